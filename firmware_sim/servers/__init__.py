@@ -1,0 +1,1 @@
+"""The wires of the simulated plant: a pseudo-terminal line and Modbus TCP."""
