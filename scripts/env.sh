@@ -1,0 +1,76 @@
+# Sourced by the other scripts: one virtual environment in .venv, made once and again whenever pyproject.toml changes.
+# Gives: need_system COMMAND=PACKAGE …, need_python (sets $venv), need_packages runtime|test, need_oracle.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+venv=$PWD/.venv
+
+say() { printf '%s\n' "$*" >&2; }
+
+# Install Debian packages when we may, else name them and stop.
+install_system() {
+    if [ "$(id -u)" -ne 0 ]; then
+        say "missing on this machine: $*"
+        say "install it with:  sudo apt-get install $*"
+        exit 2
+    fi
+    say "installing $* …"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"; } >&2
+}
+
+# need_system mosquitto=mosquitto …: each is COMMAND=PACKAGE.
+need_system() {
+    local pair missing=()
+    for pair in "$@"; do
+        PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
+    done
+    [ ${#missing[@]} -eq 0 ] || install_system "${missing[@]}"
+}
+
+# The first of $PYTHON, python3.11, python3 that runs and is 3.11 or newer.
+find_python() {
+    local candidate
+    for candidate in "${PYTHON:-}" python3.11 python3; do
+        [ -n "$candidate" ] || continue
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    say "no Python ≥ 3.11 found (tried \$PYTHON, python3.11, python3); install python3 or set PYTHON=/path/to/python"
+    exit 2
+}
+
+make_venv() { # DIRECTORY
+    local python
+    python=$(find_python)
+    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        install_system "$("$python" -c 'import sys; print(f"python{sys.version_info[0]}.{sys.version_info[1]}-venv")')"
+    fi
+    "$python" -m venv "$1"
+}
+
+# need_packages runtime|test: the project itself, editable, and what it runs or is tested with.
+need_packages() {
+    local spec=. stamp
+    [ "$1" = runtime ] || spec=".[$1]"
+    stamp=$venv/.$1-$(sha256sum pyproject.toml | cut -c1-16)
+    [ -e "$stamp" ] && return
+    [ -x "$venv/bin/python" ] || make_venv "$venv"
+    say "installing Meterseal and its libraries into $venv …"
+    "$venv/bin/python" -m pip install --quiet --editable "$spec"
+    touch "$stamp"
+}
+
+# pycose and cwt want an older cbor2 than we do: they live in an environment of their own.
+need_oracle() {
+    local home=$PWD/.venv-oracle stamp
+    stamp=$home/.$(sha256sum tests/oracle/requirements.txt | cut -c1-16)
+    export METERSEAL_ORACLE_PYTHON=$home/bin/python
+    [ -e "$stamp" ] && return
+    [ -x "$home/bin/python" ] || make_venv "$home"
+    say "installing the independent COSE implementations that the tests compare with …"
+    "$home/bin/python" -m pip install --quiet --requirement tests/oracle/requirements.txt
+    touch "$stamp"
+}
