@@ -1,0 +1,141 @@
+"""What a profile holds: points, spans, line settings and the manners of a device, as frozen facts.
+
+They are read from TOML by ``gateway.devices.profile`` and checked by ``gateway.devices.profile_rules``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+REGISTERS = {
+    "uint16": 1, "int16": 1, "uint32": 2, "int32": 2, "uint64": 4, "int64": 4, "float32": 2, "float64": 4,
+    "bits16": 1, "bits32": 2, "enum16": 1, "enum32": 2, "acc32": 2, "acc64": 4, "sunssf": 1, "bit": 1,
+}  # fmt: skip
+"""Registers that a value of each type fills; a ``bit`` (fc 1 and 2) fills one bit, a ``string`` what its point says."""
+TYPES = (*REGISTERS, "string")
+KINDS = ("gauge", "counter", "status", "text", "scale")
+FACTORS = ("ct", "pt")
+MAX_REGISTERS = 125  # Modbus application protocol v1.1b3, 6.3 and 6.4
+MAX_BITS = 2000  # the same, 6.1 and 6.2
+
+
+class ProfileError(Exception):
+    """A profile that cannot be used: which file, which key, what is wrong with it, and the way out."""
+
+    def __init__(self, file: str, key: str, problem: str, way_out: str) -> None:
+        super().__init__(f"{file}: {key}: {problem}; {way_out}" if key else f"{file}: {problem}; {way_out}")
+        self.file, self.key, self.problem, self.way_out = file, key, problem, way_out
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of a device: where it stands, how its registers are read, and what it means.
+
+    ``address`` counts from 0 as on the wire; in a SunSpec profile it is the offset from the model's ID register.
+    For fc 1 and 2 addresses and ``registers`` count bits. ``not_available`` holds unsigned register patterns, after the
+    words are in order. ``low``, ``high`` and ``wraps_at`` are in the recorded unit.
+    """
+
+    name: str
+    fc: int
+    address: int
+    type: str
+    registers: int
+    word_order: str = "big"
+    scale: int = 0
+    factor: Decimal | None = None
+    scale_from: str | None = None
+    factor_from: tuple[str, ...] = ()
+    unit: str | None = None
+    wire_unit: str | None = None
+    kind: str = "gauge"
+    not_available: tuple[int, ...] = ()
+    low: Decimal | None = None
+    high: Decimal | None = None
+    wraps_at: Decimal | None = None
+    lively: bool = False
+    model: int | None = None
+    record: bool = True
+    sunspec: str | None = None
+    symbols: tuple[tuple[int, str], ...] = ()
+    raises: tuple[tuple[int, str], ...] = ()
+    about: tuple[str, ...] = ()
+    note: str | None = None
+
+    @property
+    def end(self) -> int:
+        """First address behind the point."""
+        return self.address + self.registers
+
+
+@dataclass(frozen=True, slots=True)
+class Serial:
+    """Line settings as the device leaves the factory."""
+
+    baudrate: int = 9600
+    parity: str = "N"
+    stopbits: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Registers ``first`` to ``last``, both included, that answer a read over all of them."""
+
+    fc: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A device: its points, and what its reads must respect."""
+
+    name: str
+    vendor: str
+    device: str
+    source: str
+    points: tuple[Point, ...]
+    protocol: str = "modbus"
+    default_address: int = 1
+    serial: Serial = field(default_factory=Serial)
+    max_registers: int = MAX_REGISTERS
+    max_bits: int = MAX_BITS
+    max_gap: int = 0
+    step: int = 1
+    readable: tuple[Span, ...] = ()
+    same_functions: bool = False
+    pause_ms: int = 0
+    timeout_ms: int = 1000
+    connect_delay_ms: int = 0
+    answer_life_ms: int | None = None
+    direct: bool = False
+    leading_bytes: bool = False
+    may_sleep: bool = False
+    identity: tuple[str, ...] = ()
+    freshness: str | None = None
+
+    def point(self, name: str) -> Point:
+        """The point of that name; ProfileError when there is none."""
+        for point in self.points:
+            if point.name == name:
+                return point
+        raise ProfileError(self.name, name, "there is no such point", nearest(name, [p.name for p in self.points]))
+
+    def select(self, names: tuple[str, ...] | None = None) -> tuple[Point, ...]:
+        """The points to poll: those named (None: all that are recorded by default), and the scale registers they need."""
+        wanted = [self.point(n) for n in names] if names is not None else [p for p in self.points if p.record]
+        scales = {(p.model, p.scale_from) for p in wanted if p.scale_from}
+        return tuple(p for p in self.points if p in wanted or (p.model, p.name) in scales)
+
+    @property
+    def factors(self) -> frozenset[str]:
+        """The factors (``ct``, ``pt``) that the meter's configuration must give before its points can be decoded."""
+        return frozenset(f for p in self.points for f in p.factor_from)
+
+
+def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
+    """The way out of a mistyped word: the closest known one, or all of them."""
+    close = difflib.get_close_matches(word, known, 1)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
