@@ -1,0 +1,155 @@
+"""Every error of the verifier's package. Callers branch on the class; the text says what, where and the way out.
+
+LedgerClientError
+├── EncodeError            the caller's facts cannot be written down as the format allows
+├── VerificationError      the evidence does not hold; bears the number of the step that failed
+│   ├── Malformed              bytes that are not the format
+│   ├── UnknownKey             no key of the trust file for this role, name and kid
+│   ├── BadSignature           the signature is not this key's, or is a twin of one
+│   ├── NotIncluded            leaf and path do not give the root
+│   ├── OutOfRange             a time or a sequence number outside of what was stated
+│   ├── UnknownLedger          a receipt of a ledger that the trust file does not list
+│   ├── UnsupportedLog         a receipt over a structure that is not an RFC 9162 tree
+│   ├── BadReceipt             a receipt of a known ledger that does not prove this entry
+│   ├── KeyNotValid            a known key outside of its time, or revoked
+│   └── PolicyNotMet           fewer ledgers vouch than the trust file asks for
+├── TrustFileError         the trust file is wrong
+├── KeyFileError           a private key file is missing, open to others, or not a key
+└── LedgerError            talking to a ledger
+    ├── Refused                the ledger says no, for ever
+    ├── LedgerUnavailable      no answer now; try again
+    └── Unsupported            the ledger has no such call
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+STEPS = {
+    1: "parse",
+    2: "record",
+    3: "inclusion",
+    4: "statement",
+    5: "sequence",
+    6: "receipts",
+    7: "validity",
+    8: "policy",
+}
+
+
+class LedgerClientError(Exception):
+    """Root of all errors of this package."""
+
+
+class EncodeError(LedgerClientError):
+    """Facts that the format cannot express: the caller's fault, nothing was written or signed."""
+
+
+class VerificationError(LedgerClientError):
+    """The evidence does not hold: ``detail`` says why, ``step`` (1–8, see ``STEPS``) where verification stopped."""
+
+    def __init__(self, detail: str, *, step: int = 1) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.step = step
+
+    def __str__(self) -> str:
+        return f"step {self.step} ({STEPS[self.step]}): {self.detail}"
+
+
+class Malformed(VerificationError):
+    """The bytes are not what the format says."""
+
+
+class UnknownKey(VerificationError):
+    """The trust file names no key for this role, these names and this kid."""
+
+
+class BadSignature(VerificationError):
+    """The signature does not verify, or is a form of it that is never written."""
+
+
+class NotIncluded(VerificationError):
+    """Leaf and path do not lead to the root."""
+
+
+class OutOfRange(VerificationError):
+    """A time or sequence number lies outside of the range that the evidence itself states."""
+
+
+class UnknownLedger(VerificationError):
+    """A receipt names a ledger that the trust file has no key for or does not list."""
+
+
+class UnsupportedLog(VerificationError):
+    """The receipt is over a verifiable data structure other than RFC9162_SHA256."""
+
+
+class BadReceipt(VerificationError):
+    """The receipt of a known ledger does not prove that the entry is in its log."""
+
+
+class KeyNotValid(VerificationError):
+    """A known key, but not at the time that counts, or revoked."""
+
+
+class PolicyNotMet(VerificationError):
+    """Fewer distinct ledgers vouch for the entry than the trust file asks for."""
+
+
+class TrustFileError(LedgerClientError):
+    """The trust file cannot be used: ``source`` (file), ``key`` (place in it), ``problem``, ``way_out``."""
+
+    def __init__(self, source: str, key: str, problem: str, way_out: str) -> None:
+        super().__init__(f"{source}: {key + ': ' if key else ''}{problem}; {way_out}")
+        self.source = source
+        self.key = key
+        self.problem = problem
+        self.way_out = way_out
+
+
+class KeyFileError(LedgerClientError):
+    """A private key file cannot be used: ``path``, ``problem``, ``way_out``."""
+
+    def __init__(self, path: str, problem: str, way_out: str) -> None:
+        super().__init__(f"{path}: {problem}; {way_out}")
+        self.path = path
+        self.problem = problem
+        self.way_out = way_out
+
+
+class LedgerError(LedgerClientError):
+    """A ledger did not do what was asked."""
+
+
+class Refused(LedgerError):
+    """The ledger says no for ever: ``title`` and ``detail`` as it gave them (RFC 9290)."""
+
+    def __init__(self, title: str, detail: str) -> None:
+        super().__init__(f"{title}: {detail}" if detail else title)
+        self.title = title
+        self.detail = detail
+
+
+class LedgerUnavailable(LedgerError):
+    """No usable answer now; try again, not before ``retry_after_s`` seconds where the ledger said so."""
+
+    def __init__(self, detail: str, retry_after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+
+
+class Unsupported(LedgerError):
+    """The ledger has no such call."""
+
+
+@contextmanager
+def at_step(step: int) -> Iterator[None]:
+    """Give every verification error raised inside the number of this step."""
+    try:
+        yield
+    except VerificationError as error:
+        error.step = step
+        raise

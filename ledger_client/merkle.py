@@ -1,0 +1,78 @@
+"""Merkle trees of RFC 9162 §2.1 (those of RFC 6962): SHA-256, prefixes 0x00 and 0x01, no doubled odd leaf."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from ledger_client.errors import NotIncluded
+
+EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    """SHA-256(0x00 ‖ entry)."""
+    return hashlib.sha256(b"\x00" + entry).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """SHA-256(0x01 ‖ left ‖ right)."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+class Tree:
+    """A whole tree in memory: about 64 bytes a leaf, and every path without hashing again."""
+
+    __slots__ = ("_levels", "size")
+
+    def __init__(self, leaf_hashes: Iterable[bytes]) -> None:
+        level = list(leaf_hashes)
+        self.size = len(level)
+        self._levels = [level]
+        sha256 = hashlib.sha256
+        while len(level) > 1:
+            # an odd last node moves up as it is: the same tree as the recursive split at a power of two
+            above = [sha256(b"\x01" + a + b).digest() for a, b in zip(level[::2], level[1::2], strict=False)]
+            if len(level) % 2:
+                above.append(level[-1])
+            level = above
+            self._levels.append(level)
+
+    @property
+    def root(self) -> bytes:
+        """The tree head; of no leaves the hash of nothing."""
+        return self._levels[-1][0] if self.size else EMPTY_ROOT
+
+    def path(self, index: int) -> list[bytes]:
+        """The inclusion path of a leaf, from the leaf to the root; ``IndexError`` outside of the tree."""
+        if not 0 <= index < self.size:
+            raise IndexError(f"leaf {index} of {self.size}")
+        path = []
+        for level in self._levels[:-1]:
+            sibling = index ^ 1
+            if sibling < len(level):
+                path.append(level[sibling])
+            index >>= 1
+        return path
+
+
+def root_from_path(leaf: bytes, size: int, index: int, path: Sequence[bytes]) -> bytes:
+    """The root that a leaf hash and its path lead to (RFC 9162 §2.1.3.2); ``NotIncluded`` if the path does not fit."""
+    if not 0 <= index < size:
+        raise NotIncluded(f"leaf {index} of a tree of {size}")
+    node, last = index, size - 1
+    result = leaf
+    for sibling in path:
+        if last == 0:
+            raise NotIncluded(f"the path of {len(path)} hashes is too long for leaf {index} of {size}")
+        if node & 1 or node == last:
+            result = node_hash(sibling, result)
+            while not node & 1 and node:  # the levels at which this node was the odd one and moved up
+                node, last = node >> 1, last >> 1
+        else:
+            result = node_hash(result, sibling)
+        node, last = node >> 1, last >> 1
+    if last:
+        raise NotIncluded(f"the path of {len(path)} hashes is too short for leaf {index} of {size}")
+    return result

@@ -1,0 +1,143 @@
+"""Receipts: COSE Receipts of inclusion (RFC 9942 §5.2), a ledger's proof that it logged an entry.
+
+The signature is over the root of the ledger's tree, which the reader computes from the entry and the path. The tree's
+size is not signed by RFC 9942; the claim ``"size"`` binds it. A receipt with that claim is in Meterseal's own form and
+is read strictly; one without it is a foreign ledger's and is taken as it came (definite lengths, no duplicate key, no
+trailing byte).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cbor2
+
+from ledger_client import cbor, cose
+from ledger_client.cose_key import PublicKey, Signer
+from ledger_client.errors import BadReceipt, BadSignature, Malformed, NotIncluded, UnsupportedLog
+from ledger_client.merkle import leaf_hash, root_from_path
+from ledger_client.shape import MAX_BUNDLE, array, blob, name, proof, table, text, time_s, uint, within, writing
+
+VDS_RFC9162_SHA256: Final = 1
+INCLUSION: Final = -1
+SIZE_CLAIM: Final = "size"
+_CWT_TIME: Final = 1  # tag of an epoch time; RFC 8392 §2 leaves it out, some ledgers do not
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A receipt that was read, not yet checked.
+
+    ``ledger`` (iss), ``sub`` (None: not stated), ``iat`` Unix seconds of signing, ``kid`` and ``alg`` of the ledger's
+    key, ``vds`` the data structure (1: RFC 9162 tree), ``size_claim`` the signed tree size (None in a foreign receipt),
+    then the proof: leaf ``index`` in a tree of ``size`` and its ``path`` (0, 0 and () for another vds).
+    """
+
+    ledger: str
+    sub: str | None
+    iat: int
+    kid: bytes
+    alg: int
+    vds: int
+    size_claim: int | None
+    size: int
+    index: int
+    path: tuple[bytes, ...]
+    data: bytes
+    sign1: cose.Sign1
+
+
+def sign_receipt(
+    ledger: str, sub: str, iat: int, size: int, index: int, path: Sequence[bytes], root: bytes, signer: Signer
+) -> bytes:
+    """Write a ledger's receipt for the entry at ``index`` of its tree; ``EncodeError`` for what a reader would refuse.
+
+    ``path`` has at least one hash (RFC 9942 has no form for a tree of one leaf), ``root`` is what gets signed.
+    """
+    claims = {cose.ISS: ledger, cose.SUB: sub, cose.IAT: iat, SIZE_CLAIM: size}
+    with writing(f"receipt for entry {index}"):
+        blob(root, "root", 32)
+        proof([size, index, list(path)], "proof", 1)
+        _claims(claims)
+        name(ledger, "iss")
+    unprotected = {cose.VDP: {INCLUSION: [cbor.encode([size, index, list(path)])]}}
+    protected = {cose.VDS: VDS_RFC9162_SHA256, cose.CWT_CLAIMS: claims}
+    return cose.sign1(protected, root, signer, unprotected=unprotected, detached=True)
+
+
+def parse_receipt(data: bytes) -> Receipt:
+    """Read a receipt, strictly if it is in our own form; ``Malformed`` for anything that is no receipt."""
+    sign1 = cose.Sign1.parse(within(data, MAX_BUNDLE, "the receipt"), foreign=True)
+    claims = sign1.protected.get(cose.CWT_CLAIMS)
+    own = isinstance(claims, dict) and SIZE_CLAIM in claims
+    if own:
+        sign1 = cose.Sign1.parse(data)
+        table(sign1.protected, "the receipt's header", {cose.ALG, cose.KID, cose.CWT_CLAIMS, cose.VDS})
+        table(sign1.unprotected, "the receipt's unprotected header", {cose.VDP})
+    if sign1.payload is not None:
+        raise Malformed("the receipt bears a payload; its root is to be computed")
+    ledger, sub, iat, size_claim = _claims(claims, own=own)
+    kid, vds = sign1.protected.get(cose.KID), sign1.protected.get(cose.VDS)
+    if type(kid) is not bytes or not 0 < len(kid) <= 256:
+        raise Malformed("the receipt has no kid")
+    if type(vds) is not int:
+        raise Malformed("the receipt does not say what structure it is over (395)")
+    alg = sign1.protected.get(cose.ALG)
+    if type(alg) is not int:
+        raise Malformed("the receipt has no alg")
+    size, index, path = _proof(sign1, own) if vds == VDS_RFC9162_SHA256 else (0, 0, ())
+    return Receipt(ledger, sub, iat, kid, alg, vds, size_claim, size, index, path, bytes(data), sign1)
+
+
+def _claims(value: object, *, own: bool = True) -> tuple[str, str | None, int, int | None]:
+    if own:
+        claims = table(value, "the receipt's claims", {cose.ISS, cose.SUB, cose.IAT, SIZE_CLAIM})
+        return (
+            name(claims[cose.ISS], "iss"),
+            text(claims[cose.SUB], "sub"),
+            time_s(claims[cose.IAT], "iat"),
+            uint(claims[SIZE_CLAIM], "size claim"),
+        )
+    if type(value) is not dict:
+        raise Malformed("the receipt has no CWT claims (15)")
+    sub = text(value[cose.SUB], "sub", 8192) if cose.SUB in value else None
+    return text(value.get(cose.ISS), "iss", 8192), sub, _foreign_time(value.get(cose.IAT)), None
+
+
+def _foreign_time(value: object) -> int:
+    """A NumericDate (RFC 8392 §2: integer or float) as whole seconds, never earlier than it says."""
+    if isinstance(value, cbor2.CBORTag) and value.tag == _CWT_TIME:
+        value = value.value
+    if type(value) is float and math.isfinite(value):
+        value = math.ceil(value)
+    return time_s(value, "iat")
+
+
+def _proof(sign1: cose.Sign1, own: bool) -> tuple[int, int, tuple[bytes, ...]]:
+    """The one inclusion proof in the header 396."""
+    proofs = sign1.unprotected.get(cose.VDP)
+    if own:
+        proofs = table(proofs, "the receipt's proofs", {INCLUSION})
+    if type(proofs) is not dict:
+        raise Malformed("the receipt has no proofs (396)")
+    (encoded,) = array(proofs.get(INCLUSION), "inclusion proofs", 1, 1)
+    if type(encoded) is not bytes:
+        raise Malformed("the inclusion proof is not a byte string")
+    return proof(cbor.decode(encoded, foreign=not own), "inclusion proof", 1)
+
+
+def check(receipt: Receipt, entry: bytes, key: PublicKey) -> None:
+    """Raise ``UnsupportedLog`` or ``BadReceipt`` unless the key's owner logged this entry."""
+    if receipt.vds != VDS_RFC9162_SHA256:
+        raise UnsupportedLog(f"{receipt.ledger}: structure {receipt.vds} is not an RFC 9162 tree (1)", step=6)
+    if receipt.size_claim is not None and receipt.size_claim != receipt.size:
+        problem = f"the proof is for a tree of {receipt.size}, the ledger signed {receipt.size_claim}"
+        raise BadReceipt(f"{receipt.ledger}: {problem}", step=6)
+    try:
+        root = root_from_path(leaf_hash(entry), receipt.size, receipt.index, receipt.path)
+        receipt.sign1.verify(key, root, low_s=False)  # nothing hashes a receipt: a twin harms nobody
+    except (NotIncluded, BadSignature) as error:
+        raise BadReceipt(f"{receipt.ledger}: {error.detail}", step=6) from None

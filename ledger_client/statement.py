@@ -1,0 +1,210 @@
+"""Batch statements: a SCITT Signed Statement (RFC 9943 §6) over the root of one batch of records.
+
+The *entry* of a statement is its COSE_Sign1 with an empty unprotected header, as a ledger logs it; its *id* is the
+SHA-256 of that. Outside of a ledger its receipts travel in the unprotected header 394 (RFC 9942 §4.3).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+from ledger_client import cbor, cose
+from ledger_client.cose_key import Signer, base64url
+from ledger_client.errors import EncodeError, Malformed
+from ledger_client.shape import (
+    MAX_BUNDLE,
+    MAX_RECEIPTS,
+    array,
+    blob,
+    name,
+    table,
+    text,
+    time_ms,
+    time_s,
+    uint,
+    within,
+    writing,
+)
+
+CONTENT_BATCH: Final = "application/vnd.meterseal.batch+cbor"
+_SOFTWARE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[A-Za-z0-9][A-Za-z0-9._+!-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Range:
+    """Records first … last, both included, of one meter in one epoch (8 bytes)."""
+
+    epoch: bytes
+    first: int
+    last: int
+
+    def __len__(self) -> int:
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a gateway says of one batch.
+
+    ``batch`` counts 0, 1, 2 …; ``prev`` is the id of the statement before (None in batch 0); ``root`` and ``size`` of
+    the tree; ``from_ms`` and ``to_ms`` the earliest and latest time of its records; ``meters`` the ranges of each
+    meter, sorted; ``config`` the SHA-256 of the configuration; ``software`` "<name>/<version>"; ``resume`` the reason
+    when this one follows what the ledger knows, after a loss; ``iat`` Unix seconds of signing.
+    """
+
+    gateway: str
+    batch: int
+    iat: int
+    prev: bytes | None
+    root: bytes
+    size: int
+    from_ms: int
+    to_ms: int
+    meters: Mapping[str, tuple[Range, ...]]
+    config: bytes
+    software: str
+    resume: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedStatement:
+    """A statement that was read: well-formed, its signature not yet checked (``sign1.verify(key)``)."""
+
+    statement: Statement
+    kid: bytes
+    sign1: cose.Sign1
+    entry: bytes
+    id: bytes
+
+
+def statement_id(entry: bytes) -> bytes:
+    """SHA-256 of the entry."""
+    return hashlib.sha256(entry).digest()
+
+
+def id_text(identifier: bytes) -> str:
+    """A statement id as it stands in addresses and topics: base64url without padding."""
+    return base64url(identifier)
+
+
+def sign_statement(statement: Statement, signer: Signer) -> bytes:
+    """Write and sign a statement; its entry. ``EncodeError`` (nothing signed) for what a reader would refuse."""
+    payload = cbor.encode(_plain(statement))
+    claims = {cose.ISS: statement.gateway, cose.SUB: f"batch/{statement.batch}", cose.IAT: statement.iat}
+    with writing(f"statement of batch {statement.batch}"):
+        _statement(claims, cbor.decode(payload))
+        protected = {cose.CONTENT_TYPE: CONTENT_BATCH, cose.CWT_CLAIMS: claims}
+        return within(cose.sign1(protected, payload, signer), MAX_BUNDLE, "the statement")
+
+
+def parse_statement(entry: bytes) -> SignedStatement:
+    """Read an entry strictly: ``Malformed``, at step 4 where its parts contradict each other."""
+    sign1 = cose.Sign1.parse(within(entry, MAX_BUNDLE, "the statement"))
+    table(sign1.unprotected, "the entry's unprotected header", set())
+    required = {cose.ALG, cose.CONTENT_TYPE, cose.KID, cose.CWT_CLAIMS}
+    header = table(sign1.protected, "the statement's header", required)
+    cose.header_alg(header)
+    if header[cose.CONTENT_TYPE] != CONTENT_BATCH:
+        raise Malformed(f"content type {header[cose.CONTENT_TYPE]!r} is not {CONTENT_BATCH}")
+    if sign1.payload is None:
+        raise Malformed("the statement has no payload")
+    kid = blob(header[cose.KID], "kid", 32)
+    statement = _statement(header[cose.CWT_CLAIMS], cbor.decode(sign1.payload))
+    return SignedStatement(statement, kid, sign1, bytes(entry), statement_id(entry))
+
+
+def _plain(statement: Statement) -> dict[str, object]:
+    meters = {meter: [[r.epoch, r.first, r.last] for r in sorted(ranges)] for meter, ranges in statement.meters.items()}
+    optional = {"prev": statement.prev, "resume": statement.resume}
+    return {
+        "batch": statement.batch,
+        "root": statement.root,
+        "size": statement.size,
+        "from": statement.from_ms,
+        "to": statement.to_ms,
+        "meters": meters,
+        "config": statement.config,
+        "software": statement.software,
+    } | {key: value for key, value in optional.items() if value is not None}
+
+
+def _statement(claims: object, payload: object) -> Statement:
+    claim = table(claims, "the statement's claims", {cose.ISS, cose.SUB, cose.IAT})
+    required = {"batch", "root", "size", "from", "to", "meters", "config", "software"}
+    fields = table(payload, "statement", required, {"prev", "resume"})
+    meters = table(
+        fields["meters"], "statement meters", set(), set(fields["meters"]) if type(fields["meters"]) is dict else set()
+    )
+    if type(fields["software"]) is not str or not _SOFTWARE.fullmatch(fields["software"]):
+        raise Malformed(f"software is {fields['software']!r}, not <name>/<version>")
+    statement = Statement(
+        name(claim[cose.ISS], "iss"),
+        uint(fields["batch"], "batch"),
+        time_s(claim[cose.IAT], "iat"),
+        blob(fields["prev"], "prev", 32) if "prev" in fields else None,
+        blob(fields["root"], "root", 32),
+        uint(fields["size"], "size"),
+        time_ms(fields["from"], "from"),
+        time_ms(fields["to"], "to"),
+        {name(meter, "a meter of the statement"): _ranges(meter, ranges) for meter, ranges in meters.items()},
+        blob(fields["config"], "config", 32),
+        fields["software"],
+        text(fields["resume"], "resume") if "resume" in fields else None,
+    )
+    _check(statement, claim[cose.SUB])
+    return statement
+
+
+def _ranges(meter: str, value: object) -> tuple[Range, ...]:
+    """Sorted and disjoint: nothing may be counted twice."""
+    ranges = []
+    for part in array(value, f"ranges of {meter}", 1):
+        epoch, first, last = array(part, f"a range of {meter}", 3, 3)
+        ranges.append(Range(blob(epoch, "epoch", 8), uint(first, "first"), uint(last, "last")))
+        if first > last:
+            raise Malformed(f"{meter}: range from {first} to {last}")
+    for before, after in pairwise(ranges):
+        if before > after or (before.epoch == after.epoch and before.last >= after.first):
+            raise Malformed(f"{meter}: the ranges are not sorted and disjoint")
+    return tuple(ranges)
+
+
+def _check(statement: Statement, sub: object) -> None:
+    """The statement agrees with itself."""
+    if sub != f"batch/{statement.batch}":
+        raise Malformed(f"sub is {sub!r}, the batch is {statement.batch}", step=4)
+    total = sum(len(r) for ranges in statement.meters.values() for r in ranges)
+    if not 0 < statement.size == total:
+        raise Malformed(f"size is {statement.size}, its ranges hold {total} records", step=4)
+    if (statement.prev is None) != (statement.batch == 0):
+        raise Malformed("prev is absent in batch 0, and only there", step=4)
+    if statement.from_ms > statement.to_ms:
+        raise Malformed(f"from {statement.from_ms} is after to {statement.to_ms}", step=4)
+
+
+def attach_receipts(entry: bytes, receipts: Iterable[bytes]) -> bytes:
+    """The statement with its receipts in header 394; without any, the entry itself."""
+    attached = list(receipts)
+    if len(attached) > MAX_RECEIPTS:
+        raise EncodeError(f"{len(attached)} receipts, the cap is {MAX_RECEIPTS}")
+    sign1 = cose.Sign1.parse(entry)
+    unprotected: dict[Any, object] = {cose.RECEIPTS: attached} if attached else {}
+    return cose.Sign1(sign1.protected_bytes, sign1.protected, unprotected, sign1.payload, sign1.signature).encode()
+
+
+def detach_receipts(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+    """(entry, receipts) of a statement; ``Malformed`` if its unprotected header holds anything else."""
+    sign1 = cose.Sign1.parse(within(data, MAX_BUNDLE, "the statement"))
+    header = table(sign1.unprotected, "the statement's unprotected header", set(), {cose.RECEIPTS})
+    receipts: list[bytes] = []
+    if cose.RECEIPTS in header:
+        receipts = array(header[cose.RECEIPTS], "receipts", 1, MAX_RECEIPTS)
+        if not all(type(receipt) is bytes for receipt in receipts):
+            raise Malformed("a receipt is not a byte string")
+    entry = cose.Sign1(sign1.protected_bytes, sign1.protected, {}, sign1.payload, sign1.signature).encode()
+    return entry, tuple(receipts)
