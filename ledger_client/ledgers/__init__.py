@@ -1,0 +1,65 @@
+"""Ledgers that a statement can be submitted to and looked up in: one interface, one driver a module.
+
+::
+
+    LedgerError
+    ├── Refused                 the ledger says no: an alarm, never a reason to drop or to skip a batch
+    ├── LedgerUnavailable       no answer, or one that cannot be used: try again
+    └── Unsupported             this kind of ledger cannot tell
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ledger_client.errors import Unsupported
+
+__all__ = ["Ledger", "Pending", "Unsupported"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The ledger took the statement and has no receipt yet.
+
+    ``retry_after_s`` is how long it asks to be left alone; ``location`` is where it said the receipt will be.
+    """
+
+    retry_after_s: float
+    location: str | None = None
+
+
+class Ledger(Protocol):
+    """What every driver does: plain blocking calls, each bounded in time and size, safe from several threads.
+
+    Receipts are handed over as bytes, unverified: the caller settles nothing before ``verify.check_receipt``.
+    Every method raises ``LedgerUnavailable`` for whatever may pass by itself.
+    """
+
+    @property
+    def name(self) -> str:
+        """The ledger's name: the ``iss`` of its receipts."""
+        ...
+
+    def submit(self, entry: bytes) -> bytes | Pending:
+        """Offer a statement (its entry: unprotected header empty); the same one again is harmless.
+
+        Raises ``Refused`` with the ledger's own title and detail.
+        """
+        ...
+
+    def lookup(self, statement_id: bytes) -> bytes | Pending | None:
+        """The receipt of a statement id (SHA-256 of the entry); ``None``: the ledger does not know it."""
+        ...
+
+    def last(self, gateway: str) -> tuple[int, bytes] | None:
+        """Batch number and statement id of a gateway's last statement; raises ``Unsupported``."""
+        ...
+
+    def statements(self, gateway: str, after: int) -> list[bytes]:
+        """A gateway's entries with a batch number above ``after``, in order; raises ``Unsupported``."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections and threads; no call may follow."""
+        ...

@@ -1,0 +1,217 @@
+"""A ledger behind an MQTT 5 broker: statements go out on one topic, receipts and refusals come back on another.
+
+What the broker acknowledges settles nothing. A PUBACK with reason 0x10 says that no ledger listens; any other one says
+that the broker has the message, which it may still lose. Submitting again is harmless, so nothing is kept on disk here.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections import OrderedDict
+
+from paho.mqtt.client import MQTTErrorCode, MQTTMessage
+
+from ledger_client.errors import LedgerUnavailable, Refused, Unsupported, VerificationError
+from ledger_client.ledgers import Pending
+from ledger_client.ledgers.broker import NO_SUBSCRIBER, QUEUE, Broker
+from ledger_client.ledgers.wire import (
+    COSE,
+    MAX_RECEIPT,
+    TOPIC_ROOT,
+    Topic,
+    excerpt,
+    id_from_text,
+    id_to_text,
+    parse_problem,
+)
+from ledger_client.statement import SignedStatement, parse_statement
+
+_LOG = logging.getLogger("meterseal.mqtt")
+
+_SIGN1_HEAD = 0xD2  # tag 18: a receipt; problem details are a bare map
+_REMEMBERED = 256  # statements whose answer may still come
+
+
+class _Asked:
+    """One statement on its way: its last publication and what has come back for it."""
+
+    def __init__(self) -> None:
+        self.flying = False  # published, and paho still holds it: it will send it again by itself
+        self.acknowledged: tuple[int, str] | None = None  # reason code of the PUBACK and its words
+        self.correlation = b""
+        self.receipt: bytes | None = None
+        self.refusal: Refused | None = None
+        self.stray = ""
+
+
+class MqttLedger:
+    """The ledger ``name`` behind the broker at ``url`` (``mqtt://HOST:PORT``); see ``ledgers.Ledger``.
+
+    ``submit`` waits at most ``timeout_s`` in all, for the connection and the receipt. A receipt that comes later is
+    handed over by ``lookup``, once: whoever finds it wrong submits again and gets a fresh one.
+    """
+
+    def __init__(self, name: str, url: str, *, timeout_s: float = 10.0) -> None:
+        self.name = name
+        self._timeout_s = timeout_s
+        self._asked: OrderedDict[bytes, _Asked] = OrderedDict()
+        self._flying: dict[int, _Asked] = {}  # by message id, until the PUBACK
+        self._early_acks: dict[int, tuple[int, str]] = {}  # PUBACKs that overtook the return of publish
+        self._gateways: set[str] = set()
+        self._news = threading.Condition()
+        self._broker = Broker(
+            url,
+            client_id=f"meterseal-{secrets.token_hex(8)}",
+            on_connect=self._resubscribe,
+            on_message=self._message,
+            on_ack=self._ack,
+            queue=QUEUE,
+            connect_timeout_s=min(timeout_s, 5.0),
+        )
+
+    def submit(self, entry: bytes) -> bytes | Pending:
+        """Publish the statement and wait for its receipt or its refusal."""
+        deadline = time.monotonic() + self._timeout_s
+        try:
+            signed = parse_statement(entry)
+        except VerificationError as error:
+            raise Refused("Malformed statement", error.detail) from error
+        if not self._broker.wait_connected(self._timeout_s):
+            raise LedgerUnavailable(f"{self._broker.url}: {self._broker.state}")
+        asked = self._remember(signed.id)
+        self._subscribe(signed.statement.gateway)
+        self._publish(asked, signed)
+        return self._await(asked, deadline)
+
+    def lookup(self, statement_id: bytes) -> bytes | Pending | None:
+        """The receipt that has come for a statement submitted here; over MQTT there is no other way to ask."""
+        with self._news:
+            asked = self._asked.get(statement_id)
+            if asked is None:
+                return None
+            receipt, asked.receipt = asked.receipt, None
+            return receipt
+
+    def last(self, gateway: str) -> tuple[int, bytes] | None:
+        """Unsupported."""
+        raise Unsupported(f"{self._broker.url}: over MQTT a ledger cannot be asked for the last statement of {gateway}")
+
+    def statements(self, gateway: str, after: int) -> list[bytes]:
+        """Unsupported."""
+        raise Unsupported(f"{self._broker.url}: over MQTT a ledger cannot be asked for the statements of {gateway}")
+
+    def close(self) -> None:
+        """Leave the broker and end the network thread."""
+        self._broker.close(self._timeout_s)
+
+    def _remember(self, statement_id: bytes) -> _Asked:
+        with self._news:
+            asked = self._asked.setdefault(statement_id, _Asked())
+            self._asked.move_to_end(statement_id)
+            while len(self._asked) > _REMEMBERED:
+                self._asked.popitem(last=False)
+            return asked
+
+    def _subscribe(self, gateway: str) -> None:
+        with self._news:
+            if gateway in self._gateways:
+                return
+            self._gateways.add(gateway)
+        self._broker.subscribe(self._filter(gateway))
+
+    def _resubscribe(self, broker: Broker) -> None:
+        with self._news:
+            gateways = sorted(self._gateways)
+        for gateway in gateways:
+            broker.subscribe(self._filter(gateway))
+
+    def _filter(self, gateway: str) -> str:
+        return f"{TOPIC_ROOT}/{self.name}/receipts/{gateway}/+"
+
+    def _publish(self, asked: _Asked, signed: SignedStatement) -> None:
+        """Send the statement, unless paho still holds it."""
+        with self._news:
+            if asked.flying:
+                return
+            asked.flying, asked.acknowledged = True, None
+            asked.receipt = asked.refusal = None
+            asked.stray = ""
+            correlation = asked.correlation = secrets.token_bytes(16)
+        gateway, id_text = signed.statement.gateway, id_to_text(signed.id)
+        # outside of self._news: paho calls _ack with a lock held that publish takes, too
+        sent = self._broker.publish(
+            Topic(self.name, "statements", gateway, id_text).encode(),
+            signed.entry,
+            COSE,
+            ResponseTopic=Topic(self.name, "receipts", gateway, id_text).encode(),
+            CorrelationData=correlation,
+        )
+        queued = sent.rc != MQTTErrorCode.MQTT_ERR_QUEUE_SIZE  # without a connection it is queued, too
+        with self._news:
+            asked.flying = queued and sent.mid not in self._early_acks
+            if asked.flying:
+                self._flying[sent.mid] = asked
+            elif queued:
+                asked.acknowledged = self._early_acks.pop(sent.mid)
+        if not queued:
+            raise LedgerUnavailable(f"{self._broker.url}: {QUEUE} messages wait for the broker ({self._broker.state})")
+
+    def _await(self, asked: _Asked, deadline: float) -> bytes:
+        with self._news:
+            while True:
+                if asked.receipt is not None:
+                    return asked.receipt
+                if asked.refusal is not None:
+                    raise asked.refusal
+                code, reason = asked.acknowledged or (0, "")
+                if code == NO_SUBSCRIBER:
+                    raise LedgerUnavailable(
+                        f"{self._broker.url}: no ledger {self.name} listens at this broker ({reason})"
+                    )
+                if code >= 0x80:
+                    raise LedgerUnavailable(f"{self._broker.url}: the broker refused the statement ({reason})")
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise LedgerUnavailable(self._silence(asked))
+                self._news.wait(left)
+
+    def _silence(self, asked: _Asked) -> str:
+        told = "did not acknowledge" if asked.acknowledged is None else "has"
+        stray = f"; on the receipt's topic came neither receipt nor refusal: {asked.stray}" if asked.stray else ""
+        return (
+            f"{self._broker.url}: no receipt within {self._timeout_s:g} s; "
+            f"the broker {told} the statement ({self._broker.state}){stray}"
+        )
+
+    def _ack(self, mid: int, code: int, reason: str) -> None:
+        with self._news:
+            asked = self._flying.pop(mid, None)
+            if asked is None:
+                self._early_acks[mid] = code, reason
+            else:
+                asked.flying, asked.acknowledged = False, (code, reason)
+            self._news.notify_all()
+
+    def _message(self, message: MQTTMessage) -> None:
+        topic = Topic.decode(message.topic)
+        if message.retain or topic is None or topic.kind != "receipts" or topic.ledger != self.name:
+            return
+        with self._news:
+            asked = self._asked.get(id_from_text(topic.id_text) or b"")
+            if asked is not None:
+                self._take(asked, message)
+                self._news.notify_all()
+
+    def _take(self, asked: _Asked, message: MQTTMessage) -> None:
+        data = message.payload
+        problem = parse_problem(data) if len(data) <= MAX_RECEIPT else None
+        if data[:1] == bytes([_SIGN1_HEAD]) and len(data) <= MAX_RECEIPT:
+            asked.receipt = data
+        elif problem is None:
+            asked.stray = excerpt(data)
+            _LOG.warning("%s: neither receipt nor refusal on %s: %s", self._broker.url, message.topic, asked.stray)
+        elif getattr(message.properties, "CorrelationData", asked.correlation) == asked.correlation:
+            asked.refusal = Refused(*problem)

@@ -1,0 +1,84 @@
+"""What both ends of a ledger's wire share: media types, problem details, ids in text, MQTT topics, size caps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ledger_client import cbor
+from ledger_client.cose_key import base64url, unbase64url
+from ledger_client.errors import Malformed
+from ledger_client.shape import is_name
+
+COSE: Final = "application/cose"
+CBOR: Final = "application/cbor"
+PROBLEM: Final = "application/concise-problem-details+cbor"  # RFC 9290
+
+MAX_ENTRY: Final = 256 * 1024  # a statement must fit a bundle of 1 MiB with its receipts and its record
+MAX_RECEIPT: Final = 64 * 1024
+MAX_PAGE: Final = 4 * 1024 * 1024  # one answer of /gateways/{gateway}/statements
+
+TOPIC_ROOT: Final = "meterseal/v1"
+
+_TITLE, _DETAIL = -1, -2  # RFC 9290 §2
+
+
+def id_to_text(statement_id: bytes) -> str:
+    """A statement id (or a kid) as it stands in URLs and topics: base64url without padding."""
+    return base64url(statement_id)
+
+
+def id_from_text(text: str) -> bytes | None:
+    """The 32 bytes of ``id_to_text``; ``None`` for anything that it would not have written."""
+    try:
+        data = unbase64url(text)
+    except Malformed:
+        return None
+    return data if len(data) == 32 else None
+
+
+def encode_problem(title: str, detail: str) -> bytes:
+    """Concise problem details (RFC 9290): what was refused, and why."""
+    return cbor.encode({_TITLE: title, _DETAIL: detail})
+
+
+def parse_problem(data: bytes) -> tuple[str, str] | None:
+    """Title and detail of concise problem details; ``None`` when the bytes are none (the caller keeps the evidence)."""
+    try:
+        problem = cbor.decode(data, foreign=True)
+    except Malformed:
+        return None
+    if not isinstance(problem, dict) or not isinstance(problem.get(_TITLE), str):
+        return None
+    detail = problem.get(_DETAIL, "")
+    return problem[_TITLE], detail if isinstance(detail, str) else ""
+
+
+def excerpt(data: bytes, limit: int = 200) -> str:
+    """The start of an answer as evidence in an error message: printable text as it is, anything else as escapes."""
+    text = data[:limit].decode("ascii", "backslashreplace").encode("unicode_escape").decode()
+    return text + ("…" if len(data) > limit else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """``meterseal/v1/<ledger>/<kind>/<gateway>/<id>``: kind ``statements`` or ``receipts``, the id in base64url."""
+
+    ledger: str
+    kind: str
+    gateway: str
+    id_text: str
+
+    def encode(self) -> str:
+        """The topic's name on the wire."""
+        return f"{TOPIC_ROOT}/{self.ledger}/{self.kind}/{self.gateway}/{self.id_text}"
+
+    @classmethod
+    def decode(cls, text: str) -> Topic | None:
+        """The parts of a topic's name; ``None`` for a topic that is not of this form."""
+        parts = text.removeprefix(TOPIC_ROOT + "/").split("/")
+        if not text.startswith(TOPIC_ROOT + "/") or len(parts) != 4:
+            return None
+        ledger, kind, gateway, id_text = parts
+        known = kind in ("statements", "receipts") and is_name(ledger) and is_name(gateway)
+        return cls(ledger, kind, gateway, id_text) if known and id_from_text(id_text) else None

@@ -1,0 +1,136 @@
+"""The folder of a ledger: ``key.pem``, ``log.db``, ``policy.toml``, made at the first start and held by one process.
+
+The log comes into being whole, with entry 0, under another name; the key gets its own name only after the log has.
+So a key without a log is never an interrupted first start: it is a log that was lost, and a ledger that began again
+under the same key would contradict every receipt that it has given.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from ledger_client import cbor
+from ledger_client.cose import CONTENT_TYPE, CWT_CLAIMS, IAT, ISS, KID, SUB, Sign1, sign1
+from ledger_client.cose_key import PrivateKey, load_private_key, save_private_key
+from ledger_client.errors import LedgerClientError
+from ledger_client.shape import is_name
+from ledger_client.transparency.durable import rename, write_text
+from ledger_client.transparency.log import Log
+from ledger_client.transparency.policy import EMPTY_POLICY
+
+KEY, LOG, POLICY, LOCK = "key.pem", "log.db", "policy.toml", "lock"
+POLICY_CONTENT_TYPE = "application/vnd.meterseal.policy+cbor"
+
+_RULES = (
+    "a statement is a signed batch statement of one gateway, checked as strictly as a verifier checks it",
+    "its key is enrolled for its gateway, valid at the time of registration and not revoked by then",
+    "batch is one above the gateway's last and prev is the id of the last",
+    "a gateway's first statement is taken at any number, one with resume at any number above the last",
+    "the same statement again gives its first receipt, another one for a taken number is refused for ever",
+)
+
+
+class LedgerDirError(LedgerClientError):
+    """The folder is not one that a ledger can be served from: what, where, and the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerDir:
+    """An open ledger: its log, its key, where its policy is. The lock on the folder lasts until ``close``."""
+
+    path: Path
+    log: Log
+    key: PrivateKey
+    policy: Path
+    _lock: IO[bytes]
+
+    def close(self) -> None:
+        """Close the log and let go of the folder."""
+        self.log.close()
+        self._lock.close()
+
+
+def open_dir(path: Path, name: str | None) -> LedgerDir:
+    """Open the ledger in ``path`` to serve it, making what a first start makes.
+
+    ``name`` is a new ledger's name for ever (default ``demo-ledger``); for one that exists it is the same or ``None``.
+    Raises ``LedgerDirError``, ``LogError``, ``KeyFileError``.
+    """
+    if name is not None and not is_name(name):
+        raise LedgerDirError(f"--name {name!r}: a ledger's name is [A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = _lock(path)
+        if not (path / LOG).exists():
+            _create(path, name or "demo-ledger")
+        elif not (path / KEY).exists() and _new(path / KEY).exists():
+            rename(_new(path / KEY), path / KEY)  # a first start that was interrupted between the two names
+    except OSError as error:
+        raise LedgerDirError(f"{path}: {error.strerror}; give a folder that this user may write in") from error
+    log = Log.open(path / LOG)
+    if name is not None and log.name != name:
+        raise LedgerDirError(
+            f"{path}: this is the ledger {log.name!r}; leave --name out, or give {name!r} its own folder"
+        )
+    key = load_private_key(path / KEY)
+    _check_key(log, key, path)
+    return LedgerDir(path, log, key, path / POLICY, lock)
+
+
+def _lock(path: Path) -> IO[bytes]:
+    """Hold the folder: two processes on one log would each be right alone and wrong together."""
+    file = (path / LOCK).open("a+b")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read(20).decode("ascii", "replace").strip() or "unknown"
+        file.close()
+        raise LedgerDirError(f"{path}: process {holder} serves this ledger; stop it first, or use that one") from None
+    file.truncate(0)
+    file.write(str(os.getpid()).encode())
+    file.flush()
+    return file
+
+
+def _create(path: Path, name: str) -> None:
+    if (path / KEY).exists():
+        raise LedgerDirError(
+            f"{path / LOG}: missing, but {KEY} has signed receipts for it; "
+            f"restore {LOG} from a backup, or start a new ledger in another folder"
+        )
+    for leftover in (_new(path / KEY), *path.glob(LOG + ".new*")):
+        leftover.unlink(missing_ok=True)
+    if not (path / POLICY).exists():
+        write_text(path / POLICY, EMPTY_POLICY)
+    key = PrivateKey.generate()
+    save_private_key(_new(path / KEY), key)
+    log = Log.create(_new(path / LOG), name)
+    with log.write() as entries:
+        entries.append(_policy_statement(name, key), None)
+    log.close()  # the last connection moves everything into the one file
+    rename(_new(path / LOG), path / LOG)
+    rename(_new(path / KEY), path / KEY)
+
+
+def _new(path: Path) -> Path:
+    return path.with_name(path.name + ".new")
+
+
+def _policy_statement(name: str, key: PrivateKey) -> bytes:
+    """Entry 0: by what rules this ledger registers statements, signed by the ledger itself (RFC 9943 §6.3)."""
+    claims = {ISS: name, SUB: "policy", IAT: int(time.time())}
+    payload = cbor.encode({"v": 1, "rules": list(_RULES)})
+    return sign1({CONTENT_TYPE: POLICY_CONTENT_TYPE, CWT_CLAIMS: claims}, payload, key)
+
+
+def _check_key(log: Log, key: PrivateKey, path: Path) -> None:
+    with log.read() as entries:
+        first = entries.entry(0)
+    if first is None or Sign1.parse(first).protected.get(KID) != key.public.kid:
+        raise LedgerDirError(f"{path / KEY}: not the key of {LOG}; restore the two from one backup")

@@ -1,0 +1,218 @@
+"""The ledger's log: an append-only table of entries in SQLite (WAL, synchronous FULL), with Merkle tree and receipts.
+
+After ``Writing.append`` and the end of its ``with Log.write()`` an entry, the tree nodes it completed and its first
+receipt are durable, together or not at all. One lock owns the one connection: whoever checks an order and appends does
+both under it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from ledger_client.errors import LedgerClientError, LedgerUnavailable
+from ledger_client.merkle import leaf_hash
+from ledger_client.transparency import tree
+
+APPLICATION_ID = 0x4D53454C  # "MSEL": this file is a Meterseal ledger's log
+VERSION = 1
+
+_SCHEMA = f"""
+CREATE TABLE about (name TEXT NOT NULL) STRICT;
+CREATE TABLE entries (
+    number INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,
+    gateway TEXT,
+    batch INTEGER,
+    entry BLOB NOT NULL,
+    receipt BLOB
+) STRICT;
+CREATE UNIQUE INDEX one_statement_a_batch ON entries (gateway, batch) WHERE gateway IS NOT NULL;
+CREATE TABLE nodes (
+    level INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (level, number)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER entries_never_change BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
+CREATE TRIGGER entries_never_go BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
+CREATE TRIGGER nodes_never_change BEFORE UPDATE ON nodes BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
+CREATE TRIGGER nodes_never_go BEFORE DELETE ON nodes BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+"""
+
+
+class LogError(LedgerClientError):
+    """The file is not a log that this program can use: what, where, and the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an entry came to stand: its index, and size, path and root of the tree that it completed."""
+
+    index: int
+    size: int
+    path: tuple[bytes, ...]
+    root: bytes
+
+
+class Log:
+    """One open log. ``create`` and ``open`` make it; every method may be called from any thread."""
+
+    def __init__(self, path: Path, db: sqlite3.Connection, name: str) -> None:
+        self.path = path
+        self.name = name
+        self._db = db
+        self._lock = threading.Lock()
+
+    @classmethod
+    def create(cls, path: Path, name: str) -> Log:
+        """Make an empty log of the ledger ``name`` at a path where nothing is yet; raises ``LogError``."""
+        db = _connect(path.absolute().as_uri() + "?mode=rwc", path)
+        try:
+            db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA}")
+            db.execute("INSERT INTO about (name) VALUES (?)", (name,))
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise LogError(f"{path}: {error}; check the disk and that the folder is empty") from error
+        return cls(path, db, name)
+
+    @classmethod
+    def open(cls, path: Path, *, read_only: bool = False) -> Log:
+        """Open an existing log; raises ``LogError``."""
+        db = _connect(path.absolute().as_uri() + ("?mode=ro" if read_only else "?mode=rw"), path)
+        try:
+            marks = db.execute("PRAGMA application_id").fetchone()[0], db.execute("PRAGMA user_version").fetchone()[0]
+            if marks[0] != APPLICATION_ID:
+                raise LogError(f"{path}: not the log of a Meterseal ledger; give the folder of a ledger")
+            if marks[1] != VERSION:
+                raise LogError(
+                    f"{path}: log version {marks[1]}, this program reads {VERSION}; use the program that made it"
+                )
+            return cls(path, db, str(db.execute("SELECT name FROM about").fetchone()[0]))
+        except sqlite3.Error as error:
+            raise LogError(f"{path}: {error}; restore the file from a backup") from error
+
+    def close(self) -> None:
+        """Close the file; the log's state on disk does not depend on it."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def write(self) -> Iterator[Writing]:
+        """The only writer while it is held: all of it durable at its end, none of it when it ends by an error."""
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield Writing(self._db)
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise
+            except sqlite3.Error as error:
+                raise LedgerUnavailable(f"{self.path}: {error}; nothing was written") from error
+
+    @contextmanager
+    def read(self) -> Iterator[Reading]:
+        """A look at what is durable."""
+        with self._lock:
+            try:
+                yield Reading(self._db)
+            except sqlite3.Error as error:
+                raise LedgerUnavailable(f"{self.path}: {error}") from error
+
+
+class Reading:
+    """Questions to the log, valid while its ``with`` lasts."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def size(self) -> int:
+        """How many entries the log holds, its own among them."""
+        return int(self._db.execute("SELECT coalesce(max(number) + 1, 0) FROM entries").fetchone()[0])
+
+    def receipt(self, statement_id: bytes) -> bytes | None:
+        """The first receipt of an entry; ``None`` for one that is not here."""
+        row = self._db.execute("SELECT receipt FROM entries WHERE id = ?", (statement_id,)).fetchone()
+        return None if row is None or row[0] is None else bytes(row[0])
+
+    def at(self, gateway: str, batch: int) -> bytes | None:
+        """The id of the statement that holds a batch number."""
+        row = self._db.execute("SELECT id FROM entries WHERE gateway = ? AND batch = ?", (gateway, batch)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def last(self, gateway: str) -> tuple[int, bytes] | None:
+        """Number and statement id of a gateway's highest batch."""
+        query = "SELECT batch, id FROM entries WHERE gateway = ? ORDER BY batch DESC LIMIT 1"
+        row = self._db.execute(query, (gateway,)).fetchone()
+        return None if row is None else (int(row[0]), bytes(row[1]))
+
+    def after(self, gateway: str, batch: int) -> Iterator[bytes]:
+        """A gateway's entries with a batch number above ``batch``, in order."""
+        query = "SELECT entry FROM entries WHERE gateway = ? AND batch > ? ORDER BY batch"
+        return (bytes(row[0]) for row in self._db.execute(query, (gateway, batch)))
+
+    def gateways(self) -> list[tuple[str, int, int]]:
+        """Every gateway with its number of statements and its last batch, by name."""
+        query = "SELECT gateway, count(*), max(batch) FROM entries WHERE gateway IS NOT NULL GROUP BY gateway"
+        return sorted((str(name), int(count), int(last)) for name, count, last in self._db.execute(query))
+
+    def entry(self, number: int) -> bytes | None:
+        """The bytes of entry ``number``."""
+        row = self._db.execute("SELECT entry FROM entries WHERE number = ?", (number,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def node(self, level: int, number: int) -> bytes:
+        """The hash of a complete subtree (see ``tree``)."""
+        row = self._db.execute("SELECT hash FROM nodes WHERE level = ? AND number = ?", (level, number)).fetchone()
+        return bytes(row[0])
+
+
+class Writing(Reading):
+    """The writer's hands: everything done through it becomes durable together."""
+
+    def append(
+        self,
+        entry: bytes,
+        receipt: Callable[[Place], bytes] | None,
+        *,
+        gateway: str | None = None,
+        batch: int | None = None,
+    ) -> bytes | None:
+        """Add an entry and the receipt that ``receipt`` signs for its place; returns that receipt.
+
+        ``None`` as ``receipt`` is for entry 0, whose path would be empty and so no RFC 9942 receipt at all.
+        """
+        index = self.size()
+        size = index + 1
+        for (level, number), value in tree.completed(index, leaf_hash(entry), self.node):
+            self._db.execute("INSERT INTO nodes (level, number, hash) VALUES (?, ?, ?)", (level, number, value))
+        signed = None
+        if receipt is not None:
+            signed = receipt(Place(index, size, tree.path(index, size, self.node), tree.root(size, self.node)))
+        self._db.execute(
+            "INSERT INTO entries (number, id, gateway, batch, entry, receipt) VALUES (?, ?, ?, ?, ?, ?)",
+            (index, sha256(entry).digest(), gateway, batch, entry, signed),
+        )
+        return signed
+
+
+def _connect(uri: str, path: Path) -> sqlite3.Connection:
+    try:
+        # the lock of Log, not the thread, is the owner; waiting is for a backup or `show` that reads at the same time
+        db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10.0)
+        if "mode=ro" not in uri:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+        return db
+    except sqlite3.Error as error:
+        raise LogError(f"{path}: {error}; check that the folder exists and that this user may write in it") from error

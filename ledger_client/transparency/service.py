@@ -1,0 +1,146 @@
+"""The ledger itself: a statement goes in, its receipt comes out, and what it answered once it answers for ever.
+
+The rules in order: a statement that stands in the log gets its first receipt again; else it must be well formed and
+signed by a key that ``policy.toml`` names for its gateway and that is valid now; then its place in the gateway's order
+is decided and it is appended, with its receipt, in one transaction under the log's one writer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from hashlib import sha256
+
+from ledger_client.cose_key import PublicKey, Signer
+from ledger_client.errors import BadSignature, Refused, VerificationError
+from ledger_client.ledgers.wire import MAX_PAGE, id_to_text
+from ledger_client.receipt import sign_receipt
+from ledger_client.statement import SignedStatement, Statement, detach_receipts, parse_statement
+from ledger_client.transparency.log import Log, Place, Reading
+from ledger_client.transparency.policy import Policy
+
+MALFORMED = "Malformed statement"
+BAD_SIGNATURE = "Bad signature"
+UNKNOWN_KEY = "Unknown key"
+KEY_NOT_VALID = "Key not valid"
+TAKEN = "Batch number taken"
+OUT_OF_ORDER = "Out of order"
+
+_PAGE_ENTRIES = 1000
+_PAGE_OVERHEAD = 8  # CBOR heads of one entry and of the page
+
+
+class Service:
+    """A ledger over one log, one signing key and one policy; safe to call from any thread."""
+
+    def __init__(
+        self, log: Log, signer: Signer, policy: Callable[[], Policy], *, now: Callable[[], float] = time.time
+    ) -> None:
+        self.name = log.name
+        self.keys: tuple[PublicKey, ...] = (signer.public,)
+        self._log = log
+        self._signer = signer
+        self._policy = policy
+        self._now = now
+
+    def submit(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take a statement, with or without receipts of other ledgers; returns (statement id, first receipt), durable.
+
+        Raises ``Refused`` with one of the titles above, ``LedgerUnavailable`` when disk or policy file are at fault.
+        """
+        try:
+            entry, _ = detach_receipts(data)  # RFC 9943 §6.3: the unprotected header is emptied before inclusion
+        except VerificationError as error:
+            raise Refused(MALFORMED, error.detail) from error
+        statement_id = sha256(entry).digest()
+        known = self.receipt(statement_id)
+        if known is not None:
+            return statement_id, known
+        signed = self._checked(entry)
+        statement = signed.statement
+        with self._log.write() as log:
+            first = log.receipt(statement_id)  # again, now under the lock: another submitter may have been faster
+            if first is None:
+                _check_order(log, statement)
+                first = log.append(
+                    entry,
+                    lambda place: self._sign(id_to_text(statement_id), place),
+                    gateway=statement.gateway,
+                    batch=statement.batch,
+                )
+        assert first is not None  # append returns what its signer returned
+        return statement_id, first
+
+    def receipt(self, statement_id: bytes) -> bytes | None:
+        """The first receipt of a statement; ``None`` for one that is not in the log."""
+        with self._log.read() as log:
+            return log.receipt(statement_id)
+
+    def last(self, gateway: str) -> tuple[int, bytes] | None:
+        """Number and statement id of a gateway's last batch."""
+        with self._log.read() as log:
+            return log.last(gateway)
+
+    def statements(self, gateway: str, after: int) -> list[bytes]:
+        """The next entries of a gateway above a batch number: as many as one answer may hold."""
+        page: list[bytes] = []
+        room = MAX_PAGE
+        with self._log.read() as log:
+            for entry in log.after(gateway, after):
+                room -= len(entry) + _PAGE_OVERHEAD
+                if room < 0 or len(page) == _PAGE_ENTRIES:
+                    break
+                page.append(entry)
+        return page
+
+    def _checked(self, entry: bytes) -> SignedStatement:
+        try:
+            signed = parse_statement(entry)
+        except VerificationError as error:
+            raise Refused(MALFORMED, error.detail) from error
+        gateway = signed.statement.gateway
+        key = self._policy().find(gateway, signed.kid)
+        if key is None:
+            raise Refused(
+                UNKNOWN_KEY,
+                f"no statement key {id_to_text(signed.kid)} is enrolled for gateway {gateway}; "
+                f"`meterseal-ledger enroll` takes the gateway's gateway.pub.toml",
+            )
+        flaw = key.flaw_at(int(self._now()))
+        if flaw is not None:
+            raise Refused(KEY_NOT_VALID, f"statement key {id_to_text(signed.kid)} of gateway {gateway} {flaw}")
+        try:
+            signed.verify(key.key)
+        except BadSignature as error:
+            raise Refused(BAD_SIGNATURE, error.detail) from error
+        return signed
+
+    def _sign(self, sub: str, place: Place) -> bytes:
+        return sign_receipt(
+            self.name, sub, int(self._now()), place.size, place.index, place.path, place.root, self._signer
+        )
+
+
+def _check_order(log: Reading, statement: Statement) -> None:
+    """The order of a gateway's batches; raises ``Refused``."""
+    gateway, batch = statement.gateway, statement.batch
+    holder = log.at(gateway, batch)
+    if holder is not None:
+        detail = f"batch {batch} of gateway {gateway} is statement {id_to_text(holder)} for ever; another was offered"
+        raise Refused(TAKEN, detail)
+    last = log.last(gateway)
+    if last is None:
+        return
+    number, statement_id = last
+    if statement.resume is not None:
+        if batch < number:
+            raise Refused(
+                OUT_OF_ORDER, f"a statement with resume must stand above batch {number}; batch {batch} was offered"
+            )
+    elif batch != number + 1:
+        raise Refused(OUT_OF_ORDER, f"batch {number + 1} of gateway {gateway} is next; batch {batch} was offered")
+    elif statement.prev != statement_id:
+        offered = "nothing" if statement.prev is None else id_to_text(statement.prev)
+        raise Refused(
+            OUT_OF_ORDER, f"prev must be {id_to_text(statement_id)}, the id of batch {number}; it is {offered}"
+        )

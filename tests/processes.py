@@ -1,0 +1,165 @@
+"""Real processes for tests: a mosquitto of one's own and an embedded ledger, on 127.0.0.1, on ports of their own.
+
+Both keep their port over ``stop`` and ``start``, and both are ended by the ``with`` that began them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, Queue
+from typing import IO
+
+START_TIMEOUT_S = 30.0
+MOSQUITTO = Path("/usr/sbin/mosquitto")
+
+
+def free_port() -> int:
+    """A free TCP port below the range from which the kernel gives ports to clients, so that a restart finds it free."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+class Server:
+    """A child process that says when it is ready; its whole output stays in ``output``."""
+
+    def __init__(self, name: str, command: list[str], ready: str, log: Path, env: dict[str, str] | None = None) -> None:
+        self.name = name
+        self.command = command
+        self.ready = ready
+        self.log = log
+        self.env = env
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> str:
+        """Start it and wait until it says ``ready``; returns that line."""
+        assert self.process is None, f"{self.name} runs already"
+        self.process = subprocess.Popen(
+            self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.env, errors="replace"
+        )
+        assert self.process.stdout is not None
+        lines: Queue[str | None] = Queue()
+        threading.Thread(target=_drain, args=(self.process.stdout, self.log, lines), daemon=True).start()
+        while True:
+            try:
+                line = lines.get(timeout=START_TIMEOUT_S)
+            except Empty:
+                line = None
+            if line is None:
+                self.kill()
+                raise AssertionError(f"{self.name} did not start: {self.command}\n{self.log.read_text()}")
+            if self.ready in line:
+                return line
+
+    def stop(self) -> int:
+        """End it as an operator does (SIGTERM); returns its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a power cut does (SIGKILL), suspended or not."""
+        self._end(signal.SIGKILL)
+
+    def suspend(self) -> None:
+        """Hang it: its connections stay up and nothing moves (SIGSTOP)."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on (SIGCONT)."""
+        self._signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it if it still runs."""
+        if self.process is not None:
+            self.kill()
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self.process is not None, f"{self.name} does not run"
+        self.process.send_signal(number)
+
+    def _end(self, number: signal.Signals) -> int:
+        self._signal(number)
+        assert self.process is not None
+        process, self.process = self.process, None
+        try:
+            return process.wait(START_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"{self.name} did not end within {START_TIMEOUT_S} s of {number.name}") from None
+
+
+def _drain(stream: IO[str], log: Path, lines: Queue[str | None]) -> None:
+    with log.open("a") as file:
+        for line in stream:
+            file.write(line)
+            file.flush()
+            lines.put(line)
+    lines.put(None)
+
+
+class Mosquitto(Server):
+    """A broker at ``url`` that keeps nothing on disk: after ``kill`` it has forgotten every session and message."""
+
+    def __init__(self, folder: Path, extra: str = "") -> None:
+        assert MOSQUITTO.exists(), f"{MOSQUITTO} is missing: apt-get install mosquitto"
+        self.port = free_port()
+        self.url = f"mqtt://127.0.0.1:{self.port}"
+        folder.mkdir(parents=True, exist_ok=True)
+        config = folder / f"mosquitto-{self.port}.conf"
+        user = "user root\n" if os.geteuid() == 0 else ""
+        config.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_dest stderr\n{user}{extra}"
+        )
+        super().__init__("mosquitto", [str(MOSQUITTO), "-c", str(config)], " running", config.with_suffix(".log"))
+
+
+class EmbeddedLedger(Server):
+    """``meterseal-ledger serve`` over a folder, at ``url``."""
+
+    def __init__(self, folder: Path, name: str, mqtt: str | None, env: dict[str, str] | None) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        command = [sys.executable, "-m", "ledger_client.cli", "serve", str(folder), "--name", name]
+        command += ["--listen", f"127.0.0.1:{self.port}"] + (["--mqtt", mqtt] if mqtt else [])
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        log = folder.with_name(folder.name + ".log")
+        super().__init__(name, command, f"ledger {name} listens on {self.url}", log, env)
+
+
+@contextmanager
+def mosquitto(folder: Path, extra: str = "") -> Iterator[Mosquitto]:
+    """A running broker; ``extra`` is more configuration."""
+    broker = Mosquitto(folder, extra)
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.close()
+
+
+@contextmanager
+def embedded_ledger(
+    folder: Path, name: str, mqtt: str | None = None, env: dict[str, str] | None = None
+) -> Iterator[EmbeddedLedger]:
+    """A running embedded ledger; ``mqtt`` is the address of its broker, ``env`` replaces its environment."""
+    ledger = EmbeddedLedger(folder, name, mqtt, env)
+    try:
+        ledger.start()
+        yield ledger
+    finally:
+        ledger.close()
