@@ -1,11 +1,19 @@
-"""Points → block reads, at the least time on the bus. Pure: nothing here knows a line or a clock."""
+"""Points → block reads at the least time on the bus, and the shapes that one block can be read in.
+
+Pure: nothing here knows a line or a clock. A block never splits a value, keeps to what the device can answer, and its
+*shape* (function and byte count; the unit is the line's to add) is all that an RTU answer says about its question.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gateway.devices.points import Point, Profile
+from gateway.devices.points import MAX_BITS, MAX_REGISTERS, Point, Profile, ProfileError, Span
+
+BITS = (1, 2)
+TWINS = {3: 4, 4: 3}
+"""The function that reads the same registers, on devices that do not tell holding from input registers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +28,12 @@ class Block:
     @property
     def byte_count(self) -> int:
         """The byte count that the answer must bear."""
-        return (self.count + 7) // 8 if self.fc in (1, 2) else 2 * self.count
+        return _bytes(self.fc, self.count)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Function and byte count: with the unit, all that tells this block's answer from another's."""
+        return self.fc, self.byte_count
 
     def slices(self, registers: Sequence[int]) -> Iterator[tuple[Point, Sequence[int]]]:
         """Each point with its own registers (fc 1 and 2: bits, 0 or 1) out of the block's."""
@@ -30,41 +43,263 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a read may be, and what it costs (any unit of time, the same for both costs)."""
+    """What one read of a device may be, and what it costs on its line (both costs in one unit, such as ms).
 
-    max_registers: int = 125
+    ``request_cost`` is all that a request costs whatever it reads (frame heads, silences, latency, pause),
+    ``register_cost`` what each register adds. ``variants`` is how many shapes each block must be readable in (K).
+    """
+
+    max_registers: int = MAX_REGISTERS
     max_gap: int = 0
     request_cost: float = 30.0
     register_cost: float = 2.1
+    max_bits: int = MAX_BITS
+    step: int = 1
+    same_functions: bool = False
+    readable: tuple[Span, ...] = ()
+    variants: int = 1
 
-
-def plan(points: Sequence[Point], limits: Limits) -> tuple[Block, ...]:
-    """Reads that cover all points."""
-    blocks: list[list[Point]] = []
-    for point in sorted(points, key=lambda p: (p.fc, p.address, p.end)):
-        if blocks:
-            first, last = blocks[-1][0], max(p.end for p in blocks[-1])
-            gap = point.address - last
-            if point.fc == first.fc and gap <= limits.max_gap and point.end - first.address <= limits.max_registers:
-                blocks[-1].append(point)
-                continue
-        blocks.append([point])
-    return tuple(
-        Block(
-            b[0].fc, b[0].address, max(p.end for p in b) - b[0].address, tuple((p, p.address - b[0].address) for p in b)
+    @classmethod
+    def of(
+        cls, profile: Profile, *, request_cost: float = 30.0, register_cost: float = 2.1, variants: int = 1
+    ) -> Limits:
+        """The limits of a device; a SunSpec profile must be resolved first (``resolve_profile``)."""
+        return cls(
+            max_registers=profile.max_registers,
+            max_gap=profile.max_gap,
+            request_cost=request_cost,
+            register_cost=register_cost,
+            max_bits=profile.max_bits,
+            step=profile.step,
+            same_functions=profile.same_functions,
+            readable=readable_spans(profile),
+            variants=variants,
         )
-        for b in blocks
-    )
+
+    def most(self, fc: int) -> int:
+        """The largest count of one read."""
+        return self.max_bits if fc in BITS else self.max_registers
+
+    def cost(self, fc: int, count: int) -> float:
+        """The time that a read of ``count`` registers or bits takes."""
+        return self.request_cost + self.register_cost * (count / 16 if fc in BITS else count)
+
+
+def plan(points: Iterable[Point], limits: Limits) -> tuple[Block, ...]:
+    """The reads that cover all points at the least cost; with ``limits.variants`` > 1 the cheapest that have K shapes.
+
+    Raises ProfileError for a value that no read of this device can hold.
+    """
+    wanted = tuple(points)
+    if limits.variants == 1:
+        return _cut(wanted, limits)
+    best: tuple[tuple[int, float], tuple[Block, ...]] | None = None
+    for blocks in _roomier(wanted, limits):
+        merit = _merit(blocks, limits)
+        if best is None or merit < best[0]:
+            best = merit, blocks
+        if merit[0] == 0:
+            break  # shorter reads only cost more
+    return best[1] if best else ()
 
 
 def variants(block: Block, k: int, profile: Profile) -> tuple[Block, ...]:
-    """Up to ``k`` shapes of one block, itself first."""
-    room = profile.max_registers - block.count
-    return tuple(Block(block.fc, block.address, block.count + i, block.points) for i in range(min(k, room + 1)))
+    """Up to ``k`` shapes that this block alone can be read in, the block itself first, then by cost; fewer: no room."""
+    return tuple(_shapes(block, Limits.of(profile)))[:k]
 
 
-def resolve(points: Sequence[Point], models: Mapping[int, int]) -> tuple[Point, ...]:
-    """SunSpec points at absolute addresses; ``models`` maps a model to the address of its ID register."""
+def shape_sets(blocks: Sequence[Block], k: int, limits: Limits) -> tuple[tuple[Block, ...], ...]:
+    """For each block up to ``k`` variants, no shape used by two of them: what one unit can be asked within K uses.
+
+    A block that gets fewer than ``k`` must wait out the life of its answers.
+    """
+    options = [list(_shapes(block, limits)) for block in blocks]
+    owner: dict[tuple[int, int], tuple[int, int]] = {}
+    chosen: dict[tuple[int, int], Block] = {}
+
+    def place(slot: tuple[int, int], tried: set[tuple[int, int]]) -> bool:
+        for option in options[slot[0]]:
+            if option.shape in tried:
+                continue
+            tried.add(option.shape)
+            if option.shape not in owner or place(owner[option.shape], tried):
+                owner[option.shape], chosen[slot] = slot, option
+                return True
+        return False
+
+    for turn in range(k):
+        for index in range(len(blocks)):
+            place((index, turn), set())
     return tuple(
-        replace(p, address=models[p.model] + p.address) for p in points if p.model is not None and p.model in models
+        tuple(sorted((chosen[slot] for slot in chosen if slot[0] == index), key=lambda b: (b.count, b.fc)))
+        for index in range(len(blocks))
     )
+
+
+def readable_spans(profile: Profile) -> tuple[Span, ...]:
+    """Where a read may run over: the profile's ``readable`` and its points, joined over gaps of at most ``max_gap``."""
+    spans = list(profile.readable)
+    for point in profile.points:
+        first = point.address // profile.step * profile.step
+        spans.append(Span(point.fc, first, -(-point.end // profile.step) * profile.step - 1))
+    if profile.same_functions:
+        spans += [Span(TWINS[span.fc], span.first, span.last) for span in spans if span.fc in TWINS]
+    joined: list[Span] = []
+    for span in sorted(spans, key=lambda s: (s.fc, s.first)):
+        before = joined[-1] if joined else None
+        if before and before.fc == span.fc and span.first - before.last - 1 <= profile.max_gap:
+            joined[-1] = Span(span.fc, before.first, max(before.last, span.last))
+        else:
+            joined.append(span)
+    return tuple(joined)
+
+
+def resolve(points: Iterable[Point], models: Mapping[int, int]) -> tuple[Point, ...]:
+    """SunSpec points at absolute addresses; ``models`` maps each model found to the address of its ID register.
+
+    Points of a model that the device does not have are left out: they are NOT_FOUND, which is for the caller to say.
+    """
+    return tuple(
+        replace(p, address=p.address + models[p.model]) for p in points if p.model is not None and p.model in models
+    )
+
+
+def resolve_profile(profile: Profile, models: Mapping[int, int]) -> Profile:
+    """The profile of one SunSpec device after discovery, with absolute addresses, ready for ``Limits.of``."""
+    return replace(profile, points=resolve(profile.points, models))
+
+
+def bits_per_char(parity: str, stopbits: int) -> int:
+    """Bits of one character on the line: start, eight data, parity if any, stop."""
+    return 9 + (parity != "N") + stopbits
+
+
+def silence_ms(baudrate: int) -> float:
+    """t3.5, the silence before and after a frame: 3.5 characters of 11 bits, from 19200 baud on fixed (Modbus over
+    serial line V1.02, 2.5.1.1)."""
+    return 1.75 if baudrate > 19200 else 3.5 * 11 * 1000 / baudrate
+
+
+def wire_time_ms(count: int, baudrate: int, bits: int) -> float:
+    """Milliseconds that a read of ``count`` registers fills the line: 8 characters out, 5 + 2 × count back, a silence
+    before each; the device's own latency and pause come on top."""
+    return (13 + 2 * count) * bits * 1000 / baudrate + 2 * silence_ms(baudrate)
+
+
+def _bytes(fc: int, count: int) -> int:
+    return (count + 7) // 8 if fc in BITS else 2 * count
+
+
+def _cut(points: Sequence[Point], limits: Limits) -> tuple[Block, ...]:
+    """The cheapest cut, table by table."""
+    tables: dict[int, list[Point]] = {}
+    for point in sorted(points, key=lambda p: (p.fc, p.address, -p.end, p.name)):
+        tables.setdefault(point.fc, []).append(point)
+    return tuple(block for table in tables.values() for block in _cut_table(table, limits))
+
+
+def _cut_table(points: Sequence[Point], limits: Limits) -> list[Block]:
+    """One table's cheapest cut: best[n], for the first n points, is the least of best[m] + one block of points m…n.
+
+    Runs of neighbours are enough: of two blocks that cross, one can hand points to the other without growing it. A
+    point inside another one goes where that goes.
+    """
+    outer: list[Point] = []
+    for point in points:
+        if not outer or point.end > outer[-1].end:
+            outer.append(point)
+    best: list[tuple[float, int, int]] = [(0.0, 0, 0)]  # cost, requests, first point of the last block
+    for end in range(1, len(outer) + 1):
+        choices = []
+        for start in range(end - 1, -1, -1):
+            if start < end - 1 and not _joins(outer[start], outer[start + 1], limits):
+                break
+            first, count = _range(outer[start].address, outer[end - 1].end, limits)
+            if count > limits.most(outer[start].fc):
+                break
+            cost, requests, _ = best[start]
+            choices.append((cost + limits.cost(outer[start].fc, count), requests + 1, start))
+        if not choices:
+            raise _unreadable(outer[end - 1])
+        best.append(min(choices))
+    blocks: list[Block] = []
+    end = len(outer)
+    while end:
+        start = best[end][2]
+        first, count = _range(outer[start].address, outer[end - 1].end, limits)
+        inside = [p for p in points if outer[start].address <= p.address and p.end <= outer[end - 1].end]
+        taken = {p.name for block in blocks for p, _ in block.points}
+        mine = tuple((p, p.address - first) for p in inside if p.name not in taken)
+        blocks.append(Block(outer[start].fc, first, count, mine))
+        end = start
+    return blocks[::-1]
+
+
+def _range(address: int, end: int, limits: Limits) -> tuple[int, int]:
+    """First address and count of a read over [address, end) that starts and ends at multiples of the device's step."""
+    first = address // limits.step * limits.step
+    return first, min(-(-end // limits.step) * limits.step, 65536) - first
+
+
+def _joins(before: Point, after: Point, limits: Limits) -> bool:
+    """Whether one read may run from one point to the next."""
+    if after.address - before.end <= limits.max_gap:
+        return True
+    return any(s.fc == before.fc and s.first <= before.end and after.address <= s.last + 1 for s in limits.readable)
+
+
+def _unreadable(point: Point) -> ProfileError:
+    return ProfileError(
+        f"points.{point.name}",
+        "registers",
+        f"{point.registers} fit into no read of this device",
+        "raise max_registers in its profile, or leave the point out of this meter",
+    )
+
+
+def _roomier(points: Sequence[Point], limits: Limits) -> Iterator[tuple[Block, ...]]:
+    """The cheapest cut, then the cheapest with ever shorter reads: each leaves the blocks more room to grow."""
+    most = limits.max_registers
+    while True:
+        try:
+            blocks = _cut(points, replace(limits, max_registers=most))
+        except ProfileError:
+            if most == limits.max_registers:
+                raise
+            return
+        yield blocks
+        longest = max((b.count for b in blocks if b.fc not in BITS), default=0)
+        most = longest - limits.step
+        if most < 1:
+            return
+
+
+def _merit(blocks: Sequence[Block], limits: Limits) -> tuple[int, float]:
+    """Shapes that a cut lacks, then the mean time of a poll over its variants."""
+    sets = shape_sets(blocks, limits.variants, limits)
+    missing = sum(limits.variants - len(found) for found in sets)
+    cost = sum(sum(limits.cost(b.fc, b.count) for b in found) / len(found) for found in sets if found)
+    return missing, cost
+
+
+def _shapes(block: Block, limits: Limits) -> Iterator[Block]:
+    """Every shape of a block, the cheapest first: itself, ever longer, each also by the function that aliases."""
+    functions = (block.fc, TWINS[block.fc]) if limits.same_functions and block.fc in TWINS else (block.fc,)
+    step = 8 if block.fc in BITS else limits.step
+    for count in range(block.count, limits.most(block.fc) + 1, step):
+        for fc in functions:
+            if (address := _room(block, fc, count, limits)) is not None:
+                shift = block.address - address
+                yield Block(fc, address, count, tuple((p, offset + shift) for p, offset in block.points))
+
+
+def _room(block: Block, fc: int, count: int, limits: Limits) -> int | None:
+    """Where a read of ``count`` over the block may start: as late as the readable registers allow."""
+    if count == block.count:
+        return block.address
+    end = block.address + block.count
+    for span in limits.readable:
+        if span.fc == fc and span.first <= block.address and end <= span.last + 1:
+            address = min(block.address, (span.last + 1 - count) // limits.step * limits.step)
+            return address if address >= span.first else None
+    return None

@@ -114,6 +114,7 @@ class Profile:
     leading_bytes: bool = False
     may_sleep: bool = False
     identity: tuple[str, ...] = ()
+    identity_object: int | None = None
     freshness: str | None = None
 
     def point(self, name: str) -> Point:
@@ -124,7 +125,7 @@ class Profile:
         raise ProfileError(self.name, name, "there is no such point", nearest(name, [p.name for p in self.points]))
 
     def select(self, names: tuple[str, ...] | None = None) -> tuple[Point, ...]:
-        """The points to poll: those named (None: all that are recorded by default), and the scale registers they need."""
+        """The points to poll: those named (None: all recorded by default), and the scale registers that they need."""
         wanted = [self.point(n) for n in names] if names is not None else [p for p in self.points if p.record]
         scales = {(p.model, p.scale_from) for p in wanted if p.scale_from}
         return tuple(p for p in self.points if p in wanted or (p.model, p.name) in scales)

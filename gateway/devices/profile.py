@@ -8,9 +8,11 @@ Errors: ``ProfileError``, always with the file, the key and the way out.
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,17 @@ from gateway.devices.points import (
 )
 from gateway.devices.profile_rules import check
 
-__all__ = ["Point", "Profile", "ProfileError", "Serial", "Span", "catalog", "load_profile", "parse_profile"]
+__all__ = [
+    "Point",
+    "Profile",
+    "ProfileError",
+    "Serial",
+    "Span",
+    "catalog",
+    "format_profile",
+    "load_profile",
+    "parse_profile",
+]
 
 CATALOG = Path(__file__).parent / "catalog"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -68,6 +80,50 @@ def parse_profile(text: str, name: str, file: str) -> Profile:
     except tomllib.TOMLDecodeError as error:
         raise ProfileError(file, "", f"not TOML, or a key written twice: {error}", "mend that line") from None
     return _Reader(file).profile(table, name)
+
+
+def format_profile(profile: Profile) -> str:
+    """The TOML text of a profile, every key that is not at its default: ``parse_profile`` reads it back to the same."""
+    keys = {f.name: f for f in fields(Profile)}
+    lines = [_line(key, getattr(profile, key)) for key in _PROFILE if getattr(profile, key) != keys[key].default]
+    if profile.readable:
+        lines.append(f"readable = [{', '.join(_inline(_facts(span, Span)) for span in profile.readable)}]")
+    lines += ["", "[serial]", *(_line(key, getattr(profile.serial, key)) for key in _SERIAL), "", "[points]"]
+    lines += [f"{_key(point.name)} = {_inline(_facts(point, Point))}" for point in profile.points]
+    return "\n".join(lines) + "\n"
+
+
+def _facts(thing: Point | Span, kind: type[Point] | type[Span]) -> dict[str, Any]:
+    facts = {f.name: getattr(thing, f.name) for f in fields(kind) if getattr(thing, f.name) != f.default}
+    if isinstance(thing, Point):
+        facts["kind"] = thing.kind
+        facts["not_available"] = thing.not_available
+        if thing.type != "string":
+            del facts["registers"]
+        del facts["name"]
+    return facts
+
+
+def _inline(facts: Mapping[str, Any]) -> str:
+    return "{ " + ", ".join(_line(key, value) for key, value in facts.items()) + " }"
+
+
+def _key(name: str) -> str:
+    return _toml(name) if "." in name else name
+
+
+def _line(key: str, value: Any) -> str:
+    if key in ("symbols", "raises"):
+        return f"{key} = " + _inline({str(code): meaning for code, meaning in value})
+    return f"{key} = {_toml(value)}"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML's one escape beyond JSON's
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class _Wrong(Exception):
@@ -129,9 +185,12 @@ def _codes(item: _Check) -> _Check:
         if not isinstance(value, dict):
             raise _Wrong('give a table of codes, such as { 1 = "OFF" }')
         try:
-            return tuple(sorted((int(code, 0), item(v)) for code, v in value.items()))
+            codes = {int(code, 0): item(meaning) for code, meaning in value.items()}
         except ValueError:
             raise _Wrong("write each code as a whole number, decimal or 0x…") from None
+        if len(codes) < len(value):
+            raise _Wrong("write each code once")
+        return tuple(sorted(codes.items()))
 
     return check
 
@@ -160,10 +219,19 @@ _PROFILE: dict[str, _Check] = {
     "max_gap": _integer(0, MAX_REGISTERS), "step": _integer(1, 16), "same_functions": _flag,
     "pause_ms": _integer(0, 60_000), "timeout_ms": _integer(1, 60_000), "connect_delay_ms": _integer(0, 60_000),
     "answer_life_ms": _integer(1, 3_600_000), "direct": _flag, "leading_bytes": _flag, "may_sleep": _flag,
-    "identity": _list(_text), "freshness": _text,
+    "identity": _list(_text), "identity_object": _integer(0, 255), "freshness": _text,
 }  # fmt: skip
-_TABLES = ("serial", "defaults", "not_available", "points")
-_NUMBERS = ("gauge", "counter")
+_TABLES = ("serial", "defaults", "not_available", "readable", "points")
+_MEASURED = ("unit", "scale", "lively")
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What a profile says for all of its points."""
+
+    defaults: Mapping[str, Any]
+    not_available: Mapping[str, tuple[int, ...]]
+    sunspec: bool
 
 
 class _Reader:
@@ -179,17 +247,19 @@ class _Reader:
         """The values of a table, each checked; an unknown key is refused with the nearest known one."""
         if not isinstance(table, dict):
             raise self.refuse(where.rstrip("."), "this is not a table", "write it as a TOML table")
+        values: dict[str, Any] = {}
         for key, value in table.items():
             if key not in checks:
-                raise self.refuse(where + key, "unknown key", nearest(key, tuple(checks)))
+                known = tuple(checks) if where else (*checks, *_TABLES)
+                raise self.refuse(where + key, "unknown key", nearest(key, known))
             try:
-                table = {**table, key: checks[key](value)}
+                values[key] = checks[key](value)
             except _Wrong as wrong:
                 raise self.refuse(where + key, f"{_shown(value)} will not do", str(wrong)) from None
-        return dict(table)
+        return values
 
     def profile(self, table: dict[str, Any], name: str) -> Profile:
-        body = {key: value for key, value in table.items() if key not in (*_TABLES, "readable")}
+        body = {key: value for key, value in table.items() if key not in _TABLES}
         values = self.take(body, _PROFILE, "")
         for key in ("vendor", "device", "source"):
             if not values.get(key):
@@ -200,11 +270,10 @@ class _Reader:
         rows = table.get("points")
         if not isinstance(rows, dict) or not rows:
             raise self.refuse("points", "there are none", "add a [points] table with one entry a point")
-        sunspec = values.get("protocol") == "sunspec"
-        points = tuple(self.point(key, row, defaults, absent, sunspec) for key, row in rows.items())
-        profile = Profile(
-            name=name, serial=serial, points=points, readable=self.spans(table.get("readable", [])), **values
-        )
+        common = _Common(defaults, absent, sunspec=values.get("protocol") == "sunspec")
+        points = tuple(self.point(key, row, common) for key, row in rows.items())
+        readable = self.spans(table.get("readable", []))
+        profile = Profile(name=name, serial=serial, points=points, readable=readable, **values)
         check(profile, self.refuse)
         return profile
 
@@ -219,34 +288,25 @@ class _Reader:
             spans.append(Span(**values))
         return tuple(spans)
 
-    def point(
-        self, name: str, row: Any, defaults: Mapping[str, Any], absent: Mapping[str, Any], sunspec: bool
-    ) -> Point:
+    def point(self, name: str, row: Any, common: _Common) -> Point:
         where = f"points.{name}"
         if not NAME.fullmatch(name):
             raise self.refuse(where, "this cannot be a point's name", "use letters, digits, . _ - only")
         own = self.take(row, _POINT, f"{where}.")
-        values = {**defaults, **own}
-        if sunspec:
-            values.setdefault("fc", 3)
-        kind = values.get("type", "")
-        for key in (
-            "fc",
-            "address",
-            "type",
-            *(["model"] if sunspec else []),
-            *(["registers"] if kind == "string" else []),
-        ):
+        values = {**common.defaults, **own}
+        type_ = values.get("type", "")
+        for key in ("fc", "address", "type", *(("model",) if common.sunspec else ())):
             if key not in values:
-                raise self.refuse(f"{where}.{key}", "missing", "give it at the point, or for all points in [defaults]")
-        values.setdefault("registers", REGISTERS.get(kind))
-        if kind == "string":
-            values["word_order"] = "big"
-        values.setdefault("not_available", absent.get(kind, ()))
-        values["not_available"] = tuple(self.code(c, values, where) for c in values["not_available"])
-        values["kind"] = own.get("kind") or _kind(kind, defaults.get("kind"))
-        if values["kind"] not in _NUMBERS and "unit" not in own:
-            values.pop("unit", None)
+                raise self.refuse(f"{where}.{key}", "missing", "give it at the point, or in [defaults] for all points")
+        if type_ == "string" and "registers" not in values:
+            raise self.refuse(f"{where}.registers", "missing", "say how many registers the text fills")
+        values.setdefault("registers", REGISTERS.get(type_))
+        values["kind"] = own.get("kind") or _kind(type_, common.defaults.get("kind"))
+        codes = values.get("not_available", common.not_available.get(type_, ()))
+        values["not_available"] = tuple(self.code(code, values, where) for code in codes)
+        for key in _MEASURED if values["kind"] not in ("gauge", "counter") else ():
+            if key not in own:  # a default for the numbers is none for a text or a status
+                values.pop(key, None)
         if values["kind"] == "scale":
             values["record"] = False
         return Point(name=name, **values)

@@ -1,120 +1,162 @@
-"""Rules between the keys of a profile: what no single value shows. Each refusal names file, point, key and way out."""
+"""Rules between the keys of a profile: what no single value shows. Each refusal names file, key and way out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
+from itertools import pairwise
 
-from gateway.devices.points import Point, Profile, ProfileError, nearest
+from gateway.devices.points import REGISTERS, Point, Profile, ProfileError, nearest
+from ledger_client.senml import PRIMARY_UNITS, SECONDARY_UNITS
 
 Refuse = Callable[[str, str, str], ProfileError]
+"""(key, problem, way out) → the error of this file."""
 
-PRIMARY = frozenset(
-    ["m", "kg", "g", "s", "A", "K", "cd", "mol", "Hz", "rad", "sr", "N", "Pa", "J", "W", "C", "V", "F", "Ohm", "S", "Wb", "T", "H", "Cel", "lm", "lx", "Bq", "Gy", "Sv", "kat", "m2", "m3", "l", "m/s", "m/s2", "m3/s", "l/s", "W/m2", "cd/m2", "bit", "bit/s", "lat", "lon", "pH", "dB", "dBW", "Bspl", "count", "/", "%", "%RH", "%EL", "EL", "1/s", "1/min", "beat/min", "beats", "S/m", "B", "VA", "VAs", "var", "vars", "J/m", "kg/m3", "deg", "NTU"]
-)
-SECONDARY = frozenset(
-    ["ms", "min", "h", "MHz", "kW", "kVA", "kvar", "Ah", "Wh", "kWh", "varh", "kvarh", "kVAh", "Wh/km", "KiB", "GB", "Mbit/s", "B/s", "MB/s", "mV", "mA", "dBm", "ug/m3", "mm/h", "m/h", "ppm", "/100", "/1000", "hPa", "mm", "cm", "km", "km/h", "ppb", "ppt", "VAh", "mg/l", "ug/l", "g/l"]
-)
 WAYS_OUT = {
-    "%": '"%" is a ratio from 0 to 1 there (RFC 8428); percent is "/100", a ratio "/"',
+    "%": 'in SenML "%" is a ratio from 0 to 1; percent is "/100", a ratio "/"',
+    "%O2": 'percent is "/100"',
     "1": 'a ratio is "/", a number of things "count"',
     "degC": 'degrees Celsius are "Cel"',
     "°C": 'degrees Celsius are "Cel"',
     "°": 'degrees are "deg"',
-    "mbar": 'use "hPa" (1 mbar = 1 hPa)',
-    "bar": 'use "hPa" with scale = 3',
-    "kPa": 'use "Pa" with scale = 3',
-    "MWh": 'use "kWh" with scale = 3',
-    "MW": 'use "kW" with scale = 3',
-    "mg/m3": 'use "ug/m3" with scale = 3',
-    "kg/h": "mass flow has no registered unit yet",
-    "m3/h": 'use "m3/s" with factor',
-    "l/min": 'use "m3/s" with factor',
+    "VAr": 'write "var"',
+    "kVAr": 'write "kvar"',
+    "kVArh": 'write "kvarh"',
+    "mbar": 'write "hPa" (1 mbar = 1 hPa)',
+    "bar": 'record "hPa" with scale = 3',
+    "kPa": 'record "Pa" with scale = 3',
+    "MWh": 'record "kWh" with scale = 3',
+    "MW": 'record "kW" with scale = 3',
+    "mg/m3": 'record "ug/m3" with scale = 3',
 }
-INTEGERS = ("uint", "int", "acc", "enum", "bits")
+"""What to write in place of a unit that people use and SenML does not have (RFC 8428 12.1, RFC 8798)."""
+
+FLAGS = (
+    "DEVICE_FAULT", "CAL_RANGE", "MAINTENANCE", "CALIBRATING", "STOPPED", "MANUAL", "SUBSTITUTED", "OUT_OF_CONTROL",
+    "CAL_OVERDUE", "TAMPER",
+)  # fmt: skip
+"""Quality flags that a device can tell about itself, for ``raises``."""
 
 
 def check(profile: Profile, refuse: Refuse) -> None:
     """Raise what ``refuse`` makes of the first rule that the profile breaks."""
     for point in profile.points:
         _shape(profile, point, refuse)
-        _meaning(point, refuse)
-        _references(profile, point, refuse)
+        _unit(point, refuse)
+        _scaling(profile, point, refuse)
+        _range(point, refuse)
+        _status(profile, point, refuse)
     _overlaps(profile, refuse)
     _witnesses(profile, refuse)
 
 
+def measures(point: Point) -> bool:
+    """Whether the point is a number with a unit, not a status, a text or a scale register."""
+    return point.kind in ("gauge", "counter")
+
+
 def _shape(profile: Profile, point: Point, refuse: Refuse) -> None:
     where = f"points.{point.name}"
+    if point.type != "string" and point.registers != REGISTERS[point.type]:
+        raise refuse(f"{where}.registers", f"a {point.type} fills {REGISTERS[point.type]}", "leave registers out")
     if point.end > 65536:
-        raise refuse(f"{where}.address", f"it reaches to {point.end - 1}", "registers end at 65535")
+        raise refuse(f"{where}.address", f"the point reaches to {point.end - 1}", "registers end at 65535")
     if (point.type == "bit") != (point.fc in (1, 2)):
-        raise refuse(
-            f"{where}.type", f"{point.type} by fc {point.fc}", 'fc 1 and 2 read type = "bit", fc 3 and 4 all others'
-        )
-    if point.registers > profile.max_registers:
+        way_out = 'fc 1 and 2 read type = "bit" and nothing else, fc 3 and 4 all other types'
+        raise refuse(f"{where}.type", f"a {point.type} by fc {point.fc}", way_out)
+    if point.fc in (3, 4) and point.registers > profile.max_registers:
         raise refuse(
             f"{where}.registers",
-            f"the value fills {point.registers}, a read holds {profile.max_registers}",
+            f"the value fills {point.registers} registers, a read holds max_registers = {profile.max_registers}",
             "a value is never split over two reads: raise max_registers or leave the point out",
         )
     if profile.protocol == "modbus" and point.model is not None:
-        raise refuse(f"{where}.model", "only SunSpec profiles have models", 'set protocol = "sunspec" or leave it out')
+        raise refuse(f"{where}.model", "only a SunSpec device has models", 'set protocol = "sunspec" or leave it out')
 
 
-def _meaning(point: Point, refuse: Refuse) -> None:
+def _unit(point: Point, refuse: Refuse) -> None:
     where = f"points.{point.name}"
-    if point.kind in ("gauge", "counter"):
-        if point.unit is None:
-            raise refuse(f"{where}.unit", "missing", 'give a SenML unit; a ratio is "/", a number of things "count"')
-        if point.unit not in PRIMARY | SECONDARY or point.unit in WAYS_OUT:
-            known = tuple(PRIMARY | SECONDARY)
-            way_out = WAYS_OUT.get(point.unit, f"choose a registered one ({nearest(point.unit, known)})")
-            raise refuse(f"{where}.unit", f"{point.unit!r} is not a SenML unit to record in", way_out)
-        if point.type in ("string", "sunssf", "bit"):
-            raise refuse(f"{where}.kind", f"a {point.type} is no {point.kind}", "leave kind out")
-    elif point.unit is not None or point.wire_unit is not None:
-        raise refuse(f"{where}.unit", f"a {point.kind} has no unit", "leave it out, or set kind")
-    if point.kind not in ("gauge", "counter") and (
-        point.scale or point.factor or point.scale_from or point.factor_from
-    ):
+    if not measures(point):
+        if point.unit is not None or point.wire_unit is not None:
+            raise refuse(f"{where}.unit", f"a {point.kind} has no unit", "leave unit out, or set kind")
+        return
+    if point.type in ("string", "sunssf", "bit"):
+        raise refuse(f"{where}.kind", f"a {point.type} is no {point.kind}", "leave kind out")
+    if point.unit is None:
+        raise refuse(f"{where}.unit", "missing", 'give a SenML unit; a ratio is "/", a number of things "count"')
+    if point.unit in WAYS_OUT:
+        raise refuse(f"{where}.unit", f"{point.unit!r} will not do", WAYS_OUT[point.unit])
+    known = tuple(PRIMARY_UNITS | SECONDARY_UNITS)
+    if point.unit not in known:
+        raise refuse(f"{where}.unit", f"{point.unit!r} is not in the SenML unit registries", nearest(point.unit, known))
+
+
+def _scaling(profile: Profile, point: Point, refuse: Refuse) -> None:
+    where = f"points.{point.name}"
+    if not measures(point) and (point.scale or point.factor or point.scale_from or point.factor_from):
         raise refuse(f"{where}.scale", f"a {point.kind} is not scaled", "leave scale and factor out, or set kind")
+    if point.factor is not None and len(point.factor.as_tuple().digits) > 18:
+        raise refuse(f"{where}.factor", "more than 18 digits", "give the factor as the manual prints it")
+    if point.scale_from is None:
+        return
+    if point.scale:
+        raise refuse(f"{where}.scale", "the scale comes from scale_from already", "leave one of them out")
+    scales = [p.name for p in profile.points if p.model == point.model and p.type == "sunssf"]
+    if point.scale_from not in scales:
+        way_out = nearest(point.scale_from, scales) if scales else 'add a point of type = "sunssf"'
+        raise refuse(f"{where}.scale_from", f"{point.scale_from!r} is no scale register of the same model", way_out)
+
+
+def _range(point: Point, refuse: Refuse) -> None:
+    where = f"points.{point.name}"
+    for key in ("low", "high", "wraps_at"):
+        if getattr(point, key) is not None and not measures(point):
+            raise refuse(f"{where}.{key}", f"a {point.kind} has no range", "leave it out, or set kind")
     if point.low is not None and point.high is not None and point.low > point.high:
         raise refuse(f"{where}.low", f"{point.low} is above high = {point.high}", "swap them")
-    if point.wraps_at is not None and (point.kind != "counter" or point.wraps_at <= Decimal(0)):
+    if point.wraps_at is not None and (point.kind != "counter" or point.wraps_at <= 0):
         raise refuse(f"{where}.wraps_at", "only a counter wraps, at a number above 0", 'set kind = "counter"')
+    if point.lively and point.kind not in ("gauge", "counter"):
+        raise refuse(f"{where}.lively", f"a {point.kind} may rest for ever", "mark a point that never stands still")
 
 
-def _references(profile: Profile, point: Point, refuse: Refuse) -> None:
+def _status(profile: Profile, point: Point, refuse: Refuse) -> None:
     where = f"points.{point.name}"
-    if point.scale_from is not None:
-        scales = [p.name for p in profile.points if p.model == point.model and p.type in ("sunssf", "int16")]
-        if point.scale_from not in scales:
-            raise refuse(
-                f"{where}.scale_from",
-                f"{point.scale_from!r} is no scale register of the same model",
-                nearest(point.scale_from, scales) if scales else 'add a point of type = "sunssf"',
-            )
+    codes = [*point.symbols, *point.raises]
+    if (codes or point.about) and point.kind != "status":
+        raise refuse(f"{where}.symbols", f"a {point.kind} has no codes", 'set kind = "status"')
+    if point.type.startswith("bits") and any(not 0 <= bit < 16 * point.registers for bit, _ in codes):
+        raise refuse(f"{where}.symbols", f"a {point.type} has bits 0 to {16 * point.registers - 1}", "give bit numbers")
+    for code, flag in point.raises:
+        if flag not in FLAGS:
+            raise refuse(f"{where}.raises.{code}", f"{flag!r} is no flag that a device tells", nearest(flag, FLAGS))
+    names = [p.name for p in profile.points if p is not point]
+    for name in point.about:
+        if name not in names:
+            raise refuse(f"{where}.about", f"{name!r} is no other point of this profile", nearest(name, names))
 
 
 def _overlaps(profile: Profile, refuse: Refuse) -> None:
+    """Points may share registers wholly (a word and its parts), never by a part of each."""
     ordered = sorted(profile.points, key=lambda p: (p.model or 0, p.fc, p.address, -p.end))
-    for before, after in zip(ordered, ordered[1:], strict=False):
-        together = (before.model, before.fc) == (after.model, after.fc)
-        if together and after.address < before.end < after.end:
-            raise refuse(
-                f"points.{after.name}.address",
-                f"it starts at {after.address}, inside {before.name} ({before.address} to {before.end - 1}), and ends behind it",
-                "check both addresses and types; they count from 0",
-            )
+    reach: list[Point] = []
+    for before, after in pairwise(ordered):
+        if (before.model, before.fc) != (after.model, after.fc):
+            reach = []
+            continue
+        reach = [p for p in [*reach, before] if p.end > after.address]
+        for other in reach:
+            if after.end > other.end:
+                raise refuse(
+                    f"points.{after.name}.address",
+                    f"it starts at {after.address}, inside {other.name} ({other.address} to {other.end - 1})",
+                    "check both addresses and types; addresses count from 0",
+                )
 
 
 def _witnesses(profile: Profile, refuse: Refuse) -> None:
     names = [p.name for p in profile.points]
-    for key, wanted in (
-        ("identity", profile.identity),
-        ("freshness", (profile.freshness,) if profile.freshness else ()),
-    ):
+    freshness = (profile.freshness,) if profile.freshness is not None else ()
+    for key, wanted in (("identity", profile.identity), ("freshness", freshness)):
         for name in wanted:
             if name not in names:
                 raise refuse(key, f"{name!r} is no point of this profile", nearest(name, names))
