@@ -167,10 +167,11 @@ def parse_pack(payload: bytes, gateway: str, meter: str) -> Reading:
     secondary = any(value.unit in SECONDARY_UNITS for value in values)
     if base.get(_BVER) != (_VERSION_SECONDARY if secondary else None):
         raise Malformed(f"pack version is {base.get(_BVER)!r}; with a secondary unit it is 26, else absent")
+    reading = Reading(_milliseconds(base[_BT], "pack time"), values)
     if base[_BN] != base_name(gateway, meter):
         problem = f"the pack is of {base[_BN]!r}, the record's claims are of {base_name(gateway, meter)!r}"
         raise Malformed(problem, step=2)
-    return Reading(_milliseconds(base[_BT], "pack time"), values)
+    return reading
 
 
 def _value(entry: object, where: str) -> Value:

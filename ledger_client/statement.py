@@ -76,6 +76,7 @@ class SignedStatement:
     """A statement that was read: well-formed, its signature not yet checked (``sign1.verify(key)``)."""
 
     statement: Statement
+    sub: str
     kid: bytes
     sign1: cose.Sign1
     entry: bytes
@@ -97,13 +98,20 @@ def sign_statement(statement: Statement, signer: Signer) -> bytes:
     payload = cbor.encode(_plain(statement))
     claims = {cose.ISS: statement.gateway, cose.SUB: f"batch/{statement.batch}", cose.IAT: statement.iat}
     with writing(f"statement of batch {statement.batch}"):
-        _statement(claims, cbor.decode(payload))
+        _agrees(_statement(claims, cbor.decode(payload)))
         protected = {cose.CONTENT_TYPE: CONTENT_BATCH, cose.CWT_CLAIMS: claims}
         return within(cose.sign1(protected, payload, signer), MAX_BUNDLE, "the statement")
 
 
 def parse_statement(entry: bytes) -> SignedStatement:
     """Read an entry strictly: ``Malformed``, at step 4 where its parts contradict each other."""
+    signed = read_statement(entry)
+    check_statement(signed)
+    return signed
+
+
+def read_statement(entry: bytes) -> SignedStatement:
+    """Read an entry without asking whether it agrees with itself (step 1 only)."""
     sign1 = cose.Sign1.parse(within(entry, MAX_BUNDLE, "the statement"))
     table(sign1.unprotected, "the entry's unprotected header", set())
     required = {cose.ALG, cose.CONTENT_TYPE, cose.KID, cose.CWT_CLAIMS}
@@ -113,9 +121,17 @@ def parse_statement(entry: bytes) -> SignedStatement:
         raise Malformed(f"content type {header[cose.CONTENT_TYPE]!r} is not {CONTENT_BATCH}")
     if sign1.payload is None:
         raise Malformed("the statement has no payload")
-    kid = blob(header[cose.KID], "kid", 32)
-    statement = _statement(header[cose.CWT_CLAIMS], cbor.decode(sign1.payload))
-    return SignedStatement(statement, kid, sign1, bytes(entry), statement_id(entry))
+    claims = header[cose.CWT_CLAIMS]
+    statement = _statement(claims, cbor.decode(sign1.payload))
+    kid, sub = blob(header[cose.KID], "kid", 32), text(claims[cose.SUB], "sub")
+    return SignedStatement(statement, sub, kid, sign1, bytes(entry), statement_id(entry))
+
+
+def check_statement(signed: SignedStatement) -> None:
+    """Raise ``Malformed`` (step 4) unless the statement agrees with itself."""
+    if signed.sub != f"batch/{signed.statement.batch}":
+        raise Malformed(f"sub is {signed.sub!r}, the batch is {signed.statement.batch}", step=4)
+    _agrees(signed.statement)
 
 
 def _plain(statement: Statement) -> dict[str, object]:
@@ -137,12 +153,12 @@ def _statement(claims: object, payload: object) -> Statement:
     claim = table(claims, "the statement's claims", {cose.ISS, cose.SUB, cose.IAT})
     required = {"batch", "root", "size", "from", "to", "meters", "config", "software"}
     fields = table(payload, "statement", required, {"prev", "resume"})
-    meters = table(
-        fields["meters"], "statement meters", set(), set(fields["meters"]) if type(fields["meters"]) is dict else set()
-    )
+    meters = fields["meters"]
+    if type(meters) is not dict:
+        raise Malformed("the statement's meters are not a map")
     if type(fields["software"]) is not str or not _SOFTWARE.fullmatch(fields["software"]):
         raise Malformed(f"software is {fields['software']!r}, not <name>/<version>")
-    statement = Statement(
+    return Statement(
         name(claim[cose.ISS], "iss"),
         uint(fields["batch"], "batch"),
         time_s(claim[cose.IAT], "iat"),
@@ -156,8 +172,6 @@ def _statement(claims: object, payload: object) -> Statement:
         fields["software"],
         text(fields["resume"], "resume") if "resume" in fields else None,
     )
-    _check(statement, claim[cose.SUB])
-    return statement
 
 
 def _ranges(meter: str, value: object) -> tuple[Range, ...]:
@@ -174,10 +188,7 @@ def _ranges(meter: str, value: object) -> tuple[Range, ...]:
     return tuple(ranges)
 
 
-def _check(statement: Statement, sub: object) -> None:
-    """The statement agrees with itself."""
-    if sub != f"batch/{statement.batch}":
-        raise Malformed(f"sub is {sub!r}, the batch is {statement.batch}", step=4)
+def _agrees(statement: Statement) -> None:
     total = sum(len(r) for ranges in statement.meters.values() for r in ranges)
     if not 0 < statement.size == total:
         raise Malformed(f"size is {statement.size}, its ranges hold {total} records", step=4)

@@ -1,0 +1,124 @@
+"""Proof bundles (``.mseal``): one record with everything up to the receipts. No key: trust never comes from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ledger_client import cbor
+from ledger_client.errors import EncodeError, Malformed
+from ledger_client.shape import (
+    MAX_BUNDLE,
+    MAX_RECEIPTS,
+    MAX_RECORD,
+    array,
+    blob,
+    is_ledger_name,
+    proof,
+    table,
+    uint,
+    within,
+    writing,
+)
+from ledger_client.statement import attach_receipts, detach_receipts
+
+VERSION: Final = 1
+_LOCATOR: Final = {"tx", "type", "block", "chain", "ledger", "contract", "block_hash"}
+
+Proof = tuple[int, int, tuple[bytes, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Locator:
+    """Where on an EVM ledger the statement id was written: a hint, never a proof by itself.
+
+    ``inclusion`` (size, index, path) where a bridge anchored many ids under one root.
+    """
+
+    ledger: str
+    chain: int
+    contract: bytes
+    tx: bytes
+    block: int
+    block_hash: bytes
+    inclusion: Proof | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A record, its place in the batch's tree, the batch's statement (entry) and the receipts for it."""
+
+    record: bytes
+    anchors: tuple[Locator, ...]
+    size: int
+    index: int
+    path: tuple[bytes, ...]
+    statement: bytes
+    receipts: tuple[bytes, ...]
+
+    def encode(self) -> bytes:
+        """The file; ``EncodeError`` for what ``parse`` would refuse."""
+        data = cbor.encode(
+            {
+                "v": VERSION,
+                "record": self.record,
+                "anchors": [_plain(locator) for locator in self.anchors],
+                "inclusion": [self.size, self.index, list(self.path)],
+                "statement": self._statement(),
+            }
+        )
+        with writing("bundle"):
+            self.parse(data)
+        return data
+
+    def _statement(self) -> bytes:
+        try:
+            return attach_receipts(self.statement, self.receipts)
+        except Malformed as error:
+            raise EncodeError(f"bundle: {error.detail}") from None
+
+    @classmethod
+    def parse(cls, data: bytes) -> Bundle:
+        """Read a file strictly; ``Malformed`` for anything else. Record, statement and receipts stay unread bytes."""
+        bundle = cbor.decode(within(data, MAX_BUNDLE, "the bundle"))
+        fields = table(bundle, "bundle", {"v", "record", "anchors", "inclusion", "statement"})
+        if type(fields["v"]) is not int or fields["v"] != VERSION:
+            raise Malformed(f"bundle version {fields['v']!r}; this program reads version {VERSION}")
+        if type(fields["record"]) is not bytes or type(fields["statement"]) is not bytes:
+            raise Malformed("the bundle's record or statement is not a byte string")
+        size, index, path = proof(fields["inclusion"], "inclusion", 0)
+        entry, receipts = detach_receipts(fields["statement"])
+        anchors = tuple(_locator(value) for value in array(fields["anchors"], "anchors", 0, MAX_RECEIPTS))
+        return cls(within(fields["record"], MAX_RECORD, "the record"), anchors, size, index, path, entry, receipts)
+
+
+def _plain(locator: Locator) -> dict[str, object]:
+    plain: dict[str, object] = {
+        "type": "evm",
+        "ledger": locator.ledger,
+        "chain": locator.chain,
+        "contract": locator.contract,
+        "tx": locator.tx,
+        "block": locator.block,
+        "block_hash": locator.block_hash,
+    }
+    if locator.inclusion is not None:
+        plain["inclusion"] = locator.inclusion
+    return plain
+
+
+def _locator(value: Any) -> Locator:
+    fields = table(value, "locator", _LOCATOR, {"inclusion"})
+    if fields["type"] != "evm":
+        raise Malformed(f"locator type {fields['type']!r} is not evm")
+    if not is_ledger_name(fields["ledger"]):
+        raise Malformed(f"locator: {fields['ledger']!r} is not a ledger name")
+    return Locator(
+        fields["ledger"],
+        uint(fields["chain"], "locator chain"),
+        blob(fields["contract"], "locator contract", 20),
+        blob(fields["tx"], "locator tx", 32),
+        uint(fields["block"], "locator block"),
+        blob(fields["block_hash"], "locator block_hash", 32),
+        proof(fields["inclusion"], "locator inclusion", 0) if "inclusion" in fields else None,
+    )

@@ -1,0 +1,288 @@
+"""The trust file: which keys, which ledgers and how many of them a verifier believes. Nothing else is trusted."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from ledger_client.cose_key import PublicKey, base64url, unbase64url
+from ledger_client.errors import TrustFileError, VerificationError
+from ledger_client.record import GATEWAY_ITSELF
+from ledger_client.shape import MAX_TIME_S, is_ledger_name, is_name
+
+# role: the names that a key of it must bear, in the order of a lookup
+_NAMES: Final = {"meter": ("gateway", "meter"), "statement": ("gateway",), "ledger": ("ledger",)}
+_KEY_COMMON: Final = {"role", "public", "valid_from", "valid_to", "revoked", "revoked_reason"}
+_CHAIN: Final = ("ledger", "chain_id", "contract", "sender")
+_NAME_RULE: Final = "a name is a letter or digit and up to 63 letters, digits, dots, dashes or underscores"
+
+
+@dataclass(frozen=True, slots=True)
+class TrustKey:
+    """One key: its role, whose it is, and when it counts. Times are Unix seconds; valid from ``valid_from`` on, before
+    ``valid_to`` (None: no end), and not from ``revoked`` on (None: not revoked; a revoked ledger key never counts)."""
+
+    role: str
+    key: PublicKey
+    gateway: str | None
+    meter: str | None
+    ledger: str | None
+    kid: bytes
+    valid_from: int
+    valid_to: int | None
+    revoked: int | None
+    revoked_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """An EVM ledger to be asked with ``--online``: the contract and the sender (20 bytes each) that count there."""
+
+    ledger: str
+    chain_id: int
+    contract: bytes
+    sender: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """A trust file that was read: ``receipts`` is k, ``ledgers`` the list, ``warnings`` what a reader should know."""
+
+    receipts: int
+    ledgers: tuple[str, ...]
+    keys: tuple[TrustKey, ...]
+    chains: tuple[Chain, ...]
+    warnings: tuple[str, ...]
+    source: str
+    _index: dict[tuple[str | bytes | None, ...], TrustKey] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        index = {(k.role, k.gateway, k.meter, k.ledger, k.kid): k for k in self.keys}
+        object.__setattr__(self, "_index", index)
+
+    def find(
+        self, role: str, *, gateway: str | None = None, meter: str | None = None, ledger: str | None = None, kid: bytes
+    ) -> TrustKey | None:
+        """The key of this role, these names and this kid, or None."""
+        return self._index.get((role, gateway, meter, ledger, kid))
+
+    def has_ledger_key(self, ledger: str) -> bool:
+        """True if some key is this ledger's."""
+        return any(key.ledger == ledger for key in self.keys)
+
+
+def load_trust(path: str | Path) -> Trust:
+    """Read a trust file; ``TrustFileError`` with file, key and way out."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        way_out = "give the path of a trust file that exists and may be read"
+        raise TrustFileError(str(path), "", f"cannot be read ({error.strerror})", way_out) from None
+    try:
+        return parse_trust(data.decode(), str(path))
+    except UnicodeDecodeError:
+        raise TrustFileError(str(path), "", "is not UTF-8 text", "a trust file is TOML, see docs") from None
+
+
+def parse_trust(text: str, source: str) -> Trust:
+    """Read the text of a trust file that came from ``source``; ``TrustFileError`` with file, key and way out."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise TrustFileError(source, "", f"is not TOML: {error}", "correct that line") from None
+    return _Reader(source).trust(document)
+
+
+class _Reader:
+    """Turns the document into facts; every refusal names the file."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def refuse(self, key: str, problem: str, way_out: str) -> NoReturn:
+        raise TrustFileError(self.source, key, problem, way_out)
+
+    def trust(self, document: Mapping[str, Any]) -> Trust:
+        self.known(document, "", ("policy", "key", "chain"))
+        policy = document.get("policy")
+        if not isinstance(policy, dict):
+            self.refuse("policy", "missing", 'add [policy] with receipts = 1 and ledgers = ["demo-ledger"]')
+        self.known(policy, "policy", ("receipts", "ledgers"))
+        ledgers = self.ledgers(policy)
+        receipts = policy.get("receipts")
+        if type(receipts) is not int or not 1 <= receipts <= len(ledgers):
+            way_out = f"give a whole number from 1 to {len(ledgers)}, the number of ledgers listed"
+            self.refuse("policy.receipts", f"is {receipts!r}", way_out)
+        keys = tuple(self.key(table, where) for table, where in self.tables(document, "key"))
+        chains = tuple(self.chain(table, where) for table, where in self.tables(document, "chain"))
+        self.one_role_a_key(keys)
+        warnings = tuple(_warnings(receipts, ledgers, keys, chains))
+        return Trust(receipts, ledgers, keys, chains, warnings, self.source)
+
+    def known(self, table: Mapping[str, Any], where: str, allowed: tuple[str, ...]) -> None:
+        for key in table:
+            if key not in allowed:
+                self.refuse(f"{where}.{key}".lstrip("."), "unknown key", f"known here: {', '.join(sorted(allowed))}")
+
+    def ledgers(self, policy: Mapping[str, Any]) -> tuple[str, ...]:
+        ledgers = policy.get("ledgers")
+        if not isinstance(ledgers, list) or not ledgers or not all(map(is_ledger_name, ledgers)):
+            self.refuse("policy.ledgers", f"is {ledgers!r}", f"list the ledgers whose receipts count; {_NAME_RULE}")
+        if len(set(ledgers)) != len(ledgers):
+            self.refuse("policy.ledgers", "names a ledger twice", "list each ledger once")
+        return tuple(ledgers)
+
+    def tables(self, document: Mapping[str, Any], name: str) -> list[tuple[Mapping[str, Any], str]]:
+        """The tables of ``[[name]]`` with the name under which an error speaks of each: key 1, key 2 …"""
+        tables = document.get(name, [])
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            self.refuse(name, "is not a list of tables", f"write [[{name}]] in double brackets")
+        return [(table, f"{name} {number}") for number, table in enumerate(tables, 1)]
+
+    def key(self, table: Mapping[str, Any], where: str) -> TrustKey:
+        role = table.get("role")
+        if role not in _NAMES:
+            self.refuse(f"{where}.role", f"is {role!r}", "choose meter, statement or ledger")
+        names = _NAMES[role]
+        self.known(table, where, (*sorted(_KEY_COMMON), *names, *(["kid"] if role == "ledger" else [])))
+        for name in names:
+            self.name(table, where, name)
+        if table.get("meter") == GATEWAY_ITSELF:
+            self.refuse(f"{where}.meter", f"no meter is called {GATEWAY_ITSELF!r}", "rename the meter")
+        public = self.public(table.get("public"), f"{where}.public")
+        valid_from, valid_to, revoked, reason = self.validity(table, where)
+        kid = self.kid(table["kid"], f"{where}.kid") if "kid" in table else public.kid
+        owner = (table.get("gateway"), table.get("meter"), table.get("ledger"))
+        return TrustKey(role, public, *owner, kid, valid_from, valid_to, revoked, reason)
+
+    def name(self, table: Mapping[str, Any], where: str, name: str) -> None:
+        valid = is_ledger_name if name == "ledger" else is_name
+        if not valid(table.get(name)):
+            problem = f"is {table[name]!r}" if name in table else "missing"
+            self.refuse(f"{where}.{name}", problem, _NAME_RULE)
+
+    def public(self, value: Any, where: str) -> PublicKey:
+        if not isinstance(value, str):
+            self.refuse(where, "missing", "paste the public COSE_Key, base64url without padding")
+        try:
+            return PublicKey.from_text(value)
+        except VerificationError as error:
+            self.refuse(where, error.detail, "paste the public COSE_Key as its owner printed it")
+
+    def kid(self, value: Any, where: str) -> bytes:
+        way_out = "give the ledger's own kid, base64url without padding"
+        try:
+            kid = unbase64url(value) if isinstance(value, str) else b""
+        except VerificationError as error:
+            self.refuse(where, error.detail, way_out)
+        if not 0 < len(kid) <= 256:
+            self.refuse(where, "is not 1 to 256 bytes", way_out)
+        return kid
+
+    def validity(self, table: Mapping[str, Any], where: str) -> tuple[int, int | None, int | None, str | None]:
+        if "valid_from" not in table:
+            self.refuse(f"{where}.valid_from", "missing", "say from when the key counts: 2026-11-24T00:00:00Z")
+        times = {k: self.time(table[k], f"{where}.{k}") for k in ("valid_from", "valid_to", "revoked") if k in table}
+        if "valid_to" in times and times["valid_to"] <= times["valid_from"]:
+            self.refuse(f"{where}.valid_to", "is not after valid_from", "correct one of the two")
+        reason = table.get("revoked_reason")
+        if reason is not None and ("revoked" not in times or not isinstance(reason, str)):
+            self.refuse(f"{where}.revoked_reason", "is not text beside a revoked time", "add revoked = <time>")
+        return times["valid_from"], times.get("valid_to"), times.get("revoked"), reason
+
+    def time(self, value: Any, where: str) -> int:
+        if not isinstance(value, datetime) or value.tzinfo is None:
+            self.refuse(where, f"is {value!r}", "give a time with its zone: 2026-11-24T00:00:00Z")
+        try:
+            seconds = int(value.timestamp() // 1)
+        except (OverflowError, ValueError):
+            seconds = -1
+        if not 0 <= seconds <= MAX_TIME_S:
+            self.refuse(where, f"is {value.isoformat()}", "give a time from 1970 on")
+        return seconds
+
+    def chain(self, table: Mapping[str, Any], where: str) -> Chain:
+        self.known(table, where, _CHAIN)
+        self.name(table, where, "ledger")
+        chain_id = table.get("chain_id")
+        if type(chain_id) is not int or not 0 < chain_id < 2**64:
+            self.refuse(f"{where}.chain_id", f"is {chain_id!r}", "give the chain's id, a whole number")
+        address = {k: self.address(table.get(k), f"{where}.{k}") for k in ("contract", "sender")}
+        return Chain(table["ledger"], chain_id, address["contract"], address["sender"])
+
+    def address(self, value: Any, where: str) -> bytes:
+        try:
+            if isinstance(value, str) and value.startswith("0x") and len(value) == 42:
+                return bytes.fromhex(value[2:])
+        except ValueError:
+            pass
+        self.refuse(where, f"is {value!r}", "give an address: 0x and 40 hexadecimal digits")
+
+    def one_role_a_key(self, keys: tuple[TrustKey, ...]) -> None:
+        """One public key serves one role, and of ledgers only one; a lookup never finds two."""
+        owners: dict[bytes, tuple[str, str | None]] = {}
+        lookups: dict[tuple[Any, ...], int] = {}
+        for number, key in enumerate(keys, 1):
+            owner = owners.setdefault(key.key.kid, (key.role, key.ledger))
+            if owner != (key.role, key.ledger):
+                first, second = (f"{role} {name or ''}".strip() for role, name in (owner, (key.role, key.ledger)))
+                way_out = "give each its own key, else one could speak for the other"
+                self.refuse(f"key {number}.public", f"one public key is both {first} and {second}", way_out)
+            lookup = (key.role, key.gateway, key.meter, key.ledger, key.kid)
+            if lookup in lookups:
+                problem = f"is the same key as key {lookups[lookup]}"
+                self.refuse(f"key {number}", problem, "keep one of them, with the validity that you mean")
+            lookups[lookup] = number
+
+
+def _warnings(
+    receipts: int, ledgers: tuple[str, ...], keys: tuple[TrustKey, ...], chains: tuple[Chain, ...]
+) -> Iterator[str]:
+    if receipts * 2 <= len(ledgers):
+        yield (
+            f"policy.receipts: {receipts} of {len(ledgers)} ledgers is not a majority: two conflicting statements "
+            "could each find as many"
+        )
+    sources = {key.ledger for key in keys} | {chain.ledger for chain in chains}
+    for ledger in ledgers:
+        if ledger not in sources:
+            yield f"policy.ledgers: {ledger} has no key here, so no receipt of it can count"
+    for extra in sorted({key.ledger for key in keys if key.ledger} - set(ledgers)):
+        yield f"ledger {extra} has a key, but policy.ledgers does not list it, so its receipts do not count"
+
+
+def key_entry(
+    role: str,
+    key: PublicKey,
+    valid_from: int,
+    *,
+    gateway: str | None = None,
+    meter: str | None = None,
+    ledger: str | None = None,
+    kid: bytes | None = None,
+    valid_to: int | None = None,
+) -> str:
+    """The ``[[key]]`` entry of a trust file as TOML text; times are Unix seconds, ``kid`` only if it is not ours."""
+    lines = ["[[key]]", f"role = {_quoted(role)}"]
+    names = {"gateway": gateway, "meter": meter, "ledger": ledger}
+    lines += [f"{name} = {_quoted(value)}" for name, value in names.items() if value is not None]
+    if kid is not None:
+        lines.append(f"kid = {_quoted(base64url(kid))}")
+    lines.append(f"public = {_quoted(key.to_text())}")
+    lines.append(f"valid_from = {_moment(valid_from)}")
+    if valid_to is not None:
+        lines.append(f"valid_to = {_moment(valid_to)}")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)  # names and base64url are ASCII: JSON's string is TOML's
+
+
+def _moment(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

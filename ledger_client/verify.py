@@ -1,0 +1,318 @@
+"""Verification of one bundle: eight numbered steps, no I/O; the proven facts, or the one error that stopped it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from ledger_client.bundle import Bundle
+from ledger_client.cose_key import base64url
+from ledger_client.errors import (
+    BadReceipt,
+    KeyNotValid,
+    Malformed,
+    NotIncluded,
+    OutOfRange,
+    PolicyNotMet,
+    UnknownKey,
+    UnknownLedger,
+    VerificationError,
+    at_step,
+)
+from ledger_client.merkle import leaf_hash, root_from_path
+from ledger_client.receipt import Receipt, check, parse_receipt
+from ledger_client.record import (
+    GATEWAY_ITSELF,
+    Body,
+    Event,
+    Reading,
+    Record,
+    Value,
+    parse_record,
+    quality_words,
+)
+from ledger_client.statement import SignedStatement, check_statement, id_text, read_statement
+from ledger_client.trust import Trust, TrustKey
+
+TOLERANCE_S: Final = 300  # how far the clocks of gateway, ledger and verifier may be apart
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a bundle proved.
+
+    ``time_ms`` is the time that the record claims (Unix ms, by a clock in the state ``clock``); ``no_later_than`` (Unix
+    seconds) is the time at which enough ledgers had its batch. They are two facts: the second bounds the first.
+    ``receipts`` are the ledgers that count, each with its earliest time; ``unconfirmed`` says what does not count, or
+    is not proven, and why.
+    """
+
+    kind: str
+    gateway: str
+    meter: str
+    seq: int
+    epoch: bytes
+    time_ms: int
+    no_later_than: int
+    clock: str
+    body: Body
+    values: tuple[Value, ...]
+    batch: int
+    root: bytes
+    statement_id: bytes
+    receipts: tuple[tuple[str, int], ...]
+    unconfirmed: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The facts for ``--json``. Times are RFC 3339; a decimal that a float cannot show exactly is text."""
+        return _ANSWER | {
+            "verified": True,
+            "kind": self.kind,
+            "gateway": self.gateway,
+            "meter": self.meter,
+            "seq": self.seq,
+            "epoch": self.epoch.hex(),
+            "time": rfc3339_ms(self.time_ms),
+            "no_later_than": rfc3339(self.no_later_than),
+            "clock": self.clock,
+            "values": _json_values(self.body),
+            "batch": self.batch,
+            "root": self.root.hex(),
+            "statement_id": id_text(self.statement_id),
+            "receipts": [{"ledger": ledger, "time": rfc3339(time)} for ledger, time in self.receipts],
+            "unconfirmed": list(self.unconfirmed),
+        }
+
+
+_FACTS: Final = ("kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than", "clock")
+_ANSWER: Final[dict[str, Any]] = (
+    {"verified": False, "step": None, "error": None, "detail": None}
+    | dict.fromkeys(_FACTS)
+    | {"values": [], "batch": None, "root": None, "statement_id": None, "receipts": [], "unconfirmed": []}
+)
+
+
+def failure_json(error: VerificationError) -> dict[str, Any]:
+    """The answer for ``--json`` when verification stopped: the same keys, with what stopped it and no facts."""
+    stopped = {"step": error.step, "error": type(error).__name__, "detail": error.detail}
+    return _ANSWER | {"values": [], "receipts": [], "unconfirmed": []} | stopped
+
+
+def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None) -> Verified:
+    """What ``bundle`` proves to someone who believes ``trust`` at the time ``now`` (Unix seconds).
+
+    ``kind`` ('reading', 'coverage', 'event') demands that kind of record. Raises the ``VerificationError`` of the first
+    step that fails, and nothing else, for any bytes.
+    """
+    # 1 parse: every layer, strictly, before anything is believed
+    parts = Bundle.parse(bundle)
+    receipts = [parse_receipt(data) for data in parts.receipts]
+    signed = read_statement(parts.statement)
+    record = parse_record(parts.record)  # last: it may already find what belongs to step 2
+    statement = signed.statement
+
+    # 2 record: by a key of this meter of this gateway
+    if kind is not None and kind != record.kind:
+        raise Malformed(f"a {kind} is asked for, the bundle holds a record of kind {record.kind}", step=2)
+    record_key = _record_key(record, trust)
+    with at_step(2):
+        record.sign1.verify(record_key.key)
+
+    # 3 inclusion: the record is a leaf of the batch
+    if parts.size != statement.size:
+        raise NotIncluded(f"the path is for {parts.size} records, the statement has {statement.size}", step=3)
+    with at_step(3):
+        root = root_from_path(leaf_hash(parts.record), parts.size, parts.index, parts.path)
+    if root != statement.root:
+        raise NotIncluded("record and path do not lead to the root of the statement", step=3)
+
+    # 4 statement: of the same gateway, by its statement key, and it agrees with itself
+    statement_key = _statement_key(signed, record, trust)
+    with at_step(4):
+        signed.sign1.verify(statement_key.key)
+    check_statement(signed)
+    if not statement.from_ms <= record.time_ms <= statement.to_ms:
+        span = f"{rfc3339_ms(statement.from_ms)} to {rfc3339_ms(statement.to_ms)}"
+        raise OutOfRange(f"the record is of {rfc3339_ms(record.time_ms)}, its batch is of {span}", step=4)
+
+    # 5 sequence: the statement counts this record
+    claims = record.claims
+    ranges = statement.meters.get(claims.meter, ())
+    if not any(r.epoch == claims.epoch and r.first <= claims.seq <= r.last for r in ranges):
+        raise OutOfRange(f"record {record.id} is in no range of batch {statement.batch}", step=5)
+
+    # 6 receipts, and of 7 what concerns one receipt: which ledgers vouch, and since when
+    vouching, failures = _vouching(parts.statement, receipts, trust, now)
+
+    # 8 policy: k distinct ledgers of the list; before the rest of 7, whose T only they give
+    if len(vouching) < trust.receipts:
+        raise _too_few(vouching, failures, trust)
+
+    # 7 validity, at T: the moment from which k ledgers had the statement
+    no_later_than = sorted(vouching.values())[trust.receipts - 1]
+    _demand_valid(record_key, no_later_than, f"the key of meter {claims.meter}")
+    _demand_valid(statement_key, no_later_than, f"the statement key of {claims.gateway}")
+    if record.time_ms > (no_later_than + TOLERANCE_S) * 1000:
+        span = f"{rfc3339_ms(record.time_ms)}, more than {TOLERANCE_S} s after {rfc3339(no_later_than)}"
+        raise OutOfRange(f"the record claims {span}, when its batch was on a ledger already", step=7)
+
+    values = record.body.values if isinstance(record.body, Reading) else ()
+    counted = tuple(sorted(vouching.items(), key=lambda item: (item[1], item[0])))
+    return Verified(
+        kind=record.kind,
+        gateway=claims.gateway,
+        meter=claims.meter,
+        seq=claims.seq,
+        epoch=claims.epoch,
+        time_ms=record.time_ms,
+        no_later_than=no_later_than,
+        clock=claims.clock,
+        body=record.body,
+        values=values,
+        batch=statement.batch,
+        root=statement.root,
+        statement_id=signed.id,
+        receipts=counted,
+        unconfirmed=_unconfirmed(parts, receipts, vouching, failures),
+    )
+
+
+def check_receipt(entry: bytes, receipt: bytes, trust: Trust, now: int) -> tuple[str, int]:
+    """Steps 6 and 7 for one receipt of ``entry``: (ledger, its time in Unix seconds), or the error that stopped it."""
+    return _check_receipt(entry, parse_receipt(receipt), trust, now)
+
+
+def _check_receipt(entry: bytes, receipt: Receipt, trust: Trust, now: int) -> tuple[str, int]:
+    ledger = receipt.ledger
+    if not trust.has_ledger_key(ledger):
+        raise UnknownLedger(f"{ledger}: the trust file has no key of this ledger", step=6)
+    key = trust.find("ledger", ledger=ledger, kid=receipt.kid)
+    if key is None:
+        raise UnknownKey(f"{ledger}: the trust file has no key {base64url(receipt.kid)} of this ledger", step=6)
+    check(receipt, entry, key.key)
+    if receipt.iat > now + TOLERANCE_S:
+        raise BadReceipt(f"{ledger}: the receipt is of {rfc3339(receipt.iat)}, which is in the future", step=7)
+    if key.revoked is not None:
+        raise KeyNotValid(f"{ledger}: its key was revoked ({key.revoked_reason or 'no reason given'})", step=7)
+    _demand_valid(key, receipt.iat, f"the key of ledger {ledger}")
+    return ledger, receipt.iat
+
+
+def _record_key(record: Record, trust: Trust) -> TrustKey:
+    claims = record.claims
+    if claims.meter == GATEWAY_ITSELF:  # parse_record let nothing but an event pass
+        key = trust.find("statement", gateway=claims.gateway, kid=record.kid)
+    else:
+        key = trust.find("meter", gateway=claims.gateway, meter=claims.meter, kid=record.kid)
+    if key is None:
+        owner = f"meter {claims.meter} of gateway {claims.gateway}"
+        raise UnknownKey(f"the trust file has no key {base64url(record.kid)} for {owner}", step=2)
+    return key
+
+
+def _statement_key(signed: SignedStatement, record: Record, trust: Trust) -> TrustKey:
+    gateway = record.claims.gateway
+    if signed.statement.gateway != gateway:
+        raise UnknownKey(f"the record is of gateway {gateway}, its batch of {signed.statement.gateway}", step=4)
+    key = trust.find("statement", gateway=gateway, kid=signed.kid)
+    if key is None:
+        raise UnknownKey(f"the trust file has no statement key {base64url(signed.kid)} for gateway {gateway}", step=4)
+    return key
+
+
+def _vouching(
+    entry: bytes, receipts: list[Receipt], trust: Trust, now: int
+) -> tuple[dict[str, int], list[tuple[str, VerificationError]]]:
+    """({ledger: its earliest time}, [(ledger, why a receipt does not count)]). A ledger counts once however often."""
+    vouching: dict[str, int] = {}
+    failures: list[tuple[str, VerificationError]] = []
+    for receipt in receipts:
+        try:
+            ledger, time = _check_receipt(entry, receipt, trust, now)
+            if ledger not in trust.ledgers:
+                raise UnknownLedger(f"{ledger}: policy.ledgers does not list this ledger", step=6)
+            vouching[ledger] = min(time, vouching.get(ledger, time))
+        except VerificationError as error:
+            failures.append((receipt.ledger, error))
+    return vouching, failures
+
+
+def _too_few(
+    vouching: Mapping[str, int], failures: list[tuple[str, VerificationError]], trust: Trust
+) -> VerificationError:
+    """The first receipt's failure where it made the difference, else that the policy is not met."""
+    lost = {ledger for ledger, _ in failures} - vouching.keys()
+    if lost and len(vouching) + len(lost) >= trust.receipts:
+        return next(error for ledger, error in failures if ledger in lost)
+    asked = f"{trust.receipts} of the ledgers {', '.join(trust.ledgers)} must vouch"
+    reasons = "".join(f"; {error.detail}" for _, error in failures)
+    return PolicyNotMet(f"{asked}, {len(vouching)} do ({', '.join(vouching) or 'none'}){reasons}", step=8)
+
+
+def _demand_valid(key: TrustKey, time: int, whose: str) -> None:
+    if time < key.valid_from:
+        raise KeyNotValid(f"{whose} counts from {rfc3339(key.valid_from)}, not at {rfc3339(time)}", step=7)
+    if key.valid_to is not None and time >= key.valid_to:
+        raise KeyNotValid(f"{whose} counted until {rfc3339(key.valid_to)}, not at {rfc3339(time)}", step=7)
+    if key.revoked is not None and time >= key.revoked:
+        reason = key.revoked_reason or "no reason given"
+        raise KeyNotValid(f"{whose} was revoked at {rfc3339(key.revoked)} ({reason}), before {rfc3339(time)}", step=7)
+
+
+def _unconfirmed(
+    parts: Bundle,
+    receipts: list[Receipt],
+    vouching: Mapping[str, int],
+    failures: list[tuple[str, VerificationError]],
+) -> tuple[str, ...]:
+    lines = [error.detail for _, error in failures]
+    lines += [
+        f"{receipt.ledger}: the size {receipt.size} of its log is not signed"
+        for receipt in receipts
+        if receipt.ledger in vouching and receipt.size_claim is None
+    ]
+    lines += [
+        f"{place.ledger}: said to be on chain {place.chain}, block {place.block}, transaction 0x{place.tx.hex()}"
+        for place in parts.anchors
+    ]
+    return tuple(lines)
+
+
+def rfc3339(seconds: int) -> str:
+    """A time in Unix seconds as RFC 3339 text in UTC."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def rfc3339_ms(ms: int) -> str:
+    """A time in Unix milliseconds as RFC 3339 text in UTC."""
+    return f"{rfc3339(ms // 1000)[:-1]}.{ms % 1000:03d}Z"
+
+
+def _json_values(body: Body) -> list[dict[str, Any]]:
+    """The values of a reading; of another record its facts, in the same form."""
+    if isinstance(body, Reading):
+        return [_json_value(v.name, v.value, v.unit, v.quality) for v in body.values]
+    if isinstance(body, Event):
+        return [_json_value(name, fact) for name, fact in {"event": body.name, **body.fields}.items()]
+    missed = {f"missed.{reason}": count for reason, count in body.missed.items()}
+    facts = {"from": rfc3339_ms(body.from_ms), "to": rfc3339_ms(body.to_ms), "due": body.due}
+    return [_json_value(name, fact) for name, fact in {**facts, "recorded": body.recorded, **missed}.items()]
+
+
+def _json_value(name: str, value: object, unit: str | None = None, quality: int = 0) -> dict[str, Any]:
+    return {"name": name, "value": _json(value), "unit": unit, "quality": quality_words(quality)}
+
+
+def _json(value: object) -> Any:
+    if isinstance(value, Decimal):
+        return float(value) if Decimal(repr(float(value))) == value else str(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, list):
+        return [_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _json(item) for key, item in value.items()}
+    return value
