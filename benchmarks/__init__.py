@@ -1,1 +1,1 @@
-"""Benchmarks: each module has ``run() -> dict`` with the figures as medians; ``scripts/bench NAME --json`` prints them."""
+"""Benchmarks: ``run() -> dict`` of each module gives medians; ``scripts/bench NAME --json`` prints them."""

@@ -1,0 +1,163 @@
+"""The gateway process: wiring only. One TaskGroup with named tasks for lines, uplinks and the recorder; signals end it.
+
+Lines → poller → recorder → (database) → uplinks → ledgers. Started by `meterseal run`; everything it learns is in the
+data folder, so it can be killed at any moment and started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from importlib.metadata import version
+
+from gateway import instance
+from gateway.clock import Clock
+from gateway.config import Bus, Config, LedgerEntry
+from gateway.errors import ConfigError
+from gateway.fieldbus.bus import Line, LineSpec, MeterSpec, check_port
+from gateway.keys import Keys, load_keys
+from gateway.poller import Poller
+from gateway.recorder import Recorder, Rules
+from gateway.store import Store
+from gateway.uplink import Uplink
+from ledger_client.errors import TrustFileError
+from ledger_client.ledgers import Ledger
+from ledger_client.ledgers.http import HttpLedger
+from ledger_client.ledgers.mqtt import MqttLedger
+from ledger_client.trust import Trust, load_trust
+
+log = logging.getLogger("meterseal.agent")
+
+DRIVERS: dict[str, Callable[[str, str], Ledger]] = {"http": HttpLedger, "mqtt": MqttLedger}
+
+
+def line_spec(config: Config, bus: Bus) -> LineSpec:
+    """One bus of the configuration in the fieldbus's words."""
+    meters = tuple(
+        MeterSpec(
+            name=meter.name,
+            profile=config.profiles[meter.name],
+            address=meter.address,
+            period_ms=meter.every,
+            points=config.profiles[meter.name].select(meter.points or None),
+        )
+        for meter in bus.meter
+    )
+    return LineSpec(
+        name=bus.name,
+        type=bus.type,
+        meters=meters,
+        port=str(config.path.parent / str(bus.port)) if bus.serial else None,
+        host=bus.host,
+        tcp_port=None if bus.serial else bus.tcp_port,
+        baudrate=bus.baudrate,
+        parity=bus.parity,
+        stopbits=bus.stopbits,
+        timeout_ms=bus.timeout,
+    )
+
+
+def rules(config: Config) -> Rules:
+    """How this configuration commits and seals, and what its statements say of the gateway."""
+    document = config.document
+    return Rules(
+        gateway=config.gateway_id,
+        periods_ms={name: meter.every for name, meter in config.meters.items()},
+        commit_every_ms=document.store.commit_every,
+        seal_every_ms=document.seal.every,
+        seal_count=document.seal.count,
+        ledgers=tuple(ledger.name for ledger in document.ledger),
+        config=config.fingerprint(),
+        software=f"meterseal/{version('meterseal')}",
+    )
+
+
+def trust_of(config: Config) -> Trust:
+    """The trust file that receipts are checked with. Raises ConfigError: file, key, way out."""
+    try:
+        trust = load_trust(config.trust)
+    except TrustFileError as error:
+        raise ConfigError(error.source, error.key, error.problem, error.way_out) from None
+    for warning in trust.warnings:
+        log.warning("%s: %s", config.trust, warning)
+    return trust
+
+
+def check_ledger_keys(config: Config, trust: Trust) -> None:
+    """Every configured ledger needs a key in the trust file, else no receipt of it could ever settle a batch."""
+    for entry in config.document.ledger:
+        if not any(key.role == "ledger" and key.ledger == entry.name for key in trust.keys):
+            raise ConfigError(
+                config.trust,
+                f"[[key]] of ledger {entry.name!r}",
+                "is missing, so none of its receipts could be checked",
+                "paste what `meterseal-ledger show LDIR --trust` prints",
+            )
+
+
+def driver(entry: LedgerEntry) -> Ledger:
+    """The driver of one configured ledger."""
+    return DRIVERS[entry.type](entry.name, entry.url)
+
+
+async def run(config: Config) -> None:
+    """Record, seal and anchor until SIGTERM or SIGINT; then finish the read in flight, write coverage and commit.
+
+    Raises GatewayError or PortError before anything is started when the configuration cannot run on this machine.
+    """
+    keys, trust = load_keys(config), trust_of(config)
+    check_ledger_keys(config, trust)
+    specs = [line_spec(config, bus) for bus in config.document.bus]
+    for spec in specs:
+        check_port(spec)
+    with ExitStack() as held:
+        held.enter_context(instance.take(config.data))
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await _work(config, keys, trust, specs, stop)
+
+
+async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSpec], stop: asyncio.Event) -> None:
+    store = Store(config.database)
+    clock = Clock(not_before_ms=store.latest_ms())
+    recorder = Recorder(store, keys, rules(config), clock, secrets.token_bytes(8))
+    poller = Poller(config.meters, clock, recorder.put)
+    lines = [Line(spec, clock, poller.poll) for spec in specs]
+    ledgers = [driver(entry) for entry in config.document.ledger]
+    uplinks = [Uplink(ledger, recorder, trust, clock) for ledger in ledgers]
+    loop = asyncio.get_running_loop()
+    for uplink in uplinks:
+        recorder.on_seal.append(partial(loop.call_soon_threadsafe, uplink.wake))
+
+    anchor_ms = recorder.open()
+    recorder.start()
+    log.info("gateway %s records %d meters on %d lines", config.gateway_id, len(config.meters), len(lines))
+    try:
+        async with asyncio.TaskGroup() as group:
+            reading = [group.create_task(line.run(anchor_ms), name=f"line {line.spec.name}") for line in lines]
+            background = [
+                group.create_task(up.run(), name=f"uplink {x.name}") for up, x in zip(uplinks, ledgers, strict=True)
+            ]
+            background.append(group.create_task(_until_ended(recorder), name="recorder"))
+            await stop.wait()
+            log.info("stopping: the reads in flight are finished, then coverage is written")
+            for line in lines:
+                line.request_stop()
+            await asyncio.wait(reading)
+            for task in background:
+                task.cancel()
+    finally:
+        recorder.stop()
+        for ledger in ledgers:
+            ledger.close()
+
+
+async def _until_ended(recorder: Recorder) -> None:
+    """A recorder that ends by itself has failed: its error ends the process."""
+    await asyncio.shield(asyncio.wrap_future(recorder.ended))

@@ -1,0 +1,348 @@
+"""Command `meterseal`: words in, words out. Every mistake is one message and exit code 2; "no" is 1; done is 0."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import logging
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from gateway import config as configuration
+from gateway import report
+from gateway.config import Config
+from gateway.errors import GatewayError, NotYet
+from ledger_client.errors import LedgerClientError
+
+CONFIG = click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+out = Console(highlight=False, soft_wrap=True)
+
+
+def fail(error: Exception) -> NoReturn:
+    """Say what is wrong on stderr and leave: 1 when the answer is "not yet", else 2."""
+    click.echo(f"meterseal: {error}", err=True)
+    sys.exit(1 if isinstance(error, NotYet) else 2)
+
+
+class _Commands(click.Group):
+    """Turns the errors of every package into messages; only a bug of ours could show more."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (GatewayError, LedgerClientError) as error:
+            fail(error)
+        except ExceptionGroup as group:  # from a TaskGroup: one failed task takes the others along
+            ours, others = group.split((GatewayError, LedgerClientError))
+            if others is not None or ours is None:
+                raise
+            fail(_first(ours))
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    error: Exception = group
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+@click.group(cls=_Commands)
+@click.version_option(package_name="meterseal")
+@click.option("-v", "--verbose", is_flag=True, help="Say more in the log.")
+def main(verbose: bool) -> None:
+    """An edge gateway from meter to ledger: reads, signs, keeps, anchors, proves."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it has to say comes back as the outcome of a read
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--id", "gateway", default="my-gateway", show_default=True, help="The gateway's name in every record.")
+def init(folder: Path, gateway: str) -> None:
+    """Make DIR with a commented gateway.toml, device keys and trust.toml."""
+    from gateway import starter
+
+    for path in starter.init(folder, gateway=gateway, now_s=int(time.time())):
+        click.echo(f"wrote {path}")
+    click.echo(f"next: meterseal check {folder / 'gateway.toml'}")
+
+
+@main.command()
+@click.argument("name", required=False)
+def profiles(name: str | None) -> None:
+    """The catalog of meters, or the points of one of them."""
+    from gateway.devices.profile import catalog, load_profile
+
+    if name is None:
+        table = Table("profile", "device", "protocol", "points", box=None)
+        for entry in catalog():
+            profile = load_profile(entry)
+            table.add_row(entry, f"{profile.vendor} {profile.device}", profile.protocol, str(len(profile.points)))
+        out.print(table)
+        return
+    profile = load_profile(name)
+    out.print(f"{profile.vendor} {profile.device} ({profile.protocol}), usually at address {profile.default_address}")
+    table = Table("point", "function", "address", "type", "unit", "kind", "recorded", box=None)
+    for p in profile.points:
+        table.add_row(p.name, str(p.fc), str(p.address), p.type, p.unit or "", p.kind, "yes" if p.record else "")
+    out.print(table)
+
+
+@main.command()
+@CONFIG
+@JSON
+def check(config_path: Path, as_json: bool) -> None:
+    """Validate CONFIG and what it names, and show what would be read. Starts nothing."""
+    from gateway import agent
+    from gateway.fieldbus.bus import check_port
+    from gateway.keys import load_keys
+    from gateway.readplan import read_plan
+
+    config = configuration.load(config_path)
+    load_keys(config)
+    agent.check_ledger_keys(config, agent.trust_of(config))
+    specs = [agent.line_spec(config, bus) for bus in config.document.bus]
+    for spec in specs:
+        check_port(spec)
+    plans = [read_plan(spec) for spec in specs]
+    if as_json:
+        click.echo(json.dumps({"ok": True, "gateway": config.gateway_id, "lines": [p.as_json() for p in plans]}))
+        return
+    for plan in plans:
+        out.print(f"[bold]{plan.line}[/]  {plan.wire}")
+        table = Table("meter", "address", "every", "read", "points", "wire time", box=None, padding=(0, 2, 0, 0))
+        for r in plan.reads:
+            table.add_row(
+                r.meter,
+                str(r.address),
+                f"{r.every_ms / 1000:g} s",
+                r.read,
+                str(r.points),
+                f"{r.wire_ms:.1f} ms" if r.wire_ms else "",
+            )
+        out.print(table)
+    seal, commit = config.document.seal, config.document.store.commit_every
+    out.print(
+        f"a batch every {seal.every / 1000:g} s or {seal.count} records; "
+        f"a power cut costs at most {commit / 1000:g} s of readings"
+    )
+    out.print(f"{config_path}: good")
+
+
+@main.command()
+@CONFIG
+def run(config_path: Path) -> None:
+    """Read, sign, keep, seal and anchor until stopped (SIGTERM or Ctrl-C)."""
+    from gateway import agent
+
+    asyncio.run(agent.run(configuration.load(config_path)))
+
+
+@main.command()
+@CONFIG
+@click.argument("meter")
+@JSON
+def read(config_path: Path, meter: str, as_json: bool) -> None:
+    """One live poll of METER with its raw registers, to compare with the meter's display. Records nothing."""
+    from gateway import agent
+    from gateway.clock import Clock
+    from gateway.fieldbus.bus import check_port, read_once
+    from gateway.poller import Poller
+
+    config = configuration.load(config_path)
+    bus = next((b for b in config.document.bus for m in b.meter if m.name == meter), None)
+    if bus is None:
+        raise GatewayError(f"{config_path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
+    spec, clock = agent.line_spec(config, bus), Clock()
+    check_port(spec)
+    poll = asyncio.run(read_once(spec, meter, clock))
+    if not poll.answers:
+        why = (
+            "; ".join(f"{f.block.fc}/{f.block.address}: {f.reason} {f.detail}".strip() for f in poll.failures)
+            or poll.missed
+        )
+        raise NotYet(f"{meter}: no answer ({why})", "check wiring, address, line settings and that the meter has power")
+    reading = Poller(config.meters, clock, lambda _: None).reading(poll)
+    raw = {p.name: list(words) for a in poll.answers for p, words in a.block.slices(a.registers)}
+    values = report.shown_reading(reading, meter, "not recorded")
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "meter": meter,
+                    "time": reading.time_ms,
+                    "values": [v.as_json() | {"raw": raw.get(v.value.name)} for v in values],
+                }
+            )
+        )
+        return
+    table = Table("point", "value", "unit", "quality", "registers", box=None)
+    for v in values:
+        registers = " ".join(f"{w:04X}" for w in raw.get(v.value.name, []))
+        table.add_row(v.value.name, v.text, v.value.unit or "", v.quality, registers)
+    out.print(table)
+
+
+@main.command()
+@CONFIG
+@JSON
+def status(config_path: Path, as_json: bool) -> None:
+    """Meters, buffer, batches and anchors. Exit code 1 when something needs a look."""
+    config, store = _open(config_path)
+    facts = report.status(config, store, int(time.time() * 1000))
+    if as_json:
+        click.echo(json.dumps(facts))
+    else:
+        report.print_status(out, facts)
+    sys.exit(0 if facts["healthy"] else 1)
+
+
+@main.command()
+@CONFIG
+@click.argument("meter", required=False)
+@click.option("-n", "--last", "count", default=3, show_default=True, help="How many readings.")
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@JSON
+def readings(config_path: Path, meter: str | None, count: int, form: str, as_json: bool) -> None:
+    """The last readings of METER, or of all meters, with the id of the record that proves each."""
+    config, store = _open(config_path)
+    if meter is not None and meter not in config.meters:
+        raise GatewayError(f"{config_path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
+    names = [meter] if meter else list(config.meters)
+    values = [v for name in names for v in report.shown(store.readings(name, count))]
+    if as_json or form == "json":
+        click.echo(json.dumps({"readings": [v.as_json() for v in values]}))
+    elif form == "csv":
+        writer = csv.writer(sys.stdout)
+        writer.writerow(["time", "meter", "point", "value", "unit", "quality", "record"])
+        for v in values:
+            exact = v.as_json()["value"]
+            writer.writerow(
+                [
+                    _iso(v.time_ms),
+                    v.meter,
+                    v.value.name,
+                    "" if exact is None else exact,
+                    v.value.unit or "",
+                    v.quality,
+                    v.record,
+                ]
+            )
+    else:
+        table = Table("time", "meter", "point", "value", "unit", "quality", "record", box=None)
+        for v in values:
+            table.add_row(_iso(v.time_ms), v.meter, v.value.name, v.text, v.value.unit or "", v.quality, v.record)
+        out.print(table)
+
+
+@main.command()
+@CONFIG
+@click.argument("record")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.mseal")
+def prove(config_path: Path, record: str, output: Path) -> None:
+    """Write the proof of RECORD (METER/EPOCH/SEQ, or a meter's name: its newest anchored reading) to one file."""
+    from gateway import prove as prover
+
+    config, store = _open(config_path)
+    row = prover.find(store, record)
+    bundle = prover.prove(store, row)
+    try:
+        output.write_bytes(bundle)
+    except OSError as error:
+        raise GatewayError(f"{output}: {error.strerror}", "give a path that can be written") from None
+    click.echo(
+        f"wrote {output}: {row.id}, {len(bundle)} bytes\n"
+        f"verify it anywhere: meterseal-ledger verify {output} --trust {config.trust}"
+    )
+
+
+@main.command()
+@CONFIG
+@click.option(
+    "--make-missing", is_flag=True, help="Make a key for every meter that has none, and add it to the trust file."
+)
+@JSON
+def keys(config_path: Path, make_missing: bool, as_json: bool) -> None:
+    """The device keys and their thumbprints."""
+    from gateway import keys as keyring
+
+    config = configuration.load(config_path)
+    made: list[str] = []
+    if make_missing:
+        now_s = int(time.time())
+        made = keyring.make_missing(config, now_s)
+        if made:
+            with config.trust.open("a") as file:
+                file.write(keyring.public_entries(config, keyring.load_keys(config), made, now_s))
+    loaded = keyring.load_keys(config)
+    rows = [("statement", "", loaded.statement.public)] + [
+        ("meter", name, key.public) for name, key in loaded.meters.items()
+    ]
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "made": made,
+                    "keys": [
+                        {"role": r, "meter": m or None, "kid": p.kid.hex(), "public": p.to_text()} for r, m, p in rows
+                    ],
+                }
+            )
+        )
+        return
+    table = Table("role", "meter", "thumbprint (kid)", "public", box=None)
+    for role, name, public in rows:
+        table.add_row(role, name, public.kid.hex(), public.to_text())
+    out.print(table)
+    if made:
+        out.print(
+            f"made: {', '.join(made)}; "
+            f"hand {config.keys / keyring.PUBLIC_FILE} to the ledger and {config.trust} to verifiers again"
+        )
+
+
+@main.command()
+@click.option(
+    "--dir", "folder", type=click.Path(path_type=Path), help="Where everything goes.  [default: ./meterseal-demo-TIME]"
+)
+@click.option("--for", "duration", metavar="DURATION", help='End by itself, for example after "60s".')
+@JSON
+def demo(folder: Path | None, duration: str | None, as_json: bool) -> None:
+    """The whole chain on this machine: simulated meters, gateway, ledger, proofs. Ctrl-C ends all of it."""
+    from gateway import demo as demonstration
+
+    try:
+        seconds = configuration.duration_ms(duration) / 1000 if duration else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--for") from None
+    folder = folder or Path(f"meterseal-demo-{datetime.now():%Y%m%d-%H%M%S}")
+    sys.exit(demonstration.main(folder, seconds, as_json=as_json))
+
+
+def _open(config_path: Path) -> tuple[Config, Any]:
+    from gateway.store import Store
+
+    config = configuration.load(config_path)
+    return config, Store(config.database, read_only=True)
+
+
+def _iso(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,322 @@
+"""gateway.toml → a validated, frozen model. Reads the file and the profiles that it names; opens nothing else.
+
+Every mistake becomes one ``ConfigError`` that names file and key as the user wrote them, and the way out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from gateway.devices.profile import Profile, ProfileError, load_profile
+from gateway.errors import ConfigError
+from ledger_client import cbor
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"  # EVIDENCE: gateway, meter and ledger names
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|d)")
+_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def duration_ms(text: object) -> int:
+    """``"10s"`` → 10000. Units ms, s, m or min, h, d; anything else is a ValueError that shows the form."""
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError('must be a duration in quotes such as "500ms", "10s", "15m", "1h"')
+    value = Decimal(match[1]) * _UNIT_MS[match[2]]
+    if value != int(value) or value <= 0:
+        raise ValueError("must be a whole number of milliseconds above 0")
+    return int(value)
+
+
+Name = Annotated[str, Field(pattern=f"^{NAME}$")]
+DurationMs = Annotated[int, BeforeValidator(duration_ms)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Gateway(_Model):
+    id: Name
+    data: str = "data"
+    keys: str = "keys"
+    trust: str = "trust.toml"
+
+
+class Store(_Model):
+    commit_every: DurationMs = 1000
+
+
+class Meter(_Model):
+    name: Name
+    profile: str
+    address: int
+    every: DurationMs = 10_000
+    role: Literal["generation", "consumption", "emission", "auxiliary"] = "auxiliary"
+    label: str = ""
+    points: tuple[str, ...] = Field(default=(), strict=False)
+    ct: Annotated[Decimal, Field(gt=0, strict=False)] | None = None
+    pt: Annotated[Decimal, Field(gt=0, strict=False)] | None = None
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        if self.name in ("gateway", "statement"):
+            raise ValueError(f"name: {self.name!r} is taken: the gateway's own events and key stand under it")
+        if self.every < 100:
+            raise ValueError("every: the shortest period is 100ms")
+        return self
+
+
+class Bus(_Model):
+    name: Name
+    type: Literal["modbus-rtu", "modbus-tcp", "modbus-rtu-over-tcp"]
+    port: str | int | None = None
+    host: str | None = None
+    baudrate: Annotated[int, Field(ge=300, le=1_000_000)] = 9600
+    parity: Literal["N", "E", "O"] = "N"
+    stopbits: Literal[1, 2] = 1
+    timeout: DurationMs | None = None
+    meter: Annotated[tuple[Meter, ...], Field(min_length=1, strict=False)]
+
+    @property
+    def serial(self) -> bool:
+        return self.type == "modbus-rtu"
+
+    @property
+    def tcp_port(self) -> int:
+        return self.port if isinstance(self.port, int) else 502
+
+    @model_validator(mode="after")
+    def _wire(self) -> Self:
+        if self.serial:
+            if not isinstance(self.port, str) or self.host is not None:
+                raise ValueError('port: a serial bus needs port = "/dev/serial/by-id/…" (a path in quotes) and no host')
+        else:
+            if self.host is None:
+                raise ValueError(f'host: a {self.type} bus needs host = "ADDRESS" (and port = 502, a number)')
+            if isinstance(self.port, str) or not 0 < self.tcp_port < 65536:
+                raise ValueError("port: a TCP bus needs a port number from 1 to 65535, without quotes")
+            tuned = {"baudrate", "parity", "stopbits"} & self.model_fields_set
+            if tuned:
+                raise ValueError(f"{min(tuned)}: line settings belong to serial buses; a {self.type} bus has none")
+        low, high = (0, 255) if self.type == "modbus-tcp" else (1, 247)
+        for meter in self.meter:
+            if not low <= meter.address <= high:
+                raise ValueError(
+                    f"meter {meter.name!r}, address: {meter.address} cannot be a unit address; "
+                    f"a {self.type} bus takes {low} to {high}"
+                )
+        return self
+
+
+class Seal(_Model):
+    every: DurationMs = 60_000
+    count: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+
+
+class LedgerEntry(_Model):
+    name: Name
+    type: Literal["http", "mqtt"]
+    policy: Literal["required", "optional"] = "required"
+    url: str
+
+    @model_validator(mode="after")
+    def _url_fits(self) -> Self:
+        schemes = {"http": ("http", "https"), "mqtt": ("mqtt",)}[self.type]
+        url = urlsplit(self.url)
+        if url.scheme not in schemes or not url.hostname:
+            raise ValueError(f"url: a ledger of type {self.type} needs {schemes[0]}://HOST:PORT, got {self.url!r}")
+        return self
+
+
+class Document(_Model):
+    """gateway.toml as it stands."""
+
+    gateway: Gateway
+    store: Store = Store()
+    bus: Annotated[tuple[Bus, ...], Field(min_length=1, strict=False)]
+    seal: Seal = Seal()
+    ledger: Annotated[tuple[LedgerEntry, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        meters = [m.name for b in self.bus for m in b.meter]
+        for what, names in (
+            ("bus", [b.name for b in self.bus]),
+            ("meter", meters),
+            ("ledger", [x.name for x in self.ledger]),
+        ):
+            for name in sorted({n for n in names if names.count(n) > 1}):
+                raise ValueError(
+                    f"{what} {name!r}, name: used {names.count(name)} times; every {what} needs its own name"
+                )
+        for bus in self.bus:
+            addresses = [m.address for m in bus.meter]
+            for meter in bus.meter:
+                if addresses.count(meter.address) > 1:
+                    raise ValueError(
+                        f"bus {bus.name!r}, meter {meter.name!r}, address: {meter.address} is given to two meters; "
+                        "two devices at one address answer at once"
+                    )
+        return self
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Config:
+    """A configuration that can run: the document, where it stands (paths are relative to it), each meter's profile."""
+
+    path: Path
+    document: Document
+    profiles: Mapping[str, Profile]
+
+    @property
+    def gateway_id(self) -> str:
+        return self.document.gateway.id
+
+    @property
+    def data(self) -> Path:
+        return self.path.parent / self.document.gateway.data
+
+    @property
+    def database(self) -> Path:
+        return self.data / "meterseal.db"
+
+    @property
+    def keys(self) -> Path:
+        return self.path.parent / self.document.gateway.keys
+
+    @property
+    def trust(self) -> Path:
+        return self.path.parent / self.document.gateway.trust
+
+    @property
+    def meters(self) -> dict[str, Meter]:
+        return {m.name: m for b in self.document.bus for m in b.meter}
+
+    def fingerprint(self) -> bytes:
+        """SHA-256 of the deterministic CBOR of the effective configuration, profiles included and secrets left out."""
+        document = self.document.model_dump(mode="json")
+        for ledger in document["ledger"]:
+            url = urlsplit(ledger["url"])
+            ledger["url"] = url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
+        profiles = {name: dataclasses.asdict(profile) for name, profile in self.profiles.items()}
+        return hashlib.sha256(cbor.encode({"document": document, "profiles": _plain(profiles)})).digest()
+
+
+def load(path: Path | str) -> Config:
+    """Read and validate a gateway.toml with the profiles that it names.
+
+    Raises ConfigError: unreadable, not TOML, unknown key, wrong type or value, duplicate, profile that does not exist.
+    """
+    path = Path(path)
+    try:
+        raw = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(path, "", "there is no such file", "make one with: meterseal init DIR") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(path, "", f"cannot be read: {error}", "check the path and its permissions") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(path, "", f"is not valid TOML: {error}", "mend that line") from None
+    try:
+        document = Document.model_validate(raw)
+    except ValidationError as error:
+        raise _explain(path, raw, error) from None
+    return Config(path, document, _profiles(path, document))
+
+
+def _profiles(path: Path, document: Document) -> dict[str, Profile]:
+    profiles = {}
+    for bus in document.bus:
+        for meter in bus.meter:
+            key = f"bus {bus.name!r}, meter {meter.name!r}, profile"
+            try:
+                profile = load_profile(meter.profile, path.parent)
+            except ProfileError as error:
+                raise ConfigError(path, key, str(error), "see `meterseal profiles` for the catalog") from None
+            for factor in sorted(profile.factors):
+                if getattr(meter, factor) is None:
+                    raise ConfigError(
+                        path,
+                        key.replace("profile", factor),
+                        f"is missing: {profile.name} multiplies by the {factor.upper()} ratio",
+                        f"add {factor} = RATIO, as on the transformer's plate (1 if there is none)",
+                    )
+            known = {p.name for p in profile.points}
+            for point in meter.points:
+                if point not in known:
+                    hint = _closest(point, known)
+                    raise ConfigError(
+                        path, key, f"has no point {point!r}{hint}", f"see `meterseal profiles {profile.name}`"
+                    )
+            profiles[meter.name] = profile
+    return profiles
+
+
+def _explain(path: Path, raw: Mapping[str, Any], error: ValidationError) -> ConfigError:
+    """The first mistake of a pydantic report in the words of the file."""
+    first = error.errors(include_url=False)[0]
+    key, model = _where(raw, first["loc"])
+    kind, message, value = first["type"], first["msg"], first["input"]
+    if kind == "extra_forbidden":
+        known = model.model_fields if model else ()
+        return ConfigError(
+            path, key, f"is not a known key{_closest(key.split(', ')[-1], known)}", "correct or remove it"
+        )
+    if kind == "missing":
+        return ConfigError(path, key, "is missing", "add it; `meterseal init DIR` writes a commented example")
+    if kind == "value_error":
+        text = message.removeprefix("Value error, ")
+        inner, found, problem = text.partition(": ")
+        if found and re.fullmatch(r"[a-z]+( '[^']*')?(, [a-z]+( '[^']*')?)*", inner):
+            key, text = (f"{key}, {inner}" if key else inner), problem
+        return ConfigError(path, key, text, "correct it and run `meterseal check` again")
+    if kind == "string_pattern_mismatch":
+        rule = "use letters, digits, dot, dash and underscore, at most 64, beginning with a letter or digit"
+        return ConfigError(path, key, f"{value!r} is not a usable name", rule)
+    return ConfigError(
+        path, key, f"{message[0].lower()}{message[1:]}, got {value!r}", "correct it and run `meterseal check` again"
+    )
+
+
+def _where(raw: Any, location: tuple[int | str, ...]) -> tuple[str, type[BaseModel] | None]:
+    """The place of a mistake as a user would say it, and the model whose keys are allowed there."""
+    models: dict[str, type[BaseModel]] = {
+        "gateway": Gateway, "store": Store, "bus": Bus, "meter": Meter, "seal": Seal, "ledger": LedgerEntry,
+    }  # fmt: skip
+    words: list[str] = []
+    model: type[BaseModel] | None = Document
+    for step in location:
+        if isinstance(step, int):
+            raw = raw[step] if isinstance(raw, list) and step < len(raw) else None
+            name = raw.get("name") if isinstance(raw, dict) else None
+            words[-1] += f" {name!r}" if isinstance(name, str) else f" number {step + 1}"
+        elif step not in ("str", "int"):  # the branches of a union are not the user's words
+            raw = raw.get(step) if isinstance(raw, dict) else None
+            words.append(step)
+            if raw is not None and step in models and isinstance(raw, dict | list):
+                model = models[step]
+    return ", ".join(words), model
+
+
+def _closest(word: str, known: Iterable[str]) -> str:
+    matches = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
+
+
+def _plain(value: Any) -> Any:
+    """Dataclass dictionaries with the types that the evidence encoding knows."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return value if isinstance(value, str | int | bytes | bool) or value is None else str(value)

@@ -1,0 +1,67 @@
+"""What was due and what became of it: the counting behind coverage records. Pure.
+
+Polls of a meter fall due at ``anchor_ms + k · period_ms``; the anchor of an epoch is the ``to`` of its first coverage
+record, so that anyone who holds the records and the period can count the due polls again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from gateway.store import Tail
+from ledger_client.record import Coverage
+
+
+def due_between(anchor_ms: int, period_ms: int, from_ms: int, to_ms: int) -> int:
+    """How many polls of the grid fall due in [from, to), none before the anchor."""
+    low = max(from_ms, anchor_ms)
+    if to_ms <= low:
+        return 0
+    return -((anchor_ms - to_ms) // period_ms) - -((anchor_ms - low) // period_ms)
+
+
+def first_coverage(tail: Tail | None, anchor_ms: int, *, clock_usable: bool) -> Coverage:
+    """The first record of an epoch: from the last known ``to`` to the anchor, the downtime counted as stopped.
+
+    A meter without a past gets an empty interval. With an unusable clock the downtime counts 0 (EVIDENCE §2).
+    """
+    if tail is None or tail.covered_to_ms is None:
+        return Coverage(anchor_ms, anchor_ms, 0, 0, {})
+    due = tail.recorded_since
+    if clock_usable and tail.anchor_ms is not None and tail.period_ms is not None:
+        due = max(due, due_between(tail.anchor_ms, tail.period_ms, tail.covered_to_ms, anchor_ms))
+    stopped = due - tail.recorded_since
+    return Coverage(tail.covered_to_ms, anchor_ms, due, tail.recorded_since, {"stopped": stopped} if stopped else {})
+
+
+@dataclass(slots=True)
+class Tally:
+    """The polls of one meter since its last coverage record, counted as each is finished, in due order."""
+
+    from_ms: int
+    to_ms: int
+    recorded: int = 0
+    missed: Counter[str] = field(default_factory=Counter)
+
+    def finished(self, due_ms: int, reason: str | None) -> None:
+        """Count a poll as recorded, or as missed for ``reason``; the interval now holds its due time."""
+        if reason is None:
+            self.recorded += 1
+        else:
+            self.missed[reason] += 1
+        self.to_ms = max(self.to_ms, due_ms + 1)
+
+    def lost_after_all(self, reason: str) -> None:
+        """A poll counted as recorded could not be committed."""
+        self.recorded -= 1
+        self.missed[reason] += 1
+
+    def coverage(self) -> Coverage:
+        """What to sign now; call ``start_over`` once it is committed."""
+        missed = {reason: n for reason, n in sorted(self.missed.items()) if n}
+        return Coverage(self.from_ms, self.to_ms, self.recorded + sum(missed.values()), self.recorded, missed)
+
+    def start_over(self) -> None:
+        """Begin the next interval where this one ended."""
+        self.from_ms, self.recorded, self.missed = self.to_ms, 0, Counter()

@@ -1,0 +1,289 @@
+"""`meterseal demo`: simulated meters, the gateway and a ledger as child processes, then proofs of what they did.
+
+Everything stays in one folder. The parts are the shipped commands, started and walked through as a user would; this
+file only starts, watches and ends them, and balances the books afterwards (account.py).
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from gateway import agent, prove, report, starter
+from gateway import config as configuration
+from gateway.account import account, read_answers
+from gateway.clock import Clock
+from gateway.config import Config
+from gateway.demo_view import summary_text, view
+from gateway.errors import GatewayError
+from gateway.keys import load_keys
+from gateway.recorder import seal_unsealed
+from gateway.store import Store
+from gateway.uplink import anchor
+from ledger_client.errors import LedgerUnavailable, VerificationError
+from ledger_client.ledgers import Pending
+from ledger_client.trust import load_trust
+from ledger_client.verify import verify
+
+START_WITHIN_S, ANCHOR_WITHIN_S, STOP_WITHIN_S = 30.0, 60.0, 15.0
+SCENARIO = Path(__file__).resolve().parent.parent / "configs" / "demo" / "plant.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a demonstration keeps what."""
+
+    folder: Path
+
+    @property
+    def answers(self) -> Path:
+        return self.folder / "answers.jsonl"
+
+    @property
+    def ready(self) -> Path:
+        return self.folder / "plant.json"
+
+    @property
+    def site(self) -> Path:
+        return self.folder / "gateway"
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "ledger"
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+
+def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
+    """Run for ``seconds`` (None: until Ctrl-C), then prove, verify and sum up. Returns the exit code."""
+    out = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    if folder.exists() and any(folder.iterdir()):
+        raise GatewayError(f"{folder}: is not empty, and the demo overwrites nothing", "give --dir a new folder")
+    place = Place(folder.resolve())
+    place.logs.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    with ExitStack() as children:
+        out.print(f"setting up a plant, a gateway and a ledger in {folder} …")
+        plant = _start(
+            children,
+            place,
+            "plant",
+            "firmware_sim.cli",
+            "run",
+            SCENARIO,
+            "--dir",
+            folder,
+            "--log",
+            place.answers,
+            "--ready",
+            place.ready,
+        )
+        ledger = _start(
+            children,
+            place,
+            "ledger",
+            "ledger_client.cli",
+            "serve",
+            place.ledger,
+            "--listen",
+            "127.0.0.1:0",
+            "--name",
+            "demo-ledger",
+        )
+        config = _site(place, ledger, plant)
+        gateway = _start(children, place, "gateway", "gateway.cli", "run", config.path)
+        try:
+            _watch(config, seconds, out, {"plant": plant, "ledger": ledger, "gateway": gateway}, place)
+        except KeyboardInterrupt:
+            out.print("\nending: sealing and anchoring what is there …")
+        _end(gateway)
+        _anchor_rest(config)
+        _end(plant)
+        summary = _sum_up(config, place)
+    if as_json:
+        print(json.dumps(summary))
+    else:
+        out.print(summary_text(summary))
+    return 0 if summary["lost"] == 0 and summary["verified"] else 1
+
+
+def _start(children: ExitStack, place: Place, name: str, module: str, *arguments: object) -> subprocess.Popen[bytes]:
+    """Start one part with its output in a log file; ended at the latest when ``children`` closes."""
+    log = children.enter_context((place.logs / f"{name}.log").open("wb"))
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    # A session of its own: Ctrl-C reaches this process only, which then ends its parts in the right order.
+    process = subprocess.Popen(
+        command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    children.callback(_end, process)
+    return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _await(what: str, place: Place, name: str, process: subprocess.Popen[bytes], found: Any) -> Any:
+    deadline = time.monotonic() + START_WITHIN_S
+    while time.monotonic() < deadline:
+        answer = found()
+        if answer:
+            return answer
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    tail = (place.logs / f"{name}.log").read_text(errors="replace")[-2000:].strip()
+    raise GatewayError(f"the {what} did not start:\n{tail}", f"see {place.logs}")
+
+
+def _site(place: Place, ledger: subprocess.Popen[bytes], plant: subprocess.Popen[bytes]) -> Config:
+    """What an installer does: init, enroll at the ledger, paste the ledger's key into the trust file."""
+    wires = json.loads(
+        _await("simulated plant", place, "plant", plant, lambda: place.ready.exists() and place.ready.read_text())
+    )
+    serial = next(x for x in wires["lines"] if x.get("path"))
+    tcp = next(x for x in wires["lines"] if x.get("port"))
+    log = place.logs / "ledger.log"
+    listens = _await(
+        "ledger",
+        place,
+        "ledger",
+        ledger,
+        lambda: [w for w in log.read_text().split() if w.startswith("http://127.0.0.1:")],
+    )
+    starter.init(
+        place.site,
+        gateway="demo-gateway",
+        now_s=int(time.time()),
+        port=serial["path"],
+        sunspec_port=tcp["port"],
+        every="2s",
+        seal_every="10s",
+        ledger_url=listens[0],
+    )
+    config = configuration.load(place.site / "gateway.toml")
+    _ledger_command("enroll", place.ledger, config.keys / "gateway.pub.toml")
+    with config.trust.open("a") as trust:
+        trust.write("\n" + _ledger_command("show", place.ledger, "--trust"))
+    return config
+
+
+def _ledger_command(*arguments: object) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "ledger_client.cli", *map(str, arguments)], capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        raise GatewayError(f"meterseal-ledger {arguments[0]} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _watch(
+    config: Config, seconds: float | None, out: Console, parts: dict[str, subprocess.Popen[bytes]], place: Place
+) -> None:
+    """Show what happens until the time is over; a part that ends by itself ends the demonstration with its log."""
+    _await("gateway", place, "gateway", parts["gateway"], config.database.exists)
+    deadline = time.monotonic() + seconds if seconds is not None else None
+    with Live(console=out, refresh_per_second=2, transient=False) as live:
+        while deadline is None or time.monotonic() < deadline:
+            for name, process in parts.items():
+                if process.poll() is not None:
+                    tail = (place.logs / f"{name}.log").read_text(errors="replace")[-2000:].strip()
+                    raise GatewayError(f"the {name} ended by itself:\n{tail}")
+            if out.is_terminal:
+                live.update(view(*_look(config), deadline and deadline - time.monotonic()))
+            time.sleep(0.5)
+
+
+def _look(config: Config) -> tuple[dict[str, Any], list[report.Shown]]:
+    store = Store(config.database, read_only=True)
+    try:
+        facts = report.status(config, store, int(time.time() * 1000))
+        return facts, report.shown([row for name in config.meters for row in store.readings(name, 1)])
+    finally:
+        store.close()
+
+
+def _anchor_rest(config: Config) -> None:
+    """Seal what the ended gateway left and take every open batch to its ledger."""
+    store, keys, trust = Store(config.database), load_keys(config), load_trust(config.trust)
+    clock = Clock(not_before_ms=store.latest_ms())
+    try:
+        with store.transaction():
+            seal_unsealed(store, keys, agent.rules(config), clock.now_ms())
+        deadline = time.monotonic() + ANCHOR_WITHIN_S
+        for entry in config.document.ledger:
+            ledger = agent.driver(entry)
+            while (waiting := store.next_anchor(entry.name)) and time.monotonic() < deadline:
+                batch = store.batch(waiting.batch)
+                assert batch is not None
+                try:
+                    receipt = anchor(ledger, batch, trust, submitted_before=True, now_s=int(time.time()))
+                except LedgerUnavailable:
+                    time.sleep(0.5)
+                    continue
+                if isinstance(receipt, Pending):
+                    time.sleep(receipt.retry_after_s)
+                    continue
+                with store.transaction():
+                    store.mark(batch.batch, entry.name, "settled", clock.now_ms(), receipt=receipt)
+            ledger.close()
+    finally:
+        store.close()
+
+
+def _sum_up(config: Config, place: Place) -> dict[str, Any]:
+    store, trust = Store(config.database, read_only=True), load_trust(config.trust)
+    balances = account(store, read_answers(place.answers))
+    proofs = []
+    for name in config.meters:
+        row = store.newest_anchored(name)
+        if row is None:
+            proofs.append({"meter": name, "verified": False, "error": "no anchored reading"})
+            continue
+        file = place.folder / f"{name}.mseal"
+        file.write_bytes(prove.prove(store, row))
+        proof: dict[str, Any] = {"meter": name, "record": row.id, "bundle": str(file), "verified": True}
+        try:
+            facts = verify(file.read_bytes(), trust, int(time.time()), kind="reading")
+            proof |= {
+                "time": facts.time_ms,
+                "no_later_than": facts.no_later_than,
+                "batch": facts.batch,
+                "values": len(facts.values),
+            }
+        except VerificationError as error:
+            proof |= {"verified": False, "error": f"{type(error).__name__}: {error}"}
+        proofs.append(proof)
+    totals = store.totals()
+    store.close()
+    return {
+        "records": totals["records"],
+        "readings": totals["readings"],
+        "batches": totals["batches"],
+        "receipts": totals["receipts"],
+        "due": sum(b.due for b in balances.values()),
+        "missed": sum(b.missed for b in balances.values()),
+        "lost": sum(b.lost for b in balances.values()),
+        "verified": all(proof["verified"] for proof in proofs),
+        "bundle": proofs[0].get("bundle"),
+        "trust": str(config.trust),
+        "config": str(config.path),
+        "proofs": proofs,
+    }

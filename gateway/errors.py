@@ -1,0 +1,44 @@
+"""What can go wrong at the user's door.
+
+GatewayError                 root; its text says what, where and the way out
+├── ConfigError              gateway.toml or a file that it names is wrong: the installer's to mend
+├── StoreError               the database cannot be read or written: the machine's fault
+│   └── DiskFull             … for want of space
+└── NotYet                   the answer is no for now: a record that is not sealed or not anchored yet
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class GatewayError(Exception):
+    """Anything that the gateway tells its user instead of doing what was asked: what, where, the way out."""
+
+    def __init__(self, problem: str, way_out: str = "") -> None:
+        super().__init__(f"{problem}\n  way out: {way_out}" if way_out else problem)
+        self.problem, self.way_out = problem, way_out
+
+
+class ConfigError(GatewayError):
+    """A configuration that cannot run: the file, the key in it, what is wrong, and the way out."""
+
+    def __init__(self, file: Path | str, key: str, problem: str, way_out: str) -> None:
+        super().__init__(f"{file}: {key}: {problem}" if key else f"{file}: {problem}", way_out)
+        self.file, self.key = str(file), key
+
+
+class StoreError(GatewayError):
+    """The database failed; ``reason`` is the coverage reason that polls are counted under meanwhile."""
+
+    reason = "disk-error"
+
+
+class DiskFull(StoreError):
+    """No space left for the database."""
+
+    reason = "disk-full"
+
+
+class NotYet(GatewayError):
+    """What was asked for does not exist yet, but will without anyone's help."""

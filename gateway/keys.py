@@ -1,0 +1,82 @@
+"""Device keys in files: one private key a meter plus the gateway's statement key, PKCS#8, readable by the owner only.
+
+Reads and makes ``<keys>/<meter>.pem`` and ``<keys>/statement.pem``; the public halves go to ``gateway.pub.toml`` beside
+them and into the trust file, as ``[[key]]`` entries (EVIDENCE §8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.config import Config
+from gateway.errors import ConfigError
+from ledger_client.cose_key import PrivateKey, Signer, load_private_key, save_private_key
+from ledger_client.errors import KeyFileError
+from ledger_client.trust import key_entry
+
+STATEMENT = "statement"
+PUBLIC_FILE = "gateway.pub.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The signers of one gateway: its statement key, and one key for each meter by name."""
+
+    statement: Signer
+    meters: dict[str, Signer]
+
+
+def key_files(config: Config) -> dict[str, Path]:
+    """Where each key is kept: ``statement`` (no meter may bear that name) and every configured meter."""
+    return {name: config.keys / f"{name}.pem" for name in (STATEMENT, *config.meters)}
+
+
+def load_keys(config: Config) -> Keys:
+    """Load every key that the configuration needs. Raises ConfigError: missing, readable by others, not a key."""
+    loaded = {name: _load(config, name, path) for name, path in key_files(config).items()}
+    return Keys(loaded.pop(STATEMENT), loaded)
+
+
+def _load(config: Config, name: str, path: Path) -> Signer:
+    whose = "statement key" if name == STATEMENT else f"key of meter {name!r}"
+    try:
+        return load_private_key(path)
+    except KeyFileError as error:
+        way_out = f"meterseal keys {config.path} --make-missing" if not path.exists() else f"chmod 600 {path}"
+        raise ConfigError(config.path, whose, str(error), way_out) from None
+
+
+def make_missing(config: Config, now_s: int) -> list[str]:
+    """Make the keys that do not exist yet and write the public file anew. Returns the names of the new keys."""
+    config.keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made = []
+    for name, path in key_files(config).items():
+        if not path.exists():
+            save_private_key(path, PrivateKey.generate())
+            made.append(name)
+    if made or not (config.keys / PUBLIC_FILE).exists():
+        keys = load_keys(config)
+        entries = public_entries(config, keys, made, now_s)
+        public = config.keys / PUBLIC_FILE
+        head = (
+            ""
+            if public.exists()
+            else "# The public keys of this gateway: for whoever runs the ledger (meterseal-ledger enroll).\n"
+        )
+        with public.open("a") as file:
+            file.write(head + entries)
+    return made
+
+
+def public_entries(config: Config, keys: Keys, names: Iterable[str], now_s: int) -> str:
+    """TOML ``[[key]]`` entries of the named keys, valid from ``now_s`` (unix seconds)."""
+    entries = []
+    for name in names:
+        if name == STATEMENT:
+            entry = key_entry("statement", keys.statement.public, now_s, gateway=config.gateway_id)
+        else:
+            entry = key_entry("meter", keys.meters[name].public, now_s, gateway=config.gateway_id, meter=name)
+        entries.append(entry)
+    return "".join(f"\n{entry.strip()}\n" for entry in entries)

@@ -1,0 +1,110 @@
+"""Finished polls → readings: decodes the blocks that answered, judges each value, hands the result to the recorder.
+
+Touches no wire and no disk. Remembers, for each meter, the last good value of every point, because a counter that
+falls can only be seen beside its past.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+
+from gateway.clock import Clock
+from gateway.config import Meter
+from gateway.devices.decode import Decoded, configured_factor, decode
+from gateway.devices.profile import Point
+from gateway.fieldbus.bus import BlockAnswer, BlockFailure, Poll
+from gateway.quality import carry, judge_all
+from gateway.recorder import Finished
+from gateway.signer import stamp
+from ledger_client.record import Quality, Reading, Value
+
+_Scale = tuple[int | None, str]  # model and name of a scale register
+ILLEGAL_ADDRESS, DEVICE_FAILURE = 2, 4  # Modbus exception codes
+
+
+class Poller:
+    """Turns the polls of all lines into what the recorder takes; ``poll`` is the callback of every line."""
+
+    def __init__(self, meters: Mapping[str, Meter], clock: Clock, put: Callable[[Finished], None]) -> None:
+        self._clock, self._put = clock, put
+        self._factors = {name: _factors(meter) for name, meter in meters.items()}
+        self._previous: dict[str, dict[str, Decoded]] = {name: {} for name in meters}
+
+    def poll(self, poll: Poll) -> None:
+        """Take one finished poll: a reading if at least one block answered, else its reason."""
+        if not poll.answers:
+            self._put(Finished(poll.meter, poll.due_ms, None, None, poll.missed or "timeout"))
+            return
+        reading = self.reading(poll)
+        self._put(Finished(poll.meter, poll.due_ms, reading, stamp(self._clock)))
+
+    def reading(self, poll: Poll) -> Reading:
+        """The reading of a poll that was answered at least in part; its time is that of the first complete answer."""
+        answers = sorted(poll.answers, key=lambda answer: answer.completed_ms)
+        time_ms = answers[0].completed_ms
+        judged = self._judged(poll.meter, answers)
+        values = [
+            Value(
+                point.name,
+                judged[point.name].value,
+                point.unit,
+                Quality(judged[point.name].quality | poll.flags),
+                answer.completed_ms - time_ms,
+            )
+            for answer in answers
+            for point, _ in answer.block.points
+            if point.name in judged
+        ]
+        values += [
+            Value(point.name, None, point.unit, _failure(failure) | Quality(poll.flags))
+            for failure in poll.failures
+            for point, _ in failure.block.points
+            if point.kind != "scale"
+        ]
+        return Reading(time_ms, tuple(values))
+
+    def _judged(self, meter: str, answers: Sequence[BlockAnswer]) -> dict[str, Decoded]:
+        """Every recorded value of a poll, decoded and judged beside the last good one of its point."""
+        scales = _scales(answers)
+        points: dict[str, Point] = {}
+        decoded: dict[str, Decoded] = {}
+        for answer in answers:
+            for point, words in answer.block.slices(answer.registers):
+                if point.kind != "scale":
+                    points[point.name] = point
+                    decoded[point.name] = self._decode(meter, point, words, scales)
+        previous = self._previous[meter]
+        judged = judge_all(points.values(), decoded, previous)
+        for name, value in judged.items():
+            kept = carry(points[name], previous.get(name), value)
+            if kept is not None:
+                previous[name] = kept
+        return judged
+
+    def _decode(self, meter: str, point: Point, words: Sequence[int], scales: Mapping[_Scale, Decoded]) -> Decoded:
+        told = scales.get((point.model, point.scale_from)) if point.scale_from else None
+        scale = told.value if told is not None and isinstance(told.value, int) else None
+        return decode(point, words, scale=scale, factor=configured_factor(point, self._factors[meter]))
+
+
+def _factors(meter: Meter) -> dict[str, Decimal]:
+    given = {"ct": meter.ct, "pt": meter.pt}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _scales(answers: Sequence[BlockAnswer]) -> dict[_Scale, Decoded]:
+    """The scale registers of a poll, by model and name."""
+    return {
+        (point.model, point.name): decode(point, words, scale=None, factor=None)
+        for answer in answers
+        for point, words in answer.block.slices(answer.registers)
+        if point.kind == "scale"
+    }
+
+
+def _failure(failure: BlockFailure) -> Quality:
+    """The flag of a value whose block did not answer."""
+    if failure.exception_code == ILLEGAL_ADDRESS:
+        return Quality.NOT_FOUND
+    return Quality.DEVICE_FAULT if failure.exception_code == DEVICE_FAILURE else Quality.COMM_FAIL

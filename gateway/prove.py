@@ -1,0 +1,64 @@
+"""A kept record → its proof bundle, from the database alone: the record, its path, the statement, its receipts."""
+
+from __future__ import annotations
+
+import re
+
+from gateway.errors import GatewayError, NotYet
+from gateway.sealer import tree_of
+from gateway.store import Row, Store
+from ledger_client.bundle import Bundle
+
+_RECORD = re.compile(r"(?P<meter>[^/]+)/(?P<epoch>[0-9a-f]{16})/(?P<seq>\d+)")
+
+
+def find(store: Store, name: str) -> Row:
+    """A record by its id ``METER/EPOCH/SEQ``, or by a meter's name: its newest reading that a ledger has receipted."""
+    match = _RECORD.fullmatch(name)
+    if match:
+        found = store.find(match["meter"], bytes.fromhex(match["epoch"]), int(match["seq"]))
+        if found is None:
+            raise GatewayError(
+                f"{name}: no such record in {store.path}", "`meterseal readings CONFIG` lists record ids"
+            )
+        return found[1]
+    row = store.newest_anchored(name)
+    if row is None:
+        raise NotYet(
+            f"{name}: no reading of a meter of this name has a receipt yet\n"
+            "  way out: wait for the next batch (`meterseal status CONFIG`), or give a record id METER/EPOCH/SEQ"
+        )
+    return row
+
+
+def prove(store: Store, row: Row) -> bytes:
+    """The bundle (EVIDENCE §6) of one record. Raises NotYet while its batch is not sealed or has no receipt."""
+    found = store.find(row.meter, row.epoch, row.seq)
+    if found is None:
+        raise GatewayError(f"{row.id}: no such record in {store.path}", "`meterseal readings CONFIG` lists record ids")
+    place = found[0]
+    batch = store.batch_of(place)
+    if batch is None:
+        raise NotYet(f"{row.id}: recorded, but in no batch yet", "wait until the next batch is sealed")
+    receipts = [a.receipt for a in store.anchors(batch.batch) if a.receipt is not None]
+    if not receipts:
+        raise NotYet(
+            f"{row.id}: sealed in batch {batch.batch}, which has no receipt yet", "see `meterseal status CONFIG`"
+        )
+    rows = store.rows(batch.first_id, batch.last_id)
+    if len(rows) != batch.size:
+        raise GatewayError(
+            f"batch {batch.batch} holds {batch.size} records, but {store.path} has {len(rows)}: it was tampered with",
+            "restore the database from a backup",
+        )
+    index = next(i for i, r in enumerate(rows) if (r.meter, r.epoch, r.seq) == (row.meter, row.epoch, row.seq))
+    tree = tree_of(rows)
+    return Bundle(
+        record=row.data,
+        anchors=(),
+        size=batch.size,
+        index=index,
+        path=tuple(tree.path(index)),
+        statement=batch.entry,
+        receipts=tuple(receipts),
+    ).encode()

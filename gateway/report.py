@@ -1,0 +1,157 @@
+"""What the database tells about a gateway: its status and its readings, as plain data and as tables. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from gateway import instance
+from gateway.config import Config
+from gateway.quality import verdict, words
+from gateway.store import Row, Store
+from ledger_client.record import Coverage, Quality, Reading, Value, parse_record
+
+ORDER = ("good", "uncertain", "substituted", "bad", "missing")
+OVERDUE_PERIODS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One value of one reading, with the record that proves it."""
+
+    time_ms: int
+    meter: str
+    value: Value
+    record: str
+
+    @property
+    def verdict(self) -> str:
+        """good, uncertain, substituted, bad or missing."""
+        return verdict(Quality(self.value.quality))
+
+    @property
+    def quality(self) -> str:
+        """The verdict, and why it is not good."""
+        reasons = ", ".join(words(Quality(self.value.quality)))
+        return f"{self.verdict}: {reasons}" if reasons else self.verdict
+
+    @property
+    def text(self) -> str:
+        """The value for people: seven significant digits, as much as a 32-bit register holds."""
+        value = self.value.value
+        return "—" if value is None else f"{value:.7g}" if isinstance(value, float) else str(value)
+
+    def as_json(self) -> dict[str, Any]:
+        """Numbers with all their decimals, as text where JSON's own would round."""
+        value = self.value.value
+        return {
+            "time": self.time_ms + self.value.offset_ms,
+            "meter": self.meter,
+            "name": self.value.name,
+            "value": value if isinstance(value, int | float | str) or value is None else str(value),
+            "unit": self.value.unit,
+            "quality": {
+                "verdict": self.verdict,
+                "bits": int(self.value.quality),
+                "words": list(words(Quality(self.value.quality))),
+            },
+            "record": self.record,
+        }
+
+
+def shown_reading(reading: Reading, meter: str, record: str) -> list[Shown]:
+    """The values of one reading."""
+    return [Shown(reading.time_ms, meter, value, record) for value in reading.values]
+
+
+def shown(rows: Sequence[Row]) -> list[Shown]:
+    """Every value of some readings, in order."""
+    values = []
+    for row in rows:
+        body = parse_record(row.data).body
+        if isinstance(body, Reading):
+            values += shown_reading(body, row.meter, row.id)
+    return values
+
+
+def status(config: Config, store: Store, now_ms: int) -> dict[str, Any]:
+    """Meters, buffer, batches, anchors; ``problems`` says in words why ``healthy`` is false."""
+    pid = instance.running(config.data)
+    meters = [_meter(store, name, meter.every, now_ms) for name, meter in config.meters.items()]
+    ledgers = [_ledger(store, entry.name, entry.policy) for entry in config.document.ledger]
+    problems = [] if pid is not None else ["the gateway is not running: nothing is being recorded"]
+    for meter in meters:
+        if meter["last"] is None:
+            problems.append(f"meter {meter['name']}: no reading yet")
+        elif pid is not None and meter["age_s"] * 1000 > OVERDUE_PERIODS * meter["every_ms"] + 5000:
+            problems.append(
+                f"meter {meter['name']}: last reading {meter['age_s']} s ago, due every {meter['every_ms'] / 1000:g} s"
+            )
+    problems += [f"ledger {x['name']}: {x['detail']}" for x in ledgers if x["state"] == "refused"]
+    last = store.last_batch()
+    return {
+        "gateway": config.gateway_id,
+        "running": pid,
+        **store.totals(),
+        "unsealed": store.count_unsealed(),
+        "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
+        "meters": meters,
+        "ledgers": ledgers,
+        "healthy": not problems,
+        "problems": problems,
+    }
+
+
+def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> dict[str, Any]:
+    rows = store.readings(name, 1)
+    values = shown(rows)
+    covered = store.newest(name, "coverage")
+    body = parse_record(covered.data).body if covered else None
+    return {
+        "name": name,
+        "every_ms": every_ms,
+        "last": rows[0].time_ms if rows else None,
+        "age_s": (now_ms - rows[0].time_ms) // 1000 if rows else None,
+        "values": len(values),
+        "verdict": max((v.verdict for v in values), key=ORDER.index, default="missing"),
+        "missed": dict(body.missed) if isinstance(body, Coverage) else {},
+        "record": rows[0].id if rows else None,
+    }
+
+
+def _ledger(store: Store, name: str, policy: str) -> dict[str, Any]:
+    anchors = [a for a in store.anchors() if a.ledger == name]
+    waiting = [a for a in anchors if a.state != "settled"]
+    stuck = next((a for a in waiting if a.state == "refused"), None)
+    return {
+        "name": name,
+        "policy": policy,
+        "settled": len(anchors) - len(waiting),
+        "waiting": len(waiting),
+        "state": "refused" if stuck else "waiting" if waiting else "settled",
+        "detail": stuck.detail if stuck else None,
+    }
+
+
+def print_status(out: Console, facts: dict[str, Any]) -> None:
+    """The status for people."""
+    state = f"running (pid {facts['running']})" if facts["running"] else "not running"
+    out.print(f"[bold]{facts['gateway']}[/]  {state}")
+    table = Table("meter", "last reading", "values", "quality", "missed since", box=None)
+    for m in facts["meters"]:
+        age = "never" if m["age_s"] is None else f"{m['age_s']} s ago"
+        missed = ", ".join(f"{n} {reason}" for reason, n in m["missed"].items()) or "none"
+        table.add_row(m["name"], age, str(m["values"]), m["verdict"], missed)
+    out.print(table)
+    out.print(
+        f"{facts['records']} records ({facts['readings']} readings), {facts['batches']} batches, "
+        f"{facts['unsealed']} records in none yet"
+    )
+    for x in facts["ledgers"]:
+        out.print(f"ledger {x['name']} ({x['policy']}): {x['settled']} batches anchored, {x['waiting']} waiting")
+    for problem in facts["problems"]:
+        out.print(f"[bold]look at this:[/] {problem}")

@@ -1,0 +1,68 @@
+"""When to seal, and a stretch of records → the signed statement over its Merkle root. Pure: no disk, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from gateway.store import Batch, Row
+from ledger_client.cose_key import Signer
+from ledger_client.merkle import Tree, leaf_hash
+from ledger_client.statement import Range, Statement, sign_statement, statement_id
+
+
+def due(*, now_ms: int, last_ms: int, records: int, every_ms: int, count: int) -> bool:
+    """Is it time: ``count`` records (coverage not counted) wait, or ``every_ms`` went by since ``last_ms``."""
+    return records >= count or now_ms - last_ms >= every_ms
+
+
+def ranges(rows: Sequence[Row]) -> dict[str, tuple[Range, ...]]:
+    """Each meter's unbroken stretches of sequence numbers, by epoch (EVIDENCE §4, ``meters``).
+
+    Raises ValueError if a number is missing or doubled: such a batch must never be sealed.
+    """
+    by_name = sorted(rows, key=lambda row: (row.meter, row.epoch, row.seq))
+    found: dict[str, list[Range]] = {}
+    for (meter, epoch), group in groupby(by_name, key=lambda row: (row.meter, row.epoch)):
+        numbers = [row.seq for row in group]
+        if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+            raise ValueError(
+                f"records of {meter!r} in epoch {epoch.hex()} are not an unbroken sequence: {numbers[:20]}"
+            )
+        found.setdefault(meter, []).append(Range(epoch, numbers[0], numbers[-1]))
+    return {meter: tuple(stretches) for meter, stretches in found.items()}
+
+
+def tree_of(rows: Sequence[Row]) -> Tree:
+    """The RFC 9162 tree over records in commit order."""
+    return Tree([leaf_hash(row.data) for row in rows])
+
+
+def seal(
+    rows: Sequence[Row],
+    *,
+    first_id: int,
+    last_id: int,
+    gateway: str,
+    before: Batch | None,
+    config: bytes,
+    software: str,
+    now_ms: int,
+    signer: Signer,
+) -> Batch:
+    """The next batch: all ``rows``, which stand at ``first_id`` … ``last_id`` of the commit order."""
+    statement = Statement(
+        gateway=gateway,
+        batch=before.batch + 1 if before else 0,
+        iat=now_ms // 1000,
+        prev=before.statement_id if before else None,
+        root=tree_of(rows).root,
+        size=len(rows),
+        from_ms=min(row.time_ms for row in rows),
+        to_ms=max(row.time_ms for row in rows),
+        meters=ranges(rows),
+        config=config,
+        software=software,
+    )
+    entry = sign_statement(statement, signer)
+    return Batch(statement.batch, statement_id(entry), entry, first_id, last_id, len(rows), now_ms)

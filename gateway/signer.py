@@ -1,0 +1,97 @@
+"""Bodies → signed records: the only place where a sequence number is given and a chain grows.
+
+Takes what a poll, a coverage or an event says, gives the ``Row`` to be kept. It may run ahead of the store by what is
+not committed yet; ``rewind`` takes it back when a commit fails, so that no number is used twice or left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from gateway.clock import Clock
+from gateway.hold import station
+from gateway.keys import Keys
+from gateway.store import Row
+from ledger_client.record import Claims, Coverage, Event, Reading, ReadingWriter, record_hash, sign_record
+
+GATEWAY = "gateway"  # EVIDENCE §2: events of the gateway itself stand under this name
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """When something was known: wall clock in ms, ms since the epoch began, the clock's letter and error bound."""
+
+    time_ms: int
+    up_ms: int
+    clock: str
+    error_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """The end of one meter's chain: the next sequence number and the hash of the last record."""
+
+    seq: int
+    prev: bytes | None
+
+
+class Signer:
+    """Signs for every meter of one gateway within one epoch."""
+
+    def __init__(self, gateway: str, epoch: bytes, keys: Keys, tails: Mapping[str, bytes | None]) -> None:
+        """``tails`` holds, for each meter and for ``gateway``, the bytes of its last known record or None."""
+        self.epoch = epoch
+        self._gateway = gateway
+        self._keys = {**keys.meters, GATEWAY: keys.statement}
+        self._writers = {meter: ReadingWriter(gateway, meter, key) for meter, key in keys.meters.items()}
+        self._links = {meter: _Link(0, record_hash(data) if data else None) for meter, data in tails.items()}
+
+    def position(self) -> Mapping[str, _Link]:
+        """Where every chain stands, to ``rewind`` to."""
+        return dict(self._links)
+
+    def rewind(self, position: Mapping[str, _Link]) -> None:
+        """Forget what was signed since ``position``: it was never committed, so nobody has seen it."""
+        self._links = dict(position)
+
+    def reading(self, meter: str, body: Reading, stamp: Stamp) -> Row:
+        """Sign one poll of one meter."""
+        station("sign")
+        data = self._writers[meter].sign(self._claims(meter, stamp), body)
+        return self._row(meter, "reading", body.time_ms, data)
+
+    def coverage(self, meter: str, body: Coverage, stamp: Stamp) -> Row:
+        """Sign what was due and what became of it."""
+        data = sign_record(self._claims(meter, stamp), body, self._keys[meter])
+        return self._row(meter, "coverage", body.to_ms, data)
+
+    def event(self, meter: str, body: Event, stamp: Stamp) -> Row:
+        """Sign an event of a meter, or of the gateway itself."""
+        data = sign_record(self._claims(meter, stamp), body, self._keys[meter])
+        return self._row(meter, "event", stamp.time_ms // 1000 * 1000, data)
+
+    def _claims(self, meter: str, stamp: Stamp) -> Claims:
+        link = self._links[meter]
+        return Claims(
+            gateway=self._gateway,
+            meter=meter,
+            iat=stamp.time_ms // 1000,
+            up_ms=stamp.up_ms,
+            seq=link.seq,
+            epoch=self.epoch,
+            prev=link.prev,
+            clock=stamp.clock,
+            err_ms=stamp.error_ms,
+        )
+
+    def _row(self, meter: str, kind: str, time_ms: int, data: bytes) -> Row:
+        link = self._links[meter]
+        self._links[meter] = replace(link, seq=link.seq + 1, prev=record_hash(data))
+        return Row(meter, self.epoch, link.seq, kind, time_ms, data)
+
+
+def stamp(clock: Clock) -> Stamp:
+    """Now, by the gateway's clock."""
+    letter, error_ms = clock.letter()
+    return Stamp(clock.now_ms(), clock.up_ms(), letter, error_ms)

@@ -1,0 +1,119 @@
+"""`meterseal init`: a folder that runs: commented gateway.toml, device keys, trust file. Never overwrites anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.config import load
+from gateway.errors import ConfigError
+from gateway.keys import PUBLIC_FILE, load_keys, make_missing, public_entries
+
+GATEWAY_TOML = """\
+# Meterseal gateway. Paths are relative to this file. `meterseal check gateway.toml` validates it and starts nothing.
+
+[gateway]
+id = "{id}"                # signed into every record: choose it once
+data = "data"                      # the database
+keys = "keys"                      # one private key a meter, and statement.pem
+trust = "trust.toml"               # the public keys that receipts are checked with
+
+[store]
+commit_every = "1s"                # the most that a power cut can cost
+
+# One [[bus]] is one wire or one connection; meters on it are read one after the other.
+# As it stands it fits the simulated plant:  meterseal-sim run configs/demo/plant.toml --dir .
+[[bus]]
+name = "rs485-1"
+type = "modbus-rtu"                # modbus-rtu | modbus-tcp | modbus-rtu-over-tcp
+port = "{port}"                  # a real one: "/dev/serial/by-id/usb-…"
+baudrate = 9600
+parity = "N"                       # N | E | O
+stopbits = 1
+
+  [[bus.meter]]
+  name = "export-main"             # signed into its records; its key is keys/export-main.pem
+  profile = "eastron-sdm630"       # a name of `meterseal profiles`, or the path of your own TOML file
+  address = 1
+  every = "{every}"
+  role = "generation"              # generation | consumption | emission | auxiliary
+
+  [[bus.meter]]
+  name = "stack-co2"
+  profile = "vaisala-gmp252"
+  address = 240
+  every = "{every}"
+  role = "emission"
+
+[[bus]]
+name = "inverters"
+type = "modbus-tcp"
+host = "127.0.0.1"
+port = {sunspec_port}
+
+  [[bus.meter]]
+  name = "pv-inverter"
+  profile = "sunspec-inverter"
+  address = 1
+  every = "{every}"
+  role = "generation"
+
+# A batch is cut after this time or this many records, whichever comes first, and anchored on every ledger below.
+[seal]
+every = "{seal_every}"
+count = 10000
+
+[[ledger]]
+name = "{ledger}"              # as the ledger signs itself
+type = "http"                      # http | mqtt
+policy = "required"
+url = "{ledger_url}"
+"""
+
+TRUST_TOML = """\
+# Whom this gateway, and whoever verifies its readings, believes. Public keys only: hand it to verifiers as it is.
+# The key of the ledger is missing as yet: paste what `meterseal-ledger show LDIR --trust` prints at the end.
+
+[policy]
+receipts = 1                        # how many distinct ledgers of the list must have given a receipt
+ledgers = ["{ledger}"]
+"""
+
+
+def init(
+    folder: Path,
+    *,
+    gateway: str,
+    now_s: int,
+    port: str = "rs485-1",
+    sunspec_port: int = 5020,
+    every: str = "10s",
+    seal_every: str = "60s",
+    ledger: str = "demo-ledger",
+    ledger_url: str = "http://127.0.0.1:8700",
+) -> list[Path]:
+    """Make ``folder`` with gateway.toml, keys and trust.toml; returns the files. Raises ConfigError if one exists."""
+    config_path, trust_path = folder / "gateway.toml", folder / "trust.toml"
+    for path in (config_path, trust_path, folder / "keys"):
+        if path.exists():
+            raise ConfigError(path, "", "exists already, and init overwrites nothing", "choose another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        config_path.write_text(
+            GATEWAY_TOML.format(
+                id=gateway,
+                port=port,
+                sunspec_port=sunspec_port,
+                every=every,
+                seal_every=seal_every,
+                ledger=ledger,
+                ledger_url=ledger_url,
+            )
+        )
+    except OSError as error:
+        raise ConfigError(
+            folder, "", f"cannot be written: {error.strerror}", "choose a folder that you may write to"
+        ) from None
+    config = load(config_path)
+    made = make_missing(config, now_s)
+    trust_path.write_text(TRUST_TOML.format(ledger=ledger) + public_entries(config, load_keys(config), made, now_s))
+    return [config_path, trust_path, *sorted(config.keys.glob("*.pem")), config.keys / PUBLIC_FILE]
