@@ -1,0 +1,111 @@
+"""Run a scenario: plant, devices and buses wired together, until a signal or the given time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from firmware_sim.answerlog import AnswerLog
+from firmware_sim.clock import SimClock
+from firmware_sim.device import Device
+from firmware_sim.errors import ScenarioError, WireError
+from firmware_sim.layout import Mismatch
+from firmware_sim.meter import Meter
+from firmware_sim.plant import Plant
+from firmware_sim.scenario import Scenario
+from firmware_sim.servers.rtu import RtuBus
+from firmware_sim.servers.tcp import TcpBus
+from firmware_sim.servers.units import Units
+from firmware_sim.tables import RtuTable, TcpTable
+
+
+class Simulator:
+    """A scenario in operation; ``open`` and ``close`` belong to one event loop.
+
+    ``folder`` is where relative serial paths lead. ``warnings`` names points that nothing in the plant can fill.
+    """
+
+    def __init__(self, scenario: Scenario, *, folder: Path, log: AnswerLog, clock: SimClock | None = None) -> None:
+        self.scenario, self._folder, self._log = scenario, folder, log
+        self._plant = Plant(scenario.plant)
+        self._clock = clock or SimClock()
+        self.warnings: list[str] = []
+        self._buses = [(table, self._bus(number, table)) for number, table in enumerate(scenario.buses)]
+        self._open: list[RtuBus | TcpBus] = []
+
+    async def open(self) -> None:
+        """Start all buses, or none: raises ``WireError``."""
+        try:
+            for _, bus in self._buses:
+                if isinstance(bus, RtuBus):
+                    bus.open()
+                else:
+                    await bus.open()
+                self._open.append(bus)
+        except WireError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Stop all buses that are open."""
+        while self._open:
+            self._open.pop().close()
+
+    def ready(self) -> dict[str, Any]:
+        """Where the buses can be reached, as the ready file tells it."""
+        lines: dict[str, dict[str, Any]] = {}
+        for table, bus in self._buses:
+            if isinstance(bus, RtuBus):
+                lines[table.name] = {"type": table.type, "port": str(bus.path)}
+            else:
+                lines[table.name] = {"type": table.type, "host": bus.host, "port": bus.port}
+        return {"pid": os.getpid(), "lines": lines}
+
+    def _bus(self, number: int, table: RtuTable | TcpTable) -> RtuBus | TcpBus:
+        devices: dict[int, Device] = {}
+        for index, row in enumerate(table.meter):
+            try:
+                meter = Meter(row.spec(self.scenario.profiles[row.name], table.codes()), self._plant)
+            except Mismatch as error:
+                where = f"bus[{number}].meter[{index}].{error.key}"
+                raise ScenarioError(self.scenario.source, where, error.problem, error.way_out) from None
+            if meter.unfilled:
+                self.warnings.append(
+                    f"meter {row.name}: not available: {', '.join(meter.unfilled)}; fill them with show = {{ … }}"
+                )
+            devices[row.address] = Device(meter, self.scenario.faults.get(row.name, ()))
+        units = Units(table.name, devices, self._clock, self._log)
+        if isinstance(table, RtuTable):
+            return RtuBus(units, table.line(), self._folder.absolute() / table.port)
+        return TcpBus(units, table.host, table.port, unknown_unit=table.unknown_unit)
+
+
+async def serve(simulator: Simulator, *, seconds: float | None, opened: Callable[[Simulator], None]) -> None:
+    """Run until SIGINT, SIGTERM or the end of ``seconds``; ``opened`` is called once every bus accepts."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await simulator.open()
+    try:
+        opened(simulator)
+        if seconds is not None:
+            loop.call_later(seconds, stop.set)
+        await stop.wait()
+    finally:
+        simulator.close()
+
+
+def write_ready(path: Path, ready: dict[str, Any]) -> None:
+    """Write the ready file whole or not at all; raises ``WireError``."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fresh.write_text(json.dumps(ready) + "\n", encoding="utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        raise WireError(f"{path}: {error.strerror}; give --ready a file in a folder that exists") from None

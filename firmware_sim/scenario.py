@@ -1,0 +1,138 @@
+"""A scenario file, read and checked: every refusal names the file, the key, the problem and the way out."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from firmware_sim.device import Armed
+from firmware_sim.errors import ScenarioError
+from firmware_sim.faults import KINDS, Fault
+from firmware_sim.plant import PlantSpec
+from firmware_sim.tables import FaultTable, FileTable, RtuTable, TcpTable
+from gateway.devices.profile import Profile, load_profile
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A checked scenario; ``profiles`` by meter name, ``faults`` by meter name in the order of the file."""
+
+    source: str
+    plant: PlantSpec
+    buses: tuple[RtuTable | TcpTable, ...]
+    profiles: Mapping[str, Profile]
+    faults: Mapping[str, tuple[Armed, ...]]
+
+
+def load_scenario(path: Path, *, seed: int | None = None, ports: Mapping[str, str] | None = None) -> Scenario:
+    """Read a scenario; ``seed`` and ``ports`` (bus name → port) replace what it says.
+
+    Raises ``ScenarioError``; ``ProfileError`` for a profile that it names.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ScenarioError(str(path), "", error.strerror or str(error), "give the path of a scenario file") from None
+    except UnicodeDecodeError as error:
+        raise ScenarioError(str(path), "", f"byte {error.start} is not UTF-8", "save the file as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError(str(path), "", f"not TOML: {error}", "mend that line") from None
+    return _Check(path).scenario(_overridden(table, path, seed, ports or {}))
+
+
+def _overridden(table: dict[str, Any], path: Path, seed: int | None, ports: Mapping[str, str]) -> dict[str, Any]:
+    if seed is not None and isinstance(table.get("plant", {}), dict):
+        table = {**table, "plant": {**table.get("plant", {}), "seed": seed}}
+    buses = [b for b in table.get("bus", []) if isinstance(b, dict)]
+    for name, port in ports.items():
+        mine = [b for b in buses if b.get("name") == name]
+        if not mine:
+            known = ", ".join(str(b.get("name")) for b in buses)
+            raise ScenarioError(str(path), f"--port {name}", "there is no such bus", f"buses are {known}")
+        mine[0]["port"] = int(port) if port.isdecimal() and mine[0].get("type") == "modbus-tcp" else port
+    return table
+
+
+class _Check:
+    """One file's tables → Scenario. Every refusal leaves through ``refuse``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def refuse(self, key: str, problem: str, way_out: str) -> ScenarioError:
+        return ScenarioError(str(self.path), key, problem, way_out)
+
+    def scenario(self, table: dict[str, Any]) -> Scenario:
+        try:
+            file = FileTable.model_validate(table)
+        except ValidationError as error:
+            raise self.refuse(*_explained(error)) from None
+        self.unique([(f"bus[{n}].name", bus.name) for n, bus in enumerate(file.bus)])
+        meters = []
+        for number, bus in enumerate(file.bus):
+            rows = [(f"bus[{number}].meter[{index}]", bus, meter) for index, meter in enumerate(bus.meter)]
+            self.unique([(f"{where}.address", str(meter.address)) for where, _, meter in rows])
+            meters += rows
+        self.unique([(f"{where}.name", meter.name) for where, _, meter in meters])
+        for where, bus, meter in meters:
+            if bus.type == "modbus-rtu" and not 1 <= meter.address <= 247:
+                raise self.refuse(f"{where}.address", f"{meter.address} is no unit of a serial line", "give 1 to 247")
+        profiles = {meter.name: load_profile(meter.profile, self.path.parent) for _, _, meter in meters}
+        types = {meter.name: bus.type for _, bus, meter in meters}
+        faults: dict[str, tuple[Armed, ...]] = {}
+        for number, row in enumerate(file.fault):
+            name, armed = self.fault(f"fault[{number}]", row, types, f"{file.plant.seed}/{number}")
+            faults[name] = (*faults.get(name, ()), armed)
+        return Scenario(str(self.path), PlantSpec(**file.plant.model_dump()), tuple(file.bus), profiles, faults)
+
+    def unique(self, names: list[tuple[str, str]]) -> None:
+        seen: dict[str, str] = {}
+        for key, name in names:
+            if name in seen:
+                raise self.refuse(key, f"{name} is taken by {seen[name]}", "give each its own")
+            seen[name] = key
+
+    def fault(self, where: str, row: dict[str, Any], types: Mapping[str, str], seed: str) -> tuple[str, Armed]:
+        kind = row.get("kind")
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise self.refuse(f"{where}.kind", f"there is no fault {kind!r}", _nearest(str(kind), list(KINDS)))
+        common = {f.alias or name for name, f in FaultTable.model_fields.items()}
+        try:
+            table = FaultTable.model_validate({k: v for k, v in row.items() if k in common})
+            fault: Fault = TypeAdapter(KINDS[kind]).validate_python({k: v for k, v in row.items() if k not in common})
+        except ValidationError as error:
+            key, problem, way_out = _explained(error)
+            raise self.refuse(f"{where}.{key}", problem, way_out) from None
+        if table.meter not in types:
+            raise self.refuse(
+                f"{where}.meter", f"there is no meter {table.meter!r}", _nearest(table.meter, list(types))
+            )
+        if fault.rtu_only and types[table.meter] != "modbus-rtu":
+            raise self.refuse(f"{where}.kind", f"{kind} happens on a serial line only", "give it to a meter of one")
+        return table.meter, Armed(kind, fault, table.when(), seed)
+
+
+def _explained(error: ValidationError) -> tuple[str, str, str]:
+    """The first complaint as key, problem and way out."""
+    first = error.errors(include_url=False)[0]
+    key = ""
+    for part in first["loc"]:
+        if part not in ("modbus-rtu", "modbus-tcp"):
+            key += f"[{part}]" if isinstance(part, int) else f".{part}"
+    key = key.lstrip(".")
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return key, "unknown key", "docs/simulator.md lists the keys"
+    if first["type"] in ("missing", "union_tag_not_found"):
+        return key if first["type"] == "missing" else f"{key}.type", "missing", "add it"
+    return key, f"{first['input']!r} will not do", first["msg"][0].lower() + first["msg"][1:]
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, 1)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"

@@ -1,0 +1,246 @@
+"""Modbus RTU on a pseudo-terminal: a serial line that a gateway opens like any other.
+
+The slave side is closed after the set-up, so that whoever holds it is a real user of the line. Linux then reports a
+permanent hang-up on the master; it is watched edge-triggered, which tells each change once and needs no polling.
+The pty stays the same over any number of clients, with one exception (``_renew``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import select
+import termios
+import tty
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from firmware_sim import frames
+from firmware_sim.device import Outcome
+from firmware_sim.errors import WireError
+from firmware_sim.faults import Delivery
+from firmware_sim.servers.units import Units
+
+MAX_REQUEST = 260
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Line settings, and how true to the wire the line behaves.
+
+    ``emulate``: bytes take their time on the wire. ``batch_ms``: answers arrive in the batches of a USB adapter.
+    ``check_settings``: a client with another speed or other stop bits is not understood (a pty carries no parity).
+    """
+
+    baudrate: int = 9600
+    parity: str = "N"
+    stopbits: int = 1
+    emulate: bool = True
+    batch_ms: float = 0
+    check_settings: bool = False
+    echo: bool = False
+
+    @property
+    def byte_s(self) -> float:
+        """Seconds that one byte takes: start, 8 data, parity and stop bits."""
+        return (9 + (self.parity != "N") + self.stopbits) / self.baudrate
+
+    @property
+    def silence_s(self) -> float:
+        """t3.5, the silence that ends a frame (Modbus serial line guide): 11-bit characters, fixed above 19200 baud."""
+        return 3.5 * 11 / self.baudrate if self.baudrate <= 19200 else 0.00175
+
+
+class RtuBus:
+    """One pseudo-terminal line; ``open`` publishes it as a symbolic link at ``path``."""
+
+    def __init__(self, units: Units, line: Line, path: Path) -> None:
+        self.units, self.line, self.path = units, line, path
+        self._master = -1
+        self._events = select.epoll()
+        self._received = bytearray()
+        self._free_at = 0.0  # loop time at which the wire falls silent
+        self._end_of_frame: asyncio.TimerHandle | None = None
+        self._probed = False
+
+    def open(self) -> None:
+        """Start to serve; raises ``WireError`` when the path is taken."""
+        refuse_taken(self.path)
+        self._loop = asyncio.get_running_loop()
+        self._publish()
+        self._loop.add_reader(self._events.fileno(), self._woken)
+
+    def close(self) -> None:
+        """Stop, and take the link away if it is still ours."""
+        self._loop.remove_reader(self._events.fileno())
+        self._events.close()
+        with suppress(OSError):
+            if os.readlink(self.path) == self._slave_name:
+                self.path.unlink()
+        os.close(self._master)
+        self._master = -1
+
+    def _publish(self) -> None:
+        self._master, slave = os.openpty()
+        self._slave_name = os.ttyname(slave)
+        tty.setraw(slave)
+        os.close(slave)
+        os.set_blocking(self._master, False)
+        self._events.register(self._master, select.EPOLLIN | select.EPOLLHUP | select.EPOLLET)
+        fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            fresh.symlink_to(self._slave_name)
+            fresh.replace(self.path)
+        except OSError as error:
+            raise WireError(
+                f"{self.path}: {error.strerror}; give the bus a port in a folder that you can write"
+            ) from None
+
+    def _woken(self) -> None:
+        """Read all there is; the edge is reported only once."""
+        self._events.poll(0)
+        while True:
+            try:
+                data = os.read(self._master, 4096)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                self._left()
+                return
+            self._probed = False
+            self._hear(data)
+
+    def _left(self) -> None:
+        """Nobody has the line open any more: what was begun will not be finished."""
+        self._forget()
+        self._probed = not self._probed
+        if not self._probed:  # it was our own probe that hung up
+            return
+        try:
+            os.close(os.open(self._slave_name, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                self._renew()
+
+    def _renew(self) -> None:
+        """A client left its exclusive mark (TIOCEXCL) on the pty, which a pty keeps: only a new one can be opened."""
+        self._events.unregister(self._master)
+        os.close(self._master)
+        self._publish()
+
+    def _hear(self, data: bytes) -> None:
+        if self._end_of_frame:
+            self._end_of_frame.cancel()
+        if self.line.check_settings and not self._understood():
+            return
+        if self.line.echo:
+            self._loop.call_later(self._wire_s(len(data)), self._put, data)
+        self._received += data
+        while (length := frames.request_length(self._received)) and len(self._received) >= length:
+            if not self._take(bytes(self._received[:length])):
+                break
+            del self._received[:length]
+        if self._received:
+            self._end_of_frame = self._loop.call_later(max(self.line.silence_s, 0.02), self._fell_silent)
+
+    def _fell_silent(self) -> None:
+        """Silence ends a frame: one of a function that we do not know may be whole, anything else is noise."""
+        data = bytes(self._received)
+        if frames.request_length(data) == 0 and len(data) <= MAX_REQUEST:
+            self._take(data)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._received.clear()
+
+    def _take(self, frame: bytes) -> bool:
+        """Answer a frame; False when its checksum is wrong, and a device then waits for silence."""
+        if len(frame) < 4 or frames.crc(frame[:-2]) != frame[-2:]:
+            return False
+        unit, pdu = frame[0], frame[1:-2]
+        if unit in self.units:
+            outcome = self.units.ask(unit, pdu, frames.rtu)
+            ready = self._wire_s(len(frame)) + self.units.latency_ms(unit) / 1000
+            if self.line.emulate:
+                ready += self.line.silence_s
+            for delivery in outcome.deliveries:
+                self._loop.call_later(ready + delivery.after_ms / 1000, self._send, outcome, delivery)
+        return True
+
+    def _wire_s(self, size: int) -> float:
+        return size * self.line.byte_s if self.line.emulate else 0.0
+
+    def _send(self, outcome: Outcome, delivery: Delivery) -> None:
+        """Put an answer onto the wire as soon as the wire is free."""
+        now = self._loop.time()
+        begin = max(now, self._free_at)
+        self._free_at = begin + self._wire_s(len(delivery.data))
+        pieces = self._pieces(delivery, begin)
+        first_at, first = pieces[0]
+        self._loop.call_at(first_at, self._put, first, outcome, delivery)
+        for at, piece in pieces[1:]:
+            self._loop.call_at(at, self._put, piece)
+
+    def _pieces(self, delivery: Delivery, begin: float) -> list[tuple[float, bytes]]:
+        """What arrives when: the whole frame at its end, or piece by piece."""
+        data = delivery.data
+        end = begin + self._wire_s(len(data))
+        if delivery.piece:
+            cuts = range(0, len(data), delivery.piece)
+            return [(end + n * delivery.gap_ms / 1000, data[at : at + delivery.piece]) for n, at in enumerate(cuts)]
+        if self.line.batch_ms and self.line.emulate:
+            batch_s = self.line.batch_ms / 1000
+            size = max(1, int(batch_s / self.line.byte_s))
+            cuts = range(0, len(data), size)
+            return [(begin + (n + 1) * batch_s, data[at : at + size]) for n, at in enumerate(cuts)]
+        return [(end, data)]
+
+    def _put(self, data: bytes, outcome: Outcome | None = None, delivery: Delivery | None = None) -> None:
+        """Write bytes, and the log before them; with nobody on the line they are neither heard nor logged."""
+        if self._master < 0 or not self._has_listener():
+            return
+        if outcome and delivery:
+            self.units.record(outcome, delivery)
+        with suppress(BlockingIOError, OSError):  # a client that reads nothing loses bytes, as on a wire
+            os.write(self._master, data)
+
+    def _has_listener(self) -> bool:
+        poll = select.poll()
+        poll.register(self._master, 0)
+        return not any(events & select.POLLHUP for _, events in poll.poll(0))
+
+    def _understood(self) -> bool:
+        """Whether the client uses the line's speed and stop bits."""
+        settings = termios.tcgetattr(self._master)
+        speed = getattr(termios, f"B{self.line.baudrate}", settings[5])
+        two = bool(settings[2] & termios.CSTOPB)
+        return bool(settings[5] == speed) and two == (self.line.stopbits == 2)
+
+
+def refuse_taken(path: Path) -> None:
+    """``WireError`` unless the path is free or a link that a dead simulator left behind, which is taken away."""
+    if not path.is_symlink():
+        if path.exists():
+            raise WireError(f"{path}: this exists and is no link of ours; move it away, or give the bus another port")
+        return
+    if path.exists():
+        target = os.readlink(path)
+        raise WireError(
+            f"{path}: leads to {target}, which is in use{_server_of(target)}; stop it, or give the bus another port"
+        )
+    path.unlink()
+
+
+def _server_of(terminal: str) -> str:
+    """Who serves a pseudo-terminal, as far as /proc tells: ' by pid 12 (command)', or nothing."""
+    number = f"tty-index:\t{Path(terminal).name}\n"
+    for fd in Path("/proc").glob("[0-9]*/fdinfo/*"):
+        with suppress(OSError):
+            if number in fd.read_text():
+                command = (fd.parents[1] / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                return f" by pid {fd.parents[1].name} ({command})"
+    return ""

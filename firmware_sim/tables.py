@@ -1,0 +1,139 @@
+"""The tables of a scenario file, key by key; unknown keys are refused.
+
+Keys are those of a gateway's configuration where both have them, so that a bus can be carried over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field
+
+from firmware_sim.device import When
+from firmware_sim.layout import MeterSpec, line_codes
+from firmware_sim.servers.rtu import Line
+from gateway.devices.profile import Profile
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Place = Literal["grid", "load", "pv", "hydro"]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class PlantTable(_Table):
+    """``[plant]``"""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    start_hour: Annotated[float, Field(ge=0, lt=24)] = 10.0
+    load_kw: Positive = 18.0
+    pv_kw: Positive = 15.0
+    hydro_kw: Positive = 30.0
+    volts: Annotated[float, Field(gt=0, lt=1e6)] = 230.0
+    hertz: Annotated[float, Field(gt=0, lt=1000)] = 50.0
+
+
+class MeterTable(_Table):
+    """``[[bus.meter]]``"""
+
+    name: Name
+    profile: str
+    address: Annotated[int, Field(ge=0, le=255)]
+    measures: Place | None = None
+    serial: str = ""
+    plate: dict[str, str | int] = {}
+    show: dict[str, str | int | float] = {}
+    factors: dict[Literal["ct", "pt"], Annotated[float, Field(gt=0)]] = {}
+    energy_import_kwh: Positive = 0.0
+    energy_export_kwh: Positive = 0.0
+    reactive_energy_import_kvarh: Positive = 0.0
+    reactive_energy_export_kvarh: Positive = 0.0
+    sunspec_base: Literal[0, 40000, 50000] = 40000
+    latency_ms: Positive = 0.0
+    sleeps: bool = False
+
+    def spec(self, profile: Profile, codes: Mapping[str, str | int]) -> MeterSpec:
+        """The meter with its profile, and with what it tells of its line; an inverter sits at the PV by default."""
+        return MeterSpec(
+            name=self.name,
+            profile=profile,
+            address=self.address,
+            measures=self.measures or ("pv" if profile.protocol == "sunspec" else "grid"),
+            serial=self.serial,
+            plate={**codes, **self.plate},
+            show=self.show,
+            factors={name: Decimal(repr(value)) for name, value in self.factors.items()},
+            start_wh=(self.energy_import_kwh * 1000, self.energy_export_kwh * 1000),
+            start_varh=(self.reactive_energy_import_kvarh * 1000, self.reactive_energy_export_kvarh * 1000),
+            sunspec_base=self.sunspec_base,
+            latency_ms=self.latency_ms,
+            sleeps=self.sleeps,
+        )
+
+
+class RtuTable(_Table):
+    """``[[bus]]`` with type = "modbus-rtu": ``port`` is the path of the link to the pseudo-terminal."""
+
+    type: Literal["modbus-rtu"]
+    name: Name
+    port: Annotated[str, Field(min_length=1)]
+    baudrate: Annotated[int, Field(ge=50, le=4_000_000)] = 9600
+    parity: Literal["N", "E", "O"] = "N"
+    stopbits: Literal[1, 2] = 1
+    emulate: bool = True
+    batch_ms: Positive = 0.0
+    check_settings: bool = False
+    echo: bool = False
+    meter: Annotated[list[MeterTable], Field(min_length=1)]
+
+    def codes(self) -> dict[str, str | int]:
+        """What a meter's registers tell of the line."""
+        return line_codes(self.baudrate, self.parity)
+
+    def line(self) -> Line:
+        """The line's settings and manners."""
+        return Line(**{key: getattr(self, key) for key in Line.__dataclass_fields__})
+
+
+class TcpTable(_Table):
+    """``[[bus]]`` with type = "modbus-tcp"; port 0 takes a free one."""
+
+    type: Literal["modbus-tcp"]
+    name: Name
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)]
+    unknown_unit: Literal["silent", "exception"] = "silent"
+    meter: Annotated[list[MeterTable], Field(min_length=1)]
+
+    def codes(self) -> dict[str, str | int]:
+        """There is no line to tell of."""
+        return {}
+
+
+BusTable = Annotated[RtuTable | TcpTable, Discriminator("type")]
+
+
+class FaultTable(_Table):
+    """``[[fault]]``: whose, which, and when; the keys of the kind itself follow."""
+
+    meter: str
+    kind: str
+    from_s: Annotated[Positive, Field(alias="from")] = 0.0
+    to_s: Annotated[Positive | None, Field(alias="to")] = None
+    every: Annotated[int, Field(ge=1)] = 1
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    def when(self) -> When:
+        """When it is on."""
+        to_ms = None if self.to_s is None else round(self.to_s * 1000)
+        return When(round(self.from_s * 1000), to_ms, self.every, self.share)
+
+
+class FileTable(_Table):
+    plant: PlantTable = PlantTable()
+    bus: Annotated[list[BusTable], Field(min_length=1)]
+    fault: list[dict[str, Any]] = []
