@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from paho.mqtt.client import (
@@ -17,12 +18,10 @@ from paho.mqtt.client import (
     Client,
     ConnectFlags,
     DisconnectFlags,
-    MQTTErrorCode,
     MQTTMessage,
-    MQTTMessageInfo,
     MQTTv5,
 )
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -72,6 +71,28 @@ class _LastingClient(Client):
                 self.begin()
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What came in on a subscription; the last two are MQTT 5's, where the sender set them."""
+
+    topic: str
+    data: bytes
+    retained: bool
+    response_topic: str | None
+    correlation: bytes | None
+
+
+def _read(message: MQTTMessage) -> Message:
+    properties = message.properties
+    return Message(
+        message.topic,
+        bytes(message.payload),
+        message.retain,
+        getattr(properties, "ResponseTopic", None),
+        getattr(properties, "CorrelationData", None),
+    )
+
+
 class Broker:
     """A connection to a broker, made and kept in the background from the constructor on.
 
@@ -86,7 +107,7 @@ class Broker:
         *,
         client_id: str,
         on_connect: Callable[[Broker], None],
-        on_message: Callable[[MQTTMessage], None],
+        on_message: Callable[[Message], None],
         on_ack: Callable[[int, int, str], None] = lambda _mid, _code, _reason: None,
         session_s: int = 0,
         queue: int = 0,
@@ -108,14 +129,14 @@ class Broker:
         client.on_connect_fail = self._failed
         client.on_disconnect = self._disconnected
         client.on_subscribe = self._subscribed
-        client.on_message = lambda _client, _userdata, message: on_message(message)
+        client.on_message = lambda _client, _userdata, message: on_message(_read(message))
         client.on_publish = lambda _client, _userdata, mid, code, _properties: on_ack(mid, code.value, str(code))
         self._begin()
         client.loop_start()
 
     def _begin(self) -> None:
         """Have the network thread connect from scratch."""
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = self._session_s
         clean: CleanStartOption = False if self._session_s else MQTT_CLEAN_START_FIRST_ONLY
         self._client.connect_async(*self._address, keepalive=KEEPALIVE_S, clean_start=clean, properties=properties)
@@ -138,13 +159,27 @@ class Broker:
         """Ask for a topic filter with QoS 1: in force before whatever is published after it on this connection."""
         self._client.subscribe(topic, qos=1)
 
-    def publish(self, topic: str, data: bytes, content_type: str, **request: object) -> MQTTMessageInfo:
-        """Send with QoS 1, not retained; ``request`` may hold ResponseTopic and CorrelationData."""
-        properties = Properties(PacketTypes.PUBLISH)
+    def publish(
+        self,
+        topic: str,
+        data: bytes,
+        content_type: str,
+        *,
+        response_topic: str | None = None,
+        correlation: bytes | None = None,
+    ) -> int | None:
+        """Send with QoS 1, not retained; without a connection it waits for one. ``None``: the queue is full.
+
+        Returns the message id that ``on_ack`` will be called with, which may happen before this returns.
+        """
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.ContentType = content_type
-        for name, value in request.items():
-            setattr(properties, name, value)
-        return self._client.publish(topic, data, qos=1, retain=False, properties=properties)
+        if response_topic is not None:
+            properties.ResponseTopic = response_topic
+        if correlation is not None:
+            properties.CorrelationData = correlation
+        sent = self._client.publish(topic, data, qos=1, retain=False, properties=properties)
+        return None if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE else sent.mid
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Say goodbye and end the network thread, waiting for it at most ``timeout_s``."""

@@ -12,11 +12,9 @@ import threading
 import time
 from collections import OrderedDict
 
-from paho.mqtt.client import MQTTErrorCode, MQTTMessage
-
 from ledger_client.errors import LedgerUnavailable, Refused, Unsupported, VerificationError
 from ledger_client.ledgers import Pending
-from ledger_client.ledgers.broker import NO_SUBSCRIBER, QUEUE, Broker
+from ledger_client.ledgers.broker import NO_SUBSCRIBER, QUEUE, Broker, Message
 from ledger_client.ledgers.wire import (
     COSE,
     MAX_RECEIPT,
@@ -142,21 +140,20 @@ class MqttLedger:
             correlation = asked.correlation = secrets.token_bytes(16)
         gateway, id_text = signed.statement.gateway, id_to_text(signed.id)
         # outside of self._news: paho calls _ack with a lock held that publish takes, too
-        sent = self._broker.publish(
+        mid = self._broker.publish(
             Topic(self.name, "statements", gateway, id_text).encode(),
             signed.entry,
             COSE,
-            ResponseTopic=Topic(self.name, "receipts", gateway, id_text).encode(),
-            CorrelationData=correlation,
+            response_topic=Topic(self.name, "receipts", gateway, id_text).encode(),
+            correlation=correlation,
         )
-        queued = sent.rc != MQTTErrorCode.MQTT_ERR_QUEUE_SIZE  # without a connection it is queued, too
         with self._news:
-            asked.flying = queued and sent.mid not in self._early_acks
-            if asked.flying:
-                self._flying[sent.mid] = asked
-            elif queued:
-                asked.acknowledged = self._early_acks.pop(sent.mid)
-        if not queued:
+            asked.flying = mid is not None and mid not in self._early_acks
+            if asked.flying and mid is not None:
+                self._flying[mid] = asked
+            elif mid is not None:
+                asked.acknowledged = self._early_acks.pop(mid)
+        if mid is None:
             raise LedgerUnavailable(f"{self._broker.url}: {QUEUE} messages wait for the broker ({self._broker.state})")
 
     def _await(self, asked: _Asked, deadline: float) -> bytes:
@@ -195,9 +192,9 @@ class MqttLedger:
                 asked.flying, asked.acknowledged = False, (code, reason)
             self._news.notify_all()
 
-    def _message(self, message: MQTTMessage) -> None:
+    def _message(self, message: Message) -> None:
         topic = Topic.decode(message.topic)
-        if message.retain or topic is None or topic.kind != "receipts" or topic.ledger != self.name:
+        if message.retained or topic is None or topic.kind != "receipts" or topic.ledger != self.name:
             return
         with self._news:
             asked = self._asked.get(id_from_text(topic.id_text) or b"")
@@ -205,13 +202,13 @@ class MqttLedger:
                 self._take(asked, message)
                 self._news.notify_all()
 
-    def _take(self, asked: _Asked, message: MQTTMessage) -> None:
-        data = message.payload
+    def _take(self, asked: _Asked, message: Message) -> None:
+        data = message.data
         problem = parse_problem(data) if len(data) <= MAX_RECEIPT else None
         if data[:1] == bytes([_SIGN1_HEAD]) and len(data) <= MAX_RECEIPT:
             asked.receipt = data
         elif problem is None:
             asked.stray = excerpt(data)
             _LOG.warning("%s: neither receipt nor refusal on %s: %s", self._broker.url, message.topic, asked.stray)
-        elif getattr(message.properties, "CorrelationData", asked.correlation) == asked.correlation:
+        elif message.correlation in (None, asked.correlation):  # not the answer to an earlier attempt
             asked.refusal = Refused(*problem)

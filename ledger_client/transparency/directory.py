@@ -82,6 +82,13 @@ def open_dir(path: Path, name: str | None) -> LedgerDir:
     return LedgerDir(path, log, key, path / POLICY, lock)
 
 
+def policy_of(path: Path) -> Path:
+    """The policy file of the ledger in ``path``; raises ``LedgerDirError`` where there is no ledger."""
+    if not (path / LOG).exists():
+        raise LedgerDirError(f"{path}: no ledger here; its first start makes it: meterseal-ledger serve {path}")
+    return path / POLICY
+
+
 def _lock(path: Path) -> IO[bytes]:
     """Hold the folder: two processes on one log would each be right alone and wrong together."""
     file = (path / LOCK).open("a+b")

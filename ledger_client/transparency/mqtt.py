@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import logging
 
-from paho.mqtt.client import MQTTMessage
-
 from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
-from ledger_client.ledgers.broker import Broker
+from ledger_client.ledgers.broker import Broker, Message
 from ledger_client.ledgers.wire import COSE, MAX_ENTRY, PROBLEM, TOPIC_ROOT, Topic, encode_problem, id_to_text
 from ledger_client.statement import detach_receipts, parse_statement
 from ledger_client.transparency.service import MALFORMED, Service
@@ -41,13 +39,13 @@ class MqttService:
         broker.subscribe(f"{TOPIC_ROOT}/{self._ledger.name}/statements/+/+")
         _LOG.info("takes statements at %s", broker.url)
 
-    def _message(self, message: MQTTMessage) -> None:
+    def _message(self, message: Message) -> None:
         topic = Topic.decode(message.topic)
         if topic is None or topic.ledger != self._ledger.name or topic.kind != "statements":
             _LOG.warning("a statement on a topic that names no gateway and id: %s", message.topic[:200])
             return
         try:
-            answer, content_type = self._receipt(topic, message.payload), COSE
+            answer, content_type = self._receipt(topic, message.data), COSE
         except Refused as error:
             _LOG.warning("refused: %s: %s", error.title, error.detail)
             answer, content_type = encode_problem(error.title, error.detail), PROBLEM
@@ -64,17 +62,15 @@ class MqttService:
             raise Refused(MALFORMED, f"the topic is for {topic.gateway}/{topic.id_text}, the statement is {named}")
         return self._ledger.submit(data)[1]
 
-    def _answer(self, topic: Topic, message: MQTTMessage, answer: bytes, content_type: str) -> None:
+    def _answer(self, topic: Topic, message: Message, answer: bytes, content_type: str) -> None:
         own = Topic(topic.ledger, "receipts", topic.gateway, topic.id_text).encode()
-        asked = getattr(message.properties, "ResponseTopic", own)
-        correlation = getattr(message.properties, "CorrelationData", None)
-        request = {} if correlation is None else {"CorrelationData": correlation}
+        asked = message.response_topic or own
         topics = [own]
         # no sender may have this ledger write to somebody else's topics
         if asked != own and asked.startswith(f"{TOPIC_ROOT}/{topic.ledger}/receipts/") and not {"+", "#"} & set(asked):
             topics.append(asked)
         for name in topics:
-            self._broker.publish(name, answer, content_type, **request)
+            self._broker.publish(name, answer, content_type, correlation=message.correlation)
 
 
 def _names(data: bytes) -> tuple[str, str]:

@@ -36,7 +36,6 @@ from ledger_client.transparency.service import Service
 _LOG = logging.getLogger("meterseal.ledger")
 _BODY_TIMEOUT_S = 30.0
 _RETRY_AFTER_S = "10"
-_MAX_BATCH = 2**63 - 1  # what SQLite's integers hold
 
 _STATUS = {
     service.MALFORMED: 400,
@@ -137,7 +136,7 @@ def _gateway(request: Request) -> str:
 def _after(request: Request) -> int:
     text = request.query_params.get("after", "-1")
     digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 19 and -1 <= int(text) <= _MAX_BATCH):
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 19 and -1 <= int(text) <= service.MAX_BATCH):
         raise _Problem(400, "Malformed request", "after is a batch number; without it the answer begins with the first")
     return int(text)
 

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from hashlib import sha256
 
 from ledger_client.cose_key import PublicKey, Signer
-from ledger_client.errors import BadSignature, Refused, VerificationError
+from ledger_client.errors import BadSignature, LedgerUnavailable, Refused, TrustFileError, VerificationError
 from ledger_client.ledgers.wire import MAX_PAGE, id_to_text
 from ledger_client.receipt import sign_receipt
 from ledger_client.statement import SignedStatement, Statement, detach_receipts, parse_statement
 from ledger_client.transparency.log import Log, Place, Reading
-from ledger_client.transparency.policy import Policy
+from ledger_client.transparency.policy import Policy, flaw_at
 
 MALFORMED = "Malformed statement"
 BAD_SIGNATURE = "Bad signature"
@@ -26,6 +26,7 @@ KEY_NOT_VALID = "Key not valid"
 TAKEN = "Batch number taken"
 OUT_OF_ORDER = "Out of order"
 
+MAX_BATCH = 2**63 - 1  # SQLite's integers
 _PAGE_ENTRIES = 1000
 _PAGE_OVERHEAD = 8  # CBOR heads of one entry and of the page
 
@@ -99,18 +100,23 @@ class Service:
         except VerificationError as error:
             raise Refused(MALFORMED, error.detail) from error
         gateway = signed.statement.gateway
-        key = self._policy().find(gateway, signed.kid)
+        if signed.statement.batch > MAX_BATCH:
+            raise Refused(MALFORMED, f"batch {signed.statement.batch} is beyond what this log can count, {MAX_BATCH}")
+        try:
+            key = self._policy().find(gateway, signed.kid)
+        except TrustFileError as error:
+            raise LedgerUnavailable(f"{error} (no new statement is taken until then)") from error
         if key is None:
             raise Refused(
                 UNKNOWN_KEY,
                 f"no statement key {id_to_text(signed.kid)} is enrolled for gateway {gateway}; "
                 f"`meterseal-ledger enroll` takes the gateway's gateway.pub.toml",
             )
-        flaw = key.flaw_at(int(self._now()))
+        flaw = flaw_at(key, int(self._now()))
         if flaw is not None:
             raise Refused(KEY_NOT_VALID, f"statement key {id_to_text(signed.kid)} of gateway {gateway} {flaw}")
         try:
-            signed.verify(key.key)
+            signed.sign1.verify(key.key)
         except BadSignature as error:
             raise Refused(BAD_SIGNATURE, error.detail) from error
         return signed

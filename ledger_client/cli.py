@@ -1,0 +1,122 @@
+"""Command ``meterseal-ledger``: run a ledger, let gateways in, and check a proof.
+
+Exit codes: 0 done, 1 the answer is no (not verified), 2 wrong usage or configuration.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ledger_client.errors import STEPS, LedgerClientError, VerificationError
+from ledger_client.report import facts_in_words, steps_in_words
+from ledger_client.trust import load_trust
+from ledger_client.verify import failure_json
+from ledger_client.verify import verify as verify_bundle
+
+MAX_FILE = 2 * 1024 * 1024  # what is read of a file that may not be a bundle at all
+
+
+class UsageError(LedgerClientError):
+    """The command line names something that cannot be used."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="meterseal", prog_name="meterseal-ledger")
+def cli() -> None:
+    """Run the embedded ledger, enrol gateways, and verify proofs offline."""
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--listen", default="127.0.0.1:8700", show_default=True, metavar="HOST:PORT", help="port 0: any free one")
+@click.option("--mqtt", metavar="mqtt://HOST:PORT", help="also take statements through this broker")
+@click.option("--name", metavar="NAME", help="the ledger's name, chosen at its first start  [default: demo-ledger]")
+def serve(folder: Path, listen: str, mqtt: str | None, name: str | None) -> None:
+    """Serve the ledger in DIR until SIGTERM or Ctrl-C; the first start makes it."""
+    from ledger_client.transparency.serve import serve as run  # needs a web server; verifying does not
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    run(folder, listen=listen, mqtt=mqtt, name=name, say=lambda line: print(line, flush=True))
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("public", metavar="GATEWAY.PUB.TOML", type=click.Path(path_type=Path))
+def enroll(folder: Path, public: Path) -> None:
+    """Take the statement keys of a gateway's public file into DIR/policy.toml; may run while the ledger serves."""
+    from ledger_client.ledgers.wire import id_to_text
+    from ledger_client.transparency.directory import policy_of
+    from ledger_client.transparency.policy import enroll as add
+
+    new, known = add(policy_of(folder), public)
+    for keys, state in ((new, "enrolled"), (known, "enrolled already, left as it is")):
+        for key in keys:
+            click.echo(f"gateway {key.gateway}: statement key {id_to_text(key.kid)} {state}")
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--trust", is_flag=True, help="print the [[key]] entry for the trust.toml of whoever believes this ledger"
+)
+@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+def show(folder: Path, trust: bool, as_json: bool) -> None:
+    """Say what the ledger in DIR holds; it may be serving meanwhile."""
+    from ledger_client.transparency import show as summary
+
+    if trust:
+        click.echo(summary.trust_entry(folder), nl=False)
+    elif as_json:
+        click.echo(json.dumps(summary.facts(folder)))
+    else:
+        click.echo(summary.in_words(summary.facts(folder)))
+
+
+@cli.command()
+@click.argument("file", metavar="FILE.mseal", type=click.Path(path_type=Path))
+@click.option("--trust", "trust_file", required=True, metavar="trust.toml", type=click.Path(path_type=Path))
+@click.option("--kind", type=click.Choice(["reading", "coverage", "event"]), help="demand this kind of record")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object and nothing else")
+def verify(file: Path, trust_file: Path, kind: str | None, as_json: bool) -> None:
+    """Check a proof with nothing but the trust file: exit 0 verified, 1 not verified."""
+    trust = load_trust(trust_file)
+    for warning in trust.warnings:
+        click.echo(f"warning: {trust.source}: {warning}", err=True)
+    try:
+        proven = verify_bundle(_read(file), trust, int(time.time()), kind=kind)
+    except VerificationError as error:
+        _say(failure_json(error), f"NOT VERIFIED, step {error.step} ({STEPS[error.step]}): {error.detail}", as_json)
+        sys.exit(1)
+    _say(proven.as_json(), "\n".join([*steps_in_words(proven), "", *facts_in_words(proven)]), as_json)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(MAX_FILE)
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}; give the path of a .mseal file") from error
+
+
+def _say(facts: dict[str, Any], words: str, as_json: bool) -> None:
+    click.echo(json.dumps(facts) if as_json else words)
+
+
+def main() -> None:
+    """Entry point: no error of this package ends in a traceback."""
+    try:
+        cli()
+    except LedgerClientError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""What a verified bundle says, in plain words: the numbered steps as they passed, then the facts."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from ledger_client.errors import STEPS
+from ledger_client.record import Coverage, Event, Quality, Value, quality_words
+from ledger_client.statement import id_text
+from ledger_client.verify import Verified, rfc3339, rfc3339_ms
+
+_CLOCKS: Final = {
+    "U": "unknown, the clock was not set",
+    "I": "informative, the clock ran free",
+    "S": "synchronised",
+    "R": "relative, counted since the gateway's start",
+}
+_UNITS: Final = {"/100": "percent", "/": "(ratio)", "Cel": "°C", "degC": "°C"}
+_QUALITY: Final = {
+    Quality.COMM_FAIL: "no answer",
+    Quality.DECODE_ERR: "the answer could not be decoded",
+    Quality.NOT_FOUND: "the device has no such register",
+    Quality.DEVICE_FAULT: "the device reports a fault",
+    Quality.STALE: "older than it should be",
+    Quality.FROZEN: "has not moved although it should",
+    Quality.RANGE_HIGH: "above the range of the meter",
+    Quality.RANGE_LOW: "below the range of the meter",
+    Quality.CAL_RANGE: "outside of the calibrated range",
+    Quality.MAINTENANCE: "taken during maintenance",
+    Quality.CALIBRATING: "taken during calibration",
+    Quality.STOPPED: "the plant stood still",
+    Quality.MANUAL: "entered by hand",
+    Quality.SUBSTITUTED: "a substitute, not measured",
+    Quality.OUT_OF_CONTROL: "the analyser is out of control",
+    Quality.CAL_OVERDUE: "the calibration is overdue",
+    Quality.ROLLOVER: "the counter rolled over",
+    Quality.COUNTER_RESET: "the counter was reset",
+    Quality.METER_EXCHANGED: "the meter was exchanged",
+    Quality.TAMPER: "the meter reports tampering",
+    Quality.IMPLAUSIBLE: "not plausible",
+    Quality.CLOCK_UNSYNC: "the clock was not synchronised",
+    Quality.CLOCK_STEP: "the clock was set at this moment",
+    Quality.LATE: "late",
+    Quality.CACHED: "a concentrator may have answered from memory",
+    Quality.SHARED_LINE: "somebody else talked on the line",
+    Quality.IDENTITY_UNPROVEN: "the meter could not prove which one it is",
+    Quality.CONFIG_CHANGED: "the device's settings changed",
+    Quality.BLOCKED: "blocked by the operator",
+}
+
+
+def clean(text: str) -> str:
+    """Text of a foreign hand, safe on a terminal: what is not printable is shown as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def quality_in_words(flags: int) -> str:
+    """What the quality bits of a value say; ``good`` when none is set."""
+    known = [_QUALITY[bit] for bit in Quality if flags & bit]
+    unknown = [word for word in quality_words(flags & ~sum(Quality)) if word]
+    return ", ".join(known + unknown) or "good"
+
+
+def number_text(value: object) -> str:
+    """A value with exactly the decimals that were recorded."""
+    match value:
+        case None:
+            return "no value"
+        case bool():
+            return "yes" if value else "no"
+        case Decimal():
+            return f"{value:f}"
+        case bytes():
+            return value.hex()
+    return clean(str(value))
+
+
+def steps_in_words(proven: Verified) -> list[str]:
+    """The eight steps, each with what it established."""
+    ledgers = ", ".join(ledger for ledger, _ in proven.receipts)
+    whose = f"meter {proven.meter} of gateway {proven.gateway}"
+    said = {
+        1: "bundle, record, statement and receipts are well formed",
+        2: f"the record is a {proven.kind}, signed by the key of {whose}",
+        3: f"the record is in the Merkle tree of batch {proven.batch}",
+        4: f"batch {proven.batch} is signed by the statement key of gateway {proven.gateway}",
+        5: f"the batch counts record {proven.seq} of epoch {proven.epoch.hex()}",
+        6: f"the batch is in the log of {ledgers}",
+        7: "every key was valid when it counted",
+        8: f"as many ledgers vouch as the trust file asks for: {ledgers}",
+    }
+    return [f"{number} {STEPS[number]:<9} ✓ {clean(text)}" for number, text in said.items()]
+
+
+def facts_in_words(proven: Verified) -> list[str]:
+    """Whose record, what it says, when, on which ledgers, in which batch."""
+    clock = _CLOCKS.get(proven.clock, proven.clock)
+    lines = [
+        f"VERIFIED: {proven.kind} of meter {proven.meter}, gateway {proven.gateway}",
+        f"  recorded       {rfc3339_ms(proven.time_ms)} by the gateway's clock ({clock})",
+        f"  no later than  {rfc3339(proven.no_later_than)} by the ledger's",
+        *_body(proven),
+        f"  batch          {proven.batch}, statement {id_text(proven.statement_id)}",
+        f"  root           {proven.root.hex()}",
+        *(f"  ledger         {clean(ledger)}, receipt of {rfc3339(time)}" for ledger, time in proven.receipts),
+        *(f"  not confirmed  {clean(line)}" for line in proven.unconfirmed),
+    ]
+    return lines
+
+
+def _body(proven: Verified) -> list[str]:
+    body = proven.body
+    if isinstance(body, Coverage):
+        span = f"{rfc3339_ms(body.from_ms)} to {rfc3339_ms(body.to_ms)}"
+        missed = ", ".join(f"{reason} {count}" for reason, count in body.missed.items()) or "none"
+        return [
+            f"  time covered   {span}",
+            f"  polls          due {body.due}, recorded {body.recorded}, missed: {missed}",
+        ]
+    if isinstance(body, Event):
+        fields = (f"{name} = {number_text(value)}" for name, value in body.fields.items())
+        return [f"  event          {clean(', '.join([body.name, *fields]))}"]
+    return _values(body.values)
+
+
+def _values(values: tuple[Value, ...]) -> list[str]:
+    rows = [(clean(v.name), number_text(v.value), _UNITS.get(v.unit or "", v.unit or "")) for v in values]
+    names, numbers, units = (max((len(row[i]) for row in rows), default=0) for i in range(3))
+    return [
+        f"  {name:<{names}}  {number:>{numbers}} {unit:<{units}}  {quality_in_words(value.quality)}{_offset(value)}"
+        for (name, number, unit), value in zip(rows, values, strict=True)
+    ]
+
+
+def _offset(value: Value) -> str:
+    return f" (read {value.offset_ms} ms later)" if value.offset_ms else ""

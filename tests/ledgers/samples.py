@@ -1,0 +1,45 @@
+"""A gateway as a ledger sees it: a statement key and a chain of statements."""
+
+from __future__ import annotations
+
+import time
+
+from ledger_client.cose_key import EDDSA, PrivateKey
+from ledger_client.statement import Range, Statement, sign_statement, statement_id
+
+EPOCH = bytes(range(8))
+
+
+class Gateway:
+    """``statement(n)`` is batch n of its one chain; ``name`` and key are its own."""
+
+    def __init__(self, name: str, alg: int = EDDSA) -> None:
+        self.name = name
+        self.key = PrivateKey.generate(alg)
+        self._chain: list[bytes] = []
+
+    def statement(self, batch: int) -> bytes:
+        """The entry of a batch of the chain."""
+        while len(self._chain) <= batch:
+            prev = statement_id(self._chain[-1]) if self._chain else None
+            self._chain.append(self.sign(len(self._chain), prev))
+        return self._chain[batch]
+
+    def sign(self, batch: int, prev: bytes | None, *, resume: str | None = None, mark: int = 0) -> bytes:
+        """Any statement; ``mark`` makes another one of the same batch."""
+        records = Range(EPOCH, batch * 10, batch * 10 + 9)
+        statement = Statement(
+            gateway=self.name,
+            batch=batch,
+            iat=int(time.time()),
+            prev=prev,
+            root=bytes([mark]) * 32,
+            size=10,
+            from_ms=1_700_000_000_000,
+            to_ms=1_700_000_060_000,
+            meters={"export-main": (records,)},
+            config=bytes(32),
+            software="meterseal/0.1.0",
+            resume=resume,
+        )
+        return sign_statement(statement, self.key)
