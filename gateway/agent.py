@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 import signal
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -18,15 +19,15 @@ from importlib.metadata import version
 from gateway import instance
 from gateway.clock import Clock
 from gateway.config import Bus, Config, LedgerEntry
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, GatewayError
 from gateway.fieldbus.bus import Line, LineSpec, MeterSpec, check_port
 from gateway.keys import Keys, load_keys
 from gateway.poller import Poller
-from gateway.recorder import Recorder, Rules
+from gateway.recorder import Recorder, Rules, seal_unsealed
 from gateway.store import Store
-from gateway.uplink import Uplink
-from ledger_client.errors import TrustFileError
-from ledger_client.ledgers import Ledger
+from gateway.uplink import NotOurs, Uplink, anchor
+from ledger_client.errors import LedgerUnavailable, Refused, TrustFileError
+from ledger_client.ledgers import Ledger, Pending
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.trust import Trust, load_trust
@@ -45,6 +46,7 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
             address=meter.address,
             period_ms=meter.every,
             points=config.profiles[meter.name].select(meter.points or None),
+            factors=meter.factors,
         )
         for meter in bus.meter
     )
@@ -128,7 +130,8 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
     clock = Clock(not_before_ms=store.latest_ms())
     recorder = Recorder(store, keys, rules(config), clock, secrets.token_bytes(8))
     poller = Poller(config.meters, clock, recorder.put)
-    lines = [Line(spec, clock, poller.poll) for spec in specs]
+    used_until_ms = recorder.lines_used_until_ms()
+    lines = [Line(spec, clock, poller.poll, used_until_ms=used_until_ms) for spec in specs]
     ledgers = [driver(entry) for entry in config.document.ledger]
     uplinks = [Uplink(ledger, recorder, trust, clock) for ledger in ledgers]
     loop = asyncio.get_running_loop()
@@ -161,3 +164,44 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
 async def _until_ended(recorder: Recorder) -> None:
     """A recorder that ends by itself has failed: its error ends the process."""
     await asyncio.shield(asyncio.wrap_future(recorder.ended))
+
+
+def finish(config: Config, *, within_s: float) -> None:
+    """Seal what an ended gateway left and take every waiting batch to its ledger, for at most ``within_s`` seconds.
+
+    Begins no epoch and reads no meter: for the end of a demonstration or a test, where nothing follows that would.
+    Raises GatewayError while a gateway works in the data folder, or when a ledger refuses a batch.
+    """
+    keys, trust = load_keys(config), trust_of(config)
+    with instance.take(config.data):
+        store = Store(config.database)
+        clock = Clock(not_before_ms=store.latest_ms())
+        try:
+            with store.transaction():
+                seal_unsealed(store, keys, rules(config), clock.now_ms())
+            deadline = clock.monotonic() + within_s
+            for entry in config.document.ledger:
+                _drain(driver(entry), store, trust, clock, deadline)
+        finally:
+            store.close()
+
+
+def _drain(ledger: Ledger, store: Store, trust: Trust, clock: Clock, deadline: float) -> None:
+    try:
+        while (waiting := store.next_anchor(ledger.name)) and clock.monotonic() < deadline:
+            batch = store.batch(waiting.batch)
+            assert batch is not None  # the anchor was queued in the batch's own transaction
+            try:
+                receipt = anchor(ledger, batch, trust, submitted_before=True, now_s=clock.now_ms() // 1000)
+            except LedgerUnavailable as error:
+                time.sleep(error.retry_after_s or 0.5)
+                continue
+            except (Refused, NotOurs) as error:
+                raise GatewayError(f"ledger {ledger.name}, batch {batch.batch}: {error}") from None
+            if isinstance(receipt, Pending):
+                time.sleep(receipt.retry_after_s)
+                continue
+            with store.transaction():
+                store.mark(batch.batch, ledger.name, "settled", clock.now_ms(), receipt=receipt)
+    finally:
+        ledger.close()

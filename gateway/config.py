@@ -68,6 +68,11 @@ class Meter(_Model):
     ct: Annotated[Decimal, Field(gt=0, strict=False)] | None = None
     pt: Annotated[Decimal, Field(gt=0, strict=False)] | None = None
 
+    @property
+    def factors(self) -> dict[str, Decimal]:
+        """The configured transformer ratios, by the names that profiles use."""
+        return {name: value for name, value in (("ct", self.ct), ("pt", self.pt)) if value is not None}
+
     @model_validator(mode="after")
     def _sensible(self) -> Self:
         if self.name in ("gateway", "statement"):
@@ -242,7 +247,8 @@ def _profiles(path: Path, document: Document) -> dict[str, Profile]:
             try:
                 profile = load_profile(meter.profile, path.parent)
             except ProfileError as error:
-                raise ConfigError(path, key, str(error), "see `meterseal profiles` for the catalog") from None
+                where = "" if error.file == meter.profile else f"{error.file}: "
+                raise ConfigError(path, key, f"{where}{error.problem}", f"{error.way_out} (catalog: `meterseal profiles`)") from None
             for factor in sorted(profile.factors):
                 if getattr(meter, factor) is None:
                     raise ConfigError(

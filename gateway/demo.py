@@ -22,16 +22,11 @@ from rich.live import Live
 from gateway import agent, prove, report, starter
 from gateway import config as configuration
 from gateway.account import account, read_answers
-from gateway.clock import Clock
 from gateway.config import Config
 from gateway.demo_view import summary_text, view
 from gateway.errors import GatewayError
-from gateway.keys import load_keys
-from gateway.recorder import seal_unsealed
 from gateway.store import Store
-from gateway.uplink import anchor
-from ledger_client.errors import LedgerUnavailable, VerificationError
-from ledger_client.ledgers import Pending
+from ledger_client.errors import VerificationError
 from ledger_client.trust import load_trust
 from ledger_client.verify import verify
 
@@ -109,7 +104,7 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
         except KeyboardInterrupt:
             out.print("\nending: sealing and anchoring what is there …")
         _end(gateway)
-        _anchor_rest(config)
+        agent.finish(config, within_s=ANCHOR_WITHIN_S)
         _end(plant)
         summary = _sum_up(config, place)
     if as_json:
@@ -216,34 +211,6 @@ def _look(config: Config) -> tuple[dict[str, Any], list[report.Shown]]:
     try:
         facts = report.status(config, store, int(time.time() * 1000))
         return facts, report.shown([row for name in config.meters for row in store.readings(name, 1)])
-    finally:
-        store.close()
-
-
-def _anchor_rest(config: Config) -> None:
-    """Seal what the ended gateway left and take every open batch to its ledger."""
-    store, keys, trust = Store(config.database), load_keys(config), load_trust(config.trust)
-    clock = Clock(not_before_ms=store.latest_ms())
-    try:
-        with store.transaction():
-            seal_unsealed(store, keys, agent.rules(config), clock.now_ms())
-        deadline = time.monotonic() + ANCHOR_WITHIN_S
-        for entry in config.document.ledger:
-            ledger = agent.driver(entry)
-            while (waiting := store.next_anchor(entry.name)) and time.monotonic() < deadline:
-                batch = store.batch(waiting.batch)
-                assert batch is not None
-                try:
-                    receipt = anchor(ledger, batch, trust, submitted_before=True, now_s=int(time.time()))
-                except LedgerUnavailable:
-                    time.sleep(0.5)
-                    continue
-                if isinstance(receipt, Pending):
-                    time.sleep(receipt.retry_after_s)
-                    continue
-                with store.transaction():
-                    store.mark(batch.batch, entry.name, "settled", clock.now_ms(), receipt=receipt)
-            ledger.close()
     finally:
         store.close()
 

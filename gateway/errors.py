@@ -4,7 +4,9 @@ GatewayError                 root; its text says what, where and the way out
 ├── ConfigError              gateway.toml or a file that it names is wrong: the installer's to mend
 ├── StoreError               the database cannot be read or written: the machine's fault
 │   └── DiskFull             … for want of space
-└── NotYet                   the answer is no for now: a record that is not sealed or not anchored yet
+├── NotYet                   the answer is no for now: a record that is not sealed or not anchored yet
+├── ProfileError             a meter's profile is wrong (gateway/devices/points.py)
+└── FieldbusError            ports and frames (gateway/fieldbus/errors.py draws its own branch)
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ falls can only be seen beside its past.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 
 from gateway.clock import Clock
 from gateway.config import Meter
@@ -28,7 +27,7 @@ class Poller:
 
     def __init__(self, meters: Mapping[str, Meter], clock: Clock, put: Callable[[Finished], None]) -> None:
         self._clock, self._put = clock, put
-        self._factors = {name: _factors(meter) for name, meter in meters.items()}
+        self._factors = {name: meter.factors for name, meter in meters.items()}
         self._previous: dict[str, dict[str, Decoded]] = {name: {} for name in meters}
 
     def poll(self, poll: Poll) -> None:
@@ -86,11 +85,6 @@ class Poller:
         told = scales.get((point.model, point.scale_from)) if point.scale_from else None
         scale = told.value if told is not None and isinstance(told.value, int) else None
         return decode(point, words, scale=scale, factor=configured_factor(point, self._factors[meter]))
-
-
-def _factors(meter: Meter) -> dict[str, Decimal]:
-    given = {"ct": meter.ct, "pt": meter.pt}
-    return {name: value for name, value in given.items() if value is not None}
 
 
 def _scales(answers: Sequence[BlockAnswer]) -> dict[_Scale, Decoded]:

@@ -24,12 +24,13 @@ from gateway.hold import station
 from gateway.keys import Keys
 from gateway.signer import GATEWAY, Signer, Stamp, stamp
 from gateway.store import Row, Store
-from ledger_client.record import Event, Reading
+from ledger_client.record import Event, Reading, parse_record
 
 log = logging.getLogger("meterseal.recorder")
 T = TypeVar("T")
 
 INBOX_SECONDS = 30
+START, STOP = "start", "stop"  # the gateway's own events at the two ends of an epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,15 @@ class Recorder:
 
     # — called by the wiring and the event loop —
 
+    def lines_used_until_ms(self) -> int | None:
+        """Until when a process before this one may have asked meters: its stop, or now if it was killed."""
+        tail = self._tails[GATEWAY]
+        if tail is None:
+            return None
+        record = parse_record(tail.last_data)
+        stopped = isinstance(record.body, Event) and record.body.name == STOP
+        return record.time_ms + 999 if stopped else self._clock.started_ms  # an event's time is in whole seconds
+
     def open(self) -> int:
         """Begin the epoch with its first records, durable at once. Returns the anchor of the schedules in ms."""
         now = stamp(self._clock)
@@ -106,7 +116,7 @@ class Recorder:
             rows.append(self._signer.coverage(meter, body, now))
             self._tallies[meter] = Tally(anchor_ms, anchor_ms)
         started = {"software": self._rules.software, "config": self._rules.config}
-        rows.append(self._signer.event(GATEWAY, Event("start", started), now))
+        rows.append(self._signer.event(GATEWAY, Event(START, started), now))
         with self._store.transaction():
             self._store.open_epoch(self._signer.epoch, anchor_ms, self._rules.periods_ms.items())
             self._store.append(rows)
@@ -134,9 +144,9 @@ class Recorder:
         return future
 
     def stop(self) -> None:
-        """Write what waits and a last coverage record for each meter, then end the thread and close the database."""
+        """Write what waits, each meter's last coverage record and the stop event; end thread and database."""
         if self._thread.is_alive():
-            self.call(lambda _: self._flush(coverage=True))
+            self.call(lambda _: self._flush(stop=True))
             self._inbox.put(_STOP)
             self._thread.join()
         self._store.close()
@@ -205,16 +215,18 @@ class Recorder:
         elif self._first_pending_ms is not None and now - self._first_pending_ms >= self._rules.commit_every_ms:
             self._flush()
 
-    def _flush(self, *, seal: bool = False, coverage: bool = False) -> None:
-        """Commit what is pending; with ``coverage`` the tallies too; with ``seal`` both and a batch over all of it."""
-        if not (self._pending or seal or coverage):
+    def _flush(self, *, seal: bool = False, stop: bool = False) -> None:
+        """Commit what is pending; ``seal``: coverage and a batch over it all; ``stop``: the epoch's last records."""
+        if not (self._pending or seal or stop):
             return
         readings, rows = self._pending, list(self._pending)
         self._pending, self._first_pending_ms = [], None
         try:
-            if seal or coverage:
+            if seal or stop:
                 now = stamp(self._clock)
                 rows += [self._signer.coverage(meter, t.coverage(), now) for meter, t in self._tallies.items()]
+            if stop:
+                rows.append(self._signer.event(GATEWAY, Event(STOP, {}), now))
             with self._store.transaction():
                 self._store.append(rows)
                 if seal:
@@ -226,7 +238,7 @@ class Recorder:
         if self.trouble is not None:
             log.warning("recording goes on: the database can be written again")
             self.trouble = None
-        self._settle_accounts(len(readings), seal=seal, coverage=seal or coverage)
+        self._settle_accounts(len(readings), seal=seal, coverage=seal or stop)
         for tell in self.on_commit:
             tell(rows)
 

@@ -9,6 +9,8 @@ import difflib
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from gateway.errors import GatewayError
+
 REGISTERS = {
     "uint16": 1, "int16": 1, "uint32": 2, "int32": 2, "uint64": 4, "int64": 4, "float32": 2, "float64": 4,
     "bits16": 1, "bits32": 2, "enum16": 1, "enum32": 2, "acc32": 2, "acc64": 4, "sunssf": 1, "bit": 1,
@@ -21,12 +23,12 @@ MAX_REGISTERS = 125  # Modbus application protocol v1.1b3, 6.3 and 6.4
 MAX_BITS = 2000  # the same, 6.1 and 6.2
 
 
-class ProfileError(Exception):
+class ProfileError(GatewayError):
     """A profile that cannot be used: which file, which key, what is wrong with it, and the way out."""
 
     def __init__(self, file: str, key: str, problem: str, way_out: str) -> None:
-        super().__init__(f"{file}: {key}: {problem}; {way_out}" if key else f"{file}: {problem}; {way_out}")
-        self.file, self.key, self.problem, self.way_out = file, key, problem, way_out
+        super().__init__(f"{file}: {key}: {problem}" if key else f"{file}: {problem}", way_out)
+        self.file, self.key = file, key
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,169 @@
+"""Bad configuration: one message each with file, key and the way out, exit code 2, and never a traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from gateway import config
+from gateway.cli import main
+from ledger_client.cose_key import PrivateKey
+from ledger_client.trust import key_entry
+from tests.gateway.samples import site
+
+
+def meterseal(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def refused(path: Path, *words: str) -> None:
+    """`check` says one message on stderr that holds the file, every one of ``words`` and a way out; exit code 2."""
+    code, out, err = meterseal("check", path)
+    assert code == 2, err
+    assert out == ""
+    assert err.startswith(f"meterseal: {path.parent}"), err
+    assert "way out: " in err
+    for word in words:
+        assert word in err, f"{word!r} not in {err!r}"
+
+
+CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "unknown key": ("baudrate = 9600", "baudrat = 9600", ("bus 'rs485-1', baudrat", "did you mean 'baudrate'?")),
+    "unknown table": ("[seal]", "[seel]", ("seel", "did you mean 'seal'?")),
+    "wrong type": ("baudrate = 9600", 'baudrate = "fast"', ("bus 'rs485-1', baudrate", "'fast'")),
+    "wrong duration": ('every = "60s"', "every = 60", ("seal, every", "in quotes")),
+    "missing key": ('id = "my-gateway"', "", ("gateway, id", "missing")),
+    "bad name": ('name = "stack-co2"', 'name = "stack co2"', ("'stack co2'", "letters, digits")),
+    "duplicate meter": ('name = "stack-co2"', 'name = "export-main"', ("meter 'export-main', name", "used 2 times")),
+    "reserved name": ('name = "stack-co2"', 'name = "gateway"', ("meter 'gateway', name", "taken")),
+    "same address": ("address = 240", "address = 1", ("meter 'export-main', address", "two meters")),
+    "address 0": ("address = 240", "address = 0", ("meter 'stack-co2', address", "takes 1 to 247")),
+    "address 248": ("address = 240", "address = 248", ("meter 'stack-co2', address", "takes 1 to 247")),
+    "no such profile": ('profile = "vaisala-gmp252"', 'profile = "vaisala"', ("meter 'stack-co2', profile", "catalog")),
+    "no such point": ('role = "emission"', 'points = ["co3"]', ("meter 'stack-co2', profile", "'co3'", "'co2'")),
+    "serial with host": ("baudrate = 9600", 'host = "10.0.0.5"', ("bus 'rs485-1', port", "no host")),
+    "http ledger over mqtt": ("http://127.0.0.1:8700", "mqtt://127.0.0.1:1883", ("ledger 'demo-ledger', url", "http")),
+    "not toml": ("[store]", "[store", ("not valid TOML", "line")),
+}
+
+
+HOLDER = "import os, sys; os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY); print('held', flush=True); sys.stdin.read()"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_mistake_in_gateway_toml_is_named(name: str, tmp_path: Path) -> None:
+    old, new, words = CASES[name]
+    path = site(tmp_path / "site").path
+    text = path.read_text()
+    if name == "missing key":
+        text = "\n".join(line for line in text.splitlines() if not line.startswith("id = "))
+    else:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path.write_text(text)
+    refused(path, "gateway.toml", *words)
+
+
+@pytest.mark.parametrize(("kind", "good", "bad"), [("modbus-tcp", 255, 256), ("modbus-rtu-over-tcp", 247, 248)])
+def test_the_highest_address_depends_on_the_kind_of_bus(kind: str, good: int, bad: int, tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site", {'type = "modbus-tcp"': f'type = "{kind}"'})
+    text = loaded.path.read_text()
+    head, tail = text.split('name = "pv-inverter"')
+    loaded.path.write_text(head + 'name = "pv-inverter"' + tail.replace("address = 1", f"address = {good}"))
+    assert config.load(loaded.path).meters["pv-inverter"].address == good
+    loaded.path.write_text(head + 'name = "pv-inverter"' + tail.replace("address = 1", f"address = {bad}"))
+    refused(loaded.path, "bus 'inverters', meter 'pv-inverter', address", str(bad))
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    refused(tmp_path / "gateway.toml", "no such file", "meterseal init")
+
+
+def with_ledger_key(folder: Path) -> Path:
+    """A site whose trust file knows the ledger, so that only what the test breaks is wrong."""
+    loaded = site(folder)
+    with loaded.trust.open("a") as trust:
+        trust.write(key_entry("ledger", PrivateKey.generate().public, 1_700_000_000, ledger="demo-ledger"))
+    return loaded.path
+
+
+def test_a_missing_key_file_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    path = with_ledger_key(tmp_path / "site")
+    (path.parent / "keys" / "stack-co2.pem").unlink()
+    refused(path, "key of meter 'stack-co2'", "stack-co2.pem", "--make-missing")
+    assert meterseal("keys", path, "--make-missing")[0] == 0
+    assert (path.parent / "keys" / "stack-co2.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    path = with_ledger_key(tmp_path / "site")
+    (path.parent / "keys" / "statement.pem").chmod(0o644)
+    refused(path, "statement key", "statement.pem", "chmod 600")
+
+
+def test_a_file_that_is_no_key_is_refused(tmp_path: Path) -> None:
+    path = with_ledger_key(tmp_path / "site")
+    (path.parent / "keys" / "statement.pem").write_text("not a key")
+    refused(path, "statement key", "statement.pem")
+
+
+def test_one_public_key_in_two_roles_is_refused(tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site")
+    public = PrivateKey.generate().public
+    with loaded.trust.open("a") as trust:
+        trust.write(key_entry("ledger", public, 1_700_000_000, ledger="demo-ledger"))
+        trust.write("\n" + key_entry("statement", public, 1_700_000_000, gateway="my-gateway"))
+    refused(loaded.path, "trust.toml", "one public key is both ledger demo-ledger and statement")
+
+
+def test_a_ledger_without_a_key_in_the_trust_file_is_refused(tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site")
+    refused(loaded.path, "trust.toml", "'demo-ledger'", "meterseal-ledger show")
+
+
+def test_a_serial_port_that_another_process_holds_is_named_with_its_holder(
+    tmp_path: Path, pty_path: Callable[[], Path]
+) -> None:
+    """The holder takes no lock at all: it is found among the open files of its process."""
+    port = pty_path()
+    path = with_ledger_key(tmp_path / "site")
+    path.write_text(path.read_text().replace('port = "rs485-1"', f'port = "{port}"'))
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(port)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        code, _, err = meterseal("check", path)
+        assert code == 2
+        assert str(holder.pid) in err
+        assert "python" in err
+        assert str(port) in err
+    finally:
+        holder.communicate()
+
+
+def test_init_overwrites_nothing(tmp_path: Path) -> None:
+    assert meterseal("init", tmp_path / "site")[0] == 0
+    before = {p: p.read_bytes() for p in (tmp_path / "site").rglob("*") if p.is_file()}
+    code, _, err = meterseal("init", tmp_path / "site")
+    assert code == 2
+    assert "exists already" in err
+    assert before == {p: p.read_bytes() for p in (tmp_path / "site").rglob("*") if p.is_file()}
+
+
+def test_the_fingerprint_tells_configurations_apart_and_leaves_secrets_out(tmp_path: Path) -> None:
+    one, two = site(tmp_path / "a"), site(tmp_path / "b")
+    other = site(tmp_path / "c", {"baudrate = 9600": "baudrate = 19200"})
+    secret = site(tmp_path / "d", {"http://127.0.0.1:8700": "http://user:secret@127.0.0.1:8700"})
+    assert one.fingerprint() == two.fingerprint() == secret.fingerprint()
+    assert other.fingerprint() != one.fingerprint()

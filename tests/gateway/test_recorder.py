@@ -1,0 +1,165 @@
+"""Polls in, durable chains and batches out: on a real database, read back after every step."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from gateway.clock import Clock
+from gateway.config import Config
+from gateway.errors import StoreError
+from gateway.keys import load_keys
+from gateway.recorder import Finished, Recorder
+from gateway.store import Store
+from ledger_client.record import Coverage, parse_record, record_hash
+from ledger_client.statement import parse_statement
+from tests.gateway.books import check_books
+from tests.gateway.samples import finished, recorder, rules, site
+
+METER = "export-main"
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Config:
+    return site(tmp_path / "site")
+
+
+def bodies(loaded: Config, meter: str) -> list[object]:
+    store = Store(loaded.database, read_only=True)
+    rows = store.rows(1, 1 << 60)
+    store.close()
+    return [parse_record(row.data).body for row in rows if row.meter == meter]
+
+
+def test_an_epoch_begins_with_one_coverage_record_a_meter_and_a_start_event(loaded: Config) -> None:
+    made, anchor_ms = recorder(loaded, Clock())
+    made.stop()
+    store = Store(loaded.database, read_only=True)
+    rows = store.rows(1, 1 << 60)
+    assert [(r.meter, r.kind, r.seq) for r in rows] == [
+        ("export-main", "coverage", 0),
+        ("stack-co2", "coverage", 0),
+        ("pv-inverter", "coverage", 0),
+        ("gateway", "event", 0),
+    ]
+    assert parse_record(rows[0].data).body == Coverage(anchor_ms, anchor_ms, 0, 0, {})
+    assert parse_record(rows[0].data).claims.prev is None
+
+
+def test_polls_become_a_chain_of_signed_records_and_coverage_counts_them(loaded: Config) -> None:
+    clock = Clock()
+    made, anchor_ms = recorder(loaded, clock)
+    made.start()
+    for k in range(5):
+        made.put(finished(METER, anchor_ms + 10_000 * k, clock, value=k))
+    made.put(Finished(METER, anchor_ms + 50_000, None, None, "timeout"))
+    made.stop()
+    check_books(loaded)
+    covered = bodies(loaded, METER)[-1]
+    assert covered == Coverage(anchor_ms, anchor_ms + 50_001, 6, 5, {"timeout": 1})
+
+
+def test_a_batch_is_cut_at_the_count_before_its_coverage_records(loaded: Config) -> None:
+    clock = Clock()
+    made, anchor_ms = recorder(loaded, clock, seal_count=4)
+    made.start()
+    for k in range(10):
+        made.put(finished(METER, anchor_ms + 10_000 * k, clock))
+    made.stop()
+    check_books(loaded)
+    store = Store(loaded.database, read_only=True)
+    batches = store.batches()
+    kinds = [[row.kind for row in store.rows(b.first_id, b.last_id)] for b in batches]
+    # The start event is one of the first four; each batch ends with one coverage record for each of the three meters.
+    assert [k.count("reading") + k.count("event") for k in kinds] == [4, 4]
+    assert all(k[-3:] == ["coverage"] * 3 for k in kinds)
+    assert [a.state for a in store.anchors()] == ["queued", "queued"]
+
+
+def test_what_an_epoch_left_unsealed_goes_into_the_next_batch_with_its_own_range(loaded: Config) -> None:
+    clock = Clock()
+    first, anchor_ms = recorder(loaded, clock, epoch=b"\x01" * 8)
+    first.start()
+    first.put(finished(METER, anchor_ms, clock))
+    first.stop()
+    second, anchor_ms = recorder(loaded, Clock(), epoch=b"\x02" * 8, seal_count=3)
+    second.start()
+    second.put(finished(METER, anchor_ms, clock))
+    second.stop()
+    check_books(loaded)
+    store = Store(loaded.database, read_only=True)
+    statement = parse_statement(store.batches()[0].entry).statement
+    assert [(r.epoch, r.first, r.last) for r in statement.meters[METER]] == [(b"\x01" * 8, 0, 2), (b"\x02" * 8, 0, 2)]
+
+
+def test_the_chain_goes_on_across_epochs(loaded: Config) -> None:
+    first, _ = recorder(loaded, Clock(), epoch=b"\x01" * 8)
+    first.stop()
+    second, _ = recorder(loaded, Clock(), epoch=b"\x02" * 8)
+    second.stop()
+    store = Store(loaded.database, read_only=True)
+    mine = [row for row in store.rows(1, 1 << 60) if row.meter == METER]
+    assert parse_record(mine[1].data).claims.prev == record_hash(mine[0].data)
+
+
+def test_a_failed_commit_uses_no_number_and_counts_the_polls(loaded: Config) -> None:
+    """Another writer holds the database past the busy time-out; then it lets go and recording goes on by itself."""
+    clock = Clock()
+    made, anchor_ms = recorder(loaded, clock, commit_every_ms=1)
+    made._store._db.execute("PRAGMA busy_timeout = 0")
+    blocker = sqlite3.connect(loaded.database, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    made.start()
+    made.put(finished(METER, anchor_ms, clock))
+    made.put(finished(METER, anchor_ms + 10_000, clock))
+    made.call(lambda _: None).result(timeout=30)
+    assert isinstance(made.trouble, StoreError)
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    made.put(finished(METER, anchor_ms + 20_000, clock))
+    made.stop()
+    assert made.trouble is None
+    check_books(loaded)
+    covered = bodies(loaded, METER)[-1]
+    assert covered == Coverage(anchor_ms, anchor_ms + 20_001, 3, 1, {"disk-error": 2})
+
+
+def test_a_reader_never_sees_what_is_not_durable(loaded: Config) -> None:
+    clock = Clock()
+    made, anchor_ms = recorder(loaded, clock, commit_every_ms=3_600_000)
+    seen: list[str] = []
+    made.on_commit.append(lambda rows: seen.extend(row.id for row in rows))
+    made.start()
+    made.put(finished(METER, anchor_ms, clock))  # the first of an epoch is committed at once
+    made.put(finished(METER, anchor_ms + 10_000, clock))
+    made.call(lambda _: None).result(timeout=30)
+    store = Store(loaded.database, read_only=True)
+    assert seen == [row.id for row in store.readings(METER, 10)]
+    store.close()
+    made.stop()
+
+
+def test_a_full_inbox_counts_polls_instead_of_growing(loaded: Config) -> None:
+    clock = Clock()
+    made, anchor_ms = recorder(loaded, clock)
+    limit = rules(loaded).inbox_readings
+    for k in range(limit + 7):
+        made.put(finished(METER, anchor_ms + 10_000 * k, clock))
+    made.start()
+    made.stop()
+    check_books(loaded)
+    covered = bodies(loaded, METER)[-1]
+    assert isinstance(covered, Coverage)
+    assert (covered.due, covered.recorded, covered.missed) == (limit + 7, limit, {"disk-error": 7})
+
+
+def test_a_database_of_a_newer_version_is_refused(loaded: Config) -> None:
+    made, _ = recorder(loaded, Clock())
+    made.stop()
+    raw = sqlite3.connect(loaded.database)
+    raw.execute("PRAGMA user_version = 99")
+    raw.close()
+    with pytest.raises(StoreError, match="newer Meterseal"):
+        Recorder(Store(loaded.database), load_keys(loaded), rules(loaded), Clock(), b"\x03" * 8)
