@@ -91,6 +91,8 @@ class PublicKey:
             if isinstance(self._key, ed25519.Ed25519PublicKey):
                 if int.from_bytes(signature[32:], "little") >= edwards.L:
                     raise BadSignature("Ed25519 signature with S ≥ L, a form that is never written")
+                if signature[:32] in edwards.LOW_ORDER:
+                    raise BadSignature("Ed25519 signature whose R is of small order, which no signer makes")
                 self._key.verify(signature, message)
             else:
                 r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")

@@ -31,14 +31,15 @@ _CWT_TIME: Final = 1  # tag of an epoch time; RFC 8392 §2 leaves it out, some l
 class Receipt:
     """A receipt that was read, not yet checked.
 
-    ``ledger`` (iss), ``sub`` (None: not stated), ``iat`` Unix seconds of signing, ``kid`` and ``alg`` of the ledger's
-    key, ``vds`` the data structure (1: RFC 9162 tree), ``size_claim`` the signed tree size (None in a foreign receipt),
-    then the proof: leaf ``index`` in a tree of ``size`` and its ``path`` (0, 0 and () for another vds).
+    ``ledger`` (iss), ``sub`` and ``iat`` (Unix seconds of signing; None: a foreign ledger does not say), ``kid`` and
+    ``alg`` of the ledger's key, ``vds`` the data structure (1: RFC 9162 tree), ``size_claim`` the signed tree size
+    (None in a foreign receipt), then the proof: leaf ``index`` in a tree of ``size`` and its ``path`` (0, 0 and () for
+    another vds).
     """
 
     ledger: str
     sub: str | None
-    iat: int
+    iat: int | None
     kid: bytes
     alg: int
     vds: int
@@ -92,7 +93,7 @@ def parse_receipt(data: bytes) -> Receipt:
     return Receipt(ledger, sub, iat, kid, alg, vds, size_claim, size, index, path, bytes(data), sign1)
 
 
-def _claims(value: object, *, own: bool = True) -> tuple[str, str | None, int, int | None]:
+def _claims(value: object, *, own: bool = True) -> tuple[str, str | None, int | None, int | None]:
     if own:
         claims = table(value, "the receipt's claims", {cose.ISS, cose.SUB, cose.IAT, SIZE_CLAIM})
         return (
@@ -104,7 +105,8 @@ def _claims(value: object, *, own: bool = True) -> tuple[str, str | None, int, i
     if type(value) is not dict:
         raise Malformed("the receipt has no CWT claims (15)")
     sub = text(value[cose.SUB], "sub", 8192) if cose.SUB in value else None
-    return text(value.get(cose.ISS), "iss", 8192), sub, _foreign_time(value.get(cose.IAT)), None
+    iat = _foreign_time(value[cose.IAT]) if cose.IAT in value else None
+    return text(value.get(cose.ISS), "iss", 8192), sub, iat, None
 
 
 def _foreign_time(value: object) -> int:

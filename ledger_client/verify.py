@@ -193,6 +193,8 @@ def _check_receipt(entry: bytes, receipt: Receipt, trust: Trust, now: int) -> tu
     if key is None:
         raise UnknownKey(f"{ledger}: the trust file has no key {base64url(receipt.kid)} of this ledger", step=6)
     check(receipt, entry, key.key)
+    if receipt.iat is None:
+        raise BadReceipt(f"{ledger}: the receipt does not say when it was signed (iat), so it cannot count", step=7)
     if receipt.iat > now + TOLERANCE_S:
         raise BadReceipt(f"{ledger}: the receipt is of {rfc3339(receipt.iat)}, which is in the future", step=7)
     if key.revoked is not None:
