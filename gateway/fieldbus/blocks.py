@@ -1,0 +1,85 @@
+"""The reads of one meter on its line: blocks, and for each the shapes that it may be asked in. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.devices.plan import Block, Limits, plan, shape_sets
+from gateway.devices.profile import Point, Profile
+from gateway.fieldbus.frames import Request, char_seconds, t35_seconds
+from gateway.fieldbus.shapes import needed
+from gateway.fieldbus.spec import LineSpec, MeterSpec
+
+LATENCY_MS = 30.0
+"""What a device needs to answer, for the planner's comparison of one long read with two short ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSet:
+    """One block in all its variants (the cheapest first), and the request for each of them."""
+
+    variants: tuple[Block, ...]
+    requests: tuple[Request, ...]
+
+    @classmethod
+    def of(cls, unit: int, variants: tuple[Block, ...]) -> BlockSet:
+        """The block of one unit."""
+        return cls(variants, tuple(Request(unit, b.fc, b.address, b.count) for b in variants))
+
+    @property
+    def block(self) -> Block:
+        """The block as planned."""
+        return self.variants[0]
+
+    def asked(self, request: Request) -> Block:
+        """The variant that a request asked for."""
+        return self.variants[self.requests.index(request)]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPlan:
+    """What a meter is asked: ``blocks`` in every poll, ``identity`` to tell who it is.
+
+    ``k``: how many shapes each block needs (``shapes.needed``); a block with fewer variants waits out the answer life.
+    ``missing``: points of SunSpec models that the device does not have.
+    """
+
+    k: int
+    blocks: tuple[BlockSet, ...]
+    identity: tuple[BlockSet, ...] = ()
+    missing: tuple[Point, ...] = ()
+
+
+def limits(line: LineSpec, profile: Profile, k: int) -> Limits:
+    """The planner's limits for a device on this line, costs in ms."""
+    if line.type == "modbus-tcp":
+        return Limits.of(profile, request_cost=3.0, register_cost=0.01, variants=k)
+    char_ms = char_seconds(line.baudrate, line.parity, line.stopbits) * 1000
+    silence_ms = 2 * t35_seconds(line.baudrate) * 1000
+    request = 13 * char_ms + silence_ms + LATENCY_MS + profile.pause_ms
+    return Limits.of(profile, request_cost=request, register_cost=2 * char_ms, variants=k)
+
+
+def shapes_needed(line: LineSpec, meter: MeterSpec) -> int:
+    """K of a meter's blocks; 1 where the device itself speaks Modbus TCP."""
+    if line.direct(meter):
+        return 1
+    return needed(line.answer_life_of(meter) / 1000, line.timeout_of(meter) / 1000, meter.period_ms / 1000)
+
+
+def read_plan(
+    line: LineSpec, meter: MeterSpec, profile: Profile, points: Sequence[Point], missing: tuple[Point, ...] = ()
+) -> ReadPlan:
+    """What to read of a meter; profile and points at absolute addresses (SunSpec: resolved)."""
+    k = shapes_needed(line, meter)
+    bounds = limits(line, profile, k)
+    blocks = plan(points, bounds)
+    identity = plan([p for p in profile.points if p.name in profile.identity], limits(line, profile, 1))
+    every = (*blocks, *identity)
+    # a block without a shape of its own shares one: that costs waiting, never truth
+    sets = [
+        BlockSet.of(meter.address, found or (block,))
+        for found, block in zip(shape_sets(every, k, bounds), every, strict=True)
+    ]
+    return ReadPlan(k, tuple(sets[: len(blocks)]), tuple(sets[len(blocks) :]), missing)

@@ -1,0 +1,222 @@
+"""One worker a physical line: opens it, asks its meters by the schedule, and reports every due poll exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from gateway.clock import Clock
+from gateway.fieldbus import opening, serial_port
+from gateway.fieldbus.errors import FieldbusError, LineDown, PortError
+from gateway.fieldbus.link import Link, Seen
+from gateway.fieldbus.meter import Attempt, MeterReader
+from gateway.fieldbus.schedule import Schedule
+from gateway.fieldbus.shapes import STRANGER_S, ShapeTable
+from gateway.fieldbus.spec import BlockAnswer, BlockFailure, LineSpec, MeterSpec, Poll
+from gateway.hold import station
+from ledger_client.record import Quality
+
+__all__ = [
+    "BlockAnswer", "BlockFailure", "FieldbusError", "Line", "LineSpec", "MeterSpec", "Poll", "PortError", "check_port",
+    "read_once",
+]  # fmt: skip
+
+log = logging.getLogger("meterseal.fieldbus")
+
+REOPEN_S = 2.0
+
+
+class Line:
+    """One line and its meters. ``counters`` counts polls by outcome and stray frames by kind.
+
+    ``identities``: the meters' identities as last accepted, by name; read at the start, kept up to date here.
+    ``used_until_ms``: an earlier process may have asked on this line until then (wall clock). Answers to it may still
+    come, so that until they have died out polls are missed as ``no-shape``.
+    ``armed=False`` takes the guard against late answers off: only for showing what it is worth.
+    """
+
+    def __init__(
+        self,
+        spec: LineSpec,
+        clock: Clock,
+        on_poll: Callable[[Poll], None],
+        *,
+        identities: dict[str, str] | None = None,
+        used_until_ms: int | None = None,
+        armed: bool = True,
+    ) -> None:
+        self.spec, self.counters = spec, Counter[str]()
+        self._clock, self._on_poll = clock, on_poll
+        self._identities = {} if identities is None else identities
+        before = None if used_until_ms is None else clock.monotonic() - (clock.now_ms() - used_until_ms) / 1000
+        self._table = shape_table(spec, used_until=before, armed=armed)
+        self._meters = {
+            meter.name: MeterReader(spec, meter, clock, lambda: self._stopping, self._identities.get(meter.name))
+            for meter in spec.meters
+        }
+        self._schedule = Schedule({}, 0)
+        self._link: Link | None = None
+        self._down_because: str | None = None
+        self._reopen_at = float("-inf")
+        self._silent_probes = 0
+        self._stopping = False
+        self._wake: asyncio.Future[None] | None = None
+        self._opened_at: float | None = None
+        self._shared_until = float("-inf")
+
+    async def run(self, anchor_ms: int) -> None:
+        """Poll until ``request_stop``; polls are due at anchor_ms + k × period of each meter. No fault of a device or a
+        port ends it."""
+        periods = {meter.name: meter.period_ms for meter in self.spec.meters}
+        self._schedule = Schedule(periods, anchor_ms, cap_ms=self.spec.backoff_cap_ms)
+        try:
+            while not self._stopping:
+                if self._link is None and self._clock.monotonic() >= self._reopen_at:
+                    await self._open()
+                now = self._clock.now_ms()
+                for name, due_ms, reason in self._schedule.settle(now):
+                    self._report(Poll(name, due_ms, missed=reason))
+                if self._link is not None and (chosen := self._schedule.choose(now)):
+                    await self._poll(self._link, *chosen)
+                else:
+                    await self._sleep(self._schedule.wake(now) - now)
+        finally:
+            self._close()
+
+    def request_stop(self) -> None:
+        """Finish the read in flight; ``run`` then returns."""
+        self._stopping = True
+        self._notify()
+
+    def accept(self, meter: str, identity: str) -> None:
+        """Take values from the meter that now answers under this name, from the next poll on."""
+        self._meters[meter].accept(identity)
+        self._identities[meter] = identity
+
+    async def poll_once(self, meter: str) -> Poll:
+        """Open the line, poll one meter now, close. PortError or LineDown when the line cannot be opened."""
+        try:
+            self._link = await opening.connect(self.spec, self._table, self._see)
+            return (await self._meters[meter].poll(self._link, self._clock.now_ms())).poll
+        finally:
+            self._close()
+
+    async def _poll(self, link: Link, name: str, due_ms: int) -> None:
+        station("poll")
+        was_dead, begun = self._schedule.dead(name), self._clock.monotonic()
+        attempt = await self._meters[name].poll(link, due_ms, probe=was_dead)
+        cost_ms = max(1, round((self._clock.monotonic() - begun) * 1000))
+        self._schedule.finished(name, self._clock.now_ms(), attempt.alive, cost_ms)
+        if was_dead and not self._schedule.dead(name):
+            log.info("%s: meter %s answers again", self.spec.name, name)
+        elif self._schedule.dead(name) and not was_dead:
+            log.warning("%s: meter %s is silent (%s) and is asked seldom", self.spec.name, name, attempt.poll.detail)
+        if attempt.poll.identity is not None:
+            self._identities[name] = attempt.poll.identity
+        self._look_after_line(attempt)
+        self._report(attempt.poll)
+
+    def _look_after_line(self, attempt: Attempt) -> None:
+        """Close a line that is gone, or whose meters were all silent in turn; ``run`` opens it again."""
+        self._silent_probes = self._silent_probes + 1 if self._schedule.fault and not attempt.alive else 0
+        if attempt.down is not None:
+            self._close()
+            self._down(attempt.down)
+        elif self._silent_probes >= len(self._meters):
+            self._silent_probes = 0
+            self._close()
+
+    async def _open(self) -> None:
+        """Try to open the line; the next try is due REOPEN_S later."""
+        self._reopen_at = self._clock.monotonic() + REOPEN_S
+        try:
+            self._link = await opening.connect(self.spec, self._table, self._see)
+        except FieldbusError as error:
+            self._down(error.problem)
+            return
+        if self._opened_at is None:
+            self._opened_at = self._clock.monotonic()
+        if self._down_because is not None:
+            log.info("%s: %s is open again", self.spec.name, self.spec.where)
+        self._down_because = None
+        self._schedule.line_up()
+
+    def _down(self, because: str) -> None:
+        if because != self._down_because:
+            log.warning("%s: the line is down: %s; trying again every %g s", self.spec.name, because, REOPEN_S)
+        self._down_because = because
+        self._schedule.line_down()
+
+    def _close(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def _report(self, poll: Poll) -> None:
+        self.counters[poll.missed or "answered"] += 1
+        if self._clock.monotonic() < self._shared_until:
+            poll = replace(poll, flags=poll.flags | int(Quality.SHARED_LINE))
+        self._on_poll(poll)
+
+    def _see(self, seen: Seen) -> None:
+        """Count a frame that nobody waited for; one that we never asked for means that somebody else speaks here."""
+        self.counters[seen.kind] += 1
+        log.debug("%s: %s %s", self.spec.name, seen.kind, seen.data.hex(" "))
+        now = self._clock.monotonic()
+        if seen.kind != "foreign" or self._opened_at is None or now < self._opened_at + self._table.longest:
+            return  # soon after the start it may answer what an earlier process asked
+        if now >= self._shared_until:
+            text = "%s: another master speaks on this line (%s); its values are flagged SHARED_LINE for a day"
+            log.error(text, self.spec.name, seen.data.hex(" ").upper())
+        self._shared_until = now + STRANGER_S
+        if seen.shape is not None:
+            self._table.avoid(seen.shape, now)
+
+    def _notify(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def _sleep(self, ms: int) -> None:
+        """Until the schedule has something, the line may be opened again, or stop was asked for."""
+        seconds = ms / 1000
+        if self._link is None:
+            seconds = min(seconds, self._reopen_at - self._clock.monotonic())
+        loop = asyncio.get_running_loop()
+        self._wake = loop.create_future()
+        timer = loop.call_later(max(0.0, seconds), self._notify)
+        try:
+            await self._wake
+        finally:
+            timer.cancel()
+            self._wake = None
+
+
+def shape_table(spec: LineSpec, *, used_until: float | None = None, armed: bool = True) -> ShapeTable:
+    """The shapes of a line, with each meter's answer life."""
+    lives = {meter.address: spec.answer_life_of(meter) / 1000 for meter in spec.meters}
+    return ShapeTable(max(lives.values()), lives, used_until=used_until, armed=armed)
+
+
+async def read_once(spec: LineSpec, meter_name: str, clock: Clock) -> Poll:
+    """One poll of one meter, now. PortError when the line cannot be opened."""
+    try:
+        return await Line(spec, clock, lambda poll: None).poll_once(meter_name)
+    except LineDown as error:
+        raise PortError(
+            spec.where, str(error), "check address, port and cable, and that the device has power"
+        ) from None
+
+
+def check_port(spec: LineSpec) -> None:
+    """PortError when the line's serial port is missing, not permitted or held by another process.
+
+    A name that may move to another adapter is only a warning. Network lines are not tried: they may come up later.
+    """
+    if spec.port is None:
+        return
+    serial_port.check(spec.port)
+    if warning := serial_port.warning(spec.port):
+        log.warning("%s: %s", spec.name, warning)

@@ -1,0 +1,92 @@
+"""What a line's worker needs from a link, and what one read on it can come to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from gateway.fieldbus.frames import Request, Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to exactly this request: its data bytes, and the monotonic moment at which it was complete."""
+
+    request: Request
+    data: bytes
+    completed: float
+    number: int = 0
+    """Running number on its link, for ``Link.voided``."""
+
+    def registers(self) -> tuple[int, ...]:
+        """Registers, or for functions 1 and 2 bits."""
+        return self.request.decode(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A Modbus exception. ``doubtful``: a question to this unit went unanswered within its answer life, so that the
+    exception may belong to that one (an exception bears no byte count)."""
+
+    request: Request
+    code: int
+    doubtful: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No answer that could be trusted: ``timeout`` or ``no-shape``, and in words what was seen instead."""
+
+    reason: str
+    detail: str
+    request: Request | None = None
+
+
+Outcome = Answer | Refusal | Silence
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How one device wants to be asked."""
+
+    timeout_s: float
+    pause_s: float = 0.0
+    leading_bytes: bool = False
+    """Lone 00 or FF bytes may stand before its answers."""
+    direct: bool = False
+    """Modbus TCP spoken by the device itself: no converter that could hold an old answer back."""
+
+
+class Seen(NamedTuple):
+    """Bytes on the line that nobody waited for: ``late``, ``foreign``, ``doubled``, ``damaged`` or ``noise``."""
+
+    kind: str
+    data: bytes
+    shape: Shape | None = None
+    latency_s: float | None = None
+    """Seconds since a question of this shape was sent, if there was one."""
+
+
+Witness = Callable[[Seen], None]
+
+
+class Link(Protocol):
+    """An open connection to the devices of one line. Reads are never concurrent.
+
+    ``read`` and ``quiet`` raise LineDown when the port or connection is gone; the link is then closed and replaced.
+    """
+
+    generation: int
+    """Counts the connections that this link renewed by itself; behind a new one may stand another device."""
+    voided: set[int]
+    """Numbers of answers that turned out to be doubtful after they were given; the reader takes them out."""
+
+    async def read(self, requests: Sequence[Request], manners: Manners) -> Outcome:
+        """Ask one of the requests (variants of one block, cheapest first) and wait for its answer."""
+
+    async def quiet(self) -> None:
+        """Wait until a frame that follows the last answer at once would have shown itself."""
+
+    def close(self) -> None:
+        """Release the port or connection; harmless if done before."""

@@ -1,0 +1,62 @@
+"""Opening a line of any kind."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.fieldbus import serial_port, stream
+from gateway.fieldbus.errors import LineDown
+from gateway.fieldbus.frames import char_seconds, t35_seconds
+from gateway.fieldbus.link import Link, Witness
+from gateway.fieldbus.modbus_tcp import TcpLink
+from gateway.fieldbus.shapes import ShapeTable
+from gateway.fieldbus.spec import LineSpec
+
+CONNECT_S = 3.0
+SETTLE_S = 0.05
+"""What a device or adapter still had to say comes within this time after opening."""
+
+
+async def connect(spec: LineSpec, table: ShapeTable, witness: Witness) -> Link:
+    """Open the line. PortError (serial) or LineDown (network) when it cannot be opened."""
+    if spec.type == "modbus-tcp":
+        delay_ms = max(meter.profile.connect_delay_ms for meter in spec.meters)
+        tcp = TcpLink(str(spec.host), spec.tcp_port or 502, table, witness, delay_ms / 1000)
+        await tcp.connect()
+        return tcp
+    port = await (_serial(spec) if spec.type == "modbus-rtu" else _device_server(spec))
+    link = stream.RtuLink(port, table, witness, echo=spec.echo)
+    try:
+        await link.settle(SETTLE_S)
+    except BaseException:
+        link.close()
+        raise
+    return link
+
+
+async def _serial(spec: LineSpec) -> stream.Port:
+    """Opening and the search for other holders may block for a while, so a thread does it."""
+    loop = asyncio.get_running_loop()
+    opened = loop.run_in_executor(
+        None, serial_port.open_port, str(spec.port), spec.baudrate, spec.parity, spec.stopbits
+    )
+    try:
+        return await asyncio.shield(opened)
+    except asyncio.CancelledError:
+        opened.add_done_callback(_close_late)
+        raise
+
+
+def _close_late(opened: asyncio.Future[stream.Port]) -> None:
+    if not opened.cancelled() and opened.exception() is None:
+        opened.result().close()
+
+
+async def _device_server(spec: LineSpec) -> stream.Port:
+    char_s = char_seconds(spec.baudrate, spec.parity, spec.stopbits)
+    try:
+        return await stream.connect(str(spec.host), spec.tcp_port or 502, CONNECT_S, char_s, t35_seconds(spec.baudrate))
+    except TimeoutError:
+        raise LineDown(f"{spec.where} does not answer the connection") from None
+    except OSError as error:
+        raise LineDown(f"{spec.where}: {error.strerror or error}") from None

@@ -1,0 +1,153 @@
+"""Which meter is asked next, and which due polls are not tried at all. Pure: wall-clock ms come in as arguments.
+
+Every meter's polls are due at anchor + k × period. Each is taken by ``choose`` or given back by ``settle`` with its
+reason, exactly once and in order. Earliest deadline first; a poll's deadline is the meter's next due time.
+
+A meter that was silent twice in a row is *dead*: it is probed so seldom that all dead meters together cost the line at
+most ``PROBE_SHARE``, but at least every ``cap_ms``. When all meters are dead the line itself is at fault, and one of
+them after the other is probed every ``FAULT_MS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+DEAD_AFTER = 2
+PROBE_SHARE = 0.01
+SECOND_CHANCE_MS = 5_000
+"""A meter that has just died is tried again soon: most are only restarting."""
+FAULT_MS = 2_000
+
+Missed = tuple[str, int, str]
+
+
+@dataclass(slots=True)
+class _Meter:
+    name: str
+    order: int
+    period: int
+    due: int
+    failures: int = 0
+    probe_at: int = 0
+    tried_at: int = -1
+    cost: int = 0
+    stepped_back: bool = False
+    """Its last poll was given up for others: next time it goes before them."""
+
+    @property
+    def deadline(self) -> int:
+        return self.due + self.period
+
+    @property
+    def dead(self) -> bool:
+        return self.failures >= DEAD_AFTER
+
+
+class Schedule:
+    """The polls of one line."""
+
+    def __init__(self, periods_ms: Mapping[str, int], anchor_ms: int, *, cap_ms: int = 300_000) -> None:
+        self._meters = {n: _Meter(n, i, p, anchor_ms) for i, (n, p) in enumerate(periods_ms.items())}
+        self._cap, self._fault = cap_ms, min(FAULT_MS, cap_ms)
+        self._down = False
+        self._probe_at = 0
+        self._passed_over: list[Missed] = []
+
+    def settle(self, now: int) -> list[Missed]:
+        """The due polls that will not be tried, as (meter, due time, reason), by due time."""
+        missed, self._passed_over = self._passed_over, []
+        for meter in self._meters.values():
+            while meter.due <= now and (reason := self._reason(meter, now)):
+                missed.append((meter.name, meter.due, reason))
+                meter.stepped_back = meter.stepped_back or reason == "skipped"
+                meter.due += meter.period
+        return sorted(missed, key=lambda m: (m[1], self._meters[m[0]].order))
+
+    def choose(self, now: int) -> tuple[str, int] | None:
+        """The poll to make now, as (meter, due time), or None. Call ``settle`` with the same time before."""
+        ready = [m for m in self._meters.values() if m.due <= now and self._ready(m) <= now]
+        ready.sort(key=self._rank)
+        for place, meter in enumerate(ready):
+            if place + 1 < len(ready) and self._hopeless(meter, now):
+                self._passed_over.append((meter.name, meter.due, "skipped"))
+                meter.stepped_back, meter.due = True, meter.due + meter.period
+                continue
+            poll = meter.name, meter.due
+            meter.due += meter.period
+            return poll
+        return None
+
+    def finished(self, name: str, now: int, alive: bool | None, cost_ms: int) -> None:
+        """A chosen poll ended: the meter answered (be it an exception), was silent, or (None) was not heard out."""
+        meter, fault = self._meters[name], self.fault
+        meter.tried_at, meter.stepped_back = now, False
+        if alive is None:
+            return
+        meter.cost = cost_ms
+        if alive:
+            for revived in self._meters.values() if fault else (meter,):
+                revived.failures = revived.probe_at = 0
+            return
+        meter.failures += 1
+        if meter.dead:
+            meter.probe_at = now + self._wait(meter)
+            self._probe_at = now + self._fault
+
+    def line_down(self) -> None:
+        """The port or connection is gone: due polls are missed until ``line_up``."""
+        self._down = True
+
+    def line_up(self) -> None:
+        """The line is open; if it was down, every meter is asked at once."""
+        if self._down:
+            self._down = False
+            for meter in self._meters.values():
+                meter.failures = meter.probe_at = 0
+
+    @property
+    def fault(self) -> bool:
+        """All meters are silent."""
+        return all(m.dead for m in self._meters.values())
+
+    def dead(self, name: str) -> bool:
+        """The meter was silent at least twice in a row."""
+        return self._meters[name].dead
+
+    def wake(self, now: int) -> int:
+        """The next moment after ``now`` at which ``settle`` or ``choose`` may have something."""
+        moments = (
+            m.due if m.due > now else min(max(self._ready(m), now + 1), m.deadline) for m in self._meters.values()
+        )
+        return max(now + 1, min(moments))
+
+    def _ready(self, meter: _Meter) -> int:
+        if self.fault:
+            return max(meter.due, self._probe_at)
+        return max(meter.due, meter.probe_at) if meter.dead else meter.due
+
+    def _reason(self, meter: _Meter, now: int) -> str | None:
+        """Why a due poll is given up, None while it may still be made."""
+        if self._down:
+            return "line-down"
+        unreachable = self._ready(meter) >= meter.deadline
+        if not unreachable and now < meter.deadline:
+            return None
+        if self.fault:
+            return "line-down"
+        return "backoff" if unreachable else "skipped"
+
+    def _rank(self, meter: _Meter) -> tuple[int, int, int, int]:
+        if self.fault:
+            return 0, 0, meter.tried_at, meter.order
+        return meter.deadline, meter.dead and not meter.stepped_back, meter.tried_at, meter.order
+
+    def _hopeless(self, meter: _Meter, now: int) -> bool:
+        """It cannot end within its period, would only make others late, and did not have to step back last time."""
+        late = now + meter.cost > meter.deadline >= meter.due + meter.cost
+        return late and not meter.dead and not meter.stepped_back
+
+    def _wait(self, meter: _Meter) -> int:
+        dead = sum(m.dead for m in self._meters.values())
+        share = int(meter.cost * dead / PROBE_SHARE)
+        return min(self._cap, share, SECOND_CHANCE_MS) if meter.failures == DEAD_AFTER else min(self._cap, share)

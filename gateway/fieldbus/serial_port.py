@@ -1,0 +1,157 @@
+"""Opening a serial port so that nobody else speaks on it, and naming who already does."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import termios
+from dataclasses import dataclass
+from pathlib import Path
+
+import serial
+
+from gateway.fieldbus.errors import PortError
+from gateway.fieldbus.frames import char_seconds, t35_seconds
+from gateway.fieldbus.stream import Port
+
+_PTY_SLAVES = range(136, 144)  # major numbers, Linux Documentation/admin-guide/devices.txt
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that has a port open."""
+
+    pid: int
+    command: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} ({self.command})"
+
+
+def holders(path: str) -> list[Holder]:
+    """Every other process that has the device open, whether it took a lock or not, as far as /proc may be read."""
+    target = os.path.realpath(path)
+    try:
+        device = os.stat(target)
+    except OSError:
+        return []
+    own = os.getpid()
+    pids = (int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != own)
+    return [Holder(pid, _command(pid)) for pid in sorted(pids) if _has_open(pid, target, device)]
+
+
+def _has_open(pid: int, target: str, device: os.stat_result) -> bool:
+    folder = f"/proc/{pid}/fd"
+    try:
+        descriptors = os.listdir(folder)
+    except OSError:  # gone meanwhile, or not ours to read
+        return False
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            link = os.readlink(f"{folder}/{descriptor}")
+            if link == target or (link.startswith("/dev/") and _same_device(f"{folder}/{descriptor}", device)):
+                return True
+    return False
+
+
+def _same_device(descriptor: str, device: os.stat_result) -> bool:
+    """The same terminal under another name; pseudo-terminals only by name: those of two instances share numbers."""
+    found = os.stat(descriptor)
+    character = stat.S_ISCHR(found.st_mode) and stat.S_ISCHR(device.st_mode)
+    return character and found.st_rdev == device.st_rdev and os.major(found.st_rdev) not in _PTY_SLAVES
+
+
+def _command(pid: int) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        text = b" ".join(words).decode(errors="replace").strip()
+        return text[:120] or Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return "command not readable"
+
+
+def check(path: str) -> None:
+    """PortError, with the way out, when the port is missing, is no terminal, may not be used, or is in use."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        raise PortError(path, "there is no such port", _instead(path)) from None
+    except OSError as error:
+        raise PortError(path, _words(error), "check the path") from None
+    if not stat.S_ISCHR(mode):
+        raise PortError(path, "this is not a serial port", "give a device such as /dev/serial/by-id/…")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise PortError(path, "no permission to read and write it", _permission(path))
+    if found := holders(path):
+        raise _held(path, found)
+
+
+def warning(path: str) -> str | None:
+    """What is unwise about a port's name, or None."""
+    if not Path(path).name.startswith(("ttyUSB", "ttyACM")):
+        return None
+    return (
+        f"{path}: this name goes to whichever adapter is found first; after a restart it may be another meter's line. "
+        "Use its name under /dev/serial/by-id or /dev/serial/by-path"
+    )
+
+
+def open_port(path: str, baudrate: int = 9600, parity: str = "N", stopbits: int = 1) -> Port:
+    """Open the port, locked (flock) and exclusive (TIOCEXCL); PortError when that cannot be."""
+    check(path)
+    try:
+        device = serial.Serial(path, baudrate, parity=parity, stopbits=stopbits, timeout=0, exclusive=True)
+    except (serial.SerialException, OSError, ValueError) as error:
+        raise _refused(path, error) from None
+    fd = device.fileno()
+    try:
+        pty = os.major(os.fstat(fd).st_rdev) in _PTY_SLAVES
+        if not pty:  # on a pseudo-terminal the mark would outlive a process that was killed
+            fcntl.ioctl(fd, termios.TIOCEXCL)
+        attributes = termios.tcgetattr(fd)
+        attributes[6][termios.VMIN] = 1  # an empty read then means that the port is gone, never that nothing came
+        termios.tcsetattr(fd, termios.TCSANOW, attributes)
+        os.set_blocking(fd, False)
+    except (OSError, termios.error) as error:
+        device.close()
+        raise PortError(path, _words(error), "unplug and plug the adapter, then try again") from None
+    return Port(fd, device.close, char_seconds(baudrate, parity, stopbits), t35_seconds(baudrate), not pty)
+
+
+def _refused(path: str, error: Exception) -> PortError:
+    if isinstance(error, ValueError):
+        return PortError(path, str(error), "correct baudrate, parity and stopbits")
+    if found := holders(path):
+        return _held(path, found)
+    code = getattr(error, "errno", None)
+    if code in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK) or "exclusively lock" in str(error):
+        way_out = "stop the other program; as root, meterseal can name it"
+        return PortError(path, "another process holds it", way_out)
+    if code in (errno.EACCES, errno.EPERM):
+        return PortError(path, "no permission to read and write it", _permission(path))
+    return PortError(path, _words(error), "check the adapter and its cable")
+
+
+def _held(path: str, found: list[Holder]) -> PortError:
+    who = " and ".join(map(str, found))
+    return PortError(path, f"held by {who}", f"stop it first (kill {found[0].pid}), or give this bus another port")
+
+
+def _words(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _instead(path: str) -> str:
+    known = sorted(str(p) for p in Path("/dev/serial/by-id").glob("*"))
+    return f"plugged in are {', '.join(known)}" if known else "is the adapter plugged in? see ls /dev/serial/by-id"
+
+
+def _permission(path: str) -> str:
+    try:
+        group = Path(path).group()
+    except (KeyError, OSError):
+        group = "dialout"
+    return f"add this user to the group that owns it (sudo usermod -aG {group} USER) and log in again"

@@ -1,0 +1,91 @@
+"""Shapes: the transaction id that a serial answer really bears, and how soon one may be used again.
+
+An RTU answer tells unit, function and byte count of its question, nothing more. So no shape is asked again on a line
+within ``answer_life`` of its last use: an answer that is still on its way then has a shape that nobody waits for.
+Pure: times are monotonic seconds and come in as arguments.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from gateway.fieldbus.frames import Request, Shape
+
+STRANGER_S = 86_400.0
+"""How long the shapes of another master's answers are avoided."""
+
+
+class ShapeTable:
+    """When each shape of one line was last on the wire. It outlives the port: what was asked before stays known."""
+
+    def __init__(
+        self,
+        life_s: float,
+        lives_s: Mapping[int, float] | None = None,
+        *,
+        used_until: float | None = None,
+        armed: bool = True,
+    ) -> None:
+        """``lives_s``: the answer life of single units. ``used_until``: somebody may have asked anything until then.
+        ``armed=False`` takes the guard off, to show what it is worth."""
+        self.life_s, self._lives, self.armed = life_s, dict(lives_s or {}), armed
+        self._before = -math.inf if used_until is None else used_until
+        self._last: dict[Shape, float] = {}
+        self._avoid: dict[Shape, float] = {}
+        self._silent: dict[Shape, float] = {}
+
+    def life(self, unit: int) -> float:
+        """Answer life of a unit in seconds."""
+        return self._lives.get(unit, self.life_s)
+
+    @property
+    def longest(self) -> float:
+        """The longest answer life on this line in seconds."""
+        return max((self.life_s, *self._lives.values()))
+
+    def use(self, shape: Shape, now: float) -> None:
+        """The shape is or was on the wire at ``now``: asked, answered or seen."""
+        self._last[shape] = max(now, self._last.get(shape, now))
+
+    def silent(self, shape: Shape, now: float) -> None:
+        """A question of this shape got no answer by ``now``; it may still come."""
+        self._silent[shape] = now
+        self.use(shape, now)
+
+    def avoid(self, shape: Shape, now: float) -> None:
+        """Another master uses this shape; keep away from it for a day."""
+        self._avoid[shape] = now + STRANGER_S
+
+    def asked(self, shape: Shape) -> bool:
+        """We asked for this shape, however long ago."""
+        return shape in self._last
+
+    def young(self, shape: Shape, now: float) -> bool:
+        """An answer to an earlier question of this shape may still come."""
+        return now - self._last.get(shape, self._before) < self.life(shape.unit)
+
+    def young_function(self, unit: int, function: int, now: float) -> bool:
+        """An answer of this unit and function, whatever its length, may still come."""
+        return any(s.unit == unit and s.function == function and self.young(s, now) for s in self._last)
+
+    def burnt(self, unit: int, now: float) -> bool:
+        """A question to this unit went unanswered within its answer life."""
+        return any(s.unit == unit and now - at < self.life(unit) for s, at in self._silent.items())
+
+    def choose(self, requests: Sequence[Request], now: float) -> Request | None:
+        """The least recently used of the requests whose shape is old enough (ties: the first), or None."""
+        if not self.armed:
+            return requests[0]
+        free = [r for r in requests if not self.young(r.shape, now) and self._avoid.get(r.shape, now) <= now]
+        return min(free, key=lambda r: self._last.get(r.shape, -math.inf), default=None)
+
+
+def needed(life_s: float, timeout_s: float, period_s: float) -> int:
+    """K: how many shapes a block needs so that one is always old enough, polled every ``period_s``.
+
+    A shape counts as used until its read ended, at latest after the time-out, and a poll may start late by up to a
+    period; a block that is polled more slowly than all of that needs one.
+    """
+    busy = life_s + timeout_s
+    return 1 if period_s >= busy else math.ceil(busy / period_s) + 1

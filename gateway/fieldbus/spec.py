@@ -1,0 +1,102 @@
+"""What a line is told to do, and what a poll came to: the facts that pass between the fieldbus and its callers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from gateway.devices.plan import Block
+from gateway.devices.profile import Point, Profile
+
+ANSWER_LIFE_MS = {"modbus-rtu": 3_000, "modbus-rtu-over-tcp": 10_000, "modbus-tcp": 10_000}
+"""How long after a question its answer may still come, by kind of line; for a radio or GPRS tunnel set 90 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeterSpec:
+    """One meter of a line. ``points`` are those to poll, scale registers included (``Profile.select``)."""
+
+    name: str
+    profile: Profile
+    address: int
+    period_ms: int
+    points: tuple[Point, ...]
+    factors: Mapping[str, Decimal] = field(default_factory=dict)
+    timeout_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LineSpec:
+    """One physical line: a serial port, a device server, or a Modbus TCP endpoint.
+
+    ``timeout_ms`` and ``answer_life_ms`` override the profiles'. ``echo``: a two-wire adapter gives back what it sends.
+    """
+
+    name: str
+    type: str
+    meters: tuple[MeterSpec, ...]
+    port: str | None = None
+    baudrate: int = 9600
+    parity: str = "N"
+    stopbits: int = 1
+    host: str | None = None
+    tcp_port: int | None = None
+    timeout_ms: int | None = None
+    answer_life_ms: int | None = None
+    echo: bool = False
+    backoff_cap_ms: int = 300_000
+
+    @property
+    def where(self) -> str:
+        """The port or endpoint in words."""
+        return self.port or f"{self.host}:{self.tcp_port or 502}"
+
+    def timeout_of(self, meter: MeterSpec) -> int:
+        """The time-out of a meter's reads in ms, to the first byte of the answer."""
+        return meter.timeout_ms or self.timeout_ms or meter.profile.timeout_ms
+
+    def answer_life_of(self, meter: MeterSpec) -> int:
+        """The answer life of a meter on this line in ms."""
+        return self.answer_life_ms or meter.profile.answer_life_ms or ANSWER_LIFE_MS[self.type]
+
+    def direct(self, meter: MeterSpec) -> bool:
+        """The device itself speaks Modbus TCP; several units behind one endpoint stand behind a converter, whatever a
+        profile says."""
+        return self.type == "modbus-tcp" and meter.profile.direct and len(self.meters) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class BlockAnswer:
+    """A block that answered: the variant that was asked, its registers, and the wall-clock ms when it was complete."""
+
+    block: Block
+    registers: tuple[int, ...]
+    completed_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFailure:
+    """A block without values: the reason (EVIDENCE's words), what was seen, and the Modbus exception if it was one."""
+
+    block: Block
+    reason: str
+    detail: str
+    exception_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """One due poll: its answers, or ``missed`` with the reason when no block answered.
+
+    ``flags`` are quality bits for all of its values. ``identity`` is the meter's own (serial number), as last read.
+    """
+
+    meter: str
+    due_ms: int
+    answers: tuple[BlockAnswer, ...] = ()
+    failures: tuple[BlockFailure, ...] = ()
+    missed: str | None = None
+    flags: int = 0
+    identity: str | None = None
+    detail: str = ""

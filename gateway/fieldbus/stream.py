@@ -1,0 +1,199 @@
+"""RTU over a descriptor: a serial port, a pseudo-terminal or a TCP socket. Moves bytes and waits; ``rtu`` decides."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gateway.fieldbus.errors import LineDown
+from gateway.fieldbus.frames import Request, permit
+from gateway.fieldbus.link import Manners, Outcome, Silence, Witness
+from gateway.fieldbus.rtu import Guard
+from gateway.fieldbus.shapes import ShapeTable
+
+BATCH_S = 0.02
+"""A frame that has begun may go on so much later: USB adapters deliver in batches of up to 16 ms."""
+RESTLESS_S = 1.0
+"""A line that finds no silence within this time cannot be asked."""
+SEND_S = 1.0
+LONGEST = 250
+"""Data bytes to wait for where the answer's length is not known before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An open descriptor and the wire behind it. ``paced``: bytes leave at the line's speed, not at once."""
+
+    fd: int
+    close: Callable[[], None]
+    char_s: float
+    t35_s: float
+    paced: bool
+
+
+async def connect(host: str, tcp_port: int, timeout_s: float, char_s: float, t35_s: float) -> Port:
+    """RTU over TCP: a raw connection to a device server. OSError or TimeoutError when there is none."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(timeout_s):
+        found = await loop.getaddrinfo(host, tcp_port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = found[0]
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            await loop.sock_connect(sock, address)
+        except BaseException:
+            sock.close()
+            raise
+    return Port(sock.fileno(), sock.close, char_s, t35_s, paced=False)
+
+
+class RtuLink:
+    """One open line with its guard. See ``link.Link``."""
+
+    def __init__(self, port: Port, table: ShapeTable, witness: Witness, *, echo: bool = False) -> None:
+        self._port, self._loop = port, asyncio.get_running_loop()
+        self._guard = Guard(table, port.t35_s, witness, echo=echo)
+        self.generation, self.voided = 1, self._guard.voided
+        self._ready: dict[int, float] = {}
+        self._wake: asyncio.Future[None] | None = None
+        self._lost = ""
+        self._reading = True
+        self._loop.add_reader(port.fd, self._readable)
+
+    async def read(self, requests: Sequence[Request], manners: Manners) -> Outcome:
+        """Ask one of the requests and wait for its answer; LineDown when the port is gone."""
+        unit = requests[0].unit
+        while self._loop.time() < (ready := self._ready.get(unit, 0.0)):
+            await self._sleep_until(ready)
+        if not await self._silent():
+            return Silence("timeout", "the line does not fall silent: somebody keeps sending")
+        request = self._guard.choose(requests, self._loop.time())
+        if request is None:
+            life = self._guard.table.life(unit)
+            return Silence("no-shape", f"every shape of this read was used within its answer life of {life:g} s")
+        self._guard.ask(request, self._loop.time(), leading=manners.leading_bytes)
+        try:
+            out = await self._send(request.frame)
+            self._guard.sent(out)
+            await self._answer(request, out, manners)
+        finally:  # a cancelled read, too, has used its shape
+            outcome = self._guard.finish(self._loop.time())
+        self._ready[unit] = self._loop.time() + manners.pause_s
+        return outcome
+
+    async def quiet(self) -> None:
+        """Wait for t3.5 of silence; LineDown when the port is gone."""
+        await self._silent()
+
+    async def settle(self, seconds: float) -> None:
+        """Let what was on its way when the port was opened come in, and be classified."""
+        end = self._loop.time() + seconds
+        while self._loop.time() < end:
+            await self._sleep_until(end)
+
+    def close(self) -> None:
+        """Release the port."""
+        self._stop_reading()
+        if not self._lost:
+            self._lost = "closed"
+        with contextlib.suppress(OSError):
+            self._port.close()
+
+    async def _answer(self, request: Request, out: float, manners: Manners) -> None:
+        """Until the guard has decided, at longest the device's time and that of its answer on the wire."""
+        byte_count = request.shape.byte_count if request.shape.byte_count >= 0 else LONGEST
+        deadline = out + manners.timeout_s + (byte_count + 5) * self._port.char_s
+        while not self._guard.decided:
+            if self._loop.time() >= deadline:
+                self._readable()  # what came while this process was busy elsewhere is in time
+                return
+            await self._sleep_until(deadline)
+
+    async def _silent(self) -> bool:
+        """Wait until nothing came for t3.5, with a frame that has begun for a batch; False on a restless line."""
+        limit = self._loop.time() + RESTLESS_S
+        while True:
+            self._readable()
+            self._check()
+            gap = self._port.t35_s if self._guard.between_frames else max(self._port.t35_s, BATCH_S)
+            now, ready = self._loop.time(), self._guard.last_byte + gap
+            if now >= ready:
+                return True
+            if now >= limit:
+                return False
+            await self._sleep_until(ready)
+
+    async def _send(self, frame: bytes) -> float:
+        """Write a frame; gives the earliest moment at which it can be on the wire in full."""
+        permit(frame[1:-2])
+        begun, rest = self._loop.time(), memoryview(frame)
+        while rest:
+            try:
+                rest = rest[os.write(self._port.fd, rest) :]
+            except BlockingIOError:
+                await self._writable(begun + SEND_S)
+            except OSError as error:
+                self._lose(f"writing failed: {error.strerror}")
+            self._check()
+        return begun + len(frame) * self._port.char_s if self._port.paced else self._loop.time()
+
+    async def _writable(self, limit: float) -> None:
+        if self._loop.time() >= limit:
+            self._lose(f"nothing could be written for {SEND_S:g} s")
+            return
+        self._loop.add_writer(self._port.fd, self._notify)
+        try:
+            await self._sleep_until(limit)
+        finally:
+            self._loop.remove_writer(self._port.fd)
+
+    def _readable(self) -> None:
+        """Take all that waits in the kernel."""
+        while self._reading:
+            try:
+                data = os.read(self._port.fd, 4096)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                return self._lose(f"reading failed: {error.strerror}")
+            if not data:
+                return self._lose("the other end is gone")
+            self._guard.receive(data, self._loop.time())
+            if self._guard.decided:
+                self._notify()
+
+    def _lose(self, what: str) -> None:
+        self._lost = self._lost or what
+        self._stop_reading()
+        self._notify()
+
+    def _stop_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._port.fd)
+
+    def _check(self) -> None:
+        if self._lost:
+            raise LineDown(self._lost)
+
+    def _notify(self) -> None:
+        if self._wake and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def _sleep_until(self, moment: float) -> None:
+        """Sleep until ``moment`` or until something happened; LineDown when that was the end of the port."""
+        if self._loop.time() < moment:
+            self._wake = self._loop.create_future()
+            timer = self._loop.call_at(moment, self._notify)
+            try:
+                await self._wake
+            finally:
+                timer.cancel()
+                self._wake = None
+        self._check()
