@@ -57,16 +57,17 @@ def measures(point: Point) -> bool:
 def _shape(profile: Profile, point: Point, refuse: Refuse) -> None:
     where = f"points.{point.name}"
     if point.type != "string" and point.registers != REGISTERS[point.type]:
-        raise refuse(f"{where}.registers", f"a {point.type} fills {REGISTERS[point.type]}", "leave registers out")
+        raise refuse(f"{where}.registers", f"type {point.type} fills {REGISTERS[point.type]}", "leave registers out")
     if point.end > 65536:
         raise refuse(f"{where}.address", f"the point reaches to {point.end - 1}", "registers end at 65535")
     if (point.type == "bit") != (point.fc in (1, 2)):
         way_out = 'fc 1 and 2 read type = "bit" and nothing else, fc 3 and 4 all other types'
-        raise refuse(f"{where}.type", f"a {point.type} by fc {point.fc}", way_out)
-    if point.fc in (3, 4) and point.registers > profile.max_registers:
+        raise refuse(f"{where}.type", f"type {point.type} by fc {point.fc}", way_out)
+    read = -(-point.end // profile.step) * profile.step - point.address // profile.step * profile.step
+    if point.fc in (3, 4) and read > profile.max_registers:
         raise refuse(
             f"{where}.registers",
-            f"the value fills {point.registers} registers, a read holds max_registers = {profile.max_registers}",
+            f"the value needs a read of {read} registers, a read holds max_registers = {profile.max_registers}",
             "a value is never split over two reads: raise max_registers or leave the point out",
         )
     if profile.protocol == "modbus" and point.model is not None:
@@ -80,7 +81,7 @@ def _unit(point: Point, refuse: Refuse) -> None:
             raise refuse(f"{where}.unit", f"a {point.kind} has no unit", "leave unit out, or set kind")
         return
     if point.type in ("string", "sunssf", "bit"):
-        raise refuse(f"{where}.kind", f"a {point.type} is no {point.kind}", "leave kind out")
+        raise refuse(f"{where}.kind", f"type {point.type} is no {point.kind}", "leave kind out")
     if point.unit is None:
         raise refuse(f"{where}.unit", "missing", 'give a SenML unit; a ratio is "/", a number of things "count"')
     if point.unit in WAYS_OUT:
@@ -125,7 +126,9 @@ def _status(profile: Profile, point: Point, refuse: Refuse) -> None:
     if (codes or point.about) and point.kind != "status":
         raise refuse(f"{where}.symbols", f"a {point.kind} has no codes", 'set kind = "status"')
     if point.type.startswith("bits") and any(not 0 <= bit < 16 * point.registers for bit, _ in codes):
-        raise refuse(f"{where}.symbols", f"a {point.type} has bits 0 to {16 * point.registers - 1}", "give bit numbers")
+        raise refuse(
+            f"{where}.symbols", f"type {point.type} has bits 0 to {16 * point.registers - 1}", "give bit numbers"
+        )
     for code, flag in point.raises:
         if flag not in FLAGS:
             raise refuse(f"{where}.raises.{code}", f"{flag!r} is no flag that a device tells", nearest(flag, FLAGS))

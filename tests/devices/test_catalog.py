@@ -1,0 +1,89 @@
+"""The catalog: every profile loads, names its source, and says what the devices' documents say."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.devices.plan import Limits, plan, resolve_profile
+from gateway.devices.profile import CATALOG, Point, Profile, Serial, catalog, load_profile
+
+
+def test_the_catalog_holds_the_three_devices_of_the_demo_plant() -> None:
+    assert {"eastron-sdm630", "sunspec-inverter", "vaisala-gmp252"} <= set(catalog())
+
+
+@pytest.mark.parametrize("name", catalog())
+def test_every_profile_names_its_source_and_its_confidence_on_top(name: str) -> None:
+    text = (CATALOG / f"{name}.toml").read_text()
+    top = text.split("\n\n", 1)[0]
+    assert all(line.startswith("#") for line in top.splitlines())
+    assert "Source" in top
+    assert "Confidence" in top
+
+
+@pytest.mark.parametrize("name", catalog())
+def test_every_profile_records_something_and_can_be_read(name: str) -> None:
+    profile = load_profile(name)
+    assert any(point.record for point in profile.points)
+    resolved = resolve_profile(profile, {1: 40002, 103: 40070}) if profile.protocol == "sunspec" else profile
+    assert plan(resolved.points, Limits.of(resolved))
+
+
+def at(profile: Profile, name: str) -> tuple[int, int, str, str | None, str]:
+    point = profile.point(name)
+    return point.fc, point.address, point.type, point.unit, point.kind
+
+
+def test_eastron_sdm630() -> None:
+    profile = load_profile("eastron-sdm630")
+    assert len(profile.points) == 53  # 52 of volkszaehler/mbmd and the serial number
+    assert (profile.max_registers, profile.step, profile.pause_ms, profile.leading_bytes) == (80, 2, 100, True)
+    assert profile.serial == Serial(9600, "N", 1)
+    assert at(profile, "voltage_ln_l1") == (4, 0x0000, "float32", "V", "gauge")
+    assert at(profile, "active_power_total") == (4, 0x0034, "float32", "W", "gauge")
+    assert at(profile, "power_factor_total") == (4, 0x003E, "float32", "/", "gauge")
+    assert at(profile, "phase_angle_total") == (4, 0x0042, "float32", "deg", "gauge")
+    assert at(profile, "energy_import") == (4, 0x0048, "float32", "kWh", "counter")
+    assert at(profile, "thd_voltage_avg") == (4, 0x00F8, "float32", "/100", "gauge")
+    assert at(profile, "reactive_energy_sum_l3") == (4, 0x017C, "float32", "kvarh", "counter")
+    assert at(profile, "serial_number") == (3, 0xFC00, "uint32", None, "status")
+    assert profile.identity == ("serial_number",)
+    assert {p.word_order for p in profile.points} == {"big"}
+    assert [(b.fc, b.address, b.count) for b in plan(profile.select(), Limits.of(profile, request_cost=130))] == [
+        (4, 0, 80)  # what it records by default is the one read of esphome PR 8032
+    ]
+
+
+def test_vaisala_gmp252() -> None:
+    profile = load_profile("vaisala-gmp252")
+    assert (profile.default_address, profile.serial) == (240, Serial(19200, "N", 2))
+    assert at(profile, "co2") == (3, 0, "float32", "ppm", "gauge")
+    assert at(profile, "temperature") == (3, 4, "float32", "Cel", "gauge")
+    assert {p.word_order for p in profile.points} == {"little"}
+    assert profile.point("co2_i16").not_available == (0,)
+    assert (profile.identity, profile.identity_object) == ((), 0x80)
+
+
+TYPES = {
+    "uint16": 0xFFFF, "int16": 0x8000, "enum16": 0xFFFF, "bits32": 0xFFFFFFFF, "acc32": 0, "sunssf": 0x8000,
+}  # fmt: skip
+
+
+def test_sunspec_inverter() -> None:
+    profile = load_profile("sunspec-inverter")
+    assert profile.protocol == "sunspec"
+    assert {p.fc for p in profile.points} == {3}
+    for point in profile.points:
+        assert point.not_available == (() if point.type == "string" else (TYPES[point.type],))
+    assert profile.identity == ("manufacturer", "device_model", "serial_number")
+    energy = profile.point("energy_export")
+    assert (energy.model, energy.address, energy.type, energy.scale_from) == (103, 24, "acc32", "energy_export_scale")
+    assert dict(profile.point("operating_state").symbols)[4] == "MPPT"
+
+
+@pytest.mark.parametrize(("model", "holes", "length"), [(1, {67}, 66), (103, set(), 50)])
+def test_sunspec_points_tile_their_model(model: int, holes: set[int], length: int) -> None:
+    """Without a hole from the first register behind ID and L to the last, but for the pad of model 1."""
+    points: list[Point] = [p for p in load_profile("sunspec-inverter").points if p.model == model]
+    covered = [address for p in points for address in range(p.address, p.end)]
+    assert sorted(covered) == sorted(set(range(2, 2 + length)) - holes)
