@@ -101,3 +101,11 @@ def _coverage(profile: Profile) -> str:
         return f"not simulated ({error.problem})"
     total = len(profile.points)
     return f"{total - len(missing)} of {total} points" + (f", without {', '.join(missing)}" if missing else "")
+
+
+if __name__ == "__main__":
+    main()
+
+
+if __name__ == "__main__":
+    main()

@@ -60,7 +60,9 @@ class Packed:
 
 
 def pack(cell: Cell, value: Value) -> Packed:
-    """The registers that show ``value``; one that cannot be shown is "not available"."""
+    """The registers that show ``value``; one that cannot be shown is "not available", and so is what has no name."""
+    if cell.name is None:
+        return Packed(cell.absent, None)
     if cell.type == "string" and isinstance(value, str):
         data = value.encode("ascii", "replace")[: 2 * cell.registers].ljust(2 * cell.registers, b"\0")
         words = struct.unpack(f">{cell.registers}H", data)

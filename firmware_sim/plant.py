@@ -165,7 +165,7 @@ class Plant:
         water = 0.8 + 0.06 * noise(seed, "water", second, 900) + 0.01 * noise(seed, "gate", second, 13)
         load = self._load(second, share * spec.load_kw * 1000)
         pv = _generation(pv_w, (0.335, 0.333, 0.332), 0.02)
-        hydro = _generation(water * spec.hydro_kw * 1000, (0.334, 0.334, 0.332), 0.15)
+        hydro = _generation(water * spec.hydro_kw * 1000, (0.334, 0.334, 0.332), 0.05)
         grid = tuple(a + b + c for a, b, c in zip(load, pv, hydro, strict=True))
         volts = _phases(
             spec.volts

@@ -79,9 +79,9 @@ class Simulator:
                     f"meter {row.name}: not available: {', '.join(meter.unfilled)}; fill them with show = {{ … }}"
                 )
             devices[row.address] = Device(meter, self.scenario.faults.get(row.name, ()))
-        units = Units(table.name, devices, self._clock, self._log)
+        units = Units(table.name, devices, self._clock, self._log, seed=self.scenario.plant.seed)
         if isinstance(table, RtuTable):
-            return RtuBus(units, table.line(), self._folder.absolute() / table.port)
+            return RtuBus(units, table.line(), self._folder.absolute() / table.port, table.disturbances())
         return TcpBus(units, table.host, table.port, unknown_unit=table.unknown_unit)
 
 

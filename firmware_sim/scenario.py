@@ -118,19 +118,30 @@ class _Check:
         return table.meter, Armed(kind, fault, table.when(), seed)
 
 
+TAGS = ("modbus-rtu", "modbus-tcp", "noise", "second-master")
+"""What pydantic adds to the path of a table that is told from others by its type or kind."""
+
+
 def _explained(error: ValidationError) -> tuple[str, str, str]:
     """The first complaint as key, problem and way out."""
     first = error.errors(include_url=False)[0]
     key = ""
     for part in first["loc"]:
-        if part not in ("modbus-rtu", "modbus-tcp"):
+        if part not in TAGS:
             key += f"[{part}]" if isinstance(part, int) else f".{part}"
     key = key.lstrip(".")
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return key, "unknown key", "docs/simulator.md lists the keys"
     if first["type"] in ("missing", "union_tag_not_found"):
-        return key if first["type"] == "missing" else f"{key}.type", "missing", "add it"
+        return key if first["type"] == "missing" else f"{key}.{_tag(first)}", "missing", "add it"
+    if first["type"] == "union_tag_invalid":
+        return f"{key}.{_tag(first)}", f"there is no {first['ctx']['tag']!r}", f"give {first['ctx']['expected_tags']}"
     return key, f"{first['input']!r} will not do", first["msg"][0].lower() + first["msg"][1:]
+
+
+def _tag(error: Mapping[str, Any]) -> str:
+    """The key that tells tables apart, quoted in pydantic's context."""
+    return str(error["ctx"]["discriminator"]).strip("'")
 
 
 def _nearest(word: str, known: list[str]) -> str:

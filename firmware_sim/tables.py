@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field
 
 from firmware_sim.device import When
 from firmware_sim.layout import MeterSpec, line_codes
+from firmware_sim.servers.disturb import Noise, SecondMaster
 from firmware_sim.servers.rtu import Line
 from gateway.devices.profile import Profile
 
@@ -75,6 +76,33 @@ class MeterTable(_Table):
         )
 
 
+class NoiseTable(_Table):
+    """``[[bus.disturb]]`` with kind = "noise"."""
+
+    kind: Literal["noise"]
+    every_ms: Annotated[float, Field(ge=1)] = 1000
+    size: Annotated[int, Field(ge=1, le=256)] = 4
+
+    def made(self) -> Noise:
+        """The disturbance."""
+        return Noise(self.every_ms, self.size)
+
+
+class SecondMasterTable(_Table):
+    """``[[bus.disturb]]`` with kind = "second-master"."""
+
+    kind: Literal["second-master"]
+    unit: Annotated[int, Field(ge=1, le=247)]
+    every_ms: Annotated[float, Field(ge=1)] = 1000
+    fc: Literal[1, 2, 3, 4] = 3
+    address: Annotated[int, Field(ge=0, le=65535)] = 0
+    count: Annotated[int, Field(ge=1, le=2000)] = 2
+
+    def made(self) -> SecondMaster:
+        """The disturbance."""
+        return SecondMaster(self.unit, self.every_ms, self.fc, self.address, self.count)
+
+
 class RtuTable(_Table):
     """``[[bus]]`` with type = "modbus-rtu": ``port`` is the path of the link to the pseudo-terminal."""
 
@@ -88,11 +116,16 @@ class RtuTable(_Table):
     batch_ms: Positive = 0.0
     check_settings: bool = False
     echo: bool = False
+    disturb: list[Annotated[NoiseTable | SecondMasterTable, Discriminator("kind")]] = []
     meter: Annotated[list[MeterTable], Field(min_length=1)]
 
     def codes(self) -> dict[str, str | int]:
         """What a meter's registers tell of the line."""
         return line_codes(self.baudrate, self.parity)
+
+    def disturbances(self) -> tuple[Noise | SecondMaster, ...]:
+        """What else is on the line."""
+        return tuple(table.made() for table in self.disturb)
 
     def line(self) -> Line:
         """The line's settings and manners."""

@@ -10,17 +10,20 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import random
 import select
 import termios
 import tty
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from firmware_sim import frames
 from firmware_sim.device import Outcome
 from firmware_sim.errors import WireError
 from firmware_sim.faults import Delivery
+from firmware_sim.servers.disturb import Noise, SecondMaster
 from firmware_sim.servers.units import Units
 
 MAX_REQUEST = 260
@@ -56,8 +59,9 @@ class Line:
 class RtuBus:
     """One pseudo-terminal line; ``open`` publishes it as a symbolic link at ``path``."""
 
-    def __init__(self, units: Units, line: Line, path: Path) -> None:
+    def __init__(self, units: Units, line: Line, path: Path, disturbances: Sequence[Noise | SecondMaster] = ()) -> None:
         self.units, self.line, self.path = units, line, path
+        self._disturbances = tuple(disturbances)
         self._master = -1
         self._events = select.epoll()
         self._received = bytearray()
@@ -71,6 +75,9 @@ class RtuBus:
         self._loop = asyncio.get_running_loop()
         self._publish()
         self._loop.add_reader(self._events.fileno(), self._woken)
+        for number, disturbance in enumerate(self._disturbances):
+            rng = random.Random(f"{self.units.seed}/{self.units.bus}/{number}")
+            self._loop.call_later(disturbance.every_ms / 1000, self._disturb, disturbance, rng)
 
     def close(self) -> None:
         """Stop, and take the link away if it is still ours."""
@@ -157,13 +164,30 @@ class RtuBus:
     def _forget(self) -> None:
         self._received.clear()
 
-    def _take(self, frame: bytes) -> bool:
+    def _disturb(self, disturbance: Noise | SecondMaster, rng: random.Random) -> None:
+        if self._master >= 0:
+            disturbance.strike(self, rng)
+            self._loop.call_later(disturbance.every_ms / 1000, self._disturb, disturbance, rng)
+
+    def inject(self, data: bytes) -> None:
+        """Put bytes onto the wire that belong to nobody."""
+        begin = max(self._loop.time(), self._free_at)
+        self._free_at = begin + self._wire_s(len(data))
+        self._loop.call_at(self._free_at, self._put, data)
+
+    def overhear(self, request: bytes) -> None:
+        """Put another master's request onto the wire; the unit that it is for answers."""
+        self.inject(request)
+        self._take(request, ("second-master",))
+
+    def _take(self, frame: bytes, marks: tuple[str, ...] = ()) -> bool:
         """Answer a frame; False when its checksum is wrong, and a device then waits for silence."""
         if len(frame) < 4 or frames.crc(frame[:-2]) != frame[-2:]:
             return False
         unit, pdu = frame[0], frame[1:-2]
         if unit in self.units:
             outcome = self.units.ask(unit, pdu, frames.rtu)
+            outcome = replace(outcome, faults=(*marks, *outcome.faults))
             ready = self._wire_s(len(frame)) + self.units.latency_ms(unit) / 1000
             if self.line.emulate:
                 ready += self.line.silence_s

@@ -13,8 +13,11 @@ from firmware_sim.faults import Delivery
 class Units:
     """The devices of one bus by unit address."""
 
-    def __init__(self, bus: str, devices: Mapping[int, Device], clock: SimClock, log: AnswerLog) -> None:
-        self.bus, self._devices, self._clock, self._log = bus, devices, clock, log
+    def __init__(
+        self, bus: str, devices: Mapping[int, Device], clock: SimClock, log: AnswerLog, *, seed: int = 0
+    ) -> None:
+        self.bus, self.seed = bus, seed
+        self._devices, self._clock, self._log = devices, clock, log
 
     def __contains__(self, unit: int) -> bool:
         return unit in self._devices
