@@ -107,13 +107,16 @@ def _signed(pattern: int, bits: int) -> int:
 
 
 def _string(registers: Sequence[int]) -> Decoded:
-    """Text up to the first NUL, without spaces behind; none at all means that the device does not tell it."""
+    """Text up to the first NUL, without spaces behind; none at all means that the device does not tell it.
+
+    Control characters are no text: a device must not write on the terminal that shows its serial number.
+    """
     data = b"".join(register.to_bytes(2, "big") for register in registers).split(b"\0", 1)[0]
     try:
         text = data.decode("utf-8").rstrip()
     except UnicodeDecodeError:
         return ABSENT
-    return Decoded(text) if text else ABSENT
+    return Decoded(text) if text and text.isprintable() else ABSENT
 
 
 def _scale(point: Point, exponent: int, configured: Decimal | None) -> int | Decimal:

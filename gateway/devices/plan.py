@@ -175,7 +175,7 @@ def bits_per_char(parity: str, stopbits: int) -> int:
 
 
 def silence_ms(baudrate: int) -> float:
-    """t3.5, the silence before and after a frame: 3.5 characters of 11 bits, from 19200 baud on fixed (Modbus over
+    """t3.5, the silence before and after a frame: 3.5 characters of 11 bits, above 19200 baud 1.750 ms (Modbus over
     serial line V1.02, 2.5.1.1)."""
     return 1.75 if baudrate > 19200 else 3.5 * 11 * 1000 / baudrate
 

@@ -37,7 +37,7 @@ class Point:
 
     ``address`` counts from 0 as on the wire; in a SunSpec profile it is the offset from the model's ID register.
     For fc 1 and 2 addresses and ``registers`` count bits. ``not_available`` holds unsigned register patterns, after the
-    words are in order. ``low``, ``high`` and ``wraps_at`` are in the recorded unit.
+    words are in order. ``low``, ``high`` and ``wraps_at`` are in the recorded unit. docs/profiles.md has all keys.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A device: its points, and what its reads must respect."""
+    """A device: its points, and what its reads must respect. docs/profiles.md says what each key means."""
 
     name: str
     vendor: str
@@ -129,8 +129,8 @@ class Profile:
     def select(self, names: tuple[str, ...] | None = None) -> tuple[Point, ...]:
         """The points to poll: those named (None: all recorded by default), and the scale registers that they need."""
         wanted = [self.point(n) for n in names] if names is not None else [p for p in self.points if p.record]
-        scales = {(p.model, p.scale_from) for p in wanted if p.scale_from}
-        return tuple(p for p in self.points if p in wanted or (p.model, p.name) in scales)
+        taken = {p.name for p in wanted} | {p.scale_from for p in wanted}
+        return tuple(p for p in self.points if p.name in taken)
 
     @property
     def factors(self) -> frozenset[str]:
@@ -141,4 +141,4 @@ class Profile:
 def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
     """The way out of a mistyped word: the closest known one, or all of them."""
     close = difflib.get_close_matches(word, known, 1)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known)) or 'none'}"

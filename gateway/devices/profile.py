@@ -266,7 +266,7 @@ class _Reader:
                 raise self.refuse(key, "missing", "every profile names its vendor, its device and its source")
         serial = Serial(**self.take(table.get("serial", {}), _SERIAL, "serial."))
         defaults = self.take(table.get("defaults", {}), {k: _POINT[k] for k in _DEFAULTS}, "defaults.")
-        absent = self.take(table.get("not_available", {}), dict.fromkeys(TYPES, _list(_pattern)), "not_available.")
+        absent = self.take(table.get("not_available", {}), dict.fromkeys(REGISTERS, _list(_pattern)), "not_available.")
         rows = table.get("points")
         if not isinstance(rows, dict) or not rows:
             raise self.refuse("points", "there are none", "add a [points] table with one entry a point")

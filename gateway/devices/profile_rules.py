@@ -70,6 +70,8 @@ def _shape(profile: Profile, point: Point, refuse: Refuse) -> None:
             f"the value needs a read of {read} registers, a read holds max_registers = {profile.max_registers}",
             "a value is never split over two reads: raise max_registers or leave the point out",
         )
+    if point.type in ("string", "bit") and point.not_available:
+        raise refuse(f"{where}.not_available", f"type {point.type} has no codes", "leave it out: an empty text is none")
     if profile.protocol == "modbus" and point.model is not None:
         raise refuse(f"{where}.model", "only a SunSpec device has models", 'set protocol = "sunspec" or leave it out')
 

@@ -68,6 +68,7 @@ limits_of = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(layouts(), limits_of)
 def test_a_plan_covers_every_point_once_and_keeps_every_limit(points: list[Point], limits: Limits) -> None:
     blocks = plan(points, limits)
@@ -192,6 +193,7 @@ shaped = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(shaped, st.integers(1, 5))
 def test_variants_are_distinct_shapes_of_the_same_points_within_the_limits(device: Profile, k: int) -> None:
     limits = Limits.of(device, variants=k)
@@ -210,6 +212,7 @@ def test_variants_are_distinct_shapes_of_the_same_points_within_the_limits(devic
             assert all((other.fc, address) in known for address in range(other.address, other.address + other.count))
 
 
+@settings(deadline=None)
 @given(shaped, st.integers(1, 4))
 def test_no_two_blocks_of_a_unit_share_a_shape(device: Profile, k: int) -> None:
     limits = Limits.of(device, variants=k)

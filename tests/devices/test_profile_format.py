@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.devices.points import REGISTERS
@@ -213,7 +213,7 @@ def test_selection_takes_what_is_recorded_or_named_and_the_scale_it_needs() -> N
     default = profile.select()
     assert {p.scale_from for p in default if p.scale_from} <= {p.name for p in default}
     assert all(p.record or p.kind == "scale" for p in default)
-    with pytest.raises(ProfileError, match="energy_exprt: there is no such point\n.*did you mean 'energy_export'"):
+    with pytest.raises(ProfileError, match=r"energy_exprt: there is no such point\n.*did you mean 'energy_export'"):
         profile.select(("energy_exprt",))
 
 
@@ -230,9 +230,9 @@ def test_a_profile_is_found_by_catalog_name_or_by_path(tmp_path: Path) -> None:
     assert load_profile("own.toml", tmp_path).name == "own"
     assert load_profile("./own.toml", tmp_path) == load_profile(str(tmp_path / "own.toml"))
     assert load_profile("eastron-sdm630").vendor == "Eastron"
-    with pytest.raises(ProfileError, match="the catalog has no such profile\n.*did you mean 'eastron-sdm630'"):
+    with pytest.raises(ProfileError, match=r"the catalog has no such profile\n.*did you mean 'eastron-sdm630'"):
         load_profile("eastron-sdm360")
-    with pytest.raises(ProfileError, match="missing.toml: No such file or directory\n.*give the path"):
+    with pytest.raises(ProfileError, match=r"missing.toml: No such file or directory\n.*give the path"):
         load_profile("missing.toml", tmp_path)
 
 
@@ -283,6 +283,7 @@ def profiles(draw: st.DrawFn) -> Profile:
     )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(profiles())
 def test_a_profile_reads_back_the_same(profile: Profile) -> None:
     assert parse_profile(format_profile(profile), "mine", "mine.toml") == profile

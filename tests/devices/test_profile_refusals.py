@@ -98,6 +98,7 @@ POINTS = [
     (WATT + "factor_from = 'vt'", "factor_from: 'vt' will not do; give one of ct, pt"),
     (WATT + "not_available = [0x8000_0000]", "not_available: 0x80000000 does not fit into 16 bits; give the raw"),
     (WATT + "not_available = [-32769]", "not_available: -0x8001 does not fit into 16 bits"),
+    (TEXT + "registers = 2, not_available = [0]", "not_available: type string has no codes; leave it out"),
     (WATT + "low = 5, high = 4", "low: 5 is above high = 4; swap them"),
     (BITS16 + "low = 5", "low: a status has no range"),
     (WATT + "wraps_at = 100", "wraps_at: only a counter wraps"),

@@ -6,7 +6,7 @@ from decimal import Decimal
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.devices.decode import Decoded
@@ -52,6 +52,7 @@ def test_every_pair_gives_the_worse_of_its_two() -> None:
         assert verdict(one | other) == expected, (one, other)
 
 
+@settings(deadline=None)
 @given(st.sets(st.sampled_from(list(Quality))), st.integers(0, 2**40 - 1))
 def test_a_flag_more_never_makes_it_better(flags: set[Quality], more: int) -> None:
     before = sum(flags)
@@ -143,6 +144,7 @@ def test_a_counter_at_0_that_goes_on_from_there_was_reset() -> None:
 status = st.builds(Decoded, st.none() | st.integers(0, 65535), st.integers(0, 2**29 - 1))
 
 
+@settings(deadline=None)
 @given(status, status, status)
 def test_no_flag_is_ever_cleared(co2: Decoded, device: Decoded, previous: Decoded) -> None:
     points = load_profile("vaisala-gmp252").select()
