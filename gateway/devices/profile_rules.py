@@ -97,8 +97,9 @@ def _scaling(profile: Profile, point: Point, refuse: Refuse) -> None:
     where = f"points.{point.name}"
     if not measures(point) and (point.scale or point.factor or point.scale_from or point.factor_from):
         raise refuse(f"{where}.scale", f"a {point.kind} is not scaled", "leave scale and factor out, or set kind")
-    if point.factor is not None and len(point.factor.as_tuple().digits) > 18:
-        raise refuse(f"{where}.factor", "more than 18 digits", "give the factor as the manual prints it")
+    if point.factor is not None and (len(point.factor.as_tuple().digits) > 18 or abs(point.factor.adjusted()) > 18):
+        problem = "more than 18 digits, or beyond 10^18 or 10^-18"
+        raise refuse(f"{where}.factor", problem, "give the factor as the manual prints it")
     if point.scale_from is None:
         return
     if point.scale:

@@ -93,6 +93,7 @@ POINTS = [
     (WATT + "factor = nan", "factor: NaN will not do; give a number"),
     (WATT + "factor = '2'", "factor: '2' will not do"),
     (WATT + "factor = 1.0123456789012345678", "factor: more than 18 digits"),
+    (WATT + "factor = 1e99", "factor: more than 18 digits, or beyond"),
     (BITS16 + "scale = 1", "scale: a status is not scaled"),
     (WATT + "scale_from = 'sf'", "scale_from: 'sf' is no scale register of the same model; add a point of type"),
     (WATT + "factor_from = 'vt'", "factor_from: 'vt' will not do; give one of ct, pt"),
