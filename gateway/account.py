@@ -17,9 +17,7 @@ from typing import Any
 
 from gateway.coverage import due_between
 from gateway.store import Row, Store
-from ledger_client.record import Coverage, Reading, Value, parse_record
-
-MATCH_WITHIN_MS = 5000
+from ledger_client.record import Coverage, Reading, parse_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ def _balance(rows: list[Row], grids: list[tuple[int, int]], answers: list[Answer
         elif isinstance(body, Coverage):
             stretches.append(_Stretch(body.from_ms, body.to_ms, sum(body.missed.values()), pending))
             pending = 0
-    unheard = _slots_without_reading(readings, answers, grids)
+    unheard = _unheard(readings, answers, grids)
     lost = due_total = 0
     for stretch in stretches:
         due = _due(grids, stretch.from_ms, stretch.to_ms)
@@ -114,32 +112,35 @@ def _due(grids: list[tuple[int, int]], from_ms: int, to_ms: int) -> int:
     )
 
 
-def _slots_without_reading(readings: list[Reading], answers: list[Answer], grids: list[tuple[int, int]]) -> set[int]:
-    """Due times of the polls whose answers stand in no reading."""
-    by_time = sorted(readings, key=lambda reading: reading.time_ms)
-    values = [(reading.time_ms, {value.name: value for value in reading.values}) for reading in by_time]
-    recorded = {name for _, named in values for name in named}
-    slots, low = set(), 0
-    for answer in sorted(answers, key=lambda a: a.time_ms):
-        wanted = {name: told for name, told in answer.values.items() if name in recorded}
-        if not wanted:
-            continue  # an identity or discovery read: never meant for a record
-        while low < len(values) and values[low][0] < answer.time_ms - MATCH_WITHIN_MS:
-            low += 1
-        if not any(
-            _agrees(wanted, named) for time_ms, named in values[low:] if time_ms <= answer.time_ms + MATCH_WITHIN_MS
-        ):
-            slots.add(_slot(grids, answer.time_ms))
-    return slots
+def _unheard(readings: list[Reading], answers: list[Answer], grids: list[tuple[int, int]]) -> set[int]:
+    """Due times of the polls whose answers stand in no reading.
+
+    A poll is heard if a reading of its time has every point that the answers told of, each with a value that one of
+    them told: a block that was asked twice moved in between, and a discovery read tells of points too.
+    """
+    named = [(reading.time_ms, {value.name: value.value for value in reading.values}) for reading in readings]
+    recorded = {name for _, values in named for name in values}
+    told: dict[int, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+    for answer in answers:
+        for name, value in answer.values.items():
+            if name in recorded:  # else it was an identity read, never meant for a record
+                told[_slot(grids, answer.time_ms)[0]][name].append(value)
+    by_slot: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    for time_ms, values in named:
+        slot, period_ms = _slot(grids, time_ms)
+        by_slot[slot].append(values)
+        by_slot[slot - period_ms].append(values)  # a poll that began late may be answered when the next is due
+    return {slot for slot, values in told.items() if not any(_agrees(values, r) for r in by_slot[slot])}
 
 
-def _slot(grids: list[tuple[int, int]], time_ms: int) -> int:
+def _slot(grids: list[tuple[int, int]], time_ms: int) -> tuple[int, int]:
+    """The due time that a moment follows, and the period in force."""
     anchor, period = max((g for g in grids if g[0] <= time_ms), default=grids[0])
-    return time_ms - (time_ms - anchor) % period
+    return time_ms - (time_ms - anchor) % period, period
 
 
-def _agrees(told: Mapping[str, Any], named: Mapping[str, Value]) -> bool:
-    return all(name in named and _same(value, named[name].value) for name, value in told.items())
+def _agrees(told: Mapping[str, list[Any]], recorded: Mapping[str, Any]) -> bool:
+    return all(name in recorded and any(_same(v, recorded[name]) for v in values) for name, values in told.items())
 
 
 def _same(told: Any, recorded: Any) -> bool:

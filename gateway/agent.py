@@ -126,6 +126,7 @@ async def run(config: Config) -> None:
 
 
 async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSpec], stop: asyncio.Event) -> None:
+    log.info("gateway %s is here, its configuration is good", config.gateway_id)
     store = Store(config.database)
     clock = Clock(not_before_ms=store.latest_ms())
     recorder = Recorder(store, keys, rules(config), clock, secrets.token_bytes(8))

@@ -110,7 +110,7 @@ def check(config_path: Path, as_json: bool) -> None:
     from gateway import agent
     from gateway.fieldbus.bus import check_port
     from gateway.keys import load_keys
-    from gateway.readplan import read_plan
+    from gateway.readplan import line_plan, print_plan
 
     config = configuration.load(config_path)
     load_keys(config)
@@ -118,23 +118,12 @@ def check(config_path: Path, as_json: bool) -> None:
     specs = [agent.line_spec(config, bus) for bus in config.document.bus]
     for spec in specs:
         check_port(spec)
-    plans = [read_plan(spec) for spec in specs]
+    plans = [line_plan(spec) for spec in specs]
     if as_json:
         click.echo(json.dumps({"ok": True, "gateway": config.gateway_id, "lines": [p.as_json() for p in plans]}))
         return
     for plan in plans:
-        out.print(f"[bold]{plan.line}[/]  {plan.wire}")
-        table = Table("meter", "address", "every", "read", "points", "wire time", box=None, padding=(0, 2, 0, 0))
-        for r in plan.reads:
-            table.add_row(
-                r.meter,
-                str(r.address),
-                f"{r.every_ms / 1000:g} s",
-                r.read,
-                str(r.points),
-                f"{r.wire_ms:.1f} ms" if r.wire_ms else "",
-            )
-        out.print(table)
+        print_plan(out, plan)
     seal, commit = config.document.seal, config.document.store.commit_every
     out.print(
         f"a batch every {seal.every / 1000:g} s or {seal.count} records; "

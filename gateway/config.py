@@ -247,8 +247,9 @@ def _profiles(path: Path, document: Document) -> dict[str, Profile]:
             try:
                 profile = load_profile(meter.profile, path.parent)
             except ProfileError as error:
-                where = "" if error.file == meter.profile else f"{error.file}: "
-                raise ConfigError(path, key, f"{where}{error.problem}", f"{error.way_out} (catalog: `meterseal profiles`)") from None
+                raise ConfigError(
+                    path, key, error.problem, f"{error.way_out}; `meterseal profiles` lists them"
+                ) from None
             for factor in sorted(profile.factors):
                 if getattr(meter, factor) is None:
                     raise ConfigError(

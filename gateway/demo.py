@@ -71,32 +71,10 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     with ExitStack() as children:
         out.print(f"setting up a plant, a gateway and a ledger in {folder} …")
-        plant = _start(
-            children,
-            place,
-            "plant",
-            "firmware_sim.cli",
-            "run",
-            SCENARIO,
-            "--dir",
-            folder,
-            "--log",
-            place.answers,
-            "--ready",
-            place.ready,
-        )
-        ledger = _start(
-            children,
-            place,
-            "ledger",
-            "ledger_client.cli",
-            "serve",
-            place.ledger,
-            "--listen",
-            "127.0.0.1:0",
-            "--name",
-            "demo-ledger",
-        )
+        wires = ("--dir", place.folder, "--log", place.answers, "--ready", place.ready, "--port", "inverter=0")
+        plant = _start(children, place, "plant", "firmware_sim.cli", "run", SCENARIO, *wires)
+        serves = ("--listen", "127.0.0.1:0", "--name", "demo-ledger")
+        ledger = _start(children, place, "ledger", "ledger_client.cli", "serve", place.ledger, *serves)
         config = _site(place, ledger, plant)
         gateway = _start(children, place, "gateway", "gateway.cli", "run", config.path)
         try:
@@ -153,8 +131,7 @@ def _site(place: Place, ledger: subprocess.Popen[bytes], plant: subprocess.Popen
     wires = json.loads(
         _await("simulated plant", place, "plant", plant, lambda: place.ready.exists() and place.ready.read_text())
     )
-    serial = next(x for x in wires["lines"] if x.get("path"))
-    tcp = next(x for x in wires["lines"] if x.get("port"))
+    serial, tcp = wires["lines"]["rs485-1"], wires["lines"]["inverter"]
     log = place.logs / "ledger.log"
     listens = _await(
         "ledger",
@@ -167,9 +144,10 @@ def _site(place: Place, ledger: subprocess.Popen[bytes], plant: subprocess.Popen
         place.site,
         gateway="demo-gateway",
         now_s=int(time.time()),
-        port=serial["path"],
+        port=serial["port"],
         sunspec_port=tcp["port"],
         every="2s",
+        co2_every="5s",  # its status registers leave no second shape: not more often than an answer lives
         seal_every="10s",
         ledger_url=listens[0],
     )

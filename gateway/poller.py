@@ -10,15 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from gateway.clock import Clock
 from gateway.config import Meter
-from gateway.devices.decode import Decoded, configured_factor, decode
-from gateway.devices.profile import Point
+from gateway.devices.decode import Decoded, decode_points
 from gateway.fieldbus.bus import BlockAnswer, BlockFailure, Poll
 from gateway.quality import carry, judge_all
 from gateway.recorder import Finished
 from gateway.signer import stamp
 from ledger_client.record import Quality, Reading, Value
 
-_Scale = tuple[int | None, str]  # model and name of a scale register
 ILLEGAL_ADDRESS, DEVICE_FAILURE = 2, 4  # Modbus exception codes
 
 
@@ -65,14 +63,9 @@ class Poller:
 
     def _judged(self, meter: str, answers: Sequence[BlockAnswer]) -> dict[str, Decoded]:
         """Every recorded value of a poll, decoded and judged beside the last good one of its point."""
-        scales = _scales(answers)
-        points: dict[str, Point] = {}
-        decoded: dict[str, Decoded] = {}
-        for answer in answers:
-            for point, words in answer.block.slices(answer.registers):
-                if point.kind != "scale":
-                    points[point.name] = point
-                    decoded[point.name] = self._decode(meter, point, words, scales)
+        pairs = [pair for answer in answers for pair in answer.block.slices(answer.registers)]
+        points = {point.name: point for point, _ in pairs}
+        decoded = decode_points(pairs, self._factors[meter])
         previous = self._previous[meter]
         judged = judge_all(points.values(), decoded, previous)
         for name, value in judged.items():
@@ -80,21 +73,6 @@ class Poller:
             if kept is not None:
                 previous[name] = kept
         return judged
-
-    def _decode(self, meter: str, point: Point, words: Sequence[int], scales: Mapping[_Scale, Decoded]) -> Decoded:
-        told = scales.get((point.model, point.scale_from)) if point.scale_from else None
-        scale = told.value if told is not None and isinstance(told.value, int) else None
-        return decode(point, words, scale=scale, factor=configured_factor(point, self._factors[meter]))
-
-
-def _scales(answers: Sequence[BlockAnswer]) -> dict[_Scale, Decoded]:
-    """The scale registers of a poll, by model and name."""
-    return {
-        (point.model, point.name): decode(point, words, scale=None, factor=None)
-        for answer in answers
-        for point, words in answer.block.slices(answer.registers)
-        if point.kind == "scale"
-    }
 
 
 def _failure(failure: BlockFailure) -> Quality:

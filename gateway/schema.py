@@ -8,21 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from sqlite_utils.db import Database
 
 VERSION = 1
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def migrate(db: Database) -> None:
     """Bring an older or empty database to ``VERSION``; each step and its note in the database are one transaction."""
-    from sqlite_utils import Database, Migrations  # 125 ms of import that a start with a current database need not pay
+    from sqlite_utils import Migrations
 
     migrations = Migrations("meterseal")
     migrations()(_0001_records_batches_anchors)
-    migrations.apply(Database(connection))
-    connection.execute(f"PRAGMA user_version = {VERSION}")
+    migrations.apply(db)
+    db.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _0001_records_batches_anchors(db: Database) -> None:

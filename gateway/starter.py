@@ -41,7 +41,7 @@ stopbits = 1
   name = "stack-co2"
   profile = "vaisala-gmp252"
   address = 240
-  every = "{every}"
+  every = "{co2_every}"
   role = "emission"
 
 [[bus]]
@@ -64,7 +64,7 @@ count = 10000
 
 [[ledger]]
 name = "{ledger}"              # as the ledger signs itself
-type = "http"                      # http | mqtt
+type = "{ledger_type}"                      # http | mqtt
 policy = "required"
 url = "{ledger_url}"
 """
@@ -87,6 +87,7 @@ def init(
     port: str = "rs485-1",
     sunspec_port: int = 5020,
     every: str = "10s",
+    co2_every: str = "10s",
     seal_every: str = "60s",
     ledger: str = "demo-ledger",
     ledger_url: str = "http://127.0.0.1:8700",
@@ -104,9 +105,11 @@ def init(
                 port=port,
                 sunspec_port=sunspec_port,
                 every=every,
+                co2_every=co2_every,
                 seal_every=seal_every,
                 ledger=ledger,
                 ledger_url=ledger_url,
+                ledger_type="mqtt" if ledger_url.startswith("mqtt") else "http",
             )
         )
     except OSError as error:

@@ -106,7 +106,9 @@ class Store:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
                 if version < schema.VERSION:
-                    schema.migrate(self._db)
+                    from sqlite_utils import Database  # 125 ms that a start with a current database need not pay
+
+                    schema.migrate(Database(self._db))
 
     def close(self) -> None:
         """Close the connection; what was committed stays."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gateway import agent, config, starter
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.keys import load_keys
-from gateway.recorder import Finished, Recorder, Rules
+from gateway.recorder import Finished, Recorder
 from gateway.signer import stamp
 from gateway.store import Store
 from ledger_client.record import Reading, Value
@@ -29,16 +31,9 @@ def site(folder: Path, changes: Mapping[str, str] | None = None) -> Config:
     return config.load(path)
 
 
-def rules(loaded: Config, **changes: object) -> Rules:
-    """The rules of a configuration, with some of them changed."""
-    made = agent.rules(loaded)
-    values = {name: changes.get(name, getattr(made, name)) for name in made.__dataclass_fields__}
-    return Rules(**values)
-
-
-def recorder(loaded: Config, clock: Clock, epoch: bytes = EPOCH, **changes: object) -> tuple[Recorder, int]:
+def recorder(loaded: Config, clock: Clock, epoch: bytes = EPOCH, **changes: Any) -> tuple[Recorder, int]:
     """A recorder whose epoch is open, and the anchor of its schedules; ``start`` is the test's."""
-    made = Recorder(Store(loaded.database), load_keys(loaded), rules(loaded, **changes), clock, epoch)
+    made = Recorder(Store(loaded.database), load_keys(loaded), replace(agent.rules(loaded), **changes), clock, epoch)
     return made, made.open()
 
 

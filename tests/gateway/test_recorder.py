@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import agent
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.errors import StoreError
@@ -16,7 +17,7 @@ from gateway.store import Store
 from ledger_client.record import Coverage, parse_record, record_hash
 from ledger_client.statement import parse_statement
 from tests.gateway.books import check_books
-from tests.gateway.samples import finished, recorder, rules, site
+from tests.gateway.samples import finished, recorder, site
 
 METER = "export-main"
 
@@ -144,7 +145,7 @@ def test_a_reader_never_sees_what_is_not_durable(loaded: Config) -> None:
 def test_a_full_inbox_counts_polls_instead_of_growing(loaded: Config) -> None:
     clock = Clock()
     made, anchor_ms = recorder(loaded, clock)
-    limit = rules(loaded).inbox_readings
+    limit = agent.rules(loaded).inbox_readings
     for k in range(limit + 7):
         made.put(finished(METER, anchor_ms + 10_000 * k, clock))
     made.start()
@@ -162,4 +163,4 @@ def test_a_database_of_a_newer_version_is_refused(loaded: Config) -> None:
     raw.execute("PRAGMA user_version = 99")
     raw.close()
     with pytest.raises(StoreError, match="newer Meterseal"):
-        Recorder(Store(loaded.database), load_keys(loaded), rules(loaded), Clock(), b"\x03" * 8)
+        Recorder(Store(loaded.database), load_keys(loaded), agent.rules(loaded), Clock(), b"\x03" * 8)

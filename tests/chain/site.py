@@ -1,0 +1,123 @@
+"""A whole site of real processes: simulated plant, embedded ledger, gateway, joined as the README says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gateway import config, starter
+from gateway.config import Config
+from gateway.devices.profile import CATALOG
+from tests.processes import EmbeddedLedger, Server
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PATIENCE_S = 60.0
+
+
+def until(what: str, found: Callable[[], Any]) -> Any:
+    """Wait until ``found`` gives something true, and return it; fails after a minute."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        answer = found()
+        if answer:
+            return answer
+        time.sleep(0.02)
+    raise AssertionError(f"waited {PATIENCE_S:g} s for {what}")
+
+
+def command(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run one of our commands to its end."""
+    return subprocess.run([sys.executable, "-m", module, *map(str, arguments)], capture_output=True, text=True)
+
+
+class Plant(Server):
+    """The demo's plant, with a free TCP port; every answer that it gives is in ``answers``."""
+
+    def __init__(self, folder: Path, scenario: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.answers, self._ready_file = folder / "answers.jsonl", folder / "ready.json"
+        options = ["--dir", folder, "--log", self.answers, "--ready", self._ready_file, "--port", "inverter=0"]
+        line = [sys.executable, "-u", "-m", "firmware_sim.cli", "run", str(scenario), *map(str, options)]
+        super().__init__("plant", line, "bus inverter", folder / "plant.log")
+
+    def lines(self) -> dict[str, Any]:
+        """Where its buses are."""
+        found: dict[str, Any] = until(
+            "the plant", lambda: self._ready_file.exists() and json.loads(self._ready_file.read_text())
+        )
+        return dict(found["lines"])
+
+
+@contextmanager
+def plant(folder: Path, scenario: Path = ROOT / "configs" / "demo" / "plant.toml") -> Iterator[Plant]:
+    """A running plant."""
+    running = Plant(folder, scenario)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.close()
+
+
+class GatewayProcess(Server):
+    """`meterseal run` of a configuration."""
+
+    def __init__(self, loaded: Config, env: dict[str, str] | None = None, ready: str = "records") -> None:
+        line = [sys.executable, "-u", "-m", "gateway.cli", "run", str(loaded.path)]
+        super().__init__("gateway", line, ready, loaded.path.with_name("gateway.log"), env)
+
+
+def make_site(
+    folder: Path,
+    running: Plant,
+    ledger: EmbeddedLedger,
+    broker_url: str | None = None,
+    *,
+    every: str = "1s",
+    inverter_every: str = "1s",
+    seal_every: str = "2s",
+) -> Config:
+    """init → enroll → the ledger's key into trust.toml; over MQTT when a broker's address is given.
+
+    Profiles are copies of the catalog's with what is true of the simulator: it speaks Modbus TCP itself, and answers
+    within 100 ms, so that short periods and quick restarts need no waiting for late answers.
+    """
+    lines = running.lines()
+    starter.init(
+        folder,
+        gateway="test-gateway",
+        now_s=int(time.time()) - 60,
+        port=lines["rs485-1"]["port"],
+        sunspec_port=lines["inverter"]["port"],
+        ledger=ledger.name,
+        ledger_url=broker_url or ledger.url,
+        every=every,
+        co2_every=every,
+        seal_every=seal_every,
+    )
+    path = folder / "gateway.toml"
+    text = path.read_text()
+    for name in ("eastron-sdm630", "vaisala-gmp252", "sunspec-inverter"):
+        text = text.replace(f'"{name}"', f'"{name}.toml"')
+        (folder / f"{name}.toml").write_text(_quick((CATALOG / f"{name}.toml").read_text()))
+    head, inverter = text.split('name = "pv-inverter"')
+    inverter = inverter.replace(f'every = "{every}"', f'every = "{inverter_every}"', 1)
+    path.write_text(f'{head}name = "pv-inverter"{inverter}')
+    loaded = config.load(path)
+    enrolled = command("ledger_client.cli", "enroll", ledger.folder, loaded.keys / "gateway.pub.toml")
+    assert enrolled.returncode == 0, enrolled.stderr
+    with loaded.trust.open("a") as trust:
+        trust.write("\n" + command("ledger_client.cli", "show", ledger.folder, "--trust").stdout)
+    return loaded
+
+
+def _quick(profile: str) -> str:
+    lines = [line for line in profile.splitlines() if not line.startswith(("answer_life_ms", "direct"))]
+    first_table = next(i for i, line in enumerate(lines) if line.startswith("["))
+    return "\n".join([*lines[:first_table], "answer_life_ms = 200", "direct = true", *lines[first_table:]]) + "\n"

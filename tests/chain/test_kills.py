@@ -1,0 +1,84 @@
+"""SIGKILL at thirty moments: at every station of the chain, restarted each time. Nothing twice, nothing missing.
+
+The references are the simulator's log and the ledger's own log, not the store under test.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from gateway import agent
+from gateway.account import account, read_answers
+from gateway.config import Config
+from gateway.hold import STATIONS
+from gateway.store import Store
+from ledger_client.ledgers.http import HttpLedger
+from tests.chain.site import GatewayProcess, make_site, plant, until
+from tests.gateway.books import check_all_is_sealed, check_books, check_ledger_log
+from tests.processes import EmbeddedLedger, embedded_ledger
+
+SEED = 20261125
+RANDOM = "any moment"
+# Each round kills at every one of the six stations, once just behind one, and at three moments of chance.
+ROUND = ("poll", "sign", "commit", "seal", "submit", "settle", "committed", RANDOM, RANDOM, RANDOM)
+AT_MOST = {"poll": 12, "sign": 8, "commit": 9, "committed": 9, "seal": 2, "submit": 1, "settle": 1}
+
+
+def kill_once(loaded: Config, station: str, chance: random.Random, flag: Path) -> None:
+    """Start the gateway, let it reach the moment, kill it there."""
+    env = dict(os.environ)
+    if station != RANDOM:
+        assert station in STATIONS
+        env["METERSEAL_HOLD"] = f"{station}:{chance.randint(1, AT_MOST[station])}:{flag}"
+    gateway = GatewayProcess(loaded, env, ready="is here")  # it may be held before it records
+    gateway.start()
+    if station == RANDOM:
+        time.sleep(chance.uniform(0.0, 1.5))
+    else:
+        until(f"the gateway to reach {station}", flag.exists)
+        flag.unlink()
+    gateway.kill()
+
+
+def check_ledger(loaded: Config, ledger: EmbeddedLedger, *, complete: bool) -> None:
+    """No batch stands in the ledger's log twice or out of order; at the end all do."""
+    log = HttpLedger("demo-ledger", ledger.url)
+    entries = log.statements("test-gateway", -1)
+    log.close()
+    if complete:
+        check_ledger_log(loaded, entries)
+    else:
+        store = Store(loaded.database, read_only=True)
+        assert entries == [batch.entry for batch in store.batches()][: len(entries)]
+        store.close()
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_ten_kills_lose_and_double_nothing(number: int, tmp_path: Path) -> None:
+    chance = random.Random(SEED + number)
+    moments = chance.sample(ROUND, len(ROUND))
+    with plant(tmp_path / "plant") as meters, embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
+        loaded = make_site(tmp_path / "site", meters, ledger, inverter_every="250ms", seal_every="1s")
+        for station in moments:
+            kill_once(loaded, station, chance, tmp_path / "held")
+            if loaded.database.exists():
+                check_books(loaded)
+            check_ledger(loaded, ledger, complete=False)
+        last = GatewayProcess(loaded)
+        last.start()
+        time.sleep(1.5)
+        assert last.stop() == 0
+        agent.finish(loaded, within_s=30)
+        check_books(loaded)
+        check_all_is_sealed(loaded)
+        check_ledger(loaded, ledger, complete=True)
+        store = Store(loaded.database, read_only=True)
+        balances = account(store, read_answers(meters.answers))
+        store.close()
+        assert {meter: balance.lost for meter, balance in balances.items()} == dict.fromkeys(loaded.meters, 0)
+        assert sum(balance.readings for balance in balances.values()) > 10

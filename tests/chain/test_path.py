@@ -1,0 +1,90 @@
+"""The path that a user walks, command by command, with real processes; then the books are opened."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway import agent
+from gateway.account import account, read_answers
+from gateway.store import Store
+from ledger_client.ledgers.http import HttpLedger
+from tests.chain.site import GatewayProcess, command, make_site, plant, until
+from tests.gateway.books import check_all_is_sealed, check_books, check_ledger_log
+from tests.processes import embedded_ledger
+
+
+def test_from_init_to_a_verified_reading(tmp_path: Path) -> None:
+    with plant(tmp_path / "plant") as meters, embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
+        loaded = make_site(tmp_path / "site", meters, ledger)
+        for key in loaded.keys.glob("*.pem"):
+            assert key.stat().st_mode & 0o777 == 0o600
+        checked = command("gateway.cli", "check", loaded.path)
+        assert checked.returncode == 0, checked.stderr
+        assert "function 4" in checked.stdout
+        once = command("gateway.cli", "read", loaded.path, "stack-co2", "--json")
+        assert once.returncode == 0, once.stderr
+        assert {"co2", "temperature"} <= {value["name"] for value in json.loads(once.stdout)["values"]}
+
+        gateway = GatewayProcess(loaded, dict(os.environ))
+        gateway.start()
+        try:
+            store = until("a database", lambda: loaded.database.exists()) and Store(loaded.database, read_only=True)
+            until("a receipt for each meter", lambda: all(store.newest_anchored(m) for m in loaded.meters))
+            store.close()
+            facts = json.loads(command("gateway.cli", "status", loaded.path, "--json").stdout)
+            assert facts["running"]
+            assert facts["receipts"] >= 1
+            second = command("gateway.cli", "run", loaded.path)
+            assert second.returncode == 2
+            assert "Traceback" not in second.stderr
+            shown = command("gateway.cli", "readings", loaded.path, "export-main", "--json")
+            record = json.loads(shown.stdout)["readings"][0]["record"]
+            until("its batch", lambda: prove(loaded.path, record, tmp_path / "x.mseal") == 0)
+        finally:
+            assert gateway.stop() == 0
+
+        text = command("ledger_client.cli", "verify", tmp_path / "x.mseal", "--trust", loaded.trust)
+        assert text.returncode == 0, text.stderr
+        assert "export-main" in text.stdout
+        assert "demo-ledger" in text.stdout
+        facts = json.loads(
+            command("ledger_client.cli", "verify", tmp_path / "x.mseal", "--trust", loaded.trust, "--json").stdout
+        )
+        assert facts["verified"] is True
+        assert (facts["gateway"], facts["meter"], facts["kind"]) == ("test-gateway", "export-main", "reading")
+
+        agent.finish(loaded, within_s=30)
+        check_books(loaded)
+        check_all_is_sealed(loaded)
+        log = HttpLedger("demo-ledger", ledger.url)
+        check_ledger_log(loaded, log.statements("test-gateway", -1))
+        log.close()
+        store = Store(loaded.database, read_only=True)
+        balances = account(store, read_answers(meters.answers))
+        store.close()
+        assert {meter: balance.lost for meter, balance in balances.items()} == dict.fromkeys(loaded.meters, 0)
+        assert all(balance.readings > 2 for balance in balances.values())
+
+
+def prove(config_path: Path, record: str, output: Path) -> int:
+    return command("gateway.cli", "prove", config_path, record, "-o", output).returncode
+
+
+@pytest.mark.parametrize("missing", ["database", "meter", "record"])
+def test_what_is_not_there_is_said_plainly(missing: str, tmp_path: Path) -> None:
+    with plant(tmp_path / "plant") as meters, embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
+        loaded = make_site(tmp_path / "site", meters, ledger)
+    if missing == "database":
+        said = command("gateway.cli", "readings", loaded.path)
+    elif missing == "meter":
+        said = command("gateway.cli", "read", loaded.path, "export-min")
+    else:
+        Store(loaded.database).close()
+        said = command("gateway.cli", "prove", loaded.path, "export-main/0011223344556677/5", "-o", tmp_path / "x")
+    assert said.returncode == 2
+    assert "way out" in said.stderr
+    assert "Traceback" not in said.stderr
