@@ -49,13 +49,13 @@ def run(
 
     def opened(simulator: Simulator) -> None:
         where = simulator.ready()
+        if ready:
+            write_ready(ready, where)
         for name, line in where["lines"].items():
             address = f"{line['host']}:{line['port']}" if "host" in line else line["port"]
             click.echo(f"bus {name}: {line['type']} at {address}")
         for warning in simulator.warnings:
             click.echo(warning, err=True)
-        if ready:
-            write_ready(ready, where)
 
     try:
         loaded = load_scenario(scenario, seed=seed, ports=replaced)

@@ -1,8 +1,8 @@
 """What can be wrong with a simulator run.
 
-SimError                    root; the command shows it as one line and leaves with exit code 2
-├── ScenarioError           the scenario file: which file, which key, what is wrong, the way out
-└── WireError               a serial path or a TCP port that cannot be served, and the way out
+SimError                    root; its text says what, where and the way out; the command shows it and leaves with 2
+├── ScenarioError           the scenario file: which file, which key, what is wrong
+└── WireError               a serial path, a TCP port or an output file that cannot be used
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ from __future__ import annotations
 class SimError(Exception):
     """The run cannot start."""
 
+    def __init__(self, problem: str, way_out: str) -> None:
+        super().__init__(f"{problem}\n  way out: {way_out}")
+        self.problem, self.way_out = problem, way_out
+
 
 class ScenarioError(SimError):
     """A scenario that cannot be run."""
 
     def __init__(self, file: str, key: str, problem: str, way_out: str) -> None:
-        super().__init__(": ".join(part for part in (file, key, f"{problem}; {way_out}") if part))
-        self.file, self.key, self.problem, self.way_out = file, key, problem, way_out
+        super().__init__(f"{file}: {key}: {problem}" if key else f"{file}: {problem}", way_out)
+        self.file, self.key = file, key
 
 
 class WireError(SimError):
-    """A path or port that something else holds."""
+    """A path or port that cannot be used."""

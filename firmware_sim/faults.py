@@ -10,12 +10,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from firmware_sim.frames import exception
 from firmware_sim.meter import Reply
 from firmware_sim.packing import Cell, Value
 
+Ms = Annotated[float, Field(ge=0, le=3_600_000)]
+Count = Annotated[int, Field(ge=1, le=3_600_000)]
+Byte = Annotated[int, Field(ge=0, le=255)]
 Look = Callable[[int], Reply]
 """The device's reply as it would be at a moment of the plant's time, in ms."""
 
@@ -82,8 +87,8 @@ class Dead(Fault):
 class Reboots(Fault):
     """Asked again within ``pause_ms`` of a request, it restarts and is silent for ``silent_ms``."""
 
-    pause_ms: int = 500
-    silent_ms: int = 3000
+    pause_ms: Count = 500
+    silent_ms: Count = 3000
     _heard_ms: int | None = field(default=None, init=False)
     _back_ms: int = field(default=0, init=False)
 
@@ -101,7 +106,7 @@ class Reboots(Fault):
 class Cached(Fault):
     """Answers from a memory that is ``age_ms`` old."""
 
-    age_ms: int = 60_000
+    age_ms: Count = 60_000
 
     def look(self, look: Look, t_ms: int) -> Reply:
         return look(max(0, t_ms - self.age_ms))
@@ -111,7 +116,7 @@ class Cached(Fault):
 class SlowUpdate(Fault):
     """Takes over new values every ``every_ms`` only."""
 
-    every_ms: int = 500
+    every_ms: Count = 500
 
     def look(self, look: Look, t_ms: int) -> Reply:
         return look(t_ms - t_ms % self.every_ms)
@@ -133,7 +138,7 @@ class Frozen(Fault):
 class Torn(Fault):
     """Updates while it answers: every second register comes from ``age_ms`` ago."""
 
-    age_ms: int = 500
+    age_ms: Count = 500
 
     def look(self, look: Look, t_ms: int) -> Reply:
         new, old = look(t_ms), look(max(0, t_ms - self.age_ms))
@@ -160,14 +165,16 @@ class OtherSerial(Fault):
     def value(self, cell: Cell, value: Value) -> Value:
         if cell.name != self.point:
             return value
-        return self.serial if cell.type == "string" else int(self.serial)
+        if cell.type == "string":
+            return self.serial
+        return int(self.serial) if self.serial.isdecimal() else None
 
 
 @dataclass(kw_only=True)
 class Exceptional(Fault):
     """Answers with a Modbus exception."""
 
-    code: int = 6
+    code: Byte = 6
 
     def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
         return replace(answer, pdu=exception(request[0], self.code))
@@ -177,7 +184,7 @@ class Exceptional(Fault):
 class WrongException(Fault):
     """Answers with an exception to a function that was not asked."""
 
-    code: int = 2
+    code: Byte = 2
 
     def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
         return replace(answer, pdu=exception(request[0] % 4 + 1, self.code))
@@ -203,7 +210,7 @@ class WrongFunction(Fault):
 class WrongCount(Fault):
     """Answers with fewer registers than asked, or more, in a frame that is right in itself."""
 
-    registers: int = -1
+    registers: Annotated[int, Field(ge=-125, le=125)] = -1
 
     def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
         if answer.pdu[0] not in (3, 4):
@@ -245,8 +252,8 @@ class Lost(Fault):
 class Late(Fault):
     """The answer comes ``delay_ms`` late, or anything up to ``most_ms``."""
 
-    delay_ms: float = 700
-    most_ms: float = 0
+    delay_ms: Ms = 700
+    most_ms: Ms = 0
 
     def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
         late = rng.uniform(self.delay_ms, max(self.delay_ms, self.most_ms))
@@ -257,7 +264,7 @@ class Late(Fault):
 class Doubled(Late):
     """The answer comes, and a copy of it ``delay_ms`` later, or anything up to ``most_ms``."""
 
-    delay_ms: float = 50
+    delay_ms: Ms = 50
 
     def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
         return deliveries + super().send(deliveries, rng)
@@ -267,7 +274,7 @@ class Doubled(Late):
 class Truncated(Fault):
     """The last ``missing`` bytes never come."""
 
-    missing: int = 3
+    missing: Count = 3
 
     def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
         return [replace(d, data=d.data[: max(1, len(d.data) - self.missing)], values={}) for d in deliveries]
@@ -299,7 +306,7 @@ class Glued(Fault):
 class NoiseBefore(Fault):
     """``size`` random bytes arrive right before the answer."""
 
-    size: int = 3
+    size: Count = 3
 
     def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
         return [replace(d, data=rng.randbytes(self.size) + d.data, values={}) for d in deliveries]
@@ -310,21 +317,21 @@ class LoneByte(Fault):
     """A lone ``byte`` (00 or FF) arrives right before the answer, as line drivers of the SDM family let through."""
 
     rtu_only: ClassVar[bool] = True
-    byte: int = 0
+    byte: Byte = 0
 
     def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
-        return [replace(d, data=bytes([self.byte & 0xFF]) + d.data) for d in deliveries]
+        return [replace(d, data=bytes([self.byte]) + d.data) for d in deliveries]
 
 
 @dataclass(kw_only=True)
 class Split(Fault):
     """The answer arrives in pieces of ``size`` bytes, ``gap_ms`` apart."""
 
-    size: int = 1
-    gap_ms: float = 1.0
+    size: Count = 1
+    gap_ms: Ms = 1.0
 
     def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
-        return [replace(d, piece=max(1, self.size), gap_ms=self.gap_ms) for d in deliveries]
+        return [replace(d, piece=self.size, gap_ms=self.gap_ms) for d in deliveries]
 
 
 KINDS: dict[str, type[Fault]] = {

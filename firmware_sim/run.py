@@ -108,4 +108,4 @@ def write_ready(path: Path, ready: dict[str, Any]) -> None:
         fresh.write_text(json.dumps(ready) + "\n", encoding="utf-8")
         fresh.replace(path)
     except OSError as error:
-        raise WireError(f"{path}: {error.strerror}; give --ready a file in a folder that exists") from None
+        raise WireError(f"{path}: {error.strerror}", "give --ready a file in a folder that exists") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -74,6 +75,7 @@ class _Check:
         except ValidationError as error:
             raise self.refuse(*_explained(error)) from None
         self.unique([(f"bus[{n}].name", bus.name) for n, bus in enumerate(file.bus)])
+        self.unique([(f"bus[{n}].port", str(bus.port)) for n, bus in enumerate(file.bus) if bus.port != 0])
         meters = []
         for number, bus in enumerate(file.bus):
             rows = [(f"bus[{number}].meter[{index}]", bus, meter) for index, meter in enumerate(bus.meter)]
@@ -105,7 +107,8 @@ class _Check:
         common = {f.alias or name for name, f in FaultTable.model_fields.items()}
         try:
             table = FaultTable.model_validate({k: v for k, v in row.items() if k in common})
-            fault: Fault = TypeAdapter(KINDS[kind]).validate_python({k: v for k, v in row.items() if k not in common})
+            own = json.dumps({k: v for k, v in row.items() if k not in common}, default=str)
+            fault: Fault = TypeAdapter(KINDS[kind]).validate_json(own)  # the mode that is strict and takes a table
         except ValidationError as error:
             key, problem, way_out = _explained(error)
             raise self.refuse(f"{where}.{key}", problem, way_out) from None

@@ -2,7 +2,7 @@
 
 The slave side is closed after the set-up, so that whoever holds it is a real user of the line. Linux then reports a
 permanent hang-up on the master; it is watched edge-triggered, which tells each change once and needs no polling.
-The pty stays the same over any number of clients, with one exception (``_renew``).
+The pty stays the same over any number of clients.
 """
 
 from __future__ import annotations
@@ -67,7 +67,6 @@ class RtuBus:
         self._received = bytearray()
         self._free_at = 0.0  # loop time at which the wire falls silent
         self._end_of_frame: asyncio.TimerHandle | None = None
-        self._probed = False
 
     def open(self) -> None:
         """Start to serve; raises ``WireError`` when the path is taken."""
@@ -101,8 +100,10 @@ class RtuBus:
             fresh.symlink_to(self._slave_name)
             fresh.replace(self.path)
         except OSError as error:
+            os.close(self._master)
+            self._master = -1
             raise WireError(
-                f"{self.path}: {error.strerror}; give the bus a port in a folder that you can write"
+                f"{self.path}: {error.strerror}", "give the bus a port in a folder that you can write"
             ) from None
 
     def _woken(self) -> None:
@@ -116,28 +117,9 @@ class RtuBus:
             except OSError as error:
                 if error.errno != errno.EIO:
                     raise
-                self._left()
+                self._received.clear()  # nobody has the line open any more: what was begun will not be finished
                 return
-            self._probed = False
             self._hear(data)
-
-    def _left(self) -> None:
-        """Nobody has the line open any more: what was begun will not be finished."""
-        self._forget()
-        self._probed = not self._probed
-        if not self._probed:  # it was our own probe that hung up
-            return
-        try:
-            os.close(os.open(self._slave_name, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))
-        except OSError as error:
-            if error.errno == errno.EBUSY:
-                self._renew()
-
-    def _renew(self) -> None:
-        """A client left its exclusive mark (TIOCEXCL) on the pty, which a pty keeps: only a new one can be opened."""
-        self._events.unregister(self._master)
-        os.close(self._master)
-        self._publish()
 
     def _hear(self, data: bytes) -> None:
         if self._end_of_frame:
@@ -145,7 +127,7 @@ class RtuBus:
         if self.line.check_settings and not self._understood():
             return
         if self.line.echo:
-            self._loop.call_later(self._wire_s(len(data)), self._put, data)
+            self._loop.call_later(self._wire_s(len(data)), self.put, data)
         self._received += data
         while (length := frames.request_length(self._received)) and len(self._received) >= length:
             if not self._take(bytes(self._received[:length])):
@@ -159,9 +141,6 @@ class RtuBus:
         data = bytes(self._received)
         if frames.request_length(data) == 0 and len(data) <= MAX_REQUEST:
             self._take(data)
-        self._forget()
-
-    def _forget(self) -> None:
         self._received.clear()
 
     def _disturb(self, disturbance: Noise | SecondMaster, rng: random.Random) -> None:
@@ -173,7 +152,7 @@ class RtuBus:
         """Put bytes onto the wire that belong to nobody."""
         begin = max(self._loop.time(), self._free_at)
         self._free_at = begin + self._wire_s(len(data))
-        self._loop.call_at(self._free_at, self._put, data)
+        self._loop.call_at(self._free_at, self.put, data)
 
     def overhear(self, request: bytes) -> None:
         """Put another master's request onto the wire; the unit that it is for answers."""
@@ -205,9 +184,9 @@ class RtuBus:
         self._free_at = begin + self._wire_s(len(delivery.data))
         pieces = self._pieces(delivery, begin)
         first_at, first = pieces[0]
-        self._loop.call_at(first_at, self._put, first, outcome, delivery)
+        self._loop.call_at(first_at, self.put, first, outcome, delivery)
         for at, piece in pieces[1:]:
-            self._loop.call_at(at, self._put, piece)
+            self._loop.call_at(at, self.put, piece)
 
     def _pieces(self, delivery: Delivery, begin: float) -> list[tuple[float, bytes]]:
         """What arrives when: the whole frame at its end, or piece by piece."""
@@ -223,7 +202,7 @@ class RtuBus:
             return [(begin + (n + 1) * batch_s, data[at : at + size]) for n, at in enumerate(cuts)]
         return [(end, data)]
 
-    def _put(self, data: bytes, outcome: Outcome | None = None, delivery: Delivery | None = None) -> None:
+    def put(self, data: bytes, outcome: Outcome | None = None, delivery: Delivery | None = None) -> None:
         """Write bytes, and the log before them; with nobody on the line they are neither heard nor logged."""
         if self._master < 0 or not self._has_listener():
             return
@@ -249,22 +228,23 @@ def refuse_taken(path: Path) -> None:
     """``WireError`` unless the path is free or a link that a dead simulator left behind, which is taken away."""
     if not path.is_symlink():
         if path.exists():
-            raise WireError(f"{path}: this exists and is no link of ours; move it away, or give the bus another port")
+            raise WireError(
+                f"{path}: this exists and is no link to a terminal", "move it away, or give the bus another port"
+            )
         return
     if path.exists():
         target = os.readlink(path)
-        raise WireError(
-            f"{path}: leads to {target}, which is in use{_server_of(target)}; stop it, or give the bus another port"
-        )
+        served = _server_of(target) or "in use"
+        raise WireError(f"{path}: leads to {target}, which is {served}", "stop that, or give the bus another port")
     path.unlink()
 
 
 def _server_of(terminal: str) -> str:
-    """Who serves a pseudo-terminal, as far as /proc tells: ' by pid 12 (command)', or nothing."""
+    """Who serves a pseudo-terminal, as far as /proc tells: 'served by process 12 (command)', or nothing."""
     number = f"tty-index:\t{Path(terminal).name}\n"
     for fd in Path("/proc").glob("[0-9]*/fdinfo/*"):
         with suppress(OSError):
             if number in fd.read_text():
                 command = (fd.parents[1] / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-                return f" by pid {fd.parents[1].name} ({command})"
+                return f"served by process {fd.parents[1].name} ({command})"
     return ""
