@@ -29,13 +29,6 @@ from firmware_sim.tables import (
     SecondMasterTable,
     TcpTable,
 )
-    FaultTable,
-    FileTable,
-    MeterTable,
-    PlantTable,
-    RtuTable,
-    TcpTable,
-)
 from tests.sim.bench import PATIENCE_S, Serial, scenario
 
 ROOT = Path(__file__).resolve().parents[2]
