@@ -26,6 +26,9 @@ class _Timex(ctypes.Structure):
     )
 
 
+_adjtimex = ctypes.CDLL(None).adjtimex
+
+
 @dataclass(frozen=True, slots=True)
 class KernelClock:
     """What adjtimex(2) says: is the clock disciplined, and its largest possible error in ms (None: not told)."""
@@ -37,7 +40,7 @@ class KernelClock:
 def kernel_clock() -> KernelClock:
     """Read the kernel's clock state; a refused call (EPERM in a sandbox) is an unsynchronised clock, not an error."""
     state = _Timex()
-    if ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(state)) < 0:
+    if _adjtimex(ctypes.byref(state)) < 0:
         return KernelClock(False, None)
     synchronised = not state.status & STA_UNSYNC
     return KernelClock(synchronised, -(-int(state.maxerror) // 1000) if synchronised else None)

@@ -30,6 +30,7 @@ log = logging.getLogger("meterseal.recorder")
 T = TypeVar("T")
 
 INBOX_SECONDS = 30
+PORTION = 100  # items of the inbox between two looks at the clock
 START, STOP = "start", "stop"  # the gateway's own events at the two ends of an epoch
 
 
@@ -156,17 +157,26 @@ class Recorder:
     def _run(self) -> None:
         try:
             while True:
-                try:
-                    item = self._inbox.get(timeout=self._wait_s())
-                except queue.Empty:
-                    item = None
-                if item is _STOP:
+                items = self._next_items()
+                for item in items:
+                    self._handle(item)
+                if items and items[-1] is _STOP:
                     break
-                self._handle(item)
                 self._keep_time()
             self.ended.set_result(None)
         except BaseException as error:  # a bug: the wiring waits on ``ended`` and ends the process with it, loudly
             self.ended.set_exception(error)
+
+    def _next_items(self) -> list[Any]:
+        """What waits in the inbox, in portions so that the time is kept; nothing when a deadline comes first."""
+        items: list[Any] = []
+        try:
+            items.append(self._inbox.get(timeout=self._wait_s()))
+            while len(items) < PORTION and items[-1] is not _STOP:
+                items.append(self._inbox.get_nowait())
+        except queue.Empty:
+            pass
+        return items
 
     def _wait_s(self) -> float:
         now = self._clock.now_ms()

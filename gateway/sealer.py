@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Iterable, Sequence
 
 from gateway.store import Batch, Row
 from ledger_client.cose_key import Signer
@@ -16,20 +15,20 @@ def due(*, now_ms: int, last_ms: int, records: int, every_ms: int, count: int) -
     return records >= count or now_ms - last_ms >= every_ms
 
 
-def ranges(rows: Sequence[Row]) -> dict[str, tuple[Range, ...]]:
+def ranges(rows: Iterable[Row]) -> dict[str, tuple[Range, ...]]:
     """Each meter's unbroken stretches of sequence numbers, by epoch (EVIDENCE §4, ``meters``).
 
-    Raises ValueError if a number is missing or doubled: such a batch must never be sealed.
+    Raises ValueError where a number is left out, doubled or out of order: such a batch must never be sealed.
     """
-    by_name = sorted(rows, key=lambda row: (row.meter, row.epoch, row.seq))
+    ends: dict[tuple[str, bytes], tuple[int, int]] = {}
+    for row in rows:
+        first, last = ends.get((row.meter, row.epoch), (row.seq, row.seq - 1))
+        if row.seq != last + 1:
+            raise ValueError(f"record {row.id} follows number {last} of its epoch: the sequence is broken")
+        ends[row.meter, row.epoch] = first, row.seq
     found: dict[str, list[Range]] = {}
-    for (meter, epoch), group in groupby(by_name, key=lambda row: (row.meter, row.epoch)):
-        numbers = [row.seq for row in group]
-        if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
-            raise ValueError(
-                f"records of {meter!r} in epoch {epoch.hex()} are not an unbroken sequence: {numbers[:20]}"
-            )
-        found.setdefault(meter, []).append(Range(epoch, numbers[0], numbers[-1]))
+    for (meter, epoch), (first, last) in sorted(ends.items()):
+        found.setdefault(meter, []).append(Range(epoch, first, last))
     return {meter: tuple(stretches) for meter, stretches in found.items()}
 
 

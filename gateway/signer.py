@@ -7,7 +7,7 @@ not committed yet; ``rewind`` takes it back when a commit fails, so that no numb
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gateway.clock import Clock
 from gateway.hold import station
@@ -28,12 +28,7 @@ class Stamp:
     error_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Link:
-    """The end of one meter's chain: the next sequence number and the hash of the last record."""
-
-    seq: int
-    prev: bytes | None
+_Link = tuple[int, bytes | None]  # the end of a meter's chain: next sequence number, hash of the last record
 
 
 class Signer:
@@ -45,7 +40,9 @@ class Signer:
         self._gateway = gateway
         self._keys = {**keys.meters, GATEWAY: keys.statement}
         self._writers = {meter: ReadingWriter(gateway, meter, key) for meter, key in keys.meters.items()}
-        self._links = {meter: _Link(0, record_hash(data) if data else None) for meter, data in tails.items()}
+        self._links: dict[str, _Link] = {
+            meter: (0, record_hash(data) if data else None) for meter, data in tails.items()
+        }
 
     def position(self) -> Mapping[str, _Link]:
         """Where every chain stands, to ``rewind`` to."""
@@ -72,23 +69,23 @@ class Signer:
         return self._row(meter, "event", stamp.time_ms // 1000 * 1000, data)
 
     def _claims(self, meter: str, stamp: Stamp) -> Claims:
-        link = self._links[meter]
+        seq, prev = self._links[meter]
         return Claims(
             gateway=self._gateway,
             meter=meter,
             iat=stamp.time_ms // 1000,
             up_ms=stamp.up_ms,
-            seq=link.seq,
+            seq=seq,
             epoch=self.epoch,
-            prev=link.prev,
+            prev=prev,
             clock=stamp.clock,
             err_ms=stamp.error_ms,
         )
 
     def _row(self, meter: str, kind: str, time_ms: int, data: bytes) -> Row:
-        link = self._links[meter]
-        self._links[meter] = replace(link, seq=link.seq + 1, prev=record_hash(data))
-        return Row(meter, self.epoch, link.seq, kind, time_ms, data)
+        seq, _ = self._links[meter]
+        self._links[meter] = seq + 1, record_hash(data)
+        return Row(meter, self.epoch, seq, kind, time_ms, data)
 
 
 def stamp(clock: Clock) -> Stamp:

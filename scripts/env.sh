@@ -25,7 +25,7 @@ need_system() {
     for pair in "$@"; do
         PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
     done
-    [ ${#missing[@]} -eq 0 ] || install_system "${missing[@]}"
+    if [ ${#missing[@]} -gt 0 ]; then install_system "${missing[@]}"; fi
 }
 
 # The first of $PYTHON, python3.11, python3 that runs and is 3.11 or newer.
@@ -53,10 +53,11 @@ make_venv() { # DIRECTORY
 
 # need_packages runtime|test: the project itself, editable, and what it runs or is tested with.
 need_packages() {
-    local spec=. stamp
+    local spec=. stamp version
+    version=$(sha256sum pyproject.toml | cut -c1-16)
+    stamp=$venv/.$1-$version
+    if [ -e "$stamp" ] || [ -e "$venv/.test-$version" ]; then return; fi # test holds all of runtime
     [ "$1" = runtime ] || spec=".[$1]"
-    stamp=$venv/.$1-$(sha256sum pyproject.toml | cut -c1-16)
-    [ -e "$stamp" ] && return
     [ -x "$venv/bin/python" ] || make_venv "$venv"
     say "installing Meterseal and its libraries into $venv …"
     "$venv/bin/python" -m pip install --quiet --editable "$spec"
@@ -68,7 +69,7 @@ need_oracle() {
     local home=$PWD/.venv-oracle stamp
     stamp=$home/.$(sha256sum tests/oracle/requirements.txt | cut -c1-16)
     export METERSEAL_ORACLE_PYTHON=$home/bin/python
-    [ -e "$stamp" ] && return
+    if [ -e "$stamp" ]; then return; fi
     [ -x "$home/bin/python" ] || make_venv "$home"
     say "installing the independent COSE implementations that the tests compare with …"
     "$home/bin/python" -m pip install --quiet --requirement tests/oracle/requirements.txt
