@@ -81,7 +81,7 @@ class PublicKey:
 
     def accepts(self, alg: object) -> bool:
         """True if a signature that names ``alg`` may be by this key."""
-        return alg in (ED25519_ALGS if self.alg in ED25519_ALGS else P256_ALGS)
+        return type(alg) is int and alg in (ED25519_ALGS if self.alg in ED25519_ALGS else P256_ALGS)
 
     def verify(self, signature: bytes, message: bytes, *, low_s: bool = True) -> None:
         """Raise ``BadSignature`` unless it is this key's, in the one accepted form (``low_s=False``: either s)."""

@@ -198,7 +198,7 @@ def parse_claims(value: object) -> Claims:
     """Read the CWT claims of a record."""
     required = {cose.ISS, cose.SUB, cose.IAT, "up", "seq", "clock", "epoch"}
     claims = table(value, "the record's claims", required, {"err", "prev", "salt"})
-    if claims["clock"] not in CLOCKS:
+    if type(claims["clock"]) is not str or claims["clock"] not in CLOCKS:
         raise Malformed(f"clock is {claims['clock']!r}, not one of U, I, S and R")
     return Claims(
         name(claims[cose.ISS], "iss"),

@@ -24,6 +24,7 @@ _SECONDARY: Final = (
 )
 PRIMARY_UNITS: Final = frozenset(_PRIMARY.split())
 SECONDARY_UNITS: Final = frozenset(_SECONDARY.split())
+_UNITS: Final = PRIMARY_UNITS | SECONDARY_UNITS
 _BVER, _BN, _BT, _N, _U, _V, _VS, _VB, _T, _Q = -1, -2, -3, 0, 1, 2, 3, 4, 6, "q_"
 _VERSION_SECONDARY: Final = 26  # RFC 8428's version 10 and the feature bit 2⁴ for secondary units (RFC 9100 §3)
 _MILLI: Final = -3
@@ -144,7 +145,7 @@ def check_point(point: str, unit: str | None) -> None:
     """Raise ``EncodeError`` unless both may stand in a pack."""
     if not is_name(point):
         raise EncodeError(f"{point!r} is not a point name ([A-Za-z0-9][A-Za-z0-9._-]{{0,63}})")
-    if unit is not None and unit not in PRIMARY_UNITS and unit not in SECONDARY_UNITS:
+    if unit is not None and unit not in _UNITS:
         raise EncodeError(f"{point}: {unit!r} is not in the SenML unit registries")
 
 
@@ -179,7 +180,7 @@ def _value(entry: object, where: str) -> Value:
     name, unit = fields[_N], fields.get(_U)
     if not is_name(name):
         raise Malformed(f"{where}: {name!r} is not a point name")
-    if unit is not None and (type(unit) is not str or unit not in PRIMARY_UNITS | SECONDARY_UNITS):
+    if unit is not None and (type(unit) is not str or unit not in _UNITS):
         raise Malformed(f"{where}: {unit!r} is not in the SenML unit registries that this version knows")
     offset_ms = _milliseconds(fields[_T], f"{where} time") if _T in fields else 0
     quality = uint(fields[_Q], f"{where} q_") if _Q in fields else 0
