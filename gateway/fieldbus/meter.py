@@ -95,14 +95,16 @@ class MeterReader:
         if found is not None and self.identity is None:
             self.identity = found
         if found is not None and found != self.identity:
-            detail = f"{found} answers in place of {self.identity}"
             if found != self._stranger:
-                log.error(
-                    "%s: another meter: %s; no values are taken from it until it is accepted", self.spec.name, detail
-                )
+                log.error("%s: another meter answers: %s in place of %s", self.spec.name, found, self.identity)
             self._stranger = found
-            raise _Ended("exchanged", detail)
+            self.refuse_stranger()
         self._stranger, self._proven_at = None, self.clock.monotonic()
+
+    def refuse_stranger(self) -> None:
+        """End the poll when it was another meter that answered last."""
+        if self._stranger is not None:
+            raise _Ended("exchanged", f"{self._stranger} answers in place of {self.identity}")
 
     async def plan(self, ask: Ask) -> ReadPlan:
         """The read plan; of a SunSpec device after discovery on this connection."""
@@ -193,6 +195,8 @@ class _Turn:
         """One identity read; None when the meter refuses it. Silence ends the poll."""
         outcome = await self.ask(requests)
         if isinstance(outcome, Silence):
+            if outcome.reason == "no-shape":
+                self.meter.refuse_stranger()
             raise _Ended(outcome.reason, f"identity: {outcome.detail}")
         return outcome if isinstance(outcome, Answer) else None
 

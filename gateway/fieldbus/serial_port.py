@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import grp
 import os
 import stat
 import termios
@@ -151,7 +152,7 @@ def _instead(path: str) -> str:
 
 def _permission(path: str) -> str:
     try:
-        group = Path(path).group()
+        group = grp.getgrgid(os.stat(path).st_gid).gr_name
     except (KeyError, OSError):
         group = "dialout"
     return f"add this user to the group that owns it (sudo usermod -aG {group} USER) and log in again"

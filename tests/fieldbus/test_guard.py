@@ -1,0 +1,311 @@
+"""The guard's rules one by one: bytes and times in, decisions out. All times are in seconds of a made-up clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from gateway.fieldbus.frames import Reply, Request, Shape, crc
+from gateway.fieldbus.link import Answer, Outcome, Refusal, Seen, Silence
+from gateway.fieldbus.rtu import Guard
+from gateway.fieldbus.shapes import ShapeTable
+
+LIFE, T35 = 3.0, 0.004
+TWO, THREE = Request(1, 3, 0, 2), Request(1, 3, 0, 3)
+
+
+def reply(request: Request, fill: int = 0x41) -> bytes:
+    return Reply(request.shape, bytes([fill] * request.shape.byte_count)).encode()
+
+
+def exception(unit: int, function: int, code: int) -> bytes:
+    return Reply(Shape(unit, function, -1), b"", code).encode()
+
+
+def broken(frame: bytes) -> bytes:
+    return frame[:-3] + bytes([frame[-3] ^ 0x10]) + frame[-2:]
+
+
+class Bench:
+    """A guard with its table and a list of what it saw."""
+
+    def __init__(self, *, echo: bool = False, armed: bool = True) -> None:
+        self.seen: list[Seen] = []
+        self.table = ShapeTable(LIFE, armed=armed)
+        self.guard = Guard(self.table, T35, self.seen.append, echo=echo)
+
+    def read(
+        self, request: Request, now: float, *chunks: tuple[float, bytes], leading: bool = False, end: float = 0.5
+    ) -> Outcome:
+        """Ask at ``now``, out 10 ms later; chunks come so long after ``now``; ends when decided or at ``end``."""
+        self.guard.ask(request, now, leading=leading)
+        self.guard.sent(now + 0.01)
+        for after, data in chunks:
+            self.guard.receive(data, now + after)
+            if self.guard.decided:
+                return self.guard.finish(now + after)
+        return self.guard.finish(now + end)
+
+    @property
+    def kinds(self) -> list[str]:
+        return [seen.kind for seen in self.seen]
+
+
+def test_the_answer_of_exactly_this_shape_is_taken() -> None:
+    outcome = Bench().read(TWO, 10.0, (0.05, reply(TWO)))
+    assert outcome == Answer(TWO, b"AAAA", 10.05, 1)
+    assert isinstance(outcome, Answer)
+    assert outcome.registers() == (0x4141, 0x4141)
+
+
+@pytest.mark.parametrize("cut", range(1, 9))
+def test_an_answer_may_be_split_anywhere(cut: int) -> None:
+    frame = reply(TWO)
+    outcome = Bench().read(TWO, 10.0, (0.05, frame[:cut]), (0.07, frame[cut:]))
+    assert outcome == Answer(TWO, b"AAAA", 10.07, 1)
+
+
+@pytest.mark.parametrize(
+    ("other", "kind"),
+    [
+        (reply(Request(2, 3, 0, 2)), "foreign"),
+        (reply(Request(1, 4, 0, 2)), "foreign"),
+        (reply(Request(1, 3, 0, 9)), "foreign"),
+        (exception(2, 3, 2), "foreign"),
+        (exception(1, 4, 2), "foreign"),
+        (Request(7, 3, 0, 1).frame, "foreign"),
+        (bytes.fromhex("07 10 00 01 00 01 02 AA BB") + crc(bytes.fromhex("07 10 00 01 00 01 02 AA BB")), "foreign"),
+    ],
+    ids=["unit", "function", "count", "exception of another unit", "of another function", "question", "a write"],
+)
+def test_a_frame_of_another_shape_is_not_the_answer_and_listening_goes_on(other: bytes, kind: str) -> None:
+    bench = Bench()
+    outcome = bench.read(TWO, 10.0, (0.03, other), (0.06, reply(TWO)))
+    assert isinstance(outcome, Answer)
+    assert bench.kinds == [kind]
+    bench = Bench()
+    assert bench.read(TWO, 10.0, (0.03, other + reply(TWO))) == Answer(TWO, b"AAAA", 10.03, 1)
+    bench = Bench()
+    silence = bench.read(TWO, 10.0, (0.03, other))
+    assert isinstance(silence, Silence)
+    assert silence.reason == "timeout"
+
+
+def test_a_late_answer_of_another_shape_is_late_and_the_true_one_is_taken() -> None:
+    bench = Bench()
+    assert isinstance(bench.read(TWO, 10.0), Silence)
+    outcome = bench.read(THREE, 10.6, (0.02, reply(TWO, 0x66)), (0.05, reply(THREE)))
+    assert isinstance(outcome, Answer)
+    assert outcome.request == THREE
+    assert bench.seen[0].kind == "late"
+    assert bench.seen[0].shape == TWO.shape
+    assert bench.seen[0].latency_s == pytest.approx(0.62)
+
+
+def test_no_shape_is_asked_again_within_its_answer_life() -> None:
+    bench = Bench()
+    bench.read(TWO, 10.0)  # silent until 10.5: burnt until 13.5
+    assert bench.guard.choose([TWO], 13.49) is None
+    assert bench.guard.choose([TWO, THREE], 13.49) == THREE
+    assert bench.guard.choose([TWO], 13.5) == TWO
+    bench.read(TWO, 13.5, (0.05, reply(TWO)))
+    assert bench.guard.choose([TWO], 16.5) is None, "an answered shape rests as well"
+    assert bench.guard.choose([TWO], 16.56) == TWO
+
+
+def test_a_late_answer_burns_its_shape_anew() -> None:
+    bench = Bench()
+    bench.read(TWO, 10.0)
+    bench.guard.receive(reply(TWO), 12.0)
+    assert bench.kinds == ["late"]
+    assert bench.guard.choose([TWO], 14.9) is None
+    assert bench.guard.choose([TWO], 15.0) == TWO
+
+
+def test_other_units_go_on_after_a_time_out() -> None:
+    bench = Bench()
+    bench.read(TWO, 10.0)
+    assert bench.guard.choose([Request(2, 3, 0, 2)], 10.51) == Request(2, 3, 0, 2)
+
+
+def test_bytes_that_wait_before_sending_are_classified_and_never_answer() -> None:
+    bench = Bench()
+    bench.read(TWO, 10.0)
+    bench.guard.receive(reply(TWO), 10.7)
+    bench.guard.receive(reply(Request(9, 3, 0, 2)), 10.8)
+    outcome = bench.read(THREE, 11.0)
+    assert isinstance(outcome, Silence)
+    assert bench.kinds == ["late", "foreign"]
+
+
+def test_a_frame_that_had_begun_before_sending_is_noise() -> None:
+    bench = Bench()
+    bench.guard.receive(reply(TWO)[:6], 9.9)
+    assert not bench.guard.between_frames
+    bench.guard.ask(TWO, 10.0)
+    bench.guard.sent(10.01)
+    assert bench.kinds == ["noise"]
+    bench.guard.receive(reply(TWO)[6:] + reply(TWO), 10.05)
+    assert isinstance(bench.guard.finish(10.5), Silence), "the tail of the old frame is noise, and what follows it too"
+
+
+def test_a_byte_before_the_request_is_out_voids_the_read() -> None:
+    bench = Bench()
+    outcome = bench.read(TWO, 10.0, (0.005, reply(TWO)[:1]), (0.02, reply(TWO)[1:]))
+    assert outcome == Silence("timeout", "bytes came before the request was out", TWO)
+
+
+def test_a_second_frame_of_the_same_shape_voids_the_first() -> None:
+    bench = Bench()
+    first = bench.read(TWO, 10.0, (0.05, reply(TWO, 1)))
+    assert isinstance(first, Answer)
+    bench.guard.receive(reply(TWO, 2), 10.06)
+    assert bench.guard.voided == {first.number}
+    assert bench.kinds == ["doubled"]
+
+
+def test_a_second_frame_in_one_burst_voids_the_first() -> None:
+    bench = Bench()
+    first = bench.read(TWO, 10.0, (0.05, reply(TWO, 1) + reply(TWO, 2)))
+    assert isinstance(first, Answer)
+    assert bench.guard.voided == {first.number}
+
+
+def test_after_the_next_request_a_second_frame_is_only_late() -> None:
+    bench = Bench()
+    bench.read(TWO, 10.0, (0.05, reply(TWO, 1)))
+    outcome = bench.read(THREE, 10.1, (0.02, reply(TWO, 2)), (0.05, reply(THREE)))
+    assert isinstance(outcome, Answer)
+    assert bench.guard.voided == set()
+    assert bench.kinds == ["late"]
+
+
+def test_a_damaged_answer_ends_the_read_and_is_never_a_value() -> None:
+    bench = Bench()
+    outcome = bench.read(TWO, 10.0, (0.05, broken(reply(TWO))), (0.06, reply(TWO)))
+    assert outcome == Silence("timeout", "an answer with a wrong CRC", TWO)
+    assert bench.kinds == ["damaged"]
+
+
+def test_a_damaged_late_frame_costs_only_itself() -> None:
+    bench = Bench()
+    bench.read(TWO, 10.0)
+    outcome = bench.read(THREE, 10.6, (0.02, broken(reply(TWO)) + reply(THREE)))
+    assert isinstance(outcome, Answer)
+    assert bench.kinds == ["damaged"]
+
+
+def test_nothing_is_searched_inside_noise() -> None:
+    bench = Bench()
+    noise = bytes.fromhex("63 63 63")
+    outcome = bench.read(TWO, 10.0, (0.05, noise + reply(TWO)))
+    assert outcome == Silence("timeout", "only noise", TWO)
+    assert bench.kinds == ["noise"]
+
+
+def test_after_a_silence_the_line_is_heard_again() -> None:
+    bench = Bench()
+    noise = bytes.fromhex("63 63 63")
+    outcome = bench.read(TWO, 10.0, (0.05, noise), (0.06, reply(TWO)))
+    assert isinstance(outcome, Answer)
+
+
+@pytest.mark.parametrize("head", [b"\x00", b"\xff", b"\x00\xff\x00"])
+def test_lone_bytes_before_an_answer_are_taken_off_where_the_profile_says_so(head: bytes) -> None:
+    assert isinstance(Bench().read(TWO, 10.0, (0.05, head + reply(TWO)), leading=True), Answer)
+    assert isinstance(Bench().read(TWO, 10.0, (0.05, head), (0.06, reply(TWO)), leading=True), Answer)
+    assert isinstance(Bench().read(TWO, 10.0, (0.05, head + reply(TWO))), Silence)
+
+
+def test_an_answer_that_breaks_off_is_silence() -> None:
+    outcome = Bench().read(TWO, 10.0, (0.05, reply(TWO)[:5]))
+    assert outcome == Silence("timeout", "an answer broke off after 5 bytes", TWO)
+
+
+def test_an_exception_is_matched_by_unit_and_function() -> None:
+    bench = Bench()
+    assert bench.read(TWO, 10.0, (0.05, exception(1, 3, 2))) == Refusal(TWO, 2)
+    assert bench.guard.choose([TWO], 12.0) is None, "its shape rests like any other"
+
+
+def test_an_exception_after_a_silence_may_belong_to_the_earlier_question() -> None:
+    bench = Bench()
+    bench.read(TWO, 10.0)
+    assert bench.read(THREE, 10.6, (0.05, exception(1, 3, 2))) == Refusal(THREE, 2, doubtful=True)
+
+
+@pytest.mark.parametrize("code", [0x0A, 0x0B])
+def test_a_gateway_that_got_no_answer_is_a_time_out(code: int) -> None:
+    outcome = Bench().read(TWO, 10.0, (0.05, exception(1, 3, code)))
+    assert isinstance(outcome, Silence)
+    assert outcome.reason == "timeout"
+
+
+def test_an_identification_answer_is_taken_whatever_its_length() -> None:
+    question = Request(1, 43, 0, 4)
+    frame = Reply(Shape(1, 43, -1), bytes.fromhex("0E 04 83 00 00 01 00 03") + b"abc").encode()
+    for cut in range(1, len(frame)):
+        outcome = Bench().read(question, 10.0, (0.05, frame[:cut]), (0.06, frame[cut:]))
+        assert isinstance(outcome, Answer)
+        assert outcome.data.endswith(b"\x00\x03abc")
+
+
+def test_an_echo_is_stripped_and_must_be_exact() -> None:
+    bench = Bench(echo=True)
+    frame = TWO.frame
+    outcome = bench.read(TWO, 10.0, (0.004, frame[:5]), (0.012, frame[5:] + reply(TWO)[:2]), (0.02, reply(TWO)[2:]))
+    assert isinstance(outcome, Answer)
+    assert bench.seen == []
+    bench = Bench(echo=True)
+    collision = frame[:4] + b"\x55" + frame[5:]
+    outcome = bench.read(TWO, 10.0, (0.012, collision), (0.03, reply(TWO)))
+    assert isinstance(outcome, Silence)
+    assert "echo" in outcome.detail
+
+
+def test_an_echo_that_could_be_an_answer_is_none() -> None:
+    question = Request(1, 2, 0x0310, 24)  # 01 02 03 10 00 18 … is also an answer of 3 bytes
+    bench = Bench(echo=True)
+    outcome = bench.read(question, 10.0, (0.012, question.frame))
+    assert outcome == Silence("timeout", "no answer", question)
+
+
+def test_without_the_guard_a_late_answer_is_taken_for_the_next() -> None:
+    """What every other gateway does; the switch exists to show it."""
+    bench = Bench(armed=False)
+    bench.read(TWO, 10.0)
+    other = Request(1, 3, 100, 2)
+    assert bench.guard.choose([other, Request(1, 3, 100, 3)], 10.6) == other
+    outcome = bench.read(other, 10.6, (0.05, reply(TWO, 0x66)))
+    assert isinstance(outcome, Answer)
+    assert outcome.data == b"ffff"
+
+
+def seen_alone(table: ShapeTable, frames: Sequence[bytes], now: float) -> list[str]:
+    seen: list[Seen] = []
+    Guard(table, T35, seen.append).receive(b"".join(frames), now)
+    return [s.kind for s in seen]
+
+
+def test_an_answer_older_than_its_life_is_foreign() -> None:
+    table = ShapeTable(LIFE)
+    table.use(TWO.shape, 10.0)
+    assert seen_alone(table, [reply(TWO)], 12.9) == ["late"]
+    assert seen_alone(table, [reply(TWO)], 16.0) == ["foreign"]
+
+
+def test_after_a_restart_every_shape_rests() -> None:
+    table = ShapeTable(LIFE, {2: 10.0}, used_until=10.0)
+    assert table.choose([TWO, THREE], 12.9) is None
+    assert table.choose([TWO, THREE], 13.0) == TWO
+    assert table.choose([Request(2, 3, 0, 1)], 19.9) is None
+    assert table.longest == 10.0
+
+
+def test_a_strangers_shape_is_avoided_for_a_day() -> None:
+    table = ShapeTable(LIFE)
+    table.avoid(TWO.shape, 10.0)
+    assert table.choose([TWO, THREE], 20.0) == THREE
+    assert table.choose([TWO], 10.0 + 86_399) is None
+    assert table.choose([TWO], 10.0 + 86_400) == TWO

@@ -1,0 +1,151 @@
+"""No value of an earlier question is ever taken, whatever comes when, as long as it comes within the answer life.
+
+A made-up line on a made-up clock: each request is answered by its own running number, in time, late, twice, damaged,
+cut short, by an exception or not at all, in pieces and between noise.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from gateway.fieldbus.frames import Reply, Request, Shape
+from gateway.fieldbus.link import Answer, Seen
+from gateway.fieldbus.rtu import Guard
+from gateway.fieldbus.shapes import ShapeTable
+
+TIMEOUT, LIFE, OUT = 200, 640, 8  # ms
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of one request: its answer comes ``delay`` ms after it went out, again ``again`` ms later …"""
+
+    unit: int = 1
+    block: int = 0
+    kind: str = "answer"
+    delay: int = 20
+    again: int | None = None
+    cut: int = 0
+    noise: bytes = b""
+    pause: int = 0
+
+
+fates = st.builds(
+    Fate,
+    unit=st.sampled_from([1, 1, 1, 2]),
+    block=st.sampled_from([0, 0, 0, 1]),
+    kind=st.sampled_from(["answer"] * 6 + ["lost", "damaged", "short", "exception", "exception of another function"]),
+    delay=st.integers(0, TIMEOUT - 10) | st.integers(0, LIFE - OUT),
+    again=st.none() | st.integers(1, LIFE - 1),
+    cut=st.integers(0, 12),
+    noise=st.sampled_from([b"", b"", b"", b"\x00", b"\xff\xff", b"\x01\x03", bytes.fromhex("01 03 04 00 00")]),
+    pause=st.sampled_from([0, 0, 0, 5, 50, 700]),
+)
+
+
+class Line:
+    """Runs a list of fates against one guard; ``wrong`` collects answers that belong to another request."""
+
+    def __init__(self, *, armed: bool, k: int = 4) -> None:
+        self.k = k
+        self.seen: list[Seen] = []
+        self.guard = Guard(ShapeTable(LIFE / 1000, armed=armed), 0.004, self.seen.append)
+        self.now = 0
+        self.number = 0
+        self.wire: list[tuple[int, int, bytes]] = []
+        self.wrong: list[tuple[int, int]] = []
+        self.right = 0
+
+    def run(self, fates: list[Fate]) -> None:
+        for fate in fates:
+            self.pass_time(self.now + fate.pause)
+            self.read(fate)
+        self.pass_time(self.now + 2 * LIFE)
+
+    def read(self, fate: Fate) -> None:
+        variants = [Request(fate.unit, 3, 10 * fate.block, 2 + 10 * fate.block + extra) for extra in range(self.k)]
+        while (request := self.guard.choose(variants, self.now / 1000)) is None:
+            self.pass_time(self.now + 10)
+        self.number += 1
+        own = self.number
+        self.guard.ask(request, self.now / 1000)
+        out = self.now + OUT
+        self.guard.sent(out / 1000)
+        self.send(fate, request, out)
+        deadline = out + TIMEOUT
+        while not self.guard.decided and self.wire and self.wire[0][0] <= deadline:
+            self.deliver()
+        if not self.guard.decided:
+            self.now = deadline
+        outcome = self.guard.finish(self.now / 1000)
+        self.pass_time(self.now + 4)
+        if isinstance(outcome, Answer) and outcome.number not in self.guard.voided:
+            number = int.from_bytes(outcome.data[:4], "big")
+            if number == own:
+                self.right += 1
+            else:
+                self.wrong.append((own, number))
+
+    def send(self, fate: Fate, request: Request, out: int) -> None:
+        data = self.number.to_bytes(4, "big").ljust(request.shape.byte_count, b"\0")
+        frame = Reply(request.shape, data).encode()
+        if fate.kind == "lost":
+            return
+        if fate.kind == "damaged":
+            frame = frame[:4] + bytes([frame[4] ^ 1 << fate.cut % 8]) + frame[5:]
+        if fate.kind == "short":
+            frame = frame[: max(1, fate.cut)]
+        if fate.kind.startswith("exception"):
+            function = 4 if "another" in fate.kind else 3
+            frame = Reply(Shape(request.unit, function, -1), b"", 2).encode()
+        for start in [fate.delay] + ([fate.delay + fate.again] if fate.again else []):
+            moment = min(out + start, out + LIFE - 1)  # within the life of the question
+            head = fate.noise + frame[: fate.cut]
+            for part in (head, frame[fate.cut :]):
+                if part:
+                    heapq.heappush(self.wire, (moment, len(self.wire) + 1000 * self.number, part))
+
+    def deliver(self) -> None:
+        moment, _, data = heapq.heappop(self.wire)
+        self.now = max(self.now, moment)
+        self.guard.receive(data, self.now / 1000)
+
+    def pass_time(self, until: int) -> None:
+        while self.wire and self.wire[0][0] <= until:
+            self.deliver()
+        self.now = max(self.now, until)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(fates, min_size=2, max_size=25), st.integers(1, 4))
+@example([Fate(delay=250)] * 6, 1)
+@example([Fate(delay=250)] * 6, 4)
+@example([Fate(again=300)] * 10, 2)
+@example([Fate(delay=639), Fate(kind="lost")], 1)
+@example([Fate(delay=600), Fate(kind="lost"), Fate(kind="lost"), Fate(delay=150)], 2)
+def test_no_earlier_answer_is_ever_taken(fates: list[Fate], k: int) -> None:
+    line = Line(armed=True, k=k)
+    line.run(fates)
+    assert line.wrong == []
+
+
+@given(st.lists(st.builds(Fate, unit=st.sampled_from([1, 2]), block=st.integers(0, 2)), max_size=8))
+def test_on_a_sound_line_every_answer_is_taken(fates: list[Fate]) -> None:
+    line = Line(armed=True)
+    line.run(fates)
+    assert line.right == line.number
+    assert line.seen == []
+
+
+def test_without_the_guard_the_same_line_is_wrong_for_ever() -> None:
+    slow = [Fate(delay=230)] * 6
+    line = Line(armed=False)
+    line.run(slow)
+    assert len(line.wrong) >= 4
+    line = Line(armed=True)
+    line.run(slow)
+    assert line.wrong == []

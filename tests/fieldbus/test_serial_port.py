@@ -1,0 +1,129 @@
+"""Ports that cannot be used: each refused with what, where and the way out; a holder is named by pid and command."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.fieldbus.bus import LineSpec, PortError, check_port
+from gateway.fieldbus.serial_port import check, holders, open_port, warning
+from tests.fieldbus.devices import meter
+
+HOLD = """
+import fcntl, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY)
+if sys.argv[2] == "lock":
+    fcntl.flock(fd, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Path]:
+    """A link to a pseudo-terminal."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    link = tmp_path / "by-id-adapter"
+    link.symlink_to(os.ttyname(slave))
+    yield link
+    os.close(slave)
+    os.close(master)
+
+
+@pytest.mark.parametrize("how", ["plain", "lock"])
+def test_another_process_that_holds_the_port_is_named(terminal: Path, how: str) -> None:
+    command = [sys.executable, "-c", HOLD, str(terminal), how]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        for refused in (lambda: check(str(terminal)), lambda: open_port(str(terminal))):
+            with pytest.raises(PortError) as error:
+                refused()
+            text = str(error.value)
+            assert str(terminal) in text
+            assert f"process {holder.pid} ({sys.executable}" in text
+            assert f"kill {holder.pid}" in text
+        spec = LineSpec("line", "modbus-rtu", (meter("one", 1),), port=str(terminal))
+        with pytest.raises(PortError, match=f"process {holder.pid}"):
+            check_port(spec)
+        assert [found.pid for found in holders(str(terminal))] == [holder.pid]
+        holder.communicate("")
+    check(str(terminal))
+
+
+def test_our_own_lock_keeps_others_out_and_goes_with_the_port(terminal: Path) -> None:
+    port = open_port(str(terminal), 19200, "E", 2)
+    other = os.open(terminal, os.O_RDWR | os.O_NOCTTY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    attributes = termios.tcgetattr(other)
+    assert attributes[4] == attributes[5] == termios.B19200
+    assert attributes[2] & termios.CSTOPB
+    with pytest.raises(BlockingIOError):
+        os.read(port.fd, 1)
+    port.close()
+    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(other)
+    assert port.char_s == 12 / 19200
+    assert port.paced is False
+
+
+def test_a_missing_port(tmp_path: Path) -> None:
+    with pytest.raises(PortError, match="there is no such port") as error:
+        check(str(tmp_path / "nowhere"))
+    assert "adapter" in error.value.way_out or "plugged in" in error.value.way_out
+
+
+def test_a_file_is_no_port(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(PortError, match="not a serial port"):
+        check(str(tmp_path / "file"))
+
+
+def test_a_device_that_is_no_terminal() -> None:
+    with pytest.raises(PortError, match="/dev/null"):
+        open_port("/dev/null")
+
+
+def test_a_speed_that_no_port_has(terminal: Path) -> None:
+    with pytest.raises(PortError, match="baudrate"):
+        open_port(str(terminal), -1)
+
+
+def test_a_port_without_permission(terminal: Path) -> None:
+    """Asked by a process of another user, as root may do anything."""
+    os.chmod(terminal.resolve(), 0o600)
+    code = (
+        "import os, sys\n"
+        "from gateway.fieldbus.serial_port import check\n"
+        "os.setresuid(65534, 65534, 65534) if os.getuid() == 0 else None\n"
+        "try: check(sys.argv[1])\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    if os.getuid() != 0:
+        os.chmod(terminal.resolve(), 0)
+    link = terminal.resolve()
+    done = subprocess.run([sys.executable, "-c", code, str(link)], capture_output=True, text=True, check=True)
+    assert "PortError" in done.stdout
+    assert "no permission" in done.stdout
+    assert "usermod -aG" in done.stdout
+
+
+def test_names_that_move_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    assert "by-id" in (warning("/dev/ttyUSB0") or "")
+    assert "by-id" in (warning("/dev/ttyACM1") or "")
+    assert warning("/dev/serial/by-id/usb-FTDI-if00") is None
+    assert warning("/dev/ttyS0") is None
+
+
+def test_network_lines_are_not_tried() -> None:
+    check_port(LineSpec("line", "modbus-tcp", (meter("one", 1),), host="192.0.2.1"))
