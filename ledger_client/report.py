@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from ledger_client.errors import STEPS
-from ledger_client.record import Coverage, Event, Quality, Value, quality_words
+from ledger_client.record import GATEWAY_ITSELF, Coverage, Event, Quality, Value, quality_words
 from ledger_client.statement import id_text
 from ledger_client.verify import Verified, rfc3339, rfc3339_ms
 
@@ -16,6 +16,7 @@ _CLOCKS: Final = {
     "S": "synchronised",
     "R": "relative, counted since the gateway's start",
 }
+_KINDS: Final = {"reading": "a reading", "coverage": "a coverage record", "event": "an event"}
 _UNITS: Final = {"/100": "percent", "/": "(ratio)", "Cel": "°C", "degC": "°C"}
 _QUALITY: Final = {
     Quality.COMM_FAIL: "no answer",
@@ -79,10 +80,9 @@ def number_text(value: object) -> str:
 def steps_in_words(proven: Verified) -> list[str]:
     """The eight steps, each with what it established."""
     ledgers = ", ".join(ledger for ledger, _ in proven.receipts)
-    whose = f"meter {proven.meter} of gateway {proven.gateway}"
     said = {
         1: "bundle, record, statement and receipts are well formed",
-        2: f"the record is a {proven.kind}, signed by the key of {whose}",
+        2: f"the record, {_KINDS[proven.kind]}, is signed by the key of {_whose(proven)}",
         3: f"the record is in the Merkle tree of batch {proven.batch}",
         4: f"batch {proven.batch} is signed by the statement key of gateway {proven.gateway}",
         5: f"the batch counts record {proven.seq} of epoch {proven.epoch.hex()}",
@@ -97,7 +97,7 @@ def facts_in_words(proven: Verified) -> list[str]:
     """Whose record, what it says, when, on which ledgers, in which batch."""
     clock = _CLOCKS.get(proven.clock, proven.clock)
     lines = [
-        f"VERIFIED: {proven.kind} of meter {proven.meter}, gateway {proven.gateway}",
+        f"VERIFIED: {_KINDS[proven.kind]} of {_whose(proven)}",
         f"  recorded       {rfc3339_ms(proven.time_ms)} by the gateway's clock ({clock})",
         f"  no later than  {rfc3339(proven.no_later_than)} by the ledger's",
         *_body(proven),
@@ -107,6 +107,12 @@ def facts_in_words(proven: Verified) -> list[str]:
         *(f"  not confirmed  {clean(line)}" for line in proven.unconfirmed),
     ]
     return lines
+
+
+def _whose(proven: Verified) -> str:
+    if proven.meter == GATEWAY_ITSELF:
+        return f"gateway {proven.gateway} itself"
+    return f"meter {proven.meter} of gateway {proven.gateway}"
 
 
 def _body(proven: Verified) -> list[str]:
@@ -119,7 +125,7 @@ def _body(proven: Verified) -> list[str]:
             f"  polls          due {body.due}, recorded {body.recorded}, missed: {missed}",
         ]
     if isinstance(body, Event):
-        fields = (f"{name} = {number_text(value)}" for name, value in body.fields.items())
+        fields = (f"{name} = {number_text(value)}" for name, value in sorted(body.fields.items()))
         return [f"  event          {clean(', '.join([body.name, *fields]))}"]
     return _values(body.values)
 

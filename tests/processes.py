@@ -122,9 +122,19 @@ class Mosquitto(Server):
         config = folder / f"mosquitto-{self.port}.conf"
         user = "user root\n" if os.geteuid() == 0 else ""
         config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_dest stderr\n{user}{extra}"
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n"
+            f"log_dest stderr\n{user}{extra}"
         )
         super().__init__("mosquitto", [str(MOSQUITTO), "-c", str(config)], " running", config.with_suffix(".log"))
+
+    def start(self) -> str:
+        """Start it and wait until it answers: a signal that comes between its "running" and its loop is lost."""
+        line = super().start()
+        with socket.create_connection(("127.0.0.1", self.port), timeout=START_TIMEOUT_S) as connection:
+            connection.sendall(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x0a\x00\x01-")  # CONNECT, MQTT 3.1.1 §3.1
+            assert connection.recv(4) == b"\x20\x02\x00\x00"  # CONNACK
+            connection.sendall(b"\xe0\x00")  # DISCONNECT
+        return line
 
 
 class EmbeddedLedger(Server):

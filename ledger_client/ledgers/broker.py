@@ -7,9 +7,11 @@ nobody but this connection: nothing waits for it except ``wait_connected``, and 
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ParamSpec
 from urllib.parse import urlsplit
 
 from paho.mqtt.client import (
@@ -29,6 +31,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from ledger_client.errors import LedgerClientError
 
 _LOG = logging.getLogger("meterseal.mqtt")
+P = ParamSpec("P")
 
 KEEPALIVE_S = 10  # a broker that hangs with its TCP connection up is noticed within two of these
 QUEUE = 20  # messages that paho may hold; whoever submits keeps the rest
@@ -82,6 +85,20 @@ class Message:
     correlation: bytes | None
 
 
+def _send_at_once(_client: Client, _userdata: object, sock: object) -> None:
+    """No Nagle delay: a small message that follows another one would wait for the peer's delayed ACK, 40 ms."""
+    if isinstance(sock, socket.socket):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _guarded(function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call what may not end the network thread, whatever it raises."""
+    try:
+        function(*args, **kwargs)
+    except Exception:
+        _LOG.exception("a fault in this program, while it handled what a broker sent")
+
+
 def _read(message: MQTTMessage) -> Message:
     properties = message.properties
     return Message(
@@ -120,17 +137,17 @@ class Broker:
         self._ready = threading.Event()
         self._state = "not connected yet"
         self._client = client = _LastingClient(client_id, self._begin)
-        client.suppress_exceptions = True  # paho logs them
-        client.enable_logger(_LOG)
+        client.suppress_exceptions = True  # _guarded has logged them
         client.connect_timeout = connect_timeout_s
         client.max_queued_messages_set(queue)
         client.reconnect_delay_set(*_RECONNECT_S)
+        client.on_socket_open = _send_at_once
         client.on_connect = self._connected
         client.on_connect_fail = self._failed
         client.on_disconnect = self._disconnected
         client.on_subscribe = self._subscribed
-        client.on_message = lambda _client, _userdata, message: on_message(_read(message))
-        client.on_publish = lambda _client, _userdata, mid, code, _properties: on_ack(mid, code.value, str(code))
+        client.on_message = lambda _client, _userdata, message: _guarded(on_message, _read(message))
+        client.on_publish = lambda _c, _u, mid, code, _p: _guarded(on_ack, mid, code.value, str(code))
         self._begin()
         client.loop_start()
 
@@ -194,9 +211,11 @@ class Broker:
     ) -> None:
         if code.is_failure:
             self._state = f"the broker refused the connection: {code}"
+            _LOG.warning("%s: %s", self.url, self._state)
             return
         self._state = "connected"
-        self._on_connect(self)
+        _LOG.info("connected to %s", self.url)
+        _guarded(self._on_connect, self)
         self._ready.set()
 
     def _failed(self, _client: Client, _userdata: object) -> None:
@@ -212,6 +231,8 @@ class Broker:
     ) -> None:
         self._ready.clear()
         self._state = f"connection lost: {code}"
+        if not self._client.closing.is_set():
+            _LOG.warning("%s: %s", self.url, self._state)
 
     def _subscribed(
         self, _client: Client, _userdata: object, _mid: int, codes: list[ReasonCode], _properties: Properties | None

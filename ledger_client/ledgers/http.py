@@ -16,7 +16,6 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
 from ledger_client import cbor
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, Refused
@@ -60,6 +59,13 @@ class _Answer:
         return f"{self.url} answered {self.status}, {kind}, {len(self.body)} bytes: {excerpt(self.body)}"
 
 
+class _Session(requests.Session):
+    """Knows of no redirects: requests would read a redirect's body without a cap even when it does not follow."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
+
 class HttpLedger:
     """A SCITT transparency service at ``url``; see ``ledgers.Ledger``.
 
@@ -71,11 +77,10 @@ class HttpLedger:
         self.name = name
         self._base = url.rstrip("/")
         self._timeout_s = timeout_s
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.trust_env = False  # neither a proxy nor a .netrc that nobody wrote down in the configuration
         self._session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=()))
         self._session.headers.update({"Accept-Encoding": "identity", "User-Agent": "meterseal"})
-        self._session.mount(self._base, HTTPAdapter(max_retries=0))
         self._locations: OrderedDict[bytes, str] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -154,8 +159,8 @@ class HttpLedger:
         return answer.body
 
     def _pending(self, answer: _Answer, statement_id: bytes) -> Pending:
-        location = urljoin(answer.url, answer.headers.get("Location", ""))
-        if "Location" not in answer.headers or _origin(location) != _origin(self._base):
+        location = _resolved(answer.url, answer.headers.get("Location", ""))
+        if not location or _origin(location) != _origin(self._base):
             raise LedgerUnavailable(f"a redirect away from the ledger is not followed, to {location}: {answer}")
         with self._lock:
             self._locations[statement_id] = location
@@ -181,6 +186,8 @@ class HttpLedger:
 
 def _read(response: requests.Response, url: str, cap: int, deadline: float) -> bytes:
     """The body, up to ``cap`` bytes, in whatever pieces come; a peer that drips them does not hold us for ever."""
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise LedgerUnavailable(f"{url}: an answer that is compressed, which was not asked for")
     body = bytearray()
     while chunk := response.raw.read1(65536):
         body += chunk
@@ -206,6 +213,14 @@ def _value(answer: _Answer) -> object:
         return cbor.decode(answer.body, foreign=True)
     except LedgerClientError as error:
         raise LedgerUnavailable(f"not CBOR ({error}): {answer}") from error
+
+
+def _resolved(base: str, location: str) -> str:
+    """A Location as an absolute URL; empty for none, or nonsense."""
+    try:
+        return urljoin(base, location) if location else ""
+    except ValueError:
+        return ""
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

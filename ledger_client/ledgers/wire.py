@@ -16,7 +16,7 @@ PROBLEM: Final = "application/concise-problem-details+cbor"  # RFC 9290
 
 MAX_ENTRY: Final = 256 * 1024  # a statement must fit a bundle of 1 MiB with its receipts and its record
 MAX_RECEIPT: Final = 64 * 1024
-MAX_PAGE: Final = 4 * 1024 * 1024  # one answer of /gateways/{gateway}/statements
+MAX_PAGE: Final = 1024 * 1024  # one answer of /gateways/{gateway}/statements
 
 TOPIC_ROOT: Final = "meterseal/v1"
 

@@ -102,6 +102,7 @@ def app(ledger: Service) -> Starlette:
         HTTPException: _answer_http,
         Refused: _answer_refused,
         LedgerUnavailable: _answer_unavailable,
+        Exception: _answer_fault,
     }
     return Starlette(routes=routes, exception_handlers=handlers)
 
@@ -168,3 +169,8 @@ async def _answer_unavailable(_request: Request, error: Exception) -> Response:
     return _problem(
         503, "Unavailable", "the ledger cannot use its files; see its own output", {"Retry-After": _RETRY_AFTER_S}
     )
+
+
+async def _answer_fault(_request: Request, _error: Exception) -> Response:
+    """A fault of this program; Starlette raises it once more after the answer, and so it stands in the log."""
+    return _problem(500, "Internal error", "a fault of this ledger; its own output has the details")

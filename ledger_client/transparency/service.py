@@ -27,7 +27,7 @@ TAKEN = "Batch number taken"
 OUT_OF_ORDER = "Out of order"
 
 MAX_BATCH = 2**63 - 1  # SQLite's integers
-_PAGE_ENTRIES = 1000
+_PAGE_ENTRIES = 250
 _PAGE_OVERHEAD = 8  # CBOR heads of one entry and of the page
 
 

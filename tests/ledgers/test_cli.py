@@ -1,0 +1,349 @@
+"""Command meterseal-ledger: what it prints, its exit codes, and one plain message for whatever is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from ledger_client.bundle import Bundle
+from ledger_client.cose_key import PrivateKey
+from ledger_client.ledgers.http import HttpLedger
+from ledger_client.merkle import Tree, leaf_hash
+from ledger_client.record import Claims, Coverage, Event, Quality, Reading, Value, sign_record
+from ledger_client.statement import Range, Statement, sign_statement
+from ledger_client.trust import key_entry, load_trust
+from tests.ledgers.samples import EPOCH, Gateway
+from tests.processes import EmbeddedLedger, embedded_ledger
+
+FIELDS = [
+    "verified", "step", "error", "detail", "kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than", "clock",
+    "values", "batch", "root", "statement_id", "receipts", "unconfirmed",
+]  # fmt: skip
+
+
+def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command; it ends with ``code`` and never with a traceback."""
+    command = [sys.executable, "-m", "ledger_client.cli", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done
+    assert "Traceback" not in done.stderr + done.stdout
+    if code == 2:
+        assert done.stdout == ""
+    return done
+
+
+def complaint(*arguments: object) -> str:
+    """The one message of a command that cannot run (exit 2)."""
+    stderr = run(*arguments, code=2).stderr
+    assert stderr.count("\n") == 1, stderr
+    assert stderr.startswith("error: ")
+    return stderr
+
+
+class Proofs:
+    """A ledger that serves, and one proof of each kind of record with what is needed to believe it."""
+
+    def __init__(self, ledger: EmbeddedLedger, folder: Path) -> None:
+        self.ledger = ledger
+        self.folder = folder
+        self.gateway = Gateway("hydro-07")
+        self.meter = PrivateKey.generate()
+        self.now = int(time.time())
+        self.public = folder / "gateway.pub.toml"
+        statement = key_entry("statement", self.gateway.key.public, 0, gateway="hydro-07")
+        meter = key_entry("meter", self.meter.public, 0, gateway="hydro-07", meter="export-main")
+        self.public.write_text(meter + "\n" + statement)
+
+    def trust(self) -> Path:
+        path = self.folder / "trust.toml"
+        policy = f'[policy]\nreceipts = 1\nledgers = ["{self.ledger.name}"]\n'
+        path.write_text(policy + self.public.read_text() + run("show", self.ledger.folder, "--trust").stdout)
+        return path
+
+    def records(self) -> list[bytes]:
+        claims = Claims("hydro-07", "export-main", self.now, 5000, 0, EPOCH, None, "S", 12)
+        values = (
+            Value("energy", Decimal("12345.670"), "kWh"),
+            Value("humidity", Decimal("4.10"), "/100", Quality.STALE | Quality.CAL_OVERDUE),
+            Value("power", None, "W", Quality.COMM_FAIL),
+            Value("voltage", 230.10000610351562, "V", 0, 40),
+            Value("serial", "A\x1b[31mB"),
+        )
+        ms = self.now * 1000
+        coverage = Coverage(ms - 60_000, ms, 60, 58, {"timeout": 1, "skipped": 1})
+        event = Event("configuration", {"reason": "new period", "every_ms": 1000})
+        return [
+            sign_record(claims, Reading(ms, values), self.meter),
+            sign_record(replace(claims, seq=1), coverage, self.meter),
+            sign_record(replace(claims, seq=2), event, self.meter),
+        ]
+
+    def bundles(self) -> dict[str, Path]:
+        records = self.records()
+        tree = Tree(map(leaf_hash, records))
+        statement = Statement(
+            "hydro-07", 0, self.now, None, tree.root, 3, self.now * 1000 - 60_000, self.now * 1000 + 999,
+            {"export-main": (Range(EPOCH, 0, 2),)}, bytes(32), "meterseal/0.1.0",
+        )  # fmt: skip
+        entry = sign_statement(statement, self.gateway.key)
+        driver = HttpLedger(self.ledger.name, self.ledger.url)
+        receipt = driver.submit(entry)
+        driver.close()
+        assert isinstance(receipt, bytes)
+        paths = {}
+        for index, kind in enumerate(("reading", "coverage", "event")):
+            path = paths[kind] = self.folder / f"{kind}.mseal"
+            path.write_bytes(Bundle(records[index], (), 3, index, tuple(tree.path(index)), entry, (receipt,)).encode())
+        return paths
+
+
+@pytest.fixture(scope="module")
+def proofs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proofs]:
+    folder = tmp_path_factory.mktemp("cli")
+    with embedded_ledger(folder / "ledger", "demo-ledger") as ledger:
+        proofs = Proofs(ledger, folder)
+        run("enroll", ledger.folder, proofs.public)  # while it serves
+        yield proofs
+
+
+@pytest.fixture(scope="module")
+def bundles(proofs: Proofs) -> dict[str, Path]:
+    return proofs.bundles()
+
+
+@pytest.fixture(scope="module")
+def trust(proofs: Proofs, bundles: dict[str, Path]) -> Path:
+    return proofs.trust()
+
+
+def test_verify_says_the_steps_and_the_facts(bundles: dict[str, Path], trust: Path) -> None:
+    out = run("verify", bundles["reading"], "--trust", trust).stdout
+    assert re.findall(r"^(\d) (\w+) +✓ ", out, re.MULTILINE) == [
+        ("1", "parse"), ("2", "record"), ("3", "inclusion"), ("4", "statement"),
+        ("5", "sequence"), ("6", "receipts"), ("7", "validity"), ("8", "policy"),
+    ]  # fmt: skip
+    assert "VERIFIED: a reading of meter export-main of gateway hydro-07" in out
+    assert "by the gateway's clock (synchronised)" in out
+    assert "no later than" in out
+    assert re.search(r"energy +12345\.670 kWh +good", out)
+    assert re.search(r"humidity +4\.10 percent +older than it should be, the calibration is overdue", out)
+    assert re.search(r"power +no value W +no answer", out)
+    assert re.search(r"voltage +230\.10000610351562 V +good \(read 40 ms later\)", out)
+    assert r"A\x1b[31mB" in out
+    assert "\x1b" not in out
+    assert re.search(r"ledger +demo-ledger, receipt of 20", out)
+    assert re.search(r"batch +0, statement ", out)
+
+
+def test_verify_of_the_other_kinds(bundles: dict[str, Path], trust: Path) -> None:
+    coverage = run("verify", bundles["coverage"], "--trust", trust).stdout
+    assert "VERIFIED: a coverage record of meter export-main" in coverage
+    assert "due 60, recorded 58, missed: skipped 1, timeout 1" in coverage
+    event = run("verify", bundles["event"], "--trust", trust, "--kind", "event").stdout
+    assert "configuration, every_ms = 1000, reason = new period" in event
+
+
+def test_verify_as_json(proofs: Proofs, bundles: dict[str, Path], trust: Path) -> None:
+    out = run("verify", bundles["reading"], "--trust", trust, "--json").stdout
+    facts = json.loads(out, parse_float=Decimal)
+    assert list(facts) == FIELDS
+    assert facts["verified"] is True
+    assert (facts["step"], facts["error"], facts["detail"]) == (None, None, None)
+    assert (facts["gateway"], facts["meter"], facts["kind"]) == ("hydro-07", "export-main", "reading")
+    assert facts["values"][0] == {"name": "energy", "value": Decimal("12345.67"), "unit": "kWh", "quality": []}
+    assert facts["values"][1]["quality"] == ["STALE", "CAL_OVERDUE"]
+    assert [receipt["ledger"] for receipt in facts["receipts"]] == [proofs.ledger.name]
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "step", "error"),
+    [
+        (lambda data: data[:-1], None, 1, "Malformed"),
+        (lambda data: b"", None, 1, "Malformed"),
+        (lambda data: data + bytes(3_000_000), None, 1, "Malformed"),
+        (lambda data: data.replace(b"energy", b"enerGy"), None, 2, "BadSignature"),
+        (lambda data: data, "coverage", 2, "Malformed"),
+    ],
+)
+def test_what_does_not_hold_is_named_with_its_step(
+    bundles: dict[str, Path], trust: Path, tmp_path: Path, change: object, kind: str | None, step: int, error: str
+) -> None:
+    assert callable(change)
+    file = tmp_path / "changed.mseal"
+    file.write_bytes(change(bundles["reading"].read_bytes()))
+    asked = ["verify", file, "--trust", trust, *(["--kind", kind] if kind else [])]
+    facts = json.loads(run(*asked, "--json", code=1).stdout)
+    assert list(facts) == FIELDS
+    assert (facts["verified"], facts["step"], facts["error"]) == (False, step, error)
+    assert facts["detail"]
+    assert run(*asked, code=1).stdout.startswith(f"NOT VERIFIED, step {step} (")
+
+
+def test_another_ledgers_receipt_is_not_enough(bundles: dict[str, Path], trust: Path, tmp_path: Path) -> None:
+    other = tmp_path / "trust.toml"
+    other.write_text(trust.read_text().replace('ledger = "demo-ledger"', 'ledger = "unheard-of"'))
+    facts = json.loads(run("verify", bundles["reading"], "--trust", other, "--json", code=1).stdout)
+    assert facts["step"] in (6, 8)
+
+
+def test_verify_of_what_is_not_there(bundles: dict[str, Path], trust: Path, tmp_path: Path) -> None:
+    assert "missing.mseal" in complaint("verify", tmp_path / "missing.mseal", "--trust", trust)
+    assert str(tmp_path) in complaint("verify", tmp_path, "--trust", trust)
+    assert "no.toml" in complaint("verify", bundles["reading"], "--trust", tmp_path / "no.toml")
+    bad = tmp_path / "bad.toml"
+    bad.write_text(trust.read_text() + "[[key]]\n")
+    assert "bad.toml: key 4.role" in complaint("verify", bundles["reading"], "--trust", bad)
+
+
+def test_enrolling_again_changes_nothing(proofs: Proofs) -> None:
+    policy = proofs.ledger.folder / "policy.toml"
+    before = policy.read_text()
+    assert "hydro-07" in before
+    assert "export-main" not in before  # the meter's key is the verifier's business
+    assert "enrolled already" in run("enroll", proofs.ledger.folder, proofs.public).stdout
+    assert policy.read_text() == before
+
+
+def test_enrolling_keeps_the_operators_words_and_takes_back_no_revocation(proofs: Proofs, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    shutil.copy(proofs.ledger.folder / "log.db", tmp_path / "log.db")
+    policy.write_text("# mine\n" + proofs.public.read_text().split("\n\n")[1] + "revoked = 2026-01-01T00:00:00Z # !\n")
+    before = policy.read_text()
+    run("enroll", tmp_path, proofs.public)
+    assert policy.read_text() == before
+    other = tmp_path / "other.toml"
+    revoked = 'revoked = 2026-02-02T00:00:00Z\nrevoked_reason = "a \\"lost\\" \\u007f \U0001f600 key"\n'
+    other.write_text(key_entry("statement", Gateway("b").key.public, 5, gateway="b", valid_to=99) + revoked)
+    run("enroll", tmp_path, other)
+    assert policy.read_text().startswith(before)
+    added = policy.read_text().removeprefix(before)
+    assert added.replace("\x7f", "\\u007f").strip() == other.read_text().strip()
+
+
+def test_what_cannot_be_enrolled(proofs: Proofs, tmp_path: Path) -> None:
+    folder = proofs.ledger.folder
+    before = (folder / "policy.toml").read_text()
+    offered = tmp_path / "offered.toml"
+    assert "cannot be read" in complaint("enroll", folder, tmp_path / "no.toml")
+    assert "no ledger here" in complaint("enroll", tmp_path, proofs.public)
+    for text, message in [
+        ("", "no entry of role statement"),
+        ("not toml", "is not TOML"),
+        (key_entry("meter", proofs.meter.public, 0, gateway="g", meter="m"), "no entry of role statement"),
+        (proofs.public.read_text().replace("public = ", "public = 'x' #"), "key 1.public"),
+        (key_entry("statement", proofs.meter.public, 0, gateway="g") + "colour = 'red'\n", "unknown key"),
+    ]:
+        offered.write_text(text)
+        assert message in complaint("enroll", folder, offered)
+    offered.write_bytes(b"\xff\xfe")
+    assert "is not TOML" in complaint("enroll", folder, offered)
+    assert (folder / "policy.toml").read_text() == before
+
+
+def test_show(proofs: Proofs, bundles: dict[str, Path], trust: Path) -> None:
+    folder = proofs.ledger.folder
+    assert "gateway hydro-07: 1 statements, last batch 0; keys: " in run("show", folder).stdout
+    facts = json.loads(run("show", folder, "--json").stdout)
+    assert facts["ledger"] == "demo-ledger"
+    assert facts["entries"] == 2
+    (gateway,) = facts["gateways"]
+    assert (gateway["gateway"], gateway["statements"], gateway["last_batch"]) == ("hydro-07", 1, 0)
+    (entry,) = [key for key in load_trust(trust).keys if key.role == "ledger"]
+    assert entry.ledger == "demo-ledger"
+    assert "no ledger here" in complaint("show", folder.parent)
+
+
+def test_serving_a_ledger_that_is_served_already(proofs: Proofs) -> None:
+    assert proofs.ledger.process is not None
+    message = complaint("serve", proofs.ledger.folder, "--listen", "127.0.0.1:0")
+    assert f"process {proofs.ledger.process.pid} serves this ledger" in message
+
+
+def test_a_listen_address_in_use(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        address = f"127.0.0.1:{holder.getsockname()[1]}"
+        message = complaint("serve", tmp_path / "new", "--listen", address)
+    assert address in message
+    assert "--listen" in message
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--listen", "8700"], "HOST:PORT"),
+        (["--listen", "127.0.0.1:99999"], "HOST:PORT"),
+        (["--listen", "203.0.113.7:8700"], "203.0.113.7:8700"),
+        (["--listen", "no.such.host.invalid:8700"], "no.such.host.invalid"),
+        (["--listen", "127.0.0.1:0", "--mqtt", "http://x"], "mqtt://HOST:PORT"),
+        (["--listen", "127.0.0.1:0", "--name", "a b"], "--name"),
+    ],
+)
+def test_options_that_cannot_be(tmp_path: Path, options: list[str], message: str) -> None:
+    assert message in complaint("serve", tmp_path / "new", *options)
+    assert not (tmp_path / "new" / "log.db").exists()
+
+
+def test_a_folder_that_is_not_in_order(tmp_path: Path) -> None:
+    folder = tmp_path / "ledger"
+    with embedded_ledger(folder, "first") as ledger:
+        ledger.stop()
+    serve = ["serve", folder, "--listen", "127.0.0.1:0"]
+    assert oct((folder / "key.pem").stat().st_mode)[-3:] == "600"
+    assert "'first'" in complaint(*serve, "--name", "second")
+
+    (folder / "key.pem").chmod(0o644)
+    assert "key.pem" in complaint(*serve)
+    (folder / "key.pem").chmod(0o600)
+
+    (folder / "log.db").rename(folder / "gone")
+    assert "restore log.db" in complaint(*serve)
+    (folder / "log.db").write_bytes(b"something else " * 400)
+    assert "log.db" in complaint(*serve)
+    (folder / "gone").rename(folder / "log.db")
+
+    key = (folder / "key.pem").read_bytes()
+    (folder / "key.pem").unlink()
+    assert "key.pem" in complaint(*serve)
+    (folder / "key.pem").touch(mode=0o600)
+    (folder / "key.pem").write_bytes(PrivateKey.generate().to_pem())
+    assert "not the key of log.db" in complaint(*serve)
+    (folder / "key.pem").write_bytes(key)
+
+    policy = (folder / "policy.toml").read_text()
+    (folder / "policy.toml").write_text("[[key]]\nrole = 'meter'\n")
+    assert "policy.toml" in complaint(*serve)
+    (folder / "policy.toml").unlink()
+    assert "policy.toml" in complaint(*serve)
+    (folder / "policy.toml").write_text(policy)
+    with embedded_ledger(folder, "first") as ledger:
+        assert ledger.stop() == 0
+
+
+def test_a_first_start_that_was_cut_short_is_finished(tmp_path: Path) -> None:
+    folder = tmp_path / "ledger"
+    with embedded_ledger(folder, "first") as ledger:
+        ledger.stop()
+    (folder / "key.pem").rename(folder / "key.pem.new")  # cut between the two names
+    with embedded_ledger(folder, "first") as ledger:
+        ledger.stop()
+    assert sorted(os.listdir(folder)) == ["key.pem", "lock", "log.db", "policy.toml"]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "key.pem.new").write_text("half a k")  # cut before
+    (other / "log.db.new").write_text("half a l")
+    with embedded_ledger(other, "second") as ledger:
+        ledger.stop()
+    assert sorted(os.listdir(other)) == ["key.pem", "lock", "log.db", "policy.toml"]
