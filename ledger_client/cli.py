@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
-from ledger_client.report import facts_in_words, steps_in_words
+from ledger_client.report import clean, facts_in_words, steps_in_words
 from ledger_client.trust import load_trust
 from ledger_client.verify import failure_json
 from ledger_client.verify import verify as verify_bundle
@@ -43,6 +43,7 @@ def serve(folder: Path, listen: str, mqtt: str | None, name: str | None) -> None
     from ledger_client.transparency.serve import serve as run  # needs a web server; verifying does not
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("meterseal").setLevel(logging.INFO)
     run(folder, listen=listen, mqtt=mqtt, name=name, say=lambda line: print(line, flush=True))
 
 
@@ -92,7 +93,8 @@ def verify(file: Path, trust_file: Path, kind: str | None, as_json: bool) -> Non
     try:
         proven = verify_bundle(_read(file), trust, int(time.time()), kind=kind)
     except VerificationError as error:
-        _say(failure_json(error), f"NOT VERIFIED, step {error.step} ({STEPS[error.step]}): {error.detail}", as_json)
+        why = f"NOT VERIFIED, step {error.step} ({STEPS[error.step]}): {clean(error.detail)}"
+        _say(failure_json(error), why, as_json)
         sys.exit(1)
     _say(proven.as_json(), "\n".join([*steps_in_words(proven), "", *facts_in_words(proven)]), as_json)
 
@@ -114,7 +116,7 @@ def main() -> None:
     try:
         cli()
     except LedgerClientError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {clean(str(error))}", err=True)
         sys.exit(2)
 
 

@@ -29,6 +29,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ledger_client.errors import LedgerClientError
+from ledger_client.ledgers.wire import MAX_ENTRY
 
 _LOG = logging.getLogger("meterseal.mqtt")
 P = ParamSpec("P")
@@ -37,6 +38,7 @@ KEEPALIVE_S = 10  # a broker that hangs with its TCP connection up is noticed wi
 QUEUE = 20  # messages that paho may hold; whoever submits keeps the rest
 NO_SUBSCRIBER = 0x10  # MQTT 5 §3.4.2.1: acknowledged, and delivered to nobody
 _RECONNECT_S = (1, 5)
+_MAX_PACKET = 2 * MAX_ENTRY  # the broker keeps what is larger to itself
 
 
 class BrokerUrlError(LedgerClientError):
@@ -155,6 +157,7 @@ class Broker:
         """Have the network thread connect from scratch."""
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = self._session_s
+        properties.MaximumPacketSize = _MAX_PACKET
         clean: CleanStartOption = False if self._session_s else MQTT_CLEAN_START_FIRST_ONLY
         self._client.connect_async(*self._address, keepalive=KEEPALIVE_S, clean_start=clean, properties=properties)
 
@@ -230,8 +233,8 @@ class Broker:
         _properties: Properties | None,
     ) -> None:
         self._ready.clear()
-        self._state = f"connection lost: {code}"
-        if not self._client.closing.is_set():
+        before, self._state = self._state, f"connection lost: {code}"
+        if self._state != before and not self._client.closing.is_set():  # paho tells of one loss more than once
             _LOG.warning("%s: %s", self.url, self._state)
 
     def _subscribed(

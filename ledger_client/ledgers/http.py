@@ -144,7 +144,7 @@ class HttpLedger:
 
     def _extension(self, gateway: str, question: str) -> _Answer:
         if not is_name(gateway):
-            raise ValueError(f"{gateway!r} is no gateway's name")
+            raise Refused("Malformed request", f"{gateway!r} is no gateway's name")
         answer = self._ask("GET", f"{self._base}/gateways/{gateway}/{question}", CBOR, MAX_PAGE)
         if answer.status in (404, 405, 501):
             raise Unsupported(f"{self._base} is not an embedded ledger: it cannot tell what it holds of one gateway")

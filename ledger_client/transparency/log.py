@@ -1,6 +1,6 @@
 """The ledger's log: an append-only table of entries in SQLite (WAL, synchronous FULL), with Merkle tree and receipts.
 
-After ``Writing.append`` and the end of its ``with Log.write()`` an entry, the tree nodes it completed and its first
+After ``Writer.append`` and the end of its ``with Log.write()`` an entry, the tree nodes it completed and its first
 receipt are durable, together or not at all. One lock owns the one connection: whoever checks an order and appends does
 both under it.
 """
@@ -105,13 +105,13 @@ class Log:
             self._db.close()
 
     @contextmanager
-    def write(self) -> Iterator[Writing]:
+    def write(self) -> Iterator[Writer]:
         """The only writer while it is held: all of it durable at its end, none of it when it ends by an error."""
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
-                    yield Writing(self._db)
+                    yield Writer(self._db)
                     self._db.execute("COMMIT")
                 except BaseException:
                     if self._db.in_transaction:
@@ -121,16 +121,16 @@ class Log:
                 raise LedgerUnavailable(f"{self.path}: {error}; nothing was written") from error
 
     @contextmanager
-    def read(self) -> Iterator[Reading]:
+    def read(self) -> Iterator[Reader]:
         """A look at what is durable."""
         with self._lock:
             try:
-                yield Reading(self._db)
+                yield Reader(self._db)
             except sqlite3.Error as error:
                 raise LedgerUnavailable(f"{self.path}: {error}") from error
 
 
-class Reading:
+class Reader:
     """Questions to the log, valid while its ``with`` lasts."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
@@ -177,7 +177,7 @@ class Reading:
         return bytes(row[0])
 
 
-class Writing(Reading):
+class Writer(Reader):
     """The writer's hands: everything done through it becomes durable together."""
 
     def append(

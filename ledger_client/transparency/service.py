@@ -16,7 +16,7 @@ from ledger_client.errors import BadSignature, LedgerUnavailable, Refused, Trust
 from ledger_client.ledgers.wire import MAX_PAGE, id_to_text
 from ledger_client.receipt import sign_receipt
 from ledger_client.statement import SignedStatement, Statement, detach_receipts, parse_statement
-from ledger_client.transparency.log import Log, Place, Reading
+from ledger_client.transparency.log import Log, Place, Reader
 from ledger_client.transparency.policy import Policy, flaw_at
 
 MALFORMED = "Malformed statement"
@@ -127,7 +127,7 @@ class Service:
         )
 
 
-def _check_order(log: Reading, statement: Statement) -> None:
+def _check_order(log: Reader, statement: Statement) -> None:
     """The order of a gateway's batches; raises ``Refused``."""
     gateway, batch = statement.gateway, statement.batch
     holder = log.at(gateway, batch)
