@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
 
-from firmware_sim import frames
+from firmware_sim import frames, identification
 from firmware_sim.faults import Answer, Delivery, Fault, Look
 from firmware_sim.meter import ILLEGAL_FUNCTION, ILLEGAL_VALUE, Meter, Refused, Reply
 from firmware_sim.packing import Cell, Value
@@ -89,12 +89,21 @@ class Device:
         said = answer.pdu
         return Outcome(asked, tuple(deliveries), names, said[1] if said[0] & 0x80 else None)
 
+    def _other(self, pdu: bytes) -> bytes:
+        """The answer to anything but a read of registers."""
+        try:
+            if pdu[0] in frames.READS:
+                raise Refused(ILLEGAL_VALUE)
+            if pdu[0] != identification.FUNCTION:
+                raise Refused(ILLEGAL_FUNCTION)
+            return identification.identify(pdu, self.meter.objects)
+        except Refused as refused:
+            return frames.exception(pdu[0], refused.code)
+
     def _answer(self, asked: Asked, faults: list[Fault]) -> tuple[Answer, dict[str, Value]]:
         read, fc = asked.read, asked.pdu[0]
         if read is None:
-            return Answer(
-                asked.unit, frames.exception(fc, ILLEGAL_VALUE if fc in frames.READS else ILLEGAL_FUNCTION)
-            ), {}
+            return Answer(asked.unit, self._other(asked.pdu)), {}
 
         def alter(cell: Cell, value: Value) -> Value:
             return reduce(lambda v, fault: fault.value(cell, v), faults, value)

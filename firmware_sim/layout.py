@@ -59,7 +59,8 @@ class Shown:
 
 
 class Layout:
-    """The registers of one meter, in address order; ``unfilled`` names the points that nothing in the plant can fill.
+    """The registers of one meter, in address order; ``unfilled`` names the points that nothing in the plant can fill,
+    ``objects`` what the device tells by "read device identification".
 
     Raises ``Mismatch``.
     """
@@ -77,8 +78,17 @@ class Layout:
             **line_codes(profile.serial.baudrate, profile.serial.parity),
             **spec.plate,
         }
+        self.objects = self._identification()
         cells = self._sunspec() if profile.protocol == "sunspec" else [self._cell(p) for p in profile.points]
         self.cells = tuple(sorted(cells, key=lambda s: s.cell.address))
+
+    def _identification(self) -> dict[int, str]:
+        """Objects of "read device identification": vendor, product, version, and the serial number where it is kept."""
+        number = self.spec.profile.identity_object
+        if number is None:
+            return {}
+        basic = ("manufacturer", "device_model", "version")
+        return {**{n: str(self._plate[name]) for n, name in enumerate(basic)}, number: self.spec.serial}
 
     def _cell(self, point: Point) -> Shown:
         """A point of a plain Modbus profile."""

@@ -48,7 +48,7 @@ class Meter:
     def __init__(self, spec: MeterSpec, plant: Plant) -> None:
         self.spec, self._plant = spec, plant
         layout = Layout(spec)
-        self.unfilled = tuple(layout.unfilled)
+        self.unfilled, self.objects = tuple(layout.unfilled), layout.objects
         self._spaces: dict[int, list[Shown]] = {}
         for shown in layout.cells:
             alias = spec.profile.same_functions and shown.cell.fc in (3, 4)

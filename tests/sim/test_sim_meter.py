@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from firmware_sim import sunspec
+from firmware_sim.identification import identify
 from firmware_sim.layout import MeterSpec, Mismatch
 from firmware_sim.meter import Meter, Refused
 from firmware_sim.plant import Plant, PlantSpec
@@ -186,3 +187,40 @@ def test_a_sleeping_inverter_is_off_at_night_only(tmp_path: Path) -> None:
     for hour, asleep in ((2.0, True), (12.0, False)):
         device = Meter(MeterSpec("m", profile, 1, "pv", sleeps=True), Plant(PlantSpec(start_hour=hour)))
         assert device.sleeps_at(1000) is asleep
+
+
+OBJECTS = {0: "Vaisala", 1: "GMP252", 2: "1", 0x80: "K0710040"}
+
+
+@pytest.mark.parametrize(
+    ("pdu", "answer"),
+    [
+        ("2B0E0480", "2B0E0483000001 8008 4B30373130303430"),
+        ("2B0E0100", "2B0E0183000003 0007 56616973616C61 0106 474D50323532 0201 31"),
+        ("2B0E0302", "2B0E0383000002 0201 31 8008 4B30373130303430"),
+        ("2B0E0177", "2B0E0183000003 0007 56616973616C61 0106 474D50323532 0201 31"),
+    ],
+)
+def test_a_device_identifies_itself(pdu: str, answer: str) -> None:
+    assert identify(bytes.fromhex(pdu), OBJECTS) == bytes.fromhex(answer)
+
+
+def test_an_identification_that_is_too_long_goes_on() -> None:
+    objects = dict.fromkeys(range(5), "x" * 100)
+    answer = identify(bytes.fromhex("2B0E0300"), objects)
+    assert answer[4:7] == bytes([0xFF, 2, 2])
+    assert identify(bytes.fromhex("2B0E0302"), objects)[4:7] == bytes([0xFF, 4, 2])
+
+
+@pytest.mark.parametrize(("pdu", "code"), [("2B0E0481", 2), ("2B0E0900", 3), ("2B0D0100", 1), ("2B0E01", 1)])
+def test_an_identification_that_cannot_be_is_refused(pdu: str, code: int) -> None:
+    with pytest.raises(Refused) as refused:
+        identify(bytes.fromhex(pdu), OBJECTS)
+    assert refused.value.code == code
+
+
+def test_the_probe_tells_its_serial_number_by_identification_only() -> None:
+    assert meter("vaisala-gmp252", serial="K0710040").objects == {
+        0: "Vaisala", 1: "GMP252", 2: "1", 0x80: "K0710040",
+    }  # fmt: skip
+    assert meter("eastron-sdm630").objects == {}

@@ -93,6 +93,15 @@ def test_functions_that_a_meter_does_not_know_are_refused(tmp_path: Path) -> Non
         assert len(bench.log()) == 4
 
 
+def test_the_probe_tells_its_serial_number_over_the_line(tmp_path: Path) -> None:
+    path = scenario(tmp_path)
+    path.write_text(path.read_text().replace("address = 240", 'address = 240\nserial = "K0710040"'))
+    with running(path) as bench, Serial(bench.serial) as line:
+        line.send("F0 2B 0E 04 80")
+        answer = line.receive(20)
+        assert answer == frames.rtu(240, bytes.fromhex("2B0E0483000001 8008") + b"K0710040")
+
+
 def test_the_line_outlives_its_clients(tmp_path: Path) -> None:
     with running(scenario(tmp_path)) as bench:
         terminal = os.readlink(bench.serial)
