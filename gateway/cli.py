@@ -8,7 +8,7 @@ import json
 import logging
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,10 +21,11 @@ from gateway import report
 from gateway.config import Config
 from gateway.errors import GatewayError, NotYet
 from ledger_client.errors import LedgerClientError
+from ledger_client.verify import rfc3339_ms
 
 CONFIG = click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 
 def fail(error: Exception) -> NoReturn:
@@ -222,7 +223,7 @@ def readings(config_path: Path, meter: str | None, count: int, form: str, as_jso
             exact = v.as_json()["value"]
             writer.writerow(
                 [
-                    _iso(v.time_ms),
+                    rfc3339_ms(v.time_ms),
                     v.meter,
                     v.value.name,
                     "" if exact is None else exact,
@@ -232,10 +233,7 @@ def readings(config_path: Path, meter: str | None, count: int, form: str, as_jso
                 ]
             )
     else:
-        table = Table("time", "meter", "point", "value", "unit", "quality", "record", box=None)
-        for v in values:
-            table.add_row(_iso(v.time_ms), v.meter, v.value.name, v.text, v.value.unit or "", v.quality, v.record)
-        out.print(table)
+        report.print_readings(out, values)
 
 
 @main.command()
@@ -327,10 +325,6 @@ def _open(config_path: Path) -> tuple[Config, Any]:
 
     config = configuration.load(config_path)
     return config, Store(config.database, read_only=True)
-
-
-def _iso(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 if __name__ == "__main__":

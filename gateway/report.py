@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from gateway.config import Config
 from gateway.quality import verdict, words
 from gateway.store import Row, Store
 from ledger_client.record import Coverage, Quality, Reading, Value, parse_record
+from ledger_client.verify import rfc3339_ms
 
 ORDER = ("good", "uncertain", "substituted", "bad", "missing")
 OVERDUE_PERIODS = 3
@@ -155,3 +157,16 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
         out.print(f"ledger {x['name']} ({x['policy']}): {x['settled']} batches anchored, {x['waiting']} waiting")
     for problem in facts["problems"]:
         out.print(f"[bold]look at this:[/] {problem}")
+
+
+def print_readings(out: Console, values: Sequence[Shown]) -> None:
+    """Readings for people: a headline with the record's id, then its values."""
+    for record, group in groupby(values, key=lambda v: v.record):
+        mine = list(group)
+        out.print(f"[bold]{rfc3339_ms(mine[0].time_ms)}  {mine[0].meter}[/]  record {record}")
+        table = Table.grid(padding=(0, 2), pad_edge=True)
+        table.add_column()
+        table.add_column(justify="right")
+        for v in mine:
+            table.add_row(v.value.name, v.text, v.value.unit or "", v.quality)
+        out.print(table)

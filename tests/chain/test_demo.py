@@ -14,6 +14,8 @@ from gateway.account import account, read_answers
 from gateway.store import Store
 from tests.chain.site import command
 
+pytestmark = pytest.mark.xdist_group("demo")  # one demonstration serves all of these
+
 
 @pytest.fixture(scope="module")
 def demonstration(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
