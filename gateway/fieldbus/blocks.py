@@ -69,17 +69,24 @@ def shapes_needed(line: LineSpec, meter: MeterSpec) -> int:
 
 
 def read_plan(
-    line: LineSpec, meter: MeterSpec, profile: Profile, points: Sequence[Point], missing: tuple[Point, ...] = ()
+    line: LineSpec,
+    meter: MeterSpec,
+    profile: Profile,
+    points: Sequence[Point],
+    missing: tuple[Point, ...] = (),
+    *,
+    armed: bool = True,
 ) -> ReadPlan:
-    """What to read of a meter; profile and points at absolute addresses (SunSpec: resolved)."""
-    k = shapes_needed(line, meter)
+    """What to read of a meter; profile and points at absolute addresses (SunSpec: resolved).
+
+    ``armed=False`` plans as if there were no guard: each block in one shape, two blocks perhaps in the same.
+    """
+    k = shapes_needed(line, meter) if armed else 1
     bounds = limits(line, profile, k)
     blocks = plan(points, bounds)
     identity = plan([p for p in profile.points if p.name in profile.identity], limits(line, profile, 1))
     every = (*blocks, *identity)
     # a block without a shape of its own shares one: that costs waiting, never truth
-    sets = [
-        BlockSet.of(meter.address, found or (block,))
-        for found, block in zip(shape_sets(every, k, bounds), every, strict=True)
-    ]
+    shapes = shape_sets(every, k, bounds) if armed else tuple((block,) for block in every)
+    sets = [BlockSet.of(meter.address, found or (block,)) for found, block in zip(shapes, every, strict=True)]
     return ReadPlan(k, tuple(sets[: len(blocks)]), tuple(sets[len(blocks) :]), missing)

@@ -54,7 +54,9 @@ class Line:
         before = None if used_until_ms is None else clock.monotonic() - (clock.now_ms() - used_until_ms) / 1000
         self._table = shape_table(spec, used_until=before, armed=armed)
         self._meters = {
-            meter.name: MeterReader(spec, meter, clock, lambda: self._stopping, self._identities.get(meter.name))
+            meter.name: MeterReader(
+                spec, meter, clock, lambda: self._stopping, self._identities.get(meter.name), armed=armed
+            )
             for meter in spec.meters
         }
         self._schedule = Schedule({}, 0)

@@ -53,9 +53,17 @@ class MeterReader:
     """
 
     def __init__(
-        self, line: LineSpec, spec: MeterSpec, clock: Clock, stopping: Callable[[], bool], identity: str | None = None
+        self,
+        line: LineSpec,
+        spec: MeterSpec,
+        clock: Clock,
+        stopping: Callable[[], bool],
+        identity: str | None = None,
+        *,
+        armed: bool = True,
     ) -> None:
         self.line, self.spec, self.clock, self.stopping, self.identity = line, spec, clock, stopping, identity
+        self._armed = armed
         self.manners = Manners(
             timeout_s=line.timeout_of(spec) / 1000,
             pause_s=spec.profile.pause_ms / 1000,
@@ -120,7 +128,7 @@ class MeterReader:
                     raise _Ended("refused", "no SunSpec map at 40000, 0 or 50000")
                 missing = tuple(p for p in points if p.model not in search.models)
                 profile, points = search.profile(profile), resolve(points, search.models)
-            self._plan = read_plan(self.line, self.spec, profile, points, missing)
+            self._plan = read_plan(self.line, self.spec, profile, points, missing, armed=self._armed)
         return self._plan
 
     def _note(self, link: Link) -> None:

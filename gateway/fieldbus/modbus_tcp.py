@@ -133,6 +133,7 @@ class TcpLink:
 
     async def _exchange(self, request: Request, manners: Manners) -> Outcome:
         """One request, and the judgement on what came back. pymodbus keeps the time; no read is cut off outside it."""
+        permit(request.pdu)
         client = self._client
         assert client is not None
         client.ctx.comm_params.timeout_connect = manners.timeout_s

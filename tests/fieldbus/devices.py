@@ -14,6 +14,7 @@ import tty
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gateway.clock import Clock
 from gateway.devices.profile import Profile, parse_profile
@@ -115,7 +116,7 @@ class Server:
 
     def __init__(self, talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> None:
         self._talk, self.connections = talk, 0
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
         self.port = 0
         self._server: asyncio.Server | None = None
 
@@ -126,19 +127,22 @@ class Server:
     async def stop(self) -> None:
         assert self._server is not None
         self._server.close()
-        for writer in list(self._writers):
+        for writer in self._serving.values():
             writer.transport.abort()
+        await asyncio.gather(*self._serving, return_exceptions=True)
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        self._writers.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving[task] = writer
         try:
             await self._talk(reader, writer)
-        except ConnectionError:
+        except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
-            self._writers.discard(writer)
+            del self._serving[task]
             writer.close()
 
 
