@@ -103,7 +103,7 @@ class Server:
 
 
 def _drain(stream: IO[str], log: Path, lines: Queue[str | None]) -> None:
-    with log.open("a") as file:
+    with stream, log.open("a") as file:
         for line in stream:
             file.write(line)
             file.flush()

@@ -88,16 +88,10 @@ class Log:
         """Open an existing log; raises ``LogError``."""
         db = _connect(path.absolute().as_uri() + ("?mode=ro" if read_only else "?mode=rw"), path)
         try:
-            marks = db.execute("PRAGMA application_id").fetchone()[0], db.execute("PRAGMA user_version").fetchone()[0]
-            if marks[0] != APPLICATION_ID:
-                raise LogError(f"{path}: not the log of a Meterseal ledger; give the folder of a ledger")
-            if marks[1] != VERSION:
-                raise LogError(
-                    f"{path}: log version {marks[1]}, this program reads {VERSION}; use the program that made it"
-                )
-            return cls(path, db, str(db.execute("SELECT name FROM about").fetchone()[0]))
-        except sqlite3.Error as error:
-            raise LogError(f"{path}: {error}; restore the file from a backup") from error
+            return cls(path, db, _name(db, path))
+        except BaseException:
+            db.close()
+            raise
 
     def close(self) -> None:
         """Close the file; the log's state on disk does not depend on it."""
@@ -206,7 +200,21 @@ class Writer(Reader):
         return signed
 
 
+def _name(db: sqlite3.Connection, path: Path) -> str:
+    """The ledger's name, once the file has shown that it is a log of this version."""
+    try:
+        if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise LogError(f"{path}: not the log of a Meterseal ledger; give the folder of a ledger")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version != VERSION:
+            raise LogError(f"{path}: log version {version}, this program reads {VERSION}; use the one that made it")
+        return str(db.execute("SELECT name FROM about").fetchone()[0])
+    except sqlite3.Error as error:
+        raise LogError(f"{path}: {error}; restore the file from a backup") from error
+
+
 def _connect(uri: str, path: Path) -> sqlite3.Connection:
+    db = None
     try:
         # the lock of Log, not the thread, is the owner; waiting is for a backup or `show` that reads at the same time
         db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10.0)
@@ -215,4 +223,10 @@ def _connect(uri: str, path: Path) -> sqlite3.Connection:
             db.execute("PRAGMA synchronous = FULL")
         return db
     except sqlite3.Error as error:
-        raise LogError(f"{path}: {error}; check that the folder exists and that this user may write in it") from error
+        if db is not None:
+            db.close()
+        if isinstance(error, sqlite3.OperationalError):
+            way_out = "check that the folder exists and that this user may write in it"
+        else:
+            way_out = "restore the file from a backup"
+        raise LogError(f"{path}: {error}; {way_out}") from error

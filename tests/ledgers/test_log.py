@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,8 +20,10 @@ def receipt(place: Place) -> bytes:
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Log:
-    return Log.create(tmp_path / "log.db", "demo")
+def log(tmp_path: Path) -> Iterator[Log]:
+    log = Log.create(tmp_path / "log.db", "demo")
+    yield log
+    log.close()
 
 
 def fill(log: Log, count: int) -> list[bytes]:
@@ -56,6 +60,7 @@ def test_a_log_is_the_same_when_it_is_opened_again(tmp_path: Path, log: Log) -> 
             reading.receipt(sha256(b"entry 5").digest())
             == b"receipt 5/6 " + Tree([leaf_hash(entry) for entry in [*entries, b"entry 5"]]).root
         )
+    again.close()
 
 
 def test_nothing_is_written_when_the_receipt_cannot_be_signed(log: Log) -> None:
@@ -84,9 +89,8 @@ def test_nothing_is_written_when_the_receipt_cannot_be_signed(log: Log) -> None:
 )
 def test_the_file_itself_refuses_to_change_what_it_holds(tmp_path: Path, log: Log, statement: str) -> None:
     fill(log, 3)
-    with sqlite3.connect(tmp_path / "log.db") as db, pytest.raises(sqlite3.IntegrityError):
+    with closing(sqlite3.connect(tmp_path / "log.db")) as db, pytest.raises(sqlite3.IntegrityError):
         db.execute(statement)
-    db.close()
 
 
 def test_a_full_disk_writes_nothing_and_says_so(log: Log) -> None:
@@ -104,7 +108,8 @@ def test_a_full_disk_writes_nothing_and_says_so(log: Log) -> None:
 
 def test_another_kind_of_file_is_named(tmp_path: Path) -> None:
     other = tmp_path / "other.db"
-    sqlite3.connect(other).executescript("CREATE TABLE t (x)")
+    with closing(sqlite3.connect(other)) as db:
+        db.execute("CREATE TABLE t (x)")
     with pytest.raises(LogError, match="not the log of a Meterseal ledger"):
         Log.open(other)
     other.write_bytes(b"no database at all" * 100)
