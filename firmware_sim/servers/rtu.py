@@ -167,26 +167,26 @@ class RtuBus:
         if unit in self.units:
             outcome = self.units.ask(unit, pdu, frames.rtu)
             outcome = replace(outcome, faults=(*marks, *outcome.faults))
-            ready = self._wire_s(len(frame)) + self.units.latency_ms(unit) / 1000
+            ready = self._loop.time() + self._wire_s(len(frame)) + self.units.latency_ms(unit) / 1000
             if self.line.emulate:
                 ready += self.line.silence_s
             for delivery in outcome.deliveries:
-                self._loop.call_later(ready + delivery.after_ms / 1000, self._send, outcome, delivery)
+                at = ready + delivery.after_ms / 1000
+                self._loop.call_at(at, self._send, at, outcome, delivery)
         return True
 
     def _wire_s(self, size: int) -> float:
         return size * self.line.byte_s if self.line.emulate else 0.0
 
-    def _send(self, outcome: Outcome, delivery: Delivery) -> None:
-        """Put an answer onto the wire as soon as the wire is free."""
-        now = self._loop.time()
-        begin = max(now, self._free_at)
+    def _send(self, at: float, outcome: Outcome, delivery: Delivery) -> None:
+        """Put an answer that is ready ``at`` a loop time onto the wire as soon as the wire is free."""
+        begin = max(at, self._free_at)
         self._free_at = begin + self._wire_s(len(delivery.data))
         pieces = self._pieces(delivery, begin)
         first_at, first = pieces[0]
         self._loop.call_at(first_at, self.put, first, outcome, delivery)
-        for at, piece in pieces[1:]:
-            self._loop.call_at(at, self.put, piece)
+        for later, piece in pieces[1:]:
+            self._loop.call_at(later, self.put, piece)
 
     def _pieces(self, delivery: Delivery, begin: float) -> list[tuple[float, bytes]]:
         """What arrives when: the whole frame at its end, or piece by piece."""

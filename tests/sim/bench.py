@@ -122,6 +122,14 @@ class Serial:
             data += os.read(self.fd, size - len(data))
         return data
 
+    def ask(self, hex_bytes: str, size: int) -> bytes:
+        """An answer to a request that may have to be repeated, as any master repeats it."""
+        for _ in range(5):
+            self.send(hex_bytes)
+            if answer := self.receive(size, PATIENCE_S / 5):
+                return answer
+        raise AssertionError(f"no answer to {hex_bytes}")
+
     def silent(self) -> bool:
         """Nothing comes within the time in which an answer would have come many times over."""
         return self.receive(1, 0.15) == b""

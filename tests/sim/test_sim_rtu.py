@@ -79,8 +79,7 @@ def test_a_frame_with_a_wrong_checksum_is_not_answered(tmp_path: Path) -> None:
         assert line.silent()
         line.send("FF FF FF FF FF FF FF FF FF FF", check=False)
         assert line.silent()
-        line.send(VOLTAGES)
-        assert len(line.receive(VOLTAGES_SIZE)) == VOLTAGES_SIZE
+        assert len(line.ask(VOLTAGES, VOLTAGES_SIZE)) == VOLTAGES_SIZE
         assert len(bench.log()) == 1
 
 
@@ -110,8 +109,7 @@ def test_the_line_outlives_its_clients(tmp_path: Path) -> None:
                 line.send("01 04")  # begun, and left as it is: silence ends it
                 assert line.receive(1, 0.05) == b""
             with Serial(bench.serial) as line:
-                line.send(VOLTAGES)
-                assert len(line.receive(VOLTAGES_SIZE)) == VOLTAGES_SIZE
+                assert len(line.ask(VOLTAGES, VOLTAGES_SIZE)) == VOLTAGES_SIZE
         assert os.readlink(bench.serial) == terminal
         with Serial(bench.serial) as one, Serial(bench.serial):
             one.send(CO2)
