@@ -171,7 +171,7 @@ class Plant:
             spec.volts
             + 1.5 * noise(seed, f"volts{n}", second, 300)
             + 0.4 * noise(seed, f"flicker{n}", second, 17)
-            - 0.05 * grid[n] / 1e6
+            - max(-10.0, min(10.0, 0.05 * grid[n] / 1e6))  # a stiff grid gives way by 0.05 V a kW
             for n in (_L1, _L2, _L3)
         )
         hertz = spec.hertz + 0.03 * noise(seed, "hertz", second, 45) + 0.004 * noise(seed, "governor", second, 3)

@@ -18,7 +18,7 @@ from firmware_sim.servers.rtu import Line
 from gateway.devices.profile import Profile
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(ge=0, le=1e9)]
 Place = Literal["grid", "load", "pv", "hydro"]
 
 

@@ -127,6 +127,8 @@ def test_seed_and_ports_can_be_replaced(tmp_path: Path) -> None:
         ('serial = "21043387"', 'serial = "A1"', "bus[0].meter[0].serial", "digits only"),
         ('serial = "21043387"', 'show = { frequency = "co2" }', "bus[0].meter[0].show.frequency", "another quantity"),
         ("[[bus]]", "[plant]\nseed = -1\n[[bus]]", "plant.seed", "greater than or equal to 0"),
+        ("[[bus]]", "[plant]\nload_kw = inf\n[[bus]]", "plant.load_kw", "less than or equal"),
+        ("[[bus]]", "[plant]\nload_kw = nan\n[[bus]]", "plant.load_kw", "will not do"),
         ("[[bus]]", "[[bus]", "", "not TOML"),
     ],
 )
