@@ -1,0 +1,190 @@
+"""The uplink against a real transparency log in this process, whose answers are lost, kept, late, or another's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway import uplink
+from gateway.clock import Clock
+from gateway.config import Config
+from gateway.recorder import Recorder
+from gateway.store import Store
+from gateway.uplink import Uplink
+from ledger_client.errors import LedgerUnavailable
+from ledger_client.ledgers import Pending
+from ledger_client.transparency.directory import open_dir
+from ledger_client.transparency.policy import PolicyFile, enroll
+from ledger_client.transparency.service import Service
+from ledger_client.transparency.show import trust_entry
+from ledger_client.trust import load_trust
+from tests.gateway.books import check_books
+from tests.gateway.samples import finished, recorder, site
+
+NAME = "demo-ledger"
+
+
+class NearLedger:
+    """A ledger without a wire: a real log in a folder. ``faults`` are taken in order, one a submission."""
+
+    def __init__(self, folder: Path, name: str = NAME, faults: list[str] | None = None) -> None:
+        self._dir = open_dir(folder, name)
+        self.service = Service(self._dir.log, self._dir.key, PolicyFile(self._dir.policy).current)
+        self.faults, self.submissions = faults or [], 0
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    def submit(self, entry: bytes) -> bytes | Pending:
+        self.submissions += 1
+        fault = self.faults.pop(0) if self.faults else ""
+        if fault == "failed and lost":
+            raise LedgerUnavailable("the wire broke before the ledger heard")
+        _, receipt = self.service.submit(entry)
+        if fault == "failed but kept":
+            raise LedgerUnavailable("the wire broke after the ledger heard")
+        if fault == "pending":
+            return Pending(retry_after_s=0.01)
+        return receipt[:-1] + bytes([receipt[-1] ^ 1]) if fault == "damaged" else receipt
+
+    def lookup(self, statement_id: bytes) -> bytes | Pending | None:
+        return self.service.receipt(statement_id)
+
+    def last(self, gateway: str) -> tuple[int, bytes] | None:
+        return self.service.last(gateway)
+
+    def statements(self, gateway: str, after: int) -> list[bytes]:
+        return self.service.statements(gateway, after)
+
+    def close(self) -> None:
+        self._dir.close()
+
+
+@pytest.fixture(autouse=True)
+def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uplink, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(uplink, "REFUSED_PAUSE_S", 0.05)
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Config:
+    return site(tmp_path / "site")
+
+
+@pytest.fixture
+def sealed(loaded: Config) -> Iterator[Recorder]:
+    """A recorder with three sealed batches and their anchors queued."""
+    clock = Clock()
+    made, anchor_ms = recorder(loaded, clock, seal_count=1)
+    made.start()
+    for k in range(3):
+        made.put(finished("export-main", anchor_ms + 10_000 * k, clock))
+    made.call(lambda _: None).result(timeout=30)
+    yield made
+    made.stop()
+
+
+def anchored(loaded: Config) -> bool:
+    return states(loaded) == {"settled"}
+
+
+def states(loaded: Config) -> set[str]:
+    store = Store(loaded.database, read_only=True)
+    found = {anchor.state for anchor in store.anchors()}
+    store.close()
+    return found
+
+
+def work(ledger: NearLedger, made: Recorder, loaded: Config, until: Callable[[], bool]) -> None:
+    """Let the uplink work until something is true."""
+
+    async def run() -> None:
+        task = asyncio.create_task(Uplink(ledger, made, load_trust(loaded.trust), Clock()).run())
+        async with asyncio.timeout(30):
+            while not until():  # noqa: ASYNC110 - what is waited for stands in a database
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+def believed(folder: Path, loaded: Config) -> None:
+    """Enrol the gateway at the ledger in ``folder``, and write the ledger's key into the trust file."""
+    open_dir(folder, NAME).close()
+    enroll(folder / "policy.toml", loaded.keys / "gateway.pub.toml")
+    with loaded.trust.open("a") as trust:
+        trust.write("\n" + trust_entry(folder))
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [],
+        ["failed and lost"] * 2,
+        ["failed but kept"] * 2,
+        ["pending", "pending"],
+        ["failed but kept", "failed and lost", "pending", "failed but kept"],
+    ],
+)
+def test_whatever_the_wire_does_each_batch_is_anchored_once(
+    faults: list[str], loaded: Config, sealed: Recorder, tmp_path: Path
+) -> None:
+    believed(tmp_path / "ledger", loaded)
+    ledger = NearLedger(tmp_path / "ledger", faults=list(faults))
+    work(ledger, sealed, loaded, lambda: anchored(loaded))
+    store = Store(loaded.database, read_only=True)
+    assert ledger.statements("test-gateway", -1) == [batch.entry for batch in store.batches()]
+    # What the ledger had kept is found by looking it up: only what was lost is submitted again.
+    assert ledger.submissions == len(store.batches()) + faults.count("failed and lost")
+    store.close()
+    ledger.close()
+    check_books(loaded)
+
+
+def test_a_receipt_that_does_not_hold_settles_nothing(loaded: Config, sealed: Recorder, tmp_path: Path) -> None:
+    believed(tmp_path / "ledger", loaded)
+    ledger = NearLedger(tmp_path / "ledger", faults=["damaged"])
+    work(ledger, sealed, loaded, lambda: "refused" in states(loaded))
+    store = Store(loaded.database, read_only=True)
+    first = store.anchors()[0]
+    assert first.receipt is None
+    assert first.detail is not None
+    assert "BadReceipt" in first.detail
+    store.close()
+    work(ledger, sealed, loaded, lambda: anchored(loaded))  # looked up again, the receipt is whole
+    ledger.close()
+
+
+def test_a_ledger_with_another_key_settles_nothing(loaded: Config, sealed: Recorder, tmp_path: Path) -> None:
+    believed(tmp_path / "ledger", loaded)
+    (tmp_path / "impostor").mkdir()
+    open_dir(tmp_path / "impostor" / "ledger", NAME).close()
+    enroll(tmp_path / "impostor" / "ledger" / "policy.toml", loaded.keys / "gateway.pub.toml")
+    ledger = NearLedger(tmp_path / "impostor" / "ledger")
+    work(ledger, sealed, loaded, lambda: "refused" in states(loaded))
+    store = Store(loaded.database, read_only=True)
+    assert [a.state for a in store.anchors()] == ["refused", "queued", "queued"]  # nothing is skipped
+    assert "UnknownKey" in (store.anchors()[0].detail or "")
+    store.close()
+    ledger.close()
+
+
+def test_a_refusal_is_an_alarm_and_anchoring_goes_on_once_it_is_mended(
+    loaded: Config, sealed: Recorder, tmp_path: Path
+) -> None:
+    open_dir(tmp_path / "ledger", NAME).close()
+    with loaded.trust.open("a") as trust:
+        trust.write("\n" + trust_entry(tmp_path / "ledger"))
+    ledger = NearLedger(tmp_path / "ledger")  # the gateway is not enrolled there
+    work(ledger, sealed, loaded, lambda: "refused" in states(loaded))
+    store = Store(loaded.database, read_only=True)
+    assert "Unknown key" in (store.anchors()[0].detail or "")
+    store.close()
+    enroll(tmp_path / "ledger" / "policy.toml", loaded.keys / "gateway.pub.toml")
+    work(ledger, sealed, loaded, lambda: anchored(loaded))
+    ledger.close()
