@@ -1,0 +1,105 @@
+"""Bundles: both ways, in one form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger_client import cbor
+from ledger_client.bundle import Bundle, Locator
+from ledger_client.errors import EncodeError, Malformed
+from tests.ledger_client.evidence import Site
+from tests.ledger_client.values import NAMES, SEEDED
+
+HASHES = st.binary(min_size=32, max_size=32)
+UINTS = st.integers(0, 2**64 - 1)
+PROOFS = st.tuples(UINTS, UINTS, st.lists(HASHES, max_size=64).map(tuple))
+LOCATORS = st.builds(
+    Locator, NAMES, UINTS, st.binary(min_size=20, max_size=20), HASHES, UINTS, HASHES, st.one_of(st.none(), PROOFS)
+)
+ENTRY = Site().entry()
+
+
+@SEEDED
+@given(
+    st.binary(max_size=200),
+    st.lists(LOCATORS, max_size=4).map(tuple),
+    PROOFS,
+    st.lists(st.binary(max_size=100), max_size=16).map(tuple),
+)
+def test_what_is_written_is_read_back(
+    record: bytes, anchors: tuple[Locator, ...], place: tuple[int, int, tuple[bytes, ...]], receipts: tuple[bytes, ...]
+) -> None:
+    bundle = Bundle(record, anchors, *place, ENTRY, receipts)
+    assert Bundle.parse(bundle.encode()) == bundle
+
+
+LOCATOR = Locator("consortium", 31337, bytes(20), bytes(32), 7, bytes(32))
+
+
+def changed(change: Callable[[dict[str, Any]], object]) -> bytes:
+    fields = cbor.decode(Site(anchors=(replace(LOCATOR, inclusion=(1, 0, ())),)).build())
+    change(fields)
+    return cbor.encode(fields)
+
+
+REFUSED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "an unknown key": lambda b: b.update(key=b"trust me"),
+    "no record": lambda b: b.pop("record"),
+    "version 2": lambda b: b.update(v=2),
+    "version true": lambda b: b.update(v=True),
+    "version 1.0": lambda b: b.update(v=1.0),
+    "a record that is text": lambda b: b.update(record=""),
+    "a record of more than 64 KiB": lambda b: b.update(record=bytes(65537)),
+    "a statement that is a map": lambda b: b.update(statement={}),
+    "a statement that is none": lambda b: b.update(statement=b"\x00"),
+    "a place of two": lambda b: b.update(inclusion=[1, 0]),
+    "a place with 65 hashes": lambda b: b.update(inclusion=[1, 0, [bytes(32)] * 65]),
+    "a place with a short hash": lambda b: b.update(inclusion=[1, 0, [bytes(31)]]),
+    "a place with a negative index": lambda b: b.update(inclusion=[1, -1, []]),
+    "anchors that are a map": lambda b: b.update(anchors={}),
+    "17 anchors": lambda b: b.update(anchors=b["anchors"] * 17),
+    "a locator that is bytes": lambda b: b.update(anchors=[b""]),
+    "a locator of another type": lambda b: b["anchors"][0].update(type="btc"),
+    "a locator with an unknown key": lambda b: b["anchors"][0].update(note=1),
+    "a locator without a block": lambda b: b["anchors"][0].pop("block"),
+    "a locator with a short contract": lambda b: b["anchors"][0].update(contract=bytes(19)),
+    "a locator with a short transaction": lambda b: b["anchors"][0].update(tx=bytes(31)),
+    "a locator with a negative chain": lambda b: b["anchors"][0].update(chain=-1),
+    "a locator of no ledger": lambda b: b["anchors"][0].update(ledger="a b"),
+    "a locator with a place of two": lambda b: b["anchors"][0].update(inclusion=[1, 0]),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_refused(what: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        Bundle.parse(changed(REFUSED[what]))
+    assert caught.value.step == 1
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", b"\xa0", b"\x80", bytes(1024 * 1024 + 1)], ids=len)
+def test_no_bundle(data: bytes) -> None:
+    with pytest.raises(Malformed):
+        Bundle.parse(data)
+
+
+UNWRITABLE: dict[str, Callable[[Bundle], Bundle]] = {
+    "a statement that is none": lambda b: replace(b, statement=b"x"),
+    "17 receipts": lambda b: replace(b, receipts=(b"",) * 17),
+    "a path of 65": lambda b: replace(b, path=(bytes(32),) * 65),
+    "a record of more than 64 KiB": lambda b: replace(b, record=bytes(65537)),
+    "a locator of no ledger": lambda b: replace(b, anchors=(replace(LOCATOR, ledger=""),)),
+    "more than 1 MiB": lambda b: replace(b, receipts=(bytes(70_000),) * 16),
+}
+
+
+@pytest.mark.parametrize("what", UNWRITABLE)
+def test_unwritable(what: str) -> None:
+    with pytest.raises(EncodeError):
+        UNWRITABLE[what](Site().bundle()).encode()
