@@ -6,6 +6,7 @@ The same process measures how fast the bare key signs 300 bytes, the work that n
 
 from __future__ import annotations
 
+import gc
 import os
 import statistics
 import struct
@@ -57,6 +58,8 @@ def _durable() -> float:
         recorder = Recorder(Store(Path(folder) / "meterseal.db"), keys, rules, clock, os.urandom(8))
         anchor_ms = recorder.open()
         polls = [_poll(names[n % METERS], anchor_ms + n // METERS * PERIOD_MS, n, clock) for n in range(RECORDS)]
+        gc.collect()
+        gc.freeze()  # 600,000 values that wait are this benchmark's, not the gateway's, to walk over
         started = time.perf_counter()
         recorder.start()
         for poll in polls:
@@ -64,6 +67,7 @@ def _durable() -> float:
         recorder.call(lambda _: None).result()  # comes after all that waits, and commits it
         seconds = time.perf_counter() - started
         recorder.stop()
+        gc.unfreeze()
         store = Store(Path(folder) / "meterseal.db", read_only=True)
         durable = store.totals()["readings"]
         store.close()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway import schema
 from gateway.errors import DiskFull, StoreError
@@ -19,9 +19,8 @@ from gateway.hold import station
 from ledger_client.record import Coverage, parse_record
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One signed record as it is kept; ``data`` is the evidence, the rest finds it."""
+class Row(NamedTuple):
+    """One signed record in the order of the table's columns; ``data`` is the evidence, the rest finds it."""
 
     meter: str
     epoch: bytes
@@ -149,10 +148,7 @@ class Store:
     def append(self, rows: Iterable[Row]) -> None:
         """Add signed records in the order given, which becomes the order of leaves. Call within ``transaction()``."""
         with self._errors():
-            self._db.executemany(
-                f"INSERT INTO records ({_ROW}) VALUES (?, ?, ?, ?, ?, ?)",
-                ((r.meter, r.epoch, r.seq, r.kind, r.time_ms, r.data) for r in rows),
-            )
+            self._db.executemany(f"INSERT INTO records ({_ROW}) VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def tail(self, meter: str) -> Tail | None:
         """How ``meter`` (or ``gateway``) was left, or None if this database never held a record of it."""
@@ -231,7 +227,7 @@ class Store:
             found = self._db.execute(
                 f"SELECT {_ROW} FROM records WHERE id BETWEEN ? AND ? ORDER BY id", (first_id, last_id)
             )
-            return [Row(*row) for row in found]
+            return list(map(Row._make, found))
 
     # — batches and anchors —
 

@@ -16,6 +16,7 @@ from ledger_client.senml import SECONDARY_UNITS, Reading, Value, base_name, chec
 from ledger_client.shape import MAX_TIME_MS
 
 _MILLISECONDS: Final = b"\xc4\x82\x22"  # tag 4, array of two, exponent −3; the mantissa follows
+_SINGLE_HEAD: Final = b"\x02\xfa"  # v, a 32-bit float
 _VERSION_SECONDARY: Final = b"\x20\x18\x1a"  # bver: 26
 
 
@@ -36,6 +37,32 @@ class _Points(dict[tuple[str, str | None], tuple[tuple[bytes, ...], bool]]):
         return learnt
 
 
+class _Form:
+    """A pack of 32-bit floats under given names and units, ready but for its numbers and its time."""
+
+    def __init__(self, points: _Points, names: tuple[str, ...], units: tuple[str | None, ...]) -> None:
+        known = [points[point] for point in zip(names, units, strict=True)]
+        secondary = any(is_secondary for _, is_secondary in known)
+        heads = [variants[0] + _SINGLE_HEAD for variants, _ in known[1:]]
+        self.numbers = Struct(f">{len(known)}f")
+        self.start = array_head(len(known)) + known[0][0][2 + secondary] + _SINGLE_HEAD
+        self.version = _VERSION_SECONDARY if secondary else b""
+        self.others = Struct(">" + "".join(f"{len(head)}sf" for head in heads))
+        self.entries: list[object] = [part for head in heads for part in (head, 0.0)]
+
+
+class _Forms(dict[tuple[tuple[str, ...], tuple[str | None, ...]], _Form]):
+    """The forms that a meter's readings take: one, and a few more for polls that were answered in part."""
+
+    def __init__(self, points: _Points) -> None:
+        super().__init__()
+        self._points = points
+
+    def __missing__(self, key: tuple[tuple[str, ...], tuple[str | None, ...]]) -> _Form:
+        self[key] = learnt = _Form(self._points, *key)
+        return learnt
+
+
 class PackWriter:
     """Encodes the readings of one meter, for one thread."""
 
@@ -43,13 +70,34 @@ class PackWriter:
         self._owner = gateway, meter
         self._base = b"\x21" + cbor.encode(base_name(gateway, meter)) + b"\x22" + _MILLISECONDS
         self._points = _Points()
+        self._forms = _Forms(self._points)
 
     def encode(self, reading: Reading) -> bytes:
         """The pack, byte for byte that of ``senml.pack``; ``Unusual``, or ``EncodeError`` likewise."""
         try:
-            return self._encode(reading)
+            return self._singles(reading) or self._encode(reading)
         except LookupError:  # no writer for this type
             raise Unusual from None
+
+    def _singles(self, reading: Reading) -> bytes | None:
+        """A reading of good 32-bit floats of one moment, as most meters send them, in one go; None for any other."""
+        values = reading.values
+        if any([value.quality or value.offset_ms for value in values]):  # noqa: C419 - twice as fast as a generator
+            return None
+        contents = [value.value for value in values]
+        if set(map(type, contents)) != {float} or not 0 <= reading.time_ms <= MAX_TIME_MS:
+            return None
+        form = self._forms[tuple([value.name for value in values]), tuple([value.unit for value in values])]
+        try:
+            packed = form.numbers.pack(*contents)
+        except OverflowError:
+            return None
+        if _some_fit_in_16_bits(packed) or form.numbers.unpack(packed) != tuple(contents):
+            return None
+        entries = form.entries[:]
+        entries[1::2] = contents[1:]
+        moment = uint_bytes(reading.time_ms)
+        return b"".join((form.start, packed[:4], form.version, self._base, moment, form.others.pack(*entries)))
 
     def _encode(self, reading: Reading) -> bytes:
         points, writers = self._points, _WRITERS
@@ -152,12 +200,19 @@ def _integer(value: int) -> bytes:
 
 
 _SINGLE: Final = Struct(">2sf")
+_LOW_5_BITS: Final = bytes(byte & 0x1F for byte in range(256))
+
+
+def _some_fit_in_16_bits(singles: bytes) -> bool:
+    """Has one of these big-endian 32-bit floats its 13 lowest bits all 0, as 16-bit floats and infinity do?"""
+    third, fourth = singles[2::4].translate(_LOW_5_BITS), singles[3::4]
+    return 0 in (int.from_bytes(third) | int.from_bytes(fourth)).to_bytes(len(third))
 
 
 def _float(value: float) -> bytes:
     """Shortest of 16, 32 and 64 bits; a meter's own floats are mostly 32."""
     try:
-        encoded = _SINGLE.pack(b"\x02\xfa", value)
+        encoded = _SINGLE.pack(_SINGLE_HEAD, value)
     except OverflowError:
         return b"\x02" + cbor.shortest_float(value)
     if encoded[5] & 0x1F and _SINGLE.unpack(encoded)[1] == value:
