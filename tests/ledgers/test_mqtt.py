@@ -139,14 +139,17 @@ def test_an_acknowledgement_is_not_a_receipt(tmp_path: Path) -> None:
         try:
             with pytest.raises(LedgerUnavailable, match="no ledger nobody listens"):  # reason 0x10
                 ledger.submit(gateway.statement(0))
+            hears = threading.Event()
             deaf = Broker(
                 broker.url,
                 client_id="deaf",
                 on_connect=lambda b: b.subscribe("meterseal/v1/nobody/statements/+/+"),
-                on_message=lambda _message: None,
+                on_message=lambda _message: hears.set(),
             )
             try:
-                assert deaf.wait_connected(PATIENCE_S)
+                assert deaf.wait_connected(PATIENCE_S)  # and so subscribed, before it says:
+                deaf.publish("meterseal/v1/nobody/statements/to/itself", b"", COSE)
+                assert hears.wait(PATIENCE_S)
                 ledger._timeout_s = 0.5
                 with pytest.raises(LedgerUnavailable, match=r"no receipt within 0.5 s; the broker has the statement"):
                     ledger.submit(gateway.statement(0))
