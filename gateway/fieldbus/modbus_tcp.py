@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusException, ModbusIOException
+from pymodbus.pdu import ModbusPDU
 
 from gateway.fieldbus.errors import LineDown
 from gateway.fieldbus.frames import (
@@ -35,6 +36,16 @@ RECONNECT_PAUSE_S = 0.2
 HEAD = 7
 
 logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)  # its findings come back as outcomes
+
+
+class _Answer(ModbusPDU):
+    """An answer that pymodbus leaves in its bytes: they are judged and decoded here, whole."""
+
+    def __str__(self) -> str:
+        return f"answer to function {self.function_code}"
+
+
+_ANSWERS = tuple(type(f"_Answer{f}", (_Answer,), {"function_code": f}) for f in (*BITS, *REGISTERS))
 
 
 class TcpLink:
@@ -70,6 +81,8 @@ class TcpLink:
             trace_packet=self._packet,
             trace_connect=self._connection,
         )
+        for answer in _ANSWERS:
+            client.register(answer)
         try:
             async with asyncio.timeout(CONNECT_S):
                 await client.ctx.call_create()

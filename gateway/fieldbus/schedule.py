@@ -10,7 +10,7 @@ them after the other is probed every ``FAULT_MS``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 DEAD_AFTER = 2
@@ -51,6 +51,7 @@ class Schedule:
         self._meters = {n: _Meter(n, i, p, anchor_ms) for i, (n, p) in enumerate(periods_ms.items())}
         self._cap, self._fault = cap_ms, min(FAULT_MS, cap_ms)
         self._down = False
+        self._dead = 0
         self._probe_at = 0
         self._passed_over: list[Missed] = []
 
@@ -86,10 +87,10 @@ class Schedule:
             return
         meter.cost = cost_ms
         if alive:
-            for revived in self._meters.values() if fault else (meter,):
-                revived.failures = revived.probe_at = 0
+            self._revive(self._meters.values() if fault else (meter,))
             return
         meter.failures += 1
+        self._dead += meter.failures == DEAD_AFTER
         if meter.dead:
             meter.probe_at = now + self._wait(meter)
             self._probe_at = now + self._fault
@@ -102,13 +103,12 @@ class Schedule:
         """The line is open; if it was down, every meter is asked at once."""
         if self._down:
             self._down = False
-            for meter in self._meters.values():
-                meter.failures = meter.probe_at = 0
+            self._revive(self._meters.values())
 
     @property
     def fault(self) -> bool:
         """All meters are silent."""
-        return all(m.dead for m in self._meters.values())
+        return self._dead == len(self._meters)
 
     def dead(self, name: str) -> bool:
         """The meter was silent at least twice in a row."""
@@ -120,6 +120,11 @@ class Schedule:
             m.due if m.due > now else min(max(self._ready(m), now + 1), m.deadline) for m in self._meters.values()
         )
         return max(now + 1, min(moments))
+
+    def _revive(self, meters: Iterable[_Meter]) -> None:
+        for meter in meters:
+            self._dead -= meter.dead
+            meter.failures = meter.probe_at = 0
 
     def _ready(self, meter: _Meter) -> int:
         if self.fault:
@@ -148,6 +153,5 @@ class Schedule:
         return late and not meter.dead and not meter.stepped_back
 
     def _wait(self, meter: _Meter) -> int:
-        dead = sum(m.dead for m in self._meters.values())
-        share = int(meter.cost * dead / PROBE_SHARE)
+        share = int(meter.cost * self._dead / PROBE_SHARE)
         return min(self._cap, share, SECOND_CHANCE_MS) if meter.failures == DEAD_AFTER else min(self._cap, share)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from gateway.fieldbus.frames import Request, Shape
 
+LATENESS = 0.25
 STRANGER_S = 86_400.0
 """How long the shapes of another master's answers are avoided."""
 
@@ -84,8 +85,8 @@ class ShapeTable:
 def needed(life_s: float, timeout_s: float, period_s: float) -> int:
     """K: how many shapes a block needs so that one is always old enough, polled every ``period_s``.
 
-    A shape counts as used until its read ended, at latest after the time-out, and a poll may start late by up to a
-    period; a block that is polled more slowly than all of that needs one.
+    A shape counts as used until its read ended, at latest after the time-out, and a poll may start late by ``LATENESS``
+    of its period; a block that is polled more slowly than its answer life and time-out needs one.
     """
     busy = life_s + timeout_s
-    return 1 if period_s >= busy else math.ceil(busy / period_s) + 1
+    return 1 if period_s >= busy else math.ceil(busy / period_s + LATENESS)

@@ -23,10 +23,10 @@ def line(profile: str, period_ms: int, kind: str = "modbus-rtu", meters: int = 1
     st.integers(100, 20_000),
     st.integers(10, 2_000),
     st.integers(50, 30_000),
-    st.lists(st.floats(0, 0.999), max_size=40),
+    st.lists(st.floats(0, 0.249), max_size=40),
 )
 def test_with_k_shapes_no_poll_has_to_wait(life: int, timeout: int, period: int, lateness: list[float]) -> None:
-    """Polls start up to a period late, and use up their time-out; there is always a shape that is old enough."""
+    """Polls start a quarter of a period late, and use up their time-out; there is always a shape that is old enough."""
     k = needed(life / 1000, timeout / 1000, period / 1000)
     table, free = ShapeTable(life / 1000), 0.0
     requests = [Request(1, 3, 0, 1 + i) for i in range(k)]
@@ -41,7 +41,7 @@ def test_with_k_shapes_no_poll_has_to_wait(life: int, timeout: int, period: int,
         table.silent(request.shape, free)
 
 
-@pytest.mark.parametrize(("period", "k"), [(10_000, 1), (3_500, 1), (3_499, 3), (1_000, 5), (500, 8)])
+@pytest.mark.parametrize(("period", "k"), [(10_000, 1), (3_500, 1), (3_499, 2), (1_000, 4), (500, 8)])
 def test_k_of_a_serial_meter(period: int, k: int) -> None:
     spec = line("eastron-sdm630", period)
     assert shapes_needed(spec, spec.meters[0]) == k
