@@ -1,4 +1,4 @@
-"""What the flags of a value mean: the verdict, the words, and the flags that a value earns by what it is.
+"""What the flags of a value mean: the verdict, and the flags that a value earns by what it is.
 
 All pure. A flag may be added on the way from the wire to the record and never cleared: every function here takes flags
 and gives at least those back.
@@ -18,55 +18,48 @@ Verdict = Literal["good", "uncertain", "substituted", "bad", "missing"]
 VERDICTS: tuple[Verdict, ...] = ("good", "uncertain", "substituted", "bad", "missing")
 """From the best to the worst; several flags give the worst of their verdicts."""
 
-MEANING: Mapping[Quality, tuple[Verdict, str]] = {
-    Quality.COMM_FAIL: ("missing", "the meter did not answer"),
-    Quality.DECODE_ERR: ("bad", "not available: the meter sent its code for no value, or nothing that can be one"),
-    Quality.NOT_FOUND: ("missing", "the device does not have this point"),
-    Quality.DEVICE_FAULT: ("bad", "the device says that it is faulty"),
-    Quality.STALE: ("uncertain", "older than it may be"),
-    Quality.FROZEN: ("uncertain", "does not move though it should"),
-    Quality.RANGE_HIGH: ("bad", "above the plausible range"),
-    Quality.RANGE_LOW: ("bad", "below the plausible range"),
-    Quality.CAL_RANGE: ("uncertain", "outside the calibrated range"),
-    Quality.MAINTENANCE: ("bad", "under maintenance"),
-    Quality.CALIBRATING: ("bad", "calibration gas or zero check, not the process"),
-    Quality.STOPPED: ("missing", "the instrument is switched off"),
-    Quality.MANUAL: ("uncertain", "entered by hand"),
-    Quality.SUBSTITUTED: ("substituted", "a substitute value, not measured"),
-    Quality.OUT_OF_CONTROL: ("bad", "failed its last drift or quality check"),
-    Quality.CAL_OVERDUE: ("uncertain", "calibration is overdue"),
-    Quality.ROLLOVER: ("good", "the counter went over its largest number"),
-    Quality.COUNTER_RESET: ("bad", "the counter fell: no difference may be taken across it"),
-    Quality.METER_EXCHANGED: ("bad", "another meter stands here: no difference may be taken across it"),
-    Quality.TAMPER: ("bad", "the device reports tampering"),
-    Quality.IMPLAUSIBLE: ("uncertain", "changed faster than it can"),
-    Quality.CLOCK_UNSYNC: ("uncertain", "the gateway's clock was not synchronised"),
-    Quality.CLOCK_STEP: ("uncertain", "the gateway's clock was set in this interval"),
-    Quality.LATE: ("good", "delivered late"),
-    Quality.CACHED: ("uncertain", "a concentrator may have answered from memory"),
-    Quality.SHARED_LINE: ("uncertain", "another master talks on this line"),
-    Quality.IDENTITY_UNPROVEN: ("uncertain", "the meter does not tell its serial number"),
-    Quality.CONFIG_CHANGED: ("uncertain", "the configuration changed in this interval"),
-    Quality.BLOCKED: ("bad", "blocked by the operator"),
+VERDICT_OF: Mapping[Quality, Verdict] = {
+    Quality.COMM_FAIL: "missing",
+    Quality.DECODE_ERR: "bad",
+    Quality.NOT_FOUND: "missing",
+    Quality.DEVICE_FAULT: "bad",
+    Quality.STALE: "uncertain",
+    Quality.FROZEN: "uncertain",
+    Quality.RANGE_HIGH: "bad",
+    Quality.RANGE_LOW: "bad",
+    Quality.CAL_RANGE: "uncertain",
+    Quality.MAINTENANCE: "bad",
+    Quality.CALIBRATING: "bad",
+    Quality.STOPPED: "missing",
+    Quality.MANUAL: "uncertain",
+    Quality.SUBSTITUTED: "substituted",
+    Quality.OUT_OF_CONTROL: "bad",
+    Quality.CAL_OVERDUE: "uncertain",
+    Quality.ROLLOVER: "good",
+    Quality.COUNTER_RESET: "bad",
+    Quality.METER_EXCHANGED: "bad",
+    Quality.TAMPER: "bad",
+    Quality.IMPLAUSIBLE: "uncertain",
+    Quality.CLOCK_UNSYNC: "uncertain",
+    Quality.CLOCK_STEP: "uncertain",
+    Quality.LATE: "good",
+    Quality.CACHED: "uncertain",
+    Quality.SHARED_LINE: "uncertain",
+    Quality.IDENTITY_UNPROVEN: "uncertain",
+    Quality.CONFIG_CHANGED: "uncertain",
+    Quality.BLOCKED: "bad",
 }
 
-_KNOWN = sum(MEANING)
+_KNOWN = sum(VERDICT_OF)
 _EDGE = Decimal("0.1")  # a counter goes round from the last tenth of its range into the first
 
 
 def verdict(flags: int) -> Verdict:
     """The verdict on a value with these flags: the worst of its flags' verdicts; a bit that is not known is bad."""
-    found: set[Verdict] = {meaning for flag, (meaning, _) in MEANING.items() if flags & flag}
+    found: set[Verdict] = {found for flag, found in VERDICT_OF.items() if flags & flag}
     if flags & ~_KNOWN:
         found.add("bad")
     return max(found, key=VERDICTS.index, default="good")
-
-
-def words(flags: int) -> tuple[str, ...]:
-    """What each flag says, in plain words, lowest bit first; unknown bits by their number."""
-    known = [text for flag, (_, text) in MEANING.items() if flags & flag]
-    rest = flags & ~_KNOWN
-    return (*known, *(f"unknown flag, bit {bit}" for bit in range(rest.bit_length()) if rest >> bit & 1))
 
 
 def judge(point: Point, decoded: Decoded, previous: Decoded | None = None) -> int:

@@ -12,9 +12,10 @@ from rich.table import Table
 
 from gateway import instance
 from gateway.config import Config
-from gateway.quality import verdict, words
+from gateway.quality import verdict
 from gateway.store import Row, Store
 from ledger_client.record import Coverage, Quality, Reading, Value, parse_record
+from ledger_client.report import quality_phrases
 from ledger_client.verify import rfc3339_ms
 
 ORDER = ("good", "uncertain", "substituted", "bad", "missing")
@@ -38,7 +39,7 @@ class Shown:
     @property
     def quality(self) -> str:
         """The verdict, and why it is not good."""
-        reasons = ", ".join(words(Quality(self.value.quality)))
+        reasons = ", ".join(quality_phrases(self.value.quality))
         return f"{self.verdict}: {reasons}" if reasons else self.verdict
 
     @property
@@ -59,7 +60,7 @@ class Shown:
             "quality": {
                 "verdict": self.verdict,
                 "bits": int(self.value.quality),
-                "words": list(words(Quality(self.value.quality))),
+                "words": list(quality_phrases(self.value.quality)),
             },
             "record": self.record,
         }

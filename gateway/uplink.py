@@ -28,7 +28,7 @@ log = logging.getLogger("meterseal.uplink")
 T = TypeVar("T")
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
-REFUSED_PAUSE_S = 300.0  # a refusal is not retried in haste: somebody has to act first
+REFUSED_PAUSE_S = 30.0  # a refusal is not asked about in haste: somebody has to act first
 
 
 class NotOurs(Exception):

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from ledger_client.errors import STEPS
-from ledger_client.record import GATEWAY_ITSELF, Coverage, Event, Quality, Value, quality_words
+from ledger_client.record import GATEWAY_ITSELF, Coverage, Event, Quality, Value
 from ledger_client.statement import id_text
 from ledger_client.verify import Verified, rfc3339, rfc3339_ms
 
@@ -18,37 +18,38 @@ _CLOCKS: Final = {
 }
 _KINDS: Final = {"reading": "a reading", "coverage": "a coverage record", "event": "an event"}
 _UNITS: Final = {"/100": "percent", "/": "(ratio)", "Cel": "°C", "degC": "°C"}
-_QUALITY: Final = {
-    Quality.COMM_FAIL: "no answer",
-    Quality.DECODE_ERR: "the answer could not be decoded",
-    Quality.NOT_FOUND: "the device has no such register",
-    Quality.DEVICE_FAULT: "the device reports a fault",
-    Quality.STALE: "older than it should be",
-    Quality.FROZEN: "has not moved although it should",
-    Quality.RANGE_HIGH: "above the range of the meter",
-    Quality.RANGE_LOW: "below the range of the meter",
-    Quality.CAL_RANGE: "outside of the calibrated range",
-    Quality.MAINTENANCE: "taken during maintenance",
-    Quality.CALIBRATING: "taken during calibration",
-    Quality.STOPPED: "the plant stood still",
+QUALITY_PHRASES: Final = {
+    Quality.COMM_FAIL: "the meter did not answer",
+    Quality.DECODE_ERR: "not available: the meter sent its code for no value, or nothing that can be one",
+    Quality.NOT_FOUND: "the device does not have this point",
+    Quality.DEVICE_FAULT: "the device says that it is faulty",
+    Quality.STALE: "older than it may be",
+    Quality.FROZEN: "does not move though it should",
+    Quality.RANGE_HIGH: "above the plausible range",
+    Quality.RANGE_LOW: "below the plausible range",
+    Quality.CAL_RANGE: "outside the calibrated range",
+    Quality.MAINTENANCE: "under maintenance",
+    Quality.CALIBRATING: "calibration gas or zero check, not the process",
+    Quality.STOPPED: "the instrument is switched off",
     Quality.MANUAL: "entered by hand",
-    Quality.SUBSTITUTED: "a substitute, not measured",
-    Quality.OUT_OF_CONTROL: "the analyser is out of control",
-    Quality.CAL_OVERDUE: "the calibration is overdue",
-    Quality.ROLLOVER: "the counter rolled over",
-    Quality.COUNTER_RESET: "the counter was reset",
-    Quality.METER_EXCHANGED: "the meter was exchanged",
-    Quality.TAMPER: "the meter reports tampering",
-    Quality.IMPLAUSIBLE: "not plausible",
-    Quality.CLOCK_UNSYNC: "the clock was not synchronised",
-    Quality.CLOCK_STEP: "the clock was set at this moment",
-    Quality.LATE: "late",
+    Quality.SUBSTITUTED: "a substitute value, not measured",
+    Quality.OUT_OF_CONTROL: "failed its last drift or quality check",
+    Quality.CAL_OVERDUE: "calibration is overdue",
+    Quality.ROLLOVER: "the counter went over its largest number",
+    Quality.COUNTER_RESET: "the counter fell: no difference may be taken across it",
+    Quality.METER_EXCHANGED: "another meter stands here: no difference may be taken across it",
+    Quality.TAMPER: "the device reports tampering",
+    Quality.IMPLAUSIBLE: "changed faster than it can",
+    Quality.CLOCK_UNSYNC: "the gateway's clock was not synchronised",
+    Quality.CLOCK_STEP: "the gateway's clock was set in this interval",
+    Quality.LATE: "delivered late",
     Quality.CACHED: "a concentrator may have answered from memory",
-    Quality.SHARED_LINE: "somebody else talked on the line",
-    Quality.IDENTITY_UNPROVEN: "the meter could not prove which one it is",
-    Quality.CONFIG_CHANGED: "the device's settings changed",
+    Quality.SHARED_LINE: "another master talks on this line",
+    Quality.IDENTITY_UNPROVEN: "the meter does not tell its serial number",
+    Quality.CONFIG_CHANGED: "the configuration changed in this interval",
     Quality.BLOCKED: "blocked by the operator",
 }
+"""What each quality bit says, for whoever reads a value: the words of every page, table and verdict."""
 
 
 def clean(text: str) -> str:
@@ -56,11 +57,15 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def quality_phrases(flags: int) -> tuple[str, ...]:
+    """What each set bit says, lowest first; a bit that this version does not know by its number."""
+    bits = (1 << n for n in range(flags.bit_length()) if flags >> n & 1)
+    return tuple(QUALITY_PHRASES.get(Quality(bit), f"unknown flag, bit {bit.bit_length() - 1}") for bit in bits)
+
+
 def quality_in_words(flags: int) -> str:
     """What the quality bits of a value say; ``good`` when none is set."""
-    known = [_QUALITY[bit] for bit in Quality if flags & bit]
-    unknown = [word for word in quality_words(flags & ~sum(Quality)) if word]
-    return ", ".join(known + unknown) or "good"
+    return ", ".join(quality_phrases(flags)) or "good"
 
 
 def number_text(value: object) -> str:

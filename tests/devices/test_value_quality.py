@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway import quality
 from gateway.devices.decode import Decoded
 from gateway.devices.points import Point
 from gateway.devices.profile import load_profile
 from gateway.devices.profile_rules import FLAGS
-from gateway.quality import MEANING, VERDICTS, carry, judge, judge_all, verdict, words
+from gateway.quality import VERDICTS, carry, judge, judge_all, verdict
+from ledger_client.report import QUALITY_PHRASES, quality_phrases
 from ledger_client.senml import Quality
 
 Q = Quality
@@ -34,16 +36,16 @@ VERDICT_OF = {flag: name for name, flags in EXPECTED.items() for flag in flags}
 
 
 def test_every_flag_has_a_verdict_and_words_of_its_own() -> None:
-    assert set(VERDICT_OF) == set(Quality) == set(MEANING)
-    assert len({text for _, text in MEANING.values()}) == len(MEANING)
+    assert set(VERDICT_OF) == set(Quality) == set(quality.VERDICT_OF) == set(QUALITY_PHRASES)
+    assert len(set(QUALITY_PHRASES.values())) == len(QUALITY_PHRASES)
     assert verdict(0) == "good"
-    assert words(0) == ()
+    assert quality_phrases(0) == ()
 
 
 @pytest.mark.parametrize("flag", list(Quality), ids=lambda f: f.name)
 def test_every_single_flag(flag: Quality) -> None:
     assert verdict(flag) == VERDICT_OF[flag]
-    assert words(flag) == (MEANING[flag][1],)
+    assert quality_phrases(flag) == (QUALITY_PHRASES[flag],)
 
 
 def test_every_pair_gives_the_worse_of_its_two() -> None:
@@ -63,7 +65,7 @@ def test_a_flag_more_never_makes_it_better(flags: set[Quality], more: int) -> No
 def test_a_bit_that_nobody_knows_is_bad(bit: int) -> None:
     assert verdict(1 << bit) == "bad"
     assert verdict(1 << bit | Q.COMM_FAIL) == "missing"
-    assert words(1 << bit | Q.LATE) == ("delivered late", f"unknown flag, bit {bit}")
+    assert quality_phrases(1 << bit | Q.LATE) == ("delivered late", f"unknown flag, bit {bit}")
 
 
 def gauge(**keys: object) -> Point:

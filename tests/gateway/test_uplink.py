@@ -33,7 +33,7 @@ class NearLedger:
     def __init__(self, folder: Path, name: str = NAME, faults: list[str] | None = None) -> None:
         self._dir = open_dir(folder, name)
         self.service = Service(self._dir.log, self._dir.key, PolicyFile(self._dir.policy).current)
-        self.faults, self.submissions = faults or [], 0
+        self.faults, self.submissions, self.damages = faults or [], 0, False
 
     @property
     def name(self) -> str:
@@ -49,10 +49,14 @@ class NearLedger:
             raise LedgerUnavailable("the wire broke after the ledger heard")
         if fault == "pending":
             return Pending(retry_after_s=0.01)
-        return receipt[:-1] + bytes([receipt[-1] ^ 1]) if fault == "damaged" else receipt
+        return self._worn(receipt)
 
     def lookup(self, statement_id: bytes) -> bytes | Pending | None:
-        return self.service.receipt(statement_id)
+        receipt = self.service.receipt(statement_id)
+        return None if receipt is None else self._worn(receipt)
+
+    def _worn(self, receipt: bytes) -> bytes:
+        return receipt[:-1] + bytes([receipt[-1] ^ 1]) if self.damages else receipt
 
     def last(self, gateway: str) -> tuple[int, bytes] | None:
         return self.service.last(gateway)
@@ -148,7 +152,8 @@ def test_whatever_the_wire_does_each_batch_is_anchored_once(
 
 def test_a_receipt_that_does_not_hold_settles_nothing(loaded: Config, sealed: Recorder, tmp_path: Path) -> None:
     believed(tmp_path / "ledger", loaded)
-    ledger = NearLedger(tmp_path / "ledger", faults=["damaged"])
+    ledger = NearLedger(tmp_path / "ledger")
+    ledger.damages = True
     work(ledger, sealed, loaded, lambda: "refused" in states(loaded))
     store = Store(loaded.database, read_only=True)
     first = store.anchors()[0]
@@ -156,7 +161,8 @@ def test_a_receipt_that_does_not_hold_settles_nothing(loaded: Config, sealed: Re
     assert first.detail is not None
     assert "BadReceipt" in first.detail
     store.close()
-    work(ledger, sealed, loaded, lambda: anchored(loaded))  # looked up again, the receipt is whole
+    ledger.damages = False
+    work(ledger, sealed, loaded, lambda: anchored(loaded))
     ledger.close()
 
 

@@ -138,8 +138,8 @@ def test_verify_says_the_steps_and_the_facts(bundles: dict[str, Path], trust: Pa
     assert "by the gateway's clock (synchronised)" in out
     assert "no later than" in out
     assert re.search(r"energy +12345\.670 kWh +good", out)
-    assert re.search(r"humidity +4\.10 percent +older than it should be, the calibration is overdue", out)
-    assert re.search(r"power +no value W +no answer", out)
+    assert re.search(r"humidity +4\.10 percent +older than it may be, calibration is overdue", out)
+    assert re.search(r"power +no value W +the meter did not answer", out)
     assert re.search(r"voltage +230\.10000610351562 V +good \(read 40 ms later\)", out)
     assert r"A\x1b[31mB" in out
     assert "\x1b" not in out
