@@ -24,6 +24,8 @@ from gateway.fieldbus.frames import (
 from gateway.fieldbus.link import Answer, Outcome, Refusal, Seen, Silence, Witness
 from gateway.fieldbus.shapes import ShapeTable
 
+EARLY = "bytes came before the request was out"
+
 
 @dataclass(slots=True)
 class _Question:
@@ -42,12 +44,14 @@ class Guard:
     made doubtful.
     """
 
-    def __init__(self, table: ShapeTable, t35_s: float, witness: Witness, *, echo: bool = False) -> None:
+    def __init__(self, table: ShapeTable, t35_s: float, witness: Witness, *, echo: str = "off") -> None:
+        """``echo``: "on" where a two-wire adapter gives back what it sends, "auto" to find out from the first reads."""
         self.table, self.t35_s, self.voided = table, t35_s, set[int]()
         self.last_byte = float("-inf")
         self._witness, self._echo = witness, echo
         self._buffer = bytearray()
         self._echo_due = b""
+        self._maybe_echo, self._early = b"", False
         self._deaf = False
         self._question: _Question | None = None
         self._sent: dict[Shape, float] = {}
@@ -66,6 +70,8 @@ class Guard:
 
     def choose(self, requests: Sequence[Request], now: float) -> Request | None:
         """The variant to ask; None when no shape is old enough."""
+        if self._echo == "auto":
+            requests = [request for request in requests if not _answers_itself(request)]
         return self.table.choose(requests, now)
 
     def ask(self, request: Request, now: float, *, leading: bool = False) -> None:
@@ -77,7 +83,8 @@ class Guard:
         self._last = None
         self._sent[request.shape] = now
         self.table.use(request.shape, now)
-        self._echo_due = request.frame if self._echo else b""
+        self._echo_due = request.frame if self._echo != "off" else b""
+        self._maybe_echo, self._early = b"", False
         self._question = _Question(request, leading)
 
     def sent(self, out: float) -> None:
@@ -90,10 +97,9 @@ class Guard:
         if self._deaf and now - self.last_byte >= self.t35_s:
             self._deaf = False
         self.last_byte = now
-        data = self._without_echo(data)
-        question = self._question
-        if data and question and not question.outcome and now < question.out and self.table.armed:
-            question.outcome = Silence("timeout", "bytes came before the request was out", question.request)
+        data = self._without_echo(data, now)
+        if data and self._too_early(now) and self.table.armed:
+            self._void(EARLY)
         self._buffer += data
         while self._buffer and not self._deaf and self._take(now):
             pass
@@ -106,6 +112,8 @@ class Guard:
         assert question is not None, "finish() without a question"
         shape = question.request.shape
         outcome = question.outcome
+        self._buffer += self._maybe_echo
+        self._echo_due = self._maybe_echo = b""
         if outcome is None:
             begun = f"an answer broke off after {len(self._buffer)} bytes" if self._buffer else "no answer"
             outcome = Silence("timeout", question.seen or begun, question.request)
@@ -115,19 +123,34 @@ class Guard:
             self.table.use(shape, now)
         return outcome
 
-    def _without_echo(self, data: bytes) -> bytes:
-        """Strip our own frame on a line that echoes; anything else in its place is a collision."""
+    def _without_echo(self, data: bytes, now: float) -> bytes:
+        """Strip our own frame on a line that echoes; anything else in its place is a collision. While it is not known
+        whether the line echoes, bytes that could be the echo are kept back until they are it or not."""
         if not self._echo_due:
             return data
         here = min(len(data), len(self._echo_due))
-        if data[:here] != self._echo_due[:here]:
-            self._echo_due = b""
-            if self._question and not self._question.outcome:
-                detail = "the echo is not what was sent: another sender, or no echo on this line"
-                self._question.outcome = Silence("timeout", detail, self._question.request)
-            return data
-        self._echo_due = self._echo_due[here:]
-        return data[here:]
+        if data[:here] == self._echo_due[:here]:
+            self._echo_due = self._echo_due[here:]
+            if self._echo == "auto":
+                self._early = self._early or self._too_early(now)
+                self._maybe_echo += data[:here]
+                if not self._echo_due:
+                    self._echo, self._maybe_echo = "on", b""
+            return data[here:]
+        self._echo_due = b""
+        if self._echo == "on":
+            self._void("the echo is not what was sent: another sender, or no echo on this line")
+        if self._maybe_echo and self._early:
+            self._void(EARLY)
+        kept, self._maybe_echo = self._maybe_echo, b""
+        return kept + data
+
+    def _too_early(self, now: float) -> bool:
+        return self._question is not None and now < self._question.out
+
+    def _void(self, why: str) -> None:
+        if self._question and not self._question.outcome:
+            self._question.outcome = Silence("timeout", why, self._question.request)
 
     def _take(self, now: float) -> bool:
         """Take one frame from the head of the buffer; False when more bytes are needed."""
@@ -164,6 +187,8 @@ class Guard:
             if frame[2] in GATEWAY_SILENT:
                 return Silence("timeout", f"exception {frame[2]:02X}: the gateway got no answer", request)
             return Refusal(request, frame[2], self.table.burnt(request.unit, now))
+        if self._echo == "auto":
+            self._echo = "off"
         self._answers += 1
         self._last = (request.shape, self._answers)
         data = frame[2:-2] if frame[1] == DEVICE_IDENTIFICATION else frame[3:-2]
@@ -232,3 +257,9 @@ def _answers(shape: Shape, function: int, asked: Shape) -> bool:
     if function & EXCEPTION:
         return shape[:2] == asked[:2]
     return shape == asked
+
+
+def _answers_itself(request: Request) -> bool:
+    """The request's own bytes are also a whole answer to it: on a line that echoes they could be taken for one."""
+    frame = request.frame
+    return answer_length(frame) == len(frame) and _shape(frame) == request.shape

@@ -77,7 +77,7 @@ class ShapeTable:
     def choose(self, requests: Sequence[Request], now: float) -> Request | None:
         """The least recently used of the requests whose shape is old enough (ties: the first), or None."""
         if not self.armed:
-            return requests[0]
+            return requests[0] if requests else None
         free = [r for r in requests if not self.young(r.shape, now) and self._avoid.get(r.shape, now) <= now]
         return min(free, key=lambda r: self._last.get(r.shape, -math.inf), default=None)
 

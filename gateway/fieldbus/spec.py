@@ -30,7 +30,8 @@ class MeterSpec:
 class LineSpec:
     """One physical line: a serial port, a device server, or a Modbus TCP endpoint.
 
-    ``timeout_ms`` and ``answer_life_ms`` override the profiles'. ``echo``: a two-wire adapter gives back what it sends.
+    ``timeout_ms`` and ``answer_life_ms`` override the profiles'. ``echo``: "on" when a two-wire adapter gives back
+    what it sends, "off" when not, "auto" to find out.
     """
 
     name: str
@@ -44,7 +45,7 @@ class LineSpec:
     tcp_port: int | None = None
     timeout_ms: int | None = None
     answer_life_ms: int | None = None
-    echo: bool = False
+    echo: str = "auto"
     backoff_cap_ms: int = 300_000
 
     @property

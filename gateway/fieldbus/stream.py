@@ -56,7 +56,7 @@ async def connect(host: str, tcp_port: int, timeout_s: float, char_s: float, t35
 class RtuLink:
     """One open line with its guard. See ``link.Link``."""
 
-    def __init__(self, port: Port, table: ShapeTable, witness: Witness, *, echo: bool = False) -> None:
+    def __init__(self, port: Port, table: ShapeTable, witness: Witness, *, echo: str = "off") -> None:
         self._port, self._loop = port, asyncio.get_running_loop()
         self._guard = Guard(table, port.t35_s, witness, echo=echo)
         self.generation, self.voided = 1, self._guard.voided

@@ -30,7 +30,7 @@ def broken(frame: bytes) -> bytes:
 class Bench:
     """A guard with its table and a list of what it saw."""
 
-    def __init__(self, *, echo: bool = False, armed: bool = True) -> None:
+    def __init__(self, *, echo: str = "off", armed: bool = True) -> None:
         self.seen: list[Seen] = []
         self.table = ShapeTable(LIFE, armed=armed)
         self.guard = Guard(self.table, T35, self.seen.append, echo=echo)
@@ -252,21 +252,71 @@ def test_an_identification_answer_is_taken_whatever_its_length() -> None:
 
 
 def test_an_echo_is_stripped_and_must_be_exact() -> None:
-    bench = Bench(echo=True)
+    bench = Bench(echo="on")
     frame = TWO.frame
     outcome = bench.read(TWO, 10.0, (0.004, frame[:5]), (0.012, frame[5:] + reply(TWO)[:2]), (0.02, reply(TWO)[2:]))
     assert isinstance(outcome, Answer)
     assert bench.seen == []
-    bench = Bench(echo=True)
+    bench = Bench(echo="on")
     collision = frame[:4] + b"\x55" + frame[5:]
     outcome = bench.read(TWO, 10.0, (0.012, collision), (0.03, reply(TWO)))
     assert isinstance(outcome, Silence)
     assert "echo" in outcome.detail
 
 
+def test_whether_a_line_echoes_is_found_out_from_the_first_read() -> None:
+    for cut in range(1, 16):
+        bench = Bench(echo="auto")
+        wire = TWO.frame + reply(TWO)
+        assert isinstance(bench.read(TWO, 10.0, (0.009, wire[:cut]), (0.02, wire[cut:])), Answer) or cut > 8
+        bench = Bench(echo="auto")
+        wire = reply(TWO)
+        assert isinstance(bench.read(TWO, 10.0, (0.02, wire[:cut]), (0.03, wire[cut:])), Answer)
+        assert bench.seen == []
+
+
+def test_an_echo_without_an_answer_decides_as_well() -> None:
+    bench = Bench(echo="auto")
+    assert bench.read(TWO, 10.0, (0.005, TWO.frame)) == Silence("timeout", "no answer", TWO)
+    outcome = bench.read(THREE, 11.0, (0.02, reply(THREE)))
+    assert isinstance(outcome, Silence), "from now on the echo must be there"
+    assert bench.kinds == ["late"]
+    assert bench.seen[0].data == reply(THREE)
+
+
+def test_a_line_that_answered_without_an_echo_has_none() -> None:
+    bench = Bench(echo="auto")
+    bench.read(TWO, 10.0, (0.02, reply(TWO)))
+    assert isinstance(bench.read(THREE, 11.0, (0.02, THREE.frame)), Silence)
+    assert bench.kinds == ["foreign"], "what looks like our question is another master's"
+
+
+def test_bytes_that_only_began_like_an_echo_are_heard_as_what_they_are() -> None:
+    bench = Bench(echo="auto")
+    question = Request(1, 3, 0x0400, 2)  # its frame and its answer begin with the same three bytes
+    assert isinstance(bench.read(question, 10.0, (0.02, reply(question)[:3]), (0.03, reply(question)[3:])), Answer)
+    outcome = Bench(echo="auto").read(question, 10.0, (0.02, reply(question)[:3]))
+    assert outcome == Silence("timeout", "an answer broke off after 3 bytes", question)
+
+
+def test_bytes_before_the_request_is_out_are_the_echo_or_void_the_read() -> None:
+    bench, wire = Bench(echo="auto"), reply(TWO)
+    outcome = bench.read(TWO, 10.0, (0.005, wire[:2]), (0.02, wire[2:]))
+    assert outcome == Silence("timeout", "bytes came before the request was out", TWO)
+
+
+def test_until_the_echo_is_decided_a_read_that_answers_itself_is_not_asked() -> None:
+    question = Request(1, 2, 0x0310, 24)  # 01 02 03 10 00 18 … is also an answer of 3 bytes
+    other = Request(1, 2, 0x0310, 32)
+    bench = Bench(echo="auto")
+    assert bench.guard.choose([question, other], 10.0) == other
+    bench.read(TWO, 10.0, (0.02, reply(TWO)))
+    assert bench.guard.choose([question, other], 11.0) == question
+
+
 def test_an_echo_that_could_be_an_answer_is_none() -> None:
     question = Request(1, 2, 0x0310, 24)  # 01 02 03 10 00 18 … is also an answer of 3 bytes
-    bench = Bench(echo=True)
+    bench = Bench(echo="on")
     outcome = bench.read(question, 10.0, (0.012, question.frame))
     assert outcome == Silence("timeout", "no answer", question)
 

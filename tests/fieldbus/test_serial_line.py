@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,21 @@ def test_lone_bytes_before_an_answer(tmp_path: Path) -> None:
             await polls.until(lambda p: bool(p.answers), count=3)
         pty.unplug()
         assert set(polls.values("one")) == EXPECTED
+
+    run(test)
+
+
+@pytest.mark.parametrize("echo", ["auto", "on"])
+def test_a_two_wire_adapter_that_echoes(tmp_path: Path, echo: str) -> None:
+    async def test() -> None:
+        pty = Pty(tmp_path / "line", lambda r: [(0.0, r.frame), (0.005, answer(r))])
+        spec = replace(rtu_line(pty.link, meter("one", 1)), echo=echo)
+        async with running(spec) as (line, polls):
+            await polls.until(lambda p: bool(p.answers), count=5)
+        pty.unplug()
+        assert set(polls.values("one")) == EXPECTED
+        assert {p.missed for p in polls} == {None}
+        assert line.counters["foreign"] == line.counters["noise"] == 0
 
     run(test)
 
