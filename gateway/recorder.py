@@ -2,8 +2,8 @@
 
 Everything that changes the database passes through here, in order: polls are signed as they come and committed in
 groups; a seal adds the coverage records, builds the statement and queues its anchors in the same transaction.
-Whoever waits for durability is called back after the commit. A failed commit takes the chains back to where they
-stood and counts its polls as missed, so nothing is booked that the disk does not hold.
+A failed commit takes the chains back to where they stood and counts its polls as missed, so nothing is booked that the
+disk does not hold.
 """
 
 from __future__ import annotations
@@ -91,7 +91,6 @@ class Recorder:
         self._last_seal_ms = clock.now_ms()
         self._tallies: dict[str, Tally] = {}
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-        self.on_commit: list[Callable[[list[Row]], None]] = []
         self.on_seal: list[Callable[[], object]] = []
         self.trouble: StoreError | None = None
         self.ended: Future[None] = Future()
@@ -249,8 +248,6 @@ class Recorder:
             log.warning("recording goes on: the database can be written again")
             self.trouble = None
         self._settle_accounts(len(readings), seal=seal, coverage=seal or stop)
-        for tell in self.on_commit:
-            tell(rows)
 
     def _settle_accounts(self, readings: int, *, seal: bool, coverage: bool) -> None:
         self._position = self._signer.position()
