@@ -146,7 +146,7 @@ class _Reader:
 
     def key(self, table: Mapping[str, Any], where: str) -> TrustKey:
         role = table.get("role")
-        if role not in _NAMES:
+        if not isinstance(role, str) or role not in _NAMES:
             self.refuse(f"{where}.role", f"is {role!r}", "choose meter, statement or ledger")
         names = _NAMES[role]
         self.known(table, where, (*sorted(_KEY_COMMON), *names, *(["kid"] if role == "ledger" else [])))

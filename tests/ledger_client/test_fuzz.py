@@ -1,0 +1,98 @@
+"""Whatever the bytes are: a fact, or a VerificationError, and never another exception."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import cbor2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger_client import cose
+from ledger_client.bundle import Bundle
+from ledger_client.cose_key import PublicKey
+from ledger_client.errors import VerificationError
+from ledger_client.receipt import parse_receipt
+from ledger_client.record import parse_record
+from ledger_client.statement import detach_receipts, parse_statement
+from ledger_client.verify import check_receipt, verify
+from tests.ledger_client.evidence import NOW, Site, key, receipt_for, records, trust
+from tests.ledger_client.values import ITEMS, SEEDED
+
+MANY = settings(SEEDED, max_examples=250)
+ENTRY = Site().entry()
+TRUST = trust()
+PARSERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
+    "bundle": (lambda data: verify(data, TRUST, NOW), [Site().build(index) for index in range(3)]),
+    "record": (lambda data: parse_record(data).sign1.verify(key("meter").public), records()),
+    "statement": (parse_statement, [ENTRY]),
+    "attached": (detach_receipts, [Bundle.parse(Site().build()).statement]),
+    "receipt": (lambda data: check_receipt(ENTRY, data, TRUST, NOW), [receipt_for(ENTRY)]),
+    "any receipt": (parse_receipt, [receipt_for(ENTRY)]),
+    "sign1": (lambda data: cose.Sign1.parse(data, foreign=True).verify(key("meter").public), [ENTRY]),
+    "key": (PublicKey.from_cose_key, [key("meter").public.cose_key]),
+}
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+@MANY
+@given(st.binary(max_size=300))
+def test_random_bytes(parser: str, data: bytes) -> None:
+    with contextlib.suppress(VerificationError):
+        PARSERS[parser][0](data)
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+@MANY
+@given(st.data())
+def test_damaged_evidence(parser: str, data: st.DataObject) -> None:
+    parse, samples = PARSERS[parser]
+    changed = bytearray(data.draw(st.sampled_from(samples)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(changed)))
+        end = data.draw(st.integers(start, min(len(changed), start + 8)))
+        changed[start:end] = data.draw(st.binary(max_size=8))
+    with contextlib.suppress(VerificationError):
+        parse(bytes(changed))
+
+
+@st.composite
+def rebuilt(draw: st.DrawFn, sample: Any) -> Any:
+    """The same structure with one node anywhere replaced by any other item."""
+    if not draw(st.integers(0, 5)):
+        return draw(ITEMS)
+    if isinstance(sample, cbor2.CBORTag):
+        return cbor2.CBORTag(sample.tag, draw(rebuilt(sample.value)))
+    if isinstance(sample, dict) and sample:
+        chosen = draw(st.sampled_from(list(sample)))
+        action = draw(st.sampled_from(["change", "drop", "add"]))
+        if action == "drop":
+            return {k: v for k, v in sample.items() if k != chosen}
+        if action == "add":
+            return {**sample, draw(st.one_of(st.integers(-10, 400), st.text(max_size=3))): draw(ITEMS)}
+        return {**sample, chosen: draw(rebuilt(sample[chosen]))}
+    if isinstance(sample, list) and sample:
+        position = draw(st.integers(0, len(sample) - 1))
+        return [draw(rebuilt(item)) if n == position else item for n, item in enumerate(sample)]
+    if isinstance(sample, bytes) and len(sample) > 2:
+        with contextlib.suppress(cbor2.CBORError):
+            inner = cbor2.loads(sample, tag_hook=lambda _decoder, tag: tag)
+            return cbor2.dumps(draw(rebuilt(inner)), canonical=True)
+    return draw(ITEMS)
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+@MANY
+@given(st.data())
+def test_well_formed_but_wrong(parser: str, data: st.DataObject) -> None:
+    parse, samples = PARSERS[parser]
+    sample = cbor2.loads(data.draw(st.sampled_from(samples)), tag_hook=lambda _decoder, tag: tag)
+    try:
+        changed = cbor2.dumps(data.draw(rebuilt(sample)), canonical=True)
+    except cbor2.CBOREncodeError:
+        return
+    with contextlib.suppress(VerificationError):
+        parse(changed)

@@ -1,0 +1,313 @@
+"""The trust file: what it says, what it warns of, and one message for each thing wrong with it."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger_client import cbor
+from ledger_client.cose_key import ES256, PublicKey, base64url
+from ledger_client.errors import TrustFileError
+from ledger_client.shape import is_ledger_name
+from ledger_client.trust import Trust, key_entry, load_trust, parse_trust
+from tests.ledger_client.evidence import GATEWAY, LEDGER, METER, VALID_FROM, key, trust
+from tests.ledger_client.values import NAMES, SEEDED
+
+METER_KEY, STATEMENT_KEY, LEDGER_KEY = key("meter").public, key("statement", ES256).public, key(LEDGER).public
+POLICY = '[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n'
+METER_ENTRY = key_entry("meter", METER_KEY, VALID_FROM, gateway=GATEWAY, meter=METER)
+STATEMENT_ENTRY = key_entry("statement", STATEMENT_KEY, VALID_FROM, gateway=GATEWAY)
+LEDGER_ENTRY = key_entry("ledger", LEDGER_KEY, VALID_FROM, ledger=LEDGER)
+CHAIN = (
+    '[[chain]]\nledger = "consortium"\nchain_id = 31337\n'
+    'contract = "0x5FbDB2315678afecb367f032d93F642f64180aa3"\nsender = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"\n'
+)
+WHOLE = POLICY + METER_ENTRY + STATEMENT_ENTRY + LEDGER_ENTRY
+
+
+def test_what_the_file_says() -> None:
+    trusted = parse_trust(WHOLE + CHAIN, "trust.toml")
+    assert (trusted.receipts, trusted.ledgers, trusted.source) == (1, (LEDGER,), "trust.toml")
+    found = trusted.find("meter", gateway=GATEWAY, meter=METER, kid=METER_KEY.kid)
+    assert found is not None
+    assert (found.key, found.valid_from, found.valid_to, found.revoked) == (METER_KEY, VALID_FROM, None, None)
+    assert trusted.find("statement", gateway=GATEWAY, kid=STATEMENT_KEY.kid) is not None
+    assert trusted.find("ledger", ledger=LEDGER, kid=LEDGER_KEY.kid) is not None
+    (chain,) = trusted.chains
+    assert (chain.ledger, chain.chain_id, chain.contract.hex()[:8]) == ("consortium", 31337, "5fbdb231")
+    assert trusted.warnings == ()
+
+
+def test_a_key_is_found_under_its_own_role_names_and_kid_only() -> None:
+    trusted = trust()
+    assert trusted.find("statement", gateway=GATEWAY, kid=METER_KEY.kid) is None
+    assert trusted.find("meter", gateway="other", meter=METER, kid=METER_KEY.kid) is None
+    assert trusted.find("meter", gateway=GATEWAY, meter="other", kid=METER_KEY.kid) is None
+    assert trusted.find("meter", gateway=GATEWAY, kid=METER_KEY.kid) is None
+    assert trusted.find("ledger", ledger="other", kid=LEDGER_KEY.kid) is None
+    assert trusted.find("ledger", ledger=LEDGER, kid=METER_KEY.kid) is None
+
+
+@SEEDED
+@given(NAMES, NAMES.filter(lambda name: name != "gateway"), st.integers(0, 2**32), st.integers(1, 2**31))
+def test_an_entry_is_read_as_it_was_written(gateway: str, meter: str, start: int, span: int) -> None:
+    text = POLICY + LEDGER_ENTRY
+    text += key_entry("meter", METER_KEY, start, gateway=gateway, meter=meter, valid_to=start + span)
+    found = parse_trust(text, "t").find("meter", gateway=gateway, meter=meter, kid=METER_KEY.kid)
+    assert found is not None
+    assert (found.key, found.valid_from, found.valid_to) == (METER_KEY, start, start + span)
+
+
+def test_a_foreign_ledger_has_an_address_and_its_own_kid() -> None:
+    address, kid = "https://ledger.example/scitt?x=1#a", b"key-1"
+    entry = key_entry("ledger", LEDGER_KEY, VALID_FROM, ledger=address, kid=kid)
+    trusted = parse_trust(f'[policy]\nreceipts = 1\nledgers = ["{address}"]\n{entry}', "t")
+    assert trusted.find("ledger", ledger=address, kid=kid) is not None
+    assert trusted.find("ledger", ledger=address, kid=LEDGER_KEY.kid) is None
+
+
+@pytest.mark.parametrize("name", ["", "a b", "https://a b", "a/b", "://x", "x:", "é:a", 'q:"', "a" * 65, 1])
+def test_no_ledger_name(name: object) -> None:
+    assert is_ledger_name(name) == (name == 'q:"')  # a quote may stand in an address; it is escaped
+
+
+def test_times_keep_their_zone() -> None:
+    entry = METER_ENTRY.replace("2026-11-17T11:06:40Z", "2026-11-17T19:06:40+08:00")
+    assert entry != METER_ENTRY
+    found = parse_trust(POLICY + LEDGER_ENTRY + entry, "t").keys[1]
+    assert found.valid_from == VALID_FROM == datetime(2026, 11, 17, 11, 6, 40, tzinfo=UTC).timestamp()
+
+
+def test_a_revocation_is_kept_with_its_reason() -> None:
+    entry = METER_ENTRY + 'revoked = 2026-11-20T00:00:00Z\nrevoked_reason = "stolen"\n'
+    found = parse_trust(POLICY + LEDGER_ENTRY + entry, "t").keys[1]
+    assert (found.revoked, found.revoked_reason) == (1795132800, "stolen")
+
+
+def warned(receipts: int, ledgers: tuple[str, ...]) -> tuple[str, ...]:
+    return trust(receipts=receipts, ledgers=ledgers).warnings
+
+
+def test_less_than_a_majority_is_a_warning() -> None:
+    assert "is not a majority" in warned(1, ("a", "b"))[0]
+    assert "is not a majority" in warned(2, ("a", "b", "c", "d"))[0]
+    assert warned(1, ("a",)) == warned(2, ("a", "b", "c")) == warned(3, ("a", "b", "c", "d")) == ()
+
+
+def test_a_ledger_without_a_key_is_a_warning_and_so_is_a_key_without_its_ledger() -> None:
+    listed = parse_trust(POLICY + METER_ENTRY, "t").warnings
+    assert listed == ("policy.ledgers: demo-ledger has no key here, so no receipt of it can count",)
+    other = key_entry("ledger", key("x").public, VALID_FROM, ledger="other")
+    assert "does not list it" in parse_trust(WHOLE + other, "t").warnings[0]
+    on_chain = POLICY.replace("demo-ledger", "consortium") + CHAIN
+    assert parse_trust(on_chain, "t").warnings == ()
+
+
+OTHER_METER = key_entry("meter", METER_KEY, VALID_FROM, gateway=GATEWAY, meter="import-main")
+WEAK = base64url(cbor.encode({1: 1, -1: 6, -2: bytes(32)}))
+
+# what: (text, the place, the problem, the way out)
+WRONG: dict[str, tuple[str, str, str, str]] = {
+    "no TOML": ("[policy", "", "is not TOML", "correct that line"),
+    "no policy": (METER_ENTRY, "policy", "missing", "add [policy]"),
+    "a policy that is no table": ("policy = 1\n", "policy", "missing", "add [policy]"),
+    "an unknown table": (WHOLE + "[keys]\n", "keys", "unknown key", "known here: chain, key, policy"),
+    "an unknown key of policy": (WHOLE.replace("receipts", "reciepts"), "policy.reciepts", "unknown key", "receipts"),
+    "no receipts": (WHOLE.replace("receipts = 1\n", ""), "policy.receipts", "is None", "from 1 to 1"),
+    "receipts = 0": (WHOLE.replace("receipts = 1", "receipts = 0"), "policy.receipts", "is 0", "from 1 to 1"),
+    "receipts = 2 of 1": (WHOLE.replace("receipts = 1", "receipts = 2"), "policy.receipts", "is 2", "from 1 to 1"),
+    "receipts = true": (WHOLE.replace("receipts = 1", "receipts = true"), "policy.receipts", "is True", "whole number"),
+    "receipts as text": (WHOLE.replace("receipts = 1", 'receipts = "1"'), "policy.receipts", "is '1'", "whole number"),
+    "no ledgers": (WHOLE.replace('ledgers = ["demo-ledger"]\n', ""), "policy.ledgers", "is None", "list the ledgers"),
+    "an empty list": (WHOLE.replace('["demo-ledger"]', "[]"), "policy.ledgers", "is []", "list the ledgers"),
+    "a ledger as a number": (WHOLE.replace('["demo-ledger"]', "[1]"), "policy.ledgers", "is [1]", "a name is"),
+    "a ledger twice": (
+        WHOLE.replace('["demo-ledger"]', '["demo-ledger", "demo-ledger"]'),
+        "policy.ledgers",
+        "names a ledger twice",
+        "once",
+    ),
+    "one key table": (POLICY + METER_ENTRY.replace("[[key]]", "[key]"), "key", "is not a list of tables", "[[key]]"),
+    "no role": (WHOLE.replace('role = "meter"\n', ""), "key 1.role", "is None", "choose meter, statement or ledger"),
+    "an unknown role": (WHOLE.replace('"meter"\n', '"witness"\n', 1), "key 1.role", "is 'witness'", "choose meter"),
+    "a role as a list": (WHOLE.replace('"meter"\n', '["meter"]\n', 1), "key 1.role", "is ['meter']", "choose meter"),
+    "no meter": (WHOLE.replace('meter = "export-main"\n', ""), "key 1.meter", "missing", "a name is"),
+    "a meter that is no name": (WHOLE.replace("export-main", "export main"), "key 1.meter", "is 'export main'", "name"),
+    "a meter called gateway": (WHOLE.replace("export-main", "gateway"), "key 1.meter", "no meter is called", "rename"),
+    "no gateway": (
+        POLICY + STATEMENT_ENTRY.replace(f'gateway = "{GATEWAY}"\n', ""),
+        "key 1.gateway",
+        "missing",
+        "a name is",
+    ),
+    "an unknown key of a key": (
+        WHOLE.replace("valid_from", "valid_form", 1),
+        "key 1.valid_form",
+        "unknown key",
+        "valid_",
+    ),
+    "a ledger beside a meter": (
+        POLICY + METER_ENTRY + 'ledger = "demo-ledger"\n',
+        "key 1.ledger",
+        "unknown key",
+        "known here",
+    ),
+    "a kid beside a meter": (POLICY + METER_ENTRY + 'kid = "AAAA"\n', "key 1.kid", "unknown key", "known here"),
+    "a meter beside a statement key": (
+        POLICY + STATEMENT_ENTRY + 'meter = "export-main"\n',
+        "key 1.meter",
+        "unknown key",
+        "known here",
+    ),
+    "no public": (WHOLE.replace("public =", "#"), "key 1.public", "missing", "paste the public COSE_Key"),
+    "a public key that is no base64url": (
+        WHOLE.replace('public = "', 'public = "="#', 1),
+        "key 1.public",
+        "not base64url",
+        "paste",
+    ),
+    "a public key that is none": (
+        WHOLE.replace(METER_KEY.to_text(), "AAAA"),
+        "key 1.public",
+        "after the end",
+        "paste the public COSE_Key",
+    ),
+    "a weak public key": (
+        WHOLE.replace(METER_KEY.to_text(), WEAK),
+        "key 1.public",
+        "small order",
+        "paste the public COSE_Key",
+    ),
+    "no valid_from": (WHOLE.replace("valid_from", "#", 1), "key 1.valid_from", "missing", "2026-11-24T00:00:00Z"),
+    "a time as text": (
+        POLICY + METER_ENTRY.replace("2026-11-17T11:06:40Z", '"2026-11-17"'),
+        "key 1.valid_from",
+        "is '2026-11-17'",
+        "with its zone",
+    ),
+    "a time without a zone": (
+        POLICY + METER_ENTRY.replace("11:06:40Z", "11:06:40"),
+        "key 1.valid_from",
+        "is datetime",
+        "with its zone",
+    ),
+    "a date": (POLICY + METER_ENTRY.replace("T11:06:40Z", ""), "key 1.valid_from", "is datetime", "with its zone"),
+    "a time before 1970": (
+        POLICY + METER_ENTRY.replace("2026-11-17", "1969-11-17"),
+        "key 1.valid_from",
+        "is 1969",
+        "from 1970 on",
+    ),
+    "a time before the year 1": (
+        POLICY + METER_ENTRY.replace("2026-11-17T11:06:40Z", "0001-01-01T00:00:00+23:59"),
+        "key 1.valid_from",
+        "is 0001",
+        "from 1970 on",
+    ),
+    "an end before its beginning": (
+        POLICY + METER_ENTRY + "valid_to = 2026-11-17T11:06:40Z\n",
+        "key 1.valid_to",
+        "is not after valid_from",
+        "correct one",
+    ),
+    "a reason without a revocation": (
+        POLICY + METER_ENTRY + 'revoked_reason = "x"\n',
+        "key 1.revoked_reason",
+        "beside a revoked time",
+        "add revoked",
+    ),
+    "a reason that is a number": (
+        POLICY + METER_ENTRY + "revoked = 2026-11-20T00:00:00Z\nrevoked_reason = 1\n",
+        "key 1.revoked_reason",
+        "is not text",
+        "add revoked",
+    ),
+    "a kid that is no text": (POLICY + LEDGER_ENTRY + "kid = 1\n", "key 1.kid", "is not 1 to 256 bytes", "own kid"),
+    "a kid that is empty": (POLICY + LEDGER_ENTRY + 'kid = ""\n', "key 1.kid", "is not 1 to 256 bytes", "own kid"),
+    "a kid that is no base64url": (POLICY + LEDGER_ENTRY + 'kid = "="\n', "key 1.kid", "not base64url", "own kid"),
+    "the same key twice": (WHOLE + METER_ENTRY, "key 4", "is the same key as key 1", "keep one of them"),
+    "one public key as meter and statement key": (
+        POLICY + METER_ENTRY + key_entry("statement", METER_KEY, VALID_FROM, gateway=GATEWAY),
+        "key 2.public",
+        "one public key is both meter and statement",
+        "give each its own key",
+    ),
+    "one public key as meter and ledger key": (
+        POLICY + METER_ENTRY + key_entry("ledger", METER_KEY, VALID_FROM, ledger=LEDGER),
+        "key 2.public",
+        "one public key is both meter and ledger demo-ledger",
+        "give each its own key",
+    ),
+    "one public key of two ledgers": (
+        POLICY + LEDGER_ENTRY + key_entry("ledger", LEDGER_KEY, VALID_FROM, ledger="other", kid=b"mine"),
+        "key 2.public",
+        "one public key is both ledger demo-ledger and ledger other",
+        "give each its own key",
+    ),
+    "an unknown key of a chain": (WHOLE + CHAIN + "rpc = 1\n", "chain 1.rpc", "unknown key", "chain_id"),
+    "a chain without a ledger": (WHOLE + CHAIN.replace("ledger =", "#"), "chain 1.ledger", "missing", "a name is"),
+    "a chain with another id": (WHOLE + CHAIN.replace("31337", "0"), "chain 1.chain_id", "is 0", "whole number"),
+    "a chain with a short address": (
+        WHOLE + CHAIN.replace("0x5F", "0x"),
+        "chain 1.contract",
+        "is '0x",
+        "40 hexadecimal",
+    ),
+    "a chain with an address of other digits": (
+        WHOLE + CHAIN.replace("0x5F", "0xXY"),
+        "chain 1.contract",
+        "is '0xXY",
+        "40 hexadecimal",
+    ),
+    "a chain without a sender": (WHOLE + CHAIN.replace("sender =", "#"), "chain 1.sender", "is None", "40 hexadecimal"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong(what: str) -> None:
+    text, place, problem, way_out = WRONG[what]
+    with pytest.raises(TrustFileError) as caught:
+        parse_trust(text, "site/trust.toml")
+    error = caught.value
+    assert (error.source, error.key) == ("site/trust.toml", place)
+    assert problem in error.problem
+    assert way_out in error.way_out
+    assert str(error).startswith("site/trust.toml: ")
+    assert str(error).endswith(error.way_out)
+
+
+def test_one_key_may_serve_two_meters_of_one_role() -> None:
+    assert len(parse_trust(WHOLE + OTHER_METER, "t").keys) == 4
+
+
+def test_the_same_key_written_differently_is_still_one_key() -> None:
+    fields = cbor.decode(METER_KEY.cose_key)
+    disguised = PublicKey.from_cose_key(cbor.encode({**fields, 2: b"another"}))
+    with pytest.raises(TrustFileError, match="one public key is both"):
+        parse_trust(POLICY + METER_ENTRY + key_entry("ledger", disguised, VALID_FROM, ledger=LEDGER), "t")
+
+
+def test_files(tmp_path: Path) -> None:
+    path = tmp_path / "trust.toml"
+    path.write_text(WHOLE)
+    assert isinstance(load_trust(path), Trust)
+    assert load_trust(path).source == str(path)
+    path.write_bytes(b"\xff")
+    with pytest.raises(TrustFileError, match="is not UTF-8"):
+        load_trust(path)
+    for missing in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(TrustFileError, match="cannot be read"):
+            load_trust(missing)
+
+
+@SEEDED
+@given(st.text(max_size=60))
+def test_no_other_exception_for_any_text(text: str) -> None:
+    for whole in (text, POLICY + text, POLICY + "[[key]]\n" + text):
+        with contextlib.suppress(TrustFileError):
+            parse_trust(whole, "t")
