@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.clock import Clock
 from gateway.fieldbus import opening, serial_port
+from gateway.fieldbus.ear import Ear
 from gateway.fieldbus.errors import FieldbusError, LineDown, PortError
-from gateway.fieldbus.link import Link, Seen
+from gateway.fieldbus.link import Link
 from gateway.fieldbus.meter import Attempt, MeterReader
 from gateway.fieldbus.schedule import Schedule
-from gateway.fieldbus.shapes import STRANGER_S, ShapeTable
+from gateway.fieldbus.shapes import ShapeTable
 from gateway.fieldbus.spec import BlockAnswer, BlockFailure, LineSpec, MeterSpec, Poll
 from gateway.hold import station
-from ledger_client.record import Quality
 
 __all__ = [
     "BlockAnswer", "BlockFailure", "FieldbusError", "Line", "LineSpec", "MeterSpec", "Poll", "PortError", "check_port",
@@ -48,11 +47,13 @@ class Line:
         used_until_ms: int | None = None,
         armed: bool = True,
     ) -> None:
-        self.spec, self.counters = spec, Counter[str]()
+        self.spec = spec
         self._clock, self._on_poll = clock, on_poll
         self._identities = {} if identities is None else identities
         before = None if used_until_ms is None else clock.monotonic() - (clock.now_ms() - used_until_ms) / 1000
         self._table = shape_table(spec, used_until=before, armed=armed)
+        self._ear = Ear(spec.name, self._table, clock.monotonic, self._learn)
+        self.counters = self._ear.counters
         self._meters = {
             meter.name: MeterReader(
                 spec, meter, clock, lambda: self._stopping, self._identities.get(meter.name), armed=armed
@@ -66,8 +67,6 @@ class Line:
         self._silent_probes = 0
         self._stopping = False
         self._wake: asyncio.Future[None] | None = None
-        self._opened_at: float | None = None
-        self._shared_until = float("-inf")
 
     async def run(self, anchor_ms: int) -> None:
         """Poll until ``request_stop``; polls are due at anchor_ms + k × period of each meter. No fault of a device or a
@@ -101,7 +100,7 @@ class Line:
     async def poll_once(self, meter: str) -> Poll:
         """Open the line, poll one meter now, close. PortError or LineDown when the line cannot be opened."""
         try:
-            self._link = await opening.connect(self.spec, self._table, self._see)
+            self._link = await opening.connect(self.spec, self._table, self._ear.see)
             return (await self._meters[meter].poll(self._link, self._clock.now_ms())).poll
         finally:
             self._close()
@@ -118,6 +117,7 @@ class Line:
             log.warning("%s: meter %s is silent (%s) and is asked seldom", self.spec.name, name, attempt.poll.detail)
         if attempt.poll.identity is not None:
             self._identities[name] = attempt.poll.identity
+        self._ear.answered(len(attempt.poll.answers))
         self._look_after_line(attempt)
         self._report(attempt.poll)
 
@@ -135,12 +135,11 @@ class Line:
         """Try to open the line; the next try is due REOPEN_S later."""
         self._reopen_at = self._clock.monotonic() + REOPEN_S
         try:
-            self._link = await opening.connect(self.spec, self._table, self._see)
+            self._link = await opening.connect(self.spec, self._table, self._ear.see)
         except FieldbusError as error:
             self._down(error.problem)
             return
-        if self._opened_at is None:
-            self._opened_at = self._clock.monotonic()
+        self._ear.opened()
         if self._down_because is not None:
             log.info("%s: %s is open again", self.spec.name, self.spec.where)
         self._down_because = None
@@ -158,24 +157,16 @@ class Line:
             self._link = None
 
     def _report(self, poll: Poll) -> None:
+        if poll.missed in ("timeout", "backoff", "line-down") and self._meters[poll.meter].asleep:
+            poll = replace(poll, missed="asleep")
         self.counters[poll.missed or "answered"] += 1
-        if self._clock.monotonic() < self._shared_until:
-            poll = replace(poll, flags=poll.flags | int(Quality.SHARED_LINE))
-        self._on_poll(poll)
+        flags = self._ear.flags
+        self._on_poll(replace(poll, flags=poll.flags | flags) if flags else poll)
 
-    def _see(self, seen: Seen) -> None:
-        """Count a frame that nobody waited for; one that we never asked for means that somebody else speaks here."""
-        self.counters[seen.kind] += 1
-        log.debug("%s: %s %s", self.spec.name, seen.kind, seen.data.hex(" "))
-        now = self._clock.monotonic()
-        if seen.kind != "foreign" or self._opened_at is None or now < self._opened_at + self._table.longest:
-            return  # soon after the start it may answer what an earlier process asked
-        if now >= self._shared_until:
-            text = "%s: another master speaks on this line (%s); its values are flagged SHARED_LINE for a day"
-            log.error(text, self.spec.name, seen.data.hex(" ").upper())
-        self._shared_until = now + STRANGER_S
-        if seen.shape is not None:
-            self._table.avoid(seen.shape, now)
+    def _learn(self, unit: int, latency_s: float) -> None:
+        for meter in self._meters.values():
+            if meter.spec.address == unit:
+                meter.learn(latency_s)
 
     def _notify(self) -> None:
         if self._wake is not None and not self._wake.done():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.clock import Clock
 from gateway.devices.decode import decode
@@ -21,6 +21,7 @@ from ledger_client.record import Quality
 log = logging.getLogger("meterseal.fieldbus")
 
 IDENTITY_EVERY_S = 3600.0
+MARGIN = 1.25
 OUTAGE_S = 60.0
 """After so long without an answer it may be another meter that answers next."""
 ILLEGAL_ADDRESS = 2
@@ -70,7 +71,7 @@ class MeterReader:
             leading_bytes=spec.profile.leading_bytes,
             direct=line.direct(spec),
         )
-        self.heard_at = 0.0
+        self.heard_at = clock.monotonic()
         self._plan: ReadPlan | None = None
         self._search: Discovery | None = None
         self._connection: tuple[Link, int] | None = None
@@ -86,6 +87,19 @@ class MeterReader:
     def accept(self, identity: str) -> None:
         """From now on values come from this meter."""
         self.identity, self._stranger, self._proven_at = identity, None, None
+
+    def learn(self, latency_s: float) -> None:
+        """An answer came so long after its question: wait longer from now on. Learning only lengthens."""
+        longest = self.line.timeout_max_of(self.spec) / 1000
+        timeout_s = min(longest, latency_s * MARGIN)
+        if timeout_s > self.manners.timeout_s:
+            log.info("%s: answers late; its time-out is now %d ms", self.spec.name, timeout_s * 1000)
+            self.manners = replace(self.manners, timeout_s=timeout_s)
+
+    @property
+    def asleep(self) -> bool:
+        """A device that may sleep was not heard for a while."""
+        return self.spec.profile.may_sleep and self.clock.monotonic() - self.heard_at > OUTAGE_S
 
     @property
     def flags(self) -> int:
@@ -135,7 +149,7 @@ class MeterReader:
         """Forget what was proven on another connection, before a long silence, or an hour ago."""
         connection, now = (link, link.generation), self.clock.monotonic()
         if connection != self._connection:
-            self._connection, self._proven_at, self.heard_at = connection, None, now
+            self._connection, self._proven_at = connection, None
             if self.spec.profile.protocol == "sunspec":
                 self._plan = self._search = None
         elif self._proven_at is not None and (

@@ -34,6 +34,8 @@ CONNECT_S = 3.0
 RECONNECT_PAUSE_S = 0.2
 """Between closing and opening again: devices with one slot need a moment to notice."""
 HEAD = 7
+REMEMBERED = 32
+"""Transactions of which the time is kept, to learn how late their answers come."""
 
 logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)  # its findings come back as outcomes
 
@@ -65,6 +67,8 @@ class TcpLink:
         self._timeouts = 0
         self._ready: dict[int, float] = {}
         self._tid = -1
+        self._request: Request | None = None
+        self._asked: dict[int, tuple[Request, float]] = {}
         self._raw: bytes | None = None
         self._copies = 0
         self._seen = ""
@@ -97,6 +101,7 @@ class TcpLink:
             raise
         client.set_max_no_responses(1 << 30)  # when to reconnect is decided here
         self._client, self._stale, self._timeouts = client, False, 0
+        self._asked.clear()
         self.generation += 1
         await asyncio.sleep(self._delay_s)
 
@@ -151,6 +156,7 @@ class TcpLink:
         assert client is not None
         client.ctx.comm_params.timeout_connect = manners.timeout_s
         self._raw, self._copies, self._seen, self._tid = None, 0, "", -1
+        self._request = request
         try:
             await _read(client, request)
         except ConnectionException:
@@ -202,6 +208,9 @@ class TcpLink:
         if sending:
             permit(data[HEAD:])
             self._tid = int.from_bytes(data[:2], "big")
+            if self._request is not None:
+                self._asked[self._tid] = self._request, self._loop.time()
+                self._asked.pop(self._tid - REMEMBERED, None)
             return data
         rest = data
         while len(rest) >= HEAD + 1:
@@ -216,9 +225,15 @@ class TcpLink:
                     return self._garbled("an answer whose byte count does not fit its length")
                 self._raw, self._copies = self._raw or frame, self._copies + 1
             else:
-                self._seen = "only the answer to another transaction"
-                self._witness(Seen("late", frame))
+                self._note_late(frame)
         return data
+
+    def _note_late(self, frame: bytes) -> None:
+        self._seen = "only the answer to another transaction"
+        if asked := self._asked.get(int.from_bytes(frame[:2], "big")):
+            self._witness(Seen("late", frame, asked[0].shape, self._loop.time() - asked[1]))
+        else:
+            self._witness(Seen("late", frame))
 
     def _garbled(self, what: str) -> bytes:
         """Bytes that pymodbus would stumble over: end the read, and the connection after it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from serial.rs485 import RS485Settings
+
 from gateway.fieldbus import serial_port, stream
 from gateway.fieldbus.errors import LineDown
 from gateway.fieldbus.frames import char_seconds, t35_seconds
@@ -37,8 +39,12 @@ async def connect(spec: LineSpec, table: ShapeTable, witness: Witness) -> Link:
 async def _serial(spec: LineSpec) -> stream.Port:
     """Opening and the search for other holders may block for a while, so a thread does it."""
     loop = asyncio.get_running_loop()
+    rs485 = None
+    if spec.rs485:
+        before_s, after_s = spec.rs485_before_ms / 1000, spec.rs485_after_ms / 1000
+        rs485 = RS485Settings(delay_before_tx=before_s, delay_before_rx=after_s)
     opened = loop.run_in_executor(
-        None, serial_port.open_port, str(spec.port), spec.baudrate, spec.parity, spec.stopbits
+        None, serial_port.open_port, str(spec.port), spec.baudrate, spec.parity, spec.stopbits, rs485
     )
     try:
         return await asyncio.shield(opened)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import serial
+from serial.rs485 import RS485Settings
 
 from gateway.fieldbus.errors import PortError
 from gateway.fieldbus.frames import char_seconds, t35_seconds
@@ -100,15 +101,24 @@ def warning(path: str) -> str | None:
     )
 
 
-def open_port(path: str, baudrate: int = 9600, parity: str = "N", stopbits: int = 1) -> Port:
-    """Open the port, locked (flock) and exclusive (TIOCEXCL); PortError when that cannot be."""
+def open_port(
+    path: str, baudrate: int = 9600, parity: str = "N", stopbits: int = 1, rs485: RS485Settings | None = None
+) -> Port:
+    """Open the port, locked (flock) and exclusive (TIOCEXCL), at low latency where the driver can.
+
+    PortError when that cannot be, or when ``rs485`` asks for direction control that the driver does not have.
+    """
     check(path)
     try:
         device = serial.Serial(path, baudrate, parity=parity, stopbits=stopbits, timeout=0, exclusive=True)
     except (serial.SerialException, OSError, ValueError) as error:
         raise _refused(path, error) from None
     fd = device.fileno()
+    with contextlib.suppress(ValueError):  # a driver without this setting delivers as it does
+        device.set_low_latency_mode(True)
     try:
+        if rs485 is not None:
+            device.rs485_mode = rs485
         pty = os.major(os.fstat(fd).st_rdev) in _PTY_SLAVES
         if not pty:  # on a pseudo-terminal the mark would outlive a process that was killed
             fcntl.ioctl(fd, termios.TIOCEXCL)
@@ -116,6 +126,10 @@ def open_port(path: str, baudrate: int = 9600, parity: str = "N", stopbits: int 
         attributes[6][termios.VMIN] = 1  # an empty read then means that the port is gone, never that nothing came
         termios.tcsetattr(fd, termios.TCSANOW, attributes)
         os.set_blocking(fd, False)
+    except ValueError as error:
+        device.close()
+        way_out = "leave rs485 out: most USB adapters switch the direction by themselves"
+        raise PortError(path, f"no direction control (TIOCSRS485): {error}", way_out) from None
     except (OSError, termios.error) as error:
         device.close()
         raise PortError(path, _words(error), "unplug and plug the adapter, then try again") from None

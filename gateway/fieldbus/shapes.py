@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from gateway.fieldbus.frames import Request, Shape
 
 LATENESS = 0.25
+LONGEST_LIFE_S = 90.0
 STRANGER_S = 86_400.0
 """How long the shapes of another master's answers are avoided."""
 
@@ -57,6 +58,10 @@ class ShapeTable:
     def avoid(self, shape: Shape, now: float) -> None:
         """Another master uses this shape; keep away from it for a day."""
         self._avoid[shape] = now + STRANGER_S
+
+    def lengthen(self, unit: int, life_s: float) -> None:
+        """An answer of this unit came later than its answer life allowed for: allow for more from now on."""
+        self._lives[unit] = max(self.life(unit), min(life_s, LONGEST_LIFE_S))
 
     def asked(self, shape: Shape) -> bool:
         """We asked for this shape, however long ago."""

@@ -10,7 +10,8 @@ from gateway.devices.plan import Block
 from gateway.devices.profile import Point, Profile
 
 ANSWER_LIFE_MS = {"modbus-rtu": 3_000, "modbus-rtu-over-tcp": 10_000, "modbus-tcp": 10_000}
-"""How long after a question its answer may still come, by kind of line; for a radio or GPRS tunnel set 90 s."""
+"""How long after a question its answer may still come, by kind of line."""
+TUNNEL_TIMEOUT_MS, TUNNEL_LIFE_MS = 15_000, 90_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,9 @@ class LineSpec:
     """One physical line: a serial port, a device server, or a Modbus TCP endpoint.
 
     ``timeout_ms`` and ``answer_life_ms`` override the profiles'. ``echo``: "on" when a two-wire adapter gives back
-    what it sends, "off" when not, "auto" to find out.
+    what it sends, "off" when not, "auto" to find out. ``tunnel``: the line goes over radio or GPRS. ``rs485``: the
+    port's driver switches the direction, with these delays around sending. ``timeout_max_ms``: how far late answers may
+    lengthen a time-out; twice the time-out if not given.
     """
 
     name: str
@@ -46,7 +49,12 @@ class LineSpec:
     timeout_ms: int | None = None
     answer_life_ms: int | None = None
     echo: str = "auto"
+    tunnel: bool = False
+    rs485: bool = False
+    rs485_before_ms: int = 0
+    rs485_after_ms: int = 0
     backoff_cap_ms: int = 300_000
+    timeout_max_ms: int | None = None
 
     @property
     def where(self) -> str:
@@ -55,11 +63,17 @@ class LineSpec:
 
     def timeout_of(self, meter: MeterSpec) -> int:
         """The time-out of a meter's reads in ms, to the first byte of the answer."""
-        return meter.timeout_ms or self.timeout_ms or meter.profile.timeout_ms
+        return meter.timeout_ms or self.timeout_ms or (TUNNEL_TIMEOUT_MS if self.tunnel else meter.profile.timeout_ms)
+
+    def timeout_max_of(self, meter: MeterSpec) -> int:
+        """The longest time-out that late answers may teach, in ms."""
+        return self.timeout_max_ms or 2 * self.timeout_of(meter)
 
     def answer_life_of(self, meter: MeterSpec) -> int:
         """The answer life of a meter on this line in ms."""
-        return self.answer_life_ms or meter.profile.answer_life_ms or ANSWER_LIFE_MS[self.type]
+        if self.answer_life_ms or self.tunnel:
+            return self.answer_life_ms or TUNNEL_LIFE_MS
+        return meter.profile.answer_life_ms or ANSWER_LIFE_MS[self.type]
 
     def direct(self, meter: MeterSpec) -> bool:
         """The device itself speaks Modbus TCP; several units behind one endpoint stand behind a converter, whatever a

@@ -1,0 +1,97 @@
+"""What a line learns from frames that nobody waited for."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from gateway.fieldbus.ear import Ear, Rate
+from gateway.fieldbus.frames import Request, Shape
+from gateway.fieldbus.link import Seen
+from gateway.fieldbus.shapes import ShapeTable
+from ledger_client.record import Quality
+
+SHAPE = Shape(9, 3, 4)
+DAY = 86_400
+
+
+class Listening:
+    """An ear with a clock of its own."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.learned: list[tuple[int, float]] = []
+        self.table = ShapeTable(3.0)
+        self.ear = Ear("line", self.table, lambda: self.now, lambda unit, latency: self.learned.append((unit, latency)))
+
+    def foreign(self, after: float, latency: float | None = None) -> int:
+        self.now += after
+        self.ear.see(Seen("foreign", b"\x09\x03", SHAPE, latency))
+        return self.ear.flags
+
+
+def test_a_stranger_flags_the_line_for_a_day_and_its_shape_is_avoided() -> None:
+    line = Listening()
+    line.ear.opened()
+    assert line.foreign(3.1) == Quality.SHARED_LINE
+    line.now += DAY - 1
+    assert line.ear.flags == Quality.SHARED_LINE
+    assert line.table.choose([Request(9, 3, 0, 2)], line.now) is None
+    line.now += 2
+    assert line.ear.flags == 0
+    assert line.table.choose([Request(9, 3, 0, 2)], line.now) is not None
+
+
+def test_soon_after_the_start_it_may_be_for_an_earlier_process() -> None:
+    line = Listening()
+    assert line.foreign(1.0) == 0
+    line.ear.opened()
+    assert line.foreign(2.9) == 0
+    line.ear.opened()
+    assert line.foreign(0.2) == Quality.SHARED_LINE, "reopening starts no new grace"
+
+
+def test_an_answer_older_than_its_life_lengthens_the_life(caplog: pytest.LogCaptureFixture) -> None:
+    line = Listening()
+    line.ear.opened()
+    with caplog.at_level(logging.WARNING):
+        assert line.foreign(10.0, latency=5.0) == Quality.SHARED_LINE
+    assert "answer_life" in caplog.text
+    assert line.table.life(9) == 7.5
+    assert line.table.choose([Request(9, 3, 0, 2)], line.now + 7.4) is None
+    assert line.table.choose([Request(9, 3, 0, 2)], line.now + 7.6) is not None
+    line.foreign(1.0, latency=80.0)
+    assert line.table.life(9) == 90.0
+
+
+def test_late_answers_teach_how_late_they_come() -> None:
+    line = Listening()
+    line.ear.see(Seen("late", b"", SHAPE, 0.7))
+    line.ear.see(Seen("late", b""))
+    assert line.learned == [(9, 0.7)]
+    assert line.ear.counters == {"late": 2}
+
+
+def test_a_noisy_line_is_uncertain_from_more_than_one_percent_on(caplog: pytest.LogCaptureFixture) -> None:
+    line = Listening()
+    line.ear.answered(1000)
+    for _ in range(10):
+        line.ear.see(Seen("damaged", b""))
+    assert line.ear.flags == 0
+    with caplog.at_level(logging.ERROR):
+        line.ear.see(Seen("damaged", b""))
+        line.ear.see(Seen("damaged", b""))
+    assert line.ear.flags == Quality.IMPLAUSIBLE
+    assert len(caplog.records) == 1
+    line.ear.answered(1000)
+    assert line.ear.flags == 0
+
+
+def test_one_or_two_damaged_frames_are_chance() -> None:
+    rate = Rate()
+    rate.add(True)
+    rate.add(True)
+    assert not rate.high
+    rate.add(True)
+    assert rate.high
