@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gateway.devices.plan import Block, Limits, plan, shape_sets
 from gateway.devices.profile import Point, Profile
+from gateway.fieldbus.cuts import Cuts, read_of
 from gateway.fieldbus.frames import Request, char_seconds, t35_seconds
 from gateway.fieldbus.shapes import needed
 from gateway.fieldbus.spec import LineSpec, MeterSpec
@@ -75,18 +76,26 @@ def read_plan(
     points: Sequence[Point],
     missing: tuple[Point, ...] = (),
     *,
+    cuts: Cuts | None = None,
     armed: bool = True,
 ) -> ReadPlan:
     """What to read of a meter; profile and points at absolute addresses (SunSpec: resolved).
 
-    ``armed=False`` plans as if there were no guard: each block in one shape, two blocks perhaps in the same.
+    ``cuts``: what the device has taught us about these points. ``armed=False`` plans as if there were no guard: each
+    block in one shape, two blocks perhaps in the same.
     """
     k = shapes_needed(line, meter) if armed else 1
     bounds = limits(line, profile, k)
-    blocks = plan(points, bounds)
+    groups = [points] if cuts is None else cuts.groups
+    blocks = tuple(block for group in groups for block in plan(group, bounds))
     identity = plan([p for p in profile.points if p.name in profile.identity], limits(line, profile, 1))
     every = (*blocks, *identity)
     # a block without a shape of its own shares one: that costs waiting, never truth
-    shapes = shape_sets(every, k, bounds) if armed else tuple((block,) for block in every)
+    if armed:
+        banned = set() if cuts is None else cuts.banned
+        offered = shape_sets(every, k + len(banned), bounds)
+        shapes = tuple(tuple(b for b in found if read_of(b) not in banned)[:k] for found in offered)
+    else:
+        shapes = tuple((block,) for block in every)
     sets = [BlockSet.of(meter.address, found or (block,)) for found, block in zip(shapes, every, strict=True)]
     return ReadPlan(k, tuple(sets[: len(blocks)]), tuple(sets[len(blocks) :]), missing)

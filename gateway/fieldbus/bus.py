@@ -97,6 +97,10 @@ class Line:
         self._meters[meter].accept(identity)
         self._identities[meter] = identity
 
+    def stranger(self, meter: str) -> str | None:
+        """The identity of another device that answers in place of the known one, None while there is none."""
+        return self._meters[meter].stranger
+
     async def poll_once(self, meter: str) -> Poll:
         """Open the line, poll one meter now, close. PortError or LineDown when the line cannot be opened."""
         try:

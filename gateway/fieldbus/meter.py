@@ -11,6 +11,7 @@ from gateway.devices.decode import decode
 from gateway.devices.plan import Block, resolve
 from gateway.devices.profile import Point
 from gateway.fieldbus.blocks import BlockSet, ReadPlan, read_plan
+from gateway.fieldbus.cuts import ILLEGAL, Cuts
 from gateway.fieldbus.errors import LineDown
 from gateway.fieldbus.frames import Request, identification_object, object_text
 from gateway.fieldbus.link import Answer, Link, Manners, Outcome, Refusal, Silence
@@ -74,6 +75,7 @@ class MeterReader:
         self.heard_at = clock.monotonic()
         self._plan: ReadPlan | None = None
         self._search: Discovery | None = None
+        self._cuts: Cuts | None = None
         self._connection: tuple[Link, int] | None = None
         self._proven_at: float | None = None
         self._unproven = False
@@ -100,6 +102,11 @@ class MeterReader:
     def asleep(self) -> bool:
         """A device that may sleep was not heard for a while."""
         return self.spec.profile.may_sleep and self.clock.monotonic() - self.heard_at > OUTAGE_S
+
+    @property
+    def stranger(self) -> str | None:
+        """The identity of another device that answered last in place of the known one; None when it was the known one."""
+        return self._stranger
 
     @property
     def flags(self) -> int:
@@ -142,8 +149,24 @@ class MeterReader:
                     raise _Ended("refused", "no SunSpec map at 40000, 0 or 50000")
                 missing = tuple(p for p in points if p.model not in search.models)
                 profile, points = search.profile(profile), resolve(points, search.models)
-            self._plan = read_plan(self.line, self.spec, profile, points, missing, armed=self._armed)
+            if self._cuts is None:
+                self._cuts = Cuts(points)
+            self._plan = read_plan(self.line, self.spec, profile, points, missing, cuts=self._cuts, armed=self._armed)
         return self._plan
+
+    def learn_reads(self, reads: Sequence[tuple[Block, Block, int | None]]) -> None:
+        """Take what a poll's reads taught; the next poll is planned anew when that changes anything."""
+        if self._cuts is not None and self._cuts.note(reads, self.clock.monotonic()):
+            holes = ", ".join(self._cuts.holes) or "none"
+            log.warning(
+                "%s: refuses some reads and is asked in others; points that it lacks: %s", self.spec.name, holes
+            )
+            self._plan = None
+
+    @property
+    def holes(self) -> tuple[Point, ...]:
+        """Points that the device refused again and again; they are tried once a day."""
+        return self._cuts.missing() if self._cuts is not None else ()
 
     def _note(self, link: Link) -> None:
         """Forget what was proven on another connection, before a long silence, or an hour ago."""
@@ -151,11 +174,13 @@ class MeterReader:
         if connection != self._connection:
             self._connection, self._proven_at = connection, None
             if self.spec.profile.protocol == "sunspec":
-                self._plan = self._search = None
+                self._plan = self._search = self._cuts = None
         elif self._proven_at is not None and (
             now - self.heard_at > OUTAGE_S + self.spec.period_ms / 1000 or now - self._proven_at > IDENTITY_EVERY_S
         ):
             self._proven_at = None
+        if self._cuts is not None and self._cuts.retry(now):
+            self._plan = None
 
 
 class _Turn:
@@ -165,6 +190,7 @@ class _Turn:
         self.meter, self.link, self.due_ms, self.probe = meter, link, due_ms, probe
         self.answers: list[tuple[int, BlockAnswer]] = []
         self.failures: list[BlockFailure] = []
+        self.reads: list[tuple[Block, Block, int | None]] = []
         self.spoke = False
         self.silences = 0
         self.down: str | None = None
@@ -181,6 +207,7 @@ class _Turn:
             self.down = str(error)
             return self._attempt("line-down", self.down)
         self.failures += _not_there(plan.missing)
+        self.failures += [_hole(point) for point in self.meter.holes]
         for block in plan.blocks:
             self._book(block, await self._block(block))
         try:
@@ -188,6 +215,7 @@ class _Turn:
         except LineDown as error:
             self.down = self.down or str(error)
         self._void()
+        self.meter.learn_reads(self.reads)
         return self._attempt()
 
     async def ask(self, requests: Sequence[Request]) -> Outcome:
@@ -241,7 +269,10 @@ class _Turn:
             completed_ms = self.meter.clock.at_ms(outcome.completed)
             answer = BlockAnswer(block.asked(outcome.request), outcome.registers(), completed_ms)
             self.answers.append((outcome.number, answer))
+            self.reads.append((block.block, answer.block, None))
         elif isinstance(outcome, Refusal):
+            if outcome.code in ILLEGAL and not outcome.doubtful:
+                self.reads.append((block.block, block.asked(outcome.request), outcome.code))
             detail = f"exception {outcome.code:02X}"
             self.failures.append(BlockFailure(block.block, "refused", detail, outcome.code))
         else:
@@ -281,6 +312,11 @@ def _not_there(points: tuple[Point, ...]) -> list[BlockFailure]:
     models = ", ".join(map(str, sorted({p.model for p in points if p.model is not None})))
     block = Block(points[0].fc, 0, 0, tuple((p, 0) for p in points))
     return [BlockFailure(block, "refused", f"the device has no model {models}", ILLEGAL_ADDRESS)]
+
+
+def _hole(point: Point) -> BlockFailure:
+    block = Block(point.fc, point.address, point.registers, ((point, 0),))
+    return BlockFailure(block, "refused", "the device does not have this point", ILLEGAL_ADDRESS)
 
 
 def _words(block: Block, registers: tuple[int, ...]) -> list[str]:

@@ -1,0 +1,212 @@
+"""One meter's polls over a link of the test's own making, on a clock that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable, Sequence
+
+from gateway.clock import Clock
+from gateway.fieldbus.errors import LineDown
+from gateway.fieldbus.frames import Request
+from gateway.fieldbus.link import Answer, Manners, Outcome, Refusal, Silence
+from gateway.fieldbus.meter import Attempt, MeterReader
+from gateway.fieldbus.spec import MeterSpec
+from ledger_client.record import Quality
+from tests.fieldbus.devices import meter, tcp_line
+
+
+class Moved(Clock):
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.started_monotonic
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Scripted:
+    """A link whose answers the test decides; registers hold their address, 900 the serial number."""
+
+    def __init__(self, clock: Moved) -> None:
+        self.clock, self.generation, self.voided = clock, 1, set[int]()
+        self.serial = 7001
+        self.asked: list[Request] = []
+        self.manners: list[Manners] = []
+        self.silent: Callable[[Request], bool] = lambda request: False
+        self.refused: Callable[[Request], bool] = lambda request: False
+        self.down: Callable[[Request], bool] = lambda request: False
+        self.double: Callable[[Request], bool] = lambda request: False
+
+    async def read(self, requests: Sequence[Request], manners: Manners) -> Outcome:
+        request = requests[0]
+        self.asked.append(request)
+        self.manners.append(manners)
+        number = len(self.asked)
+        if self.down(request):
+            raise LineDown("pulled out")
+        if self.silent(request):
+            return Silence("timeout", "no answer", request)
+        if self.refused(request):
+            return Refusal(request, 2)
+        if self.double(request):
+            self.voided.add(number)
+        words = [self.serial if request.address == 900 else request.address + i for i in range(request.count)]
+        return Answer(request, struct.pack(f">{request.count}H", *words), self.clock.now, number)
+
+    async def quiet(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    @property
+    def addresses(self) -> list[int]:
+        """What was asked since the last look."""
+        asked, self.asked = self.asked, []
+        return [request.address for request in asked]
+
+
+class Meter:
+    """A reader with its link and clock."""
+
+    def __init__(self, spec: MeterSpec | None = None, *, identity: str | None = None, stop: bool = False) -> None:
+        self.clock = Moved()
+        self.link = Scripted(self.clock)
+        spec = spec or meter("one", 1, 1000, identity="serial")
+        self.reader = MeterReader(tcp_line(502, spec), spec, self.clock, lambda: stop, identity)
+
+    def poll(self, after: float = 1.0, *, probe: bool = False) -> Attempt:
+        self.clock.now += after
+        return asyncio.run(self.reader.poll(self.link, 0, probe=probe))
+
+
+def test_who_it_is_is_read_first_then_hourly_and_after_an_outage() -> None:
+    one = Meter()
+    assert one.poll().poll.identity == "serial=7001"
+    assert one.link.addresses == [900, 100, 300]
+    for _ in range(3598):
+        one.poll()
+        assert one.link.addresses == [100, 300]
+    one.poll(1.5)
+    assert one.link.addresses == [100, 300]
+    one.poll()
+    assert one.link.addresses == [900, 100, 300], "an hour later"
+    one.link.silent = lambda request: True
+    for _ in range(50):
+        one.poll()
+    assert 900 not in one.link.addresses
+    one.link.silent = lambda request: False
+    one.poll(12.0)
+    assert one.link.addresses == [900, 100, 300], "after an outage of over a minute"
+
+
+def test_who_it_is_is_read_again_on_another_connection() -> None:
+    one = Meter()
+    one.poll()
+    one.link.generation = 2
+    one.link.serial = 7002
+    assert one.link.addresses == [900, 100, 300]
+    attempt = one.poll()
+    assert attempt.poll.missed == "exchanged"
+    assert attempt.poll.flags == Quality.METER_EXCHANGED
+    assert attempt.alive is True
+    assert one.link.addresses == [900]
+    one.reader.accept("serial=7002")
+    assert one.poll().poll.answers
+    one.link.serial = 7001
+    one.link.generation = 3
+    assert one.poll().poll.missed == "exchanged"
+    one.link.serial = 7002
+    assert one.poll().poll.answers, "the accepted one is back"
+
+
+def test_an_identity_that_cannot_be_read_is_unproven_and_values_count() -> None:
+    one = Meter()
+    one.link.refused = lambda request: request.address == 900
+    attempt = one.poll()
+    assert len(attempt.poll.answers) == 2
+    assert attempt.poll.flags == Quality.IDENTITY_UNPROVEN
+    one.link.refused = lambda request: False
+    one.link.generation = 2
+    assert one.poll().poll.flags == 0
+
+
+def test_a_silent_identity_ends_the_poll() -> None:
+    one = Meter()
+    one.link.silent = lambda request: request.address == 900
+    attempt = one.poll()
+    assert (attempt.poll.missed, attempt.alive) == ("timeout", False)
+    assert one.link.addresses == [900]
+
+
+def test_two_silences_in_a_row_are_enough_and_one_for_a_probe() -> None:
+    one = Meter(meter("one", 1, 1000))
+    one.link.silent = lambda request: True
+    attempt = one.poll()
+    assert one.link.addresses == [100, 300]
+    assert attempt.alive is False
+    attempt = one.poll(probe=True)
+    assert one.link.addresses == [100]
+    assert [f.reason for f in attempt.poll.failures] == ["timeout", "timeout"]
+
+
+def test_one_block_that_answers_makes_a_reading_of_the_poll() -> None:
+    one = Meter(meter("one", 1, 1000))
+    one.link.silent = lambda request: request.address == 100
+    attempt = one.poll()
+    assert attempt.poll.missed is None
+    assert [a.block.address for a in attempt.poll.answers] == [300]
+    assert [f.block.address for f in attempt.poll.failures] == [100]
+    assert attempt.alive is True
+
+
+def test_an_answer_that_was_doubled_before_the_next_request_is_taken_out() -> None:
+    one = Meter(meter("one", 1, 1000))
+    one.link.double = lambda request: request.address == 100
+    attempt = one.poll()
+    assert [a.block.address for a in attempt.poll.answers] == [300]
+    assert "two answers" in attempt.poll.failures[0].detail
+    assert one.link.voided == set()
+
+
+def test_a_line_that_goes_down_in_mid_poll_keeps_what_was_read() -> None:
+    one = Meter(meter("one", 1, 1000))
+    one.link.down = lambda request: request.address == 300
+    attempt = one.poll()
+    assert attempt.down == "pulled out"
+    assert [a.block.address for a in attempt.poll.answers] == [100]
+    assert [f.reason for f in attempt.poll.failures] == ["line-down"]
+    one.link.down = lambda request: True
+    attempt = one.poll()
+    assert (attempt.poll.missed, attempt.alive) == ("line-down", None)
+
+
+def test_stopping_ends_the_poll_after_the_read_in_flight() -> None:
+    one = Meter(meter("one", 1, 1000), stop=True)
+    attempt = one.poll()
+    assert attempt.poll.missed == "stopped"
+    assert one.link.addresses == []
+
+
+def test_late_answers_lengthen_the_time_out_up_to_twice_and_never_shorten_it() -> None:
+    one = Meter(meter("one", 1, 1000))
+    for latency, timeout in ((0.04, 0.060), (0.08, 0.100), (0.01, 0.100), (5.0, 0.120)):
+        one.reader.learn(latency)
+        one.poll()
+        assert abs(one.link.manners[-1].timeout_s - timeout) < 1e-9
+
+
+def test_a_device_that_may_sleep_is_asleep_after_a_minute_of_silence() -> None:
+    one = Meter(meter("one", 1, 1000, extra="may_sleep = true"))
+    one.poll()
+    one.link.silent = lambda request: True
+    one.poll(59.0)
+    assert not one.reader.asleep
+    one.poll(2.0)
+    assert one.reader.asleep
+    other = Meter(meter("one", 1, 1000))
+    other.clock.now += 1000
+    assert not other.reader.asleep
