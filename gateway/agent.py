@@ -11,13 +11,15 @@ import logging
 import secrets
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
-from gateway import instance
+from gateway import control, instance
 from gateway.clock import Clock
+from gateway.commissioning import Commissioning, identities
 from gateway.config import Bus, Config, LedgerEntry
 from gateway.errors import ConfigError, GatewayError
 from gateway.fieldbus.bus import Line, LineSpec, MeterSpec, check_port
@@ -131,8 +133,16 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
     clock = Clock(not_before_ms=store.latest_ms())
     recorder = Recorder(store, keys, rules(config), clock, secrets.token_bytes(8))
     poller = Poller(config.meters, clock, recorder.put)
+    known = identities(store, config.meters)
+    commissioning = Commissioning(config.meters, dict(known), poller, recorder)
     used_until_ms = recorder.lines_used_until_ms()
-    lines = [Line(spec, clock, poller.poll, used_until_ms=used_until_ms) for spec in specs]
+    lines = [Line(spec, clock, commissioning.poll, identities=known, used_until_ms=used_until_ms) for spec in specs]
+    line_of = {meter.name: line for line in lines for meter in line.spec.meters}
+
+    async def accept(order: Mapping[str, Any]) -> dict[str, Any]:
+        meter = order["meter"]
+        return await commissioning.accept(line_of[meter], meter, order["serial"], order["reason"])
+
     ledgers = [driver(entry) for entry in config.document.ledger]
     uplinks = [Uplink(ledger, recorder, trust, clock) for ledger in ledgers]
     loop = asyncio.get_running_loop()
@@ -141,6 +151,7 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
 
     anchor_ms = recorder.open()
     recorder.start()
+    server = await control.serve(config.data, {"accept": accept})
     log.info("gateway %s records %d meters on %d lines", config.gateway_id, len(config.meters), len(lines))
     try:
         async with asyncio.TaskGroup() as group:
@@ -157,6 +168,7 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
             for task in background:
                 task.cancel()
     finally:
+        server.close()
         recorder.stop()
         for ledger in ledgers:
             ledger.close()

@@ -19,7 +19,7 @@ from rich.table import Table
 from gateway import config as configuration
 from gateway import report
 from gateway.config import Config
-from gateway.errors import GatewayError, NotYet
+from gateway.errors import Declined, GatewayError, NotYet
 from ledger_client.errors import LedgerClientError
 from ledger_client.verify import rfc3339_ms
 
@@ -29,9 +29,9 @@ out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty()
 
 
 def fail(error: Exception) -> NoReturn:
-    """Say what is wrong on stderr and leave: 1 when the answer is "not yet", else 2."""
+    """Say what is wrong on stderr and leave: 1 when the answer is no, else 2."""
     click.echo(f"meterseal: {error}", err=True)
-    sys.exit(1 if isinstance(error, NotYet) else 2)
+    sys.exit(1 if isinstance(error, Declined) else 2)
 
 
 class _Commands(click.Group):
@@ -185,6 +185,25 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
         registers = " ".join(f"{w:04X}" for w in raw.get(v.value.name, []))
         table.add_row(v.value.name, v.text, v.value.unit or "", v.quality, registers)
     out.print(table)
+
+
+@main.command()
+@CONFIG
+@click.argument("meter")
+@click.option("--serial", required=True, help="The new device's serial number, as it says it itself.")
+@click.option("--reason", default="", help="Why, for the record.")
+@JSON
+def accept(config_path: Path, meter: str, serial: str, reason: str, as_json: bool) -> None:
+    """Take values from the device that now answers for METER: a signed event names the old and the new one."""
+    from gateway import control
+
+    config = configuration.load(config_path)
+    if meter not in config.meters:
+        raise GatewayError(f"{config_path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
+    done = control.give(config.data, "accept", meter=meter, serial=serial, reason=reason)
+    click.echo(
+        json.dumps(done) if as_json else f"{meter}: accepted {done['new']} in place of {done['old']}; recording goes on"
+    )
 
 
 @main.command()

@@ -4,7 +4,8 @@ GatewayError                 root; its text says what, where and the way out
 ├── ConfigError              gateway.toml or a file that it names is wrong: the installer's to mend
 ├── StoreError               the database cannot be read or written: the machine's fault
 │   └── DiskFull             … for want of space
-├── NotYet                   the answer is no for now: a record that is not sealed or not anchored yet
+├── Declined                 the answer is no
+│   └── NotYet               … for now: a record that is not sealed or not anchored yet
 ├── ProfileError             a meter's profile is wrong (gateway/devices/points.py)
 └── FieldbusError            ports and frames (gateway/fieldbus/errors.py draws its own branch)
 """
@@ -42,5 +43,9 @@ class DiskFull(StoreError):
     reason = "disk-full"
 
 
-class NotYet(GatewayError):
+class Declined(GatewayError):
+    """What was asked is possible, and the answer is no; commands leave with 1 instead of 2."""
+
+
+class NotYet(Declined):
     """What was asked for does not exist yet, but will without anyone's help."""

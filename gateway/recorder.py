@@ -46,6 +46,14 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Happened:
+    """An event of one meter, or of the gateway itself under its own name."""
+
+    meter: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """How the recorder commits and seals: periods in ms, ledgers by name, what statements say of the gateway."""
 
@@ -85,6 +93,8 @@ class Recorder:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._waiting = 0  # readings in the inbox: put by the loop, taken by the thread
         self._pending: list[Row] = []
+        self._events: list[Happened] = []  # those among the pending: they are signed again if the commit fails
+        self._heard: set[str] = set()
         self._position = self._signer.position()
         self._first_pending_ms: int | None = None
         self._unsealed = store.count_unsealed()
@@ -137,6 +147,10 @@ class Recorder:
                 self._waiting += 1
         self._inbox.put(finished)
 
+    def happened(self, meter: str, event: Event) -> None:
+        """Hand over an event, in order with the polls; it is written once and kept until it can be."""
+        self._inbox.put(Happened(meter, event))
+
     def call(self, function: Callable[[Store], T]) -> Future[T]:
         """Run ``function(store)`` in the writer thread, after what waits there; it makes its own transaction."""
         future: Future[T] = Future()
@@ -187,6 +201,8 @@ class Recorder:
     def _handle(self, item: Any) -> None:
         if isinstance(item, Finished):
             self._poll(item)
+        elif isinstance(item, Happened):
+            self._sign_event(item)
         elif isinstance(item, _Call) and item.future.set_running_or_notify_cancel():
             try:
                 self._flush()
@@ -201,15 +217,23 @@ class Recorder:
             return
         self._waiting -= 1
         row = self._signer.reading(poll.meter, poll.reading, poll.stamp)
-        first_of_epoch = row.seq == 1
+        first_of_epoch = poll.meter not in self._heard
+        self._heard.add(poll.meter)
         tally.finished(poll.due_ms, None)
-        self._pending.append(row)
-        if self._first_pending_ms is None:
-            self._first_pending_ms = self._clock.now_ms()
+        self._add(row)
         if self._unsealed + len(self._pending) >= self._rules.seal_count:
             self._flush(seal=True)
         elif first_of_epoch:
             self._flush()
+
+    def _sign_event(self, item: Happened) -> None:
+        self._add(self._signer.event(item.meter, item.event, stamp(self._clock)))
+        self._events.append(item)
+
+    def _add(self, row: Row) -> None:
+        self._pending.append(row)
+        if self._first_pending_ms is None:
+            self._first_pending_ms = self._clock.now_ms()
 
     def _keep_time(self) -> None:
         now = self._clock.now_ms()
@@ -228,8 +252,8 @@ class Recorder:
         """Commit what is pending; ``seal``: coverage and a batch over it all; ``stop``: the epoch's last records."""
         if not (self._pending or seal or stop):
             return
-        readings, rows = self._pending, list(self._pending)
-        self._pending, self._first_pending_ms = [], None
+        pending, events, rows = self._pending, self._events, list(self._pending)
+        self._pending, self._events, self._first_pending_ms = [], [], None
         try:
             if seal or stop:
                 now = stamp(self._clock)
@@ -242,33 +266,36 @@ class Recorder:
                     station("seal")
                     seal_unsealed(self._store, self._keys, self._rules, self._clock.now_ms())
         except StoreError as error:
-            self._undo(readings, error)
+            self._undo(pending, events, error)
             return
         if self.trouble is not None:
             log.warning("recording goes on: the database can be written again")
             self.trouble = None
-        self._settle_accounts(len(readings), seal=seal, coverage=seal or stop)
+        self._settle_accounts(len(pending), seal=seal, coverage=seal or stop)
 
-    def _settle_accounts(self, readings: int, *, seal: bool, coverage: bool) -> None:
+    def _settle_accounts(self, records: int, *, seal: bool, coverage: bool) -> None:
         self._position = self._signer.position()
         if coverage:
             for tally in self._tallies.values():
                 tally.start_over()
-        self._unsealed = 0 if seal else self._unsealed + readings
+        self._unsealed = 0 if seal else self._unsealed + records
         if seal:
             self._last_seal_ms = self._clock.now_ms()
             station("sealed")
             for tell in self.on_seal:
                 tell()
 
-    def _undo(self, readings: Sequence[Row], error: StoreError) -> None:
+    def _undo(self, rows: Sequence[Row], events: Sequence[Happened], error: StoreError) -> None:
         if self.trouble is None:
             log.error("recording stopped, polling goes on: %s", error)
         self.trouble = error
         self._signer.rewind(self._position)
         self._last_seal_ms = self._clock.now_ms()  # a seal that failed is tried again a period later, not at once
-        for row in readings:
-            self._tallies[row.meter].lost_after_all(error.reason)
+        for row in rows:
+            if row.kind == "reading":
+                self._tallies[row.meter].lost_after_all(error.reason)
+        for event in events:
+            self._inbox.put(event)  # an event is not lost with its moment: it is signed again when the disk is back
 
 
 def seal_unsealed(store: Store, keys: Keys, rules: Rules, now_ms: int) -> None:

@@ -33,6 +33,7 @@ def _0001_records_batches_anchors(db: Database) -> None:
     db.execute("CREATE UNIQUE INDEX records_by_name ON records (epoch, meter, seq)")
     db.execute("CREATE INDEX records_by_meter ON records (meter)")
     db.execute("CREATE INDEX coverage_by_meter ON records (meter) WHERE kind = 'coverage'")
+    db.execute("CREATE INDEX events_by_meter ON records (meter) WHERE kind = 'event'")
     db["batches"].create(  # type: ignore[union-attr]
         {
             "batch": int, "statement_id": bytes, "entry": bytes,

@@ -105,7 +105,7 @@ class MeterReader:
 
     @property
     def stranger(self) -> str | None:
-        """The identity of another device that answered last in place of the known one; None when it was the known one."""
+        """The identity of another device that answered last in place of the known one, if it was another."""
         return self._stranger
 
     @property

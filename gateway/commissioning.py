@@ -1,0 +1,113 @@
+"""Which device stands for which meter: the first identity seen, and exchanges that somebody accepted, as signed events.
+
+Stands between the lines and the poller. A line reports with each poll who answered; what is new becomes an event of the
+meter's own chain, written before the first reading that depends on it. The events are the memory: a restart reads them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway.config import Meter
+from gateway.devices.decode import decode_points
+from gateway.errors import Declined, GatewayError
+from gateway.fieldbus.bus import Line, Poll
+from gateway.poller import Poller
+from gateway.recorder import Recorder
+from gateway.store import Store
+from ledger_client.record import Event, Quality, Reading, parse_record
+
+COMMISSIONED, EXCHANGED = "commissioned", "meter-exchange"
+
+
+def identities(store: Store, meters: Mapping[str, object]) -> dict[str, str]:
+    """The identity that each meter was last commissioned or accepted with, from its newest event."""
+    known = {}
+    for meter in meters:
+        row = store.newest(meter, "event")
+        body = parse_record(row.data).body if row else None
+        if isinstance(body, Event) and isinstance(identity := body.fields.get("identity"), str):
+            known[meter] = identity
+    return known
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """An accepted exchange that waits for the first reading of the new device."""
+
+    old: str
+    new: str
+    reason: str
+    last: dict[str, Any]
+    recorded: asyncio.Future[None]
+
+
+class Commissioning:
+    """``poll`` is the callback of every line; ``accept`` is what `meterseal accept` orders."""
+
+    def __init__(self, meters: Mapping[str, Meter], known: dict[str, str], poller: Poller, recorder: Recorder) -> None:
+        """``known`` are the identities of ``identities``; it is kept up to date here."""
+        self._meters, self._known, self._poller, self._recorder = meters, known, poller, recorder
+        self._exchanges: dict[str, _Exchange] = {}
+
+    def poll(self, poll: Poll) -> None:
+        """Write what is new about the meter's identity, then pass the poll on."""
+        if poll.answers and (exchange := self._exchanges.pop(poll.meter, None)):
+            poll = replace(poll, flags=poll.flags | int(Quality.METER_EXCHANGED))
+            self._known[poll.meter] = exchange.new
+            self._recorder.happened(poll.meter, self._event(exchange, poll))
+            exchange.recorded.set_result(None)
+        elif poll.identity is not None and poll.meter not in self._known:
+            self._known[poll.meter] = poll.identity
+            self._recorder.happened(poll.meter, Event(COMMISSIONED, {"identity": poll.identity}))
+        self._poller.poll(poll)
+
+    async def accept(self, line: Line, meter: str, serial: str, reason: str) -> dict[str, Any]:
+        """Take values from the device with this serial number, which must be the one that answers on the wire now.
+
+        Ends when the first reading of the new device is on its way to the database. Raises Declined: the meter was not
+        exchanged, or another number answers.
+        """
+        stranger, old = line.stranger(meter), self._known.get(meter, "")
+        if stranger is None:
+            raise Declined(
+                f"{meter}: it is still the known device that answers ({old or 'it tells no number'})",
+                "nothing to accept",
+            )
+        if serial not in (stranger, *(word.partition("=")[2] for word in stranger.split(", "))):
+            raise Declined(
+                f"{meter}: the device on the wire says {stranger}, not {serial}",
+                "give the number that it says, if it is the right one",
+            )
+        if meter in self._exchanges:
+            raise GatewayError(f"{meter}: another acceptance waits for its first reading", "wait for it")
+        row = await asyncio.wrap_future(self._recorder.call(lambda store: store.newest(meter, "reading")))
+        last = parse_record(row.data).body if row else None
+        recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._exchanges[meter] = _Exchange(old, stranger, reason, _recorded_values(last), recorded)
+        line.accept(meter, stranger)
+        await recorded
+        return {"meter": meter, "old": old, "new": stranger}
+
+    def _event(self, exchange: _Exchange, poll: Poll) -> Event:
+        fields: dict[str, Any] = {
+            "identity": exchange.new,
+            "old": exchange.old,
+            "last": exchange.last,
+            "first": self._first_values(poll),
+        }
+        return Event(EXCHANGED, fields | ({"reason": exchange.reason} if exchange.reason else {}))
+
+    def _first_values(self, poll: Poll) -> dict[str, Any]:
+        pairs = [pair for answer in poll.answers for pair in answer.block.slices(answer.registers)]
+        decoded = decode_points(pairs, self._meters[poll.meter].factors)
+        return {name: value.value for name, value in decoded.items() if value.value is not None}
+
+
+def _recorded_values(body: object) -> dict[str, Any]:
+    """A reading's values by point; what had no value is left out."""
+    values = body.values if isinstance(body, Reading) else ()
+    return {value.name: value.value for value in values if value.value is not None}

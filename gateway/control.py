@@ -1,0 +1,93 @@
+"""Orders to a running gateway: a Unix socket in the data folder, one JSON line each way.
+
+Only the gateway's own user (or root) may connect: the socket is 0600 and the peer's credentials are checked. What can
+be ordered is a table; an order that fails answers with the words that the command then prints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gateway.errors import Declined, GatewayError
+
+SOCKET = "control.sock"
+MAX_LINE = 65536
+Order = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
+
+
+@contextmanager
+def _address(data: Path) -> Iterator[str]:
+    """The socket's path by way of an open folder: sun_path holds 107 bytes, a data folder may be deeper (unix(7))."""
+    folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{SOCKET}"
+    finally:
+        os.close(folder)
+
+
+async def serve(data: Path, orders: Mapping[str, Order]) -> asyncio.Server:
+    """Listen in the data folder, which this process holds; the caller closes the server."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            answer = await _answer(reader, writer, orders)
+            writer.write(json.dumps(answer).encode() + b"\n")
+            await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # whoever asked has gone; what was ordered is done or not, and says so in the records
+        finally:
+            writer.close()
+
+    (data / SOCKET).unlink(missing_ok=True)
+    with _address(data) as path:
+        before = os.umask(0o177)
+        try:
+            return await asyncio.start_unix_server(connected, path, limit=MAX_LINE)
+        finally:
+            os.umask(before)
+
+
+async def _answer(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, orders: Mapping[str, Order]
+) -> dict[str, Any]:
+    peer: socket.socket = writer.get_extra_info("socket")
+    _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    if uid not in (0, os.geteuid()):
+        return {"error": f"user {uid} may not give orders to this gateway", "way_out": "use the gateway's own user"}
+    try:
+        order = json.loads(await reader.readline())
+        return await orders[order["order"]](order)
+    except GatewayError as error:
+        return {"error": error.problem, "way_out": error.way_out, "declined": isinstance(error, Declined)}
+    except (ValueError, LookupError, TypeError) as error:
+        return {
+            "error": f"not an order that this gateway knows: {error}",
+            "way_out": "use the same version of meterseal",
+        }
+
+
+def give(data: Path, order: str, **details: Any) -> dict[str, Any]:
+    """Give an order to the gateway that works in ``data`` and return its answer.
+
+    Raises GatewayError when none runs there or it fails, Declined when the answer is no.
+    """
+    try:
+        with _address(data) as path, socket.socket(socket.AF_UNIX) as link:
+            link.connect(path)
+            link.sendall(json.dumps({"order": order, **details}).encode() + b"\n")
+            with link.makefile("rb") as lines:
+                answer: dict[str, Any] = json.loads(lines.readline(MAX_LINE) or b"{}")
+    except (OSError, ValueError):
+        raise GatewayError(f"{data}: no gateway runs here", "start it: meterseal run CONFIG") from None
+    if "error" in answer or not answer:
+        kind = Declined if answer.get("declined") else GatewayError
+        raise kind(answer.get("error", "the gateway ended before it answered"), answer.get("way_out", ""))
+    return answer

@@ -1,0 +1,92 @@
+"""An exchanged meter: no value under the old name until somebody accepts it, by its own number, with a signed event."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from gateway.config import Config
+from gateway.store import Store
+from ledger_client.record import Coverage, Event, Quality, Reading, parse_record
+from tests.chain.site import ROOT, GatewayProcess, Plant, command, make_site, plant, until
+from tests.gateway.books import check_books
+from tests.processes import embedded_ledger
+
+OLD, NEW = "21043387", "21099999"
+
+
+def bodies(loaded: Config, kind: str) -> list[Any]:
+    store = Store(loaded.database, read_only=True)
+    rows = [row for row in store.rows(1, 1 << 60) if row.meter == "export-main" and row.kind == kind]
+    store.close()
+    return [parse_record(row.data).body for row in rows]
+
+
+def exchanged_polls(loaded: Config) -> int:
+    return sum(c.missed.get("exchanged", 0) for c in bodies(loaded, "coverage") if isinstance(c, Coverage))
+
+
+def test_an_exchanged_meter_is_accepted_by_its_number_without_a_restart(tmp_path: Path) -> None:
+    scenario = tmp_path / "exchanged.toml"
+    text = (ROOT / "configs" / "demo" / "plant.toml").read_text()
+    assert f'serial = "{OLD}"' in text
+    scenario.write_text(text.replace(OLD, NEW))
+    with embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
+        with plant(tmp_path / "plant") as meters:
+            loaded = make_site(tmp_path / "site", meters, ledger)
+            gateway = GatewayProcess(loaded)
+            gateway.start()
+            until("the first reading", lambda: loaded.database.exists() and bodies(loaded, "reading"))
+        try:
+            said = command("gateway.cli", "accept", loaded.path, "export-main", "--serial", NEW)
+            assert said.returncode == 1  # the meter was not exchanged
+            successor = Plant(tmp_path / "plant", scenario)
+            successor.start()
+            until("polls missed as exchanged", lambda: exchanged_polls(loaded) > 0)
+            before = len(bodies(loaded, "reading"))
+            wrong = command("gateway.cli", "accept", loaded.path, "export-main", "--serial", "12345678")
+            assert wrong.returncode == 1
+            assert NEW in wrong.stderr
+            right = command(
+                "gateway.cli",
+                "accept",
+                loaded.path,
+                "export-main",
+                "--serial",
+                NEW,
+                "--reason",
+                "damaged by lightning",
+                "--json",
+            )
+            assert right.returncode == 0, right.stderr
+            assert json.loads(right.stdout)["new"].endswith(NEW)
+            until("readings of the new meter", lambda: len(bodies(loaded, "reading")) > before + 1)
+        finally:
+            assert gateway.stop() == 0
+        successor.close()
+    commissioned, exchange = bodies(loaded, "event")
+    assert isinstance(commissioned, Event)
+    assert (commissioned.name, commissioned.fields["identity"]) == ("commissioned", f"serial_number={OLD}")
+    assert isinstance(exchange, Event)
+    assert exchange.name == "meter-exchange"
+    assert (exchange.fields["old"], exchange.fields["identity"]) == (f"serial_number={OLD}", f"serial_number={NEW}")
+    assert exchange.fields["reason"] == "damaged by lightning"
+    readings = bodies(loaded, "reading")
+    last, first = readings[before - 1], readings[before]
+    assert isinstance(last, Reading)
+    assert isinstance(first, Reading)
+    assert exchange.fields["last"] == {v.name: v.value for v in last.values}
+    assert exchange.fields["first"] == {v.name: v.value for v in first.values}
+    assert all(v.quality & Quality.METER_EXCHANGED for v in first.values)
+    assert not any(v.quality & Quality.METER_EXCHANGED for v in readings[before + 1].values)
+    check_books(loaded)
+
+
+def test_without_a_gateway_there_is_nobody_to_order(tmp_path: Path) -> None:
+    with plant(tmp_path / "plant") as meters, embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
+        loaded = make_site(tmp_path / "site", meters, ledger)
+    loaded.data.mkdir()
+    said = command("gateway.cli", "accept", loaded.path, "export-main", "--serial", NEW)
+    assert said.returncode == 2
+    assert "no gateway runs here" in said.stderr
