@@ -1,0 +1,249 @@
+"""docs/evidence.cddl describes what we write: every layer of real output fits its rule, and wrong types do not.
+
+The validator overlooks some of what the rules say (unknown keys of maps inside of arrays, the ends of a .regexp); our
+own reader does not, see the tests of each format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cbor2
+import pytest
+from hypothesis import given
+from pycddl import Schema, ValidationError
+
+from ledger_client import cbor, cose
+from ledger_client.bundle import Bundle, Locator
+from ledger_client.cose_key import ES256
+from ledger_client.errors import Malformed
+from ledger_client.record import (
+    GATEWAY_ITSELF,
+    Claims,
+    Coverage,
+    Event,
+    Reading,
+    ReadingWriter,
+    parse_record,
+    sign_record,
+)
+from ledger_client.statement import parse_statement
+from tests.ledger_client.evidence import EPOCH, GATEWAY, METER, Site, claims, key, receipt_for, records
+from tests.ledger_client.values import CLAIMS, EVENTS, READINGS, SEEDED, coverages
+
+CDDL = (Path(__file__).parents[2] / "docs" / "evidence.cddl").read_text()
+LAYERS = ["envelope", "protected", "pack", "coverage", "event", "statement", "receipt", "bundle"]
+INNER = ["receipt-header", "receipt-proof", "statement-header", "record-header", "attached", "locator"]
+
+
+@cache
+def schema(rule: str) -> Schema:
+    return Schema(f"start = {rule}\n{CDDL}")
+
+
+def fits(rule: str, data: bytes) -> bool:
+    try:
+        schema(rule).validate_cbor(data)
+    except ValidationError:
+        return False
+    return True
+
+
+def payload(data: bytes) -> bytes:
+    content = cose.Sign1.parse(data).payload
+    assert content is not None
+    return content
+
+
+def protected(data: bytes) -> bytes:
+    return cose.Sign1.parse(data).protected_bytes
+
+
+LOCATORS = (
+    Locator("consortium", 31337, bytes(20), bytes(32), 7, bytes(32)),
+    Locator("consortium", 31337, bytes(20), bytes(32), 7, bytes(32), (3, 1, (bytes(32),))),
+)
+BATCH = [*records(), sign_record(claims(meter=GATEWAY_ITSELF), Event("software", {}), key("statement", ES256))]
+ENTRY = Site(BATCH).entry()
+RECEIPT = receipt_for(ENTRY)
+BUNDLES = [Site(BATCH, anchors=LOCATORS).build(index) for index in range(len(BATCH))]
+REAL: dict[str, list[bytes]] = {
+    "envelope": [*BATCH, ENTRY],
+    "protected": [protected(data) for data in (*BATCH, ENTRY)],
+    "record-header": [protected(data) for data in BATCH],
+    "statement-header": [protected(ENTRY)],
+    "pack": [payload(BATCH[0])],
+    "coverage": [payload(BATCH[1])],
+    "event": [payload(BATCH[2]), payload(BATCH[3])],
+    "statement": [payload(ENTRY)],
+    "attached": [cbor.decode(BUNDLES[0])["statement"]],
+    "receipt": [RECEIPT],
+    "receipt-header": [protected(RECEIPT)],
+    "receipt-proof": [cose.Sign1.parse(RECEIPT).unprotected[396][-1][0]],
+    "bundle": BUNDLES,
+    "locator": [cbor.encode(locator) for locator in cbor.decode(BUNDLES[0])["anchors"]],
+}
+
+
+@pytest.mark.parametrize("rule", [*LAYERS, *INNER])
+def test_real_output_fits(rule: str) -> None:
+    for data in REAL[rule]:
+        schema(rule).validate_cbor(data)
+
+
+@SEEDED
+@given(CLAIMS, READINGS)
+def test_every_reading_fits(facts: Claims, body: Reading) -> None:
+    data = ReadingWriter(GATEWAY, METER, key("meter")).sign(facts, body)
+    for rule, part in (("envelope", data), ("protected", protected(data)), ("pack", payload(data))):
+        schema(rule).validate_cbor(part)
+
+
+@SEEDED
+@given(coverages())
+def test_every_coverage_fits(body: Coverage) -> None:
+    schema("coverage").validate_cbor(payload(sign_record(claims(), body, key("meter"))))
+
+
+@SEEDED
+@given(EVENTS.filter(lambda event: "event" not in event.fields))
+def test_every_event_fits(body: Event) -> None:
+    schema("event").validate_cbor(payload(sign_record(claims(), body, key("meter"))))
+
+
+def change(data: bytes, path: list[Any], value: object) -> bytes:
+    """The item with the node at ``path`` replaced; through a tag without a step of its own."""
+    item = cbor.decode(data)
+    node = item.value if isinstance(item, cbor2.CBORTag) else item
+    for step in path[:-1]:
+        node = node[step]
+    node[path[-1]] = value
+    return cbor2.dumps(item, canonical=True)
+
+
+WRONG: dict[str, list[tuple[list[Any], object]]] = {
+    "envelope": [([0], "text"), ([1], 5), ([2], None), ([3], bytes(63)), ([3], "text")],
+    "protected": [
+        ([1], -35),
+        ([1], "EdDSA"),
+        ([3], 112),
+        ([3], "application/json"),
+        ([4], bytes(31)),
+        ([15, 2], 1),
+        ([15, 6], 1.5),
+        ([15, "seq"], -1),
+        ([15, "clock"], "X"),
+        ([15, "epoch"], bytes(7)),
+        ([15, "prev"], "text"),
+        ([15, "err"], -1),
+        ([15, "who"], "me"),
+        ([33], b""),
+    ],
+    "pack": [
+        ([0, -2], "no slash"),
+        ([0, -3], 1795000000),
+        ([0, -1], 10),
+        ([1, 0], 5),
+        ([1, 1], 5),
+        ([1, 2], "text"),
+        ([1, 6], 5),
+        ([1, "q_"], 0),
+        ([1, "q_"], "good"),
+        ([1], "text"),
+    ],
+    "coverage": [
+        (["to"], "now"),
+        (["from"], -1),
+        (["due"], 1.5),
+        (["recorded"], None),
+        (["missed"], []),
+        (["missed", "holiday"], 1),
+        (["missed", "timeout"], -1),
+        (["note"], 1),
+    ],
+    "event": [(["event"], 1), ([1], "a fact")],
+    "statement": [
+        (["root"], bytes(31)),
+        (["root"], "text"),
+        (["prev"], 0),
+        (["size"], 0),
+        (["batch"], -1),
+        (["to"], 1.5),
+        (["config"], bytes(33)),
+        (["software"], "meterseal"),
+        (["meters"], []),
+        (["meters", METER], []),
+        (["meters", METER], [[EPOCH, 0]]),
+        (["meters", METER], [[EPOCH, 0, -1]]),
+        (["resume"], ""),
+        (["note"], 1),
+    ],
+    "receipt": [([0], 1), ([1], {}), ([1, 396], {}), ([1, 396, -1], b""), ([2], bytes(32)), ([3], b"")],
+    "receipt-header": [([395], 2), ([15, "size"], "4"), ([15, 6], -1), ([4], bytes(31)), ([1], -35)],
+    "receipt-proof": [([0], -1), ([1], "0"), ([2], []), ([2, 0], bytes(31)), ([2, 0], "hash")],
+    "statement-header": [([3], "application/cbor"), ([15, 2], 0), ([15, 1], 1), ([15, "seq"], 1)],
+    "record-header": [([3], "application/vnd.meterseal.batch+cbor")],
+    "attached": [([1], {394: []}), ([1], {394: [1]}), ([3], bytes(65))],
+    "bundle": [
+        (["v"], 2),
+        (["v"], "1"),
+        (["record"], "text"),
+        (["record"], b"\x00"),
+        (["statement"], b"\x00"),
+        (["anchors"], {}),
+        (["anchors"], [1]),
+        (["inclusion"], [1, 0]),
+        (["inclusion"], [1, 0, [bytes(31)]]),
+        (["inclusion"], [1, -1, []]),
+        (["key"], b"trust me"),
+    ],
+    "locator": [
+        (["type"], "btc"),
+        (["chain"], "1"),
+        (["contract"], bytes(32)),
+        (["tx"], "0x00"),
+        (["block"], -1),
+        (["note"], 1),
+        (["inclusion"], [1]),
+    ],
+}
+CASES = [(rule, path, value) for rule, changes in WRONG.items() for path, value in changes]
+
+
+def test_every_layer_has_its_wrong_types() -> None:
+    assert set(WRONG) == set(LAYERS) | set(INNER)
+
+
+@pytest.mark.parametrize(("rule", "path", "value"), CASES)
+def test_a_wrong_type_does_not_fit(rule: str, path: list[Any], value: object) -> None:
+    assert fits(rule, REAL[rule][0])
+    assert not fits(rule, change(REAL[rule][0], path, value))
+
+
+@pytest.mark.parametrize("rule", ["pack", "coverage", "event", "statement"])
+def test_what_does_not_fit_is_not_read_either(rule: str) -> None:
+    """The same changes, signed, and given to our own reader."""
+    sources: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
+        "pack": (BATCH[0], parse_record),
+        "coverage": (BATCH[1], parse_record),
+        "event": (BATCH[2], parse_record),
+        "statement": (ENTRY, parse_statement),
+    }
+    data, parse = sources[rule]
+    sign1 = cose.Sign1.parse(data)
+    parse(cose.sign1(sign1.protected, payload(data), key("meter")))
+    for path, value in WRONG[rule]:
+        with pytest.raises(Malformed):
+            parse(cose.sign1(sign1.protected, change(payload(data), path, value), key("meter")))
+
+
+@pytest.mark.parametrize("data", BUNDLES)
+def test_a_bundle_is_made_of_the_other_layers(data: bytes) -> None:
+    parts = Bundle.parse(data)
+    schema("envelope").validate_cbor(parts.record)
+    schema("envelope").validate_cbor(parts.statement)
+    for receipt in parts.receipts:
+        schema("receipt").validate_cbor(receipt)
