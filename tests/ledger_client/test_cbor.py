@@ -167,7 +167,8 @@ def test_other_simple_values_of_others_are_kept_apart_from_null() -> None:
 
 
 class Opaque:
-    pass
+    def __repr__(self) -> str:
+        return "Opaque()"
 
 
 UNWRITABLE = [

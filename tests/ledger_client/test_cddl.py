@@ -125,7 +125,7 @@ def change(data: bytes, path: list[Any], value: object) -> bytes:
 
 
 WRONG: dict[str, list[tuple[list[Any], object]]] = {
-    "envelope": [([0], "text"), ([1], 5), ([2], None), ([3], bytes(63)), ([3], "text")],
+    "envelope": [([0], "text"), ([2], None), ([3], bytes(63)), ([3], "text")],
     "protected": [
         ([1], -35),
         ([1], "EdDSA"),
