@@ -68,7 +68,13 @@ def shapes_needed(line: LineSpec, meter: MeterSpec) -> int:
     """K of a meter's blocks; 1 where the device itself speaks Modbus TCP."""
     if line.direct(meter):
         return 1
-    return needed(line.answer_life_of(meter) / 1000, line.timeout_of(meter) / 1000, meter.period_ms / 1000)
+    once = needed(line.answer_life_of(meter) / 1000, line.timeout_of(meter) / 1000, meter.period_ms / 1000)
+    return 2 * once if line.shared else once
+
+
+def _with_witness(points: Sequence[Point], profile: Profile) -> list[Point]:
+    names = {point.name for point in points}
+    return [*points, *(p for p in profile.points if p.name in profile.identity and p.name not in names)]
 
 
 def read_plan(
@@ -88,8 +94,11 @@ def read_plan(
     """
     k = shapes_needed(line, meter) if armed else 1
     bounds = limits(line, profile, min(k, MOST_SHAPES))
-    groups = [points] if cuts is None else cuts.groups
-    blocks = tuple(block for group in groups for block in plan(group, bounds))
+    groups: Sequence[Sequence[Point]] = [points] if cuts is None else cuts.groups
+    if line.shared:
+        groups = [_with_witness(group, profile) for group in groups]
+    wanted = {point.name for point in points}
+    blocks = tuple(b for group in groups for b in plan(group, bounds) if any(p.name in wanted for p, _ in b.points))
     identity = plan([p for p in profile.points if p.name in profile.identity], limits(line, profile, 1))
     every = (*blocks, *identity)
     # a block without a shape of its own shares one: that costs waiting, never truth

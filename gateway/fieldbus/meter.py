@@ -26,7 +26,7 @@ MARGIN = 1.25
 OUTAGE_S = 60.0
 """After so long without an answer it may be another meter that answers next."""
 ILLEGAL_ADDRESS = 2
-_REASONS = ("line-down", "timeout", "refused", "no-shape", "stopped")
+_REASONS = ("line-down", "timeout", "refused", "shared", "no-shape", "stopped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ class _Turn:
         self.failures += _not_there(plan.missing)
         self.failures += [_hole(point) for point in self.meter.holes]
         for block in plan.blocks:
-            self._book(block, await self._block(block))
+            self._book(block, await (self._block_twice(block) if self.meter.line.shared else self._block(block)))
         try:
             await self.link.quiet()
         except LineDown as error:
@@ -233,7 +233,7 @@ class _Turn:
         words: list[str] = []
         for block in plan.identity:
             if answer := await self._ask_who(block.requests):
-                words += _words(block.asked(answer.request), answer.registers())
+                words += _words(block.asked(answer.request), answer.registers(), self.meter.spec.profile.identity)
         number = self.meter.spec.profile.identity_object
         if number is not None:
             request = identification_object(self.meter.spec.address, number)
@@ -264,12 +264,30 @@ class _Turn:
             self.down = str(error)
             return Silence("line-down", self.down)
 
+    async def _block_twice(self, block: BlockSet) -> Outcome:
+        """On a shared line: two answers of two shapes, with the same witness in both."""
+        first = await self._block(block)
+        if not isinstance(first, Answer):
+            return first
+        second = await self._block(block)
+        if not isinstance(second, Answer):
+            return second
+        witnesses = [
+            _words(block.asked(a.request), a.registers(), self.meter.spec.profile.identity) for a in (first, second)
+        ]
+        if not witnesses[0]:
+            return Silence("shared", "no identity point can be read along with this block")
+        if witnesses[0] != witnesses[1] or first.number in self.link.voided:
+            return Silence("shared", "two answers do not come from one meter")
+        return second
+
     def _book(self, block: BlockSet, outcome: Outcome) -> None:
         if isinstance(outcome, Answer):
             completed_ms = self.meter.clock.at_ms(outcome.completed)
-            answer = BlockAnswer(block.asked(outcome.request), outcome.registers(), completed_ms)
+            asked = block.asked(outcome.request)
+            self.reads.append((block.block, asked, None))
+            answer = BlockAnswer(self._without_witness(asked), outcome.registers(), completed_ms)
             self.answers.append((outcome.number, answer))
-            self.reads.append((block.block, answer.block, None))
         elif isinstance(outcome, Refusal):
             if outcome.code in ILLEGAL and not outcome.doubtful:
                 self.reads.append((block.block, block.asked(outcome.request), outcome.code))
@@ -277,6 +295,13 @@ class _Turn:
             self.failures.append(BlockFailure(block.block, "refused", detail, outcome.code))
         else:
             self.failures.append(BlockFailure(block.block, outcome.reason, outcome.detail))
+
+    def _without_witness(self, block: Block) -> Block:
+        """Points that were read along only to tell who answers are no values of the poll."""
+        if not self.meter.line.shared:
+            return block
+        names = {point.name for point in self.meter.spec.points}
+        return replace(block, points=tuple((p, offset) for p, offset in block.points if p.name in names))
 
     def _void(self) -> None:
         """Take out the answers that a second frame made doubtful."""
@@ -319,11 +344,11 @@ def _hole(point: Point) -> BlockFailure:
     return BlockFailure(block, "refused", "the device does not have this point", ILLEGAL_ADDRESS)
 
 
-def _words(block: Block, registers: tuple[int, ...]) -> list[str]:
-    """Identity points as ``name=value``; what the device leaves blank tells nothing."""
+def _words(block: Block, registers: tuple[int, ...], names: Sequence[str]) -> list[str]:
+    """The points of these names as ``name=value``; what the device leaves blank tells nothing."""
     words = []
     for point, own in block.slices(registers):
-        value = decode(point, own).value
+        value = decode(point, own).value if point.name in names else None
         if value not in (None, "", 0):
             words.append(f"{point.name}={value}")
     return words

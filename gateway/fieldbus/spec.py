@@ -34,7 +34,8 @@ class LineSpec:
     ``timeout_ms`` and ``answer_life_ms`` override the profiles'. ``echo``: "on" when a two-wire adapter gives back
     what it sends, "off" when not, "auto" to find out. ``tunnel``: the line goes over radio or GPRS. ``rs485``: the
     port's driver switches the direction, with these delays around sending. ``timeout_max_ms``: how far late answers may
-    lengthen a time-out; twice the time-out if not given.
+    lengthen a time-out; twice the time-out if not given. ``shared``: the site knows that another master speaks on the
+    line; a block then counts only with two reads of two shapes and the same witness (an identity point) in both.
     """
 
     name: str
@@ -50,6 +51,7 @@ class LineSpec:
     answer_life_ms: int | None = None
     echo: str = "auto"
     tunnel: bool = False
+    shared: bool = False
     rs485: bool = False
     rs485_before_ms: int = 0
     rs485_after_ms: int = 0

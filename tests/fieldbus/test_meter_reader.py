@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from gateway.clock import Clock
+from gateway.devices.profile import Point
 from gateway.fieldbus.errors import LineDown
 from gateway.fieldbus.frames import Request
 from gateway.fieldbus.link import Answer, Manners, Outcome, Refusal, Silence
@@ -32,7 +34,7 @@ class Scripted:
 
     def __init__(self, clock: Moved) -> None:
         self.clock, self.generation, self.voided = clock, 1, set[int]()
-        self.serial = 7001
+        self.serial, self.serial_at = 7001, 900
         self.asked: list[Request] = []
         self.manners: list[Manners] = []
         self.silent: Callable[[Request], bool] = lambda request: False
@@ -41,7 +43,7 @@ class Scripted:
         self.double: Callable[[Request], bool] = lambda request: False
 
     async def read(self, requests: Sequence[Request], manners: Manners) -> Outcome:
-        request = requests[0]
+        request = requests[len(self.asked) % len(requests)]
         self.asked.append(request)
         self.manners.append(manners)
         number = len(self.asked)
@@ -53,7 +55,8 @@ class Scripted:
             return Refusal(request, 2)
         if self.double(request):
             self.voided.add(number)
-        words = [self.serial if request.address == 900 else request.address + i for i in range(request.count)]
+        places = range(request.address, request.address + request.count)
+        words = [self.serial if place == self.serial_at else place for place in places]
         return Answer(request, struct.pack(f">{request.count}H", *words), self.clock.now, number)
 
     async def quiet(self) -> None:
@@ -77,6 +80,12 @@ class Meter:
         self.link = Scripted(self.clock)
         spec = spec or meter("one", 1, 1000, identity="serial")
         self.reader = MeterReader(tcp_line(502, spec), spec, self.clock, lambda: stop, identity)
+
+    def shared(self) -> Meter:
+        """The same meter on a line that the site knows to be shared."""
+        line = replace(self.reader.line, shared=True)
+        self.reader = MeterReader(line, self.reader.spec, self.clock, lambda: False)
+        return self
 
     def poll(self, after: float = 1.0, *, probe: bool = False) -> Attempt:
         self.clock.now += after
@@ -210,3 +219,37 @@ def test_a_device_that_may_sleep_is_asleep_after_a_minute_of_silence() -> None:
     other = Meter(meter("one", 1, 1000))
     other.clock.now += 1000
     assert not other.reader.asleep
+
+
+def witnessed() -> MeterSpec:
+    """A meter whose serial number can be read along with a and b, but not with c."""
+    spec = meter("one", 1, 1000)
+    near = Point("near", 3, 110, "uint16", 1, kind="status", record=False)
+    return replace(spec, profile=replace(spec.profile, points=(*spec.profile.points, near), identity=("near",)))
+
+
+def test_on_a_shared_line_a_block_counts_with_two_shapes_and_the_same_witness_in_both() -> None:
+    one = Meter(witnessed()).shared()
+    one.link.serial_at = 110
+    attempt = one.poll()
+    assert [[p.name for p, _ in a.block.points] for a in attempt.poll.answers] == [["a", "b"]]
+    assert [(f.reason, [p.name for p, _ in f.block.points if p.name != "near"]) for f in attempt.poll.failures] == [
+        ("shared", ["c"])
+    ]
+    reads = [(r.address, r.count) for r in one.link.asked if r.address <= 101 and r.count > 2]
+    assert len(reads) == len(set(reads)) == 2
+
+
+def test_on_a_shared_line_two_answers_of_two_meters_do_not_count() -> None:
+    one = Meter(witnessed()).shared()
+    one.link.serial_at = 110
+    one.poll()
+
+    def change(request: Request) -> bool:
+        one.link.serial += 1
+        return False
+
+    one.link.silent = change
+    attempt = one.poll()
+    assert attempt.poll.missed == "shared"
+    assert attempt.alive is True
