@@ -35,7 +35,7 @@ from ledger_client.record import (
     sign_record,
 )
 from tests.ledger_client.evidence import EPOCH, GATEWAY, METER, T0, VALUES, bodies, claims, key, reading
-from tests.ledger_client.values import CLAIMS, EVENTS, QUALITIES, READINGS, SEEDED, coverages
+from tests.ledger_client.values import CLAIMS, EVENTS, NAMES, QUALITIES, READINGS, SEEDED, UNITS, coverages
 
 SIGNER = key("meter")
 
@@ -55,6 +55,28 @@ def test_what_is_signed_is_read_back(facts: Claims, body: Body) -> None:
 def test_the_reading_writer_writes_the_bytes_of_sign_record(facts: Claims, body: Reading, alg: int) -> None:
     signer = key("meter", alg)
     assert ReadingWriter(GATEWAY, METER, signer).sign(facts, body) == sign_record(facts, body, signer)
+
+
+SINGLES = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False, width=32),
+    st.floats(allow_nan=False, allow_infinity=False, width=16),
+    st.sampled_from([0.0, -0.0, 1.0, 65504.0, 65536.0, 3.4028234663852886e38, 1e-45, 0.1, 1e39]),
+)
+
+
+@SEEDED
+@given(st.lists(st.builds(Value, NAMES, SINGLES, UNITS), min_size=1, max_size=12).map(tuple))
+def test_a_reading_of_floats_alone_is_no_other(floats: tuple[Value, ...]) -> None:
+    """The writer has a shorter way for good 32-bit floats of one moment."""
+    body = reading(values=floats)
+    assert ReadingWriter(GATEWAY, METER, SIGNER).sign(claims(), body) == sign_record(claims(), body, SIGNER)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_no_way_is_short_enough_for_what_is_no_number(number: float) -> None:
+    body = reading(values=(Value("a", 230.1, "V"), Value("b", number, "V")))
+    with pytest.raises(EncodeError, match="is never a value"):
+        ReadingWriter(GATEWAY, METER, NeverSigns()).sign(claims(), body)
 
 
 @SEEDED
