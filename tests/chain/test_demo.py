@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -14,16 +16,21 @@ from gateway.account import account, read_answers
 from gateway.store import Store
 from tests.chain.site import command
 
-pytestmark = pytest.mark.xdist_group("demo")  # one demonstration serves all of these
-
 
 @pytest.fixture(scope="module")
 def demonstration(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A demonstration of 12 s that has ended, and its summary."""
-    folder = tmp_path_factory.mktemp("demo") / "here"
-    done = command("gateway.cli", "demo", "--dir", folder, "--for", "12s", "--json")
-    assert done.returncode == 0, done.stderr + done.stdout
-    summary: dict[str, Any] = json.loads(done.stdout)
+    """A demonstration of 12 s that has ended, and its summary; one serves all test processes of a run."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    shared = tmp_path_factory.getbasetemp().parent / f"demo-{run}" if run else tmp_path_factory.mktemp("demo")
+    shared.mkdir(exist_ok=True)
+    folder, said = shared / "here", shared / "summary.json"
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            done = command("gateway.cli", "demo", "--dir", folder, "--for", "12s", "--json")
+            assert done.returncode == 0, done.stderr + done.stdout
+            said.write_text(done.stdout)
+    summary: dict[str, Any] = json.loads(said.read_text())
     return folder, summary
 
 
