@@ -39,12 +39,12 @@ class Attempt:
     down: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class _Ended(Exception):
     """The poll ends before any block is read."""
 
-    reason: str
-    detail: str
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
 
 
 class MeterReader:
@@ -239,6 +239,10 @@ class _Turn:
             request = identification_object(self.meter.spec.address, number)
             if (answer := await self._ask_who((request,))) and (text := object_text(answer.data, number)):
                 words.append(f"object {number:#x}={text}")
+        await self.link.quiet()
+        if self.link.voided:
+            self.link.voided.clear()
+            raise _Ended("timeout", "identity: two answers came to one question")
         return ", ".join(words) or None
 
     async def _ask_who(self, requests: Sequence[Request]) -> Answer | None:
@@ -285,12 +289,13 @@ class _Turn:
         if isinstance(outcome, Answer):
             completed_ms = self.meter.clock.at_ms(outcome.completed)
             asked = block.asked(outcome.request)
-            self.reads.append((block.block, asked, None))
+            self.reads.append((self._without_witness(block.block), asked, None))
             answer = BlockAnswer(self._without_witness(asked), outcome.registers(), completed_ms)
             self.answers.append((outcome.number, answer))
         elif isinstance(outcome, Refusal):
             if outcome.code in ILLEGAL and not outcome.doubtful:
-                self.reads.append((block.block, block.asked(outcome.request), outcome.code))
+                planned = self._without_witness(block.block)
+                self.reads.append((planned, block.asked(outcome.request), outcome.code))
             detail = f"exception {outcome.code:02X}"
             self.failures.append(BlockFailure(block.block, "refused", detail, outcome.code))
         else:

@@ -40,17 +40,20 @@ async def connect(host: str, tcp_port: int, timeout_s: float, char_s: float, t35
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(timeout_s):
         found = await loop.getaddrinfo(host, tcp_port, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, address = found[0]
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            await loop.sock_connect(sock, address)
-        except BaseException:
-            sock.close()
-            raise
-    return Port(sock.fileno(), sock.close, char_s, t35_s, paced=False)
+        for place, (family, kind, protocol, _, address) in enumerate(found, start=1):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.setblocking(False)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                await loop.sock_connect(sock, address)
+            except BaseException as error:
+                sock.close()
+                if place == len(found) or not isinstance(error, OSError) or isinstance(error, TimeoutError):
+                    raise
+            else:
+                return Port(sock.fileno(), sock.close, char_s, t35_s, paced=False)
+    raise OSError(f"{host} has no address")
 
 
 class RtuLink:

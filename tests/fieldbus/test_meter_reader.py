@@ -181,6 +181,16 @@ def test_an_answer_that_was_doubled_before_the_next_request_is_taken_out() -> No
     assert one.link.voided == set()
 
 
+def test_an_identity_that_was_doubled_proves_nothing() -> None:
+    one = Meter()
+    one.link.double = lambda request: request.address == 900
+    attempt = one.poll()
+    assert attempt.poll.missed == "timeout"
+    assert one.link.addresses == [900]
+    one.link.double = lambda request: False
+    assert one.poll().poll.identity == "serial=7001"
+
+
 def test_a_line_that_goes_down_in_mid_poll_keeps_what_was_read() -> None:
     one = Meter(meter("one", 1, 1000))
     one.link.down = lambda request: request.address == 300
