@@ -52,6 +52,8 @@ class PublicKey:
             raise Malformed("COSE_Key with its private part (-4); give the public key only, and replace this one")
         table(key, "COSE_Key", {_KTY, _CRV, _X}, {_KID, _ALG, _KEY_OPS, _Y})
         x, y, kind = key[_X], key.get(_Y), (key[_KTY], key[_CRV])
+        if not all(type(part) is int for part in kind):
+            raise Malformed("COSE_Key: kty or crv is not an integer")
         public: ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
         if type(x) is not bytes or len(x) != 32:
             raise Malformed("COSE_Key: x is not 32 bytes")
@@ -222,22 +224,30 @@ def load_private_key(path: str | Path) -> PrivateKey:
 
 
 def save_private_key(path: str | Path, key: PrivateKey) -> None:
-    """Write a new key file, mode 0600, never over another one; on disk when this returns."""
+    """Write a new key file, mode 0600, never over another one; on disk when this returns, else there is none."""
     path = Path(path)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(descriptor, 0o600)  # whatever the umask
+                file.write(key.to_pem())
+                file.flush()
+                os.fsync(descriptor)
+            _sync_directory(path.parent)  # the name of the file, too
+        except OSError:
+            path.unlink()
+            raise
     except FileExistsError:
         raise KeyFileError(str(path), "there is a key already", "move it away first if it is to be replaced") from None
     except OSError as error:
-        way_out = "give a directory that exists and that this user may write"
+        way_out = "give a directory that exists, with room, that this user may write"
         raise KeyFileError(str(path), f"cannot be written ({error.strerror})", way_out) from None
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, 0o600)  # whatever the umask
-        file.write(key.to_pem())
-        file.flush()
-        os.fsync(descriptor)
-    directory = os.open(path.parent, os.O_RDONLY)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(directory)  # the name of the file, too
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
+        os.close(descriptor)

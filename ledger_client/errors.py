@@ -47,15 +47,25 @@ class EncodeError(LedgerClientError):
 
 
 class VerificationError(LedgerClientError):
-    """The evidence does not hold: ``detail`` says why, ``step`` (1–8, see ``STEPS``) where verification stopped."""
+    """The evidence does not hold: ``detail`` says why, ``step`` (1–8, see ``STEPS``) where verification stopped.
+
+    The detail quotes what others wrote; it is made printable and cut, so that it may go to a terminal or a log.
+    """
 
     def __init__(self, detail: str, *, step: int = 1) -> None:
-        super().__init__(detail)
-        self.detail = detail
+        self.detail = _printable(detail)
         self.step = step
+        super().__init__(self.detail)
 
     def __str__(self) -> str:
         return f"step {self.step} ({STEPS[self.step]}): {self.detail}"
+
+
+def _printable(text: str) -> str:
+    """At most about 1,000 characters, with every one that is not printable as its escape."""
+    if len(text) > 1000:
+        text = f"{text[:600]} … {text[-300:]}"
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class Malformed(VerificationError):

@@ -86,7 +86,7 @@ def load_trust(path: str | Path) -> Trust:
     try:
         return parse_trust(data.decode(), str(path))
     except UnicodeDecodeError:
-        raise TrustFileError(str(path), "", "is not UTF-8 text", "a trust file is TOML, see docs") from None
+        raise TrustFileError(str(path), "", "is not UTF-8 text", "a trust file is TOML: save it as UTF-8") from None
 
 
 def parse_trust(text: str, source: str) -> Trust:

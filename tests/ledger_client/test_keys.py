@@ -54,6 +54,8 @@ NO_KEYS = {
     "alg of the other pair, P-256": (EC | {3: -8}, "not for its curve"),
     "alg as text": (EC | {3: "ES256"}, "not for its curve"),
     "alg as float": (EC | {3: -7.0}, "not for its curve"),
+    "kty as boolean": (ED | {1: True}, "not an integer"),
+    "crv as float": (EC | {-1: 1.0}, "not an integer"),
 }
 
 

@@ -531,6 +531,22 @@ def test_a_foreign_receipt_without_a_time_cannot_count() -> None:
     assert "does not say when" in refused(BadReceipt, 7, site.build(receipts=(receipt,)), trusted)
 
 
+def test_text_of_others_is_shown_without_its_control_characters_and_not_at_length() -> None:
+    site = Site()
+    sign1 = cose.Sign1.parse(receipt_for(site.entry()))
+    header = cbor.decode(sign1.protected_bytes)
+    header[15] = {1: "\x1b[31mledger\u202e\n" + "x" * 5000, 6: T0}
+    loud = replace(sign1, protected_bytes=cbor2.dumps(header)).encode()
+    (line,) = verify(site.build(receipts=(receipt_for(site.entry()), loud)), trust(), NOW).unconfirmed
+    assert line.startswith("\\x1b[31mledger\\u202e\\nxxx")
+    assert line.isprintable()
+    assert len(line) < 1100
+    with pytest.raises(UnknownLedger) as caught:
+        check_receipt(site.entry(), loud, trust(), NOW)
+    assert str(caught.value).isprintable()
+    assert len(str(Malformed("y" * 10**6))) < 1100
+
+
 # one receipt
 
 
