@@ -28,17 +28,17 @@ need_system() {
     if [ ${#missing[@]} -gt 0 ]; then install_system "${missing[@]}"; fi
 }
 
-# The first of $PYTHON, python3.11, python3 that runs and is 3.11 or newer.
+# The first of $PYTHON, python3.11, python3 that runs and is 3.11, 3.12 or 3.13.
 find_python() {
     local candidate
     for candidate in "${PYTHON:-}" python3.11 python3; do
         [ -n "$candidate" ] || continue
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
             command -v "$candidate"
             return
         fi
     done
-    say "no Python ≥ 3.11 found (tried \$PYTHON, python3.11, python3); install python3 or set PYTHON=/path/to/python"
+    say "no Python 3.11 to 3.13 found (tried \$PYTHON, python3.11, python3); install python3 or set PYTHON=/path/to/python"
     exit 2
 }
 
