@@ -49,6 +49,7 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
             period_ms=meter.every,
             points=config.profiles[meter.name].select(meter.points or None),
             factors=meter.factors,
+            timeout_ms=meter.timeout,
         )
         for meter in bus.meter
     )
@@ -63,6 +64,13 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
         parity=bus.parity,
         stopbits=bus.stopbits,
         timeout_ms=bus.timeout,
+        answer_life_ms=bus.answer_life,
+        tunnel=bus.tunnel,
+        shared=bus.shared,
+        echo=bus.echo,
+        rs485=bus.rs485,
+        rs485_before_ms=bus.rs485_before or 0,
+        rs485_after_ms=bus.rs485_after or 0,
     )
 
 

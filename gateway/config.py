@@ -62,6 +62,7 @@ class Meter(_Model):
     profile: str
     address: int
     every: DurationMs = 10_000
+    timeout: DurationMs | None = None
     role: Literal["generation", "consumption", "emission", "auxiliary"] = "auxiliary"
     label: str = ""
     points: tuple[str, ...] = Field(default=(), strict=False)
@@ -91,6 +92,13 @@ class Bus(_Model):
     parity: Literal["N", "E", "O"] = "N"
     stopbits: Literal[1, 2] = 1
     timeout: DurationMs | None = None
+    answer_life: DurationMs | None = None
+    tunnel: bool = False
+    shared: bool = False
+    echo: Literal["auto", "on", "off"] = "auto"
+    rs485: bool = False
+    rs485_before: DurationMs | None = None
+    rs485_after: DurationMs | None = None
     meter: Annotated[tuple[Meter, ...], Field(min_length=1, strict=False)]
 
     @property
@@ -111,9 +119,13 @@ class Bus(_Model):
                 raise ValueError(f'host: a {self.type} bus needs host = "ADDRESS" (and port = 502, a number)')
             if isinstance(self.port, str) or not 0 < self.tcp_port < 65536:
                 raise ValueError("port: a TCP bus needs a port number from 1 to 65535, without quotes")
-            tuned = {"baudrate", "parity", "stopbits"} & self.model_fields_set
+            tuned = {"baudrate", "parity", "stopbits", "rs485", "rs485_before", "rs485_after"} & self.model_fields_set
             if tuned:
                 raise ValueError(f"{min(tuned)}: line settings belong to serial buses; a {self.type} bus has none")
+        if self.type == "modbus-tcp" and "echo" in self.model_fields_set:
+            raise ValueError("echo: belongs to RTU wires; Modbus TCP has none")
+        if not self.rs485 and (self.rs485_before or self.rs485_after):
+            raise ValueError("rs485: the delays need rs485 = true, which lets the port's driver switch the direction")
         low, high = (0, 255) if self.type == "modbus-tcp" else (1, 247)
         for meter in self.meter:
             if not low <= meter.address <= high:

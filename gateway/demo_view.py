@@ -1,8 +1,11 @@
-"""What `meterseal demo` shows: the live view of meters and batches, and the summary at the end. Pure text."""
+"""What `meterseal demo` shows: the live view of meters and batches, and the summary at the end. Text only."""
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -52,9 +55,10 @@ def summary_text(summary: dict[str, Any]) -> str:
             )
         else:
             lines.append(f"NOT verified: {proof['meter']}: {proof['error']}")
+    bin_ = "" if shutil.which("meterseal") else f"{Path(sys.executable).parent}/"
     lines += [
         "",
-        f"look:    meterseal readings {summary['config']}",
-        f"verify:  meterseal-ledger verify {summary['bundle']} --trust {summary['trust']}",
+        f"look:    {bin_}meterseal readings {summary['config']}",
+        f"verify:  {bin_}meterseal-ledger verify {summary['bundle']} --trust {summary['trust']}",
     ]
     return "\n".join(lines)

@@ -49,6 +49,8 @@ CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "no such profile": ('profile = "vaisala-gmp252"', 'profile = "vaisala"', ("meter 'stack-co2', profile", "catalog")),
     "no such point": ('role = "emission"', 'points = ["co3"]', ("meter 'stack-co2', profile", "'co3'", "'co2'")),
     "serial with host": ("baudrate = 9600", 'host = "10.0.0.5"', ("bus 'rs485-1', port", "no host")),
+    "rs485 delay alone": ("stopbits = 1", 'rs485_after = "2ms"', ("bus 'rs485-1', rs485", "rs485 = true")),
+    "echo on tcp": ('host = "127.0.0.1"', 'host = "127.0.0.1"\necho = "on"', ("bus 'inverters', echo", "Modbus TCP")),
     "http ledger over mqtt": ("http://127.0.0.1:8700", "mqtt://127.0.0.1:1883", ("ledger 'demo-ledger', url", "http")),
     "not toml": ("[store]", "[store", ("not valid TOML", "line")),
 }
