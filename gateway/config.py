@@ -296,7 +296,7 @@ def _explain(path: Path, raw: Mapping[str, Any], error: ValidationError) -> Conf
     if kind == "value_error":
         text = message.removeprefix("Value error, ")
         inner, found, problem = text.partition(": ")
-        if found and re.fullmatch(r"[a-z]+( '[^']*')?(, [a-z]+( '[^']*')?)*", inner):
+        if found and re.fullmatch(r"[a-z0-9_]+( '[^']*')?(, [a-z0-9_]+( '[^']*')?)*", inner):
             key, text = (f"{key}, {inner}" if key else inner), problem
         return ConfigError(path, key, text, "correct it and run `meterseal check` again")
     if kind == "string_pattern_mismatch":
