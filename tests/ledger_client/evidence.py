@@ -9,10 +9,12 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from ledger_client.bundle import Bundle, Locator
 from ledger_client.cose_key import EDDSA, ES256, PrivateKey
+from ledger_client.errors import STEPS, VerificationError
 from ledger_client.merkle import Tree, leaf_hash
 from ledger_client.receipt import sign_receipt
 from ledger_client.record import (
@@ -28,8 +30,9 @@ from ledger_client.record import (
     record_hash,
     sign_record,
 )
-from ledger_client.statement import Range, Statement, id_text, parse_statement, sign_statement, statement_id
+from ledger_client.statement import Range, Statement, id_text, sign_statement, statement_id
 from ledger_client.trust import Trust, key_entry, parse_trust
+from ledger_client.verify import verify
 
 T0 = 1_795_000_000  # 2026-11-18T11:06:40Z: when the records below were made
 NOW = T0 + 86_400
@@ -167,5 +170,28 @@ def trust(
     return parse_trust(text, "trust.toml")
 
 
-def parsed_entry(site: Site) -> Statement:
-    return parse_statement(site.entry()).statement
+def moment(seconds: int) -> str:
+    """A time as the trust file writes it."""
+    return key_entry("meter", key("meter").public, seconds).splitlines()[-1].split(" = ")[1]
+
+
+def limited(role: str, *lines: str, valid_from: int = VALID_FROM, valid_to: int | None = None) -> Trust:
+    """The trust file with further lines in the entry of one key."""
+    owner: dict[str, dict[str, Any]] = {
+        "meter": {"key": key("meter").public, "gateway": GATEWAY, "meter": METER},
+        "statement": {"key": key("statement", ES256).public, "gateway": GATEWAY},
+        LEDGER: {"key": key(LEDGER).public, "ledger": LEDGER},
+    }
+    entry = key_entry(
+        "ledger" if role == LEDGER else role, valid_from=valid_from, valid_to=valid_to, **owner[role]
+    ) + "".join(line + "\n" for line in lines)
+    return trust(keys={role: entry})
+
+
+def refused(error: type[VerificationError], step: int, bundle: bytes, trusted: Trust | None = None, **more: Any) -> str:
+    """The detail of the refusal, which must be of this kind and step."""
+    with pytest.raises(VerificationError) as caught:
+        verify(bundle, trusted or trust(), more.pop("now", NOW), **more)
+    assert (type(caught.value), caught.value.step) == (error, step), caught.value
+    assert str(caught.value) == f"step {step} ({STEPS[step]}): {caught.value.detail}"
+    return caught.value.detail
