@@ -11,9 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway import config, starter
+from gateway import agent, config, starter
+from gateway.account import Account, account, read_answers
 from gateway.config import Config
 from gateway.devices.profile import CATALOG
+from gateway.store import Store
+from ledger_client.ledgers.http import HttpLedger
+from tests.gateway.books import check_all_is_sealed, check_books, check_ledger_log
 from tests.processes import EmbeddedLedger, Server
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -121,3 +125,22 @@ def _quick(profile: str) -> str:
     lines = [line for line in profile.splitlines() if not line.startswith(("answer_life_ms", "direct"))]
     first_table = next(i for i, line in enumerate(lines) if line.startswith("["))
     return "\n".join([*lines[:first_table], "answer_life_ms = 200", "direct = true", *lines[first_table:]]) + "\n"
+
+
+def close_books(loaded: Config, ledger: EmbeddedLedger, meters: Plant) -> dict[str, Account]:
+    """Seal and anchor what an ended gateway left, then open all books: its own, the ledger's and the meters'.
+
+    Every chain, interval, batch and receipt holds, every record is in one batch, the ledger has every batch once, and
+    nothing that a meter answered is lost. Returns each meter's balance.
+    """
+    agent.finish(loaded, within_s=30)
+    check_books(loaded)
+    check_all_is_sealed(loaded)
+    log = HttpLedger(ledger.name, ledger.url)
+    check_ledger_log(loaded, log.statements(loaded.gateway_id, -1))
+    log.close()
+    store = Store(loaded.database, read_only=True)
+    balances = account(store, read_answers(meters.answers))
+    store.close()
+    assert {meter: balance.lost for meter, balance in balances.items()} == dict.fromkeys(loaded.meters, 0)
+    return balances

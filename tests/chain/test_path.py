@@ -8,12 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import agent
-from gateway.account import account, read_answers
 from gateway.store import Store
-from ledger_client.ledgers.http import HttpLedger
-from tests.chain.site import GatewayProcess, command, make_site, plant, until
-from tests.gateway.books import check_all_is_sealed, check_books, check_ledger_log
+from tests.chain.site import GatewayProcess, close_books, command, make_site, plant, until
 from tests.processes import embedded_ledger
 
 
@@ -57,16 +53,7 @@ def test_from_init_to_a_verified_reading(tmp_path: Path) -> None:
         assert facts["verified"] is True
         assert (facts["gateway"], facts["meter"], facts["kind"]) == ("test-gateway", "export-main", "reading")
 
-        agent.finish(loaded, within_s=30)
-        check_books(loaded)
-        check_all_is_sealed(loaded)
-        log = HttpLedger("demo-ledger", ledger.url)
-        check_ledger_log(loaded, log.statements("test-gateway", -1))
-        log.close()
-        store = Store(loaded.database, read_only=True)
-        balances = account(store, read_answers(meters.answers))
-        store.close()
-        assert {meter: balance.lost for meter, balance in balances.items()} == dict.fromkeys(loaded.meters, 0)
+        balances = close_books(loaded, ledger, meters)
         assert all(balance.readings > 2 for balance in balances.values())
 
 
