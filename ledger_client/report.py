@@ -39,7 +39,7 @@ QUALITY_PHRASES: Final = {
     Quality.COUNTER_RESET: "the counter fell: no difference may be taken across it",
     Quality.METER_EXCHANGED: "another meter stands here: no difference may be taken across it",
     Quality.TAMPER: "the device reports tampering",
-    Quality.IMPLAUSIBLE: "changed faster than it can",
+    Quality.IMPLAUSIBLE: "not plausible: changed faster than it can, or its line damages many frames",
     Quality.CLOCK_UNSYNC: "the gateway's clock was not synchronised",
     Quality.CLOCK_STEP: "the gateway's clock was set in this interval",
     Quality.LATE: "delivered late",
