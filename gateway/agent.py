@@ -11,7 +11,7 @@ import logging
 import secrets
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
@@ -32,10 +32,12 @@ from ledger_client.errors import LedgerUnavailable, Refused, TrustFileError
 from ledger_client.ledgers import Ledger, Pending
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.mqtt import MqttLedger
+from ledger_client.record import Reading, parse_record
 from ledger_client.trust import Trust, load_trust
 
 log = logging.getLogger("meterseal.agent")
 
+RECALLED = 100  # readings
 DRIVERS: dict[str, Callable[[str, str], Ledger]] = {"http": HttpLedger, "mqtt": MqttLedger}
 
 
@@ -140,7 +142,9 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
     store = Store(config.database)
     clock = Clock(not_before_ms=store.latest_ms())
     recorder = Recorder(store, keys, rules(config), clock, secrets.token_bytes(8))
-    poller = Poller(config.meters, clock, recorder.put)
+    poller = Poller(config.meters, clock, recorder.put, config.profiles)
+    for name in config.meters:
+        poller.recall(name, _last_readings(store, name))
     known = identities(store, config.meters)
     commissioning = Commissioning(config.meters, dict(known), poller, recorder)
     used_until_ms = recorder.lines_used_until_ms()
@@ -180,6 +184,13 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
         recorder.stop()
         for ledger in ledgers:
             ledger.close()
+
+
+def _last_readings(store: Store, meter: str) -> Iterator[Reading]:
+    """The newest readings first, as far as the past of a counter may lie behind polls that had no value of it."""
+    for row in reversed(store.readings(meter, RECALLED)):
+        if isinstance(body := parse_record(row.data).body, Reading):
+            yield body
 
 
 async def _until_ended(recorder: Recorder) -> None:

@@ -166,7 +166,7 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
             or poll.missed
         )
         raise NotYet(f"{meter}: no answer ({why})", "check wiring, address, line settings and that the meter has power")
-    reading = Poller(config.meters, clock, lambda _: None).reading(poll)
+    reading = Poller(config.meters, clock, lambda _: None, config.profiles).reading(poll)
     raw = {p.name: list(words) for a in poll.answers for p, words in a.block.slices(a.registers)}
     values = report.shown_reading(reading, meter, "not recorded")
     if as_json:

@@ -1,82 +1,254 @@
 """Finished polls → readings: decodes the blocks that answered, judges each value, hands the result to the recorder.
 
-Touches no wire and no disk. Remembers, for each meter, the last good value of every point, because a counter that
-falls can only be seen beside its past.
+Touches no wire and no disk. Remembers of each meter what its next poll must be seen beside: where its counters stood,
+since when its lively points have shown the same, how far the system's clock was ahead. A line asks ``doubts`` after
+each block whether to read it once more at once; the second answer then stands in the poll behind the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
 
-from gateway.clock import Clock
+from gateway import quality
+from gateway.clock import STEP_MS, Clock
 from gateway.config import Meter
-from gateway.devices.decode import Decoded, decode_points
-from gateway.fieldbus.bus import BlockAnswer, BlockFailure, Poll
-from gateway.quality import carry, judge_all
+from gateway.counters import Look, Stand, doubtful
+from gateway.devices.decode import Content, Decoder
+from gateway.devices.plan import Block
+from gateway.devices.points import FIRST, SECOND, Point, Profile
+from gateway.fieldbus.bus import BlockAnswer, Poll
+from gateway.quality import FROZEN_AFTER_MS, NOTHING, Judged, Past, Still
 from gateway.recorder import Finished
-from gateway.signer import stamp
-from ledger_client.record import Quality, Reading, Value
+from gateway.signer import Stamp, stamp
+from ledger_client.record import Number, Quality, Reading, Value
 
-ILLEGAL_ADDRESS, DEVICE_FAILURE = 2, 4  # Modbus exception codes
+MOST_DECODERS = 256  # variants of a meter's blocks; a SunSpec device gets new ones with each connection
 
 
 class Poller:
     """Turns the polls of all lines into what the recorder takes; ``poll`` is the callback of every line."""
 
-    def __init__(self, meters: Mapping[str, Meter], clock: Clock, put: Callable[[Finished], None]) -> None:
+    def __init__(
+        self,
+        meters: Mapping[str, Meter],
+        clock: Clock,
+        put: Callable[[Finished], None],
+        profiles: Mapping[str, Profile] = MappingProxyType({}),
+    ) -> None:
+        """``profiles`` by meter: without its profile a meter has no witness of freshness and no limits of its own."""
         self._clock, self._put = clock, put
-        self._factors = {name: meter.factors for name, meter in meters.items()}
-        self._previous: dict[str, dict[str, Decoded]] = {name: {} for name in meters}
+        ahead_ms = clock.ahead_ms()
+        self._meters = {name: _Meter(meter, profiles.get(name), ahead_ms) for name, meter in meters.items()}
 
     def poll(self, poll: Poll) -> None:
         """Take one finished poll: a reading if at least one block answered, else its reason."""
         if not poll.answers:
             self._put(Finished(poll.meter, poll.due_ms, None, None, poll.missed or "timeout"))
             return
-        reading = self.reading(poll)
-        self._put(Finished(poll.meter, poll.due_ms, reading, stamp(self._clock)))
+        now = stamp(self._clock)
+        self._put(Finished(poll.meter, poll.due_ms, self.reading(poll, now), now))
 
-    def reading(self, poll: Poll) -> Reading:
+    def reading(self, poll: Poll, now: Stamp | None = None) -> Reading:
         """The reading of a poll that was answered at least in part; its time is that of the first complete answer."""
+        return self._meters[poll.meter].reading(poll, now or stamp(self._clock), self._clock.ahead_ms())
+
+    def doubts(self, meter: str, answer: BlockAnswer) -> bool:
+        """Whether a block that has just answered should be read once more at once: a counter fell, or jumped."""
+        return self._meters[meter].doubts(answer)
+
+    def recall(self, meter: str, readings: Iterable[Reading]) -> None:
+        """Before the first poll: take up where earlier readings, the newest first, have left the counters."""
+        self._meters[meter].recall(readings)
+
+
+@dataclass(slots=True)
+class _Form:
+    """How one block's values become those of a reading."""
+
+    decoder: Decoder
+    names: tuple[str, ...]
+    rows: tuple[tuple[Point, bool], ...]
+    """Each point, and whether it can earn flags of its own."""
+    counters: tuple[tuple[int, Point], ...]
+    plain: bool
+    """All of its values are recorded, and none can earn flags of its own or raise any."""
+
+
+class _Meter:
+    """One meter's memory."""
+
+    def __init__(self, meter: Meter, profile: Profile | None, ahead_ms: int) -> None:
+        self._factors: Mapping[str, Decimal] = meter.factors
+        self._period_ms, self._profile, self._ahead_ms = meter.every, profile, ahead_ms
+        self._witness_name = profile.freshness if profile else None
+        self._hidden = {self._witness_name} - {p.name for p in profile.points if p.record} if profile else set()
+        if meter.points:
+            self._hidden = {self._witness_name} - set(meter.points)
+        self._forms: dict[int, tuple[Block, _Form]] = {}
+        self._past: dict[str, Past] = {}
+        self._witness: Still | None = None
+        self._new: set[str] = set()
+
+    def doubts(self, answer: BlockAnswer) -> bool:
+        form = self._form(answer.block)
+        if not form.counters:
+            return False
+        split = form.decoder.split(answer.registers)
+        contents = form.decoder.values(split, form.decoder.scales(split))
+        looks = ((point, _number(contents[n])) for n, point in form.counters)
+        return any(
+            doubtful(point, self._past.get(point.name, NOTHING).stand, Look(value, answer.completed_ms))
+            for point, value in looks
+        )
+
+    def recall(self, readings: Iterable[Reading]) -> None:
+        wanted = {p.name for p in self._profile.points if p.kind == "counter"} if self._profile else set()
+        if not wanted:
+            return
+        for reading in readings:
+            for value in reading.values:
+                number = _number(value.value)
+                if value.name in wanted and number is not None:
+                    self._past[value.name] = Past(Stand(number, reading.time_ms + value.offset_ms))
+                    wanted.remove(value.name)
+            if not wanted:
+                return
+
+    def reading(self, poll: Poll, now: Stamp, ahead_ms: int) -> Reading:
+        if poll.flags & Quality.METER_EXCHANGED:
+            self._past, self._witness = {}, None
         answers = sorted(poll.answers, key=lambda answer: answer.completed_ms)
         time_ms = answers[0].completed_ms
-        judged = self._judged(poll.meter, answers)
-        values = [
-            Value(
-                point.name,
-                judged[point.name].value,
-                point.unit,
-                Quality(judged[point.name].quality | poll.flags),
-                answer.completed_ms - time_ms,
-            )
-            for answer in answers
-            for point, _ in answer.block.points
-            if point.name in judged
-        ]
+        looks, seconds = self._looks(answers)
+        flags = int(poll.flags) | self._poll_flags(looks, now, ahead_ms)
+        raised = self._raised(looks)
+        values: list[Value] = []
+        for form, contents, completed_ms in looks:
+            offset_ms = completed_ms - time_ms
+            if form.plain and not raised and None not in contents:
+                values += [
+                    Value(point.name, content, point.unit, flags, offset_ms)
+                    for (point, _), content in zip(form.rows, contents, strict=True)
+                ]
+            else:
+                values += self._values(form, contents, completed_ms, time_ms, flags, raised, seconds)
         values += [
-            Value(point.name, None, point.unit, _failure(failure) | Quality(poll.flags))
+            Value(point.name, None, point.unit, quality.failure_flags(failure.exception_code) | flags)
             for failure in poll.failures
             for point, _ in failure.block.points
-            if point.kind != "scale"
+            if point.kind != "scale" and point.name not in self._hidden
         ]
-        return Reading(time_ms, tuple(values))
+        return Reading(time_ms, tuple(self._exchanged(poll, values)))
 
-    def _judged(self, meter: str, answers: Sequence[BlockAnswer]) -> dict[str, Decoded]:
-        """Every recorded value of a poll, decoded and judged beside the last good one of its point."""
-        pairs = [pair for answer in answers for pair in answer.block.slices(answer.registers)]
-        points = {point.name: point for point, _ in pairs}
-        decoded = decode_points(pairs, self._factors[meter])
-        previous = self._previous[meter]
-        judged = judge_all(points.values(), decoded, previous)
-        for name, value in judged.items():
-            kept = carry(points[name], previous.get(name), value)
-            if kept is not None:
-                previous[name] = kept
+    def _looks(self, answers: Sequence[BlockAnswer]) -> tuple[list[tuple[_Form, list[Content], int]], dict[str, Look]]:
+        """Each block's values and when it was complete; and what the counters of blocks that were read twice said."""
+        parts = [(answer, form := self._form(answer.block), form.decoder.split(answer.registers)) for answer in answers]
+        scales = {key: scale for _, form, split in parts for key, scale in form.decoder.scales(split).items()}
+        looks: list[tuple[_Form, list[Content], int]] = []
+        seconds: dict[str, Look] = {}
+        seen: set[str] = set()
+        for answer, form, split in parts:
+            own = form.decoder.scales(split)
+            contents = form.decoder.values(split, scales | own if own else scales)
+            if seen.isdisjoint(form.names):
+                seen.update(form.names)
+                looks.append((form, contents, answer.completed_ms))
+                continue
+            for n, point in form.counters:
+                seconds[point.name] = Look(_number(contents[n]), answer.completed_ms)
+        return looks, seconds
+
+    def _poll_flags(self, looks: Sequence[tuple[_Form, list[Content], int]], now: Stamp, ahead_ms: int) -> int:
+        """What the clock and the concentrator's freshness say of all values of this poll."""
+        stepped = abs(ahead_ms - self._ahead_ms) > STEP_MS
+        if stepped:
+            self._ahead_ms = ahead_ms
+        flags = quality.clock_flags(now.clock, now.error_ms, self._period_ms, stepped=stepped)
+        if self._profile is None:
+            return flags
+        for form, contents, completed_ms in looks:
+            if self._witness_name in form.names:
+                content = contents[form.names.index(self._witness_name)]
+                before = self._witness
+                self._witness = before.next(content, completed_ms) if before else Still(content, completed_ms)
+        return flags | quality.freshness(self._profile, self._witness, looks[-1][2])
+
+    def _raised(self, looks: Sequence[tuple[_Form, list[Content], int]]) -> dict[str, int]:
+        points = [point for form, _, _ in looks for point, _ in form.rows if point.raises]
+        if not points:
+            return {}
+        return quality.raised(
+            points, {n: v for form, contents, _ in looks for n, v in zip(form.names, contents, strict=True)}
+        )
+
+    def _values(
+        self,
+        form: _Form,
+        contents: Sequence[Content],
+        completed_ms: int,
+        time_ms: int,
+        flags: int,
+        raised: Mapping[str, int],
+        seconds: Mapping[str, Look],
+    ) -> Iterable[Value]:
+        """A block's values one by one, each with what it earns itself."""
+        for (point, earns), content in zip(form.rows, contents, strict=True):
+            name, own = point.name, flags | raised.get(point.name, 0)
+            if name in self._hidden:
+                continue
+            if not earns:
+                absent = int(Quality.DECODE_ERR) if content is None else 0
+                yield Value(name, content, point.unit, own | absent, completed_ms - time_ms)
+                continue
+            judged = self._judged(point, content, completed_ms, seconds.get(name), own)
+            yield Value(name, judged.value, point.unit, judged.flags, judged.time_ms - time_ms)
+            if judged.other is not None:
+                end, other = (FIRST if judged.second_booked else SECOND), judged.other
+                yield Value(name + end, other.value, point.unit, judged.other_flags, other.time_ms - time_ms)
+
+    def _judged(self, point: Point, content: Content, time_ms: int, second: Look | None, flags: int) -> Judged:
+        past = self._past.get(point.name, NOTHING)
+        frozen_after_ms = self._profile.frozen_after_ms if self._profile else FROZEN_AFTER_MS
+        judged = quality.judge(
+            point, content, time_ms, past, second=second, flags=flags, frozen_after_ms=frozen_after_ms
+        )
+        self._past[point.name] = judged.past
         return judged
 
+    def _exchanged(self, poll: Poll, values: list[Value]) -> list[Value]:
+        """The first value of every point of another meter bears METER_EXCHANGED, even if it comes in a later poll."""
+        exchanged = int(Quality.METER_EXCHANGED)
+        if poll.flags & exchanged:
+            self._new = {value.name for value in values if value.value is None}
+        elif self._new:
+            first = {value.name for value in values if value.value is not None} & self._new
+            values = [replace(v, quality=v.quality | exchanged) if v.name in first else v for v in values]
+            self._new -= first
+        return values
 
-def _failure(failure: BlockFailure) -> Quality:
-    """The flag of a value whose block did not answer."""
-    if failure.exception_code == ILLEGAL_ADDRESS:
-        return Quality.NOT_FOUND
-    return Quality.DEVICE_FAULT if failure.exception_code == DEVICE_FAILURE else Quality.COMM_FAIL
+    def _form(self, block: Block) -> _Form:
+        """The block's form, prepared when it is first met."""
+        if known := self._forms.get(id(block)):
+            return known[1]
+        if len(self._forms) >= MOST_DECODERS:
+            self._forms.clear()
+        form = self._prepare(block)
+        self._forms[id(block)] = block, form  # the block is kept with it, so that its id stays its own
+        return form
+
+    def _prepare(self, block: Block) -> _Form:
+        decoder = Decoder(block.points, self._factors)
+        names = tuple(point.name for point in decoder.points)
+        rows = tuple((point, quality.earns(point)) for point in decoder.points)
+        counters = tuple((n, point) for n, point in enumerate(decoder.points) if point.kind == "counter")
+        plain = self._hidden.isdisjoint(names) and not any(earns or point.raises for point, earns in rows)
+        return _Form(decoder, names, rows, counters, plain)
+
+
+def _number(content: Any) -> Number | None:
+    """The content if it is a number."""
+    return content if isinstance(content, Number) and not isinstance(content, bool) else None

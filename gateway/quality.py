@@ -1,17 +1,18 @@
 """What the flags of a value mean: the verdict, and the flags that a value earns by what it is.
 
-All pure. A flag may be added on the way from the wire to the record and never cleared: every function here takes flags
-and gives at least those back.
+All pure. A flag may be added on the way from the wire to the record and never cleared: ``judge`` adds to what the poll
+and the device's own status say. What it needs to know of the past comes in as ``Past`` and goes out as one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from dataclasses import dataclass
 from typing import Literal
 
-from gateway.devices.decode import Decoded
-from gateway.devices.points import Point
+from gateway.counters import Look, Stand, book
+from gateway.devices.decode import Content
+from gateway.devices.points import Point, Profile
 from ledger_client.senml import Number, Quality
 
 Verdict = Literal["good", "uncertain", "substituted", "bad", "missing"]
@@ -51,7 +52,17 @@ VERDICT_OF: Mapping[Quality, Verdict] = {
 }
 
 _KNOWN = sum(VERDICT_OF)
-_EDGE = Decimal("0.1")  # a counter goes round from the last tenth of its range into the first
+_REFUSED = {
+    1: Quality.NOT_FOUND,
+    2: Quality.NOT_FOUND,
+    3: Quality.NOT_FOUND,
+    4: Quality.DEVICE_FAULT,
+    8: Quality.DEVICE_FAULT,
+}
+"""Modbus exceptions: illegal function, address, value; device failure, memory parity. Others: it is only busy."""
+FROZEN_AFTER_MS = 300_000
+STILL_LOOKS = 5
+"""So often, at least, must a lively point have shown the same before it counts as frozen."""
 
 
 def verdict(flags: int) -> Verdict:
@@ -62,77 +73,130 @@ def verdict(flags: int) -> Verdict:
     return max(found, key=VERDICTS.index, default="good")
 
 
-def judge(point: Point, decoded: Decoded, previous: Decoded | None = None) -> int:
-    """The flags of a value, those that it has and those that it earns by its range and, a counter, by its last value.
+def failure_flags(exception_code: int | None) -> int:
+    """The flag of a value whose block did not answer, or answered with this Modbus exception."""
+    return int(_REFUSED.get(exception_code or 0, Quality.COMM_FAIL))
 
-    ``previous`` is what ``carry`` kept of the same point.
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """Since when a point has shown the same, in how many looks; ``moved``: it was seen to change before that."""
+
+    value: Content
+    since_ms: int
+    looks: int = 1
+    moved: bool = False
+
+    def next(self, value: Content, now_ms: int) -> Still:
+        """After one more look; one that gave no value tells nothing."""
+        if value is None:
+            return self
+        if value == self.value:
+            return Still(self.value, self.since_ms, self.looks + 1, self.moved)
+        return Still(value, now_ms, moved=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is remembered of one point from poll to poll: a counter's stand, a lively point's stillness."""
+
+    stand: Stand | None = None
+    still: Still | None = None
+
+
+NOTHING = Past()
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The value to record, when it was read, its flags; a second look at a counter with its own; what to remember."""
+
+    value: Content
+    time_ms: int
+    flags: int
+    past: Past
+    other: Look | None = None
+    other_flags: int = 0
+    second_booked: bool = False
+
+
+def earns(point: Point) -> bool:
+    """Whether ``judge`` can have anything to say of this point's values but that there is none."""
+    return point.kind == "counter" or point.lively or point.low is not None or point.high is not None
+
+
+def judge(
+    point: Point,
+    content: Content,
+    now_ms: int,
+    past: Past = NOTHING,
+    *,
+    second: Look | None = None,
+    flags: int = 0,
+    frozen_after_ms: int = FROZEN_AFTER_MS,
+) -> Judged:
+    """One value of one poll with all flags that it earns, and those that it has already (``flags``).
+
+    ``second``: what another read said of a counter right after this one (``counters.doubtful``).
     """
-    value = decoded.value
-    if not isinstance(value, Number) or isinstance(value, bool):
-        return decoded.quality
-    flags = decoded.quality
-    if point.high is not None and value > point.high:
-        flags |= Quality.RANGE_HIGH
-    if point.low is not None and value < point.low:
-        flags |= Quality.RANGE_LOW
-    before = previous.value if previous is not None else None
-    if point.kind == "counter" and isinstance(before, Number) and value < before:
-        flags |= _fall(point, before, value)
-    return int(flags)
+    if not isinstance(content, Number) or isinstance(content, bool):
+        return Judged(content, now_ms, flags | (int(Quality.DECODE_ERR) if content is None else 0), past)
+    still = past.still
+    if point.lively:
+        still = still.next(content, now_ms) if still else Still(content, now_ms)
+        if still.looks >= STILL_LOOKS and now_ms - still.since_ms >= frozen_after_ms:
+            flags |= int(Quality.FROZEN)
+    if point.kind != "counter":
+        return Judged(content, now_ms, flags | _range(point, content), Past(None, still))
+    booked = book(point, past.stand, Look(content, now_ms), second)
+    look, other = booked.look, booked.other
+    other_flags = flags | booked.other_flags | _range(point, other.value) if other else 0
+    flags |= booked.flags | _range(point, look.value)
+    return Judged(look.value, look.time_ms, flags, Past(booked.stand, still), other, other_flags, booked.second_booked)
 
 
-def carry(point: Point, previous: Decoded | None, judged: Decoded) -> Decoded | None:
-    """What to compare the next value with: this one, or the one before when this one is no value to build on."""
-    return previous if judged.value is None or judged.quality & Quality.DECODE_ERR else judged
+def _range(point: Point, value: Number | None) -> int:
+    flags = 0
+    if value is not None and point.high is not None and value > point.high:
+        flags |= int(Quality.RANGE_HIGH)
+    if value is not None and point.low is not None and value < point.low:
+        flags |= int(Quality.RANGE_LOW)
+    return flags
 
 
-def judge_all(
-    points: Iterable[Point], decoded: Mapping[str, Decoded], previous: Mapping[str, Decoded]
-) -> dict[str, Decoded]:
-    """One poll's values with all flags that they earn, those included that the device's status points raise."""
-    by_name = {point.name: point for point in points}
-    raised = _raised(by_name.values(), decoded)
-    return {
-        name: Decoded(value.value, judge(by_name[name], value, previous.get(name)) | raised.get(name, 0))
-        for name, value in decoded.items()
-        if name in by_name
-    }
-
-
-def _fall(point: Point, before: Number, value: Number) -> int:
-    """Why a counter stands lower than before: it went round, it is not available, or it was set back."""
-    if value == 0:
-        return Quality.DECODE_ERR  # some meters count 0 while they sleep; what stays low afterwards is a reset
-    range_ = _counter_range(point, before)
-    if range_ is not None and before >= range_ * (1 - _EDGE) and value <= range_ * _EDGE:
-        return Quality.ROLLOVER
-    return Quality.COUNTER_RESET
-
-
-def _counter_range(point: Point, before: Number) -> Decimal | None:
-    """Where the counter starts again at 0: as the profile says, else where its unsigned registers end."""
-    if point.wraps_at is not None:
-        return point.wraps_at
-    if not point.type.startswith(("uint", "acc")) or point.factor is not None or point.factor_from:
-        return None
-    exponent = before.as_tuple().exponent if isinstance(before, Decimal) else 0
-    return Decimal((0, (1,), exponent)) * (1 << 16 * point.registers) if isinstance(exponent, int) else None
-
-
-def _raised(points: Iterable[Point], decoded: Mapping[str, Decoded]) -> dict[str, int]:
+def raised(points: Iterable[Point], values: Mapping[str, Content]) -> dict[str, int]:
     """The flags that status points raise, by the name of the value that they are about."""
     flags: dict[str, int] = {}
     for point in points:
-        status = decoded.get(point.name)
-        if not point.raises or status is None or not isinstance(status.value, int):
+        status = values.get(point.name)
+        if not point.raises or not isinstance(status, int):
             continue
-        raised = sum(
-            Quality[flag] for flag in {flag for code, flag in point.raises if _tells(point, status.value, code)}
-        )
-        for name in point.about or [name for name in decoded if name != point.name]:
-            flags[name] = flags.get(name, 0) | raised
+        mine = sum(Quality[flag] for flag in {flag for code, flag in point.raises if _tells(point, status, code)})
+        if mine:
+            for name in point.about or [name for name in values if name != point.name]:
+                flags[name] = flags.get(name, 0) | mine
     return flags
 
 
 def _tells(point: Point, value: int, code: int) -> bool:
     return bool(value >> code & 1) if point.type.startswith("bits") else value == code
+
+
+def freshness(profile: Profile, witness: Still | None, now_ms: int) -> int:
+    """The flag of all values of a concentrator, a device that answers from memory what it read from others.
+
+    Without a witness nobody can tell how old they are: CACHED. With one they are good as long as it moves, CACHED until
+    it was first seen to, and STALE when it has not moved for longer than the profile allows.
+    """
+    if profile.freshness is None:
+        return int(Quality.CACHED) if profile.concentrator else 0
+    if witness is not None and now_ms - witness.since_ms > profile.stale_after_ms:
+        return int(Quality.STALE)
+    return 0 if witness is not None and witness.moved else int(Quality.CACHED)
+
+
+def clock_flags(letter: str, error_ms: int | None, period_ms: int, *, stepped: bool) -> int:
+    """The flags of values by the clock that dates them: not synchronised (or so badly that a poll cannot be told from
+    the next), set since the last poll."""
+    unsure = letter != "S" or (error_ms is not None and error_ms > period_ms)
+    return (int(Quality.CLOCK_UNSYNC) if unsure else 0) | (int(Quality.CLOCK_STEP) if stepped else 0)

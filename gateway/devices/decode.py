@@ -4,84 +4,145 @@ Numbers follow one rule: an integer register × 10^k is a Decimal with exponent 
 the exact decimal product with the shortest mantissa; an IEEE register is its own value, and with a scale the product in
 binary64. NaN, infinity and the codes of a profile's ``not_available`` are never values: they come back as None with
 DECODE_ERR.
+
+``Decoder`` prepares the points of a block once and then takes all of its registers apart in one go; ``decode`` and
+``decode_points`` are for single values.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation
+from operator import itemgetter
+from typing import Any
 
 from gateway.devices.points import Point
 from ledger_client.senml import Quality
+
+Content = int | float | Decimal | str | bool | None
+"""What a point's registers say; None: nothing that is a value."""
 
 _EXACT = Context(prec=1000, traps=[Inexact, InvalidOperation])
 _ONE = Decimal(1)
 _MANTISSA = 1 << 64  # what an integer without a tag holds in CBOR: -2^64 to 2^64 - 1
 _SF_LIMIT = 10  # SunSpec: a sunssf runs from -10 to 10
 _IEEE = {"float32": struct.Struct(">f"), "float64": struct.Struct(">d")}
+_FORMATS = {
+    "uint16": "H", "int16": "h", "uint32": "I", "int32": "i", "uint64": "Q", "int64": "q", "float32": "f",
+    "float64": "d", "bits16": "H", "bits32": "I", "enum16": "H", "enum32": "I", "acc32": "I", "acc64": "Q",
+    "sunssf": "h",
+}  # fmt: skip
+_UNSIGNED = {1: "H", 2: "I", 4: "Q"}
+
+Scales = Mapping[tuple[int | None, str], int]
+"""Values of scale registers by model and name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """A value and its quality flags; without a value at least one flag says why."""
 
-    value: int | float | Decimal | str | bool | None
+    value: Content
     quality: int = 0
 
 
 ABSENT = Decoded(None, int(Quality.DECODE_ERR))
 
 
+class Decoder:
+    """The points of one block. ``points`` are those that have a value, in the block's order: scale registers have none
+    of their own."""
+
+    def __init__(self, points: Sequence[tuple[Point, int]], factors: Mapping[str, Decimal] | None = None) -> None:
+        """``points`` with their offsets; ``factors``: the meter's configured ``ct`` and ``pt``."""
+        valued = [pair for pair in points if pair[0].kind != "scale"]
+        both = valued + [pair for pair in points if pair[0].kind == "scale"]
+        self.points = tuple(point for point, _ in valued)
+        self._scale_points = tuple(point for point, _ in both[len(valued) :])
+        self._reach = max((offset + point.registers for point, offset in both), default=0)
+        self._bits = bool(both) and both[0][0].type == "bit"
+        self._take = _taker([place for point, offset in both for place in _places(point, offset)])
+        self._words = struct.Struct(f">{sum(point.registers for point, _ in both)}H")
+        self._numbers = struct.Struct(">" + "".join(_format(point) for point, _ in both))
+        self._floats = [n for n, point in enumerate(self.points) if _is_plain_float(point)]
+        self._readers = [
+            (n, read)
+            for n, point in enumerate(self.points)
+            if not point.scale_from and (read := _reader(point, factors or {})) is not None
+        ]
+        self._scaled = [(n, point) for n, point in enumerate(self.points) if point.scale_from]
+        self._factors = dict(factors or {})
+        self._by_scale: dict[tuple[int, int], Callable[[Any], Content]] = {}
+
+    def split(self, registers: Sequence[int]) -> Sequence[Any]:
+        """What stands in the registers (fc 1 and 2: bits), for ``scales`` and ``values``; empty if they are too few."""
+        if len(registers) < self._reach:
+            return ()
+        own = self._take(registers)
+        return own if self._bits else self._numbers.unpack(self._words.pack(*own))
+
+    def scales(self, split: Sequence[Any]) -> dict[tuple[int | None, str], int]:
+        """The block's scale registers, those that hold a scale."""
+        if not split or not self._scale_points:
+            return {}
+        found = zip(self._scale_points, split[len(self.points) :], strict=True)
+        return {(point.model, point.name): raw for point, raw in found if _usable(point, raw)}
+
+    def values(self, split: Sequence[Any], scales: Scales) -> list[Content]:
+        """A value or None for each of ``points``; ``scales`` are those of the whole poll."""
+        if not split:
+            return [None] * len(self.points)
+        values: list[Content] = list(split[: len(self.points)])
+        for n in self._floats:
+            raw = split[n]
+            if raw - raw != 0.0:  # NaN or infinity
+                values[n] = None
+        for n, read in self._readers:
+            values[n] = read(split[n])
+        for n, point in self._scaled:
+            exponent = scales.get((point.model, str(point.scale_from)))
+            values[n] = None if exponent is None else self._scaled_reader(n, point, exponent)(split[n])
+        return values
+
+    def _scaled_reader(self, n: int, point: Point, exponent: int) -> Callable[[Any], Content]:
+        key = n, exponent
+        if key not in self._by_scale:
+            self._by_scale[key] = _reader(point, self._factors, exponent) or _as_it_is
+        return self._by_scale[key]
+
+
 def decode(
-    point: Point, registers: Sequence[int], *, scale: int | None = None, factor: Decimal | None = None
+    point: Point, registers: Sequence[int], *, scale: int | None = None, factors: Mapping[str, Decimal] | None = None
 ) -> Decoded:
     """The value of one point from its own registers (fc 1 and 2: its bit).
 
-    ``scale`` is the decoded value of the register that ``scale_from`` names, None when it has none; ``factor`` is the
-    product of the meter's configured ``factor_from`` factors (``configured_factor``).
+    ``scale`` is the decoded value of the register that ``scale_from`` names, None when it has none.
     """
     if len(registers) != point.registers:
         return ABSENT
-    if point.type == "bit":
-        return Decoded(bool(registers[0]))
-    if point.type == "string":
-        return _string(registers)
-    pattern = _pattern(registers, point.word_order)
-    if pattern in point.not_available:
-        return ABSENT
-    if point.type == "sunssf":
-        exponent = _signed(pattern, 16)
-        return Decoded(exponent) if -_SF_LIMIT <= exponent <= _SF_LIMIT else ABSENT
-    if (point.scale_from and scale is None) or (point.factor_from and factor is None):
-        return ABSENT
-    exponent = point.scale if scale is None or not point.scale_from else scale
-    total = _scale(point, exponent, factor if point.factor_from else None)
-    if point.type in _IEEE:
-        return _ieee(pattern, point, total)
-    return _integer(_signed(pattern, 16 * point.registers) if point.type.startswith("int") else pattern, total)
+    decoder = Decoder([(point, 0)], factors)
+    split = decoder.split(registers)
+    if point.kind == "scale":
+        exponent = decoder.scales(split).get((point.model, point.name))
+        return ABSENT if exponent is None else Decoded(exponent)
+    scales = {} if scale is None else {(point.model, str(point.scale_from)): scale}
+    return _decoded(decoder.values(split, scales)[0])
 
 
 def decode_points(
     read: Iterable[tuple[Point, Sequence[int]]], factors: Mapping[str, Decimal] | None = None
 ) -> dict[str, Decoded]:
     """Decode all points of one poll, scale registers first; they scale their points and are not in the result."""
-    pairs = list(read)
-    scales: dict[tuple[int | None, str | None], int] = {}
-    for point, registers in pairs:
-        if point.kind == "scale" and isinstance(value := decode(point, registers).value, int):
-            scales[point.model, point.name] = value
+    split = [(Decoder([(point, 0)], factors), registers) for point, registers in read]
+    parts = [(decoder, decoder.split(registers)) for decoder, registers in split]
+    scales = {key: scale for decoder, part in parts for key, scale in decoder.scales(part).items()}
     return {
-        point.name: decode(
-            point,
-            registers,
-            scale=scales.get((point.model, point.scale_from)),
-            factor=configured_factor(point, factors or {}),
-        )
-        for point, registers in pairs
-        if point.kind != "scale"
+        point.name: _decoded(value)
+        for decoder, part in parts
+        for point, value in zip(decoder.points, decoder.values(part, scales), strict=True)
     }
 
 
@@ -95,28 +156,114 @@ def configured_factor(point: Point, factors: Mapping[str, Decimal]) -> Decimal |
     return product
 
 
-def _pattern(registers: Sequence[int], word_order: str) -> int:
-    pattern = 0
-    for register in registers if word_order == "big" else reversed(registers):
-        pattern = pattern << 16 | register
-    return pattern
+def _decoded(value: Content) -> Decoded:
+    return ABSENT if value is None else Decoded(value)
 
 
-def _signed(pattern: int, bits: int) -> int:
-    return pattern - (1 << bits) if pattern >> (bits - 1) else pattern
+def _taker(places: Sequence[int]) -> Callable[[Sequence[int]], Sequence[int]]:
+    """Picks the registers at ``places``, in that order."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda registers: tuple(registers[place] for place in places)
 
 
-def _string(registers: Sequence[int]) -> Decoded:
+def _places(point: Point, offset: int) -> Sequence[int]:
+    """Where the point's registers stand, the highest word first."""
+    places = range(offset, offset + point.registers)
+    return places if point.word_order == "big" or point.type == "string" else places[::-1]
+
+
+def _format(point: Point) -> str:
+    if point.type in ("string", "bit"):
+        return f"{2 * point.registers}s"
+    if point.type in _IEEE and point.not_available:
+        return _UNSIGNED[point.registers]  # a code is a pattern of bits, not a number
+    return _FORMATS[point.type]
+
+
+def _is_plain_float(point: Point) -> bool:
+    scaled = point.scale or point.factor is not None or point.factor_from or point.scale_from
+    return point.type in _IEEE and not scaled and not point.not_available
+
+
+def _usable(point: Point, raw: int) -> bool:
+    return -_SF_LIMIT <= raw <= _SF_LIMIT and raw % 0x10000 not in point.not_available
+
+
+def _as_it_is(raw: Any) -> Content:
+    return raw  # type: ignore[no-any-return]
+
+
+def _nothing(raw: Any) -> Content:
+    return None
+
+
+def _reader(
+    point: Point, factors: Mapping[str, Decimal], exponent: int | None = None
+) -> Callable[[Any], Content] | None:
+    """What turns a raw number into the value, None where it is the value. ``exponent``: of its scale register."""
+    if point.type == "string":
+        return _string
+    if point.type == "bit":
+        return bool
+    configured = configured_factor(point, factors)
+    if point.factor_from and configured is None:
+        return _nothing
+    total = _scale(point, point.scale if exponent is None else exponent, configured)
+    if point.type in _IEEE:
+        return None if _is_plain_float(point) else _ieee_reader(point, total)
+    read = None if total == 0 else _integer_reader(total)
+    return read if not point.not_available else _coded(point, read or _as_it_is)
+
+
+def _coded(point: Point, read: Callable[[Any], Content]) -> Callable[[Any], Content]:
+    """``read``, but None for the codes, which are unsigned patterns."""
+    modulus, codes = 1 << 16 * point.registers, frozenset(point.not_available)
+    return lambda raw: None if raw % modulus in codes else read(raw)
+
+
+def _ieee_reader(point: Point, scale: int | Decimal) -> Callable[[Any], Content]:
+    multiplier = float(_EXACT.scaleb(_ONE, scale) if isinstance(scale, int) else scale)
+    number, codes, size = _IEEE[point.type], frozenset(point.not_available), 2 * point.registers
+
+    def read(raw: Any) -> Content:
+        if codes:
+            if raw in codes:
+                return None
+            (raw,) = number.unpack(raw.to_bytes(size, "big"))
+        value = raw * multiplier if scale != 0 else raw
+        return value if math.isfinite(value) else None
+
+    return read
+
+
+def _integer_reader(scale: int | Decimal) -> Callable[[Any], Content]:
+    if isinstance(scale, int):
+        exponent = Decimal(scale)
+        return lambda raw: _EXACT.scaleb(Decimal(raw), exponent)
+    factor = scale
+
+    def read(raw: Any) -> Content:
+        product = _EXACT.multiply(Decimal(raw), factor).normalize(_EXACT)
+        sign, digits, exponent = product.as_tuple()
+        mantissa = int("".join(map(str, digits))) * (-1 if sign else 1)
+        if not -_MANTISSA <= mantissa < _MANTISSA:
+            return None  # no record can hold it, and no meter means it
+        return product if exponent else mantissa
+
+    return read
+
+
+def _string(data: bytes) -> Content:
     """Text up to the first NUL, without spaces behind; none at all means that the device does not tell it.
 
     Control characters are no text: a device must not write on the terminal that shows its serial number.
     """
-    data = b"".join(register.to_bytes(2, "big") for register in registers).split(b"\0", 1)[0]
     try:
-        text = data.decode("utf-8").rstrip()
+        text = data.split(b"\0", 1)[0].decode("utf-8").rstrip()
     except UnicodeDecodeError:
-        return ABSENT
-    return Decoded(text) if text and text.isprintable() else ABSENT
+        return None
+    return text if text and text.isprintable() else None
 
 
 def _scale(point: Point, exponent: int, configured: Decimal | None) -> int | Decimal:
@@ -129,21 +276,3 @@ def _scale(point: Point, exponent: int, configured: Decimal | None) -> int | Dec
             total = _EXACT.multiply(total, factor)
     sign, digits, power = total.normalize(_EXACT).as_tuple()
     return int(power) if (sign, digits) == (0, (1,)) else total
-
-
-def _ieee(pattern: int, point: Point, scale: int | Decimal) -> Decoded:
-    (value,) = _IEEE[point.type].unpack(pattern.to_bytes(2 * point.registers, "big"))
-    if scale != 0:
-        value *= float(_EXACT.scaleb(_ONE, scale) if isinstance(scale, int) else scale)
-    return Decoded(value) if math.isfinite(value) else ABSENT
-
-
-def _integer(raw: int, scale: int | Decimal) -> Decoded:
-    if isinstance(scale, int):
-        return Decoded(_EXACT.scaleb(Decimal(raw), scale)) if scale else Decoded(raw)
-    product = _EXACT.multiply(Decimal(raw), scale).normalize(_EXACT)
-    sign, digits, exponent = product.as_tuple()
-    mantissa = int("".join(map(str, digits))) * (-1 if sign else 1)
-    if not -_MANTISSA <= mantissa < _MANTISSA:
-        return ABSENT  # no record can hold it, and no meter means it
-    return Decoded(product if exponent else mantissa)

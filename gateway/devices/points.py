@@ -19,6 +19,9 @@ REGISTERS = {
 TYPES = (*REGISTERS, "string")
 KINDS = ("gauge", "counter", "status", "text", "scale")
 FACTORS = ("ct", "pt")
+FIRST, SECOND = ".first", ".second"
+"""Ends of the names under which a record keeps the look at a counter that was not booked, when it was read twice."""
+MAX_NAME = 64
 MAX_REGISTERS = 125  # Modbus application protocol v1.1b3, 6.3 and 6.4
 MAX_BITS = 2000  # the same, 6.1 and 6.2
 
@@ -37,7 +40,7 @@ class Point:
 
     ``address`` counts from 0 as on the wire; in a SunSpec profile it is the offset from the model's ID register.
     For fc 1 and 2 addresses and ``registers`` count bits. ``not_available`` holds unsigned register patterns, after the
-    words are in order. ``low``, ``high`` and ``wraps_at`` are in the recorded unit. docs/profiles.md has all keys.
+    words are in order. Limits (``low`` to ``max_per_hour``) are in the recorded unit. docs/profiles.md has all keys.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Point:
     low: Decimal | None = None
     high: Decimal | None = None
     wraps_at: Decimal | None = None
+    max_per_hour: Decimal | None = None
     lively: bool = False
     model: int | None = None
     record: bool = True
@@ -118,6 +122,9 @@ class Profile:
     identity: tuple[str, ...] = ()
     identity_object: int | None = None
     freshness: str | None = None
+    concentrator: bool = False
+    stale_after_ms: int = 60_000
+    frozen_after_ms: int = 300_000
 
     def point(self, name: str) -> Point:
         """The point of that name; ProfileError when there is none."""
@@ -127,9 +134,10 @@ class Profile:
         raise ProfileError(self.name, name, "there is no such point", nearest(name, [p.name for p in self.points]))
 
     def select(self, names: tuple[str, ...] | None = None) -> tuple[Point, ...]:
-        """The points to poll: those named (None: all recorded by default), and the scale registers that they need."""
+        """The points to poll: those named (None: all recorded by default), the scale registers that they need, and the
+        witness of freshness."""
         wanted = [self.point(n) for n in names] if names is not None else [p for p in self.points if p.record]
-        taken = {p.name for p in wanted} | {p.scale_from for p in wanted}
+        taken = {p.name for p in wanted} | {p.scale_from for p in wanted} | {self.freshness}
         return tuple(p for p in self.points if p.name in taken)
 
     @property

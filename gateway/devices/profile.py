@@ -204,7 +204,8 @@ _POINT: dict[str, _Check] = {
     "fc": _integer(1, 4), "address": _register, "type": _one_of(*TYPES), "registers": _integer(1, MAX_REGISTERS),
     "word_order": _one_of("big", "little"), "scale": _integer(-18, 18), "factor": _factor, "scale_from": _text,
     "factor_from": _list(_one_of(*FACTORS)), "unit": _text, "wire_unit": _text, "kind": _one_of(*KINDS),
-    "not_available": _list(_pattern), "low": _number, "high": _number, "wraps_at": _factor, "lively": _flag,
+    "not_available": _list(_pattern), "low": _number, "high": _number, "wraps_at": _factor,
+    "max_per_hour": _factor, "lively": _flag,
     "model": _integer(1, 65534), "record": _flag, "sunspec": _text, "symbols": _codes(_text), "raises": _codes(_text),
     "about": _list(_text), "note": _text,
 }  # fmt: skip
@@ -219,7 +220,8 @@ _PROFILE: dict[str, _Check] = {
     "max_gap": _integer(0, MAX_REGISTERS), "step": _integer(1, 16), "same_functions": _flag,
     "pause_ms": _integer(0, 60_000), "timeout_ms": _integer(1, 60_000), "connect_delay_ms": _integer(0, 60_000),
     "answer_life_ms": _integer(1, 3_600_000), "direct": _flag, "leading_bytes": _flag, "may_sleep": _flag,
-    "identity": _list(_text), "identity_object": _integer(0, 255), "freshness": _text,
+    "identity": _list(_text), "identity_object": _integer(0, 255), "freshness": _text, "concentrator": _flag,
+    "stale_after_ms": _integer(1, 86_400_000), "frozen_after_ms": _integer(1, 86_400_000),
 }  # fmt: skip
 _TABLES = ("serial", "defaults", "not_available", "readable", "points")
 _MEASURED = ("unit", "scale", "lively")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-from gateway.devices.points import REGISTERS, Point, Profile, ProfileError, nearest
+from gateway.devices.points import FIRST, MAX_NAME, REGISTERS, SECOND, Point, Profile, ProfileError, nearest
 from ledger_client.senml import PRIMARY_UNITS, SECONDARY_UNITS
 
 Refuse = Callable[[str, str, str], ProfileError]
@@ -40,6 +40,7 @@ FLAGS = (
 def check(profile: Profile, refuse: Refuse) -> None:
     """Raise what ``refuse`` makes of the first rule that the profile breaks."""
     for point in profile.points:
+        _name(point, refuse)
         _shape(profile, point, refuse)
         _unit(point, refuse)
         _scaling(profile, point, refuse)
@@ -52,6 +53,15 @@ def check(profile: Profile, refuse: Refuse) -> None:
 def measures(point: Point) -> bool:
     """Whether the point is a number with a unit, not a status, a text or a scale register."""
     return point.kind in ("gauge", "counter")
+
+
+def _name(point: Point, refuse: Refuse) -> None:
+    where = f"points.{point.name}"
+    if point.name.endswith((FIRST, SECOND)):
+        problem = f"names that end in {FIRST} or {SECOND} are taken, for counters that were read twice"
+        raise refuse(where, problem, "give it another name")
+    if point.kind == "counter" and len(point.name + SECOND) > MAX_NAME:
+        raise refuse(where, f"a counter's name has at most {MAX_NAME - len(SECOND)} letters", "shorten it")
 
 
 def _shape(profile: Profile, point: Point, refuse: Refuse) -> None:
@@ -112,13 +122,15 @@ def _scaling(profile: Profile, point: Point, refuse: Refuse) -> None:
 
 def _range(point: Point, refuse: Refuse) -> None:
     where = f"points.{point.name}"
-    for key in ("low", "high", "wraps_at"):
+    for key in ("low", "high", "wraps_at", "max_per_hour"):
         if getattr(point, key) is not None and not measures(point):
             raise refuse(f"{where}.{key}", f"a {point.kind} has no range", "leave it out, or set kind")
     if point.low is not None and point.high is not None and point.low > point.high:
         raise refuse(f"{where}.low", f"{point.low} is above high = {point.high}", "swap them")
     if point.wraps_at is not None and (point.kind != "counter" or point.wraps_at <= 0):
         raise refuse(f"{where}.wraps_at", "only a counter wraps, at a number above 0", 'set kind = "counter"')
+    if point.max_per_hour is not None and (point.kind != "counter" or point.max_per_hour <= 0):
+        raise refuse(f"{where}.max_per_hour", "only a counter grows, and by more than 0", 'set kind = "counter"')
     if point.lively and point.kind not in ("gauge", "counter"):
         raise refuse(f"{where}.lively", f"a {point.kind} may rest for ever", "mark a point that never stands still")
 
@@ -166,3 +178,5 @@ def _witnesses(profile: Profile, refuse: Refuse) -> None:
         for name in wanted:
             if name not in names:
                 raise refuse(key, f"{name!r} is no point of this profile", nearest(name, names))
+    if profile.freshness is not None and profile.point(profile.freshness).kind == "scale":
+        raise refuse("freshness", "a scale register does not move", "name a value that always moves")

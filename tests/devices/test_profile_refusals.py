@@ -43,6 +43,16 @@ FILES = [
     ("[not_available]\nuint8 = [0]", "not_available.uint8: unknown key; did you mean 'u?int"),
     ("identity = ['q']" + POINT, "identity: 'q' is no point of this profile; known are p"),
     ("freshness = 'q'" + POINT, "freshness: 'q' is no point of this profile; known are p"),
+    (
+        "freshness = 'q'\n[points]\nq = { fc = 3, address = 0, type = 'sunssf' }",
+        "freshness: a scale register does not move",
+    ),
+    ("stale_after_ms = 0", "stale_after_ms: 0 will not do; give a whole number from 1"),
+    ("[points]\n'a.first' = { fc = 3, address = 0, type = 'int16', unit = 'W' }", "points.a.first: names that end in"),
+    (
+        f"[points]\n{'e' * 58} = {{ fc = 3, address = 0, type = 'uint32', unit = 'kWh', kind = 'counter' }}",
+        f"points.{'e' * 58}: a counter's name has at most 57 letters; shorten it",
+    ),
     ("[points]\n'a b' = {}", "points.a b: this cannot be a point's name; use letters"),
     ("[points]\np = 5", "points.p: this is not a table"),
     (
@@ -104,6 +114,8 @@ POINTS = [
     (BITS16 + "low = 5", "low: a status has no range"),
     (WATT + "wraps_at = 100", "wraps_at: only a counter wraps"),
     (WATT + "kind = 'counter', wraps_at = -1", "wraps_at: only a counter wraps, at a number above 0"),
+    (WATT + "max_per_hour = 5", "max_per_hour: only a counter grows"),
+    (WATT + "kind = 'counter', max_per_hour = -5", "max_per_hour: only a counter grows, and by more than 0"),
     (BITS16 + "lively = true", "lively: a status may rest for ever"),
     (WATT + "symbols = { 1 = 'ON' }", "symbols: a gauge has no codes"),
     (BITS16 + "symbols = { 16 = 'ON' }", "symbols: type bits16 has bits 0 to 15"),

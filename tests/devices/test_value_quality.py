@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
-from itertools import product
+from itertools import combinations, product
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import quality
-from gateway.devices.decode import Decoded
-from gateway.devices.points import Point
+from gateway.counters import Look, Stand
+from gateway.devices.points import Point, Profile
 from gateway.devices.profile import load_profile
 from gateway.devices.profile_rules import FLAGS
-from gateway.quality import VERDICTS, carry, judge, judge_all, verdict
+from gateway.quality import (
+    NOTHING,
+    VERDICTS,
+    Past,
+    Still,
+    clock_flags,
+    earns,
+    failure_flags,
+    freshness,
+    judge,
+    raised,
+    verdict,
+)
 from ledger_client.report import QUALITY_PHRASES, quality_phrases
 from ledger_client.senml import Quality
 
@@ -83,89 +97,130 @@ def gauge(**keys: object) -> Point:
         (100.00001, Q.RANGE_HIGH),
         ("x", 0),
         (True, 0),
-        (None, 0),
+        (None, Q.DECODE_ERR),
     ],
 )
 def test_the_plausible_range_includes_its_ends(value: int | float | Decimal | str | None, flags: int) -> None:
-    assert judge(gauge(low=Decimal(0), high=Decimal(100)), Decoded(value)) == flags
+    judged = judge(gauge(low=Decimal(0), high=Decimal(100)), value, 0)
+    assert (judged.value, judged.flags) == (value, flags)
 
 
-def test_a_gauge_may_fall_and_a_counter_may_not() -> None:
-    assert judge(gauge(), Decoded(5), Decoded(9)) == 0
-    counter = gauge(kind="counter")
-    assert judge(counter, Decoded(9), Decoded(9)) == 0
-    assert judge(counter, Decoded(Decimal("9.1")), Decoded(9)) == 0
-    assert judge(counter, Decoded(5), Decoded(9)) == Q.COUNTER_RESET
-    assert judge(counter, Decoded(5), None) == 0
-    assert judge(counter, Decoded(5), Decoded(None, Q.COMM_FAIL)) == 0
+def test_triples_too_give_the_worst_of_their_three() -> None:
+    for three in combinations(Quality, 3):
+        assert verdict(sum(three)) == max((VERDICT_OF[flag] for flag in three), key=list(EXPECTED).index), three
 
 
 @pytest.mark.parametrize(
-    ("keys", "before", "value", "flags"),
+    ("code", "flag"),
     [
-        ({"wraps_at": Decimal(1000000)}, 999999, 3, Q.ROLLOVER),
-        ({"wraps_at": Decimal(1000000)}, Decimal("999999.9"), Decimal("0.1"), Q.ROLLOVER),
-        ({"wraps_at": Decimal(1000000)}, 500000, 3, Q.COUNTER_RESET),
-        ({"wraps_at": Decimal(1000000)}, 999999, 500000, Q.COUNTER_RESET),
-        ({"type": "uint32"}, 2**32 - 5, 7, Q.ROLLOVER),
-        ({"type": "acc32"}, Decimal(2**32 - 5).scaleb(-2), Decimal("0.07"), Q.ROLLOVER),
-        ({"type": "int32"}, 2**31 - 5, 7, Q.COUNTER_RESET),
-        ({"type": "uint32", "factor": Decimal("0.5")}, 2**31 - 5, 7, Q.COUNTER_RESET),
-        ({"type": "float32"}, 16777216.0, 7.0, Q.COUNTER_RESET),
+        (None, Q.COMM_FAIL), (1, Q.NOT_FOUND), (2, Q.NOT_FOUND), (3, Q.NOT_FOUND), (4, Q.DEVICE_FAULT),
+        (5, Q.COMM_FAIL), (6, Q.COMM_FAIL), (8, Q.DEVICE_FAULT), (10, Q.COMM_FAIL), (11, Q.COMM_FAIL),
+        (99, Q.COMM_FAIL),
+    ],
+)  # fmt: skip
+def test_what_became_of_a_block_is_a_flag_of_its_values(code: int | None, flag: Quality) -> None:
+    assert failure_flags(code) == flag
+
+
+@pytest.mark.parametrize(
+    ("letter", "error_ms", "stepped", "flags"),
+    [
+        ("S", None, False, 0),
+        ("S", 1000, False, 0),
+        ("S", 1001, False, Q.CLOCK_UNSYNC),
+        ("I", None, False, Q.CLOCK_UNSYNC),
+        ("I", 5, False, Q.CLOCK_UNSYNC),
+        ("U", None, False, Q.CLOCK_UNSYNC),
+        ("R", None, False, Q.CLOCK_UNSYNC),
+        ("S", 5, True, Q.CLOCK_STEP),
+        ("U", None, True, Q.CLOCK_UNSYNC | Q.CLOCK_STEP),
     ],
 )
-def test_a_counter_that_goes_round_is_told_from_one_that_was_reset(
-    keys: dict[str, object], before: int | float | Decimal, value: int | float | Decimal, flags: int
+def test_the_clock_that_dates_a_value_flags_it(letter: str, error_ms: int | None, stepped: bool, flags: int) -> None:
+    assert clock_flags(letter, error_ms, 1000, stepped=stepped) == flags
+
+
+def frozen(values: Sequence[int | None], step_ms: int, **keys: object) -> list[bool]:
+    """Of each value of a point read every ``step_ms``: is it FROZEN, at a limit of 60 s?"""
+    past, found = NOTHING, []
+    for number, value in enumerate(values):
+        judged = judge(gauge(**keys), value, number * step_ms, past, frozen_after_ms=60_000)
+        past = judged.past
+        found.append(bool(judged.flags & Q.FROZEN))
+    return found
+
+
+def test_a_lively_point_is_frozen_when_it_has_not_moved_for_long_and_in_several_looks() -> None:
+    assert frozen([7] * 8 + [8, 8], 10_000, lively=True) == [False] * 6 + [True] * 2 + [False] * 2
+    assert frozen([7] * 6, 60_000, lively=True) == [False] * 4 + [True] * 2
+    assert frozen([7, 7, 7, 7, None, 7, 7], 20_000, lively=True) == [False] * 5 + [True] * 2
+    assert frozen([7] * 20, 60_000) == [False] * 20
+
+
+def concentrator(**keys: object) -> Profile:
+    return replace(load_profile("vaisala-gmp252"), **keys)  # type: ignore[arg-type]
+
+
+def test_a_concentrator_without_a_witness_may_answer_from_memory() -> None:
+    assert freshness(load_profile("vaisala-gmp252"), None, 0) == 0
+    assert freshness(concentrator(concentrator=True), None, 0) == Q.CACHED
+
+
+def test_with_a_witness_values_are_cached_until_it_moves_good_while_it_does_and_stale_when_it_has_stopped() -> None:
+    profile = concentrator(freshness="co2", stale_after_ms=30_000)
+    first = Still(400.0, 0)
+    assert freshness(profile, None, 0) == freshness(profile, first, 0) == freshness(profile, first, 30_000) == Q.CACHED
+    assert freshness(profile, first, 30_001) == Q.STALE
+    moved = first.next(401.0, 40_000)
+    assert freshness(profile, moved, 40_000) == freshness(profile, moved.next(401.0, 60_000), 70_000) == 0
+    assert freshness(profile, moved, 70_001) == Q.STALE
+    assert freshness(profile, moved.next(None, 80_000), 80_000) == Q.STALE
+
+
+contents = st.none() | st.integers(-100, 70_000) | st.floats(-1e6, 1e9) | st.text(max_size=3) | st.booleans()
+numbers = st.integers(0, 70_000) | st.decimals(0, 70_000, places=2)
+looks = st.builds(Look, st.none() | numbers, st.integers(0, 10**6))
+pasts = st.builds(
+    Past,
+    st.none() | st.builds(Stand, numbers, st.integers(0, 10**6), st.none() | st.floats(0, 100)),
+    st.none() | st.builds(Still, contents, st.integers(0, 10**6), st.integers(1, 9), st.booleans()),
+)
+points_of_all_kinds = st.builds(
+    gauge,
+    kind=st.sampled_from(["gauge", "counter"]),
+    lively=st.booleans(),
+    low=st.none() | st.just(Decimal(0)),
+    high=st.none() | st.just(Decimal(50_000)),
+    max_per_hour=st.none() | st.just(Decimal(3600)),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(points_of_all_kinds, contents, st.integers(0, 10**7), pasts, st.none() | looks, st.integers(0, 2**40))
+def test_no_flag_is_ever_cleared_and_no_value_missing_without_one(
+    point: Point, content: object, now: int, past: Past, second: Look | None, flags: int
 ) -> None:
-    assert judge(gauge(kind="counter", **keys), Decoded(value), Decoded(before)) == flags
-
-
-def run(point: Point, values: list[int | None]) -> list[int]:
-    """The flags of a sequence of values, each judged by what was carried from the ones before."""
-    previous: Decoded | None = None
-    flags = []
-    for value in values:
-        raw = Decoded(value, 0 if value is not None else int(Q.COMM_FAIL))
-        judged = Decoded(raw.value, judge(point, raw, previous))
-        previous = carry(point, previous, judged)
-        flags.append(judged.quality)
-    return flags
-
-
-def test_a_counter_at_0_was_not_available_if_it_comes_back_where_it_was() -> None:
-    bad = int(Q.DECODE_ERR)
-    assert run(gauge(kind="counter"), [700, 0, 0, 700, 701]) == [0, bad, bad, 0, 0]
-    assert run(gauge(kind="counter"), [700, None, 0, 705]) == [0, Q.COMM_FAIL, bad, 0]
-
-
-def test_a_counter_at_0_that_goes_on_from_there_was_reset() -> None:
-    assert run(gauge(kind="counter"), [700, 0, 2, 3]) == [0, Q.DECODE_ERR, Q.COUNTER_RESET, 0]
-    assert run(gauge(kind="counter"), [0, 0, 1]) == [0, 0, 0]
-
-
-status = st.builds(Decoded, st.none() | st.integers(0, 65535), st.integers(0, 2**29 - 1))
-
-
-@settings(deadline=None)
-@given(status, status, status)
-def test_no_flag_is_ever_cleared(co2: Decoded, device: Decoded, previous: Decoded) -> None:
-    points = load_profile("vaisala-gmp252").select()
-    judged = judge_all(points, {"co2": co2, "device_status": device}, {"co2": previous})
-    assert set(judged) == {"co2", "device_status"}
-    assert judged["co2"].quality & co2.quality == co2.quality
-    assert judged["device_status"].quality & device.quality == device.quality
-    assert (judged["co2"].value, judged["device_status"].value) == (co2.value, device.value)
+    judged = judge(point, content, now, past, second=second, flags=flags)  # type: ignore[arg-type]
+    assert judged.flags & flags == flags
+    assert judged.value is not None or verdict(judged.flags) in ("bad", "missing")
+    if judged.other is not None:
+        assert judged.other_flags & flags == flags
+        assert judged.other_flags != 0 or flags == 0
+        assert judged.other.value is not None or judged.other_flags & Q.DECODE_ERR
+    earned = judge(point, content, now, past, second=second)  # type: ignore[arg-type]
+    assert judged.flags == earned.flags | flags
+    assert (judged.value, judged.past) == (earned.value, earned.past), "flags decide nothing about values"
 
 
 def test_status_points_raise_flags_on_the_values_that_they_are_about() -> None:
     points = load_profile("vaisala-gmp252").select()
-    poll = {"co2": Decoded(465.0), "temperature": Decoded(21.5), "device_status": Decoded(4), "co2_status": Decoded(0)}
-    assert {name: value.quality for name, value in judge_all(points, poll, {}).items()} == dict.fromkeys(poll, 0)
-    not_ready = judge_all(points, {**poll, "co2_status": Decoded(256)}, {})
-    assert {name for name, value in not_ready.items() if value.quality} == {"co2"}
-    broken = judge_all(points, {**poll, "device_status": Decoded(3)}, {})
-    assert broken["co2"].quality == broken["temperature"].quality == Q.DEVICE_FAULT
-    assert broken["device_status"].quality == 0
+    poll = {"co2": 465.0, "temperature": 21.5, "device_status": 4, "co2_status": 0}
+    assert raised(points, poll) == {}
+    assert raised(points, {**poll, "co2_status": 256}) == {"co2": Q.DEVICE_FAULT}
+    broken = raised(points, {**poll, "device_status": 3})
+    assert broken["co2"] == broken["temperature"] == Q.DEVICE_FAULT
+    assert "device_status" not in broken
+    assert raised(points, {**poll, "device_status": None}) == {}
 
 
 def test_a_bit_and_a_code_raise_by_their_value() -> None:
@@ -175,8 +230,7 @@ def test_a_bit_and_a_code_raise_by_their_value() -> None:
     points = (gauge(), zero, data_live, state)
 
     def flags(zero: bool, live: bool, state: int) -> int:
-        poll = {"p": Decoded(5), "zero": Decoded(zero), "live": Decoded(live), "state": Decoded(state)}
-        return judge_all(points, poll, {})["p"].quality
+        return raised(points, {"p": 5, "zero": zero, "live": live, "state": state}).get("p", 0)
 
     assert flags(False, True, 4) == 0
     assert flags(True, True, 4) == Q.CALIBRATING
@@ -185,3 +239,10 @@ def test_a_bit_and_a_code_raise_by_their_value() -> None:
 
 def test_the_flags_of_profiles_are_flags() -> None:
     assert set(FLAGS) <= {flag.name for flag in Quality}
+
+
+def test_a_point_that_earns_nothing_needs_no_judge() -> None:
+    assert not earns(gauge())
+    assert not earns(gauge(kind="status", unit=None))
+    for keys in ({"kind": "counter"}, {"lively": True}, {"low": Decimal(0)}, {"high": Decimal(0)}):
+        assert earns(gauge(**keys)), keys

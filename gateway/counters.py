@@ -1,0 +1,190 @@
+"""Counters: numbers that only grow. Which of two looks at one is to be booked, and what a fall or a jump means. Pure.
+
+A counter can be seen wrong in three ways: *torn*, when the device updates its registers while it answers, so that high
+and low words are of two moments; *not available*, when it shows 0 for a while and then goes on where it was; and set
+back for good. One look cannot tell these apart, a second one right after it can. So a look that is ``doubtful`` is
+followed by another, and ``book`` decides with both. Times are ms of the gateway's clock.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from gateway.devices.points import Point
+from ledger_client.senml import Number, Quality
+
+TORN = 1 << 15
+"""Half of what the smallest torn word is worth, in units of the counter's last place: a word is 2^16 of them."""
+SWIFTER = 4.0
+"""A step of up to so many times the usual pace is not looked at again."""
+FADING = 0.98
+"""What remains of the usual pace from one look to the next, when the counter stands still."""
+TOLERANCE, SLACK_MS = 1.1, 2000
+"""What ``max_per_hour`` allows on top: a tenth, and the time by which a device may be late with its own update."""
+_WRAP_EDGE = Decimal("0.1")  # a counter goes round from the last tenth of its range into the first
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one read said of a counter (None: nothing that is a value), and when."""
+
+    value: Number | None
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where a counter stood when it was last seen.
+
+    ``pace``: how much it has grown in a ms of late (None: not known yet). ``before``: where it stood before, as long as
+    nothing has confirmed that it really went on to here.
+    """
+
+    value: Number
+    time_ms: int
+    pace: float | None = None
+    before: Stand | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """The look to record and its flags; the other one, if there were two, under its own; and what to remember."""
+
+    look: Look
+    flags: int
+    stand: Stand | None
+    other: Look | None = None
+    other_flags: int = 0
+    second_booked: bool = False
+
+
+def doubtful(point: Point, stand: Stand | None, look: Look) -> bool:
+    """The counter fell, or jumped as a torn word would or faster than it can: it should be read again at once."""
+    return _odd(point, stand, look) and (stand is None or not stand.before or _odd(point, stand.before, look))
+
+
+def book(point: Point, stand: Stand | None, first: Look, second: Look | None = None) -> Booked:
+    """Which of two looks to record. Without a second one a doubtful first is recorded with a flag, and the next poll
+    may still show that it was wrong."""
+    if first.value is None:
+        return Booked(first, int(Quality.DECODE_ERR), stand)
+    if stand is None or not _odd(point, stand, first):
+        return Booked(first, 0, _on(stand, first))
+    if not doubtful(point, stand, first):  # it was the last look that was wrong
+        return Booked(first, 0, _on(stand.before, first))
+    if second is None or second.value is None:
+        return _doubted(point, stand, first, second, _meaning(point, stand, first) or int(Quality.IMPLAUSIBLE))
+    if not _odd(point, stand, second):  # the first was torn, or not available for a moment
+        return Booked(second, 0, _on(stand, second), _shown(stand, first), int(Quality.DECODE_ERR), True)
+    if _odd(point, replace(stand, value=first.value, time_ms=first.time_ms), second):
+        flags = _meaning(point, stand, first) | int(Quality.IMPLAUSIBLE)  # the two contradict each other
+        return _doubted(point, stand, first, second, flags)
+    return _confirmed(point, stand, first, second)
+
+
+def _odd(point: Point, stand: Stand | None, look: Look) -> bool:
+    if stand is None or look.value is None:
+        return False
+    if look.value < stand.value:
+        return True
+    step = float(look.value) - float(stand.value)
+    return step > _torn_room(point, stand, look) or step > _real_room(point, stand, look)
+
+
+def _doubted(point: Point, stand: Stand, first: Look, second: Look | None, flags: int) -> Booked:
+    """Record the first look with what it seems to mean; the next poll may agree with it or with what was before."""
+    shown = _shown(stand, first)
+    after = stand
+    if first.value is not None and shown.value is not None:
+        after = Stand(first.value, first.time_ms, stand.pace, replace(stand, before=None))
+    if second is None:
+        return Booked(shown, flags, after)
+    other = _shown(stand, second)
+    return Booked(shown, flags, after, other, _none(other) or int(Quality.IMPLAUSIBLE))
+
+
+def _confirmed(point: Point, stand: Stand, first: Look, second: Look) -> Booked:
+    """Both looks say that the counter is where the first one saw it: it went round, was set back, or really jumped."""
+    flags, shown, other = _meaning(point, stand, first), _shown(stand, first), _shown(stand, second)
+    if shown.value is None:
+        return Booked(shown, flags, stand, other, _none(other))
+    fell = shown.value < stand.value
+    after = Stand(shown.value, first.time_ms) if fell else _on(stand, first)
+    return Booked(shown, flags, after, other, _none(other))
+
+
+def _shown(stand: Stand, look: Look) -> Look:
+    """A counter that falls to 0 exactly is not available: nobody can know yet whether it was set back, and a 0 that was
+    none would stand in a record for ever. What stays low afterwards is a reset."""
+    return replace(look, value=None) if look.value == 0 and stand.value > 0 else look
+
+
+def _none(look: Look) -> int:
+    return int(Quality.DECODE_ERR) if look.value is None else 0
+
+
+def _meaning(point: Point, stand: Stand, look: Look) -> int:
+    """The flags of a counter that is where ``look`` saw it."""
+    value = look.value
+    assert value is not None
+    if value >= stand.value:
+        step = float(value) - float(stand.value)
+        return int(Quality.IMPLAUSIBLE) if step > _real_room(point, stand, look) else 0
+    if _shown(stand, look).value is None:
+        return int(Quality.DECODE_ERR)
+    end = _wraps_at(point, stand.value)
+    if end is not None and stand.value >= end * (1 - _WRAP_EDGE) and value <= end * _WRAP_EDGE:
+        return int(Quality.ROLLOVER)
+    return int(Quality.COUNTER_RESET)
+
+
+def _on(stand: Stand | None, look: Look) -> Stand:
+    """The counter went on to where it was seen."""
+    value = look.value
+    assert value is not None
+    if stand is None:
+        return Stand(value, look.time_ms)
+    passed_ms = look.time_ms - stand.time_ms
+    if passed_ms <= 0:
+        return Stand(value, look.time_ms, stand.pace)
+    pace = (float(value) - float(stand.value)) / passed_ms
+    return Stand(value, look.time_ms, pace if stand.pace is None else max(pace, FADING * stand.pace))
+
+
+def _torn_room(point: Point, stand: Stand, look: Look) -> float:
+    """The largest step that is surely no torn word, or an everyday one. A single register cannot be torn."""
+    if point.registers == 1:
+        return math.inf
+    value = float(look.value or 0)
+    room = TORN * _last_place(point, look.value or 0)
+    if stand.pace is not None:
+        return max(room, SWIFTER * stand.pace * (look.time_ms - stand.time_ms))
+    return room if point.registers == 2 else max(room, value / 512)  # a 64-bit counter may count very finely
+
+
+def _real_room(point: Point, stand: Stand, look: Look) -> float:
+    """The largest step that the profile takes for possible."""
+    if point.max_per_hour is None:
+        return math.inf
+    hours = (look.time_ms - stand.time_ms + SLACK_MS) / 3_600_000
+    return float(point.max_per_hour) * hours * TOLERANCE + _last_place(point, look.value or 0)
+
+
+def _last_place(point: Point, value: Number) -> float:
+    """What one unit of the raw number is worth, in the recorded unit: of an IEEE number the gap to the next one."""
+    if isinstance(value, float):
+        return math.ldexp(1.0, math.frexp(value)[1] - (24 if point.registers == 2 else 53))
+    exponent = value.as_tuple().exponent if isinstance(value, Decimal) else 0
+    return 10.0**exponent if isinstance(exponent, int) else 1.0
+
+
+def _wraps_at(point: Point, value: Number) -> Decimal | None:
+    """Where the counter starts again at 0: as the profile says, else where its unsigned registers end."""
+    if point.wraps_at is not None:
+        return point.wraps_at
+    if not point.type.startswith(("uint", "acc")) or point.factor is not None or point.factor_from:
+        return None
+    exponent = value.as_tuple().exponent if isinstance(value, Decimal) else 0
+    return Decimal((0, (1,), exponent)) * (1 << 16 * point.registers) if isinstance(exponent, int) else None

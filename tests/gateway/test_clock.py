@@ -1,0 +1,101 @@
+"""The gateway's clock beside a system clock that is set, lost and found again."""
+
+from __future__ import annotations
+
+from gateway.clock import APART_MS, USABLE_AFTER_S, Clock, KernelClock, kernel_clock
+
+START_S = 1_800_000_000
+
+
+class Machine:
+    """A machine whose clocks a test moves."""
+
+    def __init__(self) -> None:
+        self.wall_ms, self.up_s, self.kernel = START_S * 1000, 500.0, KernelClock(True, 20)
+        self.slow_reads = 0
+
+    def clock(self, not_before_ms: int = 0) -> Clock:
+        return Clock(
+            not_before_ms=not_before_ms, wall_ns=self.wall_ns, monotonic=self.monotonic, kernel=lambda: self.kernel
+        )
+
+    def wall_ns(self) -> int:
+        if self.slow_reads:
+            self.slow_reads -= 1
+            self.passes(1.0)
+        return self.wall_ms * 1_000_000
+
+    def monotonic(self) -> float:
+        return self.up_s
+
+    def passes(self, seconds: float) -> None:
+        self.wall_ms, self.up_s = self.wall_ms + round(seconds * 1000), self.up_s + seconds
+
+
+def test_a_synchronised_clock_says_so_with_its_error() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    machine.passes(10)
+    assert (clock.now_ms(), clock.up_ms()) == ((START_S + 10) * 1000, 10_000)
+    assert clock.letter() == ("S", 20)
+    assert clock.ahead_ms() == 0
+
+
+def test_a_clock_that_runs_free_informs_only() -> None:
+    machine = Machine()
+    machine.kernel = KernelClock(False, None)
+    assert machine.clock().letter() == ("I", None)
+
+
+def test_a_kernel_that_tells_no_error_is_still_synchronised() -> None:
+    machine = Machine()
+    machine.kernel = KernelClock(True, None)
+    assert machine.clock().letter() == ("S", None)
+
+
+def test_times_go_on_when_the_system_clock_is_set_and_the_clock_says_how_wrong_it_is() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    machine.passes(10)
+    machine.wall_ms -= 3_600_000
+    assert clock.now_ms() == (START_S + 10) * 1000
+    assert clock.ahead_ms() == -3_600_000
+    assert clock.letter() == ("I", 3_600_020)
+    machine.passes(10)
+    assert clock.ahead_ms() == -3_600_000, "a step is seen once, the distance stays"
+
+
+def test_a_small_distance_is_part_of_the_error_and_a_large_one_is_not_called_synchronised() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    machine.wall_ms += APART_MS
+    assert clock.letter() == ("S", 20 + APART_MS)
+    machine.wall_ms += 1
+    assert clock.letter() == ("I", 20 + APART_MS + 1)
+
+
+def test_a_machine_that_wakes_up_in_the_past_goes_on_from_its_last_record_with_an_unknown_clock() -> None:
+    machine = Machine()
+    clock = machine.clock(not_before_ms=(START_S + 5) * 1000)
+    assert (clock.usable, clock.started_ms, clock.letter()) == (False, (START_S + 5) * 1000, ("U", None))
+    machine.passes(2)
+    assert clock.now_ms() == (START_S + 7) * 1000
+
+
+def test_a_clock_that_was_never_set_is_not_usable() -> None:
+    machine = Machine()
+    machine.wall_ms = 0
+    assert machine.clock().started_ms == USABLE_AFTER_S * 1000
+
+
+def test_a_process_that_is_held_up_between_the_two_clocks_sees_no_step() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    machine.slow_reads = 3
+    assert clock.ahead_ms() == 0
+
+
+def test_the_kernel_is_asked_and_answers() -> None:
+    state = kernel_clock()
+    assert state.error_ms is None or state.error_ms >= 0
+    assert state.synchronised or state.error_ms is None
