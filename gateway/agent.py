@@ -17,7 +17,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from gateway import control, instance
+from gateway import budget, control, instance
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning, identities
 from gateway.config import Bus, Config, LedgerEntry
@@ -129,6 +129,11 @@ async def run(config: Config) -> None:
     specs = [line_spec(config, bus) for bus in config.document.bus]
     for spec in specs:
         check_port(spec)
+    plans = budget.line_plans(specs)
+    budget.refuse(config.path, plans)
+    for plan in plans:
+        for warning in plan.warnings:
+            log.warning("%s: %s", plan.line, warning)
     with ExitStack() as held:
         held.enter_context(instance.take(config.data))
         stop = asyncio.Event()

@@ -108,10 +108,10 @@ def profiles(name: str | None) -> None:
 @JSON
 def check(config_path: Path, as_json: bool) -> None:
     """Validate CONFIG and what it names, and show what would be read. Starts nothing."""
-    from gateway import agent
+    from gateway import agent, budget
+    from gateway.budget_view import print_plan
     from gateway.fieldbus.bus import check_port
     from gateway.keys import load_keys
-    from gateway.readplan import line_plan, print_plan
 
     config = configuration.load(config_path)
     load_keys(config)
@@ -119,12 +119,16 @@ def check(config_path: Path, as_json: bool) -> None:
     specs = [agent.line_spec(config, bus) for bus in config.document.bus]
     for spec in specs:
         check_port(spec)
-    plans = [line_plan(spec) for spec in specs]
+    plans = budget.line_plans(specs)
     if as_json:
-        click.echo(json.dumps({"ok": True, "gateway": config.gateway_id, "lines": [p.as_json() for p in plans]}))
+        ok = not any(plan.problems for plan in plans)
+        click.echo(json.dumps({"ok": ok, "gateway": config.gateway_id, "lines": [p.as_json() for p in plans]}))
+    else:
+        for plan in plans:
+            print_plan(out, plan)
+    budget.refuse(config_path, plans)
+    if as_json:
         return
-    for plan in plans:
-        print_plan(out, plan)
     seal, commit = config.document.seal, config.document.store.commit_every
     out.print(
         f"a batch every {seal.every / 1000:g} s or {seal.count} records; "

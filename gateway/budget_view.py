@@ -1,0 +1,58 @@
+"""The plan of a line for people: what is read of each meter, how long it takes, and what is wrong with it."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from gateway.budget import LinePlan, PlannedMeter
+
+
+def print_plan(out: Console, plan: LinePlan) -> None:
+    """One line's plan."""
+    out.print(f"[bold]{plan.line}[/]  {plan.wire}")
+    table = Table("meter", "address", "every", "points", "shapes", "time", "reads", box=None)
+    for meter in plan.meters:
+        head = meter.meter, str(meter.address), _seconds(meter.every_ms)
+        for read in (r for r in plan.reads if r.meter == meter.meter):
+            shapes = f"{len(read.reads)} of {read.needed}"
+            table.add_row(*head, str(read.points), shapes, f"{read.time_ms:.0f} ms", _variants(read.reads))
+            head = "", "", ""
+    out.print(table)
+    if plan.share is not None:
+        polls = ", ".join(f"{m.meter} {m.poll_ms:.0f} ms a poll" for m in plan.meters)
+        out.print(f"{plan.share:.0%} of the line's time is used: {polls}")
+    if len(plan.meters) > 1:
+        out.print(_when_dead(max(plan.meters, key=lambda m: m.probe_ms)))
+    for warning in plan.warnings:
+        out.print(f"[bold]warning:[/] {warning}")
+    for problem in plan.problems:
+        out.print(f"[bold]error:[/] {problem.key}: {problem.problem}")
+
+
+def _variants(reads: tuple[str, ...]) -> str:
+    """The reads in one line: the first in full, of the others what differs."""
+    first, *others = reads
+    head, _, place = first.partition(" from ")
+    function, _, length = head.partition(", ")
+    short = []
+    for read in others:
+        other_function, _, rest = read.partition(", ")
+        other_length, _, other_place = rest.partition(" from ")
+        words = [] if other_function == function else [other_function]
+        words.append(other_length.split()[0] if other_length != length or not words else "")
+        words.append("" if other_place == place else f"from {other_place}")
+        short.append(" ".join(word for word in words if word))
+    return first + (f"; or {', '.join(short)}" if short else "")
+
+
+def _when_dead(meter: PlannedMeter) -> str:
+    share = meter.probe_ms / meter.probe_every_ms
+    return (
+        f"when {meter.meter} is dead, the others wait {_seconds(meter.silence_ms)} for it at most until that is known, "
+        f"then {_seconds(meter.probe_ms)} every {_seconds(meter.probe_every_ms)} ({share:.1%})"
+    )
+
+
+def _seconds(ms: float) -> str:
+    return f"{ms / 1000:g} s"
