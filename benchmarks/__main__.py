@@ -1,29 +1,81 @@
-"""``scripts/bench NAME [--json]``: run one benchmark and print its figures."""
+"""``scripts/bench NAME [--json] [--OPTION VALUE …]``: run one benchmark and print its figures.
+
+The options of a benchmark are the parameters of its ``run``, with dashes for underscores.
+"""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-NAMES = sorted(p.stem for p in Path(__file__).parent.glob("[a-z]*.py"))
+Run = Callable[..., dict[str, object]]
+NAMES = sorted(p.stem.replace("_", "-") for p in Path(__file__).parent.glob("[a-z]*.py"))
+
+
+class WrongUse(Exception):
+    """The command line asks for what there is not."""
 
 
 def main(arguments: list[str]) -> int:
-    names = [a for a in arguments if not a.startswith("--")]
-    options = [a for a in arguments if a.startswith("--") and a != "--json"]
-    if len(names) != 1 or names[0] not in NAMES or options:
-        print(f"usage: scripts/bench NAME [--json]\nbenchmarks: {', '.join(NAMES)}", file=sys.stderr)
+    try:
+        name, given, as_json = _parse(arguments)
+        run = _benchmark(name)
+        options = _options(run, given)
+    except WrongUse as error:
+        print(f"{error}\nusage: scripts/bench NAME [--json] [--OPTION VALUE …]", file=sys.stderr)
         return 2
-    figures = importlib.import_module(f"benchmarks.{names[0]}").run()
-    if "--json" in arguments:
+    figures = run(**options)
+    if as_json:
         print(json.dumps(figures))
     else:
         width = max(map(len, figures))
         for key, value in figures.items():
             print(f"{key:<{width}}  {value:,.3f}" if isinstance(value, float) else f"{key:<{width}}  {value}")
     return 0
+
+
+def _parse(arguments: list[str]) -> tuple[str, dict[str, str], bool]:
+    """The benchmark's name, its options as given, and whether figures go out as JSON."""
+    names: list[str] = []
+    given: dict[str, str] = {}
+    as_json, words = False, iter(arguments)
+    for word in words:
+        if word == "--json":
+            as_json = True
+        elif word.startswith("--"):
+            option, equals, value = word[2:].partition("=")
+            given[option] = value if equals else next(words, "")
+        else:
+            names.append(word)
+    if len(names) != 1 or names[0] not in NAMES:
+        raise WrongUse(f"benchmarks: {', '.join(NAMES)}")
+    return names[0], given, as_json
+
+
+def _benchmark(name: str) -> Run:
+    run: Run = importlib.import_module(f"benchmarks.{name.replace('-', '_')}").run
+    return run
+
+
+def _options(run: Run, given: Mapping[str, str]) -> dict[str, Any]:
+    """The given options as arguments of ``run``, each of the type of its default."""
+    known = {name.replace("_", "-"): parameter for name, parameter in inspect.signature(run).parameters.items()}
+    options = {}
+    for option, value in given.items():
+        if option not in known:
+            of = ", ".join(f"--{name} {parameter.default}" for name, parameter in known.items())
+            raise WrongUse(f"there is no option --{option}; options and their defaults: {of or 'none'}")
+        parameter = known[option]
+        try:
+            options[parameter.name] = type(parameter.default)(value)
+        except ValueError:
+            raise WrongUse(f"--{option} {value}: give a value such as {parameter.default}") from None
+    return options
 
 
 if __name__ == "__main__":

@@ -1,0 +1,143 @@
+"""A serial line at 9600 8N1: how near the wire's own speed, and what a dead or a slow meter costs the others.
+
+Three lines side by side, each of five meters of sixty registers that take 20 ms to answer, polled by the shipped line
+worker over a pseudo-terminal on which bytes take their time:
+
+- ``cycle``: every second; from the moment that all five are due until the last answer and the silence after it.
+- ``dead``: every second, with a sixth meter that never answers (ten registers, time-out 500 ms).
+- ``slow``: every two seconds, with one of the five answering after 450 ms of a time-out of 500 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import tempfile
+from collections import Counter, defaultdict
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.parts.paced_line import paced_line
+from gateway.clock import Clock
+from gateway.devices.plan import wire_time_ms
+from gateway.devices.profile import Profile, parse_profile
+from gateway.fieldbus.bus import Line, LineSpec, MeterSpec, Poll
+from gateway.fieldbus.frames import t35_seconds
+
+BAUDRATE, METERS, REGISTERS, LATENCY_MS, TIMEOUT_MS = 9600, 5, 60, 20, 500
+SLOW_MS, DEAD, DEAD_REGISTERS = 450, 6, 10
+COUNTED_FROM_MS, CYCLES = 10_000, 60
+MINIMUM_MS = METERS * (wire_time_ms(REGISTERS, BAUDRATE, 10) + LATENCY_MS)
+"""(8 + 5 + 2N) characters of 10 bits, t3.5 twice and the device's time, for each meter in turn."""
+
+
+class Watch:
+    """One line at work, and what became of its polls."""
+
+    def __init__(self, folder: Path, name: str, period_ms: int, *, dead: bool = False, slow: int | None = None) -> None:
+        self.name, self.period_ms, self.slow = name, period_ms, slow
+        self.link = folder / name
+        self.latency_ms = {unit: SLOW_MS if unit == slow else LATENCY_MS for unit in range(1, METERS + 1)}
+        self.polls: list[Poll] = []
+        live = _profile(REGISTERS)
+        meters = [MeterSpec(f"live-{unit}", live, unit, period_ms, live.select()) for unit in self.latency_ms]
+        if dead:
+            short = _profile(DEAD_REGISTERS)
+            meters.append(MeterSpec("dead", short, DEAD, period_ms, short.select()))
+        spec = LineSpec(name, "modbus-rtu", tuple(meters), port=str(self.link), baudrate=BAUDRATE)
+        self._clock = Clock()
+        self._line = Line(spec, self._clock, self.polls.append)
+
+    async def run(self, seconds: float) -> None:
+        """Poll for so long."""
+        self.anchor_ms = self._clock.now_ms()
+        task = asyncio.create_task(self._line.run(self.anchor_ms))
+        await asyncio.sleep(seconds)
+        self._line.request_stop()
+        await task
+
+    def window_ms(self, seconds: float) -> range:
+        """The due times that count: from ten seconds (of a short run: a tenth) after the start."""
+        begin_ms = min(COUNTED_FROM_MS, int(seconds * 100))
+        grid = range(self.anchor_ms, self.anchor_ms + int(seconds * 1000) - self.period_ms, self.period_ms)
+        return grid[-(-begin_ms // self.period_ms) :]
+
+    def in_time(self, poll: Poll) -> bool:
+        """Every block was answered before the meter's next poll was due."""
+        return (
+            poll.missed is None
+            and not poll.failures
+            and max(answer.completed_ms for answer in poll.answers) <= poll.due_ms + self.period_ms
+        )
+
+    def cycles_ms(self) -> list[float]:
+        """From due to the silence after the last answer, for each due time at which all meters answered."""
+        ends = defaultdict[int, list[int]](list)
+        for poll in self.polls:
+            if poll.missed is None and not poll.failures:
+                ends[poll.due_ms].append(max(answer.completed_ms for answer in poll.answers))
+        silence_ms = t35_seconds(BAUDRATE) * 1000
+        whole = [max(done) - due + silence_ms for due, done in sorted(ends.items()) if len(done) == METERS]
+        return whole[1 : CYCLES + 1]  # in the first the identities are read
+
+
+def run(seconds: float = 300.0) -> dict[str, object]:
+    """``seconds`` of the line with the dead meter; the two others run beside it, the cycle for at most 62 seconds."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as lines:
+        cycle = Watch(Path(name), "cycle", 1000)
+        dead = Watch(Path(name), "dead", 1000, dead=True)
+        slow = Watch(Path(name), "slow", 2000, slow=3)
+        for watch in (cycle, dead, slow):
+            lines.enter_context(paced_line(watch.link, BAUDRATE, watch.latency_ms))
+
+        async def all_of_them() -> None:
+            await asyncio.gather(cycle.run(min(seconds, CYCLES + 2)), dead.run(seconds), slow.run(seconds))
+
+        asyncio.run(all_of_them())
+    cycles = cycle.cycles_ms()
+    return {
+        "minimum_ms": MINIMUM_MS,
+        "cycle_ms": statistics.median(cycles),
+        "cycle_over_minimum": statistics.median(cycles) / MINIMUM_MS,
+        "cycle_worst": max(cycles) / MINIMUM_MS,
+        "cycles": len(cycles),
+        **_figures(dead, seconds),
+        "dead_probes": sum(poll.meter == "dead" and poll.missed == "timeout" for poll in dead.polls),
+        **_figures(slow, seconds),
+        "seconds": seconds,
+    }
+
+
+def _figures(watch: Watch, seconds: float) -> dict[str, object]:
+    """Of the meters that are neither dead nor slow: the share of polls in time, and why the others were not."""
+    due = watch.window_ms(seconds)
+    fit = [f"live-{unit}" for unit in watch.latency_ms if unit != watch.slow]
+    polls = [poll for poll in watch.polls if poll.meter in fit and poll.due_ms in due]
+    late = [poll for poll in polls if not watch.in_time(poll)]
+    return {
+        f"{watch.name}_in_time": (len(polls) - len(late)) / (len(due) * len(fit)),
+        f"{watch.name}_due": len(due) * len(fit),
+        f"{watch.name}_not_in_time": dict(Counter(poll.missed or "late" for poll in late)),
+    }
+
+
+def _profile(registers: int) -> Profile:
+    """So many registers of 32-bit floats, of a device that allows 80 in a read and needs no pause."""
+    points = "\n".join(f"v{n} = {{ address = {n} }}" for n in range(0, registers, 2))
+    text = f"""
+vendor = "Bench"
+device = "Meter of {registers} registers"
+source = "benchmarks/fieldbus_line.py"
+max_registers = 80
+timeout_ms = {TIMEOUT_MS}
+readable = [{{ fc = 3, first = 0, last = 79 }}]
+identity = ["serial_number"]
+[defaults]
+fc = 3
+type = "float32"
+unit = "V"
+[points]
+serial_number = {{ address = 900, type = "uint32", kind = "status", record = false }}
+{points}
+"""
+    return parse_profile(text, "bench", "bench.toml")

@@ -1,0 +1,90 @@
+"""Modbus TCP from the wire to the disk: a hundred meters of thirty values, one connection and one endpoint each.
+
+First every 100 ms: is every due poll made and durable, in what time, at what cost. Then as fast as it goes, beside a
+bare pymodbus loop over the same farm. Farm, gateway and bare loop are processes of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.parts.farm import Farm, farm
+from benchmarks.parts.tcp_gateway import VALUES, make_site
+
+METERS, PERIOD_MS = 100, 100
+STEP = 1.25
+
+
+def run(seconds: float = 20.0, runs: int = 3) -> dict[str, object]:
+    """``seconds``: how long the paced run is; the comparison: the median of ``runs`` pairs, each side half as long."""
+    with farm(METERS) as meters, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_site(folder, meters.ports)
+        paced = _gateway(meters, folder, PERIOD_MS, seconds)
+        period_ms = _fastest(meters, folder, paced["cpu_us_per_read"], min(seconds, 5.0))
+        pairs = [(_bare(meters, seconds / 2), _gateway(meters, folder, period_ms, seconds / 2)) for _ in range(runs)]
+    bare, fast = ([pair[side] for pair in pairs] for side in (0, 1))
+    return {
+        "meters": METERS,
+        "values_per_read": VALUES,
+        "share_of_due_polls": paced["polls_answered"] / paced["polls_due"],
+        "polls_missed": paced["polls_missed"],
+        "durable_in_time": paced["durable_in_time"],
+        "durable_p99_ms": paced["durable_p99_ms"],
+        "durable_max_ms": paced["durable_max_ms"],
+        "cpu_s_per_1000_values": paced["cpu_us_per_read"] / VALUES / 1000,
+        "resident_mb": paced["resident_mb"],
+        "fast_reads_per_s": _median(fast, "reads_per_s"),
+        "bare_reads_per_s": _median(bare, "reads_per_s"),
+        "ratio": statistics.median(f["reads_per_s"] / b["reads_per_s"] for b, f in pairs),
+        "ratios": [round(f["reads_per_s"] / b["reads_per_s"], 3) for b, f in pairs],
+        "cpu_us_per_read": paced["cpu_us_per_read"],
+        "fast_cpu_us_per_read": _median(fast, "cpu_us_per_read"),
+        "bare_cpu_us_per_read": _median(bare, "cpu_us_per_read"),
+        "fast_period_ms": period_ms,
+        "fast_resident_mb": _median(fast, "resident_mb"),
+        "fast_durable_p99_ms": _median(fast, "durable_p99_ms"),
+        "farm_core_share": max(measured["farm_core_share"] for measured in (paced, *fast, *bare)),
+        "seconds": seconds,
+        "runs": runs,
+    }
+
+
+def _fastest(meters: Farm, folder: Path, cpu_us_per_read: float, seconds: float) -> int:
+    """The period in ms at which most readings become durable: ever shorter ones, until a shorter one gives less."""
+    period_ms, best = round(cpu_us_per_read * METERS / 1000), (0.0, 0)
+    while period_ms > 0:
+        found = _gateway(meters, folder, period_ms, seconds)["reads_per_s"]
+        if found < best[0]:
+            break
+        best = found, period_ms
+        period_ms = int(period_ms / STEP)
+    return best[1]
+
+
+def _gateway(meters: Farm, folder: Path, period_ms: int, seconds: float) -> dict[str, Any]:
+    return _measured(meters, "tcp_gateway", folder, period_ms, seconds)
+
+
+def _bare(meters: Farm, seconds: float) -> dict[str, Any]:
+    return _measured(meters, "bare_tcp", seconds, 2 * VALUES, *meters.ports)
+
+
+def _measured(meters: Farm, part: str, *arguments: object) -> dict[str, Any]:
+    """The figures of one process, and the share of a core that the farm used meanwhile."""
+    cpu, begun = meters.cpu_s(), time.monotonic()
+    command = [sys.executable, "-m", f"benchmarks.parts.{part}", *map(str, arguments)]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    figures: dict[str, Any] = json.loads(ended.stdout)
+    return {**figures, "farm_core_share": (meters.cpu_s() - cpu) / (time.monotonic() - begun)}
+
+
+def _median(measured: list[dict[str, Any]], key: str) -> float:
+    return statistics.median(float(figures[key]) for figures in measured)

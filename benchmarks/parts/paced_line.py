@@ -1,0 +1,82 @@
+"""A serial line that takes its time, in a process of its own: bytes come when a wire of this speed would bring them.
+
+A device hears a request when its last character and a silence of t3.5 are over, thinks, and answers character by
+character. Started as ``python -m benchmarks.parts.paced_line LINK BAUDRATE UNIT=LATENCY_MS …`` (8N1); units that are
+not named are silent. Registers hold their own address. Ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import struct
+import subprocess
+import sys
+import time
+import tty
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from gateway.fieldbus.frames import char_seconds, crc, t35_seconds
+
+REQUEST = 8
+"""Bytes of a read request."""
+
+
+@contextmanager
+def paced_line(link: Path, baudrate: int, latency_ms: Mapping[int, float]) -> Iterator[None]:
+    """Such a line behind ``link`` for the time of a ``with``; ``latency_ms`` by unit."""
+    units = [f"{unit}={ms}" for unit, ms in latency_ms.items()]
+    command = [sys.executable, "-m", "benchmarks.parts.paced_line", str(link), str(baudrate), *units]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline(), "the line did not start"
+    try:
+        yield
+    finally:
+        process.stdin.close()
+        process.wait()
+
+
+class _Wire:
+    """The devices' end of the pseudo-terminal."""
+
+    def __init__(self, link: Path, baudrate: int, latency_s: Mapping[int, float]) -> None:
+        self.master, slave = os.openpty()
+        tty.setraw(slave)
+        link.symlink_to(os.ttyname(slave))
+        os.close(slave)  # who holds a port besides the gateway keeps the gateway from opening it
+        self._char_s, self._t35_s, self._latency_s = char_seconds(baudrate), t35_seconds(baudrate), latency_s
+
+    def serve(self) -> None:
+        """Answer one request after the other until standard input ends."""
+        heard = b""
+        while sys.stdin not in select.select([self.master, sys.stdin], [], [])[0]:
+            try:
+                heard += os.read(self.master, 4096)
+            except OSError:  # nobody has the line open
+                time.sleep(0.01)
+            if len(heard) >= REQUEST:
+                out = time.monotonic() + REQUEST * self._char_s
+                self._answer(heard[:REQUEST], out + self._t35_s)
+                heard = heard[REQUEST:]
+
+    def _answer(self, request: bytes, heard_at: float) -> None:
+        unit, function, address, count = struct.unpack(">BBHH", request[:6])
+        if unit not in self._latency_s:
+            return
+        words = ((address + place) & 0xFFFF for place in range(count))
+        body = bytes([unit, function, 2 * count]) + struct.pack(f">{count}H", *words)
+        begin = heard_at + self._latency_s[unit]
+        for number, byte in enumerate(body + crc(body), 1):
+            time.sleep(max(0.0, begin + number * self._char_s - time.monotonic()))
+            os.write(self.master, bytes([byte]))
+
+
+if __name__ == "__main__":
+    latencies = dict(word.split("=") for word in sys.argv[3:])
+    wire = _Wire(Path(sys.argv[1]), int(sys.argv[2]), {int(u): float(ms) / 1000 for u, ms in latencies.items()})
+    print("ready", flush=True)
+    wire.serve()
