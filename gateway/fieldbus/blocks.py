@@ -20,15 +20,21 @@ LATENCY_MS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class BlockSet:
-    """One block in all its variants (the cheapest first), and the request for each of them."""
+    """One block in all its variants (the cheapest first), and the request for each of them.
+
+    ``spare``: variants that only a second read within one poll may use (``again``), so that it finds a shape free.
+    """
 
     variants: tuple[Block, ...]
     requests: tuple[Request, ...]
+    spare: tuple[Block, ...] = ()
+    again: tuple[Request, ...] = ()
 
     @classmethod
-    def of(cls, unit: int, variants: tuple[Block, ...]) -> BlockSet:
+    def of(cls, unit: int, variants: tuple[Block, ...], spare: tuple[Block, ...] = ()) -> BlockSet:
         """The block of one unit."""
-        return cls(variants, tuple(Request(unit, b.fc, b.address, b.count) for b in variants))
+        requests, more = ([Request(unit, b.fc, b.address, b.count) for b in some] for some in (variants, spare))
+        return cls(variants, tuple(requests), spare, (*more, *requests))
 
     @property
     def block(self) -> Block:
@@ -37,7 +43,7 @@ class BlockSet:
 
     def asked(self, request: Request) -> Block:
         """The variant that a request asked for."""
-        return self.variants[self.requests.index(request)]
+        return (*self.spare, *self.variants)[self.again.index(request)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,14 @@ class ReadPlan:
     blocks: tuple[BlockSet, ...]
     identity: tuple[BlockSet, ...] = ()
     missing: tuple[Point, ...] = ()
+
+
+_AGAIN = 1
+"""Spare shapes of a block that holds a counter: for the second look at one that fell or jumped."""
+
+
+def _counts(block: Block) -> bool:
+    return any(point.kind == "counter" for point, _ in block.points)
 
 
 def limits(line: LineSpec, profile: Profile, k: int) -> Limits:
@@ -104,9 +118,13 @@ def read_plan(
     # a block without a shape of its own shares one: that costs waiting, never truth
     if armed:
         banned = set() if cuts is None else cuts.banned
-        offered = shape_sets(every, bounds.variants + len(banned), bounds)
-        shapes = tuple(tuple(b for b in found if read_of(b) not in banned)[: bounds.variants] for found in offered)
+        extra = _AGAIN * any(map(_counts, blocks))
+        offered = shape_sets(every, bounds.variants + len(banned) + extra, bounds)
+        shapes = tuple(tuple(b for b in found if read_of(b) not in banned) for found in offered)
     else:
         shapes = tuple((block,) for block in every)
-    sets = [BlockSet.of(meter.address, found or (block,)) for found, block in zip(shapes, every, strict=True)]
+    sets = []
+    for found, block in zip(shapes, every, strict=True):
+        spare = found[bounds.variants :][:_AGAIN] if _counts(block) else ()
+        sets.append(BlockSet.of(meter.address, found[: bounds.variants] or (block,), spare))
     return ReadPlan(k, tuple(sets[: len(blocks)]), tuple(sets[len(blocks) :]), missing)

@@ -6,21 +6,24 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from gateway.clock import Clock
 from gateway.fieldbus import opening, serial_port
+from gateway.fieldbus.alarms import Alarms
 from gateway.fieldbus.ear import Ear
+from gateway.fieldbus.endpoints import merge
 from gateway.fieldbus.errors import FieldbusError, LineDown, PortError
 from gateway.fieldbus.link import Link
 from gateway.fieldbus.meter import Attempt, MeterReader
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.shapes import ShapeTable
-from gateway.fieldbus.spec import BlockAnswer, BlockFailure, LineSpec, MeterSpec, Poll
+from gateway.fieldbus.spec import Alarm, BlockAnswer, BlockFailure, LineSpec, MeterSpec, Poll
 from gateway.hold import station
 
 __all__ = [
-    "BlockAnswer", "BlockFailure", "FieldbusError", "Line", "LineSpec", "MeterSpec", "Poll", "PortError", "check_port",
-    "read_once",
+    "Alarm", "BlockAnswer", "BlockFailure", "FieldbusError", "Line", "LineSpec", "MeterSpec", "Poll", "PortError",
+    "check_port", "merge", "read_once",
 ]  # fmt: skip
 
 log = logging.getLogger("meterseal.fieldbus")
@@ -34,6 +37,9 @@ class Line:
     ``identities``: the meters' identities as last accepted, by name; read at the start, kept up to date here.
     ``used_until_ms``: an earlier process may have asked on this line until then (wall clock). Answers to it may still
     come, so that until they have died out polls are missed as ``no-shape``.
+    ``on_alarm`` is told when an alarm begins and when it ends. ``doubts(meter, answer)`` is asked of each answered
+    block: if it is true the block is read once more at once, after the meter's pause and in another shape, and the poll
+    carries both answers.
     ``armed=False`` takes the guard against late answers off: only for showing what it is worth.
     """
 
@@ -43,6 +49,8 @@ class Line:
         clock: Clock,
         on_poll: Callable[[Poll], None],
         *,
+        on_alarm: Callable[[Alarm], None] | None = None,
+        doubts: Callable[[str, BlockAnswer], bool] | None = None,
         identities: dict[str, str] | None = None,
         used_until_ms: int | None = None,
         armed: bool = True,
@@ -52,11 +60,18 @@ class Line:
         self._identities = {} if identities is None else identities
         before = None if used_until_ms is None else clock.monotonic() - (clock.now_ms() - used_until_ms) / 1000
         self._table = shape_table(spec, used_until=before, armed=armed)
-        self._ear = Ear(spec.name, self._table, clock.monotonic, self._learn)
+        self._ear = Ear(spec.name, self._table, clock.monotonic, self._learn, shared=spec.shared)
+        self._alarms = Alarms(spec, on_alarm)
         self.counters = self._ear.counters
         self._meters = {
             meter.name: MeterReader(
-                spec, meter, clock, lambda: self._stopping, self._identities.get(meter.name), armed=armed
+                spec,
+                meter,
+                clock,
+                lambda: self._stopping,
+                self._identities.get(meter.name),
+                doubts=partial(doubts, meter.name) if doubts is not None else None,
+                armed=armed,
             )
             for meter in spec.meters
         }
@@ -115,9 +130,8 @@ class Line:
         attempt = await self._meters[name].poll(link, due_ms, probe=was_dead)
         cost_ms = max(1, round((self._clock.monotonic() - begun) * 1000))
         self._schedule.finished(name, self._clock.now_ms(), attempt.alive, cost_ms)
-        if was_dead and not self._schedule.dead(name):
-            log.info("%s: meter %s answers again", self.spec.name, name)
-        elif self._schedule.dead(name) and not was_dead:
+        self._alarms.polled(self._meters[name], attempt, self._schedule)
+        if self._schedule.dead(name) and not was_dead:
             log.warning("%s: meter %s is silent (%s) and is asked seldom", self.spec.name, name, attempt.poll.detail)
         if attempt.poll.identity is not None:
             self._identities[name] = attempt.poll.identity
@@ -154,6 +168,7 @@ class Line:
             log.warning("%s: the line is down: %s; trying again every %g s", self.spec.name, because, REOPEN_S)
         self._down_because = because
         self._schedule.line_down()
+        self._alarms.port_gone(because)
 
     def _close(self) -> None:
         if self._link is not None:
@@ -165,6 +180,7 @@ class Line:
             poll = replace(poll, missed="asleep")
         self.counters[poll.missed or "answered"] += 1
         flags = self._ear.flags
+        self._alarms.heard(self._ear, flags)
         self._on_poll(replace(poll, flags=poll.flags | flags) if flags else poll)
 
     def _learn(self, unit: int, latency_s: float) -> None:

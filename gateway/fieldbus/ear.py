@@ -40,13 +40,22 @@ class Rate:
 class Ear:
     """Listens on one line. ``counters`` counts stray frames by kind; ``flags`` are quality bits for all of its values.
 
-    ``learn(unit, latency in seconds)`` is told of answers that came late.
+    ``learn(unit, latency in seconds)`` is told of answers that came late. ``shared``: the site knows of another master,
+    so that its frames flag nothing; their shapes are avoided all the same. ``stranger`` is its last frame, as hex.
     """
 
     def __init__(
-        self, line: str, table: ShapeTable, monotonic: Callable[[], float], learn: Callable[[int, float], None]
+        self,
+        line: str,
+        table: ShapeTable,
+        monotonic: Callable[[], float],
+        learn: Callable[[int, float], None],
+        *,
+        shared: bool = False,
     ) -> None:
         self.counters = Counter[str]()
+        self.stranger = ""
+        self._shared = shared
         self._line, self._table, self._monotonic, self._learn = line, table, monotonic, learn
         self._noise = Rate()
         self._strangers_from: float | None = None
@@ -67,7 +76,7 @@ class Ear:
         self.counters[seen.kind] += 1
         log.debug("%s: %s %s", self._line, seen.kind, seen.data.hex(" "))
         if seen.kind == "damaged":
-            self._damaged()
+            self._noise.add(True)
         elif seen.kind == "late" and seen.shape is not None and seen.latency_s is not None:
             self._learn(seen.shape.unit, seen.latency_s)
         elif seen.kind == "foreign" and self._strangers_from is not None and self._monotonic() > self._strangers_from:
@@ -79,19 +88,11 @@ class Ear:
         shared = Quality.SHARED_LINE if self._monotonic() < self._shared_until else Quality(0)
         return int(shared | NOISY if self._noise.high else shared)
 
-    def _damaged(self) -> None:
-        was_high = self._noise.high
-        self._noise.add(True)
-        if self._noise.high and not was_high:
-            text = "%s: more than 1 %% of all frames arrive damaged, values are uncertain: check cable and terminators"
-            log.error(text, self._line)
-
     def _stranger(self, seen: Seen, now: float) -> None:
         """A frame that we never asked for; or so long ago that it should have died out."""
-        if now >= self._shared_until:
-            text = "%s: another master speaks on this line (%s); its values are flagged SHARED_LINE for a day"
-            log.error(text, self._line, seen.data.hex(" ").upper())
-        self._shared_until = now + STRANGER_S
+        self.stranger = seen.data[:16].hex(" ").upper()
+        if not self._shared:
+            self._shared_until = now + STRANGER_S
         if seen.shape is None:
             return
         if seen.latency_s is None or seen.latency_s > LONGEST_LIFE_S:

@@ -52,6 +52,7 @@ class MeterReader:
 
     ``identity`` is who values are accepted from, None until it was read for the first time. When another meter answers,
     its polls are missed as ``exchanged`` until ``accept``. ``stopping`` ends a poll after the read in flight.
+    ``doubts`` is asked of each answered block whether to read it once more at once.
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class MeterReader:
         stopping: Callable[[], bool],
         identity: str | None = None,
         *,
+        doubts: Callable[[BlockAnswer], bool] | None = None,
         armed: bool = True,
     ) -> None:
+        self.doubts = doubts
         self.line, self.spec, self.clock, self.stopping, self.identity = line, spec, clock, stopping, identity
         self._armed = armed
         self.manners = Manners(
@@ -124,8 +127,6 @@ class MeterReader:
         if found is not None and self.identity is None:
             self.identity = found
         if found is not None and found != self.identity:
-            if found != self._stranger:
-                log.error("%s: another meter answers: %s in place of %s", self.spec.name, found, self.identity)
             self._stranger = found
             self.refuse_stranger()
         self._stranger, self._proven_at = None, self.clock.monotonic()
@@ -209,7 +210,7 @@ class _Turn:
         self.failures += _not_there(plan.missing)
         self.failures += [_hole(point) for point in self.meter.holes]
         for block in plan.blocks:
-            self._book(block, await (self._block_twice(block) if self.meter.line.shared else self._block(block)))
+            await self._read(block)
         try:
             await self.link.quiet()
         except LineDown as error:
@@ -254,7 +255,19 @@ class _Turn:
             raise _Ended(outcome.reason, f"identity: {outcome.detail}")
         return outcome if isinstance(outcome, Answer) else None
 
-    async def _block(self, block: BlockSet) -> Outcome:
+    async def _read(self, block: BlockSet) -> None:
+        """One block; once more, in another shape, when its answer is doubted. A second read that fails is no failure of
+        the poll: its block has answered."""
+        read = self._block_twice if self.meter.line.shared else self._block
+        answer = self._book(block, await read(block, block.requests))
+        if answer is not None and self.meter.doubts is not None and self.meter.doubts(answer):
+            outcome = await read(block, block.again)
+            if isinstance(outcome, Answer):
+                self._book(block, outcome)
+            else:
+                log.debug("%s: no second look at its counters: %s", self.meter.spec.name, outcome)
+
+    async def _block(self, block: BlockSet, requests: Sequence[Request]) -> Outcome:
         """Ask for one block, unless nothing can come of it."""
         if self.down is not None:
             return Silence("line-down", self.down)
@@ -263,17 +276,17 @@ class _Turn:
         if self.silences >= (1 if self.probe else 2):
             return Silence("timeout", "not asked: the meter is silent")
         try:
-            return await self.ask(block.requests)
+            return await self.ask(requests)
         except LineDown as error:
             self.down = str(error)
             return Silence("line-down", self.down)
 
-    async def _block_twice(self, block: BlockSet) -> Outcome:
+    async def _block_twice(self, block: BlockSet, requests: Sequence[Request]) -> Outcome:
         """On a shared line: two answers of two shapes, with the same witness in both."""
-        first = await self._block(block)
+        first = await self._block(block, requests)
         if not isinstance(first, Answer):
             return first
-        second = await self._block(block)
+        second = await self._block(block, requests)
         if not isinstance(second, Answer):
             return second
         witnesses = [
@@ -285,14 +298,16 @@ class _Turn:
             return Silence("shared", "two answers do not come from one meter")
         return second
 
-    def _book(self, block: BlockSet, outcome: Outcome) -> None:
+    def _book(self, block: BlockSet, outcome: Outcome) -> BlockAnswer | None:
+        """Take what a read came to; gives the answer if it was one."""
         if isinstance(outcome, Answer):
             completed_ms = self.meter.clock.at_ms(outcome.completed)
             asked = block.asked(outcome.request)
             self.reads.append((self._without_witness(block.block), asked, None))
             answer = BlockAnswer(self._without_witness(asked), outcome.registers(), completed_ms)
             self.answers.append((outcome.number, answer))
-        elif isinstance(outcome, Refusal):
+            return answer
+        if isinstance(outcome, Refusal):
             if outcome.code in ILLEGAL and not outcome.doubtful:
                 planned = self._without_witness(block.block)
                 self.reads.append((planned, block.asked(outcome.request), outcome.code))
@@ -300,6 +315,7 @@ class _Turn:
             self.failures.append(BlockFailure(block.block, "refused", detail, outcome.code))
         else:
             self.failures.append(BlockFailure(block.block, outcome.reason, outcome.detail))
+        return None
 
     def _without_witness(self, block: Block) -> Block:
         """Points that were read along only to tell who answers are no values of the poll."""

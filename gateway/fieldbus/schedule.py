@@ -114,6 +114,11 @@ class Schedule:
         """The meter was silent at least twice in a row."""
         return self._meters[name].dead
 
+    @property
+    def silent(self) -> list[str]:
+        """The dead meters."""
+        return [meter.name for meter in self._meters.values() if meter.dead] if self._dead else []
+
     def wake(self, now: int) -> int:
         """The next moment after ``now`` at which ``settle`` or ``choose`` may have something."""
         moments = (

@@ -84,6 +84,22 @@ class LineSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something on a line that somebody must look after; told once when it begins (``raised``) and once when it ends.
+
+    ``meter`` is None where the line as a whole is meant. ``text`` says what, where, and the way out. Codes:
+    ``meter-exchanged`` (another device answers), ``stranger`` (another master speaks), ``crc-rate`` (too many damaged
+    frames), ``line-down`` (the port is gone, or no meter answers), ``comms-lost`` (one meter is silent, others not).
+    """
+
+    line: str
+    meter: str | None
+    code: str
+    text: str
+    raised: bool
+
+
+@dataclass(frozen=True, slots=True)
 class BlockAnswer:
     """A block that answered: the variant that was asked, its registers, and the wall-clock ms when it was complete."""
 
@@ -107,6 +123,7 @@ class Poll:
     """One due poll: its answers, or ``missed`` with the reason when no block answered.
 
     ``flags`` are quality bits for all of its values. ``identity`` is the meter's own (serial number), as last read.
+    A block that was read again at once (``Line.doubts``) has two answers, the first before the second.
     """
 
     meter: str

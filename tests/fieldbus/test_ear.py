@@ -73,17 +73,14 @@ def test_late_answers_teach_how_late_they_come() -> None:
     assert line.ear.counters == {"late": 2}
 
 
-def test_a_noisy_line_is_uncertain_from_more_than_one_percent_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_noisy_line_is_uncertain_from_more_than_one_percent_on() -> None:
     line = Listening()
     line.ear.answered(1000)
     for _ in range(10):
         line.ear.see(Seen("damaged", b""))
     assert line.ear.flags == 0
-    with caplog.at_level(logging.ERROR):
-        line.ear.see(Seen("damaged", b""))
-        line.ear.see(Seen("damaged", b""))
+    line.ear.see(Seen("damaged", b""))
     assert line.ear.flags == Quality.IMPLAUSIBLE
-    assert len(caplog.records) == 1
     line.ear.answered(1000)
     assert line.ear.flags == 0
 

@@ -13,7 +13,7 @@ from gateway.fieldbus.errors import LineDown
 from gateway.fieldbus.frames import Request
 from gateway.fieldbus.link import Answer, Manners, Outcome, Refusal, Silence
 from gateway.fieldbus.meter import Attempt, MeterReader
-from gateway.fieldbus.spec import MeterSpec
+from gateway.fieldbus.spec import BlockAnswer, MeterSpec
 from ledger_client.record import Quality
 from tests.fieldbus.devices import meter, tcp_line
 
@@ -262,4 +262,47 @@ def test_on_a_shared_line_two_answers_of_two_meters_do_not_count() -> None:
     one.link.silent = change
     attempt = one.poll()
     assert attempt.poll.missed == "shared"
+    assert attempt.alive is True
+
+
+def counting() -> MeterSpec:
+    """A meter of which one block holds a counter."""
+    spec = meter("one", 1, 1000)
+    points = tuple(replace(p, kind="counter") if p.name == "b" else p for p in spec.points)
+    return replace(spec, points=points, period_ms=60_000)
+
+
+def test_a_doubted_block_is_read_again_at_once_in_another_shape_and_both_answers_are_kept() -> None:
+    one = Meter(counting())
+    asked: list[BlockAnswer] = []
+
+    def doubts(answer: BlockAnswer) -> bool:
+        asked.append(answer)
+        return any(p.name == "b" for p, _ in answer.block.points)
+
+    one.reader.doubts = doubts
+    attempt = one.poll()
+    assert [[p.name for p, _ in a.block.points] for a in attempt.poll.answers] == [["a", "b"], ["a", "b"], ["c"]]
+    assert [a.block.points[0][0].name for a in asked] == ["a", "c"], "the second look is not doubted again"
+    plan = asyncio.run(one.reader.plan(lambda requests: one.link.read(requests, one.reader.manners)))
+    assert [(len(b.requests), len(b.again)) for b in plan.blocks] == [(1, 2), (1, 1)], (
+        "K, and one spare for the counter"
+    )
+    assert plan.blocks[0].again[0].shape != plan.blocks[0].requests[0].shape
+
+
+def test_a_second_look_that_fails_is_no_failure_of_the_poll() -> None:
+    one = Meter(counting())
+    one.reader.doubts = lambda answer: True
+    count = 0
+
+    def every_second(request: Request) -> bool:
+        nonlocal count
+        count += 1
+        return count % 2 == 0
+
+    one.link.silent = every_second
+    attempt = one.poll()
+    assert [a.block.address for a in attempt.poll.answers] == [100, 300]
+    assert attempt.poll.failures == ()
     assert attempt.alive is True
