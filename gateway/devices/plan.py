@@ -6,6 +6,7 @@ Pure: nothing here knows a line or a clock. A block never splits a value, keeps 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -93,14 +94,19 @@ def plan(points: Iterable[Point], limits: Limits) -> tuple[Block, ...]:
     wanted = tuple(points)
     if limits.variants == 1:
         return _cut(wanted, limits)
-    best: tuple[tuple[int, float], tuple[Block, ...]] | None = None
+    best: tuple[Block, ...] = ()
+    lacking, room = math.inf, _distinct(wanted, limits)
     for blocks in _roomier(wanted, limits):
-        merit = _merit(blocks, limits)
-        if best is None or merit < best[0]:
-            best = merit, blocks
-        if merit[0] == 0:
+        if len(blocks) * limits.variants - room >= lacking:
+            break  # shorter reads are only more, and none of them finds a shape that is still free
+        if _at_least_lacking(blocks, limits) >= lacking:
+            continue
+        now = sum(limits.variants - len(found) for found in shape_sets(blocks, limits.variants, limits))
+        if now < lacking:
+            best, lacking = blocks, now
+        if lacking == 0:
             break  # shorter reads only cost more
-    return best[1] if best else ()
+    return best
 
 
 def variants(block: Block, k: int, profile: Profile) -> tuple[Block, ...]:
@@ -274,23 +280,41 @@ def _roomier(points: Sequence[Point], limits: Limits) -> Iterator[tuple[Block, .
             return
 
 
-def _merit(blocks: Sequence[Block], limits: Limits) -> tuple[int, float]:
-    """Shapes that a cut lacks, then the mean time of a poll over its variants."""
-    sets = shape_sets(blocks, limits.variants, limits)
-    missing = sum(limits.variants - len(found) for found in sets)
-    cost = sum(sum(limits.cost(b.fc, b.count) for b in found) / len(found) for found in sets if found)
-    return missing, cost
+def _at_least_lacking(blocks: Sequence[Block], limits: Limits) -> int:
+    """How many shapes a cut lacks at least: those that single blocks lack, or that there are too few of for all."""
+    options = [{_bytes(fc, count) << 3 | fc for fc, _, count in _reads(block, limits)} for block in blocks]
+    single = sum(max(0, limits.variants - len(shapes)) for shapes in options)
+    return max(single, len(blocks) * limits.variants - len(set().union(*options)))
+
+
+def _distinct(points: Sequence[Point], limits: Limits) -> int:
+    """At most so many shapes can all reads of these points have together."""
+    count = 0
+    for fc in {point.fc for point in points}:
+        step = 8 if fc in BITS else limits.step
+        places = [(p.address, p.end) for p in points if p.fc == fc]
+        places += [(s.first, s.last + 1) for s in limits.readable if s.fc == fc]
+        extent = max(end for _, end in places) - min(first for first, _ in places) + 2 * step
+        shapes = min(limits.most(fc), extent) // step + 1
+        count += 2 * shapes if limits.same_functions and fc in TWINS else shapes
+    return count
 
 
 def _shapes(block: Block, limits: Limits) -> Iterator[Block]:
     """Every shape of a block, the cheapest first: itself, ever longer, each also by the function that aliases."""
+    for fc, address, count in _reads(block, limits):
+        shift = block.address - address
+        yield Block(fc, address, count, tuple((p, offset + shift) for p, offset in block.points))
+
+
+def _reads(block: Block, limits: Limits) -> Iterator[tuple[int, int, int]]:
+    """Function, address and count of every shape of a block."""
     functions = (block.fc, TWINS[block.fc]) if limits.same_functions and block.fc in TWINS else (block.fc,)
     step = 8 if block.fc in BITS else limits.step
     for count in range(block.count, limits.most(block.fc) + 1, step):
         for fc in functions:
             if (address := _room(block, fc, count, limits)) is not None:
-                shift = block.address - address
-                yield Block(fc, address, count, tuple((p, offset + shift) for p, offset in block.points))
+                yield fc, address, count
 
 
 def _room(block: Block, fc: int, count: int, limits: Limits) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -223,6 +224,25 @@ def test_no_two_blocks_of_a_unit_share_a_shape(device: Profile, k: int) -> None:
     assert all(len(found) <= k for found in sets)
     for block, found in zip(blocks, sets, strict=True):
         assert all(v.points and {p for p, _ in v.points} == {p for p, _ in block.points} for v in found)
+
+
+def lacking(blocks: Sequence[Block], limits: Limits) -> int:
+    return sum(limits.variants - len(found) for found in shape_sets(blocks, limits.variants, limits))
+
+
+@settings(max_examples=150, deadline=None)
+@given(layouts(), limits_of, st.integers(2, 9))
+def test_no_shorter_reads_would_have_more_of_the_shapes_that_are_needed(
+    points: list[Point], limits: Limits, k: int
+) -> None:
+    limits = replace(limits, variants=k)
+    chosen = plan(points, limits)
+    for most in range(1, limits.max_registers + 1):
+        try:
+            shorter = plan(points, replace(limits, max_registers=most, variants=1))
+        except ProfileError:
+            continue
+        assert lacking(chosen, limits) <= lacking(shorter, limits)
 
 
 def test_shapes_are_shared_out_so_that_every_block_gets_one() -> None:

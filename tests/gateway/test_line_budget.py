@@ -1,0 +1,243 @@
+"""`meterseal check` on lines that cannot do what is asked: refused with the numbers, and what it proposes works."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway import agent, config
+from gateway.budget import LinePlan, line_plan, line_plans, refuse
+from gateway.cli import main
+from gateway.devices.profile import Profile, parse_profile
+from gateway.errors import ConfigError
+from gateway.fieldbus.bus import LineSpec, MeterSpec
+from ledger_client.cose_key import PrivateKey
+from ledger_client.trust import key_entry
+from tests.gateway.samples import site
+
+HEAD = 'vendor = "T"\ndevice = "T"\nsource = "T"\ntimeout_ms = 500\n'
+
+
+def profile(registers: int, keys: str = "max_registers = 125") -> Profile:
+    points = "\n".join(f'p{n} = {{ address = {n}, type = "uint16", unit = "W" }}' for n in range(registers))
+    return parse_profile(f"{HEAD}{keys}\n[defaults]\nfc = 3\n[points]\n{points}", "made", "made.toml")
+
+
+def spare(registers: int, keys: str = "max_registers = 125") -> Profile:
+    """A device that answers beyond its points, so that each read has more shapes."""
+    return profile(registers, f"{keys}\nreadable = [{{ fc = 3, first = 0, last = 200 }}]")
+
+
+def line(*meters: tuple[Profile, int], **changes: object) -> LineSpec:
+    specs = tuple(MeterSpec(f"m{n}", made, n + 1, every_ms, made.points) for n, (made, every_ms) in enumerate(meters))
+    spec = LineSpec("rs485-1", "modbus-rtu", specs, port="/dev/null")
+    return replace(spec, **changes)  # type: ignore[arg-type]
+
+
+def words(plan: LinePlan) -> str:
+    """All that is wrong with a line, in one text."""
+    return "\n".join(f"{p.key}: {p.problem}; {p.way_out}" for p in plan.problems)
+
+
+def taken(spec: LineSpec, way_out: str) -> LineSpec:
+    """The line with the periods that a way out proposes."""
+    proposed = way_out.partition("works is every = ")[2].partition(";")[0]
+    common = re.match(r'"([0-9.]+)s"(?! for m)', proposed)
+    named = {name: seconds for seconds, name in re.findall(r'"([0-9.]+)s" for (m\d+)', proposed)}
+    assert common or named, way_out
+    periods = [round(1000 * float(common[1] if common else named[m.name])) for m in spec.meters]
+    return replace(spec, meters=tuple(replace(m, period_ms=p) for m, p in zip(spec.meters, periods, strict=True)))
+
+
+def test_a_line_with_room_has_nothing_wrong_and_says_what_is_read() -> None:
+    plan = line_plan(line((spare(60), 1000), (spare(60), 1000)))
+    assert (plan.problems, plan.warnings) == ((), ())
+    assert plan.share == pytest.approx(0.33, abs=0.02)
+    assert plan.reads[0].reads[:2] == ("function 3, 60 registers from 0", "function 3, 61 registers from 0")
+    assert [len(read.reads) for read in plan.reads] == [read.needed for read in plan.reads] == [4, 4]
+    assert plan.wire == "/dev/null, 9600 baud 8N1"
+
+
+@pytest.mark.parametrize("count", [5, 6])
+def test_five_meters_of_sixty_registers_every_second_fit_into_9600_baud_and_six_nearly(count: int) -> None:
+    """5 × (13 + 2 × 60) characters of 10 bits at 9600 baud, 8.02 ms of silence and 20 ms for the device: 0.83 s."""
+    plan = line_plan(line(*[(spare(60), 1000)] * count))
+    wire_s = count * ((13 + 120 + 3) * 10 / 9600 + 0.00802 + 0.020)  # variants of 60 to 63 registers
+    assert plan.share == pytest.approx(wire_s, abs=0.002)
+    assert not plan.problems if wire_s < 1 else "needs 1.02 s of each second" in words(plan)
+    assert bool(plan.warnings) == (0.8 < wire_s < 1)
+
+
+def test_an_overfull_line_is_refused_with_its_numbers_and_the_shortest_period_that_works() -> None:
+    spec = line(*[(spare(60), 500)] * 3)
+    plan = line_plan(spec)
+    (problem,) = plan.problems
+    assert problem.key == "bus 'rs485-1'"
+    assert re.search(r"needs 1\.\d\d s of each second \(m0 1\d\d ms every 0\.5 s, m1 ", problem.problem)
+    works = taken(spec, problem.way_out)
+    assert line_plan(works).problems == ()
+    shorter = replace(works, meters=tuple(replace(m, period_ms=m.period_ms - 100) for m in works.meters))
+    assert line_plan(shorter).problems != ()
+
+
+def test_different_periods_are_stretched_alike() -> None:
+    spec = line((spare(60), 200), (spare(60), 1000))
+    (problem,) = line_plan(spec).problems
+    works = taken(spec, problem.way_out)
+    fast, slow = (m.period_ms for m in works.meters)
+    assert slow == 5 * fast
+    assert line_plan(works).problems == ()
+
+
+def test_a_pause_longer_than_the_period_is_refused() -> None:
+    spec = line((spare(2, "pause_ms = 500"), 500))
+    (problem,) = line_plan(spec).problems
+    assert "m0 needs longer than its period and a pause of 500 ms" in problem.problem
+    assert line_plan(taken(spec, problem.way_out)).problems == ()
+
+
+def test_a_read_that_is_repeated_too_soon_for_its_shapes_is_refused_with_both_ways_out() -> None:
+    spec = line((profile(2), 1000))
+    (problem,) = line_plan(spec).problems
+    assert problem.key == "bus 'rs485-1', meter 'm0', every"
+    assert "can be asked in 1 of the 4 shapes" in problem.problem
+    assert line_plan(taken(spec, problem.way_out)).problems == ()
+    life = re.search(r'answer_life = "([0-9.]+)s" on the bus', problem.way_out)
+    assert life is not None
+    life_ms = round(1000 * float(life[1]))
+    assert line_plan(replace(spec, answer_life_ms=life_ms)).problems == ()
+    assert line_plan(replace(spec, answer_life_ms=life_ms + 100)).problems != ()
+
+
+def test_where_no_answer_life_would_do_only_the_period_is_named() -> None:
+    (problem,) = line_plan(line((profile(2), 300))).problems
+    assert 'every = "3.5s"' in problem.way_out
+    assert "answer_life" not in problem.way_out
+
+
+def test_a_slow_shape_does_not_slow_the_others_down() -> None:
+    spec = line((spare(60), 300), (spare(60), 300), (profile(2), 300))
+    overfull, shapes = line_plan(spec).problems
+    assert "meter 'm2'" in shapes.key
+    works = taken(spec, overfull.way_out)
+    assert line_plan(works).problems == ()
+    assert [m.period_ms for m in works.meters][2] == 3500
+    assert works.meters[0].period_ms < 1000
+
+
+def test_a_device_that_allows_no_longer_read_is_cut_and_check_says_what_that_costs() -> None:
+    """80 registers in one read, and none longer: for more shapes the block is cut in two, each with its own pause."""
+    made = profile(80, "max_registers = 80\npause_ms = 150")
+    spec = line((made, 400))
+    one_shape = line_plan(line((made, 60_000)))
+    assert [len(read.reads) for read in one_shape.reads] == [1]
+    (problem,) = line_plan(spec).problems
+    assert "m0 is asked in 2 reads in place of 1" in problem.problem or "3 reads in place of 1" in problem.problem
+    assert "no read of it may be longer than 80 registers" in problem.problem
+    assert line_plan(taken(spec, problem.way_out)).problems == ()
+
+
+def test_what_a_dead_meter_costs_is_within_a_hundredth_of_the_line() -> None:
+    plan = line_plan(line((spare(60), 2000), (spare(2), 2000)))
+    for meter in plan.meters:
+        assert (meter.probe_ms, meter.probe_every_ms) == (500, 50_000)
+        assert meter.silence_ms == 1000, "two polls, one time-out each"
+    tunnel = line_plan(line((spare(2), 400_000), (spare(2), 400_000), timeout_ms=15_000))
+    assert tunnel.meters[0].probe_every_ms == 300_000, "at least every five minutes"
+
+
+def test_over_the_network_only_shapes_are_counted() -> None:
+    spec = line((spare(60), 100), (spare(60), 100), port=None, host="10.0.0.5", type="modbus-tcp")
+    plan = line_plan(spec)
+    assert (plan.share, plan.wire) == (None, "10.0.0.5:502 (modbus-tcp)")
+    assert "shapes" in words(plan)
+    behind = line(*[(spare(60), 1000)] * 8, port=None, host="h", type="modbus-rtu-over-tcp", answer_life_ms=400)
+    assert line_plan(behind).problems == ()
+    assert "if the line behind h:502 runs at 9600 baud, it needs 1." in line_plan(behind).warnings[0]
+
+
+def test_two_buses_over_one_endpoint_or_port_are_one_line(tmp_path: Path) -> None:
+    one = line((spare(2), 5000))
+    tcp = replace(one, port=None, host="h", type="modbus-tcp")
+    plans = line_plans(
+        [one, replace(one, name="b"), tcp, replace(tcp, name="c", tcp_port=502), replace(tcp, tcp_port=1)]
+    )
+    assert [bool(plan.problems) for plan in plans] == [False, True, False, True, False]
+    assert "put its meters under bus 'rs485-1'" in words(plans[1])
+    link = tmp_path / "adapter"
+    link.symlink_to("/dev/null")
+    assert line_plans([one, replace(one, name="b", port=str(link))])[1].problems
+    with pytest.raises(
+        ConfigError, match=r"gateway.toml: bus 'b': goes over /dev/null, as .* \(and 1 more\)\n  way out"
+    ):
+        refuse(Path("gateway.toml"), plans)
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    st.lists(st.tuples(st.sampled_from([1, 12, 40]), st.sampled_from([200, 600, 1000, 2500])), min_size=1, max_size=3),
+    st.data(),
+)
+def test_whatever_is_refused_what_is_proposed_works(meters: list[tuple[int, int]], data: st.DataObject) -> None:
+    make = data.draw(st.sampled_from([spare, profile]))
+    baudrate = data.draw(st.sampled_from([2400, 9600, 115200]))
+    spec = line(*[(make(registers), every_ms) for registers, every_ms in meters], baudrate=baudrate)
+    for problem in line_plan(spec).problems:
+        if problem.key == "bus 'rs485-1'":
+            assert line_plan(taken(spec, problem.way_out)).problems == ()
+        elif "works is" in problem.way_out:
+            name = re.findall(r"m\d", problem.key)[0]
+            seconds = re.search(r'every = "([0-9.]+)s"', problem.way_out)
+            assert seconds is not None
+            every_ms = round(1000 * float(seconds[1]))
+            slower = tuple(replace(m, period_ms=every_ms) if m.name == name else m for m in spec.meters)
+            still = line_plan(replace(spec, meters=slower)).problems
+            assert problem.key not in [p.key for p in still]
+
+
+def test_check_shows_the_plan_refuses_it_and_run_does_the_same(tmp_path: Path, pty_path: object) -> None:
+    loaded = site(tmp_path / "site", {'every = "10s"\n  role = "emission"': 'every = "1s"\n  role = "emission"'})
+    (tmp_path / "site" / "rs485-1").symlink_to(pty_path())  # type: ignore[operator]
+    with loaded.trust.open("a") as trust:
+        trust.write(key_entry("ledger", PrivateKey.generate().public, 1_700_000_000, ledger="demo-ledger"))
+    for command, shows in (("check", True), ("run", False)):
+        done = CliRunner().invoke(main, [command, str(loaded.path)])
+        assert done.exit_code == 2
+        said = f"meterseal: {loaded.path}: bus 'rs485-1', meter 'stack-co2', every: 1 s is too often"
+        assert said in done.stderr
+        assert 'way out: the shortest that works is every = "3.5s"' in done.stderr
+        assert ("function 4" in done.stdout) is shows
+    done = CliRunner().invoke(main, ["check", "--json", str(loaded.path)])
+    assert done.exit_code == 2
+    facts = json.loads(done.stdout)
+    assert facts["ok"] is False
+    assert [p["key"] for p in facts["lines"][0]["problems"]] == ["bus 'rs485-1', meter 'stack-co2', every"]
+    assert facts["lines"][0]["meters"][0]["probe_every_ms"] == 50_000
+    assert 0 < facts["lines"][0]["share"] < 1
+    text = loaded.path.read_text().replace('every = "1s"\n  role', 'every = "3.5s"\n  role')
+    loaded.path.write_text(text)
+    good = CliRunner().invoke(main, ["check", str(loaded.path)])
+    assert good.exit_code == 0, good.stderr
+    assert "when export-main is dead, the others wait 1 s for it at most" in good.stdout
+    assert json.loads(CliRunner().invoke(main, ["check", "--json", str(loaded.path)]).stdout)["ok"] is True
+
+
+@pytest.mark.parametrize("periods", [("2s", "5s"), ("10s", "10s"), ("5s", "5s")])
+def test_the_starters_site_passes_at_the_periods_that_demo_and_tests_use(
+    periods: tuple[str, str], tmp_path: Path
+) -> None:
+    from gateway import starter
+
+    every, co2_every = periods
+    starter.init(tmp_path / "site", gateway="g", now_s=1_700_000_000, every=every, co2_every=co2_every)
+    loaded = config.load(tmp_path / "site" / "gateway.toml")
+    plans = line_plans([agent.line_spec(loaded, bus) for bus in loaded.document.bus])
+    assert [words(plan) for plan in plans] == ["", ""]
+    assert [plan.warnings for plan in plans] == [(), ()]
