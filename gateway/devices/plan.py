@@ -16,6 +16,9 @@ BITS = (1, 2)
 TWINS = {3: 4, 4: 3}
 """The function that reads the same registers, on devices that do not tell holding from input registers."""
 
+TCP_REQUEST_MS, TCP_REGISTER_MS = 3.0, 0.00001
+"""A request to a device over TCP, and 16 bits more or less at some Mbit/s."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -76,6 +79,12 @@ class Limits:
             readable=readable_spans(profile),
             variants=variants,
         )
+
+    @classmethod
+    def over_tcp(cls, profile: Profile, *, variants: int = 1) -> Limits:
+        """The limits of a device over TCP, where a request costs time and its length next to none: all of a device's
+        registers together weigh less than one request, so that no plan has more requests than it must."""
+        return cls.of(profile, request_cost=TCP_REQUEST_MS, register_cost=TCP_REGISTER_MS, variants=variants)
 
     def most(self, fc: int) -> int:
         """The largest count of one read."""
