@@ -94,7 +94,7 @@ class Recorder:
         self._waiting = 0  # readings in the inbox: put by the loop, taken by the thread
         self._pending: list[Row] = []
         self._events: list[Happened] = []  # those among the pending: they are signed again if the commit fails
-        self._heard: set[str] = set()
+        self._read_before = False
         self._position = self._signer.position()
         self._first_pending_ms: int | None = None
         self._unsealed = store.count_unsealed()
@@ -217,13 +217,12 @@ class Recorder:
             return
         self._waiting -= 1
         row = self._signer.reading(poll.meter, poll.reading, poll.stamp)
-        first_of_epoch = poll.meter not in self._heard
-        self._heard.add(poll.meter)
         tally.finished(poll.due_ms, None)
         self._add(row)
         if self._unsealed + len(self._pending) >= self._rules.seal_count:
             self._flush(seal=True)
-        elif first_of_epoch:
+        elif not self._read_before:
+            self._read_before = True  # the first reading of an epoch does not wait for company
             self._flush()
 
     def _sign_event(self, item: Happened) -> None:

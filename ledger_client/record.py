@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ledger_client import cbor, cose
 from ledger_client.cose_key import Signer
@@ -75,9 +75,8 @@ MISSED_REASONS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """Whose record this is and where it stands.
+class Claims(NamedTuple):
+    """Whose record this is and where it stands; a tuple, because one is made for every record.
 
     ``iat`` Unix seconds of signing; ``up_ms`` the monotonic clock since the epoch began; ``seq`` 0, 1, 2 … of this
     meter in this ``epoch`` (8 random bytes a process start); ``prev`` SHA-256 of the meter's last record (None: there

@@ -64,7 +64,7 @@ VALUES = (
 
 def claims(seq: int = 0, **changes: Any) -> Claims:
     usual = Claims(GATEWAY, METER, T0 + 1, 12_345, seq, EPOCH, None, "S", 12)
-    return replace(usual, **changes)
+    return usual._replace(**changes)
 
 
 def reading(time_ms: int = T0 * 1000 + 123, values: tuple[Value, ...] = VALUES) -> Reading:

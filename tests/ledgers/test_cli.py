@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -86,8 +85,8 @@ class Proofs:
         event = Event("configuration", {"reason": "new period", "every_ms": 1000})
         return [
             sign_record(claims, Reading(ms, values), self.meter),
-            sign_record(replace(claims, seq=1), coverage, self.meter),
-            sign_record(replace(claims, seq=2), event, self.meter),
+            sign_record(claims._replace(seq=1), coverage, self.meter),
+            sign_record(claims._replace(seq=2), event, self.meter),
         ]
 
     def bundles(self) -> dict[str, Path]:
