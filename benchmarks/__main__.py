@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 Run = Callable[..., dict[str, object]]
 NAMES = sorted(p.stem.replace("_", "-") for p in Path(__file__).parent.glob("[a-z]*.py"))
@@ -63,19 +63,27 @@ def _benchmark(name: str) -> Run:
 
 
 def _options(run: Run, given: Mapping[str, str]) -> dict[str, Any]:
-    """The given options as arguments of ``run``, each of the type of its default."""
+    """The given options as arguments of ``run``, each of the type that its parameter has."""
     known = {name.replace("_", "-"): parameter for name, parameter in inspect.signature(run).parameters.items()}
-    options = {}
+    kinds, options = get_type_hints(run), {}
     for option, value in given.items():
         if option not in known:
             of = ", ".join(f"--{name} {parameter.default}" for name, parameter in known.items())
             raise WrongUse(f"there is no option --{option}; options and their defaults: {of or 'none'}")
-        parameter = known[option]
-        try:
-            options[parameter.name] = type(parameter.default)(value)
-        except ValueError:
-            raise WrongUse(f"--{option} {value}: give a value such as {parameter.default}") from None
+        name = known[option].name
+        options[name] = _value(f"--{option}", value, kinds[name])
     return options
+
+
+def _value(option: str, text: str, kind: Any) -> Any:
+    if get_origin(kind) is Literal:
+        if text not in get_args(kind):
+            raise WrongUse(f"{option} {text}: give one of {', '.join(get_args(kind))}")
+        return text
+    try:
+        return kind(text)
+    except ValueError:
+        raise WrongUse(f"{option} {text}: give a number") from None
 
 
 if __name__ == "__main__":
