@@ -26,24 +26,45 @@ class When:
     share: float = 1.0
 
 
-@dataclass
-class Armed:
-    """A fault of one meter, and how many requests it has seen while its time was on."""
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A fault, and its share of the requests."""
 
     kind: str
     fault: Fault
+    share: float = 1.0
+
+
+@dataclass
+class Armed:
+    """A fault of one meter, or several of which a request meets one at most; and how many requests it has seen while
+    its time was on."""
+
+    choices: Sequence[Choice]
     when: When
     seed: str
     requests: int = field(default=0, init=False)
 
-    def strikes(self, t_ms: int) -> random.Random | None:
-        """The generator for this request when the fault is on for it, else None."""
+    @classmethod
+    def of(cls, kind: str, fault: Fault, when: When, seed: str) -> Armed:
+        """A single fault."""
+        return cls((Choice(kind, fault),), when, seed)
+
+    def strikes(self, t_ms: int) -> tuple[Choice, random.Random] | None:
+        """The fault that is on for this request, with a generator for it, or None."""
         when = self.when
         if t_ms < when.from_ms or (when.to_ms is not None and t_ms >= when.to_ms):
             return None
         self.requests += 1
         rng = random.Random(f"{self.seed}/{self.requests}")
-        return rng if self.requests % when.every == 0 and rng.random() < when.share else None
+        if self.requests % when.every or rng.random() >= when.share:
+            return None
+        place = rng.random()
+        for choice in self.choices:
+            place -= choice.share
+            if place < 0:
+                return choice, rng
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +96,17 @@ class Device:
     def ask(self, unit: int, pdu: bytes, t_ms: int, frame: Frame) -> Outcome:
         """Answer a request that was heard at ``t_ms``."""
         asked = Asked(unit, pdu, frames.read_of(pdu), t_ms)
-        struck = [(armed, rng) for armed in self.faults if (rng := armed.strikes(t_ms))]
-        names = tuple(armed.kind for armed, _ in struck)
-        if self.meter.sleeps_at(t_ms) or not all(armed.fault.hears(t_ms) for armed, _ in struck):
+        struck = [found for armed in self.faults if (found := armed.strikes(t_ms))]
+        names = tuple(choice.kind for choice, _ in struck)
+        if self.meter.sleeps_at(t_ms) or not all(choice.fault.hears(t_ms) for choice, _ in struck):
             return Outcome(asked, (), names)
-        right, values = self._answer(asked, [armed.fault for armed, _ in struck])
+        right, values = self._answer(asked, [choice.fault for choice, _ in struck])
         answer = right
-        for armed, rng in struck:
-            answer = armed.fault.say(pdu, answer, rng)
+        for choice, rng in struck:
+            answer = choice.fault.say(pdu, answer, rng)
         deliveries = [Delivery(0.0, frame(answer.unit, answer.pdu), values if answer == right else {})]
-        for armed, rng in struck:
-            deliveries = armed.fault.send(deliveries, rng)
+        for choice, rng in struck:
+            deliveries = choice.fault.send(deliveries, rng)
         said = answer.pdu
         return Outcome(asked, tuple(deliveries), names, said[1] if said[0] & 0x80 else None)
 

@@ -19,9 +19,12 @@ from firmware_sim.meter import Meter
 from firmware_sim.plant import Plant
 from firmware_sim.scenario import Scenario
 from firmware_sim.servers.rtu import RtuBus
+from firmware_sim.servers.rtu_tcp import RtuTcpBus
 from firmware_sim.servers.tcp import TcpBus
 from firmware_sim.servers.units import Units
-from firmware_sim.tables import RtuTable, TcpTable
+from firmware_sim.tables import BusTable, RtuTable, RtuTcpTable
+
+Bus = RtuBus | RtuTcpBus | TcpBus
 
 
 class Simulator:
@@ -36,16 +39,13 @@ class Simulator:
         self._clock = clock or SimClock()
         self.warnings: list[str] = []
         self._buses = [(table, self._bus(number, table)) for number, table in enumerate(scenario.buses)]
-        self._open: list[RtuBus | TcpBus] = []
+        self._open: list[Bus] = []
 
     async def open(self) -> None:
         """Start all buses, or none: raises ``WireError``."""
         try:
             for _, bus in self._buses:
-                if isinstance(bus, RtuBus):
-                    bus.open()
-                else:
-                    await bus.open()
+                await bus.open()
                 self._open.append(bus)
         except WireError:
             self.close()
@@ -66,7 +66,7 @@ class Simulator:
                 lines[table.name] = {"type": table.type, "host": bus.host, "port": bus.port}
         return {"pid": os.getpid(), "lines": lines}
 
-    def _bus(self, number: int, table: RtuTable | TcpTable) -> RtuBus | TcpBus:
+    def _bus(self, number: int, table: BusTable) -> Bus:
         devices: dict[int, Device] = {}
         for index, row in enumerate(table.meter):
             try:
@@ -82,6 +82,8 @@ class Simulator:
         units = Units(table.name, devices, self._clock, self._log, seed=self.scenario.plant.seed)
         if isinstance(table, RtuTable):
             return RtuBus(units, table.line(), self._folder.absolute() / table.port, table.disturbances())
+        if isinstance(table, RtuTcpTable):
+            return RtuTcpBus(units, table.line(), table.host, table.port, table.disturbances())
         return TcpBus(units, table.host, table.port, unknown_unit=table.unknown_unit)
 
 

@@ -8,15 +8,15 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from firmware_sim.device import Armed
+from firmware_sim.device import Armed, Choice
 from firmware_sim.errors import ScenarioError
 from firmware_sim.faults import KINDS, Fault
 from firmware_sim.plant import PlantSpec
-from firmware_sim.tables import FaultTable, FileTable, RtuTable, TcpTable
+from firmware_sim.tables import BusTable, ChoiceTable, FaultTable, FileTable
 from gateway.devices.profile import Profile, load_profile
 
 
@@ -26,9 +26,12 @@ class Scenario:
 
     source: str
     plant: PlantSpec
-    buses: tuple[RtuTable | TcpTable, ...]
+    buses: tuple[BusTable, ...]
     profiles: Mapping[str, Profile]
     faults: Mapping[str, tuple[Armed, ...]]
+
+
+_Table = TypeVar("_Table", bound=BaseModel)
 
 
 def load_scenario(path: Path, *, seed: int | None = None, ports: Mapping[str, str] | None = None) -> Scenario:
@@ -56,7 +59,7 @@ def _overridden(table: dict[str, Any], path: Path, seed: int | None, ports: Mapp
         if not mine:
             known = ", ".join(str(b.get("name")) for b in buses)
             raise ScenarioError(str(path), f"--port {name}", "there is no such bus", f"buses are {known}")
-        mine[0]["port"] = int(port) if port.isdecimal() and mine[0].get("type") == "modbus-tcp" else port
+        mine[0]["port"] = int(port) if port.isdecimal() and mine[0].get("type") in ON_TCP else port
     return table
 
 
@@ -83,7 +86,7 @@ class _Check:
             meters += rows
         self.unique([(f"{where}.name", meter.name) for where, _, meter in meters])
         for where, bus, meter in meters:
-            if bus.type == "modbus-rtu" and not 1 <= meter.address <= 247:
+            if bus.type in SERIAL and not 1 <= meter.address <= 247:
                 raise self.refuse(f"{where}.address", f"{meter.address} is no unit of a serial line", "give 1 to 247")
         profiles = {meter.name: load_profile(meter.profile, self.path.parent) for _, _, meter in meters}
         types = {meter.name: bus.type for _, bus, meter in meters}
@@ -101,27 +104,58 @@ class _Check:
             seen[name] = key
 
     def fault(self, where: str, row: dict[str, Any], types: Mapping[str, str], seed: str) -> tuple[str, Armed]:
-        kind = row.get("kind")
-        if not isinstance(kind, str) or kind not in KINDS:
-            raise self.refuse(f"{where}.kind", f"there is no fault {kind!r}", _nearest(str(kind), list(KINDS)))
-        common = {f.alias or name for name, f in FaultTable.model_fields.items()}
-        try:
-            table = FaultTable.model_validate({k: v for k, v in row.items() if k in common})
-            own = json.dumps({k: v for k, v in row.items() if k not in common}, default=str)
-            fault: Fault = TypeAdapter(KINDS[kind]).validate_json(own)  # the mode that is strict and takes a table
-        except ValidationError as error:
-            key, problem, way_out = _explained(error)
-            raise self.refuse(f"{where}.{key}", problem, way_out) from None
+        if row.get("kind") == ONE_OF:
+            row = dict(row)
+            rows = row.pop("choice", [])
+            table = self.read(where, FaultTable, row)
+            if not isinstance(rows, list) or not rows or not all(isinstance(r, dict) for r in rows):
+                raise self.refuse(f"{where}.choice", "nothing to choose from", "give [[fault.choice]] tables")
+            choices = []
+            for number, each in enumerate(rows):
+                one, fault = self.split(f"{where}.choice[{number}]", ChoiceTable, each)
+                choices.append(Choice(one.kind, fault, one.share))
+            if sum(choice.share for choice in choices) > 1 + 1e-9:
+                raise self.refuse(f"{where}.choice", "the shares are more than 1 together", "lower them")
+        else:
+            table, fault = self.split(where, FaultTable, row)
+            choices = [Choice(table.kind, fault)]
         if table.meter not in types:
             raise self.refuse(
                 f"{where}.meter", f"there is no meter {table.meter!r}", _nearest(table.meter, list(types))
             )
-        if fault.rtu_only and types[table.meter] != "modbus-rtu":
-            raise self.refuse(f"{where}.kind", f"{kind} happens on a serial line only", "give it to a meter of one")
-        return table.meter, Armed(kind, fault, table.when(), seed)
+        for choice in choices:
+            if choice.fault.rtu_only and types[table.meter] not in SERIAL:
+                problem = f"{choice.kind} happens on a serial line only"
+                raise self.refuse(f"{where}.kind", problem, "give it to a meter of one")
+        return table.meter, Armed(choices, table.when(), seed)
+
+    def split(self, where: str, form: type[_Table], row: dict[str, Any]) -> tuple[_Table, Fault]:
+        """What every fault has, and the fault itself by its kind."""
+        kind = row.get("kind")
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise self.refuse(f"{where}.kind", f"there is no fault {kind!r}", _nearest(str(kind or ""), KNOWN))
+        common = {f.alias or name for name, f in form.model_fields.items()}
+        table = self.read(where, form, {k: v for k, v in row.items() if k in common})
+        own = json.dumps({k: v for k, v in row.items() if k not in common}, default=str)
+        try:
+            return table, TypeAdapter(KINDS[kind]).validate_json(own)  # the mode that is strict and takes a table
+        except ValidationError as error:
+            key, problem, way_out = _explained(error)
+            raise self.refuse(f"{where}.{key}", problem, way_out) from None
+
+    def read(self, where: str, form: type[_Table], row: dict[str, Any]) -> _Table:
+        """A table of this form."""
+        try:
+            return form.model_validate(row)
+        except ValidationError as error:
+            key, problem, way_out = _explained(error)
+            raise self.refuse(f"{where}.{key}", problem, way_out) from None
 
 
-TAGS = ("modbus-rtu", "modbus-tcp", "noise", "second-master")
+ONE_OF = "one-of"
+KNOWN = [*KINDS, ONE_OF]
+SERIAL, ON_TCP = ("modbus-rtu", "modbus-rtu-over-tcp"), ("modbus-rtu-over-tcp", "modbus-tcp")
+TAGS = ("modbus-rtu", "modbus-rtu-over-tcp", "modbus-tcp", "noise", "second-master")
 """What pydantic adds to the path of a table that is told from others by its type or kind."""
 
 

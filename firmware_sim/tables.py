@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field
 from firmware_sim.device import When
 from firmware_sim.layout import MeterSpec, line_codes
 from firmware_sim.servers.disturb import Noise, SecondMaster
-from firmware_sim.servers.rtu import Line
+from firmware_sim.servers.wire import Line
 from gateway.devices.profile import Profile
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -103,18 +103,13 @@ class SecondMasterTable(_Table):
         return SecondMaster(self.unit, self.every_ms, self.fc, self.address, self.count)
 
 
-class RtuTable(_Table):
-    """``[[bus]]`` with type = "modbus-rtu": ``port`` is the path of the link to the pseudo-terminal."""
-
-    type: Literal["modbus-rtu"]
+class _SerialTable(_Table):
     name: Name
-    port: Annotated[str, Field(min_length=1)]
     baudrate: Annotated[int, Field(ge=50, le=4_000_000)] = 9600
     parity: Literal["N", "E", "O"] = "N"
     stopbits: Literal[1, 2] = 1
     emulate: bool = True
     batch_ms: Positive = 0.0
-    check_settings: bool = False
     echo: bool = False
     disturb: list[Annotated[NoiseTable | SecondMasterTable, Discriminator("kind")]] = []
     meter: Annotated[list[MeterTable], Field(min_length=1)]
@@ -129,7 +124,23 @@ class RtuTable(_Table):
 
     def line(self) -> Line:
         """The line's settings and manners."""
-        return Line(**{key: getattr(self, key) for key in Line.__dataclass_fields__})
+        return Line(**{key: getattr(self, key) for key in Line.__dataclass_fields__ if hasattr(self, key)})
+
+
+class RtuTable(_SerialTable):
+    """``[[bus]]`` with type = "modbus-rtu": ``port`` is the path of the link to the pseudo-terminal."""
+
+    type: Literal["modbus-rtu"]
+    port: Annotated[str, Field(min_length=1)]
+    check_settings: bool = False
+
+
+class RtuTcpTable(_SerialTable):
+    """``[[bus]]`` with type = "modbus-rtu-over-tcp": a device server with a serial line behind it."""
+
+    type: Literal["modbus-rtu-over-tcp"]
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)]
 
 
 class TcpTable(_Table):
@@ -147,7 +158,14 @@ class TcpTable(_Table):
         return {}
 
 
-BusTable = Annotated[RtuTable | TcpTable, Discriminator("type")]
+BusTable = RtuTable | RtuTcpTable | TcpTable
+
+
+class ChoiceTable(_Table):
+    """``[[fault.choice]]``: one of several faults of which a request meets one at most; its kind's own keys follow."""
+
+    kind: str
+    share: Annotated[float, Field(gt=0, le=1)]
 
 
 class FaultTable(_Table):
@@ -168,5 +186,5 @@ class FaultTable(_Table):
 
 class FileTable(_Table):
     plant: PlantTable = PlantTable()
-    bus: Annotated[list[BusTable], Field(min_length=1)]
+    bus: Annotated[list[Annotated[BusTable, Discriminator("type")]], Field(min_length=1)]
     fault: list[dict[str, Any]] = []

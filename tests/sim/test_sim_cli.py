@@ -18,20 +18,30 @@ from click.testing import CliRunner, Result
 from firmware_sim.cli import main
 from firmware_sim.faults import KINDS
 from firmware_sim.quantities import QUANTITIES
-from firmware_sim.scenario import load_scenario
+from firmware_sim.scenario import KNOWN, load_scenario
 from firmware_sim.tables import (
+    ChoiceTable,
     FaultTable,
     FileTable,
     MeterTable,
     NoiseTable,
     PlantTable,
     RtuTable,
+    RtuTcpTable,
     SecondMasterTable,
     TcpTable,
 )
 from tests.sim.bench import PATIENCE_S, Serial, scenario
 
 ROOT = Path(__file__).resolve().parents[2]
+ONE_OF = """meter = "export-main"
+kind = "one-of"
+[[fault.choice]]
+kind = "lost"
+share = 0.5
+[[fault.choice]]
+kind = "{kind}"
+share = {share}"""
 DEMO = ROOT / "configs" / "demo" / "plant.toml"
 
 
@@ -112,7 +122,7 @@ def test_seed_and_ports_can_be_replaced(tmp_path: Path) -> None:
     [
         ("emulate = false", "emulated = false", "bus[0].emulated", "unknown key"),
         ("emulate = false", 'emulate = "no"', "bus[0].emulate", "'no' will not do"),
-        ('type = "modbus-rtu"', 'type = "modbus"', "bus[0].type", "'modbus-rtu', 'modbus-tcp'"),
+        ('type = "modbus-rtu"', 'type = "modbus"', "bus[0].type", "'modbus-rtu-over-tcp', 'modbus-tcp'"),
         ('type = "modbus-rtu"\n', "", "bus[0].type", "missing"),
         ('port = "rs485-1"\n', "", "bus[0].port", "missing"),
         ("port = 0", "port = 65536", "bus[1].port", "less than or equal to 65535"),
@@ -152,6 +162,10 @@ def test_a_wrong_scenario_is_refused_by_file_and_key(tmp_path: Path, old: str, n
         ('meter = "export-main"\nkind = "other-serial"', "fault[0].serial", "missing"),
         ('meter = "export-main"\nkind = "dead"\nevery = 0', "fault[0].every", "greater than or equal"),
         ('meter = "pv-inverter"\nkind = "corrupted"', "fault[0].kind", "serial line only"),
+        ('meter = "export-main"\nkind = "one-of"', "fault[0].choice", "give [[fault.choice]] tables"),
+        (ONE_OF.format(kind="lat", share=0.5), "fault[0].choice[1].kind", "'late'"),
+        (ONE_OF.format(kind="late", share=0.6), "fault[0].choice", "more than 1 together"),
+        (ONE_OF.format(kind='late"\ndelay = "1', share=0.5), "fault[0].choice[1].delay", "unknown key"),
     ],
 )
 def test_a_wrong_fault_is_refused_by_its_key(tmp_path: Path, fault: str, key: str, hint: str) -> None:
@@ -198,9 +212,19 @@ def test_points_that_cannot_be_filled_are_told(tmp_path: Path) -> None:
 def test_the_documentation_names_every_key_fault_and_quantity() -> None:
     text = (ROOT / "docs" / "simulator.md").read_text()
     words = set(re.findall(r"`([^`\s]+)`", text))
-    tables = (PlantTable, MeterTable, RtuTable, TcpTable, FaultTable, NoiseTable, SecondMasterTable)
+    tables = (
+        PlantTable,
+        MeterTable,
+        RtuTable,
+        RtuTcpTable,
+        TcpTable,
+        FaultTable,
+        ChoiceTable,
+        NoiseTable,
+        SecondMasterTable,
+    )
     keys = {field.alias or name for table in tables for name, field in table.model_fields.items()}
-    assert keys | set(FileTable.model_fields) | set(KINDS) <= words
+    assert keys | set(FileTable.model_fields) | set(KNOWN) <= words
     for kind in KINDS.values():
         assert {field.name for field in fields(kind) if field.init} <= words
     stems = {re.sub(r"_l\d+$", "", name) for name in QUANTITIES}

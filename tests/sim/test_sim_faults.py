@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import pytest
 
 from firmware_sim import frames
-from firmware_sim.device import Armed, Device, Outcome, When
+from firmware_sim.device import Armed, Choice, Device, Outcome, When
 from firmware_sim.faults import (
     KINDS,
     Cached,
@@ -49,7 +50,7 @@ SERIAL = bytes.fromhex("03fc000002")
 
 def device(*faults: Fault | Armed) -> Device:
     spec = MeterSpec("m", load_profile("eastron-sdm630"), 1, serial="21043387", start_wh=(1e6, 2e6))
-    armed = [f if isinstance(f, Armed) else Armed("fault", f, When(), "seed") for f in faults]
+    armed = [f if isinstance(f, Armed) else Armed.of("fault", f, When(), "seed") for f in faults]
     return Device(Meter(spec, PLANT), armed)
 
 
@@ -180,7 +181,7 @@ def test_faults_add_up_in_the_order_of_the_scenario() -> None:
 
 
 def test_a_fault_keeps_to_its_time_and_its_turn() -> None:
-    window = device(Armed("dead", Dead(), When(from_ms=5000, to_ms=8000), "s"))
+    window = device(Armed.of("dead", Dead(), When(from_ms=5000, to_ms=8000), "s"))
     assert [bool(ask(window, t_ms=t).deliveries) for t in (0, 4999, 5000, 7999, 8000)] == [
         True,
         True,
@@ -188,13 +189,13 @@ def test_a_fault_keeps_to_its_time_and_its_turn() -> None:
         False,
         True,
     ]
-    third = device(Armed("dead", Dead(), When(every=3), "s"))
+    third = device(Armed.of("dead", Dead(), When(every=3), "s"))
     assert [bool(ask(third).deliveries) for _ in range(6)] == [True, True, False, True, True, False]
 
 
 def test_a_share_of_the_requests_is_drawn_by_the_seed() -> None:
     def struck(seed: str) -> list[bool]:
-        asked = device(Armed("lost", Lost(), When(share=0.3), seed))
+        asked = device(Armed.of("lost", Lost(), When(share=0.3), seed))
         return [not ask(asked, SERIAL, 0).deliveries for _ in range(400)]
 
     assert struck("a") == struck("a") != struck("b")
@@ -203,8 +204,8 @@ def test_a_share_of_the_requests_is_drawn_by_the_seed() -> None:
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
     def run() -> list[Outcome]:
-        spread = Armed("late", Late(delay_ms=1, most_ms=90), When(share=0.5), "7/0")
-        asked = device(spread, Armed("noise-before", NoiseBefore(), When(every=2), "7/1"))
+        spread = Armed.of("late", Late(delay_ms=1, most_ms=90), When(share=0.5), "7/0")
+        asked = device(spread, Armed.of("noise-before", NoiseBefore(), When(every=2), "7/1"))
         return [ask(asked, pdu, t) for t in range(0, 5000, 250) for pdu in (VOLTAGES, COUNTERS)]
 
     assert run() == run()
@@ -230,3 +231,14 @@ def test_a_fault_that_does_nothing_does_nothing() -> None:
     rng = random.Random(1)
     assert only(ask(device(Fault()))) == right()
     assert Fault().send([], rng) == []
+
+
+def test_of_several_faults_a_request_meets_one_at_most() -> None:
+    mixed = Armed((Choice("late", Late(delay_ms=5), 0.3), Choice("lost", Lost(), 0.2)), When(), "7/0")
+    asked = device(mixed)
+    met = [ask(asked) for _ in range(2000)]
+    names = Counter(outcome.faults for outcome in met)
+    assert set(names) == {(), ("late",), ("lost",)}
+    assert names["late",] == pytest.approx(600, abs=80)
+    assert names["lost",] == pytest.approx(400, abs=80)
+    assert all(len(outcome.deliveries) == (outcome.faults != ("lost",)) for outcome in met)

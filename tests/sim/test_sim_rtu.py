@@ -17,8 +17,9 @@ from firmware_sim.clock import SimClock
 from firmware_sim.errors import WireError
 from firmware_sim.faults import Delivery
 from firmware_sim.plant import Plant, PlantSpec
-from firmware_sim.servers.rtu import Line, RtuBus, refuse_taken
+from firmware_sim.servers.rtu import RtuBus, refuse_taken
 from firmware_sim.servers.units import Units
+from firmware_sim.servers.wire import Line
 from tests.sim.bench import Serial, running, scenario
 
 VOLTAGES, VOLTAGES_SIZE = "01 04 0000 0006", 17
@@ -130,7 +131,7 @@ def test_the_simulator_does_not_hold_the_line_itself(tmp_path: Path) -> None:
 def test_bytes_that_nobody_listens_to_are_lost_as_on_a_wire(tmp_path: Path) -> None:
     async def speak() -> bytes:
         bus = RtuBus(Units("b", {}, SimClock(), AnswerLog()), Line(emulate=False), tmp_path / "port")
-        bus.open()
+        await bus.open()
         try:
             bus.put(b"unheard")
             with Serial(bus.path) as line:
@@ -279,4 +280,4 @@ def test_a_path_that_is_taken_is_refused(tmp_path: Path) -> None:
 
 
 async def _opened(bus: RtuBus) -> None:
-    bus.open()
+    await bus.open()
