@@ -7,7 +7,6 @@ Touches no wire. The times are ``fieldbus.budget``'s; here they become a verdict
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -79,10 +78,7 @@ class LinePlan:
 
 def line_plans(specs: Sequence[LineSpec]) -> list[LinePlan]:
     """The plan of every line, in the order given."""
-    plans = [line_plan(spec) for spec in specs]
-    for index, problem in _doubled(specs):
-        plans[index] = replace(plans[index], problems=(problem, *plans[index].problems))
-    return plans
+    return [line_plan(spec) for spec in specs]
 
 
 def refuse(config_path: Path, plans: Sequence[LinePlan]) -> None:
@@ -293,16 +289,3 @@ def _every(spec: LineSpec, periods_ms: Sequence[int]) -> str:
 def _duration(ms: int) -> str:
     """As gateway.toml takes it."""
     return f'"{ms / 1000:g}s"'
-
-
-def _doubled(specs: Sequence[LineSpec]) -> Iterator[tuple[int, Problem]]:
-    """Several buses over one port or endpoint: two workers would speak into each other's questions."""
-    wires: dict[object, str] = {}
-    for index, spec in enumerate(specs):
-        wire = os.path.realpath(spec.port) if spec.port is not None else (spec.host, spec.tcp_port or 502)
-        first = wires.setdefault(wire, spec.name)
-        if first != spec.name:
-            problem = (
-                f"goes over {spec.where}, as bus {first!r} does: one line, on which one question is asked at a time"
-            )
-            yield index, Problem(f"bus {spec.name!r}", problem, f"put its meters under bus {first!r}")

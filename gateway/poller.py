@@ -136,12 +136,8 @@ class _Meter:
                 ]
             else:
                 values += self._values(form, contents, completed_ms, time_ms, flags, raised, seconds)
-        values += [
-            Value(point.name, None, point.unit, quality.failure_flags(failure.exception_code) | flags)
-            for failure in poll.failures
-            for point, _ in failure.block.points
-            if point.kind != "scale" and point.name not in self._hidden
-        ]
+        if poll.failures:
+            values += self._absent(poll, flags, {name for form, _, _ in looks for name in form.names})
         return Reading(time_ms, tuple(self._exchanged(poll, values)))
 
     def _looks(self, answers: Sequence[BlockAnswer]) -> tuple[list[tuple[_Form, list[Content], int]], dict[str, Look]]:
@@ -209,6 +205,14 @@ class _Meter:
             if judged.other is not None:
                 end, other = (FIRST if judged.second_booked else SECOND), judged.other
                 yield Value(name + end, other.value, point.unit, judged.other_flags, other.time_ms - time_ms)
+
+    def _absent(self, poll: Poll, flags: int, answered: set[str]) -> Iterable[Value]:
+        """The values of blocks that failed; of one that was read twice, a second answer may be there all the same."""
+        for failure in poll.failures:
+            for point, _ in failure.block.points:
+                if point.kind != "scale" and point.name not in self._hidden and point.name not in answered:
+                    failed = quality.failure_flags(failure.exception_code)
+                    yield Value(point.name, None, point.unit, failed | flags)
 
     def _judged(self, point: Point, content: Content, time_ms: int, second: Look | None, flags: int) -> Judged:
         past = self._past.get(point.name, NOTHING)

@@ -17,7 +17,7 @@ from gateway.budget import LinePlan, line_plan, line_plans, refuse
 from gateway.cli import main
 from gateway.devices.profile import Profile, parse_profile
 from gateway.errors import ConfigError
-from gateway.fieldbus.bus import LineSpec, MeterSpec
+from gateway.fieldbus.bus import LineSpec, MeterSpec, merge
 from ledger_client.cose_key import PrivateKey
 from ledger_client.trust import key_entry
 from tests.gateway.samples import site
@@ -163,21 +163,18 @@ def test_over_the_network_only_shapes_are_counted() -> None:
     assert "if the line behind h:502 runs at 9600 baud, it needs 1." in line_plan(behind).warnings[0]
 
 
-def test_two_buses_over_one_endpoint_or_port_are_one_line(tmp_path: Path) -> None:
-    one = line((spare(2), 5000))
-    tcp = replace(one, port=None, host="h", type="modbus-tcp")
-    plans = line_plans(
-        [one, replace(one, name="b"), tcp, replace(tcp, name="c", tcp_port=502), replace(tcp, tcp_port=1)]
-    )
-    assert [bool(plan.problems) for plan in plans] == [False, True, False, True, False]
-    assert "put its meters under bus 'rs485-1'" in words(plans[1])
-    link = tmp_path / "adapter"
-    link.symlink_to("/dev/null")
-    assert line_plans([one, replace(one, name="b", port=str(link))])[1].problems
-    with pytest.raises(
-        ConfigError, match=r"gateway.toml: bus 'b': goes over /dev/null, as .* \(and 1 more\)\n  way out"
-    ):
+def test_buses_over_one_endpoint_have_one_budget() -> None:
+    one = line((spare(60), 1000), port=None, host="h", type="modbus-tcp")
+    other = replace(one, name="b", tcp_port=502, meters=(replace(one.meters[0], name="n", address=9),))
+    (plan,) = line_plans(merge([one, other]))
+    assert [m.meter for m in plan.meters] == ["m0", "n"]
+
+
+def test_of_several_problems_the_first_is_told_and_the_others_counted() -> None:
+    plans = [line_plan(line((profile(2), 1000), (profile(2), 1000)))] * 2
+    with pytest.raises(ConfigError, match=r"gateway.toml: bus 'rs485-1', meter 'm0', every: 1 s .* \(and 3 more\)\n"):
         refuse(Path("gateway.toml"), plans)
+    refuse(Path("gateway.toml"), [line_plan(line((profile(2), 5000)))])
 
 
 @settings(deadline=None, max_examples=20)

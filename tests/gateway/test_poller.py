@@ -181,6 +181,16 @@ def test_a_second_look_at_a_block_of_which_only_one_counter_was_doubtful_leaves_
     )
 
 
+def test_a_block_whose_first_answer_became_doubtful_has_the_values_of_its_second() -> None:
+    site = Site()
+    values = site.poll(registers(energy=70_000), failures=(BlockFailure(FIRST, "timeout", "two answers came"),))
+    assert list(values) == ["voltage", "power", "energy", "state"]
+    assert {v.quality for v in values.values()} == {0}
+    reading = site.finished[-1].reading
+    assert reading is not None
+    assert len(reading.values) == 4
+
+
 def test_a_counter_at_0_has_no_value() -> None:
     site = Site()
     site.poll(registers())
