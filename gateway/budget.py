@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gateway.devices.plan import BITS, Block
 from gateway.errors import ConfigError
 from gateway.fieldbus.budget import FULL, NEARLY_FULL, MeterBudget, ReadBudget, budget
 from gateway.fieldbus.bus import LineSpec, MeterSpec
@@ -96,14 +97,10 @@ def line_plan(spec: LineSpec) -> LinePlan:
     share = found.share if spec.port is not None else None
     warnings = []
     if share is not None and NEARLY_FULL < share <= FULL:
-        warnings.append(
-            f"{share:.0%} of the line's time is used: one slow answer will cost other polls; {_ample(spec)} leaves room"
-        )
+        warnings.append(f"{share:.0%} of the line's time is used: one slow answer will cost other polls")
     elif spec.type == "modbus-rtu-over-tcp" and found.share > NEARLY_FULL:
-        said = (
-            f"if the line behind {spec.where} runs at {spec.baudrate} baud, it needs {found.share:.2f} s of each second"
-        )
-        warnings.append(said)
+        behind = f"if the line behind {spec.where} runs at {spec.baudrate} baud"
+        warnings.append(f"{behind}, it needs {found.share:.2f} s of each second")
     problems = [*_overfull(spec, pairs, share), *(p for m, b in pairs if (p := _too_few_shapes(spec, m, b)))]
     if spec.port is not None:
         wire = f"{spec.port}, {spec.baudrate} baud 8{spec.parity}{spec.stopbits}"
@@ -135,12 +132,12 @@ def _meter(spec: LineSpec, meter: MeterSpec, known: MeterBudget) -> PlannedMeter
 
 
 def _read(meter: str, read: ReadBudget) -> PlannedRead:
-    names = {1: "bits", 2: "bits"}
-    reads = tuple(f"function {b.fc}, {b.count} {names.get(b.fc, 'registers')} from {_where(b)}" for b in read.variants)
+    what = "bits" if read.block.fc in BITS else "registers"
+    reads = tuple(f"function {b.fc}, {b.count} {what} from {_where(b)}" for b in read.variants)
     return PlannedRead(meter, len(read.block.points), reads, read.needed, read.time_ms)
 
 
-def _where(block: Any) -> str:
+def _where(block: Block) -> str:
     model = block.points[0][0].model
     return str(block.address) if model is None else f"model {model} + {block.address}"
 
@@ -158,7 +155,7 @@ def _overfull(spec: LineSpec, pairs: Sequence[tuple[MeterSpec, MeterBudget]], sh
         said = f"{slow[0].name} needs longer than its period{pause} ({asks})"
     else:
         return
-    periods = shortest_periods(spec, _carries)
+    periods = shortest_periods(spec)
     others = "fewer points, a higher baudrate, or some of its meters on another line"
     works = f"the shortest that works is {_every(spec, periods)}; else {others}" if periods else others
     yield Problem(f"bus {spec.name!r}", said, works)
@@ -224,7 +221,7 @@ def _longest_life_ms(spec: LineSpec, meter: MeterSpec, have: int) -> int | None:
     return None
 
 
-def shortest_periods(spec: LineSpec, works: Callable[[LineSpec], bool]) -> tuple[int, ...] | None:
+def shortest_periods(spec: LineSpec) -> tuple[int, ...] | None:
     """The shortest periods in ms with which the line works: none shorter than now, none shorter than its meter's shapes
     allow, and else all stretched alike."""
     first = min(meter.period_ms for meter in spec.meters)
@@ -236,8 +233,10 @@ def shortest_periods(spec: LineSpec, works: Callable[[LineSpec], bool]) -> tuple
         pairs = zip(spec.meters, periods, allowed, strict=True)
         return replace(spec, meters=tuple(replace(m, period_ms=max(p, least)) for m, p, least in pairs))
 
-    least = first if works(stretched(first)) else _least(first, lambda ms: works(stretched(ms)), _step_ms(first))
-    return None if least is None else tuple(m.period_ms for m in stretched(least).meters)
+    least = first
+    if not _carries(stretched(first)):
+        least = _least(first, lambda period_ms: _carries(stretched(period_ms)), _step_ms(first)) or 0
+    return tuple(m.period_ms for m in stretched(least).meters) if least else None
 
 
 def _carries(spec: LineSpec) -> bool:
@@ -250,11 +249,6 @@ def _carries(spec: LineSpec) -> bool:
 
 def _pairs(spec: LineSpec, known: Sequence[MeterBudget]) -> list[tuple[MeterSpec, MeterBudget]]:
     return list(zip(spec.meters, known, strict=True))
-
-
-def _ample(spec: LineSpec) -> str:
-    periods = shortest_periods(spec, lambda line: _carries(line) and budget(line).share <= NEARLY_FULL)
-    return _every(spec, periods) if periods else "reading less often"
 
 
 def _least(first_ms: int, works: Callable[[int], bool], step_ms: int) -> int | None:
