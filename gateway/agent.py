@@ -22,17 +22,18 @@ from gateway.clock import Clock
 from gateway.commissioning import Commissioning, identities
 from gateway.config import Bus, Config, LedgerEntry
 from gateway.errors import ConfigError, GatewayError
-from gateway.fieldbus.bus import Line, LineSpec, MeterSpec, check_port
+from gateway.fieldbus.bus import Alarm, Line, LineSpec, MeterSpec, check_port, merge
 from gateway.keys import Keys, load_keys
 from gateway.poller import Poller
-from gateway.recorder import Recorder, Rules, seal_unsealed
+from gateway.recorder import ALARM, Recorder, Rules, seal_unsealed
+from gateway.signer import GATEWAY
 from gateway.store import Store
 from gateway.uplink import NotOurs, Uplink, anchor
 from ledger_client.errors import LedgerUnavailable, Refused, TrustFileError
 from ledger_client.ledgers import Ledger, Pending
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.mqtt import MqttLedger
-from ledger_client.record import Reading, parse_record
+from ledger_client.record import Event, Reading, parse_record
 from ledger_client.trust import Trust, load_trust
 
 log = logging.getLogger("meterseal.agent")
@@ -74,6 +75,11 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
         rs485_before_ms=bus.rs485_before or 0,
         rs485_after_ms=bus.rs485_after or 0,
     )
+
+
+def line_specs(config: Config) -> list[LineSpec]:
+    """The physical lines of a configuration: several buses of one endpoint are one. Raises FieldbusError."""
+    return merge([line_spec(config, bus) for bus in config.document.bus])
 
 
 def rules(config: Config) -> Rules:
@@ -126,7 +132,7 @@ async def run(config: Config) -> None:
     """
     keys, trust = load_keys(config), trust_of(config)
     check_ledger_keys(config, trust)
-    specs = [line_spec(config, bus) for bus in config.document.bus]
+    specs = line_specs(config)
     for spec in specs:
         check_port(spec)
     plans = budget.line_plans(specs)
@@ -153,7 +159,18 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
     known = identities(store, config.meters)
     commissioning = Commissioning(config.meters, dict(known), poller, recorder)
     used_until_ms = recorder.lines_used_until_ms()
-    lines = [Line(spec, clock, commissioning.poll, identities=known, used_until_ms=used_until_ms) for spec in specs]
+    lines = [
+        Line(
+            spec,
+            clock,
+            commissioning.poll,
+            on_alarm=partial(_alarm, recorder),
+            doubts=poller.doubts,
+            identities=known,
+            used_until_ms=used_until_ms,
+        )
+        for spec in specs
+    ]
     line_of = {meter.name: line for line in lines for meter in line.spec.meters}
 
     async def accept(order: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,6 +213,12 @@ def _last_readings(store: Store, meter: str) -> Iterator[Reading]:
     for row in reversed(store.readings(meter, RECALLED)):
         if isinstance(body := parse_record(row.data).body, Reading):
             yield body
+
+
+def _alarm(recorder: Recorder, alarm: Alarm) -> None:
+    """An alarm of a line is an event: of its meter, or of the gateway where the whole line is meant."""
+    fields = {"code": alarm.code, "line": alarm.line, "text": alarm.text, "raised": alarm.raised}
+    recorder.happened(alarm.meter or GATEWAY, Event(ALARM, fields))
 
 
 async def _until_ended(recorder: Recorder) -> None:

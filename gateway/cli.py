@@ -116,7 +116,7 @@ def check(config_path: Path, as_json: bool) -> None:
     config = configuration.load(config_path)
     load_keys(config)
     agent.check_ledger_keys(config, agent.trust_of(config))
-    specs = [agent.line_spec(config, bus) for bus in config.document.bus]
+    specs = agent.line_specs(config)
     for spec in specs:
         check_port(spec)
     plans = budget.line_plans(specs)

@@ -7,7 +7,7 @@ meter's own chain, written before the first reading that depends on it. The even
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,13 +25,15 @@ COMMISSIONED, EXCHANGED = "commissioned", "meter-exchange"
 
 def identities(store: Store, meters: Mapping[str, object]) -> dict[str, str]:
     """The identity that each meter was last commissioned or accepted with, from its newest event."""
-    known = {}
-    for meter in meters:
-        row = store.newest(meter, "event")
-        body = parse_record(row.data).body if row else None
+    found = {meter: next(_identities_of(store, meter), None) for meter in meters}
+    return {meter: identity for meter, identity in found.items() if identity is not None}
+
+
+def _identities_of(store: Store, meter: str) -> Iterator[str]:
+    for row in store.events_of(meter):
+        body = parse_record(row.data).body
         if isinstance(body, Event) and isinstance(identity := body.fields.get("identity"), str):
-            known[meter] = identity
-    return known
+            yield identity
 
 
 @dataclass(slots=True)

@@ -32,6 +32,7 @@ T = TypeVar("T")
 INBOX_SECONDS = 30
 PORTION = 100  # items of the inbox between two looks at the clock
 START, STOP = "start", "stop"  # the gateway's own events at the two ends of an epoch
+ALARM = "alarm"  # of a meter, or of the gateway where a whole line is meant; ``raised`` true and later false
 
 
 @dataclass(frozen=True, slots=True)

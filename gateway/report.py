@@ -13,8 +13,10 @@ from rich.table import Table
 from gateway import instance
 from gateway.config import Config
 from gateway.quality import verdict
+from gateway.recorder import ALARM
+from gateway.signer import GATEWAY
 from gateway.store import Row, Store
-from ledger_client.record import Coverage, Quality, Reading, Value, parse_record
+from ledger_client.record import Coverage, Event, Quality, Reading, Value, parse_record
 from ledger_client.report import quality_phrases
 from ledger_client.verify import rfc3339_ms
 
@@ -94,6 +96,8 @@ def status(config: Config, store: Store, now_ms: int) -> dict[str, Any]:
             problems.append(
                 f"meter {meter['name']}: last reading {meter['age_s']} s ago, due every {meter['every_ms'] / 1000:g} s"
             )
+    alarms = open_alarms(store) if pid is not None else []
+    problems += [alarm["text"] for alarm in alarms]
     problems += [f"ledger {x['name']}: {x['detail']}" for x in ledgers if x["state"] == "refused"]
     last = store.last_batch()
     return {
@@ -104,9 +108,26 @@ def status(config: Config, store: Store, now_ms: int) -> dict[str, Any]:
         "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
         "meters": meters,
         "ledgers": ledgers,
+        "alarms": alarms,
         "healthy": not problems,
         "problems": problems,
     }
+
+
+def open_alarms(store: Store) -> list[dict[str, Any]]:
+    """The alarms of the running epoch that stand: code, line, meter (None: the whole line), text, since (ms)."""
+    standing: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in store.epoch_events():
+        body = parse_record(row.data).body
+        if isinstance(body, Event) and body.name == ALARM:
+            meter, fields = None if row.meter == GATEWAY else row.meter, body.fields
+            key = (fields["code"], fields["line"], meter)
+            if fields["raised"]:
+                text = {"code": fields["code"], "line": fields["line"], "meter": meter, "text": fields["text"]}
+                standing[key] = text | {"since": row.time_ms}
+            else:
+                standing.pop(key, None)
+    return list(standing.values())
 
 
 def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> dict[str, Any]:

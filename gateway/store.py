@@ -189,6 +189,21 @@ class Store:
         with self._errors():
             return self._db.execute("SELECT meter, epoch, anchor_ms, period_ms FROM schedules ORDER BY id").fetchall()
 
+    def events_of(self, meter: str) -> Iterator[Row]:
+        """The events of one meter, newest first."""
+        with self._errors():
+            sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'event' ORDER BY id DESC"
+            yield from map(Row._make, self._db.execute(sql, (meter,)))
+
+    def epoch_events(self) -> list[Row]:
+        """Every event of the newest epoch, oldest first."""
+        with self._errors():
+            found = self._db.execute(
+                f"SELECT {_ROW} FROM records WHERE kind = 'event' "
+                "AND epoch = (SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1) ORDER BY id"
+            )
+            return list(map(Row._make, found))
+
     def find(self, meter: str, epoch: bytes, seq: int) -> tuple[int, Row] | None:
         """A record and its place in the commit order."""
         row = self._one(f"SELECT id, {_ROW} FROM records WHERE epoch = ? AND meter = ? AND seq = ?", epoch, meter, seq)

@@ -65,7 +65,7 @@ def test_an_exchanged_meter_is_accepted_by_its_number_without_a_restart(tmp_path
         finally:
             assert gateway.stop() == 0
         successor.close()
-    commissioned, exchange = bodies(loaded, "event")
+    commissioned, exchange = (event for event in bodies(loaded, "event") if "identity" in event.fields)
     assert isinstance(commissioned, Event)
     assert (commissioned.name, commissioned.fields["identity"]) == ("commissioned", f"serial_number={OLD}")
     assert isinstance(exchange, Event)
@@ -90,3 +90,33 @@ def test_without_a_gateway_there_is_nobody_to_order(tmp_path: Path) -> None:
     said = command("gateway.cli", "accept", loaded.path, "export-main", "--serial", NEW)
     assert said.returncode == 2
     assert "no gateway runs here" in said.stderr
+
+
+def test_an_alarm_is_a_signed_event_and_stands_in_the_status(tmp_path: Path) -> None:
+    with embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
+        with plant(tmp_path / "plant") as meters:
+            loaded = make_site(tmp_path / "site", meters, ledger)
+            gateway = GatewayProcess(loaded)
+            gateway.start()
+            until("the first reading", lambda: loaded.database.exists() and bodies(loaded, "reading"))
+        try:
+            until("the alarm", lambda: "line-down" in alarms(loaded))
+            said = command("gateway.cli", "status", loaded.path)
+            assert said.returncode == 1
+            assert "rs485-1" in said.stdout
+            successor = Plant(tmp_path / "plant", ROOT / "configs" / "demo" / "plant.toml")
+            successor.start()
+            until("its end", lambda: ("line-down", "rs485-1") not in alarms_by_line(loaded))
+            successor.close()
+        finally:
+            assert gateway.stop() == 0
+    check_books(loaded)
+
+
+def alarms_by_line(loaded: Config) -> set[tuple[str, str]]:
+    facts = json.loads(command("gateway.cli", "status", loaded.path, "--json").stdout)
+    return {(alarm["code"], alarm["line"]) for alarm in facts["alarms"]}
+
+
+def alarms(loaded: Config) -> set[str]:
+    return {code for code, _ in alarms_by_line(loaded)}

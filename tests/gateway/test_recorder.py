@@ -9,12 +9,13 @@ import pytest
 
 from gateway import agent
 from gateway.clock import Clock
+from gateway.commissioning import identities
 from gateway.config import Config
 from gateway.errors import StoreError
 from gateway.keys import load_keys
 from gateway.recorder import Finished, Recorder
 from gateway.store import Store
-from ledger_client.record import Coverage, parse_record, record_hash
+from ledger_client.record import Coverage, Event, parse_record, record_hash
 from ledger_client.statement import parse_statement
 from tests.chain.site import until
 from tests.gateway.books import check_books
@@ -161,3 +162,16 @@ def test_a_database_of_a_newer_version_is_refused(loaded: Config) -> None:
     raw.close()
     with pytest.raises(StoreError, match="newer Meterseal"):
         Recorder(Store(loaded.database), load_keys(loaded), agent.rules(loaded), Clock(), b"\x03" * 8)
+
+
+def test_who_a_meter_is_is_remembered_beneath_later_events(loaded: Config) -> None:
+    made, _ = recorder(loaded, Clock())
+    made.start()
+    made.happened(METER, Event("commissioned", {"identity": "serial_number=1"}))
+    made.happened(METER, Event("meter-exchange", {"identity": "serial_number=2"}))
+    made.happened(METER, Event("alarm", {"code": "comms-lost", "line": "x", "text": "", "raised": True}))
+    made.stop()
+    check_books(loaded)
+    store = Store(loaded.database, read_only=True)
+    assert identities(store, loaded.meters) == {METER: "serial_number=2"}
+    store.close()
