@@ -165,7 +165,7 @@ class Line:
 
     def _down(self, because: str) -> None:
         if because != self._down_because:
-            log.warning("%s: the line is down: %s; trying again every %g s", self.spec.name, because, REOPEN_S)
+            log.info("%s: cannot be used: %s; trying again every %g s", self.spec.name, because, REOPEN_S)
         self._down_because = because
         self._schedule.line_down()
         self._alarms.port_gone(because)

@@ -36,16 +36,20 @@ async def connect(spec: LineSpec, table: ShapeTable, witness: Witness) -> Link:
     return link
 
 
+def direction_of(spec: LineSpec) -> RS485Settings | None:
+    """How the port's driver is to switch the direction, None where it need not. pyserial takes seconds and cuts them
+    down to whole ms, so half a ms is added lest 15 become 14."""
+    if not spec.rs485:
+        return None
+    before_s, after_s = (spec.rs485_before_ms + 0.5) / 1000, (spec.rs485_after_ms + 0.5) / 1000
+    return RS485Settings(delay_before_tx=before_s, delay_before_rx=after_s)
+
+
 async def _serial(spec: LineSpec) -> stream.Port:
     """Opening and the search for other holders may block for a while, so a thread does it."""
     loop = asyncio.get_running_loop()
-    rs485 = None
-    if spec.rs485:
-        before_s, after_s = spec.rs485_before_ms / 1000, spec.rs485_after_ms / 1000
-        rs485 = RS485Settings(delay_before_tx=before_s, delay_before_rx=after_s)
-    opened = loop.run_in_executor(
-        None, serial_port.open_port, str(spec.port), spec.baudrate, spec.parity, spec.stopbits, rs485
-    )
+    settings = spec.baudrate, spec.parity, spec.stopbits, direction_of(spec)
+    opened = loop.run_in_executor(None, serial_port.open_port, str(spec.port), *settings)
     try:
         return await asyncio.shield(opened)
     except asyncio.CancelledError:

@@ -86,7 +86,7 @@ def test_answers_that_come_late_twice_or_damaged_are_never_booked_to_another_que
 
         pty = Pty(tmp_path / "line", device)
         async with running(rtu_line(pty.link, meter("one", 1))) as (line, polls):
-            await polls.until(lambda p: bool(p.answers), count=25)
+            await polls.until(lambda p: bool(p.answers), count=16)
         pty.unplug()
         assert set(polls.values("one")) == EXPECTED
         assert line.counters["late"] > 0

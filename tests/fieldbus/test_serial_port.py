@@ -9,11 +9,13 @@ import sys
 import termios
 import tty
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.fieldbus.bus import LineSpec, PortError, check_port
+from gateway.fieldbus.opening import direction_of
 from gateway.fieldbus.serial_port import check, holders, open_port, warning
 from tests.fieldbus.devices import meter
 
@@ -127,3 +129,37 @@ def test_names_that_move_are_warned_of(caplog: pytest.LogCaptureFixture) -> None
 
 def test_network_lines_are_not_tried() -> None:
     check_port(LineSpec("line", "modbus-tcp", (meter("one", 1),), host="192.0.2.1"))
+
+
+def test_direction_control_that_a_driver_lacks_is_refused_with_the_way_out(terminal: Path) -> None:
+    """The kernel refuses TIOCSRS485 on a pseudo-terminal, as most USB adapters' drivers do."""
+    settings = direction_of(replace(LineSpec("l", "modbus-rtu", (), port=str(terminal)), rs485=True))
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(PortError, match="TIOCSRS485") as error:
+        open_port(str(terminal), rs485=settings)
+    assert "leave rs485 out" in error.value.way_out
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_the_delays_of_direction_control_reach_the_driver_in_ms() -> None:
+    """struct serial_rs485 (linux/serial.h): flags, delay_rts_before_send, delay_rts_after_send, in ms."""
+    spec = LineSpec("l", "modbus-rtu", (), port="p", rs485=True, rs485_before_ms=2, rs485_after_ms=15)
+    settings = direction_of(spec)
+    assert settings is not None
+    assert (settings.rts_level_for_tx, settings.rts_level_for_rx, settings.loopback) == (True, False, False)
+    assert settings.delay_before_tx is not None
+    assert settings.delay_before_rx is not None
+    assert (int(settings.delay_before_tx * 1000), int(settings.delay_before_rx * 1000)) == (2, 15)
+    assert direction_of(replace(spec, rs485=False)) is None
+
+
+def test_a_tunnel_waits_longer_and_remembers_longer_unless_told_otherwise() -> None:
+    one = meter("one", 1)
+    line = LineSpec("l", "modbus-rtu-over-tcp", (one,), host="h", tunnel=True)
+    assert (line.timeout_of(one), line.answer_life_of(one)) == (15_000, 90_000)
+    assert replace(line, timeout_ms=4000, answer_life_ms=30_000).timeout_of(one) == 4000
+    assert replace(line, answer_life_ms=30_000).answer_life_of(one) == 30_000
+    assert line.timeout_of(replace(one, timeout_ms=700)) == 700
+    lives = {"modbus-rtu": 3000, "modbus-rtu-over-tcp": 10_000, "modbus-tcp": 10_000}
+    for kind, life in lives.items():
+        assert LineSpec("l", kind, (one,)).answer_life_of(one) == life
