@@ -16,6 +16,8 @@ from ledger_client.senml import SECONDARY_UNITS, Reading, Value, base_name, chec
 from ledger_client.shape import MAX_TIME_MS
 
 _MILLISECONDS: Final = b"\xc4\x82\x22"  # tag 4, array of two, exponent −3; the mantissa follows
+_MOST_FORMS: Final = 64
+_QUALITY: Final = b"\x62q_"
 _SINGLE_HEAD: Final = b"\x02\xfa"  # v, a 32-bit float
 _VERSION_SECONDARY: Final = b"\x20\x18\x1a"  # bver: 26
 
@@ -38,27 +40,34 @@ class _Points(dict[tuple[str, str | None], tuple[tuple[bytes, ...], bool]]):
 
 
 class _Form:
-    """A pack of 32-bit floats under given names and units, ready but for its numbers and its time."""
+    """A pack of 32-bit floats of given names, units and one quality, ready but for its numbers and its time."""
 
-    def __init__(self, points: _Points, names: tuple[str, ...], units: tuple[str | None, ...]) -> None:
+    def __init__(self, points: _Points, names: tuple[str, ...], units: tuple[str | None, ...], quality: int) -> None:
         known = [points[point] for point in zip(names, units, strict=True)]
         secondary = any(is_secondary for _, is_secondary in known)
-        heads = [variants[0] + _SINGLE_HEAD for variants, _ in known[1:]]
+        more = 1 if quality else 0
+        self.tail = _QUALITY + uint_bytes(quality) if quality else b""  # stands behind every number
+        heads = [self.tail + variants[more] + _SINGLE_HEAD for variants, _ in known[1:]]
         self.numbers = Struct(f">{len(known)}f")
-        self.start = array_head(len(known)) + known[0][0][2 + secondary] + _SINGLE_HEAD
+        self.start = array_head(len(known)) + known[0][0][2 + secondary + more] + _SINGLE_HEAD
         self.version = _VERSION_SECONDARY if secondary else b""
         self.others = Struct(">" + "".join(f"{len(head)}sf" for head in heads))
         self.entries: list[object] = [part for head in heads for part in (head, 0.0)]
 
 
-class _Forms(dict[tuple[tuple[str, ...], tuple[str | None, ...]], _Form]):
+_Key = tuple[tuple[str, ...], tuple[str | None, ...], int]
+
+
+class _Forms(dict[_Key, _Form]):
     """The forms that a meter's readings take: one, and a few more for polls that were answered in part."""
 
     def __init__(self, points: _Points) -> None:
         super().__init__()
         self._points = points
 
-    def __missing__(self, key: tuple[tuple[str, ...], tuple[str | None, ...]]) -> _Form:
+    def __missing__(self, key: _Key) -> _Form:
+        if len(self) >= _MOST_FORMS:
+            self.clear()
         self[key] = learnt = _Form(self._points, *key)
         return learnt
 
@@ -80,14 +89,16 @@ class PackWriter:
             raise Unusual from None
 
     def _singles(self, reading: Reading) -> bytes | None:
-        """A reading of good 32-bit floats of one moment, as most meters send them, in one go; None for any other."""
+        """A reading of 32-bit floats of one moment and one quality, as most are, in one go; None for any other."""
         values = reading.values
-        if any([value.quality or value.offset_ms for value in values]):  # noqa: C419 - twice as fast as a generator
+        if any([value.offset_ms for value in values]):  # noqa: C419 - twice as fast as a generator
             return None
+        qualities = {value.quality for value in values}
         contents = [value.value for value in values]
-        if set(map(type, contents)) != {float} or not 0 <= reading.time_ms <= MAX_TIME_MS:
+        if len(qualities) != 1 or set(map(type, contents)) != {float} or not 0 <= reading.time_ms <= MAX_TIME_MS:
             return None
-        form = self._forms[tuple([value.name for value in values]), tuple([value.unit for value in values])]
+        names, units = tuple([value.name for value in values]), tuple([value.unit for value in values])
+        form = self._forms[names, units, int(qualities.pop())]
         try:
             packed = form.numbers.pack(*contents)
         except OverflowError:
@@ -97,7 +108,8 @@ class PackWriter:
         entries = form.entries[:]
         entries[1::2] = contents[1:]
         moment = uint_bytes(reading.time_ms)
-        return b"".join((form.start, packed[:4], form.version, self._base, moment, form.others.pack(*entries)))
+        others = form.others.pack(*entries) + form.tail  # the head of each begins with the tail of the one before
+        return b"".join((form.start, packed[:4], form.version, self._base, moment, others))
 
     def _encode(self, reading: Reading) -> bytes:
         points, writers = self._points, _WRITERS
@@ -139,14 +151,14 @@ class PackWriter:
                 _VERSION_SECONDARY if secondary else b"",
                 self._base,
                 uint_bytes(time_ms),
-                b"\x62q_" + uint_bytes(value.quality) if value.quality else b"",
+                _QUALITY + uint_bytes(value.quality) if value.quality else b"",
             )
         )
 
 
 def _flagged(value: Value, heads: tuple[bytes, ...]) -> bytes:
     """An entry with quality bits."""
-    content, quality = _WRITERS[type(value.value)](value.value), b"\x62q_" + uint_bytes(value.quality)
+    content, quality = _WRITERS[type(value.value)](value.value), _QUALITY + uint_bytes(value.quality)
     if value.offset_ms:
         return heads[2] + content + _offset(value.offset_ms) + quality
     return heads[1] + content + quality

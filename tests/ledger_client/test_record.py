@@ -65,10 +65,13 @@ SINGLES = st.one_of(
 
 
 @SEEDED
-@given(st.lists(st.builds(Value, NAMES, SINGLES, UNITS), min_size=1, max_size=12).map(tuple))
-def test_a_reading_of_floats_alone_is_no_other(floats: tuple[Value, ...]) -> None:
-    """The writer has a shorter way for good 32-bit floats of one moment."""
-    body = reading(values=floats)
+@given(
+    st.lists(st.builds(Value, NAMES, SINGLES, UNITS), min_size=1, max_size=12).map(tuple),
+    st.just(Quality(0)) | QUALITIES,
+)
+def test_a_reading_of_floats_alone_is_no_other(floats: tuple[Value, ...], quality: Quality) -> None:
+    """The writer has a shorter way for 32-bit floats of one moment and one quality."""
+    body = reading(values=tuple(replace(value, quality=quality) for value in floats))
     assert ReadingWriter(GATEWAY, METER, SIGNER).sign(claims(), body) == sign_record(claims(), body, SIGNER)
 
 
