@@ -91,14 +91,14 @@ class PackWriter:
     def _singles(self, reading: Reading) -> bytes | None:
         """A reading of 32-bit floats of one moment and one quality, as most are, in one go; None for any other."""
         values = reading.values
-        if any([value.offset_ms for value in values]):  # noqa: C419 - twice as fast as a generator
+        quality = values[0].quality if values else 0
+        if any([v.offset_ms or v.quality != quality for v in values]):  # noqa: C419 - twice as fast as a generator
             return None
-        qualities = {value.quality for value in values}
         contents = [value.value for value in values]
-        if len(qualities) != 1 or set(map(type, contents)) != {float} or not 0 <= reading.time_ms <= MAX_TIME_MS:
+        if set(map(type, contents)) != {float} or not 0 <= reading.time_ms <= MAX_TIME_MS:
             return None
         names, units = tuple([value.name for value in values]), tuple([value.unit for value in values])
-        form = self._forms[names, units, int(qualities.pop())]
+        form = self._forms[names, units, int(quality)]
         try:
             packed = form.numbers.pack(*contents)
         except OverflowError:
