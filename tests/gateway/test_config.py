@@ -169,3 +169,11 @@ def test_the_fingerprint_tells_configurations_apart_and_leaves_secrets_out(tmp_p
     secret = site(tmp_path / "d", {"http://127.0.0.1:8700": "http://user:secret@127.0.0.1:8700"})
     assert one.fingerprint() == two.fingerprint() == secret.fingerprint()
     assert other.fingerprint() != one.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "model", [config.Gateway, config.Store, config.Bus, config.Meter, config.Seal, config.LedgerEntry]
+)
+def test_every_key_is_documented(model: type[config._Model]) -> None:
+    text = (Path(config.__file__).parent.parent / "docs" / "configuration.md").read_text()
+    assert [key for key in model.model_fields if key != "meter" and f"`{key}`" not in text] == []
