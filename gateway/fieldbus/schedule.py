@@ -70,7 +70,7 @@ class Schedule:
         ready = [m for m in self._meters.values() if m.due <= now and self._ready(m) <= now]
         ready.sort(key=self._rank)
         for place, meter in enumerate(ready):
-            if place + 1 < len(ready) and self._hopeless(meter, now):
+            if self._hopeless(meter, now) and (place + 1 < len(ready) or self._hurts(meter, now)):
                 self._passed_over.append((meter.name, meter.due, "skipped"))
                 meter.stepped_back, meter.due = True, meter.due + meter.period
                 continue
@@ -153,9 +153,19 @@ class Schedule:
         return meter.deadline, meter.dead and not meter.stepped_back, meter.tried_at, meter.order
 
     def _hopeless(self, meter: _Meter, now: int) -> bool:
-        """It cannot end within its period, would only make others late, and did not have to step back last time."""
+        """It cannot end within its period, and did not have to step back last time."""
         late = now + meter.cost > meter.deadline >= meter.due + meter.cost
         return late and not meter.dead and not meter.stepped_back
+
+    def _hurts(self, meter: _Meter, now: int) -> bool:
+        """What becomes due while it is made could then not all end in time."""
+        end = now + meter.cost
+        coming = [(m.deadline, m.cost) for m in self._meters.values() if m is not meter and m.due < end and not m.dead]
+        for deadline, cost in sorted([*coming, (meter.deadline + meter.period, meter.cost)]):
+            end += cost
+            if end > deadline:
+                return True
+        return False
 
     def _wait(self, meter: _Meter) -> int:
         share = int(meter.cost * self._dead / PROBE_SHARE)
