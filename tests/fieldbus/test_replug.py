@@ -6,8 +6,10 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from gateway.fieldbus.bus import REOPEN_S
+from gateway.fieldbus.frames import parse_request
 from ledger_client.record import Quality
-from tests.fieldbus.devices import Pty, meter, rtu_line, running
+from tests.fieldbus.devices import Pty, answer, meter, rtu_line, running, serving, tcp_line
 from tests.fieldbus.replug import STEADY, identified, run
 
 
@@ -45,5 +47,41 @@ def test_two_adapters_that_change_places_give_no_value_under_the_others_name(tmp
                 assert all(p.flags & Quality.METER_EXCHANGED for p in each if p.missed == "exchanged")
         for pty in swapped:
             pty.unplug()
+
+    asyncio.run(test())
+
+
+def test_an_old_answer_that_a_device_server_gives_to_the_next_connection_is_late(tmp_path: Path) -> None:
+    """It keeps an answer over a break, and delivers it behind the first question that comes after; every register
+    holds the number of the question that it answers."""
+
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        asked, stale, kept = 0, set[int](), b""
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal asked, kept
+            begun = loop.time()
+            while data := await reader.readexactly(8):
+                asked += 1
+                request = parse_request(data)
+                frame = answer(request, asked.to_bytes(2, "big") * request.count)
+                if not stale and loop.time() - begun > REOPEN_S:  # it will be opened again at once
+                    stale.add(asked)
+                    kept = frame
+                    return
+                old, kept = kept, b""
+                writer.write(old + frame)
+
+        async with serving(talk) as server:
+            spec = tcp_line(server.port, meter("one", 1, 200), kind="modbus-rtu-over-tcp", life_ms=1000)
+            async with running(spec) as (line, polls):
+                await polls.until(lambda p: p.missed == "line-down" or any(f.reason == "line-down" for f in p.failures))
+                before = len(polls)
+                await polls.until(lambda p: bool(p.answers) and polls.index(p) >= before, count=2)
+        assert server.connections >= 2
+        assert len(stale) == 1
+        assert stale.isdisjoint(word for poll in polls for a in poll.answers for word in a.registers)
+        assert line.counters["late"] + line.counters["foreign"] >= 1
 
     asyncio.run(test())
