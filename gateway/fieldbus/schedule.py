@@ -18,6 +18,8 @@ PROBE_SHARE = 0.01
 SECOND_CHANCE_MS = 5_000
 """A meter that has just died is tried again soon: most are only restarting."""
 FAULT_MS = 2_000
+AT_ONCE_MS = 5
+"""A poll that begins so soon after the last one ended begins right behind it."""
 
 Missed = tuple[str, int, str]
 
@@ -34,6 +36,8 @@ class _Meter:
     cost: int = 0
     stepped_back: bool = False
     """Its last poll was given up for others: next time it goes before them."""
+    held: bool = False
+    """Its probe was put off once, to where it costs others least."""
 
     @property
     def deadline(self) -> int:
@@ -52,7 +56,7 @@ class Schedule:
         self._cap, self._fault = cap_ms, min(FAULT_MS, cap_ms)
         self._down = False
         self._dead = 0
-        self._probe_at = 0
+        self._probe_at = self._ended_at = 0
         self._passed_over: list[Missed] = []
 
     def settle(self, now: int) -> list[Missed]:
@@ -74,6 +78,12 @@ class Schedule:
                 self._passed_over.append((meter.name, meter.due, "skipped"))
                 meter.stepped_back, meter.due = True, meter.due + meter.period
                 continue
+            if begin := self._better_probe_at(meter, now):
+                meter.probe_at, meter.held = begin, True
+                if begin >= meter.deadline:
+                    self._passed_over.append((meter.name, meter.due, "backoff"))
+                    meter.due += meter.period
+                continue
             poll = meter.name, meter.due
             meter.due += meter.period
             return poll
@@ -82,7 +92,8 @@ class Schedule:
     def finished(self, name: str, now: int, alive: bool | None, cost_ms: int) -> None:
         """A chosen poll ended: the meter answered (be it an exception), was silent, or (None) was not heard out."""
         meter, fault = self._meters[name], self.fault
-        meter.tried_at, meter.stepped_back = now, False
+        meter.tried_at, meter.stepped_back, meter.held = now, False, False
+        self._ended_at = now
         if alive is None:
             return
         meter.cost = cost_ms
@@ -121,6 +132,8 @@ class Schedule:
 
     def wake(self, now: int) -> int:
         """The next moment after ``now`` at which ``settle`` or ``choose`` may have something."""
+        if self._passed_over:
+            return now + 1
         moments = (
             m.due if m.due > now else min(max(self._ready(m), now + 1), m.deadline) for m in self._meters.values()
         )
@@ -166,6 +179,14 @@ class Schedule:
             if end > deadline:
                 return True
         return False
+
+    def _better_probe_at(self, meter: _Meter, now: int) -> int | None:
+        """Where a probe would cost others less, None: now. The best moment is right behind a cycle, when most time is
+        left; one that fell due later, and would run into the next cycle, waits once for the end of that."""
+        if not meter.dead or self.fault or meter.held or now - self._ended_at <= AT_ONCE_MS:
+            return None
+        coming = min(m.due for m in self._meters.values() if not m.dead)
+        return coming if now < coming < now + meter.cost else None
 
     def _wait(self, meter: _Meter) -> int:
         share = int(meter.cost * self._dead / PROBE_SHARE)
