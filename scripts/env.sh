@@ -19,10 +19,11 @@ install_system() {
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"; } >&2
 }
 
-# need_system mosquitto=mosquitto …: each is COMMAND=PACKAGE.
+# need_system mosquitto=mosquitto …: each is COMMAND=PACKAGE, or /FILE=PACKAGE where a package has no command.
 need_system() {
     local pair missing=()
     for pair in "$@"; do
+        if [[ $pair == /* && -e ${pair%%=*} ]]; then continue; fi
         PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
     done
     if [ ${#missing[@]} -gt 0 ]; then install_system "${missing[@]}"; fi
