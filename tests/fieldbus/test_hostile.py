@@ -159,7 +159,8 @@ def test_a_counter_that_shows_0_is_read_again_at_once_and_never_recorded_as_0(ou
     night = outcomes["night"]
     values = [value.value for value in night.values("energy_import")]
     assert values[0] in (0.0, 4711.0), "nothing is known of it before"
-    assert set(values[values.index(4711.0) :]) == {4711.0}
+    # Where a loaded machine left no time for the second look there is no value and a flag: never a 0.
+    assert set(values[values.index(4711.0) :]) <= {4711.0, None}
     assert [value.value for value in night.values("energy_import.first")] != []
     for poll in twice(night):
         first, second = (a for a in poll.answers if any(p.name == "energy_import" for p, _ in a.block.points))
