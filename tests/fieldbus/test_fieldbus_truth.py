@@ -10,8 +10,8 @@ from tests.fieldbus.truth import Book, run
 LINES, POLLS = 4, 300
 
 
-async def lines(folder: Path, armed: bool, polls: int = POLLS) -> Book:
-    books = await asyncio.gather(*(run(folder, polls, seed=seed, armed=armed) for seed in range(LINES)))
+async def lines(folder: Path, armed: bool) -> Book:
+    books = await asyncio.gather(*(run(folder, POLLS, seed=seed, armed=armed) for seed in range(LINES)))
     total = Book(0.0)
     for book in books:
         total.polls += book.polls
@@ -31,5 +31,5 @@ def test_no_value_is_booked_to_the_wrong_question_and_few_good_ones_are_lost(tmp
 
 
 def test_with_the_guard_off_the_same_lines_are_wrong(tmp_path: Path) -> None:
-    book = asyncio.run(lines(tmp_path, armed=False, polls=POLLS // 3))
+    book = asyncio.run(lines(tmp_path, armed=False))
     assert book.wrong > 0
