@@ -22,6 +22,7 @@ from pathlib import Path
 from benchmarks.parts.farm import SERIAL
 from gateway import agent, config
 from gateway.clock import Clock
+from gateway.commissioning import Commissioning
 from gateway.config import Config
 from gateway.fieldbus.bus import Line, LineSpec, Poll
 from gateway.keys import load_keys, make_missing
@@ -83,8 +84,10 @@ class TimedStore(Store):
 
 def line_specs(loaded: Config, period_ms: int) -> list[LineSpec]:
     """The site's lines as the agent makes them, at another period."""
-    specs = [agent.line_spec(loaded, bus) for bus in loaded.document.bus]
-    return [replace(s, meters=tuple(replace(m, period_ms=period_ms) for m in s.meters)) for s in specs]
+    return [
+        replace(spec, meters=tuple(replace(meter, period_ms=period_ms) for meter in spec.meters))
+        for spec in agent.line_specs(loaded)
+    ]
 
 
 async def measure(folder: Path, period_ms: int, seconds: float) -> dict[str, object]:
@@ -97,16 +100,17 @@ async def measure(folder: Path, period_ms: int, seconds: float) -> dict[str, obj
     store = TimedStore(loaded.database, clock)
     rules = replace(agent.rules(loaded), periods_ms=dict.fromkeys(loaded.meters, period_ms))
     recorder = Recorder(store, load_keys(loaded), rules, clock, secrets.token_bytes(8))
-    poller = Poller(loaded.meters, clock, recorder.put)
+    poller = Poller(loaded.meters, clock, recorder.put, loaded.profiles)
+    commissioning = Commissioning(loaded.meters, {}, poller, recorder)
     outcomes: Counter[str | None] = Counter()
     window = 0, 0
 
     def take(poll: Poll) -> None:
         if window[0] <= poll.due_ms < window[1]:
             outcomes[poll.missed] += 1
-        poller.poll(poll)
+        commissioning.poll(poll)
 
-    lines = [Line(spec, clock, take) for spec in line_specs(loaded, period_ms)]
+    lines = [Line(spec, clock, take, doubts=poller.doubts) for spec in line_specs(loaded, period_ms)]
     anchor_ms = recorder.open()
     recorder.start()
     begin_ms = anchor_ms + int(WARM_UP_S * 1000)
