@@ -20,7 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.parts.truth_lines import TIMEOUT_MS, work
+from benchmarks.parts.truth_lines import TIMEOUT_MS, hush, work
 
 LINES, PROCESSES = 20, 4
 
@@ -35,7 +35,7 @@ def run(
     begun = time.monotonic()
     seeds = [seed * 1000 + line for line in range(LINES)]
     spawned = multiprocessing.get_context("spawn")
-    with tempfile.TemporaryDirectory() as name, ProcessPoolExecutor(PROCESSES, spawned) as pool:
+    with tempfile.TemporaryDirectory() as name, ProcessPoolExecutor(PROCESSES, spawned, hush) as pool:
         shares = [
             pool.submit(work, Path(name), wire, seeds[share::PROCESSES], -(-polls // LINES), guard == "on")
             for share in range(PROCESSES)

@@ -147,9 +147,13 @@ async def converter(devices: Devices, folder: Path, base: LineSpec) -> AsyncIter
 WIRES = {"rtu": rtu, "rtu-over-tcp": rtu_over_tcp, "converter": converter}
 
 
+def hush() -> None:
+    """For a process that does nothing else: what the lines have to say of such devices is known."""
+    logging.getLogger("meterseal").setLevel(logging.CRITICAL)
+
+
 def work(folder: Path, wire: str, seeds: Sequence[int], polls: int, armed: bool) -> list[dict[str, int]]:
     """A process's share: one line a seed, each until it has made so many polls."""
-    logging.getLogger("meterseal").setLevel(logging.CRITICAL)  # what the lines have to say of such devices is known
 
     for seed in seeds:
         (folder / str(seed)).mkdir()

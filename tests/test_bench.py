@@ -1,0 +1,44 @@
+"""The benchmarks' command line, and the fieldbus-truth experiment in short over the wires that have no other test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import main
+from benchmarks.parts.truth_lines import work
+
+LINES, POLLS = 5, 120
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nothing"], "benchmarks: fieldbus-line, fieldbus-tcp, fieldbus-truth"),
+        ([], "benchmarks: "),
+        (["fieldbus-truth", "--gard", "off"], "no option --gard; options and their defaults: --polls 100000, --guard"),
+        (["fieldbus-truth", "--guard", "maybe"], "--guard maybe: give one of on, off"),
+        (["fieldbus-line", "--seconds=long"], "--seconds long: give a number"),
+        (["pipeline", "--runs"], "options and their defaults: none"),
+    ],
+)
+def test_wrong_use_is_explained_and_nothing_runs(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wire", ["rtu-over-tcp", "converter"])
+def test_no_value_is_booked_to_the_wrong_question(tmp_path: Path, wire: str) -> None:
+    books = work(tmp_path, wire, range(LINES), POLLS, armed=True)
+    assert [book["made"] for book in books] == [POLLS] * LINES
+    assert sum(book["timeouts"] for book in books) > LINES
+    assert sum(book["wrong"] for book in books) == 0
+    assert sum(book["values"] for book in books) >= 0.7 * sum(book["offered"] for book in books)
+
+
+@pytest.mark.parametrize("wire", ["rtu-over-tcp", "converter"])
+def test_with_the_guard_off_they_are(tmp_path: Path, wire: str) -> None:
+    assert sum(book["wrong"] for book in work(tmp_path, wire, range(LINES), POLLS, armed=False)) > 0
