@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.fieldbus.errors import BadFrame
 from gateway.fieldbus.frames import (
     DEVICE_IDENTIFICATION,
     EXCEPTION,
@@ -19,6 +20,7 @@ from gateway.fieldbus.frames import (
     Shape,
     answer_length,
     intact,
+    parse_request,
     request_length,
 )
 from gateway.fieldbus.link import Answer, Outcome, Refusal, Seen, Silence, Witness
@@ -55,6 +57,7 @@ class Guard:
         self._deaf = False
         self._question: _Question | None = None
         self._sent: dict[Shape, float] = {}
+        self._strange: dict[Shape, float] = {}  # answers that another master waits for, and since when
         self._answers = 0
         self._last: tuple[Shape, int] | None = None
 
@@ -164,7 +167,7 @@ class Guard:
         shape = _shape(self._buffer)
         wanted = question is not None and _answers(shape, self._buffer[1], question.request.shape)
         if not wanted and not self._asked(shape, self._buffer[1], now):
-            return self._take_foreign(length)
+            return self._take_foreign(length, now)
         if len(self._buffer) < length:
             return False
         frame = self._cut(length)
@@ -196,6 +199,10 @@ class Guard:
 
     def _classify(self, shape: Shape, frame: bytes, now: float) -> None:
         """A whole frame that no question waits for, of a shape that we know."""
+        if now - self._strange.get(shape, float("-inf")) < self.table.life(shape.unit):
+            self.table.use(shape, now)
+            self._witness(Seen("foreign", frame, shape))  # another master asked for it: nothing to learn from
+            return
         latency = now - self._sent[shape] if shape in self._sent else None
         if self._last and self._last[0] == shape:
             self.table.use(shape, now)
@@ -215,15 +222,25 @@ class Guard:
             return self.table.young_function(shape.unit, shape.function, now)
         return self.table.asked(shape)
 
-    def _take_foreign(self, answer: int) -> bool:
-        """A frame that we never asked for, another master's question or its answer, or noise."""
+    def _take_foreign(self, answer: int, now: float) -> bool:
+        """A frame that we never asked for, another master's question or its answer, or noise.
+
+        A question foretells the shape of its answer: that one is nobody's to trust from now on.
+        """
         request = request_length(self._buffer)
         for length in (request, answer):
             if length and len(self._buffer) >= length and intact(bytes(self._buffer[:length])):
                 frame = self._cut(length)
-                self._witness(Seen("foreign", frame, _shape(frame) if length == answer else None))
+                shape = _shape(frame) if length == answer else _shape_to_come(frame)
+                if shape:
+                    self.table.use(shape, now)
+                    if length == request:
+                        self._strange[shape] = now
+                self._witness(Seen("foreign", frame, shape))
                 if self._question:
                     self._question.seen = "only frames of another master"
+                    if shape == self._question.request.shape:
+                        self._void("another master asked for an answer of the same shape")
                 return True
         if request is None or len(self._buffer) < max(request, answer):
             return False
@@ -250,6 +267,14 @@ def _shape(head: bytes | bytearray) -> Shape:
     if function in (REPORT_SERVER_ID, DEVICE_IDENTIFICATION) or len(head) < 3:
         return Shape(head[0], function, -1)
     return Shape(head[0], function, head[2])
+
+
+def _shape_to_come(frame: bytes) -> Shape | None:
+    """The shape of the answer to another master's read."""
+    try:
+        return parse_request(frame).shape
+    except BadFrame:
+        return None
 
 
 def _answers(shape: Shape, function: int, asked: Shape) -> bool:

@@ -359,3 +359,23 @@ def test_a_strangers_shape_is_avoided_for_a_day() -> None:
     assert table.choose([TWO, THREE], 20.0) == THREE
     assert table.choose([TWO], 10.0 + 86_399) is None
     assert table.choose([TWO], 10.0 + 86_400) == TWO
+
+
+MINE, THEIRS = Request(1, 3, 100, 3), Request(1, 3, 500, 3)  # one shape
+
+
+def test_another_masters_question_foretells_the_shape_of_its_answer() -> None:
+    seen: list[Seen] = []
+    guard = Guard(ShapeTable(0.1), 0.002, seen.append)
+    guard.receive(THEIRS.frame, 1.0)
+    assert [s.shape for s in seen] == [THEIRS.shape]
+    assert guard.choose([MINE], 1.01) is None
+
+
+def test_another_masters_question_of_our_shape_voids_ours() -> None:
+    guard = Guard(ShapeTable(0.1), 0.002, lambda seen: None)
+    guard.ask(MINE, 1.0)
+    guard.sent(1.0)
+    guard.receive(THEIRS.frame, 1.005)
+    guard.receive(reply(THEIRS), 1.01)
+    assert isinstance(guard.finish(1.02), Silence)
