@@ -31,15 +31,27 @@ from gateway.store import Store
 from gateway.uplink import NotOurs, Uplink, anchor
 from ledger_client.errors import LedgerUnavailable, Refused, TrustFileError
 from ledger_client.ledgers import Ledger, Pending
-from ledger_client.ledgers.http import HttpLedger
-from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.record import Event, Reading, parse_record
 from ledger_client.trust import Trust, load_trust
 
 log = logging.getLogger("meterseal.agent")
 
 RECALLED = 100  # readings
-DRIVERS: dict[str, Callable[[str, str], Ledger]] = {"http": HttpLedger, "mqtt": MqttLedger}
+
+
+def _http(name: str, url: str) -> Ledger:
+    from ledger_client.ledgers.http import HttpLedger  # requests, which a gateway without such a ledger need not load
+
+    return HttpLedger(name, url)
+
+
+def _mqtt(name: str, url: str) -> Ledger:
+    from ledger_client.ledgers.mqtt import MqttLedger  # paho, likewise
+
+    return MqttLedger(name, url)
+
+
+DRIVERS: dict[str, Callable[[str, str], Ledger]] = {"http": _http, "mqtt": _mqtt}
 
 
 def line_spec(config: Config, bus: Bus) -> LineSpec:

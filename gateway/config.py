@@ -21,8 +21,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from gateway.devices.profile import Profile, ProfileError, load_profile
 from gateway.errors import ConfigError
 from ledger_client import cbor
+from ledger_client.shape import NAME
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"  # EVIDENCE: gateway, meter and ledger names
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|d)")
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 

@@ -92,6 +92,7 @@ class Recorder:
         self._tails = tails
         self._signer = Signer(rules.gateway, epoch, keys, {m: t.last_data if t else None for m, t in tails.items()})
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._room = rules.inbox_readings
         self._waiting = 0  # readings in the inbox: put by the loop, taken by the thread
         self._pending: list[Row] = []
         self._events: list[Happened] = []  # those among the pending: they are signed again if the commit fails
@@ -142,7 +143,7 @@ class Recorder:
     def put(self, finished: Finished) -> None:
         """Hand over a finished poll; never blocks. Behind ``INBOX_SECONDS`` of readings it counts as disk-error."""
         if finished.reading is not None:
-            if self._waiting >= self._rules.inbox_readings:
+            if self._waiting >= self._room:
                 finished = Finished(finished.meter, finished.due_ms, None, None, "disk-error")
             else:
                 self._waiting += 1
@@ -304,7 +305,7 @@ def seal_unsealed(store: Store, keys: Keys, rules: Rules, now_ms: int) -> None:
     if stretch is None:
         return
     batch = sealer.seal(
-        store.rows(*stretch),
+        store.walk(*stretch),
         first_id=stretch[0],
         last_id=stretch[1],
         gateway=rules.gateway,

@@ -148,14 +148,14 @@ def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> dict[str, Any
 
 
 def _ledger(store: Store, name: str, policy: str) -> dict[str, Any]:
-    anchors = [a for a in store.anchors() if a.ledger == name]
-    waiting = [a for a in anchors if a.state != "settled"]
-    stuck = next((a for a in waiting if a.state == "refused"), None)
+    states, stuck = store.anchor_states(name), store.first_refused(name)
+    settled = states.pop("settled", 0)
+    waiting = sum(states.values())
     return {
         "name": name,
         "policy": policy,
-        "settled": len(anchors) - len(waiting),
-        "waiting": len(waiting),
+        "settled": settled,
+        "waiting": waiting,
         "state": "refused" if stuck else "waiting" if waiting else "settled",
         "detail": stuck.detail if stuck else None,
     }

@@ -38,7 +38,7 @@ def tree_of(rows: Sequence[Row]) -> Tree:
 
 
 def seal(
-    rows: Sequence[Row],
+    rows: Iterable[Row],
     *,
     first_id: int,
     last_id: int,
@@ -49,19 +49,27 @@ def seal(
     now_ms: int,
     signer: Signer,
 ) -> Batch:
-    """The next batch: all ``rows``, which stand at ``first_id`` … ``last_id`` of the commit order."""
+    """The next batch: all ``rows``, which stand at ``first_id`` … ``last_id`` of the commit order.
+
+    Walks them once and keeps of each its hash and its name, so that a large batch need not be held whole.
+    """
+    leaves: list[bytes] = []
+    names: list[Row] = []
+    for row in rows:
+        leaves.append(leaf_hash(row.data))
+        names.append(row._replace(data=b""))
     statement = Statement(
         gateway=gateway,
         batch=before.batch + 1 if before else 0,
         iat=now_ms // 1000,
         prev=before.statement_id if before else None,
-        root=tree_of(rows).root,
-        size=len(rows),
-        from_ms=min(row.time_ms for row in rows),
-        to_ms=max(row.time_ms for row in rows),
-        meters=ranges(rows),
+        root=Tree(leaves).root,
+        size=len(leaves),
+        from_ms=min(row.time_ms for row in names),
+        to_ms=max(row.time_ms for row in names),
+        meters=ranges(names),
         config=config,
         software=software,
     )
     entry = sign_statement(statement, signer)
-    return Batch(statement.batch, statement_id(entry), entry, first_id, last_id, len(rows), now_ms)
+    return Batch(statement.batch, statement_id(entry), entry, first_id, last_id, len(leaves), now_ms)

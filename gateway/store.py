@@ -238,11 +238,13 @@ class Store:
 
     def rows(self, first_id: int, last_id: int) -> list[Row]:
         """Records of a stretch of the commit order."""
+        return list(self.walk(first_id, last_id))
+
+    def walk(self, first_id: int, last_id: int) -> Iterator[Row]:
+        """The same one by one, for a stretch that need not be held whole."""
         with self._errors():
-            found = self._db.execute(
-                f"SELECT {_ROW} FROM records WHERE id BETWEEN ? AND ? ORDER BY id", (first_id, last_id)
-            )
-            return list(map(Row._make, found))
+            sql = f"SELECT {_ROW} FROM records WHERE id BETWEEN ? AND ? ORDER BY id"
+            yield from map(Row._make, self._db.execute(sql, (first_id, last_id)))
 
     # — batches and anchors —
 
@@ -314,6 +316,18 @@ class Store:
         with self._errors():
             found = self._db.execute(f"SELECT {_ANCHOR} FROM anchors {where} ORDER BY batch, ledger", values)
             return [Anchor(*row) for row in found]
+
+    def anchor_states(self, ledger: str) -> dict[str, int]:
+        """How many batches stand in each state at one ledger."""
+        with self._errors():
+            sql = "SELECT state, count(*) FROM anchors WHERE ledger = ? GROUP BY state"
+            return dict(self._db.execute(sql, (ledger,)).fetchall())
+
+    def first_refused(self, ledger: str) -> Anchor | None:
+        """The oldest batch that ``ledger`` refused and has not settled since."""
+        sql = f"SELECT {_ANCHOR} FROM anchors WHERE ledger = ? AND state = 'refused' ORDER BY batch LIMIT 1"
+        row = self._one(sql, ledger)
+        return Anchor(*row) if row else None
 
     def mark(
         self,

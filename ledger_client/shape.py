@@ -16,7 +16,9 @@ MAX_BUNDLE: Final = 1024 * 1024  # bytes; also the most that a statement or a re
 MAX_TIME_S: Final = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that RFC 3339 can write
 MAX_TIME_MS: Final = MAX_TIME_S * 1000 + 999
 _UINT64: Final = 2**64 - 1
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+"""Gateway, meter, ledger and point names, as a regular expression."""
+_NAME: Final = re.compile(NAME)
 _FOREIGN_ISS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]{1,1000}")
 
 
@@ -32,7 +34,7 @@ def is_ledger_name(value: object) -> bool:
 
 def name(value: object, what: str) -> str:
     if not is_name(value):
-        raise Malformed(f"{what} is {value!r}, not a name ([A-Za-z0-9][A-Za-z0-9._-]{{0,63}})")
+        raise Malformed(f"{what} is {value!r}, not a name ({NAME})")
     return str(value)
 
 

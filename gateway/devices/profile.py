@@ -9,7 +9,6 @@ Errors: ``ProfileError``, always with the file, the key and the way out.
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -32,6 +31,7 @@ from gateway.devices.points import (
     nearest,
 )
 from gateway.devices.profile_rules import check
+from ledger_client.shape import is_name
 
 __all__ = [
     "Point",
@@ -46,7 +46,6 @@ __all__ = [
 ]
 
 CATALOG = Path(__file__).parent / "catalog"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def catalog() -> list[str]:
@@ -73,7 +72,7 @@ def load_profile(ref: str, base: Path | None = None) -> Profile:
 
 def parse_profile(text: str, name: str, file: str) -> Profile:
     """A profile from its TOML text; numbers with a point stay exact decimals."""
-    if not NAME.fullmatch(name):
+    if not is_name(name):
         raise ProfileError(file, "", f"{name!r} cannot be a profile's name", "use letters, digits, . _ - only")
     try:
         table = tomllib.loads(text, parse_float=Decimal)
@@ -292,7 +291,7 @@ class _Reader:
 
     def point(self, name: str, row: Any, common: _Common) -> Point:
         where = f"points.{name}"
-        if not NAME.fullmatch(name):
+        if not is_name(name):
             raise self.refuse(where, "this cannot be a point's name", "use letters, digits, . _ - only")
         own = self.take(row, _POINT, f"{where}.")
         values = {**common.defaults, **own}

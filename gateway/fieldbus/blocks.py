@@ -71,7 +71,7 @@ def _counts(block: Block) -> bool:
 def limits(line: LineSpec, profile: Profile, k: int) -> Limits:
     """The planner's limits for a device on this line, costs in ms."""
     if line.type == "modbus-tcp":
-        return Limits.of(profile, request_cost=3.0, register_cost=0.01, variants=k)
+        return Limits.over_tcp(profile, variants=k)
     char_ms = char_seconds(line.baudrate, line.parity, line.stopbits) * 1000
     silence_ms = 2 * t35_seconds(line.baudrate) * 1000
     request = 13 * char_ms + silence_ms + LATENCY_MS + profile.pause_ms

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from gateway.devices.plan import bits_per_char, silence_ms
 from gateway.fieldbus.errors import BadFrame, NotARead
 
 BITS, REGISTERS = (1, 2), (3, 4)
@@ -217,11 +218,11 @@ def request_length(head: bytes | bytearray) -> int | None:
     return _REQUEST_LENGTH.get(function, 0)
 
 
-def char_seconds(baudrate: int, parity: str = "N", stopbits: float = 1) -> float:
-    """Time of one character on the wire: start bit, 8 data bits, parity if any, stop bits."""
-    return (9 + (parity != "N") + stopbits) / baudrate
+def char_seconds(baudrate: int, parity: str = "N", stopbits: int = 1) -> float:
+    """Time of one character on the wire (``plan.bits_per_char``)."""
+    return bits_per_char(parity, stopbits) / baudrate
 
 
 def t35_seconds(baudrate: int) -> float:
-    """Silence between two frames: 3.5 characters of 11 bits, above 19200 baud fixed at 1.750 ms."""
-    return 0.00175 if baudrate > 19200 else 38.5 / baudrate
+    """Silence between two frames (``plan.silence_ms``)."""
+    return silence_ms(baudrate) / 1000
