@@ -15,9 +15,11 @@ import time
 from pathlib import Path
 
 from gateway.clock import Clock
+from gateway.journal import Finished, Rules
 from gateway.keys import Keys
-from gateway.recorder import Finished, Recorder, Rules
+from gateway.recorder import Recorder
 from gateway.signer import stamp
+from gateway.space import Limits
 from gateway.store import Store
 from ledger_client.cose_key import PrivateKey
 from ledger_client.record import Reading, Value
@@ -52,7 +54,16 @@ def _durable() -> float:
         names = [f"meter-{n:03}" for n in range(METERS)]
         keys = Keys(PrivateKey.generate(), {name: PrivateKey.generate() for name in names})
         rules = Rules(
-            "bench", dict.fromkeys(names, PERIOD_MS), 1000, 60_000, 10_000, ["ledger"], bytes(32), "meterseal/bench"
+            gateway="bench",
+            periods_ms=dict.fromkeys(names, PERIOD_MS),
+            commit_every_ms=1000,
+            seal_every_ms=60_000,
+            seal_count=10_000,
+            ledgers=["ledger"],
+            required=["ledger"],
+            config=bytes(32),
+            software="meterseal/bench",
+            limits=Limits(8 * 10**9, None, 90 * 86_400_000, thin=True),
         )
         clock = Clock()
         recorder = Recorder(Store(Path(folder) / "meterseal.db"), keys, rules, clock, os.urandom(8))

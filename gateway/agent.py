@@ -23,10 +23,12 @@ from gateway.commissioning import Commissioning, identities
 from gateway.config import Bus, Config, LedgerEntry
 from gateway.errors import ConfigError, GatewayError
 from gateway.fieldbus.bus import Alarm, Line, LineSpec, MeterSpec, check_port, merge
+from gateway.journal import ALARM, Rules, seal_next
 from gateway.keys import Keys, load_keys
 from gateway.poller import Poller
-from gateway.recorder import ALARM, Recorder, Rules, seal_unsealed
+from gateway.recorder import Recorder
 from gateway.signer import GATEWAY
+from gateway.space import Limits
 from gateway.store import Store
 from gateway.uplink import NotOurs, Uplink, anchor
 from ledger_client.errors import LedgerUnavailable, Refused, TrustFileError
@@ -104,8 +106,15 @@ def rules(config: Config) -> Rules:
         seal_every_ms=document.seal.every,
         seal_count=document.seal.count,
         ledgers=tuple(ledger.name for ledger in document.ledger),
+        required=tuple(ledger.name for ledger in document.ledger if ledger.policy == "required"),
         config=config.fingerprint(),
         software=f"meterseal/{version('meterseal')}",
+        limits=Limits(
+            max_bytes=document.store.max_size,
+            min_free_bytes=document.store.min_free_disk,
+            keep_ms=document.store.keep,
+            thin=document.store.on_full == "thin",
+        ),
     )
 
 
@@ -250,7 +259,9 @@ def finish(config: Config, *, within_s: float) -> None:
         clock = Clock(not_before_ms=store.latest_ms())
         try:
             with store.transaction():
-                seal_unsealed(store, keys, rules(config), clock.now_ms())
+                store.cut()
+            while seal_next(store, keys, rules(config), clock.now_ms()):
+                pass
             deadline = clock.monotonic() + within_s
             for entry in config.document.ledger:
                 _drain(driver(entry), store, trust, clock, deadline)

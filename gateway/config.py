@@ -24,6 +24,8 @@ from ledger_client import cbor
 from ledger_client.shape import NAME
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|d)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|kB|MB|GB|TB)")
+_UNIT_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -38,8 +40,20 @@ def duration_ms(text: object) -> int:
     return int(value)
 
 
+def size_bytes(text: object) -> int:
+    """``"8GB"`` → 8,000,000,000. Units B, kB, MB, GB, TB (powers of 1000); anything else is a ValueError."""
+    match = _SIZE.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError('must be a size in quotes such as "500MB" or "8GB"')
+    value = int(Decimal(match[1]) * _UNIT_BYTES[match[2]])
+    if value <= 0:
+        raise ValueError("must be above 0")
+    return value
+
+
 Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 DurationMs = Annotated[int, BeforeValidator(duration_ms)]
+SizeBytes = Annotated[int, BeforeValidator(size_bytes)]
 
 
 class _Model(BaseModel):
@@ -55,6 +69,10 @@ class Gateway(_Model):
 
 class Store(_Model):
     commit_every: DurationMs = 1000
+    max_size: SizeBytes = 8 * 10**9
+    min_free_disk: SizeBytes | None = None
+    keep: DurationMs = 90 * 86_400_000
+    on_full: Literal["thin", "stop"] = "thin"
 
 
 class Meter(_Model):

@@ -37,12 +37,32 @@ def first_coverage(tail: Tail | None, anchor_ms: int, *, clock_usable: bool) -> 
 
 @dataclass(slots=True)
 class Tally:
-    """The polls of one meter since its last coverage record, counted as each is finished, in due order."""
+    """The polls of one meter since its last coverage record, counted as each is finished, in due order.
+
+    Of the polls, which are due every ``period_ms``, those of the grid in force are counted: every ``factor``-th from
+    ``grid_ms`` on.
+    """
 
     from_ms: int
     to_ms: int
+    period_ms: int
     recorded: int = 0
     missed: Counter[str] = field(default_factory=Counter)
+    factor: int = 1
+    grid_ms: int = field(init=False)
+    next_due_ms: int = field(init=False)
+    """The due time of the oldest poll that has not finished."""
+
+    def __post_init__(self) -> None:
+        self.grid_ms = self.next_due_ms = self.to_ms
+
+    def wanted(self, due_ms: int) -> bool:
+        """Whether the poll that was due then is to be recorded."""
+        return self.factor == 1 or (due_ms - self.grid_ms) % (self.period_ms * self.factor) == 0
+
+    def passed_by(self, due_ms: int) -> None:
+        """A poll that is not wanted has finished."""
+        self.next_due_ms = due_ms + self.period_ms
 
     def finished(self, due_ms: int, reason: str | None) -> None:
         """Count a poll as recorded, or as missed for ``reason``; the interval now holds its due time."""
@@ -51,6 +71,7 @@ class Tally:
         else:
             self.missed[reason] += 1
         self.to_ms = max(self.to_ms, due_ms + 1)
+        self.next_due_ms = due_ms + self.period_ms
 
     def lost_after_all(self, reason: str) -> None:
         """A poll counted as recorded could not be committed."""
@@ -65,3 +86,7 @@ class Tally:
     def start_over(self) -> None:
         """Begin the next interval where this one ended."""
         self.from_ms, self.recorded, self.missed = self.to_ms, 0, Counter()
+
+    def record_every(self, factor: int) -> None:
+        """From the next poll on, every ``factor``-th poll is wanted."""
+        self.factor, self.grid_ms = factor, self.next_due_ms

@@ -3,7 +3,8 @@
 GatewayError                 root; its text says what, where and the way out
 ├── ConfigError              gateway.toml or a file that it names is wrong: the installer's to mend
 ├── StoreError               the database cannot be read or written: the machine's fault
-│   └── DiskFull             … for want of space
+│   ├── DiskFull             … for want of space
+│   └── Damaged              … it is no sound database any more
 ├── Declined                 the answer is no
 │   └── NotYet               … for now: a record that is not sealed or not anchored yet
 ├── ProfileError             a meter's profile is wrong (gateway/devices/points.py)
@@ -41,6 +42,10 @@ class DiskFull(StoreError):
     """No space left for the database."""
 
     reason = "disk-full"
+
+
+class Damaged(StoreError):
+    """The file is not a sound database."""
 
 
 class Declined(GatewayError):

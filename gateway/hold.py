@@ -11,7 +11,10 @@ import os
 import threading
 from pathlib import Path
 
-STATIONS = ("poll", "sign", "commit", "committed", "seal", "sealed", "submit", "submitted", "settle", "settled")
+STATIONS = (
+    "poll", "sign", "commit", "committed", "cut", "seal", "sealed", "submit", "submitted", "settle", "settled",
+    "prune", "pruned", "migrate", "restore", "restored",
+)  # fmt: skip
 
 _NAME, _, _REST = os.environ.get("METERSEAL_HOLD", "").partition(":")
 _NUMBER, _, _FILE = _REST.partition(":")

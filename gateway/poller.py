@@ -21,8 +21,8 @@ from gateway.devices.decode import Content, Decoder
 from gateway.devices.plan import Block
 from gateway.devices.points import FIRST, SECOND, Point, Profile
 from gateway.fieldbus.bus import BlockAnswer, Poll
+from gateway.journal import Finished
 from gateway.quality import FROZEN_AFTER_MS, NOTHING, Judged, Past, Still
-from gateway.recorder import Finished
 from gateway.signer import Stamp, stamp
 from ledger_client.record import Number, Quality, Reading, Value
 

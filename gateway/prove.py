@@ -8,6 +8,7 @@ from gateway.errors import GatewayError, NotYet
 from gateway.sealer import tree_of
 from gateway.store import Row, Store
 from ledger_client.bundle import Bundle
+from ledger_client.statement import id_text
 
 _RECORD = re.compile(r"(?P<meter>[^/]+)/(?P<epoch>[0-9a-f]{16})/(?P<seq>\d+)")
 
@@ -38,6 +39,16 @@ def prove(store: Store, row: Row) -> bytes:
         raise GatewayError(f"{row.id}: no such record in {store.path}", "`meterseal readings CONFIG` lists record ids")
     place = found[0]
     batch = store.batch_of(place)
+    if place <= store.pruned()[0]:
+        raise GatewayError(
+            f"{row.id}: its batch has been pruned, being older than `keep` in [store]",
+            "take the proof from a file that `meterseal export` made of the batch",
+        )
+    if statement := store.elsewhere(place):
+        raise GatewayError(
+            f"{row.id}: it is in a batch that this database lost when it was restored (statement {id_text(statement)})",
+            "take the proof from the database that was replaced, or from an export of that batch",
+        )
     if batch is None:
         raise NotYet(f"{row.id}: recorded, but in no batch yet", "wait until the next batch is sealed")
     receipts = [a.receipt for a in store.anchors(batch.batch) if a.receipt is not None]
@@ -45,7 +56,7 @@ def prove(store: Store, row: Row) -> bytes:
         raise NotYet(
             f"{row.id}: sealed in batch {batch.batch}, which has no receipt yet", "see `meterseal status CONFIG`"
         )
-    rows = store.rows(batch.first_id, batch.last_id)
+    rows = list(store.leaves(batch.first_id, batch.last_id))
     if len(rows) != batch.size:
         raise GatewayError(
             f"batch {batch.batch} holds {batch.size} records, but {store.path} has {len(rows)}: it was tampered with",

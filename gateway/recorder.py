@@ -1,77 +1,28 @@
-"""The writer thread: finished polls in, durable signed records and sealed batches out.
+"""The writer thread: a bounded queue in front of the journal, so that a slow disk never delays a line.
 
-Everything that changes the database passes through here, in order: polls are signed as they come and committed in
-groups; a seal adds the coverage records, builds the statement and queues its anchors in the same transaction.
-A failed commit takes the chains back to where they stood and counts its polls as missed, so nothing is booked that the
-disk does not hold.
+Everything that changes the database passes through here, in order. What may be called from the event loop never blocks.
 """
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from gateway import sealer
 from gateway.clock import Clock
-from gateway.coverage import Tally, first_coverage
 from gateway.errors import StoreError
-from gateway.hold import station
+from gateway.journal import Finished, Happened, Journal, Rules
 from gateway.keys import Keys
-from gateway.signer import GATEWAY, Signer, Stamp, stamp
-from gateway.store import Row, Store
-from ledger_client.record import Event, Reading, parse_record
+from gateway.store import Store
+from ledger_client.record import Event
 
-log = logging.getLogger("meterseal.recorder")
 T = TypeVar("T")
 
 INBOX_SECONDS = 30
 PORTION = 100  # items of the inbox between two looks at the clock
-START, STOP = "start", "stop"  # the gateway's own events at the two ends of an epoch
-ALARM = "alarm"  # of a meter, or of the gateway where a whole line is meant; ``raised`` true and later false
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """One due poll that is over: a reading with its stamp, or the reason why there is none."""
-
-    meter: str
-    due_ms: int
-    reading: Reading | None
-    stamp: Stamp | None
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Happened:
-    """An event of one meter, or of the gateway itself under its own name."""
-
-    meter: str
-    event: Event
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How the recorder commits and seals: periods in ms, ledgers by name, what statements say of the gateway."""
-
-    gateway: str
-    periods_ms: Mapping[str, int]
-    commit_every_ms: int
-    seal_every_ms: int
-    seal_count: int
-    ledgers: Sequence[str]
-    config: bytes
-    software: str
-
-    @property
-    def inbox_readings(self) -> int:
-        """Readings that may wait for a slow disk before polls count as missed."""
-        rate = sum(1000 / period for period in self.periods_ms.values())
-        return max(100, int(rate * INBOX_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,54 +38,40 @@ class Recorder:
     """The writing thread. ``open`` begins an epoch, ``start`` the thread; ``stop`` writes the last coverage."""
 
     def __init__(self, store: Store, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
-        self._store, self._keys, self._rules, self._clock = store, keys, rules, clock
-        tails = {meter: store.tail(meter) for meter in [GATEWAY, *rules.periods_ms]}
-        self._tails = tails
-        self._signer = Signer(rules.gateway, epoch, keys, {m: t.last_data if t else None for m, t in tails.items()})
+        self._store, self._clock = store, clock
+        self._journal = Journal(store, keys, rules, clock, epoch)
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._room = rules.inbox_readings
+        rate = sum(1000 / period for period in rules.periods_ms.values())
+        self.room = max(100, int(rate * INBOX_SECONDS))
+        """Readings that may wait for a slow disk before polls count as missed."""
         self._waiting = 0  # readings in the inbox: put by the loop, taken by the thread
-        self._pending: list[Row] = []
-        self._events: list[Happened] = []  # those among the pending: they are signed again if the commit fails
-        self._read_before = False
-        self._position = self._signer.position()
-        self._first_pending_ms: int | None = None
-        self._unsealed = store.count_unsealed()
-        self._last_seal_ms = clock.now_ms()
-        self._tallies: dict[str, Tally] = {}
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-        self.on_seal: list[Callable[[], object]] = []
-        self.trouble: StoreError | None = None
+        self.on_seal = self._journal.on_seal
         self.ended: Future[None] = Future()
 
     # — called by the wiring and the event loop —
 
+    @property
+    def trouble(self) -> StoreError | None:
+        """Why nothing is recorded for the time being."""
+        return self._journal.trouble
+
+    def health(self) -> dict[str, object]:
+        """How recording stands, for the status."""
+        return self._journal.health()
+
     def lines_used_until_ms(self) -> int | None:
         """Until when a process before this one may have asked meters: its stop, or now if it was killed."""
-        tail = self._tails[GATEWAY]
-        if tail is None:
-            return None
-        record = parse_record(tail.last_data)
-        stopped = isinstance(record.body, Event) and record.body.name == STOP
-        return record.time_ms + 999 if stopped else self._clock.started_ms  # an event's time is in whole seconds
+        return self._journal.lines_used_until_ms()
+
+    def hold_seals(self, why: str | None) -> None:
+        """Seal nothing from now on, for this reason; None: seal what has been cut. Batches are cut all the same."""
+        self._journal.held = why
+        self.call(lambda _: None)
 
     def open(self) -> int:
         """Begin the epoch with its first records, durable at once. Returns the anchor of the schedules in ms."""
-        now = stamp(self._clock)
-        anchor_ms = now.time_ms
-        rows = []
-        for meter in self._rules.periods_ms:
-            body = first_coverage(self._tails[meter], anchor_ms, clock_usable=self._clock.usable)
-            rows.append(self._signer.coverage(meter, body, now))
-            self._tallies[meter] = Tally(anchor_ms, anchor_ms)
-        started = {"software": self._rules.software, "config": self._rules.config}
-        rows.append(self._signer.event(GATEWAY, Event(START, started), now))
-        with self._store.transaction():
-            self._store.open_epoch(self._signer.epoch, anchor_ms, self._rules.periods_ms.items())
-            self._store.append(rows)
-        self._position = self._signer.position()
-        self._unsealed += 1
-        return anchor_ms
+        return self._journal.open()
 
     def start(self) -> None:
         """Start the writer thread."""
@@ -143,7 +80,7 @@ class Recorder:
     def put(self, finished: Finished) -> None:
         """Hand over a finished poll; never blocks. Behind ``INBOX_SECONDS`` of readings it counts as disk-error."""
         if finished.reading is not None:
-            if self._waiting >= self._room:
+            if self._waiting >= self.room:
                 finished = Finished(finished.meter, finished.due_ms, None, None, "disk-error")
             else:
                 self._waiting += 1
@@ -162,7 +99,6 @@ class Recorder:
     def stop(self) -> None:
         """Write what waits, each meter's last coverage record and the stop event; end thread and database."""
         if self._thread.is_alive():
-            self.call(lambda _: self._flush(stop=True))
             self._inbox.put(_STOP)
             self._thread.join()
         self._store.close()
@@ -177,7 +113,8 @@ class Recorder:
                     self._handle(item)
                 if items and items[-1] is _STOP:
                     break
-                self._keep_time()
+                self._journal.keep_time()
+            self._journal.finish()
             self.ended.set_result(None)
         except BaseException as error:  # a bug: the wiring waits on ``ended`` and ends the process with it, loudly
             self.ended.set_exception(error)
@@ -185,134 +122,25 @@ class Recorder:
     def _next_items(self) -> list[Any]:
         """What waits in the inbox, in portions so that the time is kept; nothing when a deadline comes first."""
         items: list[Any] = []
+        wait_s = max(0.0, (self._journal.next_ms() - self._clock.now_ms()) / 1000)
         try:
-            items.append(self._inbox.get(timeout=self._wait_s()))
+            items.append(self._inbox.get(timeout=wait_s))
             while len(items) < PORTION and items[-1] is not _STOP:
                 items.append(self._inbox.get_nowait())
         except queue.Empty:
             pass
         return items
 
-    def _wait_s(self) -> float:
-        now = self._clock.now_ms()
-        deadlines = [self._last_seal_ms + self._rules.seal_every_ms]
-        if self._first_pending_ms is not None:
-            deadlines.append(self._first_pending_ms + self._rules.commit_every_ms)
-        return max(0.0, (min(deadlines) - now) / 1000)
-
     def _handle(self, item: Any) -> None:
         if isinstance(item, Finished):
-            self._poll(item)
+            if item.reading is not None:
+                self._waiting -= 1
+            self._journal.poll(item)
         elif isinstance(item, Happened):
-            self._sign_event(item)
+            self._journal.happened(item)
         elif isinstance(item, _Call) and item.future.set_running_or_notify_cancel():
             try:
-                self._flush()
+                self._journal.flush()
                 item.future.set_result(item.function(self._store))
             except Exception as error:
                 item.future.set_exception(error)
-
-    def _poll(self, poll: Finished) -> None:
-        tally = self._tallies[poll.meter]
-        if poll.reading is None or poll.stamp is None:
-            tally.finished(poll.due_ms, poll.reason)
-            return
-        self._waiting -= 1
-        row = self._signer.reading(poll.meter, poll.reading, poll.stamp)
-        tally.finished(poll.due_ms, None)
-        self._add(row)
-        if self._unsealed + len(self._pending) >= self._rules.seal_count:
-            self._flush(seal=True)
-        elif not self._read_before:
-            self._read_before = True  # the first reading of an epoch does not wait for company
-            self._flush()
-
-    def _sign_event(self, item: Happened) -> None:
-        self._add(self._signer.event(item.meter, item.event, stamp(self._clock)))
-        self._events.append(item)
-
-    def _add(self, row: Row) -> None:
-        self._pending.append(row)
-        if self._first_pending_ms is None:
-            self._first_pending_ms = self._clock.now_ms()
-
-    def _keep_time(self) -> None:
-        now = self._clock.now_ms()
-        if sealer.due(
-            now_ms=now,
-            last_ms=self._last_seal_ms,
-            records=self._unsealed + len(self._pending),
-            every_ms=self._rules.seal_every_ms,
-            count=self._rules.seal_count,
-        ):
-            self._flush(seal=True)
-        elif self._first_pending_ms is not None and now - self._first_pending_ms >= self._rules.commit_every_ms:
-            self._flush()
-
-    def _flush(self, *, seal: bool = False, stop: bool = False) -> None:
-        """Commit what is pending; ``seal``: coverage and a batch over it all; ``stop``: the epoch's last records."""
-        if not (self._pending or seal or stop):
-            return
-        pending, events, rows = self._pending, self._events, list(self._pending)
-        self._pending, self._events, self._first_pending_ms = [], [], None
-        try:
-            if seal or stop:
-                now = stamp(self._clock)
-                rows += [self._signer.coverage(meter, t.coverage(), now) for meter, t in self._tallies.items()]
-            if stop:
-                rows.append(self._signer.event(GATEWAY, Event(STOP, {}), now))
-            with self._store.transaction():
-                self._store.append(rows)
-                if seal:
-                    station("seal")
-                    seal_unsealed(self._store, self._keys, self._rules, self._clock.now_ms())
-        except StoreError as error:
-            self._undo(pending, events, error)
-            return
-        if self.trouble is not None:
-            log.warning("recording goes on: the database can be written again")
-            self.trouble = None
-        self._settle_accounts(len(pending), seal=seal, coverage=seal or stop)
-
-    def _settle_accounts(self, records: int, *, seal: bool, coverage: bool) -> None:
-        self._position = self._signer.position()
-        if coverage:
-            for tally in self._tallies.values():
-                tally.start_over()
-        self._unsealed = 0 if seal else self._unsealed + records
-        if seal:
-            self._last_seal_ms = self._clock.now_ms()
-            station("sealed")
-            for tell in self.on_seal:
-                tell()
-
-    def _undo(self, rows: Sequence[Row], events: Sequence[Happened], error: StoreError) -> None:
-        if self.trouble is None:
-            log.error("recording stopped, polling goes on: %s", error)
-        self.trouble = error
-        self._signer.rewind(self._position)
-        self._last_seal_ms = self._clock.now_ms()  # a seal that failed is tried again a period later, not at once
-        for row in rows:
-            if row.kind == "reading":
-                self._tallies[row.meter].lost_after_all(error.reason)
-        for event in events:
-            self._inbox.put(event)  # an event is not lost with its moment: it is signed again when the disk is back
-
-
-def seal_unsealed(store: Store, keys: Keys, rules: Rules, now_ms: int) -> None:
-    """One batch over every record that none holds yet, with its anchors queued. Call within ``store.transaction()``."""
-    stretch = store.unsealed()
-    if stretch is None:
-        return
-    batch = sealer.seal(
-        store.walk(*stretch),
-        first_id=stretch[0],
-        last_id=stretch[1],
-        gateway=rules.gateway,
-        before=store.last_batch(),
-        config=rules.config,
-        software=rules.software,
-        now_ms=now_ms,
-        signer=keys.statement,
-    )
-    store.seal(batch, rules.ledgers)

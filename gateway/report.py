@@ -12,8 +12,8 @@ from rich.table import Table
 
 from gateway import instance
 from gateway.config import Config
+from gateway.journal import ALARM
 from gateway.quality import verdict
-from gateway.recorder import ALARM
 from gateway.signer import GATEWAY
 from gateway.store import Row, Store
 from ledger_client.record import Coverage, Event, Quality, Reading, Value, parse_record

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.hold import station
+
 if TYPE_CHECKING:
     from sqlite_utils.db import Database
 
-VERSION = 1
+VERSION = 2
 
 
 def migrate(db: Database) -> None:
@@ -19,7 +21,9 @@ def migrate(db: Database) -> None:
 
     migrations = Migrations("meterseal")
     migrations()(_0001_records_batches_anchors)
+    migrations()(_0002_append_only)
     migrations.apply(db)
+    station("migrate")
     db.execute(f"PRAGMA user_version = {VERSION}")
 
 
@@ -55,3 +59,55 @@ def _0001_records_batches_anchors(db: Database) -> None:
         not_null={"meter", "epoch", "anchor_ms", "period_ms"},
     )
     db.execute("CREATE INDEX schedules_by_meter ON schedules (meter)")
+
+
+def _0002_append_only(db: Database) -> None:
+    """Nothing written ever changes, and only pruning takes it away: the database itself holds to that.
+
+    ``pruned`` says up to where, ``cuts`` where batches end that are not sealed yet, ``elsewhere`` what is sealed in a
+    batch that only a ledger knows, ``known`` and ``conflicts`` what ledgers told, ``totals`` the counts for the status.
+    """
+    db["cuts"].create({"last_id": int}, pk="last_id")  # type: ignore[union-attr]
+    db["elsewhere"].create({"id": int, "statement_id": bytes}, pk="id", not_null={"statement_id"})  # type: ignore[union-attr]
+    db["known"].create(  # type: ignore[union-attr]
+        {"batch": int, "statement_id": bytes, "ledger": str, "reason": str, "found_ms": int},
+        pk="batch",
+        not_null={"statement_id", "ledger", "reason", "found_ms"},
+    )
+    db["conflicts"].create(  # type: ignore[union-attr]
+        {"batch": int, "ledger": str, "statement_id": bytes, "found_ms": int},
+        pk=("batch", "ledger"),
+        not_null={"statement_id", "found_ms"},
+    )
+    db["totals"].create({"kind": str, "count": int}, pk="kind", not_null={"count"})  # type: ignore[union-attr]
+    db.execute("INSERT INTO totals (kind, count) SELECT kind, count(*) FROM records GROUP BY kind")
+    counts = {"to_id": int, "records": int, "batches": int, "receipts": int}
+    db["pruned"].create(counts, not_null=set(counts))  # type: ignore[union-attr]
+    db.execute("INSERT INTO pruned VALUES (0, 0, 0, 0)")
+    for name, guard in _GUARDS.items():
+        db.execute(f"CREATE TRIGGER {name} BEFORE {guard}")
+
+
+def _refuse(why: str) -> str:
+    return f"BEGIN SELECT RAISE(ABORT, '{why}'); END"
+
+
+_GUARDS = {
+    "records_stay": f"UPDATE ON records {_refuse('a record never changes')}",
+    "records_leave_by_pruning": (
+        f"DELETE ON records WHEN OLD.id > (SELECT to_id FROM pruned) {_refuse('only pruning takes a record away')}"
+    ),
+    "batches_stay": f"UPDATE ON batches {_refuse('a sealed batch never changes')}",
+    "batches_leave_by_pruning": (
+        f"DELETE ON batches WHEN OLD.last_id > (SELECT to_id FROM pruned) {_refuse('only pruning takes a batch away')}"
+    ),
+    "receipts_stay": f"UPDATE ON anchors WHEN OLD.state = 'settled' {_refuse('a receipt never changes')}",
+    "pruning_follows_receipts": (
+        "UPDATE OF to_id ON pruned WHEN NEW.to_id > OLD.to_id AND NOT EXISTS ("
+        "SELECT 1 FROM batches JOIN anchors USING (batch) WHERE state = 'settled' "
+        "AND batch = (SELECT min(batch) FROM batches) AND last_id >= NEW.to_id) "
+        f"{_refuse('only what a receipted batch holds may be pruned')}"
+    ),
+    "pruning_never_returns": f"UPDATE OF to_id ON pruned WHEN NEW.to_id < OLD.to_id {_refuse('pruned is pruned')}",
+    "pruning_is_noted": f"DELETE ON pruned {_refuse('what was pruned stays noted')}",
+}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from gateway.store import Batch, Row
+from gateway.store import Batch, Known, Row
 from ledger_client.cose_key import Signer
 from ledger_client.merkle import Tree, leaf_hash
 from ledger_client.statement import Range, Statement, sign_statement, statement_id
@@ -37,19 +38,34 @@ def tree_of(rows: Sequence[Row]) -> Tree:
     return Tree([leaf_hash(row.data) for row in rows])
 
 
+class Before(NamedTuple):
+    """The statement that the next one follows: its number and id, and why they are not this database's own."""
+
+    batch: int
+    statement_id: bytes | None
+    resume: str | None = None
+
+    @classmethod
+    def of(cls, last: Batch | None, known: Known | None) -> Before:
+        """The later of the last batch that was sealed here and the last that a ledger told of."""
+        if known is not None and (last is None or known.batch > last.batch):
+            return cls(known.batch, known.statement_id, known.reason)
+        return cls(last.batch, last.statement_id) if last is not None else cls(-1, None)
+
+
 def seal(
     rows: Iterable[Row],
     *,
     first_id: int,
     last_id: int,
     gateway: str,
-    before: Batch | None,
+    before: Before,
     config: bytes,
     software: str,
     now_ms: int,
     signer: Signer,
-) -> Batch:
-    """The next batch: all ``rows``, which stand at ``first_id`` … ``last_id`` of the commit order.
+) -> Batch | None:
+    """The next batch: all ``rows``, which stand at ``first_id`` … ``last_id`` of the commit order; None for no rows.
 
     Walks them once and keeps of each its hash and its name, so that a large batch need not be held whole.
     """
@@ -58,11 +74,13 @@ def seal(
     for row in rows:
         leaves.append(leaf_hash(row.data))
         names.append(row._replace(data=b""))
+    if not leaves:
+        return None
     statement = Statement(
         gateway=gateway,
-        batch=before.batch + 1 if before else 0,
+        batch=before.batch + 1,
         iat=now_ms // 1000,
-        prev=before.statement_id if before else None,
+        prev=before.statement_id,
         root=Tree(leaves).root,
         size=len(leaves),
         from_ms=min(row.time_ms for row in names),
@@ -70,6 +88,7 @@ def seal(
         meters=ranges(names),
         config=config,
         software=software,
+        resume=before.resume,
     )
     entry = sign_statement(statement, signer)
     return Batch(statement.batch, statement_id(entry), entry, first_id, last_id, len(leaves), now_ms)

@@ -69,7 +69,7 @@ class TimedStore(Store):
         self.ages_ms: list[int] = []
         self._clock, self._open = clock, list[int]()
 
-    def append(self, rows: Sequence[Row]) -> None:  # type: ignore[override]  # the recorder gives lists
+    def append(self, rows: Sequence[Row]) -> None:
         super().append(rows)
         self._open += [row.time_ms for row in rows if row.kind == "reading"]
 

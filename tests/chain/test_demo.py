@@ -67,6 +67,9 @@ def test_one_deleted_record_is_one_lost(meter: str, demonstration: tuple[Path, d
         "SELECT max(id) FROM records WHERE meter = ? AND kind = 'reading' AND id < (SELECT max(last_id) FROM batches)",
         (meter,),
     ).fetchone()
+    with pytest.raises(sqlite3.IntegrityError, match="only pruning"):
+        database.execute("DELETE FROM records WHERE id = ?", (victim,))
+    database.execute("DROP TRIGGER records_leave_by_pruning")  # whoever means it can do that
     database.execute("DELETE FROM records WHERE id = ?", (victim,))
     database.commit()
     database.close()

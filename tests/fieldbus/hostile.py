@@ -22,8 +22,8 @@ from gateway.clock import Clock
 from gateway.config import Meter
 from gateway.devices.profile import Profile, load_profile
 from gateway.fieldbus.bus import Alarm, Line, LineSpec, MeterSpec, Poll
+from gateway.journal import Finished
 from gateway.poller import Poller
-from gateway.recorder import Finished
 from ledger_client.record import Value
 from tests.fieldbus.devices import SAFETY_S
 

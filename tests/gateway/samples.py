@@ -10,8 +10,9 @@ from typing import Any
 from gateway import agent, config, starter
 from gateway.clock import Clock
 from gateway.config import Config
+from gateway.journal import Finished
 from gateway.keys import load_keys
-from gateway.recorder import Finished, Recorder
+from gateway.recorder import Recorder
 from gateway.signer import stamp
 from gateway.store import Store
 from ledger_client.record import Reading, Value

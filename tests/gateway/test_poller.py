@@ -17,8 +17,8 @@ from gateway.config import Meter
 from gateway.devices.plan import Block, Limits, plan, resolve_profile
 from gateway.devices.profile import Point, Profile, load_profile, parse_profile
 from gateway.fieldbus.bus import BlockAnswer, BlockFailure, Poll
+from gateway.journal import Finished
 from gateway.poller import Poller
-from gateway.recorder import Finished
 from ledger_client.record import Quality, Reading, Value
 from ledger_client.senml import pack
 from tests.gateway.test_clock import START_S, Machine

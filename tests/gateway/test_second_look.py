@@ -12,8 +12,8 @@ from gateway.config import Meter
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.bus import Line, LineSpec, MeterSpec
 from gateway.fieldbus.frames import Request
+from gateway.journal import Finished
 from gateway.poller import Poller
-from gateway.recorder import Finished
 from ledger_client.record import Quality, Value
 from tests.fieldbus.devices import SAFETY_S, Pty, Sent, answer
 

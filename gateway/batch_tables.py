@@ -1,0 +1,188 @@
+"""Cuts, batches over them, the anchors that each batch still needs, and what ledgers told that this database lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from gateway.rows import Anchor, Batch, Conflict, Known, Row, Tables
+
+_BATCH = "batch, statement_id, entry, first_id, last_id, size, sealed_ms"
+_ANCHOR = "batch, ledger, state, receipt, detail, updated_ms"
+_KNOWN = "batch, statement_id, ledger, reason, found_ms"
+_CONFLICT = "batch, ledger, statement_id, found_ms"
+_ROW = "meter, epoch, seq, kind, time_ms, data"
+_SEALED_TO = "(SELECT coalesce(max(last_id), 0) FROM batches)"
+
+
+class Batches(Tables):
+    """The batches' half of the store."""
+
+    # — what no batch holds yet —
+
+    def unsealed(self) -> tuple[int, int] | None:
+        """First and last place in the commit order that no batch holds yet; None when all is sealed."""
+        row = self.one(f"SELECT min(id), max(id) FROM records WHERE id > {_SEALED_TO}")
+        return (int(row[0]), int(row[1])) if row and row[0] is not None else None
+
+    def count_unsealed(self) -> int:
+        """How many records no batch holds yet and no cut has set apart for one, coverage not counted."""
+        return self.count(
+            "SELECT count(*) FROM records WHERE kind <> 'coverage' AND id > "
+            f"max({_SEALED_TO}, (SELECT coalesce(max(last_id), 0) FROM cuts)) "
+            "AND id NOT IN (SELECT id FROM elsewhere)"
+        )
+
+    def waiting(self) -> int:
+        """How many records no batch holds, those of waiting cuts included and what is sealed elsewhere left out."""
+        row = self.unsealed()
+        if row is None:
+            return 0
+        return row[1] - row[0] + 1 - self.count("SELECT count(*) FROM elsewhere WHERE id >= ?", row[0])
+
+    def cut(self) -> None:
+        """Here ends a batch: everything up to the newest record. Call within the transaction that holds those."""
+        self.run(f"INSERT INTO cuts (last_id) SELECT max(id) FROM records HAVING max(id) > {_SEALED_TO}")
+
+    def cuts(self) -> list[tuple[int, int]]:
+        """First and last place of every batch that was cut and not sealed, oldest first."""
+        ends = [int(last) for (last,) in self.all("SELECT last_id FROM cuts ORDER BY last_id")]
+        begin = self.count(f"SELECT {_SEALED_TO}") + 1
+        return [(first, last) for first, last in zip([begin, *[end + 1 for end in ends]], ends, strict=False)]
+
+    def drop_cut(self, last_id: int) -> None:
+        """A cut that holds nothing to seal is none. Call within ``transaction()``."""
+        self.run("DELETE FROM cuts WHERE last_id = ?", last_id)
+
+    def leaves(self, first_id: int, last_id: int) -> Iterator[Row]:
+        """The records of a batch one by one: those of its stretch that are not sealed elsewhere."""
+        sql = (
+            f"SELECT {_ROW} FROM records WHERE id BETWEEN ? AND ? AND id NOT IN (SELECT id FROM elsewhere) ORDER BY id"
+        )
+        return map(Row._make, self.walk(sql, first_id, last_id))
+
+    # — batches —
+
+    def last_batch(self) -> Batch | None:
+        """The newest sealed batch."""
+        row = self.one(f"SELECT {_BATCH} FROM batches ORDER BY batch DESC LIMIT 1")
+        return Batch(*row) if row else None
+
+    def first_batch(self) -> Batch | None:
+        """The oldest batch that pruning has left."""
+        row = self.one(f"SELECT {_BATCH} FROM batches ORDER BY batch LIMIT 1")
+        return Batch(*row) if row else None
+
+    def batch(self, number: int) -> Batch | None:
+        """One sealed batch."""
+        row = self.one(f"SELECT {_BATCH} FROM batches WHERE batch = ?", number)
+        return Batch(*row) if row else None
+
+    def batch_of(self, record_id: int) -> Batch | None:
+        """The batch whose stretch holds a place of the commit order, or None while it is unsealed."""
+        sql = f"SELECT {_BATCH} FROM batches WHERE last_id >= ? ORDER BY last_id LIMIT 1"
+        row = self.one(sql, record_id)
+        return Batch(*row) if row and row[3] <= record_id else None
+
+    def batches(self) -> list[Batch]:
+        """Every sealed batch in order."""
+        return [Batch(*row) for row in self.all(f"SELECT {_BATCH} FROM batches ORDER BY batch")]
+
+    def count_batches(self) -> int:
+        """How many batches there are, those included whose records have been pruned."""
+        return self.count("SELECT count(*) + (SELECT batches FROM pruned) FROM batches")
+
+    def seal(self, batch: Batch, ledgers: Sequence[str]) -> None:
+        """Keep a sealed batch and queue its anchors. Call within the transaction that holds its last records."""
+        self.run(
+            f"INSERT INTO batches ({_BATCH}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            *(batch.batch, batch.statement_id, batch.entry, batch.first_id, batch.last_id, batch.size, batch.sealed_ms),
+        )
+        self.run("DELETE FROM cuts WHERE last_id <= ?", batch.last_id)
+        queued = "INSERT INTO anchors (batch, ledger, state, updated_ms) VALUES (?, ?, 'queued', ?)"
+        self.run_each(queued, ((batch.batch, ledger, batch.sealed_ms) for ledger in ledgers))
+
+    def drop_batch(self, batch: Batch) -> None:
+        """Forget a batch whose records have been pruned, with its receipts. Call within ``transaction()``."""
+        gone = self.count("SELECT count(*) FROM anchors WHERE batch = ? AND state = 'settled'", batch.batch)
+        self.run("UPDATE pruned SET to_id = max(to_id, ?)", batch.last_id)
+        self.run("DELETE FROM elsewhere WHERE id <= ?", batch.last_id)
+        self.run("DELETE FROM batches WHERE batch = ?", batch.batch)
+        self.run("DELETE FROM anchors WHERE batch = ?", batch.batch)
+        self.run("UPDATE pruned SET batches = batches + 1, receipts = receipts + ?", gone)
+
+    # — anchors —
+
+    def next_anchor(self, ledger: str) -> Anchor | None:
+        """The oldest batch that ``ledger`` has not settled: batches go to a ledger in order."""
+        sql = f"SELECT {_ANCHOR} FROM anchors WHERE ledger = ? AND state <> 'settled' ORDER BY batch LIMIT 1"
+        row = self.one(sql, ledger)
+        return Anchor(*row) if row else None
+
+    def anchors(self, batch: int | None = None) -> list[Anchor]:
+        """The anchors of one batch, or all of them."""
+        where, values = ("", ()) if batch is None else ("WHERE batch = ?", (batch,))
+        sql = f"SELECT {_ANCHOR} FROM anchors {where} ORDER BY batch, ledger"
+        return [Anchor(*row) for row in self.all(sql, *values)]
+
+    def anchor_states(self, ledger: str) -> dict[str, int]:
+        """How many batches stand in each state at one ledger."""
+        return dict(self.all("SELECT state, count(*) FROM anchors WHERE ledger = ? GROUP BY state", ledger))
+
+    def first_refused(self, ledger: str) -> Anchor | None:
+        """The oldest batch that ``ledger`` refused and has not settled since."""
+        sql = f"SELECT {_ANCHOR} FROM anchors WHERE ledger = ? AND state = 'refused' ORDER BY batch LIMIT 1"
+        row = self.one(sql, ledger)
+        return Anchor(*row) if row else None
+
+    def count_receipts(self) -> int:
+        """How many receipts have settled a batch, those of pruned batches included."""
+        sql = "SELECT count(*) + (SELECT receipts FROM pruned) FROM anchors WHERE state = 'settled'"
+        return self.count(sql)
+
+    def mark(
+        self,
+        batch: int,
+        ledger: str,
+        state: str,
+        now_ms: int,
+        *,
+        receipt: bytes | None = None,
+        detail: str | None = None,
+    ) -> None:
+        """Move an anchor to ``state``; a settled one never moves again. Call within ``transaction()``."""
+        self.run(
+            "UPDATE anchors SET state = ?, receipt = ?, detail = ?, updated_ms = ? "
+            "WHERE batch = ? AND ledger = ? AND state <> 'settled'",
+            *(state, receipt, detail, now_ms, batch, ledger),
+        )
+
+    # — what ledgers know of this gateway and this database does not —
+
+    def sealed_elsewhere(self, statement_id: bytes, record_ids: Iterable[int]) -> None:
+        """These unsealed records are in a batch that this database does not hold. Call within ``transaction()``."""
+        sql = "INSERT OR IGNORE INTO elsewhere (id, statement_id) VALUES (?, ?)"
+        self.run_each(sql, ((record_id, statement_id) for record_id in record_ids))
+
+    def elsewhere(self, record_id: int) -> bytes | None:
+        """The statement of another database that holds this record."""
+        row = self.one("SELECT statement_id FROM elsewhere WHERE id = ?", record_id)
+        return bytes(row[0]) if row else None
+
+    def go_on_from(self, known: Known) -> None:
+        """The next batch follows this statement of a ledger. Call within ``transaction()``."""
+        sql = f"INSERT OR REPLACE INTO known ({_KNOWN}) VALUES (?, ?, ?, ?, ?)"
+        self.run(sql, known.batch, known.statement_id, known.ledger, known.reason, known.found_ms)
+
+    def known(self) -> Known | None:
+        """The newest statement that a ledger told of and this database does not hold."""
+        row = self.one(f"SELECT {_KNOWN} FROM known ORDER BY batch DESC LIMIT 1")
+        return Known(*row) if row else None
+
+    def conflict(self, conflict: Conflict) -> None:
+        """A ledger holds another statement for a number that is sealed here. Call within ``transaction()``."""
+        sql = f"INSERT OR REPLACE INTO conflicts ({_CONFLICT}) VALUES (?, ?, ?, ?)"
+        self.run(sql, conflict.batch, conflict.ledger, conflict.statement_id, conflict.found_ms)
+
+    def conflicts(self) -> list[Conflict]:
+        """Every such conflict that was found, oldest first."""
+        return [Conflict(*row) for row in self.all(f"SELECT {_CONFLICT} FROM conflicts ORDER BY found_ms")]

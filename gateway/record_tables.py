@@ -1,0 +1,138 @@
+"""Records in commit order, each epoch's schedules, and what pruning has left of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from gateway.rows import Row, Tables, Tail
+from ledger_client.record import Coverage, parse_record
+
+_ROW = "meter, epoch, seq, kind, time_ms, data"
+
+
+class Records(Tables):
+    """The records' half of the store."""
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Add signed records in the order given, which becomes the order of leaves. Call within ``transaction()``."""
+        self.run_each(f"INSERT INTO records ({_ROW}) VALUES (?, ?, ?, ?, ?, ?)", rows)
+        self._count(Counter(row.kind for row in rows))
+
+    def _count(self, kinds: Counter[str]) -> None:
+        sql = "INSERT INTO totals (kind, count) VALUES (?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
+        self.run_each(sql, kinds.items())
+
+    def kinds(self) -> dict[str, int]:
+        """How many records of each kind there are; counted along with their commits."""
+        return dict(self.all("SELECT kind, count FROM totals"))
+
+    def tail(self, meter: str) -> Tail | None:
+        """How ``meter`` (or ``gateway``) was left, or None if this database never held a record of it."""
+        last = self.one("SELECT data FROM records WHERE meter = ? ORDER BY id DESC LIMIT 1", meter)
+        if last is None:
+            return None
+        covered = self.one(
+            "SELECT id, data FROM records WHERE meter = ? AND kind = 'coverage' ORDER BY id DESC LIMIT 1", meter
+        )
+        to_ms, since = None, 0
+        if covered is not None:
+            body = parse_record(bytes(covered[1])).body
+            assert isinstance(body, Coverage)
+            to_ms = body.to_ms
+            since = self.count(
+                "SELECT count(*) FROM records WHERE meter = ? AND id > ? AND kind = 'reading'", meter, covered[0]
+            )
+        plan = self.one("SELECT anchor_ms, period_ms FROM schedules WHERE meter = ? ORDER BY id DESC LIMIT 1", meter)
+        anchor_ms, period_ms = plan if plan else (None, None)
+        return Tail(bytes(last[0]), to_ms, since, anchor_ms, period_ms)
+
+    def latest_ms(self) -> int:
+        """The latest time among the newest 1,000 records, in ms; 0 if there are none."""
+        return self.count("SELECT max(time_ms) FROM (SELECT time_ms FROM records ORDER BY id DESC LIMIT 1000)")
+
+    def schedule(self, epoch: bytes, grids: Iterable[tuple[str, int, int]]) -> None:
+        """Note (meter, anchor_ms, period_ms) from which on polls of an epoch are recorded. Call within
+        ``transaction()``, with the coverage records that end at the anchors."""
+        sql = "INSERT INTO schedules (epoch, meter, anchor_ms, period_ms) VALUES (?, ?, ?, ?)"
+        self.run_each(sql, ((epoch, *grid) for grid in grids))
+
+    def schedules(self) -> list[tuple[str, bytes, int, int]]:
+        """(meter, epoch, anchor_ms, period_ms) of every epoch, oldest first."""
+        return self.all("SELECT meter, epoch, anchor_ms, period_ms FROM schedules ORDER BY id")
+
+    def events_of(self, meter: str) -> Iterator[Row]:
+        """The events of one meter, newest first."""
+        sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'event' ORDER BY id DESC"
+        return map(Row._make, self.walk(sql, meter))
+
+    def epoch_events(self) -> list[Row]:
+        """Every event of the newest epoch, oldest first."""
+        found = self.all(
+            f"SELECT {_ROW} FROM records WHERE kind = 'event' "
+            "AND epoch = (SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1) ORDER BY id"
+        )
+        return list(map(Row._make, found))
+
+    def find(self, meter: str, epoch: bytes, seq: int) -> tuple[int, Row] | None:
+        """A record and its place in the commit order."""
+        row = self.one(f"SELECT id, {_ROW} FROM records WHERE epoch = ? AND meter = ? AND seq = ?", epoch, meter, seq)
+        return (row[0], Row(*row[1:])) if row else None
+
+    def readings(self, meter: str | None, count: int) -> list[Row]:
+        """The newest ``count`` readings, of one meter or of all, oldest first."""
+        where = "kind = 'reading'" + (" AND meter = ?" if meter else "")
+        sql = f"SELECT {_ROW} FROM records WHERE {where} ORDER BY id DESC LIMIT ?"
+        return [Row(*row) for row in reversed(self.all(sql, *([meter] if meter else []), count))]
+
+    def newest(self, meter: str, kind: str) -> Row | None:
+        """The newest record of one kind of one meter."""
+        sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = ? ORDER BY id DESC LIMIT 1"
+        row = self.one(sql, meter, kind)
+        return Row(*row) if row else None
+
+    def newest_anchored(self, meter: str) -> Row | None:
+        """The newest reading of ``meter`` whose batch has a receipt."""
+        row = self.one(
+            f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'reading' AND id <= "
+            "(SELECT max(last_id) FROM batches JOIN anchors USING (batch) WHERE state = 'settled') "
+            "AND id NOT IN (SELECT id FROM elsewhere) ORDER BY id DESC LIMIT 1",
+            meter,
+        )
+        return Row(*row) if row else None
+
+    def rows(self, first_id: int, last_id: int) -> list[Row]:
+        """Records of a stretch of the commit order."""
+        return list(self.stretch(first_id, last_id))
+
+    def stretch(self, first_id: int, last_id: int) -> Iterator[Row]:
+        """The same one by one, for a stretch that need not be held whole."""
+        sql = f"SELECT {_ROW} FROM records WHERE id BETWEEN ? AND ? ORDER BY id"
+        return map(Row._make, self.walk(sql, first_id, last_id))
+
+    def prune(self, last_id: int, most: int) -> int:
+        """Delete up to ``most`` readings and coverage records up to ``last_id``, the oldest first; gives their number.
+
+        Events stay, and so does each meter's newest record of every kind: the chain and the coverage go on from them.
+        The database itself refuses the deletion of what no receipted batch holds. Call within ``transaction()``.
+        """
+        meters = [str(meter) for (meter,) in self.all("SELECT DISTINCT meter FROM schedules")]
+        newest = {self._newest_id(meter, kind) for meter in meters for kind in ("reading", "coverage")}
+        kept = ", ".join(map(str, sorted(newest)))
+        sql = "SELECT id, kind FROM records WHERE id <= ? AND kind <> 'event'"
+        going = self.all(f"{sql} AND id NOT IN ({kept}) ORDER BY id LIMIT ?", last_id, most)
+        if going:
+            self.run("UPDATE pruned SET to_id = max(to_id, ?)", going[-1][0])
+            self.run_each("DELETE FROM records WHERE id = ?", ((row_id,) for row_id, _ in going))
+            gone = Counter(kind for _, kind in going)
+            self._count(Counter({kind: -n for kind, n in gone.items()}))
+            self.run("UPDATE pruned SET records = records + ?", len(going))
+        return len(going)
+
+    def _newest_id(self, meter: str, kind: str) -> int:
+        return self.count("SELECT max(id) FROM records WHERE meter = ? AND kind = ?", meter, kind)
+
+    def pruned(self) -> tuple[int, int]:
+        """Up to which place of the commit order records have been pruned, and how many."""
+        row = self.one("SELECT to_id, records FROM pruned")
+        return (int(row[0]), int(row[1])) if row else (0, 0)

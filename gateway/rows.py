@@ -1,0 +1,120 @@
+"""What the gateway's database holds, as plain facts; and the few calls that the tables are asked with.
+
+``record_tables`` and ``batch_tables`` say the SQL, ``store`` owns the connection: only there stands sqlite3.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+
+class Row(NamedTuple):
+    """One signed record in the order of the table's columns; ``data`` is the evidence, the rest finds it."""
+
+    meter: str
+    epoch: bytes
+    seq: int
+    kind: str
+    time_ms: int
+    data: bytes
+
+    @property
+    def id(self) -> str:
+        """The record's public name, ``<meter>/<epoch hex>/<seq>``."""
+        return f"{self.meter}/{self.epoch.hex()}/{self.seq}"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A sealed batch: the statement's entry and the stretch of the commit order that it holds."""
+
+    batch: int
+    statement_id: bytes
+    entry: bytes
+    first_id: int
+    last_id: int
+    size: int
+    sealed_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """What one ledger has done with one batch: queued → submitted → settled, or refused."""
+
+    batch: int
+    ledger: str
+    state: str
+    receipt: bytes | None
+    detail: str | None
+    updated_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The last statement that a ledger told of and this database does not hold: the next batch goes on from there.
+
+    ``reason`` is what the next statement says under ``resume``.
+    """
+
+    batch: int
+    statement_id: bytes
+    ledger: str
+    reason: str
+    found_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A ledger holds another statement under a number that this database has sealed: two gateways bear one name."""
+
+    batch: int
+    ledger: str
+    statement_id: bytes
+    found_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """How a meter's story stood when the process before this one ended.
+
+    ``last_data`` is its newest record; ``covered_to_ms`` the end of its coverage (None: it never had any);
+    ``recorded_since`` the readings after that; ``anchor_ms`` and ``period_ms`` the schedule of the left epoch.
+    """
+
+    last_data: bytes
+    covered_to_ms: int | None
+    recorded_since: int
+    anchor_ms: int | None
+    period_ms: int | None
+
+
+class Tables(ABC):
+    """The calls that every table is asked with; they raise StoreError, never the database's own errors."""
+
+    @abstractmethod
+    def one(self, sql: str, *values: object) -> tuple[Any, ...] | None:
+        """The first row of an answer."""
+
+    @abstractmethod
+    def all(self, sql: str, *values: object) -> list[Any]:
+        """Every row of an answer."""
+
+    @abstractmethod
+    def walk(self, sql: str, *values: object) -> Iterator[Any]:
+        """The rows of an answer one by one, for one that need not be held whole."""
+
+    @abstractmethod
+    def run(self, sql: str, *values: object) -> int:
+        """Change something; gives the number of rows that changed. Call within ``transaction()``."""
+
+    @abstractmethod
+    def run_each(self, sql: str, values: Iterable[tuple[object, ...]]) -> None:
+        """The same for every tuple of ``values``."""
+
+    def count(self, sql: str, *values: object) -> int:
+        """The one number of an answer; 0 where it is NULL."""
+        row = self.one(sql, *values)
+        return int(row[0]) if row and row[0] is not None else 0

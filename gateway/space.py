@@ -1,0 +1,94 @@
+"""How much room the store has, what that means for recording, and the reserve for its last words.
+
+Measures the database and the disk, never writes records. The recorder asks after each commit: at 80, 90 and 95 % of
+the limit it records every second, fifth and tenth poll (``on_full = "thin"``), at the limit it stops.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.errors import StoreError
+from gateway.store import Store
+
+MIB = 1024 * 1024
+THINNING = ((0.95, 10), (0.90, 5), (0.80, 2))
+"""From which share of the limit on only every so-manieth poll is recorded."""
+EASE = 0.03
+"""So far must the share fall below a threshold before recording gets denser again, or goes on."""
+RESERVE_BYTES = 4 * MIB
+FREE_SHARE, FREE_MOST = 0.05, 200 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The site's limits: bytes of the database, bytes of the disk left to others (None: 5 % of it, at most 200 MiB),
+    how long anchored batches are kept, and whether recording gets thinner before it stops."""
+
+    max_bytes: int
+    min_free_bytes: int | None
+    keep_ms: int
+    thin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Bytes: in use by the database, free on its disk, and what the database may grow to."""
+
+    used: int
+    free: int
+    limit: int
+
+    @property
+    def share(self) -> float:
+        """How much of the limit is used."""
+        return self.used / self.limit if self.limit else 1.0
+
+
+def measure(store: Store, limits: Limits) -> Space:
+    """The space of a database now. Raises StoreError where the disk does not tell."""
+    try:
+        disk = os.statvfs(store.path.parent)
+    except OSError as error:
+        raise StoreError(f"{store.path.parent}: {error.strerror}", "look at the disk") from None
+    free, used = disk.f_bavail * disk.f_frsize, store.used_bytes()
+    apart = limits.min_free_bytes
+    if apart is None:
+        apart = min(FREE_MOST, int(disk.f_blocks * disk.f_frsize * FREE_SHARE))
+    return Space(used, free, min(limits.max_bytes, used + max(0, free - apart)))
+
+
+def factor(share: float, before: int) -> int:
+    """Every so-manieth poll is recorded at this share of the limit; ``before``: the factor in force."""
+    for threshold, thinned in THINNING:
+        if share >= (threshold - EASE if thinned <= before else threshold):
+            return thinned
+    return 1
+
+
+class Reserve:
+    """A preallocated file beside the database. Given back to a full disk, it makes room for the last coverage records,
+    the alarm, and the pruning that frees more."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "reserve"
+
+    def hold(self, space: Space) -> None:
+        """Make the file if it is not there and the disk has room for it; a disk that refuses it has none."""
+        if self._path.exists() or space.free < 2 * RESERVE_BYTES:
+            return
+        try:
+            with self._path.open("xb") as file:
+                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+        except OSError:
+            self.release()
+
+    def release(self) -> bool:
+        """Give the space back; False if there was none to give."""
+        try:
+            self._path.unlink()
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,220 @@
+"""Limits of the store: thinning, the limit itself, pruning. Real databases; sizes are given, time is injected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import agent, space
+from gateway.account import account
+from gateway.clock import Clock, KernelClock
+from gateway.config import Config
+from gateway.journal import PERIOD, Journal
+from gateway.keys import load_keys
+from gateway.space import Limits, Space
+from gateway.store import Store
+from ledger_client.record import Coverage, Event, Reading, parse_record
+from tests.gateway.books import check_books
+from tests.gateway.samples import EPOCH, finished, site
+
+METER, PERIOD_MS = "export-main", 10_000
+KEEP_MS = 3_600_000
+
+
+class Hands:
+    """A journal whose clock stands still until it is told to go on, on a site with one kind of poll."""
+
+    def __init__(
+        self, loaded: Config, limits: Limits, *, seal_count: int = 10_000, epoch: bytes = EPOCH, seconds: float = 0.0
+    ) -> None:
+        self.seconds = seconds
+        self.clock = Clock(
+            wall_ns=lambda: 1_800_000_000_000_000_000 + int(self.seconds * 1e9),
+            monotonic=lambda: self.seconds,
+            kernel=lambda: KernelClock(True, 1),
+        )
+        rules = replace(agent.rules(loaded), limits=limits, seal_count=seal_count, seal_every_ms=60_000)
+        self.store = Store(loaded.database)
+        self.journal = Journal(self.store, load_keys(loaded), rules, self.clock, epoch)
+        self.anchor_ms = self.journal.open()
+        self.polls = 0
+
+    def poll(self, count: int) -> None:
+        """So many polls of every meter, each at its time, answered."""
+        for _ in range(count):
+            for meter in self.journal.rules.periods_ms:
+                due_ms = self.anchor_ms + self.polls * PERIOD_MS
+                self.journal.poll(finished(meter, due_ms, self.clock, value=self.polls))
+            self.polls += 1
+            self.seconds += PERIOD_MS / 1000
+            self.journal.keep_time()
+
+    def bodies(self, meter: str = METER) -> list[object]:
+        return [parse_record(row.data).body for row in self.store.rows(1, 1 << 60) if row.meter == meter]
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Config:
+    return site(tmp_path / "site", {'every = "60s"': 'every = "10s"'})
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets how much of its limit the database uses."""
+    share = [0.1]
+    monkeypatch.setattr(space, "measure", lambda *_: Space(int(share[0] * 1e6), 10**9, 10**6))
+    return lambda value: share.__setitem__(0, value)
+
+
+def test_recording_gets_thinner_by_signed_events_and_the_books_add_up(
+    loaded: Config, room: Callable[[float], None]
+) -> None:
+    hands = Hands(loaded, Limits(10**6, 0, KEEP_MS, thin=True))
+    for share in (0.5, 0.81, 0.91, 0.96, 0.93, 0.5):
+        room(share)
+        hands.poll(40)
+    hands.journal.finish()
+    facts = [e.fields["factor"] for e in hands.bodies("gateway") if isinstance(e, Event) and e.name == PERIOD]
+    assert facts == [2, 5, 10, 1]  # 0.93 is less than 0.03 below 0.95: it stays at 10
+    alarms = [e.fields["raised"] for e in hands.bodies("gateway") if isinstance(e, Event) and e.name == "alarm"]
+    assert alarms == [True, False]
+    readings = [body for body in hands.bodies() if isinstance(body, Reading)]
+    assert 40 + 20 + 8 + 4 + 4 + 38 <= len(readings) <= 40 + 20 + 8 + 4 + 4 + 44
+    hands.store.close()
+    check_books(loaded)
+    store = Store(loaded.database, read_only=True)
+    assert {meter: balance.lost for meter, balance in account(store, []).items()} == dict.fromkeys(loaded.meters, 0)
+    store.close()
+
+
+def test_a_counter_loses_no_energy_by_thinning(loaded: Config, room: Callable[[float], None]) -> None:
+    """Cumulative registers are recorded as read: between any two readings the difference is that of all polls."""
+    hands = Hands(loaded, Limits(10**6, 0, KEEP_MS, thin=True))
+    hands.poll(10)
+    room(0.96)
+    hands.poll(100)
+    room(0.1)
+    hands.poll(30)
+    hands.journal.finish()
+    values = [int(str(body.values[0].value)) for body in hands.bodies() if isinstance(body, Reading)]
+    assert values[0] == 0
+    assert values[-1] == 139
+    assert values == sorted(set(values))
+    hands.store.close()
+
+
+def test_a_restart_while_thinned_counts_the_downtime_by_the_period_in_force(
+    loaded: Config, room: Callable[[float], None]
+) -> None:
+    hands = Hands(loaded, Limits(10**6, 0, KEEP_MS, thin=True))
+    hands.poll(10)
+    room(0.96)
+    hands.poll(41)
+    hands.store.close()  # killed: no last coverage
+    room(0.1)
+    again = Hands(loaded, Limits(10**6, 0, KEEP_MS, thin=True), epoch=b"\x02" * 8, seconds=hands.seconds + 300)
+    again.journal.finish()
+    first = next(b for b in again.bodies()[::-1] if isinstance(b, Coverage) and b.missed)
+    assert first.missed == {"stopped": 3}  # every tenth poll is due: one in 100 s, and the one that was just due
+    again.store.close()
+    check_books(loaded)
+
+
+def test_at_the_limit_recording_stops_and_goes_on_by_itself(loaded: Config, room: Callable[[float], None]) -> None:
+    hands = Hands(loaded, Limits(10**6, 0, KEEP_MS, thin=False))
+    hands.poll(5)
+    room(1.0)
+    hands.poll(7)
+    assert hands.journal.trouble is not None
+    assert "max_size" in hands.journal.trouble.way_out
+    assert hands.journal.health()["recording"] is not None
+    room(0.99)
+    hands.poll(3)
+    assert hands.journal.trouble is not None  # too near to the limit still
+    room(0.5)
+    hands.poll(5)
+    assert hands.journal.trouble is None
+    hands.journal.finish()
+    missed = sum(b.missed.get("disk-full", 0) for b in hands.bodies() if isinstance(b, Coverage))
+    readings = sum(isinstance(body, Reading) for body in hands.bodies())
+    assert missed + readings == 20
+    assert 9 <= missed <= 10  # the poll at which it was noticed is recorded; the next look sees that it has room
+    hands.store.close()
+    check_books(loaded)
+
+
+def test_with_stop_nothing_is_thinned(loaded: Config, room: Callable[[float], None]) -> None:
+    hands = Hands(loaded, Limits(10**6, 0, KEEP_MS, thin=False))
+    room(0.97)
+    hands.poll(20)
+    assert sum(isinstance(body, Reading) for body in hands.bodies()) == 20
+    hands.store.close()
+
+
+def test_only_receipted_batches_past_keep_are_pruned(loaded: Config) -> None:
+    hands = Hands(loaded, Limits(10**9, 0, KEEP_MS, thin=True), seal_count=30)
+    hands.poll(60)
+    settle(hands.store, 2)
+    hands.seconds += KEEP_MS / 1000 + 100
+    hands.poll(30)
+    batches = hands.store.batches()
+    assert batches[0].batch == 2  # 0 and 1 had their receipts, 2 has none
+    left = hands.store.rows(1, 1 << 60)
+    assert all(row.kind == "event" for row in left if row in hands.store.rows(1, batches[0].first_id - 1))
+    totals = hands.store.totals()
+    assert totals["receipts"] == 2
+    assert totals["batches"] == batches[-1].batch + 1
+    assert totals["records"] + totals["pruned"] == hands.store.count("SELECT max(id) FROM records")
+    hands.journal.finish()
+    hands.store.close()
+    check_books(loaded)
+
+
+def test_a_meter_that_left_the_configuration_keeps_the_end_of_its_chain(loaded: Config) -> None:
+    hands = Hands(loaded, Limits(10**9, 0, KEEP_MS, thin=True), seal_count=30)
+    hands.poll(5)
+    del hands.journal.rules.periods_ms["stack-co2"]  # type: ignore[attr-defined]  # a plain dictionary, here
+    before = hands.store.tail("stack-co2")
+    hands.poll(60)
+    settle(hands.store, len(hands.store.batches()))
+    hands.seconds += KEEP_MS / 1000 + 100
+    hands.poll(20)
+    assert hands.store.pruned()[1] > 50
+    after = hands.store.tail("stack-co2")
+    assert before is not None
+    assert after is not None
+    assert after.covered_to_ms is not None
+    hands.store.close()
+
+
+def settle(store: Store, count: int) -> None:
+    """As if every ledger had given its receipt for the oldest batches."""
+    with store.transaction():
+        for batch in store.batches()[:count]:
+            for anchor in store.anchors(batch.batch):
+                store.mark(batch.batch, anchor.ledger, "settled", 0, receipt=b"receipt")
+
+
+@given(st.floats(0, 1), st.sampled_from([1, 2, 5, 10]))
+def test_thinning_has_hysteresis_and_never_skips_upwards(share: float, before: int) -> None:
+    now = space.factor(share, before)
+    assert now >= space.factor(share, 1)
+    assert space.factor(share, now) == now
+    assert space.factor(share + 0.0, 10) >= space.factor(share, 1)
+
+
+def test_the_space_is_that_of_pages_in_use_and_the_log(loaded: Config) -> None:
+    hands = Hands(loaded, Limits(10**9, 0, KEEP_MS, thin=True))
+    before = space.measure(hands.store, Limits(10**9, 0, KEEP_MS, thin=True))
+    hands.poll(50)
+    after = space.measure(hands.store, Limits(10**9, 0, KEEP_MS, thin=True))
+    assert after.used > before.used
+    assert after.limit == 10**9
+    scarce = space.measure(hands.store, Limits(10**15, after.free * 2, KEEP_MS, thin=True))
+    assert scarce.share == 1.0  # the disk has less than it shall keep free
+    hands.store.close()

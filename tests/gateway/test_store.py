@@ -1,0 +1,152 @@
+"""The database itself: what it refuses to change, and what an older one becomes."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from gateway import schema
+from gateway.clock import Clock
+from gateway.config import Config
+from gateway.errors import Damaged, DiskFull, StoreError
+from gateway.store import Store
+from tests.gateway.books import check_books
+from tests.gateway.samples import finished, recorder, site
+
+METER = "export-main"
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Config:
+    """A site whose database holds a sealed and an unsealed stretch."""
+    config = site(tmp_path / "site")
+    clock = Clock()
+    made, anchor_ms = recorder(config, clock, seal_count=4)
+    made.start()
+    for k in range(5):
+        made.put(finished(METER, anchor_ms + 10_000 * k, clock))
+    made.stop()
+    return config
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("UPDATE records SET time_ms = time_ms + 1 WHERE id = 1", "a record never changes"),
+        ("UPDATE records SET data = x'00' WHERE id = 1", "a record never changes"),
+        ("DELETE FROM records WHERE id = 1", "only pruning"),
+        ("UPDATE batches SET entry = x'00'", "a sealed batch never changes"),
+        ("DELETE FROM batches", "only pruning"),
+        ("UPDATE pruned SET to_id = 3", "only what a receipted batch holds"),
+        ("DELETE FROM pruned", "stays noted"),
+    ],
+)
+def test_what_is_written_stays(loaded: Config, sql: str, why: str) -> None:
+    database = sqlite3.connect(loaded.database)
+    with pytest.raises(sqlite3.IntegrityError, match=why):
+        database.execute(sql)
+    database.close()
+    check_books(loaded)
+
+
+def test_a_receipt_stays(loaded: Config) -> None:
+    database = sqlite3.connect(loaded.database, isolation_level=None)
+    database.execute("UPDATE anchors SET state = 'settled', receipt = x'01'")
+    with pytest.raises(sqlite3.IntegrityError, match="a receipt never changes"):
+        database.execute("UPDATE anchors SET state = 'queued', receipt = NULL")
+
+
+def test_totals_are_those_of_the_records(loaded: Config) -> None:
+    store = Store(loaded.database, read_only=True)
+    rows = store.rows(1, 1 << 60)
+    assert store.totals() == {
+        "records": len(rows),
+        "readings": sum(row.kind == "reading" for row in rows),
+        "pruned": 0,
+        "batches": 1,
+        "receipts": 0,
+    }
+    assert store.waiting() == len(rows) - store.batches()[0].last_id
+    store.close()
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(loaded: Config, tmp_path: Path) -> None:
+    """The tables of version 1, filled with the same records, become those of today with nothing lost."""
+    old = tmp_path / "old.db"
+    _first_version(loaded.database, old)
+    shutil.copy(old, loaded.database)
+    for leftover in ("-wal", "-shm"):
+        loaded.database.with_name(loaded.database.name + leftover).unlink(missing_ok=True)
+    with pytest.raises(StoreError, match="written by an older Meterseal"):
+        Store(loaded.database, read_only=True)
+    before = sqlite3.connect(old).execute("SELECT * FROM records ORDER BY id").fetchall()
+    Store(loaded.database).close()
+    database = sqlite3.connect(loaded.database)
+    assert database.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+    assert database.execute("SELECT * FROM records ORDER BY id").fetchall() == before
+    assert sum(n for (n,) in database.execute("SELECT count FROM totals")) == len(before)
+    with pytest.raises(sqlite3.IntegrityError, match="never changes"):
+        database.execute("UPDATE records SET seq = 7")
+    database.close()
+    store = Store(loaded.database, read_only=True)
+    after_ms = store.latest_ms() + 1000
+    store.close()
+    made, _ = recorder(loaded, Clock(wall_ns=lambda: after_ms * 1_000_000), epoch=b"\x09" * 8)
+    made.start()
+    made.stop()
+    check_books(loaded)
+
+
+def _first_version(source: Path, target: Path) -> None:
+    """A database as version 1 left it: today's without what came since."""
+    now, database = sqlite3.connect(source), sqlite3.connect(target, isolation_level=None)
+    now.backup(database)
+    now.close()
+    for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        database.execute(f"DROP TRIGGER {name}")
+    for table in ("cuts", "elsewhere", "known", "conflicts", "totals", "pruned"):
+        database.execute(f"DROP TABLE {table}")
+    database.execute("DELETE FROM _sqlite_migrations WHERE name = '_0002_append_only'")
+    database.execute("PRAGMA user_version = 1")
+    database.execute("PRAGMA journal_mode = DELETE")
+    database.close()
+
+
+def test_a_newer_database_is_refused_and_left_alone(loaded: Config) -> None:
+    database = sqlite3.connect(loaded.database)
+    database.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+    database.close()
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match="written by a newer Meterseal"):
+            Store(loaded.database, read_only=read_only)
+
+
+def test_a_file_that_is_no_database_is_called_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "meterseal.db"
+    path.write_bytes(b"no database at all" * 1000)
+    with pytest.raises(Damaged):
+        Store(path)
+    assert path.read_bytes().startswith(b"no database")
+
+
+def test_a_database_that_may_not_grow_says_so(loaded: Config) -> None:
+    store = Store(loaded.database)
+    pages = store.count("PRAGMA page_count")
+    store.one(f"PRAGMA max_page_count = {pages}")
+    rows = ((n, bytes(500)) for n in range(1000))
+    with pytest.raises(DiskFull), store.transaction():
+        store.run_each("INSERT INTO elsewhere (id, statement_id) VALUES (?, ?)", rows)
+    store.close()
+
+
+def test_a_backup_is_one_file_that_holds_everything(loaded: Config, tmp_path: Path) -> None:
+    store = Store(loaded.database)
+    store.backup(tmp_path / "copy.db")
+    copy = Store(tmp_path / "copy.db")
+    assert copy.rows(1, 1 << 60) == store.rows(1, 1 << 60)
+    assert copy.flaws(whole=True) == []
+    for database in (store, copy):
+        database.close()
