@@ -39,6 +39,8 @@ from ledger_client.trust import Trust, load_trust
 log = logging.getLogger("meterseal.agent")
 
 RECALLED = 100  # readings
+STOP_WITHIN_S = 3.0
+"""So long may a read in flight take to end; with the last commit a stop then takes less than 5 s."""
 
 
 def _http(name: str, url: str) -> Ledger:
@@ -198,6 +200,9 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
         meter = order["meter"]
         return await commissioning.accept(line_of[meter], meter, order["serial"], order["reason"])
 
+    async def health(_: Mapping[str, Any]) -> dict[str, Any]:
+        return recorder.health()
+
     ledgers = [driver(entry) for entry in config.document.ledger]
     uplinks = [Uplink(ledger, recorder, trust, clock) for ledger in ledgers]
     loop = asyncio.get_running_loop()
@@ -206,7 +211,7 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
 
     anchor_ms = recorder.open()
     recorder.start()
-    server = await control.serve(config.data, {"accept": accept})
+    server = await control.serve(config.data, {"accept": accept, "health": health})
     log.info("gateway %s records %d meters on %d lines", config.gateway_id, len(config.meters), len(lines))
     try:
         async with asyncio.TaskGroup() as group:
@@ -219,8 +224,8 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
             log.info("stopping: the reads in flight are finished, then coverage is written")
             for line in lines:
                 line.request_stop()
-            await asyncio.wait(reading)
-            for task in background:
+            _, unfinished = await asyncio.wait(reading, timeout=STOP_WITHIN_S)
+            for task in (*unfinished, *background):  # a poll that is cut off here is counted by the next start
                 task.cancel()
     finally:
         server.close()

@@ -215,8 +215,10 @@ def accept(config_path: Path, meter: str, serial: str, reason: str, as_json: boo
 @JSON
 def status(config_path: Path, as_json: bool) -> None:
     """Meters, buffer, batches and anchors. Exit code 1 when something needs a look."""
+    from gateway import control
+
     config, store = _open(config_path)
-    facts = report.status(config, store, int(time.time() * 1000))
+    facts = report.status(config, store, int(time.time() * 1000), control.ask(config.data, "health"))
     if as_json:
         click.echo(json.dumps(facts))
     else:

@@ -20,6 +20,8 @@ from gateway.errors import Declined, GatewayError
 
 SOCKET = "control.sock"
 MAX_LINE = 65536
+WITHIN_S = 60.0
+"""An order may have to wait for a line: an accepted meter is read before it is accepted."""
 Order = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -74,6 +76,14 @@ async def _answer(
         }
 
 
+def ask(data: Path, order: str) -> dict[str, Any] | None:
+    """What the gateway that works in ``data`` answers to a question; None when it does not, or none runs there."""
+    try:
+        return give(data, order)
+    except GatewayError:
+        return None
+
+
 def give(data: Path, order: str, **details: Any) -> dict[str, Any]:
     """Give an order to the gateway that works in ``data`` and return its answer.
 
@@ -81,6 +91,7 @@ def give(data: Path, order: str, **details: Any) -> dict[str, Any]:
     """
     try:
         with _address(data) as path, socket.socket(socket.AF_UNIX) as link:
+            link.settimeout(WITHIN_S)
             link.connect(path)
             link.sendall(json.dumps({"order": order, **details}).encode() + b"\n")
             with link.makefile("rb") as lines:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gateway import pruning, sealer, space
 from gateway.clock import Clock
@@ -29,6 +30,8 @@ ALARM = "alarm"  # of a meter, or of the gateway where a whole line is meant; ``
 PERIOD = "recording-period"  # every so-manieth poll is recorded from now on
 BUFFER, STOPPED = "buffer", "recording-stopped"  # codes of the store's own alarms
 RETRY_MS = 2_000
+LAST_SEALS_MS = 1_000
+"""So long are waiting cuts sealed at a stop; what is left is sealed after the next start."""
 PRUNE_EVERY_MS, PRUNE_ON_MS = 60_000, 50
 SPACE_EVERY_MS = 1_000
 
@@ -211,7 +214,7 @@ class Journal:
     def finish(self) -> None:
         """The epoch's last records: what is pending, each meter's coverage, the stop event; and the cuts that wait."""
         if self.trouble is None:
-            self._seal_cuts()
+            self._seal_cuts(self._clock.now_ms() + LAST_SEALS_MS)
         self.trouble = None  # once more, whatever it was: these are the last words
         self._write_account([Happened(GATEWAY, Event(STOP, {}))])
 
@@ -259,8 +262,8 @@ class Journal:
                 self._tallies[row.meter].lost_after_all(error.reason)
         self._stop_recording(error)
 
-    def _seal_cuts(self) -> None:
-        while self._cuts and self.held is None and self.trouble is None:
+    def _seal_cuts(self, until_ms: int) -> None:
+        while self._cuts and self.held is None and self.trouble is None and self._clock.now_ms() < until_ms:
             self._seal_next()
 
     def _seal_next(self) -> None:
@@ -362,7 +365,7 @@ class Journal:
         except StoreError as error:
             log.warning("what is past `keep` cannot be pruned now: %s", error)
 
-    def health(self) -> dict[str, object]:
+    def health(self) -> dict[str, Any]:
         """How recording stands, for the status."""
         trouble = self.trouble
         return {

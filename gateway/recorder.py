@@ -56,7 +56,7 @@ class Recorder:
         """Why nothing is recorded for the time being."""
         return self._journal.trouble
 
-    def health(self) -> dict[str, object]:
+    def health(self) -> dict[str, Any]:
         """How recording stands, for the status."""
         return self._journal.health()
 

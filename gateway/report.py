@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from gateway import instance
 from gateway.config import Config
-from gateway.journal import ALARM
+from gateway.journal import ALARM, STOPPED
 from gateway.quality import verdict
 from gateway.signer import GATEWAY
 from gateway.store import Row, Store
@@ -83,8 +83,11 @@ def shown(rows: Sequence[Row]) -> list[Shown]:
     return values
 
 
-def status(config: Config, store: Store, now_ms: int) -> dict[str, Any]:
-    """Meters, buffer, batches, anchors; ``problems`` says in words why ``healthy`` is false."""
+def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Meters, buffer, batches, anchors; ``problems`` says in words why ``healthy`` is false.
+
+    ``health`` is what the running gateway says of itself, which a database on a full disk cannot tell.
+    """
     pid = instance.running(config.data)
     meters = [_meter(store, name, meter.every, now_ms) for name, meter in config.meters.items()]
     ledgers = [_ledger(store, entry.name, entry.policy) for entry in config.document.ledger]
@@ -97,14 +100,19 @@ def status(config: Config, store: Store, now_ms: int) -> dict[str, Any]:
                 f"meter {meter['name']}: last reading {meter['age_s']} s ago, due every {meter['every_ms'] / 1000:g} s"
             )
     alarms = open_alarms(store) if pid is not None else []
-    problems += [alarm["text"] for alarm in alarms]
+    stopped = health["recording"] if health else None
+    if stopped:
+        problems.insert(0, f"recording stopped ({stopped['reason']}): {stopped['text']}")
+    problems += [alarm["text"] for alarm in alarms if not (stopped and alarm["code"] == STOPPED)]
     problems += [f"ledger {x['name']}: {x['detail']}" for x in ledgers if x["state"] == "refused"]
     last = store.last_batch()
     return {
         "gateway": config.gateway_id,
         "running": pid,
         **store.totals(),
-        "unsealed": store.count_unsealed(),
+        "unsealed": store.waiting(),
+        "recording": "stopped" if stopped else "on" if pid is not None else "off",
+        "records_every": health["every_poll"] if health else 1,
         "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
         "meters": meters,
         "ledgers": ledgers,

@@ -6,6 +6,7 @@ after ``transaction()`` has left its block without an error, what was written in
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from gateway.rows import Anchor, Batch, Conflict, Known, Row, Tail
 
 __all__ = ["Anchor", "Batch", "Conflict", "Known", "Row", "Store", "Tail"]
 
+LITTLE = 64 * 1024  # bytes free that are as good as none
 WAL_LIMIT = 4 * 1024 * 1024  # bytes that the write-ahead log keeps after a checkpoint
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -81,10 +83,19 @@ class Store(Records, Batches):
             yield
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            kind = DiskFull if code == sqlite3.SQLITE_FULL else Damaged if code in _DAMAGED else StoreError
+            full = code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and self._no_room())
+            kind = DiskFull if full else Damaged if code in _DAMAGED else StoreError
             raise kind(
                 f"{self.path}: {error}", "free space, and check the disk and the folder's permissions"
             ) from error
+
+    def _no_room(self) -> bool:
+        """Whether an I/O error (of the log's index, say, which is mapped) is a full disk under another name."""
+        try:
+            disk = os.statvfs(self.path.parent)
+        except OSError:
+            return False
+        return disk.f_bavail * disk.f_frsize < LITTLE
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
