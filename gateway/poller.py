@@ -8,7 +8,7 @@ each block whether to read it once more at once; the second answer then stands i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -230,7 +230,7 @@ class _Meter:
             self._new = {value.name for value in values if value.value is None}
         elif self._new:
             first = {value.name for value in values if value.value is not None} & self._new
-            values = [replace(v, quality=v.quality | exchanged) if v.name in first else v for v in values]
+            values = [v._replace(quality=v.quality | exchanged) if v.name in first else v for v in values]
             self._new -= first
         return values
 

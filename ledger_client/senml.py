@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ledger_client import cbor
 from ledger_client.errors import EncodeError, Malformed
@@ -73,12 +73,11 @@ def quality_words(flags: int) -> list[str]:
 Number = int | float | Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """One point of a poll. ``value`` None: there is none, and ``quality`` says why. Unit: a SenML name, or none.
 
     A ``Decimal`` keeps its exponent (scaled registers); ``offset_ms`` is the time since the reading's own. Text that
-    is empty while a quality bit is set is the same as no value.
+    is empty while a quality bit is set is the same as no value. A tuple, because a poll makes dozens.
     """
 
     name: str

@@ -71,7 +71,7 @@ SINGLES = st.one_of(
 )
 def test_a_reading_of_floats_alone_is_no_other(floats: tuple[Value, ...], quality: Quality) -> None:
     """The writer has a shorter way for 32-bit floats of one moment and one quality."""
-    body = reading(values=tuple(replace(value, quality=quality) for value in floats))
+    body = reading(values=tuple(value._replace(quality=quality) for value in floats))
     assert ReadingWriter(GATEWAY, METER, SIGNER).sign(claims(), body) == sign_record(claims(), body, SIGNER)
 
 
