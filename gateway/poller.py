@@ -24,7 +24,7 @@ from gateway.fieldbus.bus import BlockAnswer, Poll
 from gateway.quality import FROZEN_AFTER_MS, NOTHING, Judged, Past, Still
 from gateway.recorder import Finished
 from gateway.signer import Stamp, stamp
-from ledger_client.record import Number, Quality, Reading, Value
+from ledger_client.record import Columns, Number, Quality, Reading, Value
 
 MOST_DECODERS = 256  # variants of a meter's blocks; a SunSpec device gets new ones with each connection
 
@@ -74,6 +74,7 @@ class _Form:
     rows: tuple[tuple[Point, bool], ...]
     """Each point, and whether it can earn flags of its own."""
     counters: tuple[tuple[int, Point], ...]
+    units: tuple[str | None, ...]
     plain: bool
     """All of its values are recorded, and none can earn flags of its own or raise any."""
 
@@ -126,6 +127,10 @@ class _Meter:
         looks, seconds = self._looks(answers)
         flags = int(poll.flags) | self._poll_flags(looks, now, ahead_ms)
         raised = self._raised(looks)
+        if len(looks) == 1 and not poll.failures and not self._new:
+            form, contents, _ = looks[0]
+            if form.plain and not raised and None not in contents:
+                return Reading(time_ms, Columns(form.names, tuple(contents), form.units, flags))
         values: list[Value] = []
         for form, contents, completed_ms in looks:
             offset_ms = completed_ms - time_ms
@@ -250,7 +255,7 @@ class _Meter:
         rows = tuple((point, quality.earns(point)) for point in decoder.points)
         counters = tuple((n, point) for n, point in enumerate(decoder.points) if point.kind == "counter")
         plain = self._hidden.isdisjoint(names) and not any(earns or point.raises for point, earns in rows)
-        return _Form(decoder, names, rows, counters, plain)
+        return _Form(decoder, names, rows, counters, tuple(point.unit for point in decoder.points), plain)
 
 
 def _number(content: Any) -> Number | None:

@@ -12,7 +12,7 @@ from struct import Struct
 from typing import Any, Final
 
 from ledger_client import cbor
-from ledger_client.senml import SECONDARY_UNITS, Reading, Value, base_name, check_point
+from ledger_client.senml import SECONDARY_UNITS, Columns, Reading, Value, base_name, check_point
 from ledger_client.shape import MAX_TIME_MS
 
 _MILLISECONDS: Final = b"\xc4\x82\x22"  # tag 4, array of two, exponent −3; the mantissa follows
@@ -90,13 +90,11 @@ class PackWriter:
 
     def _singles(self, reading: Reading) -> bytes | None:
         """A reading of 32-bit floats of one moment and one quality, as most are, in one go; None for any other."""
-        if not reading.values or not 0 <= reading.time_ms <= MAX_TIME_MS:
+        columns = Columns.of(reading.values)
+        if columns is None or not 0 <= reading.time_ms <= MAX_TIME_MS or set(map(type, columns.contents)) != {float}:
             return None
-        names, contents, units, qualities, offsets = zip(*reading.values, strict=True)
-        quality = qualities[0]
-        if any(offsets) or qualities.count(quality) != len(qualities) or set(map(type, contents)) != {float}:
-            return None
-        form = self._forms[names, units, int(quality)]
+        contents = columns.contents
+        form = self._forms[columns.names, columns.units, int(columns.quality)]
         try:
             packed = form.numbers.pack(*contents)
         except OverflowError:
