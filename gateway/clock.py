@@ -17,6 +17,9 @@ STEP_MS = 100
 """A change beyond this is a step: ntpd steps from 128 ms on, others from 0.4 or 1 s, and slew what is less."""
 APART_MS = 1000
 TRIES, BETWEEN_S = 5, 0.005
+KERNEL_EVERY_S = 1.0
+"""What the kernel thinks of its clock changes so slowly (its error bound by half a millisecond a second) that one
+answer does for all records of a second."""
 
 
 class _Timex(ctypes.Structure):
@@ -69,6 +72,7 @@ class Clock:
     ) -> None:
         """``wall_ns``, ``monotonic`` and ``kernel`` are the machine's, or what stands for them."""
         self._wall_ns, self._monotonic, self._kernel = wall_ns, monotonic, kernel
+        self._told = kernel(), monotonic() + KERNEL_EVERY_S
         self.started_monotonic, wall_ms = self._both()
         self.usable = wall_ms >= max(not_before_ms, USABLE_AFTER_S * 1000)
         self.started_ms = wall_ms if self.usable else max(not_before_ms, USABLE_AFTER_S * 1000)
@@ -103,11 +107,20 @@ class Clock:
         """
         if not self.usable:
             return "U", None
-        kernel = self._kernel()
+        kernel = self._kernel_state()
         if not kernel.synchronised or kernel.error_ms is None:
             return "S" if kernel.synchronised else "I", None
         apart_ms = abs(self.ahead_ms())
         return "S" if apart_ms <= APART_MS else "I", kernel.error_ms + apart_ms
+
+    def _kernel_state(self) -> KernelClock:
+        """The kernel's last answer, at most ``KERNEL_EVERY_S`` old. Any thread may ask: both parts change as one."""
+        state, until = self._told
+        now = self._monotonic()
+        if now >= until:
+            state = self._kernel()
+            self._told = state, now + KERNEL_EVERY_S
+        return state
 
     def _both(self) -> tuple[float, int]:
         """One moment of the monotonic and the system's clock; read again when something came in between."""

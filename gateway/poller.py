@@ -8,7 +8,7 @@ each block whether to read it once more at once; the second answer then stands i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -24,8 +24,9 @@ from gateway.fieldbus.bus import BlockAnswer, Poll
 from gateway.journal import Finished
 from gateway.quality import FROZEN_AFTER_MS, NOTHING, Judged, Past, Still
 from gateway.signer import Stamp, stamp
-from ledger_client.record import Number, Quality, Reading, Value
+from ledger_client.record import Columns, Number, Quality, Reading, Value
 
+_EXCHANGED = int(Quality.METER_EXCHANGED)
 MOST_DECODERS = 256  # variants of a meter's blocks; a SunSpec device gets new ones with each connection
 
 
@@ -74,6 +75,8 @@ class _Form:
     rows: tuple[tuple[Point, bool], ...]
     """Each point, and whether it can earn flags of its own."""
     counters: tuple[tuple[int, Point], ...]
+    raising: tuple[Point, ...]
+    units: tuple[str | None, ...]
     plain: bool
     """All of its values are recorded, and none can earn flags of its own or raise any."""
 
@@ -119,13 +122,17 @@ class _Meter:
                 return
 
     def reading(self, poll: Poll, now: Stamp, ahead_ms: int) -> Reading:
-        if poll.flags & Quality.METER_EXCHANGED:
+        if poll.flags & _EXCHANGED:
             self._past, self._witness = {}, None
         answers = sorted(poll.answers, key=lambda answer: answer.completed_ms)
         time_ms = answers[0].completed_ms
         looks, seconds = self._looks(answers)
         flags = int(poll.flags) | self._poll_flags(looks, now, ahead_ms)
         raised = self._raised(looks)
+        if len(looks) == 1 and not poll.failures and not self._new:
+            form, contents, _ = looks[0]
+            if form.plain and not raised and None not in contents:
+                return Reading(time_ms, Columns(form.names, tuple(contents), form.units, flags))
         values: list[Value] = []
         for form, contents, completed_ms in looks:
             offset_ms = completed_ms - time_ms
@@ -174,7 +181,7 @@ class _Meter:
         return flags | quality.freshness(self._profile, self._witness, looks[-1][2])
 
     def _raised(self, looks: Sequence[tuple[_Form, list[Content], int]]) -> dict[str, int]:
-        points = [point for form, _, _ in looks for point, _ in form.rows if point.raises]
+        points = [point for form, _, _ in looks for point in form.raising]
         if not points:
             return {}
         return quality.raised(
@@ -225,12 +232,11 @@ class _Meter:
 
     def _exchanged(self, poll: Poll, values: list[Value]) -> list[Value]:
         """The first value of every point of another meter bears METER_EXCHANGED, even if it comes in a later poll."""
-        exchanged = int(Quality.METER_EXCHANGED)
-        if poll.flags & exchanged:
+        if poll.flags & _EXCHANGED:
             self._new = {value.name for value in values if value.value is None}
         elif self._new:
             first = {value.name for value in values if value.value is not None} & self._new
-            values = [replace(v, quality=v.quality | exchanged) if v.name in first else v for v in values]
+            values = [v._replace(quality=v.quality | _EXCHANGED) if v.name in first else v for v in values]
             self._new -= first
         return values
 
@@ -249,8 +255,10 @@ class _Meter:
         names = tuple(point.name for point in decoder.points)
         rows = tuple((point, quality.earns(point)) for point in decoder.points)
         counters = tuple((n, point) for n, point in enumerate(decoder.points) if point.kind == "counter")
-        plain = self._hidden.isdisjoint(names) and not any(earns or point.raises for point, earns in rows)
-        return _Form(decoder, names, rows, counters, plain)
+        raising = tuple(point for point in decoder.points if point.raises)
+        units = tuple(point.unit for point in decoder.points)
+        plain = self._hidden.isdisjoint(names) and not raising and not any(earns for _, earns in rows)
+        return _Form(decoder, names, rows, counters, raising, units, plain)
 
 
 def _number(content: Any) -> Number | None:

@@ -12,7 +12,7 @@ from struct import Struct
 from typing import Any, Final
 
 from ledger_client import cbor
-from ledger_client.senml import SECONDARY_UNITS, Reading, Value, base_name, check_point
+from ledger_client.senml import SECONDARY_UNITS, Columns, Reading, Value, base_name, check_point
 from ledger_client.shape import MAX_TIME_MS
 
 _MILLISECONDS: Final = b"\xc4\x82\x22"  # tag 4, array of two, exponent −3; the mantissa follows
@@ -90,20 +90,16 @@ class PackWriter:
 
     def _singles(self, reading: Reading) -> bytes | None:
         """A reading of 32-bit floats of one moment and one quality, as most are, in one go; None for any other."""
-        values = reading.values
-        quality = values[0].quality if values else 0
-        if any([v.offset_ms or v.quality != quality for v in values]):  # noqa: C419 - twice as fast as a generator
+        columns = Columns.of(reading.values)
+        if columns is None or not 0 <= reading.time_ms <= MAX_TIME_MS or set(map(type, columns.contents)) != {float}:
             return None
-        contents = [value.value for value in values]
-        if set(map(type, contents)) != {float} or not 0 <= reading.time_ms <= MAX_TIME_MS:
-            return None
-        names, units = tuple([value.name for value in values]), tuple([value.unit for value in values])
-        form = self._forms[names, units, int(quality)]
+        contents = columns.contents
+        form = self._forms[columns.names, columns.units, int(columns.quality)]
         try:
             packed = form.numbers.pack(*contents)
         except OverflowError:
             return None
-        if _some_fit_in_16_bits(packed) or form.numbers.unpack(packed) != tuple(contents):
+        if _some_fit_in_16_bits(packed) or form.numbers.unpack(packed) != contents:
             return None
         entries = form.entries[:]
         entries[1::2] = contents[1:]

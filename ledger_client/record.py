@@ -18,6 +18,7 @@ from ledger_client.pack_writer import PackWriter, Unusual, uint_bytes
 from ledger_client.senml import (
     PRIMARY_UNITS,
     SECONDARY_UNITS,
+    Columns,
     Number,
     Quality,
     Reading,
@@ -50,6 +51,7 @@ __all__ = [
     "PRIMARY_UNITS",
     "SECONDARY_UNITS",
     "Claims",
+    "Columns",
     "Coverage",
     "Event",
     "Number",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -135,7 +136,7 @@ def _body(proven: Verified) -> list[str]:
     return _values(body.values)
 
 
-def _values(values: tuple[Value, ...]) -> list[str]:
+def _values(values: Sequence[Value]) -> list[str]:
     rows = [(clean(v.name), number_text(v.value), _UNITS.get(v.unit or "", v.unit or "")) for v in values]
     names, numbers, units = (max((len(row[i]) for row in rows), default=0) for i in range(3))
     return [

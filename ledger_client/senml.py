@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ledger_client import cbor
 from ledger_client.errors import EncodeError, Malformed
@@ -73,12 +73,11 @@ def quality_words(flags: int) -> list[str]:
 Number = int | float | Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """One point of a poll. ``value`` None: there is none, and ``quality`` says why. Unit: a SenML name, or none.
 
     A ``Decimal`` keeps its exponent (scaled registers); ``offset_ms`` is the time since the reading's own. Text that
-    is empty while a quality bit is set is the same as no value.
+    is empty while a quality bit is set is the same as no value. A tuple, because a poll makes dozens.
     """
 
     name: str
@@ -88,12 +87,56 @@ class Value:
     offset_ms: int = 0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns(Sequence[Value]):
+    """Values of one moment and one quality, kept by column: what most polls give, without an object for each value.
+
+    Equal to the tuple of its values, which are made when they are asked for.
+    """
+
+    names: tuple[str, ...]
+    contents: tuple[Number | str | bool | None, ...]
+    units: tuple[str | None, ...]
+    quality: int = 0
+
+    @classmethod
+    def of(cls, values: Sequence[Value]) -> Columns | None:
+        """The same values by column; None if they are not of one moment and one quality, or there are none."""
+        if isinstance(values, Columns):
+            return values
+        if not values:
+            return None
+        names, contents, units, qualities, offsets = zip(*values, strict=True)
+        if any(offsets) or qualities.count(qualities[0]) != len(qualities):
+            return None
+        return cls(names, contents, units, qualities[0])
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Value]:
+        for name, content, unit in zip(self.names, self.contents, self.units, strict=True):
+            yield Value(name, content, unit, self.quality)
+
+    def __getitem__(self, index: Any) -> Any:
+        return tuple(self)[index]
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == tuple(other) if isinstance(other, Columns | tuple) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One poll of one meter: ``time_ms`` (Unix ms) is when the first block's answer was complete."""
+    """One poll of one meter: ``time_ms`` (Unix ms) is when the first block's answer was complete.
+
+    ``values`` are a tuple, or ``Columns``, which is equal to one.
+    """
 
     time_ms: int
-    values: tuple[Value, ...]
+    values: Sequence[Value]
 
 
 def base_name(gateway: str, meter: str) -> str:

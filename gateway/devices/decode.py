@@ -163,7 +163,8 @@ def _decoded(value: Content) -> Decoded:
 def _taker(places: Sequence[int]) -> Callable[[Sequence[int]], Sequence[int]]:
     """Picks the registers at ``places``, in that order."""
     if len(places) > 1:
-        return itemgetter(*places)
+        in_order = list(places) == list(range(places[0], places[0] + len(places)))
+        return itemgetter(slice(places[0], places[0] + len(places))) if in_order else itemgetter(*places)
     return lambda registers: tuple(registers[place] for place in places)
 
 

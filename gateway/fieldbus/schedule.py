@@ -58,34 +58,41 @@ class Schedule:
         self._dead = 0
         self._probe_at = self._ended_at = 0
         self._passed_over: list[Missed] = []
+        self._soonest = anchor_ms
+        """The earliest due time of all meters: before it there is nothing to do."""
 
     def settle(self, now: int) -> list[Missed]:
         """The due polls that will not be tried, as (meter, due time, reason), by due time."""
+        if now < self._soonest and not self._passed_over:
+            return []
         missed, self._passed_over = self._passed_over, []
         for meter in self._meters.values():
             while meter.due <= now and (reason := self._reason(meter, now)):
                 missed.append((meter.name, meter.due, reason))
                 meter.stepped_back = meter.stepped_back or reason == "skipped"
-                meter.due += meter.period
-        return sorted(missed, key=lambda m: (m[1], self._meters[m[0]].order))
+                self._over(meter)
+        return sorted(missed, key=lambda m: (m[1], self._meters[m[0]].order)) if missed else missed
 
     def choose(self, now: int) -> tuple[str, int] | None:
         """The poll to make now, as (meter, due time), or None. Call ``settle`` with the same time before."""
+        if now < self._soonest:
+            return None
         ready = [m for m in self._meters.values() if m.due <= now and self._ready(m) <= now]
         ready.sort(key=self._rank)
         for place, meter in enumerate(ready):
             if self._hopeless(meter, now) and (place + 1 < len(ready) or self._hurts(meter, now)):
                 self._passed_over.append((meter.name, meter.due, "skipped"))
-                meter.stepped_back, meter.due = True, meter.due + meter.period
+                meter.stepped_back = True
+                self._over(meter)
                 continue
             if begin := self._better_probe_at(meter, now):
                 meter.probe_at, meter.held = begin, True
                 if begin >= meter.deadline:
                     self._passed_over.append((meter.name, meter.due, "backoff"))
-                    meter.due += meter.period
+                    self._over(meter)
                 continue
             poll = meter.name, meter.due
-            meter.due += meter.period
+            self._over(meter)
             return poll
         return None
 
@@ -98,7 +105,8 @@ class Schedule:
             return
         meter.cost = cost_ms
         if alive:
-            self._revive(self._meters.values() if fault else (meter,))
+            if meter.failures:
+                self._revive(self._meters.values() if fault else (meter,))
             return
         meter.failures += 1
         self._dead += meter.failures == DEAD_AFTER
@@ -134,10 +142,17 @@ class Schedule:
         """The next moment after ``now`` at which ``settle`` or ``choose`` may have something."""
         if self._passed_over:
             return now + 1
+        if now < self._soonest:
+            return self._soonest
         moments = (
             m.due if m.due > now else min(max(self._ready(m), now + 1), m.deadline) for m in self._meters.values()
         )
         return max(now + 1, min(moments))
+
+    def _over(self, meter: _Meter) -> None:
+        """Its due poll was chosen or given up: the next one is a period later."""
+        meter.due += meter.period
+        self._soonest = min([m.due for m in self._meters.values()])
 
     def _revive(self, meters: Iterable[_Meter]) -> None:
         for meter in meters:
@@ -145,12 +160,16 @@ class Schedule:
             meter.failures = meter.probe_at = 0
 
     def _ready(self, meter: _Meter) -> int:
+        if not self._dead:
+            return meter.due
         if self.fault:
             return max(meter.due, self._probe_at)
         return max(meter.due, meter.probe_at) if meter.dead else meter.due
 
     def _reason(self, meter: _Meter, now: int) -> str | None:
         """Why a due poll is given up, None while it may still be made."""
+        if not self._dead and not self._down and now < meter.deadline:
+            return None
         if self._down:
             return "line-down"
         unreachable = self._ready(meter) >= meter.deadline

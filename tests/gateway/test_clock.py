@@ -53,6 +53,16 @@ def test_a_kernel_that_tells_no_error_is_still_synchronised() -> None:
     assert machine.clock().letter() == ("S", None)
 
 
+def test_the_kernel_is_asked_once_a_second() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    machine.kernel = KernelClock(True, 21)
+    machine.passes(0.999)
+    assert clock.letter() == ("S", 20)
+    machine.passes(0.002)
+    assert clock.letter() == ("S", 21)
+
+
 def test_times_go_on_when_the_system_clock_is_set_and_the_clock_says_how_wrong_it_is() -> None:
     machine = Machine()
     clock = machine.clock()

@@ -87,4 +87,4 @@ async def _read(folder: Path, count: int) -> tuple[list[tuple[Value, ...]], Coun
 
 
 def _answered(finished: list[Finished]) -> list[tuple[Value, ...]]:
-    return [one.reading.values for one in finished if one.reading is not None]
+    return [tuple(one.reading.values) for one in finished if one.reading is not None]

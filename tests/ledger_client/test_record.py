@@ -23,6 +23,7 @@ from ledger_client.record import (
     GATEWAY_ITSELF,
     Body,
     Claims,
+    Columns,
     Coverage,
     Event,
     Quality,
@@ -66,13 +67,28 @@ SINGLES = st.one_of(
 
 @SEEDED
 @given(
-    st.lists(st.builds(Value, NAMES, SINGLES, UNITS), min_size=1, max_size=12).map(tuple),
+    st.lists(st.builds(Value, NAMES, SINGLES, UNITS, st.just(0), st.just(0)), min_size=1, max_size=12).map(tuple),
     st.just(Quality(0)) | QUALITIES,
 )
 def test_a_reading_of_floats_alone_is_no_other(floats: tuple[Value, ...], quality: Quality) -> None:
     """The writer has a shorter way for 32-bit floats of one moment and one quality."""
-    body = reading(values=tuple(replace(value, quality=quality) for value in floats))
+    body = reading(values=tuple(value._replace(quality=quality) for value in floats))
     assert ReadingWriter(GATEWAY, METER, SIGNER).sign(claims(), body) == sign_record(claims(), body, SIGNER)
+
+
+@SEEDED
+@given(READINGS)
+def test_values_by_column_are_the_same_values(body: Reading) -> None:
+    columns = Columns.of(body.values)
+    if columns is None:
+        assert any(value.offset_ms or value.quality != body.values[0].quality for value in body.values)
+        return
+    by_column = replace(body, values=columns)
+    assert (by_column, hash(by_column), len(columns)) == (body, hash(body), len(body.values))
+    assert body == by_column
+    assert (columns[0], columns[:2]) == (body.values[0], body.values[:2])
+    assert parse_record(sign_record(claims(), by_column, SIGNER)).body == body
+    assert ReadingWriter(GATEWAY, METER, SIGNER).sign(claims(), by_column) == sign_record(claims(), body, SIGNER)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
