@@ -302,8 +302,6 @@ def test_a_connection_that_breaks_in_mid_read_ends_the_read_at_once() -> None:
 @pytest.mark.parametrize("function", [5, 6, 15, 16, 22, 23])
 def test_a_write_raises_and_nothing_is_on_the_wire(function: int) -> None:
     async def test() -> None:
-        from pymodbus.pdu.register_message import WriteSingleRegisterRequest
-
         heard = bytearray()
 
         async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -315,9 +313,9 @@ def test_a_write_raises_and_nothing_is_on_the_wire(function: int) -> None:
             await link.connect()
             with pytest.raises(NotARead):
                 await link.read([Request(1, function, 0, 1)], DIRECT)
-            assert link._client is not None
+            assert link._connection is not None
             with pytest.raises(NotARead):
-                await link._client.execute(False, WriteSingleRegisterRequest(address=0, registers=[1]))
+                link._connection.send(packet(1, bytes([1, function, 0, 0, 0, 1, 0, 0])))
             link.close()
         assert heard == b""
 
