@@ -160,6 +160,18 @@ def test_behind_a_converter_a_second_answer_voids_the_first_until_the_next_quest
     assert bench.kinds == ["doubled", "late"]
 
 
+def test_behind_a_converter_two_answers_that_come_together_void_each_other() -> None:
+    bench = Bench()
+    assert bench.read(answer(READ), answer(READ)) == Silence("timeout", "two answers came to one question", READ)
+    assert bench.kinds == ["doubled"]
+
+
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize("frame", [refuse(Request(2, 3, 100, 2)), answer(Request(2, 3, 100, 2))])
+def test_another_unit_neither_answers_nor_refuses(direct: bool, frame: bytes) -> None:
+    assert Bench(direct=direct).read(frame) == Silence("timeout", "an answer of unit 2", READ)
+
+
 def test_a_device_that_repeats_itself_and_a_guard_that_is_off_void_nothing() -> None:
     for bench in (Bench(direct=True), Bench(armed=False)):
         assert isinstance(bench.read(answer(READ)), Answer)
