@@ -34,12 +34,12 @@ class Transactions:
 
     ``choose`` → ``ask`` → ``receive`` … until ``decided`` or the deadline → ``finish``; or ``abandon``. Bytes that come
     at other times go to ``receive`` as well. ``stale``: the connection is to be replaced before the next question;
-    ``opened`` says that it was. ``voided`` holds the numbers of answers that a second one made doubtful.
+    ``opened`` says that it was. ``voided`` holds the numbers of answers that what came behind them made doubtful.
     """
 
     def __init__(self, table: ShapeTable, witness: Witness) -> None:
         self.table, self.voided = table, set[int]()
-        self.decided, self.stale = True, False
+        self.decided, self._spoilt = True, False
         self._witness = witness
         self._request: Request | None = None
         self._direct = False
@@ -55,9 +55,14 @@ class Transactions:
         self._answers = 0
         self._last: tuple[Shape, int] | None = None
 
+    @property
+    def stale(self) -> bool:
+        """The connection cannot be asked again: it is spoilt, or a packet has begun that may be anything."""
+        return self._spoilt or self._rest != b""
+
     def opened(self) -> None:
         """There is a new connection. Transaction ids go on, so that what was asked over the last one is no answer."""
-        self.stale, self._garbled, self._rest, self._timeouts, self._last = False, False, b"", 0, None
+        self._spoilt, self._garbled, self._rest, self._timeouts, self._last = False, False, b"", 0, None
         self._asked = [None] * REMEMBERED
 
     def choose(self, requests: Sequence[Request], now: float, *, direct: bool) -> Request | None:
@@ -94,7 +99,7 @@ class Transactions:
         if isinstance(outcome, Silence):
             self.table.silent(request.shape, now)
             self._timeouts += 1
-            self.stale = self.stale or self._timeouts >= TIMEOUTS
+            self._spoilt = self._spoilt or self._timeouts >= TIMEOUTS
             return outcome
         self._timeouts = 0
         if not self._direct:
@@ -106,7 +111,7 @@ class Transactions:
         request, self._request, self.decided = self._request, None, True
         if request is not None:
             self.table.silent(request.shape, now)
-        self.stale = True
+        self._spoilt = True
 
     def _split(self, data: bytes, now: float) -> None:
         """Take the whole packets at the head of the data, and keep the rest for later."""
@@ -135,7 +140,7 @@ class Transactions:
     def _judge(self, request: Request) -> Outcome:
         """The first packet with our transaction id, compared with the question in all that it can tell."""
         frame, direct = self._frame, self._direct
-        if frame is None or self._garbled:
+        if frame is None or self._garbled or self._rest:
             return self._nothing(request)
         if self._copies == 1 and len(frame) == self._length and frame.startswith(self._head):
             return self._answer(request, frame)
@@ -156,7 +161,7 @@ class Transactions:
             kind = "late" if self.table.young(shape, self._completed) else "foreign"
             self.table.use(shape, self._completed)
             self._witness(Seen(kind, frame, shape))
-        self.stale = True
+        self._spoilt = True
         return Silence("timeout", f"an answer of function {function} with {frame[8]} bytes to {request.shape}", request)
 
     def _answer(self, request: Request, frame: bytes) -> Answer:
@@ -166,9 +171,12 @@ class Transactions:
         return Answer(request, data, self._completed, self._answers)
 
     def _nothing(self, request: Request) -> Silence:
-        """What to say when no packet had our transaction id. A packet that has begun spoils the connection."""
+        """What to say when no packet had our transaction id, or nobody knows where it ended: one that broke off takes
+        the beginning of the next for its end. A packet that has begun spoils the connection."""
         if self._rest:
-            self.stale = True
+            self._spoilt = True
+            if self._frame is not None:
+                return Silence("timeout", "behind an answer came a part of a packet", request)
         return Silence("timeout", self._seen or ("an answer broke off" if self._rest else "no answer"), request)
 
     def _again(self, frame: bytes, now: float) -> None:
@@ -192,7 +200,9 @@ class Transactions:
 
     def _garble(self, what: str) -> None:
         """End the question, and all listening on this connection: where the next packet begins, nobody knows."""
-        self._seen, self._garbled, self.stale, self.decided = what, True, True, True
+        self._seen, self._garbled, self._spoilt, self.decided = what, True, True, True
+        if self._last is not None and self.table.armed:
+            self.voided.add(self._last[1])
 
 
 def _shape(frame: bytes) -> Shape:
