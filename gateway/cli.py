@@ -66,7 +66,6 @@ def main(verbose: bool) -> None:
         format="%(asctime)s %(levelname)s %(message)s",
         stream=sys.stderr,
     )
-    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it has to say comes back as the outcome of a read
     logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 

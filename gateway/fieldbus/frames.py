@@ -96,6 +96,20 @@ class Request:
         return body + crc(body)
 
     @cached_property
+    def mbap(self) -> bytes:
+        """The Modbus TCP packet behind its transaction id."""
+        return struct.pack(">HHB", 0, 1 + len(self.pdu), self.unit) + self.pdu
+
+    @cached_property
+    def answer_mbap(self) -> tuple[bytes, int]:
+        """What stands between transaction id and data in the Modbus TCP packet that answers this, and the length of
+        that packet; nothing and -1 where the question does not tell them."""
+        unit, function, byte_count = self.shape
+        if not 0 <= byte_count <= 0xFF:
+            return b"", -1
+        return struct.pack(">HHBBB", 0, 3 + byte_count, unit, function, byte_count), 9 + byte_count
+
+    @cached_property
     def shape(self) -> Shape:
         if self.function in BITS:
             return Shape(self.unit, self.function, (self.count + 7) // 8)

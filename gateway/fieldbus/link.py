@@ -9,8 +9,7 @@ from typing import NamedTuple, Protocol
 from gateway.fieldbus.frames import Request, Shape
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The answer to exactly this request: its data bytes, and the monotonic moment at which it was complete."""
 
     request: Request

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from pymodbus.pdu.device import ModbusDeviceIdentification
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from gateway.fieldbus.errors import LineDown, NotARead
-from gateway.fieldbus.frames import Reply, Request, Shape
+from gateway.fieldbus.frames import Reply, Request, Shape, identification_object, object_text
 from gateway.fieldbus.link import Answer, Manners, Outcome, Refusal, Seen, Silence
 from gateway.fieldbus.modbus_tcp import TcpLink
 from gateway.fieldbus.shapes import ShapeTable
 from tests.fieldbus.devices import (
+    SAFETY_S,
     Sent,
     Server,
     answer,
@@ -75,6 +78,25 @@ def test_registers_and_bits_of_pymodbus_own_server() -> None:
         assert refused == Refusal(Request(1, 3, 500, 2), 2)
         found = [await link.read([Request(1, 1, 0, count)], DIRECT) for count in (3, 16)]
         assert [len(o.registers()) for o in found if isinstance(o, Answer)] == [3, 16]
+        link.close()
+        await server.shutdown()  # type: ignore[no-untyped-call]
+
+    run(test)
+
+
+def test_the_identification_of_pymodbus_own_server() -> None:
+    async def test() -> None:
+        port, told = free_port(), {"VendorName": "Vendor", "ProductCode": "N27400"}
+        names = ModbusDeviceIdentification(info_name=told)  # type: ignore[no-untyped-call]
+        device = SimDevice(id=1, simdata=[SimData(0, count=1, datatype=DataType.REGISTERS)])
+        server = ModbusTcpServer(device, address=("127.0.0.1", port), identity=names)
+        await server.serve_forever(background=True)
+        link = TcpLink("127.0.0.1", port, ShapeTable(10.0), lambda seen: None)
+        await link.connect()
+        for number, text in ((0, "Vendor"), (1, "N27400")):
+            outcome = await link.read([identification_object(1, number)], DIRECT)
+            assert isinstance(outcome, Answer)
+            assert object_text(outcome.data, number) == text
         link.close()
         await server.shutdown()  # type: ignore[no-untyped-call]
 
@@ -141,6 +163,89 @@ def test_an_answer_in_pieces_and_one_behind_an_old_one_are_taken() -> None:
             assert isinstance(outcomes[0], Answer)
             assert outcomes[0].registers() == (100, 101)
         assert [s.kind for s in seen] == ["late"]
+
+    run(test)
+
+
+def test_more_old_answers_than_are_read_at_once_stand_before_the_right_one() -> None:
+    async def test() -> None:
+        def flood(tid: int, request: Request) -> Sent:
+            return [(0.0, 500 * packet(tid + 1, answer(request, b"old!")) + packet(tid, answer(request)))]
+
+        outcomes, seen, _ = await ask(flood, READ, manners=Manners(SAFETY_S, direct=True))
+        assert isinstance(outcomes[0], Answer)
+        assert outcomes[0].registers() == (100, 101)
+        assert [s.kind for s in seen] == 500 * ["late"]
+
+    run(test)
+
+
+def test_each_read_has_its_own_time_out_whatever_the_one_before_had() -> None:
+    """A longer one after a shorter one, whose end it outlives, and a shorter one after a longer one."""
+
+    async def test() -> None:
+        def device(tid: int, request: Request) -> Sent:
+            delay = {100: 0.0, 200: 0.2}.get(request.address)
+            return [] if delay is None else [(delay, packet(tid, answer(request)))]
+
+        async with serving(tcp_talk(device)) as server:
+            link = TcpLink("127.0.0.1", server.port, ShapeTable(10.0), lambda seen: None)
+            await link.connect()
+            outcomes = [
+                await link.read([Request(1, 3, address, 2)], Manners(timeout_s, direct=True))
+                for address, timeout_s in ((100, 0.1), (200, SAFETY_S), (300, 0.05))
+            ]
+            link.close()
+        assert [type(o) for o in outcomes] == [Answer, Answer, Silence]
+        assert server.connections == 1
+
+    run(test)
+
+
+def test_behind_a_converter_a_second_answer_in_its_own_segment_makes_the_first_void() -> None:
+    async def test() -> None:
+        seen: list[Seen] = []
+        second = asyncio.Event()
+
+        def twice(tid: int, request: Request) -> Sent:
+            return [(0.0, packet(tid, answer(request))), (0.02, packet(tid, answer(request, b"else")))]
+
+        def witness(what: Seen) -> None:
+            seen.append(what)
+            second.set()
+
+        async with serving(tcp_talk(twice)) as server:
+            link = TcpLink("127.0.0.1", server.port, ShapeTable(10.0), witness)
+            await link.connect()
+            outcome = await link.read([READ], BRIDGED)
+            await second.wait()
+            assert [s.kind for s in seen] == ["doubled"]
+            if isinstance(outcome, Answer):
+                assert link.voided == {outcome.number}
+            link.close()
+
+    run(test)
+
+
+def test_a_connection_that_is_given_up_while_the_device_gets_its_rest_is_closed() -> None:
+    async def test() -> None:
+        gone = asyncio.Event()
+
+        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(ConnectionError):
+                await reader.read(100)
+            gone.set()
+
+        async with serving(listen) as server, asyncio.timeout(SAFETY_S):
+            link = TcpLink("127.0.0.1", server.port, ShapeTable(10.0), lambda seen: None, delay_s=2 * SAFETY_S)
+            opening = asyncio.create_task(link.connect())
+            while link.generation == 0:  # noqa: ASYNC110  # its only other sign is that it returns
+                await asyncio.sleep(0)
+            opening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+            await gone.wait()
+            assert link._connection is None
 
     run(test)
 
@@ -302,8 +407,6 @@ def test_a_connection_that_breaks_in_mid_read_ends_the_read_at_once() -> None:
 @pytest.mark.parametrize("function", [5, 6, 15, 16, 22, 23])
 def test_a_write_raises_and_nothing_is_on_the_wire(function: int) -> None:
     async def test() -> None:
-        from pymodbus.pdu.register_message import WriteSingleRegisterRequest
-
         heard = bytearray()
 
         async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -315,9 +418,9 @@ def test_a_write_raises_and_nothing_is_on_the_wire(function: int) -> None:
             await link.connect()
             with pytest.raises(NotARead):
                 await link.read([Request(1, function, 0, 1)], DIRECT)
-            assert link._client is not None
+            assert link._connection is not None
             with pytest.raises(NotARead):
-                await link._client.execute(False, WriteSingleRegisterRequest(address=0, registers=[1]))
+                link._connection.send(packet(1, bytes([1, function, 0, 0, 0, 1, 0, 0])))
             link.close()
         assert heard == b""
 
