@@ -135,7 +135,8 @@ def _unheard(readings: list[Reading], answers: list[Answer], grids: list[tuple[i
 
 def _slot(grids: list[tuple[int, int]], time_ms: int) -> tuple[int, int]:
     """The due time that a moment follows, and the period in force."""
-    anchor, period = max((g for g in grids if g[0] <= time_ms), default=grids[0])
+    running = [grid for grid in grids if grid[1]]  # a period of 0 is a gap between two courses of the clock
+    anchor, period = max((grid for grid in running if grid[0] <= time_ms), default=running[0])
     return time_ms - (time_ms - anchor) % period, period
 
 

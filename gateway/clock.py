@@ -1,6 +1,7 @@
 """The gateway's time: one wall-clock reading at the start of an epoch, carried on by the monotonic clock.
 
-Schedules and record times come from here and never run backwards. What the kernel thinks of its own clock
+Schedules run on that alone. Record times follow it too, and are brought back to the system's clock by corrections, of
+which the journal makes signed events; neither ever runs backwards. What the kernel thinks of its own clock
 (synchronised or not, and how wrong it may be) is read by ``kernel_clock`` (adjtimex(2)); it is never set.
 """
 
@@ -13,6 +14,9 @@ from dataclasses import dataclass
 
 STA_UNSYNC = 0x0040  # adjtimex(2)
 USABLE_AFTER_S = 2**28  # RFC 8428 §4.5.3: smaller times count as relative
+BUILT_S = 1_795_564_800
+"""2026-11-25, when this version was made: no record of it is older, whatever an unset clock says."""
+SLOWED = 9  # tenths: how fast record times run while they wait for a clock that is behind them
 STEP_MS = 100
 """A change beyond this is a step: ntpd steps from 128 ms on, others from 0.4 or 1 s, and slew what is less."""
 APART_MS = 1000
@@ -54,12 +58,45 @@ def kernel_clock() -> KernelClock:
     return KernelClock(synchronised, -(-int(state.maxerror) // 1000) if synchronised else None)
 
 
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How record times follow from the schedule's: from ``run_ms``, which was ``time_ms``, at full speed or slowed."""
+
+    run_ms: int
+    time_ms: int
+    slow: bool = False
+
+    def at(self, run_ms: int) -> int:
+        """The record time of a moment of the schedule."""
+        gone = run_ms - self.run_ms
+        return self.time_ms + (gone * SLOWED // 10 if self.slow else gone)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A change of course that the system's clock asks for: the record time now and from now on, and what became of it.
+
+    ``dates``: the clock was unknown until now, so that this tells when the epoch really was.
+    """
+
+    course: Course
+    before_ms: int
+    up_ms: int
+    dates: bool
+
+    @property
+    def after_ms(self) -> int:
+        """The record time from which the new course begins."""
+        return self.course.time_ms
+
+
 class Clock:
-    """Milliseconds since 1970 that only go forward, from one anchor taken when the epoch begins.
+    """The schedule's milliseconds, carried by the monotonic clock alone, and the record times that follow from them.
 
     ``not_before_ms`` is the time of the last record known: a machine that woke up in the past goes on from there,
-    and its clock letter is then ``U`` (unknown); else ``S`` (synchronised) or ``I`` (informative). The system's clock
-    may be set while this one runs on: ``ahead_ms`` tells by how much they have parted.
+    and its clock letter is then ``U`` (unknown); else ``S`` (synchronised) or ``I`` (informative). When the system's
+    clock becomes good, or is set, a ``correction`` is due: record times jump forward to it, or are slowed to nine
+    tenths until it has caught up. They never run backwards. The schedule knows nothing of it.
     """
 
     def __init__(
@@ -75,7 +112,8 @@ class Clock:
         self._told = kernel(), monotonic() + KERNEL_EVERY_S
         self.started_monotonic, wall_ms = self._both()
         self.usable = wall_ms >= max(not_before_ms, USABLE_AFTER_S * 1000)
-        self.started_ms = wall_ms if self.usable else max(not_before_ms, USABLE_AFTER_S * 1000)
+        self.started_ms = wall_ms if self.usable else max(not_before_ms, BUILT_S * 1000)
+        self._course = Course(self.started_ms, self.started_ms)
 
     def monotonic(self) -> float:
         """Seconds of the monotonic clock."""
@@ -85,33 +123,80 @@ class Clock:
         """Milliseconds since the epoch of this process began."""
         return int((self._monotonic() - self.started_monotonic) * 1000)
 
-    def now_ms(self) -> int:
-        """Wall clock in ms, never running backwards within an epoch."""
+    def schedule_ms(self) -> int:
+        """Now, for schedules: the time at the start and what has gone by since, whatever becomes of the wall clock."""
         return self.started_ms + self.up_ms()
 
+    def now_ms(self) -> int:
+        """Now, for records: wall clock in ms, never running backwards within an epoch."""
+        return self._course.at(self.schedule_ms())
+
     def at_ms(self, monotonic: float) -> int:
-        """Wall clock in ms at a moment of the monotonic clock."""
-        return self.started_ms + int((monotonic - self.started_monotonic) * 1000)
+        """The record time of a moment of the monotonic clock."""
+        return self._course.at(self._run_ms(monotonic))
+
+    def record_ms(self, schedule_ms: int) -> int:
+        """The record time of a moment of the schedule."""
+        return self._course.at(schedule_ms)
+
+    def slowed(self, period_ms: int) -> int:
+        """How long a period of the schedule is in record times."""
+        return period_ms * SLOWED // 10 if self._course.slow else period_ms
 
     def ahead_ms(self) -> int:
-        """How far the system's clock is ahead of this one: it changes by more than ``STEP_MS`` only when that is set,
-        for the monotonic clock follows all lesser corrections."""
+        """How far the system's clock is ahead of the schedule: it changes by more than ``STEP_MS`` only when that is
+        set, for the monotonic clock follows all lesser corrections."""
         monotonic, wall_ms = self._both()
-        return wall_ms - self.at_ms(monotonic)
+        return wall_ms - self._run_ms(monotonic)
 
     def letter(self) -> tuple[str, int | None]:
         """OCMF's clock letter for a record made now, and the error bound in ms where the kernel gives one.
 
-        A system clock that was set, and is synchronised since, tells how wrong this one is and does not mend it: that
-        is part of the bound, and beyond ``APART_MS`` this clock is not called synchronised.
+        How far record times are from the system's clock is part of the bound, and beyond ``APART_MS`` they are not
+        called synchronised.
         """
         if not self.usable:
             return "U", None
         kernel = self._kernel_state()
         if not kernel.synchronised or kernel.error_ms is None:
             return "S" if kernel.synchronised else "I", None
-        apart_ms = abs(self.ahead_ms())
+        apart_ms = abs(self._apart()[0])
         return "S" if apart_ms <= APART_MS else "I", kernel.error_ms + apart_ms
+
+    def correction(self) -> Correction | None:
+        """The change of course that is due; None while record times are right, or cannot be made so.
+
+        Unknown times are dated by a system clock that has come past them. One that is synchronised and still behind the
+        last record is waited for, slowed; so is one that was set back.
+        """
+        apart_ms, run_ms = self._apart()
+        now_ms, course = self._course.at(run_ms), self._course
+        if now_ms + apart_ms < USABLE_AFTER_S * 1000:
+            return None
+        if apart_ms > APART_MS or (apart_ms >= 0 and not self.usable):
+            course = Course(run_ms, now_ms + apart_ms)
+        elif apart_ms < -APART_MS and not course.slow and (self.usable or self._kernel_state().synchronised):
+            course = Course(run_ms, now_ms, slow=True)
+        elif apart_ms >= 0 and course.slow:
+            course = Course(run_ms, now_ms)
+        if course is self._course:
+            return None
+        dates = not self.usable and not course.slow
+        return Correction(course, now_ms, run_ms - self.started_ms, dates)
+
+    def turn(self, correction: Correction) -> None:
+        """Take the new course. Any thread may read the clock meanwhile."""
+        self._course = correction.course
+        self.usable = self.usable or correction.dates
+
+    def _run_ms(self, monotonic: float) -> int:
+        return self.started_ms + int((monotonic - self.started_monotonic) * 1000)
+
+    def _apart(self) -> tuple[int, int]:
+        """How far the system's clock is ahead of record times, and the schedule's time of that comparison."""
+        monotonic, wall_ms = self._both()
+        run_ms = self._run_ms(monotonic)
+        return wall_ms - self._course.at(run_ms), run_ms
 
     def _kernel_state(self) -> KernelClock:
         """The kernel's last answer, at most ``KERNEL_EVERY_S`` old. Any thread may ask: both parts change as one."""

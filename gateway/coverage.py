@@ -14,9 +14,9 @@ from ledger_client.record import Coverage
 
 
 def due_between(anchor_ms: int, period_ms: int, from_ms: int, to_ms: int) -> int:
-    """How many polls of the grid fall due in [from, to), none before the anchor."""
+    """How many polls of the grid fall due in [from, to), none before the anchor; a grid of period 0 has none."""
     low = max(from_ms, anchor_ms)
-    if to_ms <= low:
+    if to_ms <= low or period_ms == 0:
         return 0
     return -((anchor_ms - to_ms) // period_ms) - -((anchor_ms - low) // period_ms)
 
@@ -28,11 +28,17 @@ def first_coverage(tail: Tail | None, anchor_ms: int, *, clock_usable: bool) -> 
     """
     if tail is None or tail.covered_to_ms is None:
         return Coverage(anchor_ms, anchor_ms, 0, 0, {})
-    due = tail.recorded_since
-    if clock_usable and tail.anchor_ms is not None and tail.period_ms is not None:
-        due = max(due, due_between(tail.anchor_ms, tail.period_ms, tail.covered_to_ms, anchor_ms))
-    stopped = due - tail.recorded_since
+    stopped = stopped_polls(tail, anchor_ms) if clock_usable else 0
+    due = tail.recorded_since + stopped
     return Coverage(tail.covered_to_ms, anchor_ms, due, tail.recorded_since, {"stopped": stopped} if stopped else {})
+
+
+def stopped_polls(tail: Tail, anchor_ms: int) -> int:
+    """How many polls fell due and are not records between the last known ``to`` and the anchor of the next epoch."""
+    if tail.covered_to_ms is None or tail.anchor_ms is None or tail.period_ms is None:
+        return 0
+    due = due_between(tail.anchor_ms, tail.period_ms, tail.covered_to_ms, anchor_ms)
+    return max(0, due - tail.recorded_since)
 
 
 @dataclass(slots=True)
@@ -40,7 +46,7 @@ class Tally:
     """The polls of one meter since its last coverage record, counted as each is finished, in due order.
 
     Of the polls, which are due every ``period_ms``, those of the grid in force are counted: every ``factor``-th from
-    ``grid_ms`` on.
+    ``grid_ms`` on. Due times are those of the schedule; the interval is one of record times.
     """
 
     from_ms: int
@@ -64,13 +70,20 @@ class Tally:
         """A poll that is not wanted has finished."""
         self.next_due_ms = due_ms + self.period_ms
 
-    def finished(self, due_ms: int, reason: str | None) -> None:
-        """Count a poll as recorded, or as missed for ``reason``; the interval now holds its due time."""
+    @property
+    def next_wanted_ms(self) -> int:
+        """The due time of the oldest poll that is to be recorded and has not finished."""
+        every_ms = self.period_ms * self.factor
+        return self.next_due_ms + (self.grid_ms - self.next_due_ms) % every_ms
+
+    def finished(self, due_ms: int, reason: str | None, record_ms: int | None = None) -> None:
+        """Count a poll as recorded, or as missed for ``reason``; the interval now holds its due time, which is
+        ``record_ms`` among record times (None: the same)."""
         if reason is None:
             self.recorded += 1
         else:
             self.missed[reason] += 1
-        self.to_ms = max(self.to_ms, due_ms + 1)
+        self.to_ms = max(self.to_ms, (due_ms if record_ms is None else record_ms) + 1)
         self.next_due_ms = due_ms + self.period_ms
 
     def lost_after_all(self, reason: str) -> None:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway import pruning, sealer, space
-from gateway.clock import Clock
-from gateway.coverage import Tally, first_coverage
+from gateway.clock import SLOWED, Clock, Correction
+from gateway.coverage import Tally, first_coverage, stopped_polls
 from gateway.errors import DiskFull, StoreError
 from gateway.hold import station
 from gateway.keys import Keys
@@ -29,6 +29,8 @@ START, STOP = "start", "stop"  # the gateway's own events at the two ends of an 
 ALARM = "alarm"  # of a meter, or of the gateway where a whole line is meant; ``raised`` true and later false
 PERIOD = "recording-period"  # every so-manieth poll is recorded from now on
 BUFFER, STOPPED = "buffer", "recording-stopped"  # codes of the store's own alarms
+CLOCK = "clock"  # record times are corrected; in an epoch of an unknown clock, when it really was
+CLOCK_EVERY_MS = 1_000
 RETRY_MS = 2_000
 LAST_SEALS_MS = 1_000
 """So long are waiting cuts sealed at a stop; what is left is sealed after the next start."""
@@ -90,8 +92,8 @@ class Journal:
         self._read_before = False
         self._uncut = store.count_unsealed()
         self._cuts = bool(store.cuts())
-        now = clock.now_ms()
-        self._last_cut_ms = self._space_at_ms = now
+        now = clock.schedule_ms()
+        self._last_cut_ms = self._space_at_ms = self._clock_at_ms = now
         self._prune_at_ms = now + PRUNE_EVERY_MS
         self._retry_at_ms = 0
         self._reserve = space.Reserve(store.path.parent)
@@ -138,12 +140,12 @@ class Journal:
         if not tally.wanted(poll.due_ms):
             tally.passed_by(poll.due_ms)
         elif poll.reading is None or poll.stamp is None:
-            tally.finished(poll.due_ms, poll.reason)
+            tally.finished(poll.due_ms, poll.reason, self._clock.record_ms(poll.due_ms))
         elif self.trouble is not None:
-            tally.finished(poll.due_ms, self.trouble.reason)
+            tally.finished(poll.due_ms, self.trouble.reason, self._clock.record_ms(poll.due_ms))
         else:
             row = self._signer.reading(poll.meter, poll.reading, poll.stamp)
-            tally.finished(poll.due_ms, None)
+            tally.finished(poll.due_ms, None, self._clock.record_ms(poll.due_ms))
             self._add(row)
             if self._uncut + len(self._pending) >= self.rules.seal_count:
                 self.cut()
@@ -162,12 +164,12 @@ class Journal:
     def _add(self, row: Row) -> None:
         self._pending.append(row)
         if self._first_pending_ms is None:
-            self._first_pending_ms = self._clock.now_ms()
+            self._first_pending_ms = self._clock.schedule_ms()
 
     # — what falls due —
 
     def next_ms(self) -> int:
-        """When ``keep_time`` has something to do, by the gateway's clock."""
+        """When ``keep_time`` has something to do, by the schedule's clock."""
         if self.trouble is not None:
             return self._retry_at_ms
         deadlines = [self._last_cut_ms + self.rules.seal_every_ms, self._prune_at_ms]
@@ -179,7 +181,7 @@ class Journal:
 
     def keep_time(self) -> None:
         """Do what has fallen due: a commit, a cut, the seal of one cut, a look at the space, a slice of pruning."""
-        now = self._clock.now_ms()
+        now = self._clock.schedule_ms()
         if self.trouble is not None:
             if now >= self._retry_at_ms:
                 self._try_again(now)
@@ -198,13 +200,15 @@ class Journal:
             self._seal_next()
         if now >= self._space_at_ms:
             self._mind_the_space(now)
+        if now >= self._clock_at_ms and self.trouble is None:
+            self._mind_the_clock(now)
         if now >= self._prune_at_ms:
             self._prune(now)
 
     def cut(self) -> None:
         """A batch ends here: commit what is pending, with each meter's coverage."""
         if self._write(self._coverage(), cut=True):
-            self._uncut, self._cuts, self._last_cut_ms = 0, True, self._clock.now_ms()
+            self._uncut, self._cuts, self._last_cut_ms = 0, True, self._clock.schedule_ms()
 
     def flush(self) -> None:
         """Commit what is pending."""
@@ -214,7 +218,7 @@ class Journal:
     def finish(self) -> None:
         """The epoch's last records: what is pending, each meter's coverage, the stop event; and the cuts that wait."""
         if self.trouble is None:
-            self._seal_cuts(self._clock.now_ms() + LAST_SEALS_MS)
+            self._seal_cuts(self._clock.schedule_ms() + LAST_SEALS_MS)
         self.trouble = None  # once more, whatever it was: these are the last words
         self._write_account([Happened(GATEWAY, Event(STOP, {}))])
 
@@ -263,7 +267,7 @@ class Journal:
         self._stop_recording(error)
 
     def _seal_cuts(self, until_ms: int) -> None:
-        while self._cuts and self.held is None and self.trouble is None and self._clock.now_ms() < until_ms:
+        while self._cuts and self.held is None and self.trouble is None and self._clock.schedule_ms() < until_ms:
             self._seal_next()
 
     def _seal_next(self) -> None:
@@ -283,7 +287,7 @@ class Journal:
         """Nothing can be recorded: say so, with what room the reserve gives, and try again until it goes on."""
         first = self.trouble is None
         self.trouble = error
-        self._retry_at_ms = self._clock.now_ms() + RETRY_MS
+        self._retry_at_ms = self._clock.schedule_ms() + RETRY_MS
         if not first:
             return
         log.error("recording stopped, polling goes on: %s", error)
@@ -348,7 +352,10 @@ class Journal:
         facts = {"factor": factor, "used": room.used, "limit": room.limit}
         alarm = _alarm(BUFFER, text, raised=factor > 1)
         events = [Event(PERIOD, facts), *([alarm.event] if 1 in (factor, self.factor) else [])]
-        grids = [(meter, tally.next_due_ms, tally.period_ms * factor) for meter, tally in self._tallies.items()]
+        grids = [
+            (meter, self._clock.record_ms(tally.next_due_ms), self._clock.slowed(tally.period_ms * factor))
+            for meter, tally in self._tallies.items()
+        ]
         rows = [*self._coverage(), *(self._signer.event(GATEWAY, event, now) for event in events)]
         if self._write(rows, coverage=True, grids=grids):
             log.warning("%s", text)
@@ -357,10 +364,51 @@ class Journal:
             for tally in self._tallies.values():
                 tally.record_every(factor)
 
+    # — when the system's clock becomes good, or is set —
+
+    def _mind_the_clock(self, now: int) -> None:
+        """Bring record times back to the system's clock, by a signed event that says what changed."""
+        self._clock_at_ms = now + CLOCK_EVERY_MS
+        change = self._clock.correction()
+        if change is None:
+            return
+        self.flush()
+        coverage = self._coverage()
+        self._clock.turn(change)
+        event = Happened(GATEWAY, Event(CLOCK, self._clock_facts(change)))
+        log.warning("the clock is corrected: record times go from %d to %d ms", change.before_ms, change.after_ms)
+        ended = [(meter, tally.to_ms, 0) for meter, tally in self._tallies.items()]
+        begun = [
+            (meter, self._clock.record_ms(t.next_wanted_ms), self._clock.slowed(t.period_ms * t.factor))
+            for meter, t in self._tallies.items()
+        ]
+        row = self._signer.event(GATEWAY, event.event, stamp(self._clock))
+        if self._write([*coverage, row], coverage=True, grids=[*ended, *begun]):
+            self._uncut += 1
+        else:
+            self._unsigned.append(event)
+
+    def _clock_facts(self, change: Correction) -> dict[str, Any]:
+        """Record times before and after at one moment of the epoch; of an epoch that is dated by it, what was due
+        while the gateway was off."""
+        letter, error_ms = self._clock.letter()
+        facts = {"before": change.before_ms, "after": change.after_ms, "up": change.up_ms, "clock": letter}
+        if error_ms is not None:
+            facts["error"] = error_ms
+        if change.course.slow:
+            facts["tenths"] = SLOWED
+        if change.dates:
+            began_ms = change.after_ms - change.up_ms
+            facts["began"] = began_ms
+            stopped = {m: n for m, t in self.tails.items() if t is not None and (n := stopped_polls(t, began_ms))}
+            if stopped:
+                facts["stopped"] = stopped
+        return facts
+
     def _prune(self, now: int) -> None:
         self._prune_at_ms = now + PRUNE_EVERY_MS
         try:
-            if pruning.prune(self.store, self.rules.required, now - self.rules.limits.keep_ms):
+            if pruning.prune(self.store, self.rules.required, self._clock.now_ms() - self.rules.limits.keep_ms):
                 self._prune_at_ms = now + PRUNE_ON_MS
         except StoreError as error:
             log.warning("what is past `keep` cannot be pruned now: %s", error)

@@ -122,7 +122,7 @@ class Recorder:
     def _next_items(self) -> list[Any]:
         """What waits in the inbox, in portions so that the time is kept; nothing when a deadline comes first."""
         items: list[Any] = []
-        wait_s = max(0.0, (self._journal.next_ms() - self._clock.now_ms()) / 1000)
+        wait_s = max(0.0, (self._journal.next_ms() - self._clock.schedule_ms()) / 1000)
         try:
             items.append(self._inbox.get(timeout=wait_s))
             while len(items) < PORTION and items[-1] is not _STOP:

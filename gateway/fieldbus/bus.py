@@ -92,7 +92,7 @@ class Line:
             while not self._stopping:
                 if self._link is None and self._clock.monotonic() >= self._reopen_at:
                     await self._open()
-                now = self._clock.now_ms()
+                now = self._clock.schedule_ms()
                 for name, due_ms, reason in self._schedule.settle(now):
                     self._report(Poll(name, due_ms, missed=reason))
                 if self._link is not None and (chosen := self._schedule.choose(now)):
@@ -120,7 +120,7 @@ class Line:
         """Open the line, poll one meter now, close. PortError or LineDown when the line cannot be opened."""
         try:
             self._link = await opening.connect(self.spec, self._table, self._ear.see)
-            return (await self._meters[meter].poll(self._link, self._clock.now_ms())).poll
+            return (await self._meters[meter].poll(self._link, self._clock.schedule_ms())).poll
         finally:
             self._close()
 
@@ -129,7 +129,7 @@ class Line:
         was_dead, begun = self._schedule.dead(name), self._clock.monotonic()
         attempt = await self._meters[name].poll(link, due_ms, probe=was_dead)
         cost_ms = max(1, round((self._clock.monotonic() - begun) * 1000))
-        self._schedule.finished(name, self._clock.now_ms(), attempt.alive, cost_ms)
+        self._schedule.finished(name, self._clock.schedule_ms(), attempt.alive, cost_ms)
         self._alarms.polled(self._meters[name], attempt, self._schedule)
         if self._schedule.dead(name) and not was_dead:
             log.warning("%s: meter %s is silent (%s) and is asked seldom", self.spec.name, name, attempt.poll.detail)

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from gateway import agent, config, starter
-from gateway.clock import Clock
+from gateway.clock import Clock, KernelClock
 from gateway.config import Config
-from gateway.journal import Finished
+from gateway.journal import Finished, Journal
 from gateway.keys import load_keys
 from gateway.recorder import Recorder
-from gateway.signer import stamp
+from gateway.signer import GATEWAY, stamp
 from gateway.store import Store
-from ledger_client.record import Reading, Value
+from ledger_client.record import Event, Reading, Record, Value, parse_record
 
 EPOCH = bytes(range(8))
+START_S = 1_800_000_000
 
 
 def site(folder: Path, changes: Mapping[str, str] | None = None) -> Config:
@@ -42,3 +43,68 @@ def finished(meter: str, due_ms: int, clock: Clock, value: int = 1) -> Finished:
     """A poll of one value that was answered now."""
     now = stamp(clock)
     return Finished(meter, due_ms, Reading(now.time_ms, (Value("count", value, "count"),)), now)
+
+
+class Machine:
+    """A machine whose clocks a test moves."""
+
+    def __init__(self) -> None:
+        self.wall_ms, self.up_s, self.kernel = START_S * 1000, 500.0, KernelClock(True, 20)
+        self.slow_reads = 0
+
+    def clock(self, not_before_ms: int = 0) -> Clock:
+        return Clock(
+            not_before_ms=not_before_ms, wall_ns=self.wall_ns, monotonic=self.monotonic, kernel=lambda: self.kernel
+        )
+
+    def wall_ns(self) -> int:
+        if self.slow_reads:
+            self.slow_reads -= 1
+            self.passes(1.0)
+        return self.wall_ms * 1_000_000
+
+    def monotonic(self) -> float:
+        return self.up_s
+
+    def passes(self, seconds: float) -> None:
+        self.wall_ms, self.up_s = self.wall_ms + round(seconds * 1000), self.up_s + seconds
+
+
+class Hands:
+    """A journal in a test's hands, on a machine whose time goes on only as it polls; every meter every 10 s."""
+
+    EVERY_MS = 10_000
+
+    def __init__(self, loaded: Config, machine: Machine | None = None, epoch: bytes = EPOCH, **changes: Any) -> None:
+        self.machine = machine or Machine()
+        self.store = Store(loaded.database)
+        self.clock = self.machine.clock(self.store.latest_ms())
+        rules = replace(agent.rules(loaded), **{"seal_every_ms": 60_000, **changes})
+        assert set(rules.periods_ms.values()) == {self.EVERY_MS}
+        self.journal = Journal(self.store, load_keys(loaded), rules, self.clock, epoch)
+        self.anchor_ms = self.journal.open()
+        self.polls = 0
+
+    def poll(self, count: int) -> None:
+        """So many polls of every meter, each at its time, answered."""
+        for _ in range(count):
+            for meter in self.journal.rules.periods_ms:
+                due_ms = self.anchor_ms + self.polls * self.EVERY_MS
+                self.journal.poll(finished(meter, due_ms, self.clock, value=self.polls))
+            self.polls += 1
+            self.machine.passes(self.EVERY_MS / 1000)
+            self.journal.keep_time()
+
+    def end(self) -> None:
+        """A graceful stop."""
+        self.journal.finish()
+        self.store.close()
+
+    def records(self, meter: str) -> list[Record]:
+        """The records of a meter, or of the gateway, in order."""
+        return [parse_record(row.data) for row in self.store.rows(1, 1 << 60) if row.meter == meter]
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """What the gateway's events of this name say, in order."""
+        found = (record.body for record in self.records(GATEWAY))
+        return [dict(body.fields) for body in found if isinstance(body, Event) and body.name == name]

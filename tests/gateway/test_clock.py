@@ -2,34 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.clock import APART_MS, USABLE_AFTER_S, Clock, KernelClock, kernel_clock
-
-START_S = 1_800_000_000
-
-
-class Machine:
-    """A machine whose clocks a test moves."""
-
-    def __init__(self) -> None:
-        self.wall_ms, self.up_s, self.kernel = START_S * 1000, 500.0, KernelClock(True, 20)
-        self.slow_reads = 0
-
-    def clock(self, not_before_ms: int = 0) -> Clock:
-        return Clock(
-            not_before_ms=not_before_ms, wall_ns=self.wall_ns, monotonic=self.monotonic, kernel=lambda: self.kernel
-        )
-
-    def wall_ns(self) -> int:
-        if self.slow_reads:
-            self.slow_reads -= 1
-            self.passes(1.0)
-        return self.wall_ms * 1_000_000
-
-    def monotonic(self) -> float:
-        return self.up_s
-
-    def passes(self, seconds: float) -> None:
-        self.wall_ms, self.up_s = self.wall_ms + round(seconds * 1000), self.up_s + seconds
+from gateway.clock import APART_MS, BUILT_S, KernelClock, kernel_clock
+from tests.gateway.samples import START_S, Machine
 
 
 def test_a_synchronised_clock_says_so_with_its_error() -> None:
@@ -95,7 +69,7 @@ def test_a_machine_that_wakes_up_in_the_past_goes_on_from_its_last_record_with_a
 def test_a_clock_that_was_never_set_is_not_usable() -> None:
     machine = Machine()
     machine.wall_ms = 0
-    assert machine.clock().started_ms == USABLE_AFTER_S * 1000
+    assert machine.clock().started_ms == BUILT_S * 1000
 
 
 def test_a_process_that_is_held_up_between_the_two_clocks_sees_no_step() -> None:

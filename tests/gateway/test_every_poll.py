@@ -28,8 +28,7 @@ from gateway.recorder import Recorder
 from gateway.store import Store
 from ledger_client.record import MISSED_REASONS, Coverage, Reading, parse_record
 from tests.gateway.books import check_books
-from tests.gateway.samples import site
-from tests.gateway.test_clock import Machine
+from tests.gateway.samples import Machine, site
 
 METERS = ("export-main", "stack-co2")
 NEVER_TRIED = sorted(MISSED_REASONS - {"disk-full", "disk-error"})

@@ -3,59 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import agent, space
+from gateway import space
 from gateway.account import account
-from gateway.clock import Clock, KernelClock
 from gateway.config import Config
-from gateway.journal import PERIOD, Journal
-from gateway.keys import load_keys
+from gateway.journal import PERIOD
+from gateway.signer import GATEWAY
 from gateway.space import Limits, Space
 from gateway.store import Store
-from ledger_client.record import Coverage, Event, Reading, parse_record
+from ledger_client.record import Body, Coverage, Event, Reading
 from tests.gateway.books import check_books
-from tests.gateway.samples import EPOCH, finished, site
+from tests.gateway.samples import Hands, site
 
-METER, PERIOD_MS = "export-main", 10_000
+METER = "export-main"
 KEEP_MS = 3_600_000
-
-
-class Hands:
-    """A journal whose clock stands still until it is told to go on, on a site with one kind of poll."""
-
-    def __init__(
-        self, loaded: Config, limits: Limits, *, seal_count: int = 10_000, epoch: bytes = EPOCH, seconds: float = 0.0
-    ) -> None:
-        self.seconds = seconds
-        self.clock = Clock(
-            wall_ns=lambda: 1_800_000_000_000_000_000 + int(self.seconds * 1e9),
-            monotonic=lambda: self.seconds,
-            kernel=lambda: KernelClock(True, 1),
-        )
-        rules = replace(agent.rules(loaded), limits=limits, seal_count=seal_count, seal_every_ms=60_000)
-        self.store = Store(loaded.database)
-        self.journal = Journal(self.store, load_keys(loaded), rules, self.clock, epoch)
-        self.anchor_ms = self.journal.open()
-        self.polls = 0
-
-    def poll(self, count: int) -> None:
-        """So many polls of every meter, each at its time, answered."""
-        for _ in range(count):
-            for meter in self.journal.rules.periods_ms:
-                due_ms = self.anchor_ms + self.polls * PERIOD_MS
-                self.journal.poll(finished(meter, due_ms, self.clock, value=self.polls))
-            self.polls += 1
-            self.seconds += PERIOD_MS / 1000
-            self.journal.keep_time()
-
-    def bodies(self, meter: str = METER) -> list[object]:
-        return [parse_record(row.data).body for row in self.store.rows(1, 1 << 60) if row.meter == meter]
 
 
 @pytest.fixture
@@ -74,16 +40,16 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 def test_recording_gets_thinner_by_signed_events_and_the_books_add_up(
     loaded: Config, room: Callable[[float], None]
 ) -> None:
-    hands = Hands(loaded, Limits(10**6, 0, KEEP_MS, thin=True))
+    hands = Hands(loaded, limits=Limits(10**6, 0, KEEP_MS, thin=True))
     for share in (0.5, 0.81, 0.91, 0.96, 0.93, 0.5):
         room(share)
         hands.poll(40)
     hands.journal.finish()
-    facts = [e.fields["factor"] for e in hands.bodies("gateway") if isinstance(e, Event) and e.name == PERIOD]
+    facts = [e.fields["factor"] for e in bodies(hands, GATEWAY) if isinstance(e, Event) and e.name == PERIOD]
     assert facts == [2, 5, 10, 1]  # 0.93 is less than 0.03 below 0.95: it stays at 10
-    alarms = [e.fields["raised"] for e in hands.bodies("gateway") if isinstance(e, Event) and e.name == "alarm"]
+    alarms = [e.fields["raised"] for e in bodies(hands, GATEWAY) if isinstance(e, Event) and e.name == "alarm"]
     assert alarms == [True, False]
-    readings = [body for body in hands.bodies() if isinstance(body, Reading)]
+    readings = [body for body in bodies(hands) if isinstance(body, Reading)]
     assert 40 + 20 + 8 + 4 + 4 + 38 <= len(readings) <= 40 + 20 + 8 + 4 + 4 + 44
     hands.store.close()
     check_books(loaded)
@@ -94,14 +60,14 @@ def test_recording_gets_thinner_by_signed_events_and_the_books_add_up(
 
 def test_a_counter_loses_no_energy_by_thinning(loaded: Config, room: Callable[[float], None]) -> None:
     """Cumulative registers are recorded as read: between any two readings the difference is that of all polls."""
-    hands = Hands(loaded, Limits(10**6, 0, KEEP_MS, thin=True))
+    hands = Hands(loaded, limits=Limits(10**6, 0, KEEP_MS, thin=True))
     hands.poll(10)
     room(0.96)
     hands.poll(100)
     room(0.1)
     hands.poll(30)
     hands.journal.finish()
-    values = [int(str(body.values[0].value)) for body in hands.bodies() if isinstance(body, Reading)]
+    values = [int(str(body.values[0].value)) for body in bodies(hands) if isinstance(body, Reading)]
     assert values[0] == 0
     assert values[-1] == 139
     assert values == sorted(set(values))
@@ -111,22 +77,23 @@ def test_a_counter_loses_no_energy_by_thinning(loaded: Config, room: Callable[[f
 def test_a_restart_while_thinned_counts_the_downtime_by_the_period_in_force(
     loaded: Config, room: Callable[[float], None]
 ) -> None:
-    hands = Hands(loaded, Limits(10**6, 0, KEEP_MS, thin=True))
+    hands = Hands(loaded, limits=Limits(10**6, 0, KEEP_MS, thin=True))
     hands.poll(10)
     room(0.96)
     hands.poll(41)
     hands.store.close()  # killed: no last coverage
     room(0.1)
-    again = Hands(loaded, Limits(10**6, 0, KEEP_MS, thin=True), epoch=b"\x02" * 8, seconds=hands.seconds + 300)
+    hands.machine.passes(300)
+    again = Hands(loaded, limits=Limits(10**6, 0, KEEP_MS, thin=True), epoch=b"\x02" * 8, machine=hands.machine)
     again.journal.finish()
-    first = next(b for b in again.bodies()[::-1] if isinstance(b, Coverage) and b.missed)
+    first = next(b for b in bodies(again)[::-1] if isinstance(b, Coverage) and b.missed)
     assert first.missed == {"stopped": 3}  # every tenth poll is due: one in 100 s, and the one that was just due
     again.store.close()
     check_books(loaded)
 
 
 def test_at_the_limit_recording_stops_and_goes_on_by_itself(loaded: Config, room: Callable[[float], None]) -> None:
-    hands = Hands(loaded, Limits(10**6, 0, KEEP_MS, thin=False))
+    hands = Hands(loaded, limits=Limits(10**6, 0, KEEP_MS, thin=False))
     hands.poll(5)
     room(1.0)
     hands.poll(7)
@@ -140,8 +107,8 @@ def test_at_the_limit_recording_stops_and_goes_on_by_itself(loaded: Config, room
     hands.poll(5)
     assert hands.journal.trouble is None
     hands.journal.finish()
-    missed = sum(b.missed.get("disk-full", 0) for b in hands.bodies() if isinstance(b, Coverage))
-    readings = sum(isinstance(body, Reading) for body in hands.bodies())
+    missed = sum(b.missed.get("disk-full", 0) for b in bodies(hands) if isinstance(b, Coverage))
+    readings = sum(isinstance(body, Reading) for body in bodies(hands))
     assert missed + readings == 20
     assert 9 <= missed <= 10  # the poll at which it was noticed is recorded; the next look sees that it has room
     hands.store.close()
@@ -149,18 +116,18 @@ def test_at_the_limit_recording_stops_and_goes_on_by_itself(loaded: Config, room
 
 
 def test_with_stop_nothing_is_thinned(loaded: Config, room: Callable[[float], None]) -> None:
-    hands = Hands(loaded, Limits(10**6, 0, KEEP_MS, thin=False))
+    hands = Hands(loaded, limits=Limits(10**6, 0, KEEP_MS, thin=False))
     room(0.97)
     hands.poll(20)
-    assert sum(isinstance(body, Reading) for body in hands.bodies()) == 20
+    assert sum(isinstance(body, Reading) for body in bodies(hands)) == 20
     hands.store.close()
 
 
 def test_only_receipted_batches_past_keep_are_pruned(loaded: Config) -> None:
-    hands = Hands(loaded, Limits(10**9, 0, KEEP_MS, thin=True), seal_count=30)
+    hands = Hands(loaded, limits=Limits(10**9, 0, KEEP_MS, thin=True), seal_count=30)
     hands.poll(60)
     settle(hands.store, 2)
-    hands.seconds += KEEP_MS / 1000 + 100
+    hands.machine.passes(KEEP_MS / 1000 + 100)
     hands.poll(30)
     batches = hands.store.batches()
     assert batches[0].batch == 2  # 0 and 1 had their receipts, 2 has none
@@ -176,13 +143,13 @@ def test_only_receipted_batches_past_keep_are_pruned(loaded: Config) -> None:
 
 
 def test_a_meter_that_left_the_configuration_keeps_the_end_of_its_chain(loaded: Config) -> None:
-    hands = Hands(loaded, Limits(10**9, 0, KEEP_MS, thin=True), seal_count=30)
+    hands = Hands(loaded, limits=Limits(10**9, 0, KEEP_MS, thin=True), seal_count=30)
     hands.poll(5)
     del hands.journal.rules.periods_ms["stack-co2"]  # type: ignore[attr-defined]  # a plain dictionary, here
     before = hands.store.tail("stack-co2")
     hands.poll(60)
     settle(hands.store, len(hands.store.batches()))
-    hands.seconds += KEEP_MS / 1000 + 100
+    hands.machine.passes(KEEP_MS / 1000 + 100)
     hands.poll(20)
     assert hands.store.pruned()[1] > 50
     after = hands.store.tail("stack-co2")
@@ -190,6 +157,10 @@ def test_a_meter_that_left_the_configuration_keeps_the_end_of_its_chain(loaded: 
     assert after is not None
     assert after.covered_to_ms is not None
     hands.store.close()
+
+
+def bodies(hands: Hands, meter: str = METER) -> list[Body]:
+    return [record.body for record in hands.records(meter)]
 
 
 def settle(store: Store, count: int) -> None:
@@ -209,7 +180,7 @@ def test_thinning_has_hysteresis_and_never_skips_upwards(share: float, before: i
 
 
 def test_the_space_is_that_of_pages_in_use_and_the_log(loaded: Config) -> None:
-    hands = Hands(loaded, Limits(10**9, 0, KEEP_MS, thin=True))
+    hands = Hands(loaded, limits=Limits(10**9, 0, KEEP_MS, thin=True))
     before = space.measure(hands.store, Limits(10**9, 0, KEEP_MS, thin=True))
     hands.poll(50)
     after = space.measure(hands.store, Limits(10**9, 0, KEEP_MS, thin=True))

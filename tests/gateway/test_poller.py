@@ -21,7 +21,7 @@ from gateway.journal import Finished
 from gateway.poller import Poller
 from ledger_client.record import Quality, Reading, Value
 from ledger_client.senml import pack
-from tests.gateway.test_clock import START_S, Machine
+from tests.gateway.samples import START_S, Machine
 
 Q = Quality
 METER = "m"
