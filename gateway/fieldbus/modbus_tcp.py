@@ -115,7 +115,7 @@ class TcpLink:
         request = requests[0] if manners.direct else self._table.choose(requests, self._loop.time())
         if request is None:
             life = self._table.life(unit)
-            return Silence("no-shape", f"every shape of this read was used within its answer life of {life:g} s")
+            return Silence("no-shape", f"each shape of this read is another master's or younger than {life:g} s")
         self._table.use(request.shape, self._loop.time())
         outcome = await self._exchange(request, manners)
         now = self._loop.time()
