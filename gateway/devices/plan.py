@@ -51,6 +51,7 @@ class Limits:
 
     ``request_cost`` is all that a request costs whatever it reads (frame heads, silences, latency, pause),
     ``register_cost`` what each register adds. ``variants`` is how many shapes each block must be readable in (K).
+    ``avoid``: shapes (function and byte count) that no read may have, because another master uses them.
     """
 
     max_registers: int = MAX_REGISTERS
@@ -62,6 +63,7 @@ class Limits:
     same_functions: bool = False
     readable: tuple[Span, ...] = ()
     variants: int = 1
+    avoid: frozenset[tuple[int, int]] = frozenset()
 
     @classmethod
     def of(
@@ -98,11 +100,13 @@ class Limits:
 def plan(points: Iterable[Point], limits: Limits) -> tuple[Block, ...]:
     """The reads that cover all points at the least cost; with ``limits.variants`` > 1 the cheapest that have K shapes.
 
-    Raises ProfileError for a value that no read of this device can hold.
+    Where a shape of the cheapest reads is to be avoided, they are cut so that as many as can be have shapes of their
+    own among the others. Raises ProfileError for a value that no read of this device can hold.
     """
     wanted = tuple(points)
-    if limits.variants == 1:
-        return _cut(wanted, limits)
+    cheapest = _cut(wanted, limits)
+    if limits.variants == 1 and not any(block.shape in limits.avoid for block in cheapest):
+        return cheapest
     best: tuple[Block, ...] = ()
     lacking, room = math.inf, _distinct(wanted, limits)
     for blocks in _roomier(wanted, limits):
@@ -322,7 +326,7 @@ def _reads(block: Block, limits: Limits) -> Iterator[tuple[int, int, int]]:
     step = 8 if block.fc in BITS else limits.step
     for count in range(block.count, limits.most(block.fc) + 1, step):
         for fc in functions:
-            if (address := _room(block, fc, count, limits)) is not None:
+            if (fc, _bytes(fc, count)) not in limits.avoid and (address := _room(block, fc, count, limits)) is not None:
                 yield fc, address, count
 
 

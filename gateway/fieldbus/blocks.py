@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.devices.plan import Block, Limits, plan, shape_sets
 from gateway.devices.profile import Point, Profile
@@ -11,6 +11,9 @@ from gateway.fieldbus.cuts import Cuts, read_of
 from gateway.fieldbus.frames import Request, char_seconds, t35_seconds
 from gateway.fieldbus.shapes import needed
 from gateway.fieldbus.spec import LineSpec, MeterSpec
+
+Shapes = frozenset[tuple[int, int]]
+"""Shapes of one unit: function and byte count."""
 
 MOST_SHAPES = 24
 """Shapes that a block is planned for; a period that needs more is an error of the configuration (``budget``)."""
@@ -20,26 +23,23 @@ LATENCY_MS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class BlockSet:
-    """One block in all its variants (the cheapest first), and the request for each of them.
+    """One block as planned, its variants (the cheapest first), and the request for each of them.
 
+    ``block`` itself is none of them where its shape is another block's or another master's.
     ``spare``: variants that only a second read within one poll may use (``again``), so that it finds a shape free.
     """
 
+    block: Block
     variants: tuple[Block, ...]
     requests: tuple[Request, ...]
     spare: tuple[Block, ...] = ()
     again: tuple[Request, ...] = ()
 
     @classmethod
-    def of(cls, unit: int, variants: tuple[Block, ...], spare: tuple[Block, ...] = ()) -> BlockSet:
+    def of(cls, unit: int, block: Block, variants: tuple[Block, ...], spare: tuple[Block, ...] = ()) -> BlockSet:
         """The block of one unit."""
         requests, more = ([Request(unit, b.fc, b.address, b.count) for b in some] for some in (variants, spare))
-        return cls(variants, tuple(requests), spare, (*more, *requests))
-
-    @property
-    def block(self) -> Block:
-        """The block as planned."""
-        return self.variants[0]
+        return cls(block, variants, tuple(requests), spare, (*more, *requests))
 
     def asked(self, request: Request) -> Block:
         """The variant that a request asked for."""
@@ -51,17 +51,21 @@ class ReadPlan:
     """What a meter is asked: ``blocks`` in every poll, ``identity`` to tell who it is.
 
     ``k``: how many shapes each block needs (``shapes.needed``); a block with fewer variants waits out the answer life.
-    ``missing``: points of SunSpec models that the device does not have.
+    ``missing``: points of SunSpec models that the device does not have. ``avoid``: the shapes that it was made without.
     """
 
     k: int
     blocks: tuple[BlockSet, ...]
     identity: tuple[BlockSet, ...] = ()
     missing: tuple[Point, ...] = ()
+    avoid: Shapes = frozenset()
 
 
 _AGAIN = 1
 """Spare shapes of a block that holds a counter: for the second look at one that fell or jumped."""
+_IN_HAND = 1
+"""Shapes of each block beyond K where another master uses some: for the next one that it takes in the midst of a poll,
+and for the first one that the device refuses."""
 
 
 def _counts(block: Block) -> bool:
@@ -99,32 +103,39 @@ def read_plan(
     missing: tuple[Point, ...] = (),
     *,
     cuts: Cuts | None = None,
+    avoid: Shapes = frozenset(),
     armed: bool = True,
 ) -> ReadPlan:
     """What to read of a meter; profile and points at absolute addresses (SunSpec: resolved).
 
-    ``cuts``: what the device has taught us about these points. ``armed=False`` plans as if there were no guard: each
-    block in one shape, two blocks perhaps in the same.
+    ``cuts``: what the device has taught us about these points. ``avoid``: shapes that another master uses; others take
+    their place, and a block that has no other is not asked. ``armed=False`` plans as if there were no guard: each block
+    in one shape, two blocks perhaps in the same.
     """
     k = shapes_needed(line, meter) if armed else 1
-    bounds = limits(line, profile, min(k, MOST_SHAPES))
+    bounds = replace(limits(line, profile, min(k, MOST_SHAPES)), avoid=avoid if armed else frozenset())
     groups: Sequence[Sequence[Point]] = [points] if cuts is None else cuts.groups
     if line.shared:
         groups = [_with_witness(group, profile) for group in groups]
     wanted = {point.name for point in points}
     blocks = tuple(b for group in groups for b in plan(group, bounds) if any(p.name in wanted for p, _ in b.points))
-    identity = plan([p for p in profile.points if p.name in profile.identity], limits(line, profile, 1))
-    every = (*blocks, *identity)
-    # a block without a shape of its own shares one: that costs waiting, never truth
+    identity = plan([p for p in profile.points if p.name in profile.identity], replace(bounds, variants=1))
+    every, banned = (*blocks, *identity), set() if cuts is None else cuts.banned
+
+    def offered(some: Sequence[Block], most: int) -> list[tuple[Block, ...]]:
+        found = shape_sets(some, most + len(banned), bounds)
+        return [tuple(b for b in shapes if read_of(b) not in banned) for shapes in found]
+
     if armed:
-        banned = set() if cuts is None else cuts.banned
+        most = bounds.variants + _IN_HAND * bool(avoid)
         extra = _AGAIN * any(map(_counts, blocks))
-        offered = shape_sets(every, bounds.variants + len(banned) + extra, bounds)
-        shapes = tuple(tuple(b for b in found if read_of(b) not in banned) for found in offered)
+        # a block without a shape of its own shares one: that costs waiting, never truth
+        shapes = offered(every, most + extra)
+        shapes = [found or offered((block,), 1)[0][:1] for block, found in zip(every, shapes, strict=True)]
     else:
-        shapes = tuple((block,) for block in every)
+        most, shapes = 1, [(block,) for block in every]
     sets = []
     for found, block in zip(shapes, every, strict=True):
-        spare = found[bounds.variants :][:_AGAIN] if _counts(block) else ()
-        sets.append(BlockSet.of(meter.address, found[: bounds.variants] or (block,), spare))
-    return ReadPlan(k, tuple(sets[: len(blocks)]), tuple(sets[len(blocks) :]), missing)
+        spare = found[most:][:_AGAIN] if _counts(block) else ()
+        sets.append(BlockSet.of(meter.address, block, found[:most] or (block,), spare))
+    return ReadPlan(k, tuple(sets[: len(blocks)]), tuple(sets[len(blocks) :]), missing, avoid)

@@ -71,6 +71,7 @@ class Line:
                 lambda: self._stopping,
                 self._identities.get(meter.name),
                 doubts=partial(doubts, meter.name) if doubts is not None else None,
+                avoided=partial(self._table.avoided, meter.address),
                 armed=armed,
             )
             for meter in spec.meters

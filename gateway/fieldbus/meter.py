@@ -10,7 +10,7 @@ from gateway.clock import Clock
 from gateway.devices.decode import decode
 from gateway.devices.plan import Block, resolve
 from gateway.devices.profile import Point
-from gateway.fieldbus.blocks import BlockSet, ReadPlan, read_plan
+from gateway.fieldbus.blocks import BlockSet, ReadPlan, Shapes, read_plan
 from gateway.fieldbus.cuts import ILLEGAL, Cuts
 from gateway.fieldbus.errors import LineDown
 from gateway.fieldbus.frames import Request, identification_object, object_text
@@ -52,7 +52,8 @@ class MeterReader:
 
     ``identity`` is who values are accepted from, None until it was read for the first time. When another meter answers,
     its polls are missed as ``exchanged`` until ``accept``. ``stopping`` ends a poll after the read in flight.
-    ``doubts`` is asked of each answered block whether to read it once more at once.
+    ``doubts`` is asked of each answered block whether to read it once more at once. ``avoided`` tells which shapes of
+    this unit another master uses, at a monotonic time.
     """
 
     def __init__(
@@ -64,9 +65,10 @@ class MeterReader:
         identity: str | None = None,
         *,
         doubts: Callable[[BlockAnswer], bool] | None = None,
+        avoided: Callable[[float], Shapes] = lambda now: frozenset(),
         armed: bool = True,
     ) -> None:
-        self.doubts = doubts
+        self.doubts, self._avoided = doubts, avoided
         self.line, self.spec, self.clock, self.stopping, self.identity = line, spec, clock, stopping, identity
         self._armed = armed
         self.manners = Manners(
@@ -137,8 +139,10 @@ class MeterReader:
             raise _Ended("exchanged", f"{self._stranger} answers in place of {self.identity}")
 
     async def plan(self, ask: Ask) -> ReadPlan:
-        """The read plan; of a SunSpec device after discovery on this connection."""
-        if self._plan is None:
+        """The read plan; of a SunSpec device after discovery on this connection. Made anew when another master takes a
+        shape, or has left one alone for a day."""
+        avoid = self._avoided(self.clock.monotonic())
+        if self._plan is None or self._plan.avoid != avoid:
             profile, points = self.spec.profile, self.spec.points
             missing: tuple[Point, ...] = ()
             if profile.protocol == "sunspec":
@@ -152,7 +156,9 @@ class MeterReader:
                 profile, points = search.profile(profile), resolve(points, search.models)
             if self._cuts is None:
                 self._cuts = Cuts(points)
-            self._plan = read_plan(self.line, self.spec, profile, points, missing, cuts=self._cuts, armed=self._armed)
+            self._plan = read_plan(
+                self.line, self.spec, profile, points, missing, cuts=self._cuts, avoid=avoid, armed=self._armed
+            )
         return self._plan
 
     def learn_reads(self, reads: Sequence[tuple[Block, Block, int | None]]) -> None:

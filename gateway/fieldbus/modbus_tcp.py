@@ -69,7 +69,7 @@ class TcpLink:
         request = transactions.choose(requests, now, direct=manners.direct)
         if request is None:
             life = transactions.table.life(requests[0].unit)
-            return Silence("no-shape", f"every shape of this read was used within its answer life of {life:g} s")
+            return Silence("no-shape", f"each shape of this read is another master's or younger than {life:g} s")
         packet = transactions.ask(request, now, direct=manners.direct)
         try:
             connection.send(packet)

@@ -26,6 +26,8 @@ from gateway.fieldbus.frames import (
 from gateway.fieldbus.link import Answer, Outcome, Refusal, Seen, Silence, Witness
 from gateway.fieldbus.shapes import ShapeTable
 
+COPIES = 1
+"""An answer may come twice."""
 EARLY = "bytes came before the request was out"
 
 
@@ -58,6 +60,7 @@ class Guard:
         self._question: _Question | None = None
         self._sent: dict[Shape, float] = {}
         self._strange: dict[Shape, float] = {}  # answers that another master waits for, and since when
+        self._owed: dict[Shape, int] = {}  # how many more answers our questions of a shape can have
         self._answers = 0
         self._last: tuple[Shape, int] | None = None
 
@@ -85,6 +88,7 @@ class Guard:
         self._deaf = False
         self._last = None
         self._sent[request.shape] = now
+        self._owed[request.shape] = self._owed.get(request.shape, 0) + 1 + COPIES
         self.table.use(request.shape, now)
         self._echo_due = request.frame if self._echo != "off" else b""
         self._maybe_echo, self._early = b"", False
@@ -194,12 +198,14 @@ class Guard:
             self._echo = "off"
         self._answers += 1
         self._last = (request.shape, self._answers)
+        self._owed[request.shape] = COPIES
         data = frame[2:-2] if frame[1] == DEVICE_IDENTIFICATION else frame[3:-2]
         return Answer(request, data, now, self._answers)
 
     def _classify(self, shape: Shape, frame: bytes, now: float) -> None:
         """A whole frame that no question waits for, of a shape that we know."""
-        if now - self._strange.get(shape, float("-inf")) < self.table.life(shape.unit):
+        foretold = now - self._strange.get(shape, float("-inf")) < self.table.life(shape.unit)
+        if foretold or self._too_many(shape):
             self.table.use(shape, now)
             self._witness(Seen("foreign", frame, shape))  # another master asked for it: nothing to learn from
             return
@@ -215,6 +221,14 @@ class Guard:
             self._witness(Seen("late", frame, shape, latency))
         else:
             self._witness(Seen("foreign", frame, shape, latency))
+
+    def _too_many(self, shape: Shape) -> bool:
+        """More answers than our questions on this connection can have: somebody asks whom we do not hear."""
+        owed = self._owed.get(shape)
+        if owed is None:
+            return False
+        self._owed[shape] = owed - 1
+        return owed <= 0
 
     def _asked(self, shape: Shape, function: int, now: float) -> bool:
         """The frame at the head has a shape that we asked for, however long ago; an exception: to a young question."""

@@ -59,6 +59,10 @@ class ShapeTable:
         """Another master uses this shape; keep away from it for a day."""
         self._avoid[shape] = now + STRANGER_S
 
+    def avoided(self, unit: int, now: float) -> frozenset[tuple[int, int]]:
+        """The shapes of a unit (function and byte count) that another master uses."""
+        return frozenset(s[1:] for s, until in self._avoid.items() if s.unit == unit and until > now)
+
     def lengthen(self, unit: int, life_s: float) -> None:
         """An answer of this unit came later than its answer life allowed for: allow for more from now on."""
         self._lives[unit] = max(self.life(unit), min(life_s, LONGEST_LIFE_S))

@@ -79,7 +79,7 @@ class RtuLink:
         request = self._guard.choose(requests, self._loop.time())
         if request is None:
             life = self._guard.table.life(unit)
-            return Silence("no-shape", f"every shape of this read was used within its answer life of {life:g} s")
+            return Silence("no-shape", f"each shape of this read is another master's or younger than {life:g} s")
         self._guard.ask(request, self._loop.time(), leading=manners.leading_bytes)
         try:
             out = await self._send(request.frame)

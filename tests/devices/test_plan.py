@@ -245,6 +245,79 @@ def test_no_shorter_reads_would_have_more_of_the_shapes_that_are_needed(
         assert lacking(chosen, limits) <= lacking(shorter, limits)
 
 
+avoided = st.frozensets(st.tuples(st.sampled_from([3, 4]), st.integers(1, 12).map(lambda count: 2 * count)), max_size=9)
+
+
+@settings(deadline=None)
+@given(shaped, st.integers(1, 4), avoided)
+def test_shapes_to_avoid_are_in_no_variant_and_all_else_holds_of_the_others(
+    device: Profile, k: int, avoid: frozenset[tuple[int, int]]
+) -> None:
+    limits = replace(Limits.of(device, variants=k), avoid=avoid)
+    blocks = plan(device.points, limits)
+    assert names(blocks) == sorted(p.name for p in device.points)
+    sets = shape_sets(blocks, k, limits)
+    shapes = [variant.shape for found in sets for variant in found]
+    assert len(shapes) == len(set(shapes))
+    assert avoid.isdisjoint(shapes)
+    known = {(s.fc, address) for s in limits.readable for address in range(s.first, s.last + 1)}
+    for block, found in zip(blocks, sets, strict=True):
+        for other in found:
+            assert other.count <= device.max_registers
+            assert other.address % device.step == other.count % device.step == 0
+            assert [p for p, _ in other.points] == [p for p, _ in block.points]
+            for point, offset in other.points:
+                assert point.address == other.address + offset
+                assert 0 <= offset <= other.count - point.registers, "no value is split"
+            assert other.fc == block.fc or device.same_functions
+            assert all((other.fc, address) in known for address in range(other.address, other.address + other.count))
+
+
+@settings(deadline=None)
+@given(shaped, st.integers(1, 4), avoided)
+def test_shapes_to_avoid_that_no_read_has_change_nothing(
+    device: Profile, k: int, avoid: frozenset[tuple[int, int]]
+) -> None:
+    limits = Limits.of(device, variants=k)
+    without = plan(device.points, limits)
+    used = {v.shape for found in shape_sets(without, 1000, limits) for v in found}
+    elsewhere = replace(limits, avoid=frozenset(avoid - used))
+    assert plan(device.points, elsewhere) == without
+    assert shape_sets(without, k, elsewhere) == shape_sets(without, k, limits)
+
+
+@settings(max_examples=150, deadline=None)
+@given(layouts(), limits_of, st.integers(1, 4), avoided)
+def test_no_shorter_reads_would_have_more_shapes_that_are_not_to_be_avoided(
+    points: list[Point], limits: Limits, k: int, avoid: frozenset[tuple[int, int]]
+) -> None:
+    limits = replace(limits, variants=k)
+    usual = plan(points, limits)
+    if all(block.shape not in avoid for block in usual) and k == 1:
+        assert plan(points, replace(limits, avoid=avoid)) == usual
+        return
+    limits = replace(limits, avoid=avoid)
+    chosen = plan(points, limits)
+    for most in range(1, limits.max_registers + 1):
+        try:
+            shorter = plan(points, replace(limits, max_registers=most, variants=1, avoid=frozenset()))
+        except ProfileError:
+            continue
+        assert lacking(chosen, limits) <= lacking(shorter, limits)
+
+
+def test_a_full_read_whose_shape_is_to_be_avoided_is_cut() -> None:
+    device = load_profile("eastron-sdm630")
+    limits = Limits.of(device, request_cost=130)
+    (full,) = plan(device.select(), limits)
+    limits = replace(limits, avoid=frozenset({full.shape}))
+    assert shape_sets((full,), 1, limits) == ((),)
+    cut = plan(device.select(), limits)
+    assert names(cut) == names((full,))
+    assert [len(found) for found in shape_sets(cut, 1, limits)] == [1, 1]
+    assert plan(device.select(), replace(limits, avoid=frozenset({(3, 160), (4, 4)}))) == (full,)
+
+
 def test_shapes_are_shared_out_so_that_every_block_gets_one() -> None:
     """The second block can only be 2 registers, so the first, that could be 2 or 3, must be 3."""
     device = profile([word(0, 2), word(2, 1), word(10, 2)])

@@ -358,6 +358,8 @@ def test_a_strangers_shape_is_avoided_for_a_day() -> None:
     table.avoid(TWO.shape, 10.0)
     assert table.choose([TWO, THREE], 20.0) == THREE
     assert table.choose([TWO], 10.0 + 86_399) is None
+    assert table.avoided(1, 10.0 + 86_399) == {(3, 4)}
+    assert table.avoided(2, 20.0) == table.avoided(1, 10.0 + 86_400) == frozenset()
     assert table.choose([TWO], 10.0 + 86_400) == TWO
 
 
@@ -370,6 +372,27 @@ def test_another_masters_question_foretells_the_shape_of_its_answer() -> None:
     guard.receive(THEIRS.frame, 1.0)
     assert [s.shape for s in seen] == [THEIRS.shape]
     assert guard.choose([MINE], 1.01) is None
+
+
+def test_more_answers_than_questions_can_have_are_another_masters() -> None:
+    bench = Bench()
+    assert isinstance(bench.read(TWO, 10.0, (0.05, reply(TWO))), Answer)
+    bench.guard.receive(reply(TWO), 10.1)
+    bench.guard.receive(reply(TWO), 10.2)
+    bench.guard.receive(reply(TWO), 12.0)
+    assert bench.kinds == ["doubled", "foreign", "foreign"]
+    assert bench.seen[1].latency_s is None, "nothing is to be learned from them"
+    assert bench.guard.choose([TWO], 14.9) is None, "and each burns its shape anew"
+
+
+def test_late_answers_to_several_questions_may_come_in_one_burst() -> None:
+    bench = Bench()
+    for start in (10.0, 14.0, 18.0):
+        assert isinstance(bench.read(TWO, start), Silence)
+    bench.guard.receive(6 * reply(TWO), 19.0)
+    assert bench.kinds == ["late"] * 6, "each may come twice"
+    bench.guard.receive(reply(TWO), 19.1)
+    assert bench.kinds[6:] == ["foreign"]
 
 
 def test_another_masters_question_of_our_shape_voids_ours() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.fieldbus.bus import Poll
 from ledger_client.record import Quality
-from tests.fieldbus.hostile import Case, Outcome, run
+from tests.fieldbus.hostile import POINTS, Case, Outcome, run
 
 Q = Quality
 
@@ -37,6 +37,19 @@ address = 30
 count = 6
 every_ms = 70
 """
+OUR_SHAPES = "emulate = false" + "".join(
+    f"""
+[[bus.disturb]]
+kind = "second-master"
+unit = 1
+fc = 4
+address = {address}
+count = {count}
+every_ms = {every_ms}
+"""
+    for address, count, every_ms in [(4, 74, 70), (4, 76, 90), (2, 78, 110), (0, 80, 130)]
+)
+"""Every length in which the block of this meter can be read as a whole, from other addresses where there are any."""
 NOISE = """emulate = false
 [[bus.disturb]]
 kind = "noise"
@@ -47,6 +60,16 @@ every_ms = 90
 
 def flagged(outcome: Outcome) -> bool:
     return any(poll.flags & Q.SHARED_LINE and poll.answers for poll in outcome.polls)
+
+
+def whole(outcome: Outcome) -> bool:
+    """Five polls had every point while the other master was known."""
+    read = [
+        poll
+        for poll in outcome.answered
+        if poll.flags & Q.SHARED_LINE and {p.name for a in poll.answers for p, _ in a.block.points} == set(POINTS)
+    ]
+    return len(read) >= 5
 
 
 def twice(outcome: Outcome) -> list[Poll]:
@@ -80,6 +103,7 @@ CASES = [
     Case("usb-batches", bus="batch_ms = 16", baudrate=38400, timeout_ms=500, life_ms=1000, period_ms=400),
     Case("line-speed", bus="", baudrate=9600, timeout_ms=500, life_ms=1000, period_ms=400),
     Case("second-master", bus=STRANGER, until=flagged),
+    Case("our-shapes", bus=OUR_SHAPES, period_ms=500, until=whole),
     Case("shifted", 'kind = "shifted"', type="modbus-tcp", until=lambda outcome: len(outcome.polls) >= 10),
     Case("shifted-rtu", 'kind = "shifted"', until=lambda outcome: len(outcome.polls) >= 10),
     Case("tcp-late", half("late", "delay_ms = 100"), type="modbus-tcp"),
@@ -135,6 +159,12 @@ def test_noise_and_damage_are_counted_and_alarmed(outcomes: dict[str, Outcome]) 
 def test_a_second_master_is_an_alarm(outcomes: dict[str, Outcome]) -> None:
     (alarm,) = [alarm for alarm in outcomes["second-master"].alarms if alarm.code == "stranger"]
     assert alarm.raised
+
+
+def test_a_second_master_that_takes_all_lengths_of_a_block_is_answered_by_another_cut(
+    outcomes: dict[str, Outcome],
+) -> None:
+    assert len(outcomes["our-shapes"].answered[-1].answers) == 2
 
 
 def test_an_exception_is_an_answer_and_one_of_another_function_is_not(outcomes: dict[str, Outcome]) -> None:

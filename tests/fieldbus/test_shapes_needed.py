@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.devices.points import Span
 from gateway.devices.profile import load_profile
-from gateway.fieldbus.blocks import read_plan, shapes_needed
+from gateway.fieldbus.blocks import ReadPlan, read_plan, shapes_needed
 from gateway.fieldbus.frames import Request
 from gateway.fieldbus.shapes import ShapeTable, needed
 from gateway.fieldbus.spec import LineSpec, MeterSpec
@@ -60,9 +63,46 @@ def test_every_block_of_a_meter_has_k_shapes_and_no_two_share_one() -> None:
         assert read == wanted
 
 
-def test_a_device_that_speaks_modbus_tcp_itself_needs_one_shape_and_two_units_never_do() -> None:
-    from dataclasses import replace
+def shapes(plan: ReadPlan) -> list[list[tuple[int, int]]]:
+    return [[r.shape[1:] for r in block.again] for block in (*plan.blocks, *plan.identity)]
 
+
+@pytest.mark.parametrize("period", [500, 1_000, 60_000])
+def test_shapes_that_another_master_uses_are_replaced_one_after_the_other(period: int) -> None:
+    """It takes the first shape of each block, again and again; K others are found every time."""
+    spec = line("eastron-sdm630", period)
+    meter = spec.meters[0]
+    avoid: frozenset[tuple[int, int]] = frozenset()
+    usual = read_plan(spec, meter, meter.profile, meter.points)
+    for _ in range(5):
+        avoid |= {r.shape[1:] for block in read_plan(spec, meter, meter.profile, meter.points, avoid=avoid).blocks
+                  for r in block.requests[:1]}  # fmt: skip
+        plan = read_plan(spec, meter, meter.profile, meter.points, avoid=avoid)
+        assert plan.avoid == avoid
+        found = [shape for block in shapes(plan) for shape in block]
+        assert len(set(found)) == len(found), "no shape twice"
+        assert avoid.isdisjoint(found)
+        assert all(len(block.requests) == plan.k + 1 for block in plan.blocks), "one is kept in hand"
+        assert {p.name for b in plan.blocks for p, _ in b.block.points} == {p.name for p in meter.points}
+        assert all(b.again[0] not in b.requests for b in plan.blocks if b.spare)
+    assert read_plan(spec, meter, meter.profile, meter.points) == usual, "a line of our own is read as ever"
+
+
+def test_identity_is_read_in_another_shape_as_well_where_there_is_one() -> None:
+    spec = line("eastron-sdm630", 60_000)
+    meter = spec.meters[0]
+    (only,) = read_plan(spec, meter, meter.profile, meter.points).identity
+    avoid = frozenset({only.requests[0].shape[1:]})
+    assert read_plan(spec, meter, meter.profile, meter.points, avoid=avoid).identity[0].requests == only.requests, (
+        "there is no other: it stands, and is not asked"
+    )
+    wider = replace(meter.profile, readable=(Span(3, only.block.address, only.block.address + 5),))
+    (block,) = read_plan(spec, meter, wider, meter.points, avoid=avoid).identity
+    assert block.block == only.block
+    assert [r.count for r in block.requests] == [4, 6]
+
+
+def test_a_device_that_speaks_modbus_tcp_itself_needs_one_shape_and_two_units_never_do() -> None:
     spec = line("sunspec-inverter", 1_000, "modbus-tcp")
     assert shapes_needed(spec, spec.meters[0]) > 1
     direct = replace(spec, meters=(replace(spec.meters[0], profile=replace(spec.meters[0].profile, direct=True)),))

@@ -38,10 +38,20 @@ def ours_on(line: Wire) -> LineSpec:
     return rtu_line(line.ends[0], meter(UNIT), life_ms=150)
 
 
+def slowly_on(line: Wire) -> LineSpec:
+    """Our end of the line, polled more slowly than answer life and time-out together."""
+    return rtu_line(line.ends[0], meter(UNIT, period_ms=300), life_ms=150)
+
+
 def mbpoll_rtu(line: Wire, unit: int, address: int, count: int) -> Mbpoll:
     """mbpoll at its end of the line, reading holding registers."""
     how = ("-m", "rtu", "-b", 115200, "-P", "none", "-t", 4, "-o", 0.05)
     return Mbpoll(*how, "-a", unit, "-r", address, "-c", count, line.ends[1])
+
+
+def shared_and_answered(poll: Poll) -> bool:
+    """Every block was answered, on a line that is known to be shared."""
+    return bool(poll.flags & Quality.SHARED_LINE) and answered(poll)
 
 
 def wrong(polls: Iterable[Poll]) -> list[tuple[int, ...]]:
@@ -90,6 +100,27 @@ def test_mbpoll_as_second_master_is_noticed_and_nothing_of_its_is_ours(
             assert not any(p.flags & Quality.SHARED_LINE for p in polls)
             async with mbpoll_rtu(line, unit, address, count):
                 await polls.until(lambda p: bool(p.answers) and bool(p.flags & Quality.SHARED_LINE), count=20)
+        assert ours.counters["foreign"] > 0
+        assert wrong(polls) == []
+
+    asyncio.run(test())
+
+
+def test_mbpoll_that_asks_in_the_only_shape_that_we_need_moves_us_to_another_each_time(
+    program: Path, tmp_path: Path
+) -> None:
+    """Slow polls: one shape of each block is enough, and mbpoll takes it; then that which we ask in its place."""
+
+    async def test() -> None:
+        async with wire(tmp_path, program) as line, running(slowly_on(line)) as (ours, polls):
+            await polls.until(answered, count=3)
+            count, taken = 3, set[int]()
+            for hop in range(1, 4):
+                taken.add(count)
+                async with mbpoll_rtu(line, UNIT, 500, count):
+                    last = await polls.until(shared_and_answered, count=4 * hop)
+                count = next(a.block.count for a in last.answers if a.block.fc == 3)
+                assert count not in taken
         assert ours.counters["foreign"] > 0
         assert wrong(polls) == []
 
