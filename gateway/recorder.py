@@ -30,6 +30,7 @@ log = logging.getLogger("meterseal.recorder")
 T = TypeVar("T")
 
 INBOX_SECONDS = 30
+LAST_TRIES = 2
 PORTION = 100  # items of the inbox between two looks at the clock
 START, STOP = "start", "stop"  # the gateway's own events at the two ends of an epoch
 ALARM = "alarm"  # of a meter, or of the gateway where a whole line is meant; ``raised`` true and later false
@@ -162,7 +163,6 @@ class Recorder:
     def stop(self) -> None:
         """Write what waits, each meter's last coverage record and the stop event; end thread and database."""
         if self._thread.is_alive():
-            self.call(lambda _: self._flush(stop=True))
             self._inbox.put(_STOP)
             self._thread.join()
         self._store.close()
@@ -176,11 +176,22 @@ class Recorder:
                 for item in items:
                     self._handle(item)
                 if items and items[-1] is _STOP:
+                    self._finish()
                     break
                 self._keep_time()
             self.ended.set_result(None)
         except BaseException as error:  # a bug: the wiring waits on ``ended`` and ends the process with it, loudly
             self.ended.set_exception(error)
+
+    def _finish(self) -> None:
+        """What waits, then the epoch's last records; once more if that fails, for the events have come back."""
+        self._flush()
+        for _ in range(LAST_TRIES):
+            while not self._inbox.empty():
+                self._handle(self._inbox.get())
+            self._flush(stop=True)
+            if self.trouble is None:
+                return
 
     def _next_items(self) -> list[Any]:
         """What waits in the inbox, in portions so that the time is kept; nothing when a deadline comes first."""

@@ -52,6 +52,8 @@ def read_told(path: Path) -> Told:
             told.statements.append(bytes.fromhex(fact["sealed"]))
         elif "event" in fact:
             told.events.append(json.dumps(fact["event"], sort_keys=True))
+        elif "in vain" in fact:
+            told.events.clear()  # the recorder ended while the disk took nothing
         elif "trouble" in fact:
             told.troubles[fact["reason"]] += 1
         elif "resumed" in fact:

@@ -72,7 +72,9 @@ class Control:
         return self.get("writes") + self.get("syncs") + self.get("truncations")
 
 
-def environment(library: Path, folder: Path, control: Path | None = None, journal: Path | None = None) -> dict[str, str]:
+def environment(
+    library: Path, folder: Path, control: Path | None = None, journal: Path | None = None
+) -> dict[str, str]:
     """The environment of a process that is to have this disk under ``folder``."""
     env = {**os.environ, "LD_PRELOAD": str(library), "TORN_FOLDER": str(folder.resolve())}
     if control is not None:
