@@ -19,12 +19,12 @@ from gateway.store import Store
 from ledger_client.record import Coverage, parse_record
 from tests.disk.torn_disk import Control, environment
 
-METERS, PERIOD_MS, STALL_MS = 20, 250, 2000
+METERS, STALL_MS = 20, 2000
 RECORDING = 4
 """Syncs after which a first reading is durable: of the log's head, its folder, the epoch and that reading."""
 
 
-def stalled(library: Path, folder: Path, seconds: float) -> dict[str, Any]:
+def stalled(library: Path, folder: Path, seconds: float, period_ms: int = 250) -> dict[str, Any]:
     """So many seconds of it: which share of the due polls was answered, and which was recorded."""
     site = folder / "site"
     site.mkdir(parents=True)
@@ -32,7 +32,7 @@ def stalled(library: Path, folder: Path, seconds: float) -> dict[str, Any]:
     control.set(armed=1)
     with farm(METERS) as meters:
         make_site(site, meters.ports)
-        command = [sys.executable, "-m", "benchmarks.parts.tcp_gateway", str(site), str(PERIOD_MS), str(seconds)]
+        command = [sys.executable, "-m", "benchmarks.parts.tcp_gateway", str(site), str(period_ms), str(seconds)]
         env = environment(library, site, control.path)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
         while control.get("syncs") < RECORDING and process.poll() is None:

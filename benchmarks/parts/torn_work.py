@@ -154,6 +154,12 @@ class Life:
         if self.recorder.trouble is not None:
             self.tell({"trouble": str(self.recorder.trouble), "reason": self.recorder.trouble.reason})
 
+    def shorten_log(self, pages: int) -> None:
+        """Have SQLite copy its log into the database, and begin it anew, after so many pages."""
+        assert self.recorder is not None
+        sql = f"PRAGMA wal_autocheckpoint = {pages}"
+        self.recorder.call(lambda store: store._db.execute(sql).fetchall()).result(SAFETY_S)
+
     def append(self, rounds: int = 3) -> None:
         """Readings and an event, committed together."""
         self.feed(rounds)
@@ -210,8 +216,7 @@ def _recording(life: Life) -> None:
 def _short_log(life: Life) -> None:
     """From here on nearly every commit copies SQLite's log into the database and begins the log anew."""
     _recording(life)
-    assert life.recorder is not None
-    life.recorder.call(lambda store: store._db.execute("PRAGMA wal_autocheckpoint = 4").fetchall()).result(SAFETY_S)
+    life.shorten_log(4)
 
 
 def _append_twice(life: Life) -> None:
@@ -232,8 +237,9 @@ def _about_to_stop(life: Life) -> None:
 
 
 def _live(life: Life) -> None:
-    """A long life, in which batches are cut again and again."""
-    life.open()
+    """A long life, in which batches are cut and the log is begun anew again and again."""
+    if life.open():
+        life.shorten_log(40)
     for _ in range(60):
         life.append(2)
 

@@ -112,6 +112,6 @@ def test_a_lying_disk_may_cost_what_was_not_sealed_but_forks_nothing(library: Pa
 def test_meters_keep_their_schedule_while_the_disk_takes_two_seconds_for_every_sync(
     library: Path, tmp_path: Path
 ) -> None:
-    figures = stalled(library, tmp_path / "stall", 3.0)
+    figures = stalled(library, tmp_path / "stall", seconds=3.0, period_ms=1000)
     assert figures["stall_share_of_due_polls"] >= 0.99
     assert figures["stall_share_recorded"] >= 0.99
