@@ -232,7 +232,7 @@ class Recorder:
         row = self._signer.reading(poll.meter, poll.reading, poll.stamp)
         tally.finished(poll.due_ms, None)
         self._add(row)
-        if self._unsealed + len(self._pending) >= self._rules.seal_count:
+        if self._countable() >= self._rules.seal_count:
             self._flush(seal=True)
         elif not self._read_before:
             self._read_before = True  # the first reading of an epoch does not wait for company
@@ -252,13 +252,17 @@ class Recorder:
         if sealer.due(
             now_ms=now,
             last_ms=self._last_seal_ms,
-            records=self._unsealed + len(self._pending),
+            records=self._countable(),
             every_ms=self._rules.seal_every_ms,
             count=self._rules.seal_count,
         ):
             self._flush(seal=True)
         elif self._first_pending_ms is not None and now - self._first_pending_ms >= self._rules.commit_every_ms:
             self._flush()
+
+    def _countable(self) -> int:
+        """Records that wait for a batch by count: none while commits fail, else every poll would build it in vain."""
+        return self._unsealed + len(self._pending) if self.trouble is None else 0
 
     def _flush(self, *, seal: bool = False, stop: bool = False) -> None:
         """Commit what is pending; ``seal``: coverage and a batch over it all; ``stop``: the epoch's last records."""

@@ -184,7 +184,8 @@ class Life:
         assert self.store is not None
         committed, sealed = self.store.committed, self.store.sealed
         self.feed(RESUMED_ROUNDS)
-        self.flush()
+        self.flush()  # the first commit that succeeds
+        self.flush()  # comes after the batch that was waiting for it
         new = self.store.committed - committed
         return (
             new >= RESUMED_ROUNDS * len(self._periods_ms)
