@@ -32,6 +32,7 @@ BUFFER, STOPPED = "buffer", "recording-stopped"  # codes of the store's own alar
 CLOCK = "clock"  # record times are corrected; in an epoch of an unknown clock, when it really was
 CLOCK_EVERY_MS = 1_000
 RETRY_MS = 2_000
+LAST_TRIES = 2
 LAST_SEALS_MS = 1_000
 """So long are waiting cuts sealed at a stop; what is left is sealed after the next start."""
 PRUNE_EVERY_MS, PRUNE_ON_MS = 60_000, 50
@@ -219,8 +220,10 @@ class Journal:
         """The epoch's last records: what is pending, each meter's coverage, the stop event; and the cuts that wait."""
         if self.trouble is None:
             self._seal_cuts(self._clock.schedule_ms() + LAST_SEALS_MS)
-        self.trouble = None  # once more, whatever it was: these are the last words
-        self._write_account([Happened(GATEWAY, Event(STOP, {}))])
+        for _ in range(LAST_TRIES):
+            self.trouble = None  # once more, whatever it was: these are the last words
+            if self._write_account([Happened(GATEWAY, Event(STOP, {}))]):
+                break
 
     def _coverage(self) -> list[Row]:
         now = stamp(self._clock)

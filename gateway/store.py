@@ -65,13 +65,20 @@ class Store(Records, Batches):
                     "start the gateway once with `meterseal run`, which brings it up to date",
                 )
             return
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+        self._begin_log()
         if version < schema.VERSION:
             from sqlite_utils import Database  # 125 ms that a start with a current database need not pay
 
             schema.migrate(Database(self._db))
+
+    def _begin_log(self) -> None:
+        # EXTRA: the rollback journal of a new database is gone for good before records are, for it would undo them.
+        self._db.execute("PRAGMA synchronous = EXTRA")
+        (mode,) = self._db.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":  # SQLite stays in the mode before and raises nothing when the disk fails here
+            raise StoreError(f"{self.path}: no write-ahead log can be begun beside it", "check the disk, start again")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
 
     def close(self) -> None:
         """Close the connection; what was committed stays."""

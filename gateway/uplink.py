@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from gateway.clock import Clock
+from gateway.errors import StoreError
 from gateway.hold import station
 from gateway.recorder import Recorder
 from gateway.store import Anchor, Batch, Store
@@ -74,9 +75,14 @@ class Uplink:
         """Anchor what is queued, oldest first; wait for more."""
         while True:
             self._work.clear()
-            anchor_ = await self._ask(lambda store: store.next_anchor(self._ledger.name))
-            pause_s = await self._take(anchor_) if anchor_ else None
-            if anchor_ is None:
+            idle = False
+            try:
+                anchor_ = await self._ask(lambda store: store.next_anchor(self._ledger.name))
+                idle = anchor_ is None
+                pause_s = await self._take(anchor_) if anchor_ else None
+            except StoreError as error:
+                pause_s = self._unkept(error)
+            if idle:
                 await self._work.wait()
             elif pause_s is not None:
                 await asyncio.sleep(pause_s)
@@ -133,6 +139,12 @@ class Uplink:
             log.warning("ledger %s cannot be reached, the queue waits: %s", self._ledger.name, error)
         self._failures += 1
         return max(self._next_pause(), error.retry_after_s or 0.0)
+
+    def _unkept(self, error: StoreError) -> float:
+        """What was done could not be noted: it is found at the ledger again when the disk is back."""
+        log.error("ledger %s waits for the database: %s", self._ledger.name, error)
+        self._failures += 1
+        return self._next_pause()
 
     def _next_pause(self) -> float:
         longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))

@@ -135,6 +135,33 @@ def test_a_failed_commit_uses_no_number_and_counts_the_polls(loaded: Config) -> 
     assert alarms == [True, False]
 
 
+def test_a_full_batch_is_not_built_anew_with_every_poll_while_the_disk_fails(loaded: Config) -> None:
+    clock = Clock()
+    made, anchor_ms = recorder(loaded, clock, seal_count=4, commit_every_ms=3_600_000)
+    made._store._db.execute("PRAGMA busy_timeout = 0")
+    tried: list[str] = []
+    made._store._db.set_trace_callback(lambda sql: tried.append(sql) if sql.startswith("BEGIN") else None)
+    blocker = sqlite3.connect(loaded.database, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    for k in range(50):
+        made.put(finished(METER, anchor_ms + 10_000 * k, clock))
+    made.start()
+    made.call(lambda _: None).result(timeout=30)
+    assert isinstance(made.trouble, StoreError)
+    assert len(tried) < 5
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    until("recording to go on", lambda: made.trouble is None)
+    for k in range(50, 60):
+        made.put(finished(METER, anchor_ms + 10_000 * k, clock))
+    made.call(lambda _: None).result(timeout=30)
+    made.stop()
+    check_books(loaded)
+    store = Store(loaded.database, read_only=True)
+    assert store.batches()
+    store.close()
+
+
 def test_the_first_reading_of_an_epoch_is_committed_at_once(loaded: Config) -> None:
     clock = Clock()
     made, anchor_ms = recorder(loaded, clock, commit_every_ms=3_600_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -194,3 +195,25 @@ def test_a_refusal_is_an_alarm_and_anchoring_goes_on_once_it_is_mended(
     enroll(tmp_path / "ledger" / "policy.toml", loaded.keys / "gateway.pub.toml")
     work(ledger, sealed, loaded, lambda: anchored(loaded))
     ledger.close()
+
+
+def test_a_disk_that_fails_does_not_end_the_uplink(
+    loaded: Config, sealed: Recorder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another writer holds the database past the busy time-out; then it lets go and anchoring goes on by itself."""
+    believed(tmp_path / "ledger", loaded)
+    ledger = NearLedger(tmp_path / "ledger")
+    sealed.call(lambda store: store._db.execute("PRAGMA busy_timeout = 0").fetchone()).result(timeout=30)
+    blocker = sqlite3.connect(loaded.database, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+
+    def done() -> bool:
+        if blocker.in_transaction and "database is locked" in caplog.text:
+            blocker.execute("ROLLBACK")
+        return anchored(loaded)
+
+    work(ledger, sealed, loaded, done)
+    blocker.close()
+    assert len(ledger.statements("test-gateway", -1)) == 3
+    ledger.close()
+    check_books(loaded)

@@ -1,0 +1,305 @@
+"""What a gateway does to its disk, one operation at a time: the shipped recorder and store, fed without a fieldbus.
+
+``python -m benchmarks.parts.torn_work CONTROL`` runs under the failing disk of ``tests/disk``: it takes one request a
+line (JSON, the fields of ``Request``) and forks a process for each, which writes into its ``told`` file what was
+reported to it as committed and how it fared, and prints that process's exit status. The clock is the plant's own, so
+that an operation makes the same calls every time.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import sqlite_utils  # noqa: F401 - loaded before a process is forked, so that none need load it for itself
+
+from gateway import agent, config
+from gateway.clock import Clock, KernelClock
+from gateway.config import Config
+from gateway.errors import StoreError
+from gateway.journal import RETRY_MS, Finished
+from gateway.keys import load_keys
+from gateway.recorder import Recorder
+from gateway.signer import stamp
+from gateway.store import Batch, Row, Store
+from ledger_client.record import Event, Reading, Value, parse_record, record_hash
+from tests.disk.torn_disk import Control
+
+BEGINNING_S, LIFE_S = 1_790_000_000, 100_000
+"""When life 0 of a site begins, and how much later each further one does."""
+SEAL_COUNT, VALUES, SAFETY_S = 24, 20, 60.0
+RESUMED_ROUNDS = 9
+"""Rounds of polls after the fault: more readings than a batch takes."""
+EVENT = "tested"
+NEVER_MS = 1 << 40
+GOES_ON, KILLED = "goes-on", "killed"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One operation in one life of a site; ``sticky``: the disk goes on failing, so it is tried again meanwhile."""
+
+    site: str
+    told: str
+    life: int
+    operation: str
+    ending: str = GOES_ON
+    sticky: bool = False
+
+
+class ToldStore(Store):
+    """The store, which also tells outside the data folder what it has reported as committed."""
+
+    def __init__(self, path: Path, tell: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__(path)
+        self.committed = self.sealed = 0
+        self._tell = tell
+        self._rows: list[Row] = []
+        self._batches: list[Batch] = []
+
+    def append(self, rows: Sequence[Row]) -> None:
+        super().append(rows)
+        self._rows += rows
+
+    def seal(self, batch: Batch, ledgers: Sequence[str]) -> None:
+        super().seal(batch, ledgers)
+        self._batches.append(batch)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._rows, self._batches = [], []
+        with super().transaction():
+            yield
+        for row in self._rows:
+            prev = parse_record(row.data).claims.prev
+            self._tell({"record": row.id, "hash": record_hash(row.data).hex(), "prev": prev.hex() if prev else None})
+        for batch in self._batches:
+            self._tell({"sealed": batch.entry.hex()})
+        self.committed += sum(row.kind == "reading" for row in self._rows)
+        self.sealed += len(self._batches)
+
+
+class Life:
+    """One process life of a site: its recorder on its database, polls that fall due, and a clock that they drive."""
+
+    def __init__(self, loaded: Config, told: Path, number: int) -> None:
+        self._loaded, self._keys = loaded, load_keys(loaded)
+        self._told = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._ticks_s = float(number * LIFE_S)
+        self._number, self._epochs, self._events = number, 0, 0
+        self.store: ToldStore | None = None
+        self.recorder: Recorder | None = None
+
+    def tell(self, fact: dict[str, Any]) -> None:
+        """Say something that outlives this process."""
+        os.write(self._told, json.dumps(fact).encode() + b"\n")
+
+    def open(self) -> bool:
+        """Open the database and begin an epoch; false if the disk does not let it."""
+        self._ticks_s += 1
+        self._epochs += 1
+        try:
+            self.store = ToldStore(self._loaded.database, self.tell)
+            self._clock = Clock(
+                not_before_ms=self.store.latest_ms(),
+                wall_ns=lambda: int((BEGINNING_S + self._ticks_s) * 1e9),
+                monotonic=lambda: self._ticks_s,
+                kernel=lambda: KernelClock(True, 5),
+            )
+            rules = replace(
+                agent.rules(self._loaded), commit_every_ms=NEVER_MS, seal_every_ms=NEVER_MS, seal_count=SEAL_COUNT
+            )
+            epoch = (self._number * 1000 + self._epochs).to_bytes(8, "big")
+            recorder = Recorder(self.store, self._keys, rules, self._clock, epoch)
+            self._due_ms, self._periods_ms = recorder.open(), rules.periods_ms
+        except StoreError as error:
+            self.tell({"trouble": str(error), "reason": error.reason})
+            return False
+        recorder.start()
+        self.recorder = recorder
+        return True
+
+    def feed(self, rounds: int) -> None:
+        """So many polls of every meter fall due and are answered."""
+        assert self.recorder is not None
+        for _ in range(rounds):
+            for meter in self._periods_ms:
+                now = stamp(self._clock)
+                values = tuple(Value(f"voltage_{k:02}", 230.0 + k, "V") for k in range(VALUES))
+                self.recorder.put(Finished(meter, self._due_ms, Reading(now.time_ms, values), now))
+            period_ms = max(self._periods_ms.values())
+            self._due_ms += period_ms
+            self._ticks_s += period_ms / 1000
+
+    def event(self) -> None:
+        """Something happens at a meter."""
+        assert self.recorder is not None
+        self._events += 1
+        fields = {"life": self._number, "number": self._events}
+        self.recorder.happened(next(iter(self._periods_ms)), Event(EVENT, fields))
+        self.tell({"event": fields})
+
+    def flush(self) -> None:
+        """Have everything committed that waits, or refused by the disk."""
+        assert self.recorder is not None
+        self.recorder.call(lambda _: None).result(SAFETY_S)
+        if self.recorder.trouble is not None:
+            self.tell({"trouble": str(self.recorder.trouble), "reason": self.recorder.trouble.reason})
+
+    def shorten_log(self, pages: int) -> None:
+        """Have SQLite copy its log into the database, and begin it anew, after so many pages."""
+        assert self.recorder is not None
+        sql = f"PRAGMA wal_autocheckpoint = {pages}"
+        self.recorder.call(lambda store: store._db.execute(sql).fetchall()).result(SAFETY_S)
+
+    def append(self, rounds: int = 3) -> None:
+        """Readings and an event, committed together."""
+        self.feed(rounds)
+        self.event()
+        self.flush()
+
+    def stop(self) -> None:
+        """End in order."""
+        assert self.recorder is not None
+        self.recorder.stop()
+        self.recorder = None
+
+    def close(self) -> None:
+        """Nothing more is told."""
+        os.close(self._told)
+
+    def resumes(self) -> bool:
+        """The disk is well again: does everything that falls due now become durable, and a batch of it?"""
+        if self.recorder is None and not self.open():
+            return False
+        assert self.recorder is not None
+        assert self.store is not None
+        self._ticks_s += 2 * RETRY_MS / 1000
+        self.flush()  # behind it recording is tried again, if it had stopped
+        self.flush()  # … which has then been done
+        committed, sealed = self.store.committed, self.store.sealed
+        self.feed(RESUMED_ROUNDS)
+        self.flush()
+        self.flush()  # comes after the batch that was cut
+        new = self.store.committed - committed
+        return (
+            new >= RESUMED_ROUNDS * len(self._periods_ms)
+            and self.store.sealed > sealed
+            and self.recorder.trouble is None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What is done on a sound disk first, and what is then done on the failing one."""
+
+    before: Callable[[Life], object]
+    act: Callable[[Life], object]
+    new_site: bool = False
+    """There is no database yet."""
+
+
+def _nothing(_: Life) -> None:
+    pass
+
+
+def _recording(life: Life) -> None:
+    """An epoch has begun, and so little is unsealed that only a seal seals."""
+    assert life.open()
+    life.append(1)
+
+
+def _short_log(life: Life) -> None:
+    """From here on nearly every commit copies SQLite's log into the database and begins the log anew."""
+    _recording(life)
+    life.shorten_log(4)
+
+
+def _append_twice(life: Life) -> None:
+    for _ in range(2):
+        life.append(1)
+
+
+def _seal(life: Life) -> None:
+    life.event()
+    life.feed(SEAL_COUNT // 3)
+    life.flush()
+
+
+def _about_to_stop(life: Life) -> None:
+    _recording(life)
+    life.feed(2)
+    life.event()
+
+
+def _live(life: Life) -> None:
+    """A long life, in which batches are cut and the log is begun anew again and again."""
+    if life.open():
+        life.shorten_log(40)
+    for _ in range(60):
+        life.append(2)
+
+
+OPERATIONS = {
+    "append": Operation(_recording, Life.append),
+    "seal": Operation(_recording, _seal),
+    "checkpoint": Operation(_short_log, _append_twice),
+    "stop": Operation(_about_to_stop, Life.stop),
+    "start": Operation(_nothing, Life.open),
+    "first-start": Operation(_nothing, Life.open, new_site=True),
+}
+"""Operations by name; each is met with every fault at every one of its calls."""
+LIVE = Operation(_nothing, _live)
+
+
+def work(request: Request, control: Control) -> None:
+    """Carry out one request in this process."""
+    operation = {**OPERATIONS, "live": LIVE}[request.operation]
+    site = Path(request.site)
+    life = Life(config.load(site / "gateway.toml"), Path(request.told), request.life)
+    operation.before(life)
+    control.arm()
+    operation.act(life)
+    if request.sticky and life.recorder is not None:
+        life.append()  # it fails too, and is counted
+    elif request.sticky:
+        life.tell({"in vain": True})
+    control.arm(armed=False)
+    if request.ending == KILLED:
+        os.kill(os.getpid(), signal.SIGKILL)
+    life.tell({"resumed": life.resumes()})
+    life.stop()
+    life.tell({"ended": True})
+
+
+def main() -> None:
+    control = Control(Path(sys.argv[1]))
+    logging.disable()  # thousands of disks fail here, and each is talked about in its ``told`` file
+    for line in sys.stdin:
+        request = Request(**json.loads(line))
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                work(request, control)
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""A disk that fails, under the gateway's recorder and real SQLite: nothing broken, lost, doubled, forked or untiled?
+
+Every fault at every call that an operation makes to its files: EIO, a short write, a full disk, a failed fsync; once
+and until further notice; after which the process goes on, is killed, or loses its power. Then a disk whose fsync takes
+two seconds, under live meters; then one whose fsync lies, with its power cut at moments of chance.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.parts.torn_cases import every_case
+from benchmarks.parts.torn_lies import lies
+from benchmarks.parts.torn_stall import stalled
+from tests.disk.torn_disk import build
+
+
+def run(lying_kills: int = 300, stall_seconds: float = 30.0, seed: int = 1) -> dict[str, object]:
+    """Every case, so many kills under a lying disk, and so many seconds of live meters on a slow one."""
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        library = build(folder)
+        figures = every_case(library, folder / "cases")
+        figures |= stalled(library, folder / "stall", stall_seconds)
+        figures |= lies(library, folder / "lies", lying_kills, seed)
+    return {**figures, "seconds": time.monotonic() - begun}
