@@ -18,7 +18,7 @@ from gateway.space import Limits, Space
 from gateway.store import Store
 from ledger_client.record import Body, Coverage, Event, Reading
 from tests.gateway.books import check_books
-from tests.gateway.samples import Hands, site
+from tests.gateway.samples import Hands, finished, site
 
 METER = "export-main"
 KEEP_MS = 3_600_000
@@ -56,6 +56,18 @@ def test_recording_gets_thinner_by_signed_events_and_the_books_add_up(
     store = Store(loaded.database, read_only=True)
     assert {meter: balance.lost for meter, balance in account(store, []).items()} == dict.fromkeys(loaded.meters, 0)
     store.close()
+
+
+def test_looking_at_the_space_commits_nothing_before_its_time(loaded: Config) -> None:
+    """A commit every 5 s spares a card: the look at the space, once a second, waits for it."""
+    hands = Hands(loaded, limits=Limits(10**9, 0, KEEP_MS, thin=True), commit_every_ms=5_000)
+    kept = []
+    for k in range(10):
+        hands.journal.poll(finished(METER, hands.anchor_ms + k * Hands.EVERY_MS, hands.clock, value=k))
+        hands.journal.keep_time()
+        kept.append(hands.store.totals()["readings"])
+        hands.machine.passes(2)
+    assert kept == [1, 1, 1, 1, 5, 5, 5, 5, 9, 9]  # the first at once, then what has waited for 5 s and more
 
 
 def test_a_counter_loses_no_energy_by_thinning(loaded: Config, room: Callable[[float], None]) -> None:
