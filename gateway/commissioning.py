@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.config import Meter
@@ -58,7 +58,7 @@ class Commissioning:
     def poll(self, poll: Poll) -> None:
         """Write what is new about the meter's identity, then pass the poll on."""
         if poll.answers and (exchange := self._exchanges.pop(poll.meter, None)):
-            poll = replace(poll, flags=poll.flags | int(Quality.METER_EXCHANGED))
+            poll = poll._replace(flags=poll.flags | int(Quality.METER_EXCHANGED))
             self._known[poll.meter] = exchange.new
             self._recorder.happened(poll.meter, self._event(exchange, poll))
             exchange.recorded.set_result(None)

@@ -7,7 +7,7 @@ not committed yet; ``rewind`` takes it back when a commit fails, so that no numb
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.clock import Clock
 from gateway.hold import station
@@ -18,8 +18,7 @@ from ledger_client.record import Claims, Coverage, Event, Reading, ReadingWriter
 GATEWAY = "gateway"  # EVIDENCE §2: events of the gateway itself stand under this name
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """When something was known: wall clock in ms, ms since the epoch began, the clock's letter and error bound."""
 
     time_ms: int

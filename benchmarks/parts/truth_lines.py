@@ -46,7 +46,7 @@ class LongBook(Book):
             return
         self.made += 1
         honest = tuple(answer for answer in poll.answers if answer.registers not in self.collided)
-        super().judge(unit, replace(poll, answers=honest), clock)
+        super().judge(unit, poll._replace(answers=honest), clock)
 
     def hurt(self, frame: bytes, rng: random.Random) -> bytes:
         """A damaged answer, damaged more; one that passes for whole is noted."""

@@ -43,6 +43,8 @@ class BlockSet:
 
     def asked(self, request: Request) -> Block:
         """The variant that a request asked for."""
+        if request is self.requests[0]:
+            return self.variants[0]
         return (*self.spare, *self.variants)[self.again.index(request)]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 from gateway.clock import Clock
@@ -178,11 +177,11 @@ class Line:
 
     def _report(self, poll: Poll) -> None:
         if poll.missed in ("timeout", "backoff", "line-down") and self._meters[poll.meter].asleep:
-            poll = replace(poll, missed="asleep")
+            poll = poll._replace(missed="asleep")
         self.counters[poll.missed or "answered"] += 1
         flags = self._ear.flags
         self._alarms.heard(self._ear, flags)
-        self._on_poll(replace(poll, flags=poll.flags | flags) if flags else poll)
+        self._on_poll(poll._replace(flags=poll.flags | flags) if flags else poll)
 
     def _learn(self, unit: int, latency_s: float) -> None:
         for meter in self._meters.values():

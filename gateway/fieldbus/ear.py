@@ -85,8 +85,8 @@ class Ear:
     @property
     def flags(self) -> int:
         """Quality bits of everything that is read on this line now."""
-        shared = Quality.SHARED_LINE if self._monotonic() < self._shared_until else Quality(0)
-        return int(shared | NOISY if self._noise.high else shared)
+        shared = int(Quality.SHARED_LINE) if self._monotonic() < self._shared_until else 0
+        return shared | int(NOISY) if self._noise.high else shared
 
     def _stranger(self, seen: Seen, now: float) -> None:
         """A frame that we never asked for; or so long ago that it should have died out."""

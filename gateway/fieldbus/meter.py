@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from gateway.clock import Clock
 from gateway.devices.decode import decode
@@ -29,8 +30,7 @@ ILLEGAL_ADDRESS = 2
 _REASONS = ("line-down", "timeout", "refused", "shared", "no-shape", "stopped")
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """A finished poll, and what it says of the meter: it answered, it was silent, or (None) it was not heard out.
     ``down``: why the line broke off, if it did."""
 
@@ -192,6 +192,8 @@ class MeterReader:
 
 class _Turn:
     """One poll in the making."""
+
+    __slots__ = ("answers", "down", "due_ms", "failures", "link", "meter", "probe", "reads", "silences", "spoke")
 
     def __init__(self, meter: MeterReader, link: Link, due_ms: int, probe: bool) -> None:
         self.meter, self.link, self.due_ms, self.probe = meter, link, due_ms, probe

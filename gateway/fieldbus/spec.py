@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import NamedTuple
 
 from gateway.devices.plan import Block
 from gateway.devices.profile import Point, Profile
@@ -99,8 +100,7 @@ class Alarm:
     raised: bool
 
 
-@dataclass(frozen=True, slots=True)
-class BlockAnswer:
+class BlockAnswer(NamedTuple):
     """A block that answered: the variant that was asked, its registers, and the wall-clock ms when it was complete."""
 
     block: Block
@@ -118,9 +118,8 @@ class BlockFailure:
     exception_code: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Poll:
-    """One due poll: its answers, or ``missed`` with the reason when no block answered.
+class Poll(NamedTuple):
+    """One due poll: its answers, or ``missed`` with the reason when no block answered. A tuple, as one is always made.
 
     ``flags`` are quality bits for all of its values. ``identity`` is the meter's own (serial number), as last read.
     A block that was read again at once (``Line.doubts``) has two answers, the first before the second.
