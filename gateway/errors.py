@@ -4,7 +4,8 @@ GatewayError                 root; its text says what, where and the way out
 ├── ConfigError              gateway.toml or a file that it names is wrong: the installer's to mend
 ├── StoreError               the database cannot be read or written: the machine's fault
 │   ├── DiskFull             … for want of space
-│   └── Damaged              … it is no sound database any more
+│   ├── Damaged              … it is no sound database any more
+│   └── StartAgain           … it does not stand where this process left it: only a new start can go on
 ├── Declined                 the answer is no
 │   └── NotYet               … for now: a record that is not sealed or not anchored yet
 ├── ProfileError             a meter's profile is wrong (gateway/devices/points.py)
@@ -46,6 +47,10 @@ class DiskFull(StoreError):
 
 class Damaged(StoreError):
     """The file is not a sound database."""
+
+
+class StartAgain(StoreError):
+    """The database is sound and ours, and does not stand where this process left it."""
 
 
 class Declined(GatewayError):

@@ -16,12 +16,12 @@ from typing import Any
 from gateway import pruning, sealer, space
 from gateway.clock import SLOWED, Clock, Correction
 from gateway.coverage import Tally, first_coverage, stopped_polls
-from gateway.errors import DiskFull, StoreError
+from gateway.errors import DiskFull, StartAgain, StoreError
 from gateway.hold import station
 from gateway.keys import Keys
 from gateway.signer import GATEWAY, Signer, Stamp, stamp
 from gateway.store import Row, Store
-from ledger_client.record import Event, Reading, parse_record
+from ledger_client.record import Event, Reading, parse_record, record_hash
 
 log = logging.getLogger("meterseal.recorder")
 
@@ -221,7 +221,6 @@ class Journal:
         if self.trouble is None:
             self._seal_cuts(self._clock.schedule_ms() + LAST_SEALS_MS)
         for _ in range(LAST_TRIES):
-            self.trouble = None  # once more, whatever it was: these are the last words
             if self._write_account([Happened(GATEWAY, Event(STOP, {}))]):
                 break
 
@@ -317,10 +316,35 @@ class Journal:
             self._stop_recording(error)
             return None
 
+    def _open_again(self) -> bool:
+        """A connection that failed may stay broken when the disk is back; a new one must find our own last record."""
+        if isinstance(self.trouble, DiskFull):
+            return True
+        try:
+            self.store.reopen()
+            tails = {meter: self.store.tail(meter) for meter in self._position}
+        except StoreError as error:
+            self.trouble = error
+            return False
+        ends = {meter: record_hash(tail.last_data) if tail else None for meter, tail in tails.items()}
+        if ends == {meter: end for meter, (_, end) in self._position.items()}:
+            return True
+        gateway = tails[GATEWAY]
+        if gateway is not None and parse_record(gateway.last_data).claims.epoch == self._signer.epoch:
+            raise StartAgain(
+                f"{self.store.path}: the disk has kept what it had refused to keep",
+                "start again: a new epoch counts it",
+            )
+        self.trouble = StoreError(
+            f"{self.store.path}: this is another database than the one that was open",
+            "stop, and put back the right one",
+        )
+        return False
+
     def _try_again(self, now: int) -> None:
         """Record again if there is room for more and the account can be written."""
         self._retry_at_ms = now + RETRY_MS
-        room = self._room()
+        room = self._room() if self._open_again() else None
         if room is None:
             return
         if room.share > 1 - space.EASE:

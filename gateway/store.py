@@ -80,6 +80,15 @@ class Store(Records, Batches):
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
 
+    def reopen(self) -> None:
+        """Replace a connection that may be broken; never makes a new database where the old one is gone."""
+        with self._errors():
+            self._db.close()
+            uri = f"file:{self.path.resolve()}?mode=rw"
+            self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA busy_timeout = 5000")
+            self._begin_log()
+
     def close(self) -> None:
         """Close the connection; what was committed stays."""
         self._db.close()

@@ -1,0 +1,105 @@
+"""A database that cannot be used for a while, and comes back: on a real file, with a journal in the test's hands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import Config
+from gateway.errors import StartAgain
+from gateway.journal import ALARM, Happened
+from gateway.signer import stamp
+from gateway.store import Store
+from ledger_client.record import Coverage, Event, Reading, Value
+from tests.gateway.books import check_books
+from tests.gateway.samples import Hands, site
+
+METER = "export-main"
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Config:
+    return site(tmp_path / "site", {'every = "60s"': 'every = "10s"'})
+
+
+def test_a_broken_connection_is_replaced(loaded: Config) -> None:
+    hands = Hands(loaded)
+    hands.poll(5)
+    hands.store._db.close()  # as good as a disk that was pulled out and put back
+    hands.poll(5)
+    assert hands.journal.trouble is None
+    hands.end()
+    check_books(loaded)
+    store = Store(loaded.database, read_only=True)
+    assert store.totals()["readings"] >= 3 * 8
+    store.close()
+
+
+def test_a_database_that_is_gone_is_waited_for_and_never_begun_anew(loaded: Config) -> None:
+    hands = Hands(loaded)
+    hands.poll(5)
+    hands.store._db.close()
+    away = loaded.database.with_name("away.db")
+    loaded.database.rename(away)
+    hands.poll(5)
+    assert hands.journal.trouble is not None
+    assert not loaded.database.exists()
+    away.rename(loaded.database)
+    hands.poll(5)
+    assert hands.journal.trouble is None
+    missed = sum(r.body.missed.get("disk-error", 0) for r in hands.records(METER) if isinstance(r.body, Coverage))
+    assert 5 <= missed <= 6
+    alarms = [e["raised"] for e in hands.events(ALARM)]
+    assert alarms == [True, False]
+    hands.end()
+    check_books(loaded)
+
+
+def test_another_database_in_its_place_is_not_written_to(loaded: Config, tmp_path: Path) -> None:
+    hands = Hands(loaded)
+    hands.poll(5)
+    hands.store._db.close()
+    loaded.database.rename(tmp_path / "ours.db")
+    other = Hands(loaded, epoch=b"\x07" * 8)
+    other.store.close()
+    before = loaded.database.read_bytes()
+    hands.poll(5)
+    assert "another database" in str(hands.journal.trouble)
+    assert loaded.database.read_bytes() == before
+    hands.store.close()
+
+
+def test_events_wait_for_the_disk_and_are_written_once(loaded: Config) -> None:
+    hands = Hands(loaded)
+    hands.poll(2)
+    hands.journal.happened(Happened(METER, Event("tested", {"number": 1})))
+    hands.store._db.close()
+    hands.journal.flush()
+    hands.journal.happened(Happened(METER, Event("tested", {"number": 2})))
+    assert hands.journal.trouble is not None
+    hands.poll(3)
+    numbers = [
+        r.body.fields["number"] for r in hands.records(METER) if isinstance(r.body, Event) and r.body.name == "tested"
+    ]
+    assert numbers == [1, 2]
+    hands.end()
+    check_books(loaded)
+
+
+def test_a_disk_that_kept_what_it_had_refused_asks_for_a_new_start(loaded: Config) -> None:
+    """After a failed sync the bytes may be there all the same: going on beside them would fork the chain."""
+    hands = Hands(loaded)
+    hands.poll(2)
+    row = hands.journal._signer.reading(METER, Reading(hands.clock.now_ms(), (Value("count", 1),)), stamp(hands.clock))
+    with hands.store.transaction():
+        hands.store.append([row])
+    hands.journal._signer.rewind(hands.journal._position)  # as after a commit that failed
+    hands.store._db.close()
+    with pytest.raises(StartAgain):
+        hands.poll(2)
+    hands.store.close()
+    again = Hands(loaded, hands.machine, epoch=b"\x02" * 8)
+    again.poll(3)
+    again.end()
+    check_books(loaded)
