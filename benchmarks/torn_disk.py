@@ -17,13 +17,13 @@ from benchmarks.parts.torn_stall import stalled
 from tests.disk.torn_disk import build
 
 
-def run(lying_kills: int = 300, stall_seconds: float = 30.0, seed: int = 1) -> dict[str, object]:
-    """Every case, so many kills under a lying disk, and so many seconds of live meters on a slow one."""
+def run(cases: int = 0, lying_kills: int = 300, stall_seconds: float = 30.0, seed: int = 1) -> dict[str, object]:
+    """So many cases by chance (0: every one), kills under a lying disk, and seconds of live meters on a slow one."""
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         library = build(folder)
-        figures = every_case(library, folder / "cases")
+        figures = every_case(library, folder / "cases", cases or None, seed)
         figures |= stalled(library, folder / "stall", stall_seconds)
         figures |= lies(library, folder / "lies", lying_kills, seed)
     return {**figures, "seconds": time.monotonic() - begun}
