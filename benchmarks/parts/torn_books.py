@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from gateway.config import Config
 from gateway.errors import StoreError
 from gateway.store import Store
 from ledger_client.record import Event, parse_record, record_hash
-from ledger_client.statement import statement_id
+from ledger_client.statement import Statement, parse_statement, statement_id
 from tests.gateway.books import check_books
 
 
@@ -121,6 +121,7 @@ def _compare(loaded: Config, told: Told, found: Findings) -> None:
     try:
         rows = store.rows(1, 1 << 60)
         sealed = {batch.statement_id for batch in store.batches()}
+        gone, thinned = _pruned(store, told.statements)
     finally:
         store.close()
     records = [(row.id, record_hash(row.data).hex(), parse_record(row.data)) for row in rows]
@@ -128,8 +129,8 @@ def _compare(loaded: Config, told: Told, found: Findings) -> None:
     found.duplicated += _twice(name for name, _, _ in records)
     found.forked += _twice(f"{r.claims.meter} after {r.claims.prev.hex()}" for _, _, r in records if r.claims.prev)
     found.forked += [name for name, hashed in told.records.items() if there.get(name, hashed) != hashed]
-    found.lost += [name for name in told.records if name not in there]
-    found.lost_statements += [entry for entry in told.statements if statement_id(entry) not in sealed]
+    found.lost += [name for name in told.records if name not in there and not any(map(_holds(name), thinned))]
+    found.lost_statements += [e for e in told.statements if statement_id(e) not in sealed and e not in gone]
     events = Counter(
         json.dumps(dict(r.body.fields), sort_keys=True)
         for _, _, r in records
@@ -138,6 +139,27 @@ def _compare(loaded: Config, told: Told, found: Findings) -> None:
     found.duplicated += [event for event, count in events.items() if count > 1]
     if told.ended:
         found.lost += [event for event in told.events if event not in events]
+
+
+def _pruned(store: Store, entries: Iterable[bytes]) -> tuple[set[bytes], list[Statement]]:
+    """The statements that pruning has taken away, as many as the database says; and all whose records it has taken."""
+    first, (to_id, _) = store.first_batch(), store.pruned()
+    if first is None or to_id == 0:
+        return set(), []
+    older = {entry for entry in entries if parse_statement(entry).statement.batch < first.batch}
+    if len(older) != store.count_batches() - len(store.batches()):
+        return set(), []  # more are missing than were pruned: then all count as lost
+    begun = [first.entry] if first.first_id <= to_id else []
+    return older, [parse_statement(entry).statement for entry in [*older, *begun]]
+
+
+def _holds(name: str) -> Callable[[Statement], bool]:
+    """Whether a statement holds the record of this id."""
+    meter, epoch, seq = name.split("/")
+    return lambda statement: any(
+        stretch.epoch.hex() == epoch and stretch.first <= int(seq) <= stretch.last
+        for stretch in statement.meters.get(meter, ())
+    )
 
 
 def _twice(names: Iterable[str]) -> list[str]:

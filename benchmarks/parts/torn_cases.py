@@ -17,6 +17,9 @@ from typing import Any
 from benchmarks.parts.torn_books import Findings, Told, examine, read_told
 from benchmarks.parts.torn_work import GOES_ON, KILLED, OPERATIONS, Life, Request
 from gateway import config, starter
+from ledger_client.transparency.directory import open_dir
+from ledger_client.transparency.policy import enroll
+from ledger_client.transparency.show import trust_entry
 from tests.disk.torn_disk import ANY, CACHE_OF_FILE, FAULTS, SYNCS, WRITES, Control, environment, roll_back
 
 POWER_CUT = "power-cut"
@@ -106,6 +109,11 @@ def bench(library: Path, folder: Path) -> Iterator[Bench]:
     """A bench in a new folder, with a site that was never started and one that has lived once."""
     (folder / "sites").mkdir(parents=True)
     starter.init(folder / "new", gateway="torn", now_s=1_700_000_000)
+    loaded = config.load(folder / "new" / "gateway.toml")
+    open_dir(folder / "new" / "ledger", loaded.document.ledger[0].name).close()
+    enroll(folder / "new" / "ledger" / "policy.toml", loaded.keys / "gateway.pub.toml")
+    with loaded.trust.open("a") as trust:
+        trust.write("\n" + trust_entry(folder / "new" / "ledger"))
     shutil.copytree(folder / "new", folder / "used")
     life = Life(config.load(folder / "used" / "gateway.toml"), folder / "used.told", 0)
     assert life.open()

@@ -32,6 +32,9 @@ from gateway.recorder import Recorder
 from gateway.signer import stamp
 from gateway.store import Batch, Row, Store
 from ledger_client.record import Event, Reading, Value, parse_record, record_hash
+from ledger_client.transparency.directory import open_dir
+from ledger_client.transparency.policy import PolicyFile
+from ledger_client.transparency.service import Service
 from tests.disk.torn_disk import Control
 
 BEGINNING_S, LIFE_S = 1_790_000_000, 100_000
@@ -40,6 +43,7 @@ SEAL_COUNT, VALUES, SAFETY_S = 24, 20, 60.0
 RESUMED_ROUNDS = 9
 """Rounds of polls after the fault: more readings than a batch takes."""
 EVENT = "tested"
+KEEP_S = 3600
 NEVER_MS = 1 << 40
 GOES_ON, KILLED = "goes-on", "killed"
 
@@ -115,8 +119,13 @@ class Life:
                 monotonic=lambda: self._ticks_s,
                 kernel=lambda: KernelClock(True, 5),
             )
+            rules = agent.rules(self._loaded)
             rules = replace(
-                agent.rules(self._loaded), commit_every_ms=NEVER_MS, seal_every_ms=NEVER_MS, seal_count=SEAL_COUNT
+                rules,
+                commit_every_ms=NEVER_MS,
+                seal_every_ms=NEVER_MS,
+                seal_count=SEAL_COUNT,
+                limits=replace(rules.limits, keep_ms=KEEP_S * 1000),
             )
             epoch = (self._number * 1000 + self._epochs).to_bytes(8, "big")
             recorder = Recorder(self.store, self._keys, rules, self._clock, epoch)
@@ -154,6 +163,24 @@ class Life:
         self.recorder.call(lambda _: None).result(SAFETY_S)
         if self.recorder.trouble is not None:
             self.tell({"trouble": str(self.recorder.trouble), "reason": self.recorder.trouble.reason})
+
+    def receipts(self) -> None:
+        """The site's ledger gives its receipts for all batches; then so much time passes that they may be pruned."""
+        assert self.recorder is not None
+        ledger = open_dir(self._loaded.path.parent / "ledger", self._loaded.document.ledger[0].name)
+        service = Service(ledger.log, ledger.key, PolicyFile(ledger.policy).current)
+
+        def settle(store: Store) -> None:
+            for anchor in store.anchors():
+                batch = store.batch(anchor.batch)
+                assert batch is not None
+                _, receipt = service.submit(batch.entry)
+                with store.transaction():
+                    store.mark(batch.batch, anchor.ledger, "settled", batch.sealed_ms, receipt=receipt)
+
+        self.recorder.call(settle).result(SAFETY_S)
+        ledger.close()
+        self._ticks_s += 2 * KEEP_S
 
     def shorten_log(self, pages: int) -> None:
         """Have SQLite copy its log into the database, and begin it anew, after so many pages."""
@@ -241,6 +268,20 @@ def _about_to_stop(life: Life) -> None:
     life.event()
 
 
+def _receipted(life: Life) -> None:
+    """Two batches that have their receipts, so that the older one may be pruned."""
+    _recording(life)
+    for _ in range(2):
+        _seal(life)
+        life.flush()
+    life.receipts()
+
+
+def _prune(life: Life) -> None:
+    for _ in range(3):  # what falls due is done behind each of them
+        life.flush()
+
+
 def _live(life: Life) -> None:
     """A long life, in which batches are cut and the log is begun anew again and again."""
     if life.open():
@@ -253,6 +294,7 @@ OPERATIONS = {
     "append": Operation(_recording, Life.append),
     "seal": Operation(_recording, _seal),
     "checkpoint": Operation(_short_log, _append_twice),
+    "prune": Operation(_receipted, _prune),
     "stop": Operation(_about_to_stop, Life.stop),
     "start": Operation(_nothing, Life.open),
     "first-start": Operation(_nothing, Life.open, new_site=True),
