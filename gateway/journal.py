@@ -193,7 +193,7 @@ class Journal:
             self.flush()
         if self._cuts and self.held is None:
             self._seal_next()
-        if now >= self._space_at_ms:
+        if now >= self._space_at_ms and not self._pending:  # that is after a commit: none is made for the look
             self._mind_the_space(now)
         if now >= self._prune_at_ms:
             self._prune(now)
@@ -325,7 +325,6 @@ class Journal:
     def _mind_the_space(self, now: int) -> None:
         """Record fewer polls when the limit comes near, none when it is reached."""
         self._space_at_ms = now + SPACE_EVERY_MS
-        self.flush()
         room = self._room() if self.trouble is None else None
         if room is None:
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ class Hands:
     """A journal whose clock stands still until it is told to go on, on a site with one kind of poll."""
 
     def __init__(
-        self, loaded: Config, limits: Limits, *, seal_count: int = 10_000, epoch: bytes = EPOCH, seconds: float = 0.0
+        self, loaded: Config, limits: Limits, *, epoch: bytes = EPOCH, seconds: float = 0.0, **changes: Any
     ) -> None:
         self.seconds = seconds
         self.clock = Clock(
@@ -38,7 +39,7 @@ class Hands:
             monotonic=lambda: self.seconds,
             kernel=lambda: KernelClock(True, 1),
         )
-        rules = replace(agent.rules(loaded), limits=limits, seal_count=seal_count, seal_every_ms=60_000)
+        rules = replace(agent.rules(loaded), limits=limits, seal_every_ms=60_000, **changes)
         self.store = Store(loaded.database)
         self.journal = Journal(self.store, load_keys(loaded), rules, self.clock, epoch)
         self.anchor_ms = self.journal.open()
@@ -90,6 +91,18 @@ def test_recording_gets_thinner_by_signed_events_and_the_books_add_up(
     store = Store(loaded.database, read_only=True)
     assert {meter: balance.lost for meter, balance in account(store, []).items()} == dict.fromkeys(loaded.meters, 0)
     store.close()
+
+
+def test_looking_at_the_space_commits_nothing_before_its_time(loaded: Config) -> None:
+    """A commit every 5 s spares a card: the look at the space, once a second, waits for it."""
+    hands = Hands(loaded, Limits(10**9, 0, KEEP_MS, thin=True), commit_every_ms=5_000)
+    kept = []
+    for k in range(10):
+        hands.journal.poll(finished(METER, hands.anchor_ms + k * PERIOD_MS, hands.clock, value=k))
+        hands.journal.keep_time()
+        kept.append(hands.store.totals()["readings"])
+        hands.seconds += 2
+    assert kept == [1, 1, 1, 1, 5, 5, 5, 5, 9, 9]  # the first at once, then what has waited for 5 s and more
 
 
 def test_a_counter_loses_no_energy_by_thinning(loaded: Config, room: Callable[[float], None]) -> None:
