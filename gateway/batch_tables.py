@@ -21,8 +21,9 @@ class Batches(Tables):
 
     def unsealed(self) -> tuple[int, int] | None:
         """First and last place in the commit order that no batch holds yet; None when all is sealed."""
-        row = self.one(f"SELECT min(id), max(id) FROM records WHERE id > {_SEALED_TO}")
-        return (int(row[0]), int(row[1])) if row and row[0] is not None else None
+        # one aggregate each: SQLite then looks at the two ends only, not at all that lies between
+        first = self.count(f"SELECT min(id) FROM records WHERE id > {_SEALED_TO}")
+        return (first, self.count("SELECT max(id) FROM records")) if first else None
 
     def count_unsealed(self) -> int:
         """How many records no batch holds yet and no cut has set apart for one, coverage not counted."""
@@ -41,7 +42,8 @@ class Batches(Tables):
 
     def cut(self) -> None:
         """Here ends a batch: everything up to the newest record. Call within the transaction that holds those."""
-        self.run(f"INSERT INTO cuts (last_id) SELECT max(id) FROM records HAVING max(id) > {_SEALED_TO}")
+        newest = "SELECT id FROM records ORDER BY id DESC LIMIT 1"
+        self.run(f"INSERT INTO cuts (last_id) SELECT id FROM ({newest}) WHERE id > {_SEALED_TO}")
 
     def cuts(self) -> list[tuple[int, int]]:
         """First and last place of every batch that was cut and not sealed, oldest first."""
@@ -126,11 +128,15 @@ class Batches(Tables):
 
     def anchor_states(self, ledger: str) -> dict[str, int]:
         """How many batches stand in each state at one ledger."""
-        return dict(self.all("SELECT state, count(*) FROM anchors WHERE ledger = ? GROUP BY state", ledger))
+        open_ = "SELECT state, count(*) FROM anchors WHERE ledger = ? AND state <> 'settled' GROUP BY state"
+        states = {str(state): int(n) for state, n in self.all(open_, ledger)}
+        settled = self.count("SELECT count(*) FROM anchors WHERE ledger = ?", ledger) - sum(states.values())
+        return states | ({"settled": settled} if settled else {})
 
     def first_refused(self, ledger: str) -> Anchor | None:
         """The oldest batch that ``ledger`` refused and has not settled since."""
-        sql = f"SELECT {_ANCHOR} FROM anchors WHERE ledger = ? AND state = 'refused' ORDER BY batch LIMIT 1"
+        where = "ledger = ? AND state = 'refused' AND state <> 'settled'"  # the latter is the index of what is open
+        sql = f"SELECT {_ANCHOR} FROM anchors WHERE {where} ORDER BY batch LIMIT 1"
         row = self.one(sql, ledger)
         return Anchor(*row) if row else None
 

@@ -1,0 +1,100 @@
+"""A long outage makes the database large. What is asked of it all the time must not take the longer for that.
+
+Counted in steps of SQLite's virtual machine, which are the same on every machine and at every load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gateway import agent, pruning, report
+from gateway.clock import Clock
+from gateway.config import Config
+from gateway.journal import seal_next
+from gateway.keys import load_keys
+from gateway.store import Store
+from tests.gateway.books import check_books
+from tests.gateway.samples import finished, recorder, site
+
+METER, LEDGER = "export-main", "demo-ledger"
+STRETCH, MORE = 1_000, 3_000
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Config]:
+    """Two sites with one batch and one cut each: the one has ``MORE`` records more in both."""
+    return _site(tmp_path_factory.mktemp("small"), STRETCH), _site(tmp_path_factory.mktemp("large"), STRETCH + MORE)
+
+
+def _site(folder: Path, stretch: int) -> Config:
+    loaded, clock = site(folder / "site"), Clock()
+    made, anchor_ms = recorder(loaded, clock, seal_count=1_000_000)
+    made.start()
+    for k in range(2 * stretch + STRETCH):
+        if k in (stretch, 2 * stretch):
+            made.call(_cut).result(timeout=30)
+        if k == stretch:
+            made.call(lambda store: seal_next(store, load_keys(loaded), agent.rules(loaded), 0)).result(timeout=30)
+        made.put(finished(METER, anchor_ms + 10_000 * k, clock))
+        if k % made.room == 0:
+            made.call(lambda _: None).result(timeout=30)
+    made.stop()
+    check_books(loaded)
+    return loaded
+
+
+def _cut(store: Store) -> None:
+    with store.transaction():
+        store.cut()
+
+
+def steps(loaded: Config, work: Callable[[Store], object], *, read_only: bool = True) -> int:
+    """How many steps of the virtual machine some work on the database takes, in hundreds."""
+    store, count = Store(loaded.database, read_only=read_only), [0]
+
+    def tick() -> None:
+        count[0] += 1
+
+    store._db.set_progress_handler(tick, 100)
+    work(store)
+    store.close()
+    return count[0]
+
+
+QUESTIONS: dict[str, Callable[[Store], object]] = {
+    "the last alarms": Store.epoch_events,
+    "what waits": Store.waiting,
+    "what is not cut": Store.count_unsealed,
+    "the totals": Store.totals,
+    "where a meter was left": lambda store: store.tail(METER),
+    "the latest time": Store.latest_ms,
+    "the next anchor": lambda store: store.next_anchor(LEDGER),
+    "the anchors' states": lambda store: store.anchor_states(LEDGER),
+    "a refused batch": lambda store: store.first_refused(LEDGER),
+    "what may be pruned": lambda store: pruning.may_go(store, [LEDGER], 1 << 60),
+    "the space in use": Store.used_bytes,
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_costs_as_much_in_a_large_database(question: str, sites: tuple[Config, Config]) -> None:
+    small, large = (steps(loaded, QUESTIONS[question]) for loaded in sites)
+    assert abs(large - small) <= 1
+
+
+def test_so_does_the_status(sites: tuple[Config, Config]) -> None:
+    small, large = (steps(loaded, lambda store, x=loaded: report.status(x, store, 0)) for loaded in sites)  # type: ignore[misc]
+    assert abs(large - small) <= 3
+
+
+def test_so_does_a_cut(sites: tuple[Config, Config]) -> None:
+    def cut_and_forget(store: Store) -> None:
+        store._db.execute("BEGIN IMMEDIATE")
+        store.cut()
+        store._db.execute("ROLLBACK")
+
+    small, large = (steps(loaded, cut_and_forget, read_only=False) for loaded in sites)
+    assert abs(large - small) <= 1
