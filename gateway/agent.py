@@ -26,6 +26,7 @@ from gateway.fieldbus.bus import Alarm, Line, LineSpec, MeterSpec, check_port, m
 from gateway.journal import ALARM, Rules, seal_next
 from gateway.keys import Keys, load_keys
 from gateway.poller import Poller
+from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.signer import GATEWAY
 from gateway.space import Limits
@@ -204,7 +205,8 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
         return recorder.health()
 
     ledgers = [driver(entry) for entry in config.document.ledger]
-    uplinks = [Uplink(ledger, recorder, trust, clock) for ledger in ledgers]
+    reconciliation = Reconciliation(config, recorder, trust, clock, store.conflicts())
+    uplinks = [Uplink(ledger, recorder, trust, clock, reconciliation) for ledger in ledgers]
     loop = asyncio.get_running_loop()
     for uplink in uplinks:
         recorder.on_seal.append(partial(loop.call_soon_threadsafe, uplink.wake))

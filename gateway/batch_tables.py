@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from gateway.rows import Anchor, Batch, Conflict, Known, Row, Tables
 
@@ -12,6 +12,12 @@ _KNOWN = "batch, statement_id, ledger, reason, found_ms"
 _CONFLICT = "batch, ledger, statement_id, found_ms"
 _ROW = "meter, epoch, seq, kind, time_ms, data"
 _SEALED_TO = "(SELECT coalesce(max(last_id), 0) FROM batches)"
+_UNSEALED = f"id > {_SEALED_TO} AND id NOT IN (SELECT id FROM elsewhere)"
+_OLD_UNSEALED = f"{_UNSEALED} AND epoch <> (SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1)"
+_STRETCH_UNSEALED = f"epoch = ? AND meter = ? AND seq BETWEEN ? AND ? AND {_UNSEALED}"
+
+UNTOLD = b""
+"""Stands for the id of a statement of which nobody can tell whether there is one."""
 
 
 class Batches(Tables):
@@ -164,15 +170,60 @@ class Batches(Tables):
 
     # — what ledgers know of this gateway and this database does not —
 
-    def sealed_elsewhere(self, statement_id: bytes, record_ids: Iterable[int]) -> None:
-        """These unsealed records are in a batch that this database does not hold. Call within ``transaction()``."""
-        sql = "INSERT OR IGNORE INTO elsewhere (id, statement_id) VALUES (?, ?)"
-        self.run_each(sql, ((record_id, statement_id) for record_id in record_ids))
+    def unsealed_before(self) -> dict[tuple[str, bytes], int]:
+        """The highest unsealed number of each meter and epoch that were recorded before the present epoch."""
+        sql = f"SELECT meter, epoch, max(seq) FROM records WHERE {_OLD_UNSEALED} GROUP BY meter, epoch"
+        return {(str(meter), bytes(epoch)): int(seq) for meter, epoch, seq in self.all(sql)}
+
+    def count_unsealed_before(self) -> int:
+        """How many records those are."""
+        return self.count(f"SELECT count(*) FROM records WHERE {_OLD_UNSEALED}")
+
+    def count_sealed_elsewhere(self, meter: str, epoch: bytes, first: int, last: int) -> int:
+        """How many records ``sealed_elsewhere`` would mark."""
+        return self.count(f"SELECT count(*) FROM records WHERE {_STRETCH_UNSEALED}", epoch, meter, first, last)
+
+    def sealed_elsewhere(self, statement_id: bytes, meter: str, epoch: bytes, first: int, last: int) -> None:
+        """The unsealed ones of these records are in a batch that this database does not hold: they enter no other.
+        Call within ``transaction()``."""
+        sql = f"INSERT OR IGNORE INTO elsewhere (id, statement_id) SELECT id, ? FROM records WHERE {_STRETCH_UNSEALED}"
+        self.run(sql, statement_id, epoch, meter, first, last)
+
+    def never_sealed(self) -> None:
+        """Nobody can tell whether what was recorded before the present epoch, and is unsealed here, is in a batch of
+        another database: it enters none. Call within ``transaction()``."""
+        sql = f"INSERT OR IGNORE INTO elsewhere (id, statement_id) SELECT id, ? FROM records WHERE {_OLD_UNSEALED}"
+        self.run(sql, UNTOLD)
+
+    def count_elsewhere(self) -> tuple[int, int]:
+        """How many records are sealed elsewhere, and of how many nobody can tell."""
+        told = self.count("SELECT count(*) FROM elsewhere WHERE statement_id <> ?", UNTOLD)
+        return told, self.count("SELECT count(*) FROM elsewhere WHERE statement_id = ?", UNTOLD)
 
     def elsewhere(self, record_id: int) -> bytes | None:
-        """The statement of another database that holds this record."""
+        """The statement of another database that holds this record; ``UNTOLD``: nobody can tell if there is one."""
         row = self.one("SELECT statement_id FROM elsewhere WHERE id = ?", record_id)
         return bytes(row[0]) if row else None
+
+    def statement_at(self, batch: int) -> bytes | None:
+        """The id of the statement that bears this number, sealed here or told by a ledger."""
+        sql = "SELECT statement_id FROM batches WHERE batch = ? UNION SELECT statement_id FROM known WHERE batch = ?"
+        row = self.one(sql, batch, batch)
+        return bytes(row[0]) if row else None
+
+    def last_settled(self, ledger: str) -> int | None:
+        """The highest batch that ``ledger`` gave a receipt for."""
+        row = self.one("SELECT max(batch) FROM anchors WHERE ledger = ? AND state = 'settled'", ledger)
+        return int(row[0]) if row and row[0] is not None else None
+
+    def next_settled(self, ledger: str, after: int) -> Batch | None:
+        """The first batch above ``after`` that ``ledger`` gave a receipt for."""
+        sql = (
+            f"SELECT {_BATCH} FROM batches JOIN anchors USING (batch) "
+            "WHERE ledger = ? AND state = 'settled' AND batch > ? ORDER BY batch LIMIT 1"
+        )
+        row = self.one(sql, ledger, after)
+        return Batch(*row) if row else None
 
     def go_on_from(self, known: Known) -> None:
         """The next batch follows this statement of a ledger. Call within ``transaction()``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from gateway.batch_tables import UNTOLD
 from gateway.errors import GatewayError, NotYet
 from gateway.sealer import tree_of
 from gateway.store import Row, Store
@@ -44,7 +45,13 @@ def prove(store: Store, row: Row) -> bytes:
             f"{row.id}: its batch has been pruned, being older than `keep` in [store]",
             "take the proof from a file that `meterseal export` made of the batch",
         )
-    if statement := store.elsewhere(place):
+    statement = store.elsewhere(place)
+    if statement == UNTOLD:
+        raise GatewayError(
+            f"{row.id}: it may be in a batch that this database lost when it was restored, and no ledger can tell",
+            "take the proof from the database that was replaced, or from an export of that batch",
+        )
+    if statement is not None:
         raise GatewayError(
             f"{row.id}: it is in a batch that this database lost when it was restored (statement {id_text(statement)})",
             "take the proof from the database that was replaced, or from an export of that batch",

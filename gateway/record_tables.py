@@ -61,6 +61,12 @@ class Records(Tables):
         """(meter, epoch, anchor_ms, period_ms) of every epoch, oldest first."""
         return self.all("SELECT meter, epoch, anchor_ms, period_ms FROM schedules ORDER BY id")
 
+    def epoch_began_ms(self) -> int:
+        """When the newest epoch began; 0 if there was none."""
+        return self.count(
+            "SELECT min(anchor_ms) FROM schedules WHERE epoch = (SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1)"
+        )
+
     def events_of(self, meter: str) -> Iterator[Row]:
         """The events of one meter, newest first."""
         sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'event' ORDER BY id DESC"

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway import instance
+from gateway.comparison import EQUIVOCATION, conflict_text
 from gateway.config import Config
 from gateway.journal import ALARM, STOPPED
 from gateway.quality import verdict
@@ -22,6 +23,8 @@ from ledger_client.verify import rfc3339_ms
 
 ORDER = ("good", "uncertain", "substituted", "bad", "missing")
 OVERDUE_PERIODS = 3
+HELD_MS = 180_000
+"""So long may sealing wait for a ledger after a start before the status calls it a problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,13 @@ def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] 
     stopped = health["recording"] if health else None
     if stopped:
         problems.insert(0, f"recording stopped ({stopped['reason']}): {stopped['text']}")
-    problems += [alarm["text"] for alarm in alarms if not (stopped and alarm["code"] == STOPPED)]
+    conflicts = [conflict_text(config.gateway_id, conflict, str(config.database)) for conflict in store.conflicts()]
+    held = health["sealing"] if health else None
+    if held and not conflicts and now_ms - store.epoch_began_ms() > HELD_MS:
+        problems.append(held)
+    problems += conflicts
+    told = {EQUIVOCATION, STOPPED} if stopped else {EQUIVOCATION}  # above already
+    problems += [alarm["text"] for alarm in alarms if alarm["code"] not in told]
     problems += [f"ledger {x['name']}: {x['detail']}" for x in ledgers if x["state"] == "refused"]
     last = store.last_batch()
     return {
@@ -113,6 +122,9 @@ def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] 
         "unsealed": store.waiting(),
         "recording": "stopped" if stopped else "on" if pid is not None else "off",
         "records_every": health["every_poll"] if health else 1,
+        "sealing": held,
+        "restored": _restored(store),
+        "conflicts": conflicts,
         "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
         "meters": meters,
         "ledgers": ledgers,
@@ -155,6 +167,21 @@ def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> dict[str, Any
     }
 
 
+def _restored(store: Store) -> dict[str, Any] | None:
+    """From which batch of a ledger this database went on, and what it holds that enters no batch of its own."""
+    known = store.known()
+    if known is None:
+        return None
+    sealed, untold = store.count_elsewhere()
+    text = f"since {rfc3339_ms(known.found_ms)} this database goes on from batch {known.batch} of ledger {known.ledger}"
+    if sealed:
+        text += f"; {sealed} of its records are sealed in batches that only the ledger holds"
+    if untold:
+        text += f"; {untold} of its records stay unsealed for ever, since no ledger can tell if they are sealed already"
+    facts = {"batch": known.batch, "ledger": known.ledger, "since": known.found_ms, "reason": known.reason}
+    return facts | {"sealed_elsewhere": sealed, "unsealed_for_ever": untold, "text": text}
+
+
 def _ledger(store: Store, name: str, policy: str) -> dict[str, Any]:
     states, stuck = store.anchor_states(name), store.first_refused(name)
     settled = states.pop("settled", 0)
@@ -185,6 +212,10 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
     )
     for x in facts["ledgers"]:
         out.print(f"ledger {x['name']} ({x['policy']}): {x['settled']} batches anchored, {x['waiting']} waiting")
+    if facts["restored"]:
+        out.print(facts["restored"]["text"])
+    if facts["sealing"] and not facts["conflicts"] and facts["sealing"] not in facts["problems"]:
+        out.print(facts["sealing"])
     for problem in facts["problems"]:
         out.print(f"[bold]look at this:[/] {problem}")
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import TypeVar
 
+from gateway.blocking import in_thread
 from gateway.clock import Clock
+from gateway.comparison import Odd
 from gateway.errors import StoreError
 from gateway.hold import station
+from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.store import Anchor, Batch, Store
 from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
@@ -62,8 +63,17 @@ def anchor(ledger: Ledger, batch: Batch, trust: Trust, *, submitted_before: bool
 class Uplink:
     """Anchors every batch on one ledger. ``run`` never ends by itself; ``wake`` tells it of a new batch."""
 
-    def __init__(self, ledger: Ledger, recorder: Recorder, trust: Trust, clock: Clock) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        recorder: Recorder,
+        trust: Trust,
+        clock: Clock,
+        reconciliation: Reconciliation | None = None,
+    ) -> None:
+        """``reconciliation`` asks the ledger what it holds before anything is given to it; None: nobody asks."""
         self._ledger, self._recorder, self._trust, self._clock = ledger, recorder, trust, clock
+        self._reconciliation = reconciliation
         self._work = asyncio.Event()
         self._failures = 0
 
@@ -72,9 +82,12 @@ class Uplink:
         self._work.set()
 
     async def run(self) -> None:
-        """Anchor what is queued, oldest first; wait for more."""
+        """Compare; then anchor what is queued, oldest first, and wait for more."""
+        await self._compare_first()
         while True:
             self._work.clear()
+            if self._stopped:
+                await asyncio.Event().wait()
             idle = False
             try:
                 anchor_ = await self._ask(lambda store: store.next_anchor(self._ledger.name))
@@ -87,6 +100,34 @@ class Uplink:
             elif pause_s is not None:
                 await asyncio.sleep(pause_s)
 
+    @property
+    def _stopped(self) -> bool:
+        return self._reconciliation is not None and self._reconciliation.stopped
+
+    async def _compare_first(self) -> None:
+        while not self._stopped:
+            pause_s = await self._compare()
+            if pause_s is None:
+                return
+            await asyncio.sleep(pause_s)
+
+    async def _compare(self) -> float | None:
+        """One comparison. Returns how long to wait before the next try, None when it is done."""
+        if self._reconciliation is None:
+            return None
+        try:
+            await self._reconciliation.compare(self._ledger)
+        except LedgerUnavailable as error:
+            return await self._unreachable(error)
+        except Odd as error:
+            log.error("ledger %s: %s", self._ledger.name, error)
+            return REFUSED_PAUSE_S
+        except StoreError as error:
+            log.error("ledger %s waits for the database: %s", self._ledger.name, error)
+            return self._next_pause()
+        self._answers()
+        return None
+
     async def _ask(self, function: Callable[[Store], T]) -> T:
         return await asyncio.wrap_future(self._recorder.call(function))
 
@@ -98,12 +139,14 @@ class Uplink:
         if not before:
             await self._mark(batch, "submitted")
         try:
-            receipt = await _in_thread(
+            receipt = await in_thread(
                 lambda: anchor(self._ledger, batch, self._trust, submitted_before=before, now_s=int(time.time())),
                 f"uplink {self._ledger.name}",
             )
         except Refused as error:
-            return await self._stuck(batch, f"refused: {error}", REFUSED_PAUSE_S)
+            pause_s = await self._stuck(batch, f"refused: {error}", REFUSED_PAUSE_S)
+            await self._compare()  # it may hold another batch of this number, or have lost the one before
+            return pause_s
         except NotOurs as error:
             return await self._stuck(batch, str(error), self._next_pause())
         except LedgerUnavailable as error:
@@ -113,9 +156,7 @@ class Uplink:
         station("settle")
         await self._mark(batch, "settled", receipt=receipt)
         station("settled")
-        if self._failures:
-            log.info("ledger %s answers again", self._ledger.name)
-        self._failures = 0
+        self._answers()
         return None
 
     async def _mark(self, batch: Batch, state: str, receipt: bytes | None = None, detail: str | None = None) -> None:
@@ -126,6 +167,11 @@ class Uplink:
                 store.mark(batch.batch, self._ledger.name, state, now_ms, receipt=receipt, detail=detail)
 
         await self._ask(mark)
+
+    def _answers(self) -> None:
+        if self._failures:
+            log.info("ledger %s answers again", self._ledger.name)
+        self._failures = 0
 
     async def _stuck(self, batch: Batch, detail: str, pause_s: float) -> float:
         """Nothing is skipped: the batch stays first in line, and the reason stands in the status until it settles."""
@@ -149,18 +195,3 @@ class Uplink:
     def _next_pause(self) -> float:
         longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
         return longest * random.uniform(0.5, 1.0)
-
-
-async def _in_thread(function: Callable[[], T], name: str) -> T:
-    """Run a blocking call in a thread that never holds up the end of the process."""
-    future: Future[T] = Future()
-    future.set_running_or_notify_cancel()  # from here on the waiter may go, but the answer still has a place to go to
-
-    def work() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=work, name=name, daemon=True).start()
-    return await asyncio.wrap_future(future)

@@ -57,7 +57,8 @@ class Ledger(Protocol):
         ...
 
     def statements(self, gateway: str, after: int) -> list[bytes]:
-        """A gateway's entries with a batch number above ``after``, in order; raises ``Unsupported``."""
+        """A gateway's next entries with a batch number above ``after``, in order, none when there are no more; raises
+        ``Unsupported``."""
         ...
 
     def close(self) -> None:

@@ -34,6 +34,7 @@ from ledger_client.statement import parse_statement, statement_id
 
 _RETRY_AFTER_S = 5.0  # when a ledger says "not yet" and not for how long
 _RETRY_AFTER_CAP_S = 3600.0
+_ENOUGH = 1000  # statements at once: a gateway on a small machine walks through years of them
 _LOCATIONS = 256  # of statements on their way, remembered until their receipt is here
 _PASSING = frozenset({408, 421, 425, 429})  # of 4xx: about this moment, not about this statement
 
@@ -118,9 +119,9 @@ class HttpLedger:
         raise LedgerUnavailable(f"not a last statement: {answer}")
 
     def statements(self, gateway: str, after: int) -> list[bytes]:
-        """GET /gateways/{gateway}/statements?after=N, page after page."""
+        """GET /gateways/{gateway}/statements?after=N, page after page, up to about ``_ENOUGH`` statements."""
         entries: list[bytes] = []
-        while page := self._page(gateway, after):
+        while len(entries) < _ENOUGH and (page := self._page(gateway, after)):
             for number, entry in page:
                 if number <= after:
                     raise LedgerUnavailable(f"{self._base}: statements of {gateway} after {after} hold batch {number}")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from gateway.batch_tables import UNTOLD
 from gateway.config import Config
 from gateway.coverage import due_between
 from gateway.keys import load_keys
 from gateway.sealer import ranges, tree_of
 from gateway.store import Batch, Row, Store
 from ledger_client.record import Coverage, parse_record, record_hash
-from ledger_client.statement import parse_statement, statement_id
+from ledger_client.statement import Statement, parse_statement, statement_id
 from ledger_client.trust import load_trust
 from ledger_client.verify import check_receipt
 
@@ -51,6 +52,30 @@ def check_ledger_log(config: Config, entries: Sequence[bytes]) -> None:
     store = Store(config.database, read_only=True)
     assert [statement_id(entry) for entry in entries] == [batch.statement_id for batch in store.batches()]
     store.close()
+
+
+def check_each_record_is_sealed_once(config: Config, entries: Sequence[bytes]) -> None:
+    """Over all statements that a ledger holds no record is in two batches, and every record of the database that is
+    not left unsealed for ever is in the one that the database says, or, sealed elsewhere, in the one it was told of."""
+    holders: dict[tuple[str, bytes, int], bytes] = {}
+    for entry in entries:
+        signed = parse_statement(entry)
+        for meter, stretches in signed.statement.meters.items():
+            for name in ((meter, r.epoch, seq) for r in stretches for seq in range(r.first, r.last + 1)):
+                assert name not in holders, f"{name} is sealed twice"
+                holders[name] = signed.id
+    store = Store(config.database, read_only=True)
+    try:
+        for row in store.rows(1, 1 << 60):
+            found = store.find(row.meter, row.epoch, row.seq)
+            assert found is not None
+            batch, elsewhere = store.batch_of(found[0]), store.elsewhere(found[0])
+            if elsewhere == UNTOLD:
+                continue
+            mine = elsewhere or (batch.statement_id if batch else None)
+            assert holders.get((row.meter, row.epoch, row.seq)) == mine, f"{row.id} is not sealed once"
+    finally:
+        store.close()
 
 
 def _check_signatures(config: Config, rows: Sequence[Row]) -> None:
@@ -114,27 +139,40 @@ def _check_batches(store: Store, batches: Sequence[Batch]) -> None:
     before = None
     for batch in batches:
         signed = parse_statement(batch.entry)
-        statement, rows = signed.statement, list(store.leaves(batch.first_id, batch.last_id))
+        statement = signed.statement
+        rows, leaves = store.rows(batch.first_id, batch.last_id), list(store.leaves(batch.first_id, batch.last_id))
         assert (batch.batch, batch.statement_id) == (statement.batch, signed.id)
         if before is None and pruned_to == 0:
             assert batch.first_id == 1
         if before is not None:
             assert batch.first_id == before.last_id + 1
-        if statement.resume is None and (before is not None or pruned_to == 0):
-            number, prev = (before.batch + 1, before.statement_id) if before else (0, None)
-            assert (statement.batch, statement.prev) == (number, prev)
+        _check_continuation(store, statement, before, whole=pruned_to == 0)
         before = batch
         if batch.first_id <= pruned_to:
             reached |= {(meter, r.epoch): r.last for meter, rs in statement.meters.items() for r in rs}
             continue
-        assert (len(rows), statement.root) == (statement.size, tree_of(rows).root)
-        assert statement.meters == ranges(rows)
-        assert all(statement.from_ms <= row.time_ms <= statement.to_ms for row in rows)
-        for meter, stretches in statement.meters.items():
-            for stretch in stretches:
-                begin = reached.get((meter, stretch.epoch), -1) + 1
-                assert stretch.first == begin or pruned_to > 0, f"batch {batch.batch}: {meter} skips"
-                reached[meter, stretch.epoch] = stretch.last
+        assert (len(leaves), statement.root) == (statement.size, tree_of(leaves).root)
+        assert statement.meters == ranges(leaves)
+        assert all(statement.from_ms <= row.time_ms <= statement.to_ms for row in leaves)
+        own = {(row.meter, row.epoch, row.seq) for row in leaves}
+        for row in rows:  # what is sealed elsewhere comes first in its epoch, and nothing is left out
+            begin = reached.get((row.meter, row.epoch), -1) + 1
+            assert row.seq == begin or pruned_to > 0, f"batch {batch.batch}: {row.id} follows {begin - 1}"
+            reached[row.meter, row.epoch] = row.seq
+            if (row.meter, row.epoch, row.seq) not in own:
+                stretches = [r for r in statement.meters.get(row.meter, ()) if r.epoch == row.epoch]
+                assert all(r.first > row.seq for r in stretches), f"batch {batch.batch}: {row.id} is left out"
+
+
+def _check_continuation(store: Store, statement: Statement, before: Batch | None, *, whole: bool) -> None:
+    """A statement follows the one before it here; with ``resume``, one that a ledger told of, and says why."""
+    if statement.resume is not None:
+        told = store.all("SELECT batch, statement_id, reason FROM known")
+        assert (statement.batch - 1, statement.prev, statement.resume) in [(n, bytes(i), why) for n, i, why in told]
+        assert before is None or statement.batch > before.batch + 1
+    elif before is not None or whole:
+        number, prev = (before.batch + 1, before.statement_id) if before else (0, None)
+        assert (statement.batch, statement.prev) == (number, prev)
 
 
 def _check_receipts(config: Config, store: Store) -> None:

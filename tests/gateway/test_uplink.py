@@ -118,9 +118,9 @@ def work(ledger: NearLedger, made: Recorder, loaded: Config, until: Callable[[],
     asyncio.run(run())
 
 
-def believed(folder: Path, loaded: Config) -> None:
+def believed(folder: Path, loaded: Config, name: str = NAME) -> None:
     """Enrol the gateway at the ledger in ``folder``, and write the ledger's key into the trust file."""
-    open_dir(folder, NAME).close()
+    open_dir(folder, name).close()
     enroll(folder / "policy.toml", loaded.keys / "gateway.pub.toml")
     with loaded.trust.open("a") as trust:
         trust.write("\n" + trust_entry(folder))

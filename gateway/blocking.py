@@ -1,0 +1,26 @@
+"""Calls that block, awaited: each in a thread of its own that never holds up the end of the process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def in_thread(function: Callable[[], T], name: str) -> T:
+    """Run a blocking call in a daemon thread, and wait for what it gives or raises."""
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()  # from here on the waiter may go, but the answer still has a place to go to
+
+    def work() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, name=name, daemon=True).start()
+    return await asyncio.wrap_future(future)

@@ -1,0 +1,257 @@
+"""What a ledger tells of this gateway, beside what its database holds. Pure: answers go in, findings come out.
+
+A database may be older than a ledger (restored, rolled back by a lying disk, new on a new card), newer (the ledger has
+lost data), or another one altogether (a cloned card). docs/storage.md says what becomes of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from gateway.rows import Conflict
+from gateway.sealer import Before
+from ledger_client.cose_key import PublicKey
+from ledger_client.errors import LedgerClientError
+from ledger_client.statement import Range, SignedStatement, id_text, parse_statement
+
+ROLLBACK, EQUIVOCATION = "rollback", "equivocation"  # events of the gateway, and alarms
+LEDGER_LOST, LEDGER_ODD = "ledger-lost", "ledger-odd"  # alarms
+MAX_BATCH = 2**63 - 1  # SQLite's integers
+
+
+class Odd(Exception):
+    """An answer of a ledger that cannot be true: its text says why."""
+
+
+class Told(NamedTuple):
+    """The last statement of this gateway that a ledger holds."""
+
+    batch: int
+    statement_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """Whatever the ledger holds is held here too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The ledger holds nothing above ``batch`` (-1: nothing at all) and has given receipts up to ``settled``."""
+
+    batch: int
+    settled: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """The ledger holds batches that come after all that is known here, ``last`` at their end."""
+
+    last: Told
+
+
+@dataclass(frozen=True, slots=True)
+class Another:
+    """The ledger holds another statement under a number that this database has sealed: two gateways bear one name."""
+
+    batch: int
+    statement_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Records that a statement of a ledger holds, of an epoch that stands unsealed here."""
+
+    statement_id: bytes
+    meter: str
+    stretch: Range
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """The database is older than the ledger: ``last`` is the statement to go on from, ``marks`` what is sealed there.
+
+    ``told`` is false where the ledger could not tell of every batch between: whatever was recorded before this epoch
+    and is not marked may be sealed or not.
+    """
+
+    last: Told
+    marks: tuple[Mark, ...]
+    told: bool
+
+
+Unsealed = Mapping[tuple[str, bytes], int]
+"""The highest unsealed sequence number of each meter and epoch that was recorded before the present epoch."""
+
+
+def judge(last: Told | None, here: Before, ours: bytes | None, settled: int | None) -> Agreed | Lost | Ahead | Another:
+    """What the last statement of a ledger means.
+
+    ``here`` is the last statement known here, ``ours`` the id of the one that bears the number of the ledger's last,
+    ``settled`` the highest batch that this ledger gave a receipt for.
+    """
+    number = last.batch if last is not None else -1
+    if number > MAX_BATCH - 1:
+        raise Odd(f"it names batch {number} as this gateway's last, and no gateway can have counted so far")
+    if last is not None and number > here.batch:
+        return Ahead(last)
+    if last is not None and ours is not None and ours != last.statement_id:
+        return Another(number, last.statement_id)
+    if settled is not None and settled > number:
+        return Lost(number, settled)
+    return Agreed()
+
+
+@dataclass(slots=True)
+class Walk:
+    """The statements of a ledger from the last one known here on, one after the other; raises Odd.
+
+    ``batch`` and ``statement_id`` are where it has come to; ``another`` is set, and nothing more is to be taken, where
+    the two lines part.
+    """
+
+    gateway: str
+    keys: Mapping[bytes, PublicKey]
+    here: Before
+    last: Told
+    unsealed: Unsealed
+    batch: int = field(init=False)
+    statement_id: bytes | None = field(init=False)
+    another: Another | None = None
+    _marks: list[Mark] = field(default_factory=list)
+    _told: bool = True
+    _began: bool = False
+
+    def __post_init__(self) -> None:
+        self.batch, self.statement_id = self.here.batch, self.here.statement_id
+
+    @property
+    def after(self) -> int:
+        """The number behind which the ledger is to be asked next."""
+        if self._began:
+            return self.batch
+        # The statement at ``here.batch`` is asked for as well: it must be ours. A database that holds nothing from
+        # before needs only the last.
+        return max(-1, self.here.batch - 1) if self.here.batch >= 0 or self.unsealed else self.last.batch - 1
+
+    @property
+    def ended(self) -> bool:
+        """The ledger's last statement was met, or the point where the lines part."""
+        return self.batch >= self.last.batch or self.another is not None
+
+    def take(self, entries: Collection[bytes]) -> None:
+        """The next statements, as the ledger told them."""
+        if not entries:
+            raise Odd(f"it names batch {self.last.batch} as the last and tells of none above {self.after}")
+        for entry in entries:
+            if self.another is None:
+                self._take(self._read(entry))
+
+    def rollback(self) -> Rollback:
+        """What was found, once it has ``ended`` and nothing stands against it."""
+        assert self.statement_id is not None
+        return Rollback(Told(self.batch, self.statement_id), tuple(self._marks), self._told)
+
+    def _read(self, entry: bytes) -> SignedStatement:
+        try:
+            signed = parse_statement(entry)
+            key = self.keys.get(signed.kid)
+            if key is None:
+                raise Odd(f"batch {signed.statement.batch} is signed by a key that trust.toml does not name")
+            signed.sign1.verify(key)
+        except LedgerClientError as error:
+            raise Odd(f"a statement of it does not hold: {error}") from None
+        if signed.statement.gateway != self.gateway:
+            raise Odd(f"it tells of gateway {signed.statement.gateway!r}, which is another one")
+        return signed
+
+    def _take(self, signed: SignedStatement) -> None:
+        statement = signed.statement
+        if statement.batch == self.here.batch and not self._began:
+            self._began = True
+            if signed.id != self.here.statement_id:
+                self.another = Another(statement.batch, signed.id)
+            return
+        if statement.batch <= self.batch:
+            raise Odd(f"batch {statement.batch} follows batch {self.batch}")
+        self._link(signed)
+        if self.another is not None:
+            return
+        met = (signed.id == self.last.statement_id) == (statement.batch == self.last.batch)
+        if not met or (self.batch < self.last.batch < statement.batch):
+            raise Odd(f"it names {id_text(self.last.statement_id)} as batch {self.last.batch}, and tells otherwise")
+        self._began, self.batch, self.statement_id = True, statement.batch, signed.id
+        for meter, stretches in statement.meters.items():
+            for stretch in stretches:
+                if stretch.first <= self.unsealed.get((meter, stretch.epoch), -1):
+                    self._marks.append(Mark(signed.id, meter, stretch))
+
+    def _link(self, signed: SignedStatement) -> None:
+        """How a statement hangs on the one before it."""
+        statement = signed.statement
+        first_new = self.batch == self.here.batch
+        if statement.batch == self.batch + 1 and statement.prev == self.statement_id:
+            return
+        if statement.resume is not None or (first_new and statement.batch > self.batch + 1):
+            self._told = False  # it went on from what this ledger never held, or the ledger came later
+        elif first_new and statement.prev is not None:
+            self.another = Another(self.batch, statement.prev)
+        else:
+            raise Odd(f"batch {statement.batch} does not follow batch {self.batch}, and gives no reason")
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Which ledgers sealing still waits for: every required one that can tell, else the first that can; and every one
+    must have been asked once, so that what is there to be known is known."""
+
+    required: frozenset[str]
+    optional: frozenset[str]
+    compared: set[str] = field(default_factory=set)
+    unable: set[str] = field(default_factory=set)
+    asked: set[str] = field(default_factory=set)
+
+    def for_whom(self) -> list[str]:
+        """The ledgers that sealing waits for."""
+        everyone = self.required | self.optional
+        done = self.compared | self.unable
+        missing = self.required - done
+        if not self.required and not self.compared:
+            missing = self.optional - self.unable
+        return sorted(missing | (everyone - done - self.asked))
+
+
+def waiting_text(names: Iterable[str], odd: Mapping[str, str]) -> str:
+    """Why nothing is sealed yet."""
+    listed = list(names)
+    whom = f"ledger {listed[0]} has" if len(listed) == 1 else f"ledgers {', '.join(listed)} have"
+    text = f"sealing waits until {whom} answered once since the start; records are kept and batches cut meanwhile"
+    return "; ".join([text, *(f"ledger {name}: {odd[name]}" for name in listed if name in odd)])
+
+
+def resume_text(ledger: str, here: int, last: int) -> str:
+    """What the next statement says under ``resume``."""
+    ours = f"ended with batch {here}" if here >= 0 else "was new"
+    return f"restored: the database {ours}, ledger {ledger} held batch {last}"
+
+
+def older_text(ledger: str, here: int, last: int) -> str:
+    """What the status says of it during the epoch in which it was found."""
+    ours = f"ends with batch {here}" if here >= 0 else "is new"
+    return (
+        f"the database {ours}, and ledger {ledger} holds batch {last} of this gateway: it goes on from there. "
+        "If it was restored or replaced on purpose, this is as it should be; "
+        "else the disk has lost what it had confirmed (docs/storage.md)"
+    )
+
+
+def conflict_text(gateway: str, conflict: Conflict, database: str) -> str:
+    """An equivocation, and the way out."""
+    return (
+        f"ledger {conflict.ledger} holds another batch {conflict.batch} than this database has sealed, statement "
+        f"{id_text(conflict.statement_id)}: two gateways seal under the name {gateway!r}, as after a card was cloned. "
+        "Sealing and anchoring have stopped; polling and recording go on. Way out: stop the other gateway for good; "
+        f"then stop this one, move {database}* aside and start it again: it goes on from the ledger (docs/storage.md)"
+    )

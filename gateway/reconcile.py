@@ -1,0 +1,235 @@
+"""Every ledger is asked once what it holds of this gateway before anything is sealed, and again when it refuses.
+
+For a restored database must not seal records a second time nor use a number twice, and of two gateways under one name
+one must stop. ``comparison`` says what an answer means; here it is fetched, and what follows from it is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from gateway.blocking import in_thread
+from gateway.clock import Clock
+from gateway.comparison import (
+    EQUIVOCATION,
+    LEDGER_LOST,
+    LEDGER_ODD,
+    ROLLBACK,
+    Ahead,
+    Another,
+    Lost,
+    Odd,
+    Rollback,
+    Told,
+    Waiting,
+    Walk,
+    conflict_text,
+    judge,
+    older_text,
+    resume_text,
+    waiting_text,
+)
+from gateway.config import Config
+from gateway.hold import station
+from gateway.journal import ALARM
+from gateway.recorder import Recorder
+from gateway.sealer import Before
+from gateway.signer import GATEWAY
+from gateway.store import Batch, Conflict, Known, Store
+from ledger_client.errors import Refused, Unsupported
+from ledger_client.ledgers import Ledger
+from ledger_client.record import Event
+from ledger_client.trust import Trust
+
+log = logging.getLogger("meterseal.reconcile")
+T = TypeVar("T")
+
+
+class Reconciliation:
+    """The comparisons of one gateway's database with its ledgers. Holds the recorder's seals from the beginning until
+    nothing stands against them; ``stopped``: nothing may be anchored either, because two gateways bear one name."""
+
+    def __init__(
+        self, config: Config, recorder: Recorder, trust: Trust, clock: Clock, conflicts: Sequence[Conflict]
+    ) -> None:
+        """``conflicts`` are those that the database knows of already."""
+        self._gateway, self._database = config.gateway_id, str(config.database)
+        self._recorder, self._clock = recorder, clock
+        self._keys = {key.kid: key.key for key in trust.keys if (key.role, key.gateway) == ("statement", self._gateway)}
+        entries = config.document.ledger
+        self._waiting = Waiting(
+            frozenset(entry.name for entry in entries if entry.policy == "required"),
+            frozenset(entry.name for entry in entries if entry.policy == "optional"),
+        )
+        self._odd: dict[str, str] = {}
+        self._raised: set[tuple[str, str]] = set()
+        self._held: str | None = None
+        self._conflict: str | None = None
+        if conflicts:
+            first = conflicts[0]
+            self._conflict = self._text(first)
+            log.error("%s", self._conflict)
+        self._hold()
+
+    @property
+    def stopped(self) -> bool:
+        """Two gateways seal under this one's name: nothing may be sealed or anchored here."""
+        return self._conflict is not None
+
+    async def compare(self, ledger: Ledger) -> None:
+        """Ask a ledger what it holds, and do what follows from it.
+
+        Raises ``LedgerUnavailable`` when it does not answer, ``Odd`` when its answer cannot be built on, StoreError.
+        """
+        name = ledger.name
+        try:
+            while not await self._compared(ledger):
+                pass
+            self._waiting.compared.add(name)
+        except Unsupported:
+            self._waiting.unable.add(name)
+        except (Odd, Refused) as error:
+            self._odd[name] = f"it refuses to tell: {error}" if isinstance(error, Refused) else str(error)
+            self._alarm(LEDGER_ODD, name, f"ledger {name}, asked what it holds of this gateway: {self._odd[name]}")
+            raise Odd(self._odd[name]) from None
+        else:
+            if self._odd.pop(name, None) is not None:
+                self._alarm(LEDGER_ODD, name, f"ledger {name} tells what it holds of this gateway", raised=False)
+        finally:
+            self._waiting.asked.add(name)
+            self._hold()
+
+    def _hold(self) -> None:
+        whom = self._waiting.for_whom()
+        why = self._conflict or (waiting_text(whom, self._odd) if whom else None)
+        if why != self._held:
+            self._held = why
+            self._recorder.hold_seals(why)
+
+    async def _compared(self, ledger: Ledger) -> bool:
+        """One comparison; False when the database went on meanwhile, so that it has to be made again."""
+        answer = await in_thread(lambda: ledger.last(self._gateway), f"compare {ledger.name}")
+        last = Told(*answer) if answer else None
+
+        def facts(store: Store) -> tuple[Before, bytes | None, int | None]:
+            here = Before.of(store.last_batch(), store.known())
+            return here, store.statement_at(last.batch) if last else None, store.last_settled(ledger.name)
+
+        here, ours, settled = await self._ask(facts)
+        finding = judge(last, here, ours, settled)
+        if isinstance(finding, Another):
+            await self._equivocation(ledger, finding)
+        elif isinstance(finding, Lost):
+            await self._give_again(ledger, finding)
+        elif isinstance(finding, Ahead):
+            return await self._older(ledger, here, finding.last)
+        return True
+
+    async def _older(self, ledger: Ledger, here: Before, last: Told) -> bool:
+        """The ledger holds what comes after all that is known here."""
+        unsealed = await self._ask(lambda store: store.unsealed_before())
+        walk = Walk(self._gateway, self._keys, here, last, unsealed)
+        try:
+            while not walk.ended:
+                await in_thread(lambda: walk.take(ledger.statements(self._gateway, walk.after)), f"walk {ledger.name}")
+        except Unsupported:
+            return await self._go_on(ledger, here, Rollback(last, (), told=False))
+        if walk.another is not None:
+            await self._equivocation(ledger, walk.another)
+            return True
+        return await self._go_on(ledger, here, walk.rollback())
+
+    async def _go_on(self, ledger: Ledger, here: Before, found: Rollback) -> bool:
+        """Mark what is sealed elsewhere, and let the next batch follow the ledger's last.
+
+        The event is durable first: a process that is killed in between finds the same again and says so again.
+        """
+        last = found.last
+        reason = resume_text(ledger.name, here.batch, last.batch)
+        known = Known(last.batch, last.statement_id, ledger.name, reason, self._clock.now_ms())
+
+        def count(store: Store) -> int:
+            stretches = [(m.meter, m.stretch.epoch, m.stretch.first, m.stretch.last) for m in found.marks]
+            return sum(store.count_sealed_elsewhere(*stretch) for stretch in stretches)
+
+        records = await self._ask(count)
+        fields = {"ledger": ledger.name, "theirs": last.batch, "statement": last.statement_id, "records": records}
+        if here.batch >= 0:
+            fields["ours"] = here.batch
+        if not found.told:
+            fields["untold"] = await self._ask(lambda store: store.count_unsealed_before()) - records
+        self._recorder.happened(GATEWAY, Event(ROLLBACK, fields))
+        self._alarm(ROLLBACK, ledger.name, older_text(ledger.name, here.batch, last.batch))
+
+        def write(store: Store) -> bool:
+            if Before.of(store.last_batch(), store.known())[:2] != here[:2]:
+                return False
+            with store.transaction():
+                for mark in found.marks:
+                    stretch = mark.stretch
+                    store.sealed_elsewhere(mark.statement_id, mark.meter, stretch.epoch, stretch.first, stretch.last)
+                if not found.told:
+                    store.never_sealed()
+                store.go_on_from(known)
+                station("restore")
+            station("restored")
+            return True
+
+        return await self._ask(write)
+
+    async def _equivocation(self, ledger: Ledger, found: Another) -> None:
+        conflict = Conflict(found.batch, ledger.name, found.statement_id, self._clock.now_ms())
+        text = self._text(conflict)
+        if self._conflict is None:
+            self._conflict = text
+            self._hold()
+        fields = {"ledger": ledger.name, "batch": found.batch, "theirs": found.statement_id}
+        ours = await self._ask(lambda store: store.statement_at(found.batch))
+        self._recorder.happened(GATEWAY, Event(EQUIVOCATION, fields | ({"ours": ours} if ours else {})))
+        self._alarm(EQUIVOCATION, ledger.name, text)
+
+        def write(store: Store) -> None:
+            with store.transaction():
+                store.conflict(conflict)
+
+        await self._ask(write)
+
+    async def _give_again(self, ledger: Ledger, found: Lost) -> None:
+        """Offer a ledger again what it gave receipts for and does not hold: the same statements, so nothing is twice.
+
+        What pruning has taken cannot be offered; then it refuses the next batch as well, and says so.
+        """
+        holds = f"holds nothing above batch {found.batch}" if found.batch >= 0 else "holds nothing"
+        text = f"ledger {ledger.name} has lost data: it gave receipts up to batch {found.settled} and {holds}"
+        self._alarm(LEDGER_LOST, ledger.name, f"{text}; what is kept here is given to it again")
+        after = found.batch
+        while batch := await self._ask(partial(_next_settled, ledger.name, after)):
+            try:
+                await in_thread(partial(ledger.submit, batch.entry), f"give again {ledger.name}")
+            except Refused as error:
+                log.error("ledger %s does not take batch %d again: %s", ledger.name, batch.batch, error)
+                return
+            after = batch.batch
+
+    def _alarm(self, code: str, ledger: str, text: str, *, raised: bool = True) -> None:
+        """Raise or lower an alarm, each once a start."""
+        if ((code, ledger) in self._raised) == raised:
+            return
+        log.log(logging.ERROR if raised else logging.INFO, "%s", text)
+        (self._raised.add if raised else self._raised.discard)((code, ledger))
+        fields = {"code": code, "line": f"ledger {ledger}", "text": text, "raised": raised}
+        self._recorder.happened(GATEWAY, Event(ALARM, fields))
+
+    def _text(self, conflict: Conflict) -> str:
+        return conflict_text(self._gateway, conflict, self._database)
+
+    async def _ask(self, function: Callable[[Store], T]) -> T:
+        return await asyncio.wrap_future(self._recorder.call(function))
+
+
+def _next_settled(ledger: str, after: int, store: Store) -> Batch | None:
+    return store.next_settled(ledger, after)
