@@ -10,12 +10,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from ledger_client.errors import Unsupported
 
-__all__ = ["Ledger", "Pending", "Unsupported"]
+__all__ = ["Ledger", "Memory", "Notebook", "Pending", "Unsupported"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +24,47 @@ class Pending:
     """The ledger took the statement and has no receipt yet.
 
     ``retry_after_s`` is how long it asks to be left alone; ``location`` is where it said the receipt will be.
+    ``state``: ``submitted``; on a chain also ``included`` (in a block that may still be replaced) and ``final``.
     """
 
     retry_after_s: float
     location: str | None = None
+    state: Literal["submitted", "included", "final"] = "submitted"
+
+
+class Memory(Protocol):
+    """What a driver must still know after a crash: one note a statement, kept until the statement is settled."""
+
+    def keep(self, statement_id: bytes, note: bytes) -> None:
+        """Write a note down; it is durable when this returns. Raises whatever its keeper raises: then do not go on."""
+        ...
+
+    def recall(self, statement_id: bytes) -> bytes | None:
+        """The newest note of a statement."""
+        ...
+
+    def notes(self) -> Mapping[bytes, bytes]:
+        """Every note of a statement that is not settled, by statement id."""
+        ...
+
+
+class Notebook:
+    """A ``Memory`` that ends with the process: enough where whatever is forgotten can be asked for again."""
+
+    def __init__(self) -> None:
+        self._notes: dict[bytes, bytes] = {}
+
+    def keep(self, statement_id: bytes, note: bytes) -> None:
+        """Remember a note."""
+        self._notes[statement_id] = note
+
+    def recall(self, statement_id: bytes) -> bytes | None:
+        """The newest note of a statement."""
+        return self._notes.get(statement_id)
+
+    def notes(self) -> Mapping[bytes, bytes]:
+        """All of them."""
+        return dict(self._notes)
 
 
 class Ledger(Protocol):
