@@ -17,7 +17,7 @@ import click
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.report import clean, facts_in_words, steps_in_words
 from ledger_client.trust import load_trust
-from ledger_client.verify import failure_json
+from ledger_client.verify import failure_json, rfc3339
 from ledger_client.verify import verify as verify_bundle
 
 MAX_FILE = 2 * 1024 * 1024  # what is read of a file that may not be a bundle at all
@@ -78,6 +78,22 @@ def show(folder: Path, trust: bool, as_json: bool) -> None:
         click.echo(json.dumps(summary.facts(folder)))
     else:
         click.echo(summary.in_words(summary.facts(folder)))
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--prepare", is_flag=True, help="make the next key and print its [[key]] entry; the present key signs on")
+def rotate(folder: Path, prepare: bool) -> None:
+    """Sign with a new key from now on; the ledger in DIR may be serving. Older keys stay published."""
+    from ledger_client.ledgers.wire import id_to_text
+    from ledger_client.transparency import rotate as keys
+
+    if prepare:
+        click.echo(keys.prepare(folder), nl=False)
+        return
+    before, now = keys.rotate(folder)
+    click.echo(f"{id_to_text(now.key.kid)} signs from {rfc3339(now.since)} on, after {id_to_text(before.key.kid)}")
+    click.echo(f"everyone who believes this ledger needs its new entries: meterseal-ledger show {folder} --trust")
 
 
 @cli.command()

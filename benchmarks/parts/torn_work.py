@@ -168,7 +168,7 @@ class Life:
         """The site's ledger gives its receipts for all batches; then so much time passes that they may be pruned."""
         assert self.recorder is not None
         ledger = open_dir(self._loaded.path.parent / "ledger", self._loaded.document.ledger[0].name)
-        service = Service(ledger.log, ledger.key, PolicyFile(ledger.policy).current)
+        service = Service(ledger, PolicyFile(ledger.policy).current)
 
         def settle(store: Store) -> None:
             for anchor in store.anchors():

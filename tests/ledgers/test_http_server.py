@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection
 from itertools import count
 
 import pytest
 
 from ledger_client import cbor
 from ledger_client.cose_key import PublicKey, load_private_key
-from ledger_client.ledgers.wire import MAX_ENTRY, id_to_text, parse_problem
+from ledger_client.ledgers.wire import MAX_ENTRY, id_to_text
 from ledger_client.statement import statement_id
 from ledger_client.transparency.log import Log
+from tests.ledgers.client import COSE, Answer, ask
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Site, site
 
 _numbers = count(1)
-COSE = {"Content-Type": "application/cose"}
 CBOR = "application/cbor"
-PROBLEM = "application/concise-problem-details+cbor"
 
 
 @pytest.fixture(scope="module")
@@ -32,33 +31,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture
 def gateway(demo: Site) -> Gateway:
     return demo.enroll(Gateway(f"gw-{next(_numbers)}"))
-
-
-class Answer:
-    """One answer, whole."""
-
-    def __init__(self, response: HTTPResponse) -> None:
-        self.status = response.status
-        self.kind = response.headers.get("Content-Type")
-        self.location = response.headers.get("Location")
-        self.body = response.read()
-
-    @property
-    def title(self) -> str:
-        assert self.kind == PROBLEM
-        problem = parse_problem(self.body)
-        assert problem is not None
-        assert problem[1]
-        return problem[0]
-
-
-def ask(demo: Site, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
-    connection = HTTPConnection("127.0.0.1", demo.ledger.port, timeout=10)
-    try:
-        connection.request(method, path, body, headers or {})
-        return Answer(connection.getresponse())
-    finally:
-        connection.close()
 
 
 def test_the_flow_of_a_submission(demo: Site, gateway: Gateway) -> None:
@@ -167,6 +139,19 @@ def test_every_byte_of_a_statement_matters_and_none_harms(demo: Site, gateway: G
         ("GET", "/gateways/g/statements?after=%F0%9F%98%80", 400),
         ("GET", "/gateways/g/statements?after=9223372036854775807", 200),
         ("BREW", "/entries", 405),
+        ("POST", "/log/head", 405),
+        ("GET", "/log", 404),
+        ("GET", "/log/entries?from=-1", 400),
+        ("GET", "/log/entries?from=0&limit=0", 400),
+        ("GET", "/log/entries?limit=x", 400),
+        ("GET", "/log/entries?from=9223372036854775807&limit=9223372036854775807", 200),
+        ("GET", "/log/entries?from=9223372036854775808", 400),
+        ("GET", "/log/consistency", 400),
+        ("GET", "/log/consistency?to=2", 400),
+        ("GET", "/log/consistency?from=0&to=1", 400),
+        ("GET", "/log/consistency?from=1&to=1", 400),
+        ("GET", "/log/consistency?from=2&to=1", 400),
+        ("GET", "/log/consistency?from=1&to=9223372036854775807", 404),
     ],
 )
 def test_a_bad_question_gets_a_plain_no(demo: Site, method: str, path: str, status: int) -> None:
