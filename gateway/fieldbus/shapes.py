@@ -83,6 +83,16 @@ class ShapeTable:
         """A question to this unit went unanswered within its answer life."""
         return any(s.unit == unit and now - at < self.life(unit) for s, at in self._silent.items())
 
+    def free_at(self, requests: Sequence[Request], now: float) -> float | None:
+        """When one of these requests, all of them too young at ``now``, may be asked; None: it is not its age that
+        forbids it."""
+        moments = (
+            max(self._last.get(r.shape, self._before) + self.life(r.unit), self._avoid.get(r.shape, -math.inf))
+            for r in requests
+        )
+        soonest = min(moments, default=-math.inf)
+        return soonest if soonest > now else None
+
     def choose(self, requests: Sequence[Request], now: float) -> Request | None:
         """The least recently used of the requests whose shape is old enough (ties: the first), or None."""
         if not self.armed:
