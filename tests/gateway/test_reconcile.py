@@ -89,6 +89,7 @@ class Life:
         self.reconciliation = Reconciliation(loaded, self.recorder, self._trust, self.clock, self.reader.conflicts())
         self._uplinks: list[Uplink] = []
         self.polls = 0
+        self._runner = asyncio.Runner()  # one event loop for the whole life: an uplink is not moved to another
         self.recorder.start()
 
     def record(self, polls: int, *, cut: bool = True) -> None:
@@ -114,7 +115,7 @@ class Life:
                 async with asyncio.timeout(30):
                     for what in whats:
                         while not what(self):
-                            assert not any(task.done() for task in tasks)
+                            assert not [task.result() for task in tasks if task.done()]  # it raises what ended it
                             await asyncio.sleep(0.01)
             finally:
                 for task in tasks:
@@ -122,7 +123,7 @@ class Life:
                 await asyncio.gather(*tasks, return_exceptions=True)
                 self.recorder.on_seal.clear()
 
-        asyncio.run(run())
+        self._runner.run(run())
 
     def status(self) -> dict[str, Any]:
         return report.status(self.loaded, self.reader, self.clock.now_ms(), self.recorder.health())
@@ -135,6 +136,7 @@ class Life:
         return [alarm["code"] for alarm in report.open_alarms(self.reader)]
 
     def stop(self) -> None:
+        self._runner.close()
         self.reader.close()
         self.recorder.stop()  # the last to close takes the write-ahead log along
 
