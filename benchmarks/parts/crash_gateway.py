@@ -77,7 +77,7 @@ async def live(loaded: Config, log: Path) -> None:
     keys, trust, entry = load_keys(loaded), agent.trust_of(loaded), loaded.document.ledger[0]
     rules = agent.rules(loaded)
     rules = replace(rules, limits=replace(rules.limits, keep_ms=KEEP_MS))
-    ledger, epoch, stop = agent.driver(entry), secrets.token_bytes(8), asyncio.Event()
+    ledger, epoch, stop = agent.driver(loaded, entry), secrets.token_bytes(8), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     print("here", flush=True)
     store = Store(loaded.database)
