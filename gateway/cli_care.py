@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from gateway.cli_parts import CONFIG, JSON, open_store
+from gateway.settings import duration_ms
 
 
 @click.command()
