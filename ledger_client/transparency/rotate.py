@@ -11,9 +11,9 @@ from contextlib import closing
 from pathlib import Path
 
 from ledger_client.cose_key import PrivateKey, load_private_key, save_private_key
+from ledger_client.durable import rename
 from ledger_client.receipt import parse_receipt
 from ledger_client.transparency.directory import KEY, LOG, NEXT_KEY, LedgerDirError, policy_of, present_key
-from ledger_client.transparency.durable import rename
 from ledger_client.transparency.ledger_keys import LedgerKey, sign_key
 from ledger_client.transparency.log import Log
 from ledger_client.trust import key_entry
