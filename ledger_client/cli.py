@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,23 @@ def enroll(folder: Path, public: Path) -> None:
     for keys, state in ((new, "enrolled"), (known, "enrolled already, left as it is")):
         for key in keys:
             click.echo(f"gateway {key.gateway}: statement key {id_to_text(key.kid)} {state}")
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("gateway")
+@click.option("--kid", metavar="KID", help="which key, if the gateway has several; show lists them")
+@click.option("--reason", metavar="TEXT", help="why, for whoever reads a refusal")
+@click.option("--at", metavar="TIME", help="from when on it does not count, as 2026-11-24T12:00:00Z  [default: now]")
+def revoke(folder: Path, gateway: str, kid: str | None, reason: str | None, at: str | None) -> None:
+    """Take no more statements by a gateway's key; may run while the ledger serves. What was taken stays."""
+    from ledger_client.ledgers.wire import id_to_text
+    from ledger_client.transparency.directory import policy_of
+    from ledger_client.transparency.revoke import revoke as mark
+
+    key, changed = mark(policy_of(folder), gateway, kid, int(time.time()) if at is None else _time(at), reason)
+    state = "revoked" if changed else "revoked already, left as it is:"
+    click.echo(f"gateway {gateway}: statement key {id_to_text(key.kid)} {state} from {rfc3339(key.revoked or 0)} on")
 
 
 @cli.command()
@@ -157,6 +175,17 @@ def _read(file: Path) -> bytes:
             return stream.read(MAX_FILE)
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}; give the path of a .mseal file") from error
+
+
+def _time(text: str) -> int:
+    """Unix seconds of an RFC 3339 time."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = datetime.min
+    if moment.tzinfo is None or moment.timestamp() < 0:
+        raise UsageError(f"--at {text!r}: not a time with its zone; write it as 2026-11-24T12:00:00Z")
+    return int(moment.timestamp())
 
 
 def _say(facts: dict[str, Any], words: str, as_json: bool) -> None:

@@ -51,7 +51,6 @@ def serve(path: Path, *, listen: str, mqtt: str | None, name: str | None, say: C
         parse_url(mqtt)
     with closing(listen_at(listen)) as listener, closing(open_dir(path, name)) as folder:
         policy = PolicyFile(folder.policy)
-        policy.current()  # a policy file that cannot be used is the operator's to mend now, not at the first statement
         ledger = Service(folder, policy.current)
         broker = None if mqtt is None else MqttService(ledger, mqtt)
         try:

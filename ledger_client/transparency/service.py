@@ -12,7 +12,7 @@ from collections.abc import Callable
 from hashlib import sha256
 
 from ledger_client.cose_key import Signer
-from ledger_client.errors import BadSignature, LedgerUnavailable, Refused, TrustFileError, VerificationError
+from ledger_client.errors import BadSignature, Refused, VerificationError
 from ledger_client.ledgers.wire import MAX_PAGE, id_to_text
 from ledger_client.receipt import sign_receipt
 from ledger_client.statement import SignedStatement, Statement, detach_receipts, parse_statement
@@ -55,7 +55,7 @@ class Service:
     def submit(self, data: bytes) -> tuple[bytes, bytes]:
         """Take a statement, with or without receipts of other ledgers; returns (statement id, first receipt), durable.
 
-        Raises ``Refused`` with one of the titles above, ``LedgerUnavailable`` when disk or policy file are at fault.
+        Raises ``Refused`` with one of the titles above, ``LedgerUnavailable`` when the disk is at fault.
         """
         try:
             entry, _ = detach_receipts(data)  # RFC 9943 §6.3: the unprotected header is emptied before inclusion
@@ -114,10 +114,7 @@ class Service:
         gateway = signed.statement.gateway
         if signed.statement.batch > MAX_NUMBER:
             raise Refused(MALFORMED, f"batch {signed.statement.batch} is beyond what this log can count, {MAX_NUMBER}")
-        try:
-            key = self._policy().find(gateway, signed.kid)
-        except TrustFileError as error:
-            raise LedgerUnavailable(f"{error} (no new statement is taken until then)") from error
+        key = self._policy().find(gateway, signed.kid)
         if key is None:
             raise Refused(
                 UNKNOWN_KEY,

@@ -17,6 +17,7 @@ from ledger_client.transparency.log import Log
 from tests.ledgers.client import COSE, Answer, ask
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Site, site
+from tests.ledgers.test_cli import run
 
 _numbers = count(1)
 CBOR = "application/cbor"
@@ -211,14 +212,29 @@ def test_a_chunked_body_has_the_same_cap(demo: Site) -> None:
         connection.close()
 
 
-def test_a_policy_that_cannot_be_read_stops_new_statements_only(demo: Site, gateway: Gateway) -> None:
-    receipt = ask(demo, "POST", "/entries", gateway.statement(0), COSE).body
+def test_a_policy_that_cannot_be_read_changes_nothing(demo: Site, gateway: Gateway) -> None:
     policy = demo.ledger.folder / "policy.toml"
-    before = policy.read_text()
-    for broken in (before + "[[key]\n", before + "[[key]]\nrole = 'statement'\n", before + "[other]\n"):
-        policy.write_text(broken)
-        answer = ask(demo, "POST", "/entries", gateway.statement(1), COSE)
-        assert (answer.status, answer.title) == (503, "Unavailable")
-        assert ask(demo, "POST", "/entries", gateway.statement(0), COSE).body == receipt
+    before, stranger = policy.read_text(), Gateway("stranger")
+    flaws = (before + "[[key]\n", before + "[[key]]\nrole = 'statement'\n", before + "[other]\n", "\0", None)
+    assert ask(demo, "POST", "/entries", gateway.statement(0), COSE).status == 201
+    for batch, broken in enumerate(flaws, 1):
+        policy.unlink() if broken is None else policy.write_text(broken)
+        assert ask(demo, "POST", "/entries", gateway.statement(batch), COSE).status == 201
+        assert ask(demo, "POST", "/entries", stranger.statement(0), COSE).status == 403
+    assert demo.ledger.log.read_text().count("the policy before it stays in force") == len(flaws)
     policy.write_text(before)
-    assert ask(demo, "POST", "/entries", gateway.statement(1), COSE).status == 201
+    assert ask(demo, "POST", "/entries", gateway.statement(len(flaws) + 1), COSE).status == 201
+    policy.write_text("")
+    assert ask(demo, "POST", "/entries", gateway.statement(len(flaws) + 2), COSE).status == 403  # in order, and empty
+    policy.write_text(before)
+
+
+def test_a_revoked_key_is_refused_from_then_on(demo: Site, gateway: Gateway) -> None:
+    receipt = ask(demo, "POST", "/entries", gateway.statement(0), COSE).body
+    run("revoke", demo.ledger.folder, gateway.name, "--reason", "gateway stolen")
+    refused = ask(demo, "POST", "/entries", gateway.statement(1), COSE)
+    assert (refused.status, refused.title) == (403, "Key not valid")
+    assert b"revoked at" in refused.body
+    assert b"gateway stolen" in refused.body
+    assert ask(demo, "POST", "/entries", gateway.statement(0), COSE).body == receipt
+    assert "REVOKED" in run("show", demo.ledger.folder).stdout
