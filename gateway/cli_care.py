@@ -11,6 +11,7 @@ import click
 
 from gateway import config as configuration
 from gateway.cli_parts import CONFIG, JSON, open_store
+from gateway.settings import duration_ms
 from ledger_client.verify import rfc3339_ms
 
 
@@ -31,7 +32,7 @@ def export(config_path: Path, numbers: tuple[int, ...], age: str | None, output:
     if numbers and age:
         raise click.UsageError("give --batch or --older-than, not both")
     try:
-        age_ms = configuration.duration_ms(age) if age else 0
+        age_ms = duration_ms(age) if age else 0
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--older-than") from None
     config, store = open_store(config_path)

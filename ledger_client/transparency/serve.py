@@ -11,10 +11,12 @@ from contextlib import closing
 from pathlib import Path
 
 import uvicorn
+from starlette.applications import Starlette
 
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.broker import parse_url
 from ledger_client.transparency.directory import open_dir
+from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.mqtt import MqttService
 from ledger_client.transparency.policy import PolicyFile
 from ledger_client.transparency.server import app
@@ -49,19 +51,19 @@ def serve(path: Path, *, listen: str, mqtt: str | None, name: str | None, say: C
         parse_url(mqtt)
     with closing(listen_at(listen)) as listener, closing(open_dir(path, name)) as folder:
         policy = PolicyFile(folder.policy)
-        policy.current()  # a policy file that cannot be used is the operator's to mend now, not at the first statement
-        ledger = Service(folder.log, folder.key, policy.current)
+        ledger = Service(folder, policy.current)
         broker = None if mqtt is None else MqttService(ledger, mqtt)
         try:
-            _run(ledger, listener, lambda: say(f"ledger {ledger.name} listens on {_url(listener)}"))
+            started = f"ledger {ledger.name} listens on {_url(listener)}"
+            _run(app(ledger, LogView(folder)), listener, lambda: say(started))
         finally:
             if broker is not None:
                 broker.close()
 
 
-def _run(ledger: Service, listener: socket.socket, started: Callable[[], None]) -> None:
+def _run(application: Starlette, listener: socket.socket, started: Callable[[], None]) -> None:
     config = uvicorn.Config(
-        app(ledger),
+        application,
         loop="asyncio",
         http="h11",
         ws="none",
