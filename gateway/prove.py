@@ -7,8 +7,9 @@ import re
 from gateway.batch_tables import UNTOLD
 from gateway.errors import GatewayError, NotYet
 from gateway.sealer import tree_of
+from gateway.settling import is_receipt
 from gateway.store import Row, Store
-from ledger_client.bundle import Bundle
+from ledger_client.bundle import Bundle, Locator
 from ledger_client.statement import id_text
 
 _RECORD = re.compile(r"(?P<meter>[^/]+)/(?P<epoch>[0-9a-f]{16})/(?P<seq>\d+)")
@@ -58,8 +59,8 @@ def prove(store: Store, row: Row) -> bytes:
         )
     if batch is None:
         raise NotYet(f"{row.id}: recorded, but in no batch yet", "wait until the next batch is sealed")
-    receipts = [a.receipt for a in store.anchors(batch.batch) if a.receipt is not None]
-    if not receipts:
+    settled = [a.receipt for a in store.anchors(batch.batch) if a.receipt is not None]
+    if not settled:
         raise NotYet(
             f"{row.id}: sealed in batch {batch.batch}, which has no receipt yet", "see `meterseal status CONFIG`"
         )
@@ -73,10 +74,10 @@ def prove(store: Store, row: Row) -> bytes:
     tree = tree_of(rows)
     return Bundle(
         record=row.data,
-        anchors=(),
+        anchors=tuple(Locator.parse(answer) for answer in settled if not is_receipt(answer)),
         size=batch.size,
         index=index,
         path=tuple(tree.path(index)),
         statement=batch.entry,
-        receipts=tuple(receipts),
+        receipts=tuple(filter(is_receipt, settled)),
     ).encode()

@@ -43,6 +43,15 @@ class Locator:
     block_hash: bytes
     inclusion: Proof | None = None
 
+    def encode(self) -> bytes:
+        """The locator alone, as it stands in a bundle."""
+        return cbor.encode(_plain(self))
+
+    @classmethod
+    def parse(cls, data: bytes) -> Locator:
+        """Read a locator that stands alone, strictly; ``Malformed`` for anything else."""
+        return _locator(cbor.decode(within(data, MAX_BUNDLE, "the locator")))
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:

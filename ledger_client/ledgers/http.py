@@ -19,7 +19,7 @@ import urllib3
 
 from ledger_client import cbor
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, Refused
-from ledger_client.ledgers import Pending, Unsupported
+from ledger_client.ledgers import Memory, Pending, Unsupported
 from ledger_client.ledgers.wire import (
     CBOR,
     COSE,
@@ -72,10 +72,12 @@ class HttpLedger:
 
     ``last`` and ``statements`` are extensions of the embedded ledger and ``Unsupported`` elsewhere.
     ``timeout_s`` bounds connecting and each wait for bytes, and an answer as a whole may take twice as long.
+    ``memory`` keeps the Location of a statement whose receipt comes later: a foreign service may know it by that alone.
     """
 
-    def __init__(self, name: str, url: str, *, timeout_s: float = 10.0) -> None:
+    def __init__(self, name: str, url: str, *, timeout_s: float = 10.0, memory: Memory | None = None) -> None:
         self.name = name
+        self._memory = memory
         self._base = url.rstrip("/")
         self._timeout_s = timeout_s
         self._session = _Session()
@@ -96,8 +98,7 @@ class HttpLedger:
 
     def lookup(self, statement_id: bytes) -> bytes | Pending | None:
         """GET the Location that the submission got, else /entries/{base64url(statement id)}."""
-        with self._lock:
-            location = self._locations.get(statement_id)
+        location = self._location(statement_id)
         answer = self._ask("GET", location or f"{self._base}/entries/{id_to_text(statement_id)}", COSE, MAX_RECEIPT)
         if answer.status == 200:
             return self._receipt(answer, statement_id)
@@ -164,10 +165,21 @@ class HttpLedger:
         if not location or _origin(location) != _origin(self._base):
             raise LedgerUnavailable(f"a redirect away from the ledger is not followed, to {location}: {answer}")
         with self._lock:
+            new = self._locations.get(statement_id) != location
             self._locations[statement_id] = location
             while len(self._locations) > _LOCATIONS:
                 self._locations.popitem(last=False)
+        if new and self._memory is not None:
+            self._memory.keep(statement_id, location.encode())
         return Pending(answer.retry_after_s() or _RETRY_AFTER_S, location)
+
+    def _location(self, statement_id: bytes) -> str | None:
+        """Where the receipt of a statement will be, by the ledger's last word, also by that of a process before."""
+        with self._lock:
+            location = self._locations.get(statement_id)
+        if location is None and self._memory is not None:
+            location = (self._memory.recall(statement_id) or b"").decode()
+        return location if location and _origin(location) == _origin(self._base) else None
 
     def _forget(self, statement_id: bytes) -> None:
         with self._lock:

@@ -10,7 +10,9 @@ from gateway.config import Config
 from gateway.coverage import due_between
 from gateway.keys import load_keys
 from gateway.sealer import ranges, tree_of
+from gateway.settling import is_receipt
 from gateway.store import Batch, Row, Store
+from ledger_client.bundle import Locator
 from ledger_client.record import Coverage, parse_record, record_hash
 from ledger_client.statement import Statement, parse_statement, statement_id
 from ledger_client.trust import load_trust
@@ -182,4 +184,8 @@ def _check_receipts(config: Config, store: Store) -> None:
         if anchor.receipt is not None:
             batch = store.batch(anchor.batch)
             assert batch is not None
-            assert check_receipt(batch.entry, anchor.receipt, trust, FAR_FUTURE_S)[0] == anchor.ledger
+            if is_receipt(anchor.receipt):
+                assert check_receipt(batch.entry, anchor.receipt, trust, FAR_FUTURE_S)[0] == anchor.ledger
+            else:
+                assert Locator.parse(anchor.receipt).ledger == anchor.ledger
+            assert store.note(anchor.ledger, batch.statement_id) is None
