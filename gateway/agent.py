@@ -20,11 +20,12 @@ from gateway import budget, control, instance
 from gateway.alarms import LedgerAlarms
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning, identities
-from gateway.config import Bus, Config, LedgerEntry
+from gateway.config import Bus, Config
 from gateway.errors import ConfigError
 from gateway.fieldbus.bus import Alarm, Line, LineSpec, MeterSpec, check_port, merge
 from gateway.journal import ALARM, Rules, seal_next
 from gateway.keys import Keys, load_keys
+from gateway.ledger_settings import LedgerEntry, access_of
 from gateway.notes import Notes
 from gateway.poller import Poller
 from gateway.reconcile import Reconciliation
@@ -35,6 +36,7 @@ from gateway.store import Store
 from gateway.uplink import Uplink
 from ledger_client.errors import TrustFileError
 from ledger_client.ledgers import Ledger, Memory
+from ledger_client.ledgers.access import Access
 from ledger_client.record import Event, Reading, parse_record
 from ledger_client.trust import Trust, load_trust
 
@@ -45,19 +47,19 @@ STOP_WITHIN_S = 3.0
 """So long may a read in flight take to end; with the last commit a stop then takes less than 5 s."""
 
 
-def _http(entry: LedgerEntry, memory: Memory) -> Ledger:
+def _http(entry: LedgerEntry, access: Access, memory: Memory) -> Ledger:
     from ledger_client.ledgers.http import HttpLedger  # requests, which a gateway without such a ledger need not load
 
-    return HttpLedger(entry.name, entry.url, memory=memory)
+    return HttpLedger(entry.name, entry.url, access, timeout_s=entry.timeout / 1000, memory=memory)
 
 
-def _mqtt(entry: LedgerEntry, _: Memory) -> Ledger:
-    from ledger_client.ledgers.mqtt import MqttLedger  # paho, likewise
+def _mqtt(entry: LedgerEntry, access: Access, memory: Memory) -> Ledger:
+    from ledger_client.ledgers.mqtt import MqttLedger  # paho, likewise; resubmitting is harmless, so it needs no memory
 
-    return MqttLedger(entry.name, entry.url)
+    return MqttLedger(entry.name, entry.url, access, timeout_s=entry.timeout / 1000)
 
 
-DRIVERS: dict[str, Callable[[LedgerEntry, Memory], Ledger]] = {"http": _http, "mqtt": _mqtt}
+DRIVERS: dict[str, Callable[[LedgerEntry, Access, Memory], Ledger]] = {"http": _http, "mqtt": _mqtt}
 
 
 def line_spec(config: Config, bus: Bus) -> LineSpec:
@@ -145,9 +147,15 @@ def check_ledger_keys(config: Config, trust: Trust) -> None:
             )
 
 
-def driver(entry: LedgerEntry, memory: Memory) -> Ledger:
-    """The driver of one configured ledger; ``memory`` holds what it must still know after a crash."""
-    return DRIVERS[entry.type](entry, memory)
+def check_ledger_access(config: Config) -> None:
+    """Every file that the way to a ledger needs is there and usable. Raises ConfigError."""
+    for entry in config.document.ledger:
+        access_of(config.path, entry)
+
+
+def driver(config: Config, entry: LedgerEntry, memory: Memory) -> Ledger:
+    """The driver of one configured ledger; what it must still know after a crash goes to ``memory``."""
+    return DRIVERS[entry.type](entry, access_of(config.path, entry), memory)
 
 
 async def run(config: Config) -> None:
@@ -157,6 +165,7 @@ async def run(config: Config) -> None:
     """
     keys, trust = load_keys(config), trust_of(config)
     check_ledger_keys(config, trust)
+    check_ledger_access(config)
     specs = line_specs(config)
     for spec in specs:
         check_port(spec)
@@ -205,7 +214,7 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
     async def health(_: Mapping[str, Any]) -> dict[str, Any]:
         return recorder.health()
 
-    ledgers = [driver(entry, Notes(entry.name, recorder)) for entry in config.document.ledger]
+    ledgers = [driver(config, entry, Notes(entry.name, recorder)) for entry in config.document.ledger]
     reconciliation = Reconciliation(config, recorder, trust, clock, store.conflicts())
     alarms = LedgerAlarms(recorder)
     uplinks = [Uplink(ledger, recorder, trust, clock, reconciliation, alarms=alarms) for ledger in ledgers]
@@ -279,7 +288,7 @@ def finish(config: Config, *, within_s: float) -> None:
 async def _drain(config: Config, writer: Writer, trust: Trust, clock: Clock, within_s: float) -> None:
     deadline = clock.monotonic() + within_s
     for entry in config.document.ledger:
-        ledger = driver(entry, Notes(entry.name, writer))
+        ledger = driver(config, entry, Notes(entry.name, writer))
         try:
             await Uplink(ledger, writer, trust, clock).drain(deadline - clock.monotonic())
         finally:

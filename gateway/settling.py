@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ledger_client.bundle import Locator
+from ledger_client.bundle import decode_locator
 from ledger_client.errors import VerificationError
 from ledger_client.trust import Trust
 from ledger_client.verify import check_receipt
-
-_SIGN1_HEAD = 0xD2  # tag 18
 
 
 class NotOurs(Exception):
@@ -26,11 +24,6 @@ class Contract:
 
     chain: int
     address: bytes
-
-
-def is_receipt(answer: bytes) -> bool:
-    """Whether what settled a batch is a receipt; else it is a place on a chain."""
-    return answer[:1] == bytes([_SIGN1_HEAD])
 
 
 def demand_settled(
@@ -55,7 +48,7 @@ def demand_settled(
 
 def _demand_place(answer: bytes, ledger: str, contract: Contract) -> None:
     try:
-        place = Locator.parse(answer)
+        place = decode_locator(answer)
     except VerificationError as error:
         raise NotOurs(f"what it gave is no place on a chain: {error.detail}") from None
     told = (place.ledger, place.chain, place.contract)
