@@ -39,8 +39,8 @@ from tests.ledger_client.values import CLAIMS, EVENTS, READINGS, SEEDED, coverag
 
 CDDL = (Path(__file__).parents[2] / "docs" / "evidence.cddl").read_text()
 LAYERS = [
-    "envelope", "protected", "pack", "coverage", "event", "statement", "receipt", "consistency", "head", "ledger-key",
-    "bundle",
+    "envelope", "protected", "pack", "coverage", "event", "statement", "receipt", "bundle", "batch-file", "consistency",
+    "head", "ledger-key",
 ]  # fmt: skip
 INNER = [
     "receipt-header", "receipt-proof", "statement-header", "record-header", "attached", "locator", "consistency-header",
