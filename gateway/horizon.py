@@ -126,10 +126,9 @@ def _nothing_goes(config: Config, store: Store, now_ms: int) -> str | None:
 
 def _away(store: Store, ledgers: list[str], now_ms: int) -> Iterator[str]:
     for ledger in ledgers:
-        waiting = store.next_anchor(ledger)
-        batch = store.batch(waiting.batch) if waiting else None
-        if waiting and (waiting.state == "refused" or (batch and now_ms - batch.sealed_ms > KEEPS_UP_MS)):
-            yield ledger
+        for waiting, batch in store.open_anchors(ledger, 1):
+            if waiting.state == "refused" or now_ms - batch.sealed_ms > KEEPS_UP_MS:
+                yield ledger
 
 
 def _words(

@@ -17,6 +17,7 @@ from gateway.errors import StoreError
 from gateway.horizon import horizon
 from gateway.journal import ALARM, STOPPED
 from gateway.quality import verdict
+from gateway.refusals import LEDGER_REFUSED
 from gateway.signer import GATEWAY
 from gateway.store import Row, Store
 from ledger_client.record import Coverage, Event, Quality, Reading, Value, parse_record
@@ -113,7 +114,7 @@ def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] 
     if held and not conflicts and now_ms - store.epoch_began_ms() > HELD_MS:
         problems.append(held)
     problems += conflicts
-    told = {EQUIVOCATION, STOPPED} if stopped else {EQUIVOCATION}  # above already
+    told = {EQUIVOCATION, LEDGER_REFUSED} | ({STOPPED} if stopped else set())  # above, or from the anchors themselves
     problems += [alarm["text"] for alarm in alarms if alarm["code"] not in told]
     problems += [f"ledger {x['name']}: {x['detail']}" for x in ledgers if x["state"] == "refused"]
     last = store.last_batch()
@@ -202,6 +203,7 @@ def _ledger(store: Store, name: str, policy: str) -> dict[str, Any]:
         "policy": policy,
         "settled": settled,
         "waiting": waiting,
+        "states": states,
         "state": "refused" if stuck else "waiting" if waiting else "settled",
         "detail": stuck.detail if stuck else None,
     }

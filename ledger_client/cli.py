@@ -37,15 +37,26 @@ def cli() -> None:
 @cli.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--listen", default="127.0.0.1:8700", show_default=True, metavar="HOST:PORT", help="port 0: any free one")
-@click.option("--mqtt", metavar="mqtt://HOST:PORT", help="also take statements through this broker")
+@click.option("--cert", metavar="PEM", help="serve https with this certificate")
+@click.option("--key", metavar="PEM", help="and this private key")
+@click.option("--client-ca", metavar="PEM", help="let in only clients with a certificate by this CA (mutual TLS)")
+@click.option("--mqtt", metavar="mqtt[s]://HOST:PORT", help="also take statements through this broker")
+@click.option("--mqtt-ca", metavar="PEM", help="the private CA of the broker's certificate")
+@click.option("--mqtt-cert", metavar="PEM", help="this ledger's certificate for the broker")
+@click.option("--mqtt-key", metavar="PEM", help="and its private key")
+@click.option("--mqtt-user", metavar="NAME", help="the login at the broker")
+@click.option("--mqtt-password-file", metavar="FILE", help="and the file that holds its password")
+@click.option("--mqtt-protocol", type=click.Choice(["auto", "5", "3.1.1"]), default="auto", show_default=True)
 @click.option("--name", metavar="NAME", help="the ledger's name, chosen at its first start  [default: demo-ledger]")
-def serve(folder: Path, listen: str, mqtt: str | None, name: str | None) -> None:
+def serve(folder: Path, listen: str, name: str | None, mqtt: str | None, **options: str | None) -> None:
     """Serve the ledger in DIR until SIGTERM or Ctrl-C; the first start makes it."""
-    from ledger_client.transparency.serve import serve as run  # needs a web server; verifying does not
+    from ledger_client.transparency.doors import Doors, file_options  # need a web server; verifying does not
+    from ledger_client.transparency.serve import serve as run
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("meterseal").setLevel(logging.INFO)
-    run(folder, listen=listen, mqtt=mqtt, name=name, say=lambda line: print(line, flush=True))
+    own, broker = file_options(options)
+    run(folder, Doors(listen, **own, mqtt=mqtt, broker=broker), name=name, say=lambda line: print(line, flush=True))
 
 
 @cli.command()

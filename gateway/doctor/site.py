@@ -22,6 +22,7 @@ from gateway.ledger_settings import LedgerEntry
 from gateway.report import open_alarms
 from ledger_client.cose_key import Signer, load_private_key
 from ledger_client.errors import KeyFileError, LedgerClientError, Unsupported
+from ledger_client.ledgers import Notebook
 from ledger_client.trust import Trust
 from ledger_client.verify import rfc3339
 
@@ -185,9 +186,8 @@ def _answers(case: Case, entry: LedgerEntry) -> Finding:
     name, away = f"ledger {entry.name}", _away(entry)
     began = time.monotonic()
     try:
-        driver = agent.driver(
-            case.config, entry.model_copy(update={"timeout": min(entry.timeout, int(CONNECT_S * 1000))})
-        )
+        quick = entry.model_copy(update={"timeout": min(entry.timeout, int(CONNECT_S * 1000))})
+        driver = agent.driver(case.config, quick, Notebook())
     except GatewayError as error:
         return Finding(name, away, error.problem, error.way_out)
     wait = "recording goes on, and batches wait in the database; look at the network and at the ledger"
