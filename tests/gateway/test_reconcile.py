@@ -32,7 +32,6 @@ from ledger_client.statement import SignedStatement, parse_statement
 from ledger_client.trust import load_trust
 from tests.gateway.books import check_books, check_each_record_is_sealed_once
 from tests.gateway.near import NearLedger
-from tests.gateway.near import NearLedger
 from tests.gateway.samples import finished, recorder, site
 from tests.gateway.test_uplink import believed
 
