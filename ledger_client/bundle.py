@@ -62,7 +62,7 @@ class Bundle:
             {
                 "v": VERSION,
                 "record": self.record,
-                "anchors": [_plain(locator) for locator in self.anchors],
+                "anchors": [locator_map(locator) for locator in self.anchors],
                 "inclusion": [self.size, self.index, list(self.path)],
                 "statement": self._statement(),
             }
@@ -88,11 +88,12 @@ class Bundle:
             raise Malformed("the bundle's record or statement is not a byte string")
         size, index, path = proof(fields["inclusion"], "inclusion", 0)
         entry, receipts = detach_receipts(fields["statement"])
-        anchors = tuple(_locator(value) for value in array(fields["anchors"], "anchors", 0, MAX_RECEIPTS))
+        anchors = tuple(parse_locator(value) for value in array(fields["anchors"], "anchors", 0, MAX_RECEIPTS))
         return cls(within(fields["record"], MAX_RECORD, "the record"), anchors, size, index, path, entry, receipts)
 
 
-def _plain(locator: Locator) -> dict[str, object]:
+def locator_map(locator: Locator) -> dict[str, object]:
+    """A locator as it is written."""
     plain: dict[str, object] = {
         "type": "evm",
         "ledger": locator.ledger,
@@ -107,7 +108,8 @@ def _plain(locator: Locator) -> dict[str, object]:
     return plain
 
 
-def _locator(value: Any) -> Locator:
+def parse_locator(value: Any) -> Locator:
+    """Read a locator; ``Malformed`` for anything else."""
     fields = table(value, "locator", _LOCATOR, {"inclusion"})
     if fields["type"] != "evm":
         raise Malformed(f"locator type {fields['type']!r} is not evm")
