@@ -75,8 +75,8 @@ def verify(
     polls = _polls(answers, {name: meter.every / 1000 for name, meter in loaded.meters.items()}, excused)
     for meter in loaded.meters:
         rows = [record.body for record in books.records.values() if record.meter == meter]
-        missing, admitted = _unheard(rows, polls[meter])
-        lost += _uncounted(rows) + missing
+        missing, admitted = match(rows, polls[meter])
+        lost += count_uncounted(rows) + missing
         explained, answered = explained + admitted, answered + len(polls[meter])
     checks = [partial(check_books, loaded), partial(check_all_is_sealed, loaded)]
     for entries in logs.values():
@@ -133,7 +133,7 @@ def _answers(log: Path) -> Iterator[tuple[float, str, dict[str, Any]]]:
                 yield entry["t_ms"] / 1000, entry["meter"], entry["values"]
 
 
-def _uncounted(rows: Iterable[object]) -> int:
+def count_uncounted(rows: Iterable[object]) -> int:
     """Polls that were due by a coverage record and are neither readings before it nor counted as missed in it."""
     uncounted = readings = 0
     for body in rows:
@@ -145,29 +145,34 @@ def _uncounted(rows: Iterable[object]) -> int:
     return uncounted
 
 
-def _unheard(rows: Sequence[object], polls: Sequence[Poll]) -> tuple[int, int]:
+def match(rows: Sequence[object], polls: Sequence[Poll]) -> tuple[int, int]:
     """Polls that were answered and stand in no reading: those that nothing admits, and those that something does."""
     places = [place for place, body in enumerate(rows) if isinstance(body, Reading)]
     held = [{value.name: value.value for value in rows[place].values} for place in places]  # type: ignore[attr-defined]
     known = {name for values in held for name in values}
     next_, before = 0, 0
     waiting = unadmitted = admitted = 0
+
+    def close(last: int) -> None:
+        """What was not found up to here is judged by what stands there instead."""
+        nonlocal waiting, unadmitted, admitted
+        if _admits(rows, places[before] if places else 0, last):
+            admitted += waiting
+        else:
+            unadmitted += waiting
+        waiting = 0
+
     for poll in polls:
-        told = {name: values for name, values in poll.told.items() if name in known}  # else it was an identity read
+        told = {name: values for name, values in poll.told.items() if name in known or not known}
         if not told:
-            continue
+            continue  # it was an identity read
         found = next((n for n in range(next_, min(next_ + AHEAD, len(held))) if agrees(told, held[n])), None)
         if found is None:
             waiting += 1
             continue
-        if waiting:
-            admits = _admits(rows, places[before], places[found])
-            admitted, unadmitted = admitted + admits * waiting, unadmitted + (not admits) * waiting
-            waiting = 0
+        close(places[found])
         next_, before = found + 1, found
-    if waiting:
-        admits = bool(places) and _admits(rows, places[before], len(rows) - 1)
-        admitted, unadmitted = admitted + admits * waiting, unadmitted + (not admits) * waiting
+    close(len(rows) - 1)
     return unadmitted, admitted
 
 

@@ -17,7 +17,7 @@ from gateway.config import Config
 from gateway.keys import load_keys, make_missing, public_entries
 from ledger_client.transparency.policy import enroll
 from ledger_client.transparency.show import trust_entry
-from tests.processes import EmbeddedLedger, Server, free_port
+from tests.processes import EmbeddedLedger, Server
 
 PLANTS = 10
 GRID_S, CO2_S, INVERTER_S = 2, 5, 2
@@ -45,11 +45,11 @@ def meters_of(line: str) -> list[str]:
 class TenPlants(Server):
     """The simulator of a site. It may be stopped and started again: what is left of its faults goes on."""
 
-    def __init__(self, folder: Path, strikes: Sequence[Strike]) -> None:
-        """``strikes`` are those on its lines."""
+    def __init__(self, folder: Path, strikes: Sequence[Strike], ports: Sequence[int]) -> None:
+        """``strikes`` are those on its lines, ``ports`` those of its inverters, which it keeps."""
         folder.mkdir(parents=True)
         self.answers, self._scenario, self._strikes = folder / "answers.jsonl", folder / "plants.toml", strikes
-        self.folder, self.ports = folder, [free_port() for _ in range(PLANTS)]
+        self.folder, self.ports = folder, ports
         self.begun = time.monotonic()
         """The beginning of the course, on the monotonic clock."""
         command = [sys.executable, "-u", "-m", "firmware_sim.cli", "run", str(self._scenario)]

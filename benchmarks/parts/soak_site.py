@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +18,11 @@ from benchmarks.parts.bad_wire import BadWire, bad_wire
 from benchmarks.parts.soak_books import Stretches, Verdict, verify
 from benchmarks.parts.soak_gateway import ClockFile
 from benchmarks.parts.soak_plan import SETTLE_S, Course, Strike
-from benchmarks.parts.soak_plant import TenPlants, lines, make_site, meters_of
+from benchmarks.parts.soak_plant import PLANTS, TenPlants, lines, make_site, meters_of
 from benchmarks.parts.weight import weigh
 from gateway import agent
 from ledger_client.ledgers.http import HttpLedger
-from tests.processes import EmbeddedLedger, Mosquitto, Server, embedded_ledger, mosquitto
+from tests.processes import EmbeddedLedger, Mosquitto, Server, embedded_ledger, free_port, mosquitto
 
 STEADY, STRUCK = "steady", "struck"
 """Both live in the same world; only the second is killed, the first is weighed."""
@@ -33,6 +34,8 @@ MARGIN_S = 6.0
 """So long before a kill what was answered may not have been durable, and so long around a disturbance a line may still
 wait for late answers."""
 DRAIN_S = 120.0
+LEAD_S = 5.0
+"""From the start of plants and gateways to the beginning of the course."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +50,13 @@ class Look:
 class Site:
     """A gateway and its plants."""
 
-    def __init__(self, folder: Path, name: str, course: Course, chance: random.Random, clock: Path) -> None:
+    def __init__(
+        self, folder: Path, name: str, course: Course, chance: random.Random, clock: Path, ports: Sequence[int]
+    ) -> None:
         self.name, self.folder, self._clock, self._long = name, folder, clock, course.long
         struck = lines() if course.long else lines()[::2]
         self.on_lines = [s for line in struck for s in course.strikes(chance, "line", line)]
-        self.plants = TenPlants(folder / "plants", self.on_lines)
+        self.plants = TenPlants(folder / "plants", self.on_lines, ports)
         self.looks = folder / "looks"
         self.refused_starts = 0
         self.begun_s = self.ended_s = 0.0
@@ -108,13 +113,9 @@ class World:
 
     def soak(self, chance: random.Random) -> None:
         """Start everything, strike it for the time of the course, weigh, and stop the gateways in order."""
-        self._begun, self._begun_unix_s = time.monotonic(), time.time()
-        for site in self.sites.values():
-            site.plants.begun = self._begun
-            site.plants.start()
-        for site in self.sites.values():
-            site.gateway.start()
-            site.begun_s = time.time()
+        self._begun, self._begun_unix_s = time.monotonic() + LEAD_S, time.time() + LEAD_S
+        with ThreadPoolExecutor() as starters:
+            list(starters.map(self._start, self.sites.values()))
         threads = [threading.Thread(target=self._strike_all, args=plan, daemon=True) for plan in self._plans(chance)]
         for thread in threads:
             thread.start()
@@ -132,6 +133,12 @@ class World:
         for site in self.sites.values():
             site.ended_s = time.time()
             assert site.gateway.stop() == 0, site.gateway.log.read_text()[-2000:]
+
+    def _start(self, site: Site) -> None:
+        site.plants.begun = self._begun
+        site.plants.start()
+        site.gateway.start()
+        site.begun_s = time.time()
 
     def verdicts(self) -> list[Verdict]:
         """Drain what waits, end the plants, and open all books."""
@@ -225,8 +232,12 @@ class World:
         self._until(end - (1 - SETTLE_S) * self.course.calm_s)
         looks = []
         for n in range(LOOKS):
-            process.send_signal(signal.SIGUSR1)
             self._until(end - (LOOKS - 1 - n) * (0.5 * self.course.calm_s / LOOKS))
+            steady.looks.unlink(missing_ok=True)
+            process.send_signal(signal.SIGUSR1)
+            while not steady.looks.exists():
+                assert process.poll() is None, steady.gateway.log.read_text()[-2000:]
+                time.sleep(0.01)
             weight = weigh(process.pid)
             looks.append(Look(weight.resident_mb, weight.fds, int(steady.looks.read_text())))
         return looks
@@ -258,9 +269,12 @@ def world(folder: Path, course: Course, chance: random.Random) -> Iterator[World
         ledgers = {n: stack.enter_context(embedded_ledger(folder / n, n, addresses[n])) for n in names}
         wire = stack.enter_context(bad_wire(ledgers["http-ledger"].port, BROKEN, chance.getrandbits(32)))
         clock = folder / "clock"
-        file, sites = ClockFile(clock), {}
+        file, sites, ports = ClockFile(clock), {}, set[int]()
+        while len(ports) < 2 * PLANTS:
+            ports.add(free_port())
         for name in (STEADY, STRUCK):
-            site = sites[name] = Site(folder / name, name, course, chance, clock)
+            mine = [ports.pop() for _ in range(PLANTS)]
+            site = sites[name] = Site(folder / name, name, course, chance, clock, mine)
             site.enroll({"http": (ledgers["http-ledger"], wire.url), "mqtt": (ledgers["mqtt-ledger"], broker.url)})
             stack.callback(site.plants.close)
             stack.callback(site.gateway.close)
