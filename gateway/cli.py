@@ -19,6 +19,7 @@ from gateway import cli_care, report
 from gateway import config as configuration
 from gateway.cli_parts import CONFIG, JSON, open_store, out
 from gateway.errors import Declined, GatewayError, NotYet
+from gateway.settings import duration_ms
 from ledger_client.durable import whole_file
 from ledger_client.errors import LedgerClientError
 from ledger_client.verify import rfc3339_ms
@@ -111,6 +112,7 @@ def check(config_path: Path, as_json: bool) -> None:
     config = configuration.load(config_path)
     load_keys(config)
     agent.check_ledger_keys(config, agent.trust_of(config))
+    agent.check_ledger_access(config)
     specs = agent.line_specs(config)
     for spec in specs:
         check_port(spec)
@@ -334,14 +336,15 @@ def demo(folder: Path | None, duration: str | None, as_json: bool) -> None:
     from gateway import demo as demonstration
 
     try:
-        seconds = configuration.duration_ms(duration) / 1000 if duration else None
+        seconds = duration_ms(duration) / 1000 if duration else None
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--for") from None
     folder = folder or Path(f"meterseal-demo-{datetime.now():%Y%m%d-%H%M%S}")
     sys.exit(demonstration.main(folder, seconds, as_json=as_json))
 
 
-main.add_command(cli_care.export)
+for _command in (cli_care.export, cli_care.backup):
+    main.add_command(_command)
 
 if __name__ == "__main__":
     main()

@@ -29,6 +29,7 @@ from gateway.clock import Clock, KernelClock
 from gateway.config import Config
 from gateway.journal import Finished
 from gateway.keys import load_keys
+from gateway.notes import Notes
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.signer import stamp
@@ -78,7 +79,10 @@ class Gateway:
     async def work(self, *, compared: bool) -> None:
         """Record, tell, wait for a word, catch up, tell."""
         entry = self._loaded.document.ledger[0]
-        ledger, trust = agent.driver(entry), agent.trust_of(self._loaded)
+        ledger, trust = (
+            agent.driver(self._loaded, entry, Notes(entry.name, self._recorder)),
+            agent.trust_of(self._loaded),
+        )
         asked = Reconciliation(self._loaded, self._recorder, trust, self._clock, self._conflicts)
         uplink = Uplink(ledger, self._recorder, trust, self._clock, asked)
         self._recorder.on_seal.append(partial(asyncio.get_running_loop().call_soon_threadsafe, uplink.wake))
