@@ -79,10 +79,8 @@ class Gateway:
     async def work(self, *, compared: bool) -> None:
         """Record, tell, wait for a word, catch up, tell."""
         entry = self._loaded.document.ledger[0]
-        ledger, trust = (
-            agent.driver(self._loaded, entry, Notes(entry.name, self._recorder)),
-            agent.trust_of(self._loaded),
-        )
+        trust = agent.trust_of(self._loaded)
+        ledger = agent.driver(self._loaded, entry, Notes(entry.name, self._recorder))
         asked = Reconciliation(self._loaded, self._recorder, trust, self._clock, self._conflicts)
         uplink = Uplink(ledger, self._recorder, trust, self._clock, asked)
         self._recorder.on_seal.append(partial(asyncio.get_running_loop().call_soon_threadsafe, uplink.wake))
