@@ -11,10 +11,12 @@ from contextlib import closing
 from pathlib import Path
 
 import uvicorn
+from starlette.applications import Starlette
 
 from ledger_client.errors import LedgerClientError
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.doors import Doors
+from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.mqtt import MqttService
 from ledger_client.transparency.policy import PolicyFile
 from ledger_client.transparency.server import app
@@ -48,19 +50,19 @@ def serve(path: Path, doors: Doors, *, name: str | None, say: Callable[[str], No
     doors.check()
     with closing(listen_at(doors.listen)) as listener, closing(open_dir(path, name)) as folder:
         policy = PolicyFile(folder.policy)
-        policy.current()  # a policy file that cannot be used is the operator's to mend now, not at the first statement
-        ledger = Service(folder.log, folder.key, policy.current)
+        ledger = Service(folder, policy.current)
         broker = None if doors.mqtt is None else MqttService(ledger, doors.mqtt, doors.broker)
         try:
-            _run(ledger, listener, doors, lambda: say(f"ledger {ledger.name} listens on {_url(doors, listener)}"))
+            started = f"ledger {ledger.name} listens on {_url(doors, listener)}"
+            _run(app(ledger, LogView(folder)), listener, doors, lambda: say(started))
         finally:
             if broker is not None:
                 broker.close()
 
 
-def _run(ledger: Service, listener: socket.socket, doors: Doors, started: Callable[[], None]) -> None:
+def _run(application: Starlette, listener: socket.socket, doors: Doors, started: Callable[[], None]) -> None:
     config = uvicorn.Config(
-        app(ledger),
+        application,
         loop="asyncio",
         http="h11",
         ws="none",

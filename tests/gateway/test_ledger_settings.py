@@ -117,7 +117,7 @@ def test_every_option_reaches_the_driver(files: Files) -> None:
 def test_the_driver_of_a_broker(tmp_path: Path) -> None:
     lines = 'url = "mqtt://127.0.0.1:1"\nuser = "gw"\nprotocol = "3.1.1"\ntimeout = "1s"'
     loaded = config.load(write(tmp_path / "site", "mqtt", lines))
-    driver = agent.driver(loaded, loaded.document.ledger[0])
+    driver = agent.driver(loaded, loaded.document.ledger[0], Notebook())
     assert isinstance(driver, MqttLedger)
     assert driver._broker.protocol == "3.1.1"
     driver.close()

@@ -83,7 +83,7 @@ def nats(folder: Path, size: int = 1) -> Iterator[list[Node]]:
     with ExitStack() as stack:
         for node in nodes:
             stack.callback(node.close)
-        # now and then three that start together never find room for the third copy (seen with 2.10); started again they do
+        # now and then three that start together never find room for the third copy (2.10); started again they do
         for _ in range(_ATTEMPTS):
             for node in nodes:
                 node.start()
