@@ -111,7 +111,13 @@ def _drain(stream: IO[str], log: Path, lines: Queue[str | None]) -> None:
     lines.put(None)
 
 
-class Mosquitto(Server):
+class BrokerServer(Server):
+    """A broker of whatever make, which clients reach at ``url``."""
+
+    url = ""
+
+
+class Mosquitto(BrokerServer):
     """A broker at ``url`` that keeps nothing on disk: after ``kill`` it has forgotten every session and message."""
 
     def __init__(self, folder: Path, extra: str = "") -> None:

@@ -25,7 +25,7 @@ from ledger_client.transparency.policy import enroll
 from ledger_client.transparency.show import trust_entry
 from ledger_client.trust import Trust, key_entry, parse_trust
 from tests.ledgers.samples import Gateway
-from tests.processes import EmbeddedLedger, Mosquitto, embedded_ledger, mosquitto
+from tests.processes import BrokerServer, EmbeddedLedger, embedded_ledger, mosquitto
 
 PATIENCE_S = 30.0
 T = TypeVar("T")
@@ -34,7 +34,7 @@ T = TypeVar("T")
 class Site:
     """One ledger, reachable over HTTP and through a broker."""
 
-    def __init__(self, ledger: EmbeddedLedger, broker: Mosquitto, scratch: Path) -> None:
+    def __init__(self, ledger: EmbeddedLedger, broker: BrokerServer, scratch: Path) -> None:
         self.ledger = ledger
         self.broker = broker
         self._scratch = scratch
