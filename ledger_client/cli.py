@@ -21,6 +21,7 @@ from ledger_client.trust import load_trust
 from ledger_client.verify import failure_json, rfc3339
 from ledger_client.verify import verify as verify_bundle
 
+_RATE = click.FloatRange(0, 1e6)
 MAX_FILE = 2 * 1024 * 1024  # what is read of a file that may not be a bundle at all
 
 
@@ -39,13 +40,19 @@ def cli() -> None:
 @click.option("--listen", default="127.0.0.1:8700", show_default=True, metavar="HOST:PORT", help="port 0: any free one")
 @click.option("--mqtt", metavar="mqtt://HOST:PORT", help="also take statements through this broker")
 @click.option("--name", metavar="NAME", help="the ledger's name, chosen at its first start  [default: demo-ledger]")
-def serve(folder: Path, listen: str, mqtt: str | None, name: str | None) -> None:
+@click.option("--metrics", metavar="HOST:PORT", help="figures for Prometheus at an address of their own")
+@click.option("--rate", type=_RATE, default=200, show_default=True, help="requests/s of one address; 0: any number")
+@click.option("--gateway-rate", type=_RATE, default=100, show_default=True, help="statements/s of one gateway; 0: any")
+@click.option("--connections", type=click.IntRange(1, 65536), default=512, show_default=True, help="open at once")
+@click.option("--proxy", multiple=True, metavar="ADDRESS", help="a proxy whose X-Forwarded-For is believed")
+def serve(folder: Path, proxy: tuple[str, ...], **options: Any) -> None:
     """Serve the ledger in DIR until SIGTERM or Ctrl-C; the first start makes it."""
-    from ledger_client.transparency.serve import serve as run  # needs a web server; verifying does not
+    from ledger_client.transparency.serve import Serving  # needs a web server; verifying does not
+    from ledger_client.transparency.serve import serve as run
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("meterseal").setLevel(logging.INFO)
-    run(folder, listen=listen, mqtt=mqtt, name=name, say=lambda line: print(line, flush=True))
+    run(folder, Serving(proxy=proxy, **options), lambda line: print(line, flush=True))
 
 
 @cli.command()

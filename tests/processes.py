@@ -12,13 +12,14 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
 from typing import IO
 
 START_TIMEOUT_S = 30.0
+UNLIMITED = ("--rate", "0", "--gateway-rate", "0")
 MOSQUITTO = Path("/usr/sbin/mosquitto")
 
 
@@ -140,12 +141,14 @@ class Mosquitto(Server):
 class EmbeddedLedger(Server):
     """``meterseal-ledger serve`` over a folder, at ``url``."""
 
-    def __init__(self, folder: Path, name: str, mqtt: str | None, env: dict[str, str] | None) -> None:
+    def __init__(
+        self, folder: Path, name: str, mqtt: str | None, env: dict[str, str] | None, options: Sequence[str] = UNLIMITED
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "ledger_client.cli", "serve", str(folder), "--name", name]
-        command += ["--listen", f"127.0.0.1:{self.port}"] + (["--mqtt", mqtt] if mqtt else [])
+        command += ["--listen", f"127.0.0.1:{self.port}"] + (["--mqtt", mqtt] if mqtt else []) + list(options)
         folder.parent.mkdir(parents=True, exist_ok=True)
         log = folder.with_name(folder.name + ".log")
         super().__init__(name, command, f"ledger {name} listens on {self.url}", log, env)
@@ -164,10 +167,17 @@ def mosquitto(folder: Path, extra: str = "") -> Iterator[Mosquitto]:
 
 @contextmanager
 def embedded_ledger(
-    folder: Path, name: str, mqtt: str | None = None, env: dict[str, str] | None = None
+    folder: Path,
+    name: str,
+    mqtt: str | None = None,
+    env: dict[str, str] | None = None,
+    options: Sequence[str] = UNLIMITED,
 ) -> Iterator[EmbeddedLedger]:
-    """A running embedded ledger; ``mqtt`` is the address of its broker, ``env`` replaces its environment."""
-    ledger = EmbeddedLedger(folder, name, mqtt, env)
+    """A running embedded ledger; ``mqtt`` is the address of its broker, ``env`` replaces its environment.
+
+    Unless other ``options`` are given it takes as many requests as come.
+    """
+    ledger = EmbeddedLedger(folder, name, mqtt, env, options)
     try:
         ledger.start()
         yield ledger
