@@ -122,6 +122,18 @@ def rotate(folder: Path, prepare: bool) -> None:
 
 
 @cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="where to")
+def backup(folder: Path, output: Path) -> None:
+    """Copy the log of the ledger in DIR, which may be serving, and read the copy through."""
+    from ledger_client.transparency.backup import backup as copy
+
+    copied = copy(folder, output)
+    click.echo(f"{output}: {copied.size} entries of ledger {copied.ledger}, root {copied.root.hex()}")
+    click.echo(f"not in it: {folder}/key.pem, without which it cannot be served, and {folder}/policy.toml")
+
+
+@cli.command()
 @click.argument("file", metavar="FILE.mseal", type=click.Path(path_type=Path))
 @click.option("--trust", "trust_file", required=True, metavar="trust.toml", type=click.Path(path_type=Path))
 @click.option("--kind", type=click.Choice(["reading", "coverage", "event"]), help="demand this kind of record")

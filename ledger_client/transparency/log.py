@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -110,6 +110,15 @@ class Log:
             self._reader.close()
         with self._lock:
             self._db.close()  # last, so that it moves everything into the one file
+
+    def copy(self, path: Path) -> None:
+        """Copy the log as it is at this moment to a new file; whoever writes is not held up. Raises ``LogError``."""
+        with self._reading:
+            try:
+                with closing(sqlite3.connect(path)) as target:
+                    self._reader.backup(target)  # in one step: a step more would begin anew with every commit
+            except sqlite3.Error as error:
+                raise LogError(f"{path}: {error}; check that its folder exists and has room") from error
 
     @contextmanager
     def write(self) -> Iterator[Writer]:
