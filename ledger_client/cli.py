@@ -38,21 +38,37 @@ def cli() -> None:
 @cli.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--listen", default="127.0.0.1:8700", show_default=True, metavar="HOST:PORT", help="port 0: any free one")
-@click.option("--mqtt", metavar="mqtt://HOST:PORT", help="also take statements through this broker")
+@click.option("--cert", metavar="PEM", help="serve https with this certificate")
+@click.option("--key", metavar="PEM", help="and this private key")
+@click.option("--client-ca", metavar="PEM", help="let in only clients with a certificate by this CA (mutual TLS)")
+@click.option("--mqtt", metavar="mqtt[s]://HOST:PORT", help="also take statements through this broker")
+@click.option("--mqtt-ca", metavar="PEM", help="the private CA of the broker's certificate")
+@click.option("--mqtt-cert", metavar="PEM", help="this ledger's certificate for the broker")
+@click.option("--mqtt-key", metavar="PEM", help="and its private key")
+@click.option("--mqtt-user", metavar="NAME", help="the login at the broker")
+@click.option("--mqtt-password-file", metavar="FILE", help="and the file that holds its password")
+@click.option("--mqtt-protocol", type=click.Choice(["auto", "5", "3.1.1"]), default="auto", show_default=True)
 @click.option("--name", metavar="NAME", help="the ledger's name, chosen at its first start  [default: demo-ledger]")
 @click.option("--metrics", metavar="HOST:PORT", help="figures for Prometheus at an address of their own")
 @click.option("--rate", type=_RATE, default=200, show_default=True, help="requests/s of one address; 0: any number")
 @click.option("--gateway-rate", type=_RATE, default=100, show_default=True, help="statements/s of one gateway; 0: any")
 @click.option("--connections", type=click.IntRange(1, 65536), default=512, show_default=True, help="open at once")
 @click.option("--proxy", multiple=True, metavar="ADDRESS", help="a proxy whose X-Forwarded-For is believed")
-def serve(folder: Path, proxy: tuple[str, ...], **options: Any) -> None:
+def serve(
+    folder: Path, listen: str, mqtt: str | None, name: str | None, metrics: str | None, proxy: tuple[str, ...],
+    rate: float, gateway_rate: float, connections: int, **options: str | None,
+) -> None:  # fmt: skip
     """Serve the ledger in DIR until SIGTERM or Ctrl-C; the first start makes it."""
-    from ledger_client.transparency.serve import Serving  # needs a web server; verifying does not
+    from ledger_client.transparency.doors import Doors, file_options  # need a web server; verifying does not
+    from ledger_client.transparency.serve import Serving
     from ledger_client.transparency.serve import serve as run
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("meterseal").setLevel(logging.INFO)
-    run(folder, Serving(proxy=proxy, **options), lambda line: print(line, flush=True))
+    own, broker = file_options(options)
+    doors = Doors(listen, **own, mqtt=mqtt, broker=broker)
+    serving = Serving(name, metrics, rate, gateway_rate, connections, proxy)
+    run(folder, doors, serving, lambda line: print(line, flush=True))
 
 
 @cli.command()

@@ -123,6 +123,7 @@ class Mosquitto(Server):
         config = folder / f"mosquitto-{self.port}.conf"
         user = "user root\n" if os.geteuid() == 0 else ""
         config.write_text(
+            "per_listener_settings true\n"
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n"
             f"log_dest stderr\n{user}{extra}"
         )
@@ -139,16 +140,17 @@ class Mosquitto(Server):
 
 
 class EmbeddedLedger(Server):
-    """``meterseal-ledger serve`` over a folder, at ``url``."""
+    """``meterseal-ledger serve`` over a folder, at ``url``; ``options`` are more of its command line."""
 
     def __init__(
-        self, folder: Path, name: str, mqtt: str | None, env: dict[str, str] | None, options: Sequence[str] = UNLIMITED
+        self, folder: Path, name: str, mqtt: str | None, env: dict[str, str] | None, options: Sequence[str] = ()
     ) -> None:
         self.folder = folder
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if '--cert' in options else 'http'}://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "ledger_client.cli", "serve", str(folder), "--name", name]
-        command += ["--listen", f"127.0.0.1:{self.port}"] + (["--mqtt", mqtt] if mqtt else []) + list(options)
+        command += ["--listen", f"127.0.0.1:{self.port}"] + (["--mqtt", mqtt] if mqtt else [])
+        command += [*UNLIMITED, *options]
         folder.parent.mkdir(parents=True, exist_ok=True)
         log = folder.with_name(folder.name + ".log")
         super().__init__(name, command, f"ledger {name} listens on {self.url}", log, env)
@@ -171,11 +173,11 @@ def embedded_ledger(
     name: str,
     mqtt: str | None = None,
     env: dict[str, str] | None = None,
-    options: Sequence[str] = UNLIMITED,
+    options: Sequence[str] = (),
 ) -> Iterator[EmbeddedLedger]:
     """A running embedded ledger; ``mqtt`` is the address of its broker, ``env`` replaces its environment.
 
-    Unless other ``options`` are given it takes as many requests as come.
+    It takes as many requests as come, unless ``options`` say otherwise.
     """
     ledger = EmbeddedLedger(folder, name, mqtt, env, options)
     try:

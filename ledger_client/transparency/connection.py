@@ -19,7 +19,7 @@ from ledger_client.transparency.limits import client_of
 
 
 @dataclass(slots=True)
-class Door:
+class Turnstile:
     """What all connections of one server share: their limits, and how many each address has."""
 
     head_s: float = 15.0
@@ -31,8 +31,8 @@ class Door:
     clients: Counter[str] = field(default_factory=Counter)
 
     def protocol(self) -> type[H11Protocol]:
-        """The class of this door's connections, as uvicorn's ``http`` option takes it."""
-        return cast(type[H11Protocol], type("Connection", (Connection,), {"door": self}))
+        """The class of this turnstile's connections, as uvicorn's ``http`` option takes it."""
+        return cast(type[H11Protocol], type("Connection", (Connection,), {"turnstile": self}))
 
     def enter(self, client: str, trusted: bool) -> bool:
         """Let a connection in, unless there are too many."""
@@ -49,9 +49,9 @@ class Door:
 
 
 class Connection(H11Protocol):
-    """One connection behind a ``Door``."""
+    """One connection behind a ``Turnstile``."""
 
-    door: ClassVar[Door]
+    turnstile: ClassVar[Turnstile]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -63,18 +63,18 @@ class Connection(H11Protocol):
         """Let it in, and wait for a head; or cut it."""
         peer = transport.get_extra_info("peername")
         host = str(peer[0]) if peer else ""
-        if not self.door.enter(client_of(host), host in self.door.trusted):
+        if not self.turnstile.enter(client_of(host), host in self.turnstile.trusted):
             transport.abort()
             return
         self._of = client_of(host)
         super().connection_made(transport)
-        self._time("head", self.door.head_s)
+        self._time("head", self.turnstile.head_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is left of it."""
         if self._of is None:
             return
-        self.door.leave(self._of)
+        self.turnstile.leave(self._of)
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
@@ -93,11 +93,11 @@ class Connection(H11Protocol):
     def _look(self) -> None:
         cycle = self.cycle
         if cycle is not None and (not cycle.response_complete or self.conn.their_state is h11.SEND_BODY):
-            self._time("request", self.door.request_s)
+            self._time("request", self.turnstile.request_s)
         elif cycle is None or self.conn.trailing_data[0]:
-            self._time("head", self.door.head_s)
+            self._time("head", self.turnstile.head_s)
         else:
-            self._time("idle", self.door.idle_s)
+            self._time("idle", self.turnstile.idle_s)
 
     def _time(self, phase: str, seconds: float) -> None:
         """Begin the time of a phase; more bytes of the same one do not give it more."""

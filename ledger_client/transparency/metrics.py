@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from ledger_client.errors import LedgerUnavailable
-from ledger_client.transparency.connection import Door
+from ledger_client.transparency.connection import Turnstile
 from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.policy import PolicyFile
 from ledger_client.transparency.service import Service
@@ -26,11 +26,11 @@ _COUNTERS = {
 class Figures(Collector):
     """Reads everything at the moment it is asked for; nothing is kept for it meanwhile."""
 
-    def __init__(self, ledger: Service, view: LogView, policy: PolicyFile, door: Door) -> None:
+    def __init__(self, ledger: Service, view: LogView, policy: PolicyFile, turnstile: Turnstile) -> None:
         self._ledger = ledger
         self._view = view
         self._policy = policy
-        self._door = door
+        self._turnstile = turnstile
         self._since = time.time()
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
@@ -49,7 +49,7 @@ class Figures(Collector):
         yield self._gauge("writable", "1 while the disk takes what is written", float(self._ledger.writable()))
         self._policy.current()
         yield self._gauge("policy_in_force", "1 while policy.toml is the policy", float(self._policy.flaw is None))
-        yield self._gauge("connections", "open HTTP connections", self._door.clients.total())
+        yield self._gauge("connections", "open HTTP connections", self._turnstile.clients.total())
         yield self._gauge("start_time_seconds", "when the process began to serve", self._since)
 
     def _entries(self) -> float:

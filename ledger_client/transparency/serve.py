@@ -15,9 +15,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from ledger_client.errors import LedgerClientError
-from ledger_client.ledgers.broker import parse_url
-from ledger_client.transparency.connection import Door
+from ledger_client.transparency.connection import Turnstile
 from ledger_client.transparency.directory import open_dir
+from ledger_client.transparency.doors import Doors
 from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.mqtt import MqttService
 from ledger_client.transparency.policy import PolicyFile
@@ -47,10 +47,8 @@ class _Server(uvicorn.Server):
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """How a ledger is served: the options of the command, by their names."""
+    """How a ledger is served, beside its ``Doors``: the options of the command, by their names."""
 
-    listen: str = "127.0.0.1:8700"
-    mqtt: str | None = None
     name: str | None = None
     metrics: str | None = None
     rate: float = 200
@@ -59,31 +57,30 @@ class Serving:
     proxy: tuple[str, ...] = ()
 
 
-def serve(path: Path, options: Serving, say: Callable[[str], None]) -> None:
+def serve(path: Path, doors: Doors, options: Serving, say: Callable[[str], None]) -> None:
     """Serve the ledger in ``path`` until SIGTERM or SIGINT; ``say`` gets the lines of its start.
 
     Raises ``LedgerClientError`` for whatever keeps it from starting.
     """
-    if options.mqtt is not None:
-        parse_url(options.mqtt)
+    doors.check()
     with ExitStack() as stack:
-        listener = stack.enter_context(closing(listen_at(options.listen)))
+        listener = stack.enter_context(closing(listen_at(doors.listen)))
         folder = stack.enter_context(closing(open_dir(path, options.name)))
         policy = PolicyFile(folder.policy)
         ledger, view = Service(folder, policy.current, gateway_rate=options.gateway_rate), LogView(folder)
-        door = Door(
+        turnstile = Turnstile(
             idle_s=_KEEP_ALIVE_S + _GRACE_S,
             most=options.connections,
             most_of_one=max(1, options.connections // 4),
             trusted=frozenset(options.proxy),
         )
         if options.metrics is not None:
-            say(stack.enter_context(_metrics(options.metrics, ledger, view, policy, door)))
-        if options.mqtt is not None:
-            stack.enter_context(closing(MqttService(ledger, options.mqtt)))
+            say(stack.enter_context(_metrics(options.metrics, ledger, view, policy, turnstile)))
+        if doors.mqtt is not None:
+            stack.enter_context(closing(MqttService(ledger, doors.mqtt, doors.broker)))
         site = app(ledger, view, policy_in_force=lambda: _in_force(policy), address_rate=options.rate)
-        started = f"ledger {ledger.name} listens on {_url(listener)}"
-        _run(site, door, listener, lambda: say(started))
+        started = f"ledger {ledger.name} listens on {_url(doors, listener)}"
+        _run(site, turnstile, listener, doors, lambda: say(started))
 
 
 def _in_force(policy: PolicyFile) -> bool:
@@ -92,31 +89,34 @@ def _in_force(policy: PolicyFile) -> bool:
 
 
 @contextmanager
-def _metrics(address: str, ledger: Service, view: LogView, policy: PolicyFile, door: Door) -> Iterator[str]:
+def _metrics(address: str, ledger: Service, view: LogView, policy: PolicyFile, turnstile: Turnstile) -> Iterator[str]:
     """Figures at HOST:PORT while it lasts; gives the line that says where."""
     from ledger_client.transparency.metrics import Figures, served  # needs its library only where it is asked for
 
     with closing(listen_at(address, "--metrics")) as probe:  # says what is wrong with an address
         host, port = probe.getsockname()[:2]
-    with served(Figures(ledger, view, policy, door), host, port) as taken:
+    with served(Figures(ledger, view, policy, turnstile), host, port) as taken:
         yield f"metrics at http://{f'[{host}]' if ':' in host else host}:{taken}/metrics"
 
 
-def _run(site: ASGIApp, door: Door, listener: socket.socket, started: Callable[[], None]) -> None:
+def _run(
+    site: ASGIApp, turnstile: Turnstile, listener: socket.socket, doors: Doors, started: Callable[[], None]
+) -> None:
     config = uvicorn.Config(
         site,
         loop="asyncio",
-        http=door.protocol(),
+        http=turnstile.protocol(),
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(door.trusted),  # else whoever names another address would be another client
-        forwarded_allow_ips=list(door.trusted),
+        proxy_headers=bool(turnstile.trusted),  # else whoever names another address would be another client
+        forwarded_allow_ips=sorted(turnstile.trusted),
         h11_max_incomplete_event_size=_MAX_HEAD,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
+        **doors.uvicorn(),
     )
     # uvicorn raises the signal that ended it once more when it is done; being asked to stop is no failure
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -148,6 +148,6 @@ def listen_at(listen: str, option: str = "--listen") -> socket.socket:
     return listener
 
 
-def _url(listener: socket.socket) -> str:
+def _url(doors: Doors, listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{doors.scheme}://[{host}]:{port}" if ":" in host else f"{doors.scheme}://{host}:{port}"

@@ -25,7 +25,7 @@ from ledger_client.transparency.policy import enroll
 from ledger_client.transparency.show import trust_entry
 from ledger_client.trust import Trust, key_entry, parse_trust
 from tests.ledgers.samples import Gateway
-from tests.processes import UNLIMITED, EmbeddedLedger, Mosquitto, embedded_ledger, mosquitto
+from tests.processes import EmbeddedLedger, Mosquitto, embedded_ledger, mosquitto
 
 PATIENCE_S = 30.0
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class Site:
 
 
 @contextmanager
-def site(folder: Path, name: str = "demo-ledger", options: Sequence[str] = UNLIMITED) -> Iterator[Site]:
+def site(folder: Path, name: str = "demo-ledger", options: Sequence[str] = ()) -> Iterator[Site]:
     """A running site, its ledger with more ``options``; its place at the broker is taken when it begins."""
     with ExitStack() as stack:
         broker = stack.enter_context(mosquitto(folder))

@@ -1,4 +1,4 @@
-"""Whoever draws a connection out is cut off, and too many are cut as they come: the door with short times."""
+"""Whoever draws a connection out is cut off, and too many are cut as they come: the turnstile with short times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.routing import Route
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from ledger_client.transparency.connection import Door
+from ledger_client.transparency.connection import Turnstile
 
 LONG_S = 60.0  # of a time that a test does not wait for
 SHORT_S = 0.2
@@ -23,17 +23,17 @@ HUGE = 64 * 1024 * 1024
 
 
 @dataclass(slots=True)
-class WatchedDoor(Door):
-    """A door that says when nobody is in."""
+class WatchedTurnstile(Turnstile):
+    """A turnstile that says when nobody is in."""
 
     empty: asyncio.Event = field(default_factory=asyncio.Event)
 
     def enter(self, client: str, trusted: bool) -> bool:
         self.empty.clear()
-        return Door.enter(self, client, trusted)
+        return Turnstile.enter(self, client, trusted)
 
     def leave(self, client: str) -> None:
-        Door.leave(self, client)
+        Turnstile.leave(self, client)
         if not self.clients:
             self.empty.set()
 
@@ -47,15 +47,15 @@ async def _huge(_request: Request) -> Response:
 
 
 @asynccontextmanager
-async def served(door: WatchedDoor) -> AsyncIterator[int]:
-    """A server behind the door; gives its port, and ends with every connection gone and counted out."""
+async def served(turnstile: WatchedTurnstile) -> AsyncIterator[int]:
+    """A server behind the turnstile; gives its port, and ends with every connection gone and counted out."""
     site = Starlette(routes=[Route("/", _echo, methods=["GET", "POST"]), Route("/huge", _huge)])
-    config = Config(site, http=door.protocol(), ws="none", lifespan="off", log_config=None, timeout_keep_alive=LONG_S)  # type: ignore[arg-type]
+    protocol = turnstile.protocol()
+    config = Config(site, http=protocol, ws="none", lifespan="off", log_config=None, timeout_keep_alive=60)
     config.load()
     state, loop = ServerState(), asyncio.get_running_loop()
-    made = config.http_protocol_class
     server = await loop.create_server(
-        lambda: made(config=config, server_state=state, app_state={}, _loop=loop),  # type: ignore[call-arg]
+        lambda: protocol(config=config, server_state=state, app_state={}, _loop=loop),
         "127.0.0.1",
         0,
     )
@@ -65,9 +65,9 @@ async def served(door: WatchedDoor) -> AsyncIterator[int]:
         server.close()
         for connection in list(state.connections):
             connection.transport.abort()
-        await door.empty.wait()
+        await turnstile.empty.wait()
         await server.wait_closed()
-    assert not door.clients
+    assert not turnstile.clients
 
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -89,9 +89,9 @@ async def answer(reader: asyncio.StreamReader) -> bytes:
     return await reader.readexactly(length)
 
 
-def run(door: WatchedDoor, talk: Talk) -> None:
+def run(turnstile: WatchedTurnstile, talk: Talk) -> None:
     async def main() -> None:
-        async with served(door) as port:
+        async with served(turnstile) as port:
             reader, writer = await connect(port)
             try:
                 await talk(reader, writer)
@@ -107,7 +107,7 @@ def test_a_head_that_never_ends(said: bytes) -> None:
         writer.write(said)
         await cut(reader)
 
-    run(WatchedDoor(head_s=SHORT_S, request_s=LONG_S, idle_s=LONG_S), talk)
+    run(WatchedTurnstile(head_s=SHORT_S, request_s=LONG_S, idle_s=LONG_S), talk)
 
 
 def test_a_head_that_drips_gets_no_more_time() -> None:
@@ -122,7 +122,7 @@ def test_a_head_that_drips_gets_no_more_time() -> None:
         await cut(reader)
         dripping.cancel()
 
-    run(WatchedDoor(head_s=SHORT_S, request_s=LONG_S, idle_s=LONG_S), talk)
+    run(WatchedTurnstile(head_s=SHORT_S, request_s=LONG_S, idle_s=LONG_S), talk)
 
 
 def test_a_body_that_never_ends() -> None:
@@ -130,17 +130,17 @@ def test_a_body_that_never_ends() -> None:
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
         await cut(reader)
 
-    run(WatchedDoor(head_s=LONG_S, request_s=SHORT_S, idle_s=LONG_S), talk)
+    run(WatchedTurnstile(head_s=LONG_S, request_s=SHORT_S, idle_s=LONG_S), talk)
 
 
 def test_an_answer_that_nobody_reads() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(b"GET /huge HTTP/1.1\r\nHost: x\r\n\r\n")
-        await door.empty.wait()
+        await turnstile.empty.wait()
 
-    door = WatchedDoor(head_s=LONG_S, request_s=LONG_S, idle_s=SHORT_S)
-    run(door, talk)
+    turnstile = WatchedTurnstile(head_s=LONG_S, request_s=LONG_S, idle_s=SHORT_S)
+    run(turnstile, talk)
 
 
 def test_a_pause_between_requests_has_an_end_and_requests_have_theirs() -> None:
@@ -151,7 +151,7 @@ def test_a_pause_between_requests_has_an_end_and_requests_have_theirs() -> None:
             assert await answer(reader) == body
         await cut(reader)
 
-    run(WatchedDoor(head_s=LONG_S, request_s=LONG_S, idle_s=SHORT_S), talk)
+    run(WatchedTurnstile(head_s=LONG_S, request_s=LONG_S, idle_s=SHORT_S), talk)
 
 
 def test_requests_one_after_the_other_each_have_their_own_time() -> None:
@@ -162,13 +162,13 @@ def test_requests_one_after_the_other_each_have_their_own_time() -> None:
             writer.write(b"x")
             assert await answer(reader) == b"x"
 
-    run(WatchedDoor(head_s=LONG_S, request_s=5 * SHORT_S, idle_s=LONG_S), talk)
+    run(WatchedTurnstile(head_s=LONG_S, request_s=5 * SHORT_S, idle_s=LONG_S), talk)
 
 
 @pytest.mark.parametrize(("most", "most_of_one"), [(3, 10), (10, 3)])
 def test_too_many_connections_are_cut_and_room_comes_back(most: int, most_of_one: int) -> None:
     async def main() -> None:
-        async with served(WatchedDoor(most=most, most_of_one=most_of_one)) as port:
+        async with served(WatchedTurnstile(most=most, most_of_one=most_of_one)) as port:
             held = []
             for _ in range(3):
                 reader, writer = await connect(port)
@@ -199,5 +199,5 @@ def test_too_many_connections_are_cut_and_room_comes_back(most: int, most_of_one
 
 
 def test_a_trusted_proxy_has_all_the_room() -> None:
-    door = Door(most=5, most_of_one=2, trusted=frozenset({"127.0.0.1"}))
-    assert [door.enter("127.0.0.1", True) for _ in range(6)] == [True] * 5 + [False]
+    turnstile = Turnstile(most=5, most_of_one=2, trusted=frozenset({"127.0.0.1"}))
+    assert [turnstile.enter("127.0.0.1", True) for _ in range(6)] == [True] * 5 + [False]

@@ -17,7 +17,7 @@ from tests.ledgers.client import COSE, ask
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Site, persist, site
 from tests.ledgers.test_cli import complaint
-from tests.processes import UNLIMITED, free_port
+from tests.processes import free_port
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def metrics() -> str:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory, metrics: str) -> Iterator[Site]:
-    options = (*UNLIMITED, "--metrics", metrics)
+    options = ("--metrics", metrics)
     with site(tmp_path_factory.mktemp("health"), options=options) as running:
         yield running
 
