@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -70,11 +70,11 @@ class Site:
 
 
 @contextmanager
-def site(folder: Path, name: str = "demo-ledger") -> Iterator[Site]:
-    """A running site; the ledger's place at the broker is taken when it begins."""
+def site(folder: Path, name: str = "demo-ledger", options: Sequence[str] = ()) -> Iterator[Site]:
+    """A running site, its ledger with more ``options``; its place at the broker is taken when it begins."""
     with ExitStack() as stack:
         broker = stack.enter_context(mosquitto(folder))
-        ledger = stack.enter_context(embedded_ledger(folder / "ledger", name, broker.url))
+        ledger = stack.enter_context(embedded_ledger(folder / "ledger", name, broker.url, options=options))
         yield Site(ledger, broker, folder)
 
 
