@@ -115,12 +115,7 @@ def rules(config: Config) -> Rules:
         required=tuple(ledger.name for ledger in document.ledger if ledger.policy == "required"),
         config=config.fingerprint(),
         software=f"meterseal/{version('meterseal')}",
-        limits=Limits(
-            max_bytes=document.store.max_size,
-            min_free_bytes=document.store.min_free_disk,
-            keep_ms=document.store.keep,
-            thin=document.store.on_full == "thin",
-        ),
+        limits=Limits.of(config),
     )
 
 

@@ -25,7 +25,7 @@ class NearLog:
     def begin(self) -> None:
         """Be there."""
         self._dir = open_dir(self._folder, self._name)
-        self._service = Service(self._dir.log, self._dir.key, PolicyFile(self._dir.policy).current)
+        self._service = Service(self._dir, PolicyFile(self._dir.policy).current)
 
     def end(self) -> None:
         """Be gone, and let go of the folder."""

@@ -11,6 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
+from ledger_client import cbor
+from ledger_client.cose import Sign1
 from ledger_client.cose_key import PublicKey, load_private_key
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.ledgers import Ledger, Pending
@@ -130,6 +132,7 @@ class CheckedLog:
         self._hashes: list[bytes] = []
         self._held: dict[str, list[int]] = {}
         self._last: dict[str, bytes] = {}
+        self._own = 0  # entries of the ledger itself: its policy, and each change of its key
 
     def check(self) -> dict[str, list[int]]:
         """{gateway: batch numbers in log order}."""
@@ -144,18 +147,34 @@ class CheckedLog:
         assert [row[0] for row in rows] == list(range(len(rows)))
         begin, self._rows = len(self._rows), rows
         self._hashes += [leaf_hash(row[4]) for row in rows[begin:]]
-        public = load_private_key(self._folder / "key.pem").public
-        for number, id_, gateway, batch, entry, receipt in rows[max(begin, 1) :]:
+        keys = _keys([row[4] for row in rows if row[2] is None], load_private_key(self._folder / "key.pem").public)
+        for number, id_, gateway, batch, entry, receipt in rows[begin:]:
             assert id_ == sha256(entry).digest()
+            if gateway is None:
+                assert receipt is None
+                self._own += 1
+                continue
             statement = parse_statement(entry).statement
             assert (statement.gateway, statement.batch) == (gateway, batch)
             if gateway in self._last and statement.resume is None:
                 assert statement.prev == self._last[gateway]
                 assert batch == self._held[gateway][-1] + 1
-            _check_receipt(receipt, entry, number, self._hashes, public)
+            _check_receipt(receipt, entry, number, self._hashes, keys[self._own - 1])
             self._held.setdefault(gateway, []).append(batch)
             self._last[gateway] = id_
         return {name: list(batches) for name, batches in self._held.items()}
+
+
+def _keys(own: list[bytes], present: PublicKey) -> list[PublicKey]:
+    """The keys in the order in which they signed, from the ledger's own entries; each entry is by the key before it."""
+    signed = [Sign1.parse(entry) for entry in own]
+    changes = [cbor.decode(sign1.payload or b"") for sign1 in signed[1:]]
+    keys = [PublicKey.from_cose_key(change["old"]) for change in changes] + [present]
+    signed[0].verify(keys[0])
+    for sign1, change, old, new in zip(signed[1:], changes, keys, keys[1:], strict=False):
+        sign1.verify(old)
+        assert PublicKey.from_cose_key(change["new"]).kid == new.kid
+    return keys
 
 
 def _check_receipt(data: bytes, entry: bytes, number: int, hashes: list[bytes], public: PublicKey) -> None:
