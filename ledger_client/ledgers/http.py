@@ -7,25 +7,19 @@ an answer is LedgerUnavailable with the start of what came instead.
 
 from __future__ import annotations
 
-import http.cookiejar
 import threading
-import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
-
-import requests
-import urllib3
 
 from ledger_client import cbor
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, Refused
 from ledger_client.ledgers import Pending, Unsupported
+from ledger_client.ledgers.bounded import Answer, Client
 from ledger_client.ledgers.wire import (
     CBOR,
     COSE,
     MAX_PAGE,
     MAX_RECEIPT,
-    excerpt,
     id_to_text,
     parse_problem,
 )
@@ -33,38 +27,9 @@ from ledger_client.shape import is_name
 from ledger_client.statement import parse_statement, statement_id
 
 _RETRY_AFTER_S = 5.0  # when a ledger says "not yet" and not for how long
-_RETRY_AFTER_CAP_S = 3600.0
 _ENOUGH = 1000  # statements at once: a gateway on a small machine walks through years of them
 _LOCATIONS = 256  # of statements on their way, remembered until their receipt is here
 _PASSING = frozenset({408, 421, 425, 429})  # of 4xx: about this moment, not about this statement
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    url: str
-    status: int
-    headers: requests.structures.CaseInsensitiveDict[str]
-    body: bytes
-
-    @property
-    def media_type(self) -> str:
-        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-
-    def retry_after_s(self) -> float | None:
-        """Retry-After in seconds, capped; a date or nonsense counts as absent."""
-        text = self.headers.get("Retry-After", "").strip()
-        return min(float(text), _RETRY_AFTER_CAP_S) if text.isascii() and text.isdigit() and len(text) < 10 else None
-
-    def __str__(self) -> str:
-        kind = self.media_type or "no content type"
-        return f"{self.url} answered {self.status}, {kind}, {len(self.body)} bytes: {excerpt(self.body)}"
-
-
-class _Session(requests.Session):
-    """Knows of no redirects: requests would read a redirect's body without a cap even when it does not follow."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        return None
 
 
 class HttpLedger:
@@ -77,11 +42,7 @@ class HttpLedger:
     def __init__(self, name: str, url: str, *, timeout_s: float = 10.0) -> None:
         self.name = name
         self._base = url.rstrip("/")
-        self._timeout_s = timeout_s
-        self._session = _Session()
-        self._session.trust_env = False  # neither a proxy nor a .netrc that nobody wrote down in the configuration
-        self._session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=()))
-        self._session.headers.update({"Accept-Encoding": "identity", "User-Agent": "meterseal"})
+        self._client = Client(timeout_s)
         self._locations: OrderedDict[bytes, str] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -131,7 +92,7 @@ class HttpLedger:
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
+        self._client.close()
 
     def _page(self, gateway: str, after: int) -> list[tuple[int, bytes]]:
         answer = self._extension(gateway, f"statements?after={after}")
@@ -143,7 +104,7 @@ class HttpLedger:
         except LedgerClientError as error:
             raise LedgerUnavailable(f"not a statement ({error}): {answer}") from error
 
-    def _extension(self, gateway: str, question: str) -> _Answer:
+    def _extension(self, gateway: str, question: str) -> Answer:
         if not is_name(gateway):
             raise Refused("Malformed request", f"{gateway!r} is no gateway's name")
         answer = self._ask("GET", f"{self._base}/gateways/{gateway}/{question}", CBOR, MAX_PAGE)
@@ -153,13 +114,13 @@ class HttpLedger:
             raise _refusal(answer)
         return answer
 
-    def _receipt(self, answer: _Answer, statement_id: bytes) -> bytes:
+    def _receipt(self, answer: Answer, statement_id: bytes) -> bytes:
         if answer.media_type != COSE or not answer.body:
             raise LedgerUnavailable(f"no receipt: {answer}")
         self._forget(statement_id)
         return answer.body
 
-    def _pending(self, answer: _Answer, statement_id: bytes) -> Pending:
+    def _pending(self, answer: Answer, statement_id: bytes) -> Pending:
         location = _resolved(answer.url, answer.headers.get("Location", ""))
         if not location or _origin(location) != _origin(self._base):
             raise LedgerUnavailable(f"a redirect away from the ledger is not followed, to {location}: {answer}")
@@ -173,33 +134,12 @@ class HttpLedger:
         with self._lock:
             self._locations.pop(statement_id, None)
 
-    def _ask(self, method: str, url: str, accept: str, cap: int, body: bytes | None = None) -> _Answer:
+    def _ask(self, method: str, url: str, accept: str, cap: int, body: bytes | None = None) -> Answer:
         headers = {"Accept": accept} | ({"Content-Type": COSE} if body is not None else {})
-        deadline = time.monotonic() + 2 * self._timeout_s
-        try:
-            with self._session.request(
-                method, url, data=body, headers=headers, timeout=self._timeout_s, allow_redirects=False, stream=True
-            ) as response:
-                return _Answer(url, response.status_code, response.headers, _read(response, url, cap, deadline))
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise LedgerUnavailable(f"{self._base}: {error}") from error
+        return self._client.ask(method, url, headers, cap, body)
 
 
-def _read(response: requests.Response, url: str, cap: int, deadline: float) -> bytes:
-    """The body, up to ``cap`` bytes, in whatever pieces come; a peer that drips them does not hold us for ever."""
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise LedgerUnavailable(f"{url}: an answer that is compressed, which was not asked for")
-    body = bytearray()
-    while chunk := response.raw.read1(65536):
-        body += chunk
-        if len(body) > cap:
-            raise LedgerUnavailable(f"{url}: an answer of more than {cap} bytes: {excerpt(bytes(body))}")
-        if time.monotonic() > deadline:
-            raise LedgerUnavailable(f"{url}: the answer did not end in time; {len(body)} bytes: {excerpt(bytes(body))}")
-    return bytes(body)
-
-
-def _refusal(answer: _Answer) -> Refused | LedgerUnavailable:
+def _refusal(answer: Answer) -> Refused | LedgerUnavailable:
     """What a status other than the expected ones means: the ledger's no, or nothing that can be built on."""
     problem = parse_problem(answer.body)
     if 400 <= answer.status < 500 and answer.status not in _PASSING:
@@ -208,7 +148,7 @@ def _refusal(answer: _Answer) -> Refused | LedgerUnavailable:
     return LedgerUnavailable(said, answer.retry_after_s())
 
 
-def _value(answer: _Answer) -> object:
+def _value(answer: Answer) -> object:
     """The CBOR value of an answer; raises ``LedgerUnavailable`` with the evidence when it is none."""
     try:
         return cbor.decode(answer.body, foreign=True)
