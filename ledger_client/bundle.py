@@ -23,6 +23,7 @@ from ledger_client.shape import (
 from ledger_client.statement import attach_receipts, detach_receipts
 
 VERSION: Final = 1
+_MAP: Final = 5  # CBOR major type
 _LOCATOR: Final = {"tx", "type", "block", "chain", "ledger", "contract", "block_hash"}
 
 Proof = tuple[int, int, tuple[bytes, ...]]
@@ -90,6 +91,25 @@ class Bundle:
         entry, receipts = detach_receipts(fields["statement"])
         anchors = tuple(_locator(value) for value in array(fields["anchors"], "anchors", 0, MAX_RECEIPTS))
         return cls(within(fields["record"], MAX_RECORD, "the record"), anchors, size, index, path, entry, receipts)
+
+
+def encode_locator(locator: Locator) -> bytes:
+    """A locator by itself, as a ledger driver hands it over in a receipt's place; ``EncodeError`` for what
+    ``parse_locator`` would refuse."""
+    data = cbor.encode(_plain(locator))
+    with writing("locator"):
+        parse_locator(data)
+    return data
+
+
+def parse_locator(data: bytes) -> Locator:
+    """Read a lone locator strictly; ``Malformed`` for anything else."""
+    return _locator(cbor.decode(within(data, MAX_BUNDLE, "the locator")))
+
+
+def is_locator(data: bytes) -> bool:
+    """True for a locator, False for a receipt: one is a map, the other a tagged array (first byte, RFC 8949 §3.1)."""
+    return len(data) > 0 and data[0] >> 5 == _MAP
 
 
 def _plain(locator: Locator) -> dict[str, object]:

@@ -56,9 +56,9 @@ heir: public(address)
 accountOf: public(HashMap[bytes32, address])  # gateway -> the one account that may write for it now
 isBridge: public(HashMap[address, bool])
 get: public(HashMap[bytes32, HashMap[uint64, bytes32]])  # gateway -> batch -> statement id; empty: none
-sizeOf: public(HashMap[bytes32, uint64])  # shared root -> number of ids under it; 0: not anchored
 _gateways: HashMap[address, bytes32]  # account -> its gateway; never changes, so that an account never changes sides
 _last: HashMap[bytes32, uint256]  # gateway -> 2**128 + batch * 2**64 + block of the last anchor; 0: none
+_roots: HashMap[bytes32, uint256]  # shared root -> number of ids under it * 2**64 + block; 0: none
 
 
 @deploy
@@ -173,11 +173,11 @@ def anchorMany(root: bytes32, size: uint64) -> bool:
     """
     assert self.isBridge[msg.sender], "Unknown account"
     assert root != empty(bytes32) and size > 0, "No root"
-    known: uint64 = self.sizeOf[root]
-    if known == size:
+    known: uint256 = self._roots[root]
+    if known >> 64 == convert(size, uint256):
         return False
     assert known == 0, "Root taken"
-    self.sizeOf[root] = size
+    self._roots[root] = (convert(size, uint256) << 64) | block.number
     log AnchoredMany(root=root, account=msg.sender, size=size)
     return True
 
@@ -192,6 +192,16 @@ def last(gateway: bytes32) -> (bool, uint64, bytes32, uint64):
     batch: uint64 = convert((last >> 64) & convert(max_value(uint64), uint256), uint64)
     at: uint64 = convert(last & convert(max_value(uint64), uint256), uint64)
     return last != 0, batch, self.get[gateway][batch], at
+
+
+@external
+@view
+def shared(root: bytes32) -> (uint64, uint64):
+    """
+    @notice Of a shared root: how many ids are under it, and its block; zeros if it was not anchored.
+    """
+    known: uint256 = self._roots[root]
+    return convert(known >> 64, uint64), convert(known & convert(max_value(uint64), uint256), uint64)
 
 
 @external

@@ -71,6 +71,9 @@ class Registry:
 def transact(node: Node, sender: bytes, data: bytes, to: bytes | None = None) -> TxReceipt:
     """Send from an account that the node signs for."""
     asked: dict[str, Any] = {"from": "0x" + sender.hex(), "data": "0x" + data.hex(), "gas": hex(3_000_000)}
+    latest = node.block("latest")
+    if latest is not None and latest.base_fee is None:  # else the node sets the fee as it should be
+        asked["gasPrice"] = hex(node.gas_price())
     if to is not None:
         asked["to"] = "0x" + to.hex()
     return mined(node, bytes.fromhex(node.ask("eth_sendTransaction", asked)[2:]))

@@ -100,11 +100,11 @@ def test_another_statement_for_a_taken_number_is_refused(registry: Registry, sen
         assert refused(registry, sender, "anchor", batch, D, prev, resume) == "Batch number taken"
 
 
-@pytest.mark.parametrize(("batch", "prev"), [(3, B), (4, B), (2, A), (2, bytes(32)), (2**64 - 1, B)])
-def test_batches_come_in_order(registry: Registry, sender: bytes, batch: int, prev: bytes) -> None:
+def test_batches_come_in_order(registry: Registry, sender: bytes) -> None:
     registry.anchor(sender, 0, A)
     registry.anchor(sender, 1, B, A)
-    assert refused(registry, sender, "anchor", batch, C, prev, 0) == "Out of order"
+    for batch, prev in ((3, B), (4, B), (2, A), (2, bytes(32)), (2**64 - 1, B)):
+        assert refused(registry, sender, "anchor", batch, C, prev, 0) == "Out of order"
     registry.anchor(sender, 2, C, B)
 
 
@@ -218,12 +218,13 @@ def test_a_bridge_anchors_many_under_one_root(registry: Registry, sender: bytes)
     for stranger in (bridge, sender, registry.owner):
         assert refused(registry, stranger, "anchorMany", A, 10) == "Unknown account"
     registry.send(registry.owner, "setBridge", bridge, 1)
-    registry.send(bridge, "anchorMany", A, 10)
+    receipt = registry.send(bridge, "anchorMany", A, 10)
     assert registry.send(bridge, "anchorMany", A, 10).logs == []
     assert refused(registry, bridge, "anchorMany", A, 11) == "Root taken"
     assert refused(registry, bridge, "anchorMany", bytes(32), 1) == "No root"
     assert refused(registry, bridge, "anchorMany", B, 0) == "No root"
-    assert number(registry.view("sizeOf", A)[0]) == 10
+    assert [number(word) for word in registry.view("shared", A, count=2)] == [10, receipt.block]
+    assert [number(word) for word in registry.view("shared", B, count=2)] == [0, 0]
     assert refused(registry, bridge, "anchor", 0, A, bytes(32), 0) == "Unknown account"
     registry.send(registry.owner, "setBridge", bridge, 0)
     assert refused(registry, bridge, "anchorMany", B, 1) == "Unknown account"
@@ -262,7 +263,7 @@ def test_everything_can_be_rebuilt_from_the_events(registry: Registry) -> None:
     rebuilt = Rebuilt(registry)
     assert rebuilt.owner == address(registry.view("owner")[0]) == four
     assert rebuilt.names == {gateway_hash("gw"): "gw", gateway_hash("other"): "other"}
-    assert rebuilt.roots == {D: number(registry.view("sizeOf", D)[0])}
+    assert rebuilt.roots == {D: number(registry.view("shared", D, count=2)[0])}
     assert rebuilt.bridges == {bridge: flag(registry.view("isBridge", bridge)[0])} == {bridge: False}
     for name in ("gw", "other"):
         gateway = gateway_hash(name)
