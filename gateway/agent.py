@@ -20,11 +20,12 @@ from typing import Any
 from gateway import budget, control, instance
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning, identities
-from gateway.config import Bus, Config, LedgerEntry
+from gateway.config import Bus, Config
 from gateway.errors import ConfigError, GatewayError
 from gateway.fieldbus.bus import Alarm, Line, LineSpec, MeterSpec, check_port, merge
 from gateway.journal import ALARM, Rules, seal_next
 from gateway.keys import Keys, load_keys
+from gateway.ledger_settings import LedgerEntry, access_of
 from gateway.poller import Poller
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
@@ -33,7 +34,8 @@ from gateway.space import Limits
 from gateway.store import Store
 from gateway.uplink import NotOurs, Uplink, anchor
 from ledger_client.errors import LedgerUnavailable, Refused, TrustFileError
-from ledger_client.ledgers import Ledger, Pending
+from ledger_client.ledgers import Ledger, Memory, Notebook, Pending
+from ledger_client.ledgers.access import Access
 from ledger_client.record import Event, Reading, parse_record
 from ledger_client.trust import Trust, load_trust
 
@@ -44,19 +46,19 @@ STOP_WITHIN_S = 3.0
 """So long may a read in flight take to end; with the last commit a stop then takes less than 5 s."""
 
 
-def _http(name: str, url: str) -> Ledger:
+def _http(entry: LedgerEntry, access: Access, memory: Memory) -> Ledger:
     from ledger_client.ledgers.http import HttpLedger  # requests, which a gateway without such a ledger need not load
 
-    return HttpLedger(name, url)
+    return HttpLedger(entry.name, entry.url, access, timeout_s=entry.timeout / 1000, memory=memory)
 
 
-def _mqtt(name: str, url: str) -> Ledger:
-    from ledger_client.ledgers.mqtt import MqttLedger  # paho, likewise
+def _mqtt(entry: LedgerEntry, access: Access, memory: Memory) -> Ledger:
+    from ledger_client.ledgers.mqtt import MqttLedger  # paho, likewise; resubmitting is harmless, so it needs no memory
 
-    return MqttLedger(name, url)
+    return MqttLedger(entry.name, entry.url, access, timeout_s=entry.timeout / 1000)
 
 
-DRIVERS: dict[str, Callable[[str, str], Ledger]] = {"http": _http, "mqtt": _mqtt}
+DRIVERS: dict[str, Callable[[LedgerEntry, Access, Memory], Ledger]] = {"http": _http, "mqtt": _mqtt}
 
 
 def line_spec(config: Config, bus: Bus) -> LineSpec:
@@ -144,9 +146,15 @@ def check_ledger_keys(config: Config, trust: Trust) -> None:
             )
 
 
-def driver(entry: LedgerEntry) -> Ledger:
-    """The driver of one configured ledger."""
-    return DRIVERS[entry.type](entry.name, entry.url)
+def check_ledger_access(config: Config) -> None:
+    """Every file that the way to a ledger needs is there and usable. Raises ConfigError."""
+    for entry in config.document.ledger:
+        access_of(config.path, entry)
+
+
+def driver(config: Config, entry: LedgerEntry, *, memory: Memory | None = None) -> Ledger:
+    """The driver of one configured ledger; what it must still know after a crash goes to ``memory``."""
+    return DRIVERS[entry.type](entry, access_of(config.path, entry), Notebook() if memory is None else memory)
 
 
 async def run(config: Config) -> None:
@@ -156,6 +164,7 @@ async def run(config: Config) -> None:
     """
     keys, trust = load_keys(config), trust_of(config)
     check_ledger_keys(config, trust)
+    check_ledger_access(config)
     specs = line_specs(config)
     for spec in specs:
         check_port(spec)
@@ -204,7 +213,7 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
     async def health(_: Mapping[str, Any]) -> dict[str, Any]:
         return recorder.health()
 
-    ledgers = [driver(entry) for entry in config.document.ledger]
+    ledgers = [driver(config, entry) for entry in config.document.ledger]
     reconciliation = Reconciliation(config, recorder, trust, clock, store.conflicts())
     uplinks = [Uplink(ledger, recorder, trust, clock, reconciliation) for ledger in ledgers]
     loop = asyncio.get_running_loop()
@@ -271,7 +280,7 @@ def finish(config: Config, *, within_s: float) -> None:
                 pass
             deadline = clock.monotonic() + within_s
             for entry in config.document.ledger:
-                _drain(driver(entry), store, trust, clock, deadline)
+                _drain(driver(config, entry), store, trust, clock, deadline)
         finally:
             store.close()
 

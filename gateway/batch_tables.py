@@ -12,6 +12,7 @@ _KNOWN = "batch, statement_id, ledger, reason, found_ms"
 _CONFLICT = "batch, ledger, statement_id, found_ms"
 _ROW = "meter, epoch, seq, kind, time_ms, data"
 _SEALED_TO = "(SELECT coalesce(max(last_id), 0) FROM batches)"
+_WHOLE = "first_id > (SELECT to_id FROM pruned)"
 _UNSEALED = f"id > {_SEALED_TO} AND id NOT IN (SELECT id FROM elsewhere)"
 _OLD_UNSEALED = f"{_UNSEALED} AND epoch <> (SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1)"
 _STRETCH_UNSEALED = f"epoch = ? AND meter = ? AND seq BETWEEN ? AND ? AND {_UNSEALED}"
@@ -94,6 +95,16 @@ class Batches(Tables):
     def batches(self) -> list[Batch]:
         """Every sealed batch in order."""
         return [Batch(*row) for row in self.all(f"SELECT {_BATCH} FROM batches ORDER BY batch")]
+
+    def is_whole(self, number: int) -> bool:
+        """Whether a sealed batch is there, and pruning has taken none of its records."""
+        return bool(self.count(f"SELECT count(*) FROM batches WHERE batch = ? AND {_WHOLE}", number))
+
+    def receipted(self, before_ms: int) -> list[int]:
+        """The whole batches that have a receipt and were sealed before ``before_ms``, in order."""
+        settled = "batch IN (SELECT batch FROM anchors WHERE state = 'settled')"
+        sql = f"SELECT batch FROM batches WHERE sealed_ms < ? AND {_WHOLE} AND {settled} ORDER BY batch"
+        return [int(batch) for (batch,) in self.all(sql, before_ms)]
 
     def count_batches(self) -> int:
         """How many batches there are, those included whose records have been pruned."""

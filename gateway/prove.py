@@ -7,7 +7,7 @@ import re
 from gateway.batch_tables import UNTOLD
 from gateway.errors import GatewayError, NotYet
 from gateway.sealer import tree_of
-from gateway.store import Row, Store
+from gateway.store import Batch, Row, Store
 from ledger_client.bundle import Bundle
 from ledger_client.statement import id_text
 
@@ -58,11 +58,7 @@ def prove(store: Store, row: Row) -> bytes:
         )
     if batch is None:
         raise NotYet(f"{row.id}: recorded, but in no batch yet", "wait until the next batch is sealed")
-    receipts = [a.receipt for a in store.anchors(batch.batch) if a.receipt is not None]
-    if not receipts:
-        raise NotYet(
-            f"{row.id}: sealed in batch {batch.batch}, which has no receipt yet", "see `meterseal status CONFIG`"
-        )
+    receipts = receipts_of(store, batch, row.id)
     rows = list(store.leaves(batch.first_id, batch.last_id))
     if len(rows) != batch.size:
         raise GatewayError(
@@ -78,5 +74,14 @@ def prove(store: Store, row: Row) -> bytes:
         index=index,
         path=tuple(tree.path(index)),
         statement=batch.entry,
-        receipts=tuple(receipts),
+        receipts=receipts,
     ).encode()
+
+
+def receipts_of(store: Store, batch: Batch, record: str = "") -> tuple[bytes, ...]:
+    """The receipts of a batch. Raises NotYet while it has none; ``record`` is what was asked for, where it is one."""
+    receipts = tuple(a.receipt for a in store.anchors(batch.batch) if a.receipt is not None)
+    if not receipts:
+        what = f"{record}: sealed in batch {batch.batch}, which" if record else f"batch {batch.batch}: it"
+        raise NotYet(f"{what} has no receipt yet", "see `meterseal status CONFIG`")
+    return receipts

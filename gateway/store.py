@@ -128,6 +128,17 @@ class Store(Records, Batches):
                 raise
             station("committed")
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything that is read in the block is of one moment, whatever others write or prune meanwhile. They are not
+        held up; but the write-ahead log grows until the block is left."""
+        with self._errors():
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._db.execute("ROLLBACK")
+
     def one(self, sql: str, *values: object) -> tuple[Any, ...] | None:
         with self._errors():
             row: tuple[Any, ...] | None = self._db.execute(sql, values).fetchone()

@@ -1,4 +1,4 @@
-"""Command ``meterseal-ledger``: run a ledger, let gateways in, and check a proof.
+"""Command ``meterseal-ledger``: run a ledger, let gateways in, check a proof or a whole period.
 
 Exit codes: 0 done, 1 the answer is no (not verified), 2 wrong usage or configuration.
 """
@@ -30,7 +30,7 @@ class UsageError(LedgerClientError):
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="meterseal", prog_name="meterseal-ledger")
 def cli() -> None:
-    """Run the embedded ledger, enrol gateways, and verify proofs offline."""
+    """Run the embedded ledger, enrol gateways, verify and audit proofs offline."""
 
 
 @cli.command()
@@ -97,6 +97,42 @@ def verify(file: Path, trust_file: Path, kind: str | None, as_json: bool) -> Non
         _say(failure_json(error), why, as_json)
         sys.exit(1)
     _say(proven.as_json(), "\n".join([*steps_in_words(proven), "", *facts_in_words(proven)]), as_json)
+
+
+@cli.command()
+@click.argument("files", metavar="FILE.mbatch…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--trust", "trust_file", required=True, metavar="trust.toml", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="one JSON object and nothing else")
+def audit(files: tuple[Path, ...], trust_file: Path, as_json: bool) -> None:
+    """Check whole batches, and that nothing is missing between them: exit 0 all holds, 1 something does not."""
+    from ledger_client import audit as audits
+    from ledger_client.audit_report import audit_in_words
+
+    trust = load_trust(trust_file)
+    for warning in trust.warnings:
+        click.echo(f"warning: {trust.source}: {warning}", err=True)
+    result = audits.audit(files, trust, int(time.time()))
+    _say(result.as_json(), "\n".join(audit_in_words(result)), as_json)
+    sys.exit(0 if result.sound else 1)
+
+
+@cli.command()
+@click.argument("file", metavar="FILE.mbatch", type=click.Path(path_type=Path))
+@click.argument("record")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.mseal")
+def prove(file: Path, record: str, output: Path) -> None:
+    """Take the proof of RECORD (METER/EPOCH/SEQ, or a meter's name: its newest reading) out of a batch file."""
+    from ledger_client.batch_file import BatchFile
+    from ledger_client.durable import whole_file
+
+    batch = BatchFile.open(file)
+    proven, bundle = batch.prove(batch.find(record))
+    try:
+        with whole_file(output) as target:
+            target.write(bundle)
+    except OSError as error:
+        raise UsageError(f"{output}: {error.strerror}; give a path that can be written") from None
+    click.echo(f"wrote {output}: {proven.id}, {len(bundle)} bytes")
 
 
 def _read(file: Path) -> bytes:

@@ -15,6 +15,7 @@ LedgerClientError
 │   └── PolicyNotMet           fewer ledgers vouch than the trust file asks for
 ├── TrustFileError         the trust file is wrong
 ├── KeyFileError           a private key file is missing, open to others, or not a key
+├── FileError              a file of evidence cannot be read, or does not hold what was asked of it
 └── LedgerError            talking to a ledger
     ├── Refused                the ledger says no, for ever
     ├── LedgerUnavailable      no answer now; try again
@@ -127,6 +128,10 @@ class KeyFileError(LedgerClientError):
         self.path = path
         self.problem = problem
         self.way_out = way_out
+
+
+class FileError(LedgerClientError):
+    """A file of evidence cannot be read, or does not hold what was asked of it: the caller's or the machine's fault."""
 
 
 class LedgerError(LedgerClientError):

@@ -74,7 +74,7 @@ class Gateway:
     async def work(self) -> None:
         """Record, tell, wait for a word, catch up, tell."""
         entry = self._loaded.document.ledger[0]
-        ledger = agent.driver(entry)
+        ledger = agent.driver(self._loaded, entry)
         uplink = Uplink(ledger, self._recorder, agent.trust_of(self._loaded), self._clock)
         self._recorder.on_seal.append(partial(asyncio.get_running_loop().call_soon_threadsafe, uplink.wake))
         anchor_ms = self._recorder.open()

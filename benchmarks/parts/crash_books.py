@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from gateway.coverage import due_between
 from gateway.store import Store
 from ledger_client.record import Coverage, Reading, parse_record
-from ledger_client.statement import parse_statement
+from ledger_client.statement import Statement, parse_statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,21 @@ def read_offered(log: Path) -> list[Offered]:
     return [Offered(**json.loads(line)) for line in log.read_text().splitlines()] if log.exists() else []
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a copy of a database reaches: its last place in the commit order, and its last batch."""
+
+    place: int
+    batch: int
+
+    @classmethod
+    def of(cls, store: Store) -> Mark:
+        """Where a database stands now."""
+        ((place,),) = store.all("SELECT coalesce(max(id), 0) FROM records")
+        last = store.last_batch()
+        return cls(place, last.batch if last else -1)
+
+
 @dataclass(slots=True)
 class Books:
     """Everything that was ever seen of one gateway."""
@@ -82,7 +97,20 @@ class Books:
     """Places whose record was there once, is there no more, and was not pruned."""
     changed: int = 0
     """Records and batches that were seen again with other bytes."""
+    sealed_twice: int = 0
+    """Records that stand in two of the ledger's statements."""
     grids: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    left: set[tuple[int, bytes]] = field(default_factory=set)
+    """Batches, by number and id, that were sealed after a copy was taken which was then put back."""
+    forgotten: int = 0
+    """Records that were made after such a copy was taken."""
+
+    def put_back(self, mark: Mark) -> None:
+        """A copy that reaches so far is the database from now on."""
+        self.forgotten += sum(place > mark.place for place in self.records)
+        self.records = {place: record for place, record in self.records.items() if place <= mark.place}
+        self.left |= {(number, found[0]) for number, found in self.batches.items() if number > mark.batch}
+        self.batches = {number: found for number, found in self.batches.items() if number <= mark.batch}
 
     def look(self, store: Store, statements: Iterable[bytes]) -> None:
         """Take in what is there now; ``statements``: every entry that the ledger holds of this gateway."""
@@ -100,7 +128,9 @@ class Books:
         for batch in store.batches():
             found = batch.statement_id, batch.first_id, batch.last_id
             self.changed += self.batches.setdefault(batch.batch, found) != found
-        self.statements = [(s.statement.batch, s.id) for s in map(parse_statement, statements)]
+        signed = [parse_statement(entry) for entry in statements]
+        self.statements = [(s.statement.batch, s.id) for s in signed]
+        self.sealed_twice = _sealed_twice({s.id: s.statement for s in signed}.values())
         grids: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for meter, _, anchor_ms, period_ms in store.schedules():
             grids[meter].append((anchor_ms, period_ms))
@@ -114,13 +144,18 @@ class Books:
         stretches = [stretch for _, stretch in sorted((number, found[1:]) for number, found in self.batches.items())]
         twice_sealed = sum(max(0, last - first + 1) for (_, last), (first, _) in pairwise(stretches))
         numbers = Counter(number for number, _ in self.statements)
-        return _extra(names) + _extra(answers) + twice_sealed + _extra(numbers)
+        return _extra(names) + _extra(answers) + twice_sealed + _extra(numbers) + self.sealed_twice
 
     def forked(self) -> int:
         """Two records that follow the same one, bytes that changed, statements that are not the gateway's own."""
         followers = Counter((r.meter, r.prev) for r in self.records.values())
-        foreign = sum(self.batches.get(number, (b"",))[0] != id_ for number, id_ in self.statements)
+        foreign = sum(not self._own(number, id_) for number, id_ in self.statements)
         return _extra(followers) + self.changed + foreign
+
+    def _own(self, number: int, id_: bytes) -> bool:
+        if number in self.batches:
+            return self.batches[number][0] == id_
+        return (number, id_) in self.left
 
     def untiled(self) -> int:
         """Coverage that does not go on where it ended, or does not count what the schedule says was due."""
@@ -172,6 +207,15 @@ class Books:
     def flaws(self, offered: Sequence[Offered], *, ended: bool = False) -> Flaws:
         """All four counts, against a scripted meter's log."""
         return Flaws(self.lost(offered, ended=ended), self.duplicated(), self.forked(), self.untiled())
+
+
+def _sealed_twice(statements: Iterable[Statement]) -> int:
+    ends: dict[tuple[str, bytes], list[tuple[int, int]]] = defaultdict(list)
+    for statement in statements:
+        for meter, stretches in statement.meters.items():
+            for stretch in stretches:
+                ends[meter, stretch.epoch].append((stretch.first, stretch.last))
+    return sum(max(0, last - first + 1) for found in ends.values() for (_, last), (first, _) in pairwise(sorted(found)))
 
 
 def _extra(counts: Mapping[Any, int]) -> int:

@@ -72,7 +72,7 @@ class Ledger(Protocol):
 
     What settles a statement is handed over as bytes. Of most ledgers it is a receipt, unverified: the caller settles
     nothing before ``verify.check_receipt``. Of a chain it is a locator (``bundle.is_locator`` tells them apart,
-    ``bundle.parse_locator`` reads it): the driver has seen the statement's id there, in a block that is final, and
+    ``bundle.decode_locator`` reads it): the driver has seen the statement's id there, in a block that is final, and
     offline it proves nothing. Receipts go into a bundle's statement, locators into its ``anchors``.
     Every method raises ``LedgerUnavailable`` for whatever may pass by itself.
     """
@@ -83,8 +83,7 @@ class Ledger(Protocol):
         ...
 
     def submit(self, entry: bytes) -> bytes | Pending:
-        """Offer a statement (its entry: unprotected header empty); the same one again is harmless. The next one may be
-        offered while this one is pending: it comes after it.
+        """Offer a statement (its entry: unprotected header empty); the same one again is harmless.
 
         Raises ``Refused`` with the ledger's own title and detail.
         """

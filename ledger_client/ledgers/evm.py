@@ -21,6 +21,7 @@ from ledger_client.bundle import Locator, encode_locator
 from ledger_client.contracts import Anchored, AnchoredMany, NotAbi, flag, gateway_hash, number, words
 from ledger_client.errors import LedgerUnavailable, Refused, Unsupported, VerificationError
 from ledger_client.ledgers import Memory, Pending
+from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.evm_account import Account
 from ledger_client.ledgers.evm_lane import Lane, Sent, Terms, Version
 from ledger_client.ledgers.evm_node import Log, Node, Reverted, TxReceipt
@@ -29,6 +30,7 @@ from ledger_client.statement import parse_statement
 GAS_LIMIT: Final = 150_000  # an anchor takes about 60,000; what is not used is not paid
 MAX_FEE: Final = 10**12  # wei a unit of gas
 UNKNOWN, TAKEN, OUT_OF_ORDER = "Unknown account", "Batch number taken", "Out of order"
+_ANCHOR: Final = contracts.call("anchor")  # the selector
 _FARTHEST: Final = 10_000  # anchors back from the last one, when a place is looked for that nobody noted
 
 _WAYS_OUT: Final = {
@@ -64,6 +66,7 @@ class EvmLedger:
         self,
         name: str,
         url: str,
+        access: Access | None = None,
         *,
         contract: bytes,
         chain_id: int,
@@ -79,11 +82,12 @@ class EvmLedger:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self._node = Node(url, timeout_s=timeout_s)
+        self._node = Node(url, access, timeout_s=timeout_s)
         self._contract, self._chain_id, self._account = contract, chain_id, account
         self._finality, self._gas_limit, self._poll_s = finality, gas_limit, poll_s
         terms = Terms(chain_id, contract, gas_limit, max_fee, legacy)
         self._lane = Lane(self._node, account, terms, memory, stuck_after_s=stuck_after_s, clock=clock)
+        self._held: dict[bytes, bytes] = {}  # calls that wait until those before them are in a block
         self._checked = False
         self._gateway: bytes | None = None  # that the account is registered for, which never changes
 
@@ -116,7 +120,10 @@ class EvmLedger:
     def lookup(self, statement_id: bytes) -> bytes | Pending | None:
         """How far a statement is that was submitted from here; None: no note of it, ``submit`` asks the contract."""
         with self._asking():
-            return self._go_on(statement_id, self._lane.recall(statement_id))
+            held = self._held.get(statement_id)
+            return self._go_on(statement_id, self._lane.recall(statement_id)) or (
+                self._place(statement_id, held) if held else None
+            )
 
     def last(self, gateway: str) -> tuple[int, bytes] | None:
         """What the contract holds, final or not."""
@@ -184,26 +191,41 @@ class EvmLedger:
             return self._place(key, sent.call)
         if self._node.nonce(self._account.address) > sent.newest.nonce:  # mined just now, or by another transaction
             return self._place(key, sent.call)
-        self._lane.tend(key)
+        self._lane.tend(key, sent)
         return Pending(self._poll_s)
 
     def _place(self, key: bytes, call: bytes) -> bytes | Pending:
         """Ask the contract what it would make of a call now, and do what follows from it."""
-        others_wait = self._lane.waiting(key)  # asked first: what waits now may be mined before the contract answers
+        before = self._waits_before(key, call)  # asked first: what waits now may be mined before the contract answers
+        self._held.pop(key, None)
         try:
             new = flag(*words(self._node.call(self._contract, call, self._account.address), 1))
         except Reverted as error:
             reason = str(error)
-            if reason != OUT_OF_ORDER or not others_wait:
+            if reason != OUT_OF_ORDER or not (before or self._held_before(call)):
                 said = f"account {self._account}, contract 0x{self._contract.hex()}, chain {self._chain_id}"
-                raise Refused(
-                    reason, f"{said}; {_WAYS_OUT.get(reason, 'the contract gives no other reason')}"
-                ) from None
-            new = True  # those before it are on their way under lower nonces
-        if not new:
-            return self._arrived(key, self._find(key, call))
-        self._lane.send(key, call)
+                raise Refused(reason, f"{said}; {_WAYS_OUT.get(reason, 'the contract says no more')}") from None
+            overtakes = False
+        else:
+            if not new:
+                return self._arrived(key, self._find(key, call))
+            overtakes = before and self._waits_before(key, call)
+        if overtakes or self._held_before(call):
+            self._held[key] = call
+        else:
+            self._lane.send(key, call)
         return Pending(self._poll_s)
+
+    def _waits_before(self, key: bytes, call: bytes) -> bool:
+        """True if statements of lower batches are on their way and not in a block yet.
+
+        One that the contract would take all the same (the first of a gateway, one with resume) is held back: if those
+        before it got lost, it would take their place for ever.
+        """
+        return any(_precedes(other, call) for other in self._lane.waiting(key))
+
+    def _held_before(self, call: bytes) -> bool:
+        return any(_precedes(other, call) for other in list(self._held.values()))
 
     def _mined(self, sent: Sent) -> tuple[Version, TxReceipt | None]:
         """The newest form of a call that is in a block, with what it did there."""
@@ -234,13 +256,13 @@ class EvmLedger:
 
     def _find(self, key: bytes, call: bytes) -> Log:
         """The event of a call that the contract has taken already, whoever sent it."""
-        if call[:4] == contracts.call("anchorMany")[:4]:
+        if call[:4] != _ANCHOR:
             _, block = self._view("shared", key, count=2)
             logs = self._node.logs(self._contract, number(block), [contracts.topic("AnchoredMany"), key])
             if logs:
                 return logs[0]
         else:
-            log = self._walk(key, number(call[4:36]))
+            log = self._walk(key, _batch(call))
             if log:
                 return log
         raise LedgerUnavailable(f"{self._node.url}: the contract has 0x{key.hex()}, the node does not show its event")
@@ -267,3 +289,13 @@ class EvmLedger:
 
     def _view(self, method: str, *arguments: bytes, count: int) -> list[bytes]:
         return words(self._node.call(self._contract, contracts.call(method, *arguments)), count)
+
+
+def _precedes(one: bytes, other: bytes) -> bool:
+    """True for two calls of ``anchor`` of which the first has the lower batch number."""
+    return one[:4] == other[:4] == _ANCHOR and _batch(one) < _batch(other)
+
+
+def _batch(call: bytes) -> int:
+    """The batch number of a call of ``anchor``."""
+    return number(call[4:36])

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 import os
-import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from eth_account import Account as EthAccount
-
 from ledger_client.errors import KeyFileError
 
-_CREDENTIAL: Final = "credential:"
+_LIMIT = sys.getrecursionlimit()
+from eth_account import Account as EthAccount  # noqa: E402
+
+sys.setrecursionlimit(_LIMIT)  # a library below raises it so far that deeply nested JSON would kill the process
+
 _MAX_FILE: Final = 65536  # bytes
 
 
@@ -104,32 +106,13 @@ def make_account(path: str | Path, password: str) -> Account:
     return Account(bytes(created.key))
 
 
-def read_password(where: str | Path, folder: Path = Path()) -> str:
-    """The first line of a file that only its user may read (relative to ``folder``), or of ``credential:NAME``: what
-    systemd put under this name into $CREDENTIALS_DIRECTORY. ``KeyFileError`` with the way out."""
-    name = str(where).removeprefix(_CREDENTIAL)
-    if name == str(where):
-        text = _read(folder / where, "write the password of the key file into it, mode 0600")
-    else:
-        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-        if credentials is None:
-            way_out = f"add LoadCredential={name}:PATH to the unit, or give the path of a file"
-            raise KeyFileError(str(where), "systemd has set no $CREDENTIALS_DIRECTORY", way_out)
-        text = _read(Path(credentials) / name, f"add LoadCredential={name}:PATH to the unit", private=False)
-    return text.partition("\n")[0].removesuffix("\r")
-
-
-def _read(path: Path, way_out: str, *, private: bool = True) -> str:
+def _read(path: Path, way_out: str) -> str:
     try:
         with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            text = file.read(_MAX_FILE).decode()
+            return file.read(_MAX_FILE).decode()
     except FileNotFoundError:
         raise KeyFileError(str(path), "there is no such file", way_out) from None
     except OSError as error:
         raise KeyFileError(str(path), f"cannot be read ({error.strerror})", way_out) from None
     except UnicodeDecodeError:
         raise KeyFileError(str(path), "is not UTF-8 text", way_out) from None
-    if private and mode & 0o077:
-        raise KeyFileError(str(path), f"mode {mode:04o} lets others read it", f"run: chmod 600 {path}")
-    return text

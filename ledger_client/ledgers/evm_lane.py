@@ -115,21 +115,22 @@ class Lane:
             sent = self._flying.get(key) or Sent(call, ())
             self._go(key, sent, nonce, self._suggested())
 
-    def waiting(self, key: bytes) -> bool:
-        """True if other calls than this one are on their way and not yet in a block."""
+    def waiting(self, key: bytes) -> list[bytes]:
+        """Other calls than this one that are on their way and not yet in a block."""
         with self._lock:
-            nonces = [sent.newest.nonce for other, sent in self._flying.items() if other != key]
-        return bool(nonces) and max(nonces) >= self._node.nonce(self._account.address)
+            others = [sent for other, sent in self._flying.items() if other != key]
+        next_nonce = self._node.nonce(self._account.address) if others else 0
+        return [sent.call for sent in others if sent.newest.nonce >= next_nonce]
 
-    def tend(self, key: bytes) -> None:
+    def tend(self, key: bytes, sent: Sent) -> None:
         """Help a call along that is in no block: the same bytes again if the node has lost them; and help the one that
         is next, for which all others wait."""
         with self._lock:
+            self._flying.setdefault(key, sent)  # it had arrived, but the chain has gone back behind that
             next_nonce = self._node.nonce(self._account.address)
             self._help_next(next_nonce)
-            sent = self._flying.get(key)
-            if sent and sent.newest.nonce > next_nonce:
-                self._again(sent.newest)
+            if self._flying[key].newest.nonce > next_nonce:
+                self._again(self._flying[key].newest)
 
     def done(self, key: bytes) -> None:
         """A call has arrived for good."""
@@ -185,7 +186,7 @@ class Lane:
 
     def _again(self, version: Version) -> None:
         if not self._node.knows(version.tx) and not self._broadcast(version):
-            _LOG.warning("transaction 0x%s is too cheap for the node by now", version.tx.hex())
+            _LOG.debug("transaction 0x%s is too cheap for the node by now", version.tx.hex())
 
     def _broadcast(self, version: Version) -> bool:
         """False: the fee is too low for the node. Raises Refused or LedgerUnavailable for what no fee can cure."""

@@ -7,16 +7,20 @@ What a node says is evidence, never trusted to have a shape: whatever is not the
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ledger_client import contracts
 from ledger_client.errors import LedgerUnavailable
+from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.bounded import Answer, Client
 
 MAX_ANSWER: Final = 2 * 1024 * 1024  # bytes: the code of a contract, the logs of a block; never an archive
 _REVERTED: Final = 3  # error code of a call that the contract reverted; other nodes say it in words
 _UINT256: Final = 2**256 - 1
+_DEEPEST: Final = 32
+_MARKS: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)  # whole strings, and brackets
 
 
 class NodeError(LedgerUnavailable):
@@ -71,9 +75,9 @@ class TxReceipt:
 class Node:
     """The node at ``url`` (``http`` or ``https``); see ``bounded.Client`` for ``timeout_s``."""
 
-    def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
+    def __init__(self, url: str, access: Access | None = None, *, timeout_s: float = 10.0) -> None:
         self.url = url
-        self._client = Client(timeout_s)
+        self._client = Client(url, Access() if access is None else access, timeout_s)
 
     def close(self) -> None:
         """Close the connections."""
@@ -162,8 +166,8 @@ class Node:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         answer = self._client.ask("POST", self.url, headers, MAX_ANSWER, question)
         try:
-            message = json.loads(answer.body)
-        except (ValueError, RecursionError):
+            message = json.loads(answer.body) if _is_shallow(answer.body) else None
+        except ValueError:
             raise self._odd(answer, method) from None
         if not isinstance(message, dict):
             raise self._odd(answer, method)
@@ -174,7 +178,8 @@ class Node:
         return message["result"]
 
     def _odd(self, answer: Answer, method: str) -> LedgerUnavailable:
-        return LedgerUnavailable(f"not an answer to {method}: {answer}", answer.retry_after_s())
+        no_entry = "it does not let us in: look at token_file, or user and password_file; " * (answer.status == 401)
+        return LedgerUnavailable(f"{no_entry}not an answer to {method}: {answer}", answer.retry_after_s())
 
     def _no(self, method: str, error: dict[str, Any]) -> NodeError:
         code, message, data = error.get("code"), error.get("message"), error.get("data")
@@ -259,6 +264,16 @@ class _Reader:
 
     def bad(self, key: str) -> LedgerUnavailable:
         return LedgerUnavailable(f"{self._where}: {key} is {str(self._fields.get(key))[:200]!r}")
+
+
+def _is_shallow(body: bytes) -> bool:
+    """True unless the JSON is nested deeper than any answer: a parser may die of that, where its stack is small."""
+    depth = 0
+    for mark in _MARKS.finditer(body):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(chr(body[mark.start()]), 0)
+        if depth > _DEEPEST:
+            return False
+    return True
 
 
 def _hex(data: bytes) -> str:

@@ -17,9 +17,9 @@ from typing import IO
 from ledger_client import cbor
 from ledger_client.cose import CONTENT_TYPE, CWT_CLAIMS, IAT, ISS, KID, SUB, Sign1, sign1
 from ledger_client.cose_key import PrivateKey, load_private_key, save_private_key
+from ledger_client.durable import rename, write_text
 from ledger_client.errors import LedgerClientError
 from ledger_client.shape import is_name
-from ledger_client.transparency.durable import rename, write_text
 from ledger_client.transparency.log import Log
 from ledger_client.transparency.policy import EMPTY_POLICY
 

@@ -1,8 +1,8 @@
 """The ledger's log: an append-only table of entries in SQLite (WAL, synchronous FULL), with Merkle tree and receipts.
 
 After ``Writer.append`` and the end of its ``with Log.write()`` an entry, the tree nodes it completed and its first
-receipt are durable, together or not at all. One lock owns the one connection: whoever checks an order and appends does
-both under it.
+receipt are durable, together or not at all. One lock owns the one connection that writes: whoever checks an order and
+appends does both under it. Another connection reads, so that a question never waits for the disk of a writer.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Self
 
 from ledger_client.errors import LedgerClientError, LedgerUnavailable
 from ledger_client.merkle import leaf_hash
@@ -65,14 +66,16 @@ class Place:
 class Log:
     """One open log. ``create`` and ``open`` make it; every method may be called from any thread."""
 
-    def __init__(self, path: Path, db: sqlite3.Connection, name: str) -> None:
+    def __init__(self, path: Path, db: sqlite3.Connection, reader: sqlite3.Connection, name: str) -> None:
         self.path = path
         self.name = name
         self._db = db
         self._lock = threading.Lock()
+        self._reader = reader
+        self._reading = threading.Lock()
 
     @classmethod
-    def create(cls, path: Path, name: str) -> Log:
+    def create(cls, path: Path, name: str) -> Self:
         """Make an empty log of the ledger ``name`` at a path where nothing is yet; raises ``LogError``."""
         db = _connect(path.absolute().as_uri() + "?mode=rwc", path)
         try:
@@ -81,22 +84,24 @@ class Log:
             db.execute("COMMIT")
         except sqlite3.Error as error:
             raise LogError(f"{path}: {error}; check the disk and that the folder is empty") from error
-        return cls(path, db, name)
+        return cls(path, db, _connect(path.absolute().as_uri() + "?mode=ro", path), name)
 
     @classmethod
-    def open(cls, path: Path, *, read_only: bool = False) -> Log:
+    def open(cls, path: Path, *, read_only: bool = False) -> Self:
         """Open an existing log; raises ``LogError``."""
         db = _connect(path.absolute().as_uri() + ("?mode=ro" if read_only else "?mode=rw"), path)
         try:
-            return cls(path, db, _name(db, path))
+            return cls(path, db, _connect(path.absolute().as_uri() + "?mode=ro", path), _name(db, path))
         except BaseException:
             db.close()
             raise
 
     def close(self) -> None:
         """Close the file; the log's state on disk does not depend on it."""
+        with self._reading:
+            self._reader.close()
         with self._lock:
-            self._db.close()
+            self._db.close()  # last, so that it moves everything into the one file
 
     @contextmanager
     def write(self) -> Iterator[Writer]:
@@ -116,10 +121,14 @@ class Log:
 
     @contextmanager
     def read(self) -> Iterator[Reader]:
-        """A look at what is durable."""
-        with self._lock:
+        """A look at what is durable, the same for as long as it lasts."""
+        with self._reading:
             try:
-                yield Reader(self._db)
+                self._reader.execute("BEGIN")
+                try:
+                    yield Reader(self._reader)
+                finally:
+                    self._reader.execute("COMMIT")
             except sqlite3.Error as error:
                 raise LedgerUnavailable(f"{self.path}: {error}") from error
 

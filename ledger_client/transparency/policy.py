@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ledger_client.durable import write_text
 from ledger_client.errors import TrustFileError
-from ledger_client.transparency.durable import write_text
 from ledger_client.trust import TrustKey, key_entry, parse_trust
 from ledger_client.verify import rfc3339
 

@@ -2,7 +2,7 @@
 
 The rules in order: a statement that stands in the log gets its first receipt again; else it must be well formed and
 signed by a key that ``policy.toml`` names for its gateway and that is valid now; then its place in the gateway's order
-is decided and it is appended, with its receipt, in one transaction under the log's one writer.
+is decided and it is appended, with its receipt, by the log's one writer. Those who come at once share a transaction.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from ledger_client.errors import BadSignature, LedgerUnavailable, Refused, Trust
 from ledger_client.ledgers.wire import MAX_PAGE, id_to_text
 from ledger_client.receipt import sign_receipt
 from ledger_client.statement import SignedStatement, Statement, detach_receipts, parse_statement
-from ledger_client.transparency.log import Log, Place, Reader
+from ledger_client.transparency.group import GroupCommit
+from ledger_client.transparency.log import Log, Place, Reader, Writer
 from ledger_client.transparency.policy import Policy, flaw_at
 
 MALFORMED = "Malformed statement"
@@ -40,6 +41,7 @@ class Service:
         self.name = log.name
         self.keys: tuple[PublicKey, ...] = (signer.public,)
         self._log = log
+        self._group = GroupCommit(log)
         self._signer = signer
         self._policy = policy
         self._now = now
@@ -59,18 +61,19 @@ class Service:
             return statement_id, known
         signed = self._checked(entry)
         statement = signed.statement
-        with self._log.write() as log:
-            first = log.receipt(statement_id)  # again, now under the lock: another submitter may have been faster
+
+        def register(log: Writer) -> bytes:
+            first = log.receipt(statement_id)  # again, now as the only writer: another submitter may have been faster
             if first is None:
                 _check_order(log, statement)
+                sub = id_to_text(statement_id)
                 first = log.append(
-                    entry,
-                    lambda place: self._sign(id_to_text(statement_id), place),
-                    gateway=statement.gateway,
-                    batch=statement.batch,
+                    entry, lambda place: self._sign(sub, place), gateway=statement.gateway, batch=statement.batch
                 )
-        assert first is not None  # append returns what its signer returned
-        return statement_id, first
+            assert first is not None  # append returns what its signer returned
+            return first
+
+        return statement_id, self._group.run(register)
 
     def receipt(self, statement_id: bytes) -> bytes | None:
         """The first receipt of a statement; ``None`` for one that is not in the log."""

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ledger_client.bundle import Locator, parse_locator
+from ledger_client.bundle import Locator, decode_locator
 from ledger_client.contracts import Anchored
 from ledger_client.ledgers import Pending
 from ledger_client.ledgers.evm import EvmLedger, Finality
@@ -151,5 +151,5 @@ def settle(driver: EvmLedger, entry: bytes) -> Locator:
     for _ in range(LOOKS):
         answer = driver.lookup(statement_id(entry)) or driver.submit(entry)
         if not isinstance(answer, Pending):
-            return parse_locator(answer)
+            return decode_locator(answer)
     raise AssertionError("not settled")

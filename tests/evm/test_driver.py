@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ledger_client import contracts
-from ledger_client.bundle import Locator, encode_locator, is_locator, parse_locator
+from ledger_client.bundle import Locator, decode_locator, encode_locator, is_locator
 from ledger_client.errors import LedgerUnavailable, Refused, Unsupported
 from ledger_client.ledgers import Notebook, Pending
 from ledger_client.ledgers.evm import Finality
@@ -39,7 +39,7 @@ def test_a_statement_is_written_once_and_its_locator_stays(site: EvmSite) -> Non
         again = driver.submit(entry)
         assert isinstance(again, bytes)
         assert is_locator(again)
-        assert parse_locator(again) == locator
+        assert decode_locator(again) == locator
         assert driver.lookup(statement_id(entry)) == again
     receipt = site.node.receipt(locator.tx)
     assert receipt is not None
@@ -80,11 +80,13 @@ def test_the_chain_says_itself_what_is_final(site: EvmSite) -> None:
         assert isinstance(settled, bytes)
         finalized = site.node.block("finalized")
         assert finalized is not None
-        assert parse_locator(settled).block <= finalized.number
+        assert decode_locator(settled).block <= finalized.number
 
 
 def test_many_may_be_in_flight_and_arrive_in_order(site: EvmSite) -> None:
-    entries = [site.gateway.statement(n) for n in range(30)]
+    entries = [site.gateway.statement(n) for n in range(1, 30)]
+    with site.driver() as driver:
+        settle(driver, site.gateway.statement(0))
     site.rpc("evm_setAutomine", False)
     try:
         with site.driver() as driver:
@@ -97,10 +99,51 @@ def test_many_may_be_in_flight_and_arrive_in_order(site: EvmSite) -> None:
     assert site.nonce() == 30
 
 
+def test_none_overtakes_the_first_one(site: EvmSite) -> None:
+    """An empty contract takes any number: whatever becomes of batch 0 on its way, batch 1 must not be taken for it."""
+    site.rpc("evm_setAutomine", False)
+    try:
+        with site.driver() as driver:
+            for n in range(3):
+                assert driver.submit(site.gateway.statement(n)) == Pending(0.001)
+            assert len(site.book.notes()) == 1
+            site.rpc("evm_mine")
+            for n in range(3):
+                driver.submit(site.gateway.statement(n))
+            assert len(site.book.notes()) == 3
+            site.rpc("evm_mine")
+    finally:
+        site.rpc("evm_setAutomine", True)
+    site.demand(0, 1, 2)
+
+
+def test_none_with_resume_overtakes_those_before_it(site: EvmSite) -> None:
+    resumed = site.gateway.sign(9, bytes(32), resume="disk lost")
+    with site.driver() as driver:
+        settle(driver, site.gateway.statement(0))
+        site.rpc("evm_setAutomine", False)
+        try:
+            driver.submit(site.gateway.statement(1))
+            after = site.gateway.sign(10, statement_id(resumed))
+            for _ in range(2):
+                assert driver.submit(resumed) == Pending(0.001)
+                assert driver.submit(after) == Pending(0.001)
+            assert len(site.book.notes()) == 2
+            site.rpc("evm_mine")
+            for _ in range(2):
+                assert driver.lookup(statement_id(resumed)) == Pending(0.001)
+                assert driver.lookup(statement_id(after)) == Pending(0.001)
+            site.rpc("evm_mine")
+        finally:
+            site.rpc("evm_setAutomine", True)
+            site.rpc("evm_mine")
+    assert [batch for batch, _ in site.anchors()] == [0, 1, 9, 10]
+
+
 def test_threads_may_share_a_driver(site: EvmSite) -> None:
     entries = [site.gateway.statement(n) for n in range(12)]
     with site.driver() as driver:
-        driver.submit(entries[0])
+        settle(driver, entries[0])
         for entry in entries:  # in order once, so that each may be taken; then looked at from everywhere
             driver.submit(entry)
         with ThreadPoolExecutor(4) as pool:
@@ -194,8 +237,9 @@ def test_a_revoked_account_is_refused_and_its_successor_goes_on(site: EvmSite) -
 
 
 def test_an_account_that_is_revoked_in_mid_flight_is_refused(site: EvmSite) -> None:
-    entries = [site.gateway.statement(n) for n in range(2)]
+    entries = [site.gateway.statement(n) for n in range(1, 3)]
     with site.driver() as driver:
+        settle(driver, site.gateway.statement(0))
         site.rpc("evm_setAutomine", False)
         try:
             for entry in entries:
@@ -215,7 +259,7 @@ def test_an_account_that_is_revoked_in_mid_flight_is_refused(site: EvmSite) -> N
     with site.driver(account=heir) as driver:
         for entry in entries:
             settle(driver, entry)
-    site.demand(0, 1)
+    site.demand(0, 1, 2)
 
 
 def test_an_account_without_money_says_so_and_goes_on_when_it_has_some(site: EvmSite) -> None:

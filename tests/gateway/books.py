@@ -66,7 +66,8 @@ def check_each_record_is_sealed_once(config: Config, entries: Sequence[bytes]) -
                 holders[name] = signed.id
     store = Store(config.database, read_only=True)
     try:
-        for row in store.rows(1, 1 << 60):
+        pruned_to, _ = store.pruned()  # the events that it left have lost their batch here
+        for row in store.rows(pruned_to + 1, 1 << 60):
             found = store.find(row.meter, row.epoch, row.seq)
             assert found is not None
             batch, elsewhere = store.batch_of(found[0]), store.elsewhere(found[0])

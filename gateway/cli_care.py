@@ -1,0 +1,57 @@
+"""The commands that look after a gateway: export."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from gateway.cli_parts import CONFIG, JSON, open_store
+from gateway.settings import duration_ms
+
+
+@click.command()
+@CONFIG
+@click.option("--batch", "numbers", type=click.IntRange(0), multiple=True, metavar="N", help="This batch; repeatable.")
+@click.option("--older-than", "age", metavar="DURATION", help='Of all receipted batches those older than, say, "80d".')
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE|FOLDER")
+@JSON
+def export(config_path: Path, numbers: tuple[int, ...], age: str | None, output: Path, as_json: bool) -> None:
+    """Write whole batches with their receipts, for proofs and audits later on.
+
+    One --batch goes to FILE (.mbatch). Several, or without --batch every receipted one, go to FOLDER, a file each;
+    what is there already is left as it is.
+    """
+    from gateway import export as exporter
+
+    if numbers and age:
+        raise click.UsageError("give --batch or --older-than, not both")
+    try:
+        age_ms = duration_ms(age) if age else 0
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--older-than") from None
+    config, store = open_store(config_path)
+    if len(numbers) == 1 and not output.is_dir():
+        written = [exporter.export(store, numbers[0], output)]
+    else:
+        chosen = list(numbers) or store.receipted(int(time.time() * 1000) - age_ms)
+        written = []
+        for done in exporter.export_to(store, config.gateway_id, chosen, output, pruning=not numbers):
+            written.append(done)
+            if not as_json:
+                click.echo(f"wrote {done.path}: batch {done.batch}, {done.records} records, {done.size} bytes")
+        if not as_json:
+            click.echo(f"{output}: {len(chosen)} batches are there, {len(written)} of them new")
+    if as_json:
+        facts = [{"batch": x.batch, "records": x.records, "file": str(x.path), "bytes": x.size} for x in written]
+        click.echo(json.dumps({"written": facts}))
+    elif not output.is_dir():
+        click.echo(
+            f"wrote {output}: batch {written[0].batch}, {written[0].records} records, {written[0].size} bytes\n"
+            f"check it anywhere: meterseal-ledger audit {output} --trust {config.trust}\n"
+            f"a proof out of it: meterseal-ledger prove {output} METER/EPOCH/SEQ -o FILE.mseal"
+        )
+    sys.exit(0)
