@@ -10,7 +10,6 @@ import asyncio
 import logging
 import secrets
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -18,23 +17,25 @@ from importlib.metadata import version
 from typing import Any
 
 from gateway import budget, control, instance
+from gateway.alarms import LedgerAlarms
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning, identities
 from gateway.config import Bus, Config
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError
 from gateway.fieldbus.bus import Alarm, Line, LineSpec, MeterSpec, check_port, merge
 from gateway.journal import ALARM, Rules, seal_next
 from gateway.keys import Keys, load_keys
 from gateway.ledger_settings import LedgerEntry, access_of
+from gateway.notes import Notes
 from gateway.poller import Poller
 from gateway.reconcile import Reconciliation
-from gateway.recorder import Recorder
+from gateway.recorder import Direct, Recorder, Writer
 from gateway.signer import GATEWAY
 from gateway.space import Limits
 from gateway.store import Store
-from gateway.uplink import NotOurs, Uplink, anchor
-from ledger_client.errors import LedgerUnavailable, Refused, TrustFileError
-from ledger_client.ledgers import Ledger, Memory, Notebook, Pending
+from gateway.uplink import Uplink
+from ledger_client.errors import TrustFileError
+from ledger_client.ledgers import Ledger, Memory
 from ledger_client.ledgers.access import Access
 from ledger_client.record import Event, Reading, parse_record
 from ledger_client.trust import Trust, load_trust
@@ -114,12 +115,7 @@ def rules(config: Config) -> Rules:
         required=tuple(ledger.name for ledger in document.ledger if ledger.policy == "required"),
         config=config.fingerprint(),
         software=f"meterseal/{version('meterseal')}",
-        limits=Limits(
-            max_bytes=document.store.max_size,
-            min_free_bytes=document.store.min_free_disk,
-            keep_ms=document.store.keep,
-            thin=document.store.on_full == "thin",
-        ),
+        limits=Limits.of(config),
     )
 
 
@@ -152,9 +148,9 @@ def check_ledger_access(config: Config) -> None:
         access_of(config.path, entry)
 
 
-def driver(config: Config, entry: LedgerEntry, *, memory: Memory | None = None) -> Ledger:
+def driver(config: Config, entry: LedgerEntry, memory: Memory) -> Ledger:
     """The driver of one configured ledger; what it must still know after a crash goes to ``memory``."""
-    return DRIVERS[entry.type](entry, access_of(config.path, entry), Notebook() if memory is None else memory)
+    return DRIVERS[entry.type](entry, access_of(config.path, entry), memory)
 
 
 async def run(config: Config) -> None:
@@ -213,9 +209,10 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
     async def health(_: Mapping[str, Any]) -> dict[str, Any]:
         return recorder.health()
 
-    ledgers = [driver(config, entry) for entry in config.document.ledger]
+    ledgers = [driver(config, entry, Notes(entry.name, recorder)) for entry in config.document.ledger]
     reconciliation = Reconciliation(config, recorder, trust, clock, store.conflicts())
-    uplinks = [Uplink(ledger, recorder, trust, clock, reconciliation) for ledger in ledgers]
+    alarms = LedgerAlarms(recorder)
+    uplinks = [Uplink(ledger, recorder, trust, clock, reconciliation, alarms=alarms) for ledger in ledgers]
     loop = asyncio.get_running_loop()
     for uplink in uplinks:
         recorder.on_seal.append(partial(loop.call_soon_threadsafe, uplink.wake))
@@ -278,29 +275,16 @@ def finish(config: Config, *, within_s: float) -> None:
                 store.cut()
             while seal_next(store, keys, rules(config), clock.now_ms()):
                 pass
-            deadline = clock.monotonic() + within_s
-            for entry in config.document.ledger:
-                _drain(driver(config, entry), store, trust, clock, deadline)
+            asyncio.run(_drain(config, Direct(store), trust, clock, within_s))
         finally:
             store.close()
 
 
-def _drain(ledger: Ledger, store: Store, trust: Trust, clock: Clock, deadline: float) -> None:
-    try:
-        while (waiting := store.next_anchor(ledger.name)) and clock.monotonic() < deadline:
-            batch = store.batch(waiting.batch)
-            assert batch is not None  # the anchor was queued in the batch's own transaction
-            try:
-                receipt = anchor(ledger, batch, trust, submitted_before=True, now_s=clock.now_ms() // 1000)
-            except LedgerUnavailable as error:
-                time.sleep(error.retry_after_s or 0.5)
-                continue
-            except (Refused, NotOurs) as error:
-                raise GatewayError(f"ledger {ledger.name}, batch {batch.batch}: {error}") from None
-            if isinstance(receipt, Pending):
-                time.sleep(receipt.retry_after_s)
-                continue
-            with store.transaction():
-                store.mark(batch.batch, ledger.name, "settled", clock.now_ms(), receipt=receipt)
-    finally:
-        ledger.close()
+async def _drain(config: Config, writer: Writer, trust: Trust, clock: Clock, within_s: float) -> None:
+    deadline = clock.monotonic() + within_s
+    for entry in config.document.ledger:
+        ledger = driver(config, entry, Notes(entry.name, writer))
+        try:
+            await Uplink(ledger, writer, trust, clock).drain(deadline - clock.monotonic())
+        finally:
+            ledger.close()

@@ -343,7 +343,8 @@ def demo(folder: Path | None, duration: str | None, as_json: bool) -> None:
     sys.exit(demonstration.main(folder, seconds, as_json=as_json))
 
 
-main.add_command(cli_care.export)
+for _command in (cli_care.export, cli_care.backup):
+    main.add_command(_command)
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""The commands that look after a gateway: export."""
+"""The commands that look after a gateway: export, backup."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 
 import click
 
+from gateway import config as configuration
 from gateway.cli_parts import CONFIG, JSON, open_store
 from gateway.settings import duration_ms
+from ledger_client.verify import rfc3339_ms
 
 
 @click.command()
@@ -55,3 +57,27 @@ def export(config_path: Path, numbers: tuple[int, ...], age: str | None, output:
             f"a proof out of it: meterseal-ledger prove {output} METER/EPOCH/SEQ -o FILE.mseal"
         )
     sys.exit(0)
+
+
+@click.command()
+@CONFIG
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE")
+@JSON
+def backup(config_path: Path, output: Path, as_json: bool) -> None:
+    """Copy the database to FILE, beside a running gateway. The private keys are not in it."""
+    from gateway import backup as copier
+
+    config = configuration.load(config_path)
+    done = copier.backup(config, output)
+    if as_json:
+        facts = {"file": str(done.path), "bytes": done.size, "records": done.records, "batches": done.batches}
+        click.echo(json.dumps(facts | {"newest": done.newest_ms}))
+        return
+    newest = f", the newest of {rfc3339_ms(done.newest_ms)}" if done.records else ""
+    click.echo(
+        f"wrote {done.path}: {done.size} bytes, {done.records} records{newest}, {done.batches} batches; checked\n"
+        f"the private keys in {config.keys} are not in it, nor {config.path.name} and {config.trust.name}:\n"
+        "keep copies of those apart from it, for whoever has the keys can sign as this gateway\n"
+        f"to put it back: stop the gateway; remove {config.database}, -wal and -shm; copy this file to\n"
+        f"{config.database}; start. What was recorded since is gone here then (docs/storage.md)"
+    )

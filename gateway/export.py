@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.errors import GatewayError
-from gateway.prove import receipts_of
+from gateway.prove import settled_by
 from gateway.store import Batch, Store
 from ledger_client.batch_file import SUFFIX, write_batch
 from ledger_client.durable import whole_file
@@ -32,11 +32,11 @@ def export(store: Store, number: int, path: Path) -> Exported:
     """
     with store.snapshot():
         batch = _batch(store, number)
-        receipts = receipts_of(store, batch)
+        receipts, places = settled_by(store, batch)
         records = (row.data for row in store.leaves(batch.first_id, batch.last_id))
         try:
             with whole_file(path) as file:
-                write_batch(file, records, batch.entry, receipts)
+                write_batch(file, records, batch.entry, receipts, places)
                 size = file.tell()
         except EncodeError as error:
             raise GatewayError(

@@ -8,7 +8,7 @@ from gateway.batch_tables import UNTOLD
 from gateway.errors import GatewayError, NotYet
 from gateway.sealer import tree_of
 from gateway.store import Batch, Row, Store
-from ledger_client.bundle import Bundle
+from ledger_client.bundle import Bundle, Locator, decode_locator, is_locator
 from ledger_client.statement import id_text
 
 _RECORD = re.compile(r"(?P<meter>[^/]+)/(?P<epoch>[0-9a-f]{16})/(?P<seq>\d+)")
@@ -58,7 +58,7 @@ def prove(store: Store, row: Row) -> bytes:
         )
     if batch is None:
         raise NotYet(f"{row.id}: recorded, but in no batch yet", "wait until the next batch is sealed")
-    receipts = receipts_of(store, batch, row.id)
+    receipts, places = settled_by(store, batch, row.id)
     rows = list(store.leaves(batch.first_id, batch.last_id))
     if len(rows) != batch.size:
         raise GatewayError(
@@ -69,7 +69,7 @@ def prove(store: Store, row: Row) -> bytes:
     tree = tree_of(rows)
     return Bundle(
         record=row.data,
-        anchors=(),
+        anchors=places,
         size=batch.size,
         index=index,
         path=tuple(tree.path(index)),
@@ -78,10 +78,14 @@ def prove(store: Store, row: Row) -> bytes:
     ).encode()
 
 
-def receipts_of(store: Store, batch: Batch, record: str = "") -> tuple[bytes, ...]:
-    """The receipts of a batch. Raises NotYet while it has none; ``record`` is what was asked for, where it is one."""
-    receipts = tuple(a.receipt for a in store.anchors(batch.batch) if a.receipt is not None)
-    if not receipts:
+def settled_by(store: Store, batch: Batch, record: str = "") -> tuple[tuple[bytes, ...], tuple[Locator, ...]]:
+    """The receipts of a batch, and its places on chains.
+
+    Raises NotYet while it has neither; ``record`` is what was asked for, where it is one.
+    """
+    settled = [a.receipt for a in store.anchors(batch.batch) if a.receipt is not None]
+    if not settled:
         what = f"{record}: sealed in batch {batch.batch}, which" if record else f"batch {batch.batch}: it"
         raise NotYet(f"{what} has no receipt yet", "see `meterseal status CONFIG`")
-    return receipts
+    places = tuple(decode_locator(answer) for answer in settled if is_locator(answer))
+    return tuple(answer for answer in settled if not is_locator(answer)), places

@@ -12,7 +12,7 @@ from gateway.hold import station
 if TYPE_CHECKING:
     from sqlite_utils.db import Database
 
-VERSION = 2
+VERSION = 3
 
 
 def migrate(db: Database) -> None:
@@ -22,6 +22,7 @@ def migrate(db: Database) -> None:
     migrations = Migrations("meterseal")
     migrations()(_0001_records_batches_anchors)
     migrations()(_0002_append_only)
+    migrations()(_0003_notes)
     migrations.apply(db)
     station("migrate")
     db.execute(f"PRAGMA user_version = {VERSION}")
@@ -86,6 +87,13 @@ def _0002_append_only(db: Database) -> None:
     db.execute("INSERT INTO pruned VALUES (0, 0, 0, 0)")
     for name, guard in _GUARDS.items():
         db.execute(f"CREATE TRIGGER {name} BEFORE {guard}")
+
+
+def _0003_notes(db: Database) -> None:
+    """What the driver of a ledger must still know after a crash, one note a statement until the ledger settles it."""
+    db["notes"].create(  # type: ignore[union-attr]
+        {"ledger": str, "statement_id": bytes, "note": bytes}, pk=("ledger", "statement_id"), not_null={"note"}
+    )
 
 
 def _refuse(why: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from gateway.rows import Anchor, Batch, Conflict, Known, Row, Tail
 
 __all__ = ["Anchor", "Batch", "Conflict", "Known", "Row", "Store", "Tail"]
 
+STEP = 1024  # pages of a copy between two looks at the world
 LITTLE = 64 * 1024  # bytes free that are as good as none
 WAL_LIMIT = 4 * 1024 * 1024  # bytes that the write-ahead log keeps after a checkpoint
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -182,15 +183,28 @@ class Store(Records, Batches):
             log = 0
         return pages * self.count("PRAGMA page_size") + log
 
-    def backup(self, target: Path) -> None:
-        """Copy the whole database, as of one moment, into a new file; others may go on writing meanwhile."""
-        with self._errors():
+    def backup(self, target: Path, *, told: Callable[[int, int], None] | None = None, step: int = STEP) -> None:
+        """Copy the whole database, as of one moment, into ``target``, ``step`` pages at a time.
+
+        Others may go on writing meanwhile. ``told`` hears after each step how many pages are left, of how many.
+        """
+        try:
             copy = sqlite3.connect(target, isolation_level=None)
             try:
-                self._db.backup(copy)
+                # without a snapshot every commit of the gateway would begin the copy anew, and it would never end
+                self._db.execute("BEGIN")
+                self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+                self._db.backup(copy, pages=step, progress=told and (lambda _, left, all_: told(left, all_)))
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
             finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 copy.close()
+        except sqlite3.Error as error:
+            full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+            raise (DiskFull if full else StoreError)(
+                f"copying {self.path} to {target}: {error}", "look at both disks, or give a folder on another one"
+            ) from error
 
     def flaws(self, *, most: int = 20, whole: bool = False) -> list[str]:
         """What SQLite itself finds wrong with the file (PRAGMA quick_check, or integrity_check for the ``whole``);

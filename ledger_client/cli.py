@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import click
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.report import clean, facts_in_words, steps_in_words
 from ledger_client.trust import load_trust
-from ledger_client.verify import failure_json
+from ledger_client.verify import failure_json, rfc3339
 from ledger_client.verify import verify as verify_bundle
 
 MAX_FILE = 2 * 1024 * 1024  # what is read of a file that may not be a bundle at all
@@ -36,15 +37,26 @@ def cli() -> None:
 @cli.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--listen", default="127.0.0.1:8700", show_default=True, metavar="HOST:PORT", help="port 0: any free one")
-@click.option("--mqtt", metavar="mqtt://HOST:PORT", help="also take statements through this broker")
+@click.option("--cert", metavar="PEM", help="serve https with this certificate")
+@click.option("--key", metavar="PEM", help="and this private key")
+@click.option("--client-ca", metavar="PEM", help="let in only clients with a certificate by this CA (mutual TLS)")
+@click.option("--mqtt", metavar="mqtt[s]://HOST:PORT", help="also take statements through this broker")
+@click.option("--mqtt-ca", metavar="PEM", help="the private CA of the broker's certificate")
+@click.option("--mqtt-cert", metavar="PEM", help="this ledger's certificate for the broker")
+@click.option("--mqtt-key", metavar="PEM", help="and its private key")
+@click.option("--mqtt-user", metavar="NAME", help="the login at the broker")
+@click.option("--mqtt-password-file", metavar="FILE", help="and the file that holds its password")
+@click.option("--mqtt-protocol", type=click.Choice(["auto", "5", "3.1.1"]), default="auto", show_default=True)
 @click.option("--name", metavar="NAME", help="the ledger's name, chosen at its first start  [default: demo-ledger]")
-def serve(folder: Path, listen: str, mqtt: str | None, name: str | None) -> None:
+def serve(folder: Path, listen: str, name: str | None, mqtt: str | None, **options: str | None) -> None:
     """Serve the ledger in DIR until SIGTERM or Ctrl-C; the first start makes it."""
-    from ledger_client.transparency.serve import serve as run  # needs a web server; verifying does not
+    from ledger_client.transparency.doors import Doors, file_options  # need a web server; verifying does not
+    from ledger_client.transparency.serve import serve as run
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("meterseal").setLevel(logging.INFO)
-    run(folder, listen=listen, mqtt=mqtt, name=name, say=lambda line: print(line, flush=True))
+    own, broker = file_options(options)
+    run(folder, Doors(listen, **own, mqtt=mqtt, broker=broker), name=name, say=lambda line: print(line, flush=True))
 
 
 @cli.command()
@@ -64,6 +76,23 @@ def enroll(folder: Path, public: Path) -> None:
 
 @cli.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("gateway")
+@click.option("--kid", metavar="KID", help="which key, if the gateway has several; show lists them")
+@click.option("--reason", metavar="TEXT", help="why, for whoever reads a refusal")
+@click.option("--at", metavar="TIME", help="from when on it does not count, as 2026-11-24T12:00:00Z  [default: now]")
+def revoke(folder: Path, gateway: str, kid: str | None, reason: str | None, at: str | None) -> None:
+    """Take no more statements by a gateway's key; may run while the ledger serves. What was taken stays."""
+    from ledger_client.ledgers.wire import id_to_text
+    from ledger_client.transparency.directory import policy_of
+    from ledger_client.transparency.revoke import revoke as mark
+
+    key, changed = mark(policy_of(folder), gateway, kid, int(time.time()) if at is None else _time(at), reason)
+    state = "revoked" if changed else "revoked already, left as it is:"
+    click.echo(f"gateway {gateway}: statement key {id_to_text(key.kid)} {state} from {rfc3339(key.revoked or 0)} on")
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--trust", is_flag=True, help="print the [[key]] entry for the trust.toml of whoever believes this ledger"
 )
@@ -78,6 +107,22 @@ def show(folder: Path, trust: bool, as_json: bool) -> None:
         click.echo(json.dumps(summary.facts(folder)))
     else:
         click.echo(summary.in_words(summary.facts(folder)))
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--prepare", is_flag=True, help="make the next key and print its [[key]] entry; the present key signs on")
+def rotate(folder: Path, prepare: bool) -> None:
+    """Sign with a new key from now on; the ledger in DIR may be serving. Older keys stay published."""
+    from ledger_client.ledgers.wire import id_to_text
+    from ledger_client.transparency import rotate as keys
+
+    if prepare:
+        click.echo(keys.prepare(folder), nl=False)
+        return
+    before, now = keys.rotate(folder)
+    click.echo(f"{id_to_text(now.key.kid)} signs from {rfc3339(now.since)} on, after {id_to_text(before.key.kid)}")
+    click.echo(f"everyone who believes this ledger needs its new entries: meterseal-ledger show {folder} --trust")
 
 
 @cli.command()
@@ -141,6 +186,17 @@ def _read(file: Path) -> bytes:
             return stream.read(MAX_FILE)
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}; give the path of a .mseal file") from error
+
+
+def _time(text: str) -> int:
+    """Unix seconds of an RFC 3339 time."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = datetime.min
+    if moment.tzinfo is None or moment.timestamp() < 0:
+        raise UsageError(f"--at {text!r}: not a time with its zone; write it as 2026-11-24T12:00:00Z")
+    return int(moment.timestamp())
 
 
 def _say(facts: dict[str, Any], words: str, as_json: bool) -> None:

@@ -7,6 +7,7 @@ LedgerClientError
 │   ├── UnknownKey             no key of the trust file for this role, name and kid
 │   ├── BadSignature           the signature is not this key's, or is a twin of one
 │   ├── NotIncluded            leaf and path do not give the root
+│   ├── Inconsistent           the newer state of a log does not begin with the older one
 │   ├── OutOfRange             a time or a sequence number outside of what was stated
 │   ├── UnknownLedger          a receipt of a ledger that the trust file does not list
 │   ├── UnsupportedLog         a receipt over a structure that is not an RFC 9162 tree
@@ -83,6 +84,10 @@ class BadSignature(VerificationError):
 
 class NotIncluded(VerificationError):
     """Leaf and path do not lead to the root."""
+
+
+class Inconsistent(VerificationError):
+    """The newer tree of a log is not shown to begin with the older one."""
 
 
 class OutOfRange(VerificationError):

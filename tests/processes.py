@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
@@ -122,6 +122,7 @@ class Mosquitto(Server):
         config = folder / f"mosquitto-{self.port}.conf"
         user = "user root\n" if os.geteuid() == 0 else ""
         config.write_text(
+            "per_listener_settings true\n"
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n"
             f"log_dest stderr\n{user}{extra}"
         )
@@ -138,14 +139,16 @@ class Mosquitto(Server):
 
 
 class EmbeddedLedger(Server):
-    """``meterseal-ledger serve`` over a folder, at ``url``."""
+    """``meterseal-ledger serve`` over a folder, at ``url``; ``options`` are more of its command line."""
 
-    def __init__(self, folder: Path, name: str, mqtt: str | None, env: dict[str, str] | None) -> None:
+    def __init__(
+        self, folder: Path, name: str, mqtt: str | None, env: dict[str, str] | None, options: Sequence[str] = ()
+    ) -> None:
         self.folder = folder
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if '--cert' in options else 'http'}://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "ledger_client.cli", "serve", str(folder), "--name", name]
-        command += ["--listen", f"127.0.0.1:{self.port}"] + (["--mqtt", mqtt] if mqtt else [])
+        command += ["--listen", f"127.0.0.1:{self.port}"] + (["--mqtt", mqtt] if mqtt else []) + [*options]
         folder.parent.mkdir(parents=True, exist_ok=True)
         log = folder.with_name(folder.name + ".log")
         super().__init__(name, command, f"ledger {name} listens on {self.url}", log, env)
@@ -195,10 +198,14 @@ def mosquitto(folder: Path, extra: str = "") -> Iterator[Mosquitto]:
 
 @contextmanager
 def embedded_ledger(
-    folder: Path, name: str, mqtt: str | None = None, env: dict[str, str] | None = None
+    folder: Path,
+    name: str,
+    mqtt: str | None = None,
+    env: dict[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator[EmbeddedLedger]:
     """A running embedded ledger; ``mqtt`` is the address of its broker, ``env`` replaces its environment."""
-    ledger = EmbeddedLedger(folder, name, mqtt, env)
+    ledger = EmbeddedLedger(folder, name, mqtt, env, options)
     try:
         ledger.start()
         yield ledger

@@ -26,6 +26,7 @@ from gateway.clock import Clock, KernelClock
 from gateway.config import Config
 from gateway.journal import Finished
 from gateway.keys import load_keys
+from gateway.notes import Notes
 from gateway.recorder import Recorder
 from gateway.signer import stamp
 from gateway.store import Store
@@ -74,7 +75,7 @@ class Gateway:
     async def work(self) -> None:
         """Record, tell, wait for a word, catch up, tell."""
         entry = self._loaded.document.ledger[0]
-        ledger = agent.driver(self._loaded, entry)
+        ledger = agent.driver(self._loaded, entry, Notes(entry.name, self._recorder))
         uplink = Uplink(ledger, self._recorder, agent.trust_of(self._loaded), self._clock)
         self._recorder.on_seal.append(partial(asyncio.get_running_loop().call_soon_threadsafe, uplink.wake))
         anchor_ms = self._recorder.open()

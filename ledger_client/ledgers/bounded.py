@@ -84,7 +84,8 @@ class Client:
             ) as response:
                 return Answer(url, response.status_code, response.headers, _read(response, url, cap, deadline))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise LedgerUnavailable(f"{self._base}: {explain(error, self._access)}") from error
+            tls = self._base.startswith("https:")
+            raise LedgerUnavailable(f"{self._base}: {explain(error, self._access, tls=tls)}") from error
 
     def _authorization(self) -> dict[str, str]:
         try:

@@ -32,7 +32,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import Access, AccessError
-from ledger_client.ledgers.tls import in_words
+from ledger_client.ledgers.tls import NO_TLS, in_words
 from ledger_client.ledgers.wire import MAX_ENTRY
 
 _LOG = logging.getLogger("meterseal.mqtt")
@@ -166,9 +166,9 @@ class Broker:
         self._client_id = client_id
         self._session_s, self._queue, self._connect_timeout_s = session_s, queue, connect_timeout_s
         self._on_connect, self._on_message, self._on_ack = on_connect, on_message, on_ack
-        self._ready = threading.Event()
         self._swap = threading.Lock()
-        self._state, self._refused = "not connected yet", False
+        self._news = threading.Condition()
+        self._state, self._up, self._refused = "not connected yet", False, False
         self._closing = False
         self._client = self._make(MQTTv311 if self._access.protocol == "3.1.1" else MQTTv5)
         self._begin(self._client)
@@ -240,11 +240,13 @@ class Broker:
     @property
     def connected(self) -> bool:
         """Whether the broker has accepted the connection and it has not been seen to break since."""
-        return self._ready.is_set()
+        return self._up
 
     def wait_connected(self, timeout_s: float) -> bool:
-        """Wait for a connection, at most ``timeout_s``."""
-        return self._ready.wait(timeout_s)
+        """Wait for a connection, at most ``timeout_s``, and no longer when it is refused: ``state`` then says why."""
+        with self._news:
+            self._news.wait_for(lambda: self._up or self._refused, timeout_s)
+            return self._up
 
     def subscribe(self, topic: str) -> None:
         """Ask for a topic filter with QoS 1: in force before whatever is published after it on this connection."""
@@ -288,31 +290,33 @@ class Broker:
     def _connected(
         self, client: Client, _userdata: object, _flags: ConnectFlags, code: ReasonCode, _properties: Properties | None
     ) -> None:
-        self._refused = code.is_failure
         if not code.is_failure:
-            self._state = "connected"
             _LOG.info("connected to %s", self.url)
-            _guarded(self._on_connect, self)
-            self._ready.set()
+            self._state = "connected"
+            _guarded(self._on_connect, self)  # may say that a subscription is refused
+            with self._news:
+                self._up, self._refused = True, False
+                self._news.notify_all()
         elif code.value == _OTHER_VERSION and client.protocol == MQTTv5 and self._access.protocol == "auto":
             assert isinstance(client, _LastingClient)
             self._fall_back(client)
         else:
             hint = "; look at user and password_file" if code.value in _NO_ENTRY else ""
             hint = f"; it knows no MQTT {self.protocol}, look at protocol" if code.value == _OTHER_VERSION else hint
-            self._tell(f"the broker refused the connection: {code}{hint}")
+            self._down(f"the broker refused the connection: {code}{hint}", refused=True)
 
     def _failed(self, client: Client, _userdata: object) -> None:
         failure = client.failure if isinstance(client, _LastingClient) else None
         why = in_words(failure) if failure is not None else None
-        self._refused = why is not None
-        self._tell(why or f"nobody answers at that address ({getattr(failure, 'strerror', None) or failure})")
+        if why is None and self._tls is not None and isinstance(failure, ConnectionResetError):
+            why = NO_TLS
+        nobody = f"nobody answers at that address ({getattr(failure, 'strerror', None) or failure})"
+        self._down(why or nobody, refused=why is not None)
 
     def _logged(self, _client: Client, _userdata: object, level: int, text: str) -> None:
-        """The one place where paho says why a connection that was up has failed in TLS."""
-        if level == LogLevel.MQTT_LOG_ERR and "[SSL" in text and not self._ready.is_set():
-            self._refused = True
-            self._tell(in_words(text) or text)
+        """The one place where paho says that the broker's TLS has refused us after the handshake, as TLS 1.3 does."""
+        if level == LogLevel.MQTT_LOG_ERR and "[SSL" in text and not self._up:
+            self._down(in_words(text) or text, refused=True)
 
     def _disconnected(
         self,
@@ -322,17 +326,20 @@ class Broker:
         code: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        if client is not self._client:
+        if client is not self._client or self._refused:  # of a refusal is known more than that the connection is gone
             return
-        self._ready.clear()
-        if not self._refused:  # of a refusal is known more than that the connection is gone
-            self._tell(f"connection lost: {code}")
+        early = (
+            "" if self._up else " before it was accepted" + ("; it may not accept our certificate" * bool(self._tls))
+        )
+        self._down(f"connection lost{early}: {code}", refused=False)
 
-    def _tell(self, state: str) -> None:
-        """A new state, logged once: paho tells of one loss more than once, and retries for ever."""
-        before, self._state = self._state, state
-        if state != before and not self._closing:
+    def _down(self, state: str, *, refused: bool) -> None:
+        """There is no connection. Logged once: paho tells of one loss more than once, and retries for ever."""
+        if state != self._state and not self._closing:
             _LOG.warning("%s: %s", self.url, state)
+        with self._news:
+            self._state, self._up, self._refused = state, False, refused
+            self._news.notify_all()
 
     def _subscribed(
         self, _client: Client, _userdata: object, _mid: int, codes: list[ReasonCode], _properties: Properties | None

@@ -20,6 +20,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.tls import in_words
 
+_ENDED = (ConnectionResetError, BrokenPipeError, ssl.SSLError)
+
 
 class _Ending:
     """An answer's headers are here within the connection's time-out, however small the pieces that they come in."""
@@ -89,15 +91,22 @@ class Session(requests.Session):
         return None
 
 
-def explain(error: Exception, access: Access) -> str:
+def explain(error: Exception, access: Access, *, tls: bool) -> str:
     """What a request failed of, without the layers of libraries around it."""
     causes = list(_causes(error))
     words = next((text for cause in causes if (text := in_words(cause))), None)
+    if words is None and any(
+        isinstance(cause, ConnectionResetError | BrokenPipeError | ssl.SSLError) for cause in causes
+    ):
+        words = "it ended the connection without an answer"
+        if tls:  # asyncio's servers, for one, close without a word when they do not like a client's certificate
+            ours = (
+                "want a client certificate: cert and key" if access.cert is None else "not accept our certificate, cert"
+            )
+            words += f"; it may speak no TLS at that port, or {ours}"
     if words is None:
         inmost = next((cause for cause in reversed(causes) if isinstance(cause, OSError) and cause.strerror), error)
         words = str(getattr(inmost, "strerror", None) or inmost)
-        if any(isinstance(cause, ConnectionResetError | BrokenPipeError | ssl.SSLError) for cause in causes):
-            words += "" if access.cert else " (over TLS this may mean: it wants a client certificate, cert and key)"
     if any(isinstance(cause, requests.exceptions.ProxyError) for cause in causes):
         words = f"through the proxy {access.proxy}: {words}"
     return words

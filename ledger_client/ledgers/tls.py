@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 
+NO_TLS = "what answers speaks no TLS at that port, or ended the connection in the middle of it"
 _SERVER = {  # X509_verify_cert's codes (openssl-verification-options)
     9: "its certificate is not valid yet: is this machine's clock right?",
     10: "its certificate has expired: it has to be renewed there (or this machine's clock is wrong)",
@@ -23,10 +24,10 @@ _ALERTS = {  # what the peer says of us: RFC 8446 §6.2, in OpenSSL's words
     "ALERT_BAD_CERTIFICATE": "it does not accept our certificate: look at cert",
     "ALERT_CERTIFICATE_UNKNOWN": "it does not accept our certificate: look at cert",
     "ALERT_PROTOCOL_VERSION": "it speaks no TLS version from 1.2 on",
-    "WRONG_VERSION_NUMBER": "nobody speaks TLS at that port",
-    "RECORD_LAYER_FAILURE": "nobody speaks TLS at that port",
-    "HTTP_REQUEST": "nobody speaks TLS at that port",
-    "UNEXPECTED_EOF": "it ended the connection in the middle of TLS",
+    "WRONG_VERSION_NUMBER": NO_TLS,
+    "RECORD_LAYER_FAILURE": NO_TLS,
+    "HTTP_REQUEST": NO_TLS,
+    "UNEXPECTED_EOF": NO_TLS,
 }
 
 
@@ -34,8 +35,7 @@ def in_words(error: BaseException | str) -> str | None:
     """The words for a TLS failure, or for OpenSSL's own text of one; ``None``: the failure is of another kind."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _SERVER.get(error.verify_code, f"its certificate is not good: {error.verify_message}")
-    text = error if isinstance(error, str) else f"{getattr(error, 'reason', '')} {error}"
-    if not isinstance(error, ssl.SSLError) and "[SSL" not in text:
+    if not isinstance(error, ssl.SSLError | str) or "[SSL" not in str(error):
         return None
-    known = text.upper().replace(" ", "_")
+    known = str(error).upper().replace(" ", "_")
     return next((words for alert, words in _ALERTS.items() if alert in known), f"TLS failed: {error}")

@@ -22,6 +22,7 @@ from ledger_client.transparency import tree
 
 APPLICATION_ID = 0x4D53454C  # "MSEL": this file is a Meterseal ledger's log
 VERSION = 1
+MAX_NUMBER = 2**63 - 1  # SQLite's integers
 
 _SCHEMA = f"""
 CREATE TABLE about (name TEXT NOT NULL) STRICT;
@@ -47,6 +48,10 @@ CREATE TRIGGER nodes_never_go BEFORE DELETE ON nodes BEGIN SELECT RAISE(ABORT, '
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
+
+_OWN = "FROM entries WHERE gateway IS NULL"
+# made whenever a log is opened to be written, for logs that are older than it
+_OWN_INDEX = "CREATE INDEX IF NOT EXISTS own_entries ON entries (number) WHERE gateway IS NULL"
 
 
 class LogError(LedgerClientError):
@@ -79,7 +84,7 @@ class Log:
         """Make an empty log of the ledger ``name`` at a path where nothing is yet; raises ``LogError``."""
         db = _connect(path.absolute().as_uri() + "?mode=rwc", path)
         try:
-            db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA}")
+            db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA}{_OWN_INDEX};")
             db.execute("INSERT INTO about (name) VALUES (?)", (name,))
             db.execute("COMMIT")
         except sqlite3.Error as error:
@@ -91,7 +96,10 @@ class Log:
         """Open an existing log; raises ``LogError``."""
         db = _connect(path.absolute().as_uri() + ("?mode=ro" if read_only else "?mode=rw"), path)
         try:
-            return cls(path, db, _connect(path.absolute().as_uri() + "?mode=ro", path), _name(db, path))
+            name = _name(db, path)
+            if not read_only:
+                _make_index(db, path)
+            return cls(path, db, _connect(path.absolute().as_uri() + "?mode=ro", path), name)
         except BaseException:
             db.close()
             raise
@@ -169,6 +177,25 @@ class Reader:
         query = "SELECT gateway, count(*), max(batch) FROM entries WHERE gateway IS NOT NULL GROUP BY gateway"
         return sorted((str(name), int(count), int(last)) for name, count, last in self._db.execute(query))
 
+    def entries(self, first: int, limit: int) -> Iterator[tuple[int, bytes]]:
+        """(number, entry) of at most ``limit`` entries from number ``first`` on."""
+        query = "SELECT number, entry FROM entries WHERE number >= ? ORDER BY number LIMIT ?"
+        return ((int(row[0]), bytes(row[1])) for row in self._db.execute(query, (first, limit)))
+
+    def own(self) -> list[bytes]:
+        """The ledger's own entries in order: its policy, then every change of its key."""
+        return [bytes(row[0]) for row in self._db.execute(f"SELECT entry {_OWN} ORDER BY number")]
+
+    def own_count(self) -> int:
+        """How many entries are the ledger's own."""
+        return int(self._db.execute(f"SELECT count(*) {_OWN}").fetchone()[0])
+
+    def last_receipt(self) -> bytes | None:
+        """The receipt of the newest entry that has one."""
+        query = "SELECT receipt FROM entries WHERE receipt IS NOT NULL ORDER BY number DESC LIMIT 1"
+        row = self._db.execute(query).fetchone()
+        return None if row is None else bytes(row[0])
+
     def entry(self, number: int) -> bytes | None:
         """The bytes of entry ``number``."""
         row = self._db.execute("SELECT entry FROM entries WHERE number = ?", (number,)).fetchone()
@@ -193,7 +220,8 @@ class Writer(Reader):
     ) -> bytes | None:
         """Add an entry and the receipt that ``receipt`` signs for its place; returns that receipt.
 
-        ``None`` as ``receipt`` is for entry 0, whose path would be empty and so no RFC 9942 receipt at all.
+        ``None`` as ``receipt`` is for the ledger's own entries; the path of entry 0 would be empty and so no RFC 9942
+        receipt at all.
         """
         index = self.size()
         size = index + 1
@@ -220,6 +248,13 @@ def _name(db: sqlite3.Connection, path: Path) -> str:
         return str(db.execute("SELECT name FROM about").fetchone()[0])
     except sqlite3.Error as error:
         raise LogError(f"{path}: {error}; restore the file from a backup") from error
+
+
+def _make_index(db: sqlite3.Connection, path: Path) -> None:
+    try:
+        db.execute(_OWN_INDEX)
+    except sqlite3.Error as error:
+        raise LogError(f"{path}: {error}; check the disk, or restore the file from a backup") from error
 
 
 def _connect(uri: str, path: Path) -> sqlite3.Connection:

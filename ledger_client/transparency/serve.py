@@ -11,10 +11,12 @@ from contextlib import closing
 from pathlib import Path
 
 import uvicorn
+from starlette.applications import Starlette
 
 from ledger_client.errors import LedgerClientError
-from ledger_client.ledgers.broker import parse_url
 from ledger_client.transparency.directory import open_dir
+from ledger_client.transparency.doors import Doors
+from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.mqtt import MqttService
 from ledger_client.transparency.policy import PolicyFile
 from ledger_client.transparency.server import app
@@ -40,28 +42,27 @@ class _Server(uvicorn.Server):
         self._say_started()
 
 
-def serve(path: Path, *, listen: str, mqtt: str | None, name: str | None, say: Callable[[str], None]) -> None:
+def serve(path: Path, doors: Doors, *, name: str | None, say: Callable[[str], None]) -> None:
     """Serve the ledger in ``path`` until SIGTERM or SIGINT; ``say`` gets the one line of its start.
 
     Raises ``LedgerClientError`` for whatever keeps it from starting.
     """
-    if mqtt is not None:
-        parse_url(mqtt)
-    with closing(listen_at(listen)) as listener, closing(open_dir(path, name)) as folder:
+    doors.check()
+    with closing(listen_at(doors.listen)) as listener, closing(open_dir(path, name)) as folder:
         policy = PolicyFile(folder.policy)
-        policy.current()  # a policy file that cannot be used is the operator's to mend now, not at the first statement
-        ledger = Service(folder.log, folder.key, policy.current)
-        broker = None if mqtt is None else MqttService(ledger, mqtt)
+        ledger = Service(folder, policy.current)
+        broker = None if doors.mqtt is None else MqttService(ledger, doors.mqtt, doors.broker)
         try:
-            _run(ledger, listener, lambda: say(f"ledger {ledger.name} listens on {_url(listener)}"))
+            started = f"ledger {ledger.name} listens on {_url(doors, listener)}"
+            _run(app(ledger, LogView(folder)), listener, doors, lambda: say(started))
         finally:
             if broker is not None:
                 broker.close()
 
 
-def _run(ledger: Service, listener: socket.socket, started: Callable[[], None]) -> None:
+def _run(application: Starlette, listener: socket.socket, doors: Doors, started: Callable[[], None]) -> None:
     config = uvicorn.Config(
-        app(ledger),
+        application,
         loop="asyncio",
         http="h11",
         ws="none",
@@ -71,6 +72,7 @@ def _run(ledger: Service, listener: socket.socket, started: Callable[[], None]) 
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
+        **doors.uvicorn(),
     )
     # uvicorn raises the signal that ended it once more when it is done; being asked to stop is no failure
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -102,6 +104,6 @@ def listen_at(listen: str) -> socket.socket:
     return listener
 
 
-def _url(listener: socket.socket) -> str:
+def _url(doors: Doors, listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{doors.scheme}://[{host}]:{port}" if ":" in host else f"{doors.scheme}://{host}:{port}"

@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable
 from hashlib import sha256
 
-from ledger_client.cose_key import PublicKey, Signer
-from ledger_client.errors import BadSignature, LedgerUnavailable, Refused, TrustFileError, VerificationError
+from ledger_client.cose_key import Signer
+from ledger_client.errors import BadSignature, Refused, VerificationError
 from ledger_client.ledgers.wire import MAX_PAGE, id_to_text
 from ledger_client.receipt import sign_receipt
 from ledger_client.statement import SignedStatement, Statement, detach_receipts, parse_statement
+from ledger_client.transparency.directory import LedgerDir
 from ledger_client.transparency.group import GroupCommit
-from ledger_client.transparency.log import Log, Place, Reader, Writer
+from ledger_client.transparency.ledger_keys import LedgerKey
+from ledger_client.transparency.log import MAX_NUMBER, Place, Reader, Writer
 from ledger_client.transparency.policy import Policy, flaw_at
 
 MALFORMED = "Malformed statement"
@@ -27,29 +29,33 @@ KEY_NOT_VALID = "Key not valid"
 TAKEN = "Batch number taken"
 OUT_OF_ORDER = "Out of order"
 
-MAX_BATCH = 2**63 - 1  # SQLite's integers
 _PAGE_ENTRIES = 250
 _PAGE_OVERHEAD = 8  # CBOR heads of one entry and of the page
 
 
 class Service:
-    """A ledger over one log, one signing key and one policy; safe to call from any thread."""
+    """A ledger over one folder and one policy; safe to call from any thread."""
 
     def __init__(
-        self, log: Log, signer: Signer, policy: Callable[[], Policy], *, now: Callable[[], float] = time.time
+        self, folder: LedgerDir, policy: Callable[[], Policy], *, now: Callable[[], float] = time.time
     ) -> None:
-        self.name = log.name
-        self.keys: tuple[PublicKey, ...] = (signer.public,)
-        self._log = log
-        self._group = GroupCommit(log)
-        self._signer = signer
+        self.name = folder.log.name
+        self._folder = folder
+        self._log = folder.log
+        self._group = GroupCommit(folder.log)
         self._policy = policy
         self._now = now
+
+    @property
+    def keys(self) -> list[LedgerKey]:
+        """Every key that this ledger ever signed with, the present one last."""
+        with self._log.read() as log:
+            return self._folder.keys(log)[1]
 
     def submit(self, data: bytes) -> tuple[bytes, bytes]:
         """Take a statement, with or without receipts of other ledgers; returns (statement id, first receipt), durable.
 
-        Raises ``Refused`` with one of the titles above, ``LedgerUnavailable`` when disk or policy file are at fault.
+        Raises ``Refused`` with one of the titles above, ``LedgerUnavailable`` when the disk is at fault.
         """
         try:
             entry, _ = detach_receipts(data)  # RFC 9943 §6.3: the unprotected header is emptied before inclusion
@@ -66,10 +72,13 @@ class Service:
             first = log.receipt(statement_id)  # again, now as the only writer: another submitter may have been faster
             if first is None:
                 _check_order(log, statement)
+                signer, iat = self._present(log)
                 sub = id_to_text(statement_id)
-                first = log.append(
-                    entry, lambda place: self._sign(sub, place), gateway=statement.gateway, batch=statement.batch
-                )
+
+                def sign(place: Place) -> bytes:
+                    return sign_receipt(self.name, sub, iat, place.size, place.index, place.path, place.root, signer)
+
+                first = log.append(entry, sign, gateway=statement.gateway, batch=statement.batch)
             assert first is not None  # append returns what its signer returned
             return first
 
@@ -103,12 +112,9 @@ class Service:
         except VerificationError as error:
             raise Refused(MALFORMED, error.detail) from error
         gateway = signed.statement.gateway
-        if signed.statement.batch > MAX_BATCH:
-            raise Refused(MALFORMED, f"batch {signed.statement.batch} is beyond what this log can count, {MAX_BATCH}")
-        try:
-            key = self._policy().find(gateway, signed.kid)
-        except TrustFileError as error:
-            raise LedgerUnavailable(f"{error} (no new statement is taken until then)") from error
+        if signed.statement.batch > MAX_NUMBER:
+            raise Refused(MALFORMED, f"batch {signed.statement.batch} is beyond what this log can count, {MAX_NUMBER}")
+        key = self._policy().find(gateway, signed.kid)
         if key is None:
             raise Refused(
                 UNKNOWN_KEY,
@@ -124,10 +130,10 @@ class Service:
             raise Refused(BAD_SIGNATURE, error.detail) from error
         return signed
 
-    def _sign(self, sub: str, place: Place) -> bytes:
-        return sign_receipt(
-            self.name, sub, int(self._now()), place.size, place.index, place.path, place.root, self._signer
-        )
+    def _present(self, log: Reader) -> tuple[Signer, int]:
+        """The key that signs at this state of the log and the time that it signs at, never one before it was named."""
+        signer, keys = self._folder.keys(log)
+        return signer, max(int(self._now()), keys[-1].since)
 
 
 def _check_order(log: Reader, statement: Statement) -> None:

@@ -18,7 +18,7 @@ class NearLedger:
 
     def __init__(self, folder: Path, name: str = NAME, faults: list[str] | None = None) -> None:
         self._dir = open_dir(folder, name)
-        self.service = Service(self._dir.log, self._dir.key, PolicyFile(self._dir.policy).current)
+        self.service = Service(self._dir, PolicyFile(self._dir.policy).current)
         self.faults, self.submissions, self.damages = faults or [], 0, False
 
     @property

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from gateway import agent, report, uplink
+from gateway import agent, refusals, report, uplink
 from gateway import config as configuration
 from gateway.clock import Clock
 from gateway.comparison import conflict_text
@@ -160,7 +160,9 @@ def stopped(life: Life) -> bool:
 def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uplink, "FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr(uplink, "LONGEST_PAUSE_S", 0.05)
-    monkeypatch.setattr(uplink, "REFUSED_PAUSE_S", 0.05)
+    monkeypatch.setattr(refusals, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(refusals, "LONGEST_PAUSE_S", 0.05)
+    monkeypatch.setattr(refusals, "FIRST_DOUBT_S", 0.01)
 
 
 @pytest.fixture

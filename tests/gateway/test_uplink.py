@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import uplink
+from gateway import refusals, uplink
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.recorder import Recorder
@@ -27,7 +27,9 @@ from tests.gateway.samples import finished, recorder, site
 @pytest.fixture(autouse=True)
 def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uplink, "FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr(uplink, "REFUSED_PAUSE_S", 0.05)
+    monkeypatch.setattr(refusals, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(refusals, "LONGEST_PAUSE_S", 0.05)
+    monkeypatch.setattr(refusals, "FIRST_DOUBT_S", 0.01)
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
+from ledger_client import cbor
+from ledger_client.cose import Sign1
 from ledger_client.cose_key import PublicKey, load_private_key
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.ledgers import Ledger, Pending
@@ -102,7 +104,6 @@ def again_while_unavailable(attempt: Callable[[], T]) -> T:
 
 def check_log(folder: Path) -> dict[str, list[int]]:
     """Verify all that a ledger has on disk, without the code that wrote it: {gateway: batch numbers in log order}."""
-    public = load_private_key(folder / "key.pem").public
     db = sqlite3.connect((folder / "log.db").absolute().as_uri() + "?mode=ro", uri=True)
     try:
         rows = db.execute("SELECT number, id, gateway, batch, entry, receipt FROM entries ORDER BY number").fetchall()
@@ -112,8 +113,14 @@ def check_log(folder: Path) -> dict[str, list[int]]:
     hashes = [leaf_hash(row[4]) for row in rows]
     held: dict[str, list[int]] = {}
     last: dict[str, bytes] = {}
+    keys = _keys([row[4] for row in rows if row[2] is None], load_private_key(folder / "key.pem").public)
+    public = keys.pop(0)
     for number, id_, gateway, batch, entry, receipt in rows[1:]:
         assert id_ == sha256(entry).digest()
+        if gateway is None:
+            assert receipt is None
+            public = keys.pop(0)
+            continue
         statement = parse_statement(entry).statement
         assert (statement.gateway, statement.batch) == (gateway, batch)
         if gateway in last and statement.resume is None:
@@ -123,6 +130,18 @@ def check_log(folder: Path) -> dict[str, list[int]]:
         held.setdefault(gateway, []).append(batch)
         last[gateway] = id_
     return held
+
+
+def _keys(own: list[bytes], present: PublicKey) -> list[PublicKey]:
+    """The keys in the order in which they signed, from the ledger's own entries; each entry is by the key before it."""
+    signed = [Sign1.parse(entry) for entry in own]
+    changes = [cbor.decode(sign1.payload or b"") for sign1 in signed[1:]]
+    keys = [PublicKey.from_cose_key(change["old"]) for change in changes] + [present]
+    signed[0].verify(keys[0])
+    for sign1, change, old, new in zip(signed[1:], changes, keys, keys[1:], strict=False):
+        sign1.verify(old)
+        assert PublicKey.from_cose_key(change["new"]).kid == new.kid
+    return keys
 
 
 def _check_receipt(data: bytes, entry: bytes, number: int, hashes: list[bytes], public: PublicKey) -> None:
