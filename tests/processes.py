@@ -19,6 +19,7 @@ from queue import Empty, Queue
 from typing import IO
 
 START_TIMEOUT_S = 30.0
+UNLIMITED = ("--rate", "0", "--gateway-rate", "0")
 MOSQUITTO = Path("/usr/sbin/mosquitto")
 
 
@@ -111,7 +112,13 @@ def _drain(stream: IO[str], log: Path, lines: Queue[str | None]) -> None:
     lines.put(None)
 
 
-class Mosquitto(Server):
+class BrokerServer(Server):
+    """A broker of whatever make, which clients reach at ``url``."""
+
+    url = ""
+
+
+class Mosquitto(BrokerServer):
     """A broker at ``url`` that keeps nothing on disk: after ``kill`` it has forgotten every session and message."""
 
     def __init__(self, folder: Path, extra: str = "") -> None:
@@ -148,7 +155,8 @@ class EmbeddedLedger(Server):
         self.port = free_port()
         self.url = f"{'https' if '--cert' in options else 'http'}://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "ledger_client.cli", "serve", str(folder), "--name", name]
-        command += ["--listen", f"127.0.0.1:{self.port}"] + (["--mqtt", mqtt] if mqtt else []) + [*options]
+        command += ["--listen", f"127.0.0.1:{self.port}"] + (["--mqtt", mqtt] if mqtt else [])
+        command += [*UNLIMITED, *options]
         folder.parent.mkdir(parents=True, exist_ok=True)
         log = folder.with_name(folder.name + ".log")
         super().__init__(name, command, f"ledger {name} listens on {self.url}", log, env)
@@ -204,7 +212,10 @@ def embedded_ledger(
     env: dict[str, str] | None = None,
     options: Sequence[str] = (),
 ) -> Iterator[EmbeddedLedger]:
-    """A running embedded ledger; ``mqtt`` is the address of its broker, ``env`` replaces its environment."""
+    """A running embedded ledger; ``mqtt`` is the address of its broker, ``env`` replaces its environment.
+
+    It takes as many requests as come, unless ``options`` say otherwise.
+    """
     ledger = EmbeddedLedger(folder, name, mqtt, env, options)
     try:
         ledger.start()
