@@ -122,20 +122,18 @@ def _handler(service: ForeignScitt) -> type[BaseHTTPRequestHandler]:
             if fault == "failed":
                 self.close_connection = True
                 return
-            authorized = service.token is None or self.headers.get("Authorization") == f"Bearer {service.token}"
-            answer = (
-                _problem(401, "Unauthorized", "a token, please")
-                if not authorized
-                else handle()
-                if fault in (None, "lost")
-                else fault
-            )
+            if isinstance(fault, Answer):
+                answer = fault
+            elif service.token is None or self.headers.get("Authorization") == f"Bearer {service.token}":
+                answer = handle()
+            else:
+                answer = _problem(401, "Unauthorized", "a token, please")
             if fault == "lost":
                 self.close_connection = True
                 return
-            assert isinstance(answer, Answer)
-            self.send_response(answer.status)
-            for name, value in (*answer.headers, ("Content-Length", str(len(answer.body)))):
+            self.send_response_only(answer.status)
+            headers = {"Date": self.date_time_string(), "Content-Length": str(len(answer.body))} | dict(answer.headers)
+            for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(answer.body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -25,7 +25,7 @@ from ledger_client.transparency.policy import enroll
 from ledger_client.transparency.show import trust_entry
 from ledger_client.trust import Trust, key_entry, parse_trust
 from tests.ledgers.samples import Gateway
-from tests.processes import EmbeddedLedger, Mosquitto, embedded_ledger, mosquitto
+from tests.processes import BrokerServer, EmbeddedLedger, embedded_ledger, mosquitto
 
 PATIENCE_S = 30.0
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class Place:
 class Site(Place):
     """One ledger, reachable over HTTP and through a broker."""
 
-    def __init__(self, ledger: EmbeddedLedger, broker: Mosquitto, scratch: Path) -> None:
+    def __init__(self, ledger: EmbeddedLedger, broker: BrokerServer, scratch: Path) -> None:
         super().__init__(ledger.folder, ledger.name, scratch)
         self.ledger = ledger
         self.broker = broker
@@ -95,11 +95,11 @@ class Site(Place):
 
 
 @contextmanager
-def site(folder: Path, name: str = "demo-ledger") -> Iterator[Site]:
-    """A running site; the ledger's place at the broker is taken when it begins."""
+def site(folder: Path, name: str = "demo-ledger", options: Sequence[str] = ()) -> Iterator[Site]:
+    """A running site, its ledger with more ``options``; its place at the broker is taken when it begins."""
     with ExitStack() as stack:
         broker = stack.enter_context(mosquitto(folder))
-        ledger = stack.enter_context(embedded_ledger(folder / "ledger", name, broker.url))
+        ledger = stack.enter_context(embedded_ledger(folder / "ledger", name, broker.url, options=options))
         yield Site(ledger, broker, folder)
 
 
