@@ -64,6 +64,14 @@ def test_the_flow_from_submission_to_receipt(service: ForeignScitt) -> None:
     assert service.asked[:4] == ["POST /entries", *["GET /entries/op-1"] * 3]
 
 
+@pytest.mark.parametrize(("said", "meant"), [("0", 0.2), ("7", 7.0), ("soon", 5.0)])
+def test_a_service_says_how_long_to_wait(service: ForeignScitt, said: str, meant: float) -> None:
+    service.retry_after = said
+    with closing(driver(service)) as ledger:
+        ledger.submit(ENTRY)
+        assert ledger.lookup(ID) == Pending(meant, service.url + "/entries/op-1")
+
+
 def test_a_service_that_answers_at_once() -> None:
     with serving(ForeignScitt(polls=0)) as service, closing(driver(service)) as ledger:
         receipt = ledger.submit(ENTRY)

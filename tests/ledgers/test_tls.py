@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from hashlib import pbkdf2_hmac
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 import pytest
 
@@ -53,6 +56,39 @@ def listener(port: int, ca: Path, pair: Pair, more: str) -> str:
         f"listener {port} 127.0.0.1\nset_tcp_nodelay true\n"
         f"cafile {ca}\ncertfile {pair.cert}\nkeyfile {pair.key}\n{more}"
     )
+
+
+@contextmanager
+def tunnel() -> Iterator[tuple[str, list[str]]]:
+    """A proxy that does nothing but CONNECT: its address, and what it was asked."""
+    asked: list[str] = []
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            asked.append(self.rfile.readline().decode())
+            while self.rfile.readline().strip():
+                pass
+            host, _, port = asked[-1].split()[1].rpartition(":")
+            with socket.create_connection((host, int(port))) as far:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                back = threading.Thread(target=copy, args=(far, self.connection))
+                back.start()
+                copy(self.connection, far)
+                back.join()
+
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +137,22 @@ def test_mutual_tls_with_a_private_ca(secure: Secure, kind: str) -> None:
     finally:
         driver.close()
     assert secure.site.held(gateway) == [0, 1]
+
+
+def test_through_a_proxy_tls_goes_to_the_ledger_itself(secure: Secure) -> None:
+    gateway = secure.site.enroll(Gateway("gw-proxy"))
+    with tunnel() as (proxy, asked):
+        driver = secure.driver("http", "good", replace(secure.access(), proxy=proxy))
+        try:
+            persist(driver, gateway.statement(0))
+        finally:
+            driver.close()
+        driver = secure.driver("http", "expired", replace(secure.access(), proxy=proxy))
+        with pytest.raises(LedgerUnavailable, match="its certificate has expired"):
+            driver.submit(gateway.statement(1))
+        driver.close()
+    assert {line.split()[0] for line in asked} == {"CONNECT"}
+    assert secure.site.held(gateway) == [0]
 
 
 @pytest.mark.parametrize("kind", ["http", "mqtt"])
