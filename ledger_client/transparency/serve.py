@@ -14,6 +14,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from ledger_client.errors import LedgerClientError
+from ledger_client.transparency.certificates import Certificates
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.doors import Doors
 from ledger_client.transparency.log_view import LogView
@@ -72,8 +73,12 @@ def _run(application: Starlette, listener: socket.socket, doors: Doors, started:
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
-        **doors.uvicorn(),
+        ssl_certfile=doors.cert,
+        ssl_keyfile=doors.key,
     )
+    config.load()
+    if doors.cert is not None:
+        config.ssl = Certificates(doors.own).context
     # uvicorn raises the signal that ended it once more when it is done; being asked to stop is no failure
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -179,7 +180,10 @@ def test_a_service_that_sends_us_in_circles_is_told_apart(service: ForeignScitt)
     assert not memory.recall(ID)
 
 
-def test_a_token_that_is_renewed_in_its_file(service: ForeignScitt, tmp_path: Path) -> None:
+def test_a_token_that_is_renewed_in_its_file(
+    service: ForeignScitt, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
     file = tmp_path / "token"
     file.write_text("old-token\n")
     file.chmod(0o600)
@@ -200,6 +204,7 @@ def test_a_token_that_is_renewed_in_its_file(service: ForeignScitt, tmp_path: Pa
         with pytest.raises(LedgerUnavailable, match=r"token_file: .* does not exist"):
             ledger.submit(ENTRY)
     assert service.entries == [ENTRY]
+    assert "-token" not in caplog.text
 
 
 def test_a_refusal_is_its_own_words(service: ForeignScitt) -> None:
