@@ -343,7 +343,7 @@ def demo(folder: Path | None, duration: str | None, as_json: bool) -> None:
     sys.exit(demonstration.main(folder, seconds, as_json=as_json))
 
 
-for _command in (cli_care.export, cli_care.backup):
+for _command in (cli_care.export, cli_care.backup, cli_care.doctor):
     main.add_command(_command)
 
 if __name__ == "__main__":

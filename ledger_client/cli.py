@@ -21,6 +21,7 @@ from ledger_client.trust import load_trust
 from ledger_client.verify import failure_json, rfc3339
 from ledger_client.verify import verify as verify_bundle
 
+_RATE = click.FloatRange(0, 1e6)
 MAX_FILE = 2 * 1024 * 1024  # what is read of a file that may not be a bundle at all
 
 
@@ -48,15 +49,26 @@ def cli() -> None:
 @click.option("--mqtt-password-file", metavar="FILE", help="and the file that holds its password")
 @click.option("--mqtt-protocol", type=click.Choice(["auto", "5", "3.1.1"]), default="auto", show_default=True)
 @click.option("--name", metavar="NAME", help="the ledger's name, chosen at its first start  [default: demo-ledger]")
-def serve(folder: Path, listen: str, name: str | None, mqtt: str | None, **options: str | None) -> None:
+@click.option("--metrics", metavar="HOST:PORT", help="figures for Prometheus at an address of their own")
+@click.option("--rate", type=_RATE, default=200, show_default=True, help="requests/s of one address; 0: any number")
+@click.option("--gateway-rate", type=_RATE, default=100, show_default=True, help="statements/s of one gateway; 0: any")
+@click.option("--connections", type=click.IntRange(1, 65536), default=512, show_default=True, help="open at once")
+@click.option("--proxy", multiple=True, metavar="ADDRESS", help="a proxy whose X-Forwarded-For is believed")
+def serve(
+    folder: Path, listen: str, mqtt: str | None, name: str | None, metrics: str | None, proxy: tuple[str, ...],
+    rate: float, gateway_rate: float, connections: int, **options: str | None,
+) -> None:  # fmt: skip
     """Serve the ledger in DIR until SIGTERM or Ctrl-C; the first start makes it."""
     from ledger_client.transparency.doors import Doors, file_options  # need a web server; verifying does not
+    from ledger_client.transparency.serve import Serving
     from ledger_client.transparency.serve import serve as run
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("meterseal").setLevel(logging.INFO)
     own, broker = file_options(options)
-    run(folder, Doors(listen, **own, mqtt=mqtt, broker=broker), name=name, say=lambda line: print(line, flush=True))
+    doors = Doors(listen, **own, mqtt=mqtt, broker=broker)
+    serving = Serving(name, metrics, rate, gateway_rate, connections, proxy)
+    run(folder, doors, serving, lambda line: print(line, flush=True))
 
 
 @cli.command()
@@ -123,6 +135,18 @@ def rotate(folder: Path, prepare: bool) -> None:
     before, now = keys.rotate(folder)
     click.echo(f"{id_to_text(now.key.kid)} signs from {rfc3339(now.since)} on, after {id_to_text(before.key.kid)}")
     click.echo(f"everyone who believes this ledger needs its new entries: meterseal-ledger show {folder} --trust")
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="where to")
+def backup(folder: Path, output: Path) -> None:
+    """Copy the log of the ledger in DIR, which may be serving, and read the copy through."""
+    from ledger_client.transparency.backup import backup as copy
+
+    copied = copy(folder, output)
+    click.echo(f"{output}: {copied.size} entries of ledger {copied.ledger}, root {copied.root.hex()}")
+    click.echo(f"not in it: {folder}/key.pem, without which it cannot be served, and {folder}/policy.toml")
 
 
 @cli.command()

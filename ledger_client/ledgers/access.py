@@ -100,7 +100,7 @@ class Access:
         """The bearer token as it is now."""
         if self.token_file is None:
             return None
-        token = _secret("token_file", self.token_file)
+        token = read_secret("token_file", self.token_file)
         if not _TOKEN.fullmatch(token):
             problem = f"{self.token_file} holds something else than one bearer token (RFC 6750)"
             raise AccessError("token_file", problem, "let the file hold the token alone, in one line")
@@ -108,7 +108,7 @@ class Access:
 
     def password(self) -> str | None:
         """The password as it is now."""
-        return None if self.password_file is None else _secret("password_file", self.password_file)
+        return None if self.password_file is None else read_secret("password_file", self.password_file)
 
     def _check_pairs(self) -> None:
         if (self.cert is None) != (self.key is None):
@@ -181,7 +181,8 @@ def _reason(error: OSError) -> str:
     return (getattr(error, "reason", None) or error.strerror or "not PEM").lower().replace("_", " ")
 
 
-def _secret(key: str, path: Path) -> str:
+def read_secret(key: str, path: Path) -> str:
+    """The one line of a file that nobody else may read. Raises ``AccessError`` about ``key``, never with the secret."""
     text = _read(key, path, secret=True)
     try:
         secret = text.decode().rstrip("\r\n")

@@ -112,7 +112,7 @@ def test_every_option_reaches_the_driver(files: Files) -> None:
     driver = agent.driver(loaded, loaded.document.ledger[0], memory=memory)
     assert isinstance(driver, HttpLedger)
     access = Access(files.ca, files.cert, files.key, files.token, proxy="http://127.0.0.1:3128")
-    assert (driver._access, driver._timeout_s, driver._memory) == (access, 2.0, memory)
+    assert (driver._client._access, driver._client._timeout_s, driver._memory) == (access, 2.0, memory)
     driver.close()
 
 
