@@ -16,11 +16,13 @@ from typing import Any
 import click
 
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
+from ledger_client.facts import NOTHING_ASKED, Facts
 from ledger_client.report import clean, facts_in_words, steps_in_words
-from ledger_client.trust import load_trust
+from ledger_client.trust import Trust, load_trust
 from ledger_client.verify import failure_json, rfc3339
 from ledger_client.verify import verify as verify_bundle
 
+_RATE = click.FloatRange(0, 1e6)
 MAX_FILE = 2 * 1024 * 1024  # what is read of a file that may not be a bundle at all
 
 
@@ -48,15 +50,26 @@ def cli() -> None:
 @click.option("--mqtt-password-file", metavar="FILE", help="and the file that holds its password")
 @click.option("--mqtt-protocol", type=click.Choice(["auto", "5", "3.1.1"]), default="auto", show_default=True)
 @click.option("--name", metavar="NAME", help="the ledger's name, chosen at its first start  [default: demo-ledger]")
-def serve(folder: Path, listen: str, name: str | None, mqtt: str | None, **options: str | None) -> None:
+@click.option("--metrics", metavar="HOST:PORT", help="figures for Prometheus at an address of their own")
+@click.option("--rate", type=_RATE, default=200, show_default=True, help="requests/s of one address; 0: any number")
+@click.option("--gateway-rate", type=_RATE, default=100, show_default=True, help="statements/s of one gateway; 0: any")
+@click.option("--connections", type=click.IntRange(1, 65536), default=512, show_default=True, help="open at once")
+@click.option("--proxy", multiple=True, metavar="ADDRESS", help="a proxy whose X-Forwarded-For is believed")
+def serve(
+    folder: Path, listen: str, mqtt: str | None, name: str | None, metrics: str | None, proxy: tuple[str, ...],
+    rate: float, gateway_rate: float, connections: int, **options: str | None,
+) -> None:  # fmt: skip
     """Serve the ledger in DIR until SIGTERM or Ctrl-C; the first start makes it."""
     from ledger_client.transparency.doors import Doors, file_options  # need a web server; verifying does not
+    from ledger_client.transparency.serve import Serving
     from ledger_client.transparency.serve import serve as run
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("meterseal").setLevel(logging.INFO)
     own, broker = file_options(options)
-    run(folder, Doors(listen, **own, mqtt=mqtt, broker=broker), name=name, say=lambda line: print(line, flush=True))
+    doors = Doors(listen, **own, mqtt=mqtt, broker=broker)
+    serving = Serving(name, metrics, rate, gateway_rate, connections, proxy)
+    run(folder, doors, serving, lambda line: print(line, flush=True))
 
 
 @cli.command()
@@ -126,17 +139,34 @@ def rotate(folder: Path, prepare: bool) -> None:
 
 
 @cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="where to")
+def backup(folder: Path, output: Path) -> None:
+    """Copy the log of the ledger in DIR, which may be serving, and read the copy through."""
+    from ledger_client.transparency.backup import backup as copy
+
+    copied = copy(folder, output)
+    click.echo(f"{output}: {copied.size} entries of ledger {copied.ledger}, root {copied.root.hex()}")
+    click.echo(f"not in it: {folder}/key.pem, without which it cannot be served, and {folder}/policy.toml")
+
+
+@cli.command()
 @click.argument("file", metavar="FILE.mseal", type=click.Path(path_type=Path))
 @click.option("--trust", "trust_file", required=True, metavar="trust.toml", type=click.Path(path_type=Path))
 @click.option("--kind", type=click.Choice(["reading", "coverage", "event"]), help="demand this kind of record")
+@click.option("--online", is_flag=True, help="ask chains whether they hold it; without it they are listed only")
+@click.option("--rpc", "nodes", multiple=True, metavar="LEDGER=URL", help="for --online: a node of that ledger's chain")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object and nothing else")
-def verify(file: Path, trust_file: Path, kind: str | None, as_json: bool) -> None:
+def verify(file: Path, trust_file: Path, kind: str | None, online: bool, nodes: tuple[str, ...], as_json: bool) -> None:
     """Check a proof with nothing but the trust file: exit 0 verified, 1 not verified."""
+    urls = _nodes(nodes, online)
     trust = load_trust(trust_file)
     for warning in trust.warnings:
         click.echo(f"warning: {trust.source}: {warning}", err=True)
     try:
-        proven = verify_bundle(_read(file), trust, int(time.time()), kind=kind)
+        bundle = _read(file)
+        facts = _asked(bundle, trust, urls) if online else NOTHING_ASKED
+        proven = verify_bundle(bundle, trust, int(time.time()), kind=kind, facts=facts)
     except VerificationError as error:
         why = f"NOT VERIFIED, step {error.step} ({STEPS[error.step]}): {clean(error.detail)}"
         _say(failure_json(error), why, as_json)
@@ -178,6 +208,24 @@ def prove(file: Path, record: str, output: Path) -> None:
     except OSError as error:
         raise UsageError(f"{output}: {error.strerror}; give a path that can be written") from None
     click.echo(f"wrote {output}: {proven.id}, {len(bundle)} bytes")
+
+
+def _nodes(options: tuple[str, ...], online: bool) -> dict[str, str]:
+    if options and not online:
+        raise UsageError("--rpc says whom to ask, and nobody is asked; add --online")
+    urls = dict(option.partition("=")[::2] for option in options)
+    for option in options:
+        if not option.partition("=")[2].startswith(("http://", "https://")):
+            raise UsageError(
+                f"--rpc {option}: give the ledger's name and a node's address, as consortium=http://HOST:PORT"
+            )
+    return urls
+
+
+def _asked(bundle: bytes, trust: Trust, nodes: dict[str, str]) -> Facts:
+    from ledger_client.online import refresh  # needs the network; verifying does not
+
+    return refresh(bundle, trust, nodes)
 
 
 def _read(file: Path) -> bytes:

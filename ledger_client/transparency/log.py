@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -111,6 +111,15 @@ class Log:
         with self._lock:
             self._db.close()  # last, so that it moves everything into the one file
 
+    def copy(self, path: Path) -> None:
+        """Copy the log as it is at this moment to a new file; whoever writes is not held up. Raises ``LogError``."""
+        with self._reading:
+            try:
+                with closing(sqlite3.connect(path)) as target:
+                    self._reader.backup(target)  # in one step: a step more would begin anew with every commit
+            except sqlite3.Error as error:
+                raise LogError(f"{path}: {error}; check that its folder exists and has room") from error
+
     @contextmanager
     def write(self) -> Iterator[Writer]:
         """The only writer while it is held: all of it durable at its end, none of it when it ends by an error."""
@@ -209,6 +218,10 @@ class Reader:
 
 class Writer(Reader):
     """The writer's hands: everything done through it becomes durable together."""
+
+    def touch(self) -> None:
+        """Write what is there already, to see whether the disk takes it."""
+        self._db.execute("UPDATE about SET name = name")
 
     def append(
         self,

@@ -14,8 +14,9 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from ledger_client import cbor
 from ledger_client.errors import LedgerUnavailable, Refused
@@ -30,10 +31,12 @@ from ledger_client.ledgers.wire import (
 )
 from ledger_client.shape import is_name
 from ledger_client.transparency import service
+from ledger_client.transparency.doorkeeper import Doorkeeper, too_many
+from ledger_client.transparency.limits import Buckets
 from ledger_client.transparency.log_routes import routes as log_routes
 from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.problem import Problem, malformed, number
-from ledger_client.transparency.service import Service
+from ledger_client.transparency.service import Service, TooOften
 
 _LOG = logging.getLogger("meterseal.ledger")
 _BODY_TIMEOUT_S = 30.0
@@ -49,8 +52,11 @@ _STATUS = {
 }
 
 
-def app(ledger: Service, view: LogView) -> Starlette:
-    """The ASGI application over one ledger and the view of its log."""
+def app(ledger: Service, view: LogView, *, policy_in_force: Callable[[], bool], address_rate: float) -> ASGIApp:
+    """The ASGI application over one ledger and the view of its log.
+
+    ``policy_in_force`` says whether the policy file is the policy; one address may ask ``address_rate`` times a second.
+    """
 
     async def post_entry(request: Request) -> Response:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != COSE:
@@ -58,6 +64,11 @@ def app(ledger: Service, view: LogView) -> Starlette:
         statement_id, receipt = await run_in_threadpool(ledger.submit, await _body(request))
         location = {"Location": f"/entries/{id_to_text(statement_id)}"}
         return Response(receipt, 201, location, media_type=COSE)
+
+    async def get_health(_request: Request) -> Response:
+        if not await run_in_threadpool(ledger.writable):
+            return PlainTextResponse("cannot write\n", 503)
+        return PlainTextResponse("ok\n" if policy_in_force() else "ok, by an older policy.toml\n")
 
     async def get_entry(request: Request) -> Response:
         statement_id = id_from_text(request.path_params["id"])
@@ -76,6 +87,7 @@ def app(ledger: Service, view: LogView) -> Starlette:
         return Response(cbor.encode(entries), media_type=CBOR)
 
     routes = [
+        Route("/healthz", get_health, methods=["GET"]),
         Route("/entries", post_entry, methods=["POST"]),
         Route("/entries/{id}", get_entry, methods=["GET"]),
         Route("/gateways/{gateway}/last", get_last, methods=["GET"]),
@@ -85,10 +97,12 @@ def app(ledger: Service, view: LogView) -> Starlette:
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
         HTTPException: _answer_http,
         Refused: _answer_refused,
+        TooOften: _answer_too_often,
         LedgerUnavailable: _answer_unavailable,
         Exception: _answer_fault,
     }
-    return Starlette(routes=routes, exception_handlers=handlers)
+    site = Starlette(routes=routes, exception_handlers=handlers)
+    return Doorkeeper(site, Buckets(address_rate), ledger.counts)
 
 
 async def _body(request: Request) -> bytes:
@@ -133,6 +147,11 @@ async def _answer_refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     _LOG.warning("refused: %s: %s", error.title, error.detail)
     return _problem(_STATUS[error.title], error.title, error.detail)
+
+
+async def _answer_too_often(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, TooOften)
+    return too_many(error.retry_after_s or 1, "of this gateway")
 
 
 async def _answer_unavailable(_request: Request, error: Exception) -> Response:

@@ -12,13 +12,15 @@ from collections.abc import Callable
 from hashlib import sha256
 
 from ledger_client.cose_key import Signer
-from ledger_client.errors import BadSignature, Refused, VerificationError
+from ledger_client.errors import BadSignature, LedgerUnavailable, Refused, VerificationError
 from ledger_client.ledgers.wire import MAX_PAGE, id_to_text
 from ledger_client.receipt import sign_receipt
 from ledger_client.statement import SignedStatement, Statement, detach_receipts, parse_statement
+from ledger_client.transparency.counts import Counts
 from ledger_client.transparency.directory import LedgerDir
 from ledger_client.transparency.group import GroupCommit
 from ledger_client.transparency.ledger_keys import LedgerKey
+from ledger_client.transparency.limits import Buckets
 from ledger_client.transparency.log import MAX_NUMBER, Place, Reader, Writer
 from ledger_client.transparency.policy import Policy, flaw_at
 
@@ -33,16 +35,28 @@ _PAGE_ENTRIES = 250
 _PAGE_OVERHEAD = 8  # CBOR heads of one entry and of the page
 
 
+class TooOften(LedgerUnavailable):
+    """A gateway that submits faster than it may; ``retry_after_s`` says when there is room again."""
+
+
 class Service:
     """A ledger over one folder and one policy; safe to call from any thread."""
 
     def __init__(
-        self, folder: LedgerDir, policy: Callable[[], Policy], *, now: Callable[[], float] = time.time
+        self,
+        folder: LedgerDir,
+        policy: Callable[[], Policy],
+        *,
+        now: Callable[[], float] = time.time,
+        gateway_rate: float = 0,
     ) -> None:
+        """``gateway_rate``: statements a second that one gateway may submit on average, 0 for any number."""
         self.name = folder.log.name
         self._folder = folder
         self._log = folder.log
-        self._group = GroupCommit(folder.log)
+        self.counts = Counts()
+        self._group = GroupCommit(folder.log, self.counts)
+        self._gateways = Buckets(gateway_rate)
         self._policy = policy
         self._now = now
 
@@ -57,6 +71,13 @@ class Service:
 
         Raises ``Refused`` with one of the titles above, ``LedgerUnavailable`` when the disk is at fault.
         """
+        try:
+            return self._submit(data)
+        except Refused as error:
+            self.counts.add("refused", error.title)
+            raise
+
+    def _submit(self, data: bytes) -> tuple[bytes, bytes]:
         try:
             entry, _ = detach_receipts(data)  # RFC 9943 §6.3: the unprotected header is emptied before inclusion
         except VerificationError as error:
@@ -82,7 +103,13 @@ class Service:
             assert first is not None  # append returns what its signer returned
             return first
 
-        return statement_id, self._group.run(register)
+        receipt = self._group.run(register)
+        self.counts.add("taken")
+        return statement_id, receipt
+
+    def writable(self) -> bool:
+        """Whether the ledger can take statements: its disk takes what is written."""
+        return self._group.writable()
 
     def receipt(self, statement_id: bytes) -> bytes | None:
         """The first receipt of a statement; ``None`` for one that is not in the log."""
@@ -128,6 +155,10 @@ class Service:
             signed.sign1.verify(key.key)
         except BadSignature as error:
             raise Refused(BAD_SIGNATURE, error.detail) from error
+        wait = self._gateways.take(gateway)  # now that it is known to be this gateway: nobody can use up its share
+        if wait:
+            self.counts.add("limited", "gateway")
+            raise TooOften(f"gateway {gateway} submits more than this ledger takes", wait)
         return signed
 
     def _present(self, log: Reader) -> tuple[Signer, int]:

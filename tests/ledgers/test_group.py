@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ledger_client.errors import LedgerUnavailable, Refused
+from ledger_client.transparency.counts import Counts
 from ledger_client.transparency.group import MOST, GroupCommit
 from ledger_client.transparency.log import Log, Place, Writer
 from tests.ledgers.site import PATIENCE_S
@@ -35,7 +36,7 @@ class Crowd:
     def __init__(self, folder: Path) -> None:
         Log.create(folder / "log.db", "demo").close()
         self.log = CountingLog.open(folder / "log.db")
-        self.group = GroupCommit(self.log)
+        self.group = GroupCommit(self.log, Counts())
         self.pool = ThreadPoolExecutor(40)
         self.release = threading.Event()
         self._busy = threading.Event()
