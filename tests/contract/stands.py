@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ledger_client.ledgers import Ledger, Memory
 from ledger_client.ledgers.http import HttpLedger
@@ -123,7 +124,9 @@ class MqttStand(ServedStand):
 
     def __init__(self, served: Site, faults: Faults) -> None:
         super().__init__(served, faults)
-        self.wire = MqttWire(served.broker.port, faults)
+        port = urlsplit(served.broker.url).port
+        assert port is not None
+        self.wire = MqttWire(port, faults)
 
     def make(self, memory: Memory | None, timeout_s: float) -> Ledger:
         return MqttLedger(self.place.name, self.wire.url, timeout_s=timeout_s)

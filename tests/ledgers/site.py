@@ -71,7 +71,7 @@ class Place:
 class Site(Place):
     """One ledger, reachable over HTTP and through a broker."""
 
-    def __init__(self, ledger: EmbeddedLedger, broker: Mosquitto, scratch: Path) -> None:
+    def __init__(self, ledger: EmbeddedLedger, broker: BrokerServer, scratch: Path) -> None:
         super().__init__(ledger.folder, ledger.name, scratch)
         self.ledger = ledger
         self.broker = broker
