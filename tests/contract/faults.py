@@ -34,9 +34,13 @@ class Faults:
         self._plan, self._lock = iter(plan), threading.Lock()
 
     def set(self, *plan: str) -> None:
-        """From now on these."""
+        """From now on these, and then none."""
+        self.go_on_with(plan)
+
+    def go_on_with(self, plan: Iterable[str], *, lookups: bool = False) -> None:
+        """From now on what this says, which may never end."""
         with self._lock:
-            self._plan = iter(plan)
+            self._plan, self.lookups = iter(plan), lookups
 
     def take(self, *, lookup: bool = False) -> str:
         """What becomes of this call; empty: nothing goes wrong."""

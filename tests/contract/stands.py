@@ -94,16 +94,16 @@ class ServedStand(Stand):
 
     def __init__(self, served: Site, faults: Faults) -> None:
         super().__init__(served, faults)
-        self._served = served
+        self.served = served
 
     def begin(self) -> None:
-        self._served.ledger.start()
+        self.served.ledger.start()
 
     def end(self, *, kill: bool) -> None:
         if kill:
-            self._served.ledger.kill()
+            self.served.ledger.kill()
         else:
-            assert self._served.ledger.stop() == 0
+            assert self.served.ledger.stop() == 0
 
 
 class HttpStand(ServedStand):

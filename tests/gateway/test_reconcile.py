@@ -32,8 +32,7 @@ from ledger_client.statement import SignedStatement, parse_statement
 from ledger_client.trust import load_trust
 from tests.contract.memory import NearLedger
 from tests.gateway.books import check_books, check_each_record_is_sealed_once
-from tests.gateway.samples import finished, recorder, site
-from tests.gateway.test_uplink import believed
+from tests.gateway.samples import believed, finished, recorder, site
 
 METER = "export-main"
 _now_ns = [time.time_ns()]  # of all lives: it goes on by a period with each poll

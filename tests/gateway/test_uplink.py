@@ -22,7 +22,7 @@ from ledger_client.trust import load_trust
 from tests.contract.faults import KEPT, LATE, LOST, Faults
 from tests.contract.memory import NAME, NearLedger
 from tests.gateway.books import check_books
-from tests.gateway.samples import finished, recorder, site
+from tests.gateway.samples import believed, finished, recorder, site
 
 
 @pytest.fixture(autouse=True)
@@ -74,14 +74,6 @@ def work(ledger: NearLedger, made: Recorder, loaded: Config, until: Callable[[],
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(run())
-
-
-def believed(folder: Path, loaded: Config, name: str = NAME) -> None:
-    """Enrol the gateway at the ledger in ``folder``, and write the ledger's key into the trust file."""
-    open_dir(folder, name).close()
-    enroll(folder / "policy.toml", loaded.keys / "gateway.pub.toml")
-    with loaded.trust.open("a") as trust:
-        trust.write("\n" + trust_entry(folder))
 
 
 @pytest.mark.parametrize(

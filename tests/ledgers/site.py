@@ -35,21 +35,21 @@ class Place:
     """A ledger's folder, whoever serves it: gateways are enrolled there, and all that it holds is checked."""
 
     def __init__(self, folder: Path, name: str, scratch: Path) -> None:
-        self.name = name
-        self._folder, self._scratch = folder, scratch
+        self.name, self.folder = name, folder
+        self._scratch = scratch
         self._log = CheckedLog(folder)
 
     def enroll(self, gateway: Gateway, *, valid_from: int = 0, extra: str = "") -> Gateway:
         """Enrol a gateway's statement key; ``extra`` is more TOML of its entry."""
         public = self._scratch / f"{gateway.name}.pub.toml"
         public.write_text(key_entry("statement", gateway.key.public, valid_from, gateway=gateway.name) + extra)
-        enroll(self._folder / "policy.toml", public)
+        enroll(self.folder / "policy.toml", public)
         return gateway
 
     @contextmanager
     def revoked(self, gateway: Gateway) -> Iterator[None]:
         """Within this the gateway's key is revoked."""
-        policy = self._folder / "policy.toml"
+        policy = self.folder / "policy.toml"
         before = policy.read_text()
         head, name, tail = before.partition(f'gateway = "{gateway.name}"')
         policy.write_text(head + name + "\nrevoked = 2026-01-01T00:00:00Z" + tail)
@@ -61,11 +61,15 @@ class Place:
     def trust(self) -> Trust:
         """A trust file that believes this ledger."""
         policy = f'[policy]\nreceipts = 1\nledgers = ["{self.name}"]\n'
-        return parse_trust(policy + trust_entry(self._folder), "trust.toml")
+        return parse_trust(policy + trust_entry(self.folder), "trust.toml")
 
     def held(self, gateway: Gateway) -> list[int]:
         """The batch numbers of a gateway in the log, after a check of the whole log."""
-        return self._log.check().get(gateway.name, [])
+        return self.held_of(gateway.name)
+
+    def held_of(self, name: str) -> list[int]:
+        """The same by the gateway's name."""
+        return self._log.check().get(name, [])
 
 
 class Site(Place):
