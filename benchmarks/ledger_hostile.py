@@ -9,7 +9,7 @@ from benchmarks.parts.hostile import Hostile
 from benchmarks.parts.hostile_client import Assault
 from benchmarks.parts.ledger_load import enrolled, submit_all
 from benchmarks.parts.weight import FLAT, weigh
-from tests.ledgers.site import check_log
+from tests.ledgers.site import CheckedLog
 from tests.processes import EmbeddedLedger, embedded_ledger
 
 # the limits of a ledger that is served without any option
@@ -23,7 +23,7 @@ def run(requests: int = 5000, clients: int = 100, statements: int = 100, seed: i
         honest = _load(ledger, Path(folder), clients, statements)
         assert "Traceback" not in ledger.log.read_text(), "the ledger met something that it did not expect"
         ledger.stop()
-        held = check_log(ledger.folder)
+        held = CheckedLog(ledger.folder).check()
     assert sum(map(len, held.values())) == 1 + clients * statements, "the log holds something else than was taken"
     return {**hostile, **honest, "seed": seed}
 

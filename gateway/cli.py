@@ -113,6 +113,7 @@ def check(config_path: Path, as_json: bool) -> None:
     load_keys(config)
     agent.check_ledger_keys(config, agent.trust_of(config))
     agent.check_ledger_access(config)
+    agent.check_accounts(config)
     specs = agent.line_specs(config)
     for spec in specs:
         check_port(spec)
@@ -343,7 +344,7 @@ def demo(folder: Path | None, duration: str | None, as_json: bool) -> None:
     sys.exit(demonstration.main(folder, seconds, as_json=as_json))
 
 
-for _command in (cli_care.export, cli_care.backup):
+for _command in (cli_care.export, cli_care.backup, cli_care.doctor):
     main.add_command(_command)
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The commands that look after a gateway: export, backup."""
+"""The commands that look after a gateway: export, backup, doctor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from gateway import config as configuration
-from gateway.cli_parts import CONFIG, JSON, open_store
+from gateway.cli_parts import CONFIG, JSON, open_store, out
 from gateway.settings import duration_ms
 from ledger_client.verify import rfc3339_ms
 
@@ -81,3 +81,28 @@ def backup(config_path: Path, output: Path, as_json: bool) -> None:
         f"to put it back: stop the gateway; remove {config.database}, -wal and -shm; copy this file to\n"
         f"{config.database}; start. What was recorded since is gone here then (docs/storage.md)"
     )
+
+
+@click.command()
+@CONFIG
+@click.option("--full", is_flag=True, help="Check the whole database, however long that takes.")
+@JSON
+def doctor(config_path: Path, full: bool, as_json: bool) -> None:
+    """Look at everything that the gateway depends on and say how it is. Exit code 1 if something is bad.
+
+    Changes nothing; may run beside the gateway, without it, and before its first start.
+    """
+    from gateway.doctor import rounds
+
+    findings = []
+    for finding in rounds.examine(configuration.load(config_path), int(time.time() * 1000), full=full):
+        findings.append(finding)
+        if not as_json:
+            rounds.print_finding(out, finding)
+    facts = rounds.as_json(findings)
+    if as_json:
+        click.echo(json.dumps(facts))
+    else:
+        counts = {result: sum(f.result == result for f in findings) for result in ("ok", "warn", "bad")}
+        out.print(f"{counts['ok']} good, {counts['warn']} to know, {counts['bad']} bad")
+    sys.exit(0 if facts["healthy"] else 1)

@@ -36,8 +36,7 @@ def export(store: Store, number: int, path: Path) -> Exported:
         records = (row.data for row in store.leaves(batch.first_id, batch.last_id))
         try:
             with whole_file(path) as file:
-                write_batch(file, records, batch.entry, receipts, places)
-                size = file.tell()
+                size = write_batch(file, records, batch.entry, receipts, places)
         except EncodeError as error:
             raise GatewayError(
                 f"{store.path}: {error}: it was tampered with, or is damaged", "restore the database from a backup"

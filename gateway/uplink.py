@@ -87,6 +87,7 @@ class Uplink:
         self._work = asyncio.Event()
         self._flights: dict[int, _Flight] = {}
         self._unwritten: list[_Mark] = []
+        self._in_question = True  # what the ledger was known to hold: everything is asked about in order
         self._failures = 0
 
     def wake(self) -> None:
@@ -170,16 +171,20 @@ class Uplink:
     def _forget(self) -> None:
         self._flights.clear()
         self._unwritten.clear()
+        self._in_question = True
 
     async def _go_through(self) -> _Rest:
         open_ = await self._ask(lambda store: store.open_anchors(self._ledger.name, IN_FLIGHT))
         flights = self._flights = {a.batch: self._flights.get(a.batch) or _Flight(a.state) for a, _ in open_}
         in_order = True  # nothing is submitted behind a batch that the ledger does not take
+        asked, self._in_question = self._in_question, False
         try:
             for _, batch in open_:
                 flight = flights[batch.batch]
                 if flight.due_s <= _now_s() and (in_order or flight.state != "queued") and not self._stopped:
-                    await self._attempt(batch, flight, may_submit=in_order)
+                    await self._attempt(batch, flight, may_submit=in_order, may_repeat=asked or batch is open_[0][1])
+                if self._in_question:
+                    break
                 in_order = in_order and flight.state not in ("queued", "refused")
         except LedgerUnavailable as error:
             await self._write()
@@ -190,11 +195,14 @@ class Uplink:
         dues = [flight.due_s for flight in flights.values() if flight.state != "queued"]
         return _Rest(max(0.0, min(dues) - _now_s()) if dues else None)
 
-    async def _attempt(self, batch: Batch, flight: _Flight, *, may_submit: bool) -> None:
-        """One question about one batch. Raises LedgerUnavailable, StoreError."""
+    async def _attempt(self, batch: Batch, flight: _Flight, *, may_submit: bool, may_repeat: bool) -> None:
+        """One question about one batch. Raises LedgerUnavailable, StoreError.
+
+        ``may_repeat``: it may be submitted again, all before it having been asked about in this round.
+        """
         was_refused = flight.state == "refused"
         try:
-            answer = await self._offer(batch, flight, may_submit=may_submit)
+            answer = await self._offer(batch, flight, may_submit=may_submit, may_repeat=may_repeat)
         except Refused as error:
             flight.refusals += 1
             detail = f"refused: {error}; way out: {way_out(error.title)}"
@@ -206,7 +214,9 @@ class Uplink:
             await self._refuse(batch, flight, str(error), refusals.doubt_s(flight.refusals))
             return
         self._answers()
-        if answer is None:
+        if answer is None and may_submit:
+            self._question_all()
+        elif answer is None:
             flight.due_s = _now_s() + LONGEST_PAUSE_S
         elif isinstance(answer, Pending):
             flight.due_s = _now_s() + answer.retry_after_s
@@ -219,14 +229,23 @@ class Uplink:
             name = self._ledger.name
             self._alarms.lower(LEDGER_REFUSED, name, f"ledger {name} has taken batch {batch.batch} after all")
 
-    async def _offer(self, batch: Batch, flight: _Flight, *, may_submit: bool) -> bytes | Pending | None:
+    def _question_all(self) -> None:
+        """A ledger that has dropped one batch may have dropped those before it, which go first."""
+        self._in_question = True
+        for flight in self._flights.values():
+            if flight.state != "refused":
+                flight.due_s = 0.0
+
+    async def _offer(
+        self, batch: Batch, flight: _Flight, *, may_submit: bool, may_repeat: bool
+    ) -> bytes | Pending | None:
         """What the ledger says of a batch; None: it does not hold it, and it is not its turn.
 
         What may have been submitted before is looked up first, so that a lost answer never becomes a second submission.
         """
         if flight.state != "queued":
             answer = await self._call(lambda: self._ledger.lookup(batch.statement_id), batch)
-            if answer is not None or not may_submit:
+            if answer is not None or not (may_submit and may_repeat):
                 return answer
             if flight.state in ("included", "final"):
                 log.warning("ledger %s has dropped batch %d: submitted again", self._ledger.name, batch.batch)

@@ -37,16 +37,16 @@ def write_batch(
     entry: bytes,
     receipts: Sequence[bytes],
     anchors: Sequence[Locator] = (),
-) -> None:
-    """Write a batch file, record by record; ``EncodeError`` unless the records are those of the statement."""
+) -> int:
+    """Write a batch file, record by record, and return its size; ``EncodeError`` unless the records are those of the
+    statement."""
     statement = parse_statement(entry).statement
     locators = [locator_map(locator) for locator in anchors]
-    file.write(_BEGIN + bytes((VERSION,)) + _ANCHORS + cbor.encode(locators))
-    file.write(_RECORDS + cbor.head_bytes(_ARRAY, statement.size))
+    begin = _BEGIN + bytes((VERSION,)) + _ANCHORS + cbor.encode(locators)
+    size = file.write(begin + _RECORDS + cbor.head_bytes(_ARRAY, statement.size))
     leaves = []
     for record in records:
-        file.write(cbor.head_bytes(_BSTR, len(record)))
-        file.write(record)
+        size += file.write(cbor.head_bytes(_BSTR, len(record)) + record)
         leaves.append(leaf_hash(record))
     if len(leaves) != statement.size or Tree(leaves).root != statement.root:
         raise EncodeError(
@@ -54,7 +54,7 @@ def write_batch(
             "was signed over"
         )
     attached = attach_receipts(entry, receipts)
-    file.write(_STATEMENT + cbor.head_bytes(_BSTR, len(attached)) + attached)
+    return size + file.write(_STATEMENT + cbor.head_bytes(_BSTR, len(attached)) + attached)
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ def locator_map(locator: Locator) -> dict[str, object]:
 
 
 def parse_locator(value: Any) -> Locator:
-    """Read a locator; ``Malformed`` for anything else."""
+    """Read a decoded locator; ``Malformed`` for anything else."""
     fields = table(value, "locator", _LOCATOR, {"inclusion"})
     if fields["type"] != "evm":
         raise Malformed(f"locator type {fields['type']!r} is not evm")

@@ -1,6 +1,6 @@
-"""Real processes for tests: a mosquitto of one's own and an embedded ledger, on 127.0.0.1, on ports of their own.
+"""Real processes for tests: mosquitto, an embedded ledger, an EVM node, on 127.0.0.1, on ports of their own.
 
-Both keep their port over ``stop`` and ``start``, and both are ended by the ``with`` that began them.
+All keep their port over ``stop`` and ``start``, and all are ended by the ``with`` that began them.
 """
 
 from __future__ import annotations
@@ -112,7 +112,13 @@ def _drain(stream: IO[str], log: Path, lines: Queue[str | None]) -> None:
     lines.put(None)
 
 
-class Mosquitto(Server):
+class BrokerServer(Server):
+    """A broker of whatever make, which clients reach at ``url``."""
+
+    url = ""
+
+
+class Mosquitto(BrokerServer):
     """A broker at ``url`` that keeps nothing on disk: after ``kill`` it has forgotten every session and message."""
 
     def __init__(self, folder: Path, extra: str = "") -> None:
@@ -154,6 +160,37 @@ class EmbeddedLedger(Server):
         folder.parent.mkdir(parents=True, exist_ok=True)
         log = folder.with_name(folder.name + ".log")
         super().__init__(name, command, f"ledger {name} listens on {self.url}", log, env)
+
+
+class Anvil(Server):
+    """An EVM node at ``url`` that mines each transaction as it comes, with rich accounts that it signs for itself.
+
+    It forgets everything at ``kill``; at ``stop`` it writes its state to ``state`` and reads it at ``start``.
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        machine = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+        home = Path(__file__).parents[1] / ".anvil/node_modules/@foundry-rs" / f"anvil-linux-{machine}" / "bin/anvil"
+        binary = Path(os.environ.get("METERSEAL_ANVIL", home))
+        assert binary.exists(), f"{binary} is missing: scripts/test installs it"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.state = folder / f"anvil-{self.port}.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [str(binary), "--host", "127.0.0.1", "--port", str(self.port), "--threads", "1", *options]
+        command += ["--state", str(self.state)]
+        super().__init__("anvil", command, f"Listening on 127.0.0.1:{self.port}", self.state.with_suffix(".log"))
+
+
+@contextmanager
+def anvil(folder: Path, *options: str) -> Iterator[Anvil]:
+    """A running EVM node."""
+    node = Anvil(folder, *options)
+    try:
+        node.start()
+        yield node
+    finally:
+        node.close()
 
 
 @contextmanager

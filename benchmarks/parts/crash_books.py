@@ -51,6 +51,7 @@ class Record(NamedTuple):
     prev: bytes | None
     digest: bytes
     body: object
+    clock: str
 
 
 class Offered(NamedTuple):
@@ -122,19 +123,23 @@ class Books:
                 self.changed += self.records[place].digest != digest
             else:
                 claims, body = (parsed := parse_record(data)).claims, parsed.body
-                self.records[place] = Record(meter, epoch.hex(), claims.seq, claims.prev, digest, body)
+                self.records[place] = Record(meter, epoch.hex(), claims.seq, claims.prev, digest, body, claims.clock)
         pruned_to, _ = store.pruned()
         self.gone |= {place for place in self.records if place > pruned_to and place not in present}
         for batch in store.batches():
             found = batch.statement_id, batch.first_id, batch.last_id
             self.changed += self.batches.setdefault(batch.batch, found) != found
-        signed = [parse_statement(entry) for entry in statements]
-        self.statements = [(s.statement.batch, s.id) for s in signed]
-        self.sealed_twice = _sealed_twice({s.id: s.statement for s in signed}.values())
+        self.hear(statements)
         grids: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for meter, _, anchor_ms, period_ms in store.schedules():
             grids[meter].append((anchor_ms, period_ms))
         self.grids = dict(grids)
+
+    def hear(self, statements: Iterable[bytes]) -> None:
+        """What a ledger holds now."""
+        signed = [parse_statement(entry) for entry in statements]
+        self.statements = [(s.statement.batch, s.id) for s in signed]
+        self.sealed_twice = _sealed_twice({s.id: s.statement for s in signed}.values())
 
     def duplicated(self) -> int:
         """Names, answers, places in batches and statements that stand there more than once."""
@@ -158,13 +163,16 @@ class Books:
         return (number, id_) in self.left
 
     def untiled(self) -> int:
-        """Coverage that does not go on where it ended, or does not count what the schedule says was due."""
+        """Coverage that does not go on where it ended, or does not count what the schedule says was due; without a
+        clock nobody knows that of the time before."""
         flaws = 0
         for meter, grids in self.grids.items():
-            covered = [r.body for r in self.records.values() if r.meter == meter and isinstance(r.body, Coverage)]
+            records = [r for r in self.records.values() if r.meter == meter]
+            covered = [r.body for r in records if isinstance(r.body, Coverage)]
+            dated = [r.body for r in records if isinstance(r.body, Coverage) and r.clock != "U"]
             flaws += sum(before.to_ms != after.from_ms for before, after in pairwise(covered))
             flaws += sum(c.due != c.recorded + sum(c.missed.values()) for c in covered)
-            flaws += sum(c.due != _due(grids, c.from_ms, c.to_ms) for c in covered)
+            flaws += sum(c.due != _due(grids, c.from_ms, c.to_ms) for c in dated)
         return flaws
 
     def lost(self, offered: Sequence[Offered], *, ended: bool) -> int:

@@ -25,8 +25,8 @@ from gateway.signer import GATEWAY
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from ledger_client.statement import parse_statement, statement_id
+from tests.contract.memory import NearLedger
 from tests.disk.torn_disk import ANY, CACHE_OF_DISK, FAULTS, roll_back
-from tests.gateway.near import NearLedger
 
 KILLS_A_SITE = 15
 MOST_CALLS = 600

@@ -35,8 +35,8 @@ from gateway.signer import stamp
 from gateway.store import Batch, Row, Store
 from ledger_client.errors import Refused
 from ledger_client.record import Event, Reading, Value, parse_record, record_hash
+from tests.contract.memory import NearLedger
 from tests.disk.torn_disk import Control
-from tests.gateway.near import NearLedger
 
 BEGINNING_S, LIFE_S = 1_790_000_000, 100_000
 """When life 0 of a site begins, and how much later each further one does."""

@@ -100,7 +100,7 @@ class Access:
         """The bearer token as it is now."""
         if self.token_file is None:
             return None
-        token = _secret("token_file", self.token_file)
+        token = read_secret("token_file", self.token_file)
         if not _TOKEN.fullmatch(token):
             problem = f"{self.token_file} holds something else than one bearer token (RFC 6750)"
             raise AccessError("token_file", problem, "let the file hold the token alone, in one line")
@@ -108,19 +108,23 @@ class Access:
 
     def password(self) -> str | None:
         """The password as it is now."""
-        return None if self.password_file is None else _secret("password_file", self.password_file)
+        return None if self.password_file is None else read_secret("password_file", self.password_file)
 
     def _check_pairs(self) -> None:
         if (self.cert is None) != (self.key is None):
             missing = "key" if self.key is None else "cert"
-            raise AccessError(missing, "is missing: cert and key go together", f"add {missing} = the PEM file")
+            raise AccessError(missing, "is missing: cert and key go together", "give the PEM files of both")
         if self.password_file is not None and self.user is None:
-            raise AccessError("user", "is missing: there is a password_file", "add user = the name it belongs to")
+            raise AccessError("user", "is missing: there is a password_file", "give the name that it belongs to")
+        if self.user == "":
+            raise AccessError("user", "is empty", "give a name, or leave it out")
         if self.token_file is not None and self.user is not None:
             raise AccessError("token_file", "stands beside user", "log in with one of both")
 
     def _check_kind(self, scheme: str) -> None:
         http = scheme in ("http", "https")
+        if http and ":" in (self.user or ""):
+            raise AccessError("user", "holds a colon, where HTTP Basic has the password begin", "use another name")
         mine, kind = (("protocol",), "mqtt") if http else (("token_file", "proxy"), "http")
         for key in mine:
             if getattr(self, key) not in (None, "auto"):
@@ -177,7 +181,8 @@ def _reason(error: OSError) -> str:
     return (getattr(error, "reason", None) or error.strerror or "not PEM").lower().replace("_", " ")
 
 
-def _secret(key: str, path: Path) -> str:
+def read_secret(key: str, path: Path) -> str:
+    """The one line of a file that nobody else may read. Raises ``AccessError`` about ``key``, never with the secret."""
     text = _read(key, path, secret=True)
     try:
         secret = text.decode().rstrip("\r\n")

@@ -8,27 +8,18 @@ an answer is LedgerUnavailable with the start of what came instead. The Location
 
 from __future__ import annotations
 
-import time
-from base64 import b64encode
-from dataclasses import dataclass
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
-
-import requests
-import urllib3
 
 from ledger_client import cbor
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, Refused
 from ledger_client.ledgers import Memory, Notebook, Pending, Unsupported
-from ledger_client.ledgers.access import Access, AccessError
-from ledger_client.ledgers.session import Session, explain
+from ledger_client.ledgers.access import Access
+from ledger_client.ledgers.bounded import Answer, Client
 from ledger_client.ledgers.wire import (
     CBOR,
     COSE,
     MAX_PAGE,
     MAX_RECEIPT,
-    excerpt,
     id_to_text,
     parse_problem,
 )
@@ -36,42 +27,12 @@ from ledger_client.shape import is_name
 from ledger_client.statement import parse_statement, statement_id
 
 _RETRY_AFTER_S = 5.0  # when a ledger says "not yet" and not for how long
-_RETRY_AFTER_CAP_S = 3600.0
+_LEAST_PAUSE_S = 0.2  # between two questions about one statement, also for a service that says "now"
 _ENOUGH = 1000  # statements at once: a gateway on a small machine walks through years of them
 _MAX_LOCATION = 2048
 _MAX_HOPS = 32  # so often a statement's Location may change before whoever changes it is thought to go in circles
 _PASSING = frozenset({401, 407, 408, 421, 425, 429})  # of 4xx: about this moment or us, not about this statement
 _UNKNOWN = frozenset({400, 404, 405, 410})  # a service has no such entry, or knows no entries by our kind of id
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    url: str
-    status: int
-    headers: requests.structures.CaseInsensitiveDict[str]
-    body: bytes
-
-    @property
-    def media_type(self) -> str:
-        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-
-    def retry_after_s(self) -> float | None:
-        """Retry-After (RFC 9110 §10.2.3) in seconds, capped; nonsense counts as absent.
-
-        A date is taken relative to the answer's own Date: our clock may be wrong.
-        """
-        text = self.headers.get("Retry-After", "").strip()
-        if text.isascii() and text.isdigit() and len(text) < 10:
-            return min(float(text), _RETRY_AFTER_CAP_S)
-        until, now = _date(text), _date(self.headers.get("Date", ""))
-        if until is None:
-            return None
-        seconds = until.timestamp() - (time.time() if now is None else now.timestamp())
-        return max(0.0, min(seconds, _RETRY_AFTER_CAP_S))
-
-    def __str__(self) -> str:
-        kind = self.media_type or "no content type"
-        return f"{self.url} answered {self.status}, {kind}, {len(self.body)} bytes: {excerpt(self.body)}"
 
 
 class HttpLedger:
@@ -93,9 +54,7 @@ class HttpLedger:
     ) -> None:
         self.name = name
         self._base = url.rstrip("/")
-        self._access = Access() if access is None else access
-        self._timeout_s = timeout_s
-        self._session = Session(self._access)
+        self._client = Client(self._base, Access() if access is None else access, timeout_s)
         self._memory: Memory = Notebook() if memory is None else memory
 
     def submit(self, entry: bytes) -> bytes | Pending:
@@ -148,7 +107,7 @@ class HttpLedger:
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
+        self._client.close()
 
     def _page(self, gateway: str, after: int) -> list[tuple[int, bytes]]:
         answer = self._extension(gateway, f"statements?after={after}")
@@ -160,7 +119,7 @@ class HttpLedger:
         except LedgerClientError as error:
             raise LedgerUnavailable(f"not a statement ({error}): {answer}") from error
 
-    def _extension(self, gateway: str, question: str) -> _Answer:
+    def _extension(self, gateway: str, question: str) -> Answer:
         if not is_name(gateway):
             raise Refused("Malformed request", f"{gateway!r} is no gateway's name")
         answer = self._ask("GET", f"{self._base}/gateways/{gateway}/{question}", CBOR, MAX_PAGE)
@@ -170,12 +129,12 @@ class HttpLedger:
             raise _refusal(answer)
         return answer
 
-    def _receipt(self, answer: _Answer) -> bytes:
+    def _receipt(self, answer: Answer) -> bytes:
         if answer.media_type != COSE or not answer.body:
             raise LedgerUnavailable(f"no receipt: {answer}")
         return answer.body
 
-    def _pending(self, answer: _Answer, statement_id: bytes) -> Pending:
+    def _pending(self, answer: Answer, statement_id: bytes) -> Pending:
         location = _resolved(answer.url, answer.headers.get("Location", ""))
         if not location or _origin(location) != _origin(self._base):
             raise LedgerUnavailable(f"a redirect away from the ledger is not followed, to {location}: {answer}")
@@ -189,7 +148,8 @@ class HttpLedger:
             raise LedgerUnavailable(f"it has sent us on {_MAX_HOPS} times without a receipt: {answer}")
         if (before, answer.status) != (location, 302):
             self._memory.keep(statement_id, f"{hops} {location}".encode())
-        return Pending(answer.retry_after_s() or _RETRY_AFTER_S, location)
+        said = answer.retry_after_s()
+        return Pending(_RETRY_AFTER_S if said is None else max(said, _LEAST_PAUSE_S), location)
 
     def _noted(self, statement_id: bytes) -> tuple[str | None, int]:
         """The Location of a statement on its way, if it is one of this ledger's, and how often it has changed."""
@@ -203,56 +163,12 @@ class HttpLedger:
         if self._memory.recall(statement_id):
             self._memory.keep(statement_id, b"")
 
-    def _ask(self, method: str, url: str, accept: str, cap: int, body: bytes | None = None) -> _Answer:
-        """One request; a 401 is asked once more if the secret in its file is a new one."""
-        secret = self._authorization()
-        answer = self._ask_once(method, url, accept, cap, body, secret)
-        if answer.status == 401 and (fresh := self._authorization()) != secret:
-            answer = self._ask_once(method, url, accept, cap, body, fresh)
-        return answer
-
-    def _ask_once(
-        self, method: str, url: str, accept: str, cap: int, body: bytes | None, secret: dict[str, str]
-    ) -> _Answer:
-        headers = {"Accept": accept} | ({"Content-Type": COSE} if body is not None else {}) | secret
-        deadline = time.monotonic() + 2 * self._timeout_s
-        try:
-            with self._session.request(
-                method, url, data=body, headers=headers, timeout=self._timeout_s, allow_redirects=False, stream=True
-            ) as response:
-                return _Answer(url, response.status_code, response.headers, _read(response, url, cap, deadline))
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            tls = self._base.startswith("https:")
-            raise LedgerUnavailable(f"{self._base}: {explain(error, self._access, tls=tls)}") from error
-
-    def _authorization(self) -> dict[str, str]:
-        try:
-            token, password = self._access.token(), self._access.password()
-        except AccessError as error:  # it was there at the start: somebody is changing it
-            raise LedgerUnavailable(f"{self._base}: {error}") from error
-        if token is not None:
-            return {"Authorization": f"Bearer {token}"}
-        if self._access.user is not None:
-            login = b64encode(f"{self._access.user}:{password or ''}".encode()).decode()
-            return {"Authorization": f"Basic {login}"}
-        return {}
+    def _ask(self, method: str, url: str, accept: str, cap: int, body: bytes | None = None) -> Answer:
+        headers = {"Accept": accept} | ({"Content-Type": COSE} if body is not None else {})
+        return self._client.ask(method, url, headers, cap, body)
 
 
-def _read(response: requests.Response, url: str, cap: int, deadline: float) -> bytes:
-    """The body, up to ``cap`` bytes, in whatever pieces come; a peer that drips them does not hold us for ever."""
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise LedgerUnavailable(f"{url}: an answer that is compressed, which was not asked for")
-    body = bytearray()
-    while chunk := response.raw.read1(65536):
-        body += chunk
-        if len(body) > cap:
-            raise LedgerUnavailable(f"{url}: an answer of more than {cap} bytes: {excerpt(bytes(body))}")
-        if time.monotonic() > deadline:
-            raise LedgerUnavailable(f"{url}: the answer did not end in time; {len(body)} bytes: {excerpt(bytes(body))}")
-    return bytes(body)
-
-
-def _refusal(answer: _Answer) -> Refused | LedgerUnavailable:
+def _refusal(answer: Answer) -> Refused | LedgerUnavailable:
     """What a status other than the expected ones means: the ledger's no, or nothing that can be built on."""
     problem = parse_problem(answer.body)
     if 400 <= answer.status < 500 and answer.status not in _PASSING:
@@ -263,20 +179,12 @@ def _refusal(answer: _Answer) -> Refused | LedgerUnavailable:
     return LedgerUnavailable(said, answer.retry_after_s())
 
 
-def _value(answer: _Answer) -> object:
+def _value(answer: Answer) -> object:
     """The CBOR value of an answer; raises ``LedgerUnavailable`` with the evidence when it is none."""
     try:
         return cbor.decode(answer.body, foreign=True)
     except LedgerClientError as error:
         raise LedgerUnavailable(f"not CBOR ({error}): {answer}") from error
-
-
-def _date(text: str) -> datetime | None:
-    """An HTTP date."""
-    try:
-        return parsedate_to_datetime(text)
-    except ValueError:
-        return None
 
 
 def _resolved(base: str, location: str) -> str:

@@ -20,6 +20,11 @@ def test_a_backup_is_made_and_put_back_and_the_exports_outlive_the_loss(tmp_path
         gateway = GatewayProcess(loaded)
         gateway.start()
         until("two receipts", lambda: look.settled() >= 2)
+        looked = json.loads(command("gateway.cli", "doctor", loaded.path, "--json").stdout)
+        found = {entry["check"]: entry["result"] for entry in looked["checks"]}
+        sure = ("database", "permissions", "line rs485-1", "line inverters", "keys", "ledger demo-ledger", "versions")
+        assert {name: found[name] for name in sure} == dict.fromkeys(sure, "ok")
+        assert looked["healthy"] == ("bad" not in found.values())
         said = command("gateway.cli", "backup", loaded.path, "-o", file)
         assert said.returncode == 0, said.stderr
         assert f"the private keys in {loaded.keys} are not in it" in said.stdout

@@ -100,9 +100,7 @@ def test_every_fault_at_any_call_leaves_good_books(library: Path, tmp_path: Path
     assert figures["cases"] == CASES
 
 
-def test_what_a_lying_disk_has_lost_was_not_sealed_or_is_named_and_nothing_is_forked(
-    library: Path, tmp_path: Path
-) -> None:
+def test_what_a_lying_disk_has_lost_was_not_sealed_or_is_named(library: Path, tmp_path: Path) -> None:
     figures = lies(library, tmp_path / "lies", LYING_KILLS, SEED)
     assert figures["lying_kills"] == LYING_KILLS
     assert figures["lying_changes_taken_back"]

@@ -16,6 +16,9 @@ from gateway.recorder import Recorder
 from gateway.signer import GATEWAY, stamp
 from gateway.store import Store
 from ledger_client.record import Event, Reading, Record, Value, parse_record
+from ledger_client.transparency.directory import open_dir
+from ledger_client.transparency.policy import enroll
+from ledger_client.transparency.show import trust_entry
 
 EPOCH = bytes(range(8))
 START_S = 1_800_000_000
@@ -31,6 +34,19 @@ def site(folder: Path, changes: Mapping[str, str] | None = None) -> Config:
         text = text.replace(old, new)
     path.write_text(text)
     return config.load(path)
+
+
+def believed(folder: Path, loaded: Config, name: str = "demo-ledger") -> None:
+    """Make a ledger in ``folder``; the gateway is enrolled there, and believes it."""
+    open_dir(folder, name).close()
+    believe(folder, loaded)
+
+
+def believe(folder: Path, loaded: Config) -> None:
+    """Enrol the gateway at the ledger in ``folder``, and write the ledger's key into the trust file."""
+    enroll(folder / "policy.toml", loaded.keys / "gateway.pub.toml")
+    with loaded.trust.open("a") as trust:
+        trust.write("\n" + trust_entry(folder))
 
 
 def recorder(loaded: Config, clock: Clock, epoch: bytes = EPOCH, **changes: Any) -> tuple[Recorder, int]:

@@ -30,10 +30,9 @@ from ledger_client.errors import LedgerUnavailable, Unsupported
 from ledger_client.record import Event, parse_record
 from ledger_client.statement import SignedStatement, parse_statement
 from ledger_client.trust import load_trust
+from tests.contract.memory import NearLedger
 from tests.gateway.books import check_books, check_each_record_is_sealed_once
-from tests.gateway.near import NearLedger
-from tests.gateway.samples import finished, recorder, site
-from tests.gateway.test_uplink import believed
+from tests.gateway.samples import believed, finished, recorder, site
 
 METER = "export-main"
 _now_ns = [time.time_ns()]  # of all lives: it goes on by a period with each poll
@@ -470,7 +469,7 @@ def test_a_ledger_that_loses_data_while_the_gateway_runs_is_given_it_again(
     life.record(2)
 
     def loss(life: Life) -> bool:
-        now.service = poor.service
+        now.log = poor.log
         life.record(2)
         return True
 

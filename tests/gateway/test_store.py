@@ -107,9 +107,9 @@ def _first_version(source: Path, target: Path) -> None:
     now.close()
     for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
         database.execute(f"DROP TRIGGER {name}")
-    for table in ("cuts", "elsewhere", "known", "conflicts", "totals", "pruned"):
+    for table in ("cuts", "elsewhere", "known", "conflicts", "totals", "pruned", "notes"):
         database.execute(f"DROP TABLE {table}")
-    database.execute("DELETE FROM _sqlite_migrations WHERE name = '_0002_append_only'")
+    database.execute("DELETE FROM _sqlite_migrations WHERE name <> '_0001_records_batches_anchors'")
     database.execute("PRAGMA user_version = 1")
     database.execute("PRAGMA journal_mode = DELETE")
     database.close()

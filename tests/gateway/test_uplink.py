@@ -19,9 +19,10 @@ from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.policy import enroll
 from ledger_client.transparency.show import trust_entry
 from ledger_client.trust import load_trust
+from tests.contract.faults import KEPT, LATE, LOST, Faults
+from tests.contract.memory import NAME, NearLedger
 from tests.gateway.books import check_books
-from tests.gateway.near import NAME, NearLedger
-from tests.gateway.samples import finished, recorder, site
+from tests.gateway.samples import believed, finished, recorder, site
 
 
 @pytest.fixture(autouse=True)
@@ -75,34 +76,26 @@ def work(ledger: NearLedger, made: Recorder, loaded: Config, until: Callable[[],
     asyncio.run(run())
 
 
-def believed(folder: Path, loaded: Config, name: str = NAME) -> None:
-    """Enrol the gateway at the ledger in ``folder``, and write the ledger's key into the trust file."""
-    open_dir(folder, name).close()
-    enroll(folder / "policy.toml", loaded.keys / "gateway.pub.toml")
-    with loaded.trust.open("a") as trust:
-        trust.write("\n" + trust_entry(folder))
-
-
 @pytest.mark.parametrize(
     "faults",
     [
         [],
-        ["failed and lost"] * 2,
-        ["failed but kept"] * 2,
-        ["pending", "pending"],
-        ["failed but kept", "failed and lost", "pending", "failed but kept"],
+        [LOST] * 2,
+        [KEPT] * 2,
+        [LATE, LATE],
+        [KEPT, LOST, LATE, KEPT],
     ],
 )
 def test_whatever_the_wire_does_each_batch_is_anchored_once(
     faults: list[str], loaded: Config, sealed: Recorder, tmp_path: Path
 ) -> None:
     believed(tmp_path / "ledger", loaded)
-    ledger = NearLedger(tmp_path / "ledger", faults=list(faults))
+    ledger = NearLedger(tmp_path / "ledger", faults=Faults(faults))
     work(ledger, sealed, loaded, lambda: anchored(loaded))
     store = Store(loaded.database, read_only=True)
     assert ledger.statements("test-gateway", -1) == [batch.entry for batch in store.batches()]
     # What the ledger had kept is found by looking it up: only what was lost is submitted again.
-    assert ledger.submissions == len(store.batches()) + faults.count("failed and lost")
+    assert ledger.submissions == len(store.batches()) + faults.count(LOST)
     store.close()
     ledger.close()
     check_books(loaded)

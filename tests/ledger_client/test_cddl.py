@@ -39,8 +39,8 @@ from tests.ledger_client.values import CLAIMS, EVENTS, READINGS, SEEDED, coverag
 
 CDDL = (Path(__file__).parents[2] / "docs" / "evidence.cddl").read_text()
 LAYERS = [
-    "envelope", "protected", "pack", "coverage", "event", "statement", "receipt", "consistency", "head", "ledger-key",
-    "bundle",
+    "envelope", "protected", "pack", "coverage", "event", "statement", "receipt", "bundle", "batch-file", "consistency",
+    "head", "ledger-key",
 ]  # fmt: skip
 INNER = [
     "receipt-header", "receipt-proof", "statement-header", "record-header", "attached", "locator", "consistency-header",
@@ -82,6 +82,8 @@ CONSISTENCY = sign_consistency(LEDGER, T0, 2, 3, [bytes(32)], bytes(32), key(LED
 HEAD = sign_head(LogHead(LEDGER, 3, bytes(32), T0), key(LEDGER))
 NEW_KEY = sign_key(LEDGER, T0, key("next").public, key(LEDGER))
 BUNDLES = [Site(BATCH, anchors=LOCATORS).build(index) for index in range(len(BATCH))]
+ATTACHED = cbor.decode(BUNDLES[0])["statement"]
+BATCH_FILE = {"v": 1, "anchors": cbor.decode(BUNDLES[0])["anchors"], "records": BATCH, "statement": ATTACHED}
 REAL: dict[str, list[bytes]] = {
     "envelope": [*BATCH, ENTRY, HEAD, NEW_KEY],
     "protected": [protected(data) for data in (*BATCH, ENTRY, HEAD, NEW_KEY)],
@@ -91,7 +93,7 @@ REAL: dict[str, list[bytes]] = {
     "coverage": [payload(BATCH[1])],
     "event": [payload(BATCH[2]), payload(BATCH[3])],
     "statement": [payload(ENTRY)],
-    "attached": [cbor.decode(BUNDLES[0])["statement"]],
+    "attached": [ATTACHED],
     "receipt": [RECEIPT],
     "receipt-header": [protected(RECEIPT)],
     "receipt-proof": [cose.Sign1.parse(RECEIPT).unprotected[396][-1][0]],
@@ -103,6 +105,7 @@ REAL: dict[str, list[bytes]] = {
     "ledger-key": [payload(NEW_KEY)],
     "ledger-key-header": [protected(NEW_KEY)],
     "bundle": BUNDLES,
+    "batch-file": [cbor.encode(BATCH_FILE)],
     "locator": [cbor.encode(locator) for locator in cbor.decode(BUNDLES[0])["anchors"]],
 }
 
@@ -224,6 +227,14 @@ WRONG: dict[str, list[tuple[list[Any], object]]] = {
         (["inclusion"], [1, 0]),
         (["inclusion"], [1, 0, [bytes(31)]]),
         (["inclusion"], [1, -1, []]),
+        (["key"], b"trust me"),
+    ],
+    "batch-file": [
+        (["v"], 2),
+        (["records"], []),
+        (["records", 0], "text"),
+        (["statement"], b"\x00"),
+        (["anchors"], [1]),
         (["key"], b"trust me"),
     ],
     "locator": [

@@ -13,14 +13,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.processes import START_TIMEOUT_S, Server, free_port
+from tests.processes import START_TIMEOUT_S, BrokerServer, free_port
 
 NATS = Path("/usr/sbin/nats-server")
+_ATTEMPTS, _GATHERING_S = 4, 15.0
 _CONNECT = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x0a\x00\x01-"  # CONNECT, MQTT 3.1.1 §3.1
 _CONNACK = b"\x20\x02\x00\x00"
 
 
-class Node(Server):
+class Node(BrokerServer):
     """One server of a cluster of ``size``; MQTT clients reach it at ``url``, and it keeps its data over a restart."""
 
     def __init__(self, folder: Path, number: int, routes: Sequence[int], size: int) -> None:
@@ -38,19 +39,23 @@ class Node(Server):
         )
         if size > 1:
             peers = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
-            text += f'cluster {{ name: c, listen: "127.0.0.1:{routes[number - 1]}", routes: [{peers}] }}\n'
+            text += (
+                f'cluster {{ name: c, pool_size: -1, listen: "127.0.0.1:{routes[number - 1]}", routes: [{peers}] }}\n'
+            )
         config.write_text(text)
         command = [str(NATS), "-c", str(config)]
         super().__init__(
             f"nats-server {self.label}", command, "Server is ready", config.with_suffix(".log"), dict(os.environ)
         )
 
-    def wait(self) -> None:
-        """Until it takes MQTT clients: in a cluster, when there is a leader and enough copies."""
-        pause, deadline = threading.Event(), time.monotonic() + START_TIMEOUT_S
-        while not self._takes_clients():
-            assert time.monotonic() < deadline, f"{self.name} takes no clients\n{self.log.read_text()}"
+    def takes_clients(self, timeout_s: float = START_TIMEOUT_S) -> bool:
+        """Wait until it takes MQTT clients: in a cluster, when there is a leader and room for every copy."""
+        pause, deadline = threading.Event(), time.monotonic() + timeout_s
+        while not self._takes_client():
+            if time.monotonic() > deadline:
+                return False
             pause.wait(0.1)
+        return True
 
     def leads(self) -> list[str]:
         """The streams that this node leads."""
@@ -59,7 +64,7 @@ class Node(Server):
         streams = [s for account in seen.get("account_details", []) for s in account.get("stream_detail", [])]
         return [s["name"] for s in streams if s.get("cluster", {}).get("leader") == self.label]
 
-    def _takes_clients(self) -> bool:
+    def _takes_client(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=5.0) as connection:
                 connection.sendall(_CONNECT)
@@ -78,7 +83,14 @@ def nats(folder: Path, size: int = 1) -> Iterator[list[Node]]:
     with ExitStack() as stack:
         for node in nodes:
             stack.callback(node.close)
-            node.start()
-        for node in nodes:
-            node.wait()
+        # now and then three that start together never find room for the third copy (2.10); started again they do
+        for _ in range(_ATTEMPTS):
+            for node in nodes:
+                node.start()
+            if all(node.takes_clients(_GATHERING_S) for node in nodes):
+                break
+            for node in nodes:
+                node.kill()
+        else:
+            raise AssertionError("\n".join(node.log.read_text()[-2000:] for node in nodes))
         yield nodes
