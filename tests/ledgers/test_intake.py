@@ -19,7 +19,7 @@ from ledger_client.transparency.policy import Policy
 from ledger_client.transparency.service import Service
 from ledger_client.trust import key_entry, parse_trust
 from tests.ledgers.samples import Gateway
-from tests.ledgers.site import check_log
+from tests.ledgers.site import CheckedLog
 
 GATEWAYS = [Gateway(f"gw-{number}") for number in range(10)]
 
@@ -58,7 +58,7 @@ def test_each_gets_its_own(ledger: Service, folder: LedgerDir) -> None:
     assert ledger.counts.of("refused") == dict.fromkeys(refused.values(), 1)
     assert ledger.counts.of("taken") == {"": 6}
     assert ledger.counts.of("commits") == {"": 2}
-    assert check_log(folder.path) == {a.name: [0, 1, 2], b.name: [0]}
+    assert CheckedLog(folder.path).check() == {a.name: [0, 1, 2], b.name: [0]}
 
 
 def test_more_than_fit_into_one_turn(ledger: Service, folder: LedgerDir) -> None:
@@ -78,7 +78,7 @@ def test_more_than_fit_into_one_turn(ledger: Service, folder: LedgerDir) -> None
         assert [id_ for id_, _ in again] == [statement_id(entry) for entry in everything]
 
     asyncio.run(main())
-    assert check_log(folder.path) == {gateway.name: list(range(statements // 8)) for gateway in GATEWAYS}
+    assert CheckedLog(folder.path).check() == {gateway.name: list(range(statements // 8)) for gateway in GATEWAYS}
 
 
 def test_who_goes_away_takes_nobody_along(ledger: Service) -> None:
