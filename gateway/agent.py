@@ -25,7 +25,7 @@ from gateway.errors import ConfigError
 from gateway.fieldbus.bus import Alarm, Line, LineSpec, MeterSpec, check_port, merge
 from gateway.journal import ALARM, Rules, seal_next
 from gateway.keys import Keys, load_keys
-from gateway.ledger_settings import LedgerEntry, access_of
+from gateway.ledger_settings import LedgerEntry, access_of, account_of
 from gateway.notes import Notes
 from gateway.poller import Poller
 from gateway.reconcile import Reconciliation
@@ -47,19 +47,46 @@ STOP_WITHIN_S = 3.0
 """So long may a read in flight take to end; with the last commit a stop then takes less than 5 s."""
 
 
-def _http(entry: LedgerEntry, access: Access, memory: Memory) -> Ledger:
+def _http(config: Config, entry: LedgerEntry, access: Access, memory: Memory) -> Ledger:
     from ledger_client.ledgers.http import HttpLedger  # requests, which a gateway without such a ledger need not load
 
     return HttpLedger(entry.name, entry.url, access, timeout_s=entry.timeout / 1000, memory=memory)
 
 
-def _mqtt(entry: LedgerEntry, access: Access, memory: Memory) -> Ledger:
+def _mqtt(config: Config, entry: LedgerEntry, access: Access, memory: Memory) -> Ledger:
     from ledger_client.ledgers.mqtt import MqttLedger  # paho, likewise; resubmitting is harmless, so it needs no memory
 
     return MqttLedger(entry.name, entry.url, access, timeout_s=entry.timeout / 1000)
 
 
-DRIVERS: dict[str, Callable[[LedgerEntry, Access, Memory], Ledger]] = {"http": _http, "mqtt": _mqtt}
+def _evm(config: Config, entry: LedgerEntry, access: Access, memory: Memory) -> Ledger:
+    account, place = account_of(config.path, entry), entry.place
+    from ledger_client.ledgers.evm import EvmLedger, Finality  # an extra of its own
+
+    assert place is not None
+    return EvmLedger(
+        entry.name,
+        entry.url,
+        access,
+        contract=place.address,
+        chain_id=place.chain,
+        account=account,
+        memory=memory,
+        finality=Finality(entry.confirmations),
+        legacy=entry.gas == "legacy",
+        gas_limit=entry.gas_limit,
+        max_fee=entry.max_fee,
+        poll_s=entry.poll / 1000,
+        stuck_after_s=entry.stuck_after / 1000,
+        timeout_s=entry.timeout / 1000,
+    )
+
+
+DRIVERS: dict[str, Callable[[Config, LedgerEntry, Access, Memory], Ledger]] = {
+    "http": _http,
+    "mqtt": _mqtt,
+    "evm": _evm,
+}
 
 
 def line_spec(config: Config, bus: Bus) -> LineSpec:
@@ -131,9 +158,12 @@ def trust_of(config: Config) -> Trust:
 
 
 def check_ledger_keys(config: Config, trust: Trust) -> None:
-    """Every configured ledger needs a key in the trust file, else no receipt of it could ever settle a batch."""
+    """Every configured ledger needs a key in the trust file, else no receipt of it could ever settle a batch.
+
+    A chain gives none: its places are checked by the configuration.
+    """
     for entry in config.document.ledger:
-        if not any(key.role == "ledger" and key.ledger == entry.name for key in trust.keys):
+        if entry.place is None and not any(key.role == "ledger" and key.ledger == entry.name for key in trust.keys):
             raise ConfigError(
                 config.trust,
                 f"[[key]] of ledger {entry.name!r}",
@@ -148,9 +178,16 @@ def check_ledger_access(config: Config) -> None:
         access_of(config.path, entry)
 
 
+def check_accounts(config: Config) -> None:
+    """Every account that writes on a chain can be opened. Raises ConfigError."""
+    for entry in config.document.ledger:
+        if entry.place is not None:
+            account_of(config.path, entry)
+
+
 def driver(config: Config, entry: LedgerEntry, memory: Memory) -> Ledger:
     """The driver of one configured ledger; what it must still know after a crash goes to ``memory``."""
-    return DRIVERS[entry.type](entry, access_of(config.path, entry), memory)
+    return DRIVERS[entry.type](config, entry, access_of(config.path, entry), memory)
 
 
 async def run(config: Config) -> None:
@@ -212,7 +249,10 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
     ledgers = [driver(config, entry, Notes(entry.name, recorder)) for entry in config.document.ledger]
     reconciliation = Reconciliation(config, recorder, trust, clock, store.conflicts())
     alarms = LedgerAlarms(recorder)
-    uplinks = [Uplink(ledger, recorder, trust, clock, reconciliation, alarms=alarms) for ledger in ledgers]
+    uplinks = [
+        Uplink(ledger, recorder, trust, clock, reconciliation, alarms=alarms, contract=entry.place)
+        for ledger, entry in zip(ledgers, config.document.ledger, strict=True)
+    ]
     loop = asyncio.get_running_loop()
     for uplink in uplinks:
         recorder.on_seal.append(partial(loop.call_soon_threadsafe, uplink.wake))
@@ -285,6 +325,6 @@ async def _drain(config: Config, writer: Writer, trust: Trust, clock: Clock, wit
     for entry in config.document.ledger:
         ledger = driver(config, entry, Notes(entry.name, writer))
         try:
-            await Uplink(ledger, writer, trust, clock).drain(deadline - clock.monotonic())
+            await Uplink(ledger, writer, trust, clock, contract=entry.place).drain(deadline - clock.monotonic())
         finally:
             ledger.close()

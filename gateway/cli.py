@@ -113,6 +113,7 @@ def check(config_path: Path, as_json: bool) -> None:
     load_keys(config)
     agent.check_ledger_keys(config, agent.trust_of(config))
     agent.check_ledger_access(config)
+    agent.check_accounts(config)
     specs = agent.line_specs(config)
     for spec in specs:
         check_port(spec)

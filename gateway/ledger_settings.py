@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from gateway.errors import ConfigError
 from gateway.settings import DurationMs, Model, Name
-from ledger_client.ledgers.access import Access, AccessError, Protocol, resolve
+from gateway.settling import Contract
+from ledger_client.errors import KeyFileError
+from ledger_client.ledgers.access import Access, AccessError, Protocol, read_secret, resolve
+
+if TYPE_CHECKING:
+    from ledger_client.ledgers.evm_account import Account
 
 _FILES = ("ca", "cert", "key", "token_file", "password_file")
 
 
+_EVM = ("contract", "chain_id", "keystore", "keystore_password_file")
+_EVM_MORE = ("confirmations", "gas", "gas_limit", "max_fee_gwei", "poll", "stuck_after")
+_WEI_A_GWEI = 10**9
+
+
 class LedgerEntry(Model):
     name: Name
-    type: Literal["http", "mqtt"]
+    type: Literal["http", "mqtt", "evm"]
     policy: Literal["required", "optional"] = "required"
     url: str
     timeout: DurationMs = 10_000
@@ -29,6 +39,28 @@ class LedgerEntry(Model):
     password_file: str | None = None
     proxy: str | None = None
     protocol: Protocol = "auto"
+    contract: Annotated[str, Field(pattern="^0x[0-9a-fA-F]{40}$")] | None = None
+    chain_id: Annotated[int, Field(ge=1, lt=2**64)] | None = None
+    keystore: str | None = None
+    keystore_password_file: str | None = None
+    confirmations: Annotated[int, Field(ge=1)] | None = None
+    gas: Literal["auto", "legacy"] = "auto"
+    gas_limit: Annotated[int, Field(ge=21_000, le=30_000_000)] = 150_000
+    max_fee_gwei: Annotated[int, Field(ge=1, le=10**9)] = 1000
+    poll: DurationMs = 1000
+    stuck_after: DurationMs = 60_000
+
+    @property
+    def place(self) -> Contract | None:
+        """Where a ledger on a chain lives; None for one that is not on a chain."""
+        if self.chain_id is None or self.contract is None:
+            return None
+        return Contract(self.chain_id, bytes.fromhex(self.contract[2:]))
+
+    @property
+    def max_fee(self) -> int:
+        """The most that a unit of gas may cost, in wei."""
+        return self.max_fee_gwei * _WEI_A_GWEI
 
     def access(self, base: Path | None = None) -> Access:
         """How to get in; file names relative to ``base``, or as written. Raises AccessError (a systemd credential)."""
@@ -41,7 +73,7 @@ class LedgerEntry(Model):
 
     @model_validator(mode="after")
     def _url_fits(self) -> Self:
-        schemes = {"http": ("http", "https"), "mqtt": ("mqtt", "mqtts")}[self.type]
+        schemes = ("mqtt", "mqtts") if self.type == "mqtt" else ("http", "https")
         try:
             self.access().check_rules(self.url)
             url = urlsplit(self.url)
@@ -50,6 +82,16 @@ class LedgerEntry(Model):
         if url.scheme not in schemes or not url.hostname:
             form = " or ".join(f"{scheme}://HOST:PORT" for scheme in schemes)
             raise ValueError(f"url: a ledger of type {self.type} needs {form}, got {self.url!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _chain_fits(self) -> Self:
+        if self.type == "evm":
+            for key in _EVM:
+                if getattr(self, key) is None:
+                    raise ValueError(f"{key}: is missing: a ledger of type evm needs {', '.join(_EVM)} (docs/evm.md)")
+        elif strays := self.model_fields_set.intersection(_EVM + _EVM_MORE):
+            raise ValueError(f"{min(strays)}: belongs to ledgers of type evm")
         return self
 
 
@@ -64,3 +106,27 @@ def access_of(path: Path, entry: LedgerEntry) -> Access:
     except AccessError as error:
         raise ConfigError(path, f"ledger {entry.name!r}, {error.key}", error.problem, error.way_out) from None
     return access
+
+
+def account_of(path: Path, entry: LedgerEntry) -> Account:
+    """The account with which an evm ledger of the gateway.toml at ``path`` is written. Its key file opens in a second.
+
+    Raises ConfigError: file, key, way out.
+    """
+    where = f"ledger {entry.name!r}"
+    try:
+        from ledger_client.ledgers.evm_account import load_account  # what a gateway without a chain need not have
+    except ImportError as error:
+        way_out = "install it with: pip install 'meterseal[evm]'"
+        raise ConfigError(
+            path, f"{where}, type", f"evm needs a library that is not here ({error.name})", way_out
+        ) from None
+    key = "keystore_password_file"
+    try:
+        password = read_secret(key, resolve(entry.keystore_password_file or "", path.parent, key))
+        key = "keystore"
+        return load_account(resolve(entry.keystore or "", path.parent, key), password)
+    except AccessError as error:
+        raise ConfigError(path, f"{where}, {error.key}", error.problem, error.way_out) from None
+    except KeyFileError as error:
+        raise ConfigError(path, f"{where}, keystore", f"{error.path}: {error.problem}", error.way_out) from None

@@ -43,7 +43,7 @@ def prove(store: Store, row: Row) -> bytes:
     if place <= store.pruned()[0]:
         raise GatewayError(
             f"{row.id}: its batch has been pruned, being older than `keep` in [store]",
-            "take the proof from a file that `meterseal export` made of the batch",
+            "take the proof out of an export of the batch: `meterseal-ledger prove FILE.mbatch RECORD -o FILE.mseal`",
         )
     statement = store.elsewhere(place)
     if statement == UNTOLD:

@@ -17,6 +17,11 @@ _WAYS_OUT = {
     "Bad signature": "compare the statement key with the one that is enrolled at the ledger under its kid",
     "Malformed statement": "ledger and gateway do not agree on the format: bring both to versions that fit",
     "Batch number taken": "find the other gateway of this name, or the copy of this database, and stop it",
+    "Unknown account": "have the contract's owner register the account (`meterseal-ledger evm register`, or `rotate`)",
+    "Wrong chain": "correct url or chain_id in [[ledger]]",
+    "Wrong contract": "correct contract or chain_id in [[ledger]]; if the chain was set back, deploy and register anew",
+    "No funds": "send the account something to pay its gas with",
+    "Out of gas": "raise gas_limit in [[ledger]]",
     "Out of order": "the ledger lacks a batch that went before: have its operator put back what it has lost",
 }  # fmt: skip
 _SAME_FOR_EVER = {"Bad signature", "Malformed statement", "Batch number taken"}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from ledger_client.batch_file import BatchFile, read_records
-from ledger_client.errors import OutOfRange, VerificationError, at_step
+from ledger_client.errors import FileError, OutOfRange, VerificationError, at_step
 from ledger_client.merkle import leaf_hash
 from ledger_client.record import Claims, Coverage, parse_record, record_hash
 from ledger_client.trust import Trust
@@ -113,14 +114,21 @@ class Looker:
         portions = [
             _Portion(file.path, file.starts[i : i + PORTION], file.ends[i : i + PORTION], gateway) for i in cuts
         ]
-        for facts in self._pool.map(_look, portions):
-            yield from facts
+        from concurrent.futures import BrokenExecutor
+
+        try:
+            for facts in self._pool.map(_look, portions):
+                yield from facts
+        except BrokenExecutor:
+            way_out = "a process that checked it was ended from outside; try again with more memory free"
+            raise FileError(f"{file.path}: {way_out}") from None
 
 
 _trust: list[Trust] = []  # of a process of the pool
 
 
 def _begin(trust: Trust) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for this one
     _trust.append(trust)
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import click
 
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
+from ledger_client.facts import NOTHING_ASKED, Facts
 from ledger_client.report import clean, facts_in_words, steps_in_words
-from ledger_client.trust import load_trust
+from ledger_client.trust import Trust, load_trust
 from ledger_client.verify import failure_json, rfc3339
 from ledger_client.verify import verify as verify_bundle
 
@@ -153,14 +154,19 @@ def backup(folder: Path, output: Path) -> None:
 @click.argument("file", metavar="FILE.mseal", type=click.Path(path_type=Path))
 @click.option("--trust", "trust_file", required=True, metavar="trust.toml", type=click.Path(path_type=Path))
 @click.option("--kind", type=click.Choice(["reading", "coverage", "event"]), help="demand this kind of record")
+@click.option("--online", is_flag=True, help="ask chains whether they hold it; without it they are listed only")
+@click.option("--rpc", "nodes", multiple=True, metavar="LEDGER=URL", help="for --online: a node of that ledger's chain")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object and nothing else")
-def verify(file: Path, trust_file: Path, kind: str | None, as_json: bool) -> None:
+def verify(file: Path, trust_file: Path, kind: str | None, online: bool, nodes: tuple[str, ...], as_json: bool) -> None:
     """Check a proof with nothing but the trust file: exit 0 verified, 1 not verified."""
+    urls = _nodes(nodes, online)
     trust = load_trust(trust_file)
     for warning in trust.warnings:
         click.echo(f"warning: {trust.source}: {warning}", err=True)
     try:
-        proven = verify_bundle(_read(file), trust, int(time.time()), kind=kind)
+        bundle = _read(file)
+        facts = _asked(bundle, trust, urls) if online else NOTHING_ASKED
+        proven = verify_bundle(bundle, trust, int(time.time()), kind=kind, facts=facts)
     except VerificationError as error:
         why = f"NOT VERIFIED, step {error.step} ({STEPS[error.step]}): {clean(error.detail)}"
         _say(failure_json(error), why, as_json)
@@ -202,6 +208,24 @@ def prove(file: Path, record: str, output: Path) -> None:
     except OSError as error:
         raise UsageError(f"{output}: {error.strerror}; give a path that can be written") from None
     click.echo(f"wrote {output}: {proven.id}, {len(bundle)} bytes")
+
+
+def _nodes(options: tuple[str, ...], online: bool) -> dict[str, str]:
+    if options and not online:
+        raise UsageError("--rpc says whom to ask, and nobody is asked; add --online")
+    urls = dict(option.partition("=")[::2] for option in options)
+    for option in options:
+        if not option.partition("=")[2].startswith(("http://", "https://")):
+            raise UsageError(
+                f"--rpc {option}: give the ledger's name and a node's address, as consortium=http://HOST:PORT"
+            )
+    return urls
+
+
+def _asked(bundle: bytes, trust: Trust, nodes: dict[str, str]) -> Facts:
+    from ledger_client.online import refresh  # needs the network; verifying does not
+
+    return refresh(bundle, trust, nodes)
 
 
 def _read(file: Path) -> bytes:

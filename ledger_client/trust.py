@@ -18,7 +18,7 @@ from ledger_client.shape import MAX_TIME_S, is_ledger_name, is_name
 # role: the names that a key of it must bear, in the order of a lookup
 _NAMES: Final = {"meter": ("gateway", "meter"), "statement": ("gateway",), "ledger": ("ledger",)}
 _KEY_COMMON: Final = {"role", "public", "valid_from", "valid_to", "revoked", "revoked_reason"}
-_CHAIN: Final = ("ledger", "chain_id", "contract", "sender")
+_CHAIN: Final = ("ledger", "chain_id", "contract", "sender", "confirmations")
 _NAME_RULE: Final = "a name is a letter or digit and up to 63 letters, digits, dots, dashes or underscores"
 
 
@@ -41,12 +41,16 @@ class TrustKey:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """An EVM ledger to be asked with ``--online``: the contract and the sender (20 bytes each) that count there."""
+    """An EVM ledger to be asked with ``--online``: the contract and the sender (20 bytes each) that count there.
+
+    One entry a sender. A block is final with so many ``confirmations``, its own included; None: when the chain says it.
+    """
 
     ledger: str
     chain_id: int
     contract: bytes
     sender: bytes
+    confirmations: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +217,11 @@ class _Reader:
         if type(chain_id) is not int or not 0 < chain_id < 2**64:
             self.refuse(f"{where}.chain_id", f"is {chain_id!r}", "give the chain's id, a whole number")
         address = {k: self.address(table.get(k), f"{where}.{k}") for k in ("contract", "sender")}
-        return Chain(table["ledger"], chain_id, address["contract"], address["sender"])
+        confirmations = table.get("confirmations")
+        if confirmations is not None and (type(confirmations) is not int or confirmations < 1):
+            way_out = "give a whole number from 1, or leave it out where the chain itself says what is final"
+            self.refuse(f"{where}.confirmations", f"is {confirmations!r}", way_out)
+        return Chain(table["ledger"], chain_id, address["contract"], address["sender"], confirmations)
 
     def address(self, value: Any, where: str) -> bytes:
         try:

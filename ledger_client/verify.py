@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from ledger_client.bundle import Bundle
+from ledger_client.bundle import Bundle, Locator
 from ledger_client.cose_key import base64url
 from ledger_client.errors import (
     BadReceipt,
@@ -22,6 +22,7 @@ from ledger_client.errors import (
     VerificationError,
     at_step,
 )
+from ledger_client.facts import NOTHING_ASKED, Facts, Placed
 from ledger_client.merkle import leaf_hash, root_from_path
 from ledger_client.receipt import Receipt, check, parse_receipt
 from ledger_client.record import (
@@ -101,10 +102,11 @@ def failure_json(error: VerificationError) -> dict[str, Any]:
     return _ANSWER | {"values": [], "receipts": [], "unconfirmed": []} | stopped
 
 
-def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None) -> Verified:
+def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, facts: Facts = NOTHING_ASKED) -> Verified:
     """What ``bundle`` proves to someone who believes ``trust`` at the time ``now`` (Unix seconds).
 
-    ``kind`` ('reading', 'coverage', 'event') demands that kind of record. Raises the ``VerificationError`` of the first
+    ``kind`` ('reading', 'coverage', 'event') demands that kind of record. ``facts``: what asking its ledgers has
+    brought out (``online.refresh``); without it no locator counts. Raises the ``VerificationError`` of the first
     step that fails, and nothing else, for any bytes.
     """
     # 1 parse: every layer, strictly, before anything is believed
@@ -146,6 +148,7 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None) ->
 
     # 6 receipts, and of 7 what concerns one receipt: which ledgers vouch, and since when
     vouching, failures = vouching_ledgers(parts.statement, receipts, trust, now)
+    notes = count_places(parts.anchors, signed.id, facts, trust, now, vouching, failures)
 
     # 8 policy: k distinct ledgers of the list; before the rest of 7, whose T only they give
     if len(vouching) < trust.receipts:
@@ -176,7 +179,7 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None) ->
         root=statement.root,
         statement_id=signed.id,
         receipts=counted,
-        unconfirmed=_unconfirmed(parts, receipts, vouching, failures),
+        unconfirmed=_unconfirmed(receipts, vouching, failures, notes),
     )
 
 
@@ -266,11 +269,54 @@ def demand_valid(key: TrustKey, time: int, whose: str) -> None:
         raise KeyNotValid(f"{whose} was revoked at {rfc3339(key.revoked)} ({reason}), before {rfc3339(time)}", step=7)
 
 
+def count_places(
+    anchors: Sequence[Locator],
+    statement_id: bytes,
+    facts: Facts,
+    trust: Trust,
+    now: int,
+    vouching: dict[str, int],
+    failures: list[tuple[str, VerificationError]],
+) -> list[str]:
+    """Add the chains that hold a statement to those who vouch, and why one does not to the failures.
+
+    Returns what is left to say of the places: not asked about, or shared.
+    """
+    notes = []
+    for place in anchors:
+        fact = facts.places.get(place)
+        if isinstance(fact, Placed):
+            try:
+                time = _placed(place, fact, statement_id, trust, now)
+                vouching[place.ledger] = min(time, vouching.get(place.ledger, time))
+                if fact.shared:
+                    notes.append(f"{place.ledger}: under a root shared by many gateways, whose order it did not check")
+            except VerificationError as error:
+                failures.append((place.ledger, error))
+        elif isinstance(fact, VerificationError):
+            failures.append((place.ledger, fact))
+        else:
+            said = f"said to be on chain {place.chain}, block {place.block}, transaction 0x{place.tx.hex()}"
+            notes.append(f"{place.ledger}: {said}" + (f"; {fact}" if fact else ""))
+    return notes
+
+
+def _placed(place: Locator, fact: Placed, statement_id: bytes, trust: Trust, now: int) -> int:
+    """The time at which a chain had the statement."""
+    if place.ledger not in trust.ledgers:
+        raise UnknownLedger(f"{place.ledger}: policy.ledgers does not list this ledger", step=6)
+    if fact.statement_id != statement_id:
+        raise BadReceipt(f"{place.ledger}: what is known of its place is about another statement", step=6)
+    if fact.time > now + TOLERANCE_S:
+        raise BadReceipt(f"{place.ledger}: its block is of {rfc3339(fact.time)}, which is in the future", step=7)
+    return fact.time
+
+
 def _unconfirmed(
-    parts: Bundle,
     receipts: list[Receipt],
     vouching: Mapping[str, int],
     failures: list[tuple[str, VerificationError]],
+    notes: list[str],
 ) -> tuple[str, ...]:
     lines = [error.detail for _, error in failures]
     lines += [
@@ -278,11 +324,7 @@ def _unconfirmed(
         for receipt in receipts
         if receipt.ledger in vouching and receipt.size_claim is None
     ]
-    lines += [
-        f"{place.ledger}: said to be on chain {place.chain}, block {place.block}, transaction 0x{place.tx.hex()}"
-        for place in parts.anchors
-    ]
-    return tuple(lines)
+    return (*lines, *notes)
 
 
 def rfc3339(seconds: int) -> str:

@@ -58,7 +58,8 @@ class Client:
     whole may take twice as long."""
 
     def __init__(self, base: str, access: Access, timeout_s: float) -> None:
-        self._base, self._access, self._timeout_s = base, access, timeout_s
+        self.access, self.timeout_s = access, timeout_s
+        self._base = base
         self._session = Session(access)
 
     def ask(self, method: str, url: str, headers: dict[str, str], cap: int, body: bytes | None = None) -> Answer:
@@ -77,25 +78,25 @@ class Client:
         self._session.close()
 
     def _once(self, method: str, url: str, headers: dict[str, str], cap: int, body: bytes | None) -> Answer:
-        deadline = time.monotonic() + 2 * self._timeout_s
+        deadline = time.monotonic() + 2 * self.timeout_s
         try:
             with self._session.request(
-                method, url, data=body, headers=headers, timeout=self._timeout_s, allow_redirects=False, stream=True
+                method, url, data=body, headers=headers, timeout=self.timeout_s, allow_redirects=False, stream=True
             ) as response:
                 return Answer(url, response.status_code, response.headers, _read(response, url, cap, deadline))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             tls = self._base.startswith("https:")
-            raise LedgerUnavailable(f"{self._base}: {explain(error, self._access, tls=tls)}") from error
+            raise LedgerUnavailable(f"{self._base}: {explain(error, self.access, tls=tls)}") from error
 
     def _authorization(self) -> dict[str, str]:
         try:
-            token, password = self._access.token(), self._access.password()
+            token, password = self.access.token(), self.access.password()
         except AccessError as error:  # it was there at the start: somebody is changing it
             raise LedgerUnavailable(f"{self._base}: {error}") from error
         if token is not None:
             return {"Authorization": f"Bearer {token}"}
-        if self._access.user is not None:
-            login = b64encode(f"{self._access.user}:{password or ''}".encode()).decode()
+        if self.access.user is not None:
+            login = b64encode(f"{self.access.user}:{password or ''}".encode()).decode()
             return {"Authorization": f"Basic {login}"}
         return {}
 

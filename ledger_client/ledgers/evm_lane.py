@@ -96,8 +96,15 @@ class Lane:
         self._node, self._account, self._terms, self._memory = node, account, terms, memory
         self._stuck_after_s, self._clock = stuck_after_s, clock
         self._lock = threading.RLock()
-        self._flying = {key: sent for key, note in memory.notes().items() if (sent := self._parse(note))}
+        self._known: dict[bytes, Sent] | None = None
         self._head = _Head(-1, 0.0, 0)
+
+    @property
+    def _flying(self) -> dict[bytes, Sent]:
+        """What has not arrived for good; read when it is first needed, for a memory may not be there before."""
+        if self._known is None:
+            self._known = {key: sent for key, note in self._memory.notes().items() if (sent := self._parse(note))}
+        return self._known
 
     def recall(self, key: bytes) -> Sent | None:
         """What has been sent for a statement id (or a shared root) by this account to this contract."""

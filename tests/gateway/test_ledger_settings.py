@@ -47,6 +47,8 @@ RULES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "ca without tls, mqtt": ("mqtt", 'url = "mqtt://h"\nca = "ca.pem"', ("ca: has no use without TLS", "mqtts://")),
     "two logins": ("http", 'url = "https://h"\ntoken_file = "t"\nuser = "u"', ("token_file: stands beside user",)),
     "password of nobody": ("mqtt", 'url = "mqtts://h"\npassword_file = "p"', ("user: is missing",)),
+    "nobody": ("mqtt", 'url = "mqtt://h"\nuser = ""', ("user: is empty",)),
+    "colon": ("http", 'url = "https://h"\nuser = "a:b"', ("user: holds a colon",)),
     "token over mqtt": (
         "mqtt",
         'url = "mqtts://h"\ntoken_file = "t"',
@@ -110,7 +112,7 @@ def test_every_option_reaches_the_driver(files: Files) -> None:
     driver = agent.driver(loaded, loaded.document.ledger[0], memory=memory)
     assert isinstance(driver, HttpLedger)
     access = Access(files.ca, files.cert, files.key, files.token, proxy="http://127.0.0.1:3128")
-    assert (driver._client._access, driver._client._timeout_s, driver._memory) == (access, 2.0, memory)
+    assert (driver._client.access, driver._client.timeout_s, driver._memory) == (access, 2.0, memory)
     driver.close()
 
 

@@ -38,7 +38,10 @@ from tests.ledger_client.evidence import EPOCH, GATEWAY, LEDGER, METER, T0, Site
 from tests.ledger_client.values import CLAIMS, EVENTS, READINGS, SEEDED, coverages
 
 CDDL = (Path(__file__).parents[2] / "docs" / "evidence.cddl").read_text()
-LAYERS = ["envelope", "protected", "pack", "coverage", "event", "statement", "receipt", "bundle", "batch-file"]
+LAYERS = [
+    "envelope", "protected", "pack", "coverage", "event", "statement", "receipt", "bundle", "batch-file", "consistency",
+    "head", "ledger-key",
+]  # fmt: skip
 INNER = [
     "receipt-header", "receipt-proof", "statement-header", "record-header", "attached", "locator", "consistency-header",
     "consistency-proof", "head-header", "ledger-key-header",
