@@ -19,8 +19,10 @@ from ledger_client.trust import Trust
 from tests.contract.faults import Faults
 from tests.contract.memory import NearLedger, NearLog
 from tests.contract.wire import HttpWire, MqttWire
+from tests.ledgers.nats import nats
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Place, Site, site
+from tests.processes import embedded_ledger
 
 IMPATIENT_S = 0.5
 """A time-out for the tests in which somebody waits for what never comes."""
@@ -150,4 +152,13 @@ def _mqtt(folder: Path, stack: ExitStack) -> Stand:
     return stand
 
 
-STANDS: dict[str, Callable[[Path, ExitStack], Stand]] = {"memory": _memory, "http": _http, "mqtt": _mqtt}
+def _nats(folder: Path, stack: ExitStack) -> Stand:
+    """The same where the broker speaks MQTT 3.1.1 alone."""
+    node = stack.enter_context(nats(folder))[0]
+    ledger = stack.enter_context(embedded_ledger(folder / "ledger", "demo-ledger", node.url))
+    stand = MqttStand(Site(ledger, node, folder), Faults())
+    stack.callback(stand.wire.close)
+    return stand
+
+
+STANDS: dict[str, Callable[[Path, ExitStack], Stand]] = {"memory": _memory, "http": _http, "mqtt": _mqtt, "nats": _nats}
