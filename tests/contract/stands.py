@@ -23,8 +23,10 @@ from tests.contract.faults import Faults
 from tests.contract.memory import NearLedger, NearLog
 from tests.contract.wire import HttpWire, MqttWire
 from tests.gateway.samples import believe
+from tests.ledgers.nats import nats
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Place, Site, site
+from tests.processes import embedded_ledger
 
 IMPATIENT_S = 0.5
 """A time-out for the tests in which somebody waits for what never comes."""
@@ -195,11 +197,20 @@ def _mqtt(folder: Path, stack: ExitStack) -> Stand:
     return stand
 
 
+def _nats(folder: Path, stack: ExitStack) -> Stand:
+    """The same where the broker speaks MQTT 3.1.1 alone."""
+    node = stack.enter_context(nats(folder))[0]
+    ledger = stack.enter_context(embedded_ledger(folder / "ledger", "demo-ledger", node.url))
+    stand = MqttStand(Site(ledger, node, folder), Faults())
+    stack.callback(stand.wire.close)
+    return stand
+
+
 def _evm(folder: Path, stack: ExitStack) -> Stand:
     from tests.contract.on_chain import EvmStand  # the libraries of chains are slow to load
 
     return EvmStand(folder, stack, Faults())
 
 
-KEYED: dict[str, Callable[[Path, ExitStack], Stand]] = {"memory": _memory, "http": _http, "mqtt": _mqtt}
+KEYED: dict[str, Callable[[Path, ExitStack], Stand]] = {"memory": _memory, "http": _http, "mqtt": _mqtt, "nats": _nats}
 STANDS = KEYED | {"evm": _evm}
