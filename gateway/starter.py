@@ -67,6 +67,7 @@ name = "{ledger}"              # as the ledger signs itself
 type = "{ledger_type}"                      # http | mqtt
 policy = "required"
 url = "{ledger_url}"
+# ca = "tls/ca.pem"                 # with https:// or mqtts://; cert, key, token_file, user … see docs/configuration.md
 """
 
 TRUST_TOML = """\

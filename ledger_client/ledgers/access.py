@@ -113,14 +113,18 @@ class Access:
     def _check_pairs(self) -> None:
         if (self.cert is None) != (self.key is None):
             missing = "key" if self.key is None else "cert"
-            raise AccessError(missing, "is missing: cert and key go together", f"add {missing} = the PEM file")
+            raise AccessError(missing, "is missing: cert and key go together", "give the PEM files of both")
         if self.password_file is not None and self.user is None:
-            raise AccessError("user", "is missing: there is a password_file", "add user = the name it belongs to")
+            raise AccessError("user", "is missing: there is a password_file", "give the name that it belongs to")
+        if self.user == "":
+            raise AccessError("user", "is empty", "give a name, or leave it out")
         if self.token_file is not None and self.user is not None:
             raise AccessError("token_file", "stands beside user", "log in with one of both")
 
     def _check_kind(self, scheme: str) -> None:
         http = scheme in ("http", "https")
+        if http and ":" in (self.user or ""):
+            raise AccessError("user", "holds a colon, where HTTP Basic has the password begin", "use another name")
         mine, kind = (("protocol",), "mqtt") if http else (("token_file", "proxy"), "http")
         for key in mine:
             if getattr(self, key) not in (None, "auto"):

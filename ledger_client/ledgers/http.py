@@ -27,6 +27,7 @@ from ledger_client.shape import is_name
 from ledger_client.statement import parse_statement, statement_id
 
 _RETRY_AFTER_S = 5.0  # when a ledger says "not yet" and not for how long
+_LEAST_PAUSE_S = 0.2  # between two questions about one statement, also for a service that says "now"
 _ENOUGH = 1000  # statements at once: a gateway on a small machine walks through years of them
 _MAX_LOCATION = 2048
 _MAX_HOPS = 32  # so often a statement's Location may change before whoever changes it is thought to go in circles
@@ -147,7 +148,8 @@ class HttpLedger:
             raise LedgerUnavailable(f"it has sent us on {_MAX_HOPS} times without a receipt: {answer}")
         if (before, answer.status) != (location, 302):
             self._memory.keep(statement_id, f"{hops} {location}".encode())
-        return Pending(answer.retry_after_s() or _RETRY_AFTER_S, location)
+        said = answer.retry_after_s()
+        return Pending(_RETRY_AFTER_S if said is None else max(said, _LEAST_PAUSE_S), location)
 
     def _noted(self, statement_id: bytes) -> tuple[str | None, int]:
         """The Location of a statement on its way, if it is one of this ledger's, and how often it has changed."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from ledger_client.ledgers.access import Access, AccessError, Protocol, resolve
 from ledger_client.ledgers.broker import parse_url
@@ -32,21 +31,17 @@ class Doors:
             raise AccessError("--mqtt", "is missing, and options of it are given", "add --mqtt mqtts://HOST:PORT")
         if self.client_ca is not None and self.cert is None:
             raise AccessError("--client-ca", "has no use without TLS", "add --cert and --key")
-        _checked("--", Access(ca=self.client_ca, cert=self.cert, key=self.key), "https://")
+        _checked("--", self.own, "https://")
 
     @property
     def scheme(self) -> str:
         """``http`` or ``https``."""
         return "http" if self.cert is None else "https"
 
-    def uvicorn(self) -> dict[str, Any]:
-        """The options that make uvicorn serve TLS."""
-        if self.cert is None:
-            return {}
-        options: dict[str, Any] = {"ssl_certfile": self.cert, "ssl_keyfile": self.key}
-        if self.client_ca is not None:
-            options |= {"ssl_ca_certs": str(self.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
-        return options
+    @property
+    def own(self) -> Access:
+        """Certificate and key of the address, and as ``ca`` that of its clients."""
+        return Access(ca=self.client_ca, cert=self.cert, key=self.key)
 
 
 def file_options(options: Mapping[str, str | None]) -> tuple[dict[str, Path | None], Access]:

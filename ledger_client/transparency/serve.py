@@ -15,6 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from ledger_client.errors import LedgerClientError
+from ledger_client.transparency.certificates import Certificates
 from ledger_client.transparency.connection import Turnstile
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.doors import Doors
@@ -116,8 +117,12 @@ def _run(
         h11_max_incomplete_event_size=_MAX_HEAD,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
-        **doors.uvicorn(),
+        ssl_certfile=doors.cert,
+        ssl_keyfile=doors.key,
     )
+    config.load()
+    if doors.cert is not None:
+        config.ssl = Certificates(doors.own).context
     # uvicorn raises the signal that ended it once more when it is done; being asked to stop is no failure
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)

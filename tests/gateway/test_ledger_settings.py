@@ -47,6 +47,8 @@ RULES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "ca without tls, mqtt": ("mqtt", 'url = "mqtt://h"\nca = "ca.pem"', ("ca: has no use without TLS", "mqtts://")),
     "two logins": ("http", 'url = "https://h"\ntoken_file = "t"\nuser = "u"', ("token_file: stands beside user",)),
     "password of nobody": ("mqtt", 'url = "mqtts://h"\npassword_file = "p"', ("user: is missing",)),
+    "nobody": ("mqtt", 'url = "mqtt://h"\nuser = ""', ("user: is empty",)),
+    "colon": ("http", 'url = "https://h"\nuser = "a:b"', ("user: holds a colon",)),
     "token over mqtt": (
         "mqtt",
         'url = "mqtts://h"\ntoken_file = "t"',

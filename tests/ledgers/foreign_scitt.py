@@ -44,6 +44,7 @@ class ForeignScitt:
         self.key = PrivateKey.generate()
         self.entries: list[bytes] = []
         self.asked: list[str] = []
+        self.retry_after = "1"
         self.fault: Callable[[str, str], Fault] = lambda _method, _path: None
         self._hashes = [leaf_hash(b"policy")]  # so that no receipt has an empty path
         self._operations: dict[str, list[int]] = {}  # entry, polls left
@@ -59,6 +60,13 @@ class ForeignScitt:
         """Forget every operation; what is registered stays, and so does its place in the log."""
         with self._lock:
             self._operations.clear()
+
+    def finish(self) -> None:
+        """Every operation is done, and later ones are at once."""
+        with self._lock:
+            self.polls = 1
+            for operation in self._operations.values():
+                operation[1] = 0
 
     def post(self, body: bytes, content_type: str | None) -> Answer:
         """POST /entries."""
@@ -76,7 +84,7 @@ class ForeignScitt:
             if not self.polls:
                 return Answer(201, (("Content-Type", COSE), ("Location", f"/entries/{number}")), self._receipt(number))
             self._operations[f"op-{number}"] = [number, self.polls]
-        return Answer(303, (("Location", f"/entries/op-{number}"), ("Retry-After", "1")))
+        return Answer(303, (("Location", f"/entries/op-{number}"), ("Retry-After", self.retry_after)))
 
     def get(self, path: str) -> Answer:
         """GET /entries/{operation or number}."""
@@ -85,7 +93,7 @@ class ForeignScitt:
             operation = self._operations.get(id_)
             if operation is not None and operation[1] > 0:
                 operation[1] -= 1
-                return Answer(302, (("Location", path), ("Retry-After", "1")))
+                return Answer(302, (("Location", path), ("Retry-After", self.retry_after)))
             if operation is None and not (id_.isascii() and id_.isdigit()):
                 return _problem(404, "Operation Not Found", id_)
             number = int(id_) if operation is None else operation[0]

@@ -288,6 +288,13 @@ def test_a_listen_address_in_use(tmp_path: Path) -> None:
         (["--listen", "no.such.host.invalid:8700"], "no.such.host.invalid"),
         (["--listen", "127.0.0.1:0", "--mqtt", "http://x"], "mqtt://HOST:PORT"),
         (["--listen", "127.0.0.1:0", "--name", "a b"], "--name"),
+        (["--listen", "127.0.0.1:0", "--cert", "/no/such.pem"], "--key: is missing: cert and key go together"),
+        (["--listen", "127.0.0.1:0", "--cert", "/no/such.pem", "--key", "/no/key"], "--cert: /no/such.pem does not"),
+        (["--listen", "127.0.0.1:0", "--client-ca", "/no/such.pem"], "--client-ca: has no use without TLS"),
+        (["--listen", "127.0.0.1:0", "--mqtt-user", "me"], "--mqtt: is missing"),
+        (["--listen", "127.0.0.1:0", "--mqtt", "mqtt://h", "--mqtt-ca", "x"], "--mqtt-ca: has no use without TLS"),
+        (["--listen", "127.0.0.1:0", "--mqtt", "mqtts://h", "--mqtt-ca", "/no/ca"], "--mqtt-ca: /no/ca does not exist"),
+        (["--listen", "127.0.0.1:0", "--mqtt", "mqtts://h", "--mqtt-password-file", "x"], "--mqtt-user: is missing"),
     ],
 )
 def test_options_that_cannot_be(tmp_path: Path, options: list[str], message: str) -> None:

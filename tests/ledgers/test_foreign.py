@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -62,6 +63,14 @@ def test_the_flow_from_submission_to_receipt(service: ForeignScitt) -> None:
                 ask()
     assert service.entries == [GATEWAY.statement(batch) for batch in range(4)]
     assert service.asked[:4] == ["POST /entries", *["GET /entries/op-1"] * 3]
+
+
+@pytest.mark.parametrize(("said", "meant"), [("0", 0.2), ("7", 7.0), ("soon", 5.0)])
+def test_a_service_says_how_long_to_wait(service: ForeignScitt, said: str, meant: float) -> None:
+    service.retry_after = said
+    with closing(driver(service)) as ledger:
+        ledger.submit(ENTRY)
+        assert ledger.lookup(ID) == Pending(meant, service.url + "/entries/op-1")
 
 
 def test_a_service_that_answers_at_once() -> None:
@@ -171,7 +180,10 @@ def test_a_service_that_sends_us_in_circles_is_told_apart(service: ForeignScitt)
     assert not memory.recall(ID)
 
 
-def test_a_token_that_is_renewed_in_its_file(service: ForeignScitt, tmp_path: Path) -> None:
+def test_a_token_that_is_renewed_in_its_file(
+    service: ForeignScitt, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
     file = tmp_path / "token"
     file.write_text("old-token\n")
     file.chmod(0o600)
@@ -192,6 +204,7 @@ def test_a_token_that_is_renewed_in_its_file(service: ForeignScitt, tmp_path: Pa
         with pytest.raises(LedgerUnavailable, match=r"token_file: .* does not exist"):
             ledger.submit(ENTRY)
     assert service.entries == [ENTRY]
+    assert "-token" not in caplog.text
 
 
 def test_a_refusal_is_its_own_words(service: ForeignScitt) -> None:

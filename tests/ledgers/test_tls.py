@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import socket
+import threading
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from hashlib import pbkdf2_hmac
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 import pytest
 
@@ -19,7 +23,7 @@ from ledger_client.ledgers.mqtt import MqttLedger
 from tests.ledgers.pki import Authority, Pair
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Site, persist
-from tests.processes import EmbeddedLedger, free_port, mosquitto
+from tests.processes import EmbeddedLedger, embedded_ledger, free_port, mosquitto
 
 NAME = "secure-ledger"
 TIMEOUT_S = 10.0
@@ -53,6 +57,44 @@ def listener(port: int, ca: Path, pair: Pair, more: str) -> str:
         f"listener {port} 127.0.0.1\nset_tcp_nodelay true\n"
         f"cafile {ca}\ncertfile {pair.cert}\nkeyfile {pair.key}\n{more}"
     )
+
+
+def stranger(secure: Secure) -> Access:
+    """Somebody with a certificate by a CA that nobody here knows."""
+    return replace(secure.access(), cert=secure.stranger.cert, key=secure.stranger.key)
+
+
+@contextmanager
+def tunnel() -> Iterator[tuple[str, list[str]]]:
+    """A proxy that does nothing but CONNECT: its address, and what it was asked."""
+    asked: list[str] = []
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            asked.append(self.rfile.readline().decode())
+            while self.rfile.readline().strip():
+                pass
+            host, _, port = asked[-1].split()[1].rpartition(":")
+            with socket.create_connection((host, int(port))) as far:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                back = threading.Thread(target=copy, args=(far, self.connection))
+                back.start()
+                copy(self.connection, far)
+                back.join()
+
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +145,22 @@ def test_mutual_tls_with_a_private_ca(secure: Secure, kind: str) -> None:
     assert secure.site.held(gateway) == [0, 1]
 
 
+def test_through_a_proxy_tls_goes_to_the_ledger_itself(secure: Secure) -> None:
+    gateway = secure.site.enroll(Gateway("gw-proxy"))
+    with tunnel() as (proxy, asked):
+        driver = secure.driver("http", "good", replace(secure.access(), proxy=proxy))
+        try:
+            persist(driver, gateway.statement(0))
+        finally:
+            driver.close()
+        driver = secure.driver("http", "expired", replace(secure.access(), proxy=proxy))
+        with pytest.raises(LedgerUnavailable, match="its certificate has expired"):
+            driver.submit(gateway.statement(1))
+        driver.close()
+    assert {line.split()[0] for line in asked} == {"CONNECT"}
+    assert secure.site.held(gateway) == [0]
+
+
 @pytest.mark.parametrize("kind", ["http", "mqtt"])
 @pytest.mark.parametrize(
     ("door", "change", "words"),
@@ -125,7 +183,7 @@ def test_a_wrong_certificate_is_named(secure: Secure, kind: str, door: str, chan
     elif change == "no certificate":
         access = replace(access, cert=None, key=None)
     elif change == "stranger":
-        access = replace(access, cert=secure.stranger.cert, key=secure.stranger.key)
+        access = stranger(secure)
     driver = secure.driver(kind, door, access)
     try:
         with pytest.raises(LedgerUnavailable, match=words):
@@ -134,7 +192,8 @@ def test_a_wrong_certificate_is_named(secure: Secure, kind: str, door: str, chan
         driver.close()
 
 
-def test_a_login_at_the_broker(secure: Secure, tmp_path: Path) -> None:
+def test_a_login_at_the_broker(secure: Secure, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
     gateway = secure.site.enroll(Gateway("gw-login"))
     password = tmp_path / "password"
     password.write_text("open\n")
@@ -148,6 +207,7 @@ def test_a_login_at_the_broker(secure: Secure, tmp_path: Path) -> None:
     finally:
         driver.close()
     assert secure.site.held(gateway) == [0]
+    assert "sesame" not in caplog.text
 
 
 def test_a_certificate_is_renewed_while_the_driver_runs(secure: Secure, tmp_path: Path) -> None:
@@ -170,3 +230,33 @@ def test_a_certificate_is_renewed_while_the_driver_runs(secure: Secure, tmp_path
         finally:
             driver.close()
     assert secure.site.held(gateway) == [0, 1]
+
+
+def test_the_ledgers_own_certificate_is_renewed_while_it_serves(secure: Secure, tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+
+    def put(pair: Pair) -> None:
+        for source, target in ((pair.key, key), (pair.cert, cert)):
+            new = target.with_suffix(".new")
+            new.write_bytes(source.read_bytes())
+            new.chmod(0o600)
+            new.rename(target)
+
+    put(secure.own.issue("old", days=-1))
+    options = ["--cert", str(cert), "--key", str(key), "--client-ca", str(secure.own.ca)]
+    with embedded_ledger(tmp_path / "ledger", NAME, options=options) as ledger:
+        driver = HttpLedger(NAME, ledger.url, secure.access(), timeout_s=TIMEOUT_S)
+        with pytest.raises(LedgerUnavailable, match="its certificate has expired"):
+            driver.lookup(bytes(32))
+        cert.write_text("half a certifica")  # nobody is locked out by a renewal that went wrong
+        with pytest.raises(LedgerUnavailable, match="its certificate has expired"):
+            driver.lookup(bytes(32))
+        put(secure.own.issue("new"))
+        assert driver.lookup(bytes(32)) is None
+        driver.close()
+        for access in (replace(secure.access(), cert=None, key=None), stranger(secure)):  # as strict as before
+            driver = HttpLedger(NAME, ledger.url, access, timeout_s=TIMEOUT_S)
+            with pytest.raises(LedgerUnavailable, match="certificate"):
+                driver.lookup(bytes(32))
+            driver.close()
+    assert "goes on with the certificate of before: cert" in ledger.log.read_text()

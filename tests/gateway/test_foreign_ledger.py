@@ -1,0 +1,66 @@
+"""A gateway on somebody else's SCITT service: the Location of every submission outlives the process."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+from pathlib import Path
+
+from gateway import agent
+from gateway.clock import Clock
+from gateway.config import Config
+from gateway.notes import Notes
+from gateway.recorder import Recorder
+from gateway.store import Store
+from gateway.uplink import Uplink
+from ledger_client.trust import key_entry, load_trust
+from tests.gateway.books import check_all_is_sealed, check_books
+from tests.gateway.samples import finished, recorder, site
+from tests.ledgers.foreign_scitt import ForeignScitt, serving
+
+NAME = "demo-ledger"
+BATCHES = 3
+
+
+def live(loaded: Config, service: ForeignScitt, *, answered: int, polls: int = 0) -> None:
+    """One life of a gateway, until the service has been asked ``answered`` times."""
+    clock = Clock()
+    made, anchor_ms = recorder(loaded, clock, seal_count=1)
+    made.start()
+    for k in range(polls):
+        made.put(finished("export-main", anchor_ms + 10_000 * k, clock))
+    made.call(lambda _: None).result(timeout=30)
+    try:
+        asyncio.run(_work(loaded, service, made, answered))
+    finally:
+        made.stop()
+
+
+async def _work(loaded: Config, service: ForeignScitt, made: Recorder, answered: int) -> None:
+    entry = loaded.document.ledger[0]
+    with closing(agent.driver(loaded, entry, Notes(entry.name, made))) as ledger:
+        task = asyncio.create_task(Uplink(ledger, made, load_trust(loaded.trust), Clock()).run())
+        async with asyncio.timeout(60):
+            while len(service.asked) < answered:  # noqa: ASYNC110 - what is waited for happens in another thread
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def test_a_restart_asks_at_the_locations_that_it_was_given(tmp_path: Path) -> None:
+    with serving(ForeignScitt(NAME, polls=1_000_000)) as service:
+        service.retry_after = "0"
+        loaded = site(tmp_path / "site", {"http://127.0.0.1:8700": service.url})
+        with loaded.trust.open("a") as trust:
+            trust.write(key_entry("ledger", service.key.public, 0, ledger=NAME))
+        live(loaded, service, answered=20, polls=BATCHES)
+        submitted = list(service.entries)
+        assert len(submitted) >= BATCHES
+        service.finish()
+        agent.finish(loaded, within_s=60)
+        store = Store(loaded.database, read_only=True)
+        assert [batch.entry for batch in store.batches()] == service.entries  # each once, those before the restart too
+        store.close()
+    assert service.entries[: len(submitted)] == submitted
+    check_all_is_sealed(loaded)
+    check_books(loaded)

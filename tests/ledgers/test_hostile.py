@@ -1,0 +1,25 @@
+"""The ledger against strangers, in short: hostile requests of every kind, then honest clients, then its books."""
+
+from __future__ import annotations
+
+from benchmarks.ledger_hostile import run
+from benchmarks.parts.hostile import Hostile
+from tests.ledgers.samples import Gateway
+
+REQUESTS, CLIENTS, STATEMENTS, SEED = 300, 10, 5, 20
+
+
+def test_no_hostile_request_is_the_ledgers_fault() -> None:
+    figures = run(REQUESTS, CLIENTS, STATEMENTS, SEED)
+    assert figures["server_errors"] == 0
+    assert figures["statements"] == CLIENTS * STATEMENTS
+    assert figures["refused"] == {}
+    answers = figures["answers_by_status"]
+    assert isinstance(answers, dict)
+    assert {"200", "400", "403", "404", "405", "413", "415", "none"} <= answers.keys()
+
+
+def test_every_kind_of_attack_is_among_them() -> None:
+    source = Hostile(SEED, Gateway("known"))
+    kinds = {attack.name for attack in (source.next() for _ in range(REQUESTS))}
+    assert len(kinds) == 18
