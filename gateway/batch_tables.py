@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gateway.rows import Anchor, Batch, Conflict, Known, Row, Tables
+from gateway.repair_tables import Repairs
+from gateway.rows import Anchor, Batch, Conflict, Known, Row
 
 _BATCH = "batch, statement_id, entry, first_id, last_id, size, sealed_ms"
 _ANCHOR = "batch, ledger, state, receipt, detail, updated_ms"
@@ -20,7 +21,7 @@ UNTOLD = b""
 """Stands for the id of a statement of which nobody can tell whether there is one."""
 
 
-class Batches(Tables):
+class Batches(Repairs):
     """The batches' half of the store."""
 
     # — what no batch holds yet —
@@ -30,6 +31,10 @@ class Batches(Tables):
         # one aggregate each: SQLite then looks at the two ends only, not at all that lies between
         first = self.count(f"SELECT min(id) FROM records WHERE id > {_SEALED_TO}")
         return (first, self.count("SELECT max(id) FROM records")) if first else None
+
+    def sealed_to(self) -> int:
+        """The last place of the commit order that a batch holds."""
+        return self.count(f"SELECT {_SEALED_TO}")
 
     def count_unsealed(self) -> int:
         """How many records no batch holds yet and no cut has set apart for one, coverage not counted."""
@@ -44,7 +49,8 @@ class Batches(Tables):
         row = self.unsealed()
         if row is None:
             return 0
-        return row[1] - row[0] + 1 - self.count("SELECT count(*) FROM elsewhere WHERE id >= ?", row[0])
+        apart = self.count("SELECT count(*) FROM elsewhere WHERE id >= ?", row[0]) + self.lost_places(row[0])
+        return row[1] - row[0] + 1 - apart
 
     def cut(self) -> None:
         """Here ends a batch: everything up to the newest record. Call within the transaction that holds those."""

@@ -19,7 +19,7 @@ from rich.table import Table
 from gateway import config as configuration
 from gateway import report
 from gateway.config import Config
-from gateway.errors import Declined, GatewayError, NotYet
+from gateway.errors import Damaged, Declined, GatewayError, NotYet
 from ledger_client.errors import LedgerClientError
 from ledger_client.verify import rfc3339_ms
 
@@ -31,7 +31,7 @@ out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty()
 def fail(error: Exception) -> NoReturn:
     """Say what is wrong on stderr and leave: 1 when the answer is no, else 2."""
     click.echo(f"meterseal: {error}", err=True)
-    sys.exit(1 if isinstance(error, Declined) else 2)
+    sys.exit(1 if isinstance(error, Declined | Damaged) else 2)
 
 
 class _Commands(click.Group):

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gateway import instance
+from gateway import instance, repaired
 from gateway.comparison import EQUIVOCATION, conflict_text
 from gateway.config import Config
 from gateway.journal import ALARM, STOPPED
@@ -124,6 +124,7 @@ def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] 
         "records_every": health["every_poll"] if health else 1,
         "sealing": held,
         "restored": _restored(store),
+        "repairs": [repaired.text(repair) for repair in store.repairs()],
         "conflicts": conflicts,
         "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
         "meters": meters,
@@ -212,6 +213,9 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
     )
     for x in facts["ledgers"]:
         out.print(f"ledger {x['name']} ({x['policy']}): {x['settled']} batches anchored, {x['waiting']} waiting")
+    for text in facts["repairs"]:
+        if text not in facts["problems"]:
+            out.print(text)
     if facts["restored"]:
         out.print(facts["restored"]["text"])
     if facts["sealing"] and not facts["conflicts"] and facts["sealing"] not in facts["problems"]:

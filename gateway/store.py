@@ -18,13 +18,19 @@ from gateway.batch_tables import Batches
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.hold import station
 from gateway.record_tables import Records
-from gateway.rows import Anchor, Batch, Conflict, Known, Row, Tail
+from gateway.rows import Anchor, Batch, Conflict, Known, Repair, Row, Tail
 
-__all__ = ["Anchor", "Batch", "Conflict", "Known", "Row", "Store", "Tail"]
+__all__ = ["Anchor", "Batch", "Conflict", "Known", "Repair", "Row", "Store", "Tail"]
 
 LITTLE = 64 * 1024  # bytes free that are as good as none
 WAL_LIMIT = 4 * 1024 * 1024  # bytes that the write-ahead log keeps after a checkpoint
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_DAMAGED_TEXTS = ("Could not decode to UTF-8", "no such table")
+CHECK = "free space, and check the disk and the folder's permissions"
+DAMAGED = (
+    "stop the gateway and start it with `meterseal run`: the damaged database is then set aside, and what can be read "
+    "is recovered into a new one"
+)
 
 
 class Store(Records, Batches):
@@ -34,6 +40,7 @@ class Store(Records, Batches):
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open ``path``, make or migrate its tables unless ``read_only``. Refuses a database of a newer version."""
         self.path = path
+        self._refuse_lone_log()
         with self._errors():
             if read_only:
                 if not path.exists():
@@ -71,6 +78,12 @@ class Store(Records, Batches):
 
             schema.migrate(Database(self._db))
 
+    def _refuse_lone_log(self) -> None:
+        """SQLite would delete a log whose database is empty or gone."""
+        log = self.path.with_name(self.path.name + "-wal")
+        if log.exists() and log.stat().st_size and not (self.path.exists() and self.path.stat().st_size):
+            raise Damaged(f"{self.path}: its log is here and the database is not", DAMAGED)
+
     def _begin_log(self) -> None:
         # EXTRA: the rollback journal of a new database is gone for good before records are, for it would undo them.
         self._db.execute("PRAGMA synchronous = EXTRA")
@@ -100,10 +113,9 @@ class Store(Records, Batches):
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             full = code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and self._no_room())
-            kind = DiskFull if full else Damaged if code in _DAMAGED else StoreError
-            raise kind(
-                f"{self.path}: {error}", "free space, and check the disk and the folder's permissions"
-            ) from error
+            damaged = code in _DAMAGED or any(sign in str(error) for sign in _DAMAGED_TEXTS)
+            kind = DiskFull if full else Damaged if damaged else StoreError
+            raise kind(f"{self.path}: {error}", DAMAGED if kind is Damaged else CHECK) from error
 
     def _no_room(self) -> bool:
         """Whether an I/O error (of the log's index, say, which is mapped) is a full disk under another name."""
@@ -180,6 +192,26 @@ class Store(Records, Batches):
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
             finally:
                 copy.close()
+
+    @classmethod
+    def look(cls, path: Path, *, check: str | None = None) -> list[str]:
+        """What is wrong with a database of any version: that it is none, what its schema lacks, and what ``check``
+        (``quick`` or ``integrity``) finds. Reads only. Raises StoreError where it cannot be opened at all."""
+        store = cls.__new__(cls)
+        store.path = path
+        try:
+            with store._errors():
+                store._db = sqlite3.connect(f"file:{path.resolve()}?mode=ro", uri=True, isolation_level=None)
+            try:
+                store.run("PRAGMA busy_timeout = 5000")
+                there = {str(name) for (name,) in store.all("SELECT name FROM sqlite_master")}
+                if store.count("PRAGMA user_version") == schema.VERSION and (lacking := schema.NAMES - there):
+                    return [f"{name} is missing" for name in sorted(lacking)]
+                return store.flaws(whole=check == "integrity") if check else []
+            finally:
+                store.close()
+        except Damaged as error:
+            return [error.problem]
 
     def flaws(self, *, most: int = 20, whole: bool = False) -> list[str]:
         """What SQLite itself finds wrong with the file (PRAGMA quick_check, or integrity_check for the ``whole``);
