@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,10 +37,11 @@ class NoRow(Exception):
 
 
 class Log(NamedTuple):
-    """Frames of a write-ahead log that were committed: (page number, place of its image in the log), in order; and
-    whether SQLite would pass over some of them."""
+    """Frames of a write-ahead log that were committed: (page number, place of its image in the log), in order; what is
+    left of an earlier round of it; and whether SQLite would pass over some of the present one."""
 
     frames: list[tuple[int, int]]
+    earlier: list[tuple[int, int]]
     damaged: bool
 
 
@@ -54,7 +55,7 @@ class Pages:
         self._log_data = self.log.read_bytes() if self.log.exists() else b""
         self.size = self._page_size()
         self.count = -(-(path.stat().st_size if self._file else 0) // self.size)
-        self.frames, self.log_damaged = committed(self._log_data, self.size, self._file_page)
+        self.frames, self._earlier, self.log_damaged = committed(self._log_data, self.size, self._file_page)
         self._newest = dict(self.frames)
 
     def close(self) -> None:
@@ -62,19 +63,19 @@ class Pages:
         if self._file is not None:
             self._file.close()
 
-    def images(self) -> Iterator[bytes]:
-        """Every image of every page but the first, which holds the schema: those of the file, then the log's."""
+    def rows(self) -> Iterator[Row]:
+        """What stands in any image of a page but the first, which holds the schema; of an index only in the newest."""
         for number in range(2, self.count + 1):
             if image := self._file_page(number):
-                yield image
-        for number, place in self.frames:
+                yield from self._cells(image, newest=number not in self._newest)
+        for number, place in (*self._earlier, *self.frames):
             if number != 1:
-                yield self._log_data[place : place + self.size]
+                image = self._log_data[place : place + self.size]
+                yield from self._cells(image, newest=self._newest.get(number) == place)
 
-    def rows(self, image: bytes) -> Iterator[Row]:
-        """The rows or index entries of one image; nothing for a page of another kind."""
+    def _cells(self, image: bytes, *, newest: bool) -> Iterator[Row]:
         kind = image[0]
-        if kind not in (TABLE_LEAF, INDEX_LEAF, INDEX_NODE):
+        if kind != TABLE_LEAF and not (newest and kind in (INDEX_LEAF, INDEX_NODE)):
             return
         begin = 12 if kind == INDEX_NODE else 8
         cells = int.from_bytes(image[3:5], "big")
@@ -146,32 +147,37 @@ def log_path(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
 
 
-def committed(log: bytes, size: int, file_page: object = None) -> Log:
+def committed(log: bytes, size: int, file_page: Callable[[int], bytes] | None = None) -> Log:
     """What of a log was committed (§4.1, §4.3).
 
     Frames hang together by a running checksum. SQLite ends at the first that does not fit; that is right for the last
     commit before a power cut. Where two or more whole commits follow behind such a place, the disk had them: every
-    commit is synced before the next one is written. They count, and the log is damaged.
+    commit is synced before the next one is written. They count, and the log is damaged. Behind them may stand what an
+    earlier round has left, which is in the file since long, unless that is what is damaged.
     """
     order, frame_size = _log_order(log), FRAME_HEADER + size
     count = max(0, (len(log) - LOG_HEADER) // frame_size)
     heads = [_FRAME.unpack_from(log, LOG_HEADER + i * frame_size) for i in range(count)]
     salts = struct.unpack_from(">2I", log, 16) if order else None
     seed = struct.unpack_from(">2I", log, 24) if order else None
-    frames: list[tuple[int, int]] = []
-    skipped = False
+    now: list[tuple[int, int]] = []
+    earlier: list[tuple[int, int]] = []
+    damaged = False
     i = 0
     while i < count:
         end, commits, last = i, 0, i
         while end < count and _fits(log, heads, end, frame_size, salts, seed, order or sys.byteorder):
-            commits += heads[end][1] > 0
             end += 1
-            last = end if heads[end - 1][1] else last
+            if heads[end - 1][1]:
+                commits, last = commits + 1, end
+        frames = [(heads[k][0], LOG_HEADER + k * frame_size + FRAME_HEADER) for k in range(i, last)]
         if (i == 0 and order and commits) or commits >= 2:
-            skipped = skipped or i > 0
-            frames += [(heads[k][0], LOG_HEADER + k * frame_size + FRAME_HEADER) for k in range(i, last)]
+            if salts is None or heads[i][2:4] == salts:
+                now, damaged = now + frames, damaged or i > 0
+            else:
+                earlier += frames
         i = max(end, i + 1)
-    return Log(frames, skipped and _tells_more(log, size, frames, file_page))
+    return Log(now, earlier, damaged and _tells_more(log, size, now, file_page))
 
 
 def _fits(
@@ -183,19 +189,21 @@ def _fits(
     seed: tuple[int, ...] | None,
     order: str,
 ) -> bool:
+    """Whether a frame hangs on the one before it, the first one on the header of the log."""
     before = heads[i - 1][4:6] if i else seed
-    if before is None or heads[i][0] == 0 or heads[i][2:4] != (salts or heads[i - 1][2:4]):
+    round_ = heads[i - 1][2:4] if i else salts
+    if before is None or heads[i][0] == 0 or heads[i][2:4] != round_:
         return False
     place = LOG_HEADER + i * frame_size
     checked = log[place : place + 8] + log[place + FRAME_HEADER : place + frame_size]
     return _checksum(checked, before[0], before[1], order) == heads[i][4:6]
 
 
-def _tells_more(log: bytes, size: int, frames: list[tuple[int, int]], file_page: object) -> bool:
+def _tells_more(log: bytes, size: int, frames: list[tuple[int, int]], file_page: Callable[[int], bytes] | None) -> bool:
     """Whether the frames hold what the file does not: an old log that was copied back long ago tells nothing."""
-    if not callable(file_page):
-        return True
-    return any(file_page(number) != log[place : place + size] for number, place in dict(frames).items())
+    return file_page is None or any(
+        file_page(number) != log[place : place + size] for number, place in dict(frames).items()
+    )
 
 
 def _log_order(log: bytes) -> str | None:

@@ -112,7 +112,7 @@ def salvage(pages: Pages, store: Store, witness: Witness) -> Found:
 
 
 def _portions(pages: Pages, wanted: Callable[[Row], bool]) -> Iterator[list[Row]]:
-    rows = (row for image in pages.images() for row in pages.rows(image) if wanted(row))
+    rows = filter(wanted, pages.rows())
     while portion := list(islice(rows, PORTION)):
         yield portion
 
