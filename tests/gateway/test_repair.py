@@ -21,7 +21,7 @@ import pytest
 
 from gateway import config, repair, report
 from gateway.config import Config
-from gateway.errors import Damaged, Declined, StoreError
+from gateway.errors import Damaged, Declined, DiskFull, StoreError
 from gateway.hold import STATIONS
 from gateway.keys import load_keys
 from gateway.prove import find, prove
@@ -32,6 +32,7 @@ from ledger_client.statement import parse_statement
 from ledger_client.trust import load_trust
 from ledger_client.verify import verify
 from tests.chain.site import until
+from tests.disk.small import small_disk
 from tests.gateway.books import check_books
 from tests.gateway.samples import Hands, Machine, site
 from tests.gateway.test_uplink import NearLedger, believed
@@ -434,3 +435,24 @@ def test_a_recovery_that_is_killed_is_finished_by_the_next_start(killed: Killed,
     assert {name: kept.get(name) for name in broken} == broken
     assert not list(loaded.data.glob("*.recover*"))
     go_on(loaded, killed)
+
+
+def test_without_room_for_the_recovery_nothing_changes_and_the_start_says_so(killed: Killed, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "6m") as disk:
+        loaded = killed.copy(tmp_path / "site")
+        hit_a_leaf(loaded, killed, sealed=True)
+        shutil.move(loaded.path.parent, disk / "site")
+        loaded = config.load(disk / "site" / "gateway.toml")
+        broken = loaded.database.read_bytes()
+        free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+        (disk / "another's").write_bytes(bytes(free - 200_000))
+        with pytest.raises(DiskFull, match="is damaged, and cannot be recovered now") as said:
+            open_again(loaded)
+        assert "free them and start again" in said.value.way_out
+        assert loaded.database.read_bytes() == broken
+        assert not list(loaded.data.glob("meterseal.db.*"))
+        (disk / "another's").unlink()
+        store = open_again(loaded)
+        assert len(store.repairs()) == 1
+        store.close()
+        check_books(loaded)
