@@ -307,6 +307,11 @@ class Journal:
         if isinstance(error, DiskFull) and self._reserve.release():
             self._write_account()
 
+    def found_damaged(self, error: Damaged) -> None:
+        """Something else than a commit has met a damaged page: nothing more is written."""
+        self.flush()
+        self._stop_recording(error)
+
     def _write_account(self, more: Sequence[Happened] = ()) -> bool:
         """Commit each meter's coverage and the events that wait, with ``more`` behind them."""
         now = stamp(self._clock)
@@ -448,6 +453,8 @@ class Journal:
         try:
             if pruning.prune(self.store, self.rules.required, self._clock.now_ms() - self.rules.limits.keep_ms):
                 self._prune_at_ms = now + PRUNE_ON_MS
+        except Damaged as error:
+            self.found_damaged(error)
         except StoreError as error:
             log.warning("what is past `keep` cannot be pruned now: %s", error)
 

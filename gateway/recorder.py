@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from gateway.clock import Clock
-from gateway.errors import StoreError
+from gateway.errors import Damaged, StoreError
 from gateway.journal import Finished, Happened, Journal, Rules
 from gateway.keys import Keys
 from gateway.store import Store
@@ -144,3 +144,5 @@ class Recorder:
                 item.future.set_result(item.function(self._store))
             except Exception as error:
                 item.future.set_exception(error)
+                if isinstance(error, Damaged):
+                    self._journal.found_damaged(error)

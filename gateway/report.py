@@ -13,11 +13,13 @@ from rich.table import Table
 from gateway import instance, repaired
 from gateway.comparison import EQUIVOCATION, conflict_text
 from gateway.config import Config
+from gateway.errors import Damaged
 from gateway.journal import ALARM, STOPPED
 from gateway.quality import verdict
 from gateway.signer import GATEWAY
-from gateway.store import Row, Store
-from ledger_client.record import Coverage, Event, Quality, Reading, Value, parse_record
+from gateway.store import RECOVER, Row, Store
+from ledger_client.errors import LedgerClientError
+from ledger_client.record import Body, Coverage, Event, Quality, Reading, Value, parse_record
 from ledger_client.report import quality_phrases
 from ledger_client.verify import rfc3339_ms
 
@@ -71,6 +73,13 @@ class Shown:
         }
 
 
+def _body(row: Row) -> Body:
+    try:
+        return parse_record(row.data).body
+    except LedgerClientError as error:
+        raise Damaged(f"record {row.id} does not hold: {error}", RECOVER) from None
+
+
 def shown_reading(reading: Reading, meter: str, record: str) -> list[Shown]:
     """The values of one reading."""
     return [Shown(reading.time_ms, meter, value, record) for value in reading.values]
@@ -80,7 +89,7 @@ def shown(rows: Sequence[Row]) -> list[Shown]:
     """Every value of some readings, in order."""
     values = []
     for row in rows:
-        body = parse_record(row.data).body
+        body = _body(row)
         if isinstance(body, Reading):
             values += shown_reading(body, row.meter, row.id)
     return values
@@ -139,7 +148,7 @@ def open_alarms(store: Store) -> list[dict[str, Any]]:
     """The alarms of the running epoch that stand: code, line, meter (None: the whole line), text, since (ms)."""
     standing: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in store.epoch_events():
-        body = parse_record(row.data).body
+        body = _body(row)
         if isinstance(body, Event) and body.name == ALARM:
             meter, fields = None if row.meter == GATEWAY else row.meter, body.fields
             key = (fields["code"], fields["line"], meter)
@@ -155,7 +164,7 @@ def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> dict[str, Any
     rows = store.readings(name, 1)
     values = shown(rows)
     covered = store.newest(name, "coverage")
-    body = parse_record(covered.data).body if covered else None
+    body = _body(covered) if covered else None
     return {
         "name": name,
         "every_ms": every_ms,

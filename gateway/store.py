@@ -27,7 +27,7 @@ WAL_LIMIT = 4 * 1024 * 1024  # bytes that the write-ahead log keeps after a chec
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _DAMAGED_TEXTS = ("Could not decode to UTF-8", "no such table")
 CHECK = "free space, and check the disk and the folder's permissions"
-DAMAGED = (
+RECOVER = (
     "stop the gateway and start it with `meterseal run`: the damaged database is then set aside, and what can be read "
     "is recovered into a new one"
 )
@@ -82,7 +82,7 @@ class Store(Records, Batches):
         """SQLite would delete a log whose database is empty or gone."""
         log = self.path.with_name(self.path.name + "-wal")
         if log.exists() and log.stat().st_size and not (self.path.exists() and self.path.stat().st_size):
-            raise Damaged(f"{self.path}: its log is here and the database is not", DAMAGED)
+            raise Damaged(f"{self.path}: its log is here and the database is not", RECOVER)
 
     def _begin_log(self) -> None:
         # EXTRA: the rollback journal of a new database is gone for good before records are, for it would undo them.
@@ -115,7 +115,7 @@ class Store(Records, Batches):
             full = code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and self._no_room())
             damaged = code in _DAMAGED or any(sign in str(error) for sign in _DAMAGED_TEXTS)
             kind = DiskFull if full else Damaged if damaged else StoreError
-            raise kind(f"{self.path}: {error}", DAMAGED if kind is Damaged else CHECK) from error
+            raise kind(f"{self.path}: {error}", RECOVER if kind is Damaged else CHECK) from error
 
     def _no_room(self) -> bool:
         """Whether an I/O error (of the log's index, say, which is mapped) is a full disk under another name."""
