@@ -225,7 +225,7 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
                 group.create_task(up.run(), name=f"uplink {x.name}") for up, x in zip(uplinks, ledgers, strict=True)
             ]
             background.append(group.create_task(_until_ended(recorder), name="recorder"))
-            background.append(group.create_task(_check_database(config.database, recorder), name="check"))
+            background.append(group.create_task(check_database(config.database, recorder), name="check"))
             await stop.wait()
             log.info("stopping: the reads in flight are finished, then coverage is written")
             for line in lines:
@@ -253,7 +253,7 @@ def _alarm(recorder: Recorder, alarm: Alarm) -> None:
     recorder.happened(alarm.meter or GATEWAY, Event(ALARM, fields))
 
 
-async def _check_database(path: Path, recorder: Recorder) -> None:
+async def check_database(path: Path, recorder: Recorder) -> None:
     """SQLite's own check of a database that was too large to be kept waiting for before the start."""
     try:
         checked = await in_thread(lambda: check_large(path), "check of the database")

@@ -16,6 +16,7 @@ _SEALED_TO = "(SELECT coalesce(max(last_id), 0) FROM batches)"
 _UNSEALED = f"id > {_SEALED_TO} AND id NOT IN (SELECT id FROM elsewhere)"
 _OLD_UNSEALED = f"{_UNSEALED} AND epoch <> (SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1)"
 _STRETCH_UNSEALED = f"epoch = ? AND meter = ? AND seq BETWEEN ? AND ? AND {_UNSEALED}"
+_LOST_BATCH = f"{_UNSEALED} AND id <= (SELECT coalesce(max(sealed_to), 0) FROM repairs)"
 
 UNTOLD = b""
 """Stands for the id of a statement of which nobody can tell whether there is one."""
@@ -199,6 +200,16 @@ class Batches(Repairs):
         """Nobody can tell whether what was recorded before the present epoch, and is unsealed here, is in a batch of
         another database: it enters none. Call within ``transaction()``."""
         sql = f"INSERT OR IGNORE INTO elsewhere (id, statement_id) SELECT id, ? FROM records WHERE {_OLD_UNSEALED}"
+        self.run(sql, UNTOLD)
+
+    def count_lost_batches(self) -> int:
+        """How many unsealed records stand in batches that were lost with a damaged database."""
+        return self.count(f"SELECT count(*) FROM records WHERE {_LOST_BATCH}")
+
+    def never_seal_lost_batches(self) -> None:
+        """Nobody can tell which ledgers hold those batches: their records enter no other. Call within
+        ``transaction()``."""
+        sql = f"INSERT OR IGNORE INTO elsewhere (id, statement_id) SELECT id, ? FROM records WHERE {_LOST_BATCH}"
         self.run(sql, UNTOLD)
 
     def count_elsewhere(self) -> tuple[int, int]:

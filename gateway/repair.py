@@ -156,7 +156,7 @@ def recover(path: Path, witness: Witness, flaws: Sequence[str]) -> Found:
     log.error("%s is damaged (%s): what can be read is recovered", path, flaws[0])
     building = path.with_name(path.name + ".recovering")
     try:
-        found = _build(path, building, witness, Repair(0, int(now * 1000), aside.name, flaws[0][:WORDS], *[0] * 6))
+        found = _build(path, building, witness, Repair(0, int(now * 1000), aside.name, flaws[0][:WORDS], *[0] * 7))
         ready = path.with_name(aside.name.replace(".damaged-", ".recovered-"))
         building.rename(ready)
         _sync(path.parent)
@@ -183,8 +183,10 @@ def _build(path: Path, building: Path, witness: Witness, repair: Repair) -> Foun
     try:
         found = salvage(pages, store, witness)
         number = max((earlier.id for earlier in store.repairs()), default=0) + 1
-        facts = (found.records, found.lost, found.batches, len(found.numbers), found.last_id)
-        told = Repair(number, repair.repaired_ms, repair.file, repair.why, *facts, max(found.numbers, default=-1))
+        numbers = found.numbers
+        facts = (found.records, found.lost, found.batches, len(numbers), found.last_id)
+        ends = max(numbers, default=-1), max(numbers.values(), default=0)
+        told = Repair(number, repair.repaired_ms, repair.file, repair.why, *facts, *ends)
         with store.transaction():
             store.note_repair(told, told=False)
     finally:

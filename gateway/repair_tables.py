@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from gateway.rows import Repair, Tables
 from gateway.schema import GUARDS
 
-_REPAIR = "id, repaired_ms, file, why, records, lost, batches, lost_batches, last_id, last_batch"
+_REPAIR = "id, repaired_ms, file, why, records, lost, batches, lost_batches, last_id, last_batch, sealed_to"
 _SEALED_TO = "(SELECT coalesce(max(last_id), 0) FROM batches)"
 
 Hole = tuple[str, bytes, int, int]
@@ -32,9 +32,9 @@ class Repairs(Tables):
     def note_repair(self, repair: Repair, *, told: bool) -> None:
         """Keep a repair. Call within ``transaction()``."""
         self.run(
-            f"INSERT OR IGNORE INTO repairs ({_REPAIR}, told) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT OR IGNORE INTO repairs ({_REPAIR}, told) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             *(repair.id, repair.repaired_ms, repair.file, repair.why, repair.records, repair.lost, repair.batches),
-            *(repair.lost_batches, repair.last_id, repair.last_batch, 1 if told else None),
+            *(repair.lost_batches, repair.last_id, repair.last_batch, repair.sealed_to, 1 if told else None),
         )
 
     def note_lost(self, holes: Iterable[Hole]) -> None:

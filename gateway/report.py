@@ -133,7 +133,7 @@ def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] 
         "records_every": health["every_poll"] if health else 1,
         "sealing": held,
         "restored": _restored(store),
-        "repairs": [repaired.text(repair) for repair in store.repairs()],
+        "repairs": _repairs(store),
         "conflicts": conflicts,
         "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
         "meters": meters,
@@ -190,6 +190,15 @@ def _restored(store: Store) -> dict[str, Any] | None:
         text += f"; {untold} of its records stay unsealed for ever, since no ledger can tell if they are sealed already"
     facts = {"batch": known.batch, "ledger": known.ledger, "since": known.found_ms, "reason": known.reason}
     return facts | {"sealed_elsewhere": sealed, "unsealed_for_ever": untold, "text": text}
+
+
+def _repairs(store: Store) -> list[str]:
+    """What became of damaged databases."""
+    texts = [repaired.text(repair) for repair in store.repairs()]
+    _, untold = store.count_elsewhere() if texts else (0, 0)
+    if untold and store.known() is None:
+        texts.append(f"{untold} records of lost batches stay unsealed for ever: no ledger can tell if it has them")
+    return texts
 
 
 def _ledger(store: Store, name: str, policy: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ _SMALL = {
     "conflicts": (_I, _T, _B, _I),
     "pruned": (_I, _I, _I, _I),
     "cuts": (_N,),
-    "repairs": (_N, _I, _T, _T, _I, _I, _I, _I, _I, _I, (int, type(None))),
+    "repairs": (_N, _I, _T, _T, _I, _I, _I, _I, _I, _I, _I, (int, type(None))),
 }
 """The tables by the shape of their rows; no two are alike."""
 _RECORD_NAME = (_B, _T, _I, _I)  # entries of indexes: epoch, meter, number, place
@@ -71,8 +71,8 @@ class Found:
     batches: int = 0
     last_id: int = 0
     pruned: list[tuple[int, ...]] = field(default_factory=list)
-    numbers: set[int] = field(default_factory=set)
-    """Batches that an index or an anchor tells of, in the end those that are lost."""
+    numbers: dict[int, int] = field(default_factory=dict)
+    """Batches that an index or an anchor tells of, with their last places (0: untold); in the end the lost ones."""
     ends: dict[tuple[str, bytes], tuple[int, int]] = field(default_factory=dict)
     """The highest number of each meter and epoch that an index or a statement tells of, and up to which place."""
     begins: dict[tuple[str, bytes], int] = field(default_factory=dict)
@@ -164,7 +164,7 @@ def _keep_plain(sql: str) -> _Keeper:
 
 
 def _keep_repair(row: Row, store: Store, _: Witness, __: Found) -> None:
-    facts: tuple[Any, ...] = (row.rowid, *row.values[1:10])
+    facts: tuple[Any, ...] = (row.rowid, *row.values[1:11])
     store.note_repair(Repair(*facts), told=True)
 
 
@@ -291,7 +291,7 @@ def _keep_anchor(row: Row, store: Store, witness: Witness, found: Found) -> None
     number, ledger, state, receipt, _, _ = values
     if state not in STATES or not 0 <= number < MAX_PLACE or (receipt is not None) != (state == "settled"):
         return
-    found.numbers.add(number)
+    found.numbers.setdefault(number, 0)
     batch = store.batch(number)
     if batch is None:
         return
@@ -320,7 +320,7 @@ def _note_entry(row: Row, pruned_to: int, found: Found) -> None:
     elif _shaped(values, _BATCH_END):
         last_id, number = values
         if 0 <= number < last_id < MAX_PLACE and last_id > pruned_to:
-            found.numbers.add(number)
+            found.numbers[number] = last_id
             found.last_id = max(found.last_id, last_id)
 
 
@@ -345,7 +345,7 @@ def _note_lost(store: Store, found: Found, pruned_to: int) -> None:
     found.records = store.count("SELECT count(*) FROM records")
     kept = {int(n) for (n,) in store.all("SELECT batch FROM batches")}
     oldest = min(kept, default=0)
-    found.numbers = {n for n in found.numbers - kept if n >= oldest}
+    found.numbers = {n: place for n, place in found.numbers.items() if n not in kept and n >= oldest}
 
 
 def _lost_names(store: Store, found: Found, pruned_to: int) -> Iterator[Hole]:

@@ -94,10 +94,13 @@ def _0003_repairs(db: Database) -> None:
     db["repairs"].create(  # type: ignore[union-attr]
         {
             "id": int, "repaired_ms": int, "file": str, "why": str, "records": int, "lost": int, "batches": int,
-            "lost_batches": int, "last_id": int, "last_batch": int, "told": int,
+            "lost_batches": int, "last_id": int, "last_batch": int, "sealed_to": int, "told": int,
         },
         pk="id",
-        not_null={"repaired_ms", "file", "why", "records", "lost", "batches", "lost_batches", "last_id", "last_batch"},
+        not_null={
+            "repaired_ms", "file", "why", "records", "lost", "batches", "lost_batches", "last_id", "last_batch",
+            "sealed_to",
+        },
     )  # fmt: skip
     db["lost_records"].create(  # type: ignore[union-attr]
         {"meter": str, "epoch": bytes, "first": int, "last": int},

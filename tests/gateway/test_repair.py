@@ -5,6 +5,7 @@ The files are real ones that SQLite wrote. Where a record lies in them is found 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import shutil
@@ -19,12 +20,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway import config, repair, report
+from gateway import agent, config, pruning, repair, report
+from gateway.clock import Clock
 from gateway.config import Config
 from gateway.errors import Damaged, Declined, DiskFull, StoreError
 from gateway.hold import STATIONS
 from gateway.keys import load_keys
 from gateway.prove import find, prove
+from gateway.recorder import Recorder
 from gateway.store import Row, Store
 from gateway.uplink import anchor
 from ledger_client.record import Event, parse_record
@@ -456,3 +459,50 @@ def test_without_room_for_the_recovery_nothing_changes_and_the_start_says_so(kil
         assert len(store.repairs()) == 1
         store.close()
         check_books(loaded)
+
+
+def test_what_was_pruned_does_not_come_back(killed: Killed, tmp_path: Path) -> None:
+    """Pages that pruning has freed still hold what it took away."""
+    loaded = killed.copy(tmp_path / "site")
+    checkpointed(loaded)
+    store = Store(loaded.database)
+    before_ms = store.batches()[4].sealed_ms + 1
+    while pruning.prune(store, ["demo-ledger"], before_ms):
+        pass
+    pruned, rows, totals = store.pruned(), places(store), store.totals()
+    assert pruned[1] > 50
+    store.close()
+    overwrite(loaded.database, 0, os.urandom(PAGE))
+    store = open_again(loaded)
+    assert store.pruned() == pruned
+    assert places(store) == rows
+    assert store.totals() == totals
+    assert (store.repairs()[0].lost, store.repairs()[0].lost_batches, store.lost()) == (0, 0, [])
+    store.close()
+    go_on(loaded, killed)
+
+
+def test_a_large_database_is_checked_in_the_background_and_the_next_start_recovers_it(
+    killed: Killed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repair, "AT_ONCE_BYTES", 0)
+    loaded = killed.copy(tmp_path / "site")
+    assert repair.check(loaded.database, whole=True) == repair.Checked((), whole=True)
+    checkpointed(loaded)
+    at = loaded.database.read_bytes().index(killed.rows[100].data)
+    overwrite(loaded.database, at // PAGE * PAGE, os.urandom(PAGE))
+    store = open_again(loaded)
+    assert store.repairs() == []  # it does not keep the start waiting
+    recorder = Recorder(store, load_keys(loaded), agent.rules(loaded), Clock(), b"\xdd" * 8)
+    recorder.open()
+    recorder.start()
+    asyncio.run(agent.check_database(loaded.database, recorder))
+    recorder.call(lambda _: None).result(timeout=30)
+    reader = Store(loaded.database, read_only=True)
+    assert [alarm["code"] for alarm in report.open_alarms(reader)] == ["database-damaged"]
+    reader.close()
+    recorder.stop()
+    store = open_again(loaded)
+    assert len(store.repairs()) == 1
+    assert not repair.flawed(loaded.database).exists()
+    store.close()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gateway import report
 from gateway.config import Config
 from gateway.errors import GatewayError
 from gateway.keys import load_keys
@@ -17,7 +18,7 @@ from gateway.store import Store
 from ledger_client.trust import load_trust
 from tests.gateway import test_reconcile as lives
 from tests.gateway.books import check_books, check_each_record_is_sealed_once
-from tests.gateway.test_reconcile import METER, Ledger, Life, live
+from tests.gateway.test_reconcile import METER, Ledger, Life, free, live
 
 PAGE = 4096
 loaded, ledger, no_long_pauses = lives.loaded, lives.ledger, lives.no_long_pauses
@@ -81,10 +82,7 @@ def test_a_number_is_not_used_again_whose_batch_nobody_holds_any_more(
 ) -> None:
     live(loaded, ledger, 30)  # the entries fill more than a page
     life = Life(loaded, ledger)
-    life.until(lambda life: life.recorder.health()["sealing"] is None)
-    life.stop()
-    life = Life(loaded, ledger)
-    life.until(lambda life: life.recorder.health()["sealing"] is None)
+    life.until(free)
     ledger.away = True
     life.record(3)
     life.recorder.call(lambda _: None).result(timeout=30)
@@ -140,3 +138,21 @@ def test_an_unnoted_hole_is_never_sealed(loaded: Config, ledger: Ledger) -> None
     stretches = ranges(holed, [hole])[METER]
     assert [(s.first, s.last) for s in stretches] == [(0, 0), (2, len(rows) - 1)]
     assert sum(map(len, stretches)) == len(holed)
+
+
+def test_records_of_lost_batches_stay_unsealed_where_a_ledger_cannot_tell(loaded: Config, ledger: Ledger) -> None:
+    live(loaded, ledger, 3, tail=2)
+    destroy(loaded, last_entry)
+    recovered(loaded).close()
+    ledger.tells_last = False
+    life = Life(loaded, ledger)
+    life.until(free)
+    life.stop()
+    store = Store(loaded.database, read_only=True)
+    marked, told = store.count_elsewhere()[1], store.repairs()[0]
+    assert marked == told.sealed_to == sum(signed.statement.size for signed in ledger.told())
+    assert f"{marked} records of lost batches stay unsealed for ever" in report.status(loaded, store, 0)["repairs"][1]
+    with pytest.raises(GatewayError, match="no ledger can tell"):
+        prove(store, store.readings(METER, 100)[0])
+    store.close()
+    check_books(loaded)
