@@ -2,15 +2,16 @@
 
 Most kills strike a light gateway: the shipped recorder, journal, store and uplink with scripted meters, which write
 down every poll before they hand it over; ``whole_kills`` of them strike `meterseal run` beside the simulator. Periods
-are short; the light one prunes and migrates, too. The ledger is the embedded one, behind a wire that breaks a quarter
-of the requests: half of these never reach it, the other half is done and the answer is lost. After each kill every
-record, chain, interval, batch and receipt is verified, and these are counted, over all that was ever seen of a site:
+are short; the light one also prunes, migrates, and is given an older copy of its database. The ledger is the embedded
+one, behind a wire that breaks a quarter of the requests: half of these never reach it, the other half is done and the
+answer is lost. After each kill every record, chain, interval, batch and receipt is verified, and these are counted,
+over all that was ever seen of a site:
 
 ``lost``: polls of the meters' log that neither a record nor a count of missed polls knows of; recorded polls before
     which another one of the same epoch is missing; records that were there after an earlier kill and are gone, other
-    than by pruning.
+    than by pruning, or behind a copy that was put back.
 ``duplicated``: names (meter, epoch, number), answers and places in batches that occur twice, batches that the ledger
-    holds twice.
+    holds twice, records that stand in two of its statements.
 ``forked``: records that name the same predecessor as another one, records and batches that changed, statements on the
     ledger that are not the gateway's own under that number.
 ``untiled``: coverage records that do not begin where the one before ended, or whose numbers are not those of the
@@ -30,6 +31,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.parts.crash_site import Outcome, light, whole
+from gateway.hold import STATIONS
 
 A_SITE, A_WHOLE_SITE = 24, 10
 """Kills after which a new site begins, so that no database grows long to verify."""
@@ -54,6 +56,7 @@ def run(kills: int = 1000, whole_kills: int = 60, seed: int = 20261125, jobs: in
         "kills": out.kills.total(),
         "kills_of_meterseal_run": out.whole_kills,
         "kills_by_point": dict(out.kills.most_common()),
+        "points_not_hit": [name for name in STATIONS if not out.kills[name]],
         "records": out.records,
         "statements": out.statements,
         **asdict(out.flaws),

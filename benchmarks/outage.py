@@ -2,54 +2,60 @@
 
 A hundred meters of ten values every 10 s, for ``days`` of simulated time: the time is compressed, the volume is not.
 The shipped recorder and store write as fast as they can, committing every 5 simulated seconds and sealing every 60,
-while the shipped uplink keeps asking for a ledger that is not there. Then `meterseal status` looks at the database, as
-a process of its own, and then the embedded ledger begins to answer over HTTP.
+while the shipped uplink, which has met the ledger once, keeps asking for one that is not there. Then `meterseal status`
+looks at the database, as a process of its own, and then the embedded ledger begins to answer over HTTP.
 
 ``memory_ratio`` is resident memory at the end of the outage over that at 20 % of it. ``anchored_once``: the ledger's
 own statements are the gateway's batches, each once and in order; every record is in one, every batch has its receipt.
+
+``restored_…``: a database that is half of ``restored_minutes`` behind the ledger is put back, and the ledger cannot be
+reached for ``restored_minutes`` after the start. Until it answers everything is recorded and cut and nothing is sealed
+(``restored_sealed_before``); then the comparison finds what is sealed elsewhere, and the rest is sealed and anchored.
+``restored_sealed_once``: over all statements of the ledger no record is in two, and each of the database is in the one
+that the database says; all books hold.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from benchmarks.parts.away import PERIOD_S, STEP_S, VALUES
 from benchmarks.parts.site import before, make_site
 from gateway.config import Config
 from gateway.store import Store
 from ledger_client.ledgers.http import HttpLedger
-from tests.processes import EmbeddedLedger
+from tests.gateway.books import check_books, check_each_record_is_sealed_once
+from tests.processes import EmbeddedLedger, embedded_ledger
 
 METERS, STATUS_RUNS = 100, 3
 
 
-def run(days: float = 7.0) -> dict[str, object]:
-    """``days``: of simulated time; seven write about 4 GB into the folder for temporary files."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        ledger = EmbeddedLedger(folder / "ledger", "bench-ledger", None, None)
-        try:
-            loaded = _site(folder / "site", ledger, days)
-            return {
-                "simulated_days": days,
-                "meters": METERS,
-                "values_per_reading": VALUES,
-                **_outage(loaded, ledger, days),
-            }
-        finally:
-            ledger.close()
+def run(days: float = 7.0, restored_minutes: float = 60.0) -> dict[str, object]:
+    """Both are simulated time; seven days write about 4 GB into the folder for temporary files."""
+    with tempfile.TemporaryDirectory() as name, _site(Path(name) / "week", days) as (loaded, ledger):
+        outage = _outage(loaded, ledger, days)
+    with tempfile.TemporaryDirectory() as name, _site(Path(name) / "restored", restored_minutes / 180) as (old, ledger):
+        restored = _restored(old, ledger, restored_minutes)
+    return {"simulated_days": days, "meters": METERS, "values_per_reading": VALUES, **outage, **restored}
 
 
-def _site(folder: Path, ledger: EmbeddedLedger, days: float) -> Config:
-    """Gateway and ledger know one another; then the ledger goes away."""
-    ledger.start()
-    assert ledger.stop() == 0
+@contextmanager
+def _site(folder: Path, days: float) -> Iterator[tuple[Config, EmbeddedLedger]]:
+    """A gateway and its ledger, which know one another; the ledger runs, and is ended."""
+    with embedded_ledger(folder / "ledger", "bench-ledger") as ledger:
+        yield _made(folder / "site", ledger, days), ledger
+
+
+def _made(folder: Path, ledger: EmbeddedLedger, days: float) -> Config:
     return make_site(
         folder,
         ledger,
@@ -63,22 +69,16 @@ def _site(folder: Path, ledger: EmbeddedLedger, days: float) -> Config:
 
 
 def _outage(loaded: Config, ledger: EmbeddedLedger, days: float) -> dict[str, object]:
-    command = [sys.executable, "-m", "benchmarks.parts.away", str(loaded.path.parent), str(days)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        recorded = _figures(process.stdout)
+    with _gateway(loaded, days, compared=True) as gateway:
+        _figures(gateway)
+        assert ledger.stop() == 0
+        _word(gateway)
+        recorded = _figures(gateway)
         status_s = max(_status_s(loaded) for _ in range(STATUS_RUNS))
         ledger.start()
-        process.stdin.write("the ledger is back\n")
-        process.stdin.flush()
-        caught_up = _figures(process.stdout)
+        _word(gateway)
+        caught_up = _figures(gateway)
         once = _anchored_once(loaded, ledger)
-        assert process.wait(60) == 0
-    finally:
-        process.kill()
-        process.wait()
     return {
         **recorded,
         "bytes_per_record": recorded["database_bytes"] / recorded["records"],
@@ -90,8 +90,88 @@ def _outage(loaded: Config, ledger: EmbeddedLedger, days: float) -> dict[str, ob
     }
 
 
-def _figures(stream: IO[str]) -> dict[str, Any]:
-    line = stream.readline()
+def _restored(loaded: Config, ledger: EmbeddedLedger, minutes: float) -> dict[str, object]:
+    day = minutes / 1440
+    _live(loaded, day / 2, ago=2 * day)
+    backup = shutil.copy(loaded.database, loaded.database.with_suffix(".backup"))
+    _live(loaded, day / 2, ago=1.25 * day)
+    loaded.database.unlink()
+    Path(backup).rename(loaded.database)
+    before = _counts(loaded)
+    assert ledger.stop() == 0
+    with _gateway(loaded, day, compared=False) as gateway:
+        recorded = _figures(gateway)
+        away = _counts(loaded)
+        ledger.start()
+        _word(gateway)
+        caught_up = _figures(gateway)
+    after = _counts(loaded)
+    return {
+        "restored_minutes_away": minutes,
+        "restored_readings_meanwhile": recorded["readings"] - before["readings"],
+        "restored_sealed_before": away["batches"] - before["batches"],
+        "restored_cut_meanwhile": away["cuts"],
+        "restored_sealed_elsewhere": after["elsewhere"],
+        "restored_batches_afterwards": after["batches"] - before["batches"],
+        "restored_catch_up_seconds": caught_up["catch_up_seconds"],
+        "restored_sealed_once": _sealed_once(loaded, ledger),
+    }
+
+
+def _live(loaded: Config, days: float, *, ago: float) -> None:
+    """A stretch of time with the ledger there."""
+    with _gateway(loaded, days, ago=ago, compared=True) as gateway:
+        for _ in ("compared", "recorded"):
+            _figures(gateway)
+            _word(gateway)
+        _figures(gateway)
+
+
+def _counts(loaded: Config) -> dict[str, int]:
+    store = Store(loaded.database, read_only=True)
+    try:
+        counts = {"batches": len(store.batches()), "cuts": len(store.cuts()), "elsewhere": sum(store.count_elsewhere())}
+        return {**counts, "readings": store.totals()["readings"]}
+    finally:
+        store.close()
+
+
+def _sealed_once(loaded: Config, ledger: EmbeddedLedger) -> bool:
+    log = HttpLedger(ledger.name, ledger.url)
+    entries = log.statements(loaded.gateway_id, -1)
+    log.close()
+    try:
+        check_books(loaded)
+        check_each_record_is_sealed_once(loaded, entries)
+    except AssertionError as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
+
+
+@contextmanager
+def _gateway(loaded: Config, days: float, *, ago: float = 0.0, compared: bool) -> Iterator[subprocess.Popen[str]]:
+    """The gateway of ``parts.away``, which has ended by itself at the end of the ``with``."""
+    command = [sys.executable, "-m", "benchmarks.parts.away", str(loaded.path.parent), str(days), str(ago)]
+    command += ["compared"] if compared else []
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _word(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("go on\n")
+    process.stdin.flush()
+
+
+def _figures(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    line = process.stdout.readline()
     assert line, "the gateway ended before it had told its figures; what it said stands above"
     figures: dict[str, Any] = json.loads(line)
     return figures

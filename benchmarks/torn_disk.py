@@ -7,6 +7,7 @@ two seconds, under live meters; then one whose fsync lies, with its power cut at
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.disk.torn_disk import build
 def run(cases: int = 0, lying_kills: int = 300, stall_seconds: float = 30.0, seed: int = 1) -> dict[str, object]:
     """So many cases by chance (0: every one), kills under a lying disk, and seconds of live meters on a slow one."""
     begun = time.monotonic()
+    logging.disable()  # thousands of troubles, each of them counted
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         library = build(folder)

@@ -130,7 +130,7 @@ def _unheard(readings: list[Reading], answers: list[Answer], grids: list[tuple[i
         slot, period_ms = _slot(grids, time_ms)
         by_slot[slot].append(values)
         by_slot[slot - period_ms].append(values)  # a poll that began late may be answered when the next is due
-    return {slot for slot, values in told.items() if not any(_agrees(values, r) for r in by_slot[slot])}
+    return {slot for slot, values in told.items() if not any(agrees(values, r) for r in by_slot[slot])}
 
 
 def _slot(grids: list[tuple[int, int]], time_ms: int) -> tuple[int, int]:
@@ -140,7 +140,8 @@ def _slot(grids: list[tuple[int, int]], time_ms: int) -> tuple[int, int]:
     return time_ms - (time_ms - anchor) % period, period
 
 
-def _agrees(told: Mapping[str, list[Any]], recorded: Mapping[str, Any]) -> bool:
+def agrees(told: Mapping[str, list[Any]], recorded: Mapping[str, Any]) -> bool:
+    """Does a reading hold every point that answers told of, each with one of the values that they told?"""
     return all(name in recorded and any(_same(v, recorded[name]) for v in values) for name, values in told.items())
 
 

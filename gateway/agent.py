@@ -10,7 +10,6 @@ import asyncio
 import logging
 import secrets
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -19,24 +18,28 @@ from pathlib import Path
 from typing import Any
 
 from gateway import budget, control, instance
+from gateway.alarms import LedgerAlarms
 from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning, identities
-from gateway.config import Bus, Config, LedgerEntry
-from gateway.errors import ConfigError, GatewayError, StoreError
+from gateway.config import Bus, Config
+from gateway.errors import ConfigError, StoreError
 from gateway.fieldbus.bus import Alarm, Line, LineSpec, MeterSpec, check_port, merge
 from gateway.journal import ALARM, DAMAGED, Rules, seal_next
 from gateway.keys import Keys, load_keys
+from gateway.ledger_settings import LedgerEntry, access_of
+from gateway.notes import Notes
 from gateway.poller import Poller
 from gateway.reconcile import Reconciliation
-from gateway.recorder import Recorder
+from gateway.recorder import Direct, Recorder, Writer
 from gateway.repair import check_large, note_flaws, open_store
 from gateway.signer import GATEWAY
 from gateway.space import Limits
 from gateway.store import Store
-from gateway.uplink import NotOurs, Uplink, anchor
-from ledger_client.errors import LedgerUnavailable, Refused, TrustFileError
-from ledger_client.ledgers import Ledger, Pending
+from gateway.uplink import Uplink
+from ledger_client.errors import TrustFileError
+from ledger_client.ledgers import Ledger, Memory
+from ledger_client.ledgers.access import Access
 from ledger_client.record import Event, Reading, parse_record
 from ledger_client.trust import Trust, load_trust
 
@@ -47,19 +50,19 @@ STOP_WITHIN_S = 3.0
 """So long may a read in flight take to end; with the last commit a stop then takes less than 5 s."""
 
 
-def _http(name: str, url: str) -> Ledger:
+def _http(entry: LedgerEntry, access: Access, memory: Memory) -> Ledger:
     from ledger_client.ledgers.http import HttpLedger  # requests, which a gateway without such a ledger need not load
 
-    return HttpLedger(name, url)
+    return HttpLedger(entry.name, entry.url, access, timeout_s=entry.timeout / 1000, memory=memory)
 
 
-def _mqtt(name: str, url: str) -> Ledger:
-    from ledger_client.ledgers.mqtt import MqttLedger  # paho, likewise
+def _mqtt(entry: LedgerEntry, access: Access, memory: Memory) -> Ledger:
+    from ledger_client.ledgers.mqtt import MqttLedger  # paho, likewise; resubmitting is harmless, so it needs no memory
 
-    return MqttLedger(name, url)
+    return MqttLedger(entry.name, entry.url, access, timeout_s=entry.timeout / 1000)
 
 
-DRIVERS: dict[str, Callable[[str, str], Ledger]] = {"http": _http, "mqtt": _mqtt}
+DRIVERS: dict[str, Callable[[LedgerEntry, Access, Memory], Ledger]] = {"http": _http, "mqtt": _mqtt}
 
 
 def line_spec(config: Config, bus: Bus) -> LineSpec:
@@ -115,12 +118,7 @@ def rules(config: Config) -> Rules:
         required=tuple(ledger.name for ledger in document.ledger if ledger.policy == "required"),
         config=config.fingerprint(),
         software=f"meterseal/{version('meterseal')}",
-        limits=Limits(
-            max_bytes=document.store.max_size,
-            min_free_bytes=document.store.min_free_disk,
-            keep_ms=document.store.keep,
-            thin=document.store.on_full == "thin",
-        ),
+        limits=Limits.of(config),
     )
 
 
@@ -147,9 +145,15 @@ def check_ledger_keys(config: Config, trust: Trust) -> None:
             )
 
 
-def driver(entry: LedgerEntry) -> Ledger:
-    """The driver of one configured ledger."""
-    return DRIVERS[entry.type](entry.name, entry.url)
+def check_ledger_access(config: Config) -> None:
+    """Every file that the way to a ledger needs is there and usable. Raises ConfigError."""
+    for entry in config.document.ledger:
+        access_of(config.path, entry)
+
+
+def driver(config: Config, entry: LedgerEntry, memory: Memory) -> Ledger:
+    """The driver of one configured ledger; what it must still know after a crash goes to ``memory``."""
+    return DRIVERS[entry.type](entry, access_of(config.path, entry), memory)
 
 
 async def run(config: Config) -> None:
@@ -159,6 +163,7 @@ async def run(config: Config) -> None:
     """
     keys, trust = load_keys(config), trust_of(config)
     check_ledger_keys(config, trust)
+    check_ledger_access(config)
     specs = line_specs(config)
     for spec in specs:
         check_port(spec)
@@ -207,9 +212,10 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
     async def health(_: Mapping[str, Any]) -> dict[str, Any]:
         return recorder.health()
 
-    ledgers = [driver(entry) for entry in config.document.ledger]
+    ledgers = [driver(config, entry, Notes(entry.name, recorder)) for entry in config.document.ledger]
     reconciliation = Reconciliation(config, recorder, trust, clock, store.conflicts())
-    uplinks = [Uplink(ledger, recorder, trust, clock, reconciliation) for ledger in ledgers]
+    alarms = LedgerAlarms(recorder)
+    uplinks = [Uplink(ledger, recorder, trust, clock, reconciliation, alarms=alarms) for ledger in ledgers]
     loop = asyncio.get_running_loop()
     for uplink in uplinks:
         recorder.on_seal.append(partial(loop.call_soon_threadsafe, uplink.wake))
@@ -287,29 +293,16 @@ def finish(config: Config, *, within_s: float) -> None:
                 store.cut()
             while seal_next(store, keys, rules(config), clock.now_ms()):
                 pass
-            deadline = clock.monotonic() + within_s
-            for entry in config.document.ledger:
-                _drain(driver(entry), store, trust, clock, deadline)
+            asyncio.run(_drain(config, Direct(store), trust, clock, within_s))
         finally:
             store.close()
 
 
-def _drain(ledger: Ledger, store: Store, trust: Trust, clock: Clock, deadline: float) -> None:
-    try:
-        while (waiting := store.next_anchor(ledger.name)) and clock.monotonic() < deadline:
-            batch = store.batch(waiting.batch)
-            assert batch is not None  # the anchor was queued in the batch's own transaction
-            try:
-                receipt = anchor(ledger, batch, trust, submitted_before=True, now_s=clock.now_ms() // 1000)
-            except LedgerUnavailable as error:
-                time.sleep(error.retry_after_s or 0.5)
-                continue
-            except (Refused, NotOurs) as error:
-                raise GatewayError(f"ledger {ledger.name}, batch {batch.batch}: {error}") from None
-            if isinstance(receipt, Pending):
-                time.sleep(receipt.retry_after_s)
-                continue
-            with store.transaction():
-                store.mark(batch.batch, ledger.name, "settled", clock.now_ms(), receipt=receipt)
-    finally:
-        ledger.close()
+async def _drain(config: Config, writer: Writer, trust: Trust, clock: Clock, within_s: float) -> None:
+    deadline = clock.monotonic() + within_s
+    for entry in config.document.ledger:
+        ledger = driver(config, entry, Notes(entry.name, writer))
+        try:
+            await Uplink(ledger, writer, trust, clock).drain(deadline - clock.monotonic())
+        finally:
+            ledger.close()

@@ -9,10 +9,15 @@ from gateway.rows import Anchor, Batch, Conflict, Known, Row
 
 _BATCH = "batch, statement_id, entry, first_id, last_id, size, sealed_ms"
 _ANCHOR = "batch, ledger, state, receipt, detail, updated_ms"
+_ANCHOR_FIELDS = 6
 _KNOWN = "batch, statement_id, ledger, reason, found_ms"
 _CONFLICT = "batch, ledger, statement_id, found_ms"
 _ROW = "meter, epoch, seq, kind, time_ms, data"
 _SEALED_TO = "(SELECT coalesce(max(last_id), 0) FROM batches)"
+_WHOLE = (
+    "first_id > (SELECT to_id FROM pruned) AND NOT EXISTS (SELECT 1 FROM lost_places AS lost "
+    "WHERE lost.first_id <= batches.last_id AND lost.last_id >= batches.first_id)"
+)
 _UNSEALED = f"id > {_SEALED_TO} AND id NOT IN (SELECT id FROM elsewhere)"
 _OLD_UNSEALED = f"{_UNSEALED} AND epoch <> (SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1)"
 _STRETCH_UNSEALED = f"epoch = ? AND meter = ? AND seq BETWEEN ? AND ? AND {_UNSEALED}"
@@ -102,6 +107,16 @@ class Batches(Repairs):
         """Every sealed batch in order."""
         return [Batch(*row) for row in self.all(f"SELECT {_BATCH} FROM batches ORDER BY batch")]
 
+    def is_whole(self, number: int) -> bool:
+        """Whether a sealed batch is there, and none of its records has been pruned or lost."""
+        return bool(self.count(f"SELECT count(*) FROM batches WHERE batch = ? AND {_WHOLE}", number))
+
+    def receipted(self, before_ms: int) -> list[int]:
+        """The whole batches that have a receipt and were sealed before ``before_ms``, in order."""
+        settled = "batch IN (SELECT batch FROM anchors WHERE state = 'settled')"
+        sql = f"SELECT batch FROM batches WHERE sealed_ms < ? AND {_WHOLE} AND {settled} ORDER BY batch"
+        return [int(batch) for (batch,) in self.all(sql, before_ms)]
+
     def count_batches(self) -> int:
         """How many batches there are, those included whose records have been pruned."""
         return self.count("SELECT count(*) + (SELECT batches FROM pruned) FROM batches")
@@ -121,17 +136,20 @@ class Batches(Repairs):
         gone = self.count("SELECT count(*) FROM anchors WHERE batch = ? AND state = 'settled'", batch.batch)
         self.run("UPDATE pruned SET to_id = max(to_id, ?)", batch.last_id)
         self.run("DELETE FROM elsewhere WHERE id <= ?", batch.last_id)
+        self.run("DELETE FROM notes WHERE statement_id = ?", batch.statement_id)
         self.run("DELETE FROM batches WHERE batch = ?", batch.batch)
         self.run("DELETE FROM anchors WHERE batch = ?", batch.batch)
         self.run("UPDATE pruned SET batches = batches + 1, receipts = receipts + ?", gone)
 
     # — anchors —
 
-    def next_anchor(self, ledger: str) -> Anchor | None:
-        """The oldest batch that ``ledger`` has not settled: batches go to a ledger in order."""
-        sql = f"SELECT {_ANCHOR} FROM anchors WHERE ledger = ? AND state <> 'settled' ORDER BY batch LIMIT 1"
-        row = self.one(sql, ledger)
-        return Anchor(*row) if row else None
+    def open_anchors(self, ledger: str, most: int) -> list[tuple[Anchor, Batch]]:
+        """The oldest batches that ``ledger`` has not settled: batches go to a ledger in order."""
+        sql = (
+            f"SELECT {_ANCHOR}, {_BATCH} FROM anchors JOIN batches USING (batch) "
+            "WHERE ledger = ? AND state <> 'settled' ORDER BY batch LIMIT ?"
+        )
+        return [(Anchor(*row[:_ANCHOR_FIELDS]), Batch(*row[_ANCHOR_FIELDS:])) for row in self.all(sql, ledger, most)]
 
     def anchors(self, batch: int | None = None) -> list[Anchor]:
         """The anchors of one batch, or all of them."""
@@ -174,6 +192,31 @@ class Batches(Repairs):
             "WHERE batch = ? AND ledger = ? AND state <> 'settled'",
             *(state, receipt, detail, now_ms, batch, ledger),
         )
+        if state == "settled":
+            which = "statement_id = (SELECT statement_id FROM batches WHERE batch = ?)"
+            self.run(f"DELETE FROM notes WHERE ledger = ? AND {which}", ledger, batch)
+
+    # — what the drivers of ledgers must still know after a crash —
+
+    def keep_note(self, ledger: str, statement_id: bytes, note: bytes) -> None:
+        """A driver's note of a statement, in place of the one before. Call within ``transaction()``."""
+        sql = "INSERT OR REPLACE INTO notes (ledger, statement_id, note) VALUES (?, ?, ?)"
+        self.run(sql, ledger, statement_id, note)
+
+    def note(self, ledger: str, statement_id: bytes) -> bytes | None:
+        """The newest note of a statement."""
+        row = self.one("SELECT note FROM notes WHERE ledger = ? AND statement_id = ?", ledger, statement_id)
+        return bytes(row[0]) if row else None
+
+    def notes(self, ledger: str) -> dict[bytes, bytes]:
+        """All notes of one ledger's driver, by statement id."""
+        rows = self.all("SELECT statement_id, note FROM notes WHERE ledger = ?", ledger)
+        return {bytes(statement_id): bytes(note) for statement_id, note in rows}
+
+    def drop_settled_notes(self, ledger: str) -> None:
+        """Forget the notes of statements that are settled. Call within ``transaction()``."""
+        open_ = "SELECT statement_id FROM anchors JOIN batches USING (batch) WHERE ledger = ? AND state <> 'settled'"
+        self.run(f"DELETE FROM notes WHERE ledger = ? AND statement_id NOT IN ({open_})", ledger, ledger)
 
     # — what ledgers know of this gateway and this database does not —
 

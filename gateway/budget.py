@@ -17,7 +17,6 @@ from gateway.errors import ConfigError
 from gateway.fieldbus.budget import FULL, NEARLY_FULL, MeterBudget, ReadBudget, budget
 from gateway.fieldbus.bus import LineSpec, MeterSpec
 from gateway.fieldbus.schedule import DEAD_AFTER, PROBE_SHARE
-from gateway.fieldbus.shapes import LATENESS
 
 DAY_MS = 86_400_000
 SILENT_BLOCKS = 2
@@ -35,12 +34,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRead:
-    """One block of one meter: every ``read`` that it can be asked in, of those ``needed`` against late answers."""
+    """One block of one meter: every ``read`` that it can be asked in, of those ``needed`` against late answers. More
+    than one in ``sharing``: so many blocks have to do with the same shapes, and wait for each other."""
 
     meter: str
     points: int
     reads: tuple[str, ...]
     needed: int
+    sharing: int
     time_ms: float
 
 
@@ -110,7 +111,7 @@ def line_plan(spec: LineSpec) -> LinePlan:
         line=spec.name,
         wire=wire,
         meters=tuple(_meter(spec, meter, known) for meter, known in pairs),
-        reads=tuple(_read(meter.name, read) for meter, known in pairs for read in known.reads),
+        reads=tuple(_read(known, read) for _, known in pairs for read in known.reads),
         share=share,
         problems=tuple(problems),
         warnings=tuple(warnings),
@@ -131,10 +132,11 @@ def _meter(spec: LineSpec, meter: MeterSpec, known: MeterBudget) -> PlannedMeter
     )
 
 
-def _read(meter: str, read: ReadBudget) -> PlannedRead:
+def _read(known: MeterBudget, read: ReadBudget) -> PlannedRead:
     what = "bits" if read.block.fc in BITS else "registers"
     reads = tuple(f"function {b.fc}, {b.count} {what} from {_where(b)}" for b in read.variants)
-    return PlannedRead(meter, len(read.block.points), reads, read.needed, read.time_ms)
+    sharing = len(known.sharing(read))
+    return PlannedRead(known.meter, len(read.block.points), reads, read.needed, sharing, read.time_ms)
 
 
 def _where(block: Block) -> str:
@@ -179,26 +181,30 @@ def _cut(spec: LineSpec, pairs: Sequence[tuple[MeterSpec, MeterBudget]]) -> str:
 def _short(meter: MeterSpec, known: MeterBudget) -> list[ReadBudget]:
     """The reads that are made more often than they have shapes for. How far a SunSpec model reaches, only the wire
     shows: its reads are not counted."""
-    if meter.profile.protocol == "sunspec":
-        return []
-    return [read for read in known.reads if len(read.variants) < read.needed]
+    return [] if meter.profile.protocol == "sunspec" else known.short()
 
 
 def _too_few_shapes(spec: LineSpec, meter: MeterSpec, known: MeterBudget) -> Problem | None:
     if not (short := _short(meter, known)):
         return None
     worst = min(short, key=lambda read: len(read.variants))
-    life_ms, have = spec.answer_life_of(meter), len(worst.variants)
-    ways = []
+    life_ms, together = spec.answer_life_of(meter), known.sharing(worst)
+    shapes = worst.shapes.union(*(read.shapes for read in together))
+    read, ways = _read(known, worst).reads[0], []
+    if len(together) > 1:
+        said = f"{len(together)} reads, {read} and the like, have {len(shapes)} of the shapes between them"
+    else:
+        said = f"{read} can be asked in {len(shapes)} of the {worst.needed} shapes"
     if (period_ms := _shortest_by_shapes(spec, meter)) is not None:
         ways.append(f"the shortest that works is every = {_duration(period_ms)}")
-    if (life_that_works := _longest_life_ms(spec, meter, have)) is not None:
+    if (life_that_works := _longest_life_ms(spec, meter, len(shapes) / len(together))) is not None:
         ways.append(f"answer_life = {_duration(life_that_works)} on the bus, if nothing on it can answer later")
     return Problem(
         f"bus {spec.name!r}, meter {meter.name!r}, every",
-        f"{meter.period_ms / 1000:g} s is too often: {_read(meter.name, worst).reads[0]} can be asked in {have} of the "
-        f"{worst.needed} shapes that keep late answers apart (answer life {life_ms / 1000:g} s)",
-        "; or ".join(ways) or "read it less often, or fewer of its points",
+        f"{meter.period_ms / 1000:g} s is too often: {said} that keep late answers apart "
+        f"(answer life {life_ms / 1000:g} s)",
+        "; or ".join([*ways, "fewer of its points"] if len(together) > 1 else ways)
+        or "read it less often, or fewer of its points",
     )
 
 
@@ -212,9 +218,9 @@ def _has_shapes(spec: LineSpec, meter: MeterSpec, period_ms: int) -> bool:
     return not _short(changed, budget(replace(spec, meters=meters)).meters[spec.meters.index(meter)])
 
 
-def _longest_life_ms(spec: LineSpec, meter: MeterSpec, have: int) -> int | None:
+def _longest_life_ms(spec: LineSpec, meter: MeterSpec, shapes_each: float) -> int | None:
     """The longest answer life, in steps of 100 ms, for which the shapes that there are suffice; None: there is none."""
-    most = int((have - LATENESS) * meter.period_ms if have > 1 else meter.period_ms) - spec.timeout_of(meter)
+    most = int(shapes_each * meter.period_ms) - spec.timeout_of(meter)
     for life_ms in range(most // 100 * 100, 0, -100):
         if _has_shapes(replace(spec, answer_life_ms=life_ms), meter, meter.period_ms):
             return life_ms

@@ -16,6 +16,7 @@ def print_plan(out: Console, plan: LinePlan) -> None:
         head = meter.meter, str(meter.address), _seconds(meter.every_ms)
         for read in (r for r in plan.reads if r.meter == meter.meter):
             shapes = f"{len(read.reads)} of {read.needed}"
+            shapes += f", for {read.sharing} reads" if read.sharing > 1 else ""
             table.add_row(*head, str(read.points), shapes, f"{read.time_ms:.0f} ms", _variants(read.reads))
             head = "", "", ""
     out.print(table)

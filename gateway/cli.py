@@ -13,19 +13,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from gateway import cli_care, report
 from gateway import config as configuration
-from gateway import report
-from gateway.config import Config
+from gateway.cli_parts import CONFIG, JSON, open_store, out
 from gateway.errors import Damaged, Declined, GatewayError, NotYet
+from gateway.settings import duration_ms
+from ledger_client.durable import whole_file
 from ledger_client.errors import LedgerClientError
 from ledger_client.verify import rfc3339_ms
-
-CONFIG = click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
-JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 
 def fail(error: Exception) -> NoReturn:
@@ -115,6 +112,7 @@ def check(config_path: Path, as_json: bool) -> None:
     config = configuration.load(config_path)
     load_keys(config)
     agent.check_ledger_keys(config, agent.trust_of(config))
+    agent.check_ledger_access(config)
     specs = agent.line_specs(config)
     for spec in specs:
         check_port(spec)
@@ -216,7 +214,7 @@ def status(config_path: Path, as_json: bool) -> None:
     """Meters, buffer, batches and anchors. Exit code 1 when something needs a look."""
     from gateway import control
 
-    config, store = _open(config_path)
+    config, store = open_store(config_path)
     facts = report.status(config, store, int(time.time() * 1000), control.ask(config.data, "health"))
     if as_json:
         click.echo(json.dumps(facts))
@@ -233,7 +231,7 @@ def status(config_path: Path, as_json: bool) -> None:
 @JSON
 def readings(config_path: Path, meter: str | None, count: int, form: str, as_json: bool) -> None:
     """The last readings of METER, or of all meters, with the id of the record that proves each."""
-    config, store = _open(config_path)
+    config, store = open_store(config_path)
     if meter is not None and meter not in config.meters:
         raise GatewayError(f"{config_path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
     names = [meter] if meter else list(config.meters)
@@ -268,11 +266,12 @@ def prove(config_path: Path, record: str, output: Path) -> None:
     """Write the proof of RECORD (METER/EPOCH/SEQ, or a meter's name: its newest anchored reading) to one file."""
     from gateway import prove as prover
 
-    config, store = _open(config_path)
+    config, store = open_store(config_path)
     row = prover.find(store, record)
     bundle = prover.prove(store, row)
     try:
-        output.write_bytes(bundle)
+        with whole_file(output) as file:
+            file.write(bundle)
     except OSError as error:
         raise GatewayError(f"{output}: {error.strerror}", "give a path that can be written") from None
     click.echo(
@@ -337,19 +336,15 @@ def demo(folder: Path | None, duration: str | None, as_json: bool) -> None:
     from gateway import demo as demonstration
 
     try:
-        seconds = configuration.duration_ms(duration) / 1000 if duration else None
+        seconds = duration_ms(duration) / 1000 if duration else None
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--for") from None
     folder = folder or Path(f"meterseal-demo-{datetime.now():%Y%m%d-%H%M%S}")
     sys.exit(demonstration.main(folder, seconds, as_json=as_json))
 
 
-def _open(config_path: Path) -> tuple[Config, Any]:
-    from gateway.store import Store
-
-    config = configuration.load(config_path)
-    return config, Store(config.database, read_only=True)
-
+for _command in (cli_care.export, cli_care.backup, cli_care.doctor):
+    main.add_command(_command)
 
 if __name__ == "__main__":
     main()

@@ -14,60 +14,24 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from gateway.devices.profile import Profile, ProfileError, load_profile
 from gateway.errors import ConfigError
+from gateway.ledger_settings import LedgerEntry
+from gateway.settings import DurationMs, Model, Name, SizeBytes
 from ledger_client import cbor
-from ledger_client.shape import NAME
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|d)")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|kB|MB|GB|TB)")
-_UNIT_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-def duration_ms(text: object) -> int:
-    """``"10s"`` → 10000. Units ms, s, m or min, h, d; anything else is a ValueError that shows the form."""
-    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError('must be a duration in quotes such as "500ms", "10s", "15m", "1h"')
-    value = Decimal(match[1]) * _UNIT_MS[match[2]]
-    if value != int(value) or value <= 0:
-        raise ValueError("must be a whole number of milliseconds above 0")
-    return int(value)
-
-
-def size_bytes(text: object) -> int:
-    """``"8GB"`` → 8,000,000,000. Units B, kB, MB, GB, TB (powers of 1000); anything else is a ValueError."""
-    match = _SIZE.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError('must be a size in quotes such as "500MB" or "8GB"')
-    value = int(Decimal(match[1]) * _UNIT_BYTES[match[2]])
-    if value <= 0:
-        raise ValueError("must be above 0")
-    return value
-
-
-Name = Annotated[str, Field(pattern=f"^{NAME}$")]
-DurationMs = Annotated[int, BeforeValidator(duration_ms)]
-SizeBytes = Annotated[int, BeforeValidator(size_bytes)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Gateway(_Model):
+class Gateway(Model):
     id: Name
     data: str = "data"
     keys: str = "keys"
     trust: str = "trust.toml"
 
 
-class Store(_Model):
+class Store(Model):
     commit_every: DurationMs = 1000
     max_size: SizeBytes = 8 * 10**9
     min_free_disk: SizeBytes | None = None
@@ -75,7 +39,7 @@ class Store(_Model):
     on_full: Literal["thin", "stop"] = "thin"
 
 
-class Meter(_Model):
+class Meter(Model):
     name: Name
     profile: str
     address: int
@@ -101,7 +65,7 @@ class Meter(_Model):
         return self
 
 
-class Bus(_Model):
+class Bus(Model):
     name: Name
     type: Literal["modbus-rtu", "modbus-tcp", "modbus-rtu-over-tcp"]
     port: str | int | None = None
@@ -154,27 +118,12 @@ class Bus(_Model):
         return self
 
 
-class Seal(_Model):
+class Seal(Model):
     every: DurationMs = 60_000
     count: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
 
 
-class LedgerEntry(_Model):
-    name: Name
-    type: Literal["http", "mqtt"]
-    policy: Literal["required", "optional"] = "required"
-    url: str
-
-    @model_validator(mode="after")
-    def _url_fits(self) -> Self:
-        schemes = {"http": ("http", "https"), "mqtt": ("mqtt",)}[self.type]
-        url = urlsplit(self.url)
-        if url.scheme not in schemes or not url.hostname:
-            raise ValueError(f"url: a ledger of type {self.type} needs {schemes[0]}://HOST:PORT, got {self.url!r}")
-        return self
-
-
-class Document(_Model):
+class Document(Model):
     """gateway.toml as it stands."""
 
     gateway: Gateway
@@ -239,11 +188,11 @@ class Config:
         return {m.name: m for b in self.document.bus for m in b.meter}
 
     def fingerprint(self) -> bytes:
-        """SHA-256 of the deterministic CBOR of the effective configuration, profiles included and secrets left out."""
+        """SHA-256 of the deterministic CBOR of the effective configuration, profiles included.
+
+        Secrets are not in it: they stand in files of their own, of which it holds the names.
+        """
         document = self.document.model_dump(mode="json")
-        for ledger in document["ledger"]:
-            url = urlsplit(ledger["url"])
-            ledger["url"] = url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
         profiles = {name: dataclasses.asdict(profile) for name, profile in self.profiles.items()}
         return hashlib.sha256(cbor.encode({"document": document, "profiles": _plain(profiles)})).digest()
 

@@ -5,6 +5,7 @@ GatewayError                 root; its text says what, where and the way out
 ├── StoreError               the database cannot be read or written: the machine's fault
 │   ├── DiskFull             … for want of space
 │   ├── Damaged              … it is no sound database any more
+│   ├── Unfinished           … within the time that it was given
 │   └── StartAgain           … it does not stand where this process left it: only a new start can go on
 ├── Declined                 the answer is no
 │   └── NotYet               … for now: a record that is not sealed or not anchored yet
@@ -47,6 +48,10 @@ class DiskFull(StoreError):
 
 class Damaged(StoreError):
     """The file is not a sound database."""
+
+
+class Unfinished(StoreError):
+    """The database could not be looked through in the time that there was."""
 
 
 class StartAgain(StoreError):

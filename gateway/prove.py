@@ -7,8 +7,8 @@ import re
 from gateway.batch_tables import UNTOLD
 from gateway.errors import Declined, GatewayError, NotYet
 from gateway.sealer import tree_of
-from gateway.store import Row, Store
-from ledger_client.bundle import Bundle
+from gateway.store import Batch, Row, Store
+from ledger_client.bundle import Bundle, Locator, decode_locator, is_locator
 from ledger_client.statement import id_text, parse_statement
 
 _RECORD = re.compile(r"(?P<meter>[^/]+)/(?P<epoch>[0-9a-f]{16})/(?P<seq>\d+)")
@@ -51,7 +51,7 @@ def prove(store: Store, row: Row) -> bytes:
     if place <= store.pruned()[0]:
         raise GatewayError(
             f"{row.id}: its batch has been pruned, being older than `keep` in [store]",
-            "take the proof from a file that `meterseal export` made of the batch",
+            "take the proof out of an export of the batch: `meterseal-ledger prove FILE.mbatch RECORD -o FILE.mseal`",
         )
     statement = store.elsewhere(place)
     if statement == UNTOLD:
@@ -68,11 +68,7 @@ def prove(store: Store, row: Row) -> bytes:
         raise Declined(f"{row.id}: its batch was lost when the database was damaged", _elsewhere(store))
     if batch is None:
         raise NotYet(f"{row.id}: recorded, but in no batch yet", "wait until the next batch is sealed")
-    receipts = [a.receipt for a in store.anchors(batch.batch) if a.receipt is not None]
-    if not receipts:
-        raise NotYet(
-            f"{row.id}: sealed in batch {batch.batch}, which has no receipt yet", "see `meterseal status CONFIG`"
-        )
+    receipts, places = settled_by(store, batch, row.id)
     rows = list(store.leaves(batch.first_id, batch.last_id))
     tree = tree_of(rows)
     if len(rows) != batch.size or tree.root != parse_statement(batch.entry).statement.root:
@@ -86,10 +82,23 @@ def prove(store: Store, row: Row) -> bytes:
     index = next(i for i, r in enumerate(rows) if (r.meter, r.epoch, r.seq) == (row.meter, row.epoch, row.seq))
     return Bundle(
         record=row.data,
-        anchors=(),
+        anchors=places,
         size=batch.size,
         index=index,
         path=tuple(tree.path(index)),
         statement=batch.entry,
-        receipts=tuple(receipts),
+        receipts=receipts,
     ).encode()
+
+
+def settled_by(store: Store, batch: Batch, record: str = "") -> tuple[tuple[bytes, ...], tuple[Locator, ...]]:
+    """The receipts of a batch, and its places on chains.
+
+    Raises NotYet while it has neither; ``record`` is what was asked for, where it is one.
+    """
+    settled = [a.receipt for a in store.anchors(batch.batch) if a.receipt is not None]
+    if not settled:
+        what = f"{record}: sealed in batch {batch.batch}, which" if record else f"batch {batch.batch}: it"
+        raise NotYet(f"{what} has no receipt yet", "see `meterseal status CONFIG`")
+    places = tuple(decode_locator(answer) for answer in settled if is_locator(answer))
+    return tuple(answer for answer in settled if not is_locator(answer)), places

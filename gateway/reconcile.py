@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from gateway.alarms import LedgerAlarms
 from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.comparison import (
@@ -35,7 +36,6 @@ from gateway.comparison import (
 )
 from gateway.config import Config
 from gateway.hold import station
-from gateway.journal import ALARM
 from gateway.recorder import Recorder
 from gateway.sealer import Before
 from gateway.signer import GATEWAY
@@ -66,7 +66,7 @@ class Reconciliation:
             frozenset(entry.name for entry in entries if entry.policy == "optional"),
         )
         self._odd: dict[str, str] = {}
-        self._raised: set[tuple[str, str]] = set()
+        self._alarms = LedgerAlarms(recorder)
         self._held: str | None = None
         self._conflict: str | None = None
         if conflicts:
@@ -95,11 +95,13 @@ class Reconciliation:
             self._waiting.unable.add(name)
         except (Odd, Refused) as error:
             self._odd[name] = f"it refuses to tell: {error}" if isinstance(error, Refused) else str(error)
-            self._alarm(LEDGER_ODD, name, f"ledger {name}, asked what it holds of this gateway: {self._odd[name]}")
+            self._alarms.raise_(
+                LEDGER_ODD, name, f"ledger {name}, asked what it holds of this gateway: {self._odd[name]}"
+            )
             raise Odd(self._odd[name]) from None
         else:
             if self._odd.pop(name, None) is not None:
-                self._alarm(LEDGER_ODD, name, f"ledger {name} tells what it holds of this gateway", raised=False)
+                self._alarms.lower(LEDGER_ODD, name, f"ledger {name} tells what it holds of this gateway")
         finally:
             self._waiting.asked.add(name)
             self._hold()
@@ -128,6 +130,8 @@ class Reconciliation:
             await self._give_again(ledger, finding)
         elif isinstance(finding, Ahead):
             return await self._older(ledger, here, finding.last)
+        else:
+            await self._ask(partial(_drop_notes, ledger.name))
         return True
 
     async def _older(self, ledger: Ledger, here: Before, last: Told) -> bool:
@@ -164,7 +168,7 @@ class Reconciliation:
         if not found.told:
             fields["untold"] = await self._ask(lambda store: store.count_unsealed_before()) - records
         self._recorder.happened(GATEWAY, Event(ROLLBACK, fields))
-        self._alarm(ROLLBACK, ledger.name, older_text(ledger.name, here.batch, last.batch))
+        self._alarms.raise_(ROLLBACK, ledger.name, older_text(ledger.name, here.batch, last.batch))
 
         def write(store: Store) -> bool:
             if Before.of(store.last_batch(), store.known())[:2] != here[:2]:
@@ -191,7 +195,7 @@ class Reconciliation:
         fields = {"ledger": ledger.name, "batch": found.batch, "theirs": found.statement_id}
         ours = await self._ask(lambda store: store.statement_at(found.batch))
         self._recorder.happened(GATEWAY, Event(EQUIVOCATION, fields | ({"ours": ours} if ours else {})))
-        self._alarm(EQUIVOCATION, ledger.name, text)
+        self._alarms.raise_(EQUIVOCATION, ledger.name, text)
 
         def write(store: Store) -> None:
             with store.transaction():
@@ -206,7 +210,7 @@ class Reconciliation:
         """
         holds = f"holds nothing above batch {found.batch}" if found.batch >= 0 else "holds nothing"
         text = f"ledger {ledger.name} has lost data: it gave receipts up to batch {found.settled} and {holds}"
-        self._alarm(LEDGER_LOST, ledger.name, f"{text}; what is kept here is given to it again")
+        self._alarms.raise_(LEDGER_LOST, ledger.name, f"{text}; what is kept here is given to it again")
         after = found.batch
         while batch := await self._ask(partial(_next_settled, ledger.name, after)):
             try:
@@ -215,15 +219,6 @@ class Reconciliation:
                 log.error("ledger %s does not take batch %d again: %s", ledger.name, batch.batch, error)
                 return
             after = batch.batch
-
-    def _alarm(self, code: str, ledger: str, text: str, *, raised: bool = True) -> None:
-        """Raise or lower an alarm, each once a start."""
-        if ((code, ledger) in self._raised) == raised:
-            return
-        log.log(logging.ERROR if raised else logging.INFO, "%s", text)
-        (self._raised.add if raised else self._raised.discard)((code, ledger))
-        fields = {"code": code, "line": f"ledger {ledger}", "text": text, "raised": raised}
-        self._recorder.happened(GATEWAY, Event(ALARM, fields))
 
     def _text(self, conflict: Conflict) -> str:
         return conflict_text(self._gateway, conflict, self._database)
@@ -237,6 +232,12 @@ def _never_seal_lost_batches(store: Store) -> None:
     if store.count_lost_batches():
         with store.transaction():
             store.never_seal_lost_batches()
+
+
+def _drop_notes(ledger: str, store: Store) -> None:
+    """What was given to the ledger again needs no notes any more, now that it holds all that it gave receipts for."""
+    with store.transaction():
+        store.drop_settled_notes(ledger)
 
 
 def _next_settled(ledger: str, after: int, store: Store) -> Batch | None:

@@ -9,8 +9,10 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from gateway.clock import Clock
 from gateway.errors import Damaged, StoreError
@@ -23,6 +25,28 @@ T = TypeVar("T")
 
 INBOX_SECONDS = 30
 PORTION = 100  # items of the inbox between two looks at the clock
+
+
+class Writer(Protocol):
+    """Who writes the database: whoever else wants something written or read calls it, from whatever thread."""
+
+    def call(self, function: Callable[[Store], T]) -> Future[T]:
+        """Run ``function(store)`` in its turn; it makes its own transaction."""
+        ...
+
+
+class Direct:
+    """The writer of a database that no recorder is at work on: what is called runs at once, one after the other."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._turn = store, threading.Lock()
+
+    def call(self, function: Callable[[Store], T]) -> Future[T]:
+        """Run ``function(store)`` now."""
+        future: Future[T] = Future()
+        with self._turn:
+            _answer(future, function, self._store)
+        return future
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +68,7 @@ class Recorder:
         rate = sum(1000 / period for period in rules.periods_ms.values())
         self.room = max(100, int(rate * INBOX_SECONDS))
         """Readings that may wait for a slow disk before polls count as missed."""
+        self._over = False
         self._waiting = 0  # readings in the inbox: put by the loop, taken by the thread
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self.on_seal = self._journal.on_seal
@@ -94,6 +119,8 @@ class Recorder:
         """Run ``function(store)`` in the writer thread, after what waits there; it makes its own transaction."""
         future: Future[T] = Future()
         self._inbox.put(_Call(function, future))
+        if self._over:
+            self._decline()
         return future
 
     def stop(self) -> None:
@@ -101,7 +128,17 @@ class Recorder:
         if self._thread.is_alive():
             self._inbox.put(_STOP)
             self._thread.join()
+        self._over = True
+        self._decline()
         self._store.close()
+
+    def _decline(self) -> None:
+        """Nobody writes any more: whoever waits for an answer must not wait for ever."""
+        with suppress(queue.Empty):
+            while True:
+                item = self._inbox.get_nowait()
+                if isinstance(item, _Call) and item.future.set_running_or_notify_cancel():
+                    item.future.set_exception(StoreError(f"{self._store.path}: the gateway has stopped"))
 
     # — the thread —
 
@@ -139,10 +176,19 @@ class Recorder:
         elif isinstance(item, Happened):
             self._journal.happened(item)
         elif isinstance(item, _Call) and item.future.set_running_or_notify_cancel():
-            try:
-                self._journal.flush()
-                item.future.set_result(item.function(self._store))
-            except Exception as error:
-                item.future.set_exception(error)
-                if isinstance(error, Damaged):
-                    self._journal.found_damaged(error)
+            _answer(item.future, partial(self._flushed, item.function), self._store)
+
+    def _flushed(self, function: Callable[[Store], T], store: Store) -> T:
+        self._journal.flush()
+        try:
+            return function(store)
+        except Damaged as error:
+            self._journal.found_damaged(error)
+            raise
+
+
+def _answer(future: Future[T], function: Callable[[Store], T], store: Store) -> None:
+    try:
+        future.set_result(function(store))
+    except Exception as error:
+        future.set_exception(error)

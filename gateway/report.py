@@ -13,9 +13,11 @@ from rich.table import Table
 from gateway import instance, repaired
 from gateway.comparison import EQUIVOCATION, conflict_text
 from gateway.config import Config
-from gateway.errors import Damaged
+from gateway.errors import Damaged, StoreError
+from gateway.horizon import horizon
 from gateway.journal import ALARM, STOPPED
 from gateway.quality import verdict
+from gateway.refusals import LEDGER_REFUSED
 from gateway.signer import GATEWAY
 from gateway.store import RECOVER, Row, Store
 from ledger_client.errors import LedgerClientError
@@ -120,11 +122,12 @@ def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] 
     if held and not conflicts and now_ms - store.epoch_began_ms() > HELD_MS:
         problems.append(held)
     problems += conflicts
-    told = {EQUIVOCATION, STOPPED} if stopped else {EQUIVOCATION}  # above already
+    told = {EQUIVOCATION, LEDGER_REFUSED} | ({STOPPED} if stopped else set())  # above, or from the anchors themselves
     problems += [alarm["text"] for alarm in alarms if alarm["code"] not in told]
     problems += [f"ledger {x['name']}: {x['detail']}" for x in ledgers if x["state"] == "refused"]
     last = store.last_batch()
     return {
+        "horizon": _horizon(config, store, now_ms, running=pid is not None),
         "gateway": config.gateway_id,
         "running": pid,
         **store.totals(),
@@ -142,6 +145,14 @@ def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] 
         "healthy": not problems,
         "problems": problems,
     }
+
+
+def _horizon(config: Config, store: Store, now_ms: int, *, running: bool) -> dict[str, Any] | None:
+    """How long there is room for; None where the disk does not tell, which other problems say."""
+    try:
+        return horizon(config, store, now_ms, running=running).as_json()
+    except StoreError:
+        return None
 
 
 def open_alarms(store: Store) -> list[dict[str, Any]]:
@@ -210,6 +221,7 @@ def _ledger(store: Store, name: str, policy: str) -> dict[str, Any]:
         "policy": policy,
         "settled": settled,
         "waiting": waiting,
+        "states": states,
         "state": "refused" if stuck else "waiting" if waiting else "settled",
         "detail": stuck.detail if stuck else None,
     }
@@ -229,6 +241,8 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
         f"{facts['records']} records ({facts['readings']} readings), {facts['batches']} batches, "
         f"{facts['unsealed']} records in none yet"
     )
+    if facts["horizon"]:
+        out.print(f"room: {facts['horizon']['text']}")
     for x in facts["ledgers"]:
         out.print(f"ledger {x['name']} ({x['policy']}): {x['settled']} batches anchored, {x['waiting']} waiting")
     for text in facts["repairs"]:

@@ -42,7 +42,8 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """What one ledger has done with one batch: queued → submitted → settled, or refused."""
+    """What one ledger has done with one batch: queued → submitted → settled, or refused; on a chain submitted →
+    included → final → settled. ``receipt`` is what settled it: a receipt, or the place on the chain."""
 
     batch: int
     ledger: str

@@ -19,6 +19,7 @@ from gateway.repair_tables import Hole
 from gateway.rows import Repair
 from gateway.signer import GATEWAY
 from gateway.store import Store
+from ledger_client.bundle import is_locator
 from ledger_client.cose_key import PublicKey
 from ledger_client.errors import LedgerClientError
 from ledger_client.record import Record, parse_record, record_hash
@@ -28,7 +29,7 @@ from ledger_client.verify import check_receipt
 
 PORTION = 2000  # rows a transaction
 MAX_PLACE = 1 << 48  # a place, a number or a time beyond it is noise
-STATES = ("queued", "submitted", "settled", "refused")
+STATES = ("queued", "submitted", "included", "final", "settled", "refused")
 
 _N, _I, _T, _B = (type(None),), (int,), (str,), (bytes,)
 _RECORD = (_N, _T, _B, _I, _T, _I, _B)
@@ -39,6 +40,7 @@ _SMALL = {
     "elsewhere": (_N, _B),
     "known": (_N, _B, _T, _T, _I),
     "conflicts": (_I, _T, _B, _I),
+    "notes": (_T, _B, _B),
     "pruned": (_I, _I, _I, _I),
     "cuts": (_N,),
     "repairs": (_N, _I, _T, _T, _I, _I, _I, _I, _I, _I, _I, (int, type(None))),
@@ -176,6 +178,7 @@ _KEEP: dict[str, _Keeper] = {
     "conflicts": lambda row, store, _, __: store.run(
         "INSERT OR REPLACE INTO conflicts VALUES (?, ?, ?, ?)", *row.values
     ),
+    "notes": lambda row, store, _, __: store.run("INSERT OR REPLACE INTO notes VALUES (?, ?, ?)", *row.values),
     "pruned": lambda row, _, __, found: found.pruned.append(row.values),  # type: ignore[arg-type]
     "cuts": _keep_plain("INSERT OR IGNORE INTO cuts VALUES (?)"),
     "repairs": _keep_repair,
@@ -241,6 +244,7 @@ def _queue_again(store: Store, witness: Witness) -> None:
             f"FROM batches WHERE batch >= ? OR {alone}",
             *(ledger, begin),
         )
+        store.drop_settled_notes(ledger)
 
 
 # — records —
@@ -288,14 +292,16 @@ def proven(
 
 def _keep_anchor(row: Row, store: Store, witness: Witness, found: Found) -> None:
     values: tuple[Any, ...] = row.values
-    number, ledger, state, receipt, _, _ = values
+    number, ledger, state, receipt, _, updated_ms = values
     if state not in STATES or not 0 <= number < MAX_PLACE or (receipt is not None) != (state == "settled"):
         return
     found.numbers.setdefault(number, 0)
     batch = store.batch(number)
     if batch is None:
         return
-    if receipt is not None:
+    if receipt is not None and is_locator(receipt):  # only the chain itself can tell if it holds: it is asked again
+        values = (number, ledger, "submitted", None, None, updated_ms)
+    elif receipt is not None:
         try:
             if check_receipt(batch.entry, receipt, witness.trust, witness.now_s)[0] != ledger:
                 return

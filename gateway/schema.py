@@ -12,7 +12,7 @@ from gateway.hold import station
 if TYPE_CHECKING:
     from sqlite_utils.db import Database
 
-VERSION = 3
+VERSION = 4
 
 
 def migrate(db: Database) -> None:
@@ -22,7 +22,8 @@ def migrate(db: Database) -> None:
     migrations = Migrations("meterseal")
     migrations()(_0001_records_batches_anchors)
     migrations()(_0002_append_only)
-    migrations()(_0003_repairs)
+    migrations()(_0003_notes)
+    migrations()(_0004_repairs)
     migrations.apply(db)
     station("migrate")
     db.execute(f"PRAGMA user_version = {VERSION}")
@@ -89,7 +90,14 @@ def _0002_append_only(db: Database) -> None:
         db.execute(f"CREATE TRIGGER {name} BEFORE {guard}")
 
 
-def _0003_repairs(db: Database) -> None:
+def _0003_notes(db: Database) -> None:
+    """What the driver of a ledger must still know after a crash, one note a statement until the ledger settles it."""
+    db["notes"].create(  # type: ignore[union-attr]
+        {"ledger": str, "statement_id": bytes, "note": bytes}, pk=("ledger", "statement_id"), not_null={"note"}
+    )
+
+
+def _0004_repairs(db: Database) -> None:
     """What became of a damaged database: each repair, and what is known to be lost by name and by place."""
     db["repairs"].create(  # type: ignore[union-attr]
         {
@@ -136,7 +144,7 @@ GUARDS = {
 
 NAMES = frozenset(GUARDS) | {
     "records", "batches", "anchors", "schedules", "cuts", "elsewhere", "known", "conflicts", "totals", "pruned",
-    "repairs", "lost_records", "lost_places", "records_by_name", "records_by_meter", "coverage_by_meter",
+    "notes", "repairs", "lost_records", "lost_places", "records_by_name", "records_by_meter", "coverage_by_meter",
     "events_by_meter", "batches_by_last", "anchors_open", "schedules_by_meter",
 }  # fmt: skip
 """What a database of today's version holds."""

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.config import Config
 from gateway.errors import StoreError
 from gateway.store import Store
 
@@ -31,6 +32,12 @@ class Limits:
     min_free_bytes: int | None
     keep_ms: int
     thin: bool
+
+    @classmethod
+    def of(cls, config: Config) -> Limits:
+        """What the configuration says."""
+        store = config.document.store
+        return cls(store.max_size, store.min_free_disk, store.keep, store.on_full == "thin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +61,14 @@ def measure(store: Store, limits: Limits) -> Space:
     except OSError as error:
         raise StoreError(f"{store.path.parent}: {error.strerror}", "look at the disk") from None
     free, used = disk.f_bavail * disk.f_frsize, store.used_bytes()
-    apart = limits.min_free_bytes
-    if apart is None:
-        apart = min(FREE_MOST, int(disk.f_blocks * disk.f_frsize * FREE_SHARE))
-    return Space(used, free, min(limits.max_bytes, used + max(0, free - apart)))
+    return Space(used, free, min(limits.max_bytes, used + max(0, free - apart(disk, limits))))
+
+
+def apart(disk: os.statvfs_result, limits: Limits) -> int:
+    """Bytes of a disk that are left to others."""
+    if limits.min_free_bytes is not None:
+        return limits.min_free_bytes
+    return min(FREE_MOST, int(disk.f_blocks * disk.f_frsize * FREE_SHARE))
 
 
 def factor(share: float, before: int) -> int:

@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from gateway import schema
 from gateway.batch_tables import Batches
-from gateway.errors import Damaged, DiskFull, StoreError
+from gateway.errors import Damaged, DiskFull, StoreError, Unfinished
 from gateway.hold import station
 from gateway.record_tables import Records
 from gateway.rows import Anchor, Batch, Conflict, Known, Repair, Row, Tail
 
 __all__ = ["Anchor", "Batch", "Conflict", "Known", "Repair", "Row", "Store", "Tail"]
 
+SQLITE_VERSION = sqlite3.sqlite_version
+PROGRESS = 10_000  # steps of SQLite's machine between two looks at the time
+STEP = 1024  # pages of a copy between two looks at the world
 LITTLE = 64 * 1024  # bytes free that are as good as none
 WAL_LIMIT = 4 * 1024 * 1024  # bytes that the write-ahead log keeps after a checkpoint
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -37,15 +42,21 @@ class Store(Records, Batches):
     """The gateway's database. Every method may raise StoreError (DiskFull, Damaged where that is why), never sqlite3's
     own errors."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Open ``path``, make or migrate its tables unless ``read_only``. Refuses a database of a newer version."""
+    def __init__(self, path: Path, *, read_only: bool = False, at_rest: bool = False) -> None:
+        """Open ``path``, make or migrate its tables unless ``read_only``. Refuses a database of a newer version.
+
+        ``at_rest``, when read only: nobody has it open, and SQLite is to leave no log and no index beside it.
+        """
         self.path = path
         self._refuse_lone_log()
         with self._errors():
             if read_only:
                 if not path.exists():
                     raise StoreError(f"{path}: there is no database yet", "start the gateway with `meterseal run`")
-                self._db = sqlite3.connect(f"file:{path.resolve()}?mode=ro", uri=True, isolation_level=None)
+                alone = "&immutable=1" if at_rest and not self._log_bytes() else ""
+                self._db = sqlite3.connect(
+                    f"file:{quote(str(path.resolve()))}?mode=ro{alone}", uri=True, isolation_level=None
+                )
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -97,7 +108,7 @@ class Store(Records, Batches):
         """Replace a connection that may be broken; never makes a new database where the old one is gone."""
         with self._errors():
             self._db.close()
-            uri = f"file:{self.path.resolve()}?mode=rw"
+            uri = f"file:{quote(str(self.path.resolve()))}?mode=rw"
             self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA busy_timeout = 5000")
             self._begin_log()
@@ -140,6 +151,17 @@ class Store(Records, Batches):
                 raise
             station("committed")
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything that is read in the block is of one moment, whatever others write or prune meanwhile. They are not
+        held up; but the write-ahead log grows until the block is left."""
+        with self._errors():
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._db.execute("ROLLBACK")
+
     def one(self, sql: str, *values: object) -> tuple[Any, ...] | None:
         with self._errors():
             row: tuple[Any, ...] | None = self._db.execute(sql, values).fetchone()
@@ -177,21 +199,36 @@ class Store(Records, Batches):
     def used_bytes(self) -> int:
         """Bytes of the pages in use and of the write-ahead log; the file itself never shrinks."""
         pages = self.count("PRAGMA page_count") - self.count("PRAGMA freelist_count")
-        try:
-            log = self.path.with_name(self.path.name + "-wal").stat().st_size
-        except OSError:
-            log = 0
-        return pages * self.count("PRAGMA page_size") + log
+        return pages * self.count("PRAGMA page_size") + self._log_bytes()
 
-    def backup(self, target: Path) -> None:
-        """Copy the whole database, as of one moment, into a new file; others may go on writing meanwhile."""
-        with self._errors():
+    def _log_bytes(self) -> int:
+        try:
+            return self.path.with_name(self.path.name + "-wal").stat().st_size
+        except OSError:
+            return 0
+
+    def backup(self, target: Path, *, told: Callable[[int, int], None] | None = None, step: int = STEP) -> None:
+        """Copy the whole database, as of one moment, into ``target``, ``step`` pages at a time.
+
+        Others may go on writing meanwhile. ``told`` hears after each step how many pages are left, of how many.
+        """
+        try:
             copy = sqlite3.connect(target, isolation_level=None)
             try:
-                self._db.backup(copy)
+                # without a snapshot every commit of the gateway would begin the copy anew, and it would never end
+                self._db.execute("BEGIN")
+                self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+                self._db.backup(copy, pages=step, progress=told and (lambda _, left, all_: told(left, all_)))
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
             finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 copy.close()
+        except sqlite3.Error as error:
+            full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+            raise (DiskFull if full else StoreError)(
+                f"copying {self.path} to {target}: {error}", "look at both disks, or give a folder on another one"
+            ) from error
 
     @classmethod
     def look(cls, path: Path, *, check: str | None = None) -> list[str]:
@@ -213,8 +250,18 @@ class Store(Records, Batches):
         except Damaged as error:
             return [error.problem]
 
-    def flaws(self, *, most: int = 20, whole: bool = False) -> list[str]:
+    def flaws(self, *, most: int = 20, whole: bool = False, within_s: float | None = None) -> list[str]:
         """What SQLite itself finds wrong with the file (PRAGMA quick_check, or integrity_check for the ``whole``);
-        nothing when it is sound."""
-        found = [str(line) for (line,) in self.all(f"PRAGMA {'integrity' if whole else 'quick'}_check({most})")]
+        nothing when it is sound. Raises Unfinished where ``within_s`` seconds were too few for it."""
+        if within_s is not None:
+            end = time.monotonic() + within_s
+            self._db.set_progress_handler(lambda: time.monotonic() > end, PROGRESS)
+        try:
+            found = [str(line) for (line,) in self.all(f"PRAGMA {'integrity' if whole else 'quick'}_check({most})")]
+        except StoreError as error:
+            if getattr(error.__cause__, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+                raise Unfinished(f"{self.path}: not looked through in {within_s} s") from None
+            raise
+        finally:
+            self._db.set_progress_handler(None, 0)
         return [] if found == ["ok"] else found

@@ -1,7 +1,9 @@
 """Queued statements → ledgers → verified receipts: one task a ledger, in batch order, for as long as the process lives.
 
-Reads and moves anchors through the recorder. A state is durable before the next step is taken: queued → submitted →
-settled, or refused. Only a receipt that passes the verifier's own check against the trust file settles a batch.
+Reads and moves anchors through the writer. A state is durable before the next step is taken: queued → submitted →
+settled, or refused; on a chain submitted → included → final → settled, and back to submitted when the chain has dropped
+it. ``settling`` says what settles a batch. A ledger that answers later has up to ``IN_FLIGHT`` batches on their way:
+they are submitted in order, nothing behind one that it refuses, and each is asked about when its driver said.
 """
 
 from __future__ import annotations
@@ -11,53 +13,56 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
+from gateway import refusals
+from gateway.alarms import LedgerAlarms
 from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.comparison import Odd
-from gateway.errors import StoreError
+from gateway.errors import GatewayError, StoreError
 from gateway.hold import station
 from gateway.reconcile import Reconciliation
-from gateway.recorder import Recorder
-from gateway.store import Anchor, Batch, Store
-from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
+from gateway.recorder import Writer
+from gateway.refusals import LEDGER_REFUSED, way_out
+from gateway.settling import Contract, NotOurs, demand_settled
+from gateway.store import Batch, Store
+from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers import Ledger, Pending
 from ledger_client.trust import Trust
-from ledger_client.verify import check_receipt
 
 log = logging.getLogger("meterseal.uplink")
 T = TypeVar("T")
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
-REFUSED_PAUSE_S = 30.0  # a refusal is not asked about in haste: somebody has to act first
+IN_FLIGHT = 64
+"""Batches that a ledger may have taken and not yet settled."""
 
 
-class NotOurs(Exception):
-    """A receipt came that does not settle this batch: its text says why."""
+@dataclass(slots=True)
+class _Flight:
+    """A batch that is not settled: its durable state, when it is asked about next, how often it was refused."""
+
+    state: str
+    due_s: float = 0.0
+    refusals: int = 0
 
 
-def anchor(ledger: Ledger, batch: Batch, trust: Trust, *, submitted_before: bool, now_s: int) -> bytes | Pending:
-    """Take one statement to one ledger and come back with its checked receipt. Blocks; raises LedgerError or NotOurs.
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    batch: int
+    state: str
+    receipt: bytes | None = None
+    detail: str | None = None
 
-    What may have been submitted before is looked up first, so that a lost answer never becomes a second submission.
-    """
-    answer = ledger.lookup(batch.statement_id) if submitted_before else None
-    if answer is None:
-        station("submit")
-        answer = ledger.submit(batch.entry)
-        station("submitted")
-    if isinstance(answer, Pending):
-        return answer
-    try:
-        issuer, _ = check_receipt(batch.entry, answer, trust, now_s)
-    except VerificationError as error:
-        raise NotOurs(f"its receipt does not hold: {type(error).__name__}: {error.detail}") from None
-    if issuer != ledger.name:
-        raise NotOurs(
-            f"its receipt is by {issuer!r}; the ledger at this address has another name than the configuration says"
-        )
-    return answer
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """How long to wait (None: until there is work), and whether a new batch ends the wait."""
+
+    pause_s: float | None
+    wakes: bool = True
 
 
 class Uplink:
@@ -66,15 +71,23 @@ class Uplink:
     def __init__(
         self,
         ledger: Ledger,
-        recorder: Recorder,
+        writer: Writer,
         trust: Trust,
         clock: Clock,
         reconciliation: Reconciliation | None = None,
+        *,
+        alarms: LedgerAlarms | None = None,
+        contract: Contract | None = None,
     ) -> None:
-        """``reconciliation`` asks the ledger what it holds before anything is given to it; None: nobody asks."""
-        self._ledger, self._recorder, self._trust, self._clock = ledger, recorder, trust, clock
-        self._reconciliation = reconciliation
+        """``reconciliation`` asks the ledger what it holds before anything is given to it; None: nobody asks.
+        ``contract``: where the ledger lives, if it is one on a chain."""
+        self._ledger, self._writer, self._trust, self._clock = ledger, writer, trust, clock
+        self._reconciliation, self._contract = reconciliation, contract
+        self._alarms = alarms or LedgerAlarms(None)
         self._work = asyncio.Event()
+        self._flights: dict[int, _Flight] = {}
+        self._unwritten: list[_Mark] = []
+        self._in_question = True  # what the ledger was known to hold: everything is asked about in order
         self._failures = 0
 
     def wake(self) -> None:
@@ -83,33 +96,48 @@ class Uplink:
 
     async def run(self) -> None:
         """Compare; then anchor what is queued, oldest first, and wait for more."""
+        self._forget()
         await self._compare_first()
         while True:
             self._work.clear()
             if self._stopped:
                 await asyncio.Event().wait()
-            idle = False
-            try:
-                anchor_ = await self._ask(lambda store: store.next_anchor(self._ledger.name))
-                idle = anchor_ is None
-                pause_s = await self._take(anchor_) if anchor_ else None
-            except StoreError as error:
-                pause_s = self._unkept(error)
-            if idle:
-                await self._work.wait()
-            elif pause_s is not None:
-                await asyncio.sleep(pause_s)
+            await self._wait(await self._round())
+
+    async def drain(self, within_s: float) -> None:
+        """Anchor what is queued, for at most so long. Raises GatewayError when the ledger refuses a batch."""
+        deadline = _now_s() + within_s
+        while _now_s() < deadline:
+            rest = await self._round()
+            refused = await self._ask(lambda store: store.first_refused(self._ledger.name))
+            if refused is not None:
+                raise GatewayError(f"ledger {self._ledger.name}, batch {refused.batch}: {refused.detail}")
+            if rest.pause_s is None:
+                return
+            await asyncio.sleep(rest.pause_s)
 
     @property
     def _stopped(self) -> bool:
         return self._reconciliation is not None and self._reconciliation.stopped
 
+    async def _wait(self, rest: _Rest) -> None:
+        if rest.wakes:
+            try:
+                async with asyncio.timeout(rest.pause_s):
+                    await self._work.wait()
+            except TimeoutError:
+                pass
+        elif rest.pause_s is not None:
+            await asyncio.sleep(rest.pause_s)
+
+    # — what the ledger holds —
+
     async def _compare_first(self) -> None:
         while not self._stopped:
-            pause_s = await self._compare()
-            if pause_s is None:
+            pause = await self._compare()
+            if pause is None:
                 return
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(pause)
 
     async def _compare(self) -> float | None:
         """One comparison. Returns how long to wait before the next try, None when it is done."""
@@ -118,80 +146,186 @@ class Uplink:
         try:
             await self._reconciliation.compare(self._ledger)
         except LedgerUnavailable as error:
-            return await self._unreachable(error)
+            return self._unreachable(error)
         except Odd as error:
             log.error("ledger %s: %s", self._ledger.name, error)
-            return REFUSED_PAUSE_S
+            return refusals.FIRST_PAUSE_S
         except StoreError as error:
             log.error("ledger %s waits for the database: %s", self._ledger.name, error)
             return self._next_pause()
         self._answers()
         return None
 
-    async def _ask(self, function: Callable[[Store], T]) -> T:
-        return await asyncio.wrap_future(self._recorder.call(function))
+    # — batch by batch —
 
-    async def _take(self, waiting: Anchor) -> float | None:
-        """One attempt at one batch. Returns how long to wait before the next, None to go on at once."""
-        batch = await self._ask(lambda store: store.batch(waiting.batch))
-        assert batch is not None  # the anchor was queued in the batch's own transaction
-        before = waiting.state != "queued"
-        if not before:
-            await self._mark(batch, "submitted")
+    async def _round(self) -> _Rest:
+        """Ask about every batch on its way whose time has come, and submit what follows. Never raises."""
         try:
-            receipt = await in_thread(
-                lambda: anchor(self._ledger, batch, self._trust, submitted_before=before, now_s=int(time.time())),
-                f"uplink {self._ledger.name}",
-            )
-        except Refused as error:
-            pause_s = await self._stuck(batch, f"refused: {error}", REFUSED_PAUSE_S)
-            await self._compare()  # it may hold another batch of this number, or have lost the one before
-            return pause_s
-        except NotOurs as error:
-            return await self._stuck(batch, str(error), self._next_pause())
+            return await self._go_through()
+        except StoreError as error:
+            self._forget()  # what was done and not noted is found at the ledger again when the disk is back
+            log.error("ledger %s waits for the database: %s", self._ledger.name, error)
+            self._failures += 1
+            return _Rest(self._next_pause(), wakes=False)
+
+    def _forget(self) -> None:
+        self._flights.clear()
+        self._unwritten.clear()
+        self._in_question = True
+
+    async def _go_through(self) -> _Rest:
+        open_ = await self._ask(lambda store: store.open_anchors(self._ledger.name, IN_FLIGHT))
+        flights = self._flights = {a.batch: self._flights.get(a.batch) or _Flight(a.state) for a, _ in open_}
+        in_order = True  # nothing is submitted behind a batch that the ledger does not take
+        asked, self._in_question = self._in_question, False
+        try:
+            for _, batch in open_:
+                flight = flights[batch.batch]
+                if flight.due_s <= _now_s() and (in_order or flight.state != "queued") and not self._stopped:
+                    await self._attempt(batch, flight, may_submit=in_order, may_repeat=asked or batch is open_[0][1])
+                if self._in_question:
+                    break
+                in_order = in_order and flight.state not in ("queued", "refused")
         except LedgerUnavailable as error:
-            return await self._unreachable(error)
-        if isinstance(receipt, Pending):
-            return receipt.retry_after_s
-        station("settle")
-        await self._mark(batch, "settled", receipt=receipt)
-        station("settled")
+            await self._write()
+            return _Rest(self._unreachable(error), wakes=False)
+        await self._write()
+        if any(flight.state == "settled" for flight in flights.values()):
+            return _Rest(0.0)
+        dues = [flight.due_s for flight in flights.values() if flight.state != "queued"]
+        return _Rest(max(0.0, min(dues) - _now_s()) if dues else None)
+
+    async def _attempt(self, batch: Batch, flight: _Flight, *, may_submit: bool, may_repeat: bool) -> None:
+        """One question about one batch. Raises LedgerUnavailable, StoreError.
+
+        ``may_repeat``: it may be submitted again, all before it having been asked about in this round.
+        """
+        was_refused = flight.state == "refused"
+        try:
+            answer = await self._offer(batch, flight, may_submit=may_submit, may_repeat=may_repeat)
+        except Refused as error:
+            flight.refusals += 1
+            detail = f"refused: {error}; way out: {way_out(error.title)}"
+            await self._refuse(batch, flight, detail, refusals.pause_s(error.title, flight.refusals))
+            await self._compare()  # it may hold another batch of this number, or have lost the one before
+            return
+        except NotOurs as error:
+            flight.refusals += 1
+            await self._refuse(batch, flight, str(error), refusals.doubt_s(flight.refusals))
+            return
         self._answers()
-        return None
+        if answer is None and may_submit:
+            self._question_all()
+        elif answer is None:
+            flight.due_s = _now_s() + LONGEST_PAUSE_S
+        elif isinstance(answer, Pending):
+            flight.due_s = _now_s() + answer.retry_after_s
+            if answer.state != flight.state:
+                await self._mark(batch, flight, answer.state)
+        else:
+            station("settle")
+            self._note(batch, flight, "settled", receipt=answer)
+        if was_refused and flight.state != "refused":
+            name = self._ledger.name
+            self._alarms.lower(LEDGER_REFUSED, name, f"ledger {name} has taken batch {batch.batch} after all")
 
-    async def _mark(self, batch: Batch, state: str, receipt: bytes | None = None, detail: str | None = None) -> None:
-        now_ms = self._clock.now_ms()
+    def _question_all(self) -> None:
+        """A ledger that has dropped one batch may have dropped those before it, which go first."""
+        self._in_question = True
+        for flight in self._flights.values():
+            if flight.state != "refused":
+                flight.due_s = 0.0
 
-        def mark(store: Store) -> None:
+    async def _offer(
+        self, batch: Batch, flight: _Flight, *, may_submit: bool, may_repeat: bool
+    ) -> bytes | Pending | None:
+        """What the ledger says of a batch; None: it does not hold it, and it is not its turn.
+
+        What may have been submitted before is looked up first, so that a lost answer never becomes a second submission.
+        """
+        if flight.state != "queued":
+            answer = await self._call(lambda: self._ledger.lookup(batch.statement_id), batch)
+            if answer is not None or not (may_submit and may_repeat):
+                return answer
+            if flight.state in ("included", "final"):
+                log.warning("ledger %s has dropped batch %d: submitted again", self._ledger.name, batch.batch)
+        if flight.state not in ("submitted", "refused"):
+            await self._mark(batch, flight, "submitted")
+        return await self._call(lambda: self._submit(batch), batch)
+
+    def _submit(self, batch: Batch) -> bytes | Pending:
+        station("submit")
+        answer = self._ledger.submit(batch.entry)
+        station("submitted")
+        return answer
+
+    async def _call(self, ask: Callable[[], bytes | Pending | None], batch: Batch) -> bytes | Pending | None:
+        """An answer of the ledger, checked. Raises LedgerError, NotOurs."""
+        name = self._ledger.name
+
+        def checked() -> bytes | Pending | None:
+            answer = ask()
+            if isinstance(answer, bytes):
+                demand_settled(batch.entry, answer, name, self._trust, int(time.time()), self._contract)
+            return answer
+
+        return await in_thread(checked, f"uplink {name}")
+
+    async def _refuse(self, batch: Batch, flight: _Flight, detail: str, again_s: float) -> None:
+        """Nothing is skipped: the batch stays first in line, and the reason stands in the status until it is taken."""
+        flight.due_s = _now_s() + again_s
+        self._alarms.raise_(
+            LEDGER_REFUSED, self._ledger.name, f"ledger {self._ledger.name}, batch {batch.batch}: {detail}"
+        )
+        await self._mark(batch, flight, "refused", detail=detail)
+
+    # — what becomes durable —
+
+    async def _ask(self, function: Callable[[Store], T]) -> T:
+        return await asyncio.wrap_future(self._writer.call(function))
+
+    def _note(self, batch: Batch, flight: _Flight, state: str, **more: Any) -> None:
+        """Move a batch to a state, durable with the next ``_write``: before anything else is done for the ledger."""
+        flight.state = state
+        self._unwritten.append(_Mark(batch.batch, state, **more))
+
+    async def _mark(self, batch: Batch, flight: _Flight, state: str, **more: Any) -> None:
+        self._note(batch, flight, state, **more)
+        await self._write()
+
+    async def _write(self) -> None:
+        if not self._unwritten:
+            return
+        marks, self._unwritten, now_ms = self._unwritten, [], self._clock.now_ms()
+
+        def write(store: Store) -> None:
             with store.transaction():
-                store.mark(batch.batch, self._ledger.name, state, now_ms, receipt=receipt, detail=detail)
+                for mark in marks:
+                    store.mark(
+                        mark.batch, self._ledger.name, mark.state, now_ms, receipt=mark.receipt, detail=mark.detail
+                    )
 
-        await self._ask(mark)
+        await self._ask(write)
+        if any(mark.state == "settled" for mark in marks):
+            station("settled")
+
+    # — when it does not answer —
 
     def _answers(self) -> None:
         if self._failures:
             log.info("ledger %s answers again", self._ledger.name)
         self._failures = 0
 
-    async def _stuck(self, batch: Batch, detail: str, pause_s: float) -> float:
-        """Nothing is skipped: the batch stays first in line, and the reason stands in the status until it settles."""
-        log.error("ledger %s, batch %d: %s", self._ledger.name, batch.batch, detail)
-        await self._mark(batch, "refused", detail=detail)
-        self._failures += 1
-        return pause_s
-
-    async def _unreachable(self, error: LedgerUnavailable) -> float:
+    def _unreachable(self, error: LedgerUnavailable) -> float:
         if self._failures == 0:
             log.warning("ledger %s cannot be reached, the queue waits: %s", self._ledger.name, error)
         self._failures += 1
         return max(self._next_pause(), error.retry_after_s or 0.0)
 
-    def _unkept(self, error: StoreError) -> float:
-        """What was done could not be noted: it is found at the ledger again when the disk is back."""
-        log.error("ledger %s waits for the database: %s", self._ledger.name, error)
-        self._failures += 1
-        return self._next_pause()
-
     def _next_pause(self) -> float:
         longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
         return longest * random.uniform(0.5, 1.0)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

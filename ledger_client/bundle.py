@@ -23,6 +23,7 @@ from ledger_client.shape import (
 from ledger_client.statement import attach_receipts, detach_receipts
 
 VERSION: Final = 1
+_MAP: Final = 5  # CBOR major type
 _LOCATOR: Final = {"tx", "type", "block", "chain", "ledger", "contract", "block_hash"}
 
 Proof = tuple[int, int, tuple[bytes, ...]]
@@ -62,7 +63,7 @@ class Bundle:
             {
                 "v": VERSION,
                 "record": self.record,
-                "anchors": [_plain(locator) for locator in self.anchors],
+                "anchors": [locator_map(locator) for locator in self.anchors],
                 "inclusion": [self.size, self.index, list(self.path)],
                 "statement": self._statement(),
             }
@@ -88,11 +89,31 @@ class Bundle:
             raise Malformed("the bundle's record or statement is not a byte string")
         size, index, path = proof(fields["inclusion"], "inclusion", 0)
         entry, receipts = detach_receipts(fields["statement"])
-        anchors = tuple(_locator(value) for value in array(fields["anchors"], "anchors", 0, MAX_RECEIPTS))
+        anchors = tuple(parse_locator(value) for value in array(fields["anchors"], "anchors", 0, MAX_RECEIPTS))
         return cls(within(fields["record"], MAX_RECORD, "the record"), anchors, size, index, path, entry, receipts)
 
 
-def _plain(locator: Locator) -> dict[str, object]:
+def encode_locator(locator: Locator) -> bytes:
+    """A locator by itself, as a ledger driver hands it over in a receipt's place; ``EncodeError`` for what
+    ``decode_locator`` would refuse."""
+    data = cbor.encode(locator_map(locator))
+    with writing("locator"):
+        decode_locator(data)
+    return data
+
+
+def decode_locator(data: bytes) -> Locator:
+    """Read a lone locator strictly; ``Malformed`` for anything else."""
+    return parse_locator(cbor.decode(within(data, MAX_BUNDLE, "the locator")))
+
+
+def is_locator(data: bytes) -> bool:
+    """True for a locator, False for a receipt: one is a map, the other a tagged array (first byte, RFC 8949 §3.1)."""
+    return len(data) > 0 and data[0] >> 5 == _MAP
+
+
+def locator_map(locator: Locator) -> dict[str, object]:
+    """A locator as it is written."""
     plain: dict[str, object] = {
         "type": "evm",
         "ledger": locator.ledger,
@@ -107,7 +128,8 @@ def _plain(locator: Locator) -> dict[str, object]:
     return plain
 
 
-def _locator(value: Any) -> Locator:
+def parse_locator(value: Any) -> Locator:
+    """Read a decoded locator; ``Malformed`` for anything else."""
     fields = table(value, "locator", _LOCATOR, {"inclusion"})
     if fields["type"] != "evm":
         raise Malformed(f"locator type {fields['type']!r} is not evm")

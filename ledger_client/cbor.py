@@ -113,6 +113,27 @@ def decode(data: bytes, *, foreign: bool = False) -> Any:
     return value
 
 
+def decode_first(data: bytes) -> tuple[Any, int]:
+    """The first item of some bytes, read strictly, and where it ends."""
+    return _Decoder(bytes(data), False).item(0, 0)
+
+
+def head(data: bytes, major: int) -> tuple[int, int]:
+    """The argument of a head of this major type, in its shortest form, at the beginning of ``data``, and its size."""
+    decoder = _Decoder(bytes(data[:9]), False)
+    if decoder.take(0, 1)[0] >> 5 != major:
+        decoder.fail(0, f"0x{data[0]:02x} is not the head of an item of major type {major}")
+    return decoder.argument(0, data[0] & 31)
+
+
+def head_bytes(major: int, argument: int) -> bytes:
+    """A head in its shortest form (RFC 8949 §3)."""
+    if argument < 24:
+        return bytes((major << 5 | argument,))
+    info, width = next((i, w) for i, (w, _) in _HEADS.items() if argument < 1 << 8 * w)
+    return bytes((major << 5 | info,)) + argument.to_bytes(width, "big")
+
+
 _HEADS: Final = {24: (1, 24), 25: (2, 0x100), 26: (4, 0x10000), 27: (8, 0x100000000)}  # info: (bytes, smallest value)
 _FLOATS: Final = {25: ">e", 26: ">f", 27: ">d"}
 _SIMPLE: Final = {20: False, 21: True, 22: None}

@@ -1,4 +1,4 @@
-"""Command ``meterseal-ledger``: run a ledger, let gateways in, and check a proof.
+"""Command ``meterseal-ledger``: run a ledger, let gateways in, check a proof or a whole period.
 
 Exit codes: 0 done, 1 the answer is no (not verified), 2 wrong usage or configuration.
 """
@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ import click
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.report import clean, facts_in_words, steps_in_words
 from ledger_client.trust import load_trust
-from ledger_client.verify import failure_json
+from ledger_client.verify import failure_json, rfc3339
 from ledger_client.verify import verify as verify_bundle
 
+_RATE = click.FloatRange(0, 1e6)
 MAX_FILE = 2 * 1024 * 1024  # what is read of a file that may not be a bundle at all
 
 
@@ -30,21 +32,43 @@ class UsageError(LedgerClientError):
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="meterseal", prog_name="meterseal-ledger")
 def cli() -> None:
-    """Run the embedded ledger, enrol gateways, and verify proofs offline."""
+    """Run the embedded ledger, enrol gateways, verify and audit proofs offline."""
 
 
 @cli.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--listen", default="127.0.0.1:8700", show_default=True, metavar="HOST:PORT", help="port 0: any free one")
-@click.option("--mqtt", metavar="mqtt://HOST:PORT", help="also take statements through this broker")
+@click.option("--cert", metavar="PEM", help="serve https with this certificate")
+@click.option("--key", metavar="PEM", help="and this private key")
+@click.option("--client-ca", metavar="PEM", help="let in only clients with a certificate by this CA (mutual TLS)")
+@click.option("--mqtt", metavar="mqtt[s]://HOST:PORT", help="also take statements through this broker")
+@click.option("--mqtt-ca", metavar="PEM", help="the private CA of the broker's certificate")
+@click.option("--mqtt-cert", metavar="PEM", help="this ledger's certificate for the broker")
+@click.option("--mqtt-key", metavar="PEM", help="and its private key")
+@click.option("--mqtt-user", metavar="NAME", help="the login at the broker")
+@click.option("--mqtt-password-file", metavar="FILE", help="and the file that holds its password")
+@click.option("--mqtt-protocol", type=click.Choice(["auto", "5", "3.1.1"]), default="auto", show_default=True)
 @click.option("--name", metavar="NAME", help="the ledger's name, chosen at its first start  [default: demo-ledger]")
-def serve(folder: Path, listen: str, mqtt: str | None, name: str | None) -> None:
+@click.option("--metrics", metavar="HOST:PORT", help="figures for Prometheus at an address of their own")
+@click.option("--rate", type=_RATE, default=200, show_default=True, help="requests/s of one address; 0: any number")
+@click.option("--gateway-rate", type=_RATE, default=100, show_default=True, help="statements/s of one gateway; 0: any")
+@click.option("--connections", type=click.IntRange(1, 65536), default=512, show_default=True, help="open at once")
+@click.option("--proxy", multiple=True, metavar="ADDRESS", help="a proxy whose X-Forwarded-For is believed")
+def serve(
+    folder: Path, listen: str, mqtt: str | None, name: str | None, metrics: str | None, proxy: tuple[str, ...],
+    rate: float, gateway_rate: float, connections: int, **options: str | None,
+) -> None:  # fmt: skip
     """Serve the ledger in DIR until SIGTERM or Ctrl-C; the first start makes it."""
-    from ledger_client.transparency.serve import serve as run  # needs a web server; verifying does not
+    from ledger_client.transparency.doors import Doors, file_options  # need a web server; verifying does not
+    from ledger_client.transparency.serve import Serving
+    from ledger_client.transparency.serve import serve as run
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("meterseal").setLevel(logging.INFO)
-    run(folder, listen=listen, mqtt=mqtt, name=name, say=lambda line: print(line, flush=True))
+    own, broker = file_options(options)
+    doors = Doors(listen, **own, mqtt=mqtt, broker=broker)
+    serving = Serving(name, metrics, rate, gateway_rate, connections, proxy)
+    run(folder, doors, serving, lambda line: print(line, flush=True))
 
 
 @cli.command()
@@ -60,6 +84,23 @@ def enroll(folder: Path, public: Path) -> None:
     for keys, state in ((new, "enrolled"), (known, "enrolled already, left as it is")):
         for key in keys:
             click.echo(f"gateway {key.gateway}: statement key {id_to_text(key.kid)} {state}")
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("gateway")
+@click.option("--kid", metavar="KID", help="which key, if the gateway has several; show lists them")
+@click.option("--reason", metavar="TEXT", help="why, for whoever reads a refusal")
+@click.option("--at", metavar="TIME", help="from when on it does not count, as 2026-11-24T12:00:00Z  [default: now]")
+def revoke(folder: Path, gateway: str, kid: str | None, reason: str | None, at: str | None) -> None:
+    """Take no more statements by a gateway's key; may run while the ledger serves. What was taken stays."""
+    from ledger_client.ledgers.wire import id_to_text
+    from ledger_client.transparency.directory import policy_of
+    from ledger_client.transparency.revoke import revoke as mark
+
+    key, changed = mark(policy_of(folder), gateway, kid, int(time.time()) if at is None else _time(at), reason)
+    state = "revoked" if changed else "revoked already, left as it is:"
+    click.echo(f"gateway {gateway}: statement key {id_to_text(key.kid)} {state} from {rfc3339(key.revoked or 0)} on")
 
 
 @cli.command()
@@ -81,6 +122,34 @@ def show(folder: Path, trust: bool, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--prepare", is_flag=True, help="make the next key and print its [[key]] entry; the present key signs on")
+def rotate(folder: Path, prepare: bool) -> None:
+    """Sign with a new key from now on; the ledger in DIR may be serving. Older keys stay published."""
+    from ledger_client.ledgers.wire import id_to_text
+    from ledger_client.transparency import rotate as keys
+
+    if prepare:
+        click.echo(keys.prepare(folder), nl=False)
+        return
+    before, now = keys.rotate(folder)
+    click.echo(f"{id_to_text(now.key.kid)} signs from {rfc3339(now.since)} on, after {id_to_text(before.key.kid)}")
+    click.echo(f"everyone who believes this ledger needs its new entries: meterseal-ledger show {folder} --trust")
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="where to")
+def backup(folder: Path, output: Path) -> None:
+    """Copy the log of the ledger in DIR, which may be serving, and read the copy through."""
+    from ledger_client.transparency.backup import backup as copy
+
+    copied = copy(folder, output)
+    click.echo(f"{output}: {copied.size} entries of ledger {copied.ledger}, root {copied.root.hex()}")
+    click.echo(f"not in it: {folder}/key.pem, without which it cannot be served, and {folder}/policy.toml")
+
+
+@cli.command()
 @click.argument("file", metavar="FILE.mseal", type=click.Path(path_type=Path))
 @click.option("--trust", "trust_file", required=True, metavar="trust.toml", type=click.Path(path_type=Path))
 @click.option("--kind", type=click.Choice(["reading", "coverage", "event"]), help="demand this kind of record")
@@ -99,12 +168,59 @@ def verify(file: Path, trust_file: Path, kind: str | None, as_json: bool) -> Non
     _say(proven.as_json(), "\n".join([*steps_in_words(proven), "", *facts_in_words(proven)]), as_json)
 
 
+@cli.command()
+@click.argument("files", metavar="FILE.mbatch…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--trust", "trust_file", required=True, metavar="trust.toml", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="one JSON object and nothing else")
+def audit(files: tuple[Path, ...], trust_file: Path, as_json: bool) -> None:
+    """Check whole batches, and that nothing is missing between them: exit 0 all holds, 1 something does not."""
+    from ledger_client import audit as audits
+    from ledger_client.audit_report import audit_in_words
+
+    trust = load_trust(trust_file)
+    for warning in trust.warnings:
+        click.echo(f"warning: {trust.source}: {warning}", err=True)
+    result = audits.audit(files, trust, int(time.time()))
+    _say(result.as_json(), "\n".join(audit_in_words(result)), as_json)
+    sys.exit(0 if result.sound else 1)
+
+
+@cli.command()
+@click.argument("file", metavar="FILE.mbatch", type=click.Path(path_type=Path))
+@click.argument("record")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.mseal")
+def prove(file: Path, record: str, output: Path) -> None:
+    """Take the proof of RECORD (METER/EPOCH/SEQ, or a meter's name: its newest reading) out of a batch file."""
+    from ledger_client.batch_file import BatchFile
+    from ledger_client.durable import whole_file
+
+    batch = BatchFile.open(file)
+    proven, bundle = batch.prove(batch.find(record))
+    try:
+        with whole_file(output) as target:
+            target.write(bundle)
+    except OSError as error:
+        raise UsageError(f"{output}: {error.strerror}; give a path that can be written") from None
+    click.echo(f"wrote {output}: {proven.id}, {len(bundle)} bytes")
+
+
 def _read(file: Path) -> bytes:
     try:
         with file.open("rb") as stream:
             return stream.read(MAX_FILE)
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}; give the path of a .mseal file") from error
+
+
+def _time(text: str) -> int:
+    """Unix seconds of an RFC 3339 time."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = datetime.min
+    if moment.tzinfo is None or moment.timestamp() < 0:
+        raise UsageError(f"--at {text!r}: not a time with its zone; write it as 2026-11-24T12:00:00Z")
+    return int(moment.timestamp())
 
 
 def _say(facts: dict[str, Any], words: str, as_json: bool) -> None:

@@ -81,6 +81,9 @@ class PublicKey:
         """The COSE_Key in base64url without padding."""
         return base64url(self.cose_key)
 
+    def __reduce__(self) -> tuple[Callable[[bytes], PublicKey], tuple[bytes]]:
+        return PublicKey.from_cose_key, (self.cose_key,)  # for another process: the library's own key cannot go there
+
     def accepts(self, alg: object) -> bool:
         """True if a signature that names ``alg`` may be by this key."""
         return type(alg) is int and alg in (ED25519_ALGS if self.alg in ED25519_ALGS else P256_ALGS)

@@ -7,6 +7,7 @@ LedgerClientError
 │   ├── UnknownKey             no key of the trust file for this role, name and kid
 │   ├── BadSignature           the signature is not this key's, or is a twin of one
 │   ├── NotIncluded            leaf and path do not give the root
+│   ├── Inconsistent           the newer state of a log does not begin with the older one
 │   ├── OutOfRange             a time or a sequence number outside of what was stated
 │   ├── UnknownLedger          a receipt of a ledger that the trust file does not list
 │   ├── UnsupportedLog         a receipt over a structure that is not an RFC 9162 tree
@@ -15,6 +16,7 @@ LedgerClientError
 │   └── PolicyNotMet           fewer ledgers vouch than the trust file asks for
 ├── TrustFileError         the trust file is wrong
 ├── KeyFileError           a private key file is missing, open to others, or not a key
+├── FileError              a file of evidence cannot be read, or does not hold what was asked of it
 └── LedgerError            talking to a ledger
     ├── Refused                the ledger says no, for ever
     ├── LedgerUnavailable      no answer now; try again
@@ -84,6 +86,10 @@ class NotIncluded(VerificationError):
     """Leaf and path do not lead to the root."""
 
 
+class Inconsistent(VerificationError):
+    """The newer tree of a log is not shown to begin with the older one."""
+
+
 class OutOfRange(VerificationError):
     """A time or sequence number lies outside of the range that the evidence itself states."""
 
@@ -127,6 +133,10 @@ class KeyFileError(LedgerClientError):
         self.path = path
         self.problem = problem
         self.way_out = way_out
+
+
+class FileError(LedgerClientError):
+    """A file of evidence cannot be read, or does not hold what was asked of it: the caller's or the machine's fault."""
 
 
 class LedgerError(LedgerClientError):

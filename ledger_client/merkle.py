@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from ledger_client.errors import NotIncluded
+from ledger_client.errors import Inconsistent, NotIncluded
 
 EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
 
@@ -76,3 +76,36 @@ def root_from_path(leaf: bytes, size: int, index: int, path: Sequence[bytes]) ->
     if last:
         raise NotIncluded(f"the path of {len(path)} hashes is too short for leaf {index} of {size}")
     return result
+
+
+def root_from_consistency(first: int, second: int, first_root: bytes, path: Sequence[bytes]) -> bytes:
+    """The root of the tree of ``second`` leaves that begins with the tree of ``first`` leaves and ``first_root``.
+
+    RFC 9162 §2.1.4.2, for 0 < first < second; ``Inconsistent`` if the path does not fit or begins with another tree.
+    """
+    if not 0 < first < second:
+        raise Inconsistent(f"no path leads from a tree of {first} to one of {second}")
+    hashes = list(path)
+    if first & (first - 1) == 0:  # a complete subtree of the newer tree: its own root is where the path begins
+        hashes.insert(0, first_root)
+    if not hashes:
+        raise Inconsistent("the path is empty")
+    node, last = first - 1, second - 1
+    while node & 1:
+        node, last = node >> 1, last >> 1
+    older = newer = hashes[0]
+    for sibling in hashes[1:]:
+        if last == 0:
+            raise Inconsistent(f"the path of {len(path)} hashes is too long from {first} to {second}")
+        if node & 1 or node == last:
+            older, newer = node_hash(sibling, older), node_hash(sibling, newer)
+            while not node & 1 and node:
+                node, last = node >> 1, last >> 1
+        else:
+            newer = node_hash(newer, sibling)
+        node, last = node >> 1, last >> 1
+    if last:
+        raise Inconsistent(f"the path of {len(path)} hashes is too short from {first} to {second}")
+    if older != first_root:
+        raise Inconsistent(f"the tree of {second} does not begin with this tree of {first}")
+    return newer

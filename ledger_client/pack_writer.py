@@ -5,9 +5,10 @@ Whatever is unusual (a value to be refused, a subclass of a number) raises ``Unu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from enum import IntFlag
+from itertools import accumulate
 from struct import Struct
 from typing import Any, Final
 
@@ -53,6 +54,8 @@ class _Form:
         self.version = _VERSION_SECONDARY if secondary else b""
         self.others = Struct(">" + "".join(f"{len(head)}sf" for head in heads))
         self.entries: list[object] = [part for head in heads for part in (head, 0.0)]
+        ends = accumulate(len(head) + 4 for head in heads)
+        self.places = [end - 4 for end in ends]  # of the numbers in what ``others`` packs
 
 
 _Key = tuple[tuple[str, ...], tuple[str | None, ...], int]
@@ -93,19 +96,26 @@ class PackWriter:
         columns = Columns.of(reading.values)
         if columns is None or not 0 <= reading.time_ms <= MAX_TIME_MS or set(map(type, columns.contents)) != {float}:
             return None
-        contents = columns.contents
+        contents: tuple[Any, ...] = columns.contents
         form = self._forms[columns.names, columns.units, int(columns.quality)]
         try:
             packed = form.numbers.pack(*contents)
         except OverflowError:
             return None
-        if _some_fit_in_16_bits(packed) or form.numbers.unpack(packed) != contents:
+        if form.numbers.unpack(packed) != contents:
             return None
         entries = form.entries[:]
         entries[1::2] = contents[1:]
         moment = uint_bytes(reading.time_ms)
         others = form.others.pack(*entries) + form.tail  # the head of each begins with the tail of the one before
-        return b"".join((form.start, packed[:4], form.version, self._base, moment, others))
+        front = b"".join((form.start, packed[:4], form.version, self._base, moment))
+        short = _low_bits(packed)
+        if 0 not in short:
+            return front + others
+        if float("inf") in contents or float("-inf") in contents:
+            return None
+        places = [len(form.start), *[len(front) + place for place in form.places]]
+        return _with_halves(front + others, contents, places, short)
 
     def _encode(self, reading: Reading) -> bytes:
         points, writers = self._points, _WRITERS
@@ -208,13 +218,29 @@ def _integer(value: int) -> bytes:
 
 
 _SINGLE: Final = Struct(">2sf")
+_HALF: Final = Struct(">Be")
 _LOW_5_BITS: Final = bytes(byte & 0x1F for byte in range(256))
 
 
-def _some_fit_in_16_bits(singles: bytes) -> bool:
-    """Has one of these big-endian 32-bit floats its 13 lowest bits all 0, as 16-bit floats and infinity do?"""
+def _low_bits(singles: bytes) -> bytes:
+    """For each of these big-endian 32-bit floats 0 where its 13 lowest bits are, as in 16-bit floats and infinity."""
     third, fourth = singles[2::4].translate(_LOW_5_BITS), singles[3::4]
-    return 0 in (int.from_bytes(third) | int.from_bytes(fourth)).to_bytes(len(third))
+    return (int.from_bytes(third) | int.from_bytes(fourth)).to_bytes(len(third))
+
+
+def _with_halves(pack: bytes, contents: Sequence[float], places: Sequence[int], low_bits: bytes) -> bytes:
+    """The pack, with those of its 32-bit floats in 16 bits that fit; zeros and round numbers do."""
+    parts, done, n = [], 0, low_bits.find(0)
+    while n >= 0:
+        try:
+            half = _HALF.pack(0xF9, contents[n])
+        except OverflowError:
+            half = b""
+        if half and _HALF.unpack(half)[1] == contents[n]:
+            parts += [pack[done : places[n] - 1], half]
+            done = places[n] + 4
+        n = low_bits.find(0, n + 1)
+    return b"".join((*parts, pack[done:]))
 
 
 def _float(value: float) -> bytes:

@@ -62,15 +62,44 @@ def sign_receipt(
     with writing(f"receipt for entry {index}"):
         blob(root, "root", 32)
         proof([size, index, list(path)], "proof", 1)
-        _claims(claims)
-        name(ledger, "iss")
+        own_claims(claims)
     unprotected = {cose.VDP: {INCLUSION: [cbor.encode([size, index, list(path)])]}}
     protected = {cose.VDS: VDS_RFC9162_SHA256, cose.CWT_CLAIMS: claims}
     return cose.sign1(protected, root, signer, unprotected=unprotected, detached=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The header that receipts of every kind share; ``own`` is our own form, read strictly. See ``Receipt``."""
+
+    ledger: str
+    sub: str | None
+    iat: int | None
+    kid: bytes
+    alg: int
+    vds: int
+    size_claim: int | None
+    own: bool
+    sign1: cose.Sign1
+
+
 def parse_receipt(data: bytes) -> Receipt:
     """Read a receipt, strictly if it is in our own form; ``Malformed`` for anything that is no receipt."""
+    head = parse_envelope(data)
+    if head.sign1.payload is not None:
+        raise Malformed("the receipt bears a payload; its root is to be computed")
+    size, index, path = 0, 0, tuple[bytes, ...]()
+    if head.vds == VDS_RFC9162_SHA256:
+        encoded = one_proof(head, INCLUSION)
+        size, index, path = proof(cbor.decode(encoded, foreign=not head.own), "inclusion proof", 1)
+    return Receipt(
+        head.ledger, head.sub, head.iat, head.kid, head.alg, head.vds, head.size_claim, size, index, path,
+        bytes(data), head.sign1,
+    )  # fmt: skip
+
+
+def parse_envelope(data: bytes) -> Envelope:
+    """Read the header of a COSE Receipt, strictly if it bears our claim ``"size"``; ``Malformed`` otherwise."""
     sign1 = cose.Sign1.parse(within(data, MAX_BUNDLE, "the receipt"), foreign=True)
     claims = sign1.protected.get(cose.CWT_CLAIMS)
     own = isinstance(claims, dict) and SIZE_CLAIM in claims
@@ -78,8 +107,6 @@ def parse_receipt(data: bytes) -> Receipt:
         sign1 = cose.Sign1.parse(data)
         table(sign1.protected, "the receipt's header", {cose.ALG, cose.KID, cose.CWT_CLAIMS, cose.VDS})
         table(sign1.unprotected, "the receipt's unprotected header", {cose.VDP})
-    if sign1.payload is not None:
-        raise Malformed("the receipt bears a payload; its root is to be computed")
     ledger, sub, iat, size_claim = _claims(claims, own=own)
     kid, vds = sign1.protected.get(cose.KID), sign1.protected.get(cose.VDS)
     if type(kid) is not bytes or not 0 < len(kid) <= 256:
@@ -89,19 +116,23 @@ def parse_receipt(data: bytes) -> Receipt:
     alg = sign1.protected.get(cose.ALG)
     if type(alg) is not int:
         raise Malformed("the receipt has no alg")
-    size, index, path = _proof(sign1, own) if vds == VDS_RFC9162_SHA256 else (0, 0, ())
-    return Receipt(ledger, sub, iat, kid, alg, vds, size_claim, size, index, path, bytes(data), sign1)
+    return Envelope(ledger, sub, iat, kid, alg, vds, size_claim, own, sign1)
 
 
-def _claims(value: object, *, own: bool = True) -> tuple[str, str | None, int | None, int | None]:
+def own_claims(value: object) -> tuple[str, str, int, int]:
+    """(iss, sub, iat, size) of the claims in our own form; ``Malformed``."""
+    claims = table(value, "the receipt's claims", {cose.ISS, cose.SUB, cose.IAT, SIZE_CLAIM})
+    return (
+        name(claims[cose.ISS], "iss"),
+        text(claims[cose.SUB], "sub"),
+        time_s(claims[cose.IAT], "iat"),
+        uint(claims[SIZE_CLAIM], "size claim"),
+    )
+
+
+def _claims(value: object, *, own: bool) -> tuple[str, str | None, int | None, int | None]:
     if own:
-        claims = table(value, "the receipt's claims", {cose.ISS, cose.SUB, cose.IAT, SIZE_CLAIM})
-        return (
-            name(claims[cose.ISS], "iss"),
-            text(claims[cose.SUB], "sub"),
-            time_s(claims[cose.IAT], "iat"),
-            uint(claims[SIZE_CLAIM], "size claim"),
-        )
+        return own_claims(value)
     if type(value) is not dict:
         raise Malformed("the receipt has no CWT claims (15)")
     sub = text(value[cose.SUB], "sub", 8192) if cose.SUB in value else None
@@ -118,17 +149,18 @@ def _foreign_time(value: object) -> int:
     return time_s(value, "iat")
 
 
-def _proof(sign1: cose.Sign1, own: bool) -> tuple[int, int, tuple[bytes, ...]]:
-    """The one inclusion proof in the header 396."""
-    proofs = sign1.unprotected.get(cose.VDP)
-    if own:
-        proofs = table(proofs, "the receipt's proofs", {INCLUSION})
+def one_proof(head: Envelope, kind: int) -> bytes:
+    """The one encoded proof of a kind in the header 396; ``Malformed``."""
+    proofs = head.sign1.unprotected.get(cose.VDP)
+    if head.own:
+        proofs = table(proofs, "the receipt's proofs", {kind})
     if type(proofs) is not dict:
         raise Malformed("the receipt has no proofs (396)")
-    (encoded,) = array(proofs.get(INCLUSION), "inclusion proofs", 1, 1)
+    what = {INCLUSION: "inclusion proof"}.get(kind, "consistency proof")
+    (encoded,) = array(proofs.get(kind), f"{what}s", 1, 1)
     if type(encoded) is not bytes:
-        raise Malformed("the inclusion proof is not a byte string")
-    return proof(cbor.decode(encoded, foreign=not own), "inclusion proof", 1)
+        raise Malformed(f"the {what} is not a byte string")
+    return encoded
 
 
 def check(receipt: Receipt, entry: bytes, key: PublicKey) -> None:

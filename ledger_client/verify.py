@@ -117,7 +117,7 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None) ->
     # 2 record: by a key of this meter of this gateway
     if kind is not None and kind != record.kind:
         raise Malformed(f"a {kind} is asked for, the bundle holds a record of kind {record.kind}", step=2)
-    record_key = _record_key(record, trust)
+    record_key = record_key_of(record, trust)
     with at_step(2):
         record.sign1.verify(record_key.key)
 
@@ -145,16 +145,16 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None) ->
         raise OutOfRange(f"record {record.id} is in no range of batch {statement.batch}", step=5)
 
     # 6 receipts, and of 7 what concerns one receipt: which ledgers vouch, and since when
-    vouching, failures = _vouching(parts.statement, receipts, trust, now)
+    vouching, failures = vouching_ledgers(parts.statement, receipts, trust, now)
 
     # 8 policy: k distinct ledgers of the list; before the rest of 7, whose T only they give
     if len(vouching) < trust.receipts:
-        raise _too_few(vouching, failures, trust)
+        raise too_few(vouching, failures, trust)
 
     # 7 validity, at T: the moment from which k ledgers had the statement
     no_later_than = sorted(vouching.values())[trust.receipts - 1]
-    _demand_valid(record_key, no_later_than, f"the key of meter {claims.meter}")
-    _demand_valid(statement_key, no_later_than, f"the statement key of {claims.gateway}")
+    demand_valid(record_key, no_later_than, f"the key of meter {claims.meter}")
+    demand_valid(statement_key, no_later_than, f"the statement key of {claims.gateway}")
     if record.time_ms > (no_later_than + TOLERANCE_S) * 1000:
         span = f"{rfc3339_ms(record.time_ms)}, more than {TOLERANCE_S} s after {rfc3339(no_later_than)}"
         raise OutOfRange(f"the record claims {span}, when its batch was on a ledger already", step=7)
@@ -199,11 +199,12 @@ def _check_receipt(entry: bytes, receipt: Receipt, trust: Trust, now: int) -> tu
         raise BadReceipt(f"{ledger}: the receipt is of {rfc3339(receipt.iat)}, which is in the future", step=7)
     if key.revoked is not None:
         raise KeyNotValid(f"{ledger}: its key was revoked ({key.revoked_reason or 'no reason given'})", step=7)
-    _demand_valid(key, receipt.iat, f"the key of ledger {ledger}")
+    demand_valid(key, receipt.iat, f"the key of ledger {ledger}")
     return ledger, receipt.iat
 
 
-def _record_key(record: Record, trust: Trust) -> TrustKey:
+def record_key_of(record: Record, trust: Trust) -> TrustKey:
+    """The key that the trust file names for a record's owner and kid; ``UnknownKey`` (step 2) where it names none."""
     claims = record.claims
     if claims.meter == GATEWAY_ITSELF:  # parse_record let nothing but an event pass
         key = trust.find("statement", gateway=claims.gateway, kid=record.kid)
@@ -225,7 +226,7 @@ def _statement_key(signed: SignedStatement, record: Record, trust: Trust) -> Tru
     return key
 
 
-def _vouching(
+def vouching_ledgers(
     entry: bytes, receipts: list[Receipt], trust: Trust, now: int
 ) -> tuple[dict[str, int], list[tuple[str, VerificationError]]]:
     """({ledger: its earliest time}, [(ledger, why a receipt does not count)]). A ledger counts once however often."""
@@ -242,7 +243,7 @@ def _vouching(
     return vouching, failures
 
 
-def _too_few(
+def too_few(
     vouching: Mapping[str, int], failures: list[tuple[str, VerificationError]], trust: Trust
 ) -> VerificationError:
     """The first receipt's failure where it made the difference, else that the policy is not met."""
@@ -254,7 +255,8 @@ def _too_few(
     return PolicyNotMet(f"{asked}, {len(vouching)} do ({', '.join(vouching) or 'none'}){reasons}", step=8)
 
 
-def _demand_valid(key: TrustKey, time: int, whose: str) -> None:
+def demand_valid(key: TrustKey, time: int, whose: str) -> None:
+    """Raise ``KeyNotValid`` (step 7) unless a key counts at a time (Unix seconds)."""
     if time < key.valid_from:
         raise KeyNotValid(f"{whose} counts from {rfc3339(key.valid_from)}, not at {rfc3339(time)}", step=7)
     if key.valid_to is not None and time >= key.valid_to:

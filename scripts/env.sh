@@ -1,5 +1,6 @@
 # Sourced by the other scripts: one virtual environment in .venv, made once and again whenever pyproject.toml changes.
-# Gives: need_system COMMAND=PACKAGE …, need_python (sets $venv), need_packages runtime|test, need_oracle.
+# Gives: need_system COMMAND=PACKAGE …, need_python (sets $venv), need_packages runtime|test, need_oracle, need_vyper,
+# need_anvil.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -65,14 +66,43 @@ need_packages() {
     touch "$stamp"
 }
 
-# pycose and cwt want an older cbor2 than we do: they live in an environment of their own.
-need_oracle() {
-    local home=$PWD/.venv-oracle stamp
-    stamp=$home/.$(sha256sum tests/oracle/requirements.txt | cut -c1-16)
-    export METERSEAL_ORACLE_PYTHON=$home/bin/python
+# need_apart DIRECTORY REQUIREMENTS WHAT: packages that cannot live beside ours, in an environment of their own.
+need_apart() {
+    local stamp
+    stamp=$1/.$(sha256sum "$2" | cut -c1-16)
     if [ -e "$stamp" ]; then return; fi
-    [ -x "$home/bin/python" ] || make_venv "$home"
-    say "installing the independent COSE implementations that the tests compare with …"
-    "$home/bin/python" -m pip install --quiet --requirement tests/oracle/requirements.txt
+    [ -x "$1/bin/python" ] || make_venv "$1"
+    say "installing $3 …"
+    "$1/bin/python" -m pip install --quiet --requirement "$2"
+    touch "$stamp"
+}
+
+# pycose and cwt want an older cbor2 than we do.
+need_oracle() {
+    need_apart "$PWD/.venv-oracle" tests/oracle/requirements.txt "the independent COSE implementations that the tests compare with"
+    export METERSEAL_ORACLE_PYTHON=$PWD/.venv-oracle/bin/python
+}
+
+# So does vyper, which compiles the contract once more to see that its bytecode comes from its source.
+need_vyper() {
+    need_apart "$PWD/.venv-vyper" tests/evm/vyper-requirements.txt "the compiler of the contract"
+    export METERSEAL_VYPER=$PWD/.venv-vyper/bin/vyper
+}
+
+# The EVM node of the tests: a binary from npm, as its lock file pins it; nothing of the package is run to install it.
+need_anvil() {
+    local home=$PWD/.anvil stamp machine
+    case $(uname -m) in
+        x86_64) machine=amd64 ;;
+        aarch64) machine=arm64 ;;
+        *) say "there is no anvil for $(uname -m)"; exit 2 ;;
+    esac
+    stamp=$home/.$(sha256sum tests/evm/node/package-lock.json | cut -c1-16)
+    export METERSEAL_ANVIL=$home/node_modules/@foundry-rs/anvil-linux-$machine/bin/anvil
+    if [ -e "$stamp" ]; then return; fi
+    say "installing the EVM node that the tests run against …"
+    mkdir -p "$home"
+    cp tests/evm/node/package.json tests/evm/node/package-lock.json "$home/"
+    (cd "$home" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
     touch "$stamp"
 }

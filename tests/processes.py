@@ -1,6 +1,6 @@
-"""Real processes for tests: a mosquitto of one's own and an embedded ledger, on 127.0.0.1, on ports of their own.
+"""Real processes for tests: mosquitto, an embedded ledger, an EVM node, on 127.0.0.1, on ports of their own.
 
-Both keep their port over ``stop`` and ``start``, and both are ended by the ``with`` that began them.
+All keep their port over ``stop`` and ``start``, and all are ended by the ``with`` that began them.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
 from typing import IO
 
 START_TIMEOUT_S = 30.0
+UNLIMITED = ("--rate", "0", "--gateway-rate", "0")
 MOSQUITTO = Path("/usr/sbin/mosquitto")
 
 
@@ -111,7 +112,13 @@ def _drain(stream: IO[str], log: Path, lines: Queue[str | None]) -> None:
     lines.put(None)
 
 
-class Mosquitto(Server):
+class BrokerServer(Server):
+    """A broker of whatever make, which clients reach at ``url``."""
+
+    url = ""
+
+
+class Mosquitto(BrokerServer):
     """A broker at ``url`` that keeps nothing on disk: after ``kill`` it has forgotten every session and message."""
 
     def __init__(self, folder: Path, extra: str = "") -> None:
@@ -122,6 +129,7 @@ class Mosquitto(Server):
         config = folder / f"mosquitto-{self.port}.conf"
         user = "user root\n" if os.geteuid() == 0 else ""
         config.write_text(
+            "per_listener_settings true\n"
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n"
             f"log_dest stderr\n{user}{extra}"
         )
@@ -138,17 +146,51 @@ class Mosquitto(Server):
 
 
 class EmbeddedLedger(Server):
-    """``meterseal-ledger serve`` over a folder, at ``url``."""
+    """``meterseal-ledger serve`` over a folder, at ``url``; ``options`` are more of its command line."""
 
-    def __init__(self, folder: Path, name: str, mqtt: str | None, env: dict[str, str] | None) -> None:
+    def __init__(
+        self, folder: Path, name: str, mqtt: str | None, env: dict[str, str] | None, options: Sequence[str] = ()
+    ) -> None:
         self.folder = folder
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if '--cert' in options else 'http'}://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "ledger_client.cli", "serve", str(folder), "--name", name]
         command += ["--listen", f"127.0.0.1:{self.port}"] + (["--mqtt", mqtt] if mqtt else [])
+        command += [*UNLIMITED, *options]
         folder.parent.mkdir(parents=True, exist_ok=True)
         log = folder.with_name(folder.name + ".log")
         super().__init__(name, command, f"ledger {name} listens on {self.url}", log, env)
+
+
+class Anvil(Server):
+    """An EVM node at ``url`` that mines each transaction as it comes, with rich accounts that it signs for itself.
+
+    It forgets everything at ``kill``; at ``stop`` it writes its state to ``state`` and reads it at ``start``.
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        machine = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+        home = Path(__file__).parents[1] / ".anvil/node_modules/@foundry-rs" / f"anvil-linux-{machine}" / "bin/anvil"
+        binary = Path(os.environ.get("METERSEAL_ANVIL", home))
+        assert binary.exists(), f"{binary} is missing: scripts/test installs it"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.state = folder / f"anvil-{self.port}.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [str(binary), "--host", "127.0.0.1", "--port", str(self.port), "--threads", "1", *options]
+        command += ["--state", str(self.state)]
+        super().__init__("anvil", command, f"Listening on 127.0.0.1:{self.port}", self.state.with_suffix(".log"))
+
+
+@contextmanager
+def anvil(folder: Path, *options: str) -> Iterator[Anvil]:
+    """A running EVM node."""
+    node = Anvil(folder, *options)
+    try:
+        node.start()
+        yield node
+    finally:
+        node.close()
 
 
 @contextmanager
@@ -164,10 +206,17 @@ def mosquitto(folder: Path, extra: str = "") -> Iterator[Mosquitto]:
 
 @contextmanager
 def embedded_ledger(
-    folder: Path, name: str, mqtt: str | None = None, env: dict[str, str] | None = None
+    folder: Path,
+    name: str,
+    mqtt: str | None = None,
+    env: dict[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator[EmbeddedLedger]:
-    """A running embedded ledger; ``mqtt`` is the address of its broker, ``env`` replaces its environment."""
-    ledger = EmbeddedLedger(folder, name, mqtt, env)
+    """A running embedded ledger; ``mqtt`` is the address of its broker, ``env`` replaces its environment.
+
+    It takes as many requests as come, unless ``options`` say otherwise.
+    """
+    ledger = EmbeddedLedger(folder, name, mqtt, env, options)
     try:
         ledger.start()
         yield ledger

@@ -1,8 +1,10 @@
 """A gateway whose ledger is away: the shipped recorder, store and uplink on a clock that runs as fast as they work.
 
-``python -m benchmarks.parts.away FOLDER DAYS`` (after ``site.make_site``) records so many days of its meters' polls
-and prints its figures; when something comes on its standard input, it waits until the uplink has settled every batch
-and prints those figures too. The uplink asks for the ledger all the time.
+``python -m benchmarks.parts.away FOLDER DAYS AGO [compared]`` (after ``site.make_site``) records so many days of its
+meters' polls, which ended AGO days before now, and prints its figures; when a line comes on its standard input, it
+waits until the uplink has settled every batch and prints those figures too. The uplink asks for the ledger all the
+time. With ``compared`` it first prints an empty object when the ledger has been asked what it holds, so that sealing
+need not wait for it, and waits for a line.
 """
 
 from __future__ import annotations
@@ -22,10 +24,13 @@ from pathlib import Path
 from benchmarks.parts.site import POINT
 from benchmarks.parts.weight import Weight, peak_mb, weigh
 from gateway import agent, config, instance
+from gateway.blocking import in_thread
 from gateway.clock import Clock, KernelClock
 from gateway.config import Config
 from gateway.journal import Finished
 from gateway.keys import load_keys
+from gateway.notes import Notes
+from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.signer import stamp
 from gateway.store import Store
@@ -44,11 +49,11 @@ EARLY = LOOKS // 5
 
 
 class Days:
-    """A clock for some days up to now, that stands still until it is told to go on."""
+    """A clock for some days up to some days ago, that stands still until it is told to go on."""
 
-    def __init__(self, days: float) -> None:
+    def __init__(self, days: float, ago: float) -> None:
         self.seconds = 0.0
-        self._began_ns = time.time_ns() - int(days * 86_400e9)
+        self._began_ns = time.time_ns() - int((days + ago) * 86_400e9)
         self.clock = Clock(
             wall_ns=lambda: self._began_ns + int(self.seconds * 1e9),
             monotonic=lambda: self.seconds,
@@ -59,34 +64,45 @@ class Days:
 class Gateway:
     """Recorder and uplink as the agent wires them; the polls come from here."""
 
-    def __init__(self, loaded: Config, days: float) -> None:
+    def __init__(self, loaded: Config, days: float, ago: float) -> None:
         self.steps = int(days * 86_400) // STEP_S
-        self._days = Days(days)
+        self._days = Days(days, ago)
         self._loaded, self._clock = loaded, self._days.clock
         self._meters = list(loaded.meters)
-        self._recorder = Recorder(
-            Store(loaded.database), load_keys(loaded), agent.rules(loaded), self._clock, secrets.token_bytes(8)
-        )
+        store = Store(loaded.database)
+        self._conflicts = store.conflicts()
+        self._recorder = Recorder(store, load_keys(loaded), agent.rules(loaded), self._clock, secrets.token_bytes(8))
         self._turns = cycle(_turns())
         self._looks: list[Weight] = []
         self._tasks: list[int] = []
 
-    async def work(self) -> None:
+    async def work(self, *, compared: bool) -> None:
         """Record, tell, wait for a word, catch up, tell."""
         entry = self._loaded.document.ledger[0]
-        ledger = agent.driver(entry)
-        uplink = Uplink(ledger, self._recorder, agent.trust_of(self._loaded), self._clock)
+        trust = agent.trust_of(self._loaded)
+        ledger = agent.driver(self._loaded, entry, Notes(entry.name, self._recorder))
+        asked = Reconciliation(self._loaded, self._recorder, trust, self._clock, self._conflicts)
+        uplink = Uplink(ledger, self._recorder, trust, self._clock, asked)
         self._recorder.on_seal.append(partial(asyncio.get_running_loop().call_soon_threadsafe, uplink.wake))
         anchor_ms = self._recorder.open()
         self._recorder.start()
         task = asyncio.create_task(uplink.run(), name=f"uplink {entry.name}")
+        if compared:
+            while self._held():  # noqa: ASYNC110 - nothing tells when it is over
+                await asyncio.sleep(0.01)
+            _tell({})
+            await in_thread(sys.stdin.readline, "a word")
         _tell(await self._record(anchor_ms))
-        await asyncio.to_thread(sys.stdin.readline)
+        await in_thread(sys.stdin.readline, "a word")
         _tell(await self._catch_up())
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         self._recorder.stop()
         ledger.close()
+
+    def _held(self) -> bool:
+        """Whether sealing waits for the ledger."""
+        return self._recorder.health()["sealing"] is not None
 
     async def _record(self, anchor_ms: int) -> dict[str, object]:
         wall, cpu = time.monotonic(), time.process_time()
@@ -132,8 +148,12 @@ class Gateway:
             self._recorder.put(Finished(meter, due_ms, Reading(now.time_ms, next(self._turns)), now))
 
     async def _sealed(self) -> None:
-        """Until every cut has become a batch."""
-        while await asyncio.wrap_future(self._recorder.call(lambda store: bool(store.cuts()) or store.waiting() > 0)):
+        """Until every cut has become a batch, or there is nothing but cuts because sealing waits."""
+
+        def is_unsealed(store: Store) -> bool:
+            return bool(store.cuts()) or store.waiting() > 0
+
+        while not self._held() and await asyncio.wrap_future(self._recorder.call(is_unsealed)):
             pass
 
     async def _look(self) -> None:
@@ -144,15 +164,16 @@ class Gateway:
         self._tasks.append(len(asyncio.all_tasks()))
 
     async def _catch_up(self) -> dict[str, object]:
-        """Until nothing waits; the rate is that from the first look with a receipt on."""
+        """Until nothing waits; the rate is that from the first look with a new receipt on."""
         store = Store(self._loaded.database, read_only=True)
-        batches = len(store.batches())
-        while (begun := store.count_receipts()) == 0:  # noqa: ASYNC110 - what is waited for stands in a database
+        before = store.count_receipts()
+        while (begun := store.count_receipts()) == before:  # noqa: ASYNC110 - what is waited for stands in a database
             await asyncio.sleep(0.05)
         wall, cpu = time.monotonic(), time.process_time()
-        while (settled := store.count_receipts()) < batches:  # noqa: ASYNC110
+        while store.cuts() or store.count_receipts() < store.count_batches():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         wall, cpu = time.monotonic() - wall, time.process_time() - cpu
+        settled = store.count_receipts()
         sizes = [batch.size for batch in store.batches()]
         store.close()
         return {
@@ -174,11 +195,11 @@ def _tell(figures: dict[str, object]) -> None:
     print(json.dumps(figures), flush=True)
 
 
-def main(folder: Path, days: float) -> None:
+def main(folder: Path, days: float, ago: float, *, compared: bool) -> None:
     loaded = config.load(folder / "gateway.toml")
     with instance.take(loaded.data):
-        asyncio.run(Gateway(loaded, days).work())
+        asyncio.run(Gateway(loaded, days, ago).work(compared=compared))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]))
+    main(Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]), compared=sys.argv[4:] == ["compared"])

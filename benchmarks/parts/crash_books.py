@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from gateway.coverage import due_between
 from gateway.store import Store
 from ledger_client.record import Coverage, Reading, parse_record
-from ledger_client.statement import parse_statement
+from ledger_client.statement import Statement, parse_statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class Record(NamedTuple):
     prev: bytes | None
     digest: bytes
     body: object
+    clock: str
 
 
 class Offered(NamedTuple):
@@ -68,6 +69,21 @@ def read_offered(log: Path) -> list[Offered]:
     return [Offered(**json.loads(line)) for line in log.read_text().splitlines()] if log.exists() else []
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a copy of a database reaches: its last place in the commit order, and its last batch."""
+
+    place: int
+    batch: int
+
+    @classmethod
+    def of(cls, store: Store) -> Mark:
+        """Where a database stands now."""
+        ((place,),) = store.all("SELECT coalesce(max(id), 0) FROM records")
+        last = store.last_batch()
+        return cls(place, last.batch if last else -1)
+
+
 @dataclass(slots=True)
 class Books:
     """Everything that was ever seen of one gateway."""
@@ -82,7 +98,20 @@ class Books:
     """Places whose record was there once, is there no more, and was not pruned."""
     changed: int = 0
     """Records and batches that were seen again with other bytes."""
+    sealed_twice: int = 0
+    """Records that stand in two of the ledger's statements."""
     grids: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    left: set[tuple[int, bytes]] = field(default_factory=set)
+    """Batches, by number and id, that were sealed after a copy was taken which was then put back."""
+    forgotten: int = 0
+    """Records that were made after such a copy was taken."""
+
+    def put_back(self, mark: Mark) -> None:
+        """A copy that reaches so far is the database from now on."""
+        self.forgotten += sum(place > mark.place for place in self.records)
+        self.records = {place: record for place, record in self.records.items() if place <= mark.place}
+        self.left |= {(number, found[0]) for number, found in self.batches.items() if number > mark.batch}
+        self.batches = {number: found for number, found in self.batches.items() if number <= mark.batch}
 
     def look(self, store: Store, statements: Iterable[bytes]) -> None:
         """Take in what is there now; ``statements``: every entry that the ledger holds of this gateway."""
@@ -94,17 +123,23 @@ class Books:
                 self.changed += self.records[place].digest != digest
             else:
                 claims, body = (parsed := parse_record(data)).claims, parsed.body
-                self.records[place] = Record(meter, epoch.hex(), claims.seq, claims.prev, digest, body)
+                self.records[place] = Record(meter, epoch.hex(), claims.seq, claims.prev, digest, body, claims.clock)
         pruned_to, _ = store.pruned()
         self.gone |= {place for place in self.records if place > pruned_to and place not in present}
         for batch in store.batches():
             found = batch.statement_id, batch.first_id, batch.last_id
             self.changed += self.batches.setdefault(batch.batch, found) != found
-        self.statements = [(s.statement.batch, s.id) for s in map(parse_statement, statements)]
+        self.hear(statements)
         grids: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for meter, _, anchor_ms, period_ms in store.schedules():
             grids[meter].append((anchor_ms, period_ms))
         self.grids = dict(grids)
+
+    def hear(self, statements: Iterable[bytes]) -> None:
+        """What a ledger holds now."""
+        signed = [parse_statement(entry) for entry in statements]
+        self.statements = [(s.statement.batch, s.id) for s in signed]
+        self.sealed_twice = _sealed_twice({s.id: s.statement for s in signed}.values())
 
     def duplicated(self) -> int:
         """Names, answers, places in batches and statements that stand there more than once."""
@@ -114,22 +149,30 @@ class Books:
         stretches = [stretch for _, stretch in sorted((number, found[1:]) for number, found in self.batches.items())]
         twice_sealed = sum(max(0, last - first + 1) for (_, last), (first, _) in pairwise(stretches))
         numbers = Counter(number for number, _ in self.statements)
-        return _extra(names) + _extra(answers) + twice_sealed + _extra(numbers)
+        return _extra(names) + _extra(answers) + twice_sealed + _extra(numbers) + self.sealed_twice
 
     def forked(self) -> int:
         """Two records that follow the same one, bytes that changed, statements that are not the gateway's own."""
         followers = Counter((r.meter, r.prev) for r in self.records.values())
-        foreign = sum(self.batches.get(number, (b"",))[0] != id_ for number, id_ in self.statements)
+        foreign = sum(not self._own(number, id_) for number, id_ in self.statements)
         return _extra(followers) + self.changed + foreign
 
+    def _own(self, number: int, id_: bytes) -> bool:
+        if number in self.batches:
+            return self.batches[number][0] == id_
+        return (number, id_) in self.left
+
     def untiled(self) -> int:
-        """Coverage that does not go on where it ended, or does not count what the schedule says was due."""
+        """Coverage that does not go on where it ended, or does not count what the schedule says was due; without a
+        clock nobody knows that of the time before."""
         flaws = 0
         for meter, grids in self.grids.items():
-            covered = [r.body for r in self.records.values() if r.meter == meter and isinstance(r.body, Coverage)]
+            records = [r for r in self.records.values() if r.meter == meter]
+            covered = [r.body for r in records if isinstance(r.body, Coverage)]
+            dated = [r.body for r in records if isinstance(r.body, Coverage) and r.clock != "U"]
             flaws += sum(before.to_ms != after.from_ms for before, after in pairwise(covered))
             flaws += sum(c.due != c.recorded + sum(c.missed.values()) for c in covered)
-            flaws += sum(c.due != _due(grids, c.from_ms, c.to_ms) for c in covered)
+            flaws += sum(c.due != _due(grids, c.from_ms, c.to_ms) for c in dated)
         return flaws
 
     def lost(self, offered: Sequence[Offered], *, ended: bool) -> int:
@@ -172,6 +215,15 @@ class Books:
     def flaws(self, offered: Sequence[Offered], *, ended: bool = False) -> Flaws:
         """All four counts, against a scripted meter's log."""
         return Flaws(self.lost(offered, ended=ended), self.duplicated(), self.forked(), self.untiled())
+
+
+def _sealed_twice(statements: Iterable[Statement]) -> int:
+    ends: dict[tuple[str, bytes], list[tuple[int, int]]] = defaultdict(list)
+    for statement in statements:
+        for meter, stretches in statement.meters.items():
+            for stretch in stretches:
+                ends[meter, stretch.epoch].append((stretch.first, stretch.last))
+    return sum(max(0, last - first + 1) for found in ends.values() for (_, last), (first, _) in pairwise(sorted(found)))
 
 
 def _extra(counts: Mapping[Any, int]) -> int:

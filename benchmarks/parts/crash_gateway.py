@@ -1,4 +1,5 @@
-"""A gateway to be killed: the shipped recorder, journal, store and uplink, and meters that write down what they answer.
+"""A gateway to be killed: the shipped recorder, journal, store, reconciliation and uplink, and meters that write down
+what they answer.
 
 ``python -m benchmarks.parts.crash_gateway FOLDER LOG [prune]`` runs until SIGTERM or a kill. It prints ``here`` when it
 has loaded everything, before it opens the database. Each poll is written to LOG before it is handed over, one JSON
@@ -26,6 +27,8 @@ from gateway.clock import Clock
 from gateway.config import Config
 from gateway.journal import Finished
 from gateway.keys import load_keys
+from gateway.notes import Notes
+from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.signer import stamp
 from gateway.store import Store
@@ -75,13 +78,14 @@ async def live(loaded: Config, log: Path) -> None:
     keys, trust, entry = load_keys(loaded), agent.trust_of(loaded), loaded.document.ledger[0]
     rules = agent.rules(loaded)
     rules = replace(rules, limits=replace(rules.limits, keep_ms=KEEP_MS))
-    ledger, epoch, stop = agent.driver(entry), secrets.token_bytes(8), asyncio.Event()
+    epoch, stop = secrets.token_bytes(8), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     print("here", flush=True)
     store = Store(loaded.database)
     clock = Clock(not_before_ms=store.latest_ms())
     recorder = Recorder(store, keys, rules, clock, epoch)
-    up = Uplink(ledger, recorder, trust, clock)
+    ledger = agent.driver(loaded, entry, Notes(entry.name, recorder))
+    up = Uplink(ledger, recorder, trust, clock, Reconciliation(loaded, recorder, trust, clock, store.conflicts()))
     recorder.on_seal.append(partial(asyncio.get_running_loop().call_soon_threadsafe, up.wake))
     anchor_ms = recorder.open()
     recorder.start()

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.parts.bad_wire import BadWire, bad_wire
-from benchmarks.parts.crash_books import Books, Flaws, read_offered
+from benchmarks.parts.crash_books import Books, Flaws, Mark, read_offered
 from benchmarks.parts.crash_gateway import KEEP_MS
 from benchmarks.parts.site import before, make_site
 from gateway import agent
@@ -31,16 +32,15 @@ from gateway.store import Store
 from ledger_client.ledgers.http import HttpLedger
 from tests.chain import site as chain_site
 from tests.chain.kills import RANDOM, ROUND, begun, kill_once
-from tests.gateway.books import check_all_is_sealed, check_books
+from tests.gateway.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once
 from tests.processes import EmbeddedLedger, embedded_ledger
 
 # The stations that the light gateway reaches, each with the largest arrival to hold at. One that is new goes here.
 ARRIVALS = {
-    "migrate": 1, "sign": 30, "commit": 25, "committed": 25, "cut": 4, "seal": 4, "sealed": 4,
-    "submit": 4, "submitted": 3, "settle": 3, "settled": 3, "prune": 5, "pruned": 4,
+    "migrate": 1, "restore": 1, "restored": 1, "sign": 30, "commit": 25, "committed": 25, "cut": 4, "seal": 4,
+    "sealed": 4, "submit": 4, "submitted": 3, "settle": 3, "settled": 3, "prune": 5, "pruned": 4,
 }  # fmt: skip
 PRUNING = ("prune", "pruned")
-AT_ONCE = ("migrate",)  # reached by an old database only
 LIFE_S = 0.7 * KEEP_MS / 1000
 """The longest life: a station that has not been reached by then is not, and the kill counts as one at any moment."""
 METERS, EVERY = 4, "100ms"
@@ -74,11 +74,11 @@ class Outcome:
 
 def moments(chance: random.Random, count: int) -> list[str]:
     """A light site's moments: a new database, the stations and any moments mixed, then what needs a past."""
-    early = [name for name in ARRIVALS if name not in (*PRUNING, *AT_ONCE)]
-    late = [*PRUNING, "prune", RANDOM, *AT_ONCE][: count // 4]
+    early = [name for name in ARRIVALS if name not in (*PRUNING, *PREPARED)]
+    late = [*PRUNING, *PREPARED, "prune", RANDOM][: count // 3]
     middle = [*early, *[RANDOM] * 7, "commit", "committed"]
     drawn = [chance.choice(middle) for _ in range(count)] if count > len(middle) else chance.sample(middle, count)
-    return [*AT_ONCE, *drawn[: count - len(late) - 1], *late][:count]
+    return ["migrate", *drawn[: count - len(late) - 1], *late][:count]
 
 
 class Light:
@@ -99,12 +99,13 @@ class Light:
         self.folder, self.log, self.flag = folder, folder / "offered.jsonl", folder / "held"
         self.books, self.out, self.worst = Books(), Outcome(), Flaws()
         self._ledger, self._chance = ledger, chance
+        self._copy, self._mark = folder / "copy", Mark(0, -1)
 
     def kill_at(self, moment: str) -> None:
         """Start the gateway, let it reach the moment, kill it there, open the books."""
         env = dict(os.environ)
-        if moment in AT_ONCE:
-            self._age()
+        if moment in PREPARED:
+            PREPARED[moment](self)
         if moment != RANDOM:
             env["METERSEAL_HOLD"] = f"{moment}:{self._chance.randint(1, ARRIVALS[moment])}:{self.flag}"
         process = self._start(env, prune=moment in PRUNING)
@@ -128,28 +129,50 @@ class Light:
         agent.finish(self.loaded, within_s=60)
         self.check("at the end", ended=True)
         self.out.flaws = self.worst
-        self.out.records, self.out.statements = len(self.books.records), len(self.books.statements)
+        self.out.records = len(self.books.records) + self.books.forgotten
+        self.out.statements = len(self.books.statements)
 
     def check(self, when: str, *, ended: bool = False) -> None:
         """All of it: the four counts, and the tests' own check of every signature, chain, interval, batch, receipt."""
         statements = statements_of(self.loaded, self._ledger)
         store = Store(self.loaded.database, read_only=True)
         self.books.look(store, statements)
+        mark = Mark.of(store)
         store.close()
         self.worst = self.worst.worse(self.books.flaws(read_offered(self.log), ended=ended))
+        if self._mark.batch < 0 <= mark.batch:
+            self._take_copy(mark)
         try:
             check_books(self.loaded)
             if ended:
                 check_all_is_sealed(self.loaded)
+                check_each_record_is_sealed_once(self.loaded, statements)
         except AssertionError as error:
             self.out.unverified.append(f"{self.folder.parent.name} {when}: {error}")
 
-    def _age(self) -> None:
+    def age(self) -> None:
         """The database says that it is of an older version, so that the next start brings it up to date."""
         if begun(self.loaded):
             database = sqlite3.connect(self.loaded.database)
             database.execute(f"PRAGMA user_version = {VERSION - 1}")
             database.close()
+
+    def put_back(self) -> None:
+        """An older copy of the database takes its place, as after a restore: what came later only the ledger knows."""
+        if not self._copy.exists():
+            return
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.loaded.database}{suffix}").unlink(missing_ok=True)
+        for file in self._copy.iterdir():
+            shutil.copy(file, self.loaded.data)
+        self.books.put_back(self._mark)
+
+    def _take_copy(self, mark: Mark) -> None:
+        """Keep the database as it is, its log too: nobody works on it."""
+        self._copy.mkdir()
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{self.loaded.database}{suffix}", self._copy)
+        self._mark = mark
 
     def _start(self, env: dict[str, str], *, prune: bool) -> subprocess.Popen[str]:
         """Returns when it has loaded everything; its database is still closed then."""
@@ -165,6 +188,13 @@ class Light:
 
     def _said(self) -> str:
         return (self.folder / "said.log").read_text()[-2000:]
+
+
+PREPARED: dict[str, Callable[[Light], None]] = {
+    "migrate": Light.age, "restore": Light.put_back, "restored": Light.put_back,
+}  # fmt: skip
+"""Stations that a start reaches only when something was done to its database before: what. One that is new goes here
+too."""
 
 
 def statements_of(loaded: Config, ledger: EmbeddedLedger) -> list[bytes]:

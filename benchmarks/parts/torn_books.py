@@ -32,6 +32,8 @@ class Told:
     events: list[str] = field(default_factory=list)
     twice: int = 0
     """Records of one id with different contents."""
+    refused: int = 0
+    """Statements that the ledger did not take."""
     resumed: bool | None = None
     ended: bool = False
     troubles: Counter[str] = field(default_factory=Counter)
@@ -50,6 +52,8 @@ def read_told(path: Path) -> Told:
             told.records[name], told.prevs[name] = fact["hash"], fact["prev"]
         elif "sealed" in fact:
             told.statements.append(bytes.fromhex(fact["sealed"]))
+        elif "refused" in fact:
+            told.refused += 1
         elif "event" in fact:
             told.events.append(json.dumps(fact["event"], sort_keys=True))
         elif "in vain" in fact:

@@ -93,10 +93,10 @@ class Bench:
             roll_back(self.folder / "sites", self.journal)
         return came, read_told(told)
 
-    def examine(self, before: Told, life_number: int) -> tuple[bool, Findings]:
+    def examine(self, before: Told, life_number: int, ledger: Path | None = None) -> tuple[bool, Findings]:
         """Start the site again on a sound disk and open its books; whether it recorded."""
         loaded = config.load(self.folder / "sites" / "site" / "gateway.toml")
-        life = Life(loaded, self.folder / "afterwards", life_number)
+        life = Life(loaded, self.folder / "afterwards", life_number, ledger)
         resumed = life.open() and life.resumes()
         if life.recorder is not None:
             life.stop()

@@ -8,6 +8,7 @@ that an operation makes the same calls every time.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -28,13 +29,13 @@ from gateway.config import Config
 from gateway.errors import StoreError
 from gateway.journal import RETRY_MS, Finished
 from gateway.keys import load_keys
+from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.signer import stamp
 from gateway.store import Batch, Row, Store
+from ledger_client.errors import Refused
 from ledger_client.record import Event, Reading, Value, parse_record, record_hash
-from ledger_client.transparency.directory import open_dir
-from ledger_client.transparency.policy import PolicyFile
-from ledger_client.transparency.service import Service
+from tests.contract.memory import NearLedger
 from tests.disk.torn_disk import Control
 
 BEGINNING_S, LIFE_S = 1_790_000_000, 100_000
@@ -58,15 +59,17 @@ class Request:
     operation: str
     ending: str = GOES_ON
     sticky: bool = False
+    ledger: str = ""
+    """A ledger's folder, on a disk that does not fail: it is asked at the start, and given every statement at once."""
 
 
 class ToldStore(Store):
     """The store, which also tells outside the data folder what it has reported as committed."""
 
-    def __init__(self, path: Path, tell: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, path: Path, tell: Callable[[dict[str, Any]], None], ledger: NearLedger | None) -> None:
         super().__init__(path)
         self.committed = self.sealed = 0
-        self._tell = tell
+        self._tell, self._ledger = tell, ledger
         self._rows: list[Row] = []
         self._batches: list[Batch] = []
 
@@ -88,15 +91,25 @@ class ToldStore(Store):
             self._tell({"record": row.id, "hash": record_hash(row.data).hex(), "prev": prev.hex() if prev else None})
         for batch in self._batches:
             self._tell({"sealed": batch.entry.hex()})
+            self._give(batch)
         self.committed += sum(row.kind == "reading" for row in self._rows)
         self.sealed += len(self._batches)
+
+    def _give(self, batch: Batch) -> None:
+        try:
+            if self._ledger is not None:
+                self._ledger.submit(batch.entry)
+        except Refused as error:
+            self._tell({"refused": str(error)})
 
 
 class Life:
     """One process life of a site: its recorder on its database, polls that fall due, and a clock that they drive."""
 
-    def __init__(self, loaded: Config, told: Path, number: int) -> None:
+    def __init__(self, loaded: Config, told: Path, number: int, ledger: Path | None = None) -> None:
+        """With a ``ledger`` it is compared before anything is sealed, as the agent does."""
         self._loaded, self._keys = loaded, load_keys(loaded)
+        self._ledger = NearLedger(ledger) if ledger is not None else None
         self._told = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._ticks_s = float(number * LIFE_S)
         self._number, self._epochs, self._events = number, 0, 0
@@ -112,7 +125,7 @@ class Life:
         self._ticks_s += 1
         self._epochs += 1
         try:
-            self.store = ToldStore(self._loaded.database, self.tell)
+            self.store = ToldStore(self._loaded.database, self.tell, self._ledger)
             self._clock = Clock(
                 not_before_ms=self.store.latest_ms(),
                 wall_ns=lambda: int((BEGINNING_S + self._ticks_s) * 1e9),
@@ -129,13 +142,24 @@ class Life:
             )
             epoch = (self._number * 1000 + self._epochs).to_bytes(8, "big")
             recorder = Recorder(self.store, self._keys, rules, self._clock, epoch)
+            compare = self._comparison(recorder, self.store)
             self._due_ms, self._periods_ms = recorder.open(), rules.periods_ms
         except StoreError as error:
             self.tell({"trouble": str(error), "reason": error.reason})
             return False
         recorder.start()
         self.recorder = recorder
+        compare()
         return True
+
+    def _comparison(self, recorder: Recorder, store: Store) -> Callable[[], None]:
+        """What is to be done as soon as the recorder runs; its seals wait for it from now on."""
+        ledger = self._ledger
+        if ledger is None:
+            return lambda: None
+        trust = agent.trust_of(self._loaded)
+        asked = Reconciliation(self._loaded, recorder, trust, self._clock, store.conflicts())
+        return lambda: asyncio.run(asked.compare(ledger))
 
     def feed(self, rounds: int) -> None:
         """So many polls of every meter fall due and are answered."""
@@ -167,14 +191,14 @@ class Life:
     def receipts(self) -> None:
         """The site's ledger gives its receipts for all batches; then so much time passes that they may be pruned."""
         assert self.recorder is not None
-        ledger = open_dir(self._loaded.path.parent / "ledger", self._loaded.document.ledger[0].name)
-        service = Service(ledger.log, ledger.key, PolicyFile(ledger.policy).current)
+        ledger = NearLedger(self._loaded.path.parent / "ledger")
 
         def settle(store: Store) -> None:
             for anchor in store.anchors():
                 batch = store.batch(anchor.batch)
                 assert batch is not None
-                _, receipt = service.submit(batch.entry)
+                receipt = ledger.submit(batch.entry)
+                assert isinstance(receipt, bytes)
                 with store.transaction():
                     store.mark(batch.batch, anchor.ledger, "settled", batch.sealed_ms, receipt=receipt)
 
@@ -203,6 +227,8 @@ class Life:
     def close(self) -> None:
         """Nothing more is told."""
         os.close(self._told)
+        if self._ledger is not None:
+            self._ledger.close()
 
     def resumes(self) -> bool:
         """The disk is well again: does everything that falls due now become durable, and a batch of it?"""
@@ -307,7 +333,8 @@ def work(request: Request, control: Control) -> None:
     """Carry out one request in this process."""
     operation = {**OPERATIONS, "live": LIVE}[request.operation]
     site = Path(request.site)
-    life = Life(config.load(site / "gateway.toml"), Path(request.told), request.life)
+    ledger = Path(request.ledger) if request.ledger else None
+    life = Life(config.load(site / "gateway.toml"), Path(request.told), request.life, ledger)
     operation.before(life)
     control.arm()
     operation.act(life)

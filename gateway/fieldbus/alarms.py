@@ -6,9 +6,10 @@ import logging
 from collections.abc import Callable
 
 from gateway.fieldbus.ear import NOISY, Ear
-from gateway.fieldbus.meter import Attempt, MeterReader
+from gateway.fieldbus.meter import MeterReader
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.spec import Alarm, LineSpec
+from gateway.fieldbus.turn import Attempt
 from ledger_client.record import Quality
 
 log = logging.getLogger("meterseal.fieldbus")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ from gateway.devices.plan import Block, Limits, plan, shape_sets
 from gateway.devices.profile import Point, Profile
 from gateway.fieldbus.cuts import Cuts, read_of
 from gateway.fieldbus.frames import Request, char_seconds, t35_seconds
-from gateway.fieldbus.shapes import needed
+from gateway.fieldbus.shapes import needed, occupied
 from gateway.fieldbus.spec import LineSpec, MeterSpec
 
 Shapes = frozenset[tuple[int, int]]
@@ -52,7 +53,8 @@ class BlockSet:
 class ReadPlan:
     """What a meter is asked: ``blocks`` in every poll, ``identity`` to tell who it is.
 
-    ``k``: how many shapes each block needs (``shapes.needed``); a block with fewer variants waits out the answer life.
+    ``k``: how many shapes each block needs (``shapes.needed``). A block with fewer variants, or with the only one that
+    another block has as well, waits out the answer life.
     ``missing``: points of SunSpec models that the device does not have. ``avoid``: the shapes that it was made without.
     """
 
@@ -90,6 +92,14 @@ def shapes_needed(line: LineSpec, meter: MeterSpec) -> int:
         return 1
     once = needed(line.answer_life_of(meter) / 1000, line.timeout_of(meter) / 1000, meter.period_ms / 1000)
     return 2 * once if line.shared else once
+
+
+def shapes_occupied(line: LineSpec, meter: MeterSpec) -> float:
+    """How many shapes each of a meter's blocks keeps from being asked again; ``shapes_needed`` or less."""
+    if line.direct(meter):
+        return 0.0
+    once = occupied(line.answer_life_of(meter) / 1000, line.timeout_of(meter) / 1000, meter.period_ms / 1000)
+    return 2 * math.ceil(once) if line.shared else once
 
 
 def _with_witness(points: Sequence[Point], profile: Profile) -> list[Point]:
@@ -131,13 +141,13 @@ def read_plan(
     if armed:
         most = bounds.variants + _IN_HAND * bool(avoid)
         extra = _AGAIN * any(map(_counts, blocks))
-        # a block without a shape of its own shares one: that costs waiting, never truth
         shapes = offered(every, most + extra)
-        shapes = [found or offered((block,), 1)[0][:1] for block, found in zip(every, shapes, strict=True)]
     else:
         most, shapes = 1, [(block,) for block in every]
     sets = []
     for found, block in zip(shapes, every, strict=True):
         spare = found[most:][:_AGAIN] if _counts(block) else ()
-        sets.append(BlockSet.of(meter.address, block, found[:most] or (block,), spare))
+        # a block without a shape of its own shares those of others: that costs waiting, never truth
+        own = found[:most] or offered((block,), MOST_SHAPES)[0] or (block,)
+        sets.append(BlockSet.of(meter.address, block, own, spare))
     return ReadPlan(k, tuple(sets[: len(blocks)]), tuple(sets[len(blocks) :]), missing, avoid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -14,10 +15,11 @@ from gateway.fieldbus.ear import Ear
 from gateway.fieldbus.endpoints import merge
 from gateway.fieldbus.errors import FieldbusError, LineDown, PortError
 from gateway.fieldbus.link import Link
-from gateway.fieldbus.meter import Attempt, MeterReader
+from gateway.fieldbus.meter import MeterReader
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.shapes import ShapeTable
 from gateway.fieldbus.spec import Alarm, BlockAnswer, BlockFailure, LineSpec, MeterSpec, Poll
+from gateway.fieldbus.turn import Attempt, Turn
 from gateway.hold import station
 
 __all__ = [
@@ -35,7 +37,7 @@ class Line:
 
     ``identities``: the meters' identities as last accepted, by name; read at the start, kept up to date here.
     ``used_until_ms``: an earlier process may have asked on this line until then (wall clock). Answers to it may still
-    come, so that until they have died out polls are missed as ``no-shape``.
+    come, so that nothing is asked until they have died out (docs/fieldbus.md).
     ``on_alarm`` is told when an alarm begins and when it ends. ``doubts(meter, answer)`` is asked of each answered
     block: if it is true the block is read once more at once, after the meter's pause and in another shape, and the poll
     carries both answers.
@@ -75,6 +77,7 @@ class Line:
             )
             for meter in spec.meters
         }
+        self._waiting: dict[str, Turn] = {}
         self._schedule = Schedule({}, 0)
         self._link: Link | None = None
         self._down_because: str | None = None
@@ -120,15 +123,34 @@ class Line:
         """Open the line, poll one meter now, close. PortError or LineDown when the line cannot be opened."""
         try:
             self._link = await opening.connect(self.spec, self._table, self._ear.see)
-            return (await self._meters[meter].poll(self._link, self._clock.schedule_ms())).poll
+            turn = Turn(self._meters[meter], self._link, self._clock.schedule_ms())
+            while True:
+                ended = await turn.run()
+                if isinstance(ended, Attempt):
+                    return ended.poll
+                await asyncio.sleep(ended - self._clock.monotonic())
         finally:
             self._close()
 
     async def _poll(self, link: Link, name: str, due_ms: int) -> None:
         station("poll")
-        was_dead, begun = self._schedule.dead(name), self._clock.monotonic()
-        attempt = await self._meters[name].poll(link, due_ms, probe=was_dead)
-        cost_ms = max(1, round((self._clock.monotonic() - begun) * 1000))
+        turn = self._waiting.pop(name, None) if self._waiting else None
+        if turn is None:
+            turn = Turn(self._meters[name], link, due_ms, probe=self._schedule.dead(name))
+        begun = self._clock.monotonic()
+        ended = await turn.run()
+        now, now_ms = self._clock.monotonic(), self._clock.schedule_ms()
+        turn.spent_s += now - begun
+        if isinstance(ended, Attempt):
+            self._ended(turn, ended)
+        else:
+            self._waiting[name] = turn
+            self._schedule.waits(name, due_ms, now_ms, now_ms + math.ceil((ended - now) * 1000) + 1)
+
+    def _ended(self, turn: Turn, attempt: Attempt) -> None:
+        """A poll is over: tell everybody what it says of meter and line, and report it."""
+        name = turn.meter.spec.name
+        was_dead, cost_ms = self._schedule.dead(name), max(1, round(turn.spent_s * 1000))
         self._schedule.finished(name, self._clock.schedule_ms(), attempt.alive, cost_ms)
         self._alarms.polled(self._meters[name], attempt, self._schedule)
         if self._schedule.dead(name) and not was_dead:
@@ -171,6 +193,11 @@ class Line:
         self._alarms.port_gone(because)
 
     def _close(self) -> None:
+        """Release the line; polls that wait on it end."""
+        reason = "stopped" if self._stopping else "line-down"
+        while self._waiting:
+            _, turn = self._waiting.popitem()
+            self._ended(turn, turn.abandon(reason, "the line was closed while this read waited for a shape"))
         if self._link is not None:
             self._link.close()
             self._link = None

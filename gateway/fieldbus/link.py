@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from gateway.fieldbus.frames import Request, Shape
+from gateway.fieldbus.shapes import ShapeTable
 
 
 class Answer(NamedTuple):
@@ -35,11 +36,19 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """No answer that could be trusted: ``timeout`` or ``no-shape``, and in words what was seen instead."""
+    """No answer that could be trusted: ``timeout`` or ``no-shape``, and in words what was seen instead. ``until``: the
+    monotonic moment from which on there is a shape."""
 
     reason: str
     detail: str
     request: Request | None = None
+    until: float | None = None
+
+
+def no_shape(table: ShapeTable, requests: Sequence[Request], now: float) -> Silence:
+    """None of these requests may be asked now."""
+    detail = f"each shape of this read is another master's or younger than {table.life(requests[0].unit):g} s"
+    return Silence("no-shape", detail, until=table.free_at(requests, now))
 
 
 Outcome = Answer | Refusal | Silence

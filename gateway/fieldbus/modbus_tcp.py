@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from gateway.fieldbus.errors import LineDown
 from gateway.fieldbus.frames import Request, permit
-from gateway.fieldbus.link import Manners, Outcome, Silence, Witness
+from gateway.fieldbus.link import Manners, Outcome, Witness, no_shape
 from gateway.fieldbus.mbap import HEAD, Transactions
 from gateway.fieldbus.shapes import ShapeTable
 
@@ -68,8 +68,7 @@ class TcpLink:
         now = self._loop.time()
         request = transactions.choose(requests, now, direct=manners.direct)
         if request is None:
-            life = transactions.table.life(requests[0].unit)
-            return Silence("no-shape", f"each shape of this read is another master's or younger than {life:g} s")
+            return no_shape(transactions.table, requests, now)
         packet = transactions.ask(request, now, direct=manners.direct)
         try:
             connection.send(packet)

@@ -38,6 +38,8 @@ class _Meter:
     """Its last poll was given up for others: next time it goes before them."""
     held: bool = False
     """Its probe was put off once, to where it costs others least."""
+    until: int = 0
+    """Its poll has begun and waits: it goes on then. 0: none waits."""
 
     @property
     def deadline(self) -> int:
@@ -96,9 +98,19 @@ class Schedule:
             return poll
         return None
 
+    def waits(self, name: str, due: int, now: int, until: int) -> None:
+        """The poll that was chosen last has begun and goes on at ``until``: it is chosen once more then. Meanwhile the
+        line is free."""
+        meter = self._meters[name]
+        meter.due, meter.until, meter.tried_at, self._ended_at = due, until, now, now
+        self._soonest = min(self._soonest, due)
+
     def finished(self, name: str, now: int, alive: bool | None, cost_ms: int) -> None:
-        """A chosen poll ended: the meter answered (be it an exception), was silent, or (None) was not heard out."""
+        """A chosen poll ended, be it one that waits: the meter answered (an exception is an answer), was silent, or
+        (None) was not heard out."""
         meter, fault = self._meters[name], self.fault
+        if meter.until:
+            self._over(meter)
         meter.tried_at, meter.stepped_back, meter.held = now, False, False
         self._ended_at = now
         if alive is None:
@@ -152,6 +164,7 @@ class Schedule:
     def _over(self, meter: _Meter) -> None:
         """Its due poll was chosen or given up: the next one is a period later."""
         meter.due += meter.period
+        meter.until = 0
         self._soonest = min([m.due for m in self._meters.values()])
 
     def _revive(self, meters: Iterable[_Meter]) -> None:
@@ -160,6 +173,8 @@ class Schedule:
             meter.failures = meter.probe_at = 0
 
     def _ready(self, meter: _Meter) -> int:
+        if meter.until:
+            return meter.until
         if not self._dead:
             return meter.due
         if self.fault:
@@ -168,7 +183,7 @@ class Schedule:
 
     def _reason(self, meter: _Meter, now: int) -> str | None:
         """Why a due poll is given up, None while it may still be made."""
-        if not self._dead and not self._down and now < meter.deadline:
+        if meter.until or (not self._dead and not self._down and now < meter.deadline):
             return None
         if self._down:
             return "line-down"
@@ -187,7 +202,7 @@ class Schedule:
     def _hopeless(self, meter: _Meter, now: int) -> bool:
         """It cannot end within its period, and did not have to step back last time."""
         late = now + meter.cost > meter.deadline >= meter.due + meter.cost
-        return late and not meter.dead and not meter.stepped_back
+        return late and not (meter.dead or meter.stepped_back or meter.until)
 
     def _hurts(self, meter: _Meter, now: int) -> bool:
         """What becomes due while it is made could then not all end in time."""

@@ -83,6 +83,16 @@ class ShapeTable:
         """A question to this unit went unanswered within its answer life."""
         return any(s.unit == unit and now - at < self.life(unit) for s, at in self._silent.items())
 
+    def free_at(self, requests: Sequence[Request], now: float) -> float | None:
+        """When one of these requests, all of them too young at ``now``, may be asked; None: it is not its age that
+        forbids it."""
+        moments = (
+            max(self._last.get(r.shape, self._before) + self.life(r.unit), self._avoid.get(r.shape, -math.inf))
+            for r in requests
+        )
+        soonest = min(moments, default=-math.inf)
+        return soonest if soonest > now else None
+
     def choose(self, requests: Sequence[Request], now: float) -> Request | None:
         """The least recently used of the requests whose shape is old enough (ties: the first), or None."""
         if not self.armed:
@@ -91,11 +101,17 @@ class ShapeTable:
         return min(free, key=lambda r: self._last.get(r.shape, -math.inf), default=None)
 
 
-def needed(life_s: float, timeout_s: float, period_s: float) -> int:
-    """K: how many shapes a block needs so that one is always old enough, polled every ``period_s``.
+def occupied(life_s: float, timeout_s: float, period_s: float) -> float:
+    """How many shapes a block that is polled every ``period_s`` keeps from being asked again.
 
     A shape counts as used until its read ended, at latest after the time-out, and a poll may start late by ``LATENESS``
-    of its period; a block that is polled more slowly than its answer life and time-out needs one.
+    of its period. A block that is polled more slowly than its answer life and time-out needs one, and leaves it to
+    others for a part of the time.
     """
     busy = life_s + timeout_s
-    return 1 if period_s >= busy else math.ceil(busy / period_s + LATENESS)
+    return busy / period_s if period_s >= busy else math.ceil(busy / period_s + LATENESS)
+
+
+def needed(life_s: float, timeout_s: float, period_s: float) -> int:
+    """K: how many shapes a block needs of its own so that one is always old enough, polled every ``period_s``."""
+    return math.ceil(occupied(life_s, timeout_s, period_s))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.fieldbus.errors import LineDown
 from gateway.fieldbus.frames import Request, permit
-from gateway.fieldbus.link import Manners, Outcome, Silence, Witness
+from gateway.fieldbus.link import Manners, Outcome, Silence, Witness, no_shape
 from gateway.fieldbus.rtu import Guard
 from gateway.fieldbus.shapes import ShapeTable
 
@@ -78,8 +78,7 @@ class RtuLink:
             return Silence("timeout", "the line does not fall silent: somebody keeps sending")
         request = self._guard.choose(requests, self._loop.time())
         if request is None:
-            life = self._guard.table.life(unit)
-            return Silence("no-shape", f"each shape of this read is another master's or younger than {life:g} s")
+            return no_shape(self._guard.table, requests, self._loop.time())
         self._guard.ask(request, self._loop.time(), leading=manners.leading_bytes)
         try:
             out = await self._send(request.frame)

@@ -70,7 +70,10 @@ class Notebook:
 class Ledger(Protocol):
     """What every driver does: plain blocking calls, each bounded in time and size, safe from several threads.
 
-    Receipts are handed over as bytes, unverified: the caller settles nothing before ``verify.check_receipt``.
+    What settles a statement is handed over as bytes. Of most ledgers it is a receipt, unverified: the caller settles
+    nothing before ``verify.check_receipt``. Of a chain it is a locator (``bundle.is_locator`` tells them apart,
+    ``bundle.decode_locator`` reads it): the driver has seen the statement's id there, in a block that is final, and
+    offline it proves nothing. Receipts go into a bundle's statement, locators into its ``anchors``.
     Every method raises ``LedgerUnavailable`` for whatever may pass by itself.
     """
 

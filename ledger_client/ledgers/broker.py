@@ -1,7 +1,8 @@
-"""One connection to an MQTT 5 broker that comes back by itself for ever, for both ends of the mqtt ledger.
+"""One connection to an MQTT broker that comes back by itself for ever, for both ends of the mqtt ledger.
 
-The network thread is paho's own; whatever a broker sends cannot end it. A broker that is absent, slow or hung costs
-nobody but this connection: nothing waits for it except ``wait_connected``, and only for as long as it is told.
+It speaks MQTT 5, or 3.1.1 where it is told to or the broker refuses 5. The network thread is paho's own; whatever a
+broker sends cannot end it. A broker that is absent, slow or hung costs nobody but this connection: nothing waits for it
+except ``wait_connected``, and only for as long as it is told.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ParamSpec
+from typing import NamedTuple, ParamSpec
 from urllib.parse import urlsplit
 
 from paho.mqtt.client import (
@@ -22,13 +23,16 @@ from paho.mqtt.client import (
     DisconnectFlags,
     MQTTMessage,
     MQTTv5,
+    MQTTv311,
 )
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ledger_client.errors import LedgerClientError
+from ledger_client.ledgers.access import Access, AccessError
+from ledger_client.ledgers.tls import NO_TLS, in_words
 from ledger_client.ledgers.wire import MAX_ENTRY
 
 _LOG = logging.getLogger("meterseal.mqtt")
@@ -37,6 +41,8 @@ P = ParamSpec("P")
 KEEPALIVE_S = 10  # a broker that hangs with its TCP connection up is noticed within two of these
 QUEUE = 20  # messages that paho may hold; whoever submits keeps the rest
 NO_SUBSCRIBER = 0x10  # MQTT 5 §3.4.2.1: acknowledged, and delivered to nobody
+_OTHER_VERSION = 0x84  # MQTT 5 §3.2.2.2, and paho's word for return code 1 of 3.1.1
+_NO_ENTRY = frozenset({0x86, 0x87})  # bad user name or password, not authorized
 _RECONNECT_S = (1, 5)
 _MAX_PACKET = 2 * MAX_ENTRY  # the broker keeps what is larger to itself
 
@@ -45,25 +51,44 @@ class BrokerUrlError(LedgerClientError):
     """Not an address of a broker."""
 
 
-def parse_url(url: str) -> tuple[str, int]:
-    """Host and port of ``mqtt://HOST[:PORT]``; raises ``BrokerUrlError``."""
+class Address(NamedTuple):
+    """Where a broker listens."""
+
+    host: str
+    port: int
+    tls: bool
+
+
+def parse_url(url: str) -> Address:
+    """The address in ``mqtt://HOST[:1883]`` or ``mqtts://HOST[:8883]``; raises ``BrokerUrlError``."""
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port or 1883
+        host, port = parts.hostname, parts.port or {"mqtt": 1883, "mqtts": 8883}.get(parts.scheme)
     except ValueError:
-        host, port = None, 0
-    if host is None or parts.scheme != "mqtt" or parts.path.strip("/") or parts.query or parts.username is not None:
-        raise BrokerUrlError(f"{url!r} is not the address of a broker; write it as mqtt://HOST:PORT")
-    return host, port
+        host, port = None, None
+    if host is None or port is None or parts.path.strip("/") or parts.query or parts.username is not None:
+        shown = repr(url) if "@" not in url else "what was given"  # it may hold a password
+        raise BrokerUrlError(f"{shown} is not the address of a broker; write it as mqtt://HOST:PORT or mqtts://…")
+    return Address(host, port, parts.scheme == "mqtts")
 
 
 class _LastingClient(Client):
     """paho's client whose network thread survives what a broker's bytes may raise in it."""
 
-    def __init__(self, client_id: str, begin: Callable[[], None]) -> None:
-        super().__init__(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTv5)
-        self.closing = threading.Event()
+    def __init__(
+        self, client_id: str, version: MQTTProtocolVersion, clean: bool | None, begin: Callable[[Client], None]
+    ) -> None:
+        super().__init__(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=clean, protocol=version)
+        self.leaving = threading.Event()
         self.begin = begin
+        self.failure: OSError | None = None
+
+    def reconnect(self) -> MQTTErrorCode:
+        try:
+            return super().reconnect()
+        except OSError as error:
+            self.failure = error  # paho tells nobody why
+            raise
 
     def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
         while True:
@@ -71,9 +96,9 @@ class _LastingClient(Client):
                 return super().loop_forever(timeout, retry_first_connection)
             except Exception:  # the thread's outermost frame: no packet may end the connection for ever
                 _LOG.exception("connection to %s:%s failed, connecting anew", self.host, self.port)
-                if self.closing.wait(_RECONNECT_S[1]):
+                if self.leaving.wait(_RECONNECT_S[1]):
                     return MQTTErrorCode.MQTT_ERR_UNKNOWN
-                self.begin()
+                self.begin(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +142,13 @@ class Broker:
 
     ``on_connect`` runs after every connection, before anything is sent again; ``on_message`` for every message (its
     return is what acknowledges a QoS 1 message); ``on_ack`` for every acknowledged publication. All three run in
-    the network thread and must not wait.
+    the network thread and must not wait. Raises ``BrokerUrlError`` or ``AccessError`` for what cannot be used at all.
     """
 
     def __init__(
         self,
         url: str,
+        access: Access | None = None,
         *,
         client_id: str,
         on_connect: Callable[[Broker], None],
@@ -134,32 +160,77 @@ class Broker:
     ) -> None:
         self.url = url
         self._address = parse_url(url)
-        self._session_s = session_s
-        self._on_connect = on_connect
-        self._ready = threading.Event()
-        self._state = "not connected yet"
-        self._client = client = _LastingClient(client_id, self._begin)
+        self._access = Access() if access is None else access
+        self._access.check_rules(url)
+        self._tls = self._access.tls_context() if self._address.tls else None
+        self._client_id = client_id
+        self._session_s, self._queue, self._connect_timeout_s = session_s, queue, connect_timeout_s
+        self._on_connect, self._on_message, self._on_ack = on_connect, on_message, on_ack
+        self._swap = threading.Lock()
+        self._news = threading.Condition()
+        self._state, self._up, self._refused = "not connected yet", False, False
+        self._closing = False
+        self._client = self._make(MQTTv311 if self._access.protocol == "3.1.1" else MQTTv5)
+        self._begin(self._client)
+        self._client.loop_start()
+
+    def _make(self, version: MQTTProtocolVersion) -> _LastingClient:
+        clean = not self._session_s if version == MQTTv311 else None
+        client = _LastingClient(self._client_id, version, clean, self._begin)
         client.suppress_exceptions = True  # _guarded has logged them
-        client.connect_timeout = connect_timeout_s
-        client.max_queued_messages_set(queue)
+        client.connect_timeout = self._connect_timeout_s
+        client.max_queued_messages_set(self._queue)
         client.reconnect_delay_set(*_RECONNECT_S)
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
+        client.on_pre_connect = self._log_in
         client.on_socket_open = _send_at_once
         client.on_connect = self._connected
         client.on_connect_fail = self._failed
         client.on_disconnect = self._disconnected
+        client.on_log = self._logged
         client.on_subscribe = self._subscribed
-        client.on_message = lambda _client, _userdata, message: _guarded(on_message, _read(message))
-        client.on_publish = lambda _c, _u, mid, code, _p: _guarded(on_ack, mid, code.value, str(code))
-        self._begin()
-        client.loop_start()
+        client.on_message = lambda _client, _userdata, message: _guarded(self._on_message, _read(message))
+        client.on_publish = lambda _c, _u, mid, code, _p: _guarded(self._on_ack, mid, code.value, str(code))
+        return client
 
-    def _begin(self) -> None:
+    def _begin(self, client: Client) -> None:
         """Have the network thread connect from scratch."""
+        if client.protocol == MQTTv311:
+            client.connect_async(self._address.host, self._address.port, keepalive=KEEPALIVE_S)
+            return
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = self._session_s
         properties.MaximumPacketSize = _MAX_PACKET
         clean: CleanStartOption = False if self._session_s else MQTT_CLEAN_START_FIRST_ONLY
-        self._client.connect_async(*self._address, keepalive=KEEPALIVE_S, clean_start=clean, properties=properties)
+        host, port, _ = self._address
+        client.connect_async(host, port, keepalive=KEEPALIVE_S, clean_start=clean, properties=properties)
+
+    def _log_in(self, client: Client, _userdata: object) -> None:
+        """Password and certificate as their files hold them now; what cannot be read leaves what was there before."""
+        try:
+            if self._tls is not None:
+                self._access.load_own(self._tls)
+            if self._access.user is not None:
+                client.username_pw_set(self._access.user, self._access.password())
+        except AccessError as error:
+            _LOG.error("%s: %s", self.url, error)
+
+    def _fall_back(self, refused: _LastingClient) -> None:
+        """Speak MQTT 3.1.1 from now on: this broker knows no 5."""
+        _LOG.info("%s knows no MQTT 5, going on with 3.1.1", self.url)
+        with self._swap:
+            if not self._closing:
+                self._client = self._make(MQTTv311)
+                self._begin(self._client)
+                self._client.loop_start()
+        refused.leaving.set()
+        refused.disconnect()
+
+    @property
+    def protocol(self) -> str:
+        """The MQTT version that is spoken, or tried first."""
+        return "3.1.1" if self._client.protocol == MQTTv311 else "5"
 
     @property
     def state(self) -> str:
@@ -169,11 +240,13 @@ class Broker:
     @property
     def connected(self) -> bool:
         """Whether the broker has accepted the connection and it has not been seen to break since."""
-        return self._ready.is_set()
+        return self._up
 
     def wait_connected(self, timeout_s: float) -> bool:
-        """Wait for a connection, at most ``timeout_s``."""
-        return self._ready.wait(timeout_s)
+        """Wait for a connection, at most ``timeout_s``, and no longer when it is refused: ``state`` then says why."""
+        with self._news:
+            self._news.wait_for(lambda: self._up or self._refused, timeout_s)
+            return self._up
 
     def subscribe(self, topic: str) -> None:
         """Ask for a topic filter with QoS 1: in force before whatever is published after it on this connection."""
@@ -192,50 +265,81 @@ class Broker:
 
         Returns the message id that ``on_ack`` will be called with, which may happen before this returns.
         """
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.ContentType = content_type
-        if response_topic is not None:
-            properties.ResponseTopic = response_topic
-        if correlation is not None:
-            properties.CorrelationData = correlation
+        properties = None
+        if self._client.protocol == MQTTv5:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.ContentType = content_type
+            if response_topic is not None:
+                properties.ResponseTopic = response_topic
+            if correlation is not None:
+                properties.CorrelationData = correlation
         sent = self._client.publish(topic, data, qos=1, retain=False, properties=properties)
         return None if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE else sent.mid
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Say goodbye and end the network thread, waiting for it at most ``timeout_s``."""
-        self._client.closing.set()
-        self._client.disconnect()
-        stopper = threading.Thread(target=self._client.loop_stop, name="mqtt-stop", daemon=True)
+        with self._swap:
+            self._closing = True
+            client = self._client
+        client.leaving.set()
+        client.disconnect()
+        stopper = threading.Thread(target=client.loop_stop, name="mqtt-stop", daemon=True)
         stopper.start()
         stopper.join(timeout_s)
 
     def _connected(
-        self, _client: Client, _userdata: object, _flags: ConnectFlags, code: ReasonCode, _properties: Properties | None
+        self, client: Client, _userdata: object, _flags: ConnectFlags, code: ReasonCode, _properties: Properties | None
     ) -> None:
-        if code.is_failure:
-            self._state = f"the broker refused the connection: {code}"
-            _LOG.warning("%s: %s", self.url, self._state)
-            return
-        self._state = "connected"
-        _LOG.info("connected to %s", self.url)
-        _guarded(self._on_connect, self)
-        self._ready.set()
+        if not code.is_failure:
+            _LOG.info("connected to %s", self.url)
+            self._state = "connected"
+            _guarded(self._on_connect, self)  # may say that a subscription is refused
+            with self._news:
+                self._up, self._refused = True, False
+                self._news.notify_all()
+        elif code.value == _OTHER_VERSION and client.protocol == MQTTv5 and self._access.protocol == "auto":
+            assert isinstance(client, _LastingClient)
+            self._fall_back(client)
+        else:
+            hint = "; look at user and password_file" if code.value in _NO_ENTRY else ""
+            hint = f"; it knows no MQTT {self.protocol}, look at protocol" if code.value == _OTHER_VERSION else hint
+            self._down(f"the broker refused the connection: {code}{hint}", refused=True)
 
-    def _failed(self, _client: Client, _userdata: object) -> None:
-        self._state = "nobody answers at that address"
+    def _failed(self, client: Client, _userdata: object) -> None:
+        failure = client.failure if isinstance(client, _LastingClient) else None
+        why = in_words(failure) if failure is not None else None
+        if why is None and self._tls is not None and isinstance(failure, ConnectionResetError):
+            why = NO_TLS
+        nobody = f"nobody answers at that address ({getattr(failure, 'strerror', None) or failure})"
+        self._down(why or nobody, refused=why is not None)
+
+    def _logged(self, _client: Client, _userdata: object, level: int, text: str) -> None:
+        """The one place where paho says that the broker's TLS has refused us after the handshake, as TLS 1.3 does."""
+        if level == LogLevel.MQTT_LOG_ERR and "[SSL" in text and not self._up:
+            self._down(in_words(text) or text, refused=True)
 
     def _disconnected(
         self,
-        _client: Client,
+        client: Client,
         _userdata: object,
         _flags: DisconnectFlags,
         code: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        self._ready.clear()
-        before, self._state = self._state, f"connection lost: {code}"
-        if self._state != before and not self._client.closing.is_set():  # paho tells of one loss more than once
-            _LOG.warning("%s: %s", self.url, self._state)
+        if client is not self._client or self._refused:  # of a refusal is known more than that the connection is gone
+            return
+        early = (
+            "" if self._up else " before it was accepted" + ("; it may not accept our certificate" * bool(self._tls))
+        )
+        self._down(f"connection lost{early}: {code}", refused=False)
+
+    def _down(self, state: str, *, refused: bool) -> None:
+        """There is no connection. Logged once: paho tells of one loss more than once, and retries for ever."""
+        if state != self._state and not self._closing:
+            _LOG.warning("%s: %s", self.url, state)
+        with self._news:
+            self._state, self._up, self._refused = state, False, refused
+            self._news.notify_all()
 
     def _subscribed(
         self, _client: Client, _userdata: object, _mid: int, codes: list[ReasonCode], _properties: Properties | None

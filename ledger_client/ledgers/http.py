@@ -2,30 +2,24 @@
 
 Redirects are never followed (303 and 302 mean "not yet" here), a Location counts only on the ledger's own origin, every
 answer has a size cap and a time limit. Refused is what the ledger itself says with a 4xx; everything else that is not
-an answer is LedgerUnavailable with the start of what came instead.
+an answer is LedgerUnavailable with the start of what came instead. The Location of a statement on its way is kept in a
+``Memory``, so that it is asked about after a restart; where it is lost, the statement is submitted again.
 """
 
 from __future__ import annotations
 
-import http.cookiejar
-import threading
-import time
-from collections import OrderedDict
-from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
-
-import requests
-import urllib3
 
 from ledger_client import cbor
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, Refused
-from ledger_client.ledgers import Pending, Unsupported
+from ledger_client.ledgers import Memory, Notebook, Pending, Unsupported
+from ledger_client.ledgers.access import Access
+from ledger_client.ledgers.bounded import Answer, Client
 from ledger_client.ledgers.wire import (
     CBOR,
     COSE,
     MAX_PAGE,
     MAX_RECEIPT,
-    excerpt,
     id_to_text,
     parse_problem,
 )
@@ -33,38 +27,11 @@ from ledger_client.shape import is_name
 from ledger_client.statement import parse_statement, statement_id
 
 _RETRY_AFTER_S = 5.0  # when a ledger says "not yet" and not for how long
-_RETRY_AFTER_CAP_S = 3600.0
 _ENOUGH = 1000  # statements at once: a gateway on a small machine walks through years of them
-_LOCATIONS = 256  # of statements on their way, remembered until their receipt is here
-_PASSING = frozenset({408, 421, 425, 429})  # of 4xx: about this moment, not about this statement
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    url: str
-    status: int
-    headers: requests.structures.CaseInsensitiveDict[str]
-    body: bytes
-
-    @property
-    def media_type(self) -> str:
-        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-
-    def retry_after_s(self) -> float | None:
-        """Retry-After in seconds, capped; a date or nonsense counts as absent."""
-        text = self.headers.get("Retry-After", "").strip()
-        return min(float(text), _RETRY_AFTER_CAP_S) if text.isascii() and text.isdigit() and len(text) < 10 else None
-
-    def __str__(self) -> str:
-        kind = self.media_type or "no content type"
-        return f"{self.url} answered {self.status}, {kind}, {len(self.body)} bytes: {excerpt(self.body)}"
-
-
-class _Session(requests.Session):
-    """Knows of no redirects: requests would read a redirect's body without a cap even when it does not follow."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        return None
+_MAX_LOCATION = 2048
+_MAX_HOPS = 32  # so often a statement's Location may change before whoever changes it is thought to go in circles
+_PASSING = frozenset({401, 407, 408, 421, 425, 429})  # of 4xx: about this moment or us, not about this statement
+_UNKNOWN = frozenset({400, 404, 405, 410})  # a service has no such entry, or knows no entries by our kind of id
 
 
 class HttpLedger:
@@ -72,41 +39,49 @@ class HttpLedger:
 
     ``last`` and ``statements`` are extensions of the embedded ledger and ``Unsupported`` elsewhere.
     ``timeout_s`` bounds connecting and each wait for bytes, and an answer as a whole may take twice as long.
+    A note in ``memory`` is the text of a URL, behind the number of times that the service has changed it.
     """
 
-    def __init__(self, name: str, url: str, *, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        access: Access | None = None,
+        *,
+        timeout_s: float = 10.0,
+        memory: Memory | None = None,
+    ) -> None:
         self.name = name
         self._base = url.rstrip("/")
-        self._timeout_s = timeout_s
-        self._session = _Session()
-        self._session.trust_env = False  # neither a proxy nor a .netrc that nobody wrote down in the configuration
-        self._session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=()))
-        self._session.headers.update({"Accept-Encoding": "identity", "User-Agent": "meterseal"})
-        self._locations: OrderedDict[bytes, str] = OrderedDict()
-        self._lock = threading.Lock()
+        self._client = Client(self._base, Access() if access is None else access, timeout_s)
+        self._memory: Memory = Notebook() if memory is None else memory
 
     def submit(self, entry: bytes) -> bytes | Pending:
         """POST /entries: 201 with the receipt, or 303: Pending."""
         answer = self._ask("POST", self._base + "/entries", COSE, MAX_RECEIPT, entry)
         if answer.status in (200, 201):
-            return self._receipt(answer, statement_id(entry))
+            return self._receipt(answer)
         if answer.status in (302, 303):
             return self._pending(answer, statement_id(entry))
         raise _refusal(answer)
 
     def lookup(self, statement_id: bytes) -> bytes | Pending | None:
-        """GET the Location that the submission got, else /entries/{base64url(statement id)}."""
-        with self._lock:
-            location = self._locations.get(statement_id)
-        answer = self._ask("GET", location or f"{self._base}/entries/{id_to_text(statement_id)}", COSE, MAX_RECEIPT)
-        if answer.status == 200:
-            return self._receipt(answer, statement_id)
-        if answer.status in (302, 303):
-            return self._pending(answer, statement_id)
-        if answer.status == 404:
-            self._forget(statement_id)
-            return None
-        raise _refusal(answer)
+        """GET the Location that the submission got, else /entries/{base64url(statement id)}.
+
+        ``None`` also where a service does not know its entries by that id: then submitting again is what is left.
+        """
+        location, _ = self._noted(statement_id)
+        own = f"{self._base}/entries/{id_to_text(statement_id)}"
+        for url in dict.fromkeys([location, own] if location else [own]):
+            answer = self._ask("GET", url, COSE, MAX_RECEIPT)
+            if answer.status == 200:
+                return self._receipt(answer)
+            if answer.status in (302, 303):
+                return self._pending(answer, statement_id)
+            if answer.status not in _UNKNOWN:
+                raise _refusal(answer)
+        self._forget(statement_id)
+        return None
 
     def last(self, gateway: str) -> tuple[int, bytes] | None:
         """GET /gateways/{gateway}/last."""
@@ -131,7 +106,7 @@ class HttpLedger:
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
+        self._client.close()
 
     def _page(self, gateway: str, after: int) -> list[tuple[int, bytes]]:
         answer = self._extension(gateway, f"statements?after={after}")
@@ -143,7 +118,7 @@ class HttpLedger:
         except LedgerClientError as error:
             raise LedgerUnavailable(f"not a statement ({error}): {answer}") from error
 
-    def _extension(self, gateway: str, question: str) -> _Answer:
+    def _extension(self, gateway: str, question: str) -> Answer:
         if not is_name(gateway):
             raise Refused("Malformed request", f"{gateway!r} is no gateway's name")
         answer = self._ask("GET", f"{self._base}/gateways/{gateway}/{question}", CBOR, MAX_PAGE)
@@ -153,62 +128,56 @@ class HttpLedger:
             raise _refusal(answer)
         return answer
 
-    def _receipt(self, answer: _Answer, statement_id: bytes) -> bytes:
+    def _receipt(self, answer: Answer) -> bytes:
         if answer.media_type != COSE or not answer.body:
             raise LedgerUnavailable(f"no receipt: {answer}")
-        self._forget(statement_id)
         return answer.body
 
-    def _pending(self, answer: _Answer, statement_id: bytes) -> Pending:
+    def _pending(self, answer: Answer, statement_id: bytes) -> Pending:
         location = _resolved(answer.url, answer.headers.get("Location", ""))
         if not location or _origin(location) != _origin(self._base):
             raise LedgerUnavailable(f"a redirect away from the ledger is not followed, to {location}: {answer}")
-        with self._lock:
-            self._locations[statement_id] = location
-            while len(self._locations) > _LOCATIONS:
-                self._locations.popitem(last=False)
+        before, hops = self._noted(statement_id)
+        if answer.status == 303 or before is None:
+            hops = 0
+        elif before != location:
+            hops += 1
+        if hops > _MAX_HOPS:
+            self._forget(statement_id)
+            raise LedgerUnavailable(f"it has sent us on {_MAX_HOPS} times without a receipt: {answer}")
+        if (before, answer.status) != (location, 302):
+            self._memory.keep(statement_id, f"{hops} {location}".encode())
         return Pending(answer.retry_after_s() or _RETRY_AFTER_S, location)
 
+    def _noted(self, statement_id: bytes) -> tuple[str | None, int]:
+        """The Location of a statement on its way, if it is one of this ledger's, and how often it has changed."""
+        note = self._memory.recall(statement_id) or b""
+        hops, _, location = note.decode("ascii", "replace").partition(" ")
+        if not hops.isdigit() or _origin(location) != _origin(self._base):
+            return None, 0
+        return location, int(hops)
+
     def _forget(self, statement_id: bytes) -> None:
-        with self._lock:
-            self._locations.pop(statement_id, None)
+        if self._memory.recall(statement_id):
+            self._memory.keep(statement_id, b"")
 
-    def _ask(self, method: str, url: str, accept: str, cap: int, body: bytes | None = None) -> _Answer:
+    def _ask(self, method: str, url: str, accept: str, cap: int, body: bytes | None = None) -> Answer:
         headers = {"Accept": accept} | ({"Content-Type": COSE} if body is not None else {})
-        deadline = time.monotonic() + 2 * self._timeout_s
-        try:
-            with self._session.request(
-                method, url, data=body, headers=headers, timeout=self._timeout_s, allow_redirects=False, stream=True
-            ) as response:
-                return _Answer(url, response.status_code, response.headers, _read(response, url, cap, deadline))
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise LedgerUnavailable(f"{self._base}: {error}") from error
+        return self._client.ask(method, url, headers, cap, body)
 
 
-def _read(response: requests.Response, url: str, cap: int, deadline: float) -> bytes:
-    """The body, up to ``cap`` bytes, in whatever pieces come; a peer that drips them does not hold us for ever."""
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise LedgerUnavailable(f"{url}: an answer that is compressed, which was not asked for")
-    body = bytearray()
-    while chunk := response.raw.read1(65536):
-        body += chunk
-        if len(body) > cap:
-            raise LedgerUnavailable(f"{url}: an answer of more than {cap} bytes: {excerpt(bytes(body))}")
-        if time.monotonic() > deadline:
-            raise LedgerUnavailable(f"{url}: the answer did not end in time; {len(body)} bytes: {excerpt(bytes(body))}")
-    return bytes(body)
-
-
-def _refusal(answer: _Answer) -> Refused | LedgerUnavailable:
+def _refusal(answer: Answer) -> Refused | LedgerUnavailable:
     """What a status other than the expected ones means: the ledger's no, or nothing that can be built on."""
     problem = parse_problem(answer.body)
     if 400 <= answer.status < 500 and answer.status not in _PASSING:
         return Refused(*problem) if problem else Refused(f"HTTP {answer.status}", f"no reason given: {answer}")
     said = f"{problem[0]}: {problem[1]} ({answer.url}, status {answer.status})" if problem else str(answer)
+    if answer.status == 401:
+        said = f"it does not let us in: look at token_file, or user and password_file; {said}"
     return LedgerUnavailable(said, answer.retry_after_s())
 
 
-def _value(answer: _Answer) -> object:
+def _value(answer: Answer) -> object:
     """The CBOR value of an answer; raises ``LedgerUnavailable`` with the evidence when it is none."""
     try:
         return cbor.decode(answer.body, foreign=True)
@@ -219,14 +188,18 @@ def _value(answer: _Answer) -> object:
 def _resolved(base: str, location: str) -> str:
     """A Location as an absolute URL; empty for none, or nonsense."""
     try:
-        return urljoin(base, location) if location else ""
+        url = urljoin(base, location) if location else ""
     except ValueError:
         return ""
+    return url if url.isascii() and url.isprintable() and len(url) <= _MAX_LOCATION else ""
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port; none for an address that brings a login along, which would take the place of ours."""
     try:
         parts = urlsplit(url)
+        if "@" in parts.netloc:
+            return "", None, None
         return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     except ValueError:
         return "", None, None

@@ -1,7 +1,9 @@
-"""A ledger behind an MQTT 5 broker: statements go out on one topic, receipts and refusals come back on another.
+"""A ledger behind an MQTT broker: statements go out on one topic, receipts and refusals come back on another.
 
-What the broker acknowledges settles nothing. A PUBACK with reason 0x10 says that no ledger listens; any other one says
-that the broker has the message, which it may still lose. Submitting again is harmless, so nothing is kept on disk here.
+What the broker acknowledges settles nothing. With MQTT 5 a PUBACK with reason 0x10 says that no ledger listens; any
+other one says that the broker has the message, which it may still lose. MQTT 3.1.1 knows no reasons and no correlation:
+there a ledger that does not listen shows by the time-out only, and answers are told apart by their topic alone.
+Submitting again is harmless, so nothing is kept on disk here.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections import OrderedDict
 
 from ledger_client.errors import LedgerUnavailable, Refused, Unsupported, VerificationError
 from ledger_client.ledgers import Pending
+from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.broker import NO_SUBSCRIBER, QUEUE, Broker, Message
 from ledger_client.ledgers.wire import (
     COSE,
@@ -46,13 +49,13 @@ class _Asked:
 
 
 class MqttLedger:
-    """The ledger ``name`` behind the broker at ``url`` (``mqtt://HOST:PORT``); see ``ledgers.Ledger``.
+    """The ledger ``name`` behind the broker at ``url`` (``mqtt://`` or ``mqtts://HOST:PORT``); see ``ledgers.Ledger``.
 
     ``submit`` waits at most ``timeout_s`` in all, for the connection and the receipt. A receipt that comes later is
     handed over by ``lookup``, once: whoever finds it wrong submits again and gets a fresh one.
     """
 
-    def __init__(self, name: str, url: str, *, timeout_s: float = 10.0) -> None:
+    def __init__(self, name: str, url: str, access: Access | None = None, *, timeout_s: float = 10.0) -> None:
         self.name = name
         self._timeout_s = timeout_s
         self._asked: OrderedDict[bytes, _Asked] = OrderedDict()
@@ -62,6 +65,7 @@ class MqttLedger:
         self._news = threading.Condition()
         self._broker = Broker(
             url,
+            access,
             client_id=f"meterseal-{secrets.token_hex(8)}",
             on_connect=self._resubscribe,
             on_message=self._message,
@@ -177,6 +181,8 @@ class MqttLedger:
 
     def _silence(self, asked: _Asked) -> str:
         told = "did not acknowledge" if asked.acknowledged is None else "has"
+        if asked.acknowledged is not None and self._broker.protocol == "3.1.1":
+            told = "has, and over MQTT 3.1.1 does not say whether a ledger listens to,"
         stray = f"; on the receipt's topic came neither receipt nor refusal: {asked.stray}" if asked.stray else ""
         return (
             f"{self._broker.url}: no receipt within {self._timeout_s:g} s; "

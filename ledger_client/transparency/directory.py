@@ -10,21 +10,21 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from ledger_client import cbor
-from ledger_client.cose import CONTENT_TYPE, CWT_CLAIMS, IAT, ISS, KID, SUB, Sign1, sign1
+from ledger_client.cose import CONTENT_TYPE, CWT_CLAIMS, IAT, ISS, SUB, sign1
 from ledger_client.cose_key import PrivateKey, load_private_key, save_private_key
-from ledger_client.errors import LedgerClientError
+from ledger_client.durable import rename, write_text
+from ledger_client.errors import LedgerClientError, LedgerUnavailable, VerificationError
 from ledger_client.shape import is_name
-from ledger_client.transparency.durable import rename, write_text
-from ledger_client.transparency.log import Log
+from ledger_client.transparency.ledger_keys import CONTENT_POLICY, LedgerKey, key_history
+from ledger_client.transparency.log import Log, Reader
 from ledger_client.transparency.policy import EMPTY_POLICY
 
-KEY, LOG, POLICY, LOCK = "key.pem", "log.db", "policy.toml", "lock"
-POLICY_CONTENT_TYPE = "application/vnd.meterseal.policy+cbor"
+KEY, NEXT_KEY, LOG, POLICY, LOCK = "key.pem", "key.next.pem", "log.db", "policy.toml", "lock"
 
 _RULES = (
     "a statement is a signed batch statement of one gateway, checked as strictly as a verifier checks it",
@@ -39,15 +39,29 @@ class LedgerDirError(LedgerClientError):
     """The folder is not one that a ledger can be served from: what, where, and the way out."""
 
 
-@dataclass(frozen=True, slots=True)
 class LedgerDir:
-    """An open ledger: its log, its key, where its policy is. The lock on the folder lasts until ``close``."""
+    """An open ledger: its log, its keys, where its policy is. The lock on the folder lasts until ``close``."""
 
-    path: Path
-    log: Log
-    key: PrivateKey
-    policy: Path
-    _lock: IO[bytes]
+    def __init__(self, path: Path, log: Log, lock: IO[bytes]) -> None:
+        self.path = path
+        self.log = log
+        self.policy = path / POLICY
+        self._lock = lock
+        with log.read() as entries:
+            self._keys = present_key(path, log.name, entries.own())
+
+    def keys(self, entries: Reader) -> tuple[PrivateKey, list[LedgerKey]]:
+        """The key that signs at this state of the log, and the history of all; safe to call from any thread.
+
+        Raises ``LedgerUnavailable`` where the log has handed over to a key that is not here.
+        """
+        present = self._keys
+        if entries.own_count() != len(present[1]):
+            try:
+                present = self._keys = present_key(self.path, self.log.name, entries.own())
+            except LedgerClientError as error:
+                raise LedgerUnavailable(str(error)) from error
+        return present
 
     def close(self) -> None:
         """Close the log and let go of the folder."""
@@ -77,9 +91,7 @@ def open_dir(path: Path, name: str | None) -> LedgerDir:
         raise LedgerDirError(
             f"{path}: this is the ledger {log.name!r}; leave --name out, or give {name!r} its own folder"
         )
-    key = load_private_key(path / KEY)
-    _check_key(log, key, path)
-    return LedgerDir(path, log, key, path / POLICY, lock)
+    return LedgerDir(path, log, lock)
 
 
 def policy_of(path: Path) -> Path:
@@ -133,11 +145,35 @@ def _policy_statement(name: str, key: PrivateKey) -> bytes:
     """Entry 0: by what rules this ledger registers statements, signed by the ledger itself (RFC 9943 §6.3)."""
     claims = {ISS: name, SUB: "policy", IAT: int(time.time())}
     payload = cbor.encode({"v": 1, "rules": list(_RULES)})
-    return sign1({CONTENT_TYPE: POLICY_CONTENT_TYPE, CWT_CLAIMS: claims}, payload, key)
+    return sign1({CONTENT_TYPE: CONTENT_POLICY, CWT_CLAIMS: claims}, payload, key)
 
 
-def _check_key(log: Log, key: PrivateKey, path: Path) -> None:
-    with log.read() as entries:
-        first = entries.entry(0)
-    if first is None or Sign1.parse(first).protected.get(KID) != key.public.kid:
-        raise LedgerDirError(f"{path / KEY}: not the key of {LOG}; restore the two from one backup")
+def present_key(path: Path, name: str, own: list[bytes]) -> tuple[PrivateKey, list[LedgerKey]]:
+    """The key that signs now, as the ledger's ``own`` entries say, and the history of all.
+
+    Raises ``LedgerDirError``, ``KeyFileError``. A change of key is in the log before the new key has its place: whoever
+    comes between the two puts it there.
+    """
+    key = load_private_key(path / KEY)
+    try:
+        return key, key_history(name, key.public, own)
+    except VerificationError as error:
+        present = _handed_over(path, name, own)
+        if present is None:
+            problem = f"not the key of {LOG} ({error.detail})"
+            raise LedgerDirError(f"{path / KEY}: {problem}; restore the two from one backup") from error
+        return present
+
+
+def _handed_over(path: Path, name: str, own: list[bytes]) -> tuple[PrivateKey, list[LedgerKey]] | None:
+    """The next key in the place of the one before, where the log has handed over to it."""
+    if not (path / NEXT_KEY).exists():
+        return None
+    key = load_private_key(path / NEXT_KEY)
+    try:
+        keys = key_history(name, key.public, own)
+    except VerificationError:
+        return None
+    with suppress(OSError):  # another process has just done it, or this one may not; the next one will
+        rename(path / NEXT_KEY, path / KEY)
+    return key, keys

@@ -1,8 +1,8 @@
 """The ledger's log: an append-only table of entries in SQLite (WAL, synchronous FULL), with Merkle tree and receipts.
 
 After ``Writer.append`` and the end of its ``with Log.write()`` an entry, the tree nodes it completed and its first
-receipt are durable, together or not at all. One lock owns the one connection: whoever checks an order and appends does
-both under it.
+receipt are durable, together or not at all. One lock owns the one connection that writes: whoever checks an order and
+appends does both under it. Another connection reads, so that a question never waits for the disk of a writer.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Self
 
 from ledger_client.errors import LedgerClientError, LedgerUnavailable
 from ledger_client.merkle import leaf_hash
@@ -21,6 +22,7 @@ from ledger_client.transparency import tree
 
 APPLICATION_ID = 0x4D53454C  # "MSEL": this file is a Meterseal ledger's log
 VERSION = 1
+MAX_NUMBER = 2**63 - 1  # SQLite's integers
 
 _SCHEMA = f"""
 CREATE TABLE about (name TEXT NOT NULL) STRICT;
@@ -47,6 +49,10 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
 
+_OWN = "FROM entries WHERE gateway IS NULL"
+# made whenever a log is opened to be written, for logs that are older than it
+_OWN_INDEX = "CREATE INDEX IF NOT EXISTS own_entries ON entries (number) WHERE gateway IS NULL"
+
 
 class LogError(LedgerClientError):
     """The file is not a log that this program can use: what, where, and the way out."""
@@ -65,38 +71,54 @@ class Place:
 class Log:
     """One open log. ``create`` and ``open`` make it; every method may be called from any thread."""
 
-    def __init__(self, path: Path, db: sqlite3.Connection, name: str) -> None:
+    def __init__(self, path: Path, db: sqlite3.Connection, reader: sqlite3.Connection, name: str) -> None:
         self.path = path
         self.name = name
         self._db = db
         self._lock = threading.Lock()
+        self._reader = reader
+        self._reading = threading.Lock()
 
     @classmethod
-    def create(cls, path: Path, name: str) -> Log:
+    def create(cls, path: Path, name: str) -> Self:
         """Make an empty log of the ledger ``name`` at a path where nothing is yet; raises ``LogError``."""
         db = _connect(path.absolute().as_uri() + "?mode=rwc", path)
         try:
-            db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA}")
+            db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA}{_OWN_INDEX};")
             db.execute("INSERT INTO about (name) VALUES (?)", (name,))
             db.execute("COMMIT")
         except sqlite3.Error as error:
             raise LogError(f"{path}: {error}; check the disk and that the folder is empty") from error
-        return cls(path, db, name)
+        return cls(path, db, _connect(path.absolute().as_uri() + "?mode=ro", path), name)
 
     @classmethod
-    def open(cls, path: Path, *, read_only: bool = False) -> Log:
+    def open(cls, path: Path, *, read_only: bool = False) -> Self:
         """Open an existing log; raises ``LogError``."""
         db = _connect(path.absolute().as_uri() + ("?mode=ro" if read_only else "?mode=rw"), path)
         try:
-            return cls(path, db, _name(db, path))
+            name = _name(db, path)
+            if not read_only:
+                _make_index(db, path)
+            return cls(path, db, _connect(path.absolute().as_uri() + "?mode=ro", path), name)
         except BaseException:
             db.close()
             raise
 
     def close(self) -> None:
         """Close the file; the log's state on disk does not depend on it."""
+        with self._reading:
+            self._reader.close()
         with self._lock:
-            self._db.close()
+            self._db.close()  # last, so that it moves everything into the one file
+
+    def copy(self, path: Path) -> None:
+        """Copy the log as it is at this moment to a new file; whoever writes is not held up. Raises ``LogError``."""
+        with self._reading:
+            try:
+                with closing(sqlite3.connect(path)) as target:
+                    self._reader.backup(target)  # in one step: a step more would begin anew with every commit
+            except sqlite3.Error as error:
+                raise LogError(f"{path}: {error}; check that its folder exists and has room") from error
 
     @contextmanager
     def write(self) -> Iterator[Writer]:
@@ -116,10 +138,14 @@ class Log:
 
     @contextmanager
     def read(self) -> Iterator[Reader]:
-        """A look at what is durable."""
-        with self._lock:
+        """A look at what is durable, the same for as long as it lasts."""
+        with self._reading:
             try:
-                yield Reader(self._db)
+                self._reader.execute("BEGIN")
+                try:
+                    yield Reader(self._reader)
+                finally:
+                    self._reader.execute("COMMIT")
             except sqlite3.Error as error:
                 raise LedgerUnavailable(f"{self.path}: {error}") from error
 
@@ -160,6 +186,25 @@ class Reader:
         query = "SELECT gateway, count(*), max(batch) FROM entries WHERE gateway IS NOT NULL GROUP BY gateway"
         return sorted((str(name), int(count), int(last)) for name, count, last in self._db.execute(query))
 
+    def entries(self, first: int, limit: int) -> Iterator[tuple[int, bytes]]:
+        """(number, entry) of at most ``limit`` entries from number ``first`` on."""
+        query = "SELECT number, entry FROM entries WHERE number >= ? ORDER BY number LIMIT ?"
+        return ((int(row[0]), bytes(row[1])) for row in self._db.execute(query, (first, limit)))
+
+    def own(self) -> list[bytes]:
+        """The ledger's own entries in order: its policy, then every change of its key."""
+        return [bytes(row[0]) for row in self._db.execute(f"SELECT entry {_OWN} ORDER BY number")]
+
+    def own_count(self) -> int:
+        """How many entries are the ledger's own."""
+        return int(self._db.execute(f"SELECT count(*) {_OWN}").fetchone()[0])
+
+    def last_receipt(self) -> bytes | None:
+        """The receipt of the newest entry that has one."""
+        query = "SELECT receipt FROM entries WHERE receipt IS NOT NULL ORDER BY number DESC LIMIT 1"
+        row = self._db.execute(query).fetchone()
+        return None if row is None else bytes(row[0])
+
     def entry(self, number: int) -> bytes | None:
         """The bytes of entry ``number``."""
         row = self._db.execute("SELECT entry FROM entries WHERE number = ?", (number,)).fetchone()
@@ -174,6 +219,10 @@ class Reader:
 class Writer(Reader):
     """The writer's hands: everything done through it becomes durable together."""
 
+    def touch(self) -> None:
+        """Write what is there already, to see whether the disk takes it."""
+        self._db.execute("UPDATE about SET name = name")
+
     def append(
         self,
         entry: bytes,
@@ -184,7 +233,8 @@ class Writer(Reader):
     ) -> bytes | None:
         """Add an entry and the receipt that ``receipt`` signs for its place; returns that receipt.
 
-        ``None`` as ``receipt`` is for entry 0, whose path would be empty and so no RFC 9942 receipt at all.
+        ``None`` as ``receipt`` is for the ledger's own entries; the path of entry 0 would be empty and so no RFC 9942
+        receipt at all.
         """
         index = self.size()
         size = index + 1
@@ -211,6 +261,13 @@ def _name(db: sqlite3.Connection, path: Path) -> str:
         return str(db.execute("SELECT name FROM about").fetchone()[0])
     except sqlite3.Error as error:
         raise LogError(f"{path}: {error}; restore the file from a backup") from error
+
+
+def _make_index(db: sqlite3.Connection, path: Path) -> None:
+    try:
+        db.execute(_OWN_INDEX)
+    except sqlite3.Error as error:
+        raise LogError(f"{path}: {error}; check the disk, or restore the file from a backup") from error
 
 
 def _connect(uri: str, path: Path) -> sqlite3.Connection:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
+from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.broker import Broker, Message
 from ledger_client.ledgers.wire import COSE, MAX_ENTRY, PROBLEM, TOPIC_ROOT, Topic, encode_problem, id_to_text
 from ledger_client.statement import detach_receipts, parse_statement
@@ -21,10 +22,11 @@ _SESSION_S = 24 * 3600  # how long the broker shall keep statements for a ledger
 class MqttService:
     """A ledger's place at a broker, from the constructor until ``close``; a broker that is away is waited for."""
 
-    def __init__(self, ledger: Service, url: str) -> None:
+    def __init__(self, ledger: Service, url: str, access: Access | None = None) -> None:
         self._ledger = ledger
         self._broker = Broker(
             url,
+            access,
             client_id=f"meterseal-ledger-{ledger.name}",
             on_connect=self._subscribe,
             on_message=self._message,

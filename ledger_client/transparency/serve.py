@@ -6,21 +6,26 @@ import errno
 import logging
 import signal
 import socket
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from ledger_client.errors import LedgerClientError
-from ledger_client.ledgers.broker import parse_url
+from ledger_client.transparency.connection import Turnstile
 from ledger_client.transparency.directory import open_dir
+from ledger_client.transparency.doors import Doors
+from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.mqtt import MqttService
 from ledger_client.transparency.policy import PolicyFile
 from ledger_client.transparency.server import app
 from ledger_client.transparency.service import Service
 
 _GRACE_S = 3
+_MAX_HEAD = 16 * 1024  # bytes of a request's head
 _KEEP_ALIVE_S = 60
 
 
@@ -40,51 +45,92 @@ class _Server(uvicorn.Server):
         self._say_started()
 
 
-def serve(path: Path, *, listen: str, mqtt: str | None, name: str | None, say: Callable[[str], None]) -> None:
-    """Serve the ledger in ``path`` until SIGTERM or SIGINT; ``say`` gets the one line of its start.
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How a ledger is served, beside its ``Doors``: the options of the command, by their names."""
+
+    name: str | None = None
+    metrics: str | None = None
+    rate: float = 200
+    gateway_rate: float = 100
+    connections: int = 512
+    proxy: tuple[str, ...] = ()
+
+
+def serve(path: Path, doors: Doors, options: Serving, say: Callable[[str], None]) -> None:
+    """Serve the ledger in ``path`` until SIGTERM or SIGINT; ``say`` gets the lines of its start.
 
     Raises ``LedgerClientError`` for whatever keeps it from starting.
     """
-    if mqtt is not None:
-        parse_url(mqtt)
-    with closing(listen_at(listen)) as listener, closing(open_dir(path, name)) as folder:
+    doors.check()
+    with ExitStack() as stack:
+        listener = stack.enter_context(closing(listen_at(doors.listen)))
+        folder = stack.enter_context(closing(open_dir(path, options.name)))
         policy = PolicyFile(folder.policy)
-        policy.current()  # a policy file that cannot be used is the operator's to mend now, not at the first statement
-        ledger = Service(folder.log, folder.key, policy.current)
-        broker = None if mqtt is None else MqttService(ledger, mqtt)
-        try:
-            _run(ledger, listener, lambda: say(f"ledger {ledger.name} listens on {_url(listener)}"))
-        finally:
-            if broker is not None:
-                broker.close()
+        ledger, view = Service(folder, policy.current, gateway_rate=options.gateway_rate), LogView(folder)
+        turnstile = Turnstile(
+            idle_s=_KEEP_ALIVE_S + _GRACE_S,
+            most=options.connections,
+            most_of_one=max(1, options.connections // 4),
+            trusted=frozenset(options.proxy),
+        )
+        if options.metrics is not None:
+            say(stack.enter_context(_metrics(options.metrics, ledger, view, policy, turnstile)))
+        if doors.mqtt is not None:
+            stack.enter_context(closing(MqttService(ledger, doors.mqtt, doors.broker)))
+        site = app(ledger, view, policy_in_force=lambda: _in_force(policy), address_rate=options.rate)
+        started = f"ledger {ledger.name} listens on {_url(doors, listener)}"
+        _run(site, turnstile, listener, doors, lambda: say(started))
 
 
-def _run(ledger: Service, listener: socket.socket, started: Callable[[], None]) -> None:
+def _in_force(policy: PolicyFile) -> bool:
+    policy.current()
+    return policy.flaw is None
+
+
+@contextmanager
+def _metrics(address: str, ledger: Service, view: LogView, policy: PolicyFile, turnstile: Turnstile) -> Iterator[str]:
+    """Figures at HOST:PORT while it lasts; gives the line that says where."""
+    from ledger_client.transparency.metrics import Figures, served  # needs its library only where it is asked for
+
+    with closing(listen_at(address, "--metrics")) as probe:  # says what is wrong with an address
+        host, port = probe.getsockname()[:2]
+    with served(Figures(ledger, view, policy, turnstile), host, port) as taken:
+        yield f"metrics at http://{f'[{host}]' if ':' in host else host}:{taken}/metrics"
+
+
+def _run(
+    site: ASGIApp, turnstile: Turnstile, listener: socket.socket, doors: Doors, started: Callable[[], None]
+) -> None:
     config = uvicorn.Config(
-        app(ledger),
+        site,
         loop="asyncio",
-        http="h11",
+        http=turnstile.protocol(),
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=bool(turnstile.trusted),  # else whoever names another address would be another client
+        forwarded_allow_ips=sorted(turnstile.trusted),
+        h11_max_incomplete_event_size=_MAX_HEAD,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
+        **doors.uvicorn(),
     )
     # uvicorn raises the signal that ended it once more when it is done; being asked to stop is no failure
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are about what strangers send, a line each
     _Server(config, started).run(sockets=[listener])
 
 
-def listen_at(listen: str) -> socket.socket:
-    """A listening socket at ``HOST:PORT``; port 0 takes a free one. Raises ``ListenError``."""
+def listen_at(listen: str, option: str = "--listen") -> socket.socket:
+    """A listening socket at ``HOST:PORT``; port 0 takes a free one. Raises ``ListenError``, which names the option."""
     host, _, port = listen.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not (port.isascii() and port.isdigit() and int(port) < 65536):
-        raise ListenError(f"--listen {listen!r}: not an address; write it as HOST:PORT, for example 127.0.0.1:8700")
+        raise ListenError(f"{option} {listen!r}: not an address; write it as HOST:PORT, for example 127.0.0.1:8700")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # the protocol is named because asyncio sets TCP_NODELAY on such sockets only; without, an answer takes 40 ms
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -95,13 +141,13 @@ def listen_at(listen: str) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            problem = "another process listens there; stop it, or give another port with --listen (0: any free one)"
+            problem = f"another process listens there; stop it, or give another port with {option} (0: any free one)"
         else:
-            problem = f"{error.strerror or error}; give an address of this machine with --listen"
-        raise ListenError(f"--listen {listen}: {problem}") from None
+            problem = f"{error.strerror or error}; give an address of this machine with {option}"
+        raise ListenError(f"{option} {listen}: {problem}") from None
     return listener
 
 
-def _url(listener: socket.socket) -> str:
+def _url(doors: Doors, listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{doors.scheme}://[{host}]:{port}" if ":" in host else f"{doors.scheme}://{host}:{port}"

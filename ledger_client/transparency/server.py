@@ -1,4 +1,4 @@
-"""The ledger over HTTP: the SCITT reference APIs (draft-ietf-scitt-scrapi) and two questions about a gateway.
+"""The ledger over HTTP: the SCITT reference APIs (draft-ietf-scitt-scrapi), questions about a gateway and the log.
 
 Whatever a client sends, it gets 2xx or 4xx with concise problem details (RFC 9290); 503 only means that this side
 cannot write or read its own files just now.
@@ -14,11 +14,11 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from ledger_client import cbor
-from ledger_client.cose_key import PublicKey
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers.wire import (
     CBOR,
@@ -31,7 +31,12 @@ from ledger_client.ledgers.wire import (
 )
 from ledger_client.shape import is_name
 from ledger_client.transparency import service
-from ledger_client.transparency.service import Service
+from ledger_client.transparency.doorkeeper import Doorkeeper, too_many
+from ledger_client.transparency.limits import Buckets
+from ledger_client.transparency.log_routes import routes as log_routes
+from ledger_client.transparency.log_view import LogView
+from ledger_client.transparency.problem import Problem, malformed, number
+from ledger_client.transparency.service import Service, TooOften
 
 _LOG = logging.getLogger("meterseal.ledger")
 _BODY_TIMEOUT_S = 30.0
@@ -47,39 +52,30 @@ _STATUS = {
 }
 
 
-class _Problem(HTTPException):
-    """An answer other than the one that was asked for: a status with a title and a detail."""
+def app(ledger: Service, view: LogView, *, policy_in_force: Callable[[], bool], address_rate: float) -> ASGIApp:
+    """The ASGI application over one ledger and the view of its log.
 
-    def __init__(self, status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(status, detail, headers)
-        self.title = title
-
-
-def app(ledger: Service) -> Starlette:
-    """The ASGI application over one ledger."""
+    ``policy_in_force`` says whether the policy file is the policy; one address may ask ``address_rate`` times a second.
+    """
 
     async def post_entry(request: Request) -> Response:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != COSE:
-            raise _Problem(415, "Unsupported media type", f"a signed statement is sent as Content-Type {COSE}")
+            raise Problem(415, "Unsupported media type", f"a signed statement is sent as Content-Type {COSE}")
         statement_id, receipt = await run_in_threadpool(ledger.submit, await _body(request))
         location = {"Location": f"/entries/{id_to_text(statement_id)}"}
         return Response(receipt, 201, location, media_type=COSE)
+
+    async def get_health(_request: Request) -> Response:
+        if not await run_in_threadpool(ledger.writable):
+            return PlainTextResponse("cannot write\n", 503)
+        return PlainTextResponse("ok\n" if policy_in_force() else "ok, by an older policy.toml\n")
 
     async def get_entry(request: Request) -> Response:
         statement_id = id_from_text(request.path_params["id"])
         receipt = None if statement_id is None else await run_in_threadpool(ledger.receipt, statement_id)
         if receipt is None:
-            raise _Problem(404, "Not Found", "no receipt for this entry: the id is base64url of the statement id")
+            raise Problem(404, "Not Found", "no receipt for this entry: the id is base64url of the statement id")
         return Response(receipt, media_type=COSE)
-
-    async def get_keys(_request: Request) -> Response:
-        return Response(cbor.encode([_cose_key(key) for key in ledger.keys]), media_type=CBOR)
-
-    async def get_key(request: Request) -> Response:
-        for key in ledger.keys:
-            if id_to_text(key.kid) == request.path_params["kid"]:
-                return Response(key.cose_key, media_type=CBOR)
-        raise _Problem(404, "No such key", "the kid is base64url of the COSE key thumbprint (RFC 9679)")
 
     async def get_last(request: Request) -> Response:
         last = await run_in_threadpool(ledger.last, _gateway(request))
@@ -87,29 +83,31 @@ def app(ledger: Service) -> Starlette:
         return Response(cbor.encode(answer), media_type=CBOR)
 
     async def get_statements(request: Request) -> Response:
-        entries = await run_in_threadpool(ledger.statements, _gateway(request), _after(request))
+        entries = await run_in_threadpool(ledger.statements, _gateway(request), number(request, "after", -1, -1))
         return Response(cbor.encode(entries), media_type=CBOR)
 
     routes = [
+        Route("/healthz", get_health, methods=["GET"]),
         Route("/entries", post_entry, methods=["POST"]),
         Route("/entries/{id}", get_entry, methods=["GET"]),
-        Route("/.well-known/scitt-keys", get_keys, methods=["GET"]),
-        Route("/.well-known/scitt-keys/{kid}", get_key, methods=["GET"]),
         Route("/gateways/{gateway}/last", get_last, methods=["GET"]),
         Route("/gateways/{gateway}/statements", get_statements, methods=["GET"]),
+        *log_routes(ledger, view),
     ]
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
         HTTPException: _answer_http,
         Refused: _answer_refused,
+        TooOften: _answer_too_often,
         LedgerUnavailable: _answer_unavailable,
         Exception: _answer_fault,
     }
-    return Starlette(routes=routes, exception_handlers=handlers)
+    site = Starlette(routes=routes, exception_handlers=handlers)
+    return Doorkeeper(site, Buckets(address_rate), ledger.counts)
 
 
 async def _body(request: Request) -> bytes:
     """The request's body, never more than a statement may have and never waited for without end."""
-    too_large = _Problem(413, "Statement too large", f"a statement has at most {MAX_ENTRY} bytes")
+    too_large = Problem(413, "Statement too large", f"a statement has at most {MAX_ENTRY} bytes")
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and (len(declared) > 12 or int(declared) > MAX_ENTRY):
         raise too_large
@@ -121,29 +119,17 @@ async def _body(request: Request) -> bytes:
                 if len(body) > MAX_ENTRY:
                     raise too_large
     except TimeoutError:
-        raise _Problem(408, "Request timeout", f"the body did not arrive within {_BODY_TIMEOUT_S:.0f} s") from None
+        raise Problem(408, "Request timeout", f"the body did not arrive within {_BODY_TIMEOUT_S:.0f} s") from None
     except ClientDisconnect:
-        raise _Problem(400, "Malformed request", "the body ended early") from None
+        raise malformed("the body ended early") from None
     return bytes(body)
 
 
 def _gateway(request: Request) -> str:
     gateway = str(request.path_params["gateway"])
     if not is_name(gateway):
-        raise _Problem(400, "Malformed request", "a gateway's name is [A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+        raise malformed("a gateway's name is [A-Za-z0-9][A-Za-z0-9._-]{0,63}")
     return gateway
-
-
-def _after(request: Request) -> int:
-    text = request.query_params.get("after", "-1")
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 19 and -1 <= int(text) <= service.MAX_BATCH):
-        raise _Problem(400, "Malformed request", "after is a batch number; without it the answer begins with the first")
-    return int(text)
-
-
-def _cose_key(key: PublicKey) -> object:
-    return cbor.decode(key.cose_key)
 
 
 def _problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> Response:
@@ -152,7 +138,7 @@ def _problem(status: int, title: str, detail: str, headers: dict[str, str] | Non
 
 async def _answer_http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    title = error.title if isinstance(error, _Problem) else error.detail  # Starlette's own: "Not Found" and its like
+    title = error.title if isinstance(error, Problem) else error.detail  # Starlette's own: "Not Found" and its like
     headers = dict(error.headers) if error.headers else None
     return _problem(error.status_code, title, error.detail, headers)
 
@@ -161,6 +147,11 @@ async def _answer_refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     _LOG.warning("refused: %s: %s", error.title, error.detail)
     return _problem(_STATUS[error.title], error.title, error.detail)
+
+
+async def _answer_too_often(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, TooOften)
+    return too_many(error.retry_after_s or 1, "of this gateway")
 
 
 async def _answer_unavailable(_request: Request, error: Exception) -> Response:

@@ -2,7 +2,7 @@
 
 The rules in order: a statement that stands in the log gets its first receipt again; else it must be well formed and
 signed by a key that ``policy.toml`` names for its gateway and that is valid now; then its place in the gateway's order
-is decided and it is appended, with its receipt, in one transaction under the log's one writer.
+is decided and it is appended, with its receipt, by the log's one writer. Those who come at once share a transaction.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ import time
 from collections.abc import Callable
 from hashlib import sha256
 
-from ledger_client.cose_key import PublicKey, Signer
-from ledger_client.errors import BadSignature, LedgerUnavailable, Refused, TrustFileError, VerificationError
+from ledger_client.cose_key import Signer
+from ledger_client.errors import BadSignature, LedgerUnavailable, Refused, VerificationError
 from ledger_client.ledgers.wire import MAX_PAGE, id_to_text
 from ledger_client.receipt import sign_receipt
 from ledger_client.statement import SignedStatement, Statement, detach_receipts, parse_statement
-from ledger_client.transparency.log import Log, Place, Reader
+from ledger_client.transparency.counts import Counts
+from ledger_client.transparency.directory import LedgerDir
+from ledger_client.transparency.group import GroupCommit
+from ledger_client.transparency.ledger_keys import LedgerKey
+from ledger_client.transparency.limits import Buckets
+from ledger_client.transparency.log import MAX_NUMBER, Place, Reader, Writer
 from ledger_client.transparency.policy import Policy, flaw_at
 
 MALFORMED = "Malformed statement"
@@ -26,29 +31,53 @@ KEY_NOT_VALID = "Key not valid"
 TAKEN = "Batch number taken"
 OUT_OF_ORDER = "Out of order"
 
-MAX_BATCH = 2**63 - 1  # SQLite's integers
 _PAGE_ENTRIES = 250
 _PAGE_OVERHEAD = 8  # CBOR heads of one entry and of the page
 
 
+class TooOften(LedgerUnavailable):
+    """A gateway that submits faster than it may; ``retry_after_s`` says when there is room again."""
+
+
 class Service:
-    """A ledger over one log, one signing key and one policy; safe to call from any thread."""
+    """A ledger over one folder and one policy; safe to call from any thread."""
 
     def __init__(
-        self, log: Log, signer: Signer, policy: Callable[[], Policy], *, now: Callable[[], float] = time.time
+        self,
+        folder: LedgerDir,
+        policy: Callable[[], Policy],
+        *,
+        now: Callable[[], float] = time.time,
+        gateway_rate: float = 0,
     ) -> None:
-        self.name = log.name
-        self.keys: tuple[PublicKey, ...] = (signer.public,)
-        self._log = log
-        self._signer = signer
+        """``gateway_rate``: statements a second that one gateway may submit on average, 0 for any number."""
+        self.name = folder.log.name
+        self._folder = folder
+        self._log = folder.log
+        self.counts = Counts()
+        self._group = GroupCommit(folder.log, self.counts)
+        self._gateways = Buckets(gateway_rate)
         self._policy = policy
         self._now = now
+
+    @property
+    def keys(self) -> list[LedgerKey]:
+        """Every key that this ledger ever signed with, the present one last."""
+        with self._log.read() as log:
+            return self._folder.keys(log)[1]
 
     def submit(self, data: bytes) -> tuple[bytes, bytes]:
         """Take a statement, with or without receipts of other ledgers; returns (statement id, first receipt), durable.
 
-        Raises ``Refused`` with one of the titles above, ``LedgerUnavailable`` when disk or policy file are at fault.
+        Raises ``Refused`` with one of the titles above, ``LedgerUnavailable`` when the disk is at fault.
         """
+        try:
+            return self._submit(data)
+        except Refused as error:
+            self.counts.add("refused", error.title)
+            raise
+
+    def _submit(self, data: bytes) -> tuple[bytes, bytes]:
         try:
             entry, _ = detach_receipts(data)  # RFC 9943 §6.3: the unprotected header is emptied before inclusion
         except VerificationError as error:
@@ -59,18 +88,28 @@ class Service:
             return statement_id, known
         signed = self._checked(entry)
         statement = signed.statement
-        with self._log.write() as log:
-            first = log.receipt(statement_id)  # again, now under the lock: another submitter may have been faster
+
+        def register(log: Writer) -> bytes:
+            first = log.receipt(statement_id)  # again, now as the only writer: another submitter may have been faster
             if first is None:
                 _check_order(log, statement)
-                first = log.append(
-                    entry,
-                    lambda place: self._sign(id_to_text(statement_id), place),
-                    gateway=statement.gateway,
-                    batch=statement.batch,
-                )
-        assert first is not None  # append returns what its signer returned
-        return statement_id, first
+                signer, iat = self._present(log)
+                sub = id_to_text(statement_id)
+
+                def sign(place: Place) -> bytes:
+                    return sign_receipt(self.name, sub, iat, place.size, place.index, place.path, place.root, signer)
+
+                first = log.append(entry, sign, gateway=statement.gateway, batch=statement.batch)
+            assert first is not None  # append returns what its signer returned
+            return first
+
+        receipt = self._group.run(register)
+        self.counts.add("taken")
+        return statement_id, receipt
+
+    def writable(self) -> bool:
+        """Whether the ledger can take statements: its disk takes what is written."""
+        return self._group.writable()
 
     def receipt(self, statement_id: bytes) -> bytes | None:
         """The first receipt of a statement; ``None`` for one that is not in the log."""
@@ -100,12 +139,9 @@ class Service:
         except VerificationError as error:
             raise Refused(MALFORMED, error.detail) from error
         gateway = signed.statement.gateway
-        if signed.statement.batch > MAX_BATCH:
-            raise Refused(MALFORMED, f"batch {signed.statement.batch} is beyond what this log can count, {MAX_BATCH}")
-        try:
-            key = self._policy().find(gateway, signed.kid)
-        except TrustFileError as error:
-            raise LedgerUnavailable(f"{error} (no new statement is taken until then)") from error
+        if signed.statement.batch > MAX_NUMBER:
+            raise Refused(MALFORMED, f"batch {signed.statement.batch} is beyond what this log can count, {MAX_NUMBER}")
+        key = self._policy().find(gateway, signed.kid)
         if key is None:
             raise Refused(
                 UNKNOWN_KEY,
@@ -119,12 +155,16 @@ class Service:
             signed.sign1.verify(key.key)
         except BadSignature as error:
             raise Refused(BAD_SIGNATURE, error.detail) from error
+        wait = self._gateways.take(gateway)  # now that it is known to be this gateway: nobody can use up its share
+        if wait:
+            self.counts.add("limited", "gateway")
+            raise TooOften(f"gateway {gateway} submits more than this ledger takes", wait)
         return signed
 
-    def _sign(self, sub: str, place: Place) -> bytes:
-        return sign_receipt(
-            self.name, sub, int(self._now()), place.size, place.index, place.path, place.root, self._signer
-        )
+    def _present(self, log: Reader) -> tuple[Signer, int]:
+        """The key that signs at this state of the log and the time that it signs at, never one before it was named."""
+        signer, keys = self._folder.keys(log)
+        return signer, max(int(self._now()), keys[-1].since)
 
 
 def _check_order(log: Reader, statement: Statement) -> None:

@@ -2,41 +2,55 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ledger_client.cose import CWT_CLAIMS, IAT, Sign1
-from ledger_client.cose_key import load_private_key
 from ledger_client.ledgers.wire import id_to_text
-from ledger_client.transparency.directory import KEY, LOG, policy_of
+from ledger_client.transparency.directory import LOG, policy_of, present_key
 from ledger_client.transparency.log import Log
 from ledger_client.transparency.policy import load_policy
-from ledger_client.trust import key_entry
+from ledger_client.trust import TrustKey, key_entry
+from ledger_client.verify import rfc3339
 
 
 def facts(folder: Path) -> dict[str, Any]:
-    """``{ledger, entries, kid, gateways: [{gateway, statements, last_batch, keys: [kid]}]}``, as JSON can hold it.
+    """What ``show --json`` prints; times are RFC 3339 text or null.
 
-    ``entries`` counts the ledger's own policy, too. Raises ``LedgerClientError`` where there is no ledger in order.
+    ``{ledger, entries, kid, keys: [{kid, since, until}], gateways: [{gateway, statements, last_batch, keys: […]}]}``; a
+    gateway's key is ``{kid, valid_from, valid_to, revoked, revoked_reason}``; ``entries`` counts the ledger's own, too.
+    Raises ``LedgerClientError`` where there is no ledger in order.
     """
     policy = load_policy(policy_of(folder))
-    name, entries, _, held = _log(folder)
+    with closing(Log.open(folder / LOG, read_only=True)) as log, log.read() as entries:
+        _, ledger_keys = present_key(folder, log.name, entries.own())
+        size, held = entries.size(), entries.gateways()
     gateways = {gateway: (count, last) for gateway, count, last in held}
     names = sorted(gateways.keys() | {key.gateway or "" for key in policy.keys})
     return {
-        "ledger": name,
-        "entries": entries,
-        "kid": id_to_text(load_private_key(folder / KEY).public.kid),
+        "ledger": log.name,
+        "entries": size,
+        "kid": id_to_text(ledger_keys[-1].key.kid),
+        "keys": [
+            {"kid": id_to_text(k.key.kid), "since": rfc3339(k.since), "until": k.until and rfc3339(k.until)}
+            for k in ledger_keys
+        ],
         "gateways": [
             {
                 "gateway": gateway,
                 "statements": gateways.get(gateway, (0, None))[0],
                 "last_batch": gateways.get(gateway, (0, None))[1],
-                "keys": [id_to_text(key.kid) for key in policy.keys if key.gateway == gateway],
+                "keys": [_key(key) for key in policy.keys if key.gateway == gateway],
             }
             for gateway in names
         ],
     }
+
+
+def _key(key: TrustKey) -> dict[str, Any]:
+    times = {"valid_from": key.valid_from, "valid_to": key.valid_to, "revoked": key.revoked}
+    facts = {name: None if time is None else rfc3339(time) for name, time in times.items()}
+    return {"kid": id_to_text(key.kid), **facts, "revoked_reason": key.revoked_reason}
 
 
 def in_words(facts: dict[str, Any]) -> str:
@@ -45,27 +59,25 @@ def in_words(facts: dict[str, Any]) -> str:
         f"ledger {facts['ledger']}: {facts['entries']} entries, the first is its own policy",
         f"signs with {facts['kid']}",
     ]
+    lines += [f"signed with {k['kid']} from {k['since']} until {k['until']}" for k in facts["keys"][:-1]]
     for gateway in facts["gateways"]:
         last = "no batch yet" if gateway["last_batch"] is None else f"last batch {gateway['last_batch']}"
-        keys = ", ".join(gateway["keys"]) or "none, so nothing more of it is taken"
+        keys = ", ".join(map(_key_in_words, gateway["keys"])) or "none, so nothing more of it is taken"
         lines.append(f"gateway {gateway['gateway']}: {gateway['statements']} statements, {last}; keys: {keys}")
     if not facts["gateways"]:
         lines.append("no gateway is enrolled; `meterseal-ledger enroll DIR gateway.pub.toml` lets one in")
     return "\n".join(lines)
 
 
+def _key_in_words(key: dict[str, Any]) -> str:
+    if key["revoked"] is not None:
+        return f"{key['kid']} REVOKED from {key['revoked']} on ({key['revoked_reason'] or 'no reason given'})"
+    return f"{key['kid']} until {key['valid_to']}" if key["valid_to"] else str(key["kid"])
+
+
 def trust_entry(folder: Path) -> str:
-    """The ledger's own ``[[key]]`` entry of a trust file, valid from its first entry on."""
+    """The ledger's own ``[[key]]`` entries of a trust file, of every key that it ever signed with."""
     policy_of(folder)
-    name, _, first, _ = _log(folder)
-    since = Sign1.parse(first).protected[CWT_CLAIMS][IAT]
-    return key_entry("ledger", load_private_key(folder / KEY).public, since, ledger=name)
-
-
-def _log(folder: Path) -> tuple[str, int, bytes, list[tuple[str, int, int]]]:
-    log = Log.open(folder / LOG, read_only=True)
-    try:
-        with log.read() as entries:
-            return log.name, entries.size(), entries.entry(0) or b"", entries.gateways()
-    finally:
-        log.close()
+    with closing(Log.open(folder / LOG, read_only=True)) as log, log.read() as entries:
+        _, keys = present_key(folder, log.name, entries.own())
+    return "\n".join(key_entry("ledger", k.key, k.since, ledger=log.name, valid_to=k.until) for k in keys)

@@ -51,3 +51,23 @@ def path(index: int, size: int, read: Read) -> tuple[bytes, ...]:
             hashes.append(_root(first, left, read))
             first, index, size = first + left, index - left, size - left
     return tuple(reversed(hashes))
+
+
+def consistency(first: int, size: int, read: Read) -> tuple[bytes, ...]:
+    """The path that shows the tree of ``size`` leaves to begin with that of ``first`` (RFC 9162 §2.1.4.1).
+
+    0 < first < size.
+    """
+    hashes: list[bytes] = []
+    begin, whole = 0, True  # whole: the leaves looked at begin with leaf 0, and the verifier knows the older root
+    while first != size:
+        left = 1 << (size - 1).bit_length() - 1
+        if first <= left:
+            hashes.append(_root(begin + left, size - left, read))
+            size = left
+        else:
+            hashes.append(_root(begin, left, read))
+            begin, first, size, whole = begin + left, first - left, size - left, False
+    if not whole:
+        hashes.append(_root(begin, size, read))
+    return tuple(reversed(hashes))

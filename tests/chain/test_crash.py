@@ -6,15 +6,17 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks import crash
-from benchmarks.parts.crash_books import Books, Flaws, Offered, read_offered
+from benchmarks.parts.crash_books import Books, Flaws, Mark, Offered, read_offered
 from benchmarks.parts.crash_site import Light, ledger_behind, statements_of
 from gateway.store import Store
+from ledger_client.cose_key import PrivateKey
+from ledger_client.statement import parse_statement, sign_statement
 
 SEED = 7
 A_READING = "SELECT id FROM records WHERE kind = 'reading' ORDER BY id LIMIT 1 OFFSET 2"
@@ -32,6 +34,9 @@ def test_kills_at_every_station_lose_double_fork_and_skip_nothing() -> None:
         "untiled": 0,
         "unverified": 0,
     }
+    points = figures["kills_by_point"]
+    assert isinstance(points, dict)
+    assert {"restore", "restored", "migrate", "prune"} <= set(points)
     assert int(str(figures["records"])) > 200
     assert int(str(figures["statements"])) > 10
 
@@ -123,6 +128,26 @@ def test_a_statement_that_the_ledger_holds_twice_is_duplicated(ended: Ended) -> 
         assert ended.flaws(ended.database) == Flaws(duplicated=1)
     finally:
         ended.statements.pop()
+
+
+def test_a_record_that_two_statements_of_the_ledger_hold_is_duplicated(ended: Ended) -> None:
+    """As when a copy was put back and its records were sealed again."""
+    books, store = Books(), Store(ended.database, read_only=True)
+    last = parse_statement(ended.statements[-1]).statement
+    again = replace(last, batch=last.batch + 1, iat=last.iat + 1)
+    books.look(store, [*ended.statements, sign_statement(again, PrivateKey.generate())])
+    store.close()
+    flaws = books.flaws(ended.offered, ended=True)
+    assert flaws == Flaws(duplicated=last.size, forked=1)  # nor is it one that this gateway knows of
+
+
+def test_a_copy_that_is_put_back_takes_what_came_later_out_of_the_books(ended: Ended) -> None:
+    books = Books()
+    assert ended.flaws(ended.database, books) == Flaws()
+    records = len(books.records)
+    books.put_back(Mark(records - 3, 0))
+    assert (len(books.records), books.forgotten, set(books.batches)) == (records - 3, 3, {0})
+    assert ended.flaws(ended.database, books) == Flaws()  # the batches of before are still this gateway's own
 
 
 def test_a_place_in_two_batches_is_duplicated(ended: Ended, tmp_path: Path) -> None:

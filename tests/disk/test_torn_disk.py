@@ -100,12 +100,14 @@ def test_every_fault_at_any_call_leaves_good_books(library: Path, tmp_path: Path
     assert figures["cases"] == CASES
 
 
-def test_a_lying_disk_may_cost_what_was_not_sealed_but_forks_nothing(library: Path, tmp_path: Path) -> None:
+def test_what_a_lying_disk_has_lost_was_not_sealed_or_is_named(library: Path, tmp_path: Path) -> None:
     figures = lies(library, tmp_path / "lies", LYING_KILLS, SEED)
     assert figures["lying_kills"] == LYING_KILLS
     assert figures["lying_changes_taken_back"]
     assert figures["lying_lost_unsealed"]
-    wrong = ("broken", "untiled", "forked", "duplicated", "not_resumed", "sealed_then_lost_unnamed")
+    assert figures["lying_sealed_then_lost"]
+    wrong = ("broken", "untiled", "forked", "duplicated", "not_resumed", "sealed_then_lost_unnamed", "named_and_there",
+             "refused", "conflicts")  # fmt: skip
     assert {what: figures[f"lying_{what}"] for what in wrong} == dict.fromkeys(wrong, 0)
 
 

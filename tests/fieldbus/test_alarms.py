@@ -8,10 +8,11 @@ from dataclasses import replace
 from gateway.fieldbus.alarms import Alarms
 from gateway.fieldbus.ear import NOISY, Ear
 from gateway.fieldbus.link import Seen
-from gateway.fieldbus.meter import Attempt, MeterReader
+from gateway.fieldbus.meter import MeterReader
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.shapes import ShapeTable
 from gateway.fieldbus.spec import Alarm, Poll
+from gateway.fieldbus.turn import Attempt
 from ledger_client.record import Quality
 from tests.fieldbus.devices import meter, tcp_line
 from tests.fieldbus.test_meter_reader import Meter, Moved

@@ -12,8 +12,9 @@ from gateway.devices.profile import Point
 from gateway.fieldbus.errors import LineDown
 from gateway.fieldbus.frames import Request
 from gateway.fieldbus.link import Answer, Manners, Outcome, Refusal, Silence
-from gateway.fieldbus.meter import Attempt, MeterReader
+from gateway.fieldbus.meter import MeterReader
 from gateway.fieldbus.spec import BlockAnswer, MeterSpec
+from gateway.fieldbus.turn import Attempt, Turn
 from ledger_client.record import Quality
 from tests.fieldbus.devices import meter, tcp_line
 
@@ -41,9 +42,12 @@ class Scripted:
         self.refused: Callable[[Request], bool] = lambda request: False
         self.down: Callable[[Request], bool] = lambda request: False
         self.double: Callable[[Request], bool] = lambda request: False
+        self.young: Callable[[Request], float | None] = lambda request: None
 
     async def read(self, requests: Sequence[Request], manners: Manners) -> Outcome:
         request = requests[len(self.asked) % len(requests)]
+        if (until := self.young(request)) is not None:
+            return Silence("no-shape", "younger than its answer life", until=until)
         self.asked.append(request)
         self.manners.append(manners)
         number = len(self.asked)
@@ -89,7 +93,12 @@ class Meter:
 
     def poll(self, after: float = 1.0, *, probe: bool = False) -> Attempt:
         self.clock.now += after
-        return asyncio.run(self.reader.poll(self.link, 0, probe=probe))
+        attempt = asyncio.run(self.turn(probe=probe).run())
+        assert isinstance(attempt, Attempt)
+        return attempt
+
+    def turn(self, *, probe: bool = False) -> Turn:
+        return Turn(self.reader, self.link, self.clock.schedule_ms(), probe=probe)
 
 
 def test_who_it_is_is_read_first_then_hourly_and_after_an_outage() -> None:
@@ -306,3 +315,63 @@ def test_a_second_look_that_fails_is_no_failure_of_the_poll() -> None:
     assert [a.block.address for a in attempt.poll.answers] == [100, 300]
     assert attempt.poll.failures == ()
     assert attempt.alive is True
+
+
+def test_a_read_without_a_shape_waits_for_one_if_there_is_one_within_the_period() -> None:
+    one = Meter(meter("one", 1, 1000))
+    began = one.clock.now
+    one.link.young = lambda request: began + 0.5 if request.address == 100 and one.clock.now < began + 0.5 else None
+    turn = one.turn()
+    assert asyncio.run(turn.run()) == began + 0.5
+    assert one.link.addresses == [300], "what can be asked is asked at once"
+    one.clock.now += 0.5
+    attempt = asyncio.run(turn.run())
+    assert isinstance(attempt, Attempt)
+    assert one.link.addresses == [100]
+    assert sorted(a.block.address for a in attempt.poll.answers) == [100, 300]
+    assert attempt.poll.failures == ()
+
+
+def test_a_read_whose_shape_comes_too_late_is_missed_and_is_the_first_of_the_next_poll() -> None:
+    one = Meter(meter("one", 1, 1000))
+    one.link.young = lambda request: one.clock.now + 1.0 if request.address == 300 else None
+    attempt = one.poll()
+    assert [(f.block.address, f.reason) for f in attempt.poll.failures] == [(300, "no-shape")]
+    one.link.young = lambda request: None
+    one.link.addresses.clear()
+    one.poll()
+    assert one.link.addresses == [300, 100]
+
+
+def test_a_probe_does_not_wait() -> None:
+    one = Meter(meter("one", 1, 1000))
+    one.link.young = lambda request: one.clock.now + 0.1
+    assert one.poll(probe=True).poll.missed == "no-shape"
+
+
+def test_a_poll_that_waited_does_not_go_on_over_another_connection() -> None:
+    one = Meter(meter("one", 1, 1000))
+    one.link.young = lambda request: one.clock.now + 0.5 if request.address == 100 else None
+    turn = one.turn()
+    assert not isinstance(asyncio.run(turn.run()), Attempt)
+    one.link.generation += 1
+    attempt = asyncio.run(turn.run())
+    assert isinstance(attempt, Attempt)
+    assert [a.block.address for a in attempt.poll.answers] == [300]
+    assert [(f.block.address, f.reason) for f in attempt.poll.failures] == [(100, "line-down")]
+    assert attempt.down is None
+
+
+def test_who_it_is_is_asked_anew_over_another_connection() -> None:
+    one = Meter()
+    one.link.young = lambda request: one.clock.now + 0.5
+    turn = one.turn()
+    assert not isinstance(asyncio.run(turn.run()), Attempt)
+    assert isinstance(abandoned := turn.abandon("stopped", "the gateway is stopping"), Attempt)
+    assert (abandoned.poll.missed, abandoned.alive) == ("stopped", None)
+    one.link.young = lambda request: None
+    one.link.generation += 1
+    attempt = asyncio.run(turn.run())
+    assert isinstance(attempt, Attempt)
+    assert one.link.addresses == [900, 100, 300]
+    assert attempt.poll.identity == "serial=7001"

@@ -21,22 +21,34 @@ def drive(
     until: int,
     poll: Callable[[str, int, int], tuple[bool | None, int]],
     line: Callable[[int], bool] = lambda now: True,
+    waits_until: Callable[[str, int, int], int] = lambda name, due, now: 0,
 ) -> list[tuple[int, Report]]:
-    """Run a line's worker. ``poll(meter, due, now)``: what was heard and how long it took; ``line(now)``: it is up.
+    """Run a line's worker. ``poll(meter, due, now)``: what was heard and how long it took; ``line(now)``: it is up;
+    ``waits_until(meter, due, now)``: until when a poll waits that was begun and has no shape for its rest, 0: it ended.
 
     Gives (time of the report, report) in the order of reports; polls that were made are reported as ``done``.
     """
     reports: list[tuple[int, Report]] = []
-    now, up = ANCHOR, True
+    now, up, waiting = ANCHOR, True, dict[str, int]()
     while now < until:
         if line(now) != up:
             up = not up
+            for name, due in waiting.items():
+                schedule.finished(name, now, None, 1)
+                reports.append((now, (name, due, "cut off")))
+            waiting.clear()
             (schedule.line_up if up else schedule.line_down)()
         reports += [(now, missed) for missed in schedule.settle(now)]
         if up and (chosen := schedule.choose(now)):
             name, due = chosen
             alive, cost = poll(name, due, now)
             now += cost
+            assert waiting.get(name, due) == due
+            if (later := waits_until(name, due, now)) > now and not schedule.dead(name):
+                waiting[name] = due
+                schedule.waits(name, due, now, later)
+                continue
+            waiting.pop(name, None)
             schedule.finished(name, now, alive, cost)
             reports.append((now, (name, due, "done")))
         else:
@@ -58,7 +70,8 @@ def test_every_due_poll_is_reported_once_and_in_order(periods: dict[str, int], d
     outcomes = st.tuples(st.sampled_from([True, True, True, False, False, None]), st.integers(1, 1500))
     fates = data.draw(st.lists(outcomes, min_size=1, max_size=30))
     downs = data.draw(st.lists(st.booleans(), min_size=1, max_size=10))
-    turn = iter(range(10**9))
+    waits = data.draw(st.lists(st.sampled_from([0, 0, 0, 30, 700, 2500]), min_size=1, max_size=10))
+    turn, other = iter(range(10**9)), iter(range(10**9))
     schedule = Schedule(periods, ANCHOR)
     until = ANCHOR + 120_000
     reports = drive(
@@ -66,6 +79,7 @@ def test_every_due_poll_is_reported_once_and_in_order(periods: dict[str, int], d
         until,
         lambda name, due, now: fates[next(turn) % len(fates)],
         lambda now: downs[(now - ANCHOR) // 7000 % len(downs)],
+        lambda name, due, now: min(now + waits[next(other) % len(waits)], due + periods[name] - 1),
     )
     for name, period in periods.items():
         dues = [due for _, (meter, due, _) in reports if meter == name]
@@ -75,6 +89,26 @@ def test_every_due_poll_is_reported_once_and_in_order(periods: dict[str, int], d
         assert at >= due, "never before it is due"
         if reason == "skipped":
             assert at <= due + 2 * periods[name] + 1500
+
+
+def test_a_poll_that_waits_leaves_the_line_to_others_and_is_chosen_again_in_time() -> None:
+    schedule = Schedule({"slow": 1000, "fast": 100}, ANCHOR)
+    assert schedule.choose(ANCHOR) == ("fast", ANCHOR)
+    schedule.finished("fast", ANCHOR + 10, True, 10)
+    assert schedule.choose(ANCHOR + 10) == ("slow", ANCHOR)
+    schedule.waits("slow", ANCHOR, ANCHOR + 20, ANCHOR + 350)
+    assert schedule.wake(ANCHOR + 20) == ANCHOR + 100
+    for due in (100, 200, 300):
+        assert schedule.settle(ANCHOR + due) == []
+        assert schedule.choose(ANCHOR + due) == ("fast", ANCHOR + due)
+        schedule.finished("fast", ANCHOR + due + 10, True, 10)
+    assert schedule.wake(ANCHOR + 310) == ANCHOR + 350
+    assert schedule.choose(ANCHOR + 349) is None
+    assert schedule.choose(ANCHOR + 350) == ("slow", ANCHOR)
+    schedule.finished("slow", ANCHOR + 360, True, 20)
+    assert schedule.wake(ANCHOR + 360) == ANCHOR + 400
+    assert schedule.choose(ANCHOR + 400) == ("fast", ANCHOR + 400)
+    assert schedule.choose(ANCHOR + 410) is None, "it is over"
 
 
 @given(st.lists(st.sampled_from([500, 1000, 1500, 4000]), min_size=1, max_size=6), st.integers(1, 60))

@@ -71,7 +71,7 @@ QUESTIONS: dict[str, Callable[[Store], object]] = {
     "the totals": Store.totals,
     "where a meter was left": lambda store: store.tail(METER),
     "the latest time": Store.latest_ms,
-    "the next anchor": lambda store: store.next_anchor(LEDGER),
+    "the next anchors": lambda store: store.open_anchors(LEDGER, 64),
     "the anchors' states": lambda store: store.anchor_states(LEDGER),
     "a refused batch": lambda store: store.first_refused(LEDGER),
     "what may be pruned": lambda store: pruning.may_go(store, [LEDGER], 1 << 60),

@@ -116,6 +116,42 @@ def test_a_read_that_is_repeated_too_soon_for_its_shapes_is_refused_with_both_wa
     assert line_plan(replace(spec, answer_life_ms=life_ms + 100)).problems != ()
 
 
+def apart(*addresses: int, keys: str = "max_registers = 10") -> Profile:
+    """A device of which no read may run from one of its points to the next, nor beyond it."""
+    points = "\n".join(f'p{n} = {{ address = {n}, type = "uint32", unit = "W" }}' for n in addresses)
+    return parse_profile(f"{HEAD}{keys}\n[defaults]\nfc = 3\n[points]\n{points}", "apart", "apart.toml")
+
+
+@pytest.mark.parametrize(("blocks", "shortest_s"), [(2, 7.0), (3, 10.5)])
+def test_reads_that_have_one_shape_between_them_need_a_period_for_each(blocks: int, shortest_s: float) -> None:
+    """Each keeps it for the answer life of 3 s and the time-out of 0.5 s."""
+    spec = line((apart(*range(0, 100 * blocks, 100)), 5000))
+    (problem,) = line_plan(spec).problems
+    assert problem.key == "bus 'rs485-1', meter 'm0', every"
+    assert f"5 s is too often: {blocks} reads, function 3, 2 registers from 0 and the like, have 1 " in problem.problem
+    assert "fewer of its points" in problem.way_out
+    assert f'every = "{shortest_s:g}s"' in problem.way_out
+    works = taken(spec, problem.way_out)
+    assert line_plan(works).problems == ()
+    assert [read.sharing for read in line_plan(works).reads] == [blocks] * blocks
+    life = re.search(r'answer_life = "([0-9.]+)s" on the bus', problem.way_out)
+    assert life is not None
+    life_ms = round(1000 * float(life[1]))
+    assert line_plan(replace(spec, answer_life_ms=life_ms)).problems == ()
+    assert line_plan(replace(spec, answer_life_ms=life_ms + 100)).problems != ()
+
+
+def test_reads_that_share_shapes_may_have_more_than_one_between_them() -> None:
+    """Of three such reads, with the other function there are two shapes: 3 × 3.5 s in 2 × the period."""
+    both = apart(0, 100, 200, keys="max_registers = 10\nsame_functions = true")
+    (problem,) = line_plan(line((both, 5200))).problems
+    assert "3 reads" in problem.problem
+    assert 'every = "5.3s"' in problem.way_out
+    assert line_plan(line((both, 5300))).problems == ()
+    direct = replace(apart(0, 100), direct=True)
+    assert line_plan(line((direct, 1000), port=None, host="h", type="modbus-tcp")).problems == ()
+
+
 def test_where_no_answer_life_would_do_only_the_period_is_named() -> None:
     (problem,) = line_plan(line((profile(2), 300))).problems
     assert 'every = "3.5s"' in problem.way_out

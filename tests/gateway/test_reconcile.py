@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from gateway import agent, report, uplink
+from gateway import agent, refusals, report, uplink
 from gateway import config as configuration
 from gateway.clock import Clock
 from gateway.comparison import conflict_text
@@ -30,9 +30,10 @@ from ledger_client.errors import LedgerUnavailable, Unsupported
 from ledger_client.record import Event, parse_record
 from ledger_client.statement import SignedStatement, parse_statement
 from ledger_client.trust import load_trust
+from tests.contract.memory import NearLedger
 from tests.gateway.books import check_books, check_each_record_is_sealed_once
 from tests.gateway.samples import finished, recorder, site
-from tests.gateway.test_uplink import NearLedger, believed
+from tests.gateway.test_uplink import believed
 
 METER = "export-main"
 _now_ns = [time.time_ns()]  # of all lives: it goes on by a period with each poll
@@ -84,10 +85,11 @@ class Life:
         never = {"seal_count": 10**6, "seal_every_ms": 10**12}  # by itself: the test says where a batch ends
         self.recorder, self.anchor_ms = recorder(loaded, self.clock, secrets.token_bytes(8), **never)
         self.reader = Store(loaded.database, read_only=True)
-        trust = load_trust(loaded.trust)
-        self.reconciliation = Reconciliation(loaded, self.recorder, trust, self.clock, self.reader.conflicts())
-        self._uplinks = [Uplink(x, self.recorder, trust, self.clock, self.reconciliation) for x in ledgers]
+        self._ledgers, self._trust = ledgers, load_trust(loaded.trust)
+        self.reconciliation = Reconciliation(loaded, self.recorder, self._trust, self.clock, self.reader.conflicts())
+        self._uplinks: list[Uplink] = []
         self.polls = 0
+        self._runner = asyncio.Runner()  # one event loop for the whole life: an uplink is not moved to another
         self.recorder.start()
 
     def record(self, polls: int, *, cut: bool = True) -> None:
@@ -102,14 +104,18 @@ class Life:
         """Let the uplinks work until something is true, and then the next, in one run."""
 
         async def run() -> None:
-            loop, tasks = asyncio.get_running_loop(), [asyncio.create_task(x.run()) for x in self._uplinks]
+            loop = asyncio.get_running_loop()  # another one each time, and an uplink belongs to one
+            self._uplinks = [
+                Uplink(x, self.recorder, self._trust, self.clock, self.reconciliation) for x in self._ledgers
+            ]
+            tasks = [asyncio.create_task(x.run()) for x in self._uplinks]
             wake = [lambda x=x: loop.call_soon_threadsafe(x.wake) for x in self._uplinks]
             self.recorder.on_seal.extend(wake)
             try:
                 async with asyncio.timeout(30):
                     for what in whats:
                         while not what(self):
-                            assert not any(task.done() for task in tasks)
+                            assert not [task.result() for task in tasks if task.done()]  # it raises what ended it
                             await asyncio.sleep(0.01)
             finally:
                 for task in tasks:
@@ -117,7 +123,7 @@ class Life:
                 await asyncio.gather(*tasks, return_exceptions=True)
                 self.recorder.on_seal.clear()
 
-        asyncio.run(run())
+        self._runner.run(run())
 
     def status(self) -> dict[str, Any]:
         return report.status(self.loaded, self.reader, self.clock.now_ms(), self.recorder.health())
@@ -130,6 +136,7 @@ class Life:
         return [alarm["code"] for alarm in report.open_alarms(self.reader)]
 
     def stop(self) -> None:
+        self._runner.close()
         self.reader.close()
         self.recorder.stop()  # the last to close takes the write-ahead log along
 
@@ -153,7 +160,9 @@ def stopped(life: Life) -> bool:
 def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uplink, "FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr(uplink, "LONGEST_PAUSE_S", 0.05)
-    monkeypatch.setattr(uplink, "REFUSED_PAUSE_S", 0.05)
+    monkeypatch.setattr(refusals, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(refusals, "LONGEST_PAUSE_S", 0.05)
+    monkeypatch.setattr(refusals, "FIRST_DOUBT_S", 0.01)
 
 
 @pytest.fixture
@@ -461,7 +470,7 @@ def test_a_ledger_that_loses_data_while_the_gateway_runs_is_given_it_again(
     life.record(2)
 
     def loss(life: Life) -> bool:
-        now.service = poor.service
+        now.log = poor.log
         life.record(2)
         return True
 

@@ -29,16 +29,16 @@ from gateway.keys import load_keys
 from gateway.prove import find, prove
 from gateway.recorder import Recorder
 from gateway.store import Row, Store
-from gateway.uplink import anchor
 from ledger_client.record import Event, parse_record
 from ledger_client.statement import parse_statement
 from ledger_client.trust import load_trust
 from ledger_client.verify import verify
 from tests.chain.site import until
+from tests.contract.memory import NearLedger
 from tests.disk.small import small_disk
 from tests.gateway.books import check_books
 from tests.gateway.samples import Hands, Machine, site
-from tests.gateway.test_uplink import NearLedger, believed
+from tests.gateway.test_uplink import believed
 
 PAGE, FRAME, LOG_HEADER = 4096, 4096 + 24, 32
 METER = "export-main"
@@ -60,14 +60,11 @@ class Killed:
 
 def settle(store: Store, loaded: Config, ledger: NearLedger) -> None:
     """Anchor what waits."""
-    trust = load_trust(loaded.trust)
-    while waiting := store.next_anchor("demo-ledger"):
-        batch = store.batch(waiting.batch)
-        assert batch is not None
-        receipt = anchor(ledger, batch, trust, submitted_before=True, now_s=1 << 40)
+    for waiting, batch in store.open_anchors("demo-ledger", 1 << 30):
+        receipt = ledger.submit(batch.entry)
         assert isinstance(receipt, bytes)
         with store.transaction():
-            store.mark(batch.batch, "demo-ledger", "settled", 1, receipt=receipt)
+            store.mark(waiting.batch, "demo-ledger", "settled", 1, receipt=receipt)
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(loaded: Config, t
 
 
 NEWER = (
-    "cuts", "elsewhere", "known", "conflicts", "totals", "pruned", "repairs", "lost_records", "lost_places",
+    "cuts", "elsewhere", "known", "conflicts", "totals", "pruned", "notes", "repairs", "lost_records", "lost_places",
 )  # fmt: skip
 
 

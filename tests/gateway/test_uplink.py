@@ -9,70 +9,28 @@ from pathlib import Path
 
 import pytest
 
-from gateway import uplink
+from gateway import refusals, uplink
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.recorder import Recorder
 from gateway.store import Store
 from gateway.uplink import Uplink
-from ledger_client.errors import LedgerUnavailable
-from ledger_client.ledgers import Pending
 from ledger_client.transparency.directory import open_dir
-from ledger_client.transparency.policy import PolicyFile, enroll
-from ledger_client.transparency.service import Service
+from ledger_client.transparency.policy import enroll
 from ledger_client.transparency.show import trust_entry
 from ledger_client.trust import load_trust
+from tests.contract.faults import KEPT, LATE, LOST, Faults
+from tests.contract.memory import NAME, NearLedger
 from tests.gateway.books import check_books
 from tests.gateway.samples import finished, recorder, site
-
-NAME = "demo-ledger"
-
-
-class NearLedger:
-    """A ledger without a wire: a real log in a folder. ``faults`` are taken in order, one a submission."""
-
-    def __init__(self, folder: Path, name: str = NAME, faults: list[str] | None = None) -> None:
-        self._dir = open_dir(folder, name)
-        self.service = Service(self._dir.log, self._dir.key, PolicyFile(self._dir.policy).current)
-        self.faults, self.submissions, self.damages = faults or [], 0, False
-
-    @property
-    def name(self) -> str:
-        return NAME
-
-    def submit(self, entry: bytes) -> bytes | Pending:
-        self.submissions += 1
-        fault = self.faults.pop(0) if self.faults else ""
-        if fault == "failed and lost":
-            raise LedgerUnavailable("the wire broke before the ledger heard")
-        _, receipt = self.service.submit(entry)
-        if fault == "failed but kept":
-            raise LedgerUnavailable("the wire broke after the ledger heard")
-        if fault == "pending":
-            return Pending(retry_after_s=0.01)
-        return self._worn(receipt)
-
-    def lookup(self, statement_id: bytes) -> bytes | Pending | None:
-        receipt = self.service.receipt(statement_id)
-        return None if receipt is None else self._worn(receipt)
-
-    def _worn(self, receipt: bytes) -> bytes:
-        return receipt[:-1] + bytes([receipt[-1] ^ 1]) if self.damages else receipt
-
-    def last(self, gateway: str) -> tuple[int, bytes] | None:
-        return self.service.last(gateway)
-
-    def statements(self, gateway: str, after: int) -> list[bytes]:
-        return self.service.statements(gateway, after)
-
-    def close(self) -> None:
-        self._dir.close()
 
 
 @pytest.fixture(autouse=True)
 def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uplink, "FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr(uplink, "REFUSED_PAUSE_S", 0.05)
+    monkeypatch.setattr(refusals, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(refusals, "LONGEST_PAUSE_S", 0.05)
+    monkeypatch.setattr(refusals, "FIRST_DOUBT_S", 0.01)
 
 
 @pytest.fixture
@@ -130,22 +88,22 @@ def believed(folder: Path, loaded: Config, name: str = NAME) -> None:
     "faults",
     [
         [],
-        ["failed and lost"] * 2,
-        ["failed but kept"] * 2,
-        ["pending", "pending"],
-        ["failed but kept", "failed and lost", "pending", "failed but kept"],
+        [LOST] * 2,
+        [KEPT] * 2,
+        [LATE, LATE],
+        [KEPT, LOST, LATE, KEPT],
     ],
 )
 def test_whatever_the_wire_does_each_batch_is_anchored_once(
     faults: list[str], loaded: Config, sealed: Recorder, tmp_path: Path
 ) -> None:
     believed(tmp_path / "ledger", loaded)
-    ledger = NearLedger(tmp_path / "ledger", faults=list(faults))
+    ledger = NearLedger(tmp_path / "ledger", faults=Faults(faults))
     work(ledger, sealed, loaded, lambda: anchored(loaded))
     store = Store(loaded.database, read_only=True)
     assert ledger.statements("test-gateway", -1) == [batch.entry for batch in store.batches()]
     # What the ledger had kept is found by looking it up: only what was lost is submitted again.
-    assert ledger.submissions == len(store.batches()) + faults.count("failed and lost")
+    assert ledger.submissions == len(store.batches()) + faults.count(LOST)
     store.close()
     ledger.close()
     check_books(loaded)

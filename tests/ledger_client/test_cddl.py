@@ -18,8 +18,10 @@ from pycddl import Schema, ValidationError
 
 from ledger_client import cbor, cose
 from ledger_client.bundle import Bundle, Locator
+from ledger_client.consistency import sign_consistency
 from ledger_client.cose_key import ES256
 from ledger_client.errors import Malformed
+from ledger_client.log_head import LogHead, sign_head
 from ledger_client.record import (
     GATEWAY_ITSELF,
     Claims,
@@ -31,12 +33,19 @@ from ledger_client.record import (
     sign_record,
 )
 from ledger_client.statement import parse_statement
-from tests.ledger_client.evidence import EPOCH, GATEWAY, METER, Site, claims, key, receipt_for, records
+from ledger_client.transparency.ledger_keys import sign_key
+from tests.ledger_client.evidence import EPOCH, GATEWAY, LEDGER, METER, T0, Site, claims, key, receipt_for, records
 from tests.ledger_client.values import CLAIMS, EVENTS, READINGS, SEEDED, coverages
 
 CDDL = (Path(__file__).parents[2] / "docs" / "evidence.cddl").read_text()
-LAYERS = ["envelope", "protected", "pack", "coverage", "event", "statement", "receipt", "bundle"]
-INNER = ["receipt-header", "receipt-proof", "statement-header", "record-header", "attached", "locator"]
+LAYERS = [
+    "envelope", "protected", "pack", "coverage", "event", "statement", "receipt", "bundle", "batch-file", "consistency",
+    "head", "ledger-key",
+]  # fmt: skip
+INNER = [
+    "receipt-header", "receipt-proof", "statement-header", "record-header", "attached", "locator", "consistency-header",
+    "consistency-proof", "head-header", "ledger-key-header",
+]  # fmt: skip
 
 
 @cache
@@ -69,21 +78,34 @@ LOCATORS = (
 BATCH = [*records(), sign_record(claims(meter=GATEWAY_ITSELF), Event("software", {}), key("statement", ES256))]
 ENTRY = Site(BATCH).entry()
 RECEIPT = receipt_for(ENTRY)
+CONSISTENCY = sign_consistency(LEDGER, T0, 2, 3, [bytes(32)], bytes(32), key(LEDGER))
+HEAD = sign_head(LogHead(LEDGER, 3, bytes(32), T0), key(LEDGER))
+NEW_KEY = sign_key(LEDGER, T0, key("next").public, key(LEDGER))
 BUNDLES = [Site(BATCH, anchors=LOCATORS).build(index) for index in range(len(BATCH))]
+ATTACHED = cbor.decode(BUNDLES[0])["statement"]
+BATCH_FILE = {"v": 1, "anchors": cbor.decode(BUNDLES[0])["anchors"], "records": BATCH, "statement": ATTACHED}
 REAL: dict[str, list[bytes]] = {
-    "envelope": [*BATCH, ENTRY],
-    "protected": [protected(data) for data in (*BATCH, ENTRY)],
+    "envelope": [*BATCH, ENTRY, HEAD, NEW_KEY],
+    "protected": [protected(data) for data in (*BATCH, ENTRY, HEAD, NEW_KEY)],
     "record-header": [protected(data) for data in BATCH],
     "statement-header": [protected(ENTRY)],
     "pack": [payload(BATCH[0])],
     "coverage": [payload(BATCH[1])],
     "event": [payload(BATCH[2]), payload(BATCH[3])],
     "statement": [payload(ENTRY)],
-    "attached": [cbor.decode(BUNDLES[0])["statement"]],
+    "attached": [ATTACHED],
     "receipt": [RECEIPT],
     "receipt-header": [protected(RECEIPT)],
     "receipt-proof": [cose.Sign1.parse(RECEIPT).unprotected[396][-1][0]],
+    "consistency": [CONSISTENCY],
+    "consistency-header": [protected(CONSISTENCY)],
+    "consistency-proof": [cose.Sign1.parse(CONSISTENCY).unprotected[396][-2][0]],
+    "head": [payload(HEAD)],
+    "head-header": [protected(HEAD)],
+    "ledger-key": [payload(NEW_KEY)],
+    "ledger-key-header": [protected(NEW_KEY)],
     "bundle": BUNDLES,
+    "batch-file": [cbor.encode(BATCH_FILE)],
     "locator": [cbor.encode(locator) for locator in cbor.decode(BUNDLES[0])["anchors"]],
 }
 
@@ -184,6 +206,13 @@ WRONG: dict[str, list[tuple[list[Any], object]]] = {
     "receipt": [([0], 1), ([1], {}), ([1, 396], {}), ([1, 396, -1], b""), ([2], bytes(32)), ([3], b"")],
     "receipt-header": [([395], 2), ([15, "size"], "4"), ([15, 6], -1), ([4], bytes(31)), ([1], -35)],
     "receipt-proof": [([0], -1), ([1], "0"), ([2], []), ([2, 0], bytes(31)), ([2, 0], "hash")],
+    "consistency": [([0], 1), ([1, 396], {-1: [b""]}), ([2], bytes(32)), ([3], b"")],
+    "consistency-header": [([395], 2), ([15, "size"], 0), ([15, 2], "batch/0"), ([1], -35)],
+    "consistency-proof": [([0], 0), ([1], 0), ([2], []), ([2, 0], bytes(31))],
+    "head": [(["size"], 0), (["root"], bytes(31)), (["note"], 1)],
+    "head-header": [([3], "application/cbor"), ([15, 2], "head"), ([15, "size"], 1)],
+    "ledger-key": [(["v"], 2), (["new"], "text"), (["note"], 1)],
+    "ledger-key-header": [([3], "application/cbor"), ([15, 2], "log"), ([4], bytes(31))],
     "statement-header": [([3], "application/cbor"), ([15, 2], 0), ([15, 1], 1), ([15, "seq"], 1)],
     "record-header": [([3], "application/vnd.meterseal.batch+cbor")],
     "attached": [([1], {394: []}), ([1], {394: [1]}), ([3], bytes(65))],
@@ -198,6 +227,14 @@ WRONG: dict[str, list[tuple[list[Any], object]]] = {
         (["inclusion"], [1, 0]),
         (["inclusion"], [1, 0, [bytes(31)]]),
         (["inclusion"], [1, -1, []]),
+        (["key"], b"trust me"),
+    ],
+    "batch-file": [
+        (["v"], 2),
+        (["records"], []),
+        (["records", 0], "text"),
+        (["statement"], b"\x00"),
+        (["anchors"], [1]),
         (["key"], b"trust me"),
     ],
     "locator": [

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
+from ledger_client import cbor
+from ledger_client.cose import Sign1
 from ledger_client.cose_key import PublicKey, load_private_key
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.ledgers import Ledger, Pending
@@ -23,31 +25,56 @@ from ledger_client.transparency.policy import enroll
 from ledger_client.transparency.show import trust_entry
 from ledger_client.trust import Trust, key_entry, parse_trust
 from tests.ledgers.samples import Gateway
-from tests.processes import EmbeddedLedger, Mosquitto, embedded_ledger, mosquitto
+from tests.processes import BrokerServer, EmbeddedLedger, embedded_ledger, mosquitto
 
 PATIENCE_S = 30.0
 T = TypeVar("T")
 
 
-class Site:
-    """One ledger, reachable over HTTP and through a broker."""
+class Place:
+    """A ledger's folder, whoever serves it: gateways are enrolled there, and all that it holds is checked."""
 
-    def __init__(self, ledger: EmbeddedLedger, broker: Mosquitto, scratch: Path) -> None:
-        self.ledger = ledger
-        self.broker = broker
-        self._scratch = scratch
+    def __init__(self, folder: Path, name: str, scratch: Path) -> None:
+        self.name = name
+        self._folder, self._scratch = folder, scratch
+        self._log = CheckedLog(folder)
 
     def enroll(self, gateway: Gateway, *, valid_from: int = 0, extra: str = "") -> Gateway:
         """Enrol a gateway's statement key; ``extra`` is more TOML of its entry."""
         public = self._scratch / f"{gateway.name}.pub.toml"
         public.write_text(key_entry("statement", gateway.key.public, valid_from, gateway=gateway.name) + extra)
-        enroll(self.ledger.folder / "policy.toml", public)
+        enroll(self._folder / "policy.toml", public)
         return gateway
+
+    @contextmanager
+    def revoked(self, gateway: Gateway) -> Iterator[None]:
+        """Within this the gateway's key is revoked."""
+        policy = self._folder / "policy.toml"
+        before = policy.read_text()
+        head, name, tail = before.partition(f'gateway = "{gateway.name}"')
+        policy.write_text(head + name + "\nrevoked = 2026-01-01T00:00:00Z" + tail)
+        try:
+            yield
+        finally:
+            policy.write_text(before)
 
     def trust(self) -> Trust:
         """A trust file that believes this ledger."""
-        policy = f'[policy]\nreceipts = 1\nledgers = ["{self.ledger.name}"]\n'
-        return parse_trust(policy + trust_entry(self.ledger.folder), "trust.toml")
+        policy = f'[policy]\nreceipts = 1\nledgers = ["{self.name}"]\n'
+        return parse_trust(policy + trust_entry(self._folder), "trust.toml")
+
+    def held(self, gateway: Gateway) -> list[int]:
+        """The batch numbers of a gateway in the log, after a check of the whole log."""
+        return self._log.check().get(gateway.name, [])
+
+
+class Site(Place):
+    """One ledger, reachable over HTTP and through a broker."""
+
+    def __init__(self, ledger: EmbeddedLedger, broker: BrokerServer, scratch: Path) -> None:
+        super().__init__(ledger.folder, ledger.name, scratch)
+        self.ledger = ledger
+        self.broker = broker
 
     @contextmanager
     def driver(self, kind: str, timeout_s: float = 5.0) -> Iterator[Ledger]:
@@ -62,17 +89,13 @@ class Site:
         finally:
             driver.close()
 
-    def held(self, gateway: Gateway) -> list[int]:
-        """The batch numbers of a gateway in the log, after a check of the whole log."""
-        return check_log(self.ledger.folder).get(gateway.name, [])
-
 
 @contextmanager
-def site(folder: Path, name: str = "demo-ledger") -> Iterator[Site]:
-    """A running site; the ledger's place at the broker is taken when it begins."""
+def site(folder: Path, name: str = "demo-ledger", options: Sequence[str] = ()) -> Iterator[Site]:
+    """A running site, its ledger with more ``options``; its place at the broker is taken when it begins."""
     with ExitStack() as stack:
         broker = stack.enter_context(mosquitto(folder))
-        ledger = stack.enter_context(embedded_ledger(folder / "ledger", name, broker.url))
+        ledger = stack.enter_context(embedded_ledger(folder / "ledger", name, broker.url, options=options))
         yield Site(ledger, broker, folder)
 
 
@@ -100,29 +123,58 @@ def again_while_unavailable(attempt: Callable[[], T]) -> T:
             pause.wait(0.05)
 
 
-def check_log(folder: Path) -> dict[str, list[int]]:
-    """Verify all that a ledger has on disk, without the code that wrote it: {gateway: batch numbers in log order}."""
-    public = load_private_key(folder / "key.pem").public
-    db = sqlite3.connect((folder / "log.db").absolute().as_uri() + "?mode=ro", uri=True)
-    try:
-        rows = db.execute("SELECT number, id, gateway, batch, entry, receipt FROM entries ORDER BY number").fetchall()
-    finally:
-        db.close()
-    assert [row[0] for row in rows] == list(range(len(rows)))
-    hashes = [leaf_hash(row[4]) for row in rows]
-    held: dict[str, list[int]] = {}
-    last: dict[str, bytes] = {}
-    for number, id_, gateway, batch, entry, receipt in rows[1:]:
-        assert id_ == sha256(entry).digest()
-        statement = parse_statement(entry).statement
-        assert (statement.gateway, statement.batch) == (gateway, batch)
-        if gateway in last and statement.resume is None:
-            assert statement.prev == last[gateway]
-            assert batch == held[gateway][-1] + 1
-        _check_receipt(receipt, entry, number, hashes, public)
-        held.setdefault(gateway, []).append(batch)
-        last[gateway] = id_
-    return held
+class CheckedLog:
+    """All that a ledger has on disk, verified without the code that wrote it: what was there once stays as it was."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._rows: list[tuple[object, ...]] = []
+        self._hashes: list[bytes] = []
+        self._held: dict[str, list[int]] = {}
+        self._last: dict[str, bytes] = {}
+        self._own = 0  # entries of the ledger itself: its policy, and each change of its key
+
+    def check(self) -> dict[str, list[int]]:
+        """{gateway: batch numbers in log order}."""
+        db = sqlite3.connect((self._folder / "log.db").absolute().as_uri() + "?mode=ro", uri=True)
+        try:
+            rows = db.execute(
+                "SELECT number, id, gateway, batch, entry, receipt FROM entries ORDER BY number"
+            ).fetchall()
+        finally:
+            db.close()
+        assert rows[: len(self._rows)] == self._rows, "what was in the log has changed"
+        assert [row[0] for row in rows] == list(range(len(rows)))
+        begin, self._rows = len(self._rows), rows
+        self._hashes += [leaf_hash(row[4]) for row in rows[begin:]]
+        keys = _keys([row[4] for row in rows if row[2] is None], load_private_key(self._folder / "key.pem").public)
+        for number, id_, gateway, batch, entry, receipt in rows[begin:]:
+            assert id_ == sha256(entry).digest()
+            if gateway is None:
+                assert receipt is None
+                self._own += 1
+                continue
+            statement = parse_statement(entry).statement
+            assert (statement.gateway, statement.batch) == (gateway, batch)
+            if gateway in self._last and statement.resume is None:
+                assert statement.prev == self._last[gateway]
+                assert batch == self._held[gateway][-1] + 1
+            _check_receipt(receipt, entry, number, self._hashes, keys[self._own - 1])
+            self._held.setdefault(gateway, []).append(batch)
+            self._last[gateway] = id_
+        return {name: list(batches) for name, batches in self._held.items()}
+
+
+def _keys(own: list[bytes], present: PublicKey) -> list[PublicKey]:
+    """The keys in the order in which they signed, from the ledger's own entries; each entry is by the key before it."""
+    signed = [Sign1.parse(entry) for entry in own]
+    changes = [cbor.decode(sign1.payload or b"") for sign1 in signed[1:]]
+    keys = [PublicKey.from_cose_key(change["old"]) for change in changes] + [present]
+    signed[0].verify(keys[0])
+    for sign1, change, old, new in zip(signed[1:], changes, keys, keys[1:], strict=False):
+        sign1.verify(old)
+        assert PublicKey.from_cose_key(change["new"]).kid == new.kid
+    return keys
 
 
 def _check_receipt(data: bytes, entry: bytes, number: int, hashes: list[bytes], public: PublicKey) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from ledger_client import cbor
 from ledger_client.errors import LedgerUnavailable, Refused, Unsupported
 from ledger_client.ledgers import Pending
+from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.wire import MAX_PAGE, MAX_RECEIPT, encode_problem
 from ledger_client.statement import statement_id
@@ -29,6 +32,7 @@ class Script:
     def __init__(self) -> None:
         self.answers: list[bytes] = []
         self.asked: list[str] = []
+        self.heads: list[str] = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         threading.Thread(target=self._run, daemon=True).start()
@@ -48,12 +52,13 @@ class Script:
             except OSError:
                 return
             with connection:
-                self.asked.append(_request(connection))
+                self.heads.append(_request(connection))
+                self.asked.append(self.heads[-1].split("\r\n")[0])
                 connection.sendall(self.answers.pop(0))
 
 
 def _request(connection: socket.socket) -> str:
-    """Read one request to its end; returns its first line."""
+    """Read one request to its end; returns its head."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += connection.recv(65536)
@@ -63,7 +68,7 @@ def _request(connection: socket.socket) -> str:
         if name.lower() == b"content-length":
             while len(body) < int(value):
                 body += connection.recv(65536)
-    return head.split(b"\r\n")[0].decode()
+    return head.decode()
 
 
 @pytest.fixture
@@ -109,12 +114,22 @@ def test_the_flow_of_a_slow_service(script: Script, ledger: HttpLedger) -> None:
 
 
 @pytest.mark.parametrize(
-    "location", ["http://127.0.0.1:1/x", "https://ledger.example/x", "//elsewhere/x", "file:///etc/passwd", "http://[x"]
+    "location",
+    [
+        "http://127.0.0.1:1/x",
+        "https://ledger.example/x",
+        "//elsewhere/x",
+        "file:///etc/passwd",
+        "http://[x",
+        "//me:secret@HOST/x",
+        "/" + "x" * 2048,
+        "/caf\xe9",
+    ],
 )
 @pytest.mark.parametrize("status", ["302 Found", "303 See Other"])
 def test_no_answer_leads_away_from_the_ledger(script: Script, ledger: HttpLedger, status: str, location: str) -> None:
     for ask in questions(ledger):
-        script.add(status, f"Location: {location}")
+        script.add(status, f"Location: {location}".replace("HOST", script.url.removeprefix("http://")))
         with pytest.raises(LedgerUnavailable):
             ask()
     assert len(script.asked) == 2
@@ -201,6 +216,67 @@ def test_a_silent_server_is_left_after_the_time_out() -> None:
         with pytest.raises(LedgerUnavailable):
             driver.submit(ENTRY)
         driver.close()
+
+
+@pytest.mark.parametrize(
+    "endless", [b"X: y\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b""], ids=["headers", "100", "silence"]
+)
+def test_headers_that_never_end_are_not_waited_for(endless: bytes) -> None:
+    def drip(server: socket.socket) -> None:
+        with server.accept()[0] as connection:
+            _request(connection)
+            with suppress(OSError):
+                connection.sendall(b"HTTP/1.1 100 Continue\r\n" if endless[:1] == b"H" else b"HTTP/1.1 200 OK\r\n")
+                connection.sendall(b"\r\n" if endless[:1] == b"H" else b"")
+                while not left.wait(0.01):
+                    connection.sendall(endless)
+
+    left = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=(server,), daemon=True)
+        thread.start()
+        driver = HttpLedger("drip", f"http://127.0.0.1:{server.getsockname()[1]}", timeout_s=0.3)
+        with pytest.raises(LedgerUnavailable, match=r"did not end in time|timed out"):
+            driver.submit(ENTRY)
+        driver.close()
+        left.set()
+        thread.join()
+
+
+def test_a_proxy_is_used_when_it_is_written_down(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    script.add("200 OK", COSE, body=b"receipt")
+    driver = HttpLedger("far", "http://ledger.example", Access(proxy=script.url), timeout_s=2.0)
+    assert driver.lookup(statement_id(ENTRY)) == b"receipt"
+    assert script.asked[0].startswith("GET http://ledger.example/entries/")
+    driver.close()
+    monkeypatch.setenv("http_proxy", script.url)  # nobody wrote this one down
+    monkeypatch.setenv("https_proxy", script.url)
+    for url in ("http://127.0.0.1:1", "https://127.0.0.1:1"):
+        driver = HttpLedger("near", url, timeout_s=2.0)
+        with pytest.raises(LedgerUnavailable, match="refused"):
+            driver.lookup(statement_id(ENTRY))
+        driver.close()
+    assert len(script.asked) == 1
+
+
+def test_a_proxy_that_says_no_is_named(script: Script) -> None:
+    driver = HttpLedger("far", "https://ledger.example", Access(proxy=script.url), timeout_s=2.0)
+    script.add("407 Proxy Authentication Required")
+    with pytest.raises(LedgerUnavailable, match=rf"through the proxy {script.url}: .*407"):
+        driver.submit(ENTRY)
+    driver.close()
+    assert [line.split()[:2] for line in script.asked] == [["CONNECT", "ledger.example:443"]]
+
+
+def test_a_login(script: Script, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("sesame\n")
+    password.chmod(0o600)
+    script.add("200 OK", COSE, body=b"receipt")
+    driver = HttpLedger("other", script.url, Access(user="gw", password_file=password), timeout_s=2.0)
+    assert driver.submit(ENTRY) == b"receipt"
+    driver.close()
+    assert "Authorization: Basic Z3c6c2VzYW1l" in script.heads[0]
 
 
 def test_a_service_that_is_no_embedded_ledger(script: Script, ledger: HttpLedger) -> None:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection
 from itertools import count
 
 import pytest
 
 from ledger_client import cbor
 from ledger_client.cose_key import PublicKey, load_private_key
-from ledger_client.ledgers.wire import MAX_ENTRY, id_to_text, parse_problem
+from ledger_client.ledgers.wire import MAX_ENTRY, id_to_text
 from ledger_client.statement import statement_id
 from ledger_client.transparency.log import Log
+from tests.ledgers.client import COSE, Answer, ask
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Site, site
+from tests.ledgers.test_cli import run
 
 _numbers = count(1)
-COSE = {"Content-Type": "application/cose"}
 CBOR = "application/cbor"
-PROBLEM = "application/concise-problem-details+cbor"
 
 
 @pytest.fixture(scope="module")
@@ -32,33 +32,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture
 def gateway(demo: Site) -> Gateway:
     return demo.enroll(Gateway(f"gw-{next(_numbers)}"))
-
-
-class Answer:
-    """One answer, whole."""
-
-    def __init__(self, response: HTTPResponse) -> None:
-        self.status = response.status
-        self.kind = response.headers.get("Content-Type")
-        self.location = response.headers.get("Location")
-        self.body = response.read()
-
-    @property
-    def title(self) -> str:
-        assert self.kind == PROBLEM
-        problem = parse_problem(self.body)
-        assert problem is not None
-        assert problem[1]
-        return problem[0]
-
-
-def ask(demo: Site, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
-    connection = HTTPConnection("127.0.0.1", demo.ledger.port, timeout=10)
-    try:
-        connection.request(method, path, body, headers or {})
-        return Answer(connection.getresponse())
-    finally:
-        connection.close()
 
 
 def test_the_flow_of_a_submission(demo: Site, gateway: Gateway) -> None:
@@ -167,6 +140,19 @@ def test_every_byte_of_a_statement_matters_and_none_harms(demo: Site, gateway: G
         ("GET", "/gateways/g/statements?after=%F0%9F%98%80", 400),
         ("GET", "/gateways/g/statements?after=9223372036854775807", 200),
         ("BREW", "/entries", 405),
+        ("POST", "/log/head", 405),
+        ("GET", "/log", 404),
+        ("GET", "/log/entries?from=-1", 400),
+        ("GET", "/log/entries?from=0&limit=0", 400),
+        ("GET", "/log/entries?limit=x", 400),
+        ("GET", "/log/entries?from=9223372036854775807&limit=9223372036854775807", 200),
+        ("GET", "/log/entries?from=9223372036854775808", 400),
+        ("GET", "/log/consistency", 400),
+        ("GET", "/log/consistency?to=2", 400),
+        ("GET", "/log/consistency?from=0&to=1", 400),
+        ("GET", "/log/consistency?from=1&to=1", 400),
+        ("GET", "/log/consistency?from=2&to=1", 400),
+        ("GET", "/log/consistency?from=1&to=9223372036854775807", 404),
     ],
 )
 def test_a_bad_question_gets_a_plain_no(demo: Site, method: str, path: str, status: int) -> None:
@@ -226,14 +212,29 @@ def test_a_chunked_body_has_the_same_cap(demo: Site) -> None:
         connection.close()
 
 
-def test_a_policy_that_cannot_be_read_stops_new_statements_only(demo: Site, gateway: Gateway) -> None:
-    receipt = ask(demo, "POST", "/entries", gateway.statement(0), COSE).body
+def test_a_policy_that_cannot_be_read_changes_nothing(demo: Site, gateway: Gateway) -> None:
     policy = demo.ledger.folder / "policy.toml"
-    before = policy.read_text()
-    for broken in (before + "[[key]\n", before + "[[key]]\nrole = 'statement'\n", before + "[other]\n"):
-        policy.write_text(broken)
-        answer = ask(demo, "POST", "/entries", gateway.statement(1), COSE)
-        assert (answer.status, answer.title) == (503, "Unavailable")
-        assert ask(demo, "POST", "/entries", gateway.statement(0), COSE).body == receipt
+    before, stranger = policy.read_text(), Gateway("stranger")
+    flaws = (before + "[[key]\n", before + "[[key]]\nrole = 'statement'\n", before + "[other]\n", "\0", None)
+    assert ask(demo, "POST", "/entries", gateway.statement(0), COSE).status == 201
+    for batch, broken in enumerate(flaws, 1):
+        policy.unlink() if broken is None else policy.write_text(broken)
+        assert ask(demo, "POST", "/entries", gateway.statement(batch), COSE).status == 201
+        assert ask(demo, "POST", "/entries", stranger.statement(0), COSE).status == 403
+    assert demo.ledger.log.read_text().count("the policy before it stays in force") == len(flaws)
     policy.write_text(before)
-    assert ask(demo, "POST", "/entries", gateway.statement(1), COSE).status == 201
+    assert ask(demo, "POST", "/entries", gateway.statement(len(flaws) + 1), COSE).status == 201
+    policy.write_text("")
+    assert ask(demo, "POST", "/entries", gateway.statement(len(flaws) + 2), COSE).status == 403  # in order, and empty
+    policy.write_text(before)
+
+
+def test_a_revoked_key_is_refused_from_then_on(demo: Site, gateway: Gateway) -> None:
+    receipt = ask(demo, "POST", "/entries", gateway.statement(0), COSE).body
+    run("revoke", demo.ledger.folder, gateway.name, "--reason", "gateway stolen")
+    refused = ask(demo, "POST", "/entries", gateway.statement(1), COSE)
+    assert (refused.status, refused.title) == (403, "Key not valid")
+    assert b"revoked at" in refused.body
+    assert b"gateway stolen" in refused.body
+    assert ask(demo, "POST", "/entries", gateway.statement(0), COSE).body == receipt
+    assert "REVOKED" in run("show", demo.ledger.folder).stdout

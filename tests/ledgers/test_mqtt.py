@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
@@ -291,3 +292,17 @@ def test_http_and_mqtt_give_the_same_receipt(demo: Site, gateway: Gateway) -> No
     with demo.driver("mqtt") as mqtt:
         assert persist(mqtt, gateway.statement(0)) == http.submit(gateway.statement(0))
     http.close()
+
+
+def test_many_gateways_at_once_over_both_wires(demo: Site) -> None:
+    gateways = [demo.enroll(Gateway(f"gw-{next(_numbers)}")) for _ in range(6)]
+
+    def run(number: int) -> None:
+        with demo.driver("mqtt" if number % 2 else "http") as driver:
+            for batch in range(8):
+                persist(driver, gateways[number].statement(batch))
+
+    with ThreadPoolExecutor(len(gateways)) as pool:
+        list(pool.map(run, range(len(gateways))))
+    for gateway in gateways:
+        assert demo.held(gateway) == list(range(8))

@@ -1,0 +1,47 @@
+"""Alarms about ledgers, as signed events of the gateway: each is raised once a start, and lowered when it is over."""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from gateway.journal import ALARM
+from gateway.signer import GATEWAY
+from ledger_client.record import Event
+
+log = logging.getLogger("meterseal.ledgers")
+
+
+class Events(Protocol):
+    """Where events go: the recorder."""
+
+    def happened(self, meter: str, event: Event) -> None:
+        """Hand over an event."""
+        ...
+
+
+class LedgerAlarms:
+    """The alarms of this start. Without ``events`` they are only logged."""
+
+    def __init__(self, events: Events | None) -> None:
+        self._events = events
+        self._raised: set[tuple[str, str]] = set()
+
+    def raise_(self, code: str, ledger: str, text: str) -> None:
+        """Raise an alarm, unless it stands already."""
+        if (code, ledger) not in self._raised:
+            self._raised.add((code, ledger))
+            log.error("%s", text)
+            self._tell(code, ledger, text, raised=True)
+
+    def lower(self, code: str, ledger: str, text: str) -> None:
+        """Say that an alarm is over, if it was raised."""
+        if (code, ledger) in self._raised:
+            self._raised.remove((code, ledger))
+            log.info("%s", text)
+            self._tell(code, ledger, text, raised=False)
+
+    def _tell(self, code: str, ledger: str, text: str, *, raised: bool) -> None:
+        if self._events is not None:
+            fields = {"code": code, "line": f"ledger {ledger}", "text": text, "raised": raised}
+            self._events.happened(GATEWAY, Event(ALARM, fields))

@@ -1,0 +1,101 @@
+"""A copy of the database beside a running gateway: of one moment, checked, and under its name only when it is good."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway import space
+from gateway.config import Config
+from gateway.errors import Damaged, DiskFull, GatewayError
+from gateway.store import Store
+from ledger_client.durable import rename
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A backup that was made: bytes of the file, records and batches in it, and the time of its newest record (ms)."""
+
+    path: Path
+    size: int
+    records: int
+    batches: int
+    newest_ms: int
+
+
+def backup(config: Config, target: Path, told: Callable[[int, int], None] | None = None) -> Copy:
+    """Copy the database to ``target``, in place of an earlier backup there, which stays if anything fails.
+
+    ``told`` hears how many pages are left, of how many. Raises GatewayError (DiskFull, Damaged) with the way out.
+    """
+    if target.exists() and not target.is_file():
+        raise GatewayError(f"{target}: is no file", "give the name that the backup is to have")
+    _not_the_database(config, target)
+    store = Store(config.database, read_only=True)
+    try:
+        _has_room(store, target, space.Limits.of(config))
+        with _new_file(target) as new:
+            store.backup(new, told=told)
+            copy = _checked(new, target)
+    finally:
+        store.close()
+    return copy
+
+
+def _not_the_database(config: Config, target: Path) -> None:
+    own = {config.database.with_name(config.database.name + end).resolve() for end in ("", "-wal", "-shm", "-journal")}
+    if target.resolve() in own:
+        raise GatewayError(f"{target}: is the gateway's own database", "give another name, best on another disk")
+
+
+def _has_room(store: Store, target: Path, limits: space.Limits) -> None:
+    """The copy must fit; on the database's own disk without thinning what the gateway records."""
+    folder = target.parent
+    try:
+        disk, same = os.statvfs(folder), os.stat(folder).st_dev == os.stat(store.path.parent).st_dev
+    except OSError as error:
+        raise GatewayError(f"{folder}: {error.strerror}", "give a folder that exists") from None
+    now = space.measure(store, limits)
+    room = now.free - space.apart(disk, limits) if same else disk.f_bavail * disk.f_frsize
+    if now.used > room:
+        why = " and leave to others what `min_free_disk` says" if same else ""
+        problem = f"{folder}: has room for {max(0, room)} bytes, the copy needs {now.used}{why}"
+        raise DiskFull(problem, "give a folder on another disk")
+
+
+@contextmanager
+def _new_file(target: Path) -> Iterator[Path]:
+    """A file for the owner only, which gets its name when the block ends well and is on disk then."""
+    new = target.with_name(f".{target.name}.{os.getpid()}.new")
+    try:
+        try:
+            os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except OSError as error:
+            raise GatewayError(f"{target}: {error.strerror}", "give a path that can be written") from None
+        yield new
+        try:
+            with new.open("rb") as file:
+                os.fsync(file.fileno())
+            rename(new, target)
+        except OSError as error:
+            raise GatewayError(f"{target}: {error.strerror}", "look at the disk it is on") from None
+    finally:
+        for end in ("", "-journal", "-wal", "-shm"):
+            new.with_name(new.name + end).unlink(missing_ok=True)
+
+
+def _checked(new: Path, target: Path) -> Copy:
+    copy = Store(new, read_only=True)
+    try:
+        if flaws := copy.flaws():
+            raise Damaged(
+                f"{target}: the copy is not sound, so the database is not, or this disk is bad: {flaws[0]}",
+                "copy to another disk; if it says so again, see `meterseal doctor CONFIG --full`",
+            )
+        totals = copy.totals()
+        return Copy(target, new.stat().st_size, totals["records"], totals["batches"], copy.latest_ms())
+    finally:
+        copy.close()

@@ -1,0 +1,108 @@
+"""The commands that look after a gateway: export, backup, doctor."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from gateway import config as configuration
+from gateway.cli_parts import CONFIG, JSON, open_store, out
+from gateway.settings import duration_ms
+from ledger_client.verify import rfc3339_ms
+
+
+@click.command()
+@CONFIG
+@click.option("--batch", "numbers", type=click.IntRange(0), multiple=True, metavar="N", help="This batch; repeatable.")
+@click.option("--older-than", "age", metavar="DURATION", help='Of all receipted batches those older than, say, "80d".')
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE|FOLDER")
+@JSON
+def export(config_path: Path, numbers: tuple[int, ...], age: str | None, output: Path, as_json: bool) -> None:
+    """Write whole batches with their receipts, for proofs and audits later on.
+
+    One --batch goes to FILE (.mbatch). Several, or without --batch every receipted one, go to FOLDER, a file each;
+    what is there already is left as it is.
+    """
+    from gateway import export as exporter
+
+    if numbers and age:
+        raise click.UsageError("give --batch or --older-than, not both")
+    try:
+        age_ms = duration_ms(age) if age else 0
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--older-than") from None
+    config, store = open_store(config_path)
+    if len(numbers) == 1 and not output.is_dir():
+        written = [exporter.export(store, numbers[0], output)]
+    else:
+        chosen = list(numbers) or store.receipted(int(time.time() * 1000) - age_ms)
+        written = []
+        for done in exporter.export_to(store, config.gateway_id, chosen, output, pruning=not numbers):
+            written.append(done)
+            if not as_json:
+                click.echo(f"wrote {done.path}: batch {done.batch}, {done.records} records, {done.size} bytes")
+        if not as_json:
+            click.echo(f"{output}: {len(chosen)} batches are there, {len(written)} of them new")
+    if as_json:
+        facts = [{"batch": x.batch, "records": x.records, "file": str(x.path), "bytes": x.size} for x in written]
+        click.echo(json.dumps({"written": facts}))
+    elif not output.is_dir():
+        click.echo(
+            f"wrote {output}: batch {written[0].batch}, {written[0].records} records, {written[0].size} bytes\n"
+            f"check it anywhere: meterseal-ledger audit {output} --trust {config.trust}\n"
+            f"a proof out of it: meterseal-ledger prove {output} METER/EPOCH/SEQ -o FILE.mseal"
+        )
+    sys.exit(0)
+
+
+@click.command()
+@CONFIG
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE")
+@JSON
+def backup(config_path: Path, output: Path, as_json: bool) -> None:
+    """Copy the database to FILE, beside a running gateway. The private keys are not in it."""
+    from gateway import backup as copier
+
+    config = configuration.load(config_path)
+    done = copier.backup(config, output)
+    if as_json:
+        facts = {"file": str(done.path), "bytes": done.size, "records": done.records, "batches": done.batches}
+        click.echo(json.dumps(facts | {"newest": done.newest_ms}))
+        return
+    newest = f", the newest of {rfc3339_ms(done.newest_ms)}" if done.records else ""
+    click.echo(
+        f"wrote {done.path}: {done.size} bytes, {done.records} records{newest}, {done.batches} batches; checked\n"
+        f"the private keys in {config.keys} are not in it, nor {config.path.name} and {config.trust.name}:\n"
+        "keep copies of those apart from it, for whoever has the keys can sign as this gateway\n"
+        f"to put it back: stop the gateway; remove {config.database}, -wal and -shm; copy this file to\n"
+        f"{config.database}; start. What was recorded since is gone here then (docs/storage.md)"
+    )
+
+
+@click.command()
+@CONFIG
+@click.option("--full", is_flag=True, help="Check the whole database, however long that takes.")
+@JSON
+def doctor(config_path: Path, full: bool, as_json: bool) -> None:
+    """Look at everything that the gateway depends on and say how it is. Exit code 1 if something is bad.
+
+    Changes nothing; may run beside the gateway, without it, and before its first start.
+    """
+    from gateway.doctor import rounds
+
+    findings = []
+    for finding in rounds.examine(configuration.load(config_path), int(time.time() * 1000), full=full):
+        findings.append(finding)
+        if not as_json:
+            rounds.print_finding(out, finding)
+    facts = rounds.as_json(findings)
+    if as_json:
+        click.echo(json.dumps(facts))
+    else:
+        counts = {result: sum(f.result == result for f in findings) for result in ("ok", "warn", "bad")}
+        out.print(f"{counts['ok']} good, {counts['warn']} to know, {counts['bad']} bad")
+    sys.exit(0 if facts["healthy"] else 1)

@@ -1,0 +1,225 @@
+"""The disk: room, what kind it is, how fast it syncs, and how long it will last under what is written to it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from gateway import space
+from gateway.doctor.finding import Case, Finding
+from gateway.horizon import bytes_a_record, size, span
+from gateway.space import Limits, Space
+
+SYNC_FOR_S, MOST_SYNCS, SYNC_BYTES = 1.2, 300, 8192
+WRITE_FOR_S, MOST_WRITTEN, CHUNK = 0.5, 8, 1024 * 1024
+NEEDED_FREE = 64 * 1024 * 1024
+LYING_S = 0.0001
+"""A sync that takes less than a tenth of a millisecond has reached no medium (docs/storage.md)."""
+SLOW_S, TOO_SLOW_S = 0.25, 2.0
+MEASURED_AFTER_S = 120
+PAGE = 4120  # bytes of the log for one page of the database: 4096 and its head
+PAGES_A_COMMIT = 4
+"""Pages that a commit changes beside those of its records: ends of tables and indexes. Each is written to the log, and
+half of them a second time when the log is copied into the database."""
+CYCLES, CHEAP_CYCLES, AMPLIFIED = 3000, 500, 4
+"""How often the cells of a good and of a cheap card can be written, and how many bytes a card writes inside for each
+that it is given in small synced writes: assumptions, named in the answer, for no card tells."""
+FEW_YEARS = 5
+REMOTE = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs")
+
+
+def room(case: Case) -> Iterator[Finding]:
+    """What is free, and what the database may still take."""
+    limits, disk = Limits.of(case.config), os.statvfs(case.folder)
+    if case.store is not None:
+        now = space.measure(case.store, limits)
+    else:
+        free = disk.f_bavail * disk.f_frsize
+        now = Space(0, free, min(limits.max_bytes, max(0, free - space.apart(disk, limits))))
+    facts = {"free": now.free, "used": now.used, "limit": now.limit, "disk": disk.f_blocks * disk.f_frsize}
+    of = f"{size(now.free)} of {size(facts['disk'])} are free on the disk of {case.folder}"
+    text = f"{of}; the database uses {size(now.used)} of the {size(now.limit)} that it may have"
+    more = "free space on this disk, or raise max_size in [store] if there is more"
+    if now.share >= 1 or now.limit < NEEDED_FREE:
+        yield Finding("disk space", "bad", f"{text}: there is no room to record", more, facts)
+    elif now.share >= space.THINNING[-1][0]:
+        yield Finding("disk space", "warn", f"{text}: the buffer is nearly full", more, facts)
+    elif disk.f_files and disk.f_favail < 100:
+        names = f"{of}, but only {disk.f_favail} more files can be made on it"
+        yield Finding("disk space", "bad", names, "remove files that nobody needs (df -i)", facts)
+    else:
+        yield Finding("disk space", "ok", text, facts=facts)
+
+
+class Mount(NamedTuple):
+    """A file system: its kind, the device, and where it begins."""
+
+    kind: str
+    source: str
+    point: str
+    options: str
+
+
+def mount_of(folder: Path, table: str) -> Mount | None:
+    """The mount that a folder is on, by the lines of /proc/self/mountinfo (proc_pid_mountinfo(5))."""
+    device = os.stat(folder).st_dev
+    number, found = f"{os.major(device)}:{os.minor(device)}", None
+    for line in table.splitlines():
+        fields, _, more = line.partition(" - ")
+        parts, kinds = fields.split(), more.split()
+        if len(parts) > 5 and len(kinds) > 1 and parts[2] == number:
+            mount = Mount(kinds[0], kinds[1], parts[4], parts[5])
+            if found is None or (str(folder).startswith(mount.point) and len(mount.point) >= len(found.point)):
+                found = mount
+    return found
+
+
+def kind(case: Case, table: Path = Path("/proc/self/mountinfo")) -> Iterator[Finding]:
+    """Whether this file system can hold a database that a power cut must not harm."""
+    mount = mount_of(case.folder, table.read_text())
+    if mount is None:
+        return
+    facts, where = mount._asdict(), f"the data folder is on {mount.kind} ({mount.source}, at {mount.point})"
+    if mount.kind in ("tmpfs", "ramfs"):
+        way_out = "point `data` in [gateway] to a folder on a disk"
+        yield Finding("file system", "bad", f"{where}, which is memory: a power cut takes everything", way_out, facts)
+    elif mount.kind in REMOTE or mount.kind.startswith("fuse."):
+        text = f"{where}, which is not on this machine: locks and syncs of the database cannot be relied on there"
+        yield Finding("file system", "bad", text, "point `data` in [gateway] to a local disk", facts)
+    elif "ro" in mount.options.split(","):
+        text = f"{where}, which is mounted read-only: nothing can be recorded"
+        yield Finding("file system", "bad", text, f"look why (dmesg); mount -o remount,rw {mount.point}", facts)
+    else:
+        yield Finding("file system", "ok", where, facts=facts)
+
+
+def speed(case: Case) -> Iterator[Finding]:
+    """How long a sync takes, and how fast the disk writes: in a file without a name, which goes by itself."""
+    disk = os.statvfs(case.folder)
+    if disk.f_bavail * disk.f_frsize < NEEDED_FREE:
+        yield Finding("disk speed", "warn", f"not measured: less than {size(NEEDED_FREE)} are free", "free space")
+        return
+    try:
+        with tempfile.TemporaryFile(dir=case.folder, buffering=0) as file:
+            syncs = sorted(_syncs(file))
+            written, seconds = _writes(file)
+    except OSError as error:
+        text = f"a file in {case.folder} cannot be written and synced: {error.strerror}"
+        yield Finding("disk speed", "bad", text, "look at the disk (dmesg), the folder and its permissions")
+        return
+    middle, late = syncs[len(syncs) // 2], syncs[min(len(syncs) - 1, len(syncs) * 99 // 100)]
+    facts = {
+        "syncs": len(syncs),
+        "fsync_p50_ms": round(middle * 1000, 3),
+        "fsync_p99_ms": round(late * 1000, 3),
+        "write_mb_s": round(written / seconds / 1e6, 1),
+    }
+    text = (
+        f"a sync takes {_ms(middle)}, 99 of 100 take no more than {_ms(late)} ({len(syncs)} measured); "
+        f"{size(written / seconds)} a second can be written"
+    )
+    if middle < LYING_S:
+        lying = (
+            f"{text}. No disk is as fast as that: it says that a sync is done when it is not, or a battery stands in"
+        )
+        way_out = (
+            "where power can be cut use an industrial card, or an SSD with power-loss protection (docs/storage.md)"
+        )
+        yield Finding("disk speed", "warn", lying, way_out, facts)
+    elif late > TOO_SLOW_S:
+        slow = f"{text}. Readings become durable late, and a power cut costs as much more"
+        yield Finding("disk speed", "bad", slow, "the card is worn, or busy with something else: replace it", facts)
+    elif late > SLOW_S:
+        slow = f"{text}. No poll waits for it, but a power cut costs as much more"
+        yield Finding("disk speed", "warn", slow, "look what else writes to it (iotop); a worn card gets slow", facts)
+    else:
+        yield Finding("disk speed", "ok", text, facts=facts)
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.3g} ms"
+
+
+def _syncs(file: IO[bytes]) -> Iterator[float]:
+    """How long each of some small synced writes took, in seconds: as a commit does it."""
+    data, end = os.urandom(SYNC_BYTES), time.monotonic() + SYNC_FOR_S
+    for _ in range(MOST_SYNCS):
+        file.write(data)
+        before = time.monotonic()
+        os.fdatasync(file.fileno())
+        after = time.monotonic()
+        yield after - before
+        if after > end:
+            return
+
+
+def _writes(file: IO[bytes]) -> tuple[int, float]:
+    """(bytes, seconds) of some large synced writes."""
+    data, before, written = os.urandom(CHUNK), time.monotonic(), 0
+    while written < MOST_WRITTEN * CHUNK:
+        written += file.write(data)
+        os.fdatasync(file.fileno())
+        if time.monotonic() - before > WRITE_FOR_S:
+            break
+    return written, max(time.monotonic() - before, 1e-6)
+
+
+def wear(case: Case) -> Iterator[Finding]:
+    """What is written in a day, and what that means for a flash card."""
+    measured = written_by(case.pid) if case.pid is not None else None
+    a_day = measured[0] / measured[1] * 86400 if measured else estimated_a_day(case)
+    disk = os.statvfs(case.folder)
+    whole = disk.f_blocks * disk.f_frsize
+    years = [whole * cycles / (a_day * AMPLIFIED * 365) for cycles in (CYCLES, CHEAP_CYCLES)]
+    how = f"measured over {span(measured[1])}" if measured else "estimated from the configuration"
+    facts = {
+        "bytes_a_day": round(a_day),
+        "measured": bool(measured),
+        "disk": whole,
+        "cycles": CYCLES,
+        "amplification": AMPLIFIED,
+        "years": round(years[0], 1),
+    }
+    text = (
+        f"{size(a_day)} are written a day ({how}). If the disk is a flash card of {size(whole)} it lasts "
+        f"{_years(years[0])} when its cells can be written {CYCLES:,} times and it writes {AMPLIFIED} bytes inside for "
+        f"one that it is given; a cheap card ({CHEAP_CYCLES} times) {_years(years[1])}"
+    )
+    if years[0] < FEW_YEARS:
+        way_out = 'a larger commit_every in [store] writes less ("5s"), so do longer periods; or use an SSD'
+        yield Finding("disk wear", "warn", text, way_out, facts)
+    else:
+        yield Finding("disk wear", "ok", text, facts=facts)
+
+
+def _years(years: float) -> str:
+    return "more than 100 years" if years > 100 else f"about {years:.{0 if years >= 10 else 1}f} years"
+
+
+def written_by(pid: int) -> tuple[int, float] | None:
+    """(bytes that a process has had written to disks, its age in seconds); None where /proc does not tell, or where it
+    is too young to go by (proc_pid_io(5), proc_pid_stat(5))."""
+    try:
+        lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+        started = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        up = float(Path("/proc/uptime").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+    written = {key: int(value) for key, value in (line.split(": ") for line in lines)}.get("write_bytes", 0)
+    age = up - started / os.sysconf("SC_CLK_TCK")
+    return (written, age) if written and age >= MEASURED_AFTER_S else None
+
+
+def estimated_a_day(case: Case) -> float:
+    """Bytes a day by the configuration: records, and the pages that each commit changes besides."""
+    document = case.config.document
+    polls = sum(86_400_000 / meter.every for meter in case.config.meters.values())
+    seals = 86_400_000 / document.seal.every
+    records = polls + seals * len(case.config.meters)
+    commits = min(86_400_000 / document.store.commit_every, polls) + 3 * seals
+    each = (bytes_a_record(case.store) if case.store else 0) or 600
+    return (records * each + commits * PAGES_A_COMMIT * PAGE) * 1.5

@@ -1,0 +1,91 @@
+"""What a check of the doctor says, and what it is given to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from gateway import instance
+from gateway.config import Config
+from gateway.errors import GatewayError
+from gateway.store import Store
+from ledger_client.errors import TrustFileError
+from ledger_client.trust import Trust, load_trust
+
+Result = Literal["ok", "warn", "bad"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: what, how it is, in plain words, and the way out where it is not well.
+
+    ``bad``: the gateway cannot do what it is for, or soon cannot. ``warn``: it can, and somebody should know.
+    """
+
+    check: str
+    result: Result
+    text: str
+    way_out: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return {
+            "check": self.check,
+            "result": self.result,
+            "text": self.text,
+            "way_out": self.way_out or None,
+            "facts": dict(self.facts),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """The gateway that is looked at: its configuration, who runs it now, its database and trust file if they open.
+
+    ``store`` is None where there is no database yet, or where it cannot be opened (``store_trouble`` says why);
+    ``full`` asks for checks that take as long as they need.
+    """
+
+    config: Config
+    now_ms: int
+    pid: int | None
+    store: Store | None
+    store_trouble: GatewayError | None
+    trust: Trust | None
+    trust_trouble: TrustFileError | None
+    full: bool = False
+
+    @classmethod
+    def of(cls, config: Config, now_ms: int, *, full: bool = False) -> Case:
+        """The case as it is now. Changes nothing: not even the files that SQLite would leave beside a resting
+        database."""
+        pid = instance.running(config.data)
+        store, store_trouble = None, None
+        if config.database.exists():
+            try:
+                store = Store(config.database, read_only=True, at_rest=pid is None)
+            except GatewayError as error:
+                store_trouble = error
+        trust, trust_trouble = None, None
+        try:
+            trust = load_trust(config.trust)
+        except TrustFileError as error:
+            trust_trouble = error
+        return cls(config, now_ms, pid, store, store_trouble, trust, trust_trouble, full)
+
+    @property
+    def folder(self) -> Path:
+        """The data folder, or where it will be made: the nearest folder that exists."""
+        folder = self.config.data.resolve()
+        while not folder.is_dir() and folder != folder.parent:
+            folder = folder.parent
+        return folder
+
+
+class Check(Protocol):
+    """Looks at one thing and says how it is; it may say several things, and changes nothing."""
+
+    def __call__(self, case: Case) -> Iterator[Finding]: ...

@@ -1,0 +1,66 @@
+"""The doctor's rounds: every check in turn, none of which can stop another. Changes nothing.
+
+For `meterseal doctor`, and for whoever shows the same on a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from rich.console import Console
+
+from gateway.config import Config
+from gateway.doctor import database, disk, machine, site
+from gateway.doctor.finding import Case, Check, Finding
+from gateway.errors import GatewayError
+
+CHECKS: Final[Sequence[tuple[str, Check]]] = (
+    ("disk space", disk.room),
+    ("file system", disk.kind),
+    ("disk speed", disk.speed),
+    ("disk wear", disk.wear),
+    ("database", database.database),
+    ("horizon", database.horizon),
+    ("permissions", site.permissions),
+    ("lines", site.ports),
+    ("keys", site.keys),
+    ("ledgers", site.ledgers),
+    ("clock", machine.clock),
+    ("versions", machine.versions),
+)
+_MARKS: Final = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "bad": "[red]✗[/]"}
+
+
+def examine(config: Config, now_ms: int, *, full: bool = False) -> Iterator[Finding]:
+    """What the checks say, one by one, as soon as it is known."""
+    case = Case.of(config, now_ms, full=full)
+    try:
+        for name, check in CHECKS:
+            try:
+                yield from check(case)
+            except GatewayError as error:
+                yield Finding(name, "bad", error.problem, error.way_out)
+            except OSError as error:
+                yield Finding(
+                    name, "bad", f"it could not be looked at: {error}", "look at the path and its permissions"
+                )
+    finally:
+        if case.store is not None:
+            case.store.close()
+
+
+def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
+    """The answer for ``--json``; ``healthy`` is false as soon as one finding is bad."""
+    return {
+        "healthy": all(finding.result != "bad" for finding in findings),
+        "checks": [finding.as_json() for finding in findings],
+    }
+
+
+def print_finding(out: Console, finding: Finding) -> None:
+    """One finding for people."""
+    out.print(f"{_MARKS[finding.result]} [bold]{finding.check}[/]  ", end="")
+    out.print(finding.text, markup=False)
+    if finding.way_out:
+        out.print(f"    way out: {finding.way_out}", markup=False)

@@ -1,0 +1,226 @@
+"""The site: who may read and write what, the ports of the lines, the keys, the ledgers."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from gateway import agent
+from gateway.doctor.finding import Case, Finding, Result
+from gateway.errors import GatewayError
+from gateway.fieldbus import serial_port
+from gateway.fieldbus.bus import LineSpec
+from gateway.keys import STATEMENT, key_files
+from gateway.ledger_settings import LedgerEntry
+from gateway.report import open_alarms
+from ledger_client.cose_key import Signer, load_private_key
+from ledger_client.errors import KeyFileError, LedgerClientError, Unsupported
+from ledger_client.ledgers import Notebook
+from ledger_client.trust import Trust
+from ledger_client.verify import rfc3339
+
+CONNECT_S = 2.0
+SOON_S = 30 * 86_400
+T = TypeVar("T")
+
+
+def permissions(case: Case) -> Iterator[Finding]:
+    """Whether this user may write the data, and nobody else may read the keys."""
+    name, data, config = "permissions", case.config.data, case.config
+    user = _user(os.geteuid())
+    found = []
+    if not data.exists():
+        if not os.access(case.folder, os.W_OK | os.X_OK):
+            text = f"{data} is not there, and {user} cannot make it in {case.folder}"
+            found.append(Finding(name, "bad", text, f"make it, and give it to the gateway's user: chown {user} {data}"))
+    else:
+        if not os.access(data, os.R_OK | os.W_OK | os.X_OK):
+            text = f"{user} may not write in {data}, which belongs to {_owner(data)}"
+            found.append(Finding(name, "bad", text, f"use the gateway's own user, or: chown -R {user} {data}"))
+        owners = {_owner(path) for path in [data, *data.glob("meterseal.*")]}
+        if len(owners) > 1:
+            text = f"the files in {data} belong to several users ({', '.join(sorted(owners))}), who keep each other out"
+            found.append(Finding(name, "warn", text, f"give them to the gateway's user: chown -R USER {data}"))
+    if config.keys.is_dir() and (mode := config.keys.stat().st_mode & 0o777) & 0o022:
+        text = f"{config.keys} has mode {mode:04o}: others can replace the private keys in it"
+        found.append(Finding(name, "bad", text, f"chmod 700 {config.keys}"))
+    yield from found or [Finding(name, "ok", f"{user} may write in {data}, and only its owner in {config.keys}")]
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _owner(path: Path) -> str:
+    return _user(path.stat().st_uid)
+
+
+def ports(case: Case) -> Iterator[Finding]:
+    """Whether every line's port or host is there."""
+    specs = agent.line_specs(case.config)
+    alarms = open_alarms(case.store) if case.store is not None and case.pid is not None else []
+    for spec, finding in zip(specs, _at_once(lambda spec: _port(case, spec), specs), strict=True):
+        told = [alarm["text"] for alarm in alarms if alarm["line"] == spec.name]
+        if told and finding.result == "ok":
+            yield Finding(finding.check, "warn", f"{finding.text}; it says: {told[0]}", "see `meterseal status CONFIG`")
+        else:
+            yield finding
+
+
+def _port(case: Case, spec: LineSpec) -> Finding:
+    name = f"line {spec.name}"
+    if spec.port is None:
+        return _host(case, name, spec)
+    if any(holder.pid == case.pid for holder in serial_port.holders(spec.port)):
+        text = f"{spec.port} is open, by the gateway (pid {case.pid})"
+    else:
+        try:
+            serial_port.check(spec.port)
+        except GatewayError as error:
+            return Finding(name, "bad", error.problem, error.way_out)
+        text = f"{spec.port} is there and free"
+    if warning := serial_port.warning(spec.port):
+        return Finding(name, "warn", f"{text}. {warning}", "ls -l /dev/serial/by-id /dev/serial/by-path")
+    return Finding(name, "ok", text)
+
+
+def _host(case: Case, name: str, spec: LineSpec) -> Finding:
+    where = f"{spec.host} port {spec.tcp_port}"
+    if case.pid is not None:
+        return Finding(name, "ok", f"{where} is left to the running gateway: many converters take one connection only")
+    problem = _connect(str(spec.host), int(spec.tcp_port or 0))
+    if problem:
+        way_out = "look at power, network and address; `meterseal check` shows what is configured"
+        return Finding(name, "bad", f"{where} cannot be reached: {problem}", way_out)
+    return Finding(name, "ok", f"{where} takes connections")
+
+
+def _connect(host: str, port: int) -> str | None:
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_S).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def keys(case: Case) -> Iterator[Finding]:
+    """Whether every private key is there, and the trust file knows it and believes it now."""
+    if case.trust_trouble is not None:
+        error = case.trust_trouble
+        yield Finding("trust file", "bad", f"{error.source}: {error.key}: {error.problem}", error.way_out)
+    good, bad = 0, False
+    for name, path in key_files(case.config).items():
+        finding = _key(case, name, path)
+        good += finding is None
+        if finding is not None:
+            bad = bad or finding.result == "bad"
+            yield finding
+    if not bad:
+        known = f", all of them in {case.config.trust}" if case.trust is not None else ""
+        yield Finding("keys", "ok", f"{good} private keys in {case.config.keys}, for their owner only{known}")
+
+
+def _key(case: Case, name: str, path: Path) -> Finding | None:
+    whose = "statement key" if name == STATEMENT else f"key of meter {name}"
+    try:
+        key = load_private_key(path)
+    except KeyFileError as error:
+        missing = f"meterseal keys {case.config.path} --make-missing"
+        return Finding("keys", "bad", f"{whose}: {error.problem} ({path})", error.way_out if path.exists() else missing)
+    return _believed(case, case.trust, whose, name, key) if case.trust is not None else None
+
+
+def _believed(case: Case, trust: Trust, whose: str, name: str, key: Signer) -> Finding | None:
+    config, now_s = case.config, case.now_ms // 1000
+    role, meter = ("statement", None) if name == STATEMENT else ("meter", name)
+    entry = trust.find(role, gateway=config.gateway_id, meter=meter, kid=key.public.kid)
+    if entry is None:
+        text = f"{whose}: {config.trust} has no entry for it, so that nothing signed with it can be verified"
+        return Finding("keys", "bad", text, f"copy its [[key]] from {config.keys / 'gateway.pub.toml'}")
+    renew = "make a new key, add it to the trust file, and hand it to ledger and verifiers"
+    if entry.revoked is not None and entry.revoked <= now_s:
+        return Finding("keys", "bad", f"{whose}: was revoked at {rfc3339(entry.revoked)}", renew)
+    if now_s < entry.valid_from:
+        text = f"{whose}: counts only from {rfc3339(entry.valid_from)} on"
+        return Finding("keys", "bad", text, "look at the clock, or at valid_from in the trust file")
+    if entry.valid_to is not None and entry.valid_to - now_s < SOON_S:
+        over = entry.valid_to <= now_s
+        return Finding("keys", "bad" if over else "warn", f"{whose}: counts until {rfc3339(entry.valid_to)}", renew)
+    return None
+
+
+def ledgers(case: Case) -> Iterator[Finding]:
+    """Whether every ledger answers, and its receipts can be checked."""
+    entries = case.config.document.ledger
+    if not entries:
+        text = "none is configured: readings are signed and kept, and no one else vouches for when they were made"
+        yield Finding("ledgers", "warn", text, "add a [[ledger]] to the configuration")
+    for entry in entries:
+        yield from _trusted(case, entry)
+    yield from _at_once(lambda entry: _answers(case, entry), entries)
+
+
+def _trusted(case: Case, entry: LedgerEntry) -> Iterator[Finding]:
+    name, trust = f"ledger {entry.name}", case.trust
+    if trust is None:
+        return
+    if not trust.has_ledger_key(entry.name):
+        text = f"{case.config.trust} has no key of it: none of its receipts could be checked"
+        yield Finding(name, "bad", text, "paste what `meterseal-ledger show LDIR --trust` prints")
+    elif entry.name not in trust.ledgers:
+        text = f"policy.ledgers in {case.config.trust} does not list it: its receipts count for nobody with this file"
+        yield Finding(name, "warn", text, "add it to policy.ledgers")
+
+
+def _answers(case: Case, entry: LedgerEntry) -> Finding:
+    name, away = f"ledger {entry.name}", _away(entry)
+    began = time.monotonic()
+    try:
+        quick = entry.model_copy(update={"timeout": min(entry.timeout, int(CONNECT_S * 1000))})
+        driver = agent.driver(case.config, quick, Notebook())
+    except GatewayError as error:
+        return Finding(name, away, error.problem, error.way_out)
+    wait = "recording goes on, and batches wait in the database; look at the network and at the ledger"
+    try:
+        last = driver.last(case.config.gateway_id)
+    except Unsupported:
+        return _broker(name, entry, away, wait)
+    except LedgerClientError as error:
+        return Finding(name, away, f"{entry.url} does not answer as a ledger: {error}", wait)
+    finally:
+        driver.close()
+    took = f"{(time.monotonic() - began) * 1000:.0f} ms"
+    told = "no batch of this gateway yet" if last is None else f"this gateway's batches up to {last[0]}"
+    return Finding(name, "ok", f"{entry.url} answers within {took}: it holds {told}")
+
+
+def _away(entry: LedgerEntry) -> Result:
+    return "bad" if entry.policy == "required" else "warn"
+
+
+def _broker(name: str, entry: LedgerEntry, away: Result, wait: str) -> Finding:
+    """Over MQTT nothing can be asked; whether the broker is there can be seen."""
+    url = urlsplit(entry.url)
+    problem = _connect(url.hostname or "", url.port or (8883 if url.scheme == "mqtts" else 1883))
+    if problem:
+        return Finding(name, away, f"its broker {entry.url} cannot be reached: {problem}", wait)
+    text = f"its broker {entry.url} takes connections; whether the ledger listens there shows with the next batch"
+    return Finding(name, "ok", text)
+
+
+def _at_once(look: Callable[[T], Finding], things: Sequence[T]) -> list[Finding]:
+    """Look at several things that may let one wait, all at once."""
+    if not things:
+        return []
+    with ThreadPoolExecutor(len(things)) as pool:
+        return list(pool.map(look, things))

@@ -1,0 +1,84 @@
+"""Sealed batches → batch files: whole, with their receipts, for proofs and audits when the database has let them go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.errors import GatewayError
+from gateway.prove import settled_by
+from gateway.store import Batch, Store
+from ledger_client.batch_file import SUFFIX, write_batch
+from ledger_client.durable import whole_file
+from ledger_client.errors import EncodeError
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A batch file that was written."""
+
+    batch: int
+    records: int
+    path: Path
+    size: int
+
+
+def export(store: Store, number: int, path: Path) -> Exported:
+    """Write one batch, as it is at this moment, to a file that is there as a whole or not at all.
+
+    Raises NotYet while it has no receipt, GatewayError for a batch that is not there (any more) and for a file that
+    cannot be written.
+    """
+    with store.snapshot():
+        batch = _batch(store, number)
+        receipts, places = settled_by(store, batch)
+        records = (row.data for row in store.leaves(batch.first_id, batch.last_id))
+        try:
+            with whole_file(path) as file:
+                size = write_batch(file, records, batch.entry, receipts, places)
+        except EncodeError as error:
+            raise GatewayError(
+                f"{store.path}: {error}: it was tampered with, or is damaged", "restore the database from a backup"
+            ) from None
+        except OSError as error:
+            raise GatewayError(f"{path}: {error.strerror}", "give a path that can be written") from None
+    return Exported(number, batch.size, path, size)
+
+
+def _batch(store: Store, number: int) -> Batch:
+    batch, last = store.batch(number), store.last_batch()
+    if batch is not None and store.is_whole(number):
+        return batch
+    first = store.first_batch()
+    held = f"it holds batches {first.batch} to {last.batch}" if first and last else "it holds no sealed batch yet"
+    if batch is not None or (first is not None and number < first.batch):
+        raise GatewayError(
+            f"batch {number}: it has been pruned, being older than `keep` in [store], or has lost records to damage, "
+            f"or was never in {store.path}",
+            f"{held}; take it from an earlier export",
+        )
+    raise GatewayError(f"batch {number}: {store.path} has no such batch", held)
+
+
+def file_name(gateway: str, number: int) -> str:
+    """The name that a batch's file gets in a folder: such names sort as the batches do."""
+    return f"{gateway}-batch-{number:010d}{SUFFIX}"
+
+
+def export_to(
+    store: Store, gateway: str, numbers: Sequence[int], folder: Path, *, pruning: bool = False
+) -> Iterator[Exported]:
+    """Write each batch to a file of its own in ``folder``; those that are there already are left as they are.
+
+    ``pruning``: batches that have gone since they were counted are passed over.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GatewayError(f"{folder}: {error.strerror}", "give a folder that can be made or written") from None
+    for number in numbers:
+        path = folder / file_name(gateway, number)
+        gone = pruning and not store.is_whole(number)
+        if not gone and not path.exists():
+            yield export(store, number, path)

@@ -1,0 +1,165 @@
+"""How long the store has room for at the present rate, in numbers and in words. Cheap: looks at the newest records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gateway import space
+from gateway.config import Config
+from gateway.space import THINNING, Limits, Space
+from gateway.store import Store
+
+SPANS = (5000, 500, 50)  # records over which the rate is measured: the longest stretch of this epoch that there is
+LEAST_MS = 30_000
+PAGES, FRAME = 1.08, 100
+"""Bytes of the database per byte of a record, and beside it: its row and its part of the indexes. Measured: 480 to 880
+bytes a record of 350 to 670."""
+RECEIPT = 700  # bytes of a batch at one ledger: the receipt, its row and its part of the indexes
+KEEPS_UP_MS = 900_000
+"""A ledger that has not settled a batch for so long is taken to be away."""
+FIRST_THINNING = min(threshold for threshold, _ in THINNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """``seconds`` until the limit if nothing leaves the store any more (None: not known), ``thin_seconds`` until fewer
+    polls are recorded (None: never, or not known). ``for_ever``: pruning makes as much room as is needed. The rate
+    ``bytes_per_s`` is ``measured``, or follows from the configured periods."""
+
+    space: Space
+    bytes_per_s: float
+    measured: bool
+    for_ever: bool
+    seconds: float | None
+    thin_seconds: float | None
+    text: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return {
+            "used": self.space.used,
+            "limit": self.space.limit,
+            "bytes_per_s": round(self.bytes_per_s, 1),
+            "measured": self.measured,
+            "for_ever": self.for_ever,
+            "seconds": None if self.seconds is None else round(self.seconds),
+            "thin_seconds": None if self.thin_seconds is None else round(self.thin_seconds),
+            "text": self.text,
+        }
+
+
+def horizon(config: Config, store: Store, now_ms: int, *, running: bool) -> Horizon:
+    """The horizon now. Raises StoreError where disk or database do not tell."""
+    limits = Limits.of(config)
+    now = space.measure(store, limits)
+    measured, per_s = _rate(config, store, running=running)
+    if not per_s:
+        text = f"{size(now.used)} of {size(now.limit)} used; how fast that grows is not known yet"
+        return Horizon(now, 0.0, False, False, None, None, text)
+    left = max(0.0, (now.limit - now.used) / per_s)
+    edge = FIRST_THINNING if limits.thin else 1.0
+    thin = max(0.0, (now.limit * edge - now.used) / per_s) if limits.thin else None
+    stuck = _nothing_goes(config, store, now_ms)
+    need = per_s * limits.keep_ms / 1000
+    until_pruned_s = max(0, limits.keep_ms - (now_ms - _oldest_ms(store, now_ms))) / 1000
+    for_ever = stuck is None and max(need, now.used + per_s * until_pruned_s) <= now.limit * edge
+    text = _words(now, per_s, left, thin, for_ever=for_ever, stuck=stuck, keep_ms=limits.keep_ms)
+    if not measured:
+        text += " (rate as configured)"
+    return Horizon(now, per_s, measured, for_ever, left, thin, text)
+
+
+def bytes_a_record(store: Store) -> float:
+    """Bytes of the database that one of the newest records takes; 0 if there are none."""
+    sql = "SELECT avg(size) FROM (SELECT length(data) AS size FROM records ORDER BY id DESC LIMIT 500)"
+    mean = store.count(sql)
+    return mean * PAGES + FRAME if mean else 0.0
+
+
+def _rate(config: Config, store: Store, *, running: bool) -> tuple[bool, float]:
+    """(whether it was measured, bytes a second)."""
+    each = bytes_a_record(store)
+    last = store.last_batch()
+    ledgers = len(config.document.ledger)
+    batch = ((len(last.entry) if last else 500) + FRAME + RECEIPT * ledgers) * 1000 / config.document.seal.every
+    records = _records_per_s(store) if running else None
+    if records is None:
+        coverage = len(config.meters) * 1000 / config.document.seal.every
+        configured = sum(1000 / meter.every for meter in config.meters.values()) + coverage
+        return False, configured * each + batch if each else 0.0
+    return True, records * each + batch
+
+
+def _records_per_s(store: Store) -> float | None:
+    """Records a second by the schedule in force; None while that is too young to tell."""
+    newest = store.one("SELECT id, time_ms FROM records ORDER BY id DESC LIMIT 1")
+    if newest is None:
+        return None
+    began_ms = store.count("SELECT anchor_ms FROM schedules ORDER BY id DESC LIMIT 1")
+    for span in SPANS:
+        row = store.one("SELECT id, time_ms FROM records WHERE id <= ? ORDER BY id DESC LIMIT 1", newest[0] - span)
+        if row is not None and row[1] >= began_ms and newest[1] - row[1] >= LEAST_MS:
+            return float((newest[0] - row[0]) * 1000 / (newest[1] - row[1]))
+    return None
+
+
+def _oldest_ms(store: Store, now_ms: int) -> int:
+    """When the oldest batch that is there was sealed."""
+    first = store.first_batch()
+    return first.sealed_ms if first else now_ms
+
+
+def _nothing_goes(config: Config, store: Store, now_ms: int) -> str | None:
+    """Why pruning will find nothing that may go, in words; None while it does."""
+    entries = config.document.ledger
+    asked = [entry.name for entry in entries if entry.policy == "required"] or [entry.name for entry in entries]
+    if not asked:
+        return "nothing may ever go, since no ledger is configured that could give receipts"
+    away = list(_away(store, asked, now_ms))
+    required = any(entry.policy == "required" for entry in entries)
+    if not away or (not required and len(away) < len(asked)):
+        return None
+    return f"nothing may go while there is no receipt from {', '.join(away)}"
+
+
+def _away(store: Store, ledgers: list[str], now_ms: int) -> Iterator[str]:
+    for ledger in ledgers:
+        for waiting, batch in store.open_anchors(ledger, 1):
+            if waiting.state == "refused" or now_ms - batch.sealed_ms > KEEPS_UP_MS:
+                yield ledger
+
+
+def _words(
+    now: Space, per_s: float, left: float, thin: float | None, *, for_ever: bool, stuck: str | None, keep_ms: int
+) -> str:
+    used = f"{size(now.used)} of {size(now.limit)} used, {size(per_s * 86400)} a day"
+    keep = span(keep_ms / 1000)
+    need = f"{keep} of records (`keep`) need about {size(per_s * keep_ms / 1000)}"
+    if now.share >= 1:
+        return f"no room is left: {used}; recording stops until there is more"
+    if for_ever:
+        return f"for ever: {used}; {need}, and what is older goes; {span(left)} if no ledger gave receipts any more"
+    thinner = ""
+    if thin is not None:
+        begins = f"from {FIRST_THINNING:.0%} on, in {span(thin)}" if thin > 0 else "already"
+        thinner = f"; fewer polls are recorded {begins}"
+    return f"{span(left)} left at this rate: {used}; {stuck or f'{need}, which is more than there is'}{thinner}"
+
+
+def size(count: float) -> str:
+    """Bytes for people, in powers of 1000: ``"2.1 GB"``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.0f} {unit}" if count >= 99.5 or unit == "B" else f"{count:.2g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def span(seconds: float) -> str:
+    """A time for people: ``"37 h"``."""
+    for unit, length, most in (("s", 1, 120), ("min", 60, 120), ("h", 3600, 72), ("d", 86400, 1000)):
+        if seconds < length * most:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / (365.25 * 86400):.0f} years"

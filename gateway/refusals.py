@@ -1,0 +1,44 @@
+"""What a ledger's refusal means for the one who has to mend it, and when it is worth asking again. docs/ledger.md."""
+
+from __future__ import annotations
+
+import random
+
+LEDGER_REFUSED = "ledger-refused"
+"""The alarm: a batch that a ledger does not take, or whose receipt does not hold."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 3600.0
+"""Between two questions about a refused batch: the pauses double. Somebody has to act first."""
+FIRST_DOUBT_S = 0.5
+"""The first pause after a receipt that does not hold: the wire may have garbled it."""
+
+_WAYS_OUT = {
+    "Unknown key": "have the ledger's operator enrol keys/gateway.pub.toml (`meterseal-ledger enroll LDIR FILE`)",
+    "Key not valid": "have a new statement key enrolled at the ledger, or the validity of this one mended there",
+    "Bad signature": "compare the statement key with the one that is enrolled at the ledger under its kid",
+    "Malformed statement": "ledger and gateway do not agree on the format: bring both to versions that fit",
+    "Batch number taken": "find the other gateway of this name, or the copy of this database, and stop it",
+    "Out of order": "the ledger lacks a batch that went before: have its operator put back what it has lost",
+}  # fmt: skip
+_SAME_FOR_EVER = {"Bad signature", "Malformed statement", "Batch number taken"}
+"""These bytes cannot become acceptable. But a refusal is not signed and may be a lie: they are offered once an hour."""
+
+
+def way_out(title: str) -> str:
+    """What to do about a refusal of this title."""
+    return _WAYS_OUT.get(title, "ask the ledger's operator what it means")
+
+
+def pause_s(title: str, times: int) -> float:
+    """How long to leave a batch alone that was refused ``times`` times with this title."""
+    if title in _SAME_FOR_EVER:
+        return _jittered(LONGEST_PAUSE_S)
+    return _jittered(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(times - 1, 20)))
+
+
+def doubt_s(times: int) -> float:
+    """How long to leave a batch alone whose receipt did not hold for ``times`` times."""
+    return _jittered(min(LONGEST_PAUSE_S, FIRST_DOUBT_S * 2.0 ** min(times - 1, 20)))
+
+
+def _jittered(longest_s: float) -> float:
+    return longest_s * random.uniform(0.5, 1.0)

@@ -1,0 +1,59 @@
+"""What settles a batch on a ledger: a receipt that the verifier's own check passes, or, of a chain, a place on it.
+
+A receipt is a COSE_Sign1 (tag 18). A place (EVIDENCE §6) is a map: the driver hands it over once the chain's own rule
+says that it is final, and here it must be the chain and the contract that the configuration names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ledger_client.bundle import decode_locator
+from ledger_client.errors import VerificationError
+from ledger_client.trust import Trust
+from ledger_client.verify import check_receipt
+
+
+class NotOurs(Exception):
+    """An answer that does not settle this batch: its text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """Where a ledger on a chain lives, by the configuration: chain id, and the contract's 20 bytes."""
+
+    chain: int
+    address: bytes
+
+
+def demand_settled(
+    entry: bytes, answer: bytes, ledger: str, trust: Trust, now_s: int, contract: Contract | None = None
+) -> None:
+    """Raises NotOurs unless ``answer`` settles the batch of this entry on the ledger of this name.
+
+    ``contract``: where the ledger lives, if it is one on a chain.
+    """
+    if contract is not None:
+        _demand_place(answer, ledger, contract)
+        return
+    try:
+        issuer, _ = check_receipt(entry, answer, trust, now_s)
+    except VerificationError as error:
+        raise NotOurs(f"its receipt does not hold: {type(error).__name__}: {error.detail}") from None
+    if issuer != ledger:
+        raise NotOurs(
+            f"its receipt is by {issuer!r}; the ledger at this address has another name than the configuration says"
+        )
+
+
+def _demand_place(answer: bytes, ledger: str, contract: Contract) -> None:
+    try:
+        place = decode_locator(answer)
+    except VerificationError as error:
+        raise NotOurs(f"what it gave is no place on a chain: {error.detail}") from None
+    told = (place.ledger, place.chain, place.contract)
+    if told != (ledger, contract.chain, contract.address):
+        raise NotOurs(
+            f"it is on ledger {place.ledger!r}, chain {place.chain}, contract 0x{place.contract.hex()}; the "
+            f"configuration says {ledger!r}, {contract.chain}, 0x{contract.address.hex()}"
+        )

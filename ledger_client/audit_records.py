@@ -1,0 +1,137 @@
+"""The part of an audit that is one record's own: form, owner and signature. It may run in several processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ledger_client.batch_file import BatchFile, read_records
+from ledger_client.errors import FileError, OutOfRange, VerificationError, at_step
+from ledger_client.merkle import leaf_hash
+from ledger_client.record import Claims, Coverage, parse_record, record_hash
+from ledger_client.trust import Trust
+from ledger_client.verify import record_key_of
+
+PORTION: Final = 500  # records that one process takes at a time
+ALONE: Final = 4_000  # records below which further processes cost more than they give
+
+
+class Name(NamedTuple):
+    """A record's place: its meter, its epoch, its number."""
+
+    meter: str
+    epoch: bytes
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.meter}/{self.epoch.hex()}/{self.seq}"
+
+
+class Fact(NamedTuple):
+    """What an audit keeps of one record: its two hashes, and what it says where it can be read.
+
+    ``problem`` is (step, words) where its form, its owner or its signature is not good.
+    """
+
+    leaf: bytes
+    hash: bytes
+    problem: tuple[int, str] | None
+    name: Name | None = None
+    prev: bytes | None = None
+    kind: str = ""
+    time_ms: int = 0
+    kid: bytes = b""
+    coverage: Coverage | None = None
+
+
+def fact_of(data: bytes, gateway: str, trust: Trust) -> Fact:
+    """Look at one record of a batch of ``gateway``."""
+    leaf, own = leaf_hash(data), record_hash(data)
+    try:
+        record = parse_record(data)
+    except VerificationError as error:
+        return Fact(leaf, own, (error.step, error.detail))
+    problem = None
+    try:
+        _check_owner(record.claims, gateway)
+        key = record_key_of(record, trust)
+        with at_step(2):
+            record.sign1.verify(key.key)
+    except VerificationError as error:
+        problem = error.step, error.detail
+    claims, body = record.claims, record.body
+    name = Name(claims.meter, claims.epoch, claims.seq)
+    coverage = body if isinstance(body, Coverage) else None
+    return Fact(leaf, own, problem, name, claims.prev, record.kind, record.time_ms, record.kid, coverage)
+
+
+def _check_owner(claims: Claims, gateway: str) -> None:
+    if claims.gateway != gateway:
+        raise OutOfRange(f"the record is of gateway {claims.gateway}, its batch of {gateway}", step=4)
+
+
+@dataclass(frozen=True, slots=True)
+class _Portion:
+    """A stretch of a file for one process: it reads the records itself, so that what it saw is what it hashed."""
+
+    path: Path
+    starts: Sequence[int]
+    ends: Sequence[int]
+    gateway: str
+
+
+class Looker:
+    """Looks at all records of files, in order, on as many processors as there are and as are worth while."""
+
+    def __init__(self, trust: Trust, records: int, processes: int | None = None) -> None:
+        """``records``: how many there will be in all; ``processes``: how many to use (None: as many as are good)."""
+        self._trust = trust
+        count = processes or (len(os.sched_getaffinity(0)) if records >= ALONE else 1)
+        self._pool = None
+        if count > 1:
+            from concurrent.futures import ProcessPoolExecutor  # 20 ms that verifying a reading need not pay
+            from multiprocessing import get_context
+
+            self._pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (trust,))
+
+    def __enter__(self) -> Looker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def facts(self, file: BatchFile, gateway: str) -> Iterator[Fact]:
+        """What there is to say of every record of a file, in its order."""
+        if self._pool is None:
+            yield from (fact_of(data, gateway, self._trust) for data in file.records())
+            return
+        cuts = range(0, len(file), PORTION)
+        portions = [
+            _Portion(file.path, file.starts[i : i + PORTION], file.ends[i : i + PORTION], gateway) for i in cuts
+        ]
+        from concurrent.futures import BrokenExecutor
+
+        try:
+            for facts in self._pool.map(_look, portions):
+                yield from facts
+        except BrokenExecutor:
+            way_out = "a process that checked it was ended from outside; try again with more memory free"
+            raise FileError(f"{file.path}: {way_out}") from None
+
+
+_trust: list[Trust] = []  # of a process of the pool
+
+
+def _begin(trust: Trust) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for this one
+    _trust.append(trust)
+
+
+def _look(portion: _Portion) -> list[Fact]:
+    records = read_records(portion.path, portion.starts, portion.ends)
+    return [fact_of(data, portion.gateway, _trust[0]) for data in records]

@@ -1,0 +1,77 @@
+"""What an audit found, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ledger_client.audit import Audit, Audited, Finding
+from ledger_client.record import GATEWAY_ITSELF
+from ledger_client.report import clean
+from ledger_client.verify import rfc3339, rfc3339_ms
+
+_MEANT: Final = {
+    "parse": "is not in the form of evidence",
+    "record": "cannot be trusted",
+    "inclusion": "does not belong to its batch, or the batch is not whole",
+    "statement": "does not agree with its statement",
+    "sequence": "is not counted as the statement says",
+    "receipts": "has a receipt that does not count",
+    "validity": "does not hold at its time",
+    "policy": "has too few receipts",
+    "chain": "breaks a chain",
+    "coverage": "leaves time unaccounted for",
+}
+
+
+def audit_in_words(audit: Audit) -> list[str]:
+    """The verdict first, then what was found, what was gone through, and what is to be known besides."""
+    batches = audit.batches
+    records = sum(audit.kinds.values())
+    if audit.sound:
+        head = f"SOUND: {_span(batches)} of gateway {audit.gateway}, {records} records: everything holds"
+    else:
+        few = "finding" if audit.findings_total == 1 else "findings"
+        head = f"NOT SOUND: {audit.findings_total} {few} in {_span(batches)}, {records} records"
+    lines = [head, *(f"  {_finding(finding)}" for finding in audit.findings)]
+    if audit.findings_total > len(audit.findings):
+        lines.append(f"  … and {audit.findings_total - len(audit.findings)} more")
+    lines += _facts(audit)
+    lines += [f"  to be known    {clean(note)}" for note in audit.notes]
+    if audit.notes_total > len(audit.notes):
+        lines.append(f"  to be known    … and {audit.notes_total - len(audit.notes)} notes more")
+    return lines
+
+
+def _span(batches: Sequence[Audited]) -> str:
+    if not batches:
+        return "no batch"
+    first, last = batches[0].batch, batches[-1].batch
+    return f"batch {first}" if first == last else f"batches {first} to {last}"
+
+
+def _finding(finding: Finding) -> str:
+    what = finding.record or (f"batch {finding.batch}" if finding.batch is not None else finding.file)
+    where = f" (batch {finding.batch})" if finding.record else ""
+    return clean(f"{what}{where} {_MEANT[finding.step]}: {finding.detail}")
+
+
+def _facts(audit: Audit) -> list[str]:
+    lines = []
+    for name, told in sorted(audit.meters.items()):
+        if name == GATEWAY_ITSELF:
+            continue
+        missed = ", ".join(f"{reason} {count}" for reason, count in sorted(told.missed.items())) or "none"
+        polls = f"due {told.due}, recorded {told.recorded}, missed: {missed}"
+        lines.append(f"  {clean(name):<14} {told.readings} readings; polls covered: {polls}")
+    if audit.from_ms is not None and audit.to_ms is not None:
+        lines.append(
+            f"  time           {rfc3339_ms(audit.from_ms)} to {rfc3339_ms(audit.to_ms)} by the gateway's clock"
+        )
+    times = [batch.no_later_than for batch in audit.batches if batch.no_later_than is not None]
+    if times:
+        lines.append(f"  no later than  {rfc3339(max(times))} by the ledger's, the last batch")
+    ledgers = sorted({ledger for batch in audit.batches for ledger, _ in batch.receipts})
+    if ledgers:
+        lines.append(f"  ledgers        {clean(', '.join(ledgers))}")
+    return lines

@@ -1,0 +1,49 @@
+"""Files that are whole after a power cut: the old text or the new one, never half of either."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file; on disk, under its name, when this returns."""
+    new = path.with_name(path.name + ".new")
+    with new.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    rename(new, path)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give a file its name, durably."""
+    source.rename(target)
+    descriptor = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A new file, readable by its owner only, that bears its name only when the block has ended well; then it is on
+    disk. After an error nothing is left of it, and a file that had the name before stays. A pipe or a device is written
+    as it is."""
+    if path.exists() and not path.is_file():
+        with path.open("wb") as stream:
+            yield stream
+        return
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        with open(new, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        rename(new, path)
+    finally:
+        new.unlink(missing_ok=True)

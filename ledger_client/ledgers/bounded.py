@@ -1,0 +1,122 @@
+"""HTTP as a client that trusts no answer's shape: bounded in time and size, no redirects, a login."""
+
+from __future__ import annotations
+
+import time
+from base64 import b64encode
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import requests
+import urllib3
+
+from ledger_client.errors import LedgerUnavailable
+from ledger_client.ledgers.access import Access, AccessError
+from ledger_client.ledgers.session import Session, explain
+from ledger_client.ledgers.wire import excerpt
+
+_RETRY_AFTER_CAP_S: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer: never longer than was asked for."""
+
+    url: str
+    status: int
+    headers: requests.structures.CaseInsensitiveDict[str]
+    body: bytes
+
+    @property
+    def media_type(self) -> str:
+        """The media type without its parameters, in small letters; empty if there is none."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    def retry_after_s(self) -> float | None:
+        """Retry-After (RFC 9110 §10.2.3) in seconds, capped; nonsense counts as absent.
+
+        A date is taken relative to the answer's own Date: our clock may be wrong.
+        """
+        text = self.headers.get("Retry-After", "").strip()
+        if text.isascii() and text.isdigit() and len(text) < 10:
+            return min(float(text), _RETRY_AFTER_CAP_S)
+        until, now = _date(text), _date(self.headers.get("Date", ""))
+        if until is None:
+            return None
+        seconds = until.timestamp() - (time.time() if now is None else now.timestamp())
+        return max(0.0, min(seconds, _RETRY_AFTER_CAP_S))
+
+    def __str__(self) -> str:
+        kind = self.media_type or "no content type"
+        return f"{self.url} answered {self.status}, {kind}, {len(self.body)} bytes: {excerpt(self.body)}"
+
+
+class Client:
+    """Requests to the service at ``base``. ``timeout_s`` bounds connecting and each wait for bytes, and an answer as a
+    whole may take twice as long."""
+
+    def __init__(self, base: str, access: Access, timeout_s: float) -> None:
+        self._base, self._access, self._timeout_s = base, access, timeout_s
+        self._session = Session(access)
+
+    def ask(self, method: str, url: str, headers: dict[str, str], cap: int, body: bytes | None = None) -> Answer:
+        """One question, one answer of at most ``cap`` bytes, whatever its status; raises ``LedgerUnavailable``.
+
+        A 401 is asked once more if the secret in its file is a new one.
+        """
+        secret = self._authorization()
+        answer = self._once(method, url, headers | secret, cap, body)
+        if answer.status == 401 and (fresh := self._authorization()) != secret:
+            answer = self._once(method, url, headers | fresh, cap, body)
+        return answer
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def _once(self, method: str, url: str, headers: dict[str, str], cap: int, body: bytes | None) -> Answer:
+        deadline = time.monotonic() + 2 * self._timeout_s
+        try:
+            with self._session.request(
+                method, url, data=body, headers=headers, timeout=self._timeout_s, allow_redirects=False, stream=True
+            ) as response:
+                return Answer(url, response.status_code, response.headers, _read(response, url, cap, deadline))
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            tls = self._base.startswith("https:")
+            raise LedgerUnavailable(f"{self._base}: {explain(error, self._access, tls=tls)}") from error
+
+    def _authorization(self) -> dict[str, str]:
+        try:
+            token, password = self._access.token(), self._access.password()
+        except AccessError as error:  # it was there at the start: somebody is changing it
+            raise LedgerUnavailable(f"{self._base}: {error}") from error
+        if token is not None:
+            return {"Authorization": f"Bearer {token}"}
+        if self._access.user is not None:
+            login = b64encode(f"{self._access.user}:{password or ''}".encode()).decode()
+            return {"Authorization": f"Basic {login}"}
+        return {}
+
+
+def _read(response: requests.Response, url: str, cap: int, deadline: float) -> bytes:
+    """The body, up to ``cap`` bytes, in whatever pieces come; a peer that drips them does not hold us for ever."""
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise LedgerUnavailable(f"{url}: an answer that is compressed, which was not asked for")
+    body = bytearray()
+    while chunk := response.raw.read1(65536):
+        body += chunk
+        if len(body) > cap:
+            raise LedgerUnavailable(f"{url}: an answer of more than {cap} bytes: {excerpt(bytes(body))}")
+        if time.monotonic() > deadline:
+            raise LedgerUnavailable(f"{url}: the answer did not end in time; {len(body)} bytes: {excerpt(bytes(body))}")
+    return bytes(body)
+
+
+def _date(text: str) -> datetime | None:
+    """An HTTP date."""
+    try:
+        return parsedate_to_datetime(text)
+    except ValueError:
+        return None

@@ -1,0 +1,301 @@
+"""A ledger that is a contract on an EVM chain (AnchorRegistry): the statement id is written there, once and in order.
+
+What settles a batch here is no receipt but a locator: where the chain holds the event, in a block that is final. It
+comes as ``bundle.encode_locator`` writes it and proves nothing offline: ``verify --online`` asks a chain.
+
+The contract is the judge of everything: what it says of a call now (written already, may be written, refused) decides
+what happens next. So a lost note, a second driver of the same account or a chain that went back costs gas, never a
+second anchor.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from ledger_client import contracts
+from ledger_client.bundle import Locator, encode_locator
+from ledger_client.contracts import Anchored, AnchoredMany, NotAbi, flag, gateway_hash, number, words
+from ledger_client.errors import LedgerUnavailable, Refused, Unsupported, VerificationError
+from ledger_client.ledgers import Memory, Pending
+from ledger_client.ledgers.access import Access
+from ledger_client.ledgers.evm_account import Account
+from ledger_client.ledgers.evm_lane import Lane, Sent, Terms, Version
+from ledger_client.ledgers.evm_node import Log, Node, Reverted, TxReceipt
+from ledger_client.statement import parse_statement
+
+GAS_LIMIT: Final = 150_000  # an anchor takes about 60,000; what is not used is not paid
+MAX_FEE: Final = 10**12  # wei a unit of gas
+UNKNOWN, TAKEN, OUT_OF_ORDER = "Unknown account", "Batch number taken", "Out of order"
+_ANCHOR: Final = contracts.call("anchor")  # the selector
+_FARTHEST: Final = 10_000  # anchors back from the last one, when a place is looked for that nobody noted
+
+_WAYS_OUT: Final = {
+    UNKNOWN: "the contract's owner registers it: meterseal-ledger evm register, or rotate",
+    TAKEN: "another statement stands under this number for ever: two gateways bear one name, or a copy runs",
+    OUT_OF_ORDER: "the batches before it come first; a statement with resume may leave some out",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finality:
+    """When an anchor counts: in a block of the chain's own ``finalized`` (None), or with so many blocks on it, its own
+    included (1: at once, where one commit is final: QBFT, IBFT, PBFT)."""
+
+    confirmations: int | None = None
+
+    def reached(self, node: Node, block: int) -> bool:
+        """True if a block of the chain that now counts is final; raises ``LedgerUnavailable``."""
+        newest = node.block("latest" if self.confirmations else "finalized")
+        if newest is None:
+            raise LedgerUnavailable(f"{node.url}: the chain has no block that it calls final; set confirmations = N")
+        return newest.number - block + 1 >= (self.confirmations or 1)
+
+
+class EvmLedger:
+    """The contract at ``contract`` of the chain ``chain_id``, written by ``account``; see ``ledgers.Ledger``.
+
+    ``memory`` holds the signed transactions and must outlive the process. ``poll_s`` is how soon a statement on its way
+    is worth another look. Chain and contract are checked before anything is written, and again after every failure.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        access: Access | None = None,
+        *,
+        contract: bytes,
+        chain_id: int,
+        account: Account,
+        memory: Memory,
+        finality: Finality = Finality(),
+        legacy: bool = False,
+        gas_limit: int = GAS_LIMIT,
+        max_fee: int = MAX_FEE,
+        poll_s: float = 1.0,
+        stuck_after_s: float = 60.0,
+        timeout_s: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self._node = Node(url, access, timeout_s=timeout_s)
+        self._contract, self._chain_id, self._account = contract, chain_id, account
+        self._finality, self._gas_limit, self._poll_s = finality, gas_limit, poll_s
+        terms = Terms(chain_id, contract, gas_limit, max_fee, legacy)
+        self._lane = Lane(self._node, account, terms, memory, stuck_after_s=stuck_after_s, clock=clock)
+        self._held: dict[bytes, bytes] = {}  # calls that wait until those before them are in a block
+        self._checked = False
+        self._gateway: bytes | None = None  # that the account is registered for, which never changes
+
+    def submit(self, entry: bytes) -> bytes | Pending:
+        """Write the statement's id, unless it stands there or is on its way."""
+        try:
+            signed = parse_statement(entry)
+        except VerificationError as error:
+            raise Refused("Malformed statement", error.detail) from error
+        statement = signed.statement
+        with self._asking():
+            self._demand_gateway(statement.gateway)
+            resume = int(statement.resume is not None)
+            call = contracts.call("anchor", statement.batch, signed.id, statement.prev or bytes(32), resume)
+            return self._go_on(signed.id, self._lane.recall(signed.id)) or self._place(signed.id, call)
+
+    def submit_root(self, root: bytes, size: int) -> bytes | Pending:
+        """Write the root of a tree over ``size`` statement ids; the account needs the role bridge.
+
+        ``lookup(root)`` follows it. The locator that settles it becomes a statement's own with its ``inclusion``.
+        """
+        with self._asking():
+            call = contracts.call("anchorMany", root, size)
+            sent = self._lane.recall(root)
+            same = (
+                sent if sent and sent.call == call else None
+            )  # of another size: the contract says what it makes of it
+            return self._go_on(root, same) or self._place(root, call)
+
+    def lookup(self, statement_id: bytes) -> bytes | Pending | None:
+        """How far a statement is that was submitted from here; None: no note of it, ``submit`` asks the contract."""
+        with self._asking():
+            held = self._held.get(statement_id)
+            return self._go_on(statement_id, self._lane.recall(statement_id)) or (
+                self._place(statement_id, held) if held else None
+            )
+
+    def last(self, gateway: str) -> tuple[int, bytes] | None:
+        """What the contract holds, final or not."""
+        with self._asking():
+            last = self._last(gateway_hash(gateway))
+        return (last[0], last[1]) if last else None
+
+    def statements(self, gateway: str, after: int) -> list[bytes]:
+        """Unsupported."""
+        raise Unsupported(f"{self.name}: a chain holds the ids of the statements of {gateway}, not the statements")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._node.close()
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Whatever is asked is asked of the right contract on the right chain."""
+        try:
+            if not self._checked:
+                self._check()
+                self._checked = True
+            yield
+        except NotAbi as error:
+            self._checked = False
+            raise LedgerUnavailable(f"{self._node.url}: not an answer of AnchorRegistry: {error}") from None
+        except Reverted as error:
+            raise LedgerUnavailable(f"{self._node.url}: the contract refuses to tell: {error}") from None
+        except LedgerUnavailable:
+            self._checked = False  # what answers next may be another node
+            raise
+
+    def _check(self) -> None:
+        chain_id = self._node.chain_id()
+        if chain_id != self._chain_id:
+            where = f"{self._node.url} follows chain {chain_id}, the configuration says {self._chain_id}"
+            raise Refused("Wrong chain", f"{where}; correct the address of the node or chain_id")
+        code = self._node.code(self._contract)
+        if code != contracts.runtime_code():
+            found = f"code of {len(code)} bytes that is not AnchorRegistry's" if code else "no contract"
+            where = f"0x{self._contract.hex()} on chain {chain_id} holds {found}"
+            raise Refused("Wrong contract", f"{where}; correct contract, or deploy one: meterseal-ledger evm deploy")
+
+    def _demand_gateway(self, gateway: str) -> None:
+        """The contract books under the sender's gateway, whatever the statement says of itself."""
+        if self._gateway is None:
+            registered, _ = self._view("gatewayOf", self._account.address, count=2)
+            self._gateway = registered if any(registered) else None
+        if self._gateway != gateway_hash(gateway):
+            known = f"registered for another gateway than {gateway}" if self._gateway else "registered for no gateway"
+            raise Refused(UNKNOWN, f"account {self._account} is {known}; {_WAYS_OUT[UNKNOWN]}")
+
+    def _go_on(self, key: bytes, sent: Sent | None) -> bytes | Pending | None:
+        """The next step of something that was sent before; None if nothing was."""
+        if sent is None:
+            return None
+        version, receipt = self._mined(sent)
+        if receipt is not None and receipt.ok:
+            log = next((log for log in receipt.logs if self._tells(log, key)), None)
+            return self._arrived(key, log) if log else self._place(key, sent.call)
+        if receipt is not None and version.nonce == sent.newest.nonce:
+            if receipt.gas_used >= self._gas_limit:
+                used = f"transaction 0x{receipt.tx.hex()} used up its {receipt.gas_used} units of gas"
+                raise Refused("Out of gas", f"{used}; raise gas_limit")
+            return self._place(key, sent.call)
+        if self._node.nonce(self._account.address) > sent.newest.nonce:  # mined just now, or by another transaction
+            return self._place(key, sent.call)
+        self._lane.tend(key, sent)
+        return Pending(self._poll_s)
+
+    def _place(self, key: bytes, call: bytes) -> bytes | Pending:
+        """Ask the contract what it would make of a call now, and do what follows from it."""
+        before = self._waits_before(key, call)  # asked first: what waits now may be mined before the contract answers
+        self._held.pop(key, None)
+        try:
+            new = flag(*words(self._node.call(self._contract, call, self._account.address), 1))
+        except Reverted as error:
+            reason = str(error)
+            if reason != OUT_OF_ORDER or not (before or self._held_before(call)):
+                said = f"account {self._account}, contract 0x{self._contract.hex()}, chain {self._chain_id}"
+                raise Refused(reason, f"{said}; {_WAYS_OUT.get(reason, 'the contract says no more')}") from None
+            overtakes = False
+        else:
+            if not new:
+                return self._arrived(key, self._find(key, call))
+            overtakes = before and self._waits_before(key, call)
+        if overtakes or self._held_before(call):
+            self._held[key] = call
+        else:
+            self._lane.send(key, call)
+        return Pending(self._poll_s)
+
+    def _waits_before(self, key: bytes, call: bytes) -> bool:
+        """True if statements of lower batches are on their way and not in a block yet.
+
+        One that the contract would take all the same (the first of a gateway, one with resume) is held back: if those
+        before it got lost, it would take their place for ever.
+        """
+        return any(_precedes(other, call) for other in self._lane.waiting(key))
+
+    def _held_before(self, call: bytes) -> bool:
+        return any(_precedes(other, call) for other in list(self._held.values()))
+
+    def _mined(self, sent: Sent) -> tuple[Version, TxReceipt | None]:
+        """The newest form of a call that is in a block, with what it did there."""
+        for version in reversed(sent.versions):
+            if receipt := self._node.receipt(version.tx):
+                return version, receipt
+        return sent.newest, None
+
+    def _tells(self, log: Log, key: bytes) -> bool:
+        """True for our contract's event about a statement id or a shared root."""
+        if log.address != self._contract:
+            return False
+        event = contracts.event(log.topics, log.data)
+        return (isinstance(event, Anchored) and event.id == key) or (
+            isinstance(event, AnchoredMany) and event.root == key
+        )
+
+    def _arrived(self, key: bytes, log: Log) -> bytes | Pending:
+        """The locator, once the event's block is final and still the chain's."""
+        block = self._node.block(log.block)
+        if block is None or block.hash != log.block_hash:
+            return Pending(self._poll_s)  # the chain has gone another way; the next look finds where this stands
+        if not self._finality.reached(self._node, log.block):
+            return Pending(self._poll_s, state="included")
+        self._lane.done(key)
+        place = Locator(self.name, self._chain_id, self._contract, log.tx, log.block, log.block_hash)
+        return encode_locator(place)
+
+    def _find(self, key: bytes, call: bytes) -> Log:
+        """The event of a call that the contract has taken already, whoever sent it."""
+        if call[:4] != _ANCHOR:
+            _, block = self._view("shared", key, count=2)
+            logs = self._node.logs(self._contract, number(block), [contracts.topic("AnchoredMany"), key])
+            if logs:
+                return logs[0]
+        else:
+            log = self._walk(key, _batch(call))
+            if log:
+                return log
+        raise LedgerUnavailable(f"{self._node.url}: the contract has 0x{key.hex()}, the node does not show its event")
+
+    def _walk(self, key: bytes, batch: int) -> Log | None:
+        """From the gateway's last anchor back: each tells in which block the one before it stands."""
+        gateway, _ = self._view("gatewayOf", self._account.address, count=2)
+        last = self._last(gateway)
+        block = last[2] if last else 0
+        for _ in range(_FARTHEST):
+            logs = self._node.logs(self._contract, block, [contracts.topic("Anchored"), gateway])
+            events = [(log, contracts.event(log.topics, log.data)) for log in logs]
+            anchors = [(log, event) for log, event in events if isinstance(event, Anchored)]
+            found = next((log for log, event in anchors if event.id == key), None)
+            before = min((event.previous for _, event in anchors), default=block)
+            if found or before >= block or before == 0 or all(event.batch < batch for _, event in anchors):
+                return found
+            block = before
+        return None
+
+    def _last(self, gateway: bytes) -> tuple[int, bytes, int] | None:
+        known, batch, id_, block = self._view("last", gateway, count=4)
+        return (number(batch), id_, number(block)) if flag(known) else None
+
+    def _view(self, method: str, *arguments: bytes, count: int) -> list[bytes]:
+        return words(self._node.call(self._contract, contracts.call(method, *arguments)), count)
+
+
+def _precedes(one: bytes, other: bytes) -> bool:
+    """True for two calls of ``anchor`` of which the first has the lower batch number."""
+    return one[:4] == other[:4] == _ANCHOR and _batch(one) < _batch(other)
+
+
+def _batch(call: bytes) -> int:
+    """The batch number of a call of ``anchor``."""
+    return number(call[4:36])

@@ -1,0 +1,275 @@
+"""The transactions of one account, in the order of their nonces: each is durable before the node gets it.
+
+What has been broadcast cannot be taken back, so everything that a crash may interrupt is written down first, whole: the
+signed bytes. After a crash the same bytes go out again, which is harmless. A transaction that does not move is replaced
+by one with the same nonce and a higher fee; a hole in the nonces, behind which nothing would ever move, is closed with
+the next one that waits. That all this may place one call twice costs a little gas and nothing else: the contract takes
+the same anchor once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from ledger_client import cbor
+from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
+from ledger_client.ledgers import Memory
+from ledger_client.ledgers.evm_account import Account, Fees, Transaction
+from ledger_client.ledgers.evm_node import Node, NodeError
+
+_LOG = logging.getLogger("meterseal.evm")
+
+_VERSION: Final = 1
+_KEPT: Final = (
+    16  # versions of one transaction, newest: of those before only the contract tells whether they were mined
+)
+_DEARER: Final = 8  # a replacement pays an eighth more; nodes ask for a tenth
+_PRICE_TRIES: Final = 3
+_PRICE_WORDS: Final = ("underpriced", "gas price", "gasprice", "fee")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One signed form of a call: what went out, or was about to."""
+
+    nonce: int
+    tx: bytes
+    raw: bytes
+    fees: Fees
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A call with all of its signed forms, oldest first: at least one."""
+
+    call: bytes
+    versions: tuple[Version, ...]
+
+    @property
+    def newest(self) -> Version:
+        """The form that is to be mined."""
+        return self.versions[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the transactions of a lane have in common: chain, contract, how much gas each may use, the most that a unit
+    of gas may cost (wei), whether they bear one price though the chain knows EIP-1559."""
+
+    chain_id: int
+    contract: bytes
+    gas_limit: int
+    max_fee: int
+    legacy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The nonce that is next on the chain, since when it is, and the chain's height then."""
+
+    nonce: int
+    since: float
+    height: int
+
+
+class Lane:
+    """The transactions of ``account``, which nobody else may use. Safe from several threads.
+
+    ``stuck_after_s``: so long may the account's next transaction wait, by ``clock`` and while blocks come without it,
+    before its fee is raised.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        account: Account,
+        terms: Terms,
+        memory: Memory,
+        *,
+        stuck_after_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._node, self._account, self._terms, self._memory = node, account, terms, memory
+        self._stuck_after_s, self._clock = stuck_after_s, clock
+        self._lock = threading.RLock()
+        self._flying = {key: sent for key, note in memory.notes().items() if (sent := self._parse(note))}
+        self._head = _Head(-1, 0.0, 0)
+
+    def recall(self, key: bytes) -> Sent | None:
+        """What has been sent for a statement id (or a shared root) by this account to this contract."""
+        with self._lock:
+            if key in self._flying:
+                return self._flying[key]
+        note = self._memory.recall(key)
+        return self._parse(note) if note is not None else None
+
+    def send(self, key: bytes, call: bytes) -> None:
+        """Sign a call under the next free nonce, write it down, hand it to the node."""
+        with self._lock:
+            next_nonce = self._node.nonce(self._account.address)
+            nonce = max([next_nonce, *(nonce + 1 for nonce in self._used())])
+            sent = self._flying.get(key) or Sent(call, ())
+            self._go(key, sent, nonce, self._suggested())
+
+    def waiting(self, key: bytes) -> list[bytes]:
+        """Other calls than this one that are on their way and not yet in a block."""
+        with self._lock:
+            others = [sent for other, sent in self._flying.items() if other != key]
+        next_nonce = self._node.nonce(self._account.address) if others else 0
+        return [sent.call for sent in others if sent.newest.nonce >= next_nonce]
+
+    def tend(self, key: bytes, sent: Sent) -> None:
+        """Help a call along that is in no block: the same bytes again if the node has lost them; and help the one that
+        is next, for which all others wait."""
+        with self._lock:
+            self._flying.setdefault(key, sent)  # it had arrived, but the chain has gone back behind that
+            next_nonce = self._node.nonce(self._account.address)
+            self._help_next(next_nonce)
+            if self._flying[key].newest.nonce > next_nonce:
+                self._again(self._flying[key].newest)
+
+    def done(self, key: bytes) -> None:
+        """A call has arrived for good."""
+        with self._lock:
+            self._flying.pop(key, None)
+
+    def _used(self) -> set[int]:
+        return {version.nonce for sent in self._flying.values() for version in sent.versions}
+
+    def _help_next(self, next_nonce: int) -> None:
+        """Whatever keeps the chain from the account's next transaction ends here."""
+        if self._head.nonce != next_nonce:
+            self._head = _Head(next_nonce, self._clock(), self._height())
+        if next_nonce not in self._used():
+            behind = [(s.newest.nonce, k) for k, s in self._flying.items() if s.newest.nonce > next_nonce]
+            if behind:
+                _, key = min(behind)
+                _LOG.warning("nothing has nonce %d of %s: what is next takes it", next_nonce, self._account)
+                self._go(key, self._flying[key], next_nonce, self._suggested())
+            return
+        key = next(k for k, s in self._flying.items() if any(v.nonce == next_nonce for v in s.versions))
+        version = [v for v in self._flying[key].versions if v.nonce == next_nonce][-1]
+        if version is not self._flying[key].newest or not self._stuck():
+            self._again(version)
+            return
+        _LOG.warning("transaction 0x%s does not move: the same with a higher fee", version.tx.hex())
+        self._head = _Head(next_nonce, self._clock(), self._height())
+        self._go(key, self._flying[key], next_nonce, self._dearer(version.fees))
+
+    def _stuck(self) -> bool:
+        return self._clock() - self._head.since >= self._stuck_after_s and self._height() > self._head.height
+
+    def _height(self) -> int:
+        latest = self._node.block("latest")
+        return latest.number if latest else 0
+
+    def _go(self, key: bytes, sent: Sent, nonce: int, fees: Fees) -> None:
+        """A new signed form of a call: first written down, then broadcast."""
+        for _ in range(_PRICE_TRIES):
+            call = Transaction(
+                self._terms.chain_id, nonce, self._terms.contract, sent.call, self._terms.gas_limit, fees
+            )
+            raw, tx = self._account.sign(call)
+            sent = replace(sent, versions=(*sent.versions, Version(nonce, tx, raw, fees))[-_KEPT:])
+            self._memory.keep(key, self._encode(sent))  # durable from here on: it may be on the chain from here on
+            self._flying[key] = sent
+            if self._broadcast(sent.newest):
+                return
+            fees = self._dearer(fees)
+        raise LedgerUnavailable(
+            f"{self._node.url}: the node finds every offered fee too low, at last {fees.max_fee} wei"
+        )
+
+    def _again(self, version: Version) -> None:
+        if not self._node.knows(version.tx) and not self._broadcast(version):
+            _LOG.debug("transaction 0x%s is too cheap for the node by now", version.tx.hex())
+
+    def _broadcast(self, version: Version) -> bool:
+        """False: the fee is too low for the node. Raises Refused or LedgerUnavailable for what no fee can cure."""
+        try:
+            self._node.send(version.raw)
+        except NodeError as error:
+            if self._node.knows(version.tx):  # it had it already
+                return True
+            if self._node.nonce(self._account.address) > version.nonce:
+                return True  # another transaction was mined under this nonce: seen when the call is looked at again
+            said = error.message.lower()
+            if "insufficient" in said:
+                raise Refused(
+                    "No funds", f"account {self._account} cannot pay its gas, give it some: {error}"
+                ) from None
+            if "replacement" in said:
+                return True  # another one waits under this nonce: it will be mined, or be stuck and be replaced
+            if any(word in said for word in _PRICE_WORDS):
+                return False
+            raise
+        return True
+
+    def _suggested(self) -> Fees:
+        """What a transaction should offer now, by the node."""
+        latest = self._node.block("latest")
+        base = latest.base_fee if latest else None
+        if base is None or self._terms.legacy:
+            return self._capped(Fees(self._node.gas_price(), None))
+        try:
+            tip = self._node.priority_fee()
+        except NodeError:  # a younger method than the base fee itself
+            tip = max(0, self._node.gas_price() - base)
+        return self._capped(Fees(2 * base + tip, tip))
+
+    def _dearer(self, fees: Fees) -> Fees:
+        """Fees with which a transaction that offered ``fees`` can be replaced."""
+        raised = Fees(_more(fees.max_fee), None if fees.priority is None else _more(fees.priority))
+        now = self._suggested()
+        if now.priority is not None and raised.priority is not None:
+            raised = Fees(max(raised.max_fee, now.max_fee), max(raised.priority, now.priority))
+        elif now.priority is None and raised.priority is None:
+            raised = Fees(max(raised.max_fee, now.max_fee), None)
+        if raised.max_fee > self._terms.max_fee:
+            raise LedgerUnavailable(
+                f"{self._node.url}: a transaction is stuck at {fees.max_fee} wei a unit of gas, and the configuration "
+                f"allows {self._terms.max_fee}; raise max_fee, or wait for the price to fall"
+            )
+        return raised
+
+    def _capped(self, fees: Fees) -> Fees:
+        most = self._terms.max_fee
+        if fees.max_fee <= most:
+            return fees
+        return Fees(most, None if fees.priority is None else min(fees.priority, most))
+
+    def _encode(self, sent: Sent) -> bytes:
+        versions = [[v.nonce, v.tx, v.raw, v.fees.max_fee, v.fees.priority] for v in sent.versions]
+        return cbor.encode(
+            {
+                "v": _VERSION,
+                "chain": self._terms.chain_id,
+                "contract": self._terms.contract,
+                "sender": self._account.address,
+                "call": sent.call,
+                "sent": versions,
+            }
+        )
+
+    def _parse(self, note: bytes) -> Sent | None:
+        """A note of this account at this contract; None for another's, whose transactions are not ours to tend."""
+        try:
+            fields: Any = cbor.decode(note)
+            ours = (_VERSION, self._terms.chain_id, self._terms.contract, self._account.address)
+            if (fields["v"], fields["chain"], fields["contract"], fields["sender"]) != ours:
+                return None
+            versions = tuple(Version(n, tx, raw, Fees(most, tip)) for n, tx, raw, most, tip in fields["sent"])
+            return Sent(fields["call"], versions) if versions else None
+        except (VerificationError, TypeError, KeyError, ValueError):
+            _LOG.error(
+                "a note of an earlier run cannot be read, its statement is looked for on the chain: %r", note[:80]
+            )
+            return None
+
+
+def _more(wei: int) -> int:
+    return wei + max(1, -(-wei // _DEARER))

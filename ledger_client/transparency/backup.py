@@ -1,0 +1,98 @@
+"""A copy of a log that serves: whole, of one moment, and read once more before it gets its name."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from ledger_client.durable import rename
+from ledger_client.errors import LedgerClientError
+from ledger_client.merkle import leaf_hash
+from ledger_client.transparency import tree
+from ledger_client.transparency.directory import LOG, policy_of
+from ledger_client.transparency.log import Log, LogError, Reader
+
+
+class BackupError(LedgerClientError):
+    """No backup was made: what is in the way, and the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What a backup holds: the ledger's name, its number of entries and the root over them."""
+
+    ledger: str
+    size: int
+    root: bytes
+
+
+def backup(folder: Path, target: Path) -> Copied:
+    """Copy the log in ``folder`` to ``target``, durably; an older backup of the same log there is replaced.
+
+    Raises ``BackupError``, and leaves what was there, if the file is anything else or the copy does not hold.
+    """
+    policy_of(folder)
+    new = target.with_name(target.name + ".new")
+    try:
+        new.unlink(missing_ok=True)
+        with closing(Log.open(folder / LOG, read_only=True)) as log:
+            if target.exists():
+                _demand_older(target, log)
+            log.copy(new)
+        copied = _read_through(new)
+        for leftover in ("-wal", "-shm"):  # of looking at what is replaced
+            target.with_name(target.name + leftover).unlink(missing_ok=True)
+        with new.open("rb") as file:
+            os.fsync(file.fileno())
+        rename(new, target)
+    except OSError as error:
+        way_out = "give a place with room that this user may write"
+        raise BackupError(f"{target}: {error.strerror or error}; {way_out}") from error
+    finally:
+        for leftover in ("", "-wal", "-shm"):
+            new.with_name(new.name + leftover).unlink(missing_ok=True)
+    return copied
+
+
+def _demand_older(target: Path, log: Log) -> None:
+    way_out = "give another name, or move it away"
+    try:
+        with closing(Log.open(target, read_only=True)) as other, other.read() as held:
+            size = held.size()
+            root = tree.root(size, held.node) if size else b""
+    except LogError:
+        raise BackupError(f"{target}: there is another file; {way_out}") from None
+    with log.read() as entries:
+        if not 0 < size <= entries.size() or tree.root(size, entries.node) != root:
+            raise BackupError(f"{target}: a log that is no older state of this one ({size} entries); {way_out}")
+
+
+def _read_through(path: Path) -> Copied:
+    """Every entry of a copy, hashed again; raises ``BackupError`` unless they give the root that its tree has."""
+    with closing(Log.open(path)) as log:  # not read-only: closing it leaves one file
+        with log.read() as entries:
+            size = entries.size()
+            root = tree.root(size, entries.node)
+            if root != _root_of(entries, size):
+                raise BackupError(f"{path}: the entries do not give the root of the tree; the log itself is damaged")
+        return Copied(log.name, size, root)
+
+
+def _root_of(entries: Reader, size: int) -> bytes:
+    """The root over all entries, with one hash a level in memory."""
+    peaks: dict[tuple[int, int], bytes] = {}
+    number = -1
+    for number, entry in entries.entries(0, size):
+        for node, value in tree.completed(number, leaf_hash(entry), lambda level, n: peaks[level, n]):
+            peaks[node] = value
+        _forget(peaks, number)
+    return tree.root(number + 1, lambda level, n: peaks[level, n])
+
+
+def _forget(peaks: dict[tuple[int, int], bytes], number: int) -> None:
+    """Keep only the subtrees that have no parent yet."""
+    size = number + 1
+    for level, index in [node for node in peaks if size >> node[0] != node[1] + 1 or not size >> node[0] & 1]:
+        del peaks[level, index]

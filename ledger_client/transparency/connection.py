@@ -1,0 +1,109 @@
+"""A connection of the ledger's HTTP server: uvicorn's, with an end to everything that a client can draw out.
+
+uvicorn waits for a request's head without limit, and for a client that does not read. Here the head, the whole of a
+request with its answer, and the pause between two requests have their time; past it the connection is cut. Connections
+beyond a number, in all or of one address, are cut as they come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, cast
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ledger_client.transparency.limits import client_of
+
+
+@dataclass(slots=True)
+class Turnstile:
+    """What all connections of one server share: their limits, and how many each address has."""
+
+    head_s: float = 15.0
+    request_s: float = 120.0
+    idle_s: float = 65.0
+    most: int = 512
+    most_of_one: int = 128
+    trusted: frozenset[str] = frozenset()  # proxies: they speak for many
+    clients: Counter[str] = field(default_factory=Counter)
+
+    def protocol(self) -> type[H11Protocol]:
+        """The class of this turnstile's connections, as uvicorn's ``http`` option takes it."""
+        return cast(type[H11Protocol], type("Connection", (Connection,), {"turnstile": self}))
+
+    def enter(self, client: str, trusted: bool) -> bool:
+        """Let a connection in, unless there are too many."""
+        full = self.clients.total() >= self.most or (not trusted and self.clients[client] >= self.most_of_one)
+        if not full:
+            self.clients[client] += 1
+        return not full
+
+    def leave(self, client: str) -> None:
+        """A connection that was let in has ended."""
+        self.clients[client] -= 1
+        if not self.clients[client]:
+            del self.clients[client]
+
+
+class Connection(H11Protocol):
+    """One connection behind a ``Turnstile``."""
+
+    turnstile: ClassVar[Turnstile]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._of: str | None = None
+        self._phase: tuple[str, int] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Let it in, and wait for a head; or cut it."""
+        peer = transport.get_extra_info("peername")
+        host = str(peer[0]) if peer else ""
+        if not self.turnstile.enter(client_of(host), host in self.turnstile.trusted):
+            transport.abort()
+            return
+        self._of = client_of(host)
+        super().connection_made(transport)
+        self._time("head", self.turnstile.head_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is left of it."""
+        if self._of is None:
+            return
+        self.turnstile.leave(self._of)
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes of a request."""
+        if self._of is not None and not self.transport.is_closing():
+            super().data_received(data)
+            self._look()
+
+    def on_response_complete(self) -> None:
+        """The answer has been given to the transport."""
+        super().on_response_complete()
+        self._look()
+
+    def _look(self) -> None:
+        cycle = self.cycle
+        if cycle is not None and (not cycle.response_complete or self.conn.their_state is h11.SEND_BODY):
+            self._time("request", self.turnstile.request_s)
+        elif cycle is None or self.conn.trailing_data[0]:
+            self._time("head", self.turnstile.head_s)
+        else:
+            self._time("idle", self.turnstile.idle_s)
+
+    def _time(self, phase: str, seconds: float) -> None:
+        """Begin the time of a phase; more bytes of the same one do not give it more."""
+        now = (phase, id(self.cycle))
+        if now != self._phase:
+            self._phase = now
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self.loop.call_later(seconds, self.transport.abort)

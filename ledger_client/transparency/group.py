@@ -1,0 +1,102 @@
+"""Group commit: statements that arrive while the disk is busy become durable together, by one fsync.
+
+There is no thread and no waiting for company: whoever finds the disk free takes along all who came meanwhile. Nobody
+learns an outcome, good or bad, before the transaction that it rests on is durable.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from ledger_client.errors import LedgerUnavailable, Refused
+from ledger_client.transparency.counts import Counts
+from ledger_client.transparency.log import Log, Writer
+
+MOST = 256  # works in one transaction, so that no lock on the file is held for long
+FRESH_S = 30.0  # a write so recent shows that the disk takes writes
+Work = Callable[[Writer], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    work: Work
+    outcome: Future[bytes]
+
+
+class GroupCommit:
+    """The one way to write to a log that serves; safe to call from any thread."""
+
+    def __init__(self, log: Log, counts: Counts) -> None:
+        self._log = log
+        self._counts = counts
+        self._written = time.monotonic()  # when the disk last took something; that the log could be opened counts
+        self._failing = False
+        self._waiting: list[_Waiting] = []
+        self._guard = threading.Lock()
+        self._disk = threading.Lock()
+
+    def run(self, work: Work) -> bytes:
+        """Do ``work`` in a transaction, perhaps with other works before and after it; returns its result, durable.
+
+        ``work`` raises ``Refused`` before it writes anything, or not at all. Raises that, or ``LedgerUnavailable``:
+        then nothing of it was written.
+        """
+        mine = _Waiting(work, Future())
+        with self._guard:
+            self._waiting.append(mine)
+        with self._disk:
+            while not mine.outcome.done():  # more than MOST were before it
+                with self._guard:
+                    group, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+                self._commit(group)
+        return mine.outcome.result()
+
+    def writable(self) -> bool:
+        """Whether the disk takes what is written; tried out where nothing was written for a while."""
+        if not self._failing and time.monotonic() - self._written < FRESH_S:
+            return True
+        try:
+            self.run(_touch)
+        except LedgerUnavailable:
+            return False
+        return True
+
+    def _commit(self, group: list[_Waiting]) -> None:
+        done: list[bytes | Refused] = []
+        began = time.monotonic()
+        try:
+            with self._log.write() as log:
+                for waiting in group:
+                    done.append(_outcome(waiting.work, log))
+        except Exception as error:
+            self._failing = self._failing or isinstance(error, LedgerUnavailable)
+            if len(group) > 1:  # nothing was written; one bad work, or a disk that has just become full, is not all's
+                for waiting in group:
+                    self._commit([waiting])
+            else:
+                group[0].outcome.set_exception(error)
+            return
+        self._written, self._failing = time.monotonic(), False
+        self._counts.add("commits")
+        self._counts.spent("commits", self._written - began)
+        for waiting, outcome in zip(group, done, strict=True):
+            if isinstance(outcome, Refused):
+                waiting.outcome.set_exception(outcome)
+            else:
+                waiting.outcome.set_result(outcome)
+
+
+def _touch(log: Writer) -> bytes:
+    log.touch()
+    return b""
+
+
+def _outcome(work: Work, log: Writer) -> bytes | Refused:
+    try:
+        return work(log)
+    except Refused as error:
+        return error

@@ -1,0 +1,85 @@
+"""The keys of a ledger, as its log tells them: each but the first was named by an entry that the one before it signed.
+
+Entry 0, the policy, is signed by the first key. An entry of content type ``…ledger-key+cbor`` names the next one, which
+signs from there on. So the log itself says which key signs now, no receipt of an older key can follow the change, and a
+mirror that holds the log can check every key from the first on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from ledger_client import cbor, cose
+from ledger_client.cose_key import PublicKey, Signer
+from ledger_client.errors import Malformed
+from ledger_client.shape import name, table, time_s, uint
+
+CONTENT_POLICY: Final = "application/vnd.meterseal.policy+cbor"
+CONTENT_KEY: Final = "application/vnd.meterseal.ledger-key+cbor"
+SUB: Final = "key"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerKey:
+    """A key of a ledger: it signs from ``since`` on and before ``until`` (Unix seconds; None: it signs now)."""
+
+    key: PublicKey
+    since: int
+    until: int | None = None
+
+
+def sign_key(ledger: str, iat: int, new: PublicKey, signer: Signer) -> bytes:
+    """The entry by which ``signer``, the present key of a ledger, hands over to ``new`` at ``iat`` (Unix seconds).
+
+    It holds both keys, so that the log alone tells every key that ever signed; the first is the one that entry 0 names.
+    """
+    claims = {cose.ISS: ledger, cose.SUB: SUB, cose.IAT: iat}
+    payload = cbor.encode({"v": 1, "new": new.cose_key, "old": signer.public.cose_key})
+    return cose.sign1({cose.CONTENT_TYPE: CONTENT_KEY, cose.CWT_CLAIMS: claims}, payload, signer)
+
+
+def key_history(ledger: str, present: PublicKey, own_entries: Iterable[bytes]) -> list[LedgerKey]:
+    """All keys in order, from a ledger's own entries in log order, its policy first; the last is ``present``.
+
+    Raises ``Malformed`` or ``BadSignature`` where the entries do not lead from the first key to this one.
+    """
+    own = [_read(ledger, entry) for entry in own_entries]
+    if [_content(sign1) for sign1, _ in own] != [CONTENT_POLICY] + [CONTENT_KEY] * (len(own) - 1):
+        raise Malformed("an entry of the ledger's own that is neither its policy, at 0, nor a change of key")
+    changes = [_change(sign1) for sign1, _ in own[1:]]
+    keys = [old for old, _ in changes] + [present]
+    if [new.kid for _, new in changes] != [key.kid for key in keys[1:]]:
+        raise Malformed("the changes of key do not lead to the present key")
+    for (sign1, _), signer in zip(own, keys[:1] + keys, strict=False):  # the first key signs the policy, too
+        if sign1.protected[cose.KID] != signer.kid:
+            raise Malformed("an entry of the ledger's own by another key than the one that signs at its place")
+        sign1.verify(signer)
+    since = [iat for _, iat in own]
+    # a receipt of the second of a change may stand before it: for that second both keys count
+    until = [iat + 1 for iat in since[1:]]
+    return [LedgerKey(*parts) for parts in zip(keys, since, [*until, None], strict=True)]
+
+
+def _content(sign1: cose.Sign1) -> object:
+    return sign1.protected[cose.CONTENT_TYPE]
+
+
+def _read(ledger: str, entry: bytes) -> tuple[cose.Sign1, int]:
+    sign1 = cose.Sign1.parse(entry)
+    header = table(sign1.protected, "header", {cose.ALG, cose.CONTENT_TYPE, cose.KID, cose.CWT_CLAIMS})
+    claims = table(header[cose.CWT_CLAIMS], "claims", {cose.ISS, cose.SUB, cose.IAT})
+    if name(claims[cose.ISS], "iss") != ledger:
+        raise Malformed(f"an entry of ledger {claims[cose.ISS]} in the log of {ledger}")
+    return sign1, time_s(claims[cose.IAT], "iat")
+
+
+def _change(sign1: cose.Sign1) -> tuple[PublicKey, PublicKey]:
+    """(old key, new key)."""
+    fields = table(cbor.decode(sign1.payload or b""), "change of key", {"v", "new", "old"})
+    if uint(fields["v"], "v") != 1:
+        raise Malformed(f"change of key of version {fields['v']}; this program reads 1")
+    if type(fields["new"]) is not bytes or type(fields["old"]) is not bytes:
+        raise Malformed("a key that is not a byte string")
+    return PublicKey.from_cose_key(fields["old"]), PublicKey.from_cose_key(fields["new"])

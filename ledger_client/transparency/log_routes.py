@@ -1,0 +1,67 @@
+"""The log over HTTP, for mirrors and auditors: head, consistency, entries, and every key that ever signed."""
+
+from __future__ import annotations
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ledger_client import cbor
+from ledger_client.ledgers.wire import CBOR, COSE, id_to_text
+from ledger_client.transparency.ledger_keys import LedgerKey
+from ledger_client.transparency.log_view import MAX_ENTRIES, LogView
+from ledger_client.transparency.problem import Problem, malformed, number
+from ledger_client.transparency.service import Service
+
+
+def routes(ledger: Service, view: LogView) -> list[Route]:
+    """All that is asked with GET and concerns the log as a whole."""
+
+    async def get_head(_request: Request) -> Response:
+        return Response(await run_in_threadpool(view.head), media_type=COSE)
+
+    async def get_consistency(request: Request) -> Response:
+        first = number(request, "from", None, 1)
+        size = await run_in_threadpool(view.size)
+        second = number(request, "to", size, 1)
+        if first >= second:
+            raise malformed(f"from must be below to; {first} and {second} were asked for, the log has {size} entries")
+        receipt = await run_in_threadpool(view.consistency, first, second)
+        if receipt is None:
+            raise Problem(404, "Not Found", f"the log has {size} entries")
+        return Response(receipt, media_type=COSE)
+
+    async def get_entries(request: Request) -> Response:
+        first, limit = number(request, "from", 0, 0), number(request, "limit", MAX_ENTRIES, 1)
+        page = await run_in_threadpool(view.entries, first, limit)
+        return Response(cbor.encode([list(entry) for entry in page]), media_type=CBOR)
+
+    async def get_key_set(_request: Request) -> Response:
+        keys = await run_in_threadpool(lambda: ledger.keys)
+        return Response(cbor.encode([cbor.decode(key.key.cose_key) for key in keys]), media_type=CBOR)
+
+    async def get_key(request: Request) -> Response:
+        for key in await run_in_threadpool(lambda: ledger.keys):
+            if id_to_text(key.key.kid) == request.path_params["kid"]:
+                return Response(key.key.cose_key, media_type=CBOR)
+        raise Problem(404, "No such key", "the kid is base64url of the COSE key thumbprint (RFC 9679)")
+
+    async def get_key_times(_request: Request) -> Response:
+        keys = await run_in_threadpool(lambda: ledger.keys)
+        return Response(cbor.encode([_times(key) for key in keys]), media_type=CBOR)
+
+    return [
+        Route("/.well-known/scitt-keys", get_key_set, methods=["GET"]),
+        Route("/.well-known/scitt-keys/{kid}", get_key, methods=["GET"]),
+        Route("/log/head", get_head, methods=["GET"]),
+        Route("/log/consistency", get_consistency, methods=["GET"]),
+        Route("/log/entries", get_entries, methods=["GET"]),
+        Route("/log/keys", get_key_times, methods=["GET"]),
+    ]
+
+
+def _times(key: LedgerKey) -> dict[str, object]:
+    """``until`` is absent in the key that signs now."""
+    until = {} if key.until is None else {"until": key.until}
+    return {"kid": key.key.kid, "since": key.since, **until}

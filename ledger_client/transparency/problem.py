@@ -1,0 +1,34 @@
+"""What an HTTP client is told when it does not get what it asked for, and numbers in questions."""
+
+from __future__ import annotations
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from ledger_client.transparency.log import MAX_NUMBER
+
+
+class Problem(HTTPException):
+    """An answer other than the one that was asked for: a status with a title and a detail (RFC 9290)."""
+
+    def __init__(self, status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(status, detail, headers)
+        self.title = title
+
+
+def malformed(detail: str) -> Problem:
+    """The question makes no sense: 400."""
+    return Problem(400, "Malformed request", detail)
+
+
+def number(request: Request, name: str, default: int | None, least: int, most: int = MAX_NUMBER) -> int:
+    """A whole number of the query, ``default`` where it is absent (None: it may not be); raises ``Problem``."""
+    text = request.query_params.get(name)
+    if text is None and default is not None:
+        return default
+    if text is None:
+        raise malformed(f"{name} is needed, a whole number from {least} on")
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 19 and least <= int(text) <= most):
+        raise malformed(f"{name} is a whole number from {least} to {most}")
+    return int(text)

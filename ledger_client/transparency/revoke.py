@@ -1,0 +1,73 @@
+"""Revoke an enrolled statement key: two lines in its entry of ``policy.toml``, and nothing else in the file changes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ledger_client.durable import write_text
+from ledger_client.errors import LedgerClientError
+from ledger_client.ledgers.wire import id_to_text
+from ledger_client.transparency.policy import Policy, alone, load_policy, parse_policy, quoted
+from ledger_client.trust import TrustKey
+from ledger_client.verify import rfc3339
+
+_ENTRY = re.compile(r"^[ \t]*\[\[[ \t]*key[ \t]*\]\].*\n", re.MULTILINE)
+
+
+class RevokeError(LedgerClientError):
+    """No such key, or one that cannot be marked: what, and the way out."""
+
+
+def revoke(policy: Path, gateway: str, kid: str | None, at: int, reason: str | None) -> tuple[TrustKey, bool]:
+    """Have a gateway's key count until ``at`` (Unix seconds) and no longer, durably.
+
+    ``kid`` is the key's, base64url; without it the gateway's only key that is not revoked. Returns the key as it is now
+    and whether anything changed: a key that is revoked already stays as it is. Raises ``RevokeError`` or
+    ``TrustFileError``.
+    """
+    with alone(policy.parent):
+        enrolled = load_policy(policy)
+        key = _chosen(enrolled, gateway, kid)
+        if key.revoked is not None:
+            return key, False
+        number = enrolled.keys.index(key)
+        text = policy.read_text(encoding="utf-8")
+        changed = _marked(text, number, at, reason)
+        # whatever a TOML file may hide an entry in: either exactly this key has changed, or nothing is written
+        keys = parse_policy(changed, str(policy)).keys if changed is not None else ()
+        others = keys[:number] + keys[number + 1 :] == enrolled.keys[:number] + enrolled.keys[number + 1 :]
+        if changed is None or not others or (keys[number].kid, keys[number].revoked) != (key.kid, at):
+            way_out = f"write revoked = {rfc3339(at)} into it by hand"
+            raise RevokeError(f"{policy}: the entry of {id_to_text(key.kid)} is not a plain [[key]] table; {way_out}")
+        write_text(policy, changed)
+        return keys[number], True
+
+
+def _chosen(policy: Policy, gateway: str, kid: str | None) -> TrustKey:
+    keys = [key for key in policy.keys if key.gateway == gateway]
+    if not keys:
+        raise RevokeError(f"no key of gateway {gateway} is enrolled here; `show` lists those that are")
+    if kid is None:
+        keys = [key for key in keys if key.revoked is None] if len(keys) > 1 else keys
+        problem = "which one is meant"
+    else:
+        listed = ", ".join(id_to_text(key.kid) for key in keys)
+        keys = [key for key in keys if id_to_text(key.kid) == kid]
+        problem = f"none of them is {kid}"
+        if not keys:
+            raise RevokeError(f"gateway {gateway} has the keys {listed}; {problem}")
+    if len(keys) != 1:
+        listed = ", ".join(id_to_text(key.kid) for key in keys) or "revoked ones only"
+        raise RevokeError(f"gateway {gateway} has the keys {listed}; say with --kid {problem}")
+    return keys[0]
+
+
+def _marked(text: str, number: int, at: int, reason: str | None) -> str | None:
+    """The text with the lines in its ``[[key]]`` entry ``number`` (0 is the first); ``None`` if there is none."""
+    headers = list(_ENTRY.finditer(text if text.endswith("\n") else text + "\n"))
+    if number >= len(headers):
+        return None
+    end = headers[number].end()
+    lines = f"revoked = {rfc3339(at)}\n" + (f"revoked_reason = {quoted(reason)}\n" if reason is not None else "")
+    return text[:end] + lines + text[end:]

@@ -1,0 +1,65 @@
+"""A new signing key for a ledger, prepared and then put to work; the ledger may be serving meanwhile.
+
+The order makes every interruption harmless: the new key is on disk before the log hands over to it, and the log hands
+over before the new key takes the place of the old one. Between the two whoever opens the ledger finishes the change.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from pathlib import Path
+
+from ledger_client.cose_key import PrivateKey, load_private_key, save_private_key
+from ledger_client.durable import rename
+from ledger_client.receipt import parse_receipt
+from ledger_client.transparency.directory import KEY, LOG, NEXT_KEY, LedgerDirError, policy_of, present_key
+from ledger_client.transparency.ledger_keys import LedgerKey, sign_key
+from ledger_client.transparency.log import Log
+from ledger_client.trust import key_entry
+
+
+def prepare(folder: Path) -> str:
+    """Make the next key, if there is none yet; its ``[[key]]`` entry, to be in every trust file before ``rotate``."""
+    policy_of(folder)
+    with closing(Log.open(folder / LOG)) as log:
+        _present(folder, log)  # so that a change that was interrupted is finished first
+        return key_entry("ledger", _next_key(folder).public, int(time.time()), ledger=log.name)
+
+
+def rotate(folder: Path) -> tuple[LedgerKey, LedgerKey]:
+    """Hand over to the next key; returns (the key before, the key that signs from now on).
+
+    Raises ``LedgerDirError``, ``LogError``, ``KeyFileError``, ``LedgerUnavailable``.
+    """
+    policy_of(folder)
+    with closing(Log.open(folder / LOG)) as log:
+        old, keys = _present(folder, log)
+        new = _next_key(folder).public
+        if new.kid == old.public.kid:
+            raise LedgerDirError(f"{folder / NEXT_KEY}: this key signs already; remove the file, {KEY} holds it")
+        with log.write() as entries:
+            if entries.own_count() != len(keys):
+                raise LedgerDirError(f"{folder}: somebody else has just changed the key; look with `show` first")
+            last = entries.last_receipt()
+            # never before a receipt of the old key, whatever became of the clock since
+            signed = 0 if last is None else parse_receipt(last).iat or 0
+            iat = max(int(time.time()), keys[-1].since, signed)
+            entries.append(sign_key(log.name, iat, new, old), None)
+        _, keys = _present(folder, log)
+        return keys[-2], keys[-1]
+
+
+def _present(folder: Path, log: Log) -> tuple[PrivateKey, list[LedgerKey]]:
+    with log.read() as entries:
+        return present_key(folder, log.name, entries.own())
+
+
+def _next_key(folder: Path) -> PrivateKey:
+    path = folder / NEXT_KEY
+    if not path.exists():
+        new = path.with_name(path.name + ".new")
+        new.unlink(missing_ok=True)  # half a key, of a start that was cut short
+        save_private_key(new, PrivateKey.generate())
+        rename(new, path)
+    return load_private_key(path)

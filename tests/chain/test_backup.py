@@ -1,0 +1,67 @@
+"""A backup and exports beside a running gateway; the backup put back as docs/storage.md says, the exports audited."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from ledger_client.statement import parse_statement
+from tests.chain.site import GatewayProcess, command, make_site, plant, until
+from tests.chain.test_restore import Look, close, run_until_settled
+from tests.processes import embedded_ledger
+
+
+def test_a_backup_is_made_and_put_back_and_the_exports_outlive_the_loss(tmp_path: Path) -> None:
+    exports, file = tmp_path / "exports", tmp_path / "backup.db"
+    with plant(tmp_path / "plant") as meters, embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
+        loaded = make_site(tmp_path / "site", meters, ledger, seal_every="1s")
+        look = Look(loaded)
+        gateway = GatewayProcess(loaded)
+        gateway.start()
+        until("two receipts", lambda: look.settled() >= 2)
+        looked = json.loads(command("gateway.cli", "doctor", loaded.path, "--json").stdout)
+        found = {entry["check"]: entry["result"] for entry in looked["checks"]}
+        sure = ("database", "permissions", "line rs485-1", "line inverters", "keys", "ledger demo-ledger", "versions")
+        assert {name: found[name] for name in sure} == dict.fromkeys(sure, "ok")
+        assert looked["healthy"] == ("bad" not in found.values())
+        said = command("gateway.cli", "backup", loaded.path, "-o", file)
+        assert said.returncode == 0, said.stderr
+        assert f"the private keys in {loaded.keys} are not in it" in said.stdout
+        then = look.settled()
+        until("three receipts more", lambda: look.settled() >= then + 3)
+        done = command("gateway.cli", "export", loaded.path, "-o", exports, "--json")
+        assert done.returncode == 0, done.stderr
+        exported = [entry["batch"] for entry in json.loads(done.stdout)["written"]]
+        assert exported == list(range(len(exported)))
+        assert len(exported) >= 5
+        gateway.kill()
+
+        # as docs/storage.md says
+        for name in ("meterseal.db", "meterseal.db-wal", "meterseal.db-shm"):
+            (loaded.data / name).unlink(missing_ok=True)
+        shutil.copy(file, loaded.database)
+        run_until_settled(loaded, 2)
+        entries = close(loaded, ledger)
+
+        resumed = [s for s in (parse_statement(entry).statement for entry in entries) if s.resume is not None]
+        assert len(resumed) == 1
+        done = command("gateway.cli", "export", loaded.path, "-o", exports, "--json")
+        assert len(list(exports.iterdir())) >= len(entries) - 3  # what was anchored after the export, and lost
+        for batch in (resumed[0].batch, resumed[0].batch + 1):
+            one = tmp_path / f"{batch}.mbatch"
+            assert command("gateway.cli", "export", loaded.path, "--batch", batch, "-o", one).returncode == 0
+            assert command("ledger_client.cli", "audit", one, "--trust", loaded.trust).returncode == 0
+
+        files = sorted(exports.iterdir())
+        told = json.loads(command("ledger_client.cli", "audit", *files, "--trust", loaded.trust, "--json").stdout)
+        present = {entry["batch"] for entry in told["batches"]}
+        missing = set(range(len(entries))) - present
+        assert {finding["step"] for finding in told["findings"]} == ({"chain"} if missing else set())
+        assert told["findings_total"] == bool(missing)
+        assert any("goes on after a loss" in note for note in told["notes"])
+
+        meter = told["meters"][0]["name"]
+        proof = command("ledger_client.cli", "prove", files[0], meter, "-o", tmp_path / "x.mseal")
+        assert proof.returncode == 0, proof.stderr
+        assert command("ledger_client.cli", "verify", tmp_path / "x.mseal", "--trust", loaded.trust).returncode == 0

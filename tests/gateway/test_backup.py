@@ -1,0 +1,103 @@
+"""Backups: of one moment whatever is written meanwhile, checked, never half, never over the database itself."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway import space
+from gateway.backup import backup
+from gateway.config import Config
+from gateway.errors import DiskFull, GatewayError
+from gateway.space import Space
+from gateway.store import Store
+from tests.gateway.books import check_books
+from tests.gateway.samples import Hands, site
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Config:
+    return site(tmp_path / "site", {'every = "60s"': 'every = "10s"'})
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_copy_ends_though_the_gateway_commits_after_every_page(loaded: Config, tmp_path: Path) -> None:
+    hands = Hands(loaded)
+    hands.poll(20)
+    was = hands.store.totals()
+    reader = Store(loaded.database, read_only=True)
+    steps: list[int] = []
+
+    def commit(left: int, of: int) -> None:
+        assert len(steps) < 2 * of, "the copy begins anew with every commit"
+        steps.append(left)
+        hands.poll(1)
+        hands.journal.flush()
+
+    target = tmp_path / "copy.db"
+    reader.backup(target, told=commit, step=1)
+    assert steps == list(range(steps[0], -1, -1))
+    assert hands.store.totals()["records"] >= was["records"] + len(steps)
+    copy = Store(target, read_only=True)
+    assert copy.totals() == was
+    assert copy.flaws(whole=True) == []
+    copy.close()
+    reader.close()
+    hands.end()
+    check_books(loaded)
+
+
+def test_a_backup_replaces_the_one_before_and_leaves_nothing_else(loaded: Config, tmp_path: Path) -> None:
+    hands = Hands(loaded)
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    first = backup(loaded, folder / "b.db")
+    hands.poll(10)
+    hands.journal.flush()
+    second = backup(loaded, folder / "b.db")
+    assert first.records < second.records == hands.store.totals()["records"]
+    assert (second.size, second.newest_ms) == ((folder / "b.db").stat().st_size, hands.store.latest_ms())
+    assert names(folder) == ["b.db"]
+    assert (folder / "b.db").stat().st_mode & 0o777 == 0o600
+    hands.end()
+
+
+def test_what_cannot_be_copied_is_said_and_the_earlier_backup_stays(
+    loaded: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(GatewayError, match="there is no database yet"):
+        backup(loaded, tmp_path / "b.db")
+    hands = Hands(loaded)
+    hands.poll(30)
+    hands.journal.flush()
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    (folder / "b.db").write_bytes(b"earlier")
+    link = folder / "link"
+    link.symlink_to(loaded.database)
+    for target in (loaded.database, loaded.database.with_name("meterseal.db-wal"), link):
+        with pytest.raises(GatewayError, match="own database"):
+            backup(loaded, target)
+    with pytest.raises(GatewayError, match="No such file"):
+        backup(loaded, tmp_path / "none" / "b.db")
+    with pytest.raises(GatewayError, match="is no file"):
+        backup(loaded, folder)
+    with monkeypatch.context() as context:
+        context.setattr(space, "measure", lambda *_: Space(10**6, 10**5, 10**6))
+        with pytest.raises(DiskFull, match="on another disk"):
+            backup(loaded, folder / "b.db")
+    page = os.sysconf("SC_PAGESIZE")
+    with loaded.database.open("r+b") as file:  # page 3 and what follows is no tree any more
+        hands.store.run("PRAGMA wal_checkpoint(TRUNCATE)")
+        file.seek(3 * page)
+        file.write(os.urandom(3 * page))
+    with pytest.raises(GatewayError, match=r"not sound|malformed"):
+        backup(loaded, folder / "b.db")
+    assert (folder / "b.db").read_bytes() == b"earlier"
+    assert names(folder) == ["b.db", "link"]
+    hands.store.close()

@@ -1,0 +1,328 @@
+"""The doctor: what is well is called well, what is not is found with a way out, and nothing is changed by looking."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.clock import KernelClock
+from gateway.config import Config, load
+from gateway.doctor import database, disk, machine, rounds, site
+from gateway.doctor.finding import Case, Finding
+from gateway.errors import Unfinished
+from gateway.store import Store
+from ledger_client.cose_key import PrivateKey, save_private_key
+from ledger_client.trust import key_entry
+from tests.chain.site import command
+from tests.gateway.samples import START_S, Hands
+from tests.gateway.samples import site as make_site
+from tests.processes import embedded_ledger, free_port
+
+NOW_MS = START_S * 1000
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Config:
+    return make_site(tmp_path / "site")
+
+
+def case(loaded: Config, now_ms: int = NOW_MS, **changes: Any) -> Case:
+    return replace(Case.of(loaded, now_ms), **changes)
+
+
+def results(findings: Iterator[Finding]) -> list[tuple[str, str]]:
+    """(check, result); whatever is not well has a way out."""
+    found = list(findings)
+    assert all(finding.way_out for finding in found if finding.result != "ok")
+    return [(finding.check, finding.result) for finding in found]
+
+
+def tree(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file with its mode and contents."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path): (path.stat().st_mode, path.read_bytes()) for path in files}
+
+
+def recorded(loaded: Config, polls: int = 20) -> None:
+    hands = Hands(loaded)
+    hands.poll(polls)
+    hands.end()
+
+
+def test_it_changes_nothing_before_the_first_start_and_at_rest(loaded: Config) -> None:
+    before = tree(loaded.path.parent)
+    found = {finding.check: finding for finding in rounds.examine(loaded, NOW_MS)}
+    assert tree(loaded.path.parent) == before
+    assert not loaded.data.exists()
+    assert found["database"].text.endswith("is not there yet: the first start makes it")
+    assert found["disk speed"].facts["syncs"] > 0
+    recorded(loaded)
+    before = tree(loaded.path.parent)
+    found = {finding.check: finding for finding in rounds.examine(loaded, NOW_MS, full=True)}
+    assert tree(loaded.path.parent) == before
+    assert found["database"].result == "ok"
+    assert "wholly checked" in found["database"].text
+    assert found["horizon"].facts["bytes_per_s"] > 0
+
+
+def test_it_sees_what_a_killed_gateway_left_in_the_log(loaded: Config) -> None:
+    hands = Hands(loaded)
+    hands.poll(20)
+    hands.journal.flush()
+    was = hands.store.totals()["records"]
+    (finding,) = database.database(case(loaded))
+    assert finding.facts["records"] == was
+    hands.store.close()
+
+
+def test_the_answer_for_programs_and_its_exit_code(loaded: Config) -> None:
+    done = command("gateway.cli", "doctor", loaded.path, "--json")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["healthy"]) == (1, False)  # no port, no ledger
+    assert {entry["result"] for entry in answer["checks"]} <= {"ok", "warn", "bad"}
+    names = [entry["check"] for entry in answer["checks"]]
+    for name in ("disk space", "disk speed", "disk wear", "database", "permissions", "keys", "clock", "versions"):
+        assert name in names
+    said = command("gateway.cli", "doctor", loaded.path)
+    assert said.returncode == 1
+    assert "way out: " in said.stdout
+    assert said.stderr == ""
+    assert command("gateway.cli", "doctor", loaded.path.parent / "none.toml").returncode == 2
+
+
+# — the disk —
+
+
+def test_room_is_told_before_and_after_the_first_start(loaded: Config) -> None:
+    assert results(disk.room(case(loaded))) == [("disk space", "ok")]
+    recorded(loaded)
+    (finding,) = disk.room(case(loaded))
+    assert finding.facts["used"] > 0
+    tiny = load_with(loaded, "[store]", '[store]\nmax_size = "100kB"')
+    assert results(disk.room(case(tiny))) == [("disk space", "bad")]
+
+
+def load_with(loaded: Config, old: str, new: str) -> Config:
+    text = loaded.path.read_text()
+    assert old in text
+    loaded.path.write_text(text.replace(old, new, 1))
+    return load(loaded.path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "result"),
+    [
+        ("ext4", "rw", "ok"),
+        ("tmpfs", "rw", "bad"),
+        ("nfs4", "rw", "bad"),
+        ("fuse.sshfs", "rw", "bad"),
+        ("ext4", "ro", "bad"),
+    ],
+)
+def test_the_kind_of_file_system(loaded: Config, tmp_path: Path, kind: str, options: str, result: str) -> None:
+    device = os.stat(tmp_path).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    table = tmp_path / "mountinfo"
+    lines = [
+        "1 0 250:250 / / rw - ext3 /dev/sda1 rw",
+        f"2 1 {number} / / {options},sync shared:1 - {kind} /dev/x rw",
+    ]
+    table.write_text("\n".join(lines) + "\n")
+    assert results(disk.kind(case(loaded), table)) == [("file system", result)]
+    table.write_text(lines[0] + "\n")
+    assert results(disk.kind(case(loaded), table)) == []
+
+
+@pytest.mark.parametrize(("seconds", "result"), [(0.00002, "warn"), (0.004, "ok"), (0.5, "warn"), (3.0, "bad")])
+def test_what_the_time_of_a_sync_means(
+    loaded: Config, monkeypatch: pytest.MonkeyPatch, seconds: float, result: str
+) -> None:
+    monkeypatch.setattr(disk, "_syncs", lambda _: iter([seconds] * 100))
+    (finding,) = disk.speed(case(loaded))
+    assert finding.result == result
+    assert finding.facts["fsync_p99_ms"] == pytest.approx(seconds * 1000)
+
+
+def test_a_folder_that_takes_no_file_is_bad(loaded: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "NEEDED_FREE", 0)
+    inside_proc = load_with(loaded, 'data = "data"', 'data = "/proc/self/task"')
+    assert results(disk.speed(case(inside_proc))) == [("disk speed", "bad")]
+
+
+def test_the_life_of_a_card(loaded: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    (finding,) = disk.wear(case(loaded))
+    assert (finding.result == "warn") == (finding.facts["years"] < 5)
+    assert "estimated from the configuration" in finding.text
+    monkeypatch.setattr(disk, "written_by", lambda _: (400 * 10**9, 86_400.0))
+    size = finding.facts["disk"]
+    (finding,) = disk.wear(case(loaded, pid=1))
+    assert finding.facts["years"] == pytest.approx(size * 3000 / (400e9 * 4 * 365), abs=0.06)
+    assert (finding.result == "warn") == (finding.facts["years"] < 5)
+    assert "400 GB are written a day (measured over 24 h)" in finding.text
+
+
+def test_what_a_process_writes_is_read_from_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert disk.written_by(1 << 30) is None
+    monkeypatch.setattr(disk, "MEASURED_AFTER_S", 0)
+    with (tmp_path / "x").open("wb") as file:
+        file.write(os.urandom(10**6))
+        os.fsync(file.fileno())
+    measured = disk.written_by(os.getpid())
+    assert measured is None or (measured[0] >= 10**6 and measured[1] > 0)
+
+
+def test_the_estimate_follows_the_configuration(loaded: Config) -> None:
+    often = disk.estimated_a_day(case(loaded))
+    seldom = disk.estimated_a_day(case(load_with(loaded, 'commit_every = "1s"', 'commit_every = "60s"')))
+    assert seldom < often / 3
+
+
+# — the machine —
+
+
+@pytest.mark.parametrize(
+    ("kernel", "now_ms", "result"),
+    [
+        (KernelClock(True, 20), NOW_MS, "ok"),
+        (KernelClock(True, None), NOW_MS, "ok"),
+        (KernelClock(True, 5000), NOW_MS, "warn"),
+        (KernelClock(False, None), NOW_MS, "warn"),
+        (KernelClock(True, 20), 86_400_000, "bad"),
+    ],
+)
+def test_the_clock(loaded: Config, kernel: KernelClock, now_ms: int, result: str) -> None:
+    assert results(machine.clock(case(loaded, now_ms), lambda: kernel)) == [("clock", result)]
+
+
+def test_a_clock_behind_the_records(loaded: Config) -> None:
+    recorded(loaded)
+    (finding,) = machine.clock(case(loaded, NOW_MS), lambda: KernelClock(True, 20))
+    assert finding.result == "warn"
+    assert "ahead of that" in finding.text
+
+
+# — the database —
+
+
+def test_a_damaged_database_is_bad_and_a_broken_one_too(loaded: Config) -> None:
+    recorded(loaded, 200)
+    page = 4096
+    with loaded.database.open("r+b") as file:
+        file.seek(20 * page)
+        file.write(os.urandom(8 * page))
+    (finding,) = [f for f in database.database(case(loaded)) if f.result != "ok"]
+    assert (finding.check, finding.result) == ("database", "bad")
+    loaded.database.write_bytes(os.urandom(10 * page))
+    assert results(database.database(case(loaded))) == [("database", "bad")]
+    assert results(rounds.examine(loaded, NOW_MS)).count(("database", "bad")) == 1
+
+
+def test_a_look_that_takes_too_long_is_ended(loaded: Config) -> None:
+    recorded(loaded, 200)
+    store = Store(loaded.database, read_only=True)
+    with pytest.raises(Unfinished):
+        store.flaws(within_s=-1)
+    assert store.flaws(within_s=60) == store.flaws() == []
+    store.close()
+
+
+# — the site —
+
+
+def test_keys_that_are_not_as_they_should_be(loaded: Config) -> None:
+    assert results(site.keys(case(loaded))) == [("keys", "ok")]
+    meter = loaded.keys / "export-main.pem"
+    meter.chmod(0o644)
+    assert results(site.keys(case(loaded))) == [("keys", "bad")]
+    meter.unlink()
+    (finding,) = site.keys(case(loaded))
+    assert "--make-missing" in finding.way_out
+    save_private_key(meter, PrivateKey.generate())
+    (finding,) = site.keys(case(loaded))
+    assert "has no entry for it" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("lines", "result"),
+    [
+        ("valid_to = {soon}", "warn"),
+        ("valid_to = {past}", "bad"),
+        ("revoked = {past}", "bad"),
+        ("revoked = {soon}", "ok"),
+    ],
+)
+def test_keys_whose_time_is_over(loaded: Config, lines: str, result: str) -> None:
+    times = {"soon": "2027-01-25T00:00:00Z", "past": "2027-01-01T00:00:00Z"}  # START_S is 2027-01-15
+    head, entry, rest = loaded.trust.read_text().partition('meter = "stack-co2"\n')
+    loaded.trust.write_text(head + entry + lines.format(**times) + "\n" + rest)
+    found = site.keys(case(loaded))
+    assert ("keys", result) in results(found)
+
+
+def test_a_trust_file_that_cannot_be_used(loaded: Config) -> None:
+    loaded.trust.write_text("[policy]\nreceipts = 0\n")
+    assert results(site.keys(case(loaded))) == [("trust file", "bad"), ("keys", "ok")]
+    assert ("trust file", "bad") in results(rounds.examine(loaded, NOW_MS))
+
+
+def test_folders_that_others_may_write(loaded: Config) -> None:
+    assert results(site.permissions(case(loaded))) == [("permissions", "ok")]
+    loaded.keys.chmod(0o777)
+    assert results(site.permissions(case(loaded))) == [("permissions", "bad")]
+
+
+def test_lines_that_are_there_and_not(loaded: Config, pty_path: Callable[[], Path]) -> None:
+    assert results(site.ports(case(loaded))) == [("line rs485-1", "bad"), ("line inverters", "bad")]
+    here = load_with(loaded, 'port = "rs485-1"', f'port = "{pty_path()}"')
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = load_with(here, "port = 5020", f"port = {server.getsockname()[1]}")
+        assert results(site.ports(case(here))) == [("line rs485-1", "ok"), ("line inverters", "ok")]
+    (_, left) = site.ports(case(here, pid=os.getppid()))
+    assert left.result == "ok"
+    assert "left to the running gateway" in left.text
+    moving = loaded.path.parent / "ttyUSB0"
+    moving.symlink_to(pty_path())
+    moved = load_with(here, 'port = "/dev/', f'port = "{moving}" # /dev/')
+    (serial, _) = site.ports(case(moved))
+    assert serial.result == "warn"
+
+
+def test_ledgers_that_answer_and_do_not(loaded: Config, tmp_path: Path) -> None:
+    assert results(site.ledgers(case(loaded))) == [("ledger demo-ledger", "bad")] * 2  # no key, no answer
+    with embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
+        here = load_with(loaded, "http://127.0.0.1:8700", ledger.url)
+        with loaded.trust.open("a") as file:
+            file.write(command("ledger_client.cli", "show", ledger.folder, "--trust").stdout)
+        (finding,) = site.ledgers(case(here))
+        assert finding.result == "ok"
+        assert "no batch of this gateway yet" in finding.text
+    optional = load_with(here, 'policy = "required"', 'policy = "optional"')
+    assert results(site.ledgers(case(optional))) == [("ledger demo-ledger", "warn")]
+    entry = key_entry("ledger", PrivateKey.generate().public, 1_700_000_000, ledger="other")
+    with loaded.trust.open("a") as file:
+        file.write(entry)
+    other = load_with(optional, 'name = "demo-ledger"', 'name = "other"')
+    (listed, _) = site.ledgers(case(other))
+    assert "does not list it" in listed.text
+    none = replace(loaded, document=loaded.document.model_copy(update={"ledger": ()}))
+    assert results(site.ledgers(case(none))) == [("ledgers", "warn")]
+
+
+def test_a_broker_is_looked_for(loaded: Config) -> None:
+    port = free_port()
+    text = loaded.path.read_text().replace('type = "http"', 'type = "mqtt"')
+    loaded.path.write_text(text)
+    over_mqtt = load_with(loaded, "http://127.0.0.1:8700", f"mqtt://127.0.0.1:{port}")
+    (_, answer) = site.ledgers(case(over_mqtt))
+    assert answer.result == "bad"
+    assert "cannot be reached" in answer.text
+    with socket.create_server(("127.0.0.1", port)):
+        (_, answer) = site.ledgers(case(over_mqtt))
+    assert answer.result == "ok"

@@ -1,0 +1,117 @@
+"""Exports: whole batches leave the database as files before pruning takes them, and never half of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from gateway import pruning
+from gateway.config import Config
+from gateway.errors import GatewayError, NotYet
+from gateway.export import export, export_to, file_name
+from gateway.store import Store
+from ledger_client.audit import audit
+from ledger_client.cose_key import PrivateKey
+from ledger_client.merkle import Tree, leaf_hash
+from ledger_client.receipt import sign_receipt
+from ledger_client.statement import id_text, statement_id
+from ledger_client.trust import Trust, key_entry, load_trust
+from tests.gateway.samples import START_S, Hands, site
+
+LEDGER = PrivateKey.generate()
+FAR_S = START_S + 10**8
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Config:
+    """A site that knows its ledger, with three batches."""
+    loaded = site(tmp_path / "site", {'every = "60s"': 'every = "10s"'})
+    with loaded.trust.open("a") as file:
+        file.write(key_entry("ledger", LEDGER.public, 1_700_000_000, ledger="demo-ledger"))
+    hands = Hands(loaded)
+    hands.poll(18)
+    hands.end()
+    return loaded
+
+
+def settle(store: Store, numbers: Sequence[int]) -> None:
+    """A ledger has given its receipt for these batches."""
+    for number in numbers:
+        batch = store.batch(number)
+        assert batch is not None
+        tree = Tree([leaf_hash(b"policy"), leaf_hash(batch.entry)])
+        sub = id_text(statement_id(batch.entry))
+        iat = batch.sealed_ms // 1000 + 1
+        receipt = sign_receipt("demo-ledger", sub, iat, 2, 1, tree.path(1), tree.root, LEDGER)
+        with store.transaction():
+            store.mark(number, "demo-ledger", "settled", batch.sealed_ms + 1000, receipt=receipt)
+
+
+def trust(loaded: Config) -> Trust:
+    return load_trust(loaded.trust)
+
+
+def test_a_period_that_was_exported_holds(loaded: Config, tmp_path: Path) -> None:
+    store = Store(loaded.database)
+    numbers = [batch.batch for batch in store.batches()]
+    assert len(numbers) >= 3
+    settle(store, numbers)
+    done = list(export_to(store, "test-gateway", store.receipted(1 << 62), tmp_path / "out"))
+    assert [x.batch for x in done] == numbers
+    assert [x.size for x in done] == [x.path.stat().st_size for x in done]
+    assert done[0].path.stat().st_mode & 0o777 == 0o600
+    result = audit([x.path for x in done], trust(loaded), FAR_S)
+    assert result.findings == []
+    assert sum(result.kinds.values()) == sum(x.records for x in done)
+    assert list(export_to(store, "test-gateway", numbers, tmp_path / "out")) == []  # a second time there is nothing new
+    assert len(list((tmp_path / "out").iterdir())) == len(numbers)
+    store.close()
+
+
+def test_only_what_has_a_receipt_and_is_old_enough_is_chosen(loaded: Config, tmp_path: Path) -> None:
+    store = Store(loaded.database)
+    settle(store, [0, 1])
+    first = store.batch(0)
+    assert first is not None
+    assert store.receipted(1 << 62) == [0, 1]
+    assert store.receipted(first.sealed_ms + 1) == [0]
+    with pytest.raises(NotYet, match="batch 2: it has no receipt yet"):
+        export(store, 2, tmp_path / "x.mbatch")
+    assert list(tmp_path.glob("*.mbatch*")) == []
+    store.close()
+
+
+def test_what_pruning_has_touched_is_refused_and_the_file_that_was_made_before_still_proves(
+    loaded: Config, tmp_path: Path
+) -> None:
+    store = Store(loaded.database)
+    settle(store, [0, 1])
+    path = tmp_path / file_name("test-gateway", 0)
+    export(store, 0, path)
+    while pruning.prune(store, ["demo-ledger"], 1 << 62):
+        if store.pruned()[0] and store.batch(0) is not None:
+            with pytest.raises(GatewayError, match="batch 0: it has been pruned"):
+                export(store, 0, tmp_path / "x")
+    for number, said in ((0, "has been pruned"), (99, "has no such batch")):
+        with pytest.raises(GatewayError, match=said):
+            export(store, number, tmp_path / "x")
+    assert list(export_to(store, "test-gateway", [0, 1], tmp_path / "out", pruning=True)) == []
+    assert audit([path], trust(loaded), FAR_S).sound
+    store.close()
+
+
+def test_a_database_that_was_tampered_with_gives_no_file(loaded: Config, tmp_path: Path) -> None:
+    store = Store(loaded.database)
+    settle(store, [0])
+    store.run("DROP TRIGGER records_stay")
+    store.run("UPDATE records SET data = (SELECT data FROM records WHERE id = 6) WHERE id = 5")
+    (tmp_path / "x.mbatch").write_bytes(b"an earlier one")
+    with pytest.raises(GatewayError, match="tampered with"):
+        export(store, 0, tmp_path / "x.mbatch")
+    assert (tmp_path / "x.mbatch").read_bytes() == b"an earlier one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["site", "x.mbatch"]
+    with pytest.raises(GatewayError, match="Not a directory"):
+        export(store, 0, tmp_path / "x.mbatch" / "y")
+    store.close()

@@ -1,0 +1,97 @@
+"""Health and figures of a ledger that serves."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ledger_client.transparency import group
+from ledger_client.transparency.directory import open_dir
+from ledger_client.transparency.policy import PolicyFile
+from ledger_client.transparency.service import Service
+from tests.ledgers.client import COSE, ask
+from tests.ledgers.samples import Gateway
+from tests.ledgers.site import Site, persist, site
+from tests.ledgers.test_cli import complaint
+from tests.processes import free_port
+
+
+@pytest.fixture(scope="module")
+def metrics() -> str:
+    return f"127.0.0.1:{free_port()}"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, metrics: str) -> Iterator[Site]:
+    options = ("--metrics", metrics)
+    with site(tmp_path_factory.mktemp("health"), options=options) as running:
+        yield running
+
+
+def figures(metrics: str) -> dict[str, float]:
+    """What Prometheus would read: every sample by its name and labels."""
+    with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as answer:
+        lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def test_figures(demo: Site, metrics: str) -> None:
+    before = figures(metrics)
+    gateway, stranger = demo.enroll(Gateway("gw-figures")), Gateway("stranger")
+    with demo.driver("http") as driver:
+        for batch in range(3):
+            persist(driver, gateway.statement(batch))
+    assert ask(demo, "POST", "/entries", stranger.statement(0), COSE).status == 403
+    after = figures(metrics)
+    prefix = "meterseal_ledger_"
+    assert after[prefix + "taken_total"] - before[prefix + "taken_total"] == 3
+    assert after[prefix + "entries"] - before[prefix + "entries"] == 3
+    assert after[prefix + "commits_total"] - before[prefix + "commits_total"] == 3
+    assert after[prefix + "commit_seconds_total"] > before[prefix + "commit_seconds_total"]
+    assert after[prefix + 'refused_total{title="Unknown key"}'] == 1
+    assert after[prefix + 'answers_total{status="201"}'] == 3
+    assert after[prefix + 'answers_total{status="403"}'] == 1
+    assert (after[prefix + "writable"], after[prefix + "policy_in_force"]) == (1, 1)
+    assert after[prefix + "connections"] >= 0
+
+
+def test_figures_are_not_at_the_address_of_the_ledger(demo: Site) -> None:
+    assert ask(demo, "GET", "/metrics").status == 404
+
+
+def test_an_address_for_figures_that_cannot_be(tmp_path: Path) -> None:
+    asked = ["serve", tmp_path / "new", "--listen", "127.0.0.1:0", "--metrics"]
+    assert "--metrics" in complaint(*asked, "203.0.113.7:9")
+    assert "HOST:PORT" in complaint(*asked, "9464")
+
+
+def test_health_says_ok_and_when_the_policy_is_an_older_one(demo: Site, metrics: str) -> None:
+    policy = demo.ledger.folder / "policy.toml"
+    before = policy.read_text()
+    healthy = ask(demo, "GET", "/healthz")
+    assert (healthy.status, healthy.body) == (200, b"ok\n")
+    policy.write_text(before + "[[key]\n")
+    assert ask(demo, "GET", "/healthz").body == b"ok, by an older policy.toml\n"
+    assert figures(metrics)["meterseal_ledger_policy_in_force"] == 0
+    policy.write_text(before)
+    assert ask(demo, "GET", "/healthz").body == b"ok\n"
+
+
+def test_a_disk_that_takes_nothing_is_seen_and_its_recovery_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
+        ledger = Service(folder, PolicyFile(folder.policy).current)
+        assert ledger.writable()
+        monkeypatch.setattr(group, "FRESH_S", 0.0)
+        assert ledger.writable()  # tried out
+        folder.log._db.execute("PRAGMA query_only = on")
+        assert not ledger.writable()
+        monkeypatch.setattr(group, "FRESH_S", 3600.0)
+        assert not ledger.writable()  # it failed last time, however recent the last success
+        folder.log._db.execute("PRAGMA query_only = off")
+        assert ledger.writable()

@@ -1,0 +1,172 @@
+"""TLS to the embedded ledger and to mosquitto: a private CA, mutual TLS, a login; every wrong certificate is named."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from hashlib import pbkdf2_hmac
+from pathlib import Path
+
+import pytest
+
+from ledger_client.errors import LedgerUnavailable
+from ledger_client.ledgers import Ledger
+from ledger_client.ledgers.access import Access
+from ledger_client.ledgers.http import HttpLedger
+from ledger_client.ledgers.mqtt import MqttLedger
+from tests.ledgers.pki import Authority, Pair
+from tests.ledgers.samples import Gateway
+from tests.ledgers.site import Site, persist
+from tests.processes import EmbeddedLedger, free_port, mosquitto
+
+NAME = "secure-ledger"
+TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Secure:
+    """A ledger and a broker that want certificates, and more doors that nobody should go through."""
+
+    site: Site
+    own: Authority
+    other: Authority
+    client: Pair
+    stranger: Pair
+    urls: dict[str, str]
+
+    def access(self) -> Access:
+        """What gets in."""
+        return Access(ca=self.own.ca, cert=self.client.cert, key=self.client.key)
+
+    def driver(self, kind: str, door: str, access: Access) -> Ledger:
+        """``door``: ``good``, ``expired``, ``elsewhere`` (a certificate for another name), ``plain``."""
+        url = self.urls[f"{kind} {door}"]
+        if kind == "http":
+            return HttpLedger(NAME, url, access, timeout_s=TIMEOUT_S)
+        return MqttLedger(NAME, url, access, timeout_s=TIMEOUT_S)
+
+
+def listener(port: int, ca: Path, pair: Pair, more: str) -> str:
+    return (
+        f"listener {port} 127.0.0.1\nset_tcp_nodelay true\n"
+        f"cafile {ca}\ncertfile {pair.cert}\nkeyfile {pair.key}\n{more}"
+    )
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
+    folder = tmp_path_factory.mktemp("tls")
+    own, other = Authority(folder, "own-ca"), Authority(folder, "other-ca")
+    pairs = {
+        "good": own.issue("good"),
+        "expired": own.issue("expired", days=-1),
+        "elsewhere": own.issue("elsewhere", address="192.0.2.1", host="elsewhere.example"),
+    }
+    client, stranger = own.issue("client"), other.issue("stranger")
+    passwords = folder / "passwords"
+    salt = b"twelve bytes"
+    hashed = pbkdf2_hmac("sha512", b"sesame", salt, 101)  # as mosquitto_passwd writes it
+    passwords.write_text(f"gw:$7$101${b64encode(salt).decode()}${b64encode(hashed).decode()}\n")
+    ports = {door: free_port() for door in (*pairs, "login")}
+    mutual = "allow_anonymous true\nrequire_certificate true\n"
+    extra = "".join(listener(ports[door], own.ca, pair, mutual) for door, pair in pairs.items())
+    extra += listener(ports["login"], own.ca, pairs["good"], f"allow_anonymous false\npassword_file {passwords}\n")
+    with ExitStack() as stack:
+        broker = stack.enter_context(mosquitto(folder, extra))
+        urls = {f"mqtt {door}": f"mqtts://127.0.0.1:{port}" for door, port in ports.items()}
+        urls["mqtt plain"] = broker.url.replace("mqtt:", "mqtts:")
+        ledgers: dict[str, EmbeddedLedger] = {}
+        for door, pair in pairs.items():
+            options = ["--cert", str(pair.cert), "--key", str(pair.key), "--client-ca", str(own.ca)]
+            if door == "good":
+                options += ["--mqtt-ca", str(own.ca), "--mqtt-cert", str(client.cert), "--mqtt-key", str(client.key)]
+            mqtt = urls["mqtt good"] if door == "good" else None
+            ledgers[door] = EmbeddedLedger(folder / door, NAME, mqtt, None, options)
+            stack.callback(ledgers[door].close)
+            ledgers[door].start()
+            urls[f"http {door}"] = ledgers[door].url
+        urls["http plain"] = broker.url.replace("mqtt:", "https:")
+        yield Secure(Site(ledgers["good"], broker, folder), own, other, client, stranger, urls)
+
+
+@pytest.mark.parametrize("kind", ["http", "mqtt"])
+def test_mutual_tls_with_a_private_ca(secure: Secure, kind: str) -> None:
+    gateway = secure.site.enroll(Gateway(f"gw-{kind}"))
+    driver = secure.driver(kind, "good", secure.access())
+    try:
+        persist(driver, gateway.statement(0))
+        persist(driver, gateway.statement(1))
+    finally:
+        driver.close()
+    assert secure.site.held(gateway) == [0, 1]
+
+
+@pytest.mark.parametrize("kind", ["http", "mqtt"])
+@pytest.mark.parametrize(
+    ("door", "change", "words"),
+    [
+        ("good", "other CA", "comes from a CA that is not trusted here: give that CA as ca"),
+        ("good", "no CA", "comes from a CA that is not trusted here: give that CA as ca"),
+        ("good", "no certificate", "client certificate"),
+        ("good", "stranger", "not accept our certificate"),
+        ("expired", "", "its certificate has expired"),
+        ("elsewhere", "", "its certificate is for another address than the one in url"),
+        ("plain", "", "no TLS at that port"),
+    ],
+)
+def test_a_wrong_certificate_is_named(secure: Secure, kind: str, door: str, change: str, words: str) -> None:
+    access = secure.access()
+    if change == "other CA":
+        access = replace(access, ca=secure.other.ca)
+    elif change == "no CA":
+        access = replace(access, ca=None)
+    elif change == "no certificate":
+        access = replace(access, cert=None, key=None)
+    elif change == "stranger":
+        access = replace(access, cert=secure.stranger.cert, key=secure.stranger.key)
+    driver = secure.driver(kind, door, access)
+    try:
+        with pytest.raises(LedgerUnavailable, match=words):
+            driver.submit(Gateway("gw").statement(0))
+    finally:
+        driver.close()
+
+
+def test_a_login_at_the_broker(secure: Secure, tmp_path: Path) -> None:
+    gateway = secure.site.enroll(Gateway("gw-login"))
+    password = tmp_path / "password"
+    password.write_text("open\n")
+    password.chmod(0o600)
+    driver = secure.driver("mqtt", "login", Access(ca=secure.own.ca, user="gw", password_file=password))
+    try:
+        with pytest.raises(LedgerUnavailable, match="look at user and password_file"):
+            driver.submit(gateway.statement(0))
+        password.write_text("sesame\n")  # the next connection uses it
+        persist(driver, gateway.statement(0))
+    finally:
+        driver.close()
+    assert secure.site.held(gateway) == [0]
+
+
+def test_a_certificate_is_renewed_while_the_driver_runs(secure: Secure, tmp_path: Path) -> None:
+    gateway = secure.site.enroll(Gateway("gw-renewed"))
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+
+    def put(pair: Pair) -> None:
+        cert.write_bytes(pair.cert.read_bytes())
+        key.write_bytes(pair.key.read_bytes())
+        key.chmod(0o600)
+
+    for batch, kind in enumerate(("http", "mqtt")):
+        put(secure.stranger)
+        driver = secure.driver(kind, "good", Access(ca=secure.own.ca, cert=cert, key=key))
+        try:
+            with pytest.raises(LedgerUnavailable, match="not accept our certificate"):
+                driver.submit(gateway.statement(batch))
+            put(secure.client)
+            persist(driver, gateway.statement(batch))
+        finally:
+            driver.close()
+    assert secure.site.held(gateway) == [0, 1]
