@@ -65,6 +65,8 @@ class Reconciliation:
             frozenset(entry.name for entry in entries if entry.policy == "required"),
             frozenset(entry.name for entry in entries if entry.policy == "optional"),
         )
+        self.given_again = 0
+        """Batches that ledgers have been given a second time, having lost them."""
         self._odd: dict[str, str] = {}
         self._alarms = LedgerAlarms(recorder)
         self._held: str | None = None
@@ -218,6 +220,7 @@ class Reconciliation:
                 log.error("ledger %s does not take batch %d again: %s", ledger.name, batch.batch, error)
                 return
             after = batch.batch
+            self.given_again += 1
 
     def _text(self, conflict: Conflict) -> str:
         return conflict_text(self._gateway, conflict, self._database)

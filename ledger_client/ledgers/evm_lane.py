@@ -217,16 +217,7 @@ class Lane:
         return True
 
     def _suggested(self) -> Fees:
-        """What a transaction should offer now, by the node."""
-        latest = self._node.block("latest")
-        base = latest.base_fee if latest else None
-        if base is None or self._terms.legacy:
-            return self._capped(Fees(self._node.gas_price(), None))
-        try:
-            tip = self._node.priority_fee()
-        except NodeError:  # a younger method than the base fee itself
-            tip = max(0, self._node.gas_price() - base)
-        return self._capped(Fees(2 * base + tip, tip))
+        return self._capped(suggested(self._node, legacy=self._terms.legacy))
 
     def _dearer(self, fees: Fees) -> Fees:
         """Fees with which a transaction that offered ``fees`` can be replaced."""
@@ -276,6 +267,19 @@ class Lane:
                 "a note of an earlier run cannot be read, its statement is looked for on the chain: %r", note[:80]
             )
             return None
+
+
+def suggested(node: Node, *, legacy: bool) -> Fees:
+    """What a transaction should offer now, by the node; ``legacy``: one price though the chain knows EIP-1559."""
+    latest = node.block("latest")
+    base = latest.base_fee if latest else None
+    if base is None or legacy:
+        return Fees(node.gas_price(), None)
+    try:
+        tip = node.priority_fee()
+    except NodeError:  # a younger method than the base fee itself
+        tip = max(0, node.gas_price() - base)
+    return Fees(2 * base + tip, tip)
 
 
 def _more(wei: int) -> int:
