@@ -37,8 +37,7 @@ from tests.chain.site import until
 from tests.contract.memory import NearLedger
 from tests.disk.small import small_disk
 from tests.gateway.books import check_books
-from tests.gateway.samples import Hands, Machine, site
-from tests.gateway.test_uplink import believed
+from tests.gateway.samples import Hands, Machine, believed, site
 
 PAGE, FRAME, LOG_HEADER = 4096, 4096 + 24, 32
 METER = "export-main"
