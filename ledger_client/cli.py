@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from ledger_client.cli_bridge import bridge
 from ledger_client.cli_evm import evm
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.facts import NOTHING_ASKED, Facts
@@ -211,6 +212,7 @@ def prove(file: Path, record: str, output: Path) -> None:
     click.echo(f"wrote {output}: {proven.id}, {len(bundle)} bytes")
 
 
+cli.add_command(bridge)
 cli.add_command(evm)
 
 

@@ -12,7 +12,7 @@ from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.broker import Broker, Message
 from ledger_client.ledgers.wire import COSE, MAX_ENTRY, PROBLEM, TOPIC_ROOT, Topic, encode_problem, id_to_text
-from ledger_client.statement import detach_receipts, parse_statement
+from ledger_client.statement import SignedStatement, detach_receipts, parse_statement
 from ledger_client.transparency.service import MALFORMED, Service
 
 _LOG = logging.getLogger("meterseal.ledger")
@@ -57,11 +57,7 @@ class MqttService:
         self._answer(topic, message, answer, content_type)
 
     def _receipt(self, topic: Topic, data: bytes) -> bytes:
-        if len(data) > MAX_ENTRY:
-            raise Refused(MALFORMED, f"a statement has at most {MAX_ENTRY} bytes")
-        named = _names(data)
-        if named != (topic.gateway, topic.id_text):
-            raise Refused(MALFORMED, f"the topic is for {topic.gateway}/{topic.id_text}, the statement is {named}")
+        demand_named(topic, data)
         return self._ledger.submit(data)[1]
 
     def _answer(self, topic: Topic, message: Message, answer: bytes, content_type: str) -> None:
@@ -75,10 +71,15 @@ class MqttService:
             self._broker.publish(name, answer, content_type, correlation=message.correlation)
 
 
-def _names(data: bytes) -> tuple[str, str]:
-    """Gateway and id of a statement as its topic must name them; raises ``Refused``."""
+def demand_named(topic: Topic, data: bytes) -> SignedStatement:
+    """The statement that came on a topic, which must name its gateway and id; raises ``Refused``."""
+    if len(data) > MAX_ENTRY:
+        raise Refused(MALFORMED, f"a statement has at most {MAX_ENTRY} bytes")
     try:
         signed = parse_statement(detach_receipts(data)[0])
     except VerificationError as error:
         raise Refused(MALFORMED, error.detail) from error
-    return signed.statement.gateway, id_to_text(signed.id)
+    named = signed.statement.gateway, id_to_text(signed.id)
+    if named != (topic.gateway, topic.id_text):
+        raise Refused(MALFORMED, f"the topic is for {topic.gateway}/{topic.id_text}, the statement is {named}")
+    return signed
