@@ -92,7 +92,7 @@ def to_chain(
         anchorage = Anchorage(
             chain, book, lambda *answer: _each(doors, lambda door: door.tell(*answer)), gather_s=gather_s
         )
-        pending_s = max(_LEAST_PENDING_S, 2 * gather_s)
+        pending_s = max(_LEAST_PENDING_S, 12 * gather_s)
         take = taking_for_chain(book, policy.current, anchorage, pending_s)
         place = Place(bridge.ledger, bridge.mqtt, bridge.broker, part, shared=False)
         stop = threading.Event()

@@ -35,6 +35,7 @@ from ledger_client.statement import SignedStatement, parse_statement
 _LOG = logging.getLogger("meterseal.mqtt")
 
 _SIGN1_HEAD = 0xD2  # tag 18: a receipt; problem details are a bare map
+_LOOK_S = 1.0
 _REMEMBERED = 256  # statements whose answer may still come
 
 
@@ -47,7 +48,7 @@ class _Asked:
         self.correlation = b""
         self.receipt: bytes | None = None
         self.refusal: Refused | None = None
-        self.pending: Pending | None = None
+        self.kept_until: float | None = None  # a bridge keeps it, and wants to be asked again from then on
         self.stray = ""
 
 
@@ -98,7 +99,7 @@ class MqttLedger:
             if asked is None:
                 return None
             receipt, asked.receipt = asked.receipt, None
-            return receipt
+            return receipt or _pending(asked)
 
     def last(self, gateway: str) -> tuple[int, bytes] | None:
         """Unsupported."""
@@ -142,7 +143,7 @@ class MqttLedger:
             if asked.flying:
                 return
             asked.flying, asked.acknowledged = True, None
-            asked.receipt = asked.refusal = asked.pending = None
+            asked.receipt = asked.refusal = asked.kept_until = None
             asked.stray = ""
             correlation = asked.correlation = secrets.token_bytes(16)
         gateway, id_text = signed.statement.gateway, id_to_text(signed.id)
@@ -170,8 +171,8 @@ class MqttLedger:
                     return asked.receipt
                 if asked.refusal is not None:
                     raise asked.refusal
-                if asked.pending is not None:
-                    return asked.pending
+                if pending := _pending(asked):
+                    return pending
                 code, reason = asked.acknowledged or (0, "")
                 if code == NO_SUBSCRIBER:
                     raise LedgerUnavailable(
@@ -219,13 +220,20 @@ class MqttLedger:
         if data[:1] == bytes([_SIGN1_HEAD]) or _is_locator(data):
             asked.receipt = data
         elif after_s is not None:
-            asked.pending = Pending(after_s)
+            asked.kept_until = time.monotonic() + after_s
         elif problem is None:
             data = message.data
             asked.stray = excerpt(data)
             _LOG.warning("%s: neither receipt nor refusal on %s: %s", self._broker.url, message.topic, asked.stray)
         elif message.correlation in (None, asked.correlation):  # not the answer to an earlier attempt
-            asked.refusal = Refused(*problem)
+            asked.refusal, asked.kept_until = Refused(*problem), None
+
+
+def _pending(asked: _Asked) -> Pending | None:
+    """While a bridge keeps a statement its answer is worth a look in here; nobody need be asked until it said."""
+    if asked.kept_until is None or asked.kept_until <= time.monotonic():
+        return None
+    return Pending(min(_LOOK_S, asked.kept_until - time.monotonic()))
 
 
 def _is_locator(data: bytes) -> bool:
