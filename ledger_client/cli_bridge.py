@@ -66,8 +66,17 @@ def bridge(folder: Path, name: str, mqtt: str, http: str | None, evm: str | None
         raise BridgeUsageError(f"--name {name!r}: a ledger's name is [A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
     if (http is None) == (evm is None):
         raise BridgeUsageError("give either --http URL or --evm URL: where the statements go")
-    what = Bridge(folder, name, mqtt, _access("mqtt_", mqtt, options, protocol=options["mqtt_protocol"]))
-    access = _access("", http or evm or "", options, token_file=options["token_file"], proxy=options["proxy"])
+    what = Bridge(
+        folder, name, mqtt, _access("mqtt_", mqtt, options, address="--mqtt", protocol=options["mqtt_protocol"])
+    )
+    access = _access(
+        "",
+        http or evm or "",
+        options,
+        address="--evm" if http is None else "--http",
+        token_file=options["token_file"],
+        proxy=options["proxy"],
+    )
     if http is not None:
         stray = next((key for key in ("contract", "chain_id", "keystore", "part") if options[key] is not None), None)
         if stray:
@@ -109,7 +118,7 @@ def _chain(name: str, url: str, access: Access, book: Memory, options: dict[str,
     )
 
 
-def _access(prefix: str, url: str, options: dict[str, Any], **more: Any) -> Access:
+def _access(prefix: str, url: str, options: dict[str, Any], *, address: str, **more: Any) -> Access:
     """The files and logins of one address, checked. Raises ``AccessError`` by the option's name."""
     from ledger_client.ledgers.access import Access, AccessError, Protocol, resolve
 
@@ -128,7 +137,7 @@ def _access(prefix: str, url: str, options: dict[str, Any], **more: Any) -> Acce
         access.check_files()
     except AccessError as error:
         option = "--" + (prefix + error.key).replace("_", "-")
-        raise AccessError(option if error.key != "url" else url, error.problem, error.way_out) from None
+        raise AccessError(address if error.key == "url" else option, error.problem, error.way_out) from None
     return access
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -12,12 +11,11 @@ from hashlib import sha256
 from itertools import count
 from pathlib import Path
 
-from eth_account import Account as EthAccount
-
 from ledger_client.bundle import Locator, decode_locator
 from ledger_client.contracts import AnchoredMany
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.ledgers import Ledger, Pending
+from ledger_client.ledgers.evm_account import make_account
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.merkle import leaf_hash, root_from_path
 from ledger_client.statement import statement_id
@@ -65,10 +63,8 @@ def running(*bridges: BridgeProcess) -> Iterator[None]:
 
 def chain_options(folder: Path, registry: Registry, url: str, gather_s: float = 0.2) -> list[str]:
     """The options of a bridge with an account of its own that has the role bridge."""
-    key = bytes(EthAccount.create().key)
-    account = bytes.fromhex(EthAccount.from_key(key).address[2:])
     keystore, password = folder / f"bridge-{next(_numbers)}.json", folder / "password"
-    keystore.write_text(json.dumps(EthAccount.encrypt(key, PASSWORD, iterations=2)))
+    account = make_account(keystore, PASSWORD, light=True).address
     password.write_text(PASSWORD)
     password.chmod(0o600)
     registry.node.ask("anvil_setBalance", "0x" + account.hex(), hex(10**20))
