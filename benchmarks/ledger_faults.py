@@ -2,9 +2,12 @@
 
 The shipped recorder and uplink anchor ``batches`` batches on a real ledger, by each driver. ``faults``: a fault in
 every second call (lost before or after the ledger has heard, an answer late, never, twice, garbage, another's).
-``ledger-killed``, ``broker-killed``: SIGKILL in mid-run, ``KILLS`` times, and a new start; the broker keeps nothing on
-disk. Counted in the ledger's own log, which is verified as a whole: ``anchored``, ``duplicated``, ``missing``;
-``submitted`` is how often it was given a statement. ``longest_stall_s`` is the longest time without a new receipt.
+``ledger-killed``, ``broker-killed``: SIGKILL in mid-run and a new start; the broker keeps nothing on disk. On a chain,
+``reorganised``: the newest blocks are taken back; ``stuck``: gas becomes dear; ``nonce-gap``: the node forgets the
+transaction that is next; ``older-state``: the node comes back without what it had called final.
+
+Counted in the ledger's own log, all of which is verified: ``anchored``, ``duplicated``, ``missing``. ``submitted`` is
+how often it was given a statement; ``longest_stall_s`` is the longest time without a new receipt.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.parts.faulty_ledger import Trouble, Work
+from benchmarks.parts import chain_troubles
+from benchmarks.parts.faulty_ledger import NO_TROUBLE, Plan, Work
 from tests.contract.faults import every_second
 from tests.contract.stands import STANDS, MqttStand, Stand
 
@@ -31,7 +35,7 @@ class Case:
     name: str
     prepare: Callable[[Stand], object] = lambda _: None
     """Before the first batch is given to it."""
-    trouble: Trouble | None = None
+    plan: Plan = NO_TROUBLE
     """In mid-run."""
 
 
@@ -50,33 +54,40 @@ def _broker_killed(stand: Stand) -> None:
     stand.served.broker.start()
 
 
+_REORGANISED = Plan(chain_troubles.reorganised, KILLS, "included")
+_STUCK, _GAP = Plan(chain_troubles.stuck, KILLS, "submitted"), Plan(chain_troubles.gap, KILLS, "submitted")
+
 CASES = (
     Case("memory", "faults", prepare=_every_second_call),
-    Case("memory", "ledger-killed", trouble=_ledger_killed),
+    Case("memory", "ledger-killed", plan=Plan(_ledger_killed, KILLS)),
     Case("http", "faults", prepare=_every_second_call),
-    Case("http", "ledger-killed", trouble=_ledger_killed),
+    Case("http", "ledger-killed", plan=Plan(_ledger_killed, KILLS)),
     Case("mqtt", "faults", prepare=_every_second_call),
-    Case("mqtt", "ledger-killed", trouble=_ledger_killed),
-    Case("mqtt", "broker-killed", trouble=_broker_killed),
+    Case("mqtt", "ledger-killed", plan=Plan(_ledger_killed, KILLS)),
+    Case("mqtt", "broker-killed", plan=Plan(_broker_killed, KILLS)),
+    Case("evm", "faults", prepare=_every_second_call),
+    Case("evm", "reorganised", prepare=chain_troubles.blocks, plan=_REORGANISED),
+    Case("evm", "stuck", prepare=chain_troubles.blocks, plan=_STUCK),
+    Case("evm", "nonce-gap", prepare=chain_troubles.blocks, plan=_GAP),
+    Case("evm", "older-state", plan=Plan(chain_troubles.older_state, 2)),
 )
 
 
-def run(batches: int = 500, within_s: float = 3600.0) -> dict[str, object]:
-    """So many ``batches`` in each case, which ends with an error after ``within_s`` seconds."""
+def run(batches: int = 500, driver: str = "", within_s: float = 3600.0) -> dict[str, object]:
+    """So many ``batches`` in each case (of one ``driver``, if it is given), which may take ``within_s`` seconds."""
     with tempfile.TemporaryDirectory() as name:
-        cases = [one(case, Path(name) / f"{case.driver}-{case.name}", batches, within_s) for case in CASES]
+        chosen = [case for case in CASES if driver in ("", case.driver)]
+        cases = [one(case, Path(name) / f"{case.driver}-{case.name}", batches, within_s) for case in chosen]
     totals = {key: sum(int(str(case[key])) for case in cases) for key in ("anchored", "duplicated", "missing")}
     return {**totals, "cases": cases}
 
 
-def one(
-    case: Case, folder: Path, batches: int, within_s: float, *, timeout_s: float = TIMEOUT_S, times: int = KILLS
-) -> dict[str, object]:
+def one(case: Case, folder: Path, batches: int, within_s: float, *, timeout_s: float = TIMEOUT_S) -> dict[str, object]:
     """The figures of one case."""
     folder.mkdir()
     with ExitStack() as stack:
         stand = STANDS[case.driver](folder, stack)
         work = Work(stand, folder, batches)
         case.prepare(stand)
-        figures = work.run(timeout_s, within_s, case.trouble, times)
+        figures = work.run(timeout_s, within_s, case.plan)
     return {"driver": case.driver, "case": case.name, **figures}

@@ -65,6 +65,8 @@ class Reconciliation:
             frozenset(entry.name for entry in entries if entry.policy == "required"),
             frozenset(entry.name for entry in entries if entry.policy == "optional"),
         )
+        self.given_again = 0
+        """Batches that ledgers have been given a second time, having lost them."""
         self._odd: dict[str, str] = {}
         self._alarms = LedgerAlarms(recorder)
         self._held: str | None = None
@@ -91,6 +93,7 @@ class Reconciliation:
                 pass
             self._waiting.compared.add(name)
         except Unsupported:
+            await self._ask(_never_seal_lost_batches)
             self._waiting.unable.add(name)
         except (Odd, Refused) as error:
             self._odd[name] = f"it refuses to tell: {error}" if isinstance(error, Refused) else str(error)
@@ -218,12 +221,20 @@ class Reconciliation:
                 log.error("ledger %s does not take batch %d again: %s", ledger.name, batch.batch, error)
                 return
             after = batch.batch
+            self.given_again += 1
 
     def _text(self, conflict: Conflict) -> str:
         return conflict_text(self._gateway, conflict, self._database)
 
     async def _ask(self, function: Callable[[Store], T]) -> T:
         return await asyncio.wrap_future(self._recorder.call(function))
+
+
+def _never_seal_lost_batches(store: Store) -> None:
+    """A ledger that cannot tell may hold a batch that was lost with a damaged database."""
+    if store.count_lost_batches():
+        with store.transaction():
+            store.never_seal_lost_batches()
 
 
 def _drop_notes(ledger: str, store: Store) -> None:

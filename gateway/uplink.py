@@ -156,6 +156,15 @@ class Uplink:
         self._answers()
         return None
 
+    async def _has_lost_some(self) -> bool:
+        """Compare with a ledger that refuses: it may hold another batch of this number, or have lost the one before.
+        True if it was given something again."""
+        if self._reconciliation is None:
+            return False
+        before = self._reconciliation.given_again
+        await self._compare()
+        return self._reconciliation.given_again > before
+
     # — batch by batch —
 
     async def _round(self) -> _Rest:
@@ -207,7 +216,8 @@ class Uplink:
             flight.refusals += 1
             detail = f"refused: {error}; way out: {way_out(error.title)}"
             await self._refuse(batch, flight, detail, refusals.pause_s(error.title, flight.refusals))
-            await self._compare()  # it may hold another batch of this number, or have lost the one before
+            if await self._has_lost_some():
+                flight.due_s = _now_s() + refusals.doubt_s(flight.refusals)
             return
         except NotOurs as error:
             flight.refusals += 1

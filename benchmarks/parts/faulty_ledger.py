@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,21 +19,39 @@ from gateway.store import Store
 from gateway.uplink import Uplink
 from tests.contract.stands import Stand
 from tests.gateway.books import check_books
-from tests.gateway.samples import believe, finished, recorder, site
+from tests.gateway.samples import finished, recorder, site
 
-METER, NEVER = "export-main", 10**12
+NAME, METER, NEVER = "demo-ledger", "export-main", 10**12
 AT_ONCE = 50  # readings that are handed over before the writer is waited for
 
 Trouble = Callable[[Stand], object]
+SINCE = {
+    "submitted": ("submitted", "included", "final", "settled"),
+    "included": ("included", "final", "settled"),
+    "settled": ("settled",),
+}
+"""The states that a batch may be in from one of them on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``trouble`` strikes so many ``times``, each time when another equal share of the batches has come to a state."""
+
+    trouble: Trouble | None = None
+    times: int = 0
+    when: str = "settled"
+
+
+NO_TROUBLE = Plan()
 
 
 class Work:
     """So many batches of a new gateway, sealed and waiting for the ledger of ``stand``."""
 
     def __init__(self, stand: Stand, folder: Path, batches: int) -> None:
-        self.batches, self._stand = batches, stand
+        self.batches, self._stand, self._troubles = batches, stand, 0
         self.loaded = site(folder / "site")
-        believe(stand.place.folder, self.loaded)
+        stand.admit(self.loaded)
         self._clock = Clock()
         self._recorder, anchor_ms = recorder(
             self.loaded, self._clock, secrets.token_bytes(8), seal_count=NEVER, seal_every_ms=NEVER
@@ -44,36 +63,37 @@ class Work:
             if number % AT_ONCE == 0:
                 cut.result()
 
-    def run(self, timeout_s: float, within_s: float, trouble: Trouble | None, times: int) -> dict[str, object]:
-        """Anchor everything through a driver that waits at most ``timeout_s`` for an answer.
-
-        ``trouble`` strikes so many ``times`` while that goes on, each time after an equal share of the batches.
-        """
+    def run(self, timeout_s: float, within_s: float, plan: Plan) -> dict[str, object]:
+        """Anchor everything through a driver that waits at most ``timeout_s`` for an answer, while there is trouble."""
         begun_ms, wall = self._clock.now_ms(), time.monotonic()
         try:
-            asyncio.run(self._anchor(timeout_s, within_s, trouble, times))
+            asyncio.run(self._anchor(timeout_s, within_s, plan))
         finally:
             self._recorder.stop()
         check_books(self.loaded)
         return self._counted(begun_ms) | {"seconds": time.monotonic() - wall}
 
-    async def _anchor(self, timeout_s: float, within_s: float, trouble: Trouble | None, times: int) -> None:
+    async def _anchor(self, timeout_s: float, within_s: float, plan: Plan) -> None:
         made, trust = self._recorder, agent.trust_of(self.loaded)
-        ledger = self._stand.make(Notes(self._stand.place.name, made), timeout_s)
+        ledger = self._stand.make(self.loaded.gateway_id, Notes(NAME, made), timeout_s)
         reconciliation = Reconciliation(self.loaded, made, trust, self._clock, ())
-        uplink = Uplink(ledger, made, trust, self._clock, reconciliation, alarms=LedgerAlarms(made))
+        contract = self._stand.contract
+        alarms = LedgerAlarms(made)
+        uplink = Uplink(ledger, made, trust, self._clock, reconciliation, alarms=alarms, contract=contract)
         made.on_seal.append(partial(asyncio.get_running_loop().call_soon_threadsafe, uplink.wake))
-        marks = [self.batches * (n + 1) // (times + 1) for n in range(times)] if trouble else []
+        marks = [self.batches * (n + 1) // (plan.times + 1) for n in range(plan.times)]
         task = asyncio.create_task(uplink.run())
         look = Store(self.loaded.database, read_only=True)
         try:
             async with asyncio.timeout(within_s):
-                while (settled := look.count_receipts()) < self.batches:
+                while (states := look.anchor_states(NAME)).get("settled", 0) < self.batches:
                     assert not task.done(), task.result()
-                    if trouble is not None and marks and settled >= marks[0]:
+                    if marks and sum(states.get(state, 0) for state in SINCE[plan.when]) >= marks[0]:
                         del marks[0]
-                        await asyncio.to_thread(trouble, self._stand)
-                    await asyncio.sleep(0.02)
+                        assert plan.trouble is not None
+                        await asyncio.to_thread(plan.trouble, self._stand)
+                        self._troubles += 1
+                    await asyncio.sleep(0.01)
         finally:
             look.close()
             task.cancel()
@@ -82,7 +102,7 @@ class Work:
 
     def _counted(self, begun_ms: int) -> dict[str, object]:
         """What the ledger's own log holds beside what was sealed, and the longest time without a new receipt."""
-        held = self._stand.place.held_of(self.loaded.gateway_id)
+        held = self._stand.held(self.loaded.gateway_id)
         store = Store(self.loaded.database, read_only=True)
         sealed = {batch.batch for batch in store.batches()}
         settled = sorted(a.updated_ms for a in store.anchors() if a.state == "settled")
@@ -94,6 +114,7 @@ class Work:
             "anchored": len(set(held)),
             "duplicated": len(held) - len(set(held)),
             "missing": len(sealed - set(held)),
+            "troubles": self._troubles,
             "faults": sum(self._stand.faults.struck.values()),
             "longest_stall_s": max(gaps) / 1000,
         }

@@ -5,22 +5,28 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import urlsplit
 
+from gateway.config import Config
+from gateway.settling import Contract, demand_settled
 from ledger_client.ledgers import Ledger, Memory
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transparency.directory import open_dir
-from ledger_client.trust import Trust
 from tests.contract.faults import Faults
 from tests.contract.memory import NearLedger, NearLog
 from tests.contract.wire import HttpWire, MqttWire
+from tests.gateway.samples import believe
+from tests.ledgers.nats import nats
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Place, Site, site
+from tests.processes import embedded_ledger
 
 IMPATIENT_S = 0.5
 """A time-out for the tests in which somebody waits for what never comes."""
@@ -29,24 +35,30 @@ IMPATIENT_S = 0.5
 class Stand(ABC):
     """One ledger that drivers of one kind talk to, over a wire on which ``faults`` strike."""
 
-    tells = True
+    tells_last = tells_statements = True
     """It can be asked what it holds of a gateway."""
+    takes_receipts = True
+    """A statement may be offered with receipts of other ledgers."""
+    contract: Contract | None = None
+    """Where it lives, if it is one on a chain."""
+    titles: ClassVar[Mapping[str, str]] = {}
+    """The titles of refusals that are others than the embedded ledger's."""
 
-    def __init__(self, place: Place, faults: Faults) -> None:
-        self.place, self.faults = place, faults
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
 
     @contextmanager
-    def driver(self, memory: Memory | None = None, *, timeout_s: float = 5.0) -> Iterator[Ledger]:
+    def driver(self, gateway: str, memory: Memory | None = None, *, timeout_s: float = 5.0) -> Iterator[Ledger]:
         """A new driver, as after a start of its process; what it knows from before is in ``memory``."""
-        made = self.make(memory, timeout_s)
+        made = self.make(gateway, memory, timeout_s)
         try:
             yield made
         finally:
             made.close()
 
     @abstractmethod
-    def make(self, memory: Memory | None, timeout_s: float) -> Ledger:
-        """A driver, for the caller to close."""
+    def make(self, gateway: str, memory: Memory | None, timeout_s: float) -> Ledger:
+        """A gateway's driver, for the caller to close."""
 
     @abstractmethod
     def begin(self) -> None:
@@ -56,21 +68,56 @@ class Stand(ABC):
     def end(self, *, kill: bool) -> None:
         """The ledger stops, in order or not."""
 
+    @abstractmethod
+    def enroll(self, gateway: Gateway) -> Gateway:
+        """Let a gateway in."""
+
+    @abstractmethod
+    def admit(self, loaded: Config) -> None:
+        """Let a whole gateway in, and let it believe this ledger."""
+
+    @abstractmethod
+    def revoked(self, gateway: Gateway) -> AbstractContextManager[None]:
+        """Within this nothing new of the gateway is taken; afterwards it is, by a new driver."""
+
+    @abstractmethod
+    def held(self, gateway: str) -> list[int]:
+        """The batches that the ledger holds of a gateway, by its own log, all of which is checked."""
+
+    @abstractmethod
+    def demand(self, entry: bytes, answer: bytes) -> None:
+        """Raises NotOurs unless the answer settles this statement here."""
+
+    def title(self, title: str) -> str:
+        """What a refusal is called here that the embedded ledger gives this title."""
+        return self.titles.get(title, title)
+
+
+class KeyedStand(Stand):
+    """A transparency service: it knows the gateways' keys, and gives receipts."""
+
+    def __init__(self, place: Place, faults: Faults) -> None:
+        super().__init__(faults)
+        self.place = place
+
     def enroll(self, gateway: Gateway, *, valid_from: int = 0, extra: str = "") -> Gateway:
         """Let a gateway in; ``extra`` is more of its key's entry."""
         return self.place.enroll(gateway, valid_from=valid_from, extra=extra)
 
-    def held(self, gateway: Gateway) -> list[int]:
-        """The batches that the ledger holds of a gateway, by its own log, all of which is checked."""
-        return self.place.held(gateway)
+    def admit(self, loaded: Config) -> None:
+        believe(self.place.folder, loaded)
 
-    @property
-    def trust(self) -> Trust:
-        """Whoever believes this ledger."""
-        return self.place.trust()
+    def revoked(self, gateway: Gateway) -> AbstractContextManager[None]:
+        return self.place.revoked(gateway)
+
+    def held(self, gateway: str) -> list[int]:
+        return self.place.held_of(gateway)
+
+    def demand(self, entry: bytes, answer: bytes) -> None:
+        demand_settled(entry, answer, self.place.name, self.place.trust(), int(time.time()))
 
 
-class NearStand(Stand):
+class NearStand(KeyedStand):
     """A log in this process."""
 
     def __init__(self, folder: Path, faults: Faults) -> None:
@@ -79,7 +126,7 @@ class NearStand(Stand):
         self._folder = folder
         self._log = NearLog(folder)
 
-    def make(self, memory: Memory | None, timeout_s: float) -> Ledger:
+    def make(self, gateway: str, memory: Memory | None, timeout_s: float) -> Ledger:
         return NearLedger(self._folder, faults=self.faults, log=self._log)
 
     def begin(self) -> None:
@@ -89,7 +136,7 @@ class NearStand(Stand):
         self._log.end()
 
 
-class ServedStand(Stand):
+class ServedStand(KeyedStand):
     """The embedded ledger in a process of its own."""
 
     def __init__(self, served: Site, faults: Faults) -> None:
@@ -113,14 +160,14 @@ class HttpStand(ServedStand):
         super().__init__(served, faults)
         self.wire = HttpWire(served.ledger.port, faults)
 
-    def make(self, memory: Memory | None, timeout_s: float) -> Ledger:
+    def make(self, gateway: str, memory: Memory | None, timeout_s: float) -> Ledger:
         return HttpLedger(self.place.name, self.wire.url, timeout_s=timeout_s, memory=memory)
 
 
 class MqttStand(ServedStand):
     """… through mosquitto."""
 
-    tells = False
+    tells_last = tells_statements = takes_receipts = False
 
     def __init__(self, served: Site, faults: Faults) -> None:
         super().__init__(served, faults)
@@ -128,7 +175,7 @@ class MqttStand(ServedStand):
         assert port is not None
         self.wire = MqttWire(port, faults)
 
-    def make(self, memory: Memory | None, timeout_s: float) -> Ledger:
+    def make(self, gateway: str, memory: Memory | None, timeout_s: float) -> Ledger:
         return MqttLedger(self.place.name, self.wire.url, timeout_s=timeout_s)
 
 
@@ -150,4 +197,20 @@ def _mqtt(folder: Path, stack: ExitStack) -> Stand:
     return stand
 
 
-STANDS: dict[str, Callable[[Path, ExitStack], Stand]] = {"memory": _memory, "http": _http, "mqtt": _mqtt}
+def _nats(folder: Path, stack: ExitStack) -> Stand:
+    """The same where the broker speaks MQTT 3.1.1 alone."""
+    node = stack.enter_context(nats(folder))[0]
+    ledger = stack.enter_context(embedded_ledger(folder / "ledger", "demo-ledger", node.url))
+    stand = MqttStand(Site(ledger, node, folder), Faults())
+    stack.callback(stand.wire.close)
+    return stand
+
+
+def _evm(folder: Path, stack: ExitStack) -> Stand:
+    from tests.contract.on_chain import EvmStand  # the libraries of chains are slow to load
+
+    return EvmStand(folder, stack, Faults())
+
+
+KEYED: dict[str, Callable[[Path, ExitStack], Stand]] = {"memory": _memory, "http": _http, "mqtt": _mqtt, "nats": _nats}
+STANDS = KEYED | {"evm": _evm}

@@ -71,9 +71,9 @@ class HttpWire(Wire):
 
     def _serve(self, client: socket.socket) -> None:
         while request := _http_message(client):
-            method, path, _ = request.split(b" ", 2)
-            submission = method == b"POST"
-            fault = self.faults.take(lookup=not submission) if path.startswith(b"/entries") else ""
+            path = request.split(b" ", 2)[1]
+            submission = self._submits(request)
+            fault = self.faults.take(lookup=not submission) if submission or self._asks(request) else ""
             if fault == LOST:
                 return
             if submission:
@@ -88,6 +88,12 @@ class HttpWire(Wire):
                 return
             client.sendall(self._changed(answer, path, fault))
 
+    def _submits(self, request: bytes) -> bool:
+        return request.startswith(b"POST /entries")
+
+    def _asks(self, request: bytes) -> bool:
+        return request.startswith(b"GET /entries")
+
     def _changed(self, answer: bytes, path: bytes, fault: str) -> bytes:
         if not answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")) or not path.startswith(b"/entries"):
             return answer  # a refusal, or another question's
@@ -101,12 +107,29 @@ class HttpWire(Wire):
             self._running.discard(path)
             return _RUNNING % (b"302 Found", path)
         if fault in (GARBAGE, OTHER):
-            body = JUNK if fault == GARBAGE else before
-            return b"HTTP/1.1 201 Created\r\nContent-Type: application/cose\r\nContent-Length: %d\r\n\r\n%b" % (
-                len(body),
-                body,
-            )
+            return _http_answer(b"application/cose", JUNK if fault == GARBAGE else before)
         return answer * 2 if fault == TWICE else answer
+
+
+class NodeWire(HttpWire):
+    """In front of a chain's node, where a broadcast transaction is a submission. Nothing is late there but a block."""
+
+    def _submits(self, request: bytes) -> bool:
+        return b'"eth_sendRawTransaction"' in request
+
+    def _asks(self, request: bytes) -> bool:
+        return b'"eth_getTransactionReceipt"' in request
+
+    def _changed(self, answer: bytes, path: bytes, fault: str) -> bytes:
+        before, self._before = self._before, answer.partition(b"\r\n\r\n")[2]
+        if fault in (GARBAGE, OTHER):
+            return _http_answer(b"application/json", JUNK if fault == GARBAGE else before)
+        return answer * 2 if fault == TWICE else answer
+
+
+def _http_answer(kind: bytes, body: bytes) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n"
+    return head % (kind, len(body)) + body
 
 
 def _http_message(end: socket.socket) -> bytes:
