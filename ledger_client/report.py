@@ -109,10 +109,7 @@ def facts_in_words(proven: Verified) -> list[str]:
         *_body(proven),
         f"  batch          {proven.batch}, statement {id_text(proven.statement_id)}",
         f"  root           {proven.root.hex()}",
-        *(
-            f"  ledger         {clean(ledger)}, {_by(proven, ledger)} of {rfc3339(time)}"
-            for ledger, time in proven.receipts
-        ),
+        *(f"  ledger         {_vouched(proven, ledger, time)}" for ledger, time in proven.receipts),
         *(f"  not confirmed  {clean(line)}" for line in proven.unconfirmed),
     ]
     return lines
