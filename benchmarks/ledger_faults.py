@@ -22,14 +22,14 @@ from pathlib import Path
 from benchmarks.parts import chain_troubles
 from benchmarks.parts.faulty_ledger import NO_TROUBLE, Plan, Work
 from tests.contract.faults import every_second
-from tests.contract.stands import STANDS, MqttStand, NatsStand, Stand, nats_stand
+from tests.contract.stands import STANDS, ClusterStand, MqttStand, Stand, nats_cluster
 
 KILLS = 4
 MESSAGES = "$MQTT_msgs"
 TIMEOUT_S = 1.0
 
 
-BUILDERS = STANDS | {"nats": nats_stand}
+BUILDERS = STANDS | {"nats-cluster": nats_cluster}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def _broker_killed(stand: Stand) -> None:
 
 def _leader_killed(stand: Stand) -> None:
     """The node that leads the stream of the messages; the others go on without it, and it comes back."""
-    assert isinstance(stand, NatsStand)
+    assert isinstance(stand, ClusterStand)
     leader = next(node for node in stand.nodes if MESSAGES in node.leads())
     leader.kill()
     leader.start()
@@ -79,7 +79,8 @@ CASES = (
     Case("mqtt", "faults", prepare=_every_second_call),
     Case("mqtt", "ledger-killed", plan=Plan(_ledger_killed, KILLS)),
     Case("mqtt", "broker-killed", plan=Plan(_broker_killed, KILLS)),
-    Case("nats", "leader-killed", plan=Plan(_leader_killed, KILLS)),
+    Case("nats", "faults", prepare=_every_second_call),
+    Case("nats-cluster", "leader-killed", plan=Plan(_leader_killed, KILLS)),
     Case("evm", "faults", prepare=_every_second_call),
     Case("evm", "reorganised", prepare=chain_troubles.blocks, plan=_REORGANISED),
     Case("evm", "stuck", prepare=chain_troubles.blocks, plan=_STUCK),

@@ -14,22 +14,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from gateway import budget, control, instance
 from gateway.alarms import LedgerAlarms
+from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning, identities
 from gateway.config import Bus, Config
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, StoreError
 from gateway.fieldbus.bus import Alarm, Line, LineSpec, MeterSpec, check_port, merge
-from gateway.journal import ALARM, Rules, seal_next
+from gateway.journal import ALARM, DAMAGED, Rules, seal_next
 from gateway.keys import Keys, load_keys
 from gateway.ledger_settings import LedgerEntry, access_of, account_of
 from gateway.notes import Notes
 from gateway.poller import Poller
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Direct, Recorder, Writer
+from gateway.repair import check_large, note_flaws, open_store
 from gateway.signer import GATEWAY
 from gateway.space import Limits
 from gateway.store import Store
@@ -216,7 +219,7 @@ async def run(config: Config) -> None:
 
 async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSpec], stop: asyncio.Event) -> None:
     log.info("gateway %s is here, its configuration is good", config.gateway_id)
-    store = Store(config.database)
+    store = open_store(config, keys, trust)
     clock = Clock(not_before_ms=store.latest_ms())
     recorder = Recorder(store, keys, rules(config), clock, secrets.token_bytes(8))
     poller = Poller(config.meters, clock, recorder.put, config.profiles)
@@ -268,6 +271,7 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
                 group.create_task(up.run(), name=f"uplink {x.name}") for up, x in zip(uplinks, ledgers, strict=True)
             ]
             background.append(group.create_task(_until_ended(recorder), name="recorder"))
+            background.append(group.create_task(check_database(config.database, recorder), name="check"))
             await stop.wait()
             log.info("stopping: the reads in flight are finished, then coverage is written")
             for line in lines:
@@ -295,6 +299,20 @@ def _alarm(recorder: Recorder, alarm: Alarm) -> None:
     recorder.happened(alarm.meter or GATEWAY, Event(ALARM, fields))
 
 
+async def check_database(path: Path, recorder: Recorder) -> None:
+    """SQLite's own check of a database that was too large to be kept waiting for before the start."""
+    try:
+        checked = await in_thread(lambda: check_large(path), "check of the database")
+    except StoreError as error:
+        log.warning("the database cannot be checked: %s", error)
+        return
+    if checked.flaws:
+        note_flaws(path, checked.flaws)
+        text = f"{path} is damaged: {checked.flaws[0]}; stop the gateway and start it, which recovers what can be read"
+        log.error("%s", text)
+        recorder.happened(GATEWAY, Event(ALARM, {"code": DAMAGED, "line": "store", "text": text, "raised": True}))
+
+
 async def _until_ended(recorder: Recorder) -> None:
     """A recorder that ends by itself has failed: its error ends the process."""
     await asyncio.shield(asyncio.wrap_future(recorder.ended))
@@ -308,7 +326,7 @@ def finish(config: Config, *, within_s: float) -> None:
     """
     keys, trust = load_keys(config), trust_of(config)
     with instance.take(config.data):
-        store = Store(config.database)
+        store = open_store(config, keys, trust)
         clock = Clock(not_before_ms=store.latest_ms())
         try:
             with store.transaction():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gateway.rows import Anchor, Batch, Conflict, Known, Row, Tables
+from gateway.repair_tables import Repairs
+from gateway.rows import Anchor, Batch, Conflict, Known, Row
 
 _BATCH = "batch, statement_id, entry, first_id, last_id, size, sealed_ms"
 _ANCHOR = "batch, ledger, state, receipt, detail, updated_ms"
@@ -13,16 +14,20 @@ _KNOWN = "batch, statement_id, ledger, reason, found_ms"
 _CONFLICT = "batch, ledger, statement_id, found_ms"
 _ROW = "meter, epoch, seq, kind, time_ms, data"
 _SEALED_TO = "(SELECT coalesce(max(last_id), 0) FROM batches)"
-_WHOLE = "first_id > (SELECT to_id FROM pruned)"
+_WHOLE = (
+    "first_id > (SELECT to_id FROM pruned) AND NOT EXISTS (SELECT 1 FROM lost_places AS lost "
+    "WHERE lost.first_id <= batches.last_id AND lost.last_id >= batches.first_id)"
+)
 _UNSEALED = f"id > {_SEALED_TO} AND id NOT IN (SELECT id FROM elsewhere)"
 _OLD_UNSEALED = f"{_UNSEALED} AND epoch <> (SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1)"
 _STRETCH_UNSEALED = f"epoch = ? AND meter = ? AND seq BETWEEN ? AND ? AND {_UNSEALED}"
+_LOST_BATCH = f"{_UNSEALED} AND id <= (SELECT coalesce(max(sealed_to), 0) FROM repairs)"
 
 UNTOLD = b""
 """Stands for the id of a statement of which nobody can tell whether there is one."""
 
 
-class Batches(Tables):
+class Batches(Repairs):
     """The batches' half of the store."""
 
     # — what no batch holds yet —
@@ -32,6 +37,10 @@ class Batches(Tables):
         # one aggregate each: SQLite then looks at the two ends only, not at all that lies between
         first = self.count(f"SELECT min(id) FROM records WHERE id > {_SEALED_TO}")
         return (first, self.count("SELECT max(id) FROM records")) if first else None
+
+    def sealed_to(self) -> int:
+        """The last place of the commit order that a batch holds."""
+        return self.count(f"SELECT {_SEALED_TO}")
 
     def count_unsealed(self) -> int:
         """How many records no batch holds yet and no cut has set apart for one, coverage not counted."""
@@ -46,7 +55,8 @@ class Batches(Tables):
         row = self.unsealed()
         if row is None:
             return 0
-        return row[1] - row[0] + 1 - self.count("SELECT count(*) FROM elsewhere WHERE id >= ?", row[0])
+        apart = self.count("SELECT count(*) FROM elsewhere WHERE id >= ?", row[0]) + self.lost_places(row[0])
+        return row[1] - row[0] + 1 - apart
 
     def cut(self) -> None:
         """Here ends a batch: everything up to the newest record. Call within the transaction that holds those."""
@@ -98,7 +108,7 @@ class Batches(Tables):
         return [Batch(*row) for row in self.all(f"SELECT {_BATCH} FROM batches ORDER BY batch")]
 
     def is_whole(self, number: int) -> bool:
-        """Whether a sealed batch is there, and pruning has taken none of its records."""
+        """Whether a sealed batch is there, and none of its records has been pruned or lost."""
         return bool(self.count(f"SELECT count(*) FROM batches WHERE batch = ? AND {_WHOLE}", number))
 
     def receipted(self, before_ms: int) -> list[int]:
@@ -233,6 +243,16 @@ class Batches(Tables):
         """Nobody can tell whether what was recorded before the present epoch, and is unsealed here, is in a batch of
         another database: it enters none. Call within ``transaction()``."""
         sql = f"INSERT OR IGNORE INTO elsewhere (id, statement_id) SELECT id, ? FROM records WHERE {_OLD_UNSEALED}"
+        self.run(sql, UNTOLD)
+
+    def count_lost_batches(self) -> int:
+        """How many unsealed records stand in batches that were lost with a damaged database."""
+        return self.count(f"SELECT count(*) FROM records WHERE {_LOST_BATCH}")
+
+    def never_seal_lost_batches(self) -> None:
+        """Nobody can tell which ledgers hold those batches: their records enter no other. Call within
+        ``transaction()``."""
+        sql = f"INSERT OR IGNORE INTO elsewhere (id, statement_id) SELECT id, ? FROM records WHERE {_LOST_BATCH}"
         self.run(sql, UNTOLD)
 
     def count_elsewhere(self) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from rich.table import Table
 from gateway import cli_care, report
 from gateway import config as configuration
 from gateway.cli_parts import CONFIG, JSON, open_store, out
-from gateway.errors import Declined, GatewayError, NotYet
+from gateway.errors import Damaged, Declined, GatewayError, NotYet
 from gateway.settings import duration_ms
 from ledger_client.durable import whole_file
 from ledger_client.errors import LedgerClientError
@@ -28,7 +28,7 @@ from ledger_client.verify import rfc3339_ms
 def fail(error: Exception) -> NoReturn:
     """Say what is wrong on stderr and leave: 1 when the answer is no, else 2."""
     click.echo(f"meterseal: {error}", err=True)
-    sys.exit(1 if isinstance(error, Declined) else 2)
+    sys.exit(1 if isinstance(error, Declined | Damaged) else 2)
 
 
 class _Commands(click.Group):

@@ -54,7 +54,8 @@ def _batch(store: Store, number: int) -> Batch:
     held = f"it holds batches {first.batch} to {last.batch}" if first and last else "it holds no sealed batch yet"
     if batch is not None or (first is not None and number < first.batch):
         raise GatewayError(
-            f"batch {number}: it has been pruned, being older than `keep` in [store], or was never in {store.path}",
+            f"batch {number}: it has been pruned, being older than `keep` in [store], or has lost records to damage, "
+            f"or was never in {store.path}",
             f"{held}; take it from an earlier export",
         )
     raise GatewayError(f"batch {number}: {store.path} has no such batch", held)

@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway import pruning, sealer, space
+from gateway import pruning, repaired, sealer, space
 from gateway.clock import SLOWED, Clock, Correction
 from gateway.coverage import Tally, first_coverage, stopped_polls
-from gateway.errors import DiskFull, StartAgain, StoreError
+from gateway.errors import Damaged, DiskFull, StartAgain, StoreError
 from gateway.hold import station
 from gateway.keys import Keys
+from gateway.repair import note_flaws
 from gateway.signer import GATEWAY, Signer, Stamp, stamp
 from gateway.store import Row, Store
 from ledger_client.record import Event, Reading, parse_record, record_hash
@@ -29,6 +30,7 @@ START, STOP = "start", "stop"  # the gateway's own events at the two ends of an 
 ALARM = "alarm"  # of a meter, or of the gateway where a whole line is meant; ``raised`` true and later false
 PERIOD = "recording-period"  # every so-manieth poll is recorded from now on
 BUFFER, STOPPED = "buffer", "recording-stopped"  # codes of the store's own alarms
+DAMAGED = "database-damaged"
 CLOCK = "clock"  # record times are corrected; in an epoch of an unknown clock, when it really was
 CLOCK_EVERY_MS = 1_000
 RETRY_MS = 2_000
@@ -83,6 +85,7 @@ class Journal:
         self._keys, self._clock = keys, clock
         self.tails = {meter: store.tail(meter) for meter in [GATEWAY, *rules.periods_ms]}
         last = {meter: tail.last_data if tail else None for meter, tail in self.tails.items()}
+        self._repairs = store.untold_repairs()
         self._signer = Signer(rules.gateway, epoch, keys, last)
         self._position = self._signer.position()
         self._tallies: dict[str, Tally] = {}
@@ -114,8 +117,12 @@ class Journal:
             body = first_coverage(self.tails[meter], anchor_ms, clock_usable=self._clock.usable)
             rows.append(self._signer.coverage(meter, body, now))
             self._tallies[meter] = Tally(anchor_ms, anchor_ms, period_ms)
-        started = {"software": self.rules.software, "config": self.rules.config}
-        rows.append(self._signer.event(GATEWAY, Event(START, started), now))
+        started = Event(START, {"software": self.rules.software, "config": self.rules.config})
+        lost = self.store.lost(repaired.RANGES_TOLD)
+        told = [Event(repaired.REPAIRED, repaired.facts(repair, lost)) for repair in self._repairs]
+        alarms = [_alarm(repaired.ALARM_CODE, repaired.text(r), raised=True).event for r in self._repairs]
+        events = [self._signer.event(GATEWAY, event, now) for event in [*told, started, *alarms]]
+        rows = [*events[: len(told)], *rows, *events[len(told) :]]
         grids = [(meter, anchor_ms, period_ms) for meter, period_ms in self.rules.periods_ms.items()]
         try:
             self._begin(rows, grids)
@@ -124,7 +131,7 @@ class Journal:
                 raise
             self._begin(rows, grids)
         self._position = self._signer.position()
-        self._uncut += 1
+        self._uncut += len(events)
         self._reserve.hold(space.measure(self.store, self.rules.limits))
         return anchor_ms
 
@@ -132,6 +139,7 @@ class Journal:
         with self.store.transaction():
             self.store.schedule(self._signer.epoch, grids)
             self.store.append(rows)
+            self.store.repairs_told()
 
     # — what comes in —
 
@@ -293,9 +301,16 @@ class Journal:
         if not first:
             return
         log.error("recording stopped, polling goes on: %s", error)
+        if isinstance(error, Damaged):
+            note_flaws(self.store.path, [error.problem])
         self._unsigned.append(_alarm(STOPPED, f"recording stopped: {error.problem}", raised=True))
         if isinstance(error, DiskFull) and self._reserve.release():
             self._write_account()
+
+    def found_damaged(self, error: Damaged) -> None:
+        """Something else than a commit has met a damaged page: nothing more is written."""
+        self.flush()
+        self._stop_recording(error)
 
     def _write_account(self, more: Sequence[Happened] = ()) -> bool:
         """Commit each meter's coverage and the events that wait, with ``more`` behind them."""
@@ -344,6 +359,8 @@ class Journal:
     def _try_again(self, now: int) -> None:
         """Record again if there is room for more and the account can be written."""
         self._retry_at_ms = now + RETRY_MS
+        if isinstance(self.trouble, Damaged):  # what is damaged gets no better, and worse by being written to
+            return
         room = self._room() if self._open_again() else None
         if room is None:
             return
@@ -436,6 +453,8 @@ class Journal:
         try:
             if pruning.prune(self.store, self.rules.required, self._clock.now_ms() - self.rules.limits.keep_ms):
                 self._prune_at_ms = now + PRUNE_ON_MS
+        except Damaged as error:
+            self.found_damaged(error)
         except StoreError as error:
             log.warning("what is past `keep` cannot be pruned now: %s", error)
 
@@ -443,7 +462,7 @@ class Journal:
         """How recording stands, for the status."""
         trouble = self.trouble
         return {
-            "recording": {"reason": trouble.reason, "text": trouble.problem} if trouble else None,
+            "recording": {"reason": trouble.reason, "text": _words(trouble)} if trouble else None,
             "every_poll": self.factor,
             "sealing": self.held,
         }
@@ -453,6 +472,8 @@ class Journal:
         tail = self.tails[GATEWAY]
         if tail is None:
             return None
+        if self._repairs:  # its stop is not the last thing that it said
+            return self._clock.started_ms
         record = parse_record(tail.last_data)
         stopped = isinstance(record.body, Event) and record.body.name == STOP
         return record.time_ms + 999 if stopped else self._clock.started_ms  # an event's time is in whole seconds
@@ -460,6 +481,10 @@ class Journal:
 
 def _alarm(code: str, text: str, *, raised: bool) -> Happened:
     return Happened(GATEWAY, Event(ALARM, {"code": code, "line": "store", "text": text, "raised": raised}))
+
+
+def _words(trouble: StoreError) -> str:
+    return f"{trouble.problem}; {trouble.way_out}" if isinstance(trouble, Damaged) else trouble.problem
 
 
 def seal_next(store: Store, keys: Keys, rules: Rules, now_ms: int) -> bool:
@@ -475,11 +500,12 @@ def seal_next(store: Store, keys: Keys, rules: Rules, now_ms: int) -> bool:
             first_id=first_id,
             last_id=last_id,
             gateway=rules.gateway,
-            before=sealer.Before.of(store.last_batch(), store.known()),
+            before=sealer.Before.of(store.last_batch(), store.known()).after(store.repairs()),
             config=rules.config,
             software=rules.software,
             now_ms=now_ms,
             signer=keys.statement,
+            lost=store.lost_unsealed(),
         )
         if batch is None:
             store.drop_cut(last_id)

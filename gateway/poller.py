@@ -27,7 +27,7 @@ from gateway.signer import Stamp, stamp
 from ledger_client.record import Columns, Number, Quality, Reading, Value
 
 _EXCHANGED = int(Quality.METER_EXCHANGED)
-MOST_DECODERS = 256  # variants of a meter's blocks; a SunSpec device gets new ones with each connection
+MOST_DECODERS = 256  # variants of a meter's blocks
 
 
 class Poller:
@@ -92,6 +92,7 @@ class _Meter:
         if meter.points:
             self._hidden = {self._witness_name} - set(meter.points)
         self._forms: dict[int, tuple[Block, _Form]] = {}
+        self._ids: dict[Block, int] = {}
         self._past: dict[str, Past] = {}
         self._witness: Still | None = None
         self._new: set[str] = set()
@@ -241,12 +242,15 @@ class _Meter:
         return values
 
     def _form(self, block: Block) -> _Form:
-        """The block's form, prepared when it is first met."""
+        """The block's form, prepared when it is first met; an equal block of a later plan takes it over."""
         if known := self._forms.get(id(block)):
             return known[1]
         if len(self._forms) >= MOST_DECODERS:
             self._forms.clear()
-        form = self._prepare(block)
+            self._ids.clear()
+        before = self._ids.pop(block, None)  # equal blocks are found by a hash of all their points: once a plan only
+        form = self._prepare(block) if before is None else self._forms.pop(before)[1]
+        self._ids[block] = id(block)
         self._forms[id(block)] = block, form  # the block is kept with it, so that its id stays its own
         return form
 

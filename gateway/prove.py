@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from gateway.batch_tables import UNTOLD
-from gateway.errors import GatewayError, NotYet
+from gateway.errors import Declined, GatewayError, NotYet
 from gateway.sealer import tree_of
 from gateway.store import Batch, Row, Store
 from ledger_client.bundle import Bundle, Locator, decode_locator, is_locator
-from ledger_client.statement import id_text
+from ledger_client.statement import id_text, parse_statement
 
 _RECORD = re.compile(r"(?P<meter>[^/]+)/(?P<epoch>[0-9a-f]{16})/(?P<seq>\d+)")
 
@@ -18,7 +18,10 @@ def find(store: Store, name: str) -> Row:
     """A record by its id ``METER/EPOCH/SEQ``, or by a meter's name: its newest reading that a ledger has receipted."""
     match = _RECORD.fullmatch(name)
     if match:
-        found = store.find(match["meter"], bytes.fromhex(match["epoch"]), int(match["seq"]))
+        epoch, seq = bytes.fromhex(match["epoch"]), int(match["seq"])
+        found = store.find(match["meter"], epoch, seq)
+        if found is None and store.lost_in(match["meter"], epoch, seq):
+            raise Declined(f"{name}: this record was lost when the database was damaged", _elsewhere(store))
         if found is None:
             raise GatewayError(
                 f"{name}: no such record in {store.path}", "`meterseal readings CONFIG` lists record ids"
@@ -31,6 +34,11 @@ def find(store: Store, name: str) -> Row:
             "  way out: wait for the next batch (`meterseal status CONFIG`), or give a record id METER/EPOCH/SEQ"
         )
     return row
+
+
+def _elsewhere(store: Store) -> str:
+    files = ", ".join(repair.file for repair in store.repairs())
+    return f"take the proof from a backup, or from an export of its batch; the damaged database is kept: {files}"
 
 
 def prove(store: Store, row: Row) -> bytes:
@@ -56,17 +64,22 @@ def prove(store: Store, row: Row) -> bytes:
             f"{row.id}: it is in a batch that this database lost when it was restored (statement {id_text(statement)})",
             "take the proof from the database that was replaced, or from an export of that batch",
         )
+    if batch is None and place <= store.sealed_to():
+        raise Declined(f"{row.id}: its batch was lost when the database was damaged", _elsewhere(store))
     if batch is None:
         raise NotYet(f"{row.id}: recorded, but in no batch yet", "wait until the next batch is sealed")
     receipts, places = settled_by(store, batch, row.id)
     rows = list(store.leaves(batch.first_id, batch.last_id))
-    if len(rows) != batch.size:
+    tree = tree_of(rows)
+    if len(rows) != batch.size or tree.root != parse_statement(batch.entry).statement.root:
+        held = f"batch {batch.batch} holds {batch.size} records, and {store.path} has {len(rows)} of them"
+        if store.repairs():
+            problem = f"{row.id}: {held}, since it was damaged: without all of them none can be proven"
+            raise Declined(problem, _elsewhere(store))
         raise GatewayError(
-            f"batch {batch.batch} holds {batch.size} records, but {store.path} has {len(rows)}: it was tampered with",
-            "restore the database from a backup",
+            f"{held}, or they are not the same: it was damaged, or tampered with", "restore the database from a backup"
         )
     index = next(i for i, r in enumerate(rows) if (r.meter, r.epoch, r.seq) == (row.meter, row.epoch, row.seq))
-    tree = tree_of(rows)
     return Bundle(
         record=row.data,
         anchors=places,

@@ -93,6 +93,7 @@ class Reconciliation:
                 pass
             self._waiting.compared.add(name)
         except Unsupported:
+            await self._ask(_never_seal_lost_batches)
             self._waiting.unable.add(name)
         except (Odd, Refused) as error:
             self._odd[name] = f"it refuses to tell: {error}" if isinstance(error, Refused) else str(error)
@@ -227,6 +228,13 @@ class Reconciliation:
 
     async def _ask(self, function: Callable[[Store], T]) -> T:
         return await asyncio.wrap_future(self._recorder.call(function))
+
+
+def _never_seal_lost_batches(store: Store) -> None:
+    """A ledger that cannot tell may hold a batch that was lost with a damaged database."""
+    if store.count_lost_batches():
+        with store.transaction():
+            store.never_seal_lost_batches()
 
 
 def _drop_notes(ledger: str, store: Store) -> None:

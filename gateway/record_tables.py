@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from gateway.rows import Row, Tables, Tail
+from gateway.repair_tables import Repairs
+from gateway.rows import Row, Tail
 from ledger_client.record import Coverage, parse_record
 
 _ROW = "meter, epoch, seq, kind, time_ms, data"
 
 
-class Records(Tables):
+class Records(Repairs):
     """The records' half of the store."""
 
     def append(self, rows: Sequence[Row]) -> None:
-        """Add signed records in the order given, which becomes the order of leaves. Call within ``transaction()``."""
-        self.run_each(f"INSERT INTO records ({_ROW}) VALUES (?, ?, ?, ?, ?, ?)", rows)
-        self._count(Counter(row.kind for row in rows))
+        """Add signed records in the order given, which becomes the order of leaves. Call within ``transaction()``.
+
+        They stand behind every place that was ever used: one whose record was lost is not given again.
+        """
+        if rows:
+            sql = f"INSERT INTO records (id, {_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            self.run(sql, self.last_place() + 1, *rows[0])
+            self.run_each(f"INSERT INTO records ({_ROW}) VALUES (?, ?, ?, ?, ?, ?)", rows[1:])
+            self._count(Counter(row.kind for row in rows))
 
     def _count(self, kinds: Counter[str]) -> None:
         sql = "INSERT INTO totals (kind, count) VALUES (?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
@@ -96,6 +103,18 @@ class Records(Tables):
         sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = ? ORDER BY id DESC LIMIT 1"
         row = self.one(sql, meter, kind)
         return Row(*row) if row else None
+
+    def newest_places(self, count: int, owners: Iterable[str]) -> list[tuple[int, Row]]:
+        """Places and records, newest first: the newest ``count`` of all, and each owner's newest of every kind."""
+        found = dict[int, Row]()
+        sql = f"SELECT id, {_ROW} FROM records {{}} ORDER BY id DESC LIMIT ?"
+        for place, *row in self.all(sql.format(""), count):
+            found[place] = Row(*row)
+        for owner in owners:
+            for kind in ("reading", "coverage", "event"):
+                for place, *row in self.all(sql.format("WHERE meter = ? AND kind = ?"), owner, kind, 1):
+                    found[place] = Row(*row)
+        return sorted(found.items(), reverse=True)
 
     def newest_anchored(self, meter: str) -> Row | None:
         """The newest reading of ``meter`` whose batch has a receipt."""

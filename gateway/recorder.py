@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from gateway.clock import Clock
-from gateway.errors import StoreError
+from gateway.errors import Damaged, StoreError
 from gateway.journal import Finished, Happened, Journal, Rules
 from gateway.keys import Keys
 from gateway.store import Store
@@ -180,7 +180,11 @@ class Recorder:
 
     def _flushed(self, function: Callable[[Store], T], store: Store) -> T:
         self._journal.flush()
-        return function(store)
+        try:
+            return function(store)
+        except Damaged as error:
+            self._journal.found_damaged(error)
+            raise
 
 
 def _answer(future: Future[T], function: Callable[[Store], T], store: Store) -> None:

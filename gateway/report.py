@@ -10,17 +10,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gateway import instance
+from gateway import instance, repaired
 from gateway.comparison import EQUIVOCATION, conflict_text
 from gateway.config import Config
-from gateway.errors import StoreError
+from gateway.errors import Damaged, StoreError
 from gateway.horizon import horizon
 from gateway.journal import ALARM, STOPPED
 from gateway.quality import verdict
 from gateway.refusals import LEDGER_REFUSED
 from gateway.signer import GATEWAY
-from gateway.store import Row, Store
-from ledger_client.record import Coverage, Event, Quality, Reading, Value, parse_record
+from gateway.store import RECOVER, Row, Store
+from ledger_client.errors import LedgerClientError
+from ledger_client.record import Body, Coverage, Event, Quality, Reading, Value, parse_record
 from ledger_client.report import quality_phrases
 from ledger_client.verify import rfc3339_ms
 
@@ -74,6 +75,13 @@ class Shown:
         }
 
 
+def _body(row: Row) -> Body:
+    try:
+        return parse_record(row.data).body
+    except LedgerClientError as error:
+        raise Damaged(f"record {row.id} does not hold: {error}", RECOVER) from None
+
+
 def shown_reading(reading: Reading, meter: str, record: str) -> list[Shown]:
     """The values of one reading."""
     return [Shown(reading.time_ms, meter, value, record) for value in reading.values]
@@ -83,7 +91,7 @@ def shown(rows: Sequence[Row]) -> list[Shown]:
     """Every value of some readings, in order."""
     values = []
     for row in rows:
-        body = parse_record(row.data).body
+        body = _body(row)
         if isinstance(body, Reading):
             values += shown_reading(body, row.meter, row.id)
     return values
@@ -128,6 +136,7 @@ def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] 
         "records_every": health["every_poll"] if health else 1,
         "sealing": held,
         "restored": _restored(store),
+        "repairs": _repairs(store),
         "conflicts": conflicts,
         "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
         "meters": meters,
@@ -150,7 +159,7 @@ def open_alarms(store: Store) -> list[dict[str, Any]]:
     """The alarms of the running epoch that stand: code, line, meter (None: the whole line), text, since (ms)."""
     standing: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in store.epoch_events():
-        body = parse_record(row.data).body
+        body = _body(row)
         if isinstance(body, Event) and body.name == ALARM:
             meter, fields = None if row.meter == GATEWAY else row.meter, body.fields
             key = (fields["code"], fields["line"], meter)
@@ -166,7 +175,7 @@ def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> dict[str, Any
     rows = store.readings(name, 1)
     values = shown(rows)
     covered = store.newest(name, "coverage")
-    body = parse_record(covered.data).body if covered else None
+    body = _body(covered) if covered else None
     return {
         "name": name,
         "every_ms": every_ms,
@@ -192,6 +201,15 @@ def _restored(store: Store) -> dict[str, Any] | None:
         text += f"; {untold} of its records stay unsealed for ever, since no ledger can tell if they are sealed already"
     facts = {"batch": known.batch, "ledger": known.ledger, "since": known.found_ms, "reason": known.reason}
     return facts | {"sealed_elsewhere": sealed, "unsealed_for_ever": untold, "text": text}
+
+
+def _repairs(store: Store) -> list[str]:
+    """What became of damaged databases."""
+    texts = [repaired.text(repair) for repair in store.repairs()]
+    _, untold = store.count_elsewhere() if texts else (0, 0)
+    if untold and store.known() is None:
+        texts.append(f"{untold} records of lost batches stay unsealed for ever: no ledger can tell if it has them")
+    return texts
 
 
 def _ledger(store: Store, name: str, policy: str) -> dict[str, Any]:
@@ -227,6 +245,9 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
         out.print(f"room: {facts['horizon']['text']}")
     for x in facts["ledgers"]:
         out.print(f"ledger {x['name']} ({x['policy']}): {x['settled']} batches anchored, {x['waiting']} waiting")
+    for text in facts["repairs"]:
+        if text not in facts["problems"]:
+            out.print(text)
     if facts["restored"]:
         out.print(facts["restored"]["text"])
     if facts["sealing"] and not facts["conflicts"] and facts["sealing"] not in facts["problems"]:

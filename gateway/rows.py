@@ -78,6 +78,27 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True)
+class Repair:
+    """A damaged database was set aside as ``file``, and what could be read was recovered.
+
+    ``lost`` records and ``lost_batches`` are known to be missing; ``last_id`` and ``last_batch`` are the highest place
+    and number that are known to have been used, ``sealed_to`` the last place of a lost batch.
+    """
+
+    id: int
+    repaired_ms: int
+    file: str
+    why: str
+    records: int
+    lost: int
+    batches: int
+    lost_batches: int
+    last_id: int
+    last_batch: int
+    sealed_to: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tail:
     """How a meter's story stood when the process before this one ended.
 

@@ -12,7 +12,7 @@ from gateway.hold import station
 if TYPE_CHECKING:
     from sqlite_utils.db import Database
 
-VERSION = 3
+VERSION = 4
 
 
 def migrate(db: Database) -> None:
@@ -23,6 +23,7 @@ def migrate(db: Database) -> None:
     migrations()(_0001_records_batches_anchors)
     migrations()(_0002_append_only)
     migrations()(_0003_notes)
+    migrations()(_0004_repairs)
     migrations.apply(db)
     station("migrate")
     db.execute(f"PRAGMA user_version = {VERSION}")
@@ -85,7 +86,7 @@ def _0002_append_only(db: Database) -> None:
     counts = {"to_id": int, "records": int, "batches": int, "receipts": int}
     db["pruned"].create(counts, not_null=set(counts))  # type: ignore[union-attr]
     db.execute("INSERT INTO pruned VALUES (0, 0, 0, 0)")
-    for name, guard in _GUARDS.items():
+    for name, guard in GUARDS.items():
         db.execute(f"CREATE TRIGGER {name} BEFORE {guard}")
 
 
@@ -96,11 +97,32 @@ def _0003_notes(db: Database) -> None:
     )
 
 
+def _0004_repairs(db: Database) -> None:
+    """What became of a damaged database: each repair, and what is known to be lost by name and by place."""
+    db["repairs"].create(  # type: ignore[union-attr]
+        {
+            "id": int, "repaired_ms": int, "file": str, "why": str, "records": int, "lost": int, "batches": int,
+            "lost_batches": int, "last_id": int, "last_batch": int, "sealed_to": int, "told": int,
+        },
+        pk="id",
+        not_null={
+            "repaired_ms", "file", "why", "records", "lost", "batches", "lost_batches", "last_id", "last_batch",
+            "sealed_to",
+        },
+    )  # fmt: skip
+    db["lost_records"].create(  # type: ignore[union-attr]
+        {"meter": str, "epoch": bytes, "first": int, "last": int},
+        pk=("epoch", "meter", "first"),
+        not_null={"last"},
+    )
+    db["lost_places"].create({"first_id": int, "last_id": int}, pk="first_id", not_null={"last_id"})  # type: ignore[union-attr]
+
+
 def _refuse(why: str) -> str:
     return f"BEGIN SELECT RAISE(ABORT, '{why}'); END"
 
 
-_GUARDS = {
+GUARDS = {
     "records_stay": f"UPDATE ON records {_refuse('a record never changes')}",
     "records_leave_by_pruning": (
         f"DELETE ON records WHEN OLD.id > (SELECT to_id FROM pruned) {_refuse('only pruning takes a record away')}"
@@ -119,3 +141,10 @@ _GUARDS = {
     "pruning_never_returns": f"UPDATE OF to_id ON pruned WHEN NEW.to_id < OLD.to_id {_refuse('pruned is pruned')}",
     "pruning_is_noted": f"DELETE ON pruned {_refuse('what was pruned stays noted')}",
 }
+
+NAMES = frozenset(GUARDS) | {
+    "records", "batches", "anchors", "schedules", "cuts", "elsewhere", "known", "conflicts", "totals", "pruned",
+    "notes", "repairs", "lost_records", "lost_places", "records_by_name", "records_by_meter", "coverage_by_meter",
+    "events_by_meter", "batches_by_last", "anchors_open", "schedules_by_meter",
+}  # fmt: skip
+"""What a database of today's version holds."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from gateway.store import Batch, Known, Row
+from gateway.repair_tables import Hole
+from gateway.store import Batch, Known, Repair, Row
 from ledger_client.cose_key import Signer
 from ledger_client.merkle import Tree, leaf_hash
 from ledger_client.statement import Range, Statement, sign_statement, statement_id
@@ -16,20 +17,25 @@ def due(*, now_ms: int, last_ms: int, records: int, every_ms: int, count: int) -
     return records >= count or now_ms - last_ms >= every_ms
 
 
-def ranges(rows: Iterable[Row]) -> dict[str, tuple[Range, ...]]:
+def ranges(rows: Iterable[Row], lost: Collection[Hole] = ()) -> dict[str, tuple[Range, ...]]:
     """Each meter's unbroken stretches of sequence numbers, by epoch (EVIDENCE §4, ``meters``).
 
-    Raises ValueError where a number is left out, doubled or out of order: such a batch must never be sealed.
+    Raises ValueError where a number is left out that is not noted as ``lost``, doubled or out of order: such a batch
+    must never be sealed.
     """
-    ends: dict[tuple[str, bytes], tuple[int, int]] = {}
+    ends: dict[tuple[str, bytes], list[tuple[int, int]]] = {}
     for row in rows:
-        first, last = ends.get((row.meter, row.epoch), (row.seq, row.seq - 1))
-        if row.seq != last + 1:
+        stretches = ends.setdefault((row.meter, row.epoch), [(row.seq, row.seq - 1)])
+        first, last = stretches[-1]
+        if row.seq == last + 1:
+            stretches[-1] = first, row.seq
+        elif (row.meter, row.epoch, last + 1, row.seq - 1) in lost:
+            stretches.append((row.seq, row.seq))
+        else:
             raise ValueError(f"record {row.id} follows number {last} of its epoch: the sequence is broken")
-        ends[row.meter, row.epoch] = first, row.seq
     found: dict[str, list[Range]] = {}
-    for (meter, epoch), (first, last) in sorted(ends.items()):
-        found.setdefault(meter, []).append(Range(epoch, first, last))
+    for (meter, epoch), stretches in sorted(ends.items()):
+        found.setdefault(meter, []).extend(Range(epoch, first, last) for first, last in stretches)
     return {meter: tuple(stretches) for meter, stretches in found.items()}
 
 
@@ -52,6 +58,14 @@ class Before(NamedTuple):
             return cls(known.batch, known.statement_id, known.reason)
         return cls(last.batch, last.statement_id) if last is not None else cls(-1, None)
 
+    def after(self, repairs: Sequence[Repair]) -> Before:
+        """No number is used again whose batch was lost with a damaged database: whoever holds it would refuse."""
+        used = max((repair.last_batch for repair in repairs), default=-1)
+        if used <= self.batch or self.statement_id is None:
+            return self
+        lost = f"batches {self.batch + 1} to {used} were lost with a damaged database"
+        return Before(used, self.statement_id, f"{self.resume}; {lost}" if self.resume else lost)
+
 
 def seal(
     rows: Iterable[Row],
@@ -64,8 +78,10 @@ def seal(
     software: str,
     now_ms: int,
     signer: Signer,
+    lost: Sequence[Hole] = (),
 ) -> Batch | None:
     """The next batch: all ``rows``, which stand at ``first_id`` … ``last_id`` of the commit order; None for no rows.
+    ``lost``: numbers that a repair has noted as lost.
 
     Walks them once and keeps of each its hash and its name, so that a large batch need not be held whole.
     """
@@ -85,7 +101,7 @@ def seal(
         size=len(leaves),
         from_ms=min(row.time_ms for row in names),
         to_ms=max(row.time_ms for row in names),
-        meters=ranges(names),
+        meters=ranges(names, frozenset(lost)),
         config=config,
         software=software,
         resume=before.resume,

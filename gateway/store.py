@@ -20,9 +20,9 @@ from gateway.batch_tables import Batches
 from gateway.errors import Damaged, DiskFull, StoreError, Unfinished
 from gateway.hold import station
 from gateway.record_tables import Records
-from gateway.rows import Anchor, Batch, Conflict, Known, Row, Tail
+from gateway.rows import Anchor, Batch, Conflict, Known, Repair, Row, Tail
 
-__all__ = ["Anchor", "Batch", "Conflict", "Known", "Row", "Store", "Tail"]
+__all__ = ["Anchor", "Batch", "Conflict", "Known", "Repair", "Row", "Store", "Tail"]
 
 SQLITE_VERSION = sqlite3.sqlite_version
 PROGRESS = 10_000  # steps of SQLite's machine between two looks at the time
@@ -30,6 +30,12 @@ STEP = 1024  # pages of a copy between two looks at the world
 LITTLE = 64 * 1024  # bytes free that are as good as none
 WAL_LIMIT = 4 * 1024 * 1024  # bytes that the write-ahead log keeps after a checkpoint
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_DAMAGED_TEXTS = ("Could not decode to UTF-8", "no such table")
+CHECK = "free space, and check the disk and the folder's permissions"
+RECOVER = (
+    "stop the gateway and start it with `meterseal run`: the damaged database is then set aside, and what can be read "
+    "is recovered into a new one"
+)
 
 
 class Store(Records, Batches):
@@ -42,6 +48,7 @@ class Store(Records, Batches):
         ``at_rest``, when read only: nobody has it open, and SQLite is to leave no log and no index beside it.
         """
         self.path = path
+        self._refuse_lone_log()
         with self._errors():
             if read_only:
                 if not path.exists():
@@ -82,6 +89,12 @@ class Store(Records, Batches):
 
             schema.migrate(Database(self._db))
 
+    def _refuse_lone_log(self) -> None:
+        """SQLite would delete a log whose database is empty or gone."""
+        log = self.path.with_name(self.path.name + "-wal")
+        if log.exists() and log.stat().st_size and not (self.path.exists() and self.path.stat().st_size):
+            raise Damaged(f"{self.path}: its log is here and the database is not", RECOVER)
+
     def _begin_log(self) -> None:
         # EXTRA: the rollback journal of a new database is gone for good before records are, for it would undo them.
         self._db.execute("PRAGMA synchronous = EXTRA")
@@ -111,10 +124,9 @@ class Store(Records, Batches):
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             full = code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and self._no_room())
-            kind = DiskFull if full else Damaged if code in _DAMAGED else StoreError
-            raise kind(
-                f"{self.path}: {error}", "free space, and check the disk and the folder's permissions"
-            ) from error
+            damaged = code in _DAMAGED or any(sign in str(error) for sign in _DAMAGED_TEXTS)
+            kind = DiskFull if full else Damaged if damaged else StoreError
+            raise kind(f"{self.path}: {error}", RECOVER if kind is Damaged else CHECK) from error
 
     def _no_room(self) -> bool:
         """Whether an I/O error (of the log's index, say, which is mapped) is a full disk under another name."""
@@ -217,6 +229,26 @@ class Store(Records, Batches):
             raise (DiskFull if full else StoreError)(
                 f"copying {self.path} to {target}: {error}", "look at both disks, or give a folder on another one"
             ) from error
+
+    @classmethod
+    def look(cls, path: Path, *, check: str | None = None) -> list[str]:
+        """What is wrong with a database of any version: that it is none, what its schema lacks, and what ``check``
+        (``quick`` or ``integrity``) finds. Reads only. Raises StoreError where it cannot be opened at all."""
+        store = cls.__new__(cls)
+        store.path = path
+        try:
+            with store._errors():
+                store._db = sqlite3.connect(f"file:{path.resolve()}?mode=ro", uri=True, isolation_level=None)
+            try:
+                store.run("PRAGMA busy_timeout = 5000")
+                there = {str(name) for (name,) in store.all("SELECT name FROM sqlite_master")}
+                if store.count("PRAGMA user_version") == schema.VERSION and (lacking := schema.NAMES - there):
+                    return [f"{name} is missing" for name in sorted(lacking)]
+                return store.flaws(whole=check == "integrity") if check else []
+            finally:
+                store.close()
+        except Damaged as error:
+            return [error.problem]
 
     def flaws(self, *, most: int = 20, whole: bool = False, within_s: float | None = None) -> list[str]:
         """What SQLite itself finds wrong with the file (PRAGMA quick_check, or integrity_check for the ``whole``);

@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from ledger_client.cli_evm import evm
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.facts import NOTHING_ASKED, Facts
 from ledger_client.report import clean, facts_in_words, steps_in_words
@@ -208,6 +209,9 @@ def prove(file: Path, record: str, output: Path) -> None:
     except OSError as error:
         raise UsageError(f"{output}: {error.strerror}; give a path that can be written") from None
     click.echo(f"wrote {output}: {proven.id}, {len(bundle)} bytes")
+
+
+cli.add_command(evm)
 
 
 def _nodes(options: tuple[str, ...], online: bool) -> dict[str, str]:

@@ -14,6 +14,7 @@ from ledger_client import cbor, cose
 from ledger_client.cose_key import PublicKey, Signer
 from ledger_client.errors import Malformed
 from ledger_client.shape import blob, name, table, time_s, uint, within, writing
+from ledger_client.statement import statement_id
 
 CONTENT_HEAD: Final = "application/vnd.meterseal.log-head+cbor"
 SUB: Final = "log"
@@ -32,12 +33,16 @@ class LogHead:
 
 @dataclass(frozen=True, slots=True)
 class SignedHead:
-    """A head that was read, its signature not yet checked (``sign1.verify(key)``); ``kid`` says by which key."""
+    """A head that was read, its signature not yet checked (``sign1.verify(key)``); ``kid`` says by which key.
+
+    ``id`` is SHA-256 of its bytes: what is anchored where a statement's id would be.
+    """
 
     head: LogHead
     kid: bytes
     sign1: cose.Sign1
     data: bytes
+    id: bytes
 
 
 def sign_head(head: LogHead, signer: Signer) -> bytes:
@@ -60,7 +65,7 @@ def parse_head(data: bytes) -> SignedHead:
     if sign1.payload is None:
         raise Malformed("the head has no payload")
     head = _head(header[cose.CWT_CLAIMS], cbor.decode(sign1.payload))
-    return SignedHead(head, blob(header[cose.KID], "kid", 32), sign1, bytes(data))
+    return SignedHead(head, blob(header[cose.KID], "kid", 32), sign1, bytes(data), statement_id(data))
 
 
 def check_head(data: bytes, ledger: str, key: PublicKey) -> LogHead:

@@ -9,9 +9,9 @@ from gateway.doctor.finding import Case, Finding
 from gateway.errors import Damaged, Unfinished
 from gateway.horizon import horizon as foretell
 from gateway.horizon import size
+from gateway.store import RECOVER
 
 QUICK_S = 10.0
-MENDED = "stop the gateway and copy the file away; put a backup back as docs/storage.md says, and try another disk"
 LARGE_LOG = 256 * 1024 * 1024
 SOON_S, VERY_SOON_S = 7 * 86_400, 86_400
 
@@ -34,7 +34,7 @@ def database(case: Case) -> Iterator[Finding]:
         flaws = [error.problem]
     if flaws:
         text = f"{path} is damaged: {'; '.join(flaws[:3])}"
-        yield Finding(name, "bad", text, MENDED, {"flaws": flaws})
+        yield Finding(name, "bad", text, RECOVER, {"flaws": flaws})
         return
     totals = case.store.totals()
     holds = f"{totals['records']} records, {totals['batches']} batches, {totals['receipts']} receipts"

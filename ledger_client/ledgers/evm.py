@@ -24,7 +24,7 @@ from ledger_client.ledgers import Memory, Pending
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.evm_account import Account
 from ledger_client.ledgers.evm_lane import Lane, Sent, Terms, Version
-from ledger_client.ledgers.evm_node import Log, Node, Reverted, TxReceipt
+from ledger_client.ledgers.evm_node import Log, Node, NodeError, Reverted, TxReceipt
 from ledger_client.statement import parse_statement
 
 GAS_LIMIT: Final = 150_000  # an anchor takes about 60,000; what is not used is not paid
@@ -33,6 +33,8 @@ UNKNOWN, TAKEN, OUT_OF_ORDER = "Unknown account", "Batch number taken", "Out of 
 _ANCHOR: Final = contracts.call("anchor")  # the selector
 _FARTHEST: Final = 10_000  # anchors back from the last one, when a place is looked for that nobody noted
 
+_NOTHING_FINAL: Final = "the chain calls no block final; set confirmations = N in [[ledger]]"
+_MOST_POLLS, _LONGEST_PAUSE_S = 30, 3600.0
 _WAYS_OUT: Final = {
     UNKNOWN: "the contract's owner registers it: meterseal-ledger evm register, or rotate",
     TAKEN: "another statement stands under this number for ever: two gateways bear one name, or a copy runs",
@@ -47,12 +49,17 @@ class Finality:
 
     confirmations: int | None = None
 
-    def reached(self, node: Node, block: int) -> bool:
-        """True if a block of the chain that now counts is final; raises ``LedgerUnavailable``."""
-        newest = node.block("latest" if self.confirmations else "finalized")
+    def missing(self, node: Node, block: int) -> int:
+        """How many blocks are missing until a block of the chain is final; raises ``LedgerUnavailable``."""
+        try:
+            newest = node.block("latest" if self.confirmations else "finalized")
+        except NodeError as error:
+            if self.confirmations:
+                raise
+            raise LedgerUnavailable(f"{_NOTHING_FINAL} ({error})") from None
         if newest is None:
-            raise LedgerUnavailable(f"{node.url}: the chain has no block that it calls final; set confirmations = N")
-        return newest.number - block + 1 >= (self.confirmations or 1)
+            raise LedgerUnavailable(f"{node.url}: {_NOTHING_FINAL}")
+        return max(0, block + (self.confirmations or 1) - 1 - newest.number)
 
 
 class EvmLedger:
@@ -112,10 +119,9 @@ class EvmLedger:
         with self._asking():
             call = contracts.call("anchorMany", root, size)
             sent = self._lane.recall(root)
-            same = (
-                sent if sent and sent.call == call else None
-            )  # of another size: the contract says what it makes of it
-            return self._go_on(root, same) or self._place(root, call)
+            if sent and sent.call != call:  # with another size: let the contract say what it makes of it
+                sent = None
+            return self._go_on(root, sent) or self._place(root, call)
 
     def lookup(self, statement_id: bytes) -> bytes | Pending | None:
         """How far a statement is that was submitted from here; None: no note of it, ``submit`` asks the contract."""
@@ -202,6 +208,8 @@ class EvmLedger:
             new = flag(*words(self._node.call(self._contract, call, self._account.address), 1))
         except Reverted as error:
             reason = str(error)
+            if reason == UNKNOWN and self._has(key, call):  # written before the account was revoked
+                return self._arrived(key, self._find(key, call))
             if reason != OUT_OF_ORDER or not (before or self._held_before(call)):
                 said = f"account {self._account}, contract 0x{self._contract.hex()}, chain {self._chain_id}"
                 raise Refused(reason, f"{said}; {_WAYS_OUT.get(reason, 'the contract says no more')}") from None
@@ -212,9 +220,10 @@ class EvmLedger:
             overtakes = before and self._waits_before(key, call)
         if overtakes or self._held_before(call):
             self._held[key] = call
-        else:
-            self._lane.send(key, call)
-        return Pending(self._poll_s)
+            return Pending(self._poll_s)
+        times = self._lane.send(key, call)
+        # What the chain reverts though the contract would take it is sent again in pauses that grow: each costs gas.
+        return Pending(min(_LONGEST_PAUSE_S, self._poll_s * 2 ** (times - 1)))
 
     def _waits_before(self, key: bytes, call: bytes) -> bool:
         """True if statements of lower batches are on their way and not in a block yet.
@@ -248,11 +257,17 @@ class EvmLedger:
         block = self._node.block(log.block)
         if block is None or block.hash != log.block_hash:
             return Pending(self._poll_s)  # the chain has gone another way; the next look finds where this stands
-        if not self._finality.reached(self._node, log.block):
-            return Pending(self._poll_s, state="included")
+        if missing := self._finality.missing(self._node, log.block):
+            return Pending(self._poll_s * min(missing, _MOST_POLLS), state="included")
         self._lane.done(key)
         place = Locator(self.name, self._chain_id, self._contract, log.tx, log.block, log.block_hash)
         return encode_locator(place)
+
+    def _has(self, key: bytes, call: bytes) -> bool:
+        """True if the contract holds a statement id under the gateway and number of a call of ``anchor``."""
+        if call[:4] != _ANCHOR or self._gateway is None:
+            return False
+        return self._view("get", self._gateway, call[4:36], count=1) == [key]
 
     def _find(self, key: bytes, call: bytes) -> Log:
         """The event of a call that the contract has taken already, whoever sent it."""

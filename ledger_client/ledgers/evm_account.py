@@ -19,6 +19,7 @@ from eth_account import Account as EthAccount  # noqa: E402
 
 sys.setrecursionlimit(_LIMIT)  # a library below raises it so far that deeply nested JSON would kill the process
 
+_LIGHT, _HEAVY = 2**12, 2**18  # scrypt's N, as geth has them
 _MAX_FILE: Final = 65536  # bytes
 
 
@@ -87,11 +88,15 @@ def load_account(path: str | Path, password: str) -> Account:
         raise KeyFileError(str(path), f"is not an encrypted key file ({type(error).__name__})", way_out) from None
 
 
-def make_account(path: str | Path, password: str) -> Account:
-    """Write the encrypted key file of a new account, mode 0600, never over another file."""
+def make_account(path: str | Path, password: str, *, light: bool = False) -> Account:
+    """Write the encrypted key file of a new account, mode 0600, never over another file.
+
+    Opening it takes 256 MiB and a second, so that a password is not guessed; ``light``: 4 MiB and no time, for a small
+    machine whose password is a long random one.
+    """
     path = Path(path)
     created = EthAccount.create()
-    text = json.dumps(EthAccount.encrypt(created.key, password))
+    text = json.dumps(EthAccount.encrypt(created.key, password, kdf="scrypt", iterations=_LIGHT if light else _HEAVY))
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:

@@ -24,9 +24,7 @@ from ledger_client.ledgers.evm_node import Node, NodeError
 _LOG = logging.getLogger("meterseal.evm")
 
 _VERSION: Final = 1
-_KEPT: Final = (
-    16  # versions of one transaction, newest: of those before only the contract tells whether they were mined
-)
+_KEPT: Final = 16  # newest versions of one call; whether an older one was mined the contract tells
 _DEARER: Final = 8  # a replacement pays an eighth more; nodes ask for a tenth
 _PRICE_TRIES: Final = 3
 _PRICE_WORDS: Final = ("underpriced", "gas price", "gasprice", "fee")
@@ -114,13 +112,15 @@ class Lane:
         note = self._memory.recall(key)
         return self._parse(note) if note is not None else None
 
-    def send(self, key: bytes, call: bytes) -> None:
-        """Sign a call under the next free nonce, write it down, hand it to the node."""
+    def send(self, key: bytes, call: bytes) -> int:
+        """Sign a call under the next free nonce, write it down, hand it to the node; under how many nonces it has been
+        sent by now."""
         with self._lock:
             next_nonce = self._node.nonce(self._account.address)
             nonce = max([next_nonce, *(nonce + 1 for nonce in self._used())])
             sent = self._flying.get(key) or Sent(call, ())
             self._go(key, sent, nonce, self._suggested())
+            return len({version.nonce for version in self._flying[key].versions})
 
     def waiting(self, key: bytes) -> list[bytes]:
         """Other calls than this one that are on their way and not yet in a block."""
@@ -187,9 +187,7 @@ class Lane:
             if self._broadcast(sent.newest):
                 return
             fees = self._dearer(fees)
-        raise LedgerUnavailable(
-            f"{self._node.url}: the node finds every offered fee too low, at last {fees.max_fee} wei"
-        )
+        raise LedgerUnavailable(f"{self._node.url}: every fee offered is too low for it, up to {fees.max_fee} wei")
 
     def _again(self, version: Version) -> None:
         if not self._node.knows(version.tx) and not self._broadcast(version):
@@ -206,9 +204,8 @@ class Lane:
                 return True  # another transaction was mined under this nonce: seen when the call is looked at again
             said = error.message.lower()
             if "insufficient" in said:
-                raise Refused(
-                    "No funds", f"account {self._account} cannot pay its gas, give it some: {error}"
-                ) from None
+                cannot = f"account {self._account} cannot pay its gas, give it some"
+                raise Refused("No funds", f"{cannot}: {error}") from None
             if "replacement" in said:
                 return True  # another one waits under this nonce: it will be mined, or be stuck and be replaced
             if any(word in said for word in _PRICE_WORDS):
@@ -217,16 +214,7 @@ class Lane:
         return True
 
     def _suggested(self) -> Fees:
-        """What a transaction should offer now, by the node."""
-        latest = self._node.block("latest")
-        base = latest.base_fee if latest else None
-        if base is None or self._terms.legacy:
-            return self._capped(Fees(self._node.gas_price(), None))
-        try:
-            tip = self._node.priority_fee()
-        except NodeError:  # a younger method than the base fee itself
-            tip = max(0, self._node.gas_price() - base)
-        return self._capped(Fees(2 * base + tip, tip))
+        return self._capped(suggested(self._node, legacy=self._terms.legacy))
 
     def _dearer(self, fees: Fees) -> Fees:
         """Fees with which a transaction that offered ``fees`` can be replaced."""
@@ -272,10 +260,21 @@ class Lane:
             versions = tuple(Version(n, tx, raw, Fees(most, tip)) for n, tx, raw, most, tip in fields["sent"])
             return Sent(fields["call"], versions) if versions else None
         except (VerificationError, TypeError, KeyError, ValueError):
-            _LOG.error(
-                "a note of an earlier run cannot be read, its statement is looked for on the chain: %r", note[:80]
-            )
+            _LOG.error("an earlier run's note cannot be read, its statement is looked for on the chain: %r", note[:80])
             return None
+
+
+def suggested(node: Node, *, legacy: bool) -> Fees:
+    """What a transaction should offer now, by the node; ``legacy``: one price though the chain knows EIP-1559."""
+    latest = node.block("latest")
+    base = latest.base_fee if latest else None
+    if base is None or legacy:
+        return Fees(node.gas_price(), None)
+    try:
+        tip = node.priority_fee()
+    except NodeError:  # a younger method than the base fee itself
+        tip = max(0, node.gas_price() - base)
+    return Fees(2 * base + tip, tip)
 
 
 def _more(wei: int) -> int:

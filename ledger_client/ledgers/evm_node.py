@@ -105,6 +105,11 @@ class Node:
                 raise Reverted(contracts.reason(error.data) or error.message) from None
             raise
 
+    def gas(self, sender: bytes, data: bytes, to: bytes | None) -> int:
+        """How much gas a transaction (``to`` None: a deployment) would use now."""
+        question = {"from": _hex(sender), "data": _hex(data)} | ({"to": _hex(to)} if to else {})
+        return self._number("eth_estimateGas", question)
+
     def send(self, raw: bytes) -> bytes:
         """Hand over a signed transaction; its hash. Raises ``NodeError`` when the node does not want it."""
         return self._fixed("eth_sendRawTransaction", 32, _hex(raw))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -45,15 +45,20 @@ class GroupCommit:
         ``work`` raises ``Refused`` before it writes anything, or not at all. Raises that, or ``LedgerUnavailable``:
         then nothing of it was written.
         """
-        mine = _Waiting(work, Future())
+        (outcome,) = self.run_all([work])
+        return outcome.result()
+
+    def run_all(self, works: Sequence[Work]) -> list[Future[bytes]]:
+        """The outcome of each, all of them done."""
+        mine = [_Waiting(work, Future()) for work in works]
         with self._guard:
-            self._waiting.append(mine)
+            self._waiting += mine
         with self._disk:
-            while not mine.outcome.done():  # more than MOST were before it
+            while not all(waiting.outcome.done() for waiting in mine):  # else somebody has taken them along
                 with self._guard:
                     group, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
                 self._commit(group)
-        return mine.outcome.result()
+        return [waiting.outcome for waiting in mine]
 
     def writable(self) -> bool:
         """Whether the disk takes what is written; tried out where nothing was written for a while."""
@@ -72,9 +77,13 @@ class GroupCommit:
             with self._log.write() as log:
                 for waiting in group:
                     done.append(_outcome(waiting.work, log))
+        except LedgerUnavailable as error:
+            self._failing = True
+            for waiting in group:
+                waiting.outcome.set_exception(error)
+            return
         except Exception as error:
-            self._failing = self._failing or isinstance(error, LedgerUnavailable)
-            if len(group) > 1:  # nothing was written; one bad work, or a disk that has just become full, is not all's
+            if len(group) > 1:  # nothing was written; and one bad work is not everybody's fault
                 for waiting in group:
                     self._commit([waiting])
             else:

@@ -276,9 +276,15 @@ def _connect(uri: str, path: Path) -> sqlite3.Connection:
         # the lock of Log, not the thread, is the owner; waiting is for a backup or `show` that reads at the same time
         db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10.0)
         if "mode=ro" not in uri:
-            db.execute("PRAGMA journal_mode = WAL")
+            mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            if mode != "wal":  # SQLite goes on without, and says so nowhere else
+                raise LogError(f"{path}: the file system takes no write-ahead log ({mode}); use a local disk")
             db.execute("PRAGMA synchronous = FULL")
         return db
+    except LogError:
+        if db is not None:
+            db.close()
+        raise
     except sqlite3.Error as error:
         if db is not None:
             db.close()

@@ -32,6 +32,7 @@ from ledger_client.ledgers.wire import (
 from ledger_client.shape import is_name
 from ledger_client.transparency import service
 from ledger_client.transparency.doorkeeper import Doorkeeper, too_many
+from ledger_client.transparency.intake import Intake
 from ledger_client.transparency.limits import Buckets
 from ledger_client.transparency.log_routes import routes as log_routes
 from ledger_client.transparency.log_view import LogView
@@ -58,10 +59,12 @@ def app(ledger: Service, view: LogView, *, policy_in_force: Callable[[], bool], 
     ``policy_in_force`` says whether the policy file is the policy; one address may ask ``address_rate`` times a second.
     """
 
+    intake = Intake(ledger)
+
     async def post_entry(request: Request) -> Response:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != COSE:
             raise Problem(415, "Unsupported media type", f"a signed statement is sent as Content-Type {COSE}")
-        statement_id, receipt = await run_in_threadpool(ledger.submit, await _body(request))
+        statement_id, receipt = await intake.submit(await _body(request))
         location = {"Location": f"/entries/{id_to_text(statement_id)}"}
         return Response(receipt, 201, location, media_type=COSE)
 

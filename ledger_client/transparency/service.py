@@ -8,7 +8,9 @@ is decided and it is appended, with its receipt, by the log's one writer. Those 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from hashlib import sha256
 
 from ledger_client.cose_key import Signer
@@ -18,7 +20,7 @@ from ledger_client.receipt import sign_receipt
 from ledger_client.statement import SignedStatement, Statement, detach_receipts, parse_statement
 from ledger_client.transparency.counts import Counts
 from ledger_client.transparency.directory import LedgerDir
-from ledger_client.transparency.group import GroupCommit
+from ledger_client.transparency.group import GroupCommit, Work
 from ledger_client.transparency.ledger_keys import LedgerKey
 from ledger_client.transparency.limits import Buckets
 from ledger_client.transparency.log import MAX_NUMBER, Place, Reader, Writer
@@ -33,6 +35,9 @@ OUT_OF_ORDER = "Out of order"
 
 _PAGE_ENTRIES = 250
 _PAGE_OVERHEAD = 8  # CBOR heads of one entry and of the page
+
+
+Submitted = tuple[bytes, bytes]  # statement id and first receipt
 
 
 class TooOften(LedgerUnavailable):
@@ -66,18 +71,41 @@ class Service:
         with self._log.read() as log:
             return self._folder.keys(log)[1]
 
-    def submit(self, data: bytes) -> tuple[bytes, bytes]:
+    def submit(self, data: bytes) -> Submitted:
         """Take a statement, with or without receipts of other ledgers; returns (statement id, first receipt), durable.
 
         Raises ``Refused`` with one of the titles above, ``LedgerUnavailable`` when the disk is at fault.
         """
-        try:
-            return self._submit(data)
-        except Refused as error:
-            self.counts.add("refused", error.title)
-            raise
+        (outcome,) = self.submit_all([data])
+        return outcome.result()
 
-    def _submit(self, data: bytes) -> tuple[bytes, bytes]:
+    def submit_all(self, many: Sequence[bytes]) -> list[Future[Submitted]]:
+        """The same for several, with what becomes of each: they share a transaction."""
+        outcomes = [Future[Submitted]() for _ in many]
+        works: list[tuple[Future[Submitted], bytes, Work]] = []
+        for data, outcome in zip(many, outcomes, strict=True):
+            with _told_to(outcome):
+                statement_id, known, work = self._prepare(data)
+                if work is None:
+                    outcome.set_result((statement_id, known))
+                else:
+                    works.append((outcome, statement_id, work))
+        written = self._group.run_all([work for _, _, work in works]) if works else []
+        for (outcome, statement_id, _), receipt in zip(works, written, strict=True):
+            with _told_to(outcome):
+                outcome.set_result((statement_id, receipt.result()))
+        for outcome in outcomes:
+            self._count(outcome.exception())
+        return outcomes
+
+    def _count(self, error: BaseException | None) -> None:
+        if error is None:
+            self.counts.add("taken")
+        elif isinstance(error, Refused):
+            self.counts.add("refused", error.title)
+
+    def _prepare(self, data: bytes) -> tuple[bytes, bytes, Work | None]:
+        """(statement id, its receipt, None) where it is known, else (statement id, nothing, what will register it)."""
         try:
             entry, _ = detach_receipts(data)  # RFC 9943 §6.3: the unprotected header is emptied before inclusion
         except VerificationError as error:
@@ -85,16 +113,15 @@ class Service:
         statement_id = sha256(entry).digest()
         known = self.receipt(statement_id)
         if known is not None:
-            return statement_id, known
-        signed = self._checked(entry)
-        statement = signed.statement
+            return statement_id, known, None
+        statement = self._checked(entry).statement
+        sub = id_to_text(statement_id)
 
         def register(log: Writer) -> bytes:
             first = log.receipt(statement_id)  # again, now as the only writer: another submitter may have been faster
             if first is None:
                 _check_order(log, statement)
                 signer, iat = self._present(log)
-                sub = id_to_text(statement_id)
 
                 def sign(place: Place) -> bytes:
                     return sign_receipt(self.name, sub, iat, place.size, place.index, place.path, place.root, signer)
@@ -103,9 +130,7 @@ class Service:
             assert first is not None  # append returns what its signer returned
             return first
 
-        receipt = self._group.run(register)
-        self.counts.add("taken")
-        return statement_id, receipt
+        return statement_id, b"", register
 
     def writable(self) -> bool:
         """Whether the ledger can take statements: its disk takes what is written."""
@@ -165,6 +190,15 @@ class Service:
         """The key that signs at this state of the log and the time that it signs at, never one before it was named."""
         signer, keys = self._folder.keys(log)
         return signer, max(int(self._now()), keys[-1].since)
+
+
+@contextmanager
+def _told_to(outcome: Future[Submitted]) -> Iterator[None]:
+    """Whatever is raised inside becomes the outcome of this statement, and of no other."""
+    try:
+        yield
+    except Exception as error:
+        outcome.set_exception(error)
 
 
 def _check_order(log: Reader, statement: Statement) -> None:

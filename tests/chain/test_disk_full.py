@@ -1,7 +1,4 @@
-"""A disk that another process fills to the last byte: a real file system of 64 MB under a real gateway.
-
-Needs root, which may mount; without it the test fails and says so.
-"""
+"""A disk that another process fills to the last byte: a real file system of 64 MB under a real gateway."""
 
 from __future__ import annotations
 
@@ -18,6 +15,7 @@ from gateway import config
 from gateway.store import Store
 from ledger_client.record import Coverage, Event, parse_record
 from tests.chain.site import GatewayProcess, close_books, command, make_site, plant, until
+from tests.disk.small import small_disk
 from tests.processes import embedded_ledger
 
 FILL = """
@@ -34,14 +32,10 @@ FREED = 10_000_000
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 MB of its own."""
-    assert os.geteuid() == 0, "mounting a small disk needs root: run this test as root"
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", "64m") as folder:
+        yield folder
 
 
 def fill(path: Path) -> None:
@@ -54,27 +48,27 @@ def status_of(path: Path) -> tuple[int, dict[str, object]]:
     return done.returncode, json.loads(done.stdout) if done.stdout else {}
 
 
-def test_recording_stops_on_a_full_disk_and_goes_on_when_there_is_room(small_disk: Path, tmp_path: Path) -> None:
+def test_recording_stops_on_a_full_disk_and_goes_on_when_there_is_room(disk: Path, tmp_path: Path) -> None:
     with plant(tmp_path / "plant") as meters, embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
         site = make_site(tmp_path / "site", meters, ledger)
-        text = site.path.read_text().replace('data = "data"', f'data = "{small_disk}/data"')
-        assert str(small_disk) in text
+        text = site.path.read_text().replace('data = "data"', f'data = "{disk}/data"')
+        assert str(disk) in text
         site.path.write_text(text)
         loaded = config.load(site.path)
         gateway = GatewayProcess(loaded)
         gateway.start()
         until("readings", lambda: status_of(loaded.path)[0] == 0)
-        filler = small_disk / "another's file"
+        filler = disk / "another's file"
         fill(filler)
         _, facts = until("recording to stop", lambda: (s := status_of(loaded.path))[1]["recording"] == "stopped" and s)
-        fill(small_disk / "what the reserve gave back")
+        fill(disk / "what the reserve gave back")
         code, facts = status_of(loaded.path)
         assert code == 1
         assert any("disk-full" in str(p) and str(loaded.database) in str(p) for p in facts["problems"])  # type: ignore[attr-defined]
         os.truncate(filler, filler.stat().st_size - FREED)
         until("recording to go on", lambda: status_of(loaded.path)[1]["recording"] == "on")
         filler.unlink()
-        (small_disk / "what the reserve gave back").unlink()
+        (disk / "what the reserve gave back").unlink()
         until("all to be well again", lambda: status_of(loaded.path)[0] == 0)
         assert gateway.stop() == 0
         balances = close_books(loaded, ledger, meters)

@@ -179,7 +179,7 @@ class MqttStand(ServedStand):
         return MqttLedger(self.place.name, self.wire.url, timeout_s=timeout_s)
 
 
-class NatsStand(MqttStand):
+class ClusterStand(MqttStand):
     """… through three nodes of nats-server that keep three copies; ledger and gateway are at two of them."""
 
     def __init__(self, served: Site, nodes: list[Node], faults: Faults) -> None:
@@ -205,11 +205,20 @@ def _mqtt(folder: Path, stack: ExitStack) -> Stand:
     return stand
 
 
-def nats_stand(folder: Path, stack: ExitStack) -> Stand:
+def _nats(folder: Path, stack: ExitStack) -> Stand:
+    """The same where the broker speaks MQTT 3.1.1 alone."""
+    node = stack.enter_context(nats(folder))[0]
+    ledger = stack.enter_context(embedded_ledger(folder / "ledger", "demo-ledger", node.url))
+    stand = MqttStand(Site(ledger, node, folder), Faults())
+    stack.callback(stand.wire.close)
+    return stand
+
+
+def nats_cluster(folder: Path, stack: ExitStack) -> Stand:
     """Not among those that the whole suite is for: the driver is that of ``mqtt``, and the nodes are slow to start."""
     nodes = stack.enter_context(nats(folder, 3))
     ledger = stack.enter_context(embedded_ledger(folder / "ledger", "demo-ledger", nodes[2].url))
-    stand = NatsStand(Site(ledger, nodes[0], folder), nodes, Faults())
+    stand = ClusterStand(Site(ledger, nodes[0], folder), nodes, Faults())
     stack.callback(stand.wire.close)
     return stand
 
@@ -220,5 +229,5 @@ def _evm(folder: Path, stack: ExitStack) -> Stand:
     return EvmStand(folder, stack, Faults())
 
 
-KEYED: dict[str, Callable[[Path, ExitStack], Stand]] = {"memory": _memory, "http": _http, "mqtt": _mqtt}
+KEYED: dict[str, Callable[[Path, ExitStack], Stand]] = {"memory": _memory, "http": _http, "mqtt": _mqtt, "nats": _nats}
 STANDS = KEYED | {"evm": _evm}

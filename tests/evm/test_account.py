@@ -29,6 +29,12 @@ def test_a_new_account_can_be_opened_again_with_its_password_only(tmp_path: Path
     assert path.read_bytes() == before
 
 
+def test_a_light_key_file_opens_in_little_memory(tmp_path: Path) -> None:
+    account = make_account(tmp_path / "key.json", "x", light=True)
+    assert json.loads((tmp_path / "key.json").read_text())["crypto"]["kdfparams"]["n"] == 4096
+    assert load_account(tmp_path / "key.json", "x").address == account.address
+
+
 def test_a_key_file_of_another_program_can_be_opened(tmp_path: Path) -> None:
     for kdf in ("scrypt", "pbkdf2"):
         path = tmp_path / kdf

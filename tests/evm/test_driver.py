@@ -56,10 +56,10 @@ def test_submitted_then_included_then_settled(site: EvmSite) -> None:
         with site.driver(finality=Finality(3)) as driver:
             assert driver.submit(entry) == Pending(0.001, state="submitted")
             assert driver.lookup(statement_id(entry)) == Pending(0.001, state="submitted")
-            for _ in range(2):
+            for missing in (2, 1):
                 site.rpc("evm_mine")
-                assert driver.lookup(statement_id(entry)) == Pending(0.001, state="included")
-                assert driver.submit(entry) == Pending(0.001, state="included")
+                assert driver.lookup(statement_id(entry)) == Pending(0.001 * missing, state="included")
+                assert driver.submit(entry) == Pending(0.001 * missing, state="included")
             site.rpc("evm_mine")
             assert isinstance(driver.lookup(statement_id(entry)), bytes)
     finally:
@@ -74,7 +74,7 @@ def test_the_chain_says_itself_what_is_final(site: EvmSite) -> None:
         driver.submit(entry)
         while (answer := driver.lookup(statement_id(entry))) == Pending(0.001):
             pass
-        assert answer == Pending(0.001, state="included")
+        assert answer == Pending(0.002, state="included")
         site.rpc("anvil_mine", "0x2")
         settled = driver.lookup(statement_id(entry))
         assert isinstance(settled, bytes)
@@ -234,6 +234,15 @@ def test_a_revoked_account_is_refused_and_its_successor_goes_on(site: EvmSite) -
         settle(driver, site.gateway.statement(1))
         assert isinstance(driver.submit(site.gateway.statement(0)), bytes)  # found though another account wrote it
     site.demand(0, 1)
+
+
+def test_what_a_revoked_account_has_written_is_found_without_a_note(site: EvmSite) -> None:
+    with site.driver() as driver:
+        first = settle(driver, site.gateway.statement(0))
+    site.registry.send(site.registry.owner, "revoke", site.account.address)
+    site.book.forget()
+    with site.driver() as driver:
+        assert settle(driver, site.gateway.statement(0)) == first
 
 
 def test_an_account_that_is_revoked_in_mid_flight_is_refused(site: EvmSite) -> None:

@@ -88,7 +88,8 @@ def test_every_due_poll_is_reported_once_and_in_order(periods: dict[str, int], d
     for at, (name, due, reason) in reports:
         assert at >= due, "never before it is due"
         if reason == "skipped":
-            assert at <= due + 2 * periods[name] + 1500
+            # behind the poll before it: that one's two parts, and another poll while it waited in between
+            assert at <= due + 2 * periods[name] + 3 * 1500
 
 
 def test_a_poll_that_waits_leaves_the_line_to_others_and_is_chosen_again_in_time() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from gateway.batch_tables import UNTOLD
 from gateway.config import Config
 from gateway.coverage import due_between
 from gateway.keys import load_keys
+from gateway.repair_tables import Hole
 from gateway.sealer import ranges, tree_of
 from gateway.store import Batch, Row, Store
 from ledger_client.bundle import decode_locator, is_locator
@@ -27,12 +28,18 @@ def check_books(config: Config) -> None:
         _check_signatures(config, store.rows(1, 1 << 60))
         pruned_to, _ = store.pruned()
         rows = store.rows(pruned_to + 1, 1 << 60)
-        _check_chains(rows, whole=pruned_to == 0)
+        lost = store.lost()
+        torn = _check_chains(rows, lost, whole=pruned_to == 0)
         grids: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        for meter, _, anchor_ms, period_ms in store.schedules():
+        planned = set[tuple[str, bytes]]()
+        for meter, epoch, anchor_ms, period_ms in store.schedules():
             grids[meter].append((anchor_ms, period_ms))
+            planned.add((meter, epoch))
         for meter, grid in grids.items():
-            _check_coverage([row for row in rows if row.meter == meter], grid, whole=pruned_to == 0)
+            mine = [row for row in rows if row.meter == meter]
+            if store.repairs() and not {(meter, row.epoch) for row in mine} <= planned:
+                grid = []  # a schedule is lost
+            _check_coverage(mine, grid, torn, whole=pruned_to == 0)
         _check_batches(store, store.batches())
         _check_receipts(config, store)
     finally:
@@ -91,41 +98,53 @@ def _check_signatures(config: Config, rows: Sequence[Row]) -> None:
         record.sign1.verify(key.public)
 
 
-def _check_chains(rows: Sequence[Row], *, whole: bool) -> None:
-    """``whole``: nothing was pruned, so that every chain has its beginning here."""
+def _check_chains(rows: Sequence[Row], lost: Sequence[Hole], *, whole: bool) -> set[Row]:
+    """``whole``: nothing was pruned, so that every chain has its beginning here. Gives the records that follow a hole,
+    which a repair must have noted as lost."""
     chains: dict[str, tuple[bytes, int, bytes]] = {}
     left: dict[str, set[bytes]] = defaultdict(set)
+    begins, torn = {hole[:3] for hole in lost}, set[Row]()
+    epochs = {(row.meter, row.epoch) for row in rows}
+    gone = {meter for meter, epoch, _, _ in lost if (meter, epoch) not in epochs}
     for row in rows:
-        claims = parse_record(row.data).claims
-        before = chains.get(row.meter)
-        if before is not None or whole:
-            assert claims.prev == (before[2] if before else None), f"{row.id}: chain broken"
-        if before is not None and before[0] == row.epoch:
-            assert row.seq == before[1] + 1, f"{row.id}: sequence broken"
+        prev, before = parse_record(row.data).claims.prev, chains.get(row.meter)
+        same = before is not None and before[0] == row.epoch
+        follows = before[1] + 1 if before is not None and same else 0
+        if row.seq != follows and (before is not None or whole):
+            assert (row.meter, row.epoch, follows, row.seq - 1) in lost, f"{row.id}: follows number {follows - 1}"
+            torn.add(row)
+        elif before is not None and not same and prev != before[2]:
+            assert (row.meter, *before[:1], before[1] + 1) in begins or row.meter in gone, f"{row.id}: chain broken"
+            torn.add(row)
         elif before is not None or whole:
-            assert row.seq == 0, f"{row.id}: an epoch begins at 0"
+            assert prev == (before[2] if before else None) or row.meter in gone, f"{row.id}: chain broken"
+        if not same:
             assert row.epoch not in left[row.meter], f"{row.id}: an epoch that was left returned"
             left[row.meter].add(row.epoch)
         chains[row.meter] = (row.epoch, row.seq, record_hash(row.data))
+    return torn
 
 
-def _check_coverage(rows: Sequence[Row], grids: Sequence[tuple[int, int]], *, whole: bool) -> None:
-    to_ms, readings = None, 0
+def _check_coverage(
+    rows: Sequence[Row], grids: Sequence[tuple[int, int]], torn: Collection[Row], *, whole: bool
+) -> None:
+    to_ms, readings, hole = None, 0, False
     for row in rows:
+        hole = hole or row in torn
         if row.kind == "reading":
             readings += 1
         elif row.kind == "coverage":
             record = parse_record(row.data)
             body = record.body
             assert isinstance(body, Coverage)
-            assert to_ms is None or body.from_ms == to_ms, f"{row.id}: coverage has a hole at {to_ms}"
+            assert to_ms is None or hole or body.from_ms == to_ms, f"{row.id}: coverage has a hole at {to_ms}"
             assert body.due == body.recorded + sum(body.missed.values()), f"{row.id}: does not add up"
-            if to_ms is not None or whole:
+            if (to_ms is not None or whole) and not hole:
                 assert body.recorded == readings, f"{row.id}: says {body.recorded} recorded, the chain holds {readings}"
-            if record.claims.clock != "U":  # without a clock nobody knows what was due before
+            if grids and record.claims.clock != "U":  # without a clock nobody knows what was due before
                 due = _due(grids, body.from_ms, body.to_ms)
                 assert body.due == due, f"{row.id}: due {body.due}, by schedule {due}"
-            to_ms, readings = body.to_ms, 0
+            to_ms, readings, hole = body.to_ms, 0, False
 
 
 def _due(grids: Sequence[tuple[int, int]], from_ms: int, to_ms: int) -> int:
@@ -138,40 +157,58 @@ def _due(grids: Sequence[tuple[int, int]], from_ms: int, to_ms: int) -> int:
 def _check_batches(store: Store, batches: Sequence[Batch]) -> None:
     reached = dict[tuple[str, bytes], int]()
     pruned_to, _ = store.pruned()
+    lost, repaired = store.lost(), bool(store.repairs())
     before = None
     for batch in batches:
         signed = parse_statement(batch.entry)
         statement = signed.statement
         rows, leaves = store.rows(batch.first_id, batch.last_id), list(store.leaves(batch.first_id, batch.last_id))
         assert (batch.batch, batch.statement_id) == (statement.batch, signed.id)
-        if before is None and pruned_to == 0:
+        if before is None and pruned_to == 0 and not repaired:
             assert batch.first_id == 1
         if before is not None:
-            assert batch.first_id == before.last_id + 1
+            assert batch.first_id == before.last_id + 1 or (repaired and batch.first_id > before.last_id)
         _check_continuation(store, statement, before, whole=pruned_to == 0)
         before = batch
         if batch.first_id <= pruned_to:
             reached |= {(meter, r.epoch): r.last for meter, rs in statement.meters.items() for r in rs}
             continue
+        if store.lost_places(batch.first_id) > store.lost_places(batch.last_id + 1):
+            _check_remains(batch, statement, leaves)
+            reached |= {(meter, r.epoch): r.last for meter, rs in statement.meters.items() for r in rs}
+            continue
         assert (len(leaves), statement.root) == (statement.size, tree_of(leaves).root)
-        assert statement.meters == ranges(leaves)
+        assert statement.meters == ranges(leaves, lost)
         assert all(statement.from_ms <= row.time_ms <= statement.to_ms for row in leaves)
         own = {(row.meter, row.epoch, row.seq) for row in leaves}
         for row in rows:  # what is sealed elsewhere comes first in its epoch, and nothing is left out
             begin = reached.get((row.meter, row.epoch), -1) + 1
-            assert row.seq == begin or pruned_to > 0, f"batch {batch.batch}: {row.id} follows {begin - 1}"
+            noted = (row.meter, row.epoch, begin, row.seq - 1) in lost or repaired
+            assert row.seq == begin or pruned_to > 0 or noted, f"batch {batch.batch}: {row.id} follows {begin - 1}"
             reached[row.meter, row.epoch] = row.seq
             if (row.meter, row.epoch, row.seq) not in own:
                 stretches = [r for r in statement.meters.get(row.meter, ()) if r.epoch == row.epoch]
                 assert all(r.first > row.seq for r in stretches), f"batch {batch.batch}: {row.id} is left out"
 
 
+def _check_remains(batch: Batch, statement: Statement, leaves: Sequence[Row]) -> None:
+    """Of a batch that has lost records what is left stands in its statement."""
+    assert len(leaves) <= statement.size
+    for row in leaves:
+        held = [r for r in statement.meters[row.meter] if r.epoch == row.epoch and r.first <= row.seq <= r.last]
+        assert held, f"batch {batch.batch}: {row.id} does not belong to it"
+
+
 def _check_continuation(store: Store, statement: Statement, before: Batch | None, *, whole: bool) -> None:
     """A statement follows the one before it here; with ``resume``, one that a ledger told of, and says why."""
-    if statement.resume is not None:
+    if statement.resume is not None and "were lost with a damaged database" in statement.resume:
+        assert max(repair.last_batch for repair in store.repairs()) >= statement.batch - 1
+    elif statement.resume is not None:
         told = store.all("SELECT batch, statement_id, reason FROM known")
         assert (statement.batch - 1, statement.prev, statement.resume) in [(n, bytes(i), why) for n, i, why in told]
         assert before is None or statement.batch > before.batch + 1
+    elif store.repairs() and (before is None or statement.batch > before.batch + 1):
+        pass  # the batch before it is lost
     elif before is not None or whole:
         number, prev = (before.batch + 1, before.statement_id) if before else (0, None)
         assert (statement.batch, statement.prev) == (number, prev)

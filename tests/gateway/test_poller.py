@@ -299,3 +299,12 @@ def test_ratios_of_the_configuration_scale_values(given: dict[str, int]) -> None
 
 def _through_transformers(point: Point) -> Point:
     return replace(point, factor_from=("ct", "pt")) if point.name == "energy" else point
+
+
+def test_a_plan_that_is_made_again_costs_no_memory() -> None:
+    """A SunSpec device is discovered anew with each connection: the same blocks, in other objects."""
+    site = Site()
+    for second in range(50):
+        site.first = plan(PLAIN.select(), Limits())[0]
+        site.poll(registers(voltage=230.0 + second / 8))
+    assert len(site.poller._meters[METER]._forms) == 1

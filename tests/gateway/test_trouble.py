@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from gateway.config import Config
-from gateway.errors import StartAgain
+from gateway.errors import Damaged, StartAgain
 from gateway.journal import ALARM, Happened
+from gateway.keys import load_keys
+from gateway.repair import open_store
 from gateway.signer import stamp
 from gateway.store import Store
 from ledger_client.record import Coverage, Event, Reading, Value
+from ledger_client.trust import load_trust
+from tests.disk.small import small_disk, writable
 from tests.gateway.books import check_books
 from tests.gateway.samples import Hands, site
 
@@ -101,5 +106,49 @@ def test_a_disk_that_kept_what_it_had_refused_asks_for_a_new_start(loaded: Confi
     hands.store.close()
     again = Hands(loaded, hands.machine, epoch=b"\x02" * 8)
     again.poll(3)
+    again.end()
+    check_books(loaded)
+
+
+def test_a_disk_that_became_read_only_is_waited_for(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "32m") as disk:
+        loaded = site(disk / "site", {'every = "60s"': 'every = "10s"'})
+        hands = Hands(loaded)
+        hands.poll(5)
+        hands.store._db.close()  # a file system cannot become read-only while somebody writes to it
+        writable(disk, yes=False)
+        hands.poll(5)
+        assert hands.journal.trouble is not None
+        assert hands.journal.trouble.reason == "disk-error"
+        writable(disk, yes=True)
+        hands.poll(5)
+        assert hands.journal.trouble is None
+        missed = sum(r.body.missed.get("disk-error", 0) for r in hands.records(METER) if isinstance(r.body, Coverage))
+        assert 5 <= missed <= 6
+        hands.end()
+        check_books(loaded)
+
+
+def test_a_database_found_damaged_at_run_time_is_not_written_to_until_a_start_recovers_it(loaded: Config) -> None:
+    hands = Hands(loaded)
+    hands.poll(40)
+    hands.store.one("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = loaded.database.read_bytes()
+    newest = hands.store.rows(1, 1 << 60)[-1]
+    with loaded.database.open("r+b") as file:
+        file.seek(content.index(newest.data) // 4096 * 4096)
+        file.write(os.urandom(4096))
+    hands.store.reopen()  # without what it remembers of the file
+    hands.poll(10)
+    assert isinstance(hands.journal.trouble, Damaged)
+    assert "stop the gateway and start it" in str(hands.journal.health()["recording"])
+    hands.poll(10)
+    assert isinstance(hands.journal.trouble, Damaged)
+    hands.store.close()
+    open_store(loaded, load_keys(loaded), load_trust(loaded.trust)).close()
+    again = Hands(loaded, hands.machine, epoch=b"\x02" * 8)
+    again.poll(10)
+    assert again.journal.trouble is None
+    assert [event["lost"] > 0 for event in again.events("repaired")] == [True]
     again.end()
     check_books(loaded)

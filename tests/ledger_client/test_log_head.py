@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ def test_the_form_of_a_head() -> None:
 def test_a_head_is_read_back() -> None:
     assert check_head(SIGNED, LEDGER, SIGNER.public) == HEAD
     assert parse_head(SIGNED).kid == SIGNER.public.kid
+    assert parse_head(SIGNED).id == sha256(SIGNED).digest()
     with pytest.raises(BadSignature):
         check_head(SIGNED, LEDGER, key("other").public)
     with pytest.raises(Malformed, match="not of other"):

@@ -106,6 +106,22 @@ def test_a_full_disk_writes_nothing_and_says_so(log: Log) -> None:
         writing.append(b"x" * 100_000, receipt, gateway="gw", batch=3)
 
 
+def test_what_is_committed_is_on_the_disk(tmp_path: Path, log: Log) -> None:
+    log.close()
+    for opened in (Log.open(tmp_path / "log.db"), Log.create(tmp_path / "other.db", "other")):
+        assert opened._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+        assert opened._db.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+        opened.close()
+
+
+def test_a_place_without_a_write_ahead_log_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = Path("memory.db")  # SQLite's own kind of file that has no such log
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda _uri, **options: connect("file::memory:", **options))
+    with pytest.raises(LogError, match=r"memory\.db: the file system takes no write-ahead log \(memory\)"):
+        Log.create(memory, "demo")
+
+
 def test_another_kind_of_file_is_named(tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     with closing(sqlite3.connect(other)) as db:

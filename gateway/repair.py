@@ -1,0 +1,251 @@
+"""A damaged database at a start: found, set aside whole, and what can be read of it recovered into a new one.
+
+Quick looks before every start, SQLite's own check at once or in the background (``at_start``, ``check``). A recovery
+is built beside the damaged database under another name; one rename makes it valid, and whatever a kill has left of the
+exchange that follows is finished by the next start. What was damaged is never written to, overwritten or deleted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gateway.config import Config
+from gateway.errors import Damaged, DiskFull, StoreError
+from gateway.hold import station
+from gateway.keys import Keys
+from gateway.pages import Pages, Row, log_path
+from gateway.salvage import Found, Witness, proven, salvage
+from gateway.signer import GATEWAY
+from gateway.store import Repair, Store
+from ledger_client.trust import Trust
+
+log = logging.getLogger("meterseal.repair")
+
+AT_ONCE_BYTES = 8 * 1024 * 1024
+"""Up to this size SQLite's quick check is made before a start, beyond it in the background after it."""
+NEWEST = 200  # records that are proven before a start
+FAR_FUTURE_S = 1 << 40  # a receipt is judged by its signature here, not by this machine's clock
+WORDS = 300  # characters of a reason
+_FILES = ("", "-wal", "-shm")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check of the database found wrong, in SQLite's words; ``whole``: the contents of every index, too."""
+
+    flaws: tuple[str, ...]
+    whole: bool
+
+
+def check(path: Path, *, whole: bool = False) -> Checked:
+    """Check a database that others may be writing to. Takes long: it reads the whole file. Raises StoreError where it
+    cannot be opened for another reason than being damaged."""
+    return Checked(tuple(Store.look(path, check="integrity" if whole else "quick")), whole)
+
+
+def check_large(path: Path) -> Checked:
+    """The quick check that a start did not wait for; for a small database it was made then."""
+    return check(path) if path.stat().st_size > AT_ONCE_BYTES else Checked((), whole=False)
+
+
+def flawed(path: Path) -> Path:
+    """The note beside a database that it was found damaged while it was in use: the next start checks it first."""
+    return path.with_name(path.name + ".flawed")
+
+
+def note_flaws(path: Path, flaws: Sequence[str]) -> None:
+    """Leave that note; on a disk that takes nothing there is none, and the next start has its own looks."""
+    try:
+        flawed(path).write_text("".join(f"{flaw}\n" for flaw in flaws))
+    except OSError as error:
+        log.warning("%s: %s", flawed(path), error.strerror)
+
+
+def open_store(config: Config, keys: Keys, trust: Trust) -> Store:
+    """The gateway's database, sound; a damaged one is set aside and recovered before. Call with the data folder taken.
+
+    Raises StoreError; DiskFull where there is no room for the recovery, and nothing has changed then.
+    """
+    path = config.database
+    _finish(path)
+    witness = _witness(config, keys, trust)
+    flaws = at_start(path, witness)
+    if not flaws:
+        try:
+            return Store(path)
+        except Damaged as error:
+            flaws = [error.problem]
+    recover(path, witness, flaws)
+    return Store(path)
+
+
+def at_start(path: Path, witness: Witness) -> list[str]:
+    """What is wrong with a database, as far as it can be told before a start without keeping it waiting."""
+    noted = flawed(path).exists()
+    if (flaws := _files(path)) or not path.exists():
+        return flaws
+    at_once = noted or path.stat().st_size <= AT_ONCE_BYTES
+    flaws = Store.look(path, check="quick" if at_once else None) or _newest(path, witness)
+    if noted and not flaws:
+        flawed(path).unlink(missing_ok=True)
+    return flaws
+
+
+def _files(path: Path) -> list[str]:
+    """What the files alone tell: SQLite drops a log whose database is gone, and passes over what is damaged in one."""
+    size = path.stat().st_size if path.exists() else 0
+    if size == 0 and path.exists() and (path.parent / "reserve").exists():
+        return ["the file is empty"]
+    if not log_path(path).exists():
+        return []
+    if size == 0:
+        return ["there is a log without its database"] if log_path(path).stat().st_size else []
+    pages = Pages(path)
+    pages.close()
+    return ["the write-ahead log is damaged before its end"] if pages.log_damaged else []
+
+
+def _newest(path: Path, witness: Witness) -> list[str]:
+    """The newest records and each meter's newest of every kind, on which a new epoch builds, must hold."""
+    try:
+        store = Store(path, read_only=True)
+    except Damaged as error:
+        return [error.problem]
+    except StoreError:
+        return []  # of an older or newer version, or not begun: the start itself says so
+    try:
+        rows = store.newest_places(NEWEST, [GATEWAY, *witness.periods_ms])
+        store.cuts(), store.last_batch(), store.known(), store.conflicts(), store.totals()
+    except StoreError as error:
+        return [error.problem]
+    finally:
+        store.close()
+    expected: dict[str, bytes | None] = {}
+    for place, row in rows:
+        record = proven(Row(place, (None, *row)), witness, expected, known_keys=False)
+        if record is None:
+            return [f"the record at place {place} does not hold"]
+        expected[record.claims.meter] = record.claims.prev
+    return []
+
+
+def _witness(config: Config, keys: Keys, trust: Trust) -> Witness:
+    owners = {**keys.meters, GATEWAY: keys.statement}
+    known = {(owner, key.public.kid): key.public for owner, key in owners.items()}
+    for entry in trust.keys:
+        if entry.gateway == config.gateway_id and entry.role in ("meter", "statement"):
+            known[entry.meter or GATEWAY, entry.kid] = entry.key
+    periods = {name: meter.every for name, meter in config.meters.items()}
+    ledgers = [ledger.name for ledger in config.document.ledger]
+    return Witness(config.gateway_id, known, trust, FAR_FUTURE_S, periods, ledgers)
+
+
+# — the recovery, and the exchange —
+
+
+def recover(path: Path, witness: Witness, flaws: Sequence[str]) -> Found:
+    """Set a damaged database aside and put what can be read of it in its place. Raises StoreError: nothing changed."""
+    now = time.time()
+    aside = _free(path, f"damaged-{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}")
+    log.error("%s is damaged (%s): what can be read is recovered", path, flaws[0])
+    building = path.with_name(path.name + ".recovering")
+    try:
+        found = _build(path, building, witness, Repair(0, int(now * 1000), aside.name, flaws[0][:WORDS], *[0] * 7))
+        ready = path.with_name(aside.name.replace(".damaged-", ".recovered-"))
+        building.rename(ready)
+        _sync(path.parent)
+    except StoreError as error:
+        _clear(path)
+        raise type(error)(
+            f"{path} is damaged, and cannot be recovered now: {error.problem}",
+            f"the damaged file is untouched; its recovery needs up to {path.stat().st_size if path.exists() else 0} "
+            "bytes beside it: free them and start again",
+        ) from None
+    except OSError as error:
+        _clear(path)
+        raise StoreError(f"{path} is damaged, and cannot be recovered now: {error}", "check the disk") from None
+    station("recovered")
+    _exchange(path, ready)
+    log.error("recovered %d records and %d batches, %d records are lost; the damaged database is %s",
+              found.records, found.batches, found.lost, aside)  # fmt: skip
+    return found
+
+
+def _build(path: Path, building: Path, witness: Witness, repair: Repair) -> Found:
+    """The recovered database, durable, under its first name."""
+    pages, store = Pages(path), Store(building)
+    try:
+        found = salvage(pages, store, witness)
+        number = max((earlier.id for earlier in store.repairs()), default=0) + 1
+        numbers = found.numbers
+        facts = (found.records, found.lost, found.batches, len(numbers), found.last_id)
+        ends = max(numbers, default=-1), max(numbers.values(), default=0)
+        told = Repair(number, repair.repaired_ms, repair.file, repair.why, *facts, *ends)
+        with store.transaction():
+            store.note_repair(told, told=False)
+    finally:
+        pages.close()
+        store.close()
+    if log_path(building).exists():
+        raise DiskFull(f"{building}: its log could not be copied back", "free space")
+    with building.open("rb") as file:
+        os.fsync(file.fileno())
+    return found
+
+
+def _exchange(path: Path, ready: Path) -> None:
+    """The damaged files get their name aside, the recovered one theirs; durable. Can be done again after any kill."""
+    name = ready.name.replace(".recovered-", ".damaged-")
+    for suffix in reversed(_FILES):
+        source, target = path.with_name(path.name + suffix), path.with_name(name + suffix)
+        if source.exists():
+            if target.exists():  # somebody has put another one in place meanwhile
+                target = _free(path, name.removeprefix(path.name + "."))
+                target = target.with_name(target.name + suffix)
+            source.rename(target)
+            station("aside")
+    _sync(path.parent)
+    ready.rename(path)
+    flawed(path).unlink(missing_ok=True)
+    _sync(path.parent)
+    station("repaired")
+
+
+def _finish(path: Path) -> None:
+    """Finish what a killed start has begun: an exchange goes on, a recovery is begun anew."""
+    try:
+        for ready in sorted(path.parent.glob(path.name + ".recovered-*")):
+            log.warning("%s: the exchange with the recovered database is finished", path)
+            _exchange(path, ready)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be exchanged with its recovery: {error}", "check the disk") from None
+    _clear(path)
+
+
+def _clear(path: Path) -> None:
+    """An unfinished recovery is nobody's."""
+    for suffix in (*_FILES, "-journal"):
+        path.with_name(f"{path.name}.recovering{suffix}").unlink(missing_ok=True)
+
+
+def _free(path: Path, name: str) -> Path:
+    """A name beside the database that no file of a database bears."""
+    for n in range(1, 1000):
+        found = path.with_name(f"{path.name}.{name}" + (f"-{n}" if n > 1 else ""))
+        if not any(found.with_name(found.name + suffix).exists() for suffix in _FILES):
+            return found
+    raise StoreError(f"{path.parent}: a thousand damaged databases of one second", "move them elsewhere")
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

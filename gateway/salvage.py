@@ -1,0 +1,377 @@
+"""The pages of a damaged database → everything in them that is still ours, in a new database.
+
+Nothing is believed that does not prove itself: a record by its signature, or by the hash that its successor, which was
+proven, holds of it; a batch by its statement's signature; a receipt by its ledger's. The small tables hold no evidence
+and are taken where their rows make sense. What the indexes, statements and places tell of and is not there is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from gateway.batch_tables import UNTOLD
+from gateway.hold import station
+from gateway.pages import Pages, Row, Value
+from gateway.repair_tables import Hole
+from gateway.rows import Repair
+from gateway.signer import GATEWAY
+from gateway.store import Store
+from ledger_client.bundle import is_locator
+from ledger_client.cose_key import PublicKey
+from ledger_client.errors import LedgerClientError
+from ledger_client.record import Record, parse_record, record_hash
+from ledger_client.statement import parse_statement
+from ledger_client.trust import Trust
+from ledger_client.verify import check_receipt
+
+PORTION = 2000  # rows a transaction
+MAX_PLACE = 1 << 48  # a place, a number or a time beyond it is noise
+STATES = ("queued", "submitted", "included", "final", "settled", "refused")
+
+_N, _I, _T, _B = (type(None),), (int,), (str,), (bytes,)
+_RECORD = (_N, _T, _B, _I, _T, _I, _B)
+_ANCHOR = (_I, _T, _T, (bytes, type(None)), (str, type(None)), _I)
+_SMALL = {
+    "batches": (_N, _B, _B, _I, _I, _I, _I),
+    "schedules": (_N, _T, _B, _I, _I),
+    "elsewhere": (_N, _B),
+    "known": (_N, _B, _T, _T, _I),
+    "conflicts": (_I, _T, _B, _I),
+    "notes": (_T, _B, _B),
+    "pruned": (_I, _I, _I, _I),
+    "cuts": (_N,),
+    "repairs": (_N, _I, _T, _T, _I, _I, _I, _I, _I, _I, _I, (int, type(None))),
+}
+"""The tables by the shape of their rows; no two are alike."""
+_RECORD_NAME = (_B, _T, _I, _I)  # entries of indexes: epoch, meter, number, place
+_BATCH_END = (_I, _I)  # last place, number
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Whom the evidence must be by: ``keys`` by owner (a meter, or ``gateway`` for its statement keys) and kid; and the
+    configuration's periods in ms, and ledgers."""
+
+    gateway: str
+    keys: Mapping[tuple[str, bytes], PublicKey]
+    trust: Trust
+    now_s: int
+    periods_ms: Mapping[str, int]
+    ledgers: Collection[str]
+
+
+@dataclass(slots=True)
+class Found:
+    """What a recovery has found so far, and what it knows to have been there."""
+
+    records: int = 0
+    lost: int = 0
+    """Places of the commit order that are empty, as far as it is known how many there were."""
+    batches: int = 0
+    last_id: int = 0
+    pruned: list[tuple[int, ...]] = field(default_factory=list)
+    numbers: dict[int, int] = field(default_factory=dict)
+    """Batches that an index or an anchor tells of, with their last places (0: untold); in the end the lost ones."""
+    ends: dict[tuple[str, bytes], tuple[int, int]] = field(default_factory=dict)
+    """The highest number of each meter and epoch that an index or a statement tells of, and up to which place."""
+    begins: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    """The lowest number of each that a statement tells of."""
+
+    def used(self, meter: str, epoch: bytes, last: int, place: int) -> None:
+        """This number was given once."""
+        self.ends[meter, epoch] = max((last, place), self.ends.get((meter, epoch), (-1, 0)))
+        self.last_id = max(self.last_id, place)
+
+
+def salvage(pages: Pages, store: Store, witness: Witness) -> Found:
+    """Recover everything into the empty ``store``. Raises StoreError where that cannot be written."""
+    found = Found()
+    with store.transaction():
+        store.lift_guards()
+    for rows in _portions(pages, lambda row: _small(row) is not None):
+        with store.transaction():
+            for row in rows:
+                _KEEP[_small(row) or ""](row, store, witness, found)
+    pruned_to = _settle_pruned(store, found)
+    for rows in _portions(pages, lambda row: row.rowid is None or _is(row, _RECORD) or _is(row, _ANCHOR)):
+        station("recover")
+        with store.transaction():
+            _keep_records([row for row in rows if _is(row, _RECORD)], store, witness, found)
+            for row in rows:
+                if row.rowid is None:
+                    _note_entry(row, pruned_to, found)
+                elif _is(row, _ANCHOR):
+                    _keep_anchor(row, store, witness, found)
+    with store.transaction():
+        _drop_pruned(store, pruned_to)
+        _note_lost(store, found, pruned_to)
+        _mend(store, witness, found)
+        store.set_guards()
+    return found
+
+
+def _portions(pages: Pages, wanted: Callable[[Row], bool]) -> Iterator[list[Row]]:
+    rows = filter(wanted, pages.rows())
+    while portion := list(islice(rows, PORTION)):
+        yield portion
+
+
+def _shaped(values: tuple[Value, ...], shape: tuple[tuple[type, ...], ...]) -> bool:
+    return len(values) == len(shape) and all(type(v) in kinds for v, kinds in zip(values, shape, strict=True))
+
+
+def _is(row: Row, shape: tuple[tuple[type, ...], ...]) -> bool:
+    return row.rowid is not None and 0 <= row.rowid < MAX_PLACE and _shaped(row.values, shape)
+
+
+def _small(row: Row) -> str | None:
+    """The small table that a row belongs to."""
+    return next((name for name, shape in _SMALL.items() if _is(row, shape)), None)
+
+
+# — the small tables —
+
+
+def _keep_batch(row: Row, store: Store, witness: Witness, found: Found) -> None:
+    values: tuple[Any, ...] = (row.rowid, *row.values[1:])
+    number, identifier, entry, _, last_id, size, _ = values
+    try:
+        signed = parse_statement(entry)
+        key = witness.keys.get((GATEWAY, signed.kid))
+        if key is None:
+            return
+        signed.sign1.verify(key)
+    except LedgerClientError:
+        return
+    statement = signed.statement
+    if (statement.gateway, statement.batch, statement.size, signed.id) != (witness.gateway, number, size, identifier):
+        return
+    found.batches += store.run("INSERT OR IGNORE INTO batches VALUES (?, ?, ?, ?, ?, ?, ?)", *values)
+    for meter, stretches in statement.meters.items():
+        for stretch in stretches:
+            found.used(meter, stretch.epoch, stretch.last, last_id)
+            name = meter, stretch.epoch
+            found.begins[name] = min(stretch.first, found.begins.get(name, stretch.first))
+
+
+_Keeper = Callable[[Row, Store, Witness, Found], object]
+
+
+def _keep_plain(sql: str) -> _Keeper:
+    """A table whose first column is the rowid."""
+    return lambda row, store, _, __: store.run(sql, row.rowid, *row.values[1:])
+
+
+def _keep_repair(row: Row, store: Store, _: Witness, __: Found) -> None:
+    facts: tuple[Any, ...] = (row.rowid, *row.values[1:11])
+    store.note_repair(Repair(*facts), told=True)
+
+
+_KEEP: dict[str, _Keeper] = {
+    "batches": _keep_batch,
+    "schedules": _keep_plain("INSERT OR IGNORE INTO schedules VALUES (?, ?, ?, ?, ?)"),
+    "elsewhere": _keep_plain("INSERT OR IGNORE INTO elsewhere VALUES (?, ?)"),
+    "known": _keep_plain("INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?, ?)"),
+    "conflicts": lambda row, store, _, __: store.run(
+        "INSERT OR REPLACE INTO conflicts VALUES (?, ?, ?, ?)", *row.values
+    ),
+    "notes": lambda row, store, _, __: store.run("INSERT OR REPLACE INTO notes VALUES (?, ?, ?)", *row.values),
+    "pruned": lambda row, _, __, found: found.pruned.append(row.values),  # type: ignore[arg-type]
+    "cuts": _keep_plain("INSERT OR IGNORE INTO cuts VALUES (?)"),
+    "repairs": _keep_repair,
+}
+
+
+def _settle_pruned(store: Store, found: Found) -> int:
+    """How far pruning went: the newest image of its one row says it; where there is none, up to the oldest batch."""
+    images = [image for image in found.pruned if all(0 <= n < MAX_PLACE for n in image)]
+    newest, oldest = max(images, default=None), store.first_batch()
+    if newest is None:
+        newest = (oldest.first_id - 1 if oldest is not None and oldest.batch > 0 else 0, 0, 0, 0)
+    with store.transaction():
+        store.run("UPDATE pruned SET to_id = ?, records = ?, batches = ?, receipts = ?", *newest)
+        found.batches -= store.run("DELETE FROM batches WHERE last_id <= ?", newest[0])
+    return newest[0]
+
+
+def _mend(store: Store, witness: Witness, found: Found) -> None:
+    """What follows from the rest: counts, cuts, anchors that every batch has, the schedule of the last epoch."""
+    sealed_to = "(SELECT coalesce(max(last_id), 0) FROM batches)"
+    store.run("DELETE FROM totals")
+    store.run("INSERT INTO totals (kind, count) SELECT kind, count(*) FROM records GROUP BY kind")
+    store.run(f"DELETE FROM cuts WHERE last_id > ? OR last_id <= {sealed_to}", found.last_id)
+    store.run(f"DELETE FROM elsewhere WHERE id > ? OR id <= {store.pruned()[0]}", found.last_id)
+    _ask_again(store)
+    _queue_again(store, witness)
+    newest = store.one("SELECT epoch FROM records ORDER BY id DESC LIMIT 1")
+    if newest and not store.one("SELECT 1 FROM schedules WHERE epoch = ?", newest[0]):
+        begun = store.all(
+            "SELECT meter, time_ms FROM records WHERE epoch = ? AND seq = 0 AND kind = 'coverage'", newest[0]
+        )
+        periods = witness.periods_ms
+        store.schedule(newest[0], [(meter, anchor, periods[meter]) for meter, anchor in begun if meter in periods])
+
+
+def _ask_again(store: Store) -> None:
+    """Marks of what is sealed elsewhere may be lost. While nothing was sealed since, the ledger is asked again; later
+    nobody can tell, and what is that old enters no batch any more."""
+    last, known = store.last_batch(), store.known()
+    if known is None:
+        return
+    if last is None or known.batch > last.batch:
+        store.run("DELETE FROM known WHERE batch > ?", last.batch if last else -1)
+        return
+    sql = (
+        "INSERT OR IGNORE INTO elsewhere (id, statement_id) SELECT id, ? FROM records "
+        "WHERE id > (SELECT coalesce(max(last_id), 0) FROM batches) AND time_ms < ?"
+    )
+    store.run(sql, UNTOLD, known.found_ms)
+
+
+def _queue_again(store: Store, witness: Witness) -> None:
+    """A batch whose anchors are lost is looked up at its ledgers: all from a ledger's first on, and what has none
+    at all at the ledgers that were there first."""
+    firsts = {str(ledger): int(n) for ledger, n in store.all("SELECT ledger, min(batch) FROM anchors GROUP BY ledger")}
+    first = min(firsts.values(), default=0)
+    for ledger in firsts or witness.ledgers:
+        begin = firsts.get(ledger, first)
+        alone = "batch NOT IN (SELECT batch FROM anchors)" if begin == first else "0"
+        store.run(
+            "INSERT OR IGNORE INTO anchors (batch, ledger, state, updated_ms) SELECT batch, ?, 'submitted', sealed_ms "
+            f"FROM batches WHERE batch >= ? OR {alone}",
+            *(ledger, begin),
+        )
+        store.drop_settled_notes(ledger)
+
+
+# — records —
+
+
+def _keep_records(rows: Collection[Row], store: Store, witness: Witness, found: Found) -> None:
+    """Verify from the newest to the oldest: of records that hang together only the last needs its signature checked."""
+    expected: dict[str, bytes | None] = {}
+    kept = []
+    for row in sorted(set(rows), key=lambda row: row.rowid or 0, reverse=True):
+        record = proven(row, witness, expected)
+        if record is not None:
+            claims, place = record.claims, row.rowid or 0
+            expected[claims.meter] = claims.prev
+            kept.append((place, claims.meter, claims.epoch, claims.seq, record.kind, record.time_ms, record.data))
+            found.last_id = max(found.last_id, place)
+    sql = "INSERT OR IGNORE INTO records (id, meter, epoch, seq, kind, time_ms, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    store.run_each(sql, reversed(kept))
+
+
+def proven(
+    row: Row, witness: Witness, expected: Mapping[str, bytes | None], *, known_keys: bool = True
+) -> Record | None:
+    """The record of a row, if the row says what it says and it is ours: what a proven record of its meter was said to
+    follow (``expected``), or signed by a key that is known, which may be left unasked. None if not."""
+    named: tuple[Any, ...] = row.values[1:]
+    data = named[5]
+    if type(data) is not bytes:
+        return None
+    try:
+        record = parse_record(data)
+        claims = record.claims
+        facts = (claims.meter, claims.epoch, claims.seq, record.kind, record.time_ms)
+        if (claims.gateway, *facts) != (witness.gateway, *named[:5]) or claims.seq >= (row.rowid or 0):
+            return None
+        if expected.get(claims.meter) != record_hash(data):
+            key = witness.keys.get((claims.meter, record.kid))
+            if key is None:
+                return None if known_keys else record
+            record.sign1.verify(key)
+    except LedgerClientError:
+        return None
+    return record
+
+
+def _keep_anchor(row: Row, store: Store, witness: Witness, found: Found) -> None:
+    values: tuple[Any, ...] = row.values
+    number, ledger, state, receipt, _, updated_ms = values
+    if state not in STATES or not 0 <= number < MAX_PLACE or (receipt is not None) != (state == "settled"):
+        return
+    found.numbers.setdefault(number, 0)
+    batch = store.batch(number)
+    if batch is None:
+        return
+    if receipt is not None and is_locator(receipt):  # only the chain itself can tell if it holds: it is asked again
+        values = (number, ledger, "submitted", None, None, updated_ms)
+    elif receipt is not None:
+        try:
+            if check_receipt(batch.entry, receipt, witness.trust, witness.now_s)[0] != ledger:
+                return
+        except LedgerClientError:
+            return
+    store.run(
+        "INSERT INTO anchors (batch, ledger, state, receipt, detail, updated_ms) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (batch, ledger) DO UPDATE SET state = excluded.state, receipt = excluded.receipt, "
+        "detail = excluded.detail, updated_ms = excluded.updated_ms WHERE state <> 'settled' "
+        "AND (excluded.state = 'settled' OR excluded.updated_ms >= updated_ms)",
+        *values,
+    )
+
+
+def _note_entry(row: Row, pruned_to: int, found: Found) -> None:
+    """What an index tells of; the number of a record is less than its place."""
+    values: tuple[Any, ...] = row.values
+    if _shaped(values, _RECORD_NAME):
+        epoch, meter, seq, place = values
+        if len(epoch) == 8 and 0 <= seq < place < MAX_PLACE and place > pruned_to:
+            found.used(meter, epoch, seq, place)
+    elif _shaped(values, _BATCH_END):
+        last_id, number = values
+        if 0 <= number < last_id < MAX_PLACE and last_id > pruned_to:
+            found.numbers[number] = last_id
+            found.last_id = max(found.last_id, last_id)
+
+
+# — what is missing —
+
+
+def _drop_pruned(store: Store, pruned_to: int) -> None:
+    """Pages that pruning has freed keep what it took away: it leaves again, but for what pruning leaves."""
+    newest = "SELECT max(id) FROM records WHERE kind <> 'event' GROUP BY meter, kind"
+    store.run(f"DELETE FROM records WHERE id <= ? AND kind <> 'event' AND id NOT IN ({newest})", pruned_to)
+
+
+def _note_lost(store: Store, found: Found, pruned_to: int) -> None:
+    gaps = (
+        "SELECT id + 1, following - 1 FROM (SELECT id, lead(id, 1, ?) OVER (ORDER BY id) AS following "
+        "FROM (SELECT id FROM records WHERE id > ? UNION SELECT ?)) WHERE following > id + 1"
+    )
+    places = store.all(gaps, found.last_id + 1, pruned_to, pruned_to)
+    store.run_each("INSERT INTO lost_places (first_id, last_id) VALUES (?, ?)", places)
+    store.note_lost(list(_lost_names(store, found, pruned_to)))
+    found.lost = sum(last - first + 1 for first, last in places)
+    found.records = store.count("SELECT count(*) FROM records")
+    kept = {int(n) for (n,) in store.all("SELECT batch FROM batches")}
+    oldest = min(kept, default=0)
+    found.numbers = {n: place for n, place in found.numbers.items() if n not in kept and n >= oldest}
+
+
+def _lost_names(store: Store, found: Found, pruned_to: int) -> Iterator[Hole]:
+    """The numbers that are missing: between those that are there, before the first and behind the last."""
+    ends = {name: last for name, (last, place) in found.ends.items() if place > pruned_to}
+    seen = set[tuple[str, bytes]]()
+    sql = (
+        "SELECT meter, epoch, seq, id, lag(seq, 1, -1) OVER w, lead(seq) OVER w FROM records "
+        "WINDOW w AS (PARTITION BY epoch, meter ORDER BY seq)"
+    )
+    for meter, epoch, seq, place, before, after in store.walk(sql):
+        name = str(meter), bytes(epoch)
+        seen.add(name)
+        first = before + 1
+        if pruned_to:  # what is missing before the oldest batch was pruned
+            first = max(first, min(seq, found.begins.get(name, seq)))
+        if place > pruned_to and first < seq:
+            yield *name, first, seq - 1
+        if after is None and ends.get(name, -1) > seq:
+            yield *name, seq + 1, ends[name]
+    for (meter, epoch), last in ends.items():
+        if (meter, epoch) not in seen:
+            yield meter, epoch, found.begins.get((meter, epoch), 0), last

@@ -1,0 +1,209 @@
+"""Commands ``meterseal-ledger evm …``: for the owner of an AnchorRegistry, and to make an account."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ledger_client.errors import LedgerClientError
+from ledger_client.shape import is_name
+
+if TYPE_CHECKING:
+    from ledger_client.ledgers.evm_node import Node, TxReceipt
+    from ledger_client.ledgers.evm_owner import Owner
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class MissingLibrary(LedgerClientError):
+    """The extra that writes on chains is not installed."""
+
+
+def _address(text: str) -> bytes:
+    try:
+        if text.startswith("0x") and len(text) == 42:
+            return bytes.fromhex(text[2:])
+    except ValueError:
+        pass
+    raise click.BadParameter(f"{text!r} is no address: 0x and 40 hexadecimal digits")
+
+
+def _gateway(text: str) -> str:
+    if not is_name(text):
+        raise click.BadParameter(f"{text!r} is no gateway's name")
+    return text
+
+
+CONTRACT = click.argument("contract", type=_address)
+
+
+def _rpc(command: Command) -> Command:
+    return click.option("--rpc", required=True, metavar="URL", help="a node of the chain")(command)
+
+
+def _key(command: Command) -> Command:
+    password = click.option(
+        "--password-file",
+        required=True,
+        metavar="FILE",
+        help="its password, in a file that nobody else may read, or $CREDENTIALS_DIRECTORY/NAME",
+    )
+    key = click.option("--key", "keystore", required=True, metavar="FILE", help="the encrypted key file of an account")
+    legacy = click.option("--legacy", is_flag=True, help="one price of gas, though the chain knows EIP-1559")
+    return _rpc(key(password(legacy(command))))
+
+
+@click.group()
+def evm() -> None:
+    """Own a contract on an EVM chain that gateways anchor at: deploy it, let gateways in and out."""
+
+
+@evm.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--password-file", required=True, metavar="FILE", help="the password to encrypt it with")
+@click.option("--light", is_flag=True, help="for a gateway: opens without a second and 256 MiB; take a random password")
+def account(file: Path, password_file: str, light: bool) -> None:
+    """Make a new account, its key encrypted in FILE."""
+    with _extra():
+        from ledger_client.ledgers.evm_account import make_account
+
+    click.echo(str(make_account(file, _password(password_file), light=light)))
+
+
+@evm.command()
+@_key
+def deploy(rpc: str, keystore: str, password_file: str, legacy: bool) -> None:
+    """Deploy a contract; the account of --key owns it. Prints its address."""
+    owner = _owner(rpc, keystore, password_file, legacy)
+    receipt = owner.deploy()
+    assert receipt.contract is not None
+    click.echo(f"chain {owner.node.chain_id()}, block {receipt.block}, {receipt.gas_used} gas", err=True)
+    click.echo(f"0x{receipt.contract.hex()}")
+
+
+@evm.command()
+@CONTRACT
+@click.argument("account", type=_address)
+@click.argument("gateway", type=_gateway)
+@_key
+def register(contract: bytes, account: bytes, gateway: str, **way: Any) -> None:
+    """Let ACCOUNT write for the gateway of this name, which has none now."""
+    receipt = _owner(**way).act(contract, "register", account, gateway)
+    _done(receipt, f"account 0x{account.hex()} writes for gateway {gateway}")
+
+
+@evm.command()
+@CONTRACT
+@click.argument("old", type=_address)
+@click.argument("new", type=_address)
+@_key
+def rotate(contract: bytes, old: bytes, new: bytes, **way: Any) -> None:
+    """Put account NEW in the place of account OLD; the gateway's story goes on."""
+    receipt = _owner(**way).act(contract, "rotate", old, new)
+    _done(receipt, f"account 0x{new.hex()} writes in the place of 0x{old.hex()}, which is out for ever")
+
+
+@evm.command()
+@CONTRACT
+@click.argument("account", type=_address)
+@_key
+def revoke(contract: bytes, account: bytes, **way: Any) -> None:
+    """Stop an account for ever."""
+    _done(_owner(**way).act(contract, "revoke", account), f"account 0x{account.hex()} is out for ever")
+
+
+@evm.command()
+@CONTRACT
+@click.argument("account", type=_address)
+@click.option("--remove", is_flag=True, help="take the role away")
+@_key
+def bridge(contract: bytes, account: bytes, remove: bool, **way: Any) -> None:
+    """Give an account the role bridge: it may write roots that many gateways share."""
+    receipt = _owner(**way).act(contract, "setBridge", account, int(not remove))
+    _done(receipt, f"account 0x{account.hex()} is {'no' if remove else 'a'} bridge")
+
+
+@evm.command()
+@CONTRACT
+@click.argument("heir", type=_address)
+@_key
+def offer(contract: bytes, heir: bytes, **way: Any) -> None:
+    """Offer the contract to account HEIR; nothing changes until it takes it."""
+    _done(_owner(**way).act(contract, "offerOwnership", heir), f"offered to account 0x{heir.hex()}")
+
+
+@evm.command()
+@CONTRACT
+@_key
+def take(contract: bytes, **way: Any) -> None:
+    """Take over a contract that was offered to the account of --key."""
+    owner = _owner(**way)
+    _done(owner.act(contract, "takeOwnership"), f"account {owner.account} owns the contract")
+
+
+@evm.command()
+@CONTRACT
+@click.argument("gateways", nargs=-1, type=_gateway)
+@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+@_rpc
+def show(contract: bytes, gateways: tuple[str, ...], as_json: bool, rpc: str) -> None:
+    """Say who owns the contract, and of each GATEWAY which account writes for it and what it anchored last."""
+    from ledger_client.ledgers.evm_views import demand_contract, owner_of, standing
+
+    node = _node(rpc)
+    demand_contract(node, contract)
+    facts: dict[str, Any] = {"chain": node.chain_id(), "owner": "0x" + owner_of(node, contract).hex(), "gateways": {}}
+    for gateway in gateways:
+        known = standing(node, contract, gateway)
+        facts["gateways"][gateway] = {
+            "account": "0x" + known.account.hex() if known.account else None,
+            "batch": known.last[0] if known.last else None,
+            "statement_id": known.last[1].hex() if known.last else None,
+        }
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    click.echo(f"chain {facts['chain']}, owned by {facts['owner']}")
+    for gateway, known in facts["gateways"].items():
+        last = "nothing anchored" if known["batch"] is None else f"batch {known['batch']}, {known['statement_id']}"
+        click.echo(f"gateway {gateway}: account {known['account'] or 'none'}, {last}")
+
+
+def _node(rpc: str) -> Node:
+    from ledger_client.ledgers.access import Access
+    from ledger_client.ledgers.evm_node import Node
+
+    Access().check_rules(rpc)
+    return Node(rpc)
+
+
+def _owner(rpc: str, keystore: str, password_file: str, legacy: bool) -> Owner:
+    with _extra():
+        from ledger_client.ledgers.evm_account import load_account
+        from ledger_client.ledgers.evm_owner import Owner
+
+    account = load_account(keystore, _password(password_file))
+    return Owner(_node(rpc), account, lambda line: click.echo(line, err=True), legacy)
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise MissingLibrary(f"{error.name} is not installed; pip install 'meterseal[evm]'") from None
+
+
+def _password(where: str) -> str:
+    from ledger_client.ledgers.access import read_secret, resolve
+
+    return read_secret("--password-file", resolve(where, Path(), "--password-file"))
+
+
+def _done(receipt: TxReceipt, what: str) -> None:
+    click.echo(f"{what} (block {receipt.block}, {receipt.gas_used} gas)")

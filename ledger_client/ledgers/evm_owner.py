@@ -1,0 +1,73 @@
+"""What the owner of an AnchorRegistry does by hand: deploy it, register, replace and revoke accounts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ledger_client import contracts
+from ledger_client.errors import LedgerUnavailable, Refused
+from ledger_client.ledgers.evm_account import Account, Transaction
+from ledger_client.ledgers.evm_lane import suggested
+from ledger_client.ledgers.evm_node import Node, NodeError, Reverted, TxReceipt
+from ledger_client.ledgers.evm_views import demand_contract
+
+_PAUSE_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """``account`` speaks to the chain of ``node``; ``tell`` hears what was sent before anybody waits for it.
+
+    Every act raises ``Refused`` with the contract's reason, ``LedgerUnavailable`` when there is no answer, or no block
+    within ``wait_s``; the transaction may still be mined then.
+    """
+
+    node: Node
+    account: Account
+    tell: Callable[[str], None]
+    legacy: bool = False
+    wait_s: float = 300.0
+
+    def deploy(self) -> TxReceipt:
+        """A new contract, owned by the account; its address is the receipt's ``contract``."""
+        receipt = self._send(contracts.creation_code(), None)
+        if receipt.contract is None or self.node.code(receipt.contract) != contracts.runtime_code():
+            raise LedgerUnavailable(
+                f"{self.node.url}: the contract is not where transaction 0x{receipt.tx.hex()} put it"
+            )
+        return receipt
+
+    def act(self, contract: bytes, method: str, *arguments: bytes | int | str) -> TxReceipt:
+        """One call of the contract."""
+        demand_contract(self.node, contract)
+        data = contracts.call(method, *arguments)
+        try:
+            self.node.call(contract, data, self.account.address)
+        except Reverted as error:
+            raise Refused(str(error), f"contract 0x{contract.hex()}, account {self.account}") from None
+        return self._send(data, contract)
+
+    def _send(self, data: bytes, to: bytes | None) -> TxReceipt:
+        sender = self.account.address
+        try:
+            gas = self.node.gas(sender, data, to) * 5 // 4
+            call = Transaction(
+                self.node.chain_id(), self.node.nonce(sender), to, data, gas, suggested(self.node, legacy=self.legacy)
+            )
+            raw, tx = self.account.sign(call)
+            self.tell(f"transaction 0x{tx.hex()}, {gas} gas at most")
+            self.node.send(raw)
+        except NodeError as error:
+            if "insufficient" in error.message.lower():
+                raise Refused("No funds", f"account {self.account} cannot pay its gas, give it some: {error}") from None
+            raise
+        deadline = time.monotonic() + self.wait_s
+        while (receipt := self.node.receipt(tx)) is None:
+            if time.monotonic() > deadline:
+                raise LedgerUnavailable(f"{self.node.url}: 0x{tx.hex()} is in no block after {self.wait_s:.0f} s")
+            time.sleep(_PAUSE_S)
+        if not receipt.ok:
+            raise Refused("Reverted", f"transaction 0x{tx.hex()} in block {receipt.block}")
+        return receipt

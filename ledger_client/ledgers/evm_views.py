@@ -1,0 +1,45 @@
+"""What an AnchorRegistry holds, for whoever looks at it from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ledger_client import contracts
+from ledger_client.contracts import NotAbi, address, flag, gateway_hash, number, words
+from ledger_client.errors import LedgerUnavailable, Refused
+from ledger_client.ledgers.evm_node import Node, Reverted
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the contract holds of a gateway: the account that may write (None: none), and its last batch and id."""
+
+    account: bytes | None
+    last: tuple[int, bytes] | None
+
+
+def demand_contract(node: Node, contract: bytes) -> None:
+    """Raise ``Refused`` unless AnchorRegistry stands at this address."""
+    if node.code(contract) != contracts.runtime_code():
+        where = f"0x{contract.hex()} on chain {node.chain_id()}"
+        raise Refused("Wrong contract", f"{where} is not AnchorRegistry; give the address that deploy printed")
+
+
+def owner_of(node: Node, contract: bytes) -> bytes:
+    """The account that owns the contract."""
+    (owner,) = _view(node, contract, "owner", count=1)
+    return address(owner)
+
+
+def standing(node: Node, contract: bytes, gateway: str) -> Standing:
+    """What the contract holds of a gateway."""
+    (account,) = _view(node, contract, "accountOf", gateway_hash(gateway), count=1)
+    known, batch, id_, _ = _view(node, contract, "last", gateway_hash(gateway), count=4)
+    return Standing(address(account) if any(account) else None, (number(batch), id_) if flag(known) else None)
+
+
+def _view(node: Node, contract: bytes, method: str, *arguments: bytes, count: int) -> list[bytes]:
+    try:
+        return words(node.call(contract, contracts.call(method, *arguments)), count)
+    except (NotAbi, Reverted) as error:
+        raise LedgerUnavailable(f"{node.url}: not an answer of AnchorRegistry: {error}") from None

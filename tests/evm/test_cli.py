@@ -1,0 +1,118 @@
+"""The owner's commands, as docs/evm.md writes them down, in its order."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ledger_client.cli import cli
+from ledger_client.errors import LedgerClientError
+from ledger_client.ledgers.evm_node import Node
+from tests.evm.chain import chain
+from tests.processes import Anvil
+
+DOCS = Path(__file__).parents[2] / "docs" / "evm.md"
+SECRETS = {"owner.password": "of the owner", "gateway.password": "of the gateway"}
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Anvil]:
+    monkeypatch.chdir(tmp_path)
+    for name, secret in SECRETS.items():
+        path = tmp_path / name
+        path.write_text(secret)
+        path.chmod(0o600)
+    with chain(tmp_path / "chain") as (process, node):
+        yield process
+        assert node.url == process.url
+
+
+def run(line: str) -> Result:
+    return CliRunner().invoke(cli, shlex.split(line))
+
+
+def refused(line: str) -> str:
+    done = run(line)
+    assert isinstance(done.exception, LedgerClientError), done.output
+    return str(done.exception)
+
+
+def test_the_documented_way_works(running: Anvil) -> None:
+    block = re.search(r"```\n(meterseal-ledger evm account.*?)```", DOCS.read_text(), re.DOTALL)
+    assert block is not None
+    told: dict[str, str] = {}
+    printed = []
+    for line in block[1].strip().splitlines():
+        command = line.removeprefix("meterseal-ledger ").replace("http://127.0.0.1:8545", running.url)
+        for name, value in told.items():
+            command = command.replace(name, value)
+        verb = command.split()[1]
+        done = run(command + " --light" * (verb == "account" and "--light" not in command))  # for the test's own speed
+        assert done.exit_code == 0, (command, done.output, done.exception)
+        printed.append(done.stdout.strip())
+        if verb == "account":
+            told["ACCOUNT"] = printed[-1]
+            fund(running, printed[-1])
+        elif verb == "deploy":
+            told["CONTRACT"] = printed[-1]
+    assert printed[-1] == (
+        f"chain 31337, owned by {printed[0]}\ngateway yunnan-hydro-07: account {told['ACCOUNT']}, nothing anchored"
+    )
+    the_rest(running, told["CONTRACT"], printed[0], told["ACCOUNT"])
+
+
+def the_rest(running: Anvil, contract: str, owner: str, account: str) -> None:
+    way = f"--rpc {running.url} --key owner.json --password-file owner.password"
+    one, two = "0x" + "11" * 20, "0x" + "22" * 20
+    assert run(f"evm rotate {contract} {account} {one} {way}").exit_code == 0
+    assert shown(running, contract)["gateways"]["gw"]["account"] is None
+    assert shown(running, contract)["gateways"]["yunnan-hydro-07"]["account"] == one
+    assert "Account was used before" in refused(f"evm register {contract} {account} gw {way}")
+    assert run(f"evm revoke {contract} {one} {way}").exit_code == 0
+    assert shown(running, contract)["gateways"]["yunnan-hydro-07"]["account"] is None
+    for remove in ("", "--remove"):
+        assert run(f"evm bridge {contract} {two} {remove} {way}").exit_code == 0
+    heir = f"--rpc {running.url} --key gateway.json --password-file gateway.password"
+    assert "Not the owner" in refused(f"evm register {contract} {two} gw {heir}")
+    assert run(f"evm offer {contract} {account} {way}").exit_code == 0
+    assert shown(running, contract)["owner"] == owner
+    assert run(f"evm take {contract} {heir} --legacy").exit_code == 0
+    assert shown(running, contract)["owner"] == account
+    assert "Not the owner" in refused(f"evm revoke {contract} {two} {way}")
+
+
+def shown(running: Anvil, contract: str) -> dict[str, Any]:
+    done = run(f"evm show {contract} gw yunnan-hydro-07 --json --rpc {running.url}")
+    assert done.exit_code == 0
+    facts: dict[str, Any] = json.loads(done.stdout)
+    return facts
+
+
+def fund(running: Anvil, account: str) -> None:
+    node = Node(running.url)
+    node.ask("anvil_setBalance", account, hex(10**20))
+    node.close()
+
+
+def test_mistakes_are_told(running: Anvil) -> None:
+    address = "0x" + "11" * 20
+    way = f"--rpc {running.url} --key owner.json --password-file owner.password"
+    assert "no such file" in refused(f"evm deploy {way}")
+    assert run("evm account owner.json --password-file owner.password --light").exit_code == 0
+    assert "there is a file already" in refused("evm account owner.json --password-file owner.password")
+    assert "No funds" in refused(f"evm deploy {way}")
+    assert "is not AnchorRegistry" in refused(f"evm revoke {address} {address} {way}")
+    assert "is not AnchorRegistry" in refused(f"evm show {address} --rpc {running.url}")
+    assert "does not open" in refused(f"evm deploy {way.replace('owner.password', 'gateway.password')}")
+    Path("owner.password").chmod(0o644)
+    assert "others can read it" in refused(f"evm deploy {way}")
+    assert "no address" in run(f"evm show 0x12 --rpc {running.url}").output
+    assert "no gateway's name" in run(f"evm show {address} 'a b' --rpc {running.url}").output
+    assert "addresses end up in logs" in refused(f"evm show {address} --rpc http://u:p@127.0.0.1:1")

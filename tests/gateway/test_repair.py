@@ -1,0 +1,504 @@
+"""Databases that are damaged on the disk, in every part of the file, and what becomes of them at the next start.
+
+The files are real ones that SQLite wrote. Where a record lies in them is found by its bytes, not by our own reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from gateway import agent, config, pruning, repair, report
+from gateway.clock import Clock
+from gateway.config import Config
+from gateway.errors import Damaged, Declined, DiskFull, StoreError
+from gateway.hold import STATIONS
+from gateway.keys import load_keys
+from gateway.prove import find, prove
+from gateway.recorder import Recorder
+from gateway.store import Row, Store
+from ledger_client.record import Event, parse_record
+from ledger_client.statement import parse_statement
+from ledger_client.trust import load_trust
+from ledger_client.verify import verify
+from tests.chain.site import until
+from tests.contract.memory import NearLedger
+from tests.disk.small import small_disk
+from tests.gateway.books import check_books
+from tests.gateway.samples import Hands, Machine, believed, site
+
+PAGE, FRAME, LOG_HEADER = 4096, 4096 + 24, 32
+METER = "export-main"
+_epochs = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """A site whose gateway was killed: a database and its log, most batches anchored, the last records in none."""
+
+    folder: Path
+    machine: Machine
+    rows: dict[int, Row]
+
+    def copy(self, target: Path) -> Config:
+        shutil.copytree(self.folder, target)
+        return config.load(target / "gateway.toml")
+
+
+def settle(store: Store, loaded: Config, ledger: NearLedger) -> None:
+    """Anchor what waits."""
+    for waiting, batch in store.open_anchors("demo-ledger", 1 << 30):
+        receipt = ledger.submit(batch.entry)
+        assert isinstance(receipt, bytes)
+        with store.transaction():
+            store.mark(waiting.batch, "demo-ledger", "settled", 1, receipt=receipt)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
+    folder = tmp_path_factory.mktemp("killed")
+    loaded = site(folder / "live", {'every = "60s"': 'every = "10s"'})
+    believed(folder / "ledger", loaded)
+    ledger, machine = NearLedger(folder / "ledger"), Machine()
+    machine.wall_ms = int(time.time() - 7200) * 1000  # receipts bear the real time
+    for polls in (40, 80):
+        hands = Hands(loaded, machine, epoch=next(_epochs).to_bytes(8, "big"))
+        hands.poll(polls)
+        if polls == 40:
+            hands.end()
+        machine.passes(30)
+    settle(hands.store, loaded, ledger)
+    hands.store.one("PRAGMA wal_checkpoint")
+    hands.poll(70)
+    settle(hands.store, loaded, ledger)
+    hands.poll(4)
+    rows = {int(row[0]): Row(*row[1:]) for row in hands.store.all(
+        "SELECT id, meter, epoch, seq, kind, time_ms, data FROM records")}  # fmt: skip
+    shutil.copytree(folder / "live", folder / "killed")  # as it lies on the disk at this moment
+    hands.store.close()
+    ledger.close()
+    assert (folder / "killed" / "data" / "meterseal.db-wal").stat().st_size > 100 * FRAME
+    return Killed(folder / "killed", machine, rows)
+
+
+def log_of(loaded: Config) -> Path:
+    return loaded.database.with_name(loaded.database.name + "-wal")
+
+
+def overwrite(path: Path, place: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(data)
+
+
+def checkpointed(loaded: Config) -> None:
+    """All of it in the database file, no log beside it: as after an orderly stop."""
+    database = sqlite3.connect(loaded.database)
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    assert not log_of(loaded).exists()
+
+
+def open_again(loaded: Config) -> Store:
+    return repair.open_store(loaded, load_keys(loaded), load_trust(loaded.trust))
+
+
+def places(store: Store) -> dict[int, Row]:
+    found = store.all("SELECT id, meter, epoch, seq, kind, time_ms, data FROM records")
+    return {int(row[0]): Row(*row[1:]) for row in found}
+
+
+def aside(loaded: Config) -> list[Path]:
+    return sorted(loaded.data.glob("meterseal.db.damaged-*"))
+
+
+def go_on(loaded: Config, killed: Killed, polls: int = 20) -> Hands:
+    """A new epoch on the recovered database: it records and seals, and its books hold."""
+    hands = Hands(loaded, killed.machine, epoch=(1000 + next(_epochs)).to_bytes(8, "big"))
+    before = hands.store.count_batches()
+    hands.poll(polls)
+    assert hands.journal.trouble is None
+    assert hands.store.count_batches() > before
+    hands.end()
+    check_books(loaded)
+    return hands
+
+
+def intact(content: bytes, damaged: list[tuple[int, int]], rows: dict[int, Row]) -> set[int]:
+    """The places of the records of which some page that holds them whole has not been touched."""
+    content = content[: len(content) // PAGE * PAGE]
+    hit = {page for begin, end in damaged for page in range(begin // PAGE, (end - 1) // PAGE + 1)}
+    found = set()
+    for place, row in rows.items():
+        at = content.find(row.data)
+        while at >= 0:
+            pages = {at // PAGE, (at + len(row.data) - 1) // PAGE}
+            if len(pages) == 1 and not pages & hit:
+                found.add(place)
+                break
+            at = content.find(row.data, at + 1)
+    return found
+
+
+def test_a_sound_database_is_left_as_it_is(killed: Killed, tmp_path: Path) -> None:
+    loaded = killed.copy(tmp_path / "site")
+    store = open_again(loaded)
+    assert places(store) == killed.rows
+    assert store.repairs() == []
+    store.close()
+    assert aside(loaded) == []
+    check_books(loaded)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_record_whose_page_is_intact_is_recovered_and_none_is_invented(
+    killed: Killed, tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    loaded = killed.copy(tmp_path / "site")
+    checkpointed(loaded)
+    content = loaded.database.read_bytes()
+    damaged = []
+    for _ in range(chance.randint(1, 6)):
+        length = chance.choice([16, 512, PAGE, 3 * PAGE])
+        begin = chance.randrange(PAGE, len(content) - length)
+        begin -= begin % min(length, PAGE)
+        noise = bytes(length) if chance.random() < 0.3 else chance.randbytes(length)
+        overwrite(loaded.database, begin, noise)
+        damaged.append((begin, begin + length))
+    broken = loaded.database.read_bytes()
+    must = intact(content, damaged, killed.rows)
+    repair.note_flaws(loaded.database, ["the test has done it"])
+    store = open_again(loaded)
+    if not store.repairs():  # what was hit was not part of the tree
+        assert Store.look(loaded.database, check="quick") == []
+        store.close()
+        return
+    found = places(store)
+    assert {place: killed.rows.get(place) for place in found} == found
+    assert must <= set(found)
+    (told,) = store.repairs()
+    assert (told.records, told.lost) == (len(found), len(killed.rows) - len(found))
+    assert store.waiting() == sum(place > store.sealed_to() for place in found)
+    lost = {killed.rows[place][:3] for place in set(killed.rows) - set(found)}
+    assert lost == {(m, e, seq) for m, e, first, last in store.lost() for seq in range(first, last + 1)}
+    store.close()
+    assert aside(loaded)[0].read_bytes() == broken
+    go_on(loaded, killed)
+
+
+DAMAGES: dict[str, Callable[[Config], None]] = {
+    "header destroyed": lambda loaded: overwrite(loaded.database, 0, os.urandom(100)),
+    "first page destroyed": lambda loaded: overwrite(loaded.database, 0, os.urandom(PAGE)),
+    "schema zeroed": lambda loaded: overwrite(loaded.database, 100, bytes(PAGE - 100)),
+    "truncated": lambda loaded: os.truncate(loaded.database, loaded.database.stat().st_size * 2 // 3 + 77),
+    "text": lambda loaded: (loaded.database.write_text("this is no database\n" * 500), None)[1],
+    "empty": lambda loaded: os.truncate(loaded.database, 0),
+}
+
+
+WITH_A_LOG = ("truncated", "text", "empty")  # what is destroyed in the first page stands in the log as well
+
+
+@pytest.mark.parametrize(
+    ("name", "logged"), [*((name, False) for name in DAMAGES), *((name, True) for name in WITH_A_LOG)]
+)
+def test_what_is_left_of_a_file_is_recovered(killed: Killed, tmp_path: Path, name: str, logged: bool) -> None:
+    loaded = killed.copy(tmp_path / "site")
+    if not logged:
+        checkpointed(loaded)
+    before = loaded.database.read_bytes()
+    DAMAGES[name](loaded)
+    broken = {p.name: p.read_bytes() for p in (loaded.database, log_of(loaded)) if p.exists()}
+    content = broken["meterseal.db"]
+    must = intact(before[: len(content)], [], killed.rows) if name not in ("text", "empty") else set()
+    if logged:
+        log = broken["meterseal.db-wal"]
+        frames = b"".join(log[i + 24 : i + FRAME] for i in range(LOG_HEADER, len(log) - FRAME + 1, FRAME))
+        must |= intact(frames, [], killed.rows)
+    readers_say(loaded)
+    store = open_again(loaded)
+    found = places(store)
+    assert {place: killed.rows.get(place) for place in found} == found
+    assert must <= set(found)
+    assert len(store.repairs()) == 1
+    store.close()
+    kept = {p.name.replace(aside(loaded)[0].name, "meterseal.db"): p.read_bytes() for p in aside(loaded)}
+    assert {name: kept.get(name) for name in broken} == broken
+    go_on(loaded, killed)
+
+
+def readers_say(loaded: Config) -> None:
+    """While the gateway is stopped every reader says what is wrong and what to do, and changes nothing."""
+    with pytest.raises(StoreError) as said:
+        ask(loaded)
+    if isinstance(said.value, Damaged):
+        assert "recovered into a new one" in said.value.way_out
+
+
+def ask(loaded: Config) -> None:
+    store = Store(loaded.database, read_only=True)
+    try:
+        report.status(loaded, store, 0)
+        for meter in loaded.meters:
+            store.readings(meter, 1 << 30)
+        store.rows(1, 1 << 60)
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("whole", [True, False], ids=["frame", "page"])
+def test_a_log_that_is_damaged_before_its_end_is_not_cut_off_there(
+    killed: Killed, tmp_path: Path, share: float, whole: bool
+) -> None:
+    """SQLite itself would pass over everything behind, and say nothing."""
+    loaded = killed.copy(tmp_path / "site")
+    log = log_of(loaded)
+    content = log.read_bytes()
+    salts = [content[at + 8 : at + 16] for at in range(LOG_HEADER, len(content) - FRAME + 1, FRAME)]
+    frames = salts.count(content[16:24])
+    number = int(frames * share)
+    overwrite(log, LOG_HEADER + number * FRAME + (0 if whole else 24), os.urandom(FRAME if whole else PAGE))
+    content = log.read_bytes()
+    images = {i: content[LOG_HEADER + i * FRAME + 24 : LOG_HEADER + (i + 1) * FRAME] for i in range(frames)}
+    skipped = {number, number + 1} if whole else {number}  # behind a lost head one frame cannot be told from noise
+    must = intact(loaded.database.read_bytes(), [], killed.rows)
+    must |= intact(b"".join(image for i, image in images.items() if i not in skipped), [], killed.rows)
+    store = open_again(loaded)
+    assert len(store.repairs()) == 1
+    assert must <= set(places(store)) <= set(killed.rows)
+    assert max(places(store)) == max(killed.rows)
+    store.close()
+    go_on(loaded, killed)
+
+
+def test_a_log_that_a_power_cut_has_torn_at_its_end_is_no_damage(killed: Killed, tmp_path: Path) -> None:
+    loaded = killed.copy(tmp_path / "site")
+    log = log_of(loaded)
+    overwrite(log, log.stat().st_size - FRAME // 2, os.urandom(FRAME // 2))
+    store = open_again(loaded)
+    assert store.repairs() == []
+    store.close()
+    assert aside(loaded) == []
+    go_on(loaded, killed)
+
+
+def test_a_record_that_does_not_hold_is_found_where_a_new_epoch_would_build_on_it(
+    killed: Killed, tmp_path: Path
+) -> None:
+    """One byte of the newest reading: no check of SQLite sees it."""
+    loaded = killed.copy(tmp_path / "site")
+    checkpointed(loaded)
+    newest = killed.rows[max(killed.rows)]
+    content = loaded.database.read_bytes()
+    at = content.index(newest.data)
+    overwrite(loaded.database, at + len(newest.data) - 70, bytes([content[at + len(newest.data) - 70] ^ 1]))
+    assert Store.look(loaded.database, check="integrity") == []
+    store = open_again(loaded)
+    assert set(places(store)) == set(killed.rows) - {max(killed.rows)}
+    assert store.repairs()[0].why.startswith("the record at place")
+    store.close()
+    go_on(loaded, killed)
+
+
+def hit_a_leaf(loaded: Config, killed: Killed, *, sealed: bool) -> int:
+    """Overwrite a page that holds readings; returns the place of one of them."""
+    checkpointed(loaded)
+    store = Store(loaded.database, read_only=True)
+    edge = store.sealed_to()
+    store.close()
+    wanted = [p for p in killed.rows if (p <= edge) == sealed and killed.rows[p].kind == "reading"]
+    place = wanted[len(wanted) // 2]
+    at = loaded.database.read_bytes().index(killed.rows[place].data)
+    overwrite(loaded.database, at // PAGE * PAGE, os.urandom(PAGE))
+    return place
+
+
+def test_the_signed_event_the_alarm_the_status_and_the_proofs_say_so(killed: Killed, tmp_path: Path) -> None:
+    loaded = killed.copy(tmp_path / "site")
+    place = hit_a_leaf(loaded, killed, sealed=True)
+    store = open_again(loaded)
+    found = places(store)
+    lost = killed.rows[place]
+    assert place not in found
+    batch = store.batch_of(place)
+    assert batch is not None
+    beside = next(found[p] for p in range(batch.first_id, batch.last_id + 1) if p in found)
+    proven = next(
+        found[b.first_id] for b in store.batches() if all(p in found for p in range(b.first_id, b.last_id + 1))
+    )
+    with pytest.raises(Declined, match="was lost when the database was damaged"):
+        find(store, lost.id)
+    with pytest.raises(Declined, match="without all of them none can be proven") as said:
+        prove(store, beside)
+    assert aside(loaded)[0].name in said.value.way_out
+    verify(prove(store, find(store, proven.id)), load_trust(loaded.trust), 1 << 33)
+    store.close()
+    hands = go_on(loaded, killed)
+    store = Store(loaded.database, read_only=True)
+    first, *_ = [row for row in store.rows(max(found) + 1, 1 << 60) if row.epoch == hands.journal._signer.epoch]
+    event = parse_record(first.data).body
+    assert isinstance(event, Event)
+    assert (first.meter, first.seq, event.name) == ("gateway", 0, "repaired")
+    assert (event.fields["file"], event.fields["records"]) == (aside(loaded)[0].name, len(found))
+    assert event.fields["lost"] == len(killed.rows) - len(found)
+    assert any(m == lost.meter and e == lost.epoch and a <= lost.seq <= z for m, e, a, z in event.fields["ranges"])
+    assert [alarm["code"] for alarm in report.open_alarms(store)] == ["database-repaired"]
+    store.close()
+    Hands(loaded, killed.machine, epoch=b"\xee" * 8).end()
+    store = Store(loaded.database, read_only=True)
+    facts = report.status(loaded, store, 0)
+    assert [alarm["code"] for alarm in facts["alarms"]] == []
+    assert f"the damaged one is kept as {aside(loaded)[0].name}" in facts["repairs"][0]
+    store.close()
+
+
+def test_sealing_goes_on_over_a_hole_among_records_that_no_batch_holds(killed: Killed, tmp_path: Path) -> None:
+    loaded = killed.copy(tmp_path / "site")
+    place = hit_a_leaf(loaded, killed, sealed=False)
+    store = open_again(loaded)
+    assert place not in places(store)
+    edge = store.sealed_to()
+    store.close()
+    go_on(loaded, killed)
+    store = Store(loaded.database, read_only=True)
+    assert place > edge
+    batch = store.batch_of(place)
+    assert batch is not None
+    meters = parse_statement(batch.entry).statement.meters
+    row = killed.rows[place]
+    assert not any(r.first <= row.seq <= r.last for r in meters.get(row.meter, ()) if r.epoch == row.epoch)
+    store.close()
+
+
+def test_a_second_damage_is_recovered_like_the_first(killed: Killed, tmp_path: Path) -> None:
+    loaded = killed.copy(tmp_path / "site")
+    hit_a_leaf(loaded, killed, sealed=True)
+    store = open_again(loaded)
+    first = places(store)
+    store.close()
+    go_on(loaded, killed)
+    overwrite(loaded.database, 0, os.urandom(PAGE))
+    store = open_again(loaded)
+    assert set(first) <= set(places(store))
+    assert [told.id for told in store.repairs()] == [1, 2]
+    store.close()
+    assert len([path for path in aside(loaded) if not path.name.endswith(("-wal", "-shm"))]) == 2
+    go_on(loaded, killed)
+
+
+OPEN = """
+import sys
+from pathlib import Path
+from gateway import config, repair
+from gateway.keys import load_keys
+from ledger_client.trust import load_trust
+loaded = config.load(Path(sys.argv[1]))
+repair.open_store(loaded, load_keys(loaded), load_trust(loaded.trust)).close()
+"""
+
+
+@pytest.mark.parametrize("moment", ["recover:1", "recover:2", "recovered:1", "aside:1", "aside:2", "repaired:1"])
+def test_a_recovery_that_is_killed_is_finished_by_the_next_start(killed: Killed, tmp_path: Path, moment: str) -> None:
+    loaded = killed.copy(tmp_path / "site")
+    overwrite(log_of(loaded), LOG_HEADER + 20 * FRAME + 24, os.urandom(PAGE))
+    broken = {p.name: p.read_bytes() for p in (loaded.database, log_of(loaded))}
+    assert moment.partition(":")[0] in STATIONS
+    flag = tmp_path / "held"
+    env = dict(os.environ) | {"METERSEAL_HOLD": f"{moment}:{flag}"}
+    process = subprocess.Popen([sys.executable, "-c", OPEN, str(loaded.path)], env=env)
+    until(f"the recovery to reach {moment}", flag.exists)
+    process.kill()
+    process.wait()
+    store = open_again(loaded)
+    assert len(store.repairs()) == 1
+    assert len(store.untold_repairs()) == 1
+    assert set(places(store)) <= set(killed.rows)
+    assert len(places(store)) > len(killed.rows) * 0.9
+    store.close()
+    stem = aside(loaded)[0].name
+    kept = {p.name.replace(stem, "meterseal.db"): p.read_bytes() for p in aside(loaded)}
+    assert {name: kept.get(name) for name in broken} == broken
+    assert not list(loaded.data.glob("*.recover*"))
+    go_on(loaded, killed)
+
+
+def test_without_room_for_the_recovery_nothing_changes_and_the_start_says_so(killed: Killed, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "6m") as disk:
+        loaded = killed.copy(tmp_path / "site")
+        hit_a_leaf(loaded, killed, sealed=True)
+        shutil.move(loaded.path.parent, disk / "site")
+        loaded = config.load(disk / "site" / "gateway.toml")
+        broken = loaded.database.read_bytes()
+        free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+        (disk / "another's").write_bytes(bytes(free - 200_000))
+        with pytest.raises(DiskFull, match="is damaged, and cannot be recovered now") as said:
+            open_again(loaded)
+        assert "free them and start again" in said.value.way_out
+        assert loaded.database.read_bytes() == broken
+        assert not list(loaded.data.glob("meterseal.db.*"))
+        (disk / "another's").unlink()
+        store = open_again(loaded)
+        assert len(store.repairs()) == 1
+        store.close()
+        check_books(loaded)
+
+
+def test_what_was_pruned_does_not_come_back(killed: Killed, tmp_path: Path) -> None:
+    """Pages that pruning has freed still hold what it took away."""
+    loaded = killed.copy(tmp_path / "site")
+    checkpointed(loaded)
+    store = Store(loaded.database)
+    before_ms = store.batches()[4].sealed_ms + 1
+    while pruning.prune(store, ["demo-ledger"], before_ms):
+        pass
+    pruned, rows, totals = store.pruned(), places(store), store.totals()
+    assert pruned[1] > 50
+    store.close()
+    overwrite(loaded.database, 0, os.urandom(PAGE))
+    store = open_again(loaded)
+    assert store.pruned() == pruned
+    assert places(store) == rows
+    assert store.totals() == totals
+    assert (store.repairs()[0].lost, store.repairs()[0].lost_batches, store.lost()) == (0, 0, [])
+    store.close()
+    go_on(loaded, killed)
+
+
+def test_a_large_database_is_checked_in_the_background_and_the_next_start_recovers_it(
+    killed: Killed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repair, "AT_ONCE_BYTES", 0)
+    loaded = killed.copy(tmp_path / "site")
+    assert repair.check(loaded.database, whole=True) == repair.Checked((), whole=True)
+    checkpointed(loaded)
+    at = loaded.database.read_bytes().index(killed.rows[100].data)
+    overwrite(loaded.database, at // PAGE * PAGE, os.urandom(PAGE))
+    store = open_again(loaded)
+    assert store.repairs() == []  # it does not keep the start waiting
+    recorder = Recorder(store, load_keys(loaded), agent.rules(loaded), Clock(), b"\xdd" * 8)
+    recorder.open()
+    recorder.start()
+    asyncio.run(agent.check_database(loaded.database, recorder))
+    recorder.call(lambda _: None).result(timeout=30)
+    reader = Store(loaded.database, read_only=True)
+    assert [alarm["code"] for alarm in report.open_alarms(reader)] == ["database-damaged"]
+    reader.close()
+    recorder.stop()
+    store = open_again(loaded)
+    assert len(store.repairs()) == 1
+    assert not repair.flawed(loaded.database).exists()
+    store.close()

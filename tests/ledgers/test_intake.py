@@ -1,0 +1,95 @@
+"""Many statements in one turn: each gets its own outcome, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ledger_client.errors import Refused
+from ledger_client.receipt import check, parse_receipt
+from ledger_client.statement import statement_id
+from ledger_client.transparency import service
+from ledger_client.transparency.directory import LedgerDir, open_dir
+from ledger_client.transparency.intake import MOST, Intake
+from ledger_client.transparency.policy import Policy
+from ledger_client.transparency.service import Service
+from ledger_client.trust import key_entry, parse_trust
+from tests.ledgers.samples import Gateway
+from tests.ledgers.site import CheckedLog
+
+GATEWAYS = [Gateway(f"gw-{number}") for number in range(10)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[LedgerDir]:
+    with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
+        yield folder
+
+
+@pytest.fixture
+def ledger(folder: LedgerDir) -> Service:
+    entries = "".join(key_entry("statement", g.key.public, 0, gateway=g.name) for g in GATEWAYS)
+    policy = Policy(parse_trust(f'[policy]\nreceipts = 1\nledgers = ["none"]\n{entries}', "t").keys)
+    return Service(folder, lambda: policy)
+
+
+def test_each_gets_its_own(ledger: Service, folder: LedgerDir) -> None:
+    a, b = GATEWAYS[:2]
+    stranger = Gateway("stranger")
+    (known,) = ledger.submit_all([a.statement(0)])
+    many = [b"", a.statement(0), a.statement(1), stranger.statement(0), b.statement(0), a.statement(2), a.statement(1)]
+    outcomes = ledger.submit_all([*many, b.statement(5), a.sign(1, statement_id(a.statement(0)), mark=9)])
+    refused = {0: service.MALFORMED, 3: service.UNKNOWN_KEY, 7: service.OUT_OF_ORDER, 8: service.TAKEN}
+    for number, outcome in enumerate(outcomes):
+        error = outcome.exception()
+        if number in refused:
+            assert isinstance(error, Refused)
+            assert error.title == refused[number]
+            continue
+        statement_id_, receipt = outcome.result()
+        assert statement_id_ == statement_id(many[number])
+        check(parse_receipt(receipt), many[number], ledger.keys[-1].key)
+    assert outcomes[1].result() == known.result()
+    assert outcomes[6].result() == outcomes[2].result()
+    assert ledger.counts.of("refused") == dict.fromkeys(refused.values(), 1)
+    assert ledger.counts.of("taken") == {"": 6}
+    assert ledger.counts.of("commits") == {"": 2}
+    assert CheckedLog(folder.path).check() == {a.name: [0, 1, 2], b.name: [0]}
+
+
+def test_more_than_fit_into_one_turn(ledger: Service, folder: LedgerDir) -> None:
+    statements = 2 * MOST
+
+    async def client(intake: Intake, gateway: Gateway) -> None:
+        for batch in range(statements // 8):
+            assert (await intake.submit(gateway.statement(batch)))[0] == statement_id(gateway.statement(batch))
+
+    async def main() -> None:
+        intake = Intake(ledger)
+        async with asyncio.TaskGroup() as group:
+            for gateway in GATEWAYS:
+                group.create_task(client(intake, gateway))
+        everything = [gateway.statement(batch) for gateway in GATEWAYS for batch in range(statements // 8)]
+        again = await asyncio.gather(*(intake.submit(entry) for entry in everything))
+        assert [id_ for id_, _ in again] == [statement_id(entry) for entry in everything]
+
+    asyncio.run(main())
+    assert CheckedLog(folder.path).check() == {gateway.name: list(range(statements // 8)) for gateway in GATEWAYS}
+
+
+def test_who_goes_away_takes_nobody_along(ledger: Service) -> None:
+    async def main() -> None:
+        intake = Intake(ledger)
+        gone = asyncio.create_task(intake.submit(GATEWAYS[0].statement(0)))
+        stays = asyncio.create_task(intake.submit(GATEWAYS[1].statement(0)))
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert (await stays)[0] == statement_id(GATEWAYS[1].statement(0))
+        with pytest.raises(Refused):
+            await intake.submit(b"nonsense")
+
+    asyncio.run(main())
