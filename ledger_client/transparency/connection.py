@@ -126,8 +126,8 @@ class Connection(H11Protocol):
 
 
 class TlsConnection(Connection):
-    """… over TLS. Where uvicorn does the handshake nobody knows of a client in the middle of it, for up to a minute; done
-    here, such a client counts as any other, and a handshake may take no longer than a head."""
+    """… over TLS. Where uvicorn does the handshake nobody knows of a client in the middle of it, for up to a minute;
+    done here, such a client counts as any other, and a handshake may take no longer than a head."""
 
     tls: ClassVar[ssl.SSLContext]
 
