@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from gateway.clock import Clock
-from gateway.journal import Finished, Rules
+from gateway.commits import Finished, Rules
 from gateway.keys import Keys
 from gateway.recorder import Recorder
 from gateway.signer import stamp

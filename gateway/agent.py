@@ -22,10 +22,11 @@ from gateway.alarms import LedgerAlarms
 from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning, identities
+from gateway.commits import ALARM, DAMAGED, Rules
 from gateway.config import Bus, Config
 from gateway.errors import ConfigError, StoreError
 from gateway.fieldbus.bus import Alarm, Line, LineSpec, MeterSpec, check_port, merge
-from gateway.journal import ALARM, DAMAGED, Rules, seal_next
+from gateway.journal import seal_next
 from gateway.keys import Keys, load_keys
 from gateway.ledger_settings import LedgerEntry, access_of, account_of
 from gateway.notes import Notes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from gateway.journal import ALARM
+from gateway.commits import ALARM
 from gateway.signer import GATEWAY
 from ledger_client.record import Event
 

@@ -15,13 +15,13 @@ from typing import Any
 
 from gateway import quality
 from gateway.clock import STEP_MS, Clock
+from gateway.commits import Finished
 from gateway.config import Meter
 from gateway.counters import Look, Stand, doubtful
 from gateway.devices.decode import Content, Decoder
 from gateway.devices.plan import Block
 from gateway.devices.points import FIRST, SECOND, Point, Profile
 from gateway.fieldbus.bus import BlockAnswer, Poll
-from gateway.journal import Finished
 from gateway.quality import FROZEN_AFTER_MS, NOTHING, Judged, Past, Still
 from gateway.signer import Stamp, stamp
 from ledger_client.record import Columns, Number, Quality, Reading, Value

@@ -15,8 +15,9 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from gateway.clock import Clock
+from gateway.commits import Finished, Happened, Rules
 from gateway.errors import Damaged, StoreError
-from gateway.journal import Finished, Happened, Journal, Rules
+from gateway.journal import Journal
 from gateway.keys import Keys
 from gateway.store import Store
 from ledger_client.record import Event

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway import instance, repaired
+from gateway.commits import ALARM, STOPPED
 from gateway.comparison import EQUIVOCATION, conflict_text
 from gateway.config import Config
 from gateway.errors import Damaged, StoreError
 from gateway.horizon import horizon
-from gateway.journal import ALARM, STOPPED
 from gateway.quality import verdict
 from gateway.refusals import LEDGER_REFUSED
 from gateway.signer import GATEWAY

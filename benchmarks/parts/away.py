@@ -26,8 +26,8 @@ from benchmarks.parts.weight import Weight, peak_mb, weigh
 from gateway import agent, config, instance
 from gateway.blocking import in_thread
 from gateway.clock import Clock, KernelClock
+from gateway.commits import Finished
 from gateway.config import Config
-from gateway.journal import Finished
 from gateway.keys import load_keys
 from gateway.notes import Notes
 from gateway.reconcile import Reconciliation

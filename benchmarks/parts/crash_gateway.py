@@ -24,8 +24,8 @@ from pathlib import Path
 from benchmarks.parts.site import POINT
 from gateway import agent, config, instance, journal, pruning, uplink
 from gateway.clock import Clock
+from gateway.commits import Finished
 from gateway.config import Config
-from gateway.journal import Finished
 from gateway.keys import load_keys
 from gateway.notes import Notes
 from gateway.reconcile import Reconciliation

@@ -25,9 +25,9 @@ import sqlite_utils  # noqa: F401 - loaded before a process is forked, so that n
 
 from gateway import agent, config
 from gateway.clock import Clock, KernelClock
+from gateway.commits import RETRY_MS, Finished
 from gateway.config import Config
 from gateway.errors import StoreError
-from gateway.journal import RETRY_MS, Finished
 from gateway.keys import load_keys
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder

@@ -163,9 +163,19 @@ class Lane:
         if version is not self._flying[key].newest or not self._stuck():
             self._again(version)
             return
-        _LOG.warning("transaction 0x%s does not move: the same with a higher fee", version.tx.hex())
         self._head = _Head(next_nonce, self._clock(), self._height())
-        self._go(key, self._flying[key], next_nonce, self._dearer(version.fees))
+        self._raise_fees(version)
+
+    def _raise_fees(self, stuck: Version) -> None:
+        """Replace what does not move, and what waits behind it and offers no more: it would be stuck next."""
+        waiting = [(sent.newest.nonce, key) for key, sent in self._flying.items()]
+        cheap = [(n, k) for n, k in sorted(waiting) if n >= stuck.nonce and self._cheap(k, stuck)]
+        _LOG.warning("transaction 0x%s does not move: %d replaced with higher fees", stuck.tx.hex(), len(cheap))
+        for nonce, key in cheap:
+            self._go(key, self._flying[key], nonce, self._dearer(self._flying[key].newest.fees))
+
+    def _cheap(self, key: bytes, stuck: Version) -> bool:
+        return self._flying[key].newest.fees.max_fee <= stuck.fees.max_fee
 
     def _stuck(self) -> bool:
         return self._clock() - self._head.since >= self._stuck_after_s and self._height() > self._head.height

@@ -8,6 +8,7 @@ beyond a number, in all or of one address, are cut as they come.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
@@ -30,9 +31,11 @@ class Turnstile:
     trusted: frozenset[str] = frozenset()  # proxies: they speak for many
     clients: Counter[str] = field(default_factory=Counter)
 
-    def protocol(self) -> type[H11Protocol]:
-        """The class of this turnstile's connections, as uvicorn's ``http`` option takes it."""
-        return cast(type[H11Protocol], type("Connection", (Connection,), {"turnstile": self}))
+    def protocol(self, tls: ssl.SSLContext | None = None) -> type[H11Protocol]:
+        """The class of this turnstile's connections, as uvicorn's ``http`` option takes it; with ``tls`` they are
+        https, and uvicorn must not do it again."""
+        kind, more = (Connection, {}) if tls is None else (TlsConnection, {"tls": tls})
+        return cast(type[H11Protocol], type("Connection", (kind,), {"turnstile": self, **more}))
 
     def enter(self, client: str, trusted: bool) -> bool:
         """Let a connection in, unless there are too many."""
@@ -61,23 +64,36 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let it in, and wait for a head; or cut it."""
+        if self._enter(transport):
+            self._begin(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is left of it."""
+        if self._leave():
+            super().connection_lost(exc)
+
+    def _enter(self, transport: asyncio.Transport) -> bool:
         peer = transport.get_extra_info("peername")
         host = str(peer[0]) if peer else ""
         if not self.turnstile.enter(client_of(host), host in self.turnstile.trusted):
             transport.abort()
-            return
+            return False
         self._of = client_of(host)
+        return True
+
+    def _begin(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
         self._time("head", self.turnstile.head_s)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is left of it."""
+    def _leave(self) -> bool:
+        """Count it out, once."""
         if self._of is None:
-            return
+            return False
         self.turnstile.leave(self._of)
+        self._of = None
         if self._timer is not None:
             self._timer.cancel()
-        super().connection_lost(exc)
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of a request."""
@@ -107,3 +123,53 @@ class Connection(H11Protocol):
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = self.loop.call_later(seconds, self.transport.abort)
+
+
+class TlsConnection(Connection):
+    """… over TLS. Where uvicorn does the handshake nobody knows of a client in the middle of it, for up to a minute.
+
+    Done here, such a client counts as any other, and a handshake may take no longer than a head."""
+
+    tls: ClassVar[ssl.SSLContext]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._handshake: asyncio.Task[None] | None = None
+        self._early = b""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Let it in, and begin the handshake; or cut it."""
+        if self._enter(transport):
+            transport.pause_reading()  # until there is somebody to read the client's hello
+            self._handshake = self.loop.create_task(self._shake_hands(transport))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is left of it."""
+        if self._handshake is None:
+            super().connection_lost(exc)
+        else:
+            self._leave()
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes of a request, which may be here a moment before the handshake's end is known here."""
+        if self._handshake is None:
+            super().data_received(data)
+        else:
+            self._early += data
+
+    async def _shake_hands(self, transport: asyncio.Transport) -> None:
+        secured: asyncio.Transport | None = None
+        try:
+            secured = await self.loop.start_tls(
+                transport, self, self.tls, server_side=True, ssl_handshake_timeout=self.turnstile.head_s
+            )
+        except OSError:  # of TLS, of the network, or out of time: there is nobody to tell
+            transport.abort()
+        finally:
+            if secured is None or secured.is_closing():
+                self._leave()
+        if self._of is not None and secured is not None:
+            self._handshake = None
+            self._begin(secured)
+            if self._early:
+                self.data_received(self._early)

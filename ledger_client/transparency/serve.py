@@ -106,7 +106,7 @@ def _run(
     config = uvicorn.Config(
         site,
         loop="asyncio",
-        http=turnstile.protocol(),
+        http=turnstile.protocol(None if doors.cert is None else Certificates(doors.own).context),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -117,12 +117,7 @@ def _run(
         h11_max_incomplete_event_size=_MAX_HEAD,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
-        ssl_certfile=doors.cert,
-        ssl_keyfile=doors.key,
     )
-    config.load()
-    if doors.cert is not None:
-        config.ssl = Certificates(doors.own).context
     # uvicorn raises the signal that ended it once more when it is done; being asked to stop is no failure
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)

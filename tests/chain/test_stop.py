@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from gateway import config
-from gateway.journal import STOP
+from gateway.commits import STOP
 from gateway.keys import make_missing
 from gateway.store import Store
 from ledger_client.record import Coverage, Event, parse_record

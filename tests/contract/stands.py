@@ -229,5 +229,10 @@ def _evm(folder: Path, stack: ExitStack) -> Stand:
     return EvmStand(folder, stack, Faults())
 
 
-KEYED: dict[str, Callable[[Path, ExitStack], Stand]] = {"memory": _memory, "http": _http, "mqtt": _mqtt, "nats": _nats}
+KEYED: dict[str, Callable[[Path, ExitStack], Stand]] = {
+    "memory": _memory,
+    "http": _http,
+    "mqtt": _mqtt,
+    "mqtt-3.1.1": _nats,
+}
 STANDS = KEYED | {"evm": _evm}

@@ -268,12 +268,8 @@ def test_a_stuck_transaction_is_replaced_by_a_dearer_one(still: EvmSite) -> None
         still.book.on_keep = lambda note: seen.append(still.node.nonce(still.account.address))
         raise_base_fee(still, base)
         assert looks(driver, still, 1) == {SUBMITTED}
-        assert len(sent(still, 1)) == 2  # noted, with the form before
-        assert seen == [1]
-        for _ in range(6):  # each of the others, once it is next and has waited
-            still.rpc("evm_mine")
-            still.clock.now += 61
-            looks(driver, still, *range(1, 4))
+        assert [sent(still, n)[:-1] for n in range(1, 4)] == first  # those that waited behind it, too
+        assert seen == [1, 1, 1]  # noted, with the form before, while none was in a block
         still.rpc("evm_mine")
         assert settled(driver, still, 1, 2, 3)
     still.demand(0, 1, 2, 3)
@@ -290,6 +286,23 @@ def raise_base_fee(site: EvmSite, base: int | None = None) -> int:
     site.rpc("anvil_setNextBlockBaseFeePerGas", hex(base))
     site.rpc("evm_mine")
     return base
+
+
+def test_a_transaction_that_pays_enough_is_not_replaced_with_the_others(still: EvmSite) -> None:
+    with still.driver() as driver:
+        driver.submit(still.gateway.statement(1))
+        raise_base_fee(still)
+        driver.submit(still.gateway.statement(2))  # at the price of now
+        looks(driver, still, 1)
+        still.clock.now += 61
+        still.rpc("evm_mine")
+        looks(driver, still, 1)
+        assert [len(sent(still, n)) for n in (1, 2)] == [2, 1]
+        for _ in range(3):
+            looks(driver, still, 2)
+            still.rpc("evm_mine")
+        assert settled(driver, still, 1, 2)
+    still.demand(0, 1, 2)
 
 
 def test_a_replacement_that_a_crash_cut_off_goes_out_later(still: EvmSite) -> None:

@@ -19,10 +19,10 @@ from firmware_sim.clock import SimClock
 from firmware_sim.run import Simulator
 from firmware_sim.scenario import load_scenario
 from gateway.clock import Clock
+from gateway.commits import Finished
 from gateway.config import Meter
 from gateway.devices.profile import Profile, load_profile
 from gateway.fieldbus.bus import Alarm, Line, LineSpec, MeterSpec, Poll
-from gateway.journal import Finished
 from gateway.poller import Poller
 from ledger_client.record import Value
 from tests.fieldbus.devices import SAFETY_S

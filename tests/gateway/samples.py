@@ -9,8 +9,9 @@ from typing import Any
 
 from gateway import agent, config, starter
 from gateway.clock import Clock, KernelClock
+from gateway.commits import Finished
 from gateway.config import Config
-from gateway.journal import Finished, Journal
+from gateway.journal import Journal
 from gateway.keys import load_keys
 from gateway.recorder import Recorder
 from gateway.signer import GATEWAY, stamp

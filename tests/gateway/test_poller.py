@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.clock import KernelClock
+from gateway.commits import Finished
 from gateway.config import Meter
 from gateway.devices.plan import Block, Limits, plan, resolve_profile
 from gateway.devices.profile import Point, Profile, load_profile, parse_profile
 from gateway.fieldbus.bus import BlockAnswer, BlockFailure, Poll
-from gateway.journal import Finished
 from gateway.poller import Poller
 from ledger_client.record import Quality, Reading, Value
 from ledger_client.senml import pack

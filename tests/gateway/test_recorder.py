@@ -10,9 +10,9 @@ import pytest
 from gateway import agent
 from gateway.clock import Clock
 from gateway.commissioning import identities
+from gateway.commits import Finished
 from gateway.config import Config
 from gateway.errors import StoreError
-from gateway.journal import Finished
 from gateway.keys import load_keys
 from gateway.recorder import Recorder
 from gateway.store import Store

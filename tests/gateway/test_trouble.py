@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.commits import ALARM, Happened
 from gateway.config import Config
 from gateway.errors import Damaged, StartAgain
-from gateway.journal import ALARM, Happened
 from gateway.keys import load_keys
 from gateway.repair import open_store
 from gateway.signer import stamp

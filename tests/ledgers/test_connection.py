@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -47,10 +48,10 @@ async def _huge(_request: Request) -> Response:
 
 
 @asynccontextmanager
-async def served(turnstile: WatchedTurnstile) -> AsyncIterator[int]:
+async def served(turnstile: WatchedTurnstile, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """A server behind the turnstile; gives its port, and ends with every connection gone and counted out."""
     site = Starlette(routes=[Route("/", _echo, methods=["GET", "POST"]), Route("/huge", _huge)])
-    protocol = turnstile.protocol()
+    protocol = turnstile.protocol(tls)
     config = Config(site, http=protocol, ws="none", lifespan="off", log_config=None, timeout_keep_alive=60)
     config.load()
     state, loop = ServerState(), asyncio.get_running_loop()

@@ -109,15 +109,3 @@ def test_either_end_may_speak_the_old_one(driver: Protocol, ledger: Protocol, tm
                     mqtt.submit(gateway.statement(2))
                 persist(mqtt, gateway.statement(1))
             assert there.held(gateway) == [0, 1]
-
-
-def test_three_nodes_keep_three_copies(tmp_path: Path) -> None:
-    with nats(tmp_path, 3) as nodes, embedded_ledger(tmp_path / "ledger", "cluster", nodes[2].url) as process:
-        there = Site(process, nodes[0], tmp_path)
-        gateway = there.enroll(Gateway("gw"))
-        with closing(MqttLedger("cluster", nodes[0].url, timeout_s=5.0)) as ledger:
-            persist(ledger, gateway.statement(0))
-            assert {stream for node in nodes for stream in node.leads()} >= {"$MQTT_msgs", "$MQTT_sess"}
-            nodes[1].kill()  # whatever it leads finds another leader
-            persist(ledger, gateway.statement(1))
-        assert there.held(gateway) == [0, 1]

@@ -1,0 +1,252 @@
+"""Signed rows → commits, each of which holds as a whole or not at all; and the account of what could not be committed.
+
+A failed commit takes the chains back to where they stood and counts its polls as missed, so nothing is booked that the
+disk does not hold. While the disk takes nothing events wait, and polls are only counted (journal.py tries again).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway import repaired, space
+from gateway.clock import Clock
+from gateway.coverage import Tally, first_coverage
+from gateway.errors import Damaged, DiskFull, StartAgain, StoreError
+from gateway.hold import station
+from gateway.keys import Keys
+from gateway.repair import note_flaws
+from gateway.signer import GATEWAY, Signer, Stamp, stamp
+from gateway.store import Row, Store
+from ledger_client.record import Event, Reading, parse_record, record_hash
+
+log = logging.getLogger("meterseal.recorder")
+
+START, STOP = "start", "stop"  # the gateway's own events at the two ends of an epoch
+ALARM = "alarm"  # of a meter, or of the gateway where a whole line is meant; ``raised`` true and later false
+STOPPED, DAMAGED = "recording-stopped", "database-damaged"  # codes of the store's own alarms
+RETRY_MS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One due poll that is over: a reading with its stamp, or the reason why there is none."""
+
+    meter: str
+    due_ms: int
+    reading: Reading | None
+    stamp: Stamp | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event of one meter, or of the gateway itself under its own name."""
+
+    meter: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How records are committed, cut, sealed and kept: periods in ms, ledgers by name (``required``: those whose
+    receipts a batch needs before it may be pruned), what statements say of the gateway."""
+
+    gateway: str
+    periods_ms: Mapping[str, int]
+    commit_every_ms: int
+    seal_every_ms: int
+    seal_count: int
+    ledgers: Sequence[str]
+    required: Sequence[str]
+    config: bytes
+    software: str
+    limits: space.Limits
+
+
+class Commits:
+    """The database as the writer thread writes it. Not to be shared between threads."""
+
+    def __init__(self, store: Store, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
+        self.store, self.rules = store, rules
+        self._clock = clock
+        self.tails = {meter: store.tail(meter) for meter in [GATEWAY, *rules.periods_ms]}
+        last = {meter: tail.last_data if tail else None for meter, tail in self.tails.items()}
+        self._repairs = store.untold_repairs()
+        self._signer = Signer(rules.gateway, epoch, keys, last)
+        self._position = self._signer.position()
+        self._tallies: dict[str, Tally] = {}
+        self._pending: list[Row] = []
+        self._signed: list[Happened] = []  # the events among the pending: they are signed again if the commit fails
+        self._unsigned: list[Happened] = []  # events that wait while nothing is recorded
+        self._first_pending_ms: int | None = None
+        self._uncut = store.count_unsealed()
+        self._retry_at_ms = 0
+        self._reserve = space.Reserve(store.path.parent)
+        self.trouble: StoreError | None = None
+        """Why nothing is recorded for the time being."""
+
+    def open(self) -> int:
+        """Begin the epoch with its first records, durable at once. Returns the anchor of the schedules in ms."""
+        now = stamp(self._clock)
+        anchor_ms = now.time_ms
+        rows = []
+        for meter, period_ms in self.rules.periods_ms.items():
+            body = first_coverage(self.tails[meter], anchor_ms, clock_usable=self._clock.usable)
+            rows.append(self._signer.coverage(meter, body, now))
+            self._tallies[meter] = Tally(anchor_ms, anchor_ms, period_ms)
+        started = Event(START, {"software": self.rules.software, "config": self.rules.config})
+        lost = self.store.lost(repaired.RANGES_TOLD)
+        told = [Event(repaired.REPAIRED, repaired.facts(repair, lost)) for repair in self._repairs]
+        alarms = [alarm(repaired.ALARM_CODE, repaired.text(r), raised=True).event for r in self._repairs]
+        events = [self._signer.event(GATEWAY, event, now) for event in [*told, started, *alarms]]
+        rows = [*events[: len(told)], *rows, *events[len(told) :]]
+        grids = [(meter, anchor_ms, period_ms) for meter, period_ms in self.rules.periods_ms.items()]
+        try:
+            self._begin(rows, grids)
+        except DiskFull:
+            if not self._reserve.release():
+                raise
+            self._begin(rows, grids)
+        self._position = self._signer.position()
+        self._uncut += len(events)
+        self._reserve.hold(space.measure(self.store, self.rules.limits))
+        return anchor_ms
+
+    def _begin(self, rows: Sequence[Row], grids: Sequence[tuple[str, int, int]]) -> None:
+        with self.store.transaction():
+            self.store.schedule(self._signer.epoch, grids)
+            self.store.append(rows)
+            self.store.repairs_told()
+
+    def happened(self, item: Happened) -> None:
+        """Book an event; it is kept until it can be written."""
+        if self.trouble is not None:
+            self._unsigned.append(item)
+            return
+        self._add(self._signer.event(item.meter, item.event, stamp(self._clock)))
+        self._signed.append(item)
+
+    def _add(self, row: Row) -> None:
+        self._pending.append(row)
+        if self._first_pending_ms is None:
+            self._first_pending_ms = self._clock.schedule_ms()
+
+    def flush(self) -> None:
+        """Commit what is pending."""
+        if self._pending:
+            self._write(())
+
+    def found_damaged(self, error: Damaged) -> None:
+        """Something else than a commit has met a damaged page: nothing more is written."""
+        self.flush()
+        self._stop_recording(error)
+
+    def _coverage(self) -> list[Row]:
+        now = stamp(self._clock)
+        return [self._signer.coverage(meter, tally.coverage(), now) for meter, tally in self._tallies.items()]
+
+    def _write(
+        self,
+        more: Sequence[Row],
+        *,
+        cut: bool = False,
+        coverage: bool = False,
+        grids: Sequence[tuple[str, int, int]] = (),
+    ) -> bool:
+        """Commit what is pending and then ``more``; False if the disk did not take it, and nothing is booked then."""
+        pending = self._pending
+        self._pending, self._first_pending_ms = [], None
+        try:
+            with self.store.transaction():
+                self.store.append([*pending, *more])
+                if grids:
+                    self.store.schedule(self._signer.epoch, grids)
+                if cut:
+                    station("cut")
+                    self.store.cut()
+        except StoreError as error:
+            self._undo(pending, error)
+            return False
+        self._signed = []
+        self._position = self._signer.position()
+        self._uncut += len(pending)
+        if cut or coverage:
+            for tally in self._tallies.values():
+                tally.start_over()
+        return True
+
+    def _undo(self, rows: Sequence[Row], error: StoreError) -> None:
+        self._signer.rewind(self._position)
+        self._unsigned, self._signed = [*self._signed, *self._unsigned], []
+        for row in rows:
+            if row.kind == "reading":
+                self._tallies[row.meter].lost_after_all(error.reason)
+        self._stop_recording(error)
+
+    def _stop_recording(self, error: StoreError) -> None:
+        """Nothing can be recorded: say so, with what room the reserve gives, and try again until it goes on."""
+        first = self.trouble is None
+        self.trouble = error
+        self._retry_at_ms = self._clock.schedule_ms() + RETRY_MS
+        if not first:
+            return
+        log.error("recording stopped, polling goes on: %s", error)
+        if isinstance(error, Damaged):
+            note_flaws(self.store.path, [error.problem])
+        self._unsigned.append(alarm(STOPPED, f"recording stopped: {error.problem}", raised=True))
+        if isinstance(error, DiskFull) and self._reserve.release():
+            self._write_account()
+
+    def _write_account(self, more: Sequence[Happened] = ()) -> bool:
+        """Commit each meter's coverage and the events that wait, with ``more`` behind them."""
+        now = stamp(self._clock)
+        waiting = [self._signer.event(item.meter, item.event, now) for item in self._unsigned]
+        last = [self._signer.event(item.meter, item.event, now) for item in more]
+        written = self._write([*waiting, *self._coverage(), *last], coverage=True)
+        if written:
+            self._unsigned = []
+            self._uncut += len(waiting) + len(last)
+        return written
+
+    def _open_again(self) -> bool:
+        """A connection that failed may stay broken when the disk is back; a new one must find our own last record."""
+        if isinstance(self.trouble, DiskFull):
+            return True
+        try:
+            self.store.reopen()
+            tails = {meter: self.store.tail(meter) for meter in self._position}
+        except StoreError as error:
+            self.trouble = error
+            return False
+        ends = {meter: record_hash(tail.last_data) if tail else None for meter, tail in tails.items()}
+        if ends == {meter: end for meter, (_, end) in self._position.items()}:
+            return True
+        gateway = tails[GATEWAY]
+        if gateway is not None and parse_record(gateway.last_data).claims.epoch == self._signer.epoch:
+            raise StartAgain(
+                f"{self.store.path}: the disk has kept what it had refused to keep",
+                "start again: a new epoch counts it",
+            )
+        self.trouble = StoreError(
+            f"{self.store.path}: this is another database than the one that was open",
+            "stop, and put back the right one",
+        )
+        return False
+
+    def lines_used_until_ms(self) -> int | None:
+        """Until when a process before this one may have asked meters: its stop, or now if it was killed."""
+        tail = self.tails[GATEWAY]
+        if tail is None:
+            return None
+        if self._repairs:  # its stop is not the last thing that it said
+            return self._clock.started_ms
+        record = parse_record(tail.last_data)
+        stopped = isinstance(record.body, Event) and record.body.name == STOP
+        return record.time_ms + 999 if stopped else self._clock.started_ms  # an event's time is in whole seconds
+
+
+def alarm(code: str, text: str, *, raised: bool) -> Happened:
+    """An alarm of the store's own, raised or cleared."""
+    return Happened(GATEWAY, Event(ALARM, {"code": code, "line": "store", "text": text, "raised": raised}))
