@@ -2,7 +2,8 @@
 
 The shipped recorder and uplink anchor ``batches`` batches on a real ledger, by each driver. ``faults``: a fault in
 every second call (lost before or after the ledger has heard, an answer late, never, twice, garbage, another's).
-``ledger-killed``, ``broker-killed``: SIGKILL in mid-run and a new start; the broker keeps nothing on disk. On a chain,
+``ledger-killed``, ``broker-killed``: SIGKILL in mid-run and a new start; mosquitto keeps nothing on disk.
+``leader-killed``: so is the leader of the messages' stream among three nodes of nats-server. On a chain,
 ``reorganised``: the newest blocks are taken back; ``stuck``: gas becomes dear; ``nonce-gap``: the node forgets the
 transaction that is next; ``older-state``: the node comes back without what it had called final.
 
@@ -21,15 +22,19 @@ from pathlib import Path
 from benchmarks.parts import chain_troubles
 from benchmarks.parts.faulty_ledger import NO_TROUBLE, Plan, Work
 from tests.contract.faults import every_second
-from tests.contract.stands import STANDS, MqttStand, Stand
+from tests.contract.stands import STANDS, ClusterStand, MqttStand, Stand, nats_cluster
 
 KILLS = 4
+MESSAGES = "$MQTT_msgs"
 TIMEOUT_S = 1.0
+
+
+BUILDERS = STANDS | {"nats-cluster": nats_cluster}
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A kind of ledger of the contract's table, and what goes wrong with it."""
+    """A kind of ledger, and what goes wrong with it."""
 
     driver: str
     name: str
@@ -54,6 +59,15 @@ def _broker_killed(stand: Stand) -> None:
     stand.served.broker.start()
 
 
+def _leader_killed(stand: Stand) -> None:
+    """The node that leads the stream of the messages; the others go on without it, and it comes back."""
+    assert isinstance(stand, ClusterStand)
+    leader = next(node for node in stand.nodes if MESSAGES in node.leads())
+    leader.kill()
+    leader.start()
+    assert leader.takes_clients()
+
+
 _REORGANISED = Plan(chain_troubles.reorganised, KILLS, "included")
 _STUCK, _GAP = Plan(chain_troubles.stuck, KILLS, "submitted"), Plan(chain_troubles.gap, KILLS, "submitted")
 
@@ -65,11 +79,13 @@ CASES = (
     Case("mqtt", "faults", prepare=_every_second_call),
     Case("mqtt", "ledger-killed", plan=Plan(_ledger_killed, KILLS)),
     Case("mqtt", "broker-killed", plan=Plan(_broker_killed, KILLS)),
+    Case("nats", "faults", prepare=_every_second_call),
+    Case("nats-cluster", "leader-killed", plan=Plan(_leader_killed, KILLS)),
     Case("evm", "faults", prepare=_every_second_call),
     Case("evm", "reorganised", prepare=chain_troubles.blocks, plan=_REORGANISED),
     Case("evm", "stuck", prepare=chain_troubles.blocks, plan=_STUCK),
     Case("evm", "nonce-gap", prepare=chain_troubles.blocks, plan=_GAP),
-    Case("evm", "older-state", plan=Plan(chain_troubles.older_state, 2)),
+    Case("evm", "older-state", plan=Plan(chain_troubles.older_state, 2, last_alone=True)),
 )
 
 
@@ -86,8 +102,8 @@ def one(case: Case, folder: Path, batches: int, within_s: float, *, timeout_s: f
     """The figures of one case."""
     folder.mkdir()
     with ExitStack() as stack:
-        stand = STANDS[case.driver](folder, stack)
-        work = Work(stand, folder, batches)
+        stand = BUILDERS[case.driver](folder, stack)
+        work = Work(stand, folder, batches, case.plan)
         case.prepare(stand)
-        figures = work.run(timeout_s, within_s, case.plan)
+        figures = work.run(timeout_s, within_s)
     return {"driver": case.driver, "case": case.name, **figures}

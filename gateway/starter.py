@@ -64,7 +64,7 @@ count = 10000
 
 [[ledger]]
 name = "{ledger}"              # as the ledger signs itself
-type = "{ledger_type}"                      # http | mqtt
+type = "{ledger_type}"                      # http | mqtt | evm (docs/evm.md)
 policy = "required"
 url = "{ledger_url}"
 # ca = "tls/ca.pem"                 # with https:// or mqtts://; cert, key, token_file, user … see docs/configuration.md

@@ -40,6 +40,15 @@ def _gateway(text: str) -> str:
     return text
 
 
+def _root(text: str) -> bytes:
+    try:
+        if len(root := bytes.fromhex(text.removeprefix("0x"))) == 32:
+            return root
+    except ValueError:
+        pass
+    raise click.BadParameter(f"{text!r} is no root: 64 hexadecimal digits")
+
+
 CONTRACT = click.argument("contract", type=address_of)
 
 
@@ -129,6 +138,29 @@ def bridge(contract: bytes, account: bytes, remove: bool, **way: Any) -> None:
     _done(receipt, f"account 0x{account.hex()} is {'no' if remove else 'a'} bridge")
 
 
+@evm.command("anchor-log")
+@CONTRACT
+@click.argument("folder", metavar="LDIR", type=click.Path(path_type=Path))
+@_key
+def anchor_log(contract: bytes, folder: Path, **way: Any) -> None:
+    """Write down how many entries the log of the embedded ledger in LDIR has now, and the root over them.
+
+    The account of --key has the role bridge. The ledger may be serving.
+    """
+    from ledger_client.ledgers.evm_views import demand_contract, shared
+    from ledger_client.transparency.show import log_state
+
+    size, root = log_state(folder)
+    owner = _owner(**way)
+    demand_contract(owner.node, contract)
+    known = shared(owner.node, contract, root)
+    what = f"{size} entries, root {root.hex()}"
+    if known is not None and known[0] == size:
+        click.echo(f"{what} (there since block {known[1]})")
+    else:
+        _done(owner.act(contract, "anchorMany", root, size), what)
+
+
 @evm.command()
 @CONTRACT
 @click.argument("heir", type=address_of)
@@ -150,11 +182,12 @@ def take(contract: bytes, **way: Any) -> None:
 @evm.command()
 @CONTRACT
 @click.argument("gateways", nargs=-1, type=_gateway)
+@click.option("--root", "roots", type=_root, multiple=True, metavar="HEX", help="a shared root, or a log's")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object")
 @_rpc
-def show(contract: bytes, gateways: tuple[str, ...], as_json: bool, rpc: str) -> None:
+def show(contract: bytes, gateways: tuple[str, ...], roots: tuple[bytes, ...], as_json: bool, rpc: str) -> None:
     """Say who owns the contract, and of each GATEWAY which account writes for it and what it anchored last."""
-    from ledger_client.ledgers.evm_views import demand_contract, owner_of, standing
+    from ledger_client.ledgers.evm_views import demand_contract, owner_of, shared, standing
 
     node = _node(rpc)
     demand_contract(node, contract)
@@ -166,6 +199,8 @@ def show(contract: bytes, gateways: tuple[str, ...], as_json: bool, rpc: str) ->
             "batch": known.last[0] if known.last else None,
             "statement_id": known.last[1].hex() if known.last else None,
         }
+    if roots:
+        facts["roots"] = {root.hex(): shared(node, contract, root) for root in roots}
     if as_json:
         click.echo(json.dumps(facts))
         return
@@ -173,6 +208,8 @@ def show(contract: bytes, gateways: tuple[str, ...], as_json: bool, rpc: str) ->
     for gateway, known in facts["gateways"].items():
         last = "nothing anchored" if known["batch"] is None else f"batch {known['batch']}, {known['statement_id']}"
         click.echo(f"gateway {gateway}: account {known['account'] or 'none'}, {last}")
+    for root, held in facts.get("roots", {}).items():
+        click.echo(f"root {root}: {f'{held[0]} entries, since block {held[1]}' if held else 'not anchored'}")
 
 
 def _node(rpc: str) -> Node:

@@ -92,7 +92,7 @@ def steps_in_words(proven: Verified) -> list[str]:
         3: f"the record is in the Merkle tree of batch {proven.batch}",
         4: f"batch {proven.batch} is signed by the statement key of gateway {proven.gateway}",
         5: f"the batch counts record {proven.seq} of epoch {proven.epoch.hex()}",
-        6: f"the batch is in the log of {ledgers}",
+        6: f"the batch is on {ledgers}" if proven.on_chain else f"the batch is in the log of {ledgers}",
         7: "every key was valid when it counted",
         8: f"as many ledgers vouch as the trust file asks for: {ledgers}",
     }
@@ -109,10 +109,14 @@ def facts_in_words(proven: Verified) -> list[str]:
         *_body(proven),
         f"  batch          {proven.batch}, statement {id_text(proven.statement_id)}",
         f"  root           {proven.root.hex()}",
-        *(f"  ledger         {clean(ledger)}, receipt of {rfc3339(time)}" for ledger, time in proven.receipts),
+        *(f"  ledger         {_vouched(proven, ledger, time)}" for ledger, time in proven.receipts),
         *(f"  not confirmed  {clean(line)}" for line in proven.unconfirmed),
     ]
     return lines
+
+
+def _vouched(proven: Verified, ledger: str, time: int) -> str:
+    return f"{clean(ledger)}, {'block' if ledger in proven.on_chain else 'receipt'} of {rfc3339(time)}"
 
 
 def _whose(proven: Verified) -> str:

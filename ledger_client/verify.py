@@ -47,8 +47,8 @@ class Verified:
 
     ``time_ms`` is the time that the record claims (Unix ms, by a clock in the state ``clock``); ``no_later_than`` (Unix
     seconds) is the time at which enough ledgers had its batch. They are two facts: the second bounds the first.
-    ``receipts`` are the ledgers that count, each with its earliest time; ``unconfirmed`` says what does not count, or
-    is not proven, and why.
+    ``receipts`` are the ledgers that count, each with its earliest time, ``on_chain`` those of them whose chain was
+    asked; ``unconfirmed`` says what does not count, or is not proven, and why.
     """
 
     kind: str
@@ -66,6 +66,7 @@ class Verified:
     statement_id: bytes
     receipts: tuple[tuple[str, int], ...]
     unconfirmed: tuple[str, ...]
+    on_chain: frozenset[str] = frozenset()
 
     def as_json(self) -> dict[str, Any]:
         """The facts for ``--json``. Times are RFC 3339; a decimal that a float cannot show exactly is text."""
@@ -148,6 +149,7 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
 
     # 6 receipts, and of 7 what concerns one receipt: which ledgers vouch, and since when
     vouching, failures = vouching_ledgers(parts.statement, receipts, trust, now)
+    by_receipt = frozenset(vouching)
     notes = count_places(parts.anchors, signed.id, facts, trust, now, vouching, failures)
 
     # 8 policy: k distinct ledgers of the list; before the rest of 7, whose T only they give
@@ -180,6 +182,7 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
         statement_id=signed.id,
         receipts=counted,
         unconfirmed=_unconfirmed(receipts, vouching, failures, notes),
+        on_chain=frozenset(vouching) - by_receipt,
     )
 
 

@@ -6,6 +6,7 @@ Record times follow a clock that was set again and again, so answers and reading
 from __future__ import annotations
 
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,7 +77,11 @@ def verify(
     for meter in loaded.meters:
         rows = [record.body for record in books.records.values() if record.meter == meter]
         missing, admitted = match(rows, polls[meter])
-        lost += count_uncounted(rows) + missing
+        for poll in missing:
+            print(
+                f"{loaded.gateway_id} {meter}: answered at {poll.at_s:.3f}, in no reading: {poll.told}", file=sys.stderr
+            )
+        lost += count_uncounted(rows) + len(missing)
         explained, answered = explained + admitted, answered + len(polls[meter])
     checks = [partial(check_books, loaded), partial(check_all_is_sealed, loaded)]
     for entries in logs.values():
@@ -145,22 +150,24 @@ def count_uncounted(rows: Iterable[object]) -> int:
     return uncounted
 
 
-def match(rows: Sequence[object], polls: Sequence[Poll]) -> tuple[int, int]:
-    """Polls that were answered and stand in no reading: those that nothing admits, and those that something does."""
+def match(rows: Sequence[object], polls: Sequence[Poll]) -> tuple[list[Poll], int]:
+    """Polls that were answered and stand in no reading: those that nothing admits, and how many something does."""
     places = [place for place, body in enumerate(rows) if isinstance(body, Reading)]
     held = [{value.name: value.value for value in rows[place].values} for place in places]  # type: ignore[attr-defined]
     known = {name for values in held for name in values}
-    next_, before = 0, 0
-    waiting = unadmitted = admitted = 0
+    next_, before = 0, -1
+    waiting, unadmitted, admitted = list[tuple[Poll, dict[str, list[Any]]]](), list[Poll](), list[Poll]()
 
     def close(last: int) -> None:
-        """What was not found up to here is judged by what stands there instead."""
-        nonlocal waiting, unadmitted, admitted
-        if _admits(rows, places[before] if places else 0, last):
-            admitted += waiting
-        else:
-            unadmitted += waiting
-        waiting = 0
+        """What was not found up to here is judged by what stands there instead. Where readings before it show the same
+        values, one of these polls was missed and it is not known which: then by what stands there, too."""
+        for poll, told in waiting:
+            first = before
+            while first >= 0 and agrees(told, held[first]):
+                first -= 1
+            admits = _admits(rows, places[first] if first >= 0 else 0, last)
+            (admitted if admits else unadmitted).append(poll)
+        waiting.clear()
 
     for poll in polls:
         told = {name: values for name, values in poll.told.items() if name in known or not known}
@@ -168,12 +175,12 @@ def match(rows: Sequence[object], polls: Sequence[Poll]) -> tuple[int, int]:
             continue  # it was an identity read
         found = next((n for n in range(next_, min(next_ + AHEAD, len(held))) if agrees(told, held[n])), None)
         if found is None:
-            waiting += 1
+            waiting.append((poll, told))
             continue
         close(places[found])
         next_, before = found + 1, found
     close(len(rows) - 1)
-    return unadmitted, admitted
+    return unadmitted, len(admitted)
 
 
 def _admits(rows: Sequence[object], first: int, last: int) -> bool:

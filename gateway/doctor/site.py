@@ -19,10 +19,11 @@ from gateway.fieldbus import serial_port
 from gateway.fieldbus.bus import LineSpec
 from gateway.keys import STATEMENT, key_files
 from gateway.ledger_settings import LedgerEntry
+from gateway.refusals import way_out
 from gateway.report import open_alarms
 from ledger_client.cose_key import Signer, load_private_key
-from ledger_client.errors import KeyFileError, LedgerClientError, Unsupported
-from ledger_client.ledgers import Notebook
+from ledger_client.errors import KeyFileError, LedgerClientError, Refused, Unsupported
+from ledger_client.ledgers import Ledger, Notebook
 from ledger_client.trust import Trust
 from ledger_client.verify import rfc3339
 
@@ -174,7 +175,10 @@ def _trusted(case: Case, entry: LedgerEntry) -> Iterator[Finding]:
     name, trust = f"ledger {entry.name}", case.trust
     if trust is None:
         return
-    if not trust.has_ledger_key(entry.name):
+    if entry.place is not None and not any(chain.ledger == entry.name for chain in trust.chains):
+        text = f"{case.config.trust} has no [[chain]] of it: who asks its chain counts nothing by this file"
+        yield Finding(name, "warn", text, "add a [[chain]] with its contract and this gateway's account (docs/evm.md)")
+    elif entry.place is None and not trust.has_ledger_key(entry.name):
         text = f"{case.config.trust} has no key of it: none of its receipts could be checked"
         yield Finding(name, "bad", text, "paste what `meterseal-ledger show LDIR --trust` prints")
     elif entry.name not in trust.ledgers:
@@ -193,15 +197,27 @@ def _answers(case: Case, entry: LedgerEntry) -> Finding:
     wait = "recording goes on, and batches wait in the database; look at the network and at the ledger"
     try:
         last = driver.last(case.config.gateway_id)
+        if entry.place is not None:
+            _writes(driver, case.config.gateway_id)
     except Unsupported:
         return _broker(name, entry, away, wait)
     except LedgerClientError as error:
+        if entry.place is not None and isinstance(error, Refused):
+            return Finding(name, away, f"its chain does not let us write: {error}", way_out(error.title))
         return Finding(name, away, f"{entry.url} does not answer as a ledger: {error}", wait)
     finally:
         driver.close()
     took = f"{(time.monotonic() - began) * 1000:.0f} ms"
     told = "no batch of this gateway yet" if last is None else f"this gateway's batches up to {last[0]}"
     return Finding(name, "ok", f"{entry.url} answers within {took}: it holds {told}")
+
+
+def _writes(driver: Ledger, gateway: str) -> None:
+    """An account may write for this gateway. Raises Refused."""
+    from ledger_client.ledgers.evm import EvmLedger  # an extra of its own
+
+    assert isinstance(driver, EvmLedger)
+    driver.demand_account(gateway)
 
 
 def _away(entry: LedgerEntry) -> Result:

@@ -103,13 +103,17 @@ class _LastingClient(Client):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What came in on a subscription; the last two are MQTT 5's, where the sender set them."""
+    """What came in on a subscription; response topic and correlation are MQTT 5's, where the sender set them.
+
+    ``acknowledge`` tells the broker, from any thread, that it has been dealt with, if it is ``acknowledged_later``.
+    """
 
     topic: str
     data: bytes
     retained: bool
     response_topic: str | None
     correlation: bytes | None
+    acknowledge: Callable[[], object] = lambda: None
 
 
 def _send_at_once(_client: Client, _userdata: object, sock: object) -> None:
@@ -126,7 +130,7 @@ def _guarded(function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> 
         _LOG.exception("a fault in this program, while it handled what a broker sent")
 
 
-def _read(message: MQTTMessage) -> Message:
+def _read(client: Client, message: MQTTMessage) -> Message:
     properties = message.properties
     return Message(
         message.topic,
@@ -134,6 +138,7 @@ def _read(message: MQTTMessage) -> Message:
         message.retain,
         getattr(properties, "ResponseTopic", None),
         getattr(properties, "CorrelationData", None),
+        lambda: client.ack(message.mid, message.qos),
     )
 
 
@@ -141,8 +146,9 @@ class Broker:
     """A connection to a broker, made and kept in the background from the constructor on.
 
     ``on_connect`` runs after every connection, before anything is sent again; ``on_message`` for every message (its
-    return is what acknowledges a QoS 1 message); ``on_ack`` for every acknowledged publication. All three run in
-    the network thread and must not wait. Raises ``BrokerUrlError`` or ``AccessError`` for what cannot be used at all.
+    return is what acknowledges a QoS 1 message, unless it is ``acknowledged_later``); ``on_ack`` for every publication
+    that was acknowledged. All three run in the network thread and must not wait. Raises ``BrokerUrlError`` or
+    ``AccessError`` for what cannot be used at all.
     """
 
     def __init__(
@@ -154,6 +160,7 @@ class Broker:
         on_connect: Callable[[Broker], None],
         on_message: Callable[[Message], None],
         on_ack: Callable[[int, int, str], None] = lambda _mid, _code, _reason: None,
+        acknowledged_later: bool = False,
         session_s: int = 0,
         queue: int = 0,
         connect_timeout_s: float = 5.0,
@@ -170,6 +177,7 @@ class Broker:
         self._will = will
         self._shares = False
         self._on_connect, self._on_message, self._on_ack = on_connect, on_message, on_ack
+        self._acknowledged_later = acknowledged_later
         self._swap = threading.Lock()
         self._news = threading.Condition()
         self._state, self._up, self._refused = "not connected yet", False, False
@@ -182,6 +190,7 @@ class Broker:
         clean = not self._session_s if version == MQTTv311 else None
         client = _LastingClient(self._client_id, version, clean, self._begin)
         client.suppress_exceptions = True  # _guarded has logged them
+        client.manual_ack_set(self._acknowledged_later)
         client.connect_timeout = self._connect_timeout_s
         client.max_queued_messages_set(self._queue)
         client.reconnect_delay_set(*_RECONNECT_S)
@@ -196,7 +205,7 @@ class Broker:
         client.on_disconnect = self._disconnected
         client.on_log = self._logged
         client.on_subscribe = self._subscribed
-        client.on_message = lambda _client, _userdata, message: _guarded(self._on_message, _read(message))
+        client.on_message = lambda _client, _userdata, message: _guarded(self._on_message, _read(client, message))
         client.on_publish = lambda _c, _u, mid, code, _p: _guarded(self._on_ack, mid, code.value, str(code))
         return client
 

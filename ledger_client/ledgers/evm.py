@@ -146,6 +146,14 @@ class EvmLedger:
         """Unsupported."""
         raise Unsupported(f"{self.name}: a chain holds the ids of the statements of {gateway}, not the statements")
 
+    def demand_account(self, gateway: str) -> None:
+        """Raise ``Refused`` unless the account may write for this gateway now; a submission finds out by itself."""
+        with self._asking():
+            self._demand_gateway(gateway)
+            _, active = self._view("gatewayOf", self._account.address, count=2)
+            if not flag(active):
+                raise Refused(UNKNOWN, f"account {self._account} was revoked; {_WAYS_OUT[UNKNOWN]}")
+
     def close(self) -> None:
         """Close the connections."""
         self._node.close()

@@ -155,26 +155,24 @@ def present_key(path: Path, name: str, own: list[bytes]) -> tuple[PrivateKey, li
     Raises ``LedgerDirError``, ``KeyFileError``. A change of key is in the log before the new key has its place: whoever
     comes between the two puts it there.
     """
-    key = load_private_key(path / KEY)
+    present = _present(path / KEY, name, own)
+    if isinstance(present, tuple):
+        return present
+    following = _present(path / NEXT_KEY, name, own) if (path / NEXT_KEY).exists() else present
+    if isinstance(following, tuple):
+        with suppress(OSError):  # another process has just done it, or this one may not; the next one will
+            rename(path / NEXT_KEY, path / KEY)
+        return following
+    again = _present(path / KEY, name, own)  # another process may have given the new key its place in between
+    if isinstance(again, tuple):
+        return again
+    raise LedgerDirError(f"{path / KEY}: not the key of {LOG} ({again.detail}); restore the two from one backup")
+
+
+def _present(path: Path, name: str, own: list[bytes]) -> tuple[PrivateKey, list[LedgerKey]] | VerificationError:
+    """The key in a file with the history that leads to it, or why none does."""
+    key = load_private_key(path)
     try:
         return key, key_history(name, key.public, own)
     except VerificationError as error:
-        present = _handed_over(path, name, own)
-        if present is None:
-            problem = f"not the key of {LOG} ({error.detail})"
-            raise LedgerDirError(f"{path / KEY}: {problem}; restore the two from one backup") from error
-        return present
-
-
-def _handed_over(path: Path, name: str, own: list[bytes]) -> tuple[PrivateKey, list[LedgerKey]] | None:
-    """The next key in the place of the one before, where the log has handed over to it."""
-    if not (path / NEXT_KEY).exists():
-        return None
-    key = load_private_key(path / NEXT_KEY)
-    try:
-        keys = key_history(name, key.public, own)
-    except VerificationError:
-        return None
-    with suppress(OSError):  # another process has just done it, or this one may not; the next one will
-        rename(path / NEXT_KEY, path / KEY)
-    return key, keys
+        return error

@@ -1,21 +1,27 @@
 """The ledger behind a broker: takes statements from one topic, answers with receipts or problem details on another.
 
-A message is acknowledged to the broker when its statement is durable or refused (the callback's return), so that what
-a broker with a persistent session still holds is what this side has not dealt with.
+Messages are dealt with by one thread in the order in which they came, all that wait at a time, so that they share a
+transaction. Each is acknowledged to the broker when its statement is durable or refused: what a broker with a
+persistent session still holds is what this side has not dealt with.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
 
 from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.broker import Broker, Message
 from ledger_client.ledgers.wire import COSE, MAX_ENTRY, PROBLEM, TOPIC_ROOT, Topic, encode_problem, id_to_text
 from ledger_client.statement import SignedStatement, detach_receipts, parse_statement
-from ledger_client.transparency.service import MALFORMED, Service
+from ledger_client.transparency.service import MALFORMED, Service, Submitted
 
 _LOG = logging.getLogger("meterseal.ledger")
+_FAULT = "a fault in this program, while it handled what a broker sent"
+_TURN = 64  # messages that share a transaction; brokers send few more before they see an acknowledgement
 _SESSION_S = 24 * 3600  # how long the broker shall keep statements for a ledger that is away
 
 
@@ -24,41 +30,80 @@ class MqttService:
 
     def __init__(self, ledger: Service, url: str, access: Access | None = None) -> None:
         self._ledger = ledger
+        self._waiting: SimpleQueue[Message | None] = SimpleQueue()
         self._broker = Broker(
             url,
             access,
             client_id=f"meterseal-ledger-{ledger.name}",
             on_connect=self._subscribe,
-            on_message=self._message,
+            on_message=self._waiting.put,
+            acknowledged_later=True,
             session_s=_SESSION_S,
         )
+        self._worker = threading.Thread(target=self._work, name="mqtt-statements")
+        self._worker.start()
 
     def close(self) -> None:
         """Leave the broker; it keeps the subscription and what comes in."""
+        self._waiting.put(None)
+        self._worker.join()
         self._broker.close(timeout_s=2.0)
 
     def _subscribe(self, broker: Broker) -> None:
         broker.subscribe(f"{TOPIC_ROOT}/{self._ledger.name}/statements/+/+")
         _LOG.info("takes statements at %s", broker.url)
 
-    def _message(self, message: Message) -> None:
-        topic = Topic.decode(message.topic)
-        if topic is None or topic.ledger != self._ledger.name or topic.kind != "statements":
-            _LOG.warning("a statement on a topic that names no gateway and id: %s", message.topic[:200])
-            return
+    def _work(self) -> None:
+        """Deal with what comes until ``close``; what came before that is dealt with."""
+        while (message := self._waiting.get()) is not None:
+            turn = [message]
+            try:
+                while len(turn) < _TURN:
+                    following = self._waiting.get_nowait()
+                    if following is None:
+                        self._waiting.put(None)
+                        break
+                    turn.append(following)
+            except Empty:
+                pass
+            try:
+                self._deal_with(turn)
+            except Exception:  # the thread's outermost frame: no message may end it
+                _LOG.exception(_FAULT)
+            finally:
+                for message in turn:  # else the broker sends only so many more
+                    message.acknowledge()
+
+    def _deal_with(self, turn: list[Message]) -> None:
+        statements: list[tuple[Message, Topic]] = []
+        for message in turn:
+            topic = Topic.decode(message.topic)
+            if topic is None or topic.ledger != self._ledger.name or topic.kind != "statements":
+                _LOG.warning("a statement on a topic that names no gateway and id: %s", message.topic[:200])
+                continue
+            try:
+                demand_named(topic, message.data)
+            except Refused as problem:
+                self._refuse(message, topic, problem)
+            else:
+                statements.append((message, topic))
+        outcomes = self._ledger.submit_all([message.data for message, _ in statements])
+        for (message, topic), outcome in zip(statements, outcomes, strict=True):
+            self._settle(message, topic, outcome)
+
+    def _settle(self, message: Message, topic: Topic, outcome: Future[Submitted]) -> None:
         try:
-            answer, content_type = self._receipt(topic, message.data), COSE
+            self._answer(topic, message, outcome.result()[1], COSE)
         except Refused as error:
-            _LOG.warning("refused: %s: %s", error.title, error.detail)
-            answer, content_type = encode_problem(error.title, error.detail), PROBLEM
+            self._refuse(message, topic, error)
         except LedgerUnavailable as error:  # no answer is the right one: whoever submitted tries again
             _LOG.error("%s", error.detail)
-            return
-        self._answer(topic, message, answer, content_type)
+        except Exception:  # of this statement; the others of its turn have their answers
+            _LOG.exception(_FAULT)
 
-    def _receipt(self, topic: Topic, data: bytes) -> bytes:
-        demand_named(topic, data)
-        return self._ledger.submit(data)[1]
+    def _refuse(self, message: Message, topic: Topic, problem: Refused) -> None:
+        _LOG.warning("refused: %s: %s", problem.title, problem.detail)
+        self._answer(topic, message, encode_problem(problem.title, problem.detail), PROBLEM)
 
     def _answer(self, topic: Topic, message: Message, answer: bytes, content_type: str) -> None:
         own = Topic(topic.ledger, "receipts", topic.gateway, topic.id_text).encode()

@@ -23,7 +23,7 @@ from tests.contract.faults import Faults
 from tests.contract.memory import NearLedger, NearLog
 from tests.contract.wire import HttpWire, MqttWire
 from tests.gateway.samples import believe
-from tests.ledgers.nats import nats
+from tests.ledgers.nats import Node, nats
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Place, Site, site
 from tests.processes import embedded_ledger
@@ -179,6 +179,14 @@ class MqttStand(ServedStand):
         return MqttLedger(self.place.name, self.wire.url, timeout_s=timeout_s)
 
 
+class ClusterStand(MqttStand):
+    """… through three nodes of nats-server that keep three copies; ledger and gateway are at two of them."""
+
+    def __init__(self, served: Site, nodes: list[Node], faults: Faults) -> None:
+        super().__init__(served, faults)
+        self.nodes = nodes
+
+
 def _memory(folder: Path, stack: ExitStack) -> Stand:
     stand = NearStand(folder / "ledger", Faults())
     stack.callback(stand.end, kill=False)
@@ -206,11 +214,25 @@ def _nats(folder: Path, stack: ExitStack) -> Stand:
     return stand
 
 
+def nats_cluster(folder: Path, stack: ExitStack) -> Stand:
+    """Not among those that the whole suite is for: the driver is that of ``mqtt``, and the nodes are slow to start."""
+    nodes = stack.enter_context(nats(folder, 3))
+    ledger = stack.enter_context(embedded_ledger(folder / "ledger", "demo-ledger", nodes[2].url))
+    stand = ClusterStand(Site(ledger, nodes[0], folder), nodes, Faults())
+    stack.callback(stand.wire.close)
+    return stand
+
+
 def _evm(folder: Path, stack: ExitStack) -> Stand:
     from tests.contract.on_chain import EvmStand  # the libraries of chains are slow to load
 
     return EvmStand(folder, stack, Faults())
 
 
-KEYED: dict[str, Callable[[Path, ExitStack], Stand]] = {"memory": _memory, "http": _http, "mqtt": _mqtt, "nats": _nats}
+KEYED: dict[str, Callable[[Path, ExitStack], Stand]] = {
+    "memory": _memory,
+    "http": _http,
+    "mqtt": _mqtt,
+    "mqtt-3.1.1": _nats,
+}
 STANDS = KEYED | {"evm": _evm}

@@ -116,6 +116,20 @@ def test_an_account_that_is_not_registered_stops_the_queue_and_says_what_to_do(p
     assert plant.registry.last(plant.loaded.gateway_id) is not None
 
 
+def test_doctor_looks_whether_the_account_may_write(plant: Plant) -> None:
+    def said() -> str:
+        return " ".join(meterseal("doctor", plant.loaded.path)[1].split())
+
+    assert "does not let us write: Unknown account" in said()
+    plant.register()
+    assert "it holds no batch of this gateway yet" in said()
+    plant.registry.send(plant.registry.owner, "revoke", plant.account.address)
+    assert "was revoked" in said()
+    text = plant.loaded.trust.read_text()
+    plant.loaded.trust.write_text(text[: text.index("[[chain]]")])
+    assert "has no [[chain]] of it" in said()
+
+
 def test_the_agent_may_make_its_driver_before_its_writer_runs(plant: Plant) -> None:
     """A driver's notes are in the database, which only the writer's thread reads."""
     clock = Clock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -270,6 +271,9 @@ def test_on_the_command_line(site: EvmSite, tmp_path: Path) -> None:
     done = run(cli, [*usual, "--online", *rpc, "--json"])
     assert done.exit_code == 0, done.output
     assert [receipt["ledger"] for receipt in json.loads(done.output)["receipts"]] == [NAME]
+    words = run(cli, [*usual, "--online", *rpc]).output
+    assert re.search(r"ledger +consortium, block of 20", words)
+    assert "the batch is on consortium" in words
     for more in ([], ["--online"]):
         done = run(cli, [*usual, *more, "--json"])
         assert (done.exit_code, json.loads(done.output)["error"]) == (1, "PolicyNotMet")

@@ -225,4 +225,3 @@ def _check_receipts(config: Config, store: Store) -> None:
                 assert check_receipt(batch.entry, anchor.receipt, trust, FAR_FUTURE_S)[0] == anchor.ledger
             else:
                 assert decode_locator(anchor.receipt).ledger == anchor.ledger
-            assert store.note(anchor.ledger, batch.statement_id) is None

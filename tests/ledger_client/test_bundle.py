@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger_client import cbor
-from ledger_client.bundle import Bundle, Locator
+from ledger_client.bundle import Bundle, Locator, decode_locator, encode_locator, is_locator
 from ledger_client.errors import EncodeError, Malformed
-from tests.ledger_client.evidence import Site
+from tests.ledger_client.evidence import Site, receipt_for
 from tests.ledger_client.values import NAMES, SEEDED
 
 HASHES = st.binary(min_size=32, max_size=32)
@@ -40,6 +40,24 @@ def test_what_is_written_is_read_back(
 
 
 LOCATOR = Locator("consortium", 31337, bytes(20), bytes(32), 7, bytes(32))
+
+
+@SEEDED
+@given(LOCATORS)
+def test_a_lone_locator_is_read_back_and_told_from_a_receipt(locator: Locator) -> None:
+    data = encode_locator(locator)
+    assert decode_locator(data) == locator
+    assert is_locator(data)
+
+
+def test_what_is_no_lone_locator_is_told() -> None:
+    assert not is_locator(b"")
+    assert not is_locator(receipt_for(ENTRY))
+    for data in (b"", b"\xa0", receipt_for(ENTRY), encode_locator(LOCATOR) + b"\0", cbor.encode([1])):
+        with pytest.raises(Malformed):
+            decode_locator(data)
+    with pytest.raises(EncodeError):
+        encode_locator(replace(LOCATOR, contract=bytes(19)))
 
 
 def changed(change: Callable[[dict[str, Any]], object]) -> bytes:

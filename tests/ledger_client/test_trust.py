@@ -30,6 +30,11 @@ CHAIN = (
 WHOLE = POLICY + METER_ENTRY + STATEMENT_ENTRY + LEDGER_ENTRY
 
 
+def test_a_chain_may_say_when_a_block_is_final() -> None:
+    first, second = parse_trust(WHOLE + CHAIN + CHAIN + "confirmations = 6\n", "t").chains[-2:]
+    assert (first.confirmations, second.confirmations) == (None, 6)
+
+
 def test_what_the_file_says() -> None:
     trusted = parse_trust(WHOLE + CHAIN, "trust.toml")
     assert (trusted.receipts, trusted.ledgers, trusted.source) == (1, (LEDGER,), "trust.toml")
@@ -252,6 +257,18 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
     "an unknown key of a chain": (WHOLE + CHAIN + "rpc = 1\n", "chain 1.rpc", "unknown key", "chain_id"),
     "a chain without a ledger": (WHOLE + CHAIN.replace("ledger =", "#"), "chain 1.ledger", "missing", "a name is"),
     "a chain with another id": (WHOLE + CHAIN.replace("31337", "0"), "chain 1.chain_id", "is 0", "whole number"),
+    "a chain that is final before its block": (
+        WHOLE + CHAIN + "confirmations = 0\n",
+        "chain 1.confirmations",
+        "is 0",
+        "1",
+    ),
+    "a chain that is final at a text": (
+        WHOLE + CHAIN + "confirmations = '1'\n",
+        "chain 1.confirmations",
+        "is '1'",
+        "1",
+    ),
     "a chain with a short address": (
         WHOLE + CHAIN.replace("0x5F", "0x"),
         "chain 1.contract",

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from queue import Empty, Queue
 
 import pytest
 
 from ledger_client.errors import Refused
+from ledger_client.ledgers.broker import Broker, Message
+from ledger_client.ledgers.wire import COSE, TOPIC_ROOT, Topic, id_to_text
 from ledger_client.receipt import check, parse_receipt
 from ledger_client.statement import statement_id
 from ledger_client.transparency import service
 from ledger_client.transparency.directory import LedgerDir, open_dir
 from ledger_client.transparency.intake import MOST, Intake
+from ledger_client.transparency.mqtt import MqttService
 from ledger_client.transparency.policy import Policy
 from ledger_client.transparency.service import Service
 from ledger_client.trust import key_entry, parse_trust
 from tests.ledgers.samples import Gateway
-from tests.ledgers.site import CheckedLog
+from tests.ledgers.site import PATIENCE_S, CheckedLog, until
+from tests.processes import mosquitto
 
 GATEWAYS = [Gateway(f"gw-{number}") for number in range(10)]
 
@@ -93,3 +98,43 @@ def test_who_goes_away_takes_nobody_along(ledger: Service) -> None:
             await intake.submit(b"nonsense")
 
     asyncio.run(main())
+
+
+def test_what_a_broker_holds_back_is_dealt_with_in_one_turn_and_in_order(
+    tmp_path: Path, ledger: Service, folder: LedgerDir
+) -> None:
+    gateways, batches = GATEWAYS[:3], 5
+    answers: Queue[Message] = Queue()
+
+    def subscribe(broker: Broker) -> None:
+        broker.subscribe(f"{TOPIC_ROOT}/demo/receipts/+/+")
+
+    def publish(gateway: Gateway, batch: int) -> None:
+        entry = gateway.statement(batch)
+        topic = Topic("demo", "statements", gateway.name, id_to_text(statement_id(entry))).encode()
+        client.publish(topic, entry, COSE)
+
+    with ExitStack() as stack:
+        url = stack.enter_context(mosquitto(tmp_path)).url
+        taken = stack.enter_context(closing(MqttService(ledger, url)))
+        client = stack.enter_context(closing(Broker(url, client_id="c", on_connect=subscribe, on_message=answers.put)))
+        for _ in range(int(PATIENCE_S)):  # until both subscriptions are in force
+            publish(gateways[0], 0)
+            with suppress(Empty):
+                answers.get(timeout=1.0)
+                break
+        statements = [(gateway, batch) for batch in range(1, batches) for gateway in gateways[:1]]
+        statements += [(gateway, batch) for batch in range(batches) for gateway in gateways[1:]]
+        commits = ledger.counts.of("commits")[""]
+        assert until(lambda: not ledger._group._disk.locked())
+        with folder.log.write():  # the disk is busy
+            publish(*statements[0])
+            assert until(ledger._group._disk.locked)
+            for gateway, batch in statements[1:]:
+                publish(gateway, batch)
+            assert until(lambda: taken._waiting.qsize() == len(statements) - 1)
+        receipts = [answers.get(timeout=PATIENCE_S) for _ in statements]
+    for (gateway, batch), receipt in zip(statements, receipts, strict=True):
+        check(parse_receipt(receipt.data), gateway.statement(batch), ledger.keys[-1].key)
+    assert ledger.counts.of("commits")[""] == commits + 2
+    assert CheckedLog(folder.path).check() == {gateway.name: list(range(batches)) for gateway in gateways}
