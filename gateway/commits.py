@@ -111,7 +111,7 @@ class Commits:
             self._begin(rows, grids)
         self._position = self._signer.position()
         self._uncut += len(events)
-        self._reserve.hold(space.measure(self.store, self.rules.limits))
+        self._reserve.hold(space.measure(self.store, self.rules.limits, self._reserve.owed))
         return anchor_ms
 
     def _begin(self, rows: Sequence[Row], grids: Sequence[tuple[str, int, int]]) -> None:

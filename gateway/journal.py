@@ -146,7 +146,7 @@ class Journal(Commits):
     def _room(self) -> space.Space | None:
         """The space now; None, and recording has stopped, where even that cannot be told."""
         try:
-            return space.measure(self.store, self.rules.limits)
+            return space.measure(self.store, self.rules.limits, self._reserve.owed)
         except StoreError as error:
             self._stop_recording(error)
             return None

@@ -42,7 +42,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Bytes: in use by the database, free on its disk, and what the database may grow to."""
+    """Bytes: in use by the database, free on its disk (without what the reserve is owed), and what the database may
+    grow to."""
 
     used: int
     free: int
@@ -54,13 +55,14 @@ class Space:
         return self.used / self.limit if self.limit else 1.0
 
 
-def measure(store: Store, limits: Limits) -> Space:
-    """The space of a database now. Raises StoreError where the disk does not tell."""
+def measure(store: Store, limits: Limits, owed: int = 0) -> Space:
+    """The space of a database now; ``owed``: bytes of the disk that the reserve is to have. Raises StoreError where the
+    disk does not tell."""
     try:
         disk = os.statvfs(store.path.parent)
     except OSError as error:
         raise StoreError(f"{store.path.parent}: {error.strerror}", "look at the disk") from None
-    free, used = disk.f_bavail * disk.f_frsize, store.used_bytes()
+    free, used = max(0, disk.f_bavail * disk.f_frsize - owed), store.used_bytes()
     return Space(used, free, min(limits.max_bytes, used + max(0, free - apart(disk, limits))))
 
 
@@ -86,9 +88,14 @@ class Reserve:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "reserve"
 
+    @property
+    def owed(self) -> int:
+        """Bytes of the disk that are the reserve's while its file is not there: nothing else may grow into them."""
+        return 0 if self._path.exists() else RESERVE_BYTES
+
     def hold(self, space: Space) -> None:
         """Make the file if it is not there and the disk has room for it; a disk that refuses it has none."""
-        if self._path.exists() or space.free < 2 * RESERVE_BYTES:
+        if self._path.exists() or space.free < RESERVE_BYTES:
             return
         try:
             with self._path.open("xb") as file:

@@ -9,12 +9,14 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ledger_client.cli_bridge import bridge
 from ledger_client.cli_evm import evm
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.facts import NOTHING_ASKED, Facts
@@ -155,18 +157,25 @@ def backup(folder: Path, output: Path) -> None:
 @click.argument("file", metavar="FILE.mseal", type=click.Path(path_type=Path))
 @click.option("--trust", "trust_file", required=True, metavar="trust.toml", type=click.Path(path_type=Path))
 @click.option("--kind", type=click.Choice(["reading", "coverage", "event"]), help="demand this kind of record")
-@click.option("--online", is_flag=True, help="ask chains whether they hold it; without it they are listed only")
+@click.option("--online", is_flag=True, help="ask chains and ledgers whether they still hold it")
+@click.option("--ledger", "logs", multiple=True, metavar="LEDGER=URL", help="for --online: where that ledger serves")
 @click.option("--rpc", "nodes", multiple=True, metavar="LEDGER=URL", help="for --online: a node of that ledger's chain")
+@click.option("--ca", metavar="PEM", type=click.Path(path_type=Path), help="the private CA of those that speak https")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object and nothing else")
-def verify(file: Path, trust_file: Path, kind: str | None, online: bool, nodes: tuple[str, ...], as_json: bool) -> None:
+def verify(
+    file: Path, trust_file: Path, kind: str | None, online: bool, logs: tuple[str, ...], nodes: tuple[str, ...],
+    ca: Path | None, as_json: bool,
+) -> None:  # fmt: skip
     """Check a proof with nothing but the trust file: exit 0 verified, 1 not verified."""
-    urls = _nodes(nodes, online)
+    asking = _asking(logs, nodes, ca) if online else None
+    if not online and (logs or nodes or ca):
+        raise UsageError("--ledger, --rpc and --ca say whom to ask, and nobody is asked; add --online")
     trust = load_trust(trust_file)
     for warning in trust.warnings:
         click.echo(f"warning: {trust.source}: {warning}", err=True)
     try:
         bundle = _read(file)
-        facts = _asked(bundle, trust, urls) if online else NOTHING_ASKED
+        facts = asking(bundle, trust) if asking else NOTHING_ASKED
         proven = verify_bundle(bundle, trust, int(time.time()), kind=kind, facts=facts)
     except VerificationError as error:
         why = f"NOT VERIFIED, step {error.step} ({STEPS[error.step]}): {clean(error.detail)}"
@@ -211,25 +220,28 @@ def prove(file: Path, record: str, output: Path) -> None:
     click.echo(f"wrote {output}: {proven.id}, {len(bundle)} bytes")
 
 
+cli.add_command(bridge)
 cli.add_command(evm)
 
 
-def _nodes(options: tuple[str, ...], online: bool) -> dict[str, str]:
-    if options and not online:
-        raise UsageError("--rpc says whom to ask, and nobody is asked; add --online")
-    urls = dict(option.partition("=")[::2] for option in options)
-    for option in options:
-        if not option.partition("=")[2].startswith(("http://", "https://")):
-            raise UsageError(
-                f"--rpc {option}: give the ledger's name and a node's address, as consortium=http://HOST:PORT"
-            )
-    return urls
+def _asking(logs: tuple[str, ...], nodes: tuple[str, ...], ca: Path | None) -> Callable[[bytes, Trust], Facts]:
+    """What ``verify --online`` asks: found wrong here, before anybody is asked."""
+    from ledger_client.ledgers.access import Access  # need the network; verifying does not
+    from ledger_client.online import refresh
+
+    urls = {"--ledger": _addresses("--ledger", logs), "--rpc": _addresses("--rpc", nodes)}
+    access = Access(ca=ca)
+    for url in (url for named in urls.values() for url in named.values()):
+        (access if url.startswith("https:") else Access()).check_rules(url)
+    access.check_files()
+    return lambda bundle, trust: refresh(bundle, trust, urls["--rpc"], urls["--ledger"], access=access)
 
 
-def _asked(bundle: bytes, trust: Trust, nodes: dict[str, str]) -> Facts:
-    from ledger_client.online import refresh  # needs the network; verifying does not
-
-    return refresh(bundle, trust, nodes)
+def _addresses(option: str, values: tuple[str, ...]) -> dict[str, str]:
+    for value in values:
+        if not value.partition("=")[2].startswith(("http://", "https://")):
+            raise UsageError(f"{option} {value}: give the ledger's name and an address, as NAME=http://HOST:PORT")
+    return dict(value.partition("=")[::2] for value in values)
 
 
 def _read(file: Path) -> bytes:

@@ -24,7 +24,8 @@ class MissingLibrary(LedgerClientError):
     """The extra that writes on chains is not installed."""
 
 
-def _address(text: str) -> bytes:
+def address_of(text: str) -> bytes:
+    """The 20 bytes of an address on the command line."""
     try:
         if text.startswith("0x") and len(text) == 42:
             return bytes.fromhex(text[2:])
@@ -39,7 +40,16 @@ def _gateway(text: str) -> str:
     return text
 
 
-CONTRACT = click.argument("contract", type=_address)
+def _root(text: str) -> bytes:
+    try:
+        if len(root := bytes.fromhex(text.removeprefix("0x"))) == 32:
+            return root
+    except ValueError:
+        pass
+    raise click.BadParameter(f"{text!r} is no root: 64 hexadecimal digits")
+
+
+CONTRACT = click.argument("contract", type=address_of)
 
 
 def _rpc(command: Command) -> Command:
@@ -88,7 +98,7 @@ def deploy(rpc: str, keystore: str, password_file: str, legacy: bool) -> None:
 
 @evm.command()
 @CONTRACT
-@click.argument("account", type=_address)
+@click.argument("account", type=address_of)
 @click.argument("gateway", type=_gateway)
 @_key
 def register(contract: bytes, account: bytes, gateway: str, **way: Any) -> None:
@@ -99,8 +109,8 @@ def register(contract: bytes, account: bytes, gateway: str, **way: Any) -> None:
 
 @evm.command()
 @CONTRACT
-@click.argument("old", type=_address)
-@click.argument("new", type=_address)
+@click.argument("old", type=address_of)
+@click.argument("new", type=address_of)
 @_key
 def rotate(contract: bytes, old: bytes, new: bytes, **way: Any) -> None:
     """Put account NEW in the place of account OLD; the gateway's story goes on."""
@@ -110,7 +120,7 @@ def rotate(contract: bytes, old: bytes, new: bytes, **way: Any) -> None:
 
 @evm.command()
 @CONTRACT
-@click.argument("account", type=_address)
+@click.argument("account", type=address_of)
 @_key
 def revoke(contract: bytes, account: bytes, **way: Any) -> None:
     """Stop an account for ever."""
@@ -119,7 +129,7 @@ def revoke(contract: bytes, account: bytes, **way: Any) -> None:
 
 @evm.command()
 @CONTRACT
-@click.argument("account", type=_address)
+@click.argument("account", type=address_of)
 @click.option("--remove", is_flag=True, help="take the role away")
 @_key
 def bridge(contract: bytes, account: bytes, remove: bool, **way: Any) -> None:
@@ -128,9 +138,32 @@ def bridge(contract: bytes, account: bytes, remove: bool, **way: Any) -> None:
     _done(receipt, f"account 0x{account.hex()} is {'no' if remove else 'a'} bridge")
 
 
+@evm.command("anchor-log")
+@CONTRACT
+@click.argument("folder", metavar="LDIR", type=click.Path(path_type=Path))
+@_key
+def anchor_log(contract: bytes, folder: Path, **way: Any) -> None:
+    """Write down how many entries the log of the embedded ledger in LDIR has now, and the root over them.
+
+    The account of --key has the role bridge. The ledger may be serving.
+    """
+    from ledger_client.ledgers.evm_views import demand_contract, shared
+    from ledger_client.transparency.show import log_state
+
+    size, root = log_state(folder)
+    owner = _owner(**way)
+    demand_contract(owner.node, contract)
+    known = shared(owner.node, contract, root)
+    what = f"{size} entries, root {root.hex()}"
+    if known is not None and known[0] == size:
+        click.echo(f"{what} (there since block {known[1]})")
+    else:
+        _done(owner.act(contract, "anchorMany", root, size), what)
+
+
 @evm.command()
 @CONTRACT
-@click.argument("heir", type=_address)
+@click.argument("heir", type=address_of)
 @_key
 def offer(contract: bytes, heir: bytes, **way: Any) -> None:
     """Offer the contract to account HEIR; nothing changes until it takes it."""
@@ -149,11 +182,12 @@ def take(contract: bytes, **way: Any) -> None:
 @evm.command()
 @CONTRACT
 @click.argument("gateways", nargs=-1, type=_gateway)
+@click.option("--root", "roots", type=_root, multiple=True, metavar="HEX", help="a shared root, or a log's")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object")
 @_rpc
-def show(contract: bytes, gateways: tuple[str, ...], as_json: bool, rpc: str) -> None:
+def show(contract: bytes, gateways: tuple[str, ...], roots: tuple[bytes, ...], as_json: bool, rpc: str) -> None:
     """Say who owns the contract, and of each GATEWAY which account writes for it and what it anchored last."""
-    from ledger_client.ledgers.evm_views import demand_contract, owner_of, standing
+    from ledger_client.ledgers.evm_views import demand_contract, owner_of, shared, standing
 
     node = _node(rpc)
     demand_contract(node, contract)
@@ -165,6 +199,8 @@ def show(contract: bytes, gateways: tuple[str, ...], as_json: bool, rpc: str) ->
             "batch": known.last[0] if known.last else None,
             "statement_id": known.last[1].hex() if known.last else None,
         }
+    if roots:
+        facts["roots"] = {root.hex(): shared(node, contract, root) for root in roots}
     if as_json:
         click.echo(json.dumps(facts))
         return
@@ -172,6 +208,8 @@ def show(contract: bytes, gateways: tuple[str, ...], as_json: bool, rpc: str) ->
     for gateway, known in facts["gateways"].items():
         last = "nothing anchored" if known["batch"] is None else f"batch {known['batch']}, {known['statement_id']}"
         click.echo(f"gateway {gateway}: account {known['account'] or 'none'}, {last}")
+    for root, held in facts.get("roots", {}).items():
+        click.echo(f"root {root}: {f'{held[0]} entries, since block {held[1]}' if held else 'not anchored'}")
 
 
 def _node(rpc: str) -> Node:

@@ -155,14 +155,19 @@ def match(rows: Sequence[object], polls: Sequence[Poll]) -> tuple[list[Poll], in
     places = [place for place, body in enumerate(rows) if isinstance(body, Reading)]
     held = [{value.name: value.value for value in rows[place].values} for place in places]  # type: ignore[attr-defined]
     known = {name for values in held for name in values}
-    next_, before = 0, 0
-    waiting, unadmitted, admitted = list[Poll](), list[Poll](), list[Poll]()
+    next_, before = 0, -1
+    waiting, unadmitted, admitted = list[tuple[Poll, dict[str, list[Any]]]](), list[Poll](), list[Poll]()
 
     def close(last: int) -> None:
-        """What was not found up to here is judged by what stands there instead."""
-        if waiting:
-            (admitted if _admits(rows, places[before] if places else 0, last) else unadmitted).extend(waiting)
-            waiting.clear()
+        """What was not found up to here is judged by what stands there instead. Where readings before it show the same
+        values, one of these polls was missed and it is not known which: then by what stands there, too."""
+        for poll, told in waiting:
+            first = before
+            while first >= 0 and agrees(told, held[first]):
+                first -= 1
+            admits = _admits(rows, places[first] if first >= 0 else 0, last)
+            (admitted if admits else unadmitted).append(poll)
+        waiting.clear()
 
     for poll in polls:
         told = {name: values for name, values in poll.told.items() if name in known or not known}
@@ -170,7 +175,7 @@ def match(rows: Sequence[object], polls: Sequence[Poll]) -> tuple[list[Poll], in
             continue  # it was an identity read
         found = next((n for n in range(next_, min(next_ + AHEAD, len(held))) if agrees(told, held[n])), None)
         if found is None:
-            waiting.append(poll)
+            waiting.append((poll, told))
             continue
         close(places[found])
         next_, before = found + 1, found

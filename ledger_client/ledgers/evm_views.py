@@ -38,6 +38,12 @@ def standing(node: Node, contract: bytes, gateway: str) -> Standing:
     return Standing(address(account) if any(account) else None, (number(batch), id_) if flag(known) else None)
 
 
+def shared(node: Node, contract: bytes, root: bytes) -> tuple[int, int] | None:
+    """Of a root that was written for many: how many are under it, and its block; None if it was not written."""
+    size, block = (number(word) for word in _view(node, contract, "shared", root, count=2))
+    return (size, block) if size else None
+
+
 def _view(node: Node, contract: bytes, method: str, *arguments: bytes, count: int) -> list[bytes]:
     try:
         return words(node.call(contract, contracts.call(method, *arguments)), count)

@@ -17,6 +17,7 @@ from ledger_client.transparency.directory import KEY, LOG, NEXT_KEY, LedgerDirEr
 from ledger_client.transparency.ledger_keys import LedgerKey, sign_key
 from ledger_client.transparency.log import Log
 from ledger_client.trust import key_entry
+from ledger_client.verify import TOLERANCE_S, rfc3339
 
 
 def prepare(folder: Path) -> str:
@@ -41,13 +42,20 @@ def rotate(folder: Path) -> tuple[LedgerKey, LedgerKey]:
         with log.write() as entries:
             if entries.own_count() != len(keys):
                 raise LedgerDirError(f"{folder}: somebody else has just changed the key; look with `show` first")
-            last = entries.last_receipt()
-            # never before a receipt of the old key, whatever became of the clock since
-            signed = 0 if last is None else parse_receipt(last).iat or 0
-            iat = max(int(time.time()), keys[-1].since, signed)
+            iat = _time_of_change(folder, keys[-1].since, entries.last_receipt())
             entries.append(sign_key(log.name, iat, new, old), None)
         _, keys = _present(folder, log)
         return keys[-2], keys[-1]
+
+
+def _time_of_change(folder: Path, since: int, receipt: bytes | None) -> int:
+    """Now, but never before the last receipt of the old key, which a clock that was ahead may have signed."""
+    now = int(time.time())
+    signed = max(since, 0 if receipt is None else parse_receipt(receipt).iat or 0)
+    if signed > now + TOLERANCE_S:  # the new key would count from then on only, and so would all that it signs
+        told = f"the clock says {rfc3339(now)}, the last signature {rfc3339(signed)}"
+        raise LedgerDirError(f"{folder}: {told}; set it right")
+    return max(now, signed)
 
 
 def _present(folder: Path, log: Log) -> tuple[PrivateKey, list[LedgerKey]]:

@@ -22,6 +22,7 @@ from ledger_client.transparency.doors import Doors
 from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.mqtt import MqttService
 from ledger_client.transparency.policy import PolicyFile
+from ledger_client.transparency.quiet import Quiet
 from ledger_client.transparency.server import app
 from ledger_client.transparency.service import Service
 
@@ -64,6 +65,7 @@ def serve(path: Path, doors: Doors, options: Serving, say: Callable[[str], None]
     Raises ``LedgerClientError`` for whatever keeps it from starting.
     """
     doors.check()
+    logging.getLogger("meterseal.ledger").addFilter(Quiet())
     with ExitStack() as stack:
         listener = stack.enter_context(closing(listen_at(doors.listen)))
         folder = stack.enter_context(closing(open_dir(path, options.name)))

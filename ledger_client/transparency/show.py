@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger_client.ledgers.wire import id_to_text
+from ledger_client.transparency import tree
 from ledger_client.transparency.directory import LOG, policy_of, present_key
 from ledger_client.transparency.log import Log
 from ledger_client.transparency.policy import load_policy
@@ -73,6 +74,14 @@ def _key_in_words(key: dict[str, Any]) -> str:
     if key["revoked"] is not None:
         return f"{key['kid']} REVOKED from {key['revoked']} on ({key['revoked_reason'] or 'no reason given'})"
     return f"{key['kid']} until {key['valid_to']}" if key["valid_to"] else str(key["kid"])
+
+
+def log_state(folder: Path) -> tuple[int, bytes]:
+    """How many entries the log has now, and the root over them: what its head says, unsigned."""
+    policy_of(folder)
+    with closing(Log.open(folder / LOG, read_only=True)) as log, log.read() as entries:
+        size = entries.size()
+        return size, tree.root(size, entries.node)
 
 
 def trust_entry(folder: Path) -> str:

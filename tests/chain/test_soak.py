@@ -47,6 +47,14 @@ def test_an_answered_poll_that_no_reading_holds_is_lost_unless_something_admits_
     assert match([ALL], polls) == ([first, second, third], 0)
 
 
+def test_of_polls_with_the_same_values_any_may_be_the_one_that_was_missed() -> None:
+    polls = [Poll(float(second), {"power": [5.0]}) for second in range(3)] + [Poll(3.0, {"power": [6.0]})]
+    same, other = Reading(1000, (Value("power", 5.0, "W"),)), Reading(9000, (Value("power", 6.0, "W"),))
+    missed = Coverage(0, 1000, 1, 0, {"timeout": 1})
+    assert match([missed, same, same, ALL, other, ALL], polls) == ([], 1)
+    assert match([ALL, same, same, ALL, other, ALL], polls) == ([polls[2]], 0)
+
+
 def test_a_due_poll_that_is_neither_recorded_nor_missed_is_lost() -> None:
     assert count_uncounted([reading(1, 1.0), reading(2, 1.0), Coverage(0, 3000, 3, 2, {"timeout": 1})]) == 0
     assert count_uncounted([reading(1, 1.0), Coverage(0, 3000, 3, 2, {"timeout": 1})]) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from gateway.errors import Damaged, StartAgain
 from gateway.keys import load_keys
 from gateway.repair import open_store
 from gateway.signer import stamp
+from gateway.space import MIB
 from gateway.store import Store
 from ledger_client.record import Coverage, Event, Reading, Value
 from ledger_client.trust import load_trust
@@ -125,6 +127,30 @@ def test_a_disk_that_became_read_only_is_waited_for(tmp_path: Path) -> None:
         assert hands.journal.trouble is None
         missed = sum(r.body.missed.get("disk-error", 0) for r in hands.records(METER) if isinstance(r.body, Coverage))
         assert 5 <= missed <= 6
+        hands.end()
+        check_books(loaded)
+
+
+def test_the_reserve_that_a_full_disk_was_given_is_not_recorded_into(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "32m") as disk:
+        loaded = site(disk / "site", {'every = "60s"': 'every = "10s"'})
+        hands = Hands(loaded)
+        hands.poll(5)
+        reserve, other = loaded.data / "reserve", disk / "another's file"
+        assert reserve.exists()
+        with other.open("wb", buffering=0) as file, suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+        hands.poll(10)
+        trouble = hands.journal.trouble
+        assert trouble is not None
+        assert trouble.reason == "disk-full"
+        assert not reserve.exists()
+        os.truncate(other, other.stat().st_size - 10 * MIB)
+        hands.poll(5)
+        assert hands.journal.trouble is None
+        assert reserve.exists()
+        assert [e["raised"] for e in hands.events(ALARM)] == [True, False]
         hands.end()
         check_books(loaded)
 

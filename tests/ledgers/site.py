@@ -127,6 +127,14 @@ def again_while_unavailable(attempt: Callable[[], T]) -> T:
             pause.wait(0.05)
 
 
+def until(condition: Callable[[], bool]) -> bool:
+    """Wait for what another thread or process does: whether it came to be in time."""
+    pause, deadline = threading.Event(), time.monotonic() + PATIENCE_S
+    while not condition() and time.monotonic() < deadline:
+        pause.wait(0.01)
+    return condition()
+
+
 class CheckedLog:
     """All that a ledger has on disk, verified without the code that wrote it: what was there once stays as it was."""
 

@@ -16,7 +16,7 @@ from ledger_client.statement import statement_id
 from ledger_client.transparency.log import Log
 from tests.ledgers.client import COSE, Answer, ask
 from tests.ledgers.samples import Gateway
-from tests.ledgers.site import Site, site
+from tests.ledgers.site import Site, site, until
 from tests.ledgers.test_cli import run
 
 _numbers = count(1)
@@ -221,8 +221,9 @@ def test_a_policy_that_cannot_be_read_changes_nothing(demo: Site, gateway: Gatew
         policy.unlink() if broken is None else policy.write_text(broken)
         assert ask(demo, "POST", "/entries", gateway.statement(batch), COSE).status == 201
         assert ask(demo, "POST", "/entries", stranger.statement(0), COSE).status == 403
-    assert demo.ledger.log.read_text().count("the policy before it stays in force") == len(flaws)
     policy.write_text(before)
+    told = "the policy before it stays in force"
+    assert until(lambda: demo.ledger.log.read_text().count(told) == len(flaws))
     assert ask(demo, "POST", "/entries", gateway.statement(len(flaws) + 1), COSE).status == 201
     policy.write_text("")
     assert ask(demo, "POST", "/entries", gateway.statement(len(flaws) + 2), COSE).status == 403  # in order, and empty

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from queue import Empty, Queue
@@ -25,7 +23,7 @@ from ledger_client.transparency.policy import Policy
 from ledger_client.transparency.service import Service
 from ledger_client.trust import key_entry, parse_trust
 from tests.ledgers.samples import Gateway
-from tests.ledgers.site import PATIENCE_S, CheckedLog
+from tests.ledgers.site import PATIENCE_S, CheckedLog, until
 from tests.processes import mosquitto
 
 GATEWAYS = [Gateway(f"gw-{number}") for number in range(10)]
@@ -102,14 +100,6 @@ def test_who_goes_away_takes_nobody_along(ledger: Service) -> None:
     asyncio.run(main())
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for what another thread does."""
-    pause, deadline = threading.Event(), time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        pause.wait(0.01)
-
-
 def test_what_a_broker_holds_back_is_dealt_with_in_one_turn_and_in_order(
     tmp_path: Path, ledger: Service, folder: LedgerDir
 ) -> None:
@@ -136,13 +126,13 @@ def test_what_a_broker_holds_back_is_dealt_with_in_one_turn_and_in_order(
         statements = [(gateway, batch) for batch in range(1, batches) for gateway in gateways[:1]]
         statements += [(gateway, batch) for batch in range(batches) for gateway in gateways[1:]]
         commits = ledger.counts.of("commits")[""]
-        until(lambda: not ledger._group._disk.locked())
+        assert until(lambda: not ledger._group._disk.locked())
         with folder.log.write():  # the disk is busy
             publish(*statements[0])
-            until(ledger._group._disk.locked)
+            assert until(ledger._group._disk.locked)
             for gateway, batch in statements[1:]:
                 publish(gateway, batch)
-            until(lambda: taken._waiting.qsize() == len(statements) - 1)
+            assert until(lambda: taken._waiting.qsize() == len(statements) - 1)
         receipts = [answers.get(timeout=PATIENCE_S) for _ in statements]
     for (gateway, batch), receipt in zip(statements, receipts, strict=True):
         check(parse_receipt(receipt.data), gateway.statement(batch), ledger.keys[-1].key)

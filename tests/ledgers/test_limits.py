@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from itertools import count
 
@@ -9,6 +10,7 @@ import pytest
 
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.transparency.limits import BURST_S, MOST, Buckets, client_of
+from ledger_client.transparency.quiet import Quiet
 from tests.ledgers.client import COSE, Answer, ask
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Site, persist, site
@@ -63,6 +65,24 @@ def test_only_so_many_clients_are_remembered() -> None:
         clock.now += 0.001
         buckets.take(str(number))
     assert len(buckets._buckets) == MOST
+
+
+def test_a_log_is_not_filled_by_lines_of_one_kind(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    log = logging.getLogger("test.quiet")
+    log.addFilter(Quiet(clock))
+    for number in range(1000):
+        log.warning("refused: %s", number)
+    log.warning("something else")
+    clock.now += 1
+    log.warning("refused: %s", "once more")
+    log.warning("refused: %s", "and again")
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [
+        *(f"refused: {number}" for number in range(10)),
+        "something else",
+        "refused: once more (and 990 more of this kind before)",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from ledger_client.log_head import check_head
 from ledger_client.merkle import leaf_hash, root_from_path
 from ledger_client.receipt import parse_receipt, sign_receipt
 from ledger_client.transparency import rotate as rotation
-from ledger_client.transparency.directory import open_dir
+from ledger_client.transparency.directory import LedgerDirError, open_dir
 from ledger_client.transparency.ledger_keys import key_history, sign_key
 from ledger_client.transparency.policy import Policy
 from ledger_client.transparency.service import Service
@@ -157,7 +157,7 @@ def test_a_key_that_is_gone_stops_the_ledger_and_opens_nothing(demo: Site, gatew
 
 def test_the_new_key_never_signs_before_the_old_one_did(tmp_path: Path) -> None:
     """The clock was ahead and has been set back."""
-    ahead = int(time.time()) + 5000
+    ahead = int(time.time()) + 200
     with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
         gateway = Gateway("gw")
         policy = Policy(tuple(parse_trust(_trust(gateway), "t").keys))
@@ -167,6 +167,20 @@ def test_the_new_key_never_signs_before_the_old_one_did(tmp_path: Path) -> None:
         ledger = Service(folder, lambda: policy)
         receipt = parse_receipt(ledger.submit(gateway.statement(1))[1])
         assert (receipt.iat, receipt.kid) == (ahead, now.key.kid)
+
+
+def test_no_key_begins_in_the_far_future(tmp_path: Path) -> None:
+    """All that it signs would have to lie there, too, and would not count before."""
+    with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
+        gateway = Gateway("gw")
+        policy = Policy(tuple(parse_trust(_trust(gateway), "t").keys))
+        Service(folder, lambda: policy, now=lambda: time.time() + 5000).submit(gateway.statement(0))
+        with pytest.raises(LedgerDirError, match="set it right"):
+            rotation.rotate(folder.path)
+        present = load_private_key(folder.path / "key.pem").public
+        receipt = parse_receipt(Service(folder, lambda: policy).submit(gateway.statement(1))[1])
+        assert receipt.kid == present.kid
+        assert rotation.rotate(folder.path)[0].key.kid == present.kid  # the last signature is of now again
 
 
 def _trust(gateway: Gateway) -> str:
