@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from ledger_client.cli_bridge import bridge
 from ledger_client.cli_evm import evm
 from ledger_client.cli_online import UsageError, access, addresses
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
@@ -216,6 +217,7 @@ def prove(file: Path, record: str, output: Path) -> None:
     click.echo(f"wrote {output}: {proven.id}, {len(bundle)} bytes")
 
 
+cli.add_command(bridge)
 cli.add_command(evm)
 
 

@@ -26,7 +26,8 @@ class MissingLibrary(LedgerClientError):
     """The extra that writes on chains is not installed."""
 
 
-def _address(text: str) -> bytes:
+def address_of(text: str) -> bytes:
+    """The 20 bytes of an address on the command line."""
     try:
         if text.startswith("0x") and len(text) == 42:
             return bytes.fromhex(text[2:])
@@ -50,7 +51,7 @@ def _root(text: str) -> bytes:
     raise click.BadParameter(f"{text!r} is no root: 64 hexadecimal digits")
 
 
-CONTRACT = click.argument("contract", type=_address)
+CONTRACT = click.argument("contract", type=address_of)
 
 
 def _rpc(command: Command) -> Command:
@@ -99,7 +100,7 @@ def deploy(rpc: str, keystore: str, password_file: str, legacy: bool) -> None:
 
 @evm.command()
 @CONTRACT
-@click.argument("account", type=_address)
+@click.argument("account", type=address_of)
 @click.argument("gateway", type=_gateway)
 @_key
 def register(contract: bytes, account: bytes, gateway: str, **way: Any) -> None:
@@ -110,8 +111,8 @@ def register(contract: bytes, account: bytes, gateway: str, **way: Any) -> None:
 
 @evm.command()
 @CONTRACT
-@click.argument("old", type=_address)
-@click.argument("new", type=_address)
+@click.argument("old", type=address_of)
+@click.argument("new", type=address_of)
 @_key
 def rotate(contract: bytes, old: bytes, new: bytes, **way: Any) -> None:
     """Put account NEW in the place of account OLD; the gateway's story goes on."""
@@ -121,7 +122,7 @@ def rotate(contract: bytes, old: bytes, new: bytes, **way: Any) -> None:
 
 @evm.command()
 @CONTRACT
-@click.argument("account", type=_address)
+@click.argument("account", type=address_of)
 @_key
 def revoke(contract: bytes, account: bytes, **way: Any) -> None:
     """Stop an account for ever."""
@@ -130,7 +131,7 @@ def revoke(contract: bytes, account: bytes, **way: Any) -> None:
 
 @evm.command()
 @CONTRACT
-@click.argument("account", type=_address)
+@click.argument("account", type=address_of)
 @click.option("--remove", is_flag=True, help="take the role away")
 @_key
 def bridge(contract: bytes, account: bytes, remove: bool, **way: Any) -> None:
@@ -164,7 +165,7 @@ def anchor_log(contract: bytes, folder: Path, **way: Any) -> None:
 
 @evm.command()
 @CONTRACT
-@click.argument("heir", type=_address)
+@click.argument("heir", type=address_of)
 @_key
 def offer(contract: bytes, heir: bytes, **way: Any) -> None:
     """Offer the contract to account HEIR; nothing changes until it takes it."""
