@@ -18,6 +18,7 @@ import click
 
 from ledger_client.cli_bridge import bridge
 from ledger_client.cli_evm import evm
+from ledger_client.cli_online import UsageError, access, addresses
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.facts import NOTHING_ASKED, Facts
 from ledger_client.report import clean, facts_in_words, steps_in_words
@@ -27,10 +28,6 @@ from ledger_client.verify import verify as verify_bundle
 
 _RATE = click.FloatRange(0, 1e6)
 MAX_FILE = 2 * 1024 * 1024  # what is read of a file that may not be a bundle at all
-
-
-class UsageError(LedgerClientError):
-    """The command line names something that cannot be used."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -225,23 +222,12 @@ cli.add_command(evm)
 
 
 def _asking(logs: tuple[str, ...], nodes: tuple[str, ...], ca: Path | None) -> Callable[[bytes, Trust], Facts]:
-    """What ``verify --online`` asks: found wrong here, before anybody is asked."""
-    from ledger_client.ledgers.access import Access  # need the network; verifying does not
-    from ledger_client.online import refresh
+    """What ``verify --online`` asks; found wrong before anything else is done."""
+    from ledger_client.online import refresh  # needs the network; verifying does not
 
-    urls = {"--ledger": _addresses("--ledger", logs), "--rpc": _addresses("--rpc", nodes)}
-    access = Access(ca=ca)
-    for url in (url for named in urls.values() for url in named.values()):
-        (access if url.startswith("https:") else Access()).check_rules(url)
-    access.check_files()
-    return lambda bundle, trust: refresh(bundle, trust, urls["--rpc"], urls["--ledger"], access=access)
-
-
-def _addresses(option: str, values: tuple[str, ...]) -> dict[str, str]:
-    for value in values:
-        if not value.partition("=")[2].startswith(("http://", "https://")):
-            raise UsageError(f"{option} {value}: give the ledger's name and an address, as NAME=http://HOST:PORT")
-    return dict(value.partition("=")[::2] for value in values)
+    ledgers, chains = addresses("--ledger", logs), addresses("--rpc", nodes)
+    way = access(ca, [*ledgers.values(), *chains.values()])
+    return lambda bundle, trust: refresh(bundle, trust, chains, ledgers, access=way)
 
 
 def _read(file: Path) -> bytes:

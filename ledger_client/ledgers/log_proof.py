@@ -45,9 +45,7 @@ def confirm(entry: bytes, receipt: Receipt, trust: Trust, log: Log) -> InLog:
         raise LedgerUnavailable("the receipt does not say of how many entries it is, or when it was signed")
     root = root_from_path(leaf_hash(entry), receipt.size, receipt.index, receipt.path)
     head = signed_head(receipt.ledger, trust, log)
-    if head.size < receipt.size and head.iat <= receipt.iat:
-        raise LedgerUnavailable(f"the head that it shows is of {rfc3339(head.iat)}, and the receipt is later")
-    demand_grown(head, receipt.size, root, log, "the receipt")
+    demand_grown(head, receipt.size, root, receipt.iat, log, "the receipt")
     shown = log.entries(receipt.index, 1)
     if not shown:
         raise LedgerUnavailable(f"it does not show entry {receipt.index} of its log")
@@ -77,11 +75,14 @@ def signed_head(ledger: str, trust: Trust, log: Log) -> LogHead:
     return signed.head
 
 
-def demand_grown(head: LogHead, size: int, root: bytes, log: Log, of: str) -> None:
+def demand_grown(head: LogHead, size: int, root: bytes, since: int, log: Log, of: str) -> None:
     """Raise ``Inconsistent`` (step 6) unless the log of ``head`` begins with the tree of ``size`` leaves and ``root``.
 
-    ``of``: whose tree that is, in words. ``LedgerUnavailable`` where the log gives no proof.
+    It had those at the time ``since`` (Unix seconds); ``of``: whose tree that is, in words. ``LedgerUnavailable`` where
+    the log gives no proof.
     """
+    if head.size < size and head.iat <= since:
+        raise LedgerUnavailable(f"the head that it shows is of {rfc3339(head.iat)}, not later than {of}")
     now = f"its log of {head.size} entries at {rfc3339(head.iat)}"
     if head.size < size:
         raise _rewritten(head, f"{now} is smaller than that of {of}, {size}")
