@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ledger_client.errors import LedgerClientError
+from ledger_client.cli_online import access, addresses
+from ledger_client.errors import LedgerClientError, VerificationError
 from ledger_client.shape import is_name
 
 if TYPE_CHECKING:
@@ -210,6 +212,44 @@ def show(contract: bytes, gateways: tuple[str, ...], roots: tuple[bytes, ...], a
         click.echo(f"gateway {gateway}: account {known['account'] or 'none'}, {last}")
     for root, held in facts.get("roots", {}).items():
         click.echo(f"root {root}: {f'{held[0]} entries, since block {held[1]}' if held else 'not anchored'}")
+
+
+@evm.command("check-log")
+@CONTRACT
+@click.argument("root", type=_root)
+@click.option("--trust", "trust_file", required=True, metavar="trust.toml", type=click.Path(path_type=Path))
+@click.option("--ledger", required=True, metavar="NAME=URL", help="whose log it is of, and where that ledger serves")
+@click.option(
+    "--confirmations", type=click.IntRange(1), help="from so many blocks on it counts  [default: chain's word]"
+)
+@click.option("--ca", metavar="PEM", type=click.Path(path_type=Path), help="the private CA of those that speak https")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+@_rpc
+def check_log(
+    contract: bytes, root: bytes, trust_file: Path, ledger: str, confirmations: int | None, ca: Path | None,
+    as_json: bool, rpc: str,
+) -> None:  # fmt: skip
+    """Check that a ledger's log has only grown since anchor-log wrote ROOT: exit 0 it has, 1 it has not."""
+    from ledger_client.ledgers.evm_node import Node
+    from ledger_client.ledgers.log_client import LogClient
+    from ledger_client.ledgers.log_on_chain import grown_from, written
+    from ledger_client.trust import load_trust
+    from ledger_client.verify import rfc3339
+
+    ((name, url),) = addresses("--ledger", [ledger]).items()
+    way, trust = access(ca, [url, rpc]), load_trust(trust_file)
+    try:
+        what = written(root, contract, Node(rpc, way), confirmations)
+        head = grown_from(what, name, trust, LogClient(url, way))
+    except VerificationError as error:
+        no = {"consistent": False, "error": type(error).__name__, "detail": error.detail}
+        click.echo(json.dumps(no) if as_json else f"NOT CONSISTENT: {error.detail}")
+        sys.exit(1)
+    if as_json:
+        click.echo(json.dumps({"consistent": True, "error": None, "detail": None, **what.as_json(head)}))
+        return
+    click.echo(f"{what}, {rfc3339(what.time)}: {what.size} entries")
+    click.echo(f"CONSISTENT: the log of {name} begins with them, {head.size} entries at {rfc3339(head.iat)}")
 
 
 def _node(rpc: str) -> Node:

@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 FIFTH = 0.2
-SETTLE_S = 0.12
-"""Share of a calm stretch at its beginning in which nothing is weighed yet: what was cut off comes back."""
 
 
 @dataclass(frozen=True, slots=True)

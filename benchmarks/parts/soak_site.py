@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -17,10 +18,11 @@ from statistics import median, mode
 from benchmarks.parts.bad_wire import BadWire, bad_wire
 from benchmarks.parts.soak_books import Stretches, Verdict, verify
 from benchmarks.parts.soak_gateway import ClockFile
-from benchmarks.parts.soak_plan import SETTLE_S, Course, Strike
+from benchmarks.parts.soak_plan import Course, Strike
 from benchmarks.parts.soak_plant import PLANTS, TenPlants, lines, make_site, meters_of
 from benchmarks.parts.weight import weigh
 from gateway import agent
+from gateway.store import Store
 from ledger_client.ledgers.http import HttpLedger
 from tests.processes import EmbeddedLedger, Mosquitto, Server, embedded_ledger, free_port, mosquitto
 
@@ -110,12 +112,15 @@ class World:
     _begun: float = 0.0
     _begun_unix_s: float = 0.0
     _over: threading.Event = field(default_factory=threading.Event)
+    _go_on: threading.Event = field(default_factory=threading.Event)
+    """Not set while the gateway is weighed."""
 
     def soak(self, chance: random.Random) -> None:
         """Start everything, strike it for the time of the course, weigh, and stop the gateways in order."""
         self._begun, self._begun_unix_s = time.monotonic() + LEAD_S, time.time() + LEAD_S
         with ThreadPoolExecutor() as starters:
             list(starters.map(self._start, self.sites.values()))
+        self._go_on.set()
         threads = [threading.Thread(target=self._strike_all, args=plan, daemon=True) for plan in self._plans(chance)]
         for thread in threads:
             thread.start()
@@ -123,10 +128,14 @@ class World:
             for begin, end in self.course.calm:
                 self._until(begin)
                 self.wire.share = 0.0
-                self.looks[begin] = self._weigh(end)
+                self._go_on.clear()
+                self.looks[begin] = self._weigh()
+                self._until(end)
+                self._go_on.set()
                 self.wire.share = BROKEN
         finally:
             self._over.set()
+            self._go_on.set()
             for thread in threads:
                 thread.join()
         self.wire.share = 0.0
@@ -175,6 +184,7 @@ class World:
                     continue
                 if late < 0 and self._over.wait(-late):
                     return
+                self._go_on.wait()
                 strike(one)
                 self.done.append(one)
         except BaseException as error:
@@ -224,15 +234,17 @@ class World:
 
         return strike
 
-    def _weigh(self, end: float) -> list[Look]:
-        """Looks at the steady gateway until the end of a calm stretch, once it has settled down."""
+    def _weigh(self) -> list[Look]:
+        """Looks at the steady gateway when it is at rest: both its ledgers have answered since the calm began."""
         steady = self.sites[STEADY]
         process = steady.gateway.process
         assert process is not None
-        self._until(end - (1 - SETTLE_S) * self.course.calm_s)
+        before = _receipts(steady.loaded.database)
+        while not all(_receipts(steady.loaded.database)[name] > before[name] for name in self.ledgers):
+            assert process.poll() is None, steady.gateway.log.read_text()[-2000:]
+            time.sleep(0.1)
         looks = []
-        for n in range(LOOKS):
-            self._until(end - (LOOKS - 1 - n) * (0.5 * self.course.calm_s / LOOKS))
+        for _ in range(LOOKS):
             steady.looks.unlink(missing_ok=True)
             process.send_signal(signal.SIGUSR1)
             while not steady.looks.exists():
@@ -240,6 +252,7 @@ class World:
                 time.sleep(0.01)
             weight = weigh(process.pid)
             looks.append(Look(weight.resident_mb, weight.fds, int(steady.looks.read_text())))
+            time.sleep(0.4 * self.course.calm_s / LOOKS)
         return looks
 
     def _now(self) -> float:
@@ -257,6 +270,15 @@ class World:
         finally:
             log.close()
         return found
+
+
+def _receipts(database: Path) -> Counter[str]:
+    """How many receipts of each ledger a database holds."""
+    store = Store(database, read_only=True)
+    try:
+        return Counter(anchor.ledger for anchor in store.anchors() if anchor.state == "settled")
+    finally:
+        store.close()
 
 
 @contextmanager

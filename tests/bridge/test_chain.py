@@ -168,6 +168,6 @@ def test_a_gateways_reading_is_proved_by_a_shared_root(ground: Ground) -> None:
     with loaded.trust.open("a") as trust:
         trust.write(f'\n[[chain]]\nledger = "{LEDGER}"\n{place}sender = "0x{event.account.hex()}"\nconfirmations = 1\n')
     believed = load_trust(loaded.trust)
-    proven = verify(bundle, believed, NOW, facts=refresh(bundle, believed, {LEDGER: ground.process.url}))
+    proven = verify(bundle, believed, NOW, facts=refresh(bundle, believed, {LEDGER: ground.process.url}, {}))
     assert [ledger for ledger, _ in proven.receipts] == [LEDGER]
     assert "shared by many gateways" in proven.unconfirmed[0]
