@@ -89,12 +89,12 @@ CASES = (
 )
 
 
-def run(batches: int = 500, driver: str = "", within_s: float = 3600.0) -> dict[str, object]:
-    """So many ``batches`` in each case (of one ``driver``, if it is given), which may take ``within_s`` seconds."""
+def run(batches: int = 500, driver: str = "", case: str = "", within_s: float = 3600.0) -> dict[str, object]:
+    """So many ``batches`` in each case, which may take ``within_s`` seconds; only those of this ``driver`` and name."""
     with tempfile.TemporaryDirectory() as name:
-        chosen = [case for case in CASES if driver in ("", case.driver)]
-        cases = [one(case, Path(name) / f"{case.driver}-{case.name}", batches, within_s) for case in chosen]
-    totals = {key: sum(int(str(case[key])) for case in cases) for key in ("anchored", "duplicated", "missing")}
+        chosen = [c for c in CASES if driver in ("", c.driver) and case in ("", c.name)]
+        cases = [one(c, Path(name) / f"{c.driver}-{c.name}", batches, within_s) for c in chosen]
+    totals = {key: sum(int(str(figures[key])) for figures in cases) for key in ("anchored", "duplicated", "missing")}
     return {**totals, "cases": cases}
 
 

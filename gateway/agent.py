@@ -185,7 +185,7 @@ def check_ledger_access(config: Config) -> None:
 def check_accounts(config: Config) -> None:
     """Every account that writes on a chain can be opened. Raises ConfigError."""
     for entry in config.document.ledger:
-        if entry.place is not None:
+        if entry.type == "evm":
             account_of(config.path, entry)
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _FILES = ("ca", "cert", "key", "token_file", "password_file")
 
 
-_EVM = ("contract", "chain_id", "keystore", "keystore_password_file")
+_PLACE = ("contract", "chain_id")
+_EVM = (*_PLACE, "keystore", "keystore_password_file")
 _EVM_MORE = ("confirmations", "gas", "gas_limit", "max_fee_gwei", "poll", "stuck_after")
 _WEI_A_GWEI = 10**9
 
@@ -90,7 +91,12 @@ class LedgerEntry(Model):
             for key in _EVM:
                 if getattr(self, key) is None:
                     raise ValueError(f"{key}: is missing: a ledger of type evm needs {', '.join(_EVM)} (docs/evm.md)")
-        elif strays := self.model_fields_set.intersection(_EVM + _EVM_MORE):
+            return self
+        behind_bridge = _PLACE if self.type == "mqtt" and self.model_fields_set.intersection(_PLACE) else ()
+        for key in behind_bridge:
+            if getattr(self, key) is None:
+                raise ValueError(f"{key}: is missing: behind a bridge to a chain both contract and chain_id are needed")
+        if strays := self.model_fields_set.intersection(_EVM + _EVM_MORE).difference(behind_bridge):
             raise ValueError(f"{min(strays)}: belongs to ledgers of type evm")
         return self
 

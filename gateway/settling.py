@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from ledger_client.bundle import decode_locator
 from ledger_client.errors import VerificationError
+from ledger_client.merkle import leaf_hash, root_from_path
+from ledger_client.statement import statement_id
 from ledger_client.trust import Trust
 from ledger_client.verify import check_receipt
 
@@ -34,7 +36,7 @@ def demand_settled(
     ``contract``: where the ledger lives, if it is one on a chain.
     """
     if contract is not None:
-        _demand_place(answer, ledger, contract)
+        _demand_place(entry, answer, ledger, contract)
         return
     try:
         issuer, _ = check_receipt(entry, answer, trust, now_s)
@@ -46,7 +48,7 @@ def demand_settled(
         )
 
 
-def _demand_place(answer: bytes, ledger: str, contract: Contract) -> None:
+def _demand_place(entry: bytes, answer: bytes, ledger: str, contract: Contract) -> None:
     try:
         place = decode_locator(answer)
     except VerificationError as error:
@@ -57,3 +59,9 @@ def _demand_place(answer: bytes, ledger: str, contract: Contract) -> None:
             f"it is on ledger {place.ledger!r}, chain {place.chain}, contract 0x{place.contract.hex()}; the "
             f"configuration says {ledger!r}, {contract.chain}, 0x{contract.address.hex()}"
         )
+    if place.inclusion is not None:
+        size, index, path = place.inclusion
+        try:
+            root_from_path(leaf_hash(statement_id(entry)), size, index, path)
+        except VerificationError as error:
+            raise NotOurs(f"its path leads to no root that a bridge could have written: {error.detail}") from None

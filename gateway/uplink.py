@@ -213,6 +213,9 @@ class Uplink:
         try:
             answer = await self._offer(batch, flight, may_submit=may_submit, may_repeat=may_repeat)
         except Refused as error:
+            if not may_submit:  # as a consequence: what is refused before it comes first
+                flight.due_s = _now_s() + LONGEST_PAUSE_S
+                return
             flight.refusals += 1
             detail = f"refused: {error}; way out: {way_out(error.title)}"
             await self._refuse(batch, flight, detail, refusals.pause_s(error.title, flight.refusals))
@@ -224,7 +227,7 @@ class Uplink:
             await self._refuse(batch, flight, str(error), refusals.doubt_s(flight.refusals))
             return
         self._answers()
-        if answer is None and may_submit:
+        if answer is None and may_submit:  # none before it is refused
             self._question_all()
         elif answer is None:
             flight.due_s = _now_s() + LONGEST_PAUSE_S
@@ -238,13 +241,13 @@ class Uplink:
         if was_refused and flight.state != "refused":
             name = self._ledger.name
             self._alarms.lower(LEDGER_REFUSED, name, f"ledger {name} has taken batch {batch.batch} after all")
+            self._question_all()  # what has changed for this one may have changed for those behind it
 
     def _question_all(self) -> None:
         """A ledger that has dropped one batch may have dropped those before it, which go first."""
         self._in_question = True
         for flight in self._flights.values():
-            if flight.state != "refused":
-                flight.due_s = 0.0
+            flight.due_s = 0.0
 
     async def _offer(
         self, batch: Batch, flight: _Flight, *, may_submit: bool, may_repeat: bool

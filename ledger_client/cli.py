@@ -9,13 +9,16 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ledger_client.cli_bridge import bridge
 from ledger_client.cli_evm import evm
+from ledger_client.cli_online import UsageError, access, addresses
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.facts import NOTHING_ASKED, Facts
 from ledger_client.report import clean, facts_in_words, steps_in_words
@@ -25,10 +28,6 @@ from ledger_client.verify import verify as verify_bundle
 
 _RATE = click.FloatRange(0, 1e6)
 MAX_FILE = 2 * 1024 * 1024  # what is read of a file that may not be a bundle at all
-
-
-class UsageError(LedgerClientError):
-    """The command line names something that cannot be used."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -155,18 +154,25 @@ def backup(folder: Path, output: Path) -> None:
 @click.argument("file", metavar="FILE.mseal", type=click.Path(path_type=Path))
 @click.option("--trust", "trust_file", required=True, metavar="trust.toml", type=click.Path(path_type=Path))
 @click.option("--kind", type=click.Choice(["reading", "coverage", "event"]), help="demand this kind of record")
-@click.option("--online", is_flag=True, help="ask chains whether they hold it; without it they are listed only")
+@click.option("--online", is_flag=True, help="ask chains and ledgers whether they still hold it")
+@click.option("--ledger", "logs", multiple=True, metavar="LEDGER=URL", help="for --online: where that ledger serves")
 @click.option("--rpc", "nodes", multiple=True, metavar="LEDGER=URL", help="for --online: a node of that ledger's chain")
+@click.option("--ca", metavar="PEM", type=click.Path(path_type=Path), help="the private CA of those that speak https")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object and nothing else")
-def verify(file: Path, trust_file: Path, kind: str | None, online: bool, nodes: tuple[str, ...], as_json: bool) -> None:
+def verify(
+    file: Path, trust_file: Path, kind: str | None, online: bool, logs: tuple[str, ...], nodes: tuple[str, ...],
+    ca: Path | None, as_json: bool,
+) -> None:  # fmt: skip
     """Check a proof with nothing but the trust file: exit 0 verified, 1 not verified."""
-    urls = _nodes(nodes, online)
+    asking = _asking(logs, nodes, ca) if online else None
+    if not online and (logs or nodes or ca):
+        raise UsageError("--ledger, --rpc and --ca say whom to ask, and nobody is asked; add --online")
     trust = load_trust(trust_file)
     for warning in trust.warnings:
         click.echo(f"warning: {trust.source}: {warning}", err=True)
     try:
         bundle = _read(file)
-        facts = _asked(bundle, trust, urls) if online else NOTHING_ASKED
+        facts = asking(bundle, trust) if asking else NOTHING_ASKED
         proven = verify_bundle(bundle, trust, int(time.time()), kind=kind, facts=facts)
     except VerificationError as error:
         why = f"NOT VERIFIED, step {error.step} ({STEPS[error.step]}): {clean(error.detail)}"
@@ -211,25 +217,17 @@ def prove(file: Path, record: str, output: Path) -> None:
     click.echo(f"wrote {output}: {proven.id}, {len(bundle)} bytes")
 
 
+cli.add_command(bridge)
 cli.add_command(evm)
 
 
-def _nodes(options: tuple[str, ...], online: bool) -> dict[str, str]:
-    if options and not online:
-        raise UsageError("--rpc says whom to ask, and nobody is asked; add --online")
-    urls = dict(option.partition("=")[::2] for option in options)
-    for option in options:
-        if not option.partition("=")[2].startswith(("http://", "https://")):
-            raise UsageError(
-                f"--rpc {option}: give the ledger's name and a node's address, as consortium=http://HOST:PORT"
-            )
-    return urls
-
-
-def _asked(bundle: bytes, trust: Trust, nodes: dict[str, str]) -> Facts:
+def _asking(logs: tuple[str, ...], nodes: tuple[str, ...], ca: Path | None) -> Callable[[bytes, Trust], Facts]:
+    """What ``verify --online`` asks; found wrong before anything else is done."""
     from ledger_client.online import refresh  # needs the network; verifying does not
 
-    return refresh(bundle, trust, nodes)
+    ledgers, chains = addresses("--ledger", logs), addresses("--rpc", nodes)
+    way = access(ca, [*ledgers.values(), *chains.values()])
+    return lambda bundle, trust: refresh(bundle, trust, chains, ledgers, access=way)
 
 
 def _read(file: Path) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ledger_client.errors import LedgerClientError
+from ledger_client.cli_online import access, addresses
+from ledger_client.errors import LedgerClientError, VerificationError
 from ledger_client.shape import is_name
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ class MissingLibrary(LedgerClientError):
     """The extra that writes on chains is not installed."""
 
 
-def _address(text: str) -> bytes:
+def address_of(text: str) -> bytes:
+    """The 20 bytes of an address on the command line."""
     try:
         if text.startswith("0x") and len(text) == 42:
             return bytes.fromhex(text[2:])
@@ -48,7 +51,7 @@ def _root(text: str) -> bytes:
     raise click.BadParameter(f"{text!r} is no root: 64 hexadecimal digits")
 
 
-CONTRACT = click.argument("contract", type=_address)
+CONTRACT = click.argument("contract", type=address_of)
 
 
 def _rpc(command: Command) -> Command:
@@ -97,7 +100,7 @@ def deploy(rpc: str, keystore: str, password_file: str, legacy: bool) -> None:
 
 @evm.command()
 @CONTRACT
-@click.argument("account", type=_address)
+@click.argument("account", type=address_of)
 @click.argument("gateway", type=_gateway)
 @_key
 def register(contract: bytes, account: bytes, gateway: str, **way: Any) -> None:
@@ -108,8 +111,8 @@ def register(contract: bytes, account: bytes, gateway: str, **way: Any) -> None:
 
 @evm.command()
 @CONTRACT
-@click.argument("old", type=_address)
-@click.argument("new", type=_address)
+@click.argument("old", type=address_of)
+@click.argument("new", type=address_of)
 @_key
 def rotate(contract: bytes, old: bytes, new: bytes, **way: Any) -> None:
     """Put account NEW in the place of account OLD; the gateway's story goes on."""
@@ -119,7 +122,7 @@ def rotate(contract: bytes, old: bytes, new: bytes, **way: Any) -> None:
 
 @evm.command()
 @CONTRACT
-@click.argument("account", type=_address)
+@click.argument("account", type=address_of)
 @_key
 def revoke(contract: bytes, account: bytes, **way: Any) -> None:
     """Stop an account for ever."""
@@ -128,7 +131,7 @@ def revoke(contract: bytes, account: bytes, **way: Any) -> None:
 
 @evm.command()
 @CONTRACT
-@click.argument("account", type=_address)
+@click.argument("account", type=address_of)
 @click.option("--remove", is_flag=True, help="take the role away")
 @_key
 def bridge(contract: bytes, account: bytes, remove: bool, **way: Any) -> None:
@@ -162,7 +165,7 @@ def anchor_log(contract: bytes, folder: Path, **way: Any) -> None:
 
 @evm.command()
 @CONTRACT
-@click.argument("heir", type=_address)
+@click.argument("heir", type=address_of)
 @_key
 def offer(contract: bytes, heir: bytes, **way: Any) -> None:
     """Offer the contract to account HEIR; nothing changes until it takes it."""
@@ -209,6 +212,44 @@ def show(contract: bytes, gateways: tuple[str, ...], roots: tuple[bytes, ...], a
         click.echo(f"gateway {gateway}: account {known['account'] or 'none'}, {last}")
     for root, held in facts.get("roots", {}).items():
         click.echo(f"root {root}: {f'{held[0]} entries, since block {held[1]}' if held else 'not anchored'}")
+
+
+@evm.command("check-log")
+@CONTRACT
+@click.argument("root", type=_root)
+@click.option("--trust", "trust_file", required=True, metavar="trust.toml", type=click.Path(path_type=Path))
+@click.option("--ledger", required=True, metavar="NAME=URL", help="whose log it is of, and where that ledger serves")
+@click.option(
+    "--confirmations", type=click.IntRange(1), help="from so many blocks on it counts  [default: chain's word]"
+)
+@click.option("--ca", metavar="PEM", type=click.Path(path_type=Path), help="the private CA of those that speak https")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+@_rpc
+def check_log(
+    contract: bytes, root: bytes, trust_file: Path, ledger: str, confirmations: int | None, ca: Path | None,
+    as_json: bool, rpc: str,
+) -> None:  # fmt: skip
+    """Check that a ledger's log has only grown since anchor-log wrote ROOT: exit 0 it has, 1 it has not."""
+    from ledger_client.ledgers.evm_node import Node
+    from ledger_client.ledgers.log_client import LogClient
+    from ledger_client.ledgers.log_on_chain import grown_from, written
+    from ledger_client.trust import load_trust
+    from ledger_client.verify import rfc3339
+
+    ((name, url),) = addresses("--ledger", [ledger]).items()
+    way, trust = access(ca, [url, rpc]), load_trust(trust_file)
+    try:
+        what = written(root, contract, Node(rpc, way), confirmations)
+        head = grown_from(what, name, trust, LogClient(url, way))
+    except VerificationError as error:
+        no = {"consistent": False, "error": type(error).__name__, "detail": error.detail}
+        click.echo(json.dumps(no) if as_json else f"NOT CONSISTENT: {error.detail}")
+        sys.exit(1)
+    if as_json:
+        click.echo(json.dumps({"consistent": True, "error": None, "detail": None, **what.as_json(head)}))
+        return
+    click.echo(f"{what}, {rfc3339(what.time)}: {what.size} entries")
+    click.echo(f"CONSISTENT: the log of {name} begins with them, {head.size} entries at {rfc3339(head.iat)}")
 
 
 def _node(rpc: str) -> Node:

@@ -22,10 +22,20 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
+class InLog:
+    """A ledger's log, which had so many entries at ``time`` (Unix seconds), has only grown since it gave a receipt."""
+
+    entries: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """Of each locator that was asked about: what its chain holds, why it does not count, or why nobody could tell."""
+    """Of each locator and each receipt that was asked about: what its ledger holds, why it does not count, or why
+    nobody could tell. A receipt is known by its bytes."""
 
     places: Mapping[Locator, Placed | VerificationError | str] = field(default_factory=dict)
+    logs: Mapping[bytes, InLog | VerificationError | str] = field(default_factory=dict)
 
 
 NOTHING_ASKED = Facts()

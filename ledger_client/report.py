@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from ledger_client.errors import STEPS
+from ledger_client.facts import InLog
 from ledger_client.record import GATEWAY_ITSELF, Coverage, Event, Quality, Value
 from ledger_client.statement import id_text
 from ledger_client.verify import Verified, rfc3339, rfc3339_ms
@@ -110,6 +111,7 @@ def facts_in_words(proven: Verified) -> list[str]:
         f"  batch          {proven.batch}, statement {id_text(proven.statement_id)}",
         f"  root           {proven.root.hex()}",
         *(f"  ledger         {_vouched(proven, ledger, time)}" for ledger, time in proven.receipts),
+        *(f"  still there    {clean(ledger)}, {_in_its_log(log)}" for ledger, log in proven.in_log.items()),
         *(f"  not confirmed  {clean(line)}" for line in proven.unconfirmed),
     ]
     return lines
@@ -117,6 +119,10 @@ def facts_in_words(proven: Verified) -> list[str]:
 
 def _vouched(proven: Verified, ledger: str, time: int) -> str:
     return f"{clean(ledger)}, {'block' if ledger in proven.on_chain else 'receipt'} of {rfc3339(time)}"
+
+
+def _in_its_log(log: InLog) -> str:
+    return f"in the log of {log.entries} entries at {rfc3339(log.time)}"
 
 
 def _whose(proven: Verified) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -22,7 +22,7 @@ from ledger_client.errors import (
     VerificationError,
     at_step,
 )
-from ledger_client.facts import NOTHING_ASKED, Facts, Placed
+from ledger_client.facts import NOTHING_ASKED, Facts, InLog, Placed
 from ledger_client.merkle import leaf_hash, root_from_path
 from ledger_client.receipt import Receipt, check, parse_receipt
 from ledger_client.record import (
@@ -48,7 +48,8 @@ class Verified:
     ``time_ms`` is the time that the record claims (Unix ms, by a clock in the state ``clock``); ``no_later_than`` (Unix
     seconds) is the time at which enough ledgers had its batch. They are two facts: the second bounds the first.
     ``receipts`` are the ledgers that count, each with its earliest time, ``on_chain`` those of them whose chain was
-    asked; ``unconfirmed`` says what does not count, or is not proven, and why.
+    asked, ``in_log`` those whose log was asked and has only grown; ``unconfirmed`` says what does not count, or is not
+    proven, and why.
     """
 
     kind: str
@@ -67,6 +68,7 @@ class Verified:
     receipts: tuple[tuple[str, int], ...]
     unconfirmed: tuple[str, ...]
     on_chain: frozenset[str] = frozenset()
+    in_log: Mapping[str, InLog] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The facts for ``--json``. Times are RFC 3339; a decimal that a float cannot show exactly is text."""
@@ -84,9 +86,15 @@ class Verified:
             "batch": self.batch,
             "root": self.root.hex(),
             "statement_id": id_text(self.statement_id),
-            "receipts": [{"ledger": ledger, "time": rfc3339(time)} for ledger, time in self.receipts],
+            "receipts": [self._json_receipt(ledger, time) for ledger, time in self.receipts],
             "unconfirmed": list(self.unconfirmed),
         }
+
+    def _json_receipt(self, ledger: str, time: int) -> dict[str, Any]:
+        """With ``log`` only where the ledger's log was asked and has only grown."""
+        log = self.in_log.get(ledger)
+        now = {"log": {"entries": log.entries, "time": rfc3339(log.time)}} if log else {}
+        return {"ledger": ledger, "time": rfc3339(time), **now}
 
 
 _FACTS: Final = ("kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than", "clock")
@@ -148,9 +156,10 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
         raise OutOfRange(f"record {record.id} is in no range of batch {statement.batch}", step=5)
 
     # 6 receipts, and of 7 what concerns one receipt: which ledgers vouch, and since when
-    vouching, failures = vouching_ledgers(parts.statement, receipts, trust, now)
+    vouching, failures = vouching_ledgers(parts.statement, receipts, trust, now, facts)
     by_receipt = frozenset(vouching)
-    notes = count_places(parts.anchors, signed.id, facts, trust, now, vouching, failures)
+    in_log, notes = _in_log([receipt for receipt in receipts if receipt.ledger in vouching], facts, now)
+    notes += count_places(parts.anchors, signed.id, facts, trust, now, vouching, failures)
 
     # 8 policy: k distinct ledgers of the list; before the rest of 7, whose T only they give
     if len(vouching) < trust.receipts:
@@ -183,6 +192,7 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
         receipts=counted,
         unconfirmed=_unconfirmed(receipts, vouching, failures, notes),
         on_chain=frozenset(vouching) - by_receipt,
+        in_log=in_log,
     )
 
 
@@ -233,7 +243,7 @@ def _statement_key(signed: SignedStatement, record: Record, trust: Trust) -> Tru
 
 
 def vouching_ledgers(
-    entry: bytes, receipts: list[Receipt], trust: Trust, now: int
+    entry: bytes, receipts: list[Receipt], trust: Trust, now: int, facts: Facts = NOTHING_ASKED
 ) -> tuple[dict[str, int], list[tuple[str, VerificationError]]]:
     """({ledger: its earliest time}, [(ledger, why a receipt does not count)]). A ledger counts once however often."""
     vouching: dict[str, int] = {}
@@ -243,10 +253,27 @@ def vouching_ledgers(
             ledger, time = _check_receipt(entry, receipt, trust, now)
             if ledger not in trust.ledgers:
                 raise UnknownLedger(f"{ledger}: policy.ledgers does not list this ledger", step=6)
+            if isinstance(fact := facts.logs.get(receipt.data), VerificationError):
+                raise fact
             vouching[ledger] = min(time, vouching.get(ledger, time))
         except VerificationError as error:
             failures.append((receipt.ledger, error))
     return vouching, failures
+
+
+def _in_log(receipts: Sequence[Receipt], facts: Facts, now: int) -> tuple[dict[str, InLog], list[str]]:
+    """Of receipts that count: ({ledger: its log as it is now}, what is left to say of those that were not asked)."""
+    found: dict[str, InLog] = {}
+    notes: dict[str, None] = {}
+    for receipt in receipts:
+        fact = facts.logs.get(receipt.data)
+        if isinstance(fact, InLog) and fact.time <= now + TOLERANCE_S:
+            found[receipt.ledger] = fact
+        elif isinstance(fact, InLog):
+            notes[f"{receipt.ledger}: the head of its log is of {rfc3339(fact.time)}, which is in the future"] = None
+        elif isinstance(fact, str):
+            notes[f"{receipt.ledger}: {fact}"] = None
+    return found, list(notes)
 
 
 def too_few(

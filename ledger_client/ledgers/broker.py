@@ -164,7 +164,9 @@ class Broker:
         session_s: int = 0,
         queue: int = 0,
         connect_timeout_s: float = 5.0,
+        will: str | None = None,
     ) -> None:
+        """``will``: the topic whose retained message the broker shall empty when this connection breaks."""
         self.url = url
         self._address = parse_url(url)
         self._access = Access() if access is None else access
@@ -172,6 +174,8 @@ class Broker:
         self._tls = self._access.tls_context() if self._address.tls else None
         self._client_id = client_id
         self._session_s, self._queue, self._connect_timeout_s = session_s, queue, connect_timeout_s
+        self._will = will
+        self._shares = False
         self._on_connect, self._on_message, self._on_ack = on_connect, on_message, on_ack
         self._acknowledged_later = acknowledged_later
         self._swap = threading.Lock()
@@ -192,6 +196,8 @@ class Broker:
         client.reconnect_delay_set(*_RECONNECT_S)
         if self._tls is not None:
             client.tls_set_context(self._tls)
+        if self._will is not None:
+            client.will_set(self._will, b"", qos=1, retain=True)
         client.on_pre_connect = self._log_in
         client.on_socket_open = _send_at_once
         client.on_connect = self._connected
@@ -247,6 +253,11 @@ class Broker:
         return self._state
 
     @property
+    def shares(self) -> bool:
+        """Whether the broker divides a subscription among clients ($share, MQTT 5 §4.8.2), as its CONNACK said."""
+        return self._shares
+
+    @property
     def connected(self) -> bool:
         """Whether the broker has accepted the connection and it has not been seen to break since."""
         return self._up
@@ -269,8 +280,9 @@ class Broker:
         *,
         response_topic: str | None = None,
         correlation: bytes | None = None,
+        retain: bool = False,
     ) -> int | None:
-        """Send with QoS 1, not retained; without a connection it waits for one. ``None``: the queue is full.
+        """Send with QoS 1; without a connection it waits for one. ``None``: the queue is full.
 
         Returns the message id that ``on_ack`` will be called with, which may happen before this returns.
         """
@@ -282,7 +294,7 @@ class Broker:
                 properties.ResponseTopic = response_topic
             if correlation is not None:
                 properties.CorrelationData = correlation
-        sent = self._client.publish(topic, data, qos=1, retain=False, properties=properties)
+        sent = self._client.publish(topic, data, qos=1, retain=retain, properties=properties)
         return None if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE else sent.mid
 
     def close(self, timeout_s: float = 5.0) -> None:
@@ -297,10 +309,12 @@ class Broker:
         stopper.join(timeout_s)
 
     def _connected(
-        self, client: Client, _userdata: object, _flags: ConnectFlags, code: ReasonCode, _properties: Properties | None
+        self, client: Client, _userdata: object, _flags: ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         if not code.is_failure:
             _LOG.info("connected to %s", self.url)
+            available = getattr(properties, "SharedSubscriptionAvailable", 1)  # MQTT 5 §3.2.2.3.13
+            self._shares = client.protocol == MQTTv5 and available != 0
             self._state = "connected"
             _guarded(self._on_connect, self)  # may say that a subscription is refused
             with self._news:

@@ -137,6 +137,11 @@ class EvmLedger:
             last = self._last(gateway_hash(gateway))
         return (last[0], last[1]) if last else None
 
+    def used(self) -> bool:
+        """Whether the account has ever sent a transaction on this chain."""
+        with self._asking():
+            return self._node.nonce(self._account.address) > 0
+
     def statements(self, gateway: str, after: int) -> list[bytes]:
         """Unsupported."""
         raise Unsupported(f"{self.name}: a chain holds the ids of the statements of {gateway}, not the statements")

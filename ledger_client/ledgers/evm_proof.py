@@ -41,7 +41,8 @@ def confirm(place: Locator, signed: SignedStatement, chains: Sequence[Chain], no
     block = node.block(place.block)
     if block is None or block.hash != place.block_hash:
         raise _no(place, f"block {place.block} of the chain is another one by now")
-    _demand_final(place, by, node)
+    if not is_final(place.block, by.confirmations, node):
+        raise _no(place, f"block {place.block} is not final yet")
     return Placed(signed.id, block.time, isinstance(event, AnchoredMany))
 
 
@@ -85,15 +86,15 @@ def _under(place: Locator, signed: SignedStatement, event: AnchoredMany) -> bool
         return False
 
 
-def _demand_final(place: Locator, chain: Chain, node: Node) -> None:
-    if chain.confirmations is None:
+def is_final(block: int, confirmations: int | None, node: Node) -> bool:
+    """True once a block has so many ``confirmations``, its own included; None: when the chain calls it final."""
+    if confirmations is None:
         newest, least = node.block("finalized"), 1
         if newest is None:
-            raise LedgerUnavailable(f"{node.url} calls no block final; set confirmations in the trust file's [[chain]]")
+            raise LedgerUnavailable(f"{node.url} calls no block final; say after how many confirmations one is")
     else:
-        newest, least = node.block("latest"), chain.confirmations
-    if newest is None or newest.number - place.block + 1 < least:
-        raise _no(place, f"block {place.block} is not final yet")
+        newest, least = node.block("latest"), confirmations
+    return newest is not None and newest.number - block + 1 >= least
 
 
 def _no(place: Locator, problem: str) -> BadReceipt:

@@ -3,7 +3,7 @@
 What the broker acknowledges settles nothing. With MQTT 5 a PUBACK with reason 0x10 says that no ledger listens; any
 other one says that the broker has the message, which it may still lose. MQTT 3.1.1 knows no reasons and no correlation:
 there a ledger that does not listen shows by the time-out only, and answers are told apart by their topic alone.
-Submitting again is harmless, so nothing is kept on disk here.
+Submitting again is harmless, so nothing is kept on disk here. A bridge that has taken a statement says so (Pending).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import threading
 import time
 from collections import OrderedDict
 
-from ledger_client.errors import LedgerUnavailable, Refused, Unsupported, VerificationError
+from ledger_client.bundle import decode_locator
+from ledger_client.errors import LedgerUnavailable, Malformed, Refused, Unsupported, VerificationError
 from ledger_client.ledgers import Pending
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.broker import NO_SUBSCRIBER, QUEUE, Broker, Message
@@ -26,6 +27,7 @@ from ledger_client.ledgers.wire import (
     excerpt,
     id_from_text,
     id_to_text,
+    parse_pending,
     parse_problem,
 )
 from ledger_client.statement import SignedStatement, parse_statement
@@ -33,6 +35,7 @@ from ledger_client.statement import SignedStatement, parse_statement
 _LOG = logging.getLogger("meterseal.mqtt")
 
 _SIGN1_HEAD = 0xD2  # tag 18: a receipt; problem details are a bare map
+_LOOK_S = 1.0
 _REMEMBERED = 256  # statements whose answer may still come
 
 
@@ -45,6 +48,7 @@ class _Asked:
         self.correlation = b""
         self.receipt: bytes | None = None
         self.refusal: Refused | None = None
+        self.kept_until: float | None = None  # a bridge keeps it, and wants to be asked again from then on
         self.stray = ""
 
 
@@ -95,7 +99,7 @@ class MqttLedger:
             if asked is None:
                 return None
             receipt, asked.receipt = asked.receipt, None
-            return receipt
+            return receipt or _pending(asked)
 
     def last(self, gateway: str) -> tuple[int, bytes] | None:
         """Unsupported."""
@@ -139,7 +143,7 @@ class MqttLedger:
             if asked.flying:
                 return
             asked.flying, asked.acknowledged = True, None
-            asked.receipt = asked.refusal = None
+            asked.receipt = asked.refusal = asked.kept_until = None
             asked.stray = ""
             correlation = asked.correlation = secrets.token_bytes(16)
         gateway, id_text = signed.statement.gateway, id_to_text(signed.id)
@@ -160,13 +164,15 @@ class MqttLedger:
         if mid is None:
             raise LedgerUnavailable(f"{self._broker.url}: {QUEUE} messages wait for the broker ({self._broker.state})")
 
-    def _await(self, asked: _Asked, deadline: float) -> bytes:
+    def _await(self, asked: _Asked, deadline: float) -> bytes | Pending:
         with self._news:
             while True:
                 if asked.receipt is not None:
                     return asked.receipt
                 if asked.refusal is not None:
                     raise asked.refusal
+                if pending := _pending(asked):
+                    return pending
                 code, reason = asked.acknowledged or (0, "")
                 if code == NO_SUBSCRIBER:
                     raise LedgerUnavailable(
@@ -209,12 +215,31 @@ class MqttLedger:
                 self._news.notify_all()
 
     def _take(self, asked: _Asked, message: Message) -> None:
-        data = message.data
-        problem = parse_problem(data) if len(data) <= MAX_RECEIPT else None
-        if data[:1] == bytes([_SIGN1_HEAD]) and len(data) <= MAX_RECEIPT:
+        data = message.data if len(message.data) <= MAX_RECEIPT else b""
+        problem, after_s = parse_problem(data), parse_pending(data)
+        if data[:1] == bytes([_SIGN1_HEAD]) or _is_locator(data):
             asked.receipt = data
+        elif after_s is not None:
+            asked.kept_until = time.monotonic() + after_s
         elif problem is None:
+            data = message.data
             asked.stray = excerpt(data)
             _LOG.warning("%s: neither receipt nor refusal on %s: %s", self._broker.url, message.topic, asked.stray)
         elif message.correlation in (None, asked.correlation):  # not the answer to an earlier attempt
-            asked.refusal = Refused(*problem)
+            asked.refusal, asked.kept_until = Refused(*problem), None
+
+
+def _pending(asked: _Asked) -> Pending | None:
+    """While a bridge keeps a statement its answer is worth a look in here; nobody need be asked until it said."""
+    if asked.kept_until is None or asked.kept_until <= time.monotonic():
+        return None
+    return Pending(min(_LOOK_S, asked.kept_until - time.monotonic()))
+
+
+def _is_locator(data: bytes) -> bool:
+    """True for a place on a chain, as a bridge to an evm ledger answers; problem details are a map as well."""
+    try:
+        decode_locator(data)
+    except Malformed:
+        return False
+    return True

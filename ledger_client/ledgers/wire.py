@@ -21,6 +21,7 @@ MAX_PAGE: Final = 1024 * 1024  # one answer of /gateways/{gateway}/statements
 TOPIC_ROOT: Final = "meterseal/v1"
 
 _TITLE, _DETAIL = -1, -2  # RFC 9290 §2
+_PENDING, _MAX_PENDING_MS = "pending", 24 * 3600 * 1000
 
 
 def id_to_text(statement_id: bytes) -> str:
@@ -52,6 +53,23 @@ def parse_problem(data: bytes) -> tuple[str, str] | None:
         return None
     detail = problem.get(_DETAIL, "")
     return problem[_TITLE], detail if isinstance(detail, str) else ""
+
+
+def encode_pending(retry_after_s: float) -> bytes:
+    """Over MQTT what 303 with Retry-After is over HTTP: the statement is kept, what settles it comes later."""
+    return cbor.encode({_PENDING: round(retry_after_s * 1000)})
+
+
+def parse_pending(data: bytes) -> float | None:
+    """After how many seconds to ask again, of ``encode_pending``; ``None`` for anything else."""
+    try:
+        value = cbor.decode(data)
+    except Malformed:
+        return None
+    if not isinstance(value, dict) or set(value) != {_PENDING}:
+        return None
+    after_ms = value[_PENDING]
+    return after_ms / 1000 if type(after_ms) is int and 0 <= after_ms <= _MAX_PENDING_MS else None
 
 
 def excerpt(data: bytes, limit: int = 200) -> str:

@@ -25,6 +25,7 @@ from ledger_client.transparency.log import Log, Reader
 from ledger_client.transparency.policy import EMPTY_POLICY
 
 KEY, NEXT_KEY, LOG, POLICY, LOCK = "key.pem", "key.next.pem", "log.db", "policy.toml", "lock"
+BOOK = "bridge.db"  # in the folder of a bridge to a chain, which has a policy of its own
 
 _RULES = (
     "a statement is a signed batch statement of one gateway, checked as strictly as a verifier checks it",
@@ -79,7 +80,7 @@ def open_dir(path: Path, name: str | None) -> LedgerDir:
         raise LedgerDirError(f"--name {name!r}: a ledger's name is [A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = _lock(path)
+        lock = lock_folder(path)
         if not (path / LOG).exists():
             _create(path, name or "demo-ledger")
         elif not (path / KEY).exists() and _new(path / KEY).exists():
@@ -95,14 +96,14 @@ def open_dir(path: Path, name: str | None) -> LedgerDir:
 
 
 def policy_of(path: Path) -> Path:
-    """The policy file of the ledger in ``path``; raises ``LedgerDirError`` where there is no ledger."""
-    if not (path / LOG).exists():
+    """The policy file of the ledger, or bridge, in ``path``; raises ``LedgerDirError`` where there is neither."""
+    if not (path / LOG).exists() and not (path / BOOK).exists():
         raise LedgerDirError(f"{path}: no ledger here; its first start makes it: meterseal-ledger serve {path}")
     return path / POLICY
 
 
-def _lock(path: Path) -> IO[bytes]:
-    """Hold the folder: two processes on one log would each be right alone and wrong together."""
+def lock_folder(path: Path) -> IO[bytes]:
+    """Hold the folder until the file is closed: two processes in one would each be right alone, wrong together."""
     file = (path / LOCK).open("a+b")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -110,7 +111,7 @@ def _lock(path: Path) -> IO[bytes]:
         file.seek(0)
         holder = file.read(20).decode("ascii", "replace").strip() or "unknown"
         file.close()
-        raise LedgerDirError(f"{path}: process {holder} serves this ledger; stop it first, or use that one") from None
+        raise LedgerDirError(f"{path}: process {holder} serves this folder; stop it first, or use that one") from None
     file.truncate(0)
     file.write(str(os.getpid()).encode())
     file.flush()

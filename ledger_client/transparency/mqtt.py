@@ -16,7 +16,7 @@ from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.broker import Broker, Message
 from ledger_client.ledgers.wire import COSE, MAX_ENTRY, PROBLEM, TOPIC_ROOT, Topic, encode_problem, id_to_text
-from ledger_client.statement import detach_receipts, parse_statement
+from ledger_client.statement import SignedStatement, detach_receipts, parse_statement
 from ledger_client.transparency.service import MALFORMED, Service, Submitted
 
 _LOG = logging.getLogger("meterseal.ledger")
@@ -81,11 +81,12 @@ class MqttService:
             if topic is None or topic.ledger != self._ledger.name or topic.kind != "statements":
                 _LOG.warning("a statement on a topic that names no gateway and id: %s", message.topic[:200])
                 continue
-            problem = _problem(topic, message.data)
-            if problem is None:
-                statements.append((message, topic))
-            else:
+            try:
+                demand_named(topic, message.data)
+            except Refused as problem:
                 self._refuse(message, topic, problem)
+            else:
+                statements.append((message, topic))
         outcomes = self._ledger.submit_all([message.data for message, _ in statements])
         for (message, topic), outcome in zip(statements, outcomes, strict=True):
             self._settle(message, topic, outcome)
@@ -115,15 +116,15 @@ class MqttService:
             self._broker.publish(name, answer, content_type, correlation=message.correlation)
 
 
-def _problem(topic: Topic, data: bytes) -> Refused | None:
-    """Why a statement does not belong to its topic, which names its gateway and its id."""
+def demand_named(topic: Topic, data: bytes) -> SignedStatement:
+    """The statement that came on a topic, which must name its gateway and id; raises ``Refused``."""
     if len(data) > MAX_ENTRY:
-        return Refused(MALFORMED, f"a statement has at most {MAX_ENTRY} bytes")
+        raise Refused(MALFORMED, f"a statement has at most {MAX_ENTRY} bytes")
     try:
         signed = parse_statement(detach_receipts(data)[0])
     except VerificationError as error:
-        return Refused(MALFORMED, error.detail)
-    named = (signed.statement.gateway, id_to_text(signed.id))
+        raise Refused(MALFORMED, error.detail) from error
+    named = signed.statement.gateway, id_to_text(signed.id)
     if named != (topic.gateway, topic.id_text):
-        return Refused(MALFORMED, f"the topic is for {topic.gateway}/{topic.id_text}, the statement is {named}")
-    return None
+        raise Refused(MALFORMED, f"the topic is for {topic.gateway}/{topic.id_text}, the statement is {named}")
+    return signed

@@ -14,24 +14,39 @@ from contextlib import contextmanager
 from hashlib import sha256
 
 from ledger_client.cose_key import Signer
-from ledger_client.errors import BadSignature, LedgerUnavailable, Refused, VerificationError
+from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
 from ledger_client.ledgers.wire import MAX_PAGE, id_to_text
 from ledger_client.receipt import sign_receipt
-from ledger_client.statement import SignedStatement, Statement, detach_receipts, parse_statement
+from ledger_client.statement import SignedStatement, detach_receipts
+from ledger_client.transparency.admission import (
+    BAD_SIGNATURE,
+    KEY_NOT_VALID,
+    MALFORMED,
+    OUT_OF_ORDER,
+    TAKEN,
+    UNKNOWN_KEY,
+    admitted,
+    check_order,
+)
 from ledger_client.transparency.counts import Counts
 from ledger_client.transparency.directory import LedgerDir
 from ledger_client.transparency.group import GroupCommit, Work
 from ledger_client.transparency.ledger_keys import LedgerKey
 from ledger_client.transparency.limits import Buckets
-from ledger_client.transparency.log import MAX_NUMBER, Place, Reader, Writer
-from ledger_client.transparency.policy import Policy, flaw_at
+from ledger_client.transparency.log import Place, Reader, Writer
+from ledger_client.transparency.policy import Policy
 
-MALFORMED = "Malformed statement"
-BAD_SIGNATURE = "Bad signature"
-UNKNOWN_KEY = "Unknown key"
-KEY_NOT_VALID = "Key not valid"
-TAKEN = "Batch number taken"
-OUT_OF_ORDER = "Out of order"
+__all__ = [
+    "BAD_SIGNATURE",
+    "KEY_NOT_VALID",
+    "MALFORMED",
+    "OUT_OF_ORDER",
+    "TAKEN",
+    "UNKNOWN_KEY",
+    "Service",
+    "Submitted",
+    "TooOften",
+]
 
 _PAGE_ENTRIES = 250
 _PAGE_OVERHEAD = 8  # CBOR heads of one entry and of the page
@@ -120,7 +135,7 @@ class Service:
         def register(log: Writer) -> bytes:
             first = log.receipt(statement_id)  # again, now as the only writer: another submitter may have been faster
             if first is None:
-                _check_order(log, statement)
+                check_order(log, statement)
                 signer, iat = self._present(log)
 
                 def sign(place: Place) -> bytes:
@@ -159,27 +174,8 @@ class Service:
         return page
 
     def _checked(self, entry: bytes) -> SignedStatement:
-        try:
-            signed = parse_statement(entry)
-        except VerificationError as error:
-            raise Refused(MALFORMED, error.detail) from error
+        signed = admitted(entry, self._policy(), int(self._now()))
         gateway = signed.statement.gateway
-        if signed.statement.batch > MAX_NUMBER:
-            raise Refused(MALFORMED, f"batch {signed.statement.batch} is beyond what this log can count, {MAX_NUMBER}")
-        key = self._policy().find(gateway, signed.kid)
-        if key is None:
-            raise Refused(
-                UNKNOWN_KEY,
-                f"no statement key {id_to_text(signed.kid)} is enrolled for gateway {gateway}; "
-                f"`meterseal-ledger enroll` takes the gateway's gateway.pub.toml",
-            )
-        flaw = flaw_at(key, int(self._now()))
-        if flaw is not None:
-            raise Refused(KEY_NOT_VALID, f"statement key {id_to_text(signed.kid)} of gateway {gateway} {flaw}")
-        try:
-            signed.sign1.verify(key.key)
-        except BadSignature as error:
-            raise Refused(BAD_SIGNATURE, error.detail) from error
         wait = self._gateways.take(gateway)  # now that it is known to be this gateway: nobody can use up its share
         if wait:
             self.counts.add("limited", "gateway")
@@ -199,28 +195,3 @@ def _told_to(outcome: Future[Submitted]) -> Iterator[None]:
         yield
     except Exception as error:
         outcome.set_exception(error)
-
-
-def _check_order(log: Reader, statement: Statement) -> None:
-    """The order of a gateway's batches; raises ``Refused``."""
-    gateway, batch = statement.gateway, statement.batch
-    holder = log.at(gateway, batch)
-    if holder is not None:
-        detail = f"batch {batch} of gateway {gateway} is statement {id_to_text(holder)} for ever; another was offered"
-        raise Refused(TAKEN, detail)
-    last = log.last(gateway)
-    if last is None:
-        return
-    number, statement_id = last
-    if statement.resume is not None:
-        if batch < number:
-            raise Refused(
-                OUT_OF_ORDER, f"a statement with resume must stand above batch {number}; batch {batch} was offered"
-            )
-    elif batch != number + 1:
-        raise Refused(OUT_OF_ORDER, f"batch {number + 1} of gateway {gateway} is next; batch {batch} was offered")
-    elif statement.prev != statement_id:
-        offered = "nothing" if statement.prev is None else id_to_text(statement.prev)
-        raise Refused(
-            OUT_OF_ORDER, f"prev must be {id_to_text(statement_id)}, the id of batch {number}; it is {offered}"
-        )

@@ -102,7 +102,7 @@ def test_every_batch_comes_to_the_chain_and_a_reading_is_proved_by_it(plant: Pla
     store.close()
     with pytest.raises(PolicyNotMet):
         verify(bundle, plant.trust, NOW)
-    proven = verify(bundle, plant.trust, NOW, facts=refresh(bundle, plant.trust, {"consortium": plant.url}))
+    proven = verify(bundle, plant.trust, NOW, facts=refresh(bundle, plant.trust, {"consortium": plant.url}, {}))
     assert [ledger for ledger, _ in proven.receipts] == ["consortium"]
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from ledger_client.ledgers.evm_node import Node
 from ledger_client.merkle import Tree, leaf_hash, root_from_consistency
 from ledger_client.transparency import tree
 from ledger_client.transparency.directory import LedgerDir, open_dir
-from ledger_client.transparency.show import log_state
+from ledger_client.transparency.log import Log
+from ledger_client.transparency.show import log_state, trust_entry
+from tests.evm.chain import accounts, deploy
 from tests.evm.test_cli import fund, refused, run, running
-from tests.processes import Anvil
+from tests.processes import Anvil, embedded_ledger
 
 __all__ = ["running"]
 
@@ -68,3 +72,49 @@ def test_a_log_head_stands_on_the_chain(running: Anvil, folder: LedgerDir) -> No
     assert lines[1].startswith(f"root {root.hex()}: {size} entries, since block ")
     assert lines[-1] == f"root {'00' * 32}: not anchored"
     assert run(f"evm show {contract} --root 12 --rpc {running.url}").exit_code == 2
+
+
+def fill(log: Log, *entries: bytes) -> None:
+    with log.write() as writing:
+        for number, entry in enumerate(entries):
+            writing.append(entry, lambda _: b"", gateway=entry.decode(), batch=number)
+
+
+def test_a_log_is_held_against_what_stands_on_the_chain(running: Anvil, tmp_path: Path) -> None:
+    true, false = tmp_path / "true", tmp_path / "false"
+    with closing(open_dir(true, "demo")):
+        pass
+    shutil.copytree(true, false)
+    for place, first in ((true, b"one"), (false, b"another")):
+        with closing(open_dir(place, "demo")) as held:
+            fill(held.log, first, b"two")
+    node = Node(running.url)
+    registry = deploy(node)
+    bridge = accounts(node)[1]
+    registry.send(registry.owner, "setBridge", bridge, 1)
+    size, root = log_state(true)
+    registry.send(bridge, "anchorMany", root, size)
+    Path("trust.toml").write_text('[policy]\nreceipts = 1\nledgers = ["demo"]\n' + trust_entry(true))
+    asked = f"evm check-log 0x{registry.address.hex()} %s --trust trust.toml --rpc {running.url} --ledger demo=%s"
+
+    with embedded_ledger(true, "demo") as ledger:
+        once = f"{asked % (root.hex(), ledger.url)} --confirmations 1"
+        assert "CONSISTENT: the log of demo begins with them, 3 entries" in run(once).stdout
+        assert "not final yet" in run(f"{asked % (root.hex(), ledger.url)}").stdout
+        assert "holds no root" in run(f"{asked % ('11' * 32, ledger.url)} --confirmations 1").stdout
+        with closing(Log.open(true / "log.db")) as grows:
+            fill(grows, b"three")
+        answer = json.loads(run(f"{once} --json").stdout)
+    assert (answer["consistent"], answer["entries"], answer["log"]["entries"]) == (True, 3, 4)
+    assert (answer["root"], answer["account"]) == (root.hex(), "0x" + bridge.hex())
+
+    with embedded_ledger(false, "demo") as ledger:
+        done = run(f"{asked % (root.hex(), ledger.url)} --confirmations 1 --json")
+        assert (done.exit_code, json.loads(done.stdout)["error"]) == (1, "Inconsistent")
+        registry.send(bridge, "anchorMany", bytes(31) + b"\1", 2)
+        done = run(f"{asked % (bytes(31).hex() + '01', ledger.url)} --confirmations 1")
+        assert done.exit_code == 1
+        assert f"written by account 0x{bridge.hex()}" in done.stdout
+    assert "127.0.0.1" in refused(f"{asked % (root.hex(), ledger.url)} --confirmations 1")
+    assert "--ledger demo" in refused(f"{asked % (root.hex(), 'x')}")
+    node.close()

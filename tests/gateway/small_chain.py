@@ -16,7 +16,10 @@ class SmallChain:
     def __init__(self, name: str, memory: Memory | None = None) -> None:
         self.name, self.memory, self.contract = name, memory, CONTRACT
         self.submitted: list[int] = []
+        self.disowned = 0  # questions that were refused
         self.refuses: set[int] = set()
+        self.disowns: set[int] = set()
+        """What waits and is refused when it is asked about, for want of what went before."""
         self._pool: dict[bytes, int] = {}
         self._block: dict[bytes, int] = {}
         self._final: dict[bytes, int] = {}
@@ -38,6 +41,9 @@ class SmallChain:
 
     def lookup(self, statement_id: bytes) -> bytes | Pending | None:
         """How far a statement has come."""
+        if self._pool.get(statement_id) in self.disowns:
+            self.disowned += 1
+            raise Refused("Out of order", "the batches before it come first")
         if statement_id in self._pool:
             return Pending(0.01)
         if statement_id in self._block:

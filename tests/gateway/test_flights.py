@@ -217,6 +217,24 @@ def test_nothing_is_submitted_behind_a_refused_batch_and_the_alarm_says_what_to_
     check_books(loaded)
 
 
+def test_what_is_refused_behind_a_refused_batch_waits_for_that_one_alone(
+    chain: SmallChain, sealed: Recorder, loaded: Config, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ledger that has lost a batch refuses all that are on their way behind it: one of them is asked about."""
+    monkeypatch.setattr(refusals, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(uplink, "LONGEST_PAUSE_S", 3600.0)  # for those behind: they do not wait for that
+    refused: list[int] = []
+    work(
+        chain, sealed, loaded,
+        given(chain, ALL), then(lambda: chain.disowns.update(ALL[2:])), lambda: look.states()[2] == "refused",
+        lambda: chain.disowned >= 8, then(lambda: refused.append(look.states().count("refused"))),
+        then(chain.disowns.clear), look.all("submitted"), then(chain.mine), then(chain.finalise), look.all("settled"),
+    )  # fmt: skip
+    assert refused[0] <= 2  # one that was asked about just before the first of them
+    assert chain.submitted[:BATCHES] == ALL
+    check_books(loaded)
+
+
 def test_every_title_of_the_embedded_ledger_has_its_own_way_out() -> None:
     titles = [
         service.MALFORMED, service.BAD_SIGNATURE, service.UNKNOWN_KEY, service.KEY_NOT_VALID, service.TAKEN,

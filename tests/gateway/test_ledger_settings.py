@@ -57,6 +57,13 @@ RULES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "proxy over mqtt": ("mqtt", 'url = "mqtts://h"\nproxy = "http://p"', ("proxy: belongs to ledgers of type http",)),
     "protocol over http": ("http", 'url = "https://h"\nprotocol = "5"', ("protocol: belongs to ledgers of type mqtt",)),
     "mqtt 4": ("mqtt", 'url = "mqtt://h"\nprotocol = "4"', ("protocol", "'auto', '5' or '3.1.1'")),
+    "half a place": ("mqtt", 'url = "mqtt://h"\nchain_id = 1', ("contract: is missing", "behind a bridge")),
+    "a place over http": ("http", 'url = "https://h"\nchain_id = 1', ("chain_id: belongs to ledgers of type evm",)),
+    "an account behind a bridge": (
+        "mqtt",
+        'url = "mqtt://h"\ncontract = "0x' + 40 * "a" + '"\nchain_id = 1\nkeystore = "k"',
+        ("keystore: belongs to ledgers of type evm",),
+    ),
     "no port": ("http", 'url = "https://h:port"', ("url: is no address",)),
     "mqtt for http": ("http", 'url = "mqtts://h"', ("url: a ledger of type http needs http://HOST:PORT or https://",)),
     "timeout": ("http", 'url = "https://h"\ntimeout = 10', ("timeout", "in quotes")),

@@ -267,7 +267,7 @@ def test_show(proofs: Proofs, bundles: dict[str, Path], trust: Path) -> None:
 def test_serving_a_ledger_that_is_served_already(proofs: Proofs) -> None:
     assert proofs.ledger.process is not None
     message = complaint("serve", proofs.ledger.folder, "--listen", "127.0.0.1:0")
-    assert f"process {proofs.ledger.process.pid} serves this ledger" in message
+    assert f"process {proofs.ledger.process.pid} serves this folder" in message
 
 
 def test_a_listen_address_in_use(tmp_path: Path) -> None:

@@ -12,11 +12,22 @@ from queue import Queue
 
 import pytest
 
+from ledger_client.bundle import Locator, encode_locator
 from ledger_client.errors import LedgerUnavailable, Refused
+from ledger_client.ledgers import Pending
 from ledger_client.ledgers.broker import Broker, BrokerUrlError, Message, parse_url
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.mqtt import MqttLedger
-from ledger_client.ledgers.wire import COSE, PROBLEM, Topic, encode_problem, id_to_text, parse_problem
+from ledger_client.ledgers.wire import (
+    CBOR,
+    COSE,
+    PROBLEM,
+    Topic,
+    encode_pending,
+    encode_problem,
+    id_to_text,
+    parse_problem,
+)
 from ledger_client.statement import statement_id
 from ledger_client.transparency import service
 from tests.ledgers.samples import Gateway
@@ -306,3 +317,29 @@ def test_many_gateways_at_once_over_both_wires(demo: Site) -> None:
         list(pool.map(run, range(len(gateways))))
     for gateway in gateways:
         assert demo.held(gateway) == list(range(8))
+
+
+def test_a_statement_that_is_kept_is_not_given_again_before_its_time(demo: Site) -> None:
+    """A bridge answers so; what comes meanwhile is found by looking, and a refusal ends it."""
+    gateway = Gateway(f"gw-{next(_numbers)}")
+    entry = gateway.statement(0)
+    id_, topic = statement_id(entry), Topic("kept", "receipts", gateway.name, id_to_text(statement_id(entry))).encode()
+    place = encode_locator(Locator("kept", 1, bytes(20), bytes(32), 1, bytes(32), (1, 0, ())))
+    with listener(demo, "meterseal/v1/kept/statements/+/+") as (bridge, heard):
+        driver = MqttLedger("kept", demo.broker.url)
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                for answer in (place, encode_problem("Unknown key", "")):
+                    asked = pool.submit(driver.submit, entry)
+                    assert heard.get(timeout=PATIENCE_S).data == entry
+                    bridge.publish(topic, encode_pending(3_600.0), CBOR)
+                    assert asked.result() == Pending(1.0)
+                    assert driver.lookup(id_) == Pending(1.0)
+                    bridge.publish(topic, answer, CBOR)
+                    pause = threading.Event()
+                    while (found := driver.lookup(id_)) == Pending(1.0):
+                        pause.wait(0.01)
+                    assert found == (place if answer == place else None)
+            assert heard.empty()
+        finally:
+            driver.close()

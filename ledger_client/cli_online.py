@@ -1,0 +1,38 @@
+"""The options that say whom to ask (``--ledger NAME=URL``, ``--rpc NAME=URL``, ``--ca PEM``), and their mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ledger_client.errors import LedgerClientError
+
+if TYPE_CHECKING:
+    from ledger_client.ledgers.access import Access
+
+
+class UsageError(LedgerClientError):
+    """The command line names something that cannot be used."""
+
+
+def addresses(option: str, values: Iterable[str]) -> dict[str, str]:
+    """{ledger: URL} of an option that may be given more than once; raises ``UsageError``."""
+    urls = {}
+    for value in values:
+        name, _, url = value.partition("=")
+        if not name or not url.startswith(("http://", "https://")):
+            raise UsageError(f"{option} {value}: give the ledger's name and an address, as NAME=http://HOST:PORT")
+        urls[name] = url
+    return urls
+
+
+def access(ca: Path | None, urls: Iterable[str]) -> Access:
+    """The way to those of the addresses that speak https, checked before anybody is asked; raises ``AccessError``."""
+    from ledger_client.ledgers.access import Access  # loads TLS, which verifying does not need
+
+    secure, plain = Access(ca=ca), Access()
+    for url in urls:
+        (secure if url.startswith("https:") else plain).check_rules(url)
+    secure.check_files()
+    return secure

@@ -1,0 +1,64 @@
+"""What an embedded ledger tells about its log over HTTP (docs/ledger.md): as bytes, bounded, nothing believed yet."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ledger_client import cbor
+from ledger_client.errors import LedgerUnavailable, VerificationError
+from ledger_client.ledgers.access import Access
+from ledger_client.ledgers.bounded import Answer, Client
+from ledger_client.ledgers.wire import CBOR, COSE, MAX_PAGE, MAX_RECEIPT
+from ledger_client.log_head import MAX_HEAD
+
+_NONE: Final = 404
+
+
+class LogClient:
+    """The log of the ledger at ``url``. Every question raises ``LedgerUnavailable``; see ``bounded.Client`` for
+    ``timeout_s``."""
+
+    def __init__(self, url: str, access: Access | None = None, *, timeout_s: float = 10.0) -> None:
+        self._base = url.rstrip("/")
+        self._client = Client(self._base, Access() if access is None else access, timeout_s)
+
+    def head(self) -> bytes:
+        """GET /log/head: the signed head."""
+        return self._expect(self._ask("head", COSE, MAX_HEAD))
+
+    def consistency(self, first: int, second: int) -> bytes | None:
+        """GET /log/consistency: the proof from ``first`` to ``second`` entries; ``None`` beyond the log."""
+        answer = self._ask(f"consistency?from={first}&to={second}", COSE, MAX_RECEIPT)
+        return None if answer.status == _NONE else self._expect(answer)
+
+    def entries(self, first: int, limit: int) -> list[tuple[int, bytes]]:
+        """GET /log/entries: entries with their numbers from ``first`` on; none beyond the log."""
+        answer = self._ask(f"entries?from={first}&limit={limit}", CBOR, MAX_PAGE)
+        try:
+            page = cbor.decode(self._expect(answer), foreign=True)
+        except VerificationError:
+            page = None
+        if not isinstance(page, list) or len(page) > limit or not all(map(_is_entry, page)):
+            raise LedgerUnavailable(f"not a page of its log: {answer}")
+        return [(number, entry) for number, entry in page]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _ask(self, question: str, accept: str, cap: int) -> Answer:
+        return self._client.ask("GET", f"{self._base}/log/{question}", {"Accept": accept}, max(cap, MAX_RECEIPT))
+
+    def _expect(self, answer: Answer) -> bytes:
+        if answer.status == 200:
+            return answer.body
+        if answer.status == _NONE:
+            raise LedgerUnavailable(f"{answer.url}: it has no such page; not every ledger shows its log")
+        raise LedgerUnavailable(str(answer), answer.retry_after_s())
+
+
+def _is_entry(value: object) -> bool:
+    match value:
+        case [int(), bytes()]:
+            return True
+    return False

@@ -1,0 +1,38 @@
+"""``meterseal-ledger bridge``: options that do not go together are named, with the way out."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ledger_client.cli import cli
+from ledger_client.errors import LedgerClientError
+
+USUAL = "--name demo-ledger --mqtt mqtt://127.0.0.1:1"
+CHAIN = "--evm http://127.0.0.1:1 --contract 0x" + 40 * "a" + " --chain-id 1"
+MISTAKES = {
+    USUAL: "give either --http URL or --evm URL",
+    f"{USUAL} --http http://h --evm http://h": "give either --http URL or --evm URL",
+    "--name a/b --mqtt mqtt://h --http http://h": "--name 'a/b': a ledger's name is",
+    f"{USUAL} --http http://h --part 1/2": "--part belongs to --evm",
+    f"{USUAL} --evm http://h": "--contract is missing: --evm needs it",
+    f"{USUAL} {CHAIN}": "--keystore is missing",
+    f"{USUAL} {CHAIN} --part 3/2": "--part '3/2': not a part",
+    f"{USUAL} {CHAIN} --keystore none.json --keystore-password-file none": "--keystore-password-file: none does not",
+    f"{USUAL} --http http://h --token-file none": "--token-file: would cross the network in the clear",
+    f"{USUAL} --http https://h --cert none --key none": "--cert: none does not exist",
+    f"{USUAL} --mqtt-ca none --http http://h": "--mqtt-ca: has no use without TLS",
+    "--name a --mqtt mqtt://u:do-not-print-me@h --http http://h": "--mqtt: holds a user or a password",
+    "--name a --mqtt mqtt://h --http http://u:do-not-print-me@h": "--http: holds a user or a password",
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_mistakes_are_named(line: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["bridge", str(tmp_path / "bridge"), *shlex.split(line)])
+    assert isinstance(done.exception, LedgerClientError), (done.output, done.exception)
+    assert MISTAKES[line] in str(done.exception)
+    assert "do-not-print-me" not in str(done.exception)

@@ -1,0 +1,249 @@
+"""``verify --online`` of a receipt: its ledger's log has only grown, was rewritten, or cannot be asked."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ledger_client.cli import cli
+from ledger_client.consistency import sign_consistency
+from ledger_client.cose_key import ES256, load_private_key
+from ledger_client.errors import Inconsistent, LedgerUnavailable, NotIncluded
+from ledger_client.facts import Facts, InLog
+from ledger_client.ledgers.http import HttpLedger
+from ledger_client.ledgers.log_proof import confirm
+from ledger_client.online import refresh
+from ledger_client.receipt import parse_receipt
+from ledger_client.transparency.log_view import LogView
+from ledger_client.transparency.rotate import rotate
+from ledger_client.transparency.show import trust_entry
+from ledger_client.trust import Trust, key_entry
+from ledger_client.verify import Verified, verify
+from tests.contract.memory import NearLog
+from tests.ledger_client import evidence
+from tests.ledger_client.evidence import GATEWAY, LEDGER, METER
+from tests.ledgers.foreign_scitt import ForeignScitt, serving
+from tests.ledgers.pki import Authority
+from tests.ledgers.samples import Gateway
+from tests.ledgers.site import Place
+from tests.processes import embedded_ledger, free_port
+
+ENTRY = evidence.Site().entry()
+
+
+@dataclass(frozen=True)
+class Two:
+    """A ledger that gave a receipt, and a copy of its folder from before that, to be filled with something else."""
+
+    true: Place
+    false: Place
+    other: Gateway
+    receipt: bytes = b""
+
+    def give(self, place: Place, *entries: bytes) -> bytes:
+        """Put entries into a log; the last one's receipt."""
+        receipt = b""
+        log = NearLog(place.folder)
+        for entry in entries:
+            _, receipt = log.service.submit(entry)
+        log.end()
+        return receipt
+
+    def trust(self, place: Place | None = None, more: str = "", ledgers: tuple[str, ...] = (LEDGER,)) -> Trust:
+        return evidence.trust(ledgers=ledgers, keys={LEDGER: trust_entry((place or self.true).folder) + more})
+
+    def bundle(self, *more: bytes) -> bytes:
+        return evidence.Site(receipts=(self.receipt, *more)).build()
+
+    def confirm(
+        self, place: Place, log: type[LogView] = LogView, *, late_s: int = 0, trust: Trust | None = None
+    ) -> InLog:
+        """Ask a log in its folder, at a time of ``late_s`` after now."""
+        near = NearLog(place.folder)
+        try:
+            view = log(near._dir, lambda: time.time() + late_s)
+            return confirm(ENTRY, parse_receipt(self.receipt), trust or self.trust(), view)
+        finally:
+            near.end()
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Two:
+    folder = tmp_path / "true"
+    NearLog(folder).end()
+    true, other = Place(folder, LEDGER, tmp_path), Gateway("another")
+    gateway = Gateway(GATEWAY)
+    gateway.key = evidence.key("statement", ES256)
+    true.enroll(gateway)
+    true.enroll(other)
+    shutil.copytree(folder, tmp_path / "false")
+    both = Two(true, Place(tmp_path / "false", LEDGER, tmp_path), other)
+    return replace(both, receipt=both.give(true, other.statement(0), ENTRY))
+
+
+def ask(two: Two, url: str, trust: Trust | None = None, bundle: bytes = b"") -> Verified:
+    trust, bundle = trust or two.trust(), bundle or two.bundle()
+    facts = refresh(bundle, trust, {}, {LEDGER: url}, timeout_s=5.0)
+    return verify(bundle, trust, int(time.time()), facts=facts)
+
+
+def test_a_log_that_has_only_grown_still_has_it(two: Two) -> None:
+    with embedded_ledger(two.true.folder, LEDGER) as ledger, closing(HttpLedger(LEDGER, ledger.url)) as driver:
+        plain = verify(two.bundle(), two.trust(), int(time.time()))
+        assert (plain.in_log, plain.unconfirmed) == ({}, ())
+        for entries in (3, 4, 5):  # the first time the head is of the receipt's own size
+            if entries > 3:
+                driver.submit(two.other.statement(entries - 3))
+            proven = ask(two, ledger.url)
+            ((name, log),) = proven.in_log.items()
+            assert (name, log.entries) == (LEDGER, entries)
+            assert replace(proven, in_log={}) == plain
+
+
+def test_a_log_that_was_rewritten_is_refused_by_name(two: Two) -> None:
+    two.give(two.false, *(two.other.statement(batch) for batch in range(3)))
+    with embedded_ledger(two.false.folder, LEDGER) as ledger:
+        with pytest.raises(Inconsistent, match="does not begin with that of the receipt, 3: the log was rewritten"):
+            ask(two, ledger.url)
+        backup = evidence.receipt_for(ENTRY, "backup-ledger")
+        proven = ask(two, ledger.url, two.trust(ledgers=(LEDGER, "backup-ledger")), two.bundle(backup))
+    assert [ledger for ledger, _ in proven.receipts] == ["backup-ledger"]
+    assert "the log was rewritten" in proven.unconfirmed[0]
+    assert "backup-ledger: its log was not asked" in proven.unconfirmed[1]
+
+
+def test_a_log_of_the_same_size_with_other_entries(two: Two) -> None:
+    two.give(two.false, two.other.statement(0), two.other.statement(1))
+    with pytest.raises(Inconsistent, match="is another one than that of the receipt, 3"):
+        two.confirm(two.false)
+
+
+def test_a_log_that_was_set_back(two: Two) -> None:
+    with pytest.raises(Inconsistent, match=r"of 1 entries at .* is smaller than that of the receipt, 3"):
+        two.confirm(two.false, late_s=60)
+    with pytest.raises(LedgerUnavailable, match="not later than the receipt"):  # an old head proves nothing
+        two.confirm(two.false, late_s=-60)
+
+
+class OtherEntry(LogView):
+    def entries(self, first: int, limit: int) -> list[tuple[int, bytes]]:
+        return [(first, ENTRY + b"\0")]
+
+
+class NoEntry(LogView):
+    def entries(self, first: int, limit: int) -> list[tuple[int, bytes]]:
+        return []
+
+
+class OtherPath(LogView):
+    def consistency(self, first: int, second: int) -> bytes | None:
+        signer = load_private_key(self._folder.path / "key.pem")
+        return sign_consistency(LEDGER, int(time.time()), first, second, [bytes(32)] * 3, bytes(32), signer)
+
+
+class OtherSizes(LogView):
+    def consistency(self, first: int, second: int) -> bytes | None:
+        return super().consistency(first - 1, second)
+
+
+class NoPath(LogView):
+    def consistency(self, first: int, second: int) -> bytes | None:
+        return None
+
+
+class Junk(LogView):
+    def consistency(self, first: int, second: int) -> bytes | None:
+        return b"junk"
+
+
+class NoHead(LogView):
+    def head(self) -> bytes:
+        return b"junk"
+
+
+@pytest.mark.parametrize(
+    ("log", "error", "told"),
+    [
+        (OtherEntry, NotIncluded, "entry 2 of its log is not this statement"),
+        (NoEntry, LedgerUnavailable, "does not show entry 2"),
+        (OtherPath, Inconsistent, "the log was rewritten"),
+        (OtherSizes, LedgerUnavailable, "its proof is from 2 entries to 4"),
+        (NoPath, LedgerUnavailable, "no proof from 3 entries to 4"),
+        (Junk, LedgerUnavailable, "its proof of consistency is none"),
+        (NoHead, LedgerUnavailable, "its head is none"),
+    ],
+)
+def test_what_a_log_may_answer(two: Two, log: type[LogView], error: type[Exception], told: str) -> None:
+    two.give(two.true, two.other.statement(1))
+    with pytest.raises(error, match=told):
+        two.confirm(two.true, log)
+
+
+def test_whose_head_it_is(two: Two) -> None:
+    rotate(two.true.folder)
+    before = two.trust(two.false)
+    with pytest.raises(LedgerUnavailable, match="which the trust file does not have"):
+        two.confirm(two.true, trust=before)
+    assert two.confirm(two.true).entries == 4
+    revoked = two.trust(more='revoked = 2026-01-01T00:00:00Z\nrevoked_reason = "stolen"\n')
+    with pytest.raises(LedgerUnavailable, match=r"was revoked \(stolen\)"):
+        two.confirm(two.true, trust=revoked)
+
+
+def test_a_head_of_the_future(two: Two) -> None:
+    facts = Facts(logs={two.receipt: InLog(9, int(time.time()) + 1000)})
+    proven = verify(two.bundle(), two.trust(), int(time.time()), facts=facts)
+    assert proven.in_log == {}
+    assert "in the future" in proven.unconfirmed[0]
+
+
+def test_what_cannot_be_asked_is_listed_and_the_receipt_counts(two: Two, tmp_path: Path) -> None:
+    told: list[str] = []
+    with embedded_ledger(tmp_path / "elsewhere", "elsewhere") as elsewhere, serving(ForeignScitt()) as foreign:
+        for url in (f"http://127.0.0.1:{free_port()}", elsewhere.url, foreign.url):
+            proven = ask(two, url)
+            assert (proven.in_log, len(proven.unconfirmed)) == ({}, 1)
+            told += proven.unconfirmed
+    assert all(line.startswith(f"{LEDGER}: its log could not be asked: ") for line in told)
+    assert "what answers is the ledger elsewhere" in told[1]
+    assert "not every ledger shows its log" in told[2]
+
+
+def test_on_the_command_line_over_tls(two: Two, tmp_path: Path) -> None:
+    own = Authority(tmp_path / "pki")
+    pair = own.issue("ledger")
+    (tmp_path / "r.mseal").write_bytes(two.bundle())
+    (tmp_path / "trust.toml").write_text(
+        f'[policy]\nreceipts = 1\nledgers = ["{LEDGER}"]\n'
+        + key_entry("meter", evidence.key("meter").public, 0, gateway=GATEWAY, meter=METER)
+        + key_entry("statement", evidence.key("statement", ES256).public, 0, gateway=GATEWAY)
+        + trust_entry(two.true.folder)
+    )
+    usual = ["verify", str(tmp_path / "r.mseal"), "--trust", str(tmp_path / "trust.toml")]
+    run = CliRunner().invoke
+    tls = ("--cert", str(pair.cert), "--key", str(pair.key))
+    with embedded_ledger(two.true.folder, LEDGER, options=tls) as ledger:
+        way = ["--online", "--ledger", f"{LEDGER}={ledger.url}"]
+        answer = json.loads(run(cli, [*usual, *way, "--ca", str(own.ca), "--json"]).output)
+        words = run(cli, [*usual, *way, "--ca", str(own.ca)]).output
+        stranger = json.loads(run(cli, [*usual, *way, "--json"]).output)
+    (receipt,) = answer["receipts"]
+    assert (answer["verified"], receipt["ledger"], receipt["log"]["entries"]) == (True, LEDGER, 3)
+    assert re.search(rf"still there +{LEDGER}, in the log of 3 entries at 20\d\d-", words)
+    assert (stranger["verified"], list(stranger["receipts"][0])) == (True, ["ledger", "time"])
+    assert "not trusted" in stranger["unconfirmed"][0]
+    two.give(two.false, *(two.other.statement(batch) for batch in range(3)))
+    with embedded_ledger(two.false.folder, LEDGER) as ledger:
+        done = run(cli, [*usual, "--online", "--ledger", f"{LEDGER}={ledger.url}", "--json"])
+        assert (done.exit_code, json.loads(done.output)["error"]) == (1, "Inconsistent")
+        assert run(cli, usual).exit_code == 0
+    for wrong in (["--ledger", "x=http://h"], ["--online", "--ledger", "x"], ["--online", "--ca", "nowhere.pem"]):
+        assert re.search("--ledger|ca:", str(run(cli, [*usual, *wrong]).exception))
