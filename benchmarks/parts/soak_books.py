@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -169,11 +169,15 @@ def match(rows: Sequence[object], polls: Sequence[Poll]) -> tuple[list[Poll], in
             (admitted if admits else unadmitted).append(poll)
         waiting.clear()
 
-    for poll in polls:
-        told = {name: values for name, values in poll.told.items() if name in known or not known}
+    all_told = [_named(poll, known) for poll in polls]
+    for number, (poll, told) in enumerate(zip(polls, all_told, strict=True)):
         if not told:
             continue  # it was an identity read
-        found = next((n for n in range(next_, min(next_ + AHEAD, len(held))) if agrees(told, held[n])), None)
+        some = range(next_, min(next_ + AHEAD, len(held)))
+        around = all_told[max(0, number - 1) : number] + all_told[number + 1 : number + 2]
+        found = next((n for n in some if agrees(told, held[n])), None)
+        if found is None:
+            found = next((n for n in some if any(_parted(told, other, held[n]) for other in around)), None)
         if found is None:
             waiting.append((poll, told))
             continue
@@ -181,6 +185,18 @@ def match(rows: Sequence[object], polls: Sequence[Poll]) -> tuple[list[Poll], in
         next_, before = found + 1, found
     close(len(rows) - 1)
     return unadmitted, len(admitted)
+
+
+def _named(poll: Poll, known: Collection[str]) -> dict[str, list[Any]]:
+    """What a poll was told of the points that readings have; all of it where there are none."""
+    return {name: values for name, values in poll.told.items() if name in known or not known}
+
+
+def _parted(told: Mapping[str, list[Any]], other: Mapping[str, list[Any]], reading: Mapping[str, Any]) -> bool:
+    """Is this the reading of a poll that began late, so that a part of its answers was taken for its neighbour's?"""
+    both = {name: [*told.get(name, ()), *other.get(name, ())] for name in {*told, *other} & {*reading}}
+    own = {name: values for name, values in told.items() if values != other.get(name)}
+    return agrees(both, reading) and any(agrees({name: values}, reading) for name, values in own.items())
 
 
 def _admits(rows: Sequence[object], first: int, last: int) -> bool:

@@ -55,6 +55,17 @@ def test_of_polls_with_the_same_values_any_may_be_the_one_that_was_missed() -> N
     assert match([ALL, same, same, ALL, other, ALL], polls) == ([polls[2]], 0)
 
 
+def test_a_late_poll_whose_answers_were_taken_for_two_is_heard_and_not_when_its_reading_is_gone() -> None:
+    early = Poll(0.0, {"power": [5.0, 6.5], "energy": [1, 2]})  # its own, and the first block of the next
+    late = Poll(1.8, {"power": [6.6], "volts": [231.5]})
+    own = Reading(0, (Value("power", 5.0, "W"), Value("energy", 1, "Wh")))
+    next_ = Reading(1700, (Value("power", 6.5, "W"), Value("energy", 2, "Wh"), Value("volts", 231.5, "V")))
+    other = Reading(1700, (Value("power", 7.0, "W"), Value("energy", 3, "Wh"), Value("volts", 232.0, "V")))
+    assert match([own, next_, ALL], [early, late]) == ([], 0)
+    assert match([own, ALL], [early, late]) == ([late], 0)
+    assert match([own, other, ALL], [early, late]) == ([late], 0)
+
+
 def test_a_due_poll_that_is_neither_recorded_nor_missed_is_lost() -> None:
     assert count_uncounted([reading(1, 1.0), reading(2, 1.0), Coverage(0, 3000, 3, 2, {"timeout": 1})]) == 0
     assert count_uncounted([reading(1, 1.0), Coverage(0, 3000, 3, 2, {"timeout": 1})]) == 1
