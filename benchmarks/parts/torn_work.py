@@ -16,6 +16,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from gateway import agent, config
 from gateway.clock import Clock, KernelClock
 from gateway.commits import RETRY_MS, Finished
 from gateway.config import Config
-from gateway.errors import StoreError
+from gateway.errors import StartAgain, StoreError
 from gateway.keys import load_keys
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
@@ -184,9 +185,22 @@ class Life:
     def flush(self) -> None:
         """Have everything committed that waits, or refused by the disk."""
         assert self.recorder is not None
-        self.recorder.call(lambda _: None).result(SAFETY_S)
-        if self.recorder.trouble is not None:
+        done = self.recorder.call(lambda _: None)
+        futures.wait([done, self.recorder.ended], SAFETY_S, futures.FIRST_COMPLETED)
+        if self.recorder.ended.done():
+            self._start_again()
+        else:
+            done.result(0)
+        if self.recorder is not None and self.recorder.trouble is not None:
             self.tell({"trouble": str(self.recorder.trouble), "reason": self.recorder.trouble.reason})
+
+    def _start_again(self) -> None:
+        """As the agent does when the disk has kept what it had refused: go on in a new epoch."""
+        assert self.recorder is not None
+        error = self.recorder.ended.exception()
+        assert isinstance(error, StartAgain), error
+        self.stop()
+        self.open()
 
     def receipts(self) -> None:
         """The site's ledger gives its receipts for all batches; then so much time passes that they may be pruned."""
@@ -239,6 +253,8 @@ class Life:
         self._ticks_s += 2 * RETRY_MS / 1000
         self.flush()  # behind it recording is tried again, if it had stopped
         self.flush()  # … which has then been done
+        if self.recorder is None:
+            return False
         committed, sealed = self.store.committed, self.store.sealed
         self.feed(RESUMED_ROUNDS)
         self.flush()
