@@ -14,8 +14,10 @@ import logging
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -184,7 +186,28 @@ class Life:
     def flush(self) -> None:
         """Have everything committed that waits, or refused by the disk."""
         assert self.recorder is not None
-        self.recorder.call(lambda _: None).result(SAFETY_S)
+        self._flushed(self.recorder.call(lambda _: None))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What comes in this ``with`` reaches the writer at once, so that it makes the same commits every time."""
+        assert self.recorder is not None
+        there, go_on = threading.Event(), threading.Event()
+
+        def wait(_: Store) -> None:
+            there.set()
+            go_on.wait(SAFETY_S)
+
+        self.recorder.call(wait)
+        there.wait(SAFETY_S)
+        yield
+        flushed = self.recorder.call(lambda _: None)
+        go_on.set()
+        self._flushed(flushed)
+
+    def _flushed(self, done: Future[None]) -> None:
+        assert self.recorder is not None
+        done.result(SAFETY_S)
         if self.recorder.trouble is not None:
             self.tell({"trouble": str(self.recorder.trouble), "reason": self.recorder.trouble.reason})
 
@@ -214,9 +237,9 @@ class Life:
 
     def append(self, rounds: int = 3) -> None:
         """Readings and an event, committed together."""
-        self.feed(rounds)
-        self.event()
-        self.flush()
+        with self.together():
+            self.feed(rounds)
+            self.event()
 
     def stop(self) -> None:
         """End in order."""
@@ -283,9 +306,10 @@ def _append_twice(life: Life) -> None:
 
 
 def _seal(life: Life) -> None:
-    life.event()
-    life.feed(SEAL_COUNT // 3)
-    life.flush()
+    with life.together():
+        life.event()
+        life.feed(SEAL_COUNT // 3)
+    life.flush()  # the batch is cut and sealed behind what came together, and before this
 
 
 def _about_to_stop(life: Life) -> None:
