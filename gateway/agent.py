@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
@@ -24,7 +24,7 @@ from gateway.clock import Clock
 from gateway.commissioning import Commissioning, identities
 from gateway.commits import ALARM, DAMAGED, Rules
 from gateway.config import Bus, Config
-from gateway.errors import ConfigError, StoreError
+from gateway.errors import ConfigError, StartAgain, StoreError
 from gateway.fieldbus.bus import Alarm, Line, LineSpec, MeterSpec, check_port, merge
 from gateway.journal import seal_next
 from gateway.keys import Keys, load_keys
@@ -215,7 +215,19 @@ async def run(config: Config) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await _work(config, keys, trust, specs, stop)
+        while await _start_again(_work(config, keys, trust, specs, stop)):
+            pass
+
+
+async def _start_again(work: Coroutine[Any, Any, None]) -> bool:
+    """Whether the work has ended because the disk has kept what it had refused: a new epoch then counts it."""
+    again = False
+    try:
+        await work
+    except* StartAgain as errors:
+        log.error("the gateway begins a new epoch: %s", errors.exceptions[0])
+        again = True
+    return again
 
 
 async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSpec], stop: asyncio.Event) -> None:

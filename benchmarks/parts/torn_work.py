@@ -16,8 +16,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
+from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,18 +25,18 @@ from typing import Any
 
 import sqlite_utils  # noqa: F401 - loaded before a process is forked, so that none need load it for itself
 
+from benchmarks.parts.torn_store import ToldStore
 from gateway import agent, config
 from gateway.clock import Clock, KernelClock
 from gateway.commits import RETRY_MS, Finished
 from gateway.config import Config
-from gateway.errors import StoreError
+from gateway.errors import StartAgain, StoreError
 from gateway.keys import load_keys
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.signer import stamp
-from gateway.store import Batch, Row, Store
-from ledger_client.errors import Refused
-from ledger_client.record import Event, Reading, Value, parse_record, record_hash
+from gateway.store import Store
+from ledger_client.record import Event, Reading, Value
 from tests.contract.memory import NearLedger
 from tests.disk.torn_disk import Control
 
@@ -63,46 +63,6 @@ class Request:
     sticky: bool = False
     ledger: str = ""
     """A ledger's folder, on a disk that does not fail: it is asked at the start, and given every statement at once."""
-
-
-class ToldStore(Store):
-    """The store, which also tells outside the data folder what it has reported as committed."""
-
-    def __init__(self, path: Path, tell: Callable[[dict[str, Any]], None], ledger: NearLedger | None) -> None:
-        super().__init__(path)
-        self.committed = self.sealed = 0
-        self._tell, self._ledger = tell, ledger
-        self._rows: list[Row] = []
-        self._batches: list[Batch] = []
-
-    def append(self, rows: Sequence[Row]) -> None:
-        super().append(rows)
-        self._rows += rows
-
-    def seal(self, batch: Batch, ledgers: Sequence[str]) -> None:
-        super().seal(batch, ledgers)
-        self._batches.append(batch)
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        self._rows, self._batches = [], []
-        with super().transaction():
-            yield
-        for row in self._rows:
-            prev = parse_record(row.data).claims.prev
-            self._tell({"record": row.id, "hash": record_hash(row.data).hex(), "prev": prev.hex() if prev else None})
-        for batch in self._batches:
-            self._tell({"sealed": batch.entry.hex()})
-            self._give(batch)
-        self.committed += sum(row.kind == "reading" for row in self._rows)
-        self.sealed += len(self._batches)
-
-    def _give(self, batch: Batch) -> None:
-        try:
-            if self._ledger is not None:
-                self._ledger.submit(batch.entry)
-        except Refused as error:
-            self._tell({"refused": str(error)})
 
 
 class Life:
@@ -205,11 +165,23 @@ class Life:
         go_on.set()
         self._flushed(flushed)
 
-    def _flushed(self, done: Future[None]) -> None:
+    def _flushed(self, done: futures.Future[None]) -> None:
         assert self.recorder is not None
-        done.result(SAFETY_S)
-        if self.recorder.trouble is not None:
+        futures.wait([done, self.recorder.ended], SAFETY_S, futures.FIRST_COMPLETED)
+        if self.recorder.ended.done():
+            self._start_again()
+        else:
+            done.result(0)
+        if self.recorder is not None and self.recorder.trouble is not None:
             self.tell({"trouble": str(self.recorder.trouble), "reason": self.recorder.trouble.reason})
+
+    def _start_again(self) -> None:
+        """As the agent does when the disk has kept what it had refused: go on in a new epoch."""
+        assert self.recorder is not None
+        error = self.recorder.ended.exception()
+        assert isinstance(error, StartAgain), error
+        self.stop()
+        self.open()
 
     def receipts(self) -> None:
         """The site's ledger gives its receipts for all batches; then so much time passes that they may be pruned."""
@@ -262,6 +234,8 @@ class Life:
         self._ticks_s += 2 * RETRY_MS / 1000
         self.flush()  # behind it recording is tried again, if it had stopped
         self.flush()  # … which has then been done
+        if self.recorder is None:
+            return False
         committed, sealed = self.store.committed, self.store.sealed
         self.feed(RESUMED_ROUNDS)
         self.flush()

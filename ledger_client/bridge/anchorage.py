@@ -28,6 +28,7 @@ MOST = 4096
 IN_FLIGHT = 8
 """Roots on their way; behind a chain that stands still the next ones grow instead."""
 _REFUSED_PAUSE_S, _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 30.0, 0.5, 15.0
+_NO_ROLE = "this bridge's account may not write roots; the contract's owner lets it: meterseal-ledger evm bridge"
 
 Tell = Callable[[Taken, bytes, str], None]
 
@@ -105,7 +106,7 @@ class Anchorage:
         except ForeignAccount:
             raise
         except Refused as error:
-            self._complain(f"{error}; the account of this bridge needs the role: meterseal-ledger evm bridge")
+            self._complain(_NO_ROLE if error.title == "Unknown account" else str(error))
             return _REFUSED_PAUSE_S
         except LedgerError as error:
             self._complain(str(error))

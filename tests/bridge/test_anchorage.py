@@ -118,6 +118,26 @@ def test_behind_a_chain_that_stands_still_roots_grow(site: EvmSite, tmp_path: Pa
     book.close()
 
 
+def test_an_account_without_the_role_is_told_and_its_statements_wait(
+    site: EvmSite, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.registry.send(site.registry.owner, "setBridge", site.account.address, 0)
+    book, entry = Book(tmp_path / "bridge.db", DUTY), Gateway("gw-a").statement(0)
+    book.keep_next(parse_statement(entry))
+    with site.driver(memory=book) as driver:
+        anchorage = Anchorage(driver, book, lambda *_: None, gather_s=1)
+        anchorage.cut()
+        anchorage.step()
+        anchorage.step()
+    (said,) = caplog.messages
+    assert "may not write roots" in said
+    site.registry.send(site.registry.owner, "setBridge", site.account.address, 1)
+    told: dict[bytes, bytes] = {}
+    work(site, book, told)
+    assert list(told) == [statement_id(entry)]
+    book.close()
+
+
 def _id(gateway: Gateway, batch: int) -> bytes:
     return statement_id(gateway.statement(batch))
 

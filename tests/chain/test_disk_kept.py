@@ -1,0 +1,42 @@
+"""A disk whose syncs fail and which keeps the bytes all the same: the shipped gateway counts them when it is back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.commits import START
+from gateway.store import Store
+from ledger_client.record import Event, parse_record
+from tests.chain.site import GatewayProcess, close_books, make_site, plant, until
+from tests.chain.test_disk_full import status_of
+from tests.disk.torn_disk import FAULTS, SYNCS, Control, build, environment
+from tests.processes import embedded_ledger
+
+
+def test_a_gateway_goes_on_by_itself_in_a_new_epoch(tmp_path: Path) -> None:
+    control = Control(tmp_path / "control")
+    with plant(tmp_path / "plant") as meters, embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
+        loaded = make_site(tmp_path / "site", meters, ledger)
+        gateway = GatewayProcess(loaded, environment(build(tmp_path), loaded.path.parent, control.path))
+        gateway.start()
+        assert gateway.process is not None
+        process = gateway.process
+        until("readings", lambda: status_of(loaded.path)[0] == 0)
+        control.set(fault=FAULTS.index("eio"), kinds=SYNCS, at=1, sticky=1)
+        control.arm()
+        # nobody else may have the database open: SQLite then looks at the log's frames anew
+        until("recording to stop", lambda: "recording stopped" in gateway.log.read_text())
+        failed = control.get("hit")
+        until("the log to be left behind by a close that fails, too", lambda: control.get("hit") > failed)
+        control.arm(armed=False)
+        until("a new epoch", lambda: "begins a new epoch" in gateway.log.read_text())
+        until("readings again", lambda: status_of(loaded.path)[0] == 0)
+        assert process.poll() is None
+        assert gateway.stop() == 0
+        balances = close_books(loaded, ledger, meters)
+    store = Store(loaded.database, read_only=True)
+    bodies = [parse_record(row.data).body for row in store.rows(1, 1 << 60)]
+    store.close()
+    assert sum(isinstance(body, Event) and body.name == START for body in bodies) == 2
+    for balance in balances.values():
+        assert balance.due == balance.readings + balance.missed
