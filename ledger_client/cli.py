@@ -19,6 +19,7 @@ import click
 from ledger_client.cli_bridge import bridge
 from ledger_client.cli_evm import evm
 from ledger_client.cli_online import UsageError, access, addresses
+from ledger_client.cli_parts import broker_login
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.facts import NOTHING_ASKED, Facts
 from ledger_client.report import clean, facts_in_words, steps_in_words
@@ -43,12 +44,7 @@ def cli() -> None:
 @click.option("--key", metavar="PEM", help="and this private key")
 @click.option("--client-ca", metavar="PEM", help="let in only clients with a certificate by this CA (mutual TLS)")
 @click.option("--mqtt", metavar="mqtt[s]://HOST:PORT", help="also take statements through this broker")
-@click.option("--mqtt-ca", metavar="PEM", help="the private CA of the broker's certificate")
-@click.option("--mqtt-cert", metavar="PEM", help="this ledger's certificate for the broker")
-@click.option("--mqtt-key", metavar="PEM", help="and its private key")
-@click.option("--mqtt-user", metavar="NAME", help="the login at the broker")
-@click.option("--mqtt-password-file", metavar="FILE", help="and the file that holds its password")
-@click.option("--mqtt-protocol", type=click.Choice(["auto", "5", "3.1.1"]), default="auto", show_default=True)
+@broker_login
 @click.option("--name", metavar="NAME", help="the ledger's name, chosen at its first start  [default: demo-ledger]")
 @click.option("--metrics", metavar="HOST:PORT", help="figures for Prometheus at an address of their own")
 @click.option("--rate", type=_RATE, default=200, show_default=True, help="requests/s of one address; 0: any number")

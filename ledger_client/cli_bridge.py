@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from ledger_client.cli_evm import MissingLibrary, address_of
+from ledger_client.cli_parts import broker_login
 from ledger_client.errors import LedgerClientError
 from ledger_client.shape import is_name
 
@@ -29,12 +30,7 @@ class BridgeUsageError(LedgerClientError):
 @click.argument("folder", metavar="BDIR", type=click.Path(path_type=Path))
 @click.option("--name", required=True, metavar="LEDGER", help="the ledger's name")
 @click.option("--mqtt", required=True, metavar="mqtt[s]://HOST:PORT", help="the broker that gateways submit at")
-@click.option("--mqtt-ca", metavar="PEM", help="the private CA of the broker's certificate")
-@click.option("--mqtt-cert", metavar="PEM", help="this bridge's certificate for the broker")
-@click.option("--mqtt-key", metavar="PEM", help="and its private key")
-@click.option("--mqtt-user", metavar="NAME", help="the login at the broker")
-@click.option("--mqtt-password-file", metavar="FILE", help="and the file that holds its password")
-@click.option("--mqtt-protocol", type=click.Choice(["auto", "5", "3.1.1"]), default="auto", show_default=True)
+@broker_login
 @click.option("--http", metavar="URL", help="submit to the ledger at this address")
 @click.option("--evm", metavar="URL", help="anchor on a chain through this node")
 @click.option("--ca", metavar="PEM", help="the private CA of that address's certificate")
