@@ -22,7 +22,7 @@ from gateway.keys import Keys
 from gateway.pages import Pages, Row, log_path
 from gateway.salvage import Found, Witness, proven, salvage
 from gateway.signer import GATEWAY
-from gateway.store import Repair, Store
+from gateway.store import CHECK, Repair, Store
 from ledger_client.trust import Trust
 
 log = logging.getLogger("meterseal.repair")
@@ -73,9 +73,12 @@ def open_store(config: Config, keys: Keys, trust: Trust) -> Store:
     Raises StoreError; DiskFull where there is no room for the recovery, and nothing has changed then.
     """
     path = config.database
-    _finish(path)
     witness = _witness(config, keys, trust)
-    flaws = at_start(path, witness)
+    try:
+        _finish(path)
+        flaws = at_start(path, witness)
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}", CHECK) from None
     if not flaws:
         try:
             return Store(path)

@@ -32,6 +32,7 @@ WAL_LIMIT = 4 * 1024 * 1024  # bytes that the write-ahead log keeps after a chec
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _DAMAGED_TEXTS = ("Could not decode to UTF-8", "no such table")
 CHECK = "free space, and check the disk and the folder's permissions"
+OWN_USER = "use the gateway's own user, or check who may enter the folder"
 RECOVER = (
     "stop the gateway and start it with `meterseal run`: the damaged database is then set aside, and what can be read "
     "is recovered into a new one"
@@ -48,17 +49,20 @@ class Store(Records, Batches):
         ``at_rest``, when read only: nobody has it open, and SQLite is to leave no log and no index beside it.
         """
         self.path = path
-        self._refuse_lone_log()
+        try:
+            self._refuse_lone_log()
+            there = path.exists()
+            if not read_only:
+                path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}", OWN_USER) from None
         with self._errors():
             if read_only:
-                if not path.exists():
+                if not there:
                     raise StoreError(f"{path}: there is no database yet", "start the gateway with `meterseal run`")
-                alone = "&immutable=1" if at_rest and not self._log_bytes() else ""
-                self._db = sqlite3.connect(
-                    f"file:{quote(str(path.resolve()))}?mode=ro{alone}", uri=True, isolation_level=None
-                )
+                alone = at_rest and not self._log_bytes()
+                self._db = sqlite3.connect(_uri(path, "ro", alone=alone), uri=True, isolation_level=None)
             else:
-                path.parent.mkdir(parents=True, exist_ok=True)
                 self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             try:
                 self._prepare(read_only=read_only)
@@ -108,8 +112,7 @@ class Store(Records, Batches):
         """Replace a connection that may be broken; never makes a new database where the old one is gone."""
         with self._errors():
             self._db.close()
-            uri = f"file:{quote(str(self.path.resolve()))}?mode=rw"
-            self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(_uri(self.path, "rw"), uri=True, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA busy_timeout = 5000")
             self._begin_log()
 
@@ -238,7 +241,7 @@ class Store(Records, Batches):
         store.path = path
         try:
             with store._errors():
-                store._db = sqlite3.connect(f"file:{path.resolve()}?mode=ro", uri=True, isolation_level=None)
+                store._db = sqlite3.connect(_uri(path, "ro"), uri=True, isolation_level=None)
             try:
                 store.run("PRAGMA busy_timeout = 5000")
                 there = {str(name) for (name,) in store.all("SELECT name FROM sqlite_master")}
@@ -265,3 +268,8 @@ class Store(Records, Batches):
         finally:
             self._db.set_progress_handler(None, 0)
         return [] if found == ["ok"] else found
+
+
+def _uri(path: Path, mode: str, *, alone: bool = False) -> str:
+    """An existing database for SQLite, whatever its name holds; ``alone``: nobody else has it open, or can write it."""
+    return f"file:{quote(str(path.resolve()))}?mode={mode}{'&immutable=1' if alone else ''}"
