@@ -60,7 +60,7 @@ class Store(Records, Batches):
             if read_only:
                 if not there:
                     raise StoreError(f"{path}: there is no database yet", "start the gateway with `meterseal run`")
-                alone = at_rest and not self._log_bytes()
+                alone = (at_rest and not self._log_bytes()) or self._is_fixed()
                 self._db = sqlite3.connect(_uri(path, "ro", alone=alone), uri=True, isolation_level=None)
             else:
                 self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -98,6 +98,11 @@ class Store(Records, Batches):
         log = self.path.with_name(self.path.name + "-wal")
         if log.exists() and log.stat().st_size and not (self.path.exists() and self.path.stat().st_size):
             raise Damaged(f"{self.path}: its log is here and the database is not", RECOVER)
+
+    def _is_fixed(self) -> bool:
+        """On a card that became read-only SQLite could begin no index; without a log nobody has it open."""
+        log = self.path.with_name(self.path.name + "-wal")
+        return not log.exists() and not os.access(self.path.parent, os.W_OK)
 
     def _begin_log(self) -> None:
         # EXTRA: the rollback journal of a new database is gone for good before records are, for it would undo them.

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from gateway.backup import backup
 from gateway.config import Config
 from gateway.errors import StoreError
 from gateway.keys import load_keys
 from gateway.repair import open_store
 from gateway.store import Store
 from ledger_client.trust import load_trust
+from tests.disk.small import small_disk, writable
 from tests.gateway.samples import Hands, site
 
 AS_ANY_USER = ["setpriv", "--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search"]
@@ -58,6 +60,21 @@ def test_a_folder_that_may_not_be_entered_is_named(loaded: Config, tmp_path: Pat
         assert all(check["way_out"] for check in bad.values())
     finally:
         loaded.data.chmod(0o700)
+
+
+def test_the_database_of_a_card_that_became_read_only_can_be_read_and_copied(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "32m") as disk:
+        loaded = site(disk / "site", {'every = "60s"': 'every = "10s"'})
+        hands = Hands(loaded)
+        hands.poll(10)
+        hands.journal.finish()
+        records = hands.store.totals()["records"]
+        hands.store.close()
+        writable(disk, yes=False)
+        assert meterseal("status", loaded.path).returncode == 1  # no gateway runs
+        readings = meterseal("readings", loaded.path, "--json")
+        assert len(json.loads(readings.stdout)["readings"]) == 9, readings.stderr
+        assert backup(loaded, tmp_path / "b.db").records == records
 
 
 def test_a_database_that_cannot_be_read_is_named_at_a_start(loaded: Config) -> None:
