@@ -24,7 +24,7 @@ from gateway.pages import Pages, Row, log_path
 from gateway.salvage import Found, Witness, proven, salvage
 from gateway.signer import GATEWAY
 from gateway.space import Reserve
-from gateway.store import CHECK, Repair, Store
+from gateway.store import CHECK, Repair, Store, missing
 from ledger_client.trust import Trust
 
 log = logging.getLogger("meterseal.repair")
@@ -116,13 +116,10 @@ def at_start(path: Path, witness: Witness) -> list[str]:
 
 def _files(path: Path) -> list[str]:
     """What the files alone tell: SQLite drops a log whose database is gone, and passes over what is damaged in one."""
-    size = path.stat().st_size if path.exists() else 0
-    if size == 0 and path.exists() and (path.parent / "reserve").exists():
-        return ["the file is empty"]
-    if not log_path(path).exists():
+    if gone := missing(path):
+        return [gone]
+    if not log_path(path).exists() or not path.exists():
         return []
-    if size == 0:
-        return ["there is a log without its database"] if log_path(path).stat().st_size else []
     pages = Pages(path)
     pages.close()
     return ["the write-ahead log is damaged before its end"] if pages.log_damaged else []

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gateway.config import Config
 from gateway.errors import StoreError
-from gateway.store import Store
+from gateway.store import RESERVE, Store
 
 MIB = 1024 * 1024
 THINNING = ((0.95, 10), (0.90, 5), (0.80, 2))
@@ -86,7 +86,7 @@ class Reserve:
     the alarm, and the pruning that frees more."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "reserve"
+        self._path = folder / RESERVE
 
     @property
     def owed(self) -> int:

@@ -19,6 +19,7 @@ from gateway import schema
 from gateway.batch_tables import Batches
 from gateway.errors import Damaged, DiskFull, StoreError, Unfinished
 from gateway.hold import station
+from gateway.pages import log_path
 from gateway.record_tables import Records
 from gateway.rows import Anchor, Batch, Conflict, Known, Repair, Row, Tail
 
@@ -27,6 +28,7 @@ __all__ = ["Anchor", "Batch", "Conflict", "Known", "Repair", "Row", "Store", "Ta
 SQLITE_VERSION = sqlite3.sqlite_version
 PROGRESS = 10_000  # steps of SQLite's machine between two looks at the time
 STEP = 1024  # pages of a copy between two looks at the world
+RESERVE = "reserve"  # name of the file beside the database that a full disk is given (space.py)
 LITTLE = 64 * 1024  # bytes free that are as good as none
 WAL_LIMIT = 4 * 1024 * 1024  # bytes that the write-ahead log keeps after a checkpoint
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -50,7 +52,8 @@ class Store(Records, Batches):
         """
         self.path = path
         try:
-            self._refuse_lone_log()
+            if gone := missing(path):
+                raise Damaged(f"{path}: {gone}", RECOVER)
             there = path.exists()
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,16 +96,9 @@ class Store(Records, Batches):
 
             schema.migrate(Database(self._db))
 
-    def _refuse_lone_log(self) -> None:
-        """SQLite would delete a log whose database is empty or gone."""
-        log = self.path.with_name(self.path.name + "-wal")
-        if log.exists() and log.stat().st_size and not (self.path.exists() and self.path.stat().st_size):
-            raise Damaged(f"{self.path}: its log is here and the database is not", RECOVER)
-
     def _is_fixed(self) -> bool:
         """On a card that became read-only SQLite could begin no index; without a log nobody has it open."""
-        log = self.path.with_name(self.path.name + "-wal")
-        return not log.exists() and not os.access(self.path.parent, os.W_OK)
+        return not log_path(self.path).exists() and not os.access(self.path.parent, os.W_OK)
 
     def _begin_log(self) -> None:
         # EXTRA: the rollback journal of a new database is gone for good before records are, for it would undo them.
@@ -211,7 +207,7 @@ class Store(Records, Batches):
 
     def _log_bytes(self) -> int:
         try:
-            return self.path.with_name(self.path.name + "-wal").stat().st_size
+            return log_path(self.path).stat().st_size
         except OSError:
             return 0
 
@@ -273,6 +269,18 @@ class Store(Records, Batches):
         finally:
             self._db.set_progress_handler(None, 0)
         return [] if found == ["ok"] else found
+
+
+def missing(path: Path) -> str | None:
+    """What is plainly gone of a database, by its files alone: SQLite would begin a new one, and delete the log of the
+    old. Raises OSError where they cannot be looked at."""
+    if path.exists() and path.stat().st_size:
+        return None
+    if log_path(path).exists() and log_path(path).stat().st_size:
+        return "its log is here and the database is not"
+    if path.exists() and (path.parent / RESERVE).exists():  # that is made behind the first records
+        return "the file is empty"
+    return None
 
 
 def _uri(path: Path, mode: str, *, alone: bool = False) -> str:

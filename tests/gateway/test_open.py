@@ -77,6 +77,17 @@ def test_the_database_of_a_card_that_became_read_only_can_be_read_and_copied(tmp
         assert backup(loaded, tmp_path / "b.db").records == records
 
 
+def test_a_database_of_which_nothing_is_left_is_damaged_and_not_a_new_one(loaded: Config) -> None:
+    loaded.database.write_bytes(b"")
+    for command in ("status", "readings"):
+        said = meterseal(command, loaded.path)
+        assert said.returncode == 1
+        assert f"{loaded.database}: the file is empty" in said.stderr
+        assert "start it with `meterseal run`" in said.stderr
+    open_store(loaded, load_keys(loaded), load_trust(loaded.trust)).close()
+    assert len(list(loaded.data.glob("meterseal.db.damaged-*"))) == 1
+
+
 def test_a_database_that_cannot_be_read_is_named_at_a_start(loaded: Config) -> None:
     loaded.database.unlink()
     loaded.database.mkdir()
