@@ -42,6 +42,8 @@ class Chain(Protocol):
 
     def used(self) -> bool: ...
 
+    def demand_bridge(self) -> None: ...
+
 
 class Anchorage:
     """``step`` does what can be done now; ``run`` does so until ``stop`` is set."""
@@ -49,7 +51,7 @@ class Anchorage:
     def __init__(self, chain: Chain, book: Book, tell: Tell, *, gather_s: float) -> None:
         self._chain, self._book, self._tell, self._gather_s = chain, book, tell, gather_s
         self._trees: dict[int, tuple[Sequence[Taken], Tree]] = {}
-        self._checked = False
+        self._checked = self._looked = False
         self._said = ""
         self._failures = 0
 
@@ -96,7 +98,11 @@ class Anchorage:
         """Move every open root on, oldest first; after how many seconds to look again."""
         pauses = [self._gather_s]
         try:
-            for root in self._book.open_roots():
+            roots = self._book.open_roots()
+            if not roots and not self._looked:
+                self._chain.demand_bridge()  # whoever started it hears now what would keep the first root back
+            self._looked = True
+            for root in roots:
                 self._demand_own_account(root)
                 answer = self._chain.lookup(root.root) or self._chain.submit_root(root.root, len(self._tree(root)[0]))
                 if isinstance(answer, Pending):
