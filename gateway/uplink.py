@@ -114,7 +114,7 @@ class Uplink:
                 raise GatewayError(f"ledger {self._ledger.name}, batch {refused.batch}: {refused.detail}")
             if rest.pause_s is None:
                 return
-            await asyncio.sleep(rest.pause_s)
+            await asyncio.sleep(min(rest.pause_s, max(0.0, deadline - _now_s())))
 
     @property
     def _stopped(self) -> bool:
