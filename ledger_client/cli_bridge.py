@@ -62,7 +62,7 @@ def bridge(folder: Path, name: str, mqtt: str, http: str | None, evm: str | None
     from ledger_client.bridge.claim import Part, parse_part  # need paho and SQLite; verifying does not
     from ledger_client.bridge.run import Bridge, to_chain, to_http
     from ledger_client.ledgers.access import demand_http
-    from ledger_client.ledgers.broker import BrokerUrlError, parse_url
+    from ledger_client.ledgers.broker import demand_broker
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("meterseal").setLevel(logging.INFO)
@@ -71,10 +71,7 @@ def bridge(folder: Path, name: str, mqtt: str, http: str | None, evm: str | None
     if (http is None) == (evm is None):
         raise BridgeUsageError("give either --http URL or --evm URL: where the statements go")
     broker = _access("mqtt_", mqtt, options, address="--mqtt", protocol=options["mqtt_protocol"])
-    try:
-        parse_url(mqtt)
-    except BrokerUrlError as error:
-        raise BridgeUsageError(f"--mqtt: {error}") from None
+    demand_broker("--mqtt", mqtt)
     what = Bridge(folder, name, mqtt, broker)
     url, option = (evm or "", "--evm") if http is None else (http, "--http")
     demand_http(option, url)
