@@ -16,10 +16,11 @@ from typing import Protocol
 
 from ledger_client.bridge.book import Book, Root, Taken
 from ledger_client.bundle import decode_locator, encode_locator
-from ledger_client.errors import LedgerError, Refused
+from ledger_client.errors import LedgerError, LedgerUnavailable, Refused
 from ledger_client.ledgers import Pending
 from ledger_client.ledgers.wire import CBOR
 from ledger_client.merkle import Tree, leaf_hash
+from ledger_client.pauses import growing_s
 
 _LOG = logging.getLogger("meterseal.bridge")
 
@@ -117,7 +118,8 @@ class Anchorage:
         except LedgerError as error:
             self._complain(str(error))
             self._failures += 1
-            return min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(self._failures - 1, 10))
+            told_s = error.retry_after_s if isinstance(error, LedgerUnavailable) else None
+            return max(growing_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S, self._failures), told_s or 0.0)
         if self._said:
             _LOG.info("the chain takes roots again")
         self._said, self._failures = "", 0

@@ -6,7 +6,9 @@ import asyncio
 from contextlib import closing
 from pathlib import Path
 
-from gateway import agent
+import pytest
+
+from gateway import agent, uplink
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.notes import Notes
@@ -16,7 +18,7 @@ from gateway.uplink import Uplink
 from ledger_client.trust import key_entry, load_trust
 from tests.gateway.books import check_all_is_sealed, check_books
 from tests.gateway.samples import finished, recorder, site
-from tests.ledgers.foreign_scitt import ForeignScitt, serving
+from tests.ledgers.foreign_scitt import Answer, ForeignScitt, serving
 
 NAME = "demo-ledger"
 BATCHES = 3
@@ -76,6 +78,18 @@ def test_the_end_of_a_run_waits_no_longer_than_it_may(tmp_path: Path) -> None:
         live(loaded, service, answered=0, polls=BATCHES)
         asyncio.run(_drained(loaded))
         assert len(service.entries) >= BATCHES  # all of them are on their way
+
+
+def test_a_service_that_is_busy_is_asked_no_sooner_than_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uplink, "FIRST_PAUSE_S", 0.001)
+    with serving(ForeignScitt(NAME)) as service:
+        service.fault = lambda _method, _path: Answer(429, (("Retry-After", "3600"),))
+        loaded = site(tmp_path / "site", {"http://127.0.0.1:8700": service.url})
+        live(loaded, service, answered=0, polls=BATCHES)
+        asyncio.run(_drained(loaded))
+        assert service.asked == ["POST /entries"]
 
 
 async def _drained(loaded: Config) -> None:
