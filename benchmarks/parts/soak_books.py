@@ -21,7 +21,7 @@ from gateway.store import Store
 from ledger_client.record import Coverage, Reading
 from tests.gateway.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once, check_ledger_log
 
-NEAR = 6
+NEAR = 10
 """So many answers before and after one may belong to the same poll."""
 Stretches = Sequence[tuple[float, float]]
 """From and to, in Unix seconds."""
@@ -54,10 +54,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One answer of a meter: when, in Unix seconds, and its values."""
+    """One answer of a meter: when, in Unix seconds, its values, and whether nothing kept it from being heard."""
 
     at_s: float
     values: Mapping[str, Any]
+    undisturbed: bool = True
 
 
 def verify(
@@ -84,7 +85,7 @@ def verify(
             words = f"answered at {answer.at_s:.3f}, in no reading: {answer.values}"
             print(f"{loaded.gateway_id} {name}: {words}", file=sys.stderr)
         lost += count_uncounted(rows) + len(missing)
-        explained, answered = explained + admitted, answered + len(told[name])
+        explained, answered = explained + admitted, answered + sum(t.undisturbed for t in told[name])
     checks = [partial(check_books, loaded), partial(check_all_is_sealed, loaded)]
     for entries in logs.values():
         checks.append(partial(check_ledger_log, loaded, entries))
@@ -116,23 +117,23 @@ def _most_values(books: Books, meter: str) -> int:
 
 
 def _told(log: Path, excused: Mapping[str, Stretches]) -> dict[str, list[Told]]:
-    """The undisturbed answers of each meter that its simulator's log tells of."""
+    """The answers of each meter that its simulator's log tells of."""
     found: dict[str, list[Told]] = defaultdict(list)
-    for at_s, meter, values in _answers(log):
-        if not any(begin <= at_s <= end for begin, end in excused[meter]):
-            found[meter].append(Told(at_s, values))
+    for at_s, meter, values, struck in _answers(log):
+        disturbed = struck or any(begin <= at_s <= end for begin, end in excused[meter])
+        found[meter].append(Told(at_s, values, not disturbed))
     return found
 
 
-def _answers(log: Path) -> Iterator[tuple[float, str, dict[str, Any]]]:
+def _answers(log: Path) -> Iterator[tuple[float, str, dict[str, Any], bool]]:
     with log.open() as lines:
         for line in lines:
             try:
                 entry = json.loads(line)
             except ValueError:
                 continue  # torn when the simulator was ended
-            if entry["values"] and not entry["faults"] and entry["exception"] is None:
-                yield entry["t_ms"] / 1000, entry["meter"], entry["values"]
+            if entry["values"] and entry["exception"] is None:
+                yield entry["t_ms"] / 1000, entry["meter"], entry["values"], bool(entry["faults"])
 
 
 def count_uncounted(rows: Iterable[object]) -> int:
@@ -148,8 +149,8 @@ def count_uncounted(rows: Iterable[object]) -> int:
 
 
 def match(rows: Sequence[object], told: Sequence[Told], again_s: float) -> tuple[list[Told], int]:
-    """Answers that stand in no reading: those that nothing admits, and how many something does. One that another answer
-    to the same question replaced within ``again_s`` is neither."""
+    """Undisturbed answers that stand in no reading: those that nothing admits, and how many something does. One that
+    another answer to the same question replaced within ``again_s`` is neither."""
     places = [place for place, body in enumerate(rows) if isinstance(body, Reading)]
     held = [{value.name: value.value for value in rows[place].values} for place in places]  # type: ignore[attr-defined]
     known = {name for values in held for name in values}
@@ -161,8 +162,10 @@ def match(rows: Sequence[object], told: Sequence[Told], again_s: float) -> tuple
         last = last if found[-1] is None else found[-1]
     unadmitted, admitted = list[Told](), 0
     for number, answer in enumerate(told):
-        if not asked[number] or found[number] is not None or _replaced(number, told, found, again_s):
+        if not answer.undisturbed or not asked[number] or found[number] is not None:
             continue  # no names: it was an identity read
+        if _replaced(number, told, found, again_s):
+            continue
         first = next((n for n in reversed(found[:number]) if n is not None), -1)
         while first >= 0 and agrees(asked[number], held[first]):
             first -= 1  # readings before it show the same values: it is not known which of these was missed
