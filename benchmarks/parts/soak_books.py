@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,15 @@ from gateway.store import Store
 from ledger_client.record import Coverage, Reading
 from tests.gateway.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once, check_ledger_log
 
+NEAR = 10
+"""So many answers before and after one may belong to the same poll."""
 Stretches = Sequence[tuple[float, float]]
 """From and to, in Unix seconds."""
-TOGETHER = 0.75
-"""Answers that come within this share of a period belong to one poll."""
+AGAIN = 0.5
+"""An answer may be replaced by another one to the same question within this share of a period: by the second look at a
+counter, or when it was asked again."""
 AHEAD = 60
-"""So many readings are looked through for a poll: more than fall between two undisturbed ones."""
+"""So many readings are looked through for an answer: more than fall between two undisturbed ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +45,20 @@ class Verdict:
     anchored: Mapping[str, int]
     """Batches by ledger that its log holds, and of which this gateway has its receipt."""
     answered: int
-    """Undisturbed polls of the simulator's log."""
+    """Undisturbed answers of the simulator's log."""
     explained: int
     """Those of them that stand in no reading and that a coverage record or an empty value there admits."""
     flaws: Flaws
     unverified: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class Poll:
-    """What one poll of a meter was answered: each point's values, of several if a block was asked again."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One answer of a meter: when, in Unix seconds, its values, and whether nothing kept it from being heard."""
 
     at_s: float
-    told: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    values: Mapping[str, Any]
+    undisturbed: bool = True
 
 
 def verify(
@@ -73,16 +77,15 @@ def verify(
         books.hear(entries)
         worst = worst.worse(books.flaws([]))
     lost, explained, answered = 0, 0, 0
-    polls = _polls(answers, {name: meter.every / 1000 for name, meter in loaded.meters.items()}, excused)
-    for meter in loaded.meters:
-        rows = [record.body for record in books.records.values() if record.meter == meter]
-        missing, admitted = match(rows, polls[meter])
-        for poll in missing:
-            print(
-                f"{loaded.gateway_id} {meter}: answered at {poll.at_s:.3f}, in no reading: {poll.told}", file=sys.stderr
-            )
+    told = _told(answers, excused)
+    for name, meter in loaded.meters.items():
+        rows = [record.body for record in books.records.values() if record.meter == name]
+        missing, admitted = match(rows, told[name], AGAIN * meter.every / 1000)
+        for answer in missing:
+            words = f"answered at {answer.at_s:.3f}, in no reading: {answer.values}"
+            print(f"{loaded.gateway_id} {name}: {words}", file=sys.stderr)
         lost += count_uncounted(rows) + len(missing)
-        explained, answered = explained + admitted, answered + len(polls[meter])
+        explained, answered = explained + admitted, answered + sum(t.undisturbed for t in told[name])
     checks = [partial(check_books, loaded), partial(check_all_is_sealed, loaded)]
     for entries in logs.values():
         checks.append(partial(check_ledger_log, loaded, entries))
@@ -113,29 +116,24 @@ def _most_values(books: Books, meter: str) -> int:
     return max((len(body.values) for body in bodies if isinstance(body, Reading)), default=0)
 
 
-def _polls(log: Path, periods_s: Mapping[str, float], excused: Mapping[str, Stretches]) -> dict[str, list[Poll]]:
-    """The undisturbed polls of each meter that its simulator's log tells of."""
-    polls: dict[str, list[Poll]] = defaultdict(list)
-    for at_s, meter, values in _answers(log):
-        if any(begin <= at_s <= end for begin, end in excused[meter]):
-            continue
-        mine = polls[meter]
-        if not mine or at_s - mine[-1].at_s > TOGETHER * periods_s[meter]:
-            mine.append(Poll(at_s))
-        for name, value in values.items():
-            mine[-1].told[name].append(value)
-    return polls
+def _told(log: Path, excused: Mapping[str, Stretches]) -> dict[str, list[Told]]:
+    """The answers of each meter that its simulator's log tells of."""
+    found: dict[str, list[Told]] = defaultdict(list)
+    for at_s, meter, values, struck in _answers(log):
+        disturbed = struck or any(begin <= at_s <= end for begin, end in excused[meter])
+        found[meter].append(Told(at_s, values, not disturbed))
+    return found
 
 
-def _answers(log: Path) -> Iterator[tuple[float, str, dict[str, Any]]]:
+def _answers(log: Path) -> Iterator[tuple[float, str, dict[str, Any], bool]]:
     with log.open() as lines:
         for line in lines:
             try:
                 entry = json.loads(line)
             except ValueError:
                 continue  # torn when the simulator was ended
-            if entry["values"] and not entry["faults"] and entry["exception"] is None:
-                yield entry["t_ms"] / 1000, entry["meter"], entry["values"]
+            if entry["values"] and entry["exception"] is None:
+                yield entry["t_ms"] / 1000, entry["meter"], entry["values"], bool(entry["faults"])
 
 
 def count_uncounted(rows: Iterable[object]) -> int:
@@ -150,53 +148,44 @@ def count_uncounted(rows: Iterable[object]) -> int:
     return uncounted
 
 
-def match(rows: Sequence[object], polls: Sequence[Poll]) -> tuple[list[Poll], int]:
-    """Polls that were answered and stand in no reading: those that nothing admits, and how many something does."""
+def match(rows: Sequence[object], told: Sequence[Told], again_s: float) -> tuple[list[Told], int]:
+    """Undisturbed answers that stand in no reading: those that nothing admits, and how many something does. One that
+    another answer to the same question replaced within ``again_s`` is neither."""
     places = [place for place, body in enumerate(rows) if isinstance(body, Reading)]
     held = [{value.name: value.value for value in rows[place].values} for place in places]  # type: ignore[attr-defined]
     known = {name for values in held for name in values}
-    next_, before = 0, -1
-    waiting, unadmitted, admitted = list[tuple[Poll, dict[str, list[Any]]]](), list[Poll](), list[Poll]()
-
-    def close(last: int) -> None:
-        """What was not found up to here is judged by what stands there instead. Where readings before it show the same
-        values, one of these polls was missed and it is not known which: then by what stands there, too."""
-        for poll, told in waiting:
-            first = before
-            while first >= 0 and agrees(told, held[first]):
-                first -= 1
-            admits = _admits(rows, places[first] if first >= 0 else 0, last)
-            (admitted if admits else unadmitted).append(poll)
-        waiting.clear()
-
-    all_told = [_named(poll, known) for poll in polls]
-    for number, (poll, told) in enumerate(zip(polls, all_told, strict=True)):
-        if not told:
-            continue  # it was an identity read
-        some = range(next_, min(next_ + AHEAD, len(held)))
-        around = all_told[max(0, number - 1) : number] + all_told[number + 1 : number + 2]
-        found = next((n for n in some if agrees(told, held[n])), None)
-        if found is None:
-            found = next((n for n in some if any(_parted(told, other, held[n]) for other in around)), None)
-        if found is None:
-            waiting.append((poll, told))
+    asked = [{n: [v] for n, v in answer.values.items() if n in known or not known} for answer in told]
+    found, last = list[int | None](), 0
+    for values in asked:
+        some = range(last, min(last + AHEAD, len(held)))
+        found.append(next((n for n in some if agrees(values, held[n])), None))
+        last = last if found[-1] is None else found[-1]
+    unadmitted, admitted = list[Told](), 0
+    for number, answer in enumerate(told):
+        if not answer.undisturbed or not asked[number] or found[number] is not None:
+            continue  # no names: it was an identity read
+        if _replaced(number, told, found, again_s):
             continue
-        close(places[found])
-        next_, before = found + 1, found
-    close(len(rows) - 1)
-    return unadmitted, len(admitted)
+        first = next((n for n in reversed(found[:number]) if n is not None), -1)
+        while first >= 0 and agrees(asked[number], held[first]):
+            first -= 1  # readings before it show the same values: it is not known which of these was missed
+        end = next((n for n in found[number:] if n is not None), None)
+        if _admits(rows, places[first] if first >= 0 else 0, len(rows) - 1 if end is None else places[end]):
+            admitted += 1
+        else:
+            unadmitted.append(answer)
+    return unadmitted, admitted
 
 
-def _named(poll: Poll, known: Collection[str]) -> dict[str, list[Any]]:
-    """What a poll was told of the points that readings have; all of it where there are none."""
-    return {name: values for name, values in poll.told.items() if name in known or not known}
-
-
-def _parted(told: Mapping[str, list[Any]], other: Mapping[str, list[Any]], reading: Mapping[str, Any]) -> bool:
-    """Is this the reading of a poll that began late, so that a part of its answers was taken for its neighbour's?"""
-    both = {name: [*told.get(name, ()), *other.get(name, ())] for name in {*told, *other} & {*reading}}
-    own = {name: values for name, values in told.items() if values != other.get(name)}
-    return agrees(both, reading) and any(agrees({name: values}, reading) for name, values in own.items())
+def _replaced(number: int, told: Sequence[Told], found: Sequence[int | None], again_s: float) -> bool:
+    """Is another answer with some of the same points, given shortly before or after, in a reading?"""
+    near = range(max(0, number - NEAR), min(len(told), number + NEAR + 1))
+    return any(
+        found[n] is not None
+        and abs(told[n].at_s - told[number].at_s) <= again_s
+        and not told[n].values.keys().isdisjoint(told[number].values)
+        for n in near
+    )
 
 
 def _admits(rows: Sequence[object], first: int, last: int) -> bool:

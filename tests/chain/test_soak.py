@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from benchmarks import soak
-from benchmarks.parts.soak_books import Poll, count_uncounted, match
+from benchmarks.parts.soak_books import Told, count_uncounted, match
 from ledger_client.record import Coverage, Reading, Value
 
 SECONDS, SEED = 20.0, 20261125
@@ -26,44 +27,54 @@ def reading(second: int, power: float | None) -> Reading:
     return Reading(second * 1000, (Value("power", power, "W"), Value("energy", second, "Wh")))
 
 
-def poll(second: int, power: float) -> Poll:
-    return Poll(float(second), {"power": [power], "energy": [second], "serial_number": [7]})
+def told(second: float, power: float, **more: object) -> Told:
+    return Told(second, {"power": power, **more})
 
 
 ALL = Coverage(0, 10_000, 3, 3, {})
 """Says that nothing was missed."""
+AGAIN_S = 0.5
 
 
-def test_an_answered_poll_that_no_reading_holds_is_lost_unless_something_admits_it() -> None:
-    polls = [poll(second, 10.5 + second) for second in range(3)]
-    first, second, third = polls
-    whole = [reading(second, 10.5 + second) for second in range(3)]
-    assert match([*whole, ALL], polls) == ([], 0)
-    assert match([whole[0], whole[2], ALL], polls) == ([second], 0)
-    assert match([whole[0], whole[1], ALL], polls) == ([third], 0)
-    assert match([whole[0], whole[2], Coverage(0, 10_000, 3, 2, {"timeout": 1})], polls) == ([], 1)
-    assert match([whole[0], reading(1, None), whole[2], ALL], polls) == ([], 1)
-    assert match([whole[0], reading(1, 99.0), whole[2], ALL], polls) == ([second], 0)
-    assert match([ALL], polls) == ([first, second, third], 0)
+def test_an_answer_that_no_reading_holds_is_lost_unless_something_admits_it() -> None:
+    first, second, third = answers = [told(n, 10.5 + n, energy=n, serial_number=7) for n in range(3)]
+    whole = [reading(n, 10.5 + n) for n in range(3)]
+    missed = Coverage(0, 10_000, 3, 2, {"timeout": 1})
+    assert match([*whole, ALL], answers, AGAIN_S) == ([], 0)
+    assert match([whole[0], whole[2], ALL], answers, AGAIN_S) == ([second], 0)
+    assert match([whole[0], whole[1], ALL], answers, AGAIN_S) == ([third], 0)
+    assert match([whole[0], whole[2], missed], answers, AGAIN_S) == ([], 1)
+    assert match([whole[0], reading(1, None), whole[2], ALL], answers, AGAIN_S) == ([], 1)
+    assert match([whole[0], reading(1, 99.0), whole[2], ALL], answers, AGAIN_S) == ([second], 0)
+    assert match([ALL], answers, AGAIN_S) == ([first, second, third], 0)
 
 
-def test_of_polls_with_the_same_values_any_may_be_the_one_that_was_missed() -> None:
-    polls = [Poll(float(second), {"power": [5.0]}) for second in range(3)] + [Poll(3.0, {"power": [6.0]})]
-    same, other = Reading(1000, (Value("power", 5.0, "W"),)), Reading(9000, (Value("power", 6.0, "W"),))
+def test_of_answers_with_the_same_values_any_may_be_the_one_that_was_missed() -> None:
+    a, b = (Reading(0, (Value("power", power, "W"),)) for power in (5.0, 6.0))
     missed = Coverage(0, 1000, 1, 0, {"timeout": 1})
-    assert match([missed, same, same, ALL, other, ALL], polls) == ([], 1)
-    assert match([ALL, same, same, ALL, other, ALL], polls) == ([polls[2]], 0)
+    answers = [told(0, 6.0), told(1, 5.0), told(2, 5.0), told(3, 7.0)]
+    c = Reading(0, (Value("power", 7.0, "W"),))
+    assert match([b, missed, a, ALL, c, ALL], answers, AGAIN_S) == ([], 0)
+    assert match([b, ALL, c, missed], answers, AGAIN_S) == ([], 2)
+    assert match([b, ALL, c, ALL], answers, AGAIN_S) == (answers[1:3], 0)
 
 
-def test_a_late_poll_whose_answers_were_taken_for_two_is_heard_and_not_when_its_reading_is_gone() -> None:
-    early = Poll(0.0, {"power": [5.0, 6.5], "energy": [1, 2]})  # its own, and the first block of the next
-    late = Poll(1.8, {"power": [6.6], "volts": [231.5]})
-    own = Reading(0, (Value("power", 5.0, "W"), Value("energy", 1, "Wh")))
-    next_ = Reading(1700, (Value("power", 6.5, "W"), Value("energy", 2, "Wh"), Value("volts", 231.5, "V")))
-    other = Reading(1700, (Value("power", 7.0, "W"), Value("energy", 3, "Wh"), Value("volts", 232.0, "V")))
-    assert match([own, next_, ALL], [early, late]) == ([], 0)
-    assert match([own, ALL], [early, late]) == ([late], 0)
-    assert match([own, other, ALL], [early, late]) == ([late], 0)
+def test_an_answer_that_a_second_look_replaced_is_not_missed() -> None:
+    """The first of two looks at a counter is in the reading, with the block that came last."""
+    answers = [
+        told(0, 5.0),
+        told(2, 6.5, energy=2),
+        told(2.3, 6.6, energy=2),
+        Told(2.6, {"volts": 231.5}),
+        told(4, 7.0),
+    ]
+    own = Reading(0, (Value("power", 5.0, "W"),))
+    next_ = Reading(2000, (Value("power", 6.5, "W"), Value("energy", 2, "Wh"), Value("volts", 231.5, "V")))
+    last = Reading(4000, (Value("power", 7.0, "W"),))
+    assert match([own, next_, last, ALL], answers, AGAIN_S) == ([], 0)
+    answers[1] = replace(answers[1], undisturbed=False)
+    assert match([own, next_, last, ALL], answers, AGAIN_S) == ([], 0)
+    assert match([own, last, ALL], answers, AGAIN_S) == (answers[2:3], 0)  # no reading has volts any more
 
 
 def test_a_due_poll_that_is_neither_recorded_nor_missed_is_lost() -> None:
