@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway import control, report
+from gateway import control, instance, report
 from gateway.backup import backup
 from gateway.config import Config
-from gateway.errors import StoreError
+from gateway.errors import GatewayError, StoreError
 from gateway.keys import load_keys
 from gateway.repair import open_store
 from gateway.store import Store
@@ -123,3 +123,17 @@ def test_an_age_is_told_by_record_times_where_the_clock_is_behind_them(loaded: C
     facts = report.status(loaded, store, 1_700_000_000_000)
     assert [0 <= meter["age_s"] <= 10 for meter in facts["meters"]] == [True] * 3
     store.close()
+
+
+def test_a_second_gateway_in_one_folder_is_refused_and_told_who_works_there(loaded: Config) -> None:
+    holds = "import sys; from pathlib import Path; from gateway import instance\n"
+    holds += "with instance.take(Path(sys.argv[1])):\n print('held', flush=True)\n sys.stdin.read()"
+    command = [sys.executable, "-c", holds, str(loaded.data)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"held\n"
+        with pytest.raises(GatewayError, match=rf"another gateway process \(pid {first.pid}\) works in this folder"):
+            instance.take(loaded.data)
+        assert instance.running(loaded.data) == first.pid
+        first.communicate()
+    instance.take(loaded.data).close()
