@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gateway.errors import ConfigError
 from gateway.settings import DurationMs, Model, Name
@@ -18,12 +19,16 @@ if TYPE_CHECKING:
     from ledger_client.ledgers.evm_account import Account
 
 _FILES = ("ca", "cert", "key", "token_file", "password_file")
-
-
 _PLACE = ("contract", "chain_id")
 _EVM = (*_PLACE, "keystore", "keystore_password_file")
 _EVM_MORE = ("confirmations", "gas", "gas_limit", "max_fee_gwei", "poll", "stuck_after")
 _WEI_A_GWEI = 10**9
+
+
+def _address(text: str) -> str:
+    if not re.fullmatch("0x[0-9a-fA-F]{40}", text):
+        raise ValueError("is no address: write 0x and 40 hexadecimal digits")
+    return text
 
 
 class LedgerEntry(Model):
@@ -40,7 +45,7 @@ class LedgerEntry(Model):
     password_file: str | None = None
     proxy: str | None = None
     protocol: Protocol = "auto"
-    contract: Annotated[str, Field(pattern="^0x[0-9a-fA-F]{40}$")] | None = None
+    contract: Annotated[str, AfterValidator(_address)] | None = None
     chain_id: Annotated[int, Field(ge=1, lt=2**64)] | None = None
     keystore: str | None = None
     keystore_password_file: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+from ledger_client.pauses import growing_s
 
 LEDGER_REFUSED = "ledger-refused"
 """The alarm: a batch that a ledger does not take, or whose receipt does not hold."""
@@ -36,14 +36,10 @@ def way_out(title: str) -> str:
 def pause_s(title: str, times: int) -> float:
     """How long to leave a batch alone that was refused ``times`` times with this title."""
     if title in _SAME_FOR_EVER:
-        return _jittered(LONGEST_PAUSE_S)
-    return _jittered(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(times - 1, 20)))
+        return growing_s(LONGEST_PAUSE_S, LONGEST_PAUSE_S, 1)
+    return growing_s(FIRST_PAUSE_S, LONGEST_PAUSE_S, times)
 
 
 def doubt_s(times: int) -> float:
     """How long to leave a batch alone whose receipt did not hold for ``times`` times."""
-    return _jittered(min(LONGEST_PAUSE_S, FIRST_DOUBT_S * 2.0 ** min(times - 1, 20)))
-
-
-def _jittered(longest_s: float) -> float:
-    return longest_s * random.uniform(0.5, 1.0)
+    return growing_s(FIRST_DOUBT_S, LONGEST_PAUSE_S, times)

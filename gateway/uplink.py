@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from gateway.settling import Contract, NotOurs, demand_settled
 from gateway.store import Batch, Store
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers import Ledger, Pending
+from ledger_client.pauses import growing_s
 from ledger_client.trust import Trust
 
 log = logging.getLogger("meterseal.uplink")
@@ -114,7 +114,7 @@ class Uplink:
                 raise GatewayError(f"ledger {self._ledger.name}, batch {refused.batch}: {refused.detail}")
             if rest.pause_s is None:
                 return
-            await asyncio.sleep(rest.pause_s)
+            await asyncio.sleep(min(rest.pause_s, max(0.0, deadline - _now_s())))
 
     @property
     def _stopped(self) -> bool:
@@ -336,8 +336,7 @@ class Uplink:
         return max(self._next_pause(), error.retry_after_s or 0.0)
 
     def _next_pause(self) -> float:
-        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
-        return longest * random.uniform(0.5, 1.0)
+        return growing_s(FIRST_PAUSE_S, LONGEST_PAUSE_S, self._failures)
 
 
 def _now_s() -> float:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
+from click.core import ParameterSource
 
 from ledger_client.cli_evm import MissingLibrary, address_of
 from ledger_client.cli_parts import broker_login
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from ledger_client.ledgers.evm import EvmLedger
 
 _WEI_A_GWEI = 10**9
+_OF_EVM = (
+    "contract", "chain_id", "keystore", "keystore_password_file", "confirmations", "legacy", "max_fee_gwei", "gather",
+    "part",
+)  # fmt: skip
 
 
 class BridgeUsageError(LedgerClientError):
@@ -41,7 +47,7 @@ class BridgeUsageError(LedgerClientError):
 @click.option("--password-file", metavar="FILE", help="and its password")
 @click.option("--proxy", metavar="URL", help="the proxy to it")
 @click.option("--timeout", type=click.FloatRange(0.1, 600), default=10.0, show_default=True, metavar="SECONDS")
-@click.option("--contract", metavar="0x…", help="evm: the AnchorRegistry")
+@click.option("--contract", type=address_of, metavar="0x…", help="evm: the AnchorRegistry")
 @click.option("--chain-id", type=click.IntRange(1, 2**64 - 1), help="evm: the chain's number")
 @click.option("--keystore", metavar="FILE", help="evm: the encrypted key file of an account with the role bridge")
 @click.option("--keystore-password-file", metavar="FILE", help="evm: and the file that holds its password")
@@ -55,6 +61,8 @@ def bridge(folder: Path, name: str, mqtt: str, http: str | None, evm: str | None
     """Take statements from MQTT and submit them to an http or evm ledger, until SIGTERM or Ctrl-C."""
     from ledger_client.bridge.claim import Part, parse_part  # need paho and SQLite; verifying does not
     from ledger_client.bridge.run import Bridge, to_chain, to_http
+    from ledger_client.ledgers.access import demand_http
+    from ledger_client.ledgers.broker import demand_broker
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("meterseal").setLevel(logging.INFO)
@@ -62,30 +70,27 @@ def bridge(folder: Path, name: str, mqtt: str, http: str | None, evm: str | None
         raise BridgeUsageError(f"--name {name!r}: a ledger's name is [A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
     if (http is None) == (evm is None):
         raise BridgeUsageError("give either --http URL or --evm URL: where the statements go")
-    what = Bridge(
-        folder, name, mqtt, _access("mqtt_", mqtt, options, address="--mqtt", protocol=options["mqtt_protocol"])
-    )
-    access = _access(
-        "",
-        http or evm or "",
-        options,
-        address="--evm" if http is None else "--http",
-        token_file=options["token_file"],
-        proxy=options["proxy"],
-    )
+    broker = _access("mqtt_", mqtt, options, address="--mqtt", protocol=options["mqtt_protocol"])
+    demand_broker("--mqtt", mqtt)
+    what = Bridge(folder, name, mqtt, broker)
+    url, option = (evm or "", "--evm") if http is None else (http, "--http")
+    demand_http(option, url)
+    access = _access("", url, options, address=option, token_file=options["token_file"], proxy=options["proxy"])
     if http is not None:
-        stray = next((key for key in ("contract", "chain_id", "keystore", "part") if options[key] is not None), None)
+        given = click.get_current_context().get_parameter_source
+        stray = next((key for key in _OF_EVM if given(key) is ParameterSource.COMMANDLINE), None)
         if stray:
             raise BridgeUsageError(f"--{stray.replace('_', '-')} belongs to --evm; leave it out")
         from ledger_client.ledgers.http import HttpLedger
 
-        to_http(what, lambda book: HttpLedger(name, http, access, timeout_s=options["timeout"], memory=book), _say)
+        to_http(what, lambda book: HttpLedger(name, url, access, timeout_s=options["timeout"], memory=book), _say)
         return
     part = Part() if options["part"] is None else parse_part(options["part"])
-    to_chain(what, lambda book: _chain(name, evm or "", access, book, options), part, options["gather"], _say)
+    to_chain(what, _chain(name, url, access, options), part, options["gather"], _say)
 
 
-def _chain(name: str, url: str, access: Access, book: Memory, options: dict[str, Any]) -> EvmLedger:
+def _chain(name: str, url: str, access: Access, options: dict[str, Any]) -> Callable[[Memory], EvmLedger]:
+    """What makes the driver, its account open already."""
     for key in ("contract", "chain_id", "keystore", "keystore_password_file"):
         if options[key] is None:
             raise BridgeUsageError(f"--{key.replace('_', '-')} is missing: --evm needs it (docs/bridge.md)")
@@ -98,13 +103,14 @@ def _chain(name: str, url: str, access: Access, book: Memory, options: dict[str,
 
     option = "--keystore-password-file"
     password = read_secret(option, resolve(options["keystore_password_file"], Path(), option))
-    return EvmLedger(
+    account = load_account(resolve(options["keystore"], Path(), "--keystore"), password)
+    return lambda book: EvmLedger(
         name,
         url,
         access,
-        contract=address_of(options["contract"]),
+        contract=options["contract"],
         chain_id=options["chain_id"],
-        account=load_account(resolve(options["keystore"], Path(), "--keystore"), password),
+        account=account,
         memory=book,
         finality=Finality(options["confirmations"]),
         legacy=options["legacy"],

@@ -230,6 +230,7 @@ def check_log(
     as_json: bool, rpc: str,
 ) -> None:  # fmt: skip
     """Check that a ledger's log has only grown since anchor-log wrote ROOT: exit 0 it has, 1 it has not."""
+    from ledger_client.ledgers.access import demand_http
     from ledger_client.ledgers.evm_node import Node
     from ledger_client.ledgers.log_client import LogClient
     from ledger_client.ledgers.log_on_chain import grown_from, written
@@ -237,6 +238,7 @@ def check_log(
     from ledger_client.verify import rfc3339
 
     ((name, url),) = addresses("--ledger", [ledger]).items()
+    demand_http("--rpc", rpc)
     way, trust = access(ca, [url, rpc]), load_trust(trust_file)
     try:
         what = written(root, contract, Node(rpc, way), confirmations)
@@ -253,10 +255,10 @@ def check_log(
 
 
 def _node(rpc: str) -> Node:
-    from ledger_client.ledgers.access import Access
+    from ledger_client.ledgers.access import demand_http
     from ledger_client.ledgers.evm_node import Node
 
-    Access().check_rules(rpc)
+    demand_http("--rpc", rpc)
     return Node(rpc)
 
 

@@ -17,12 +17,17 @@ class UsageError(LedgerClientError):
 
 
 def addresses(option: str, values: Iterable[str]) -> dict[str, str]:
-    """{ledger: URL} of an option that may be given more than once; raises ``UsageError``."""
-    urls = {}
+    """{ledger: URL} of an option that may be given more than once; raises ``UsageError``, ``AccessError``."""
+    from ledger_client.ledgers.access import demand_http
+
+    urls: dict[str, str] = {}
     for value in values:
         name, _, url = value.partition("=")
-        if not name or not url.startswith(("http://", "https://")):
-            raise UsageError(f"{option} {value}: give the ledger's name and an address, as NAME=http://HOST:PORT")
+        if not name or not url:
+            raise UsageError(f"{option}: give the ledger's name and an address, as NAME=http://HOST:PORT")
+        if name in urls:
+            raise UsageError(f"{option} {name}: is given twice; leave one of them out")
+        demand_http(f"{option} {name}", url)
         urls[name] = url
     return urls
 

@@ -16,10 +16,11 @@ from typing import Protocol
 
 from ledger_client.bridge.book import Book, Root, Taken
 from ledger_client.bundle import decode_locator, encode_locator
-from ledger_client.errors import LedgerError, Refused
+from ledger_client.errors import LedgerError, LedgerUnavailable, Refused
 from ledger_client.ledgers import Pending
 from ledger_client.ledgers.wire import CBOR
 from ledger_client.merkle import Tree, leaf_hash
+from ledger_client.pauses import growing_s
 
 _LOG = logging.getLogger("meterseal.bridge")
 
@@ -42,6 +43,8 @@ class Chain(Protocol):
 
     def used(self) -> bool: ...
 
+    def demand_bridge(self) -> None: ...
+
 
 class Anchorage:
     """``step`` does what can be done now; ``run`` does so until ``stop`` is set."""
@@ -49,7 +52,7 @@ class Anchorage:
     def __init__(self, chain: Chain, book: Book, tell: Tell, *, gather_s: float) -> None:
         self._chain, self._book, self._tell, self._gather_s = chain, book, tell, gather_s
         self._trees: dict[int, tuple[Sequence[Taken], Tree]] = {}
-        self._checked = False
+        self._checked = self._looked = False
         self._said = ""
         self._failures = 0
 
@@ -96,7 +99,11 @@ class Anchorage:
         """Move every open root on, oldest first; after how many seconds to look again."""
         pauses = [self._gather_s]
         try:
-            for root in self._book.open_roots():
+            roots = self._book.open_roots()
+            if not roots and not self._looked:
+                self._chain.demand_bridge()  # whoever started it hears now what would keep the first root back
+            self._looked = True
+            for root in roots:
                 self._demand_own_account(root)
                 answer = self._chain.lookup(root.root) or self._chain.submit_root(root.root, len(self._tree(root)[0]))
                 if isinstance(answer, Pending):
@@ -111,7 +118,8 @@ class Anchorage:
         except LedgerError as error:
             self._complain(str(error))
             self._failures += 1
-            return min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(self._failures - 1, 10))
+            told_s = error.retry_after_s if isinstance(error, LedgerUnavailable) else None
+            return max(growing_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S, self._failures), told_s or 0.0)
         if self._said:
             _LOG.info("the chain takes roots again")
         self._said, self._failures = "", 0

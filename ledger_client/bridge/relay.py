@@ -6,7 +6,6 @@ The ledger judges everything; what it says goes back as it is. Its receipts are 
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from ledger_client.bridge.book import Book, Taken
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers import Ledger, Pending
 from ledger_client.ledgers.wire import COSE, PROBLEM, encode_problem
+from ledger_client.pauses import growing_s
 from ledger_client.transparency.admission import OUT_OF_ORDER
 
 _LOG = logging.getLogger("meterseal.bridge")
@@ -147,7 +147,7 @@ class Relay:
     def _put_off(self, going: _Going, at_least_s: float | None) -> None:
         self._say_pending(going)
         going.failures += 1
-        pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(going.failures - 1, 10)) * random.uniform(0.5, 1.0)
+        pause = growing_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S, going.failures)
         going.due = time.monotonic() + max(pause, at_least_s or 0.0)
 
     def _say_pending(self, going: _Going) -> None:

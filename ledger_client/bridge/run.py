@@ -15,12 +15,11 @@ from ledger_client.bridge.book import Book
 from ledger_client.bridge.claim import Part
 from ledger_client.bridge.door import Door, Place, taking_for_chain, taking_for_relay
 from ledger_client.bridge.relay import Relay
-from ledger_client.durable import write_text
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers import Ledger, Memory
 from ledger_client.ledgers.access import Access
 from ledger_client.transparency.directory import BOOK, POLICY, LedgerDirError, lock_folder
-from ledger_client.transparency.policy import EMPTY_POLICY, PolicyFile
+from ledger_client.transparency.policy import EMPTY_POLICY, PolicyFile, write_policy
 
 if TYPE_CHECKING:
     from ledger_client.ledgers.evm import EvmLedger
@@ -85,7 +84,7 @@ def to_chain(
     with _begun(bridge, f"to ledger {bridge.ledger} on a chain, part {part}") as (book, ending, stack):
         path = bridge.folder / POLICY
         if not path.exists():
-            write_text(path, EMPTY_POLICY)
+            write_policy(path, EMPTY_POLICY)
         policy = PolicyFile(path)
         chain = stack.enter_context(closing(make(book)))
         doors: list[Door] = []

@@ -153,6 +153,13 @@ def resolve(text: str, base: Path, key: str) -> Path:
     return Path(folder) / text.removeprefix(CREDENTIALS)
 
 
+def demand_http(key: str, url: str) -> None:
+    """Raise ``AccessError`` about ``key`` unless HTTP can be spoken at this address."""
+    parts = _split(key, url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise AccessError(key, "is no address", "write it as http://HOST:PORT or https://HOST:PORT")
+
+
 def _split(key: str, url: str) -> SplitResult:
     try:
         parts = urlsplit(url)

@@ -72,6 +72,14 @@ def parse_url(url: str) -> Address:
     return Address(host, port, parts.scheme == "mqtts")
 
 
+def demand_broker(option: str, url: str) -> None:
+    """Raise ``BrokerUrlError``, which names the option of the command line, unless this is a broker's address."""
+    try:
+        parse_url(url)
+    except BrokerUrlError as error:
+        raise BrokerUrlError(f"{option}: {error}") from None
+
+
 class _LastingClient(Client):
     """paho's client whose network thread survives what a broker's bytes may raise in it."""
 

@@ -154,6 +154,13 @@ class EvmLedger:
             if not flag(active):
                 raise Refused(UNKNOWN, f"account {self._account} was revoked; {_WAYS_OUT[UNKNOWN]}")
 
+    def demand_bridge(self) -> None:
+        """Raise ``Refused`` unless the account may write roots now; ``submit_root`` finds out by itself."""
+        with self._asking():
+            (allowed,) = self._view("isBridge", self._account.address, count=1)
+            if not flag(allowed):
+                raise Refused(UNKNOWN, f"account {self._account} has not the role bridge")
+
     def close(self) -> None:
         """Close the connections."""
         self._node.close()

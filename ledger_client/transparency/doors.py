@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from ledger_client.ledgers.access import Access, AccessError, Protocol, resolve
-from ledger_client.ledgers.broker import parse_url
+from ledger_client.ledgers.broker import demand_broker
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Doors:
     def check(self) -> None:
         """Whatever can be known before anything is opened. Raises ``LedgerClientError``: option, problem, way out."""
         if self.mqtt is not None:
-            parse_url(self.mqtt)
+            demand_broker("--mqtt", self.mqtt)
             _checked("--mqtt-", self.broker, self.mqtt)
         elif self.broker != Access():
             raise AccessError("--mqtt", "is missing, and options of it are given", "add --mqtt mqtts://HOST:PORT")

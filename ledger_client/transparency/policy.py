@@ -127,8 +127,17 @@ def enroll(policy: Path, offered: Path) -> tuple[list[TrustKey], list[TrustKey]]
         new = [key for key in keys if enrolled.find(key.gateway or "", key.kid) is None]
         if new:
             text = policy.read_text(encoding="utf-8").rstrip() + "\n"
-            write_text(policy, text + "".join("\n" + _entry(key) for key in new))
+            write_policy(policy, text + "".join("\n" + _entry(key) for key in new))
     return new, [key for key in keys if key not in new]
+
+
+def write_policy(path: Path, text: str) -> None:
+    """Replace a policy file, durably; raises ``TrustFileError`` where the disk does not take it."""
+    try:
+        write_text(path, text)
+    except OSError as error:
+        way_out = "nothing has changed; see that its disk has room and that this user may write in its folder"
+        raise TrustFileError(str(path), "", f"cannot be written ({error.strerror})", way_out) from None
 
 
 def _entry(key: TrustKey) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ledger_client.durable import write_text
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.wire import id_to_text
-from ledger_client.transparency.policy import Policy, alone, load_policy, parse_policy, quoted
+from ledger_client.transparency.policy import Policy, alone, load_policy, parse_policy, quoted, write_policy
 from ledger_client.trust import TrustKey
 from ledger_client.verify import rfc3339
 
@@ -40,7 +39,7 @@ def revoke(policy: Path, gateway: str, kid: str | None, at: int, reason: str | N
         if changed is None or not others or (keys[number].kid, keys[number].revoked) != (key.kid, at):
             way_out = f"write revoked = {rfc3339(at)} into it by hand"
             raise RevokeError(f"{policy}: the entry of {id_to_text(key.kid)} is not a plain [[key]] table; {way_out}")
-        write_text(policy, changed)
+        write_policy(policy, changed)
         return keys[number], True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import logging
 import signal
 import socket
@@ -65,6 +66,7 @@ def serve(path: Path, doors: Doors, options: Serving, say: Callable[[str], None]
     Raises ``LedgerClientError`` for whatever keeps it from starting.
     """
     doors.check()
+    proxies = frozenset(_proxy(address) for address in options.proxy)
     logging.getLogger("meterseal.ledger").addFilter(Quiet())
     with ExitStack() as stack:
         listener = stack.enter_context(closing(listen_at(doors.listen)))
@@ -75,7 +77,7 @@ def serve(path: Path, doors: Doors, options: Serving, say: Callable[[str], None]
             idle_s=_KEEP_ALIVE_S + _GRACE_S,
             most=options.connections,
             most_of_one=max(1, options.connections // 4),
-            trusted=frozenset(options.proxy),
+            trusted=proxies,
         )
         if options.metrics is not None:
             say(stack.enter_context(_metrics(options.metrics, ledger, view, policy, turnstile)))
@@ -84,6 +86,15 @@ def serve(path: Path, doors: Doors, options: Serving, say: Callable[[str], None]
         site = app(ledger, view, policy_in_force=lambda: _in_force(policy), address_rate=options.rate)
         started = f"ledger {ledger.name} listens on {_url(doors, listener)}"
         _run(site, turnstile, listener, doors, lambda: say(started))
+
+
+def _proxy(text: str) -> str:
+    """The address of a proxy as connections show it; anything else would be believed of everybody, or of nobody."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        problem = "not an IP address; give the one that the proxy connects from"
+        raise ListenError(f"--proxy {text!r}: {problem}") from None
 
 
 def _in_force(policy: PolicyFile) -> bool:

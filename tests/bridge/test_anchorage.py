@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from ledger_client.bridge.book import Book, BookError, Root, Taken
 from ledger_client.bridge.claim import Part, parse_part
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.evm import EvmLedger
+from ledger_client.ledgers.evm_account import Account
 from ledger_client.ledgers.evm_node import Node
 from ledger_client.statement import parse_statement, statement_id
 from tests.bridge.site import check_shared
@@ -135,6 +137,28 @@ def test_an_account_without_the_role_is_told_and_its_statements_wait(
     told: dict[bytes, bytes] = {}
     work(site, book, told)
     assert list(told) == [statement_id(entry)]
+    book.close()
+
+
+def test_a_bridge_looks_at_its_chain_before_there_is_anything_to_anchor(
+    site: EvmSite, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    book = Book(tmp_path / "bridge.db", DUTY)
+    nowhere: list[tuple[dict[str, Any], str]] = [
+        ({"chain_id": 1}, "follows chain 31337, the configuration says 1"),
+        ({"contract": bytes(20)}, "holds no contract"),
+        ({"url": "http://127.0.0.1:1"}, "Connection refused"),
+        ({"account": Account(bytes(31) + b"\x01")}, "may not write roots"),
+        ({}, ""),
+    ]
+    for wrong, words in nowhere:
+        caplog.clear()
+        with site.driver(memory=book, **wrong) as driver:
+            anchorage = Anchorage(driver, book, lambda *_: None, gather_s=1)
+            assert anchorage.step() > 0
+            assert anchorage.step() > 0
+        assert len(caplog.messages) == bool(words)
+        assert words in "".join(caplog.messages)
     book.close()
 
 

@@ -18,6 +18,13 @@ MISTAKES = {
     f"{USUAL} --http http://h --evm http://h": "give either --http URL or --evm URL",
     "--name a/b --mqtt mqtt://h --http http://h": "--name 'a/b': a ledger's name is",
     f"{USUAL} --http http://h --part 1/2": "--part belongs to --evm",
+    f"{USUAL} --http http://h --confirmations 1": "--confirmations belongs to --evm",
+    f"{USUAL} --http http://h --legacy": "--legacy belongs to --evm",
+    f"{USUAL} --http h:8700": "--http: is no address",
+    f"{USUAL} --http mqtt://h": "--http: is no address",
+    f"{USUAL} --http http://": "--http: is no address",
+    f"{USUAL} --evm h:8545": "--evm: is no address",
+    "--name a --mqtt http://h --http http://h": "--mqtt: 'http://h' is not the address of a broker",
     f"{USUAL} --evm http://h": "--contract is missing: --evm needs it",
     f"{USUAL} {CHAIN}": "--keystore is missing",
     f"{USUAL} {CHAIN} --part 3/2": "--part '3/2': not a part",
@@ -36,3 +43,11 @@ def test_mistakes_are_named(line: str, tmp_path: Path) -> None:
     assert isinstance(done.exception, LedgerClientError), (done.output, done.exception)
     assert MISTAKES[line] in str(done.exception)
     assert "do-not-print-me" not in str(done.exception)
+    assert not (tmp_path / "bridge").exists()  # else it would be the book of another duty
+
+
+def test_an_address_that_is_none_is_named(tmp_path: Path) -> None:
+    line = f"{USUAL} --evm http://h --contract 0x12"
+    assert (
+        "'--contract': '0x12' is no address" in CliRunner().invoke(cli, ["bridge", str(tmp_path), *line.split()]).output
+    )

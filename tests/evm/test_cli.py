@@ -113,6 +113,8 @@ def test_mistakes_are_told(running: Anvil) -> None:
     assert "does not open" in refused(f"evm deploy {way.replace('owner.password', 'gateway.password')}")
     Path("owner.password").chmod(0o644)
     assert "others can read it" in refused(f"evm deploy {way}")
+    for rpc in ("127.0.0.1:8545", "ws://127.0.0.1:8545", "http://"):
+        assert "--rpc: is no address; write it as http://HOST:PORT" in refused(f"evm show {address} --rpc {rpc}")
     assert "no address" in run(f"evm show 0x12 --rpc {running.url}").output
     assert "no gateway's name" in run(f"evm show {address} 'a b' --rpc {running.url}").output
     assert "addresses end up in logs" in refused(f"evm show {address} --rpc http://u:p@127.0.0.1:1")

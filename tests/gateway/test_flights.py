@@ -122,6 +122,28 @@ def test_a_chain_is_given_all_batches_in_order_before_it_has_settled_one(
     check_books(loaded)
 
 
+class Witness(Notes):
+    """Looks, while the ledger is being given something, what another process would find if this one died now."""
+
+    def __init__(self, recorder: Recorder, loaded: Config) -> None:
+        super().__init__(NAME, recorder)
+        self._loaded = loaded
+        self.found: list[str] = []
+
+    def keep(self, statement_id: bytes, note: bytes) -> None:
+        look = Look(self._loaded)
+        self.found.append(look.states()[int.from_bytes(note, "big")])
+        look.store.close()
+
+
+def test_a_state_is_durable_before_a_ledger_hears_of_the_batch(
+    chain: SmallChain, sealed: Recorder, loaded: Config
+) -> None:
+    chain.memory = witness = Witness(sealed, loaded)
+    work(chain, sealed, loaded, given(chain, ALL))
+    assert witness.found == ["submitted"] * BATCHES
+
+
 def test_no_more_than_so_many_are_on_their_way(
     chain: SmallChain, sealed: Recorder, loaded: Config, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:

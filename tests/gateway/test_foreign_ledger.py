@@ -6,17 +6,19 @@ import asyncio
 from contextlib import closing
 from pathlib import Path
 
-from gateway import agent
+import pytest
+
+from gateway import agent, uplink
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.notes import Notes
-from gateway.recorder import Recorder
+from gateway.recorder import Direct, Recorder
 from gateway.store import Store
 from gateway.uplink import Uplink
 from ledger_client.trust import key_entry, load_trust
 from tests.gateway.books import check_all_is_sealed, check_books
 from tests.gateway.samples import finished, recorder, site
-from tests.ledgers.foreign_scitt import ForeignScitt, serving
+from tests.ledgers.foreign_scitt import Answer, ForeignScitt, serving
 
 NAME = "demo-ledger"
 BATCHES = 3
@@ -64,3 +66,39 @@ def test_a_restart_asks_at_the_locations_that_it_was_given(tmp_path: Path) -> No
     assert service.entries[: len(submitted)] == submitted
     check_all_is_sealed(loaded)
     check_books(loaded)
+
+
+def test_the_end_of_a_run_waits_no_longer_than_it_may(tmp_path: Path) -> None:
+    """Whatever a service asks for: here to be left alone for an hour."""
+    with serving(ForeignScitt(NAME, polls=1_000_000)) as service:
+        service.retry_after = "3600"
+        loaded = site(tmp_path / "site", {"http://127.0.0.1:8700": service.url})
+        with loaded.trust.open("a") as trust:
+            trust.write(key_entry("ledger", service.key.public, 0, ledger=NAME))
+        live(loaded, service, answered=0, polls=BATCHES)
+        asyncio.run(_drained(loaded))
+        assert len(service.entries) >= BATCHES  # all of them are on their way
+
+
+def test_a_service_that_is_busy_is_asked_no_sooner_than_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uplink, "FIRST_PAUSE_S", 0.001)
+    with serving(ForeignScitt(NAME)) as service:
+        service.fault = lambda _method, _path: Answer(429, (("Retry-After", "3600"),))
+        loaded = site(tmp_path / "site", {"http://127.0.0.1:8700": service.url})
+        live(loaded, service, answered=0, polls=BATCHES)
+        asyncio.run(_drained(loaded))
+        assert service.asked == ["POST /entries"]
+
+
+async def _drained(loaded: Config) -> None:
+    store = Store(loaded.database)
+    entry = loaded.document.ledger[0]
+    writer = Direct(store)
+    try:
+        with closing(agent.driver(loaded, entry, Notes(entry.name, writer))) as ledger:
+            async with asyncio.timeout(60):
+                await Uplink(ledger, writer, load_trust(loaded.trust), Clock()).drain(0.5)
+    finally:
+        store.close()

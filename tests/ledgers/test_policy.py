@@ -10,7 +10,7 @@ import pytest
 from ledger_client.cose_key import PrivateKey
 from ledger_client.errors import TrustFileError
 from ledger_client.ledgers.wire import id_to_text
-from ledger_client.transparency.policy import EMPTY_POLICY, PolicyFile, load_policy
+from ledger_client.transparency.policy import EMPTY_POLICY, PolicyFile, enroll, load_policy
 from ledger_client.transparency.revoke import RevokeError, revoke
 from ledger_client.trust import key_entry
 from tests.ledgers.test_cli import complaint, run
@@ -102,6 +102,17 @@ def test_what_cannot_be_revoked(policy: Path, gateway: str, kid: str | None, pro
     before = policy.read_text()
     with pytest.raises(RevokeError, match=problem):
         revoke(policy, gateway, kid, T, None)
+    assert policy.read_text() == before
+
+
+def test_a_policy_that_cannot_be_written_stays_and_is_named(policy: Path) -> None:
+    offered = policy.with_name("offered.toml")
+    offered.write_text(key_entry("statement", PrivateKey.generate().public, 0, gateway="three"))
+    before = policy.read_text()
+    policy.with_name("policy.toml.new").mkdir()  # as a disk that is full, or may only be read
+    for act in (lambda: enroll(policy, offered), lambda: revoke(policy, "one", None, T, None)):
+        with pytest.raises(TrustFileError, match="nothing has changed"):
+            act()
     assert policy.read_text() == before
 
 
