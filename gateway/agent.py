@@ -213,8 +213,6 @@ async def run(config: Config) -> None:
     with ExitStack() as held:
         held.enter_context(instance.take(config.data))
         stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
         while await _start_again(_work(config, keys, trust, specs, stop)):
             pass
 
@@ -233,6 +231,11 @@ async def _start_again(work: Coroutine[Any, Any, None]) -> bool:
 async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSpec], stop: asyncio.Event) -> None:
     log.info("gateway %s is here, its configuration is good", config.gateway_id)
     store = open_store(config, keys, trust)
+    for number in (
+        signal.SIGTERM,
+        signal.SIGINT,
+    ):  # before, a signal just ends it: a recovery may be killed at any time
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     clock = Clock(not_before_ms=store.latest_ms())
     recorder = Recorder(store, keys, rules(config), clock, secrets.token_bytes(8))
     poller = Poller(config.meters, clock, recorder.put, config.profiles)

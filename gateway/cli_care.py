@@ -32,14 +32,14 @@ def export(config_path: Path, numbers: tuple[int, ...], age: str | None, output:
     if numbers and age:
         raise click.UsageError("give --batch or --older-than, not both")
     try:
-        age_ms = duration_ms(age) if age else 0
+        before_ms = int(time.time() * 1000) - duration_ms(age) if age else 1 << 62
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--older-than") from None
     config, store = open_store(config_path)
     if len(numbers) == 1 and not output.is_dir():
         written = [exporter.export(store, numbers[0], output)]
     else:
-        chosen = list(numbers) or store.receipted(int(time.time() * 1000) - age_ms)
+        chosen = list(numbers) or store.receipted(before_ms)
         written = []
         for done in exporter.export_to(store, config.gateway_id, chosen, output, pruning=not numbers):
             written.append(done)

@@ -22,6 +22,8 @@ SOCKET = "control.sock"
 MAX_LINE = 65536
 WITHIN_S = 60.0
 """An order may have to wait for a line: an accepted meter is read before it is accepted."""
+ASK_WITHIN_S = 5.0
+"""A question is answered at once, unless the gateway hangs; then it is told by what it does not record."""
 Order = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -79,19 +81,19 @@ async def _answer(
 def ask(data: Path, order: str) -> dict[str, Any] | None:
     """What the gateway that works in ``data`` answers to a question; None when it does not, or none runs there."""
     try:
-        return give(data, order)
+        return give(data, order, within_s=ASK_WITHIN_S)
     except GatewayError:
         return None
 
 
-def give(data: Path, order: str, **details: Any) -> dict[str, Any]:
+def give(data: Path, order: str, *, within_s: float = WITHIN_S, **details: Any) -> dict[str, Any]:
     """Give an order to the gateway that works in ``data`` and return its answer.
 
     Raises GatewayError when none runs there or it fails, Declined when the answer is no.
     """
     try:
         with _address(data) as path, socket.socket(socket.AF_UNIX) as link:
-            link.settimeout(WITHIN_S)
+            link.settimeout(within_s)
             link.connect(path)
             link.sendall(json.dumps({"order": order, **details}).encode() + b"\n")
             with link.makefile("rb") as lines:

@@ -117,7 +117,10 @@ class Journal(Commits):
             self._uncut, self._cuts, self._last_cut_ms = 0, True, self._clock.schedule_ms()
 
     def finish(self) -> None:
-        """The epoch's last records: what is pending, each meter's coverage, the stop event; and the cuts that wait."""
+        """The epoch's last records: what is pending, each meter's coverage, the stop event; and the cuts that wait.
+        Nothing where the database is damaged: the next start counts what is missing."""
+        if isinstance(self.trouble, Damaged):
+            return
         if self.trouble is None:
             self._seal_cuts(self._clock.schedule_ms() + LAST_SEALS_MS)
         for _ in range(LAST_TRIES):

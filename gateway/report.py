@@ -103,6 +103,7 @@ def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] 
     ``health`` is what the running gateway says of itself, which a database on a full disk cannot tell.
     """
     pid = instance.running(config.data)
+    now_ms = max(now_ms, store.latest_ms())  # the system's clock may be behind record times, which wait for it then
     meters = [_meter(store, name, meter.every, now_ms) for name, meter in config.meters.items()]
     ledgers = [_ledger(store, entry.name, entry.policy) for entry in config.document.ledger]
     problems = [] if pid is not None else ["the gateway is not running: nothing is being recorded"]

@@ -1,7 +1,7 @@
 """How much room the store has, what that means for recording, and the reserve for its last words.
 
-Measures the database and the disk, never writes records. The recorder asks after each commit: at 80, 90 and 95 % of
-the limit it records every second, fifth and tenth poll (``on_full = "thin"``), at the limit it stops.
+Measures the database and the disk, never writes records. The journal asks once a second, behind a commit: at 80, 90 and
+95 % of the limit it records every second, fifth and tenth poll (``on_full = "thin"``), at the limit it stops.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from gateway.doctor.finding import Case, Finding
 from gateway.errors import Damaged, Unfinished
 from gateway.horizon import horizon as foretell
 from gateway.horizon import size
+from gateway.pages import log_path
 from gateway.store import RECOVER
 
 QUICK_S = 10.0
@@ -42,7 +43,7 @@ def database(case: Case) -> Iterator[Finding]:
     for conflict in case.store.conflicts():
         text, _, way_out = conflict_text(case.config.gateway_id, conflict, str(path)).partition(" Way out: ")
         yield Finding(name, "bad", text, way_out)
-    log = path.with_name(path.name + "-wal")
+    log = log_path(path)
     if log.exists() and (length := log.stat().st_size) > LARGE_LOG:
         text = f"its write-ahead log has grown to {size(length)}: something reads the database without an end"
         yield Finding(name, "warn", text, "end a backup or an export that hangs", {"log": length})

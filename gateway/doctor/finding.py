@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from gateway import instance
 from gateway.config import Config
 from gateway.errors import GatewayError
-from gateway.store import OWN_USER, Store
+from gateway.store import OWN_USER, Store, missing
 from ledger_client.errors import TrustFileError
 from ledger_client.trust import Trust, load_trust
 
@@ -65,7 +65,7 @@ class Case:
         pid = instance.running(config.data)
         store, store_trouble = None, None
         try:
-            if config.database.exists():
+            if config.database.exists() or missing(config.database):
                 store = Store(config.database, read_only=True, at_rest=pid is None)
         except GatewayError as error:
             store_trouble = error

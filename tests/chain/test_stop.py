@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,7 +16,7 @@ from gateway.commits import STOP
 from gateway.keys import make_missing
 from gateway.store import Store
 from ledger_client.record import Coverage, Event, parse_record
-from tests.chain.site import GatewayProcess
+from tests.chain.site import GatewayProcess, until
 from tests.gateway.books import check_books
 
 PATIENT = """[gateway]
@@ -31,13 +35,35 @@ every = "120s"
 """
 
 
+def test_a_stop_does_not_wait_for_the_end_of_a_recovery(tmp_path: Path) -> None:
+    """It may take a quarter of an hour; nothing was begun that would have to be finished."""
+    loaded, here = patient_site(tmp_path, 502), tmp_path / "here"
+    loaded.data.mkdir()
+    loaded.database.write_bytes(b"no database at all" * 1000)
+    env = os.environ | {"METERSEAL_HOLD": f"recovered:1:{here}"}
+    with subprocess.Popen([sys.executable, "-m", "gateway.cli", "run", str(loaded.path)], env=env) as held:
+        until("the recovery", here.exists)
+        held.terminate()
+        try:
+            assert held.wait(timeout=30) == -signal.SIGTERM
+        finally:
+            held.kill()
+    assert loaded.database.read_bytes().startswith(b"no database")
+
+
+def patient_site(folder: Path, port: int) -> config.Config:
+    """A site of one meter over TCP, without a ledger."""
+    (folder / "gateway.toml").write_text(PATIENT.format(port=port))
+    loaded = config.load(folder / "gateway.toml")
+    (folder / "trust.toml").write_text('[policy]\nreceipts = 1\nledgers = ["none"]\n')
+    make_missing(loaded, int(time.time()))
+    return loaded
+
+
 def test_a_stop_does_not_wait_for_a_meter_that_may_take_a_minute(tmp_path: Path) -> None:
     asked = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        (tmp_path / "gateway.toml").write_text(PATIENT.format(port=server.getsockname()[1]))
-        loaded = config.load(tmp_path / "gateway.toml")
-        (tmp_path / "trust.toml").write_text('[policy]\nreceipts = 1\nledgers = ["none"]\n')
-        make_missing(loaded, int(time.time()))
+        loaded = patient_site(tmp_path, server.getsockname()[1])
 
         def listen() -> None:
             link, _ = server.accept()

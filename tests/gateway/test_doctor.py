@@ -224,6 +224,13 @@ def test_a_damaged_database_is_bad_and_a_broken_one_too(loaded: Config) -> None:
     assert results(rounds.examine(loaded, NOW_MS)).count(("database", "bad")) == 1
 
 
+def test_a_log_without_its_database_is_no_first_start(loaded: Config) -> None:
+    loaded.data.mkdir()
+    loaded.database.with_name("meterseal.db-wal").write_bytes(b"what is left")
+    (found,) = database.database(case(loaded))
+    assert (found.result, "its log is here" in found.text) == ("bad", True)
+
+
 def test_a_look_that_takes_too_long_is_ended(loaded: Config) -> None:
     recorded(loaded, 200)
     store = Store(loaded.database, read_only=True)

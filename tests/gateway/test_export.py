@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ledger_client.merkle import Tree, leaf_hash
 from ledger_client.receipt import sign_receipt
 from ledger_client.statement import id_text, statement_id
 from ledger_client.trust import Trust, key_entry, load_trust
+from tests.chain.site import command
 from tests.gateway.samples import START_S, Hands, site
 
 LEDGER = PrivateKey.generate()
@@ -81,6 +83,18 @@ def test_only_what_has_a_receipt_and_is_old_enough_is_chosen(loaded: Config, tmp
         export(store, 2, tmp_path / "x.mbatch")
     assert list(tmp_path.glob("*.mbatch*")) == []
     store.close()
+
+
+def test_without_an_age_the_clock_is_not_asked(loaded: Config, tmp_path: Path) -> None:
+    """Batches that were sealed later than it is now by this machine have their receipts all the same."""
+    store = Store(loaded.database)
+    with store.transaction():
+        store.run("DROP TRIGGER batches_stay")
+        store.run("UPDATE batches SET sealed_ms = sealed_ms + 1000000000000")
+    settle(store, [0, 1])
+    store.close()
+    done = command("gateway.cli", "export", loaded.path, "-o", tmp_path / "out", "--json")
+    assert [written["batch"] for written in json.loads(done.stdout)["written"]] == [0, 1]
 
 
 def test_what_pruning_has_touched_is_refused_and_the_file_that_was_made_before_still_proves(

@@ -214,3 +214,18 @@ def test_a_database_found_damaged_at_run_time_is_not_written_to_until_a_start_re
     assert [event["lost"] > 0 for event in again.events("repaired")] == [True]
     again.end()
     check_books(loaded)
+
+
+def test_a_damaged_database_is_not_written_to_at_the_stop_either(loaded: Config) -> None:
+    hands = Hands(loaded)
+    hands.poll(5)
+    hands.journal.found_damaged(Damaged(f"{loaded.database}: a page is gone", "start it again"))
+    before = hands.store.last_place()
+    hands.poll(5)
+    hands.journal.finish()
+    assert hands.store.last_place() == before
+    hands.store.close()
+    again = Hands(loaded, hands.machine, epoch=b"\x02" * 8)
+    again.poll(5)
+    again.end()
+    check_books(loaded)
