@@ -13,7 +13,8 @@ import pytest
 from ledger_client import cbor
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers import Pending
-from ledger_client.ledgers.evm import EvmLedger, Finality
+from ledger_client.ledgers.evm import EvmLedger
+from ledger_client.ledgers.evm_finality import Finality
 from ledger_client.ledgers.evm_node import MAX_ANSWER, Node
 from ledger_client.statement import statement_id
 from tests.evm.chain import chain, mined
@@ -504,7 +505,7 @@ def test_a_chain_that_calls_nothing_final_is_told(site: EvmSite) -> None:
                 return answered if method == "eth_getBlockByNumber" and asked == 2 else None
 
             between.before = nothing_final
-            with pytest.raises(LedgerUnavailable, match=r"calls no block final; set confirmations"):
+            with pytest.raises(LedgerUnavailable, match=r"calls no block final; say after how many blocks one is"):
                 looks(driver, site, 0)
 
 
