@@ -216,6 +216,15 @@ def test_a_chain_that_calls_nothing_final_is_told(site: EvmSite) -> None:
         assert "calls no block final; say after how many blocks one is: confirmations" in str(facts.places[place])
 
 
+def test_a_block_that_was_replaced_between_two_questions(site: EvmSite) -> None:
+    another = b'{"jsonrpc":"2.0","id":1,"result":{"number":"0x1","hash":"0x%s","timestamp":"0x1"}}' % (b"1" * 64)
+    place = anchored(site)
+    with proxy(site.process.url) as between:
+        between.before = lambda method: another if method == "eth_getBlockByNumber" else None
+        facts = refresh(Site(anchors=(place,)).build(), trust_of(site), {NAME: between.url}, {})
+    assert "of the chain is another one by now" in str(facts.places[place])
+
+
 def test_a_block_of_the_future_and_a_fact_of_another_statement() -> None:
     place = Locator(NAME, CHAIN, bytes(20), bytes(32), 7, bytes(32))
     bundle, id_ = Site(anchors=(place,), receipts=()).build(), statement_id(Site().entry())
