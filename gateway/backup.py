@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from gateway.config import Config
 from gateway.errors import Damaged, DiskFull, GatewayError
 from gateway.store import Store
 from ledger_client.durable import rename
+
+LEFT_FOR_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ def backup(config: Config, target: Path, told: Callable[[int, int], None] | None
     _not_the_database(config, target)
     store = Store(config.database, read_only=True)
     try:
+        _clear(target)
         _has_room(store, target, space.Limits.of(config))
         with _new_file(target) as new:
             store.backup(new, told=told)
@@ -85,6 +90,16 @@ def _new_file(target: Path) -> Iterator[Path]:
     finally:
         for end in ("", "-journal", "-wal", "-shm"):
             new.with_name(new.name + end).unlink(missing_ok=True)
+
+
+def _clear(target: Path) -> None:
+    """What a backup that was killed has left of the same name may fill a disk in time: it goes, a day later."""
+    left = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.new(-journal|-wal|-shm)?")
+    with suppress(OSError):  # whoever may not look or remove there is told so by what it writes
+        for entry in os.scandir(target.parent):
+            found = left.fullmatch(entry.name)
+            if found and time.time() - entry.stat().st_mtime > LEFT_FOR_S and not Path("/proc", found[1]).exists():
+                os.unlink(entry.path)
 
 
 def _checked(new: Path, target: Path) -> Copy:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from gateway.config import Config
 from gateway.errors import Damaged, DiskFull, StoreError
@@ -22,7 +23,8 @@ from gateway.keys import Keys
 from gateway.pages import Pages, Row, log_path
 from gateway.salvage import Found, Witness, proven, salvage
 from gateway.signer import GATEWAY
-from gateway.store import Repair, Store
+from gateway.space import Reserve
+from gateway.store import CHECK, Repair, Store, missing
 from ledger_client.trust import Trust
 
 log = logging.getLogger("meterseal.repair")
@@ -33,6 +35,7 @@ NEWEST = 200  # records that are proven before a start
 FAR_FUTURE_S = 1 << 40  # a receipt is judged by its signature here, not by this machine's clock
 WORDS = 300  # characters of a reason
 _FILES = ("", "-wal", "-shm")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +76,30 @@ def open_store(config: Config, keys: Keys, trust: Trust) -> Store:
     Raises StoreError; DiskFull where there is no room for the recovery, and nothing has changed then.
     """
     path = config.database
-    _finish(path)
     witness = _witness(config, keys, trust)
-    flaws = at_start(path, witness)
+    try:
+        _finish(path)
+        flaws = _with_room(path, lambda: at_start(path, witness))
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}", CHECK) from None
     if not flaws:
         try:
-            return Store(path)
+            return _with_room(path, lambda: Store(path))
         except Damaged as error:
             flaws = [error.problem]
     recover(path, witness, flaws)
     return Store(path)
+
+
+def _with_room(path: Path, look: Callable[[], T]) -> T:
+    """Opening a database needs some bytes beside it: a full disk is given the reserve for them."""
+    try:
+        return look()
+    except DiskFull as error:
+        if not Reserve(path.parent).release():
+            raise
+        log.error("%s; the reserve is given up", error.problem)
+        return look()
 
 
 def at_start(path: Path, witness: Witness) -> list[str]:
@@ -99,13 +116,10 @@ def at_start(path: Path, witness: Witness) -> list[str]:
 
 def _files(path: Path) -> list[str]:
     """What the files alone tell: SQLite drops a log whose database is gone, and passes over what is damaged in one."""
-    size = path.stat().st_size if path.exists() else 0
-    if size == 0 and path.exists() and (path.parent / "reserve").exists():
-        return ["the file is empty"]
-    if not log_path(path).exists():
+    if gone := missing(path):
+        return [gone]
+    if not log_path(path).exists() or not path.exists():
         return []
-    if size == 0:
-        return ["there is a log without its database"] if log_path(path).stat().st_size else []
     pages = Pages(path)
     pages.close()
     return ["the write-ahead log is damaged before its end"] if pages.log_damaged else []

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gateway.config import Config
 from gateway.errors import StoreError
-from gateway.store import Store
+from gateway.store import RESERVE, Store
 
 MIB = 1024 * 1024
 THINNING = ((0.95, 10), (0.90, 5), (0.80, 2))
@@ -86,19 +86,26 @@ class Reserve:
     the alarm, and the pruning that frees more."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "reserve"
+        self._path = folder / RESERVE
 
     @property
     def owed(self) -> int:
         """Bytes of the disk that are the reserve's while its file is not there: nothing else may grow into them."""
-        return 0 if self._path.exists() else RESERVE_BYTES
+        return 0 if self._is_whole() else RESERVE_BYTES
+
+    def _is_whole(self) -> bool:
+        """A power cut may have left a file that never got its bytes."""
+        try:
+            return self._path.stat().st_size >= RESERVE_BYTES
+        except OSError:
+            return False
 
     def hold(self, space: Space) -> None:
         """Make the file if it is not there and the disk has room for it; a disk that refuses it has none."""
-        if self._path.exists() or space.free < RESERVE_BYTES:
+        if self._is_whole() or space.free < RESERVE_BYTES:
             return
         try:
-            with self._path.open("xb") as file:
+            with self._path.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
         except OSError:
             self.release()

@@ -19,6 +19,7 @@ from gateway import schema
 from gateway.batch_tables import Batches
 from gateway.errors import Damaged, DiskFull, StoreError, Unfinished
 from gateway.hold import station
+from gateway.pages import log_path
 from gateway.record_tables import Records
 from gateway.rows import Anchor, Batch, Conflict, Known, Repair, Row, Tail
 
@@ -27,11 +28,13 @@ __all__ = ["Anchor", "Batch", "Conflict", "Known", "Repair", "Row", "Store", "Ta
 SQLITE_VERSION = sqlite3.sqlite_version
 PROGRESS = 10_000  # steps of SQLite's machine between two looks at the time
 STEP = 1024  # pages of a copy between two looks at the world
+RESERVE = "reserve"  # name of the file beside the database that a full disk is given (space.py)
 LITTLE = 64 * 1024  # bytes free that are as good as none
 WAL_LIMIT = 4 * 1024 * 1024  # bytes that the write-ahead log keeps after a checkpoint
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _DAMAGED_TEXTS = ("Could not decode to UTF-8", "no such table")
 CHECK = "free space, and check the disk and the folder's permissions"
+OWN_USER = "use the gateway's own user, or check who may enter the folder"
 RECOVER = (
     "stop the gateway and start it with `meterseal run`: the damaged database is then set aside, and what can be read "
     "is recovered into a new one"
@@ -48,17 +51,21 @@ class Store(Records, Batches):
         ``at_rest``, when read only: nobody has it open, and SQLite is to leave no log and no index beside it.
         """
         self.path = path
-        self._refuse_lone_log()
+        try:
+            if gone := missing(path):
+                raise Damaged(f"{path}: {gone}", RECOVER)
+            there = path.exists()
+            if not read_only:
+                path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}", OWN_USER) from None
         with self._errors():
             if read_only:
-                if not path.exists():
+                if not there:
                     raise StoreError(f"{path}: there is no database yet", "start the gateway with `meterseal run`")
-                alone = "&immutable=1" if at_rest and not self._log_bytes() else ""
-                self._db = sqlite3.connect(
-                    f"file:{quote(str(path.resolve()))}?mode=ro{alone}", uri=True, isolation_level=None
-                )
+                alone = (at_rest and not self._log_bytes()) or self._is_fixed()
+                self._db = sqlite3.connect(_uri(path, "ro", alone=alone), uri=True, isolation_level=None)
             else:
-                path.parent.mkdir(parents=True, exist_ok=True)
                 self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             try:
                 self._prepare(read_only=read_only)
@@ -89,11 +96,9 @@ class Store(Records, Batches):
 
             schema.migrate(Database(self._db))
 
-    def _refuse_lone_log(self) -> None:
-        """SQLite would delete a log whose database is empty or gone."""
-        log = self.path.with_name(self.path.name + "-wal")
-        if log.exists() and log.stat().st_size and not (self.path.exists() and self.path.stat().st_size):
-            raise Damaged(f"{self.path}: its log is here and the database is not", RECOVER)
+    def _is_fixed(self) -> bool:
+        """On a card that became read-only SQLite could begin no index; without a log nobody has it open."""
+        return not log_path(self.path).exists() and not os.access(self.path.parent, os.W_OK)
 
     def _begin_log(self) -> None:
         # EXTRA: the rollback journal of a new database is gone for good before records are, for it would undo them.
@@ -108,8 +113,7 @@ class Store(Records, Batches):
         """Replace a connection that may be broken; never makes a new database where the old one is gone."""
         with self._errors():
             self._db.close()
-            uri = f"file:{quote(str(self.path.resolve()))}?mode=rw"
-            self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(_uri(self.path, "rw"), uri=True, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA busy_timeout = 5000")
             self._begin_log()
 
@@ -203,7 +207,7 @@ class Store(Records, Batches):
 
     def _log_bytes(self) -> int:
         try:
-            return self.path.with_name(self.path.name + "-wal").stat().st_size
+            return log_path(self.path).stat().st_size
         except OSError:
             return 0
 
@@ -238,7 +242,7 @@ class Store(Records, Batches):
         store.path = path
         try:
             with store._errors():
-                store._db = sqlite3.connect(f"file:{path.resolve()}?mode=ro", uri=True, isolation_level=None)
+                store._db = sqlite3.connect(_uri(path, "ro"), uri=True, isolation_level=None)
             try:
                 store.run("PRAGMA busy_timeout = 5000")
                 there = {str(name) for (name,) in store.all("SELECT name FROM sqlite_master")}
@@ -265,3 +269,20 @@ class Store(Records, Batches):
         finally:
             self._db.set_progress_handler(None, 0)
         return [] if found == ["ok"] else found
+
+
+def missing(path: Path) -> str | None:
+    """What is plainly gone of a database, by its files alone: SQLite would begin a new one, and delete the log of the
+    old. Raises OSError where they cannot be looked at."""
+    if path.exists() and path.stat().st_size:
+        return None
+    if log_path(path).exists() and log_path(path).stat().st_size:
+        return "its log is here and the database is not"
+    if path.exists() and (path.parent / RESERVE).exists():  # that is made behind the first records
+        return "the file is empty"
+    return None
+
+
+def _uri(path: Path, mode: str, *, alone: bool = False) -> str:
+    """An existing database for SQLite, whatever its name holds; ``alone``: nobody else has it open, or can write it."""
+    return f"file:{quote(str(path.resolve()))}?mode={mode}{'&immutable=1' if alone else ''}"

@@ -14,8 +14,9 @@ import logging
 import os
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from typing import Any
 
 import sqlite_utils  # noqa: F401 - loaded before a process is forked, so that none need load it for itself
 
+from benchmarks.parts.torn_store import ToldStore
 from gateway import agent, config
 from gateway.clock import Clock, KernelClock
 from gateway.commits import RETRY_MS, Finished
@@ -33,9 +35,8 @@ from gateway.keys import load_keys
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.signer import stamp
-from gateway.store import Batch, Row, Store
-from ledger_client.errors import Refused
-from ledger_client.record import Event, Reading, Value, parse_record, record_hash
+from gateway.store import Store
+from ledger_client.record import Event, Reading, Value
 from tests.contract.memory import NearLedger
 from tests.disk.torn_disk import Control
 
@@ -62,46 +63,6 @@ class Request:
     sticky: bool = False
     ledger: str = ""
     """A ledger's folder, on a disk that does not fail: it is asked at the start, and given every statement at once."""
-
-
-class ToldStore(Store):
-    """The store, which also tells outside the data folder what it has reported as committed."""
-
-    def __init__(self, path: Path, tell: Callable[[dict[str, Any]], None], ledger: NearLedger | None) -> None:
-        super().__init__(path)
-        self.committed = self.sealed = 0
-        self._tell, self._ledger = tell, ledger
-        self._rows: list[Row] = []
-        self._batches: list[Batch] = []
-
-    def append(self, rows: Sequence[Row]) -> None:
-        super().append(rows)
-        self._rows += rows
-
-    def seal(self, batch: Batch, ledgers: Sequence[str]) -> None:
-        super().seal(batch, ledgers)
-        self._batches.append(batch)
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        self._rows, self._batches = [], []
-        with super().transaction():
-            yield
-        for row in self._rows:
-            prev = parse_record(row.data).claims.prev
-            self._tell({"record": row.id, "hash": record_hash(row.data).hex(), "prev": prev.hex() if prev else None})
-        for batch in self._batches:
-            self._tell({"sealed": batch.entry.hex()})
-            self._give(batch)
-        self.committed += sum(row.kind == "reading" for row in self._rows)
-        self.sealed += len(self._batches)
-
-    def _give(self, batch: Batch) -> None:
-        try:
-            if self._ledger is not None:
-                self._ledger.submit(batch.entry)
-        except Refused as error:
-            self._tell({"refused": str(error)})
 
 
 class Life:
@@ -185,7 +146,27 @@ class Life:
     def flush(self) -> None:
         """Have everything committed that waits, or refused by the disk."""
         assert self.recorder is not None
-        done = self.recorder.call(lambda _: None)
+        self._flushed(self.recorder.call(lambda _: None))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What comes in this ``with`` reaches the writer at once, so that it makes the same commits every time."""
+        assert self.recorder is not None
+        there, go_on = threading.Event(), threading.Event()
+
+        def wait(_: Store) -> None:
+            there.set()
+            go_on.wait(SAFETY_S)
+
+        self.recorder.call(wait)
+        there.wait(SAFETY_S)
+        yield
+        flushed = self.recorder.call(lambda _: None)
+        go_on.set()
+        self._flushed(flushed)
+
+    def _flushed(self, done: futures.Future[None]) -> None:
+        assert self.recorder is not None
         futures.wait([done, self.recorder.ended], SAFETY_S, futures.FIRST_COMPLETED)
         if self.recorder.ended.done():
             self._start_again()
@@ -228,9 +209,9 @@ class Life:
 
     def append(self, rounds: int = 3) -> None:
         """Readings and an event, committed together."""
-        self.feed(rounds)
-        self.event()
-        self.flush()
+        with self.together():
+            self.feed(rounds)
+            self.event()
 
     def stop(self) -> None:
         """End in order."""
@@ -299,9 +280,10 @@ def _append_twice(life: Life) -> None:
 
 
 def _seal(life: Life) -> None:
-    life.event()
-    life.feed(SEAL_COUNT // 3)
-    life.flush()
+    with life.together():
+        life.event()
+        life.feed(SEAL_COUNT // 3)
+    life.flush()  # the batch is cut and sealed behind what came together, and before this
 
 
 def _about_to_stop(life: Life) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from gateway import instance
 from gateway.config import Config
 from gateway.errors import GatewayError
-from gateway.store import Store
+from gateway.store import OWN_USER, Store
 from ledger_client.errors import TrustFileError
 from ledger_client.trust import Trust, load_trust
 
@@ -64,11 +64,13 @@ class Case:
         database."""
         pid = instance.running(config.data)
         store, store_trouble = None, None
-        if config.database.exists():
-            try:
+        try:
+            if config.database.exists():
                 store = Store(config.database, read_only=True, at_rest=pid is None)
-            except GatewayError as error:
-                store_trouble = error
+        except GatewayError as error:
+            store_trouble = error
+        except OSError as error:
+            store_trouble = GatewayError(f"{config.database}: {error.strerror}", OWN_USER)
         trust, trust_trouble = None, None
         try:
             trust = load_trust(config.trust)

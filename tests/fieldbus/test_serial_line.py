@@ -102,7 +102,8 @@ def test_a_dead_meter_is_backed_off_and_the_other_keeps_its_schedule(tmp_path: P
             await polls.until(lambda p: p.missed == "backoff", count=5)
             await polls.until(lambda p: p.meter == "live" and bool(p.answers), count=8)
         pty.unplug()
-        dead = [p.missed for p in polls if p.meter == "dead"]
+        # a poll that a busy machine begins too late is skipped, whichever meter's it is
+        dead = [p.missed for p in polls if p.meter == "dead" and p.missed != "skipped"]
         assert dead[:2] == ["timeout", "timeout"]
         assert set(dead[2:]) == {"backoff"}
 
@@ -192,7 +193,7 @@ def test_two_adapters_that_change_places_give_no_value_under_the_others_name(tmp
         async with running(spec, identities=identities) as (line, polls):
             await polls.until(lambda p: p.missed == "exchanged", count=4)
             assert not any(p.answers for p in polls)
-            assert all(p.flags & Quality.METER_EXCHANGED for p in polls)
+            assert all(p.flags & Quality.METER_EXCHANGED for p in polls if p.missed == "exchanged")
             line.accept("one", "serial=7002")
             poll = await polls.until(lambda p: bool(p.answers))
             assert poll.identity == "serial=7002"

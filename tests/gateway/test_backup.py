@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,19 @@ def test_a_backup_replaces_the_one_before_and_leaves_nothing_else(loaded: Config
     assert names(folder) == ["b.db"]
     assert (folder / "b.db").stat().st_mode & 0o777 == 0o600
     hands.end()
+
+
+def test_what_a_killed_backup_has_left_goes_a_day_later(loaded: Config, tmp_path: Path) -> None:
+    Hands(loaded).end()
+    ended = subprocess.run(["/bin/sh", "-c", "echo $$"], capture_output=True, text=True, check=True).stdout.strip()
+    old = [f".b.db.{ended}.new", f".b.db.{ended}.new-journal"]
+    others = [f".b.db.{os.getppid()}.new", f".a.db.{ended}.new", f".b.db.x.{ended}.new", ".b.db.0.new"]
+    for name in (*old, *others):
+        (tmp_path / name).touch()
+        if name != ".b.db.0.new":  # somebody is at work on that one, on another machine
+            os.utime(tmp_path / name, (1, 1))
+    backup(loaded, tmp_path / "b.db")
+    assert [name for name in names(tmp_path) if name.endswith((".new", ".db", "-journal"))] == sorted([*others, "b.db"])
 
 
 def test_what_cannot_be_copied_is_said_and_the_earlier_backup_stays(

@@ -14,7 +14,7 @@ from gateway.errors import Damaged, StartAgain
 from gateway.keys import load_keys
 from gateway.repair import open_store
 from gateway.signer import stamp
-from gateway.space import MIB
+from gateway.space import MIB, RESERVE_BYTES
 from gateway.store import Store
 from ledger_client.record import Coverage, Event, Reading, Value
 from ledger_client.trust import load_trust
@@ -131,6 +131,44 @@ def test_a_disk_that_became_read_only_is_waited_for(tmp_path: Path) -> None:
         check_books(loaded)
 
 
+def fill(path: Path) -> None:
+    """Somebody else's file takes all that is left of a disk."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+
+
+def test_a_start_on_a_full_disk_is_given_the_reserve(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "32m") as disk:
+        loaded = site(disk / "site", {'every = "60s"': 'every = "10s"'})
+        hands = Hands(loaded)
+        hands.poll(5)
+        hands.end()
+        reserve, other = loaded.data / "reserve", disk / "another's file"
+        assert reserve.exists()
+        fill(other)
+        open_store(loaded, load_keys(loaded), load_trust(loaded.trust)).close()
+        again = Hands(loaded, hands.machine, epoch=b"\x02" * 8)
+        again.poll(5)
+        assert again.journal.trouble is not None
+        assert again.journal.trouble.reason == "disk-full"
+        other.unlink()
+        again.poll(5)
+        assert again.journal.trouble is None
+        assert reserve.exists()
+        again.end()
+        check_books(loaded)
+
+
+def test_a_reserve_that_a_power_cut_has_left_unfinished_is_finished(loaded: Config) -> None:
+    loaded.data.mkdir()
+    reserve = loaded.data / "reserve"
+    reserve.write_bytes(bytes(4096))
+    hands = Hands(loaded)
+    assert reserve.stat().st_size == RESERVE_BYTES
+    hands.end()
+
+
 def test_the_reserve_that_a_full_disk_was_given_is_not_recorded_into(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "32m") as disk:
         loaded = site(disk / "site", {'every = "60s"': 'every = "10s"'})
@@ -138,9 +176,7 @@ def test_the_reserve_that_a_full_disk_was_given_is_not_recorded_into(tmp_path: P
         hands.poll(5)
         reserve, other = loaded.data / "reserve", disk / "another's file"
         assert reserve.exists()
-        with other.open("wb", buffering=0) as file, suppress(OSError):
-            while file.write(bytes(4096)):
-                pass
+        fill(other)
         hands.poll(10)
         trouble = hands.journal.trouble
         assert trouble is not None

@@ -1,0 +1,108 @@
+"""A database that is hard to reach: names, permissions, disks. The user gets words and an exit code, no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.backup import backup
+from gateway.config import Config
+from gateway.errors import StoreError
+from gateway.keys import load_keys
+from gateway.repair import open_store
+from gateway.store import Store
+from ledger_client.trust import load_trust
+from tests.disk.small import small_disk, writable
+from tests.gateway.samples import Hands, site
+
+AS_ANY_USER = ["setpriv", "--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search"]
+"""Permissions hold for root, too."""
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Config:
+    """A site with a database, at rest."""
+    loaded = site(tmp_path / "site", {'every = "60s"': 'every = "10s"'})
+    hands = Hands(loaded)
+    hands.poll(10)
+    hands.end()
+    return loaded
+
+
+def meterseal(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user for whom permissions hold."""
+    command = [*(AS_ANY_USER if os.geteuid() == 0 else []), sys.executable, "-m", "gateway.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_a_folder_that_may_not_be_entered_is_named(loaded: Config, tmp_path: Path) -> None:
+    loaded.data.chmod(0)
+    try:
+        for command, *options in (
+            ("status", "--json"),
+            ("readings",),
+            ("export", "-o", tmp_path / "out"),
+            ("backup", "-o", tmp_path / "b.db"),
+            ("prove", "export-main", "-o", tmp_path / "p.mseal"),
+        ):
+            said = meterseal(command, loaded.path, *options)
+            assert said.returncode == 2, said.stderr
+            assert said.stderr.startswith(f"meterseal: {loaded.database}: Permission denied\n  way out: ")
+        said = meterseal("doctor", loaded.path, "--json")
+        assert said.returncode == 1, said.stderr
+        bad = {check["check"]: check for check in json.loads(said.stdout)["checks"] if check["result"] == "bad"}
+        assert {"database", "permissions"} <= set(bad)
+        assert all(check["way_out"] for check in bad.values())
+    finally:
+        loaded.data.chmod(0o700)
+
+
+def test_the_database_of_a_card_that_became_read_only_can_be_read_and_copied(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "32m") as disk:
+        loaded = site(disk / "site", {'every = "60s"': 'every = "10s"'})
+        hands = Hands(loaded)
+        hands.poll(10)
+        hands.journal.finish()
+        records = hands.store.totals()["records"]
+        hands.store.close()
+        writable(disk, yes=False)
+        assert meterseal("status", loaded.path).returncode == 1  # no gateway runs
+        readings = meterseal("readings", loaded.path, "--json")
+        assert len(json.loads(readings.stdout)["readings"]) == 9, readings.stderr
+        assert backup(loaded, tmp_path / "b.db").records == records
+
+
+def test_a_database_of_which_nothing_is_left_is_damaged_and_not_a_new_one(loaded: Config) -> None:
+    loaded.database.write_bytes(b"")
+    for command in ("status", "readings"):
+        said = meterseal(command, loaded.path)
+        assert said.returncode == 1
+        assert f"{loaded.database}: the file is empty" in said.stderr
+        assert "start it with `meterseal run`" in said.stderr
+    open_store(loaded, load_keys(loaded), load_trust(loaded.trust)).close()
+    assert len(list(loaded.data.glob("meterseal.db.damaged-*"))) == 1
+
+
+def test_a_database_that_cannot_be_read_is_named_at_a_start(loaded: Config) -> None:
+    loaded.database.unlink()
+    loaded.database.mkdir()
+    loaded.database.with_name("meterseal.db-wal").touch()
+    with pytest.raises(StoreError, match=r"meterseal\.db: Is a directory"):
+        open_store(loaded, load_keys(loaded), load_trust(loaded.trust))
+
+
+def test_a_name_with_the_signs_of_an_address_is_a_name(loaded: Config, tmp_path: Path) -> None:
+    odd = tmp_path / "50% of plant #1?mode=rwc&"
+    loaded.path.parent.rename(odd)
+    database = odd / "data" / "meterseal.db"
+    store = Store(database)
+    store.run("DROP TRIGGER records_stay")
+    store.reopen()
+    store.close()
+    assert Store.look(database, check="quick") == ["records_stay is missing"]
+    assert [path.name for path in tmp_path.iterdir()] == [odd.name]
