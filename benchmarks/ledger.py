@@ -20,8 +20,9 @@ from benchmarks.parts import chain_gas
 from benchmarks.parts.driver_load import drive
 from benchmarks.parts.ledger_load import Load, enrolled, submit_all
 from ledger_client.ledgers import Notebook
-from ledger_client.ledgers.evm import EvmLedger, Finality
+from ledger_client.ledgers.evm import EvmLedger
 from ledger_client.ledgers.evm_account import Account
+from ledger_client.ledgers.evm_finality import Finality
 from ledger_client.ledgers.mqtt import MqttLedger
 from tests.evm.chain import Registry, chain, deploy
 from tests.ledgers.samples import Gateway

@@ -95,8 +95,9 @@ def _chain(name: str, url: str, access: Access, options: dict[str, Any]) -> Call
         if options[key] is None:
             raise BridgeUsageError(f"--{key.replace('_', '-')} is missing: --evm needs it (docs/bridge.md)")
     try:
-        from ledger_client.ledgers.evm import EvmLedger, Finality
+        from ledger_client.ledgers.evm import EvmLedger
         from ledger_client.ledgers.evm_account import load_account
+        from ledger_client.ledgers.evm_finality import Finality
     except ImportError as error:
         raise MissingLibrary(f"{error.name} is not installed; pip install 'meterseal[evm]'") from None
     from ledger_client.ledgers.access import read_secret, resolve

@@ -34,10 +34,13 @@ def addresses(option: str, values: Iterable[str]) -> dict[str, str]:
 
 def access(ca: Path | None, urls: Iterable[str]) -> Access:
     """The way to those of the addresses that speak https, checked before anybody is asked; raises ``AccessError``."""
-    from ledger_client.ledgers.access import Access  # loads TLS, which verifying does not need
+    from ledger_client.ledgers.access import Access, AccessError  # loads TLS, which verifying does not need
 
     secure, plain = Access(ca=ca), Access()
     for url in urls:
         (secure if url.startswith("https:") else plain).check_rules(url)
-    secure.check_files()
+    try:
+        secure.check_files()
+    except AccessError as error:
+        raise AccessError("--ca", error.problem, error.way_out) from None
     return secure

@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
 
 from ledger_client import contracts
@@ -23,8 +22,9 @@ from ledger_client.errors import LedgerUnavailable, Refused, Unsupported, Verifi
 from ledger_client.ledgers import Memory, Pending
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.evm_account import Account
+from ledger_client.ledgers.evm_finality import BY_THE_CHAIN, Finality
 from ledger_client.ledgers.evm_lane import Lane, Sent, Terms, Version
-from ledger_client.ledgers.evm_node import Log, Node, NodeError, Reverted, TxReceipt
+from ledger_client.ledgers.evm_node import Log, Node, Reverted, TxReceipt
 from ledger_client.statement import parse_statement
 
 GAS_LIMIT: Final = 150_000  # an anchor takes about 60,000; what is not used is not paid
@@ -33,33 +33,12 @@ UNKNOWN, TAKEN, OUT_OF_ORDER = "Unknown account", "Batch number taken", "Out of 
 _ANCHOR: Final = contracts.call("anchor")  # the selector
 _FARTHEST: Final = 10_000  # anchors back from the last one, when a place is looked for that nobody noted
 
-_NOTHING_FINAL: Final = "the chain calls no block final; set confirmations = N in [[ledger]]"
 _MOST_POLLS, _LONGEST_PAUSE_S = 30, 3600.0
 _WAYS_OUT: Final = {
     UNKNOWN: "the contract's owner registers it: meterseal-ledger evm register, or rotate",
     TAKEN: "another statement stands under this number for ever: two gateways bear one name, or a copy runs",
     OUT_OF_ORDER: "the batches before it come first; a statement with resume may leave some out",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Finality:
-    """When an anchor counts: in a block of the chain's own ``finalized`` (None), or with so many blocks on it, its own
-    included (1: at once, where one commit is final: QBFT, IBFT, PBFT)."""
-
-    confirmations: int | None = None
-
-    def missing(self, node: Node, block: int) -> int:
-        """How many blocks are missing until a block of the chain is final; raises ``LedgerUnavailable``."""
-        try:
-            newest = node.block("latest" if self.confirmations else "finalized")
-        except NodeError as error:
-            if self.confirmations:
-                raise
-            raise LedgerUnavailable(f"{_NOTHING_FINAL} ({error})") from None
-        if newest is None:
-            raise LedgerUnavailable(f"{node.url}: {_NOTHING_FINAL}")
-        return max(0, block + (self.confirmations or 1) - 1 - newest.number)
 
 
 class EvmLedger:
@@ -79,7 +58,7 @@ class EvmLedger:
         chain_id: int,
         account: Account,
         memory: Memory,
-        finality: Finality = Finality(),
+        finality: Finality = BY_THE_CHAIN,
         legacy: bool = False,
         gas_limit: int = GAS_LIMIT,
         max_fee: int = MAX_FEE,

@@ -12,6 +12,7 @@ from ledger_client.bundle import Locator
 from ledger_client.contracts import Anchored, AnchoredMany, NotAbi
 from ledger_client.errors import BadReceipt, LedgerUnavailable, UnknownLedger, VerificationError
 from ledger_client.facts import Placed
+from ledger_client.ledgers.evm_finality import Finality
 from ledger_client.ledgers.evm_node import Node, TxReceipt
 from ledger_client.merkle import leaf_hash, root_from_path
 from ledger_client.statement import SignedStatement
@@ -41,7 +42,7 @@ def confirm(place: Locator, signed: SignedStatement, chains: Sequence[Chain], no
     block = node.block(place.block)
     if block is None or block.hash != place.block_hash:
         raise _no(place, f"block {place.block} of the chain is another one by now")
-    if not is_final(place.block, by.confirmations, node):
+    if Finality(by.confirmations).missing(node, place.block):
         raise _no(place, f"block {place.block} is not final yet")
     return Placed(signed.id, block.time, isinstance(event, AnchoredMany))
 
@@ -84,17 +85,6 @@ def _under(place: Locator, signed: SignedStatement, event: AnchoredMany) -> bool
         return size == event.size and root_from_path(leaf_hash(signed.id), size, index, path) == event.root
     except VerificationError:
         return False
-
-
-def is_final(block: int, confirmations: int | None, node: Node) -> bool:
-    """True once a block has so many ``confirmations``, its own included; None: when the chain calls it final."""
-    if confirmations is None:
-        newest, least = node.block("finalized"), 1
-        if newest is None:
-            raise LedgerUnavailable(f"{node.url} calls no block final; say after how many confirmations one is")
-    else:
-        newest, least = node.block("latest"), confirmations
-    return newest is not None and newest.number - block + 1 >= least
 
 
 def _no(place: Locator, problem: str) -> BadReceipt:

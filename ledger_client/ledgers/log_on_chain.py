@@ -8,8 +8,8 @@ from typing import Any
 from ledger_client import contracts
 from ledger_client.contracts import AnchoredMany, NotAbi
 from ledger_client.errors import LedgerUnavailable, NotIncluded
+from ledger_client.ledgers.evm_finality import Finality
 from ledger_client.ledgers.evm_node import Node
-from ledger_client.ledgers.evm_proof import is_final
 from ledger_client.ledgers.evm_views import demand_contract, shared
 from ledger_client.ledgers.log_proof import Log, demand_grown, signed_head
 from ledger_client.log_head import LogHead
@@ -55,7 +55,7 @@ def written(root: bytes, contract: bytes, node: Node, confirmations: int | None)
     if held is None:
         raise NotIncluded(f"contract 0x{contract.hex()} holds no root {root.hex()}", step=6)
     size, number = held
-    if not is_final(number, confirmations, node):
+    if Finality(confirmations).missing(node, number):
         raise NotIncluded(f"root {root.hex()} is in block {number}, which is not final yet", step=6)
     block = node.block(number)
     for log in node.logs(contract, number, [contracts.topic(contracts.ANCHORED_MANY), root]):

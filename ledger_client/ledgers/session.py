@@ -20,8 +20,6 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.tls import in_words
 
-_ENDED = (ConnectionResetError, BrokenPipeError, ssl.SSLError)
-
 
 class _Ending:
     """An answer's headers are here within the connection's time-out, however small the pieces that they come in."""

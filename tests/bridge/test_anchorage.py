@@ -166,6 +166,14 @@ def _id(gateway: Gateway, batch: int) -> bytes:
     return statement_id(gateway.statement(batch))
 
 
+def test_what_is_written_is_on_the_disk(tmp_path: Path) -> None:
+    for _ in range(2):  # made, then opened again
+        book = Book(tmp_path / "bridge.db", DUTY)
+        assert book._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+        assert book._db.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+        book.close()
+
+
 def test_a_folder_has_one_duty(tmp_path: Path) -> None:
     path = tmp_path / "bridge.db"
     Book(path, DUTY).close()

@@ -14,8 +14,9 @@ from ledger_client import contracts
 from ledger_client.bundle import decode_locator
 from ledger_client.contracts import Anchored, gateway_hash
 from ledger_client.ledgers import Ledger, Memory, Notebook
-from ledger_client.ledgers.evm import EvmLedger, Finality
+from ledger_client.ledgers.evm import EvmLedger
 from ledger_client.ledgers.evm_account import Account
+from ledger_client.ledgers.evm_finality import Finality
 from ledger_client.statement import statement_id
 from ledger_client.transparency import service
 from ledger_client.trust import parse_trust

@@ -12,8 +12,9 @@ import pytest
 
 from ledger_client import cbor
 from ledger_client.errors import LedgerUnavailable, Refused
-from ledger_client.ledgers import Pending
-from ledger_client.ledgers.evm import EvmLedger, Finality
+from ledger_client.ledgers import Notebook, Pending
+from ledger_client.ledgers.evm import EvmLedger
+from ledger_client.ledgers.evm_finality import Finality
 from ledger_client.ledgers.evm_node import MAX_ANSWER, Node
 from ledger_client.statement import statement_id
 from tests.evm.chain import chain, mined
@@ -489,6 +490,19 @@ def settle_in_spite(driver: EvmLedger, entry: bytes) -> None:
     raise AssertionError("not settled")
 
 
+def test_a_block_that_was_replaced_between_two_questions_settles_nothing(site: EvmSite) -> None:
+    """The event is in a block that the chain has no more when it is asked about it."""
+    entry, another = site.gateway.statement(0), answer({"number": "0x1", "hash": "0x" + 64 * "1", "timestamp": "0x1"})
+    with site.driver() as driver:
+        settle(driver, entry)
+    with proxy(site.process.url) as between, site.driver(url=between.url, memory=Notebook()) as driver:
+        asked = "eth_getBlockByNumber"
+        between.before = lambda method: another if method == asked and between.calls.count(asked) == 1 else None
+        assert isinstance(driver.submit(entry), Pending)
+        assert isinstance(driver.submit(entry), bytes)
+    site.demand(0)
+
+
 def test_a_chain_that_calls_nothing_final_is_told(site: EvmSite) -> None:
     """Besu's consortium protocols know no finalized block and say so by an error."""
     unknown = b'{"jsonrpc":"2.0","id":1,"error":{"code":-39001,"message":"Unknown block"}}'
@@ -504,7 +518,7 @@ def test_a_chain_that_calls_nothing_final_is_told(site: EvmSite) -> None:
                 return answered if method == "eth_getBlockByNumber" and asked == 2 else None
 
             between.before = nothing_final
-            with pytest.raises(LedgerUnavailable, match=r"calls no block final; set confirmations"):
+            with pytest.raises(LedgerUnavailable, match=r"calls no block final; say after how many blocks one is"):
                 looks(driver, site, 0)
 
 

@@ -25,7 +25,7 @@ from ledger_client.statement import statement_id
 from ledger_client.trust import Trust, key_entry
 from ledger_client.verify import Verified, verify
 from tests.evm.chain import Registry, chain, mined
-from tests.evm.proxy import proxy
+from tests.evm.proxy import Proxy, proxy
 from tests.evm.site import CHAIN, EvmSite, evm_site, settle
 from tests.ledger_client import evidence
 from tests.ledger_client.evidence import GATEWAY, LEDGER, Site
@@ -197,6 +197,32 @@ def test_what_is_not_final(site: EvmSite) -> None:
     assert "not final yet" in refused(site, place, trust=trust_of(site, confirmations=None))
     site.rpc("anvil_mine", "0x80")
     assert check(site, place, trust_of(site, confirmations=None)).receipts
+
+
+def test_a_chain_that_calls_nothing_final_is_told(site: EvmSite) -> None:
+    """Besu's consortium protocols answer with an error; whoever verifies hears what to write into the trust file."""
+    unknown = b'{"jsonrpc":"2.0","id":1,"error":{"code":-39001,"message":"Unknown block"}}'
+    place = anchored(site)
+    for answered in (unknown, b'{"jsonrpc":"2.0","id":1,"result":null}'):
+        with proxy(site.process.url) as between:
+
+            def nothing_final(method: str, between: Proxy = between, answered: bytes = answered) -> bytes | None:
+                asked = between.calls.count("eth_getBlockByNumber")
+                return answered if method == "eth_getBlockByNumber" and asked == 2 else None
+
+            between.before = nothing_final
+            bundle, trust = Site(anchors=(place,)).build(), trust_of(site, confirmations=None)
+            facts = refresh(bundle, trust, {NAME: between.url}, {})
+        assert "calls no block final; say after how many blocks one is: confirmations" in str(facts.places[place])
+
+
+def test_a_block_that_was_replaced_between_two_questions(site: EvmSite) -> None:
+    another = b'{"jsonrpc":"2.0","id":1,"result":{"number":"0x1","hash":"0x%s","timestamp":"0x1"}}' % (b"1" * 64)
+    place = anchored(site)
+    with proxy(site.process.url) as between:
+        between.before = lambda method: another if method == "eth_getBlockByNumber" else None
+        facts = refresh(Site(anchors=(place,)).build(), trust_of(site), {NAME: between.url}, {})
+    assert "of the chain is another one by now" in str(facts.places[place])
 
 
 def test_a_block_of_the_future_and_a_fact_of_another_statement() -> None:

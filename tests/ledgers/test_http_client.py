@@ -219,15 +219,20 @@ def test_a_silent_server_is_left_after_the_time_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "endless", [b"X: y\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b""], ids=["headers", "100", "silence"]
+    ("begin", "endless"),
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", id="headers"),
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", id="100"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n", b"", id="silence"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n", b"x", id="body"),
+    ],
 )
-def test_headers_that_never_end_are_not_waited_for(endless: bytes) -> None:
+def test_an_answer_that_never_ends_is_not_waited_for(begin: bytes, endless: bytes) -> None:
     def drip(server: socket.socket) -> None:
         with server.accept()[0] as connection:
             _request(connection)
             with suppress(OSError):
-                connection.sendall(b"HTTP/1.1 100 Continue\r\n" if endless[:1] == b"H" else b"HTTP/1.1 200 OK\r\n")
-                connection.sendall(b"\r\n" if endless[:1] == b"H" else b"")
+                connection.sendall(begin)
                 while not left.wait(0.01):
                     connection.sendall(endless)
 

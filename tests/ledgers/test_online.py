@@ -246,4 +246,4 @@ def test_on_the_command_line_over_tls(two: Two, tmp_path: Path) -> None:
         assert (done.exit_code, json.loads(done.output)["error"]) == (1, "Inconsistent")
         assert run(cli, usual).exit_code == 0
     for wrong in (["--ledger", "x=http://h"], ["--online", "--ledger", "x"], ["--online", "--ca", "nowhere.pem"]):
-        assert re.search("--ledger|ca:", str(run(cli, [*usual, *wrong]).exception))
+        assert re.search("--ledger|--ca:", str(run(cli, [*usual, *wrong]).exception))

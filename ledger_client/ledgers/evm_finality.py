@@ -1,0 +1,34 @@
+"""From when on an anchor on a chain counts: one rule for who writes it and for who verifies it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ledger_client.errors import LedgerUnavailable
+from ledger_client.ledgers.evm_node import Node, NodeError
+
+_NOTHING_FINAL: Final = "the chain calls no block final; say after how many blocks one is: confirmations"
+
+
+@dataclass(frozen=True, slots=True)
+class Finality:
+    """When an anchor counts: in a block of the chain's own ``finalized`` (None), or with so many blocks on it, its own
+    included (1: at once, where one commit is final: QBFT, IBFT, PBFT)."""
+
+    confirmations: int | None = None
+
+    def missing(self, node: Node, block: int) -> int:
+        """How many blocks are missing until a block of the chain is final; raises ``LedgerUnavailable``."""
+        try:
+            newest = node.block("latest" if self.confirmations else "finalized")
+        except NodeError as error:
+            if self.confirmations:
+                raise
+            raise LedgerUnavailable(f"{_NOTHING_FINAL} ({error})") from None
+        if newest is None:
+            raise LedgerUnavailable(f"{node.url}: {_NOTHING_FINAL}")
+        return max(0, block + (self.confirmations or 1) - 1 - newest.number)
+
+
+BY_THE_CHAIN: Final = Finality()
