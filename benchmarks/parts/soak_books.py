@@ -155,11 +155,7 @@ def match(rows: Sequence[object], told: Sequence[Told], again_s: float) -> tuple
     held = [{value.name: value.value for value in rows[place].values} for place in places]  # type: ignore[attr-defined]
     known = {name for values in held for name in values}
     asked = [{n: [v] for n, v in answer.values.items() if n in known or not known} for answer in told]
-    found, last = list[int | None](), 0
-    for values in asked:
-        some = range(last, min(last + AHEAD, len(held)))
-        found.append(next((n for n in some if agrees(values, held[n])), None))
-        last = last if found[-1] is None else found[-1]
+    found = _found(held, told, asked)
     unadmitted, admitted = list[Told](), 0
     for number, answer in enumerate(told):
         if not answer.undisturbed or not asked[number] or found[number] is not None:
@@ -175,6 +171,29 @@ def match(rows: Sequence[object], told: Sequence[Told], again_s: float) -> tuple
         else:
             unadmitted.append(answer)
     return unadmitted, admitted
+
+
+def _found(
+    held: Sequence[Mapping[str, Any]], told: Sequence[Told], asked: Sequence[Mapping[str, list[Any]]]
+) -> list[int | None]:
+    """The reading that holds each answer. Undisturbed ones are found first, in their order, and the others between
+    them: one of those may look like a later one, for a plant that was started again goes through the same values."""
+    found: list[int | None] = [None] * len(told)
+    last = 0
+    for number, answer in enumerate(told):
+        if answer.undisturbed and asked[number]:
+            some = range(last, min(last + AHEAD, len(held)))
+            place = next((n for n in some if agrees(asked[number], held[n])), None)
+            found[number], last = place, last if place is None else place
+    end = len(held) - 1
+    for number in reversed(range(len(told))):
+        if told[number].undisturbed:
+            place = found[number]
+            end = end if place is None else place
+        elif asked[number]:
+            some = range(end, max(end - AHEAD, -1), -1)
+            found[number] = next((n for n in some if agrees(asked[number], held[n])), None)
+    return found
 
 
 def _replaced(number: int, told: Sequence[Told], found: Sequence[int | None], again_s: float) -> bool:

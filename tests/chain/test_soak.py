@@ -59,6 +59,13 @@ def test_of_answers_with_the_same_values_any_may_be_the_one_that_was_missed() ->
     assert match([b, ALL, c, ALL], answers, AGAIN_S) == (answers[1:3], 0)
 
 
+def test_a_disturbed_answer_whose_values_come_again_later_hides_nothing() -> None:
+    answers = [told(0, 10.0), replace(told(2, 14.0), undisturbed=False), told(4, 12.0), told(6, 13.0), told(8, 14.0)]
+    rows = [reading(0, power) for power in (10.0, 12.0, 13.0, 14.0)]
+    assert match([*rows, ALL], answers, AGAIN_S) == ([], 0)
+    assert match([rows[0], *rows[2:], ALL], answers, AGAIN_S) == (answers[2:3], 0)
+
+
 def test_an_answer_that_a_second_look_replaced_is_not_missed() -> None:
     """The first of two looks at a counter is in the reading, with the block that came last."""
     answers = [
