@@ -33,6 +33,7 @@ from benchmarks.parts.site import before, make_site
 from gateway.config import Config
 from gateway.store import Store
 from ledger_client.ledgers.http import HttpLedger
+from ledger_client.statement import parse_statement
 from tests.gateway.books import check_books, check_each_record_is_sealed_once
 from tests.processes import EmbeddedLedger, embedded_ledger
 
@@ -189,7 +190,10 @@ def _status_s(loaded: Config) -> float:
 
 def _anchored_once(loaded: Config, ledger: EmbeddedLedger) -> bool:
     log = HttpLedger(ledger.name, ledger.url)
-    entries = log.statements(loaded.gateway_id, -1)
+    entries, after = [], -1
+    while some := log.statements(loaded.gateway_id, after):  # a ledger tells so many at once
+        entries += some
+        after = parse_statement(some[-1]).statement.batch
     log.close()
     store = Store(loaded.database, read_only=True)
     batches, records, settled = store.batches(), sum(store.kinds().values()), store.count_receipts()

@@ -11,7 +11,7 @@ import logging
 import secrets
 import signal
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +22,7 @@ from gateway.alarms import LedgerAlarms
 from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning, identities
-from gateway.commits import ALARM, DAMAGED, Rules
+from gateway.commits import ALARM, DAMAGED, RETRY_MS, Rules
 from gateway.config import Bus, Config
 from gateway.errors import ConfigError, StartAgain, StoreError
 from gateway.fieldbus.bus import Alarm, Line, LineSpec, MeterSpec, check_port, merge
@@ -214,22 +214,37 @@ async def run(config: Config) -> None:
     with ExitStack() as held:
         held.enter_context(instance.take(config.data))
         stop = asyncio.Event()
-        while await _start_again(_work(config, keys, trust, specs, stop)):
-            pass
+        waiting = await _until_again(_work(config, keys, trust, specs, stop, ()))
+        while waiting is not None and not stop.is_set():
+            try:
+                waiting = await _until_again(_work(config, keys, trust, specs, stop, waiting))
+            except StoreError as error:  # the disk is not back for good
+                log.error("no new epoch yet: %s", error)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), RETRY_MS / 1000)
 
 
-async def _start_again(work: Coroutine[Any, Any, None]) -> bool:
-    """Whether the work has ended because the disk has kept what it had refused: a new epoch then counts it."""
-    again = False
+async def _until_again(work: Coroutine[Any, Any, None]) -> Sequence[tuple[str, Event]] | None:
+    """None when the work is done. Else the disk has kept what it had refused, so that it goes on in a new epoch, which
+    is to write these: (meter, event)."""
+    again: list[tuple[str, Event]] | None = None
     try:
         await work
     except* StartAgain as errors:
         log.error("the gateway begins a new epoch: %s", errors.exceptions[0])
-        again = True
+        again = [pair for error in errors.exceptions if isinstance(error, StartAgain) for pair in error.waiting]
     return again
 
 
-async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSpec], stop: asyncio.Event) -> None:
+async def _work(
+    config: Config,
+    keys: Keys,
+    trust: Trust,
+    specs: Sequence[LineSpec],
+    stop: asyncio.Event,
+    waiting: Sequence[tuple[str, Event]],
+) -> None:
+    """One epoch. ``waiting``: (meter, event) of all that the epoch before it in this process could not write."""
     log.info("gateway %s is here, its configuration is good", config.gateway_id)
     store = open_store(config, keys, trust)
     for number in (
@@ -279,6 +294,8 @@ async def _work(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSp
 
     anchor_ms = recorder.open()
     recorder.start()
+    for meter, event in waiting:
+        recorder.happened(meter, event)
     server = await control.serve(config.data, {"accept": accept, "health": health})
     log.info("gateway %s records %d meters on %d lines", config.gateway_id, len(config.meters), len(lines))
     try:

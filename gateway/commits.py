@@ -228,12 +228,23 @@ class Commits:
             raise StartAgain(
                 f"{self.store.path}: the disk has kept what it had refused to keep",
                 "start again: a new epoch counts it",
+                self._waiting_still(),
             )
         self.trouble = StoreError(
             f"{self.store.path}: this is another database than the one that was open",
             "stop, and put back the right one",
         )
         return False
+
+    def _waiting_still(self) -> list[tuple[str, Event]]:
+        """The events that wait, without those that the disk has kept after all; recording goes on behind them."""
+        waiting = [(item.meter, item.event) for item in self._unsigned]
+        for row in self.store.epoch_events():
+            told = row.meter, parse_record(row.data).body
+            if row.seq >= self._position[row.meter][0] and told in waiting:
+                waiting.remove(told)
+        goes_on = alarm(STOPPED, "recording goes on", raised=False)
+        return [*waiting, (goes_on.meter, goes_on.event)]
 
     def lines_used_until_ms(self) -> int | None:
         """Until when a process before this one may have asked meters: its stop, or now if it was killed."""

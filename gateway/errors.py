@@ -15,7 +15,10 @@ GatewayError                 root; its text says what, where and the way out
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+
+from ledger_client.record import Event
 
 
 class GatewayError(Exception):
@@ -55,7 +58,14 @@ class Unfinished(StoreError):
 
 
 class StartAgain(StoreError):
-    """The database is sound and ours, and does not stand where this process left it."""
+    """The database is sound and ours, and does not stand where this process left it.
+
+    ``waiting``: (meter, event) of all that happened and is not in it; the next start is to write them.
+    """
+
+    def __init__(self, problem: str, way_out: str, waiting: Sequence[tuple[str, Event]] = ()) -> None:
+        super().__init__(problem, way_out)
+        self.waiting = list(waiting)
 
 
 class Declined(GatewayError):

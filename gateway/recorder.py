@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from gateway.clock import Clock
 from gateway.commits import Finished, Happened, Rules
-from gateway.errors import Damaged, StoreError
+from gateway.errors import Damaged, StartAgain, StoreError
 from gateway.journal import Journal
 from gateway.keys import Keys
 from gateway.store import Store
@@ -134,11 +134,14 @@ class Recorder:
         self._store.close()
 
     def _decline(self) -> None:
-        """Nobody writes any more: whoever waits for an answer must not wait for ever."""
+        """Nobody writes any more: whoever waits for an answer must not wait for ever; events are the next start's."""
+        error = self.ended.exception() if self.ended.done() else None
         with suppress(queue.Empty):
             while True:
                 item = self._inbox.get_nowait()
-                if isinstance(item, _Call) and item.future.set_running_or_notify_cancel():
+                if isinstance(item, Happened) and isinstance(error, StartAgain):
+                    error.waiting.append((item.meter, item.event))
+                elif isinstance(item, _Call) and item.future.set_running_or_notify_cancel():
                     item.future.set_exception(StoreError(f"{self._store.path}: the gateway has stopped"))
 
     # — the thread —

@@ -144,7 +144,7 @@ class LedgerError(LedgerClientError):
 
 
 class Refused(LedgerError):
-    """The ledger says no for ever: ``title`` and ``detail`` as it gave them (RFC 9290)."""
+    """The ledger says no until somebody mends the cause: ``title`` and ``detail`` as it gave them (RFC 9290)."""
 
     def __init__(self, title: str, detail: str) -> None:
         super().__init__(f"{title}: {detail}" if detail else title)

@@ -75,6 +75,7 @@ class Life:
         self._told = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._ticks_s = float(number * LIFE_S)
         self._number, self._epochs, self._events = number, 0, 0
+        self._waiting: list[tuple[str, Event]] = []  # what an epoch that had to end could not write
         self.store: ToldStore | None = None
         self.recorder: Recorder | None = None
 
@@ -110,6 +111,9 @@ class Life:
             self.tell({"trouble": str(error), "reason": error.reason})
             return False
         recorder.start()
+        for meter, event in self._waiting:
+            recorder.happened(meter, event)
+        self._waiting = []
         self.recorder = recorder
         compare()
         return True
@@ -181,6 +185,7 @@ class Life:
         error = self.recorder.ended.exception()
         assert isinstance(error, StartAgain), error
         self.stop()
+        self._waiting = error.waiting
         self.open()
 
     def receipts(self) -> None:

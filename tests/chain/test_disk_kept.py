@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.commits import START
+from gateway.commits import START, STOPPED
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from tests.chain.site import GatewayProcess, close_books, make_site, plant, until
@@ -38,5 +38,9 @@ def test_a_gateway_goes_on_by_itself_in_a_new_epoch(tmp_path: Path) -> None:
     bodies = [parse_record(row.data).body for row in store.rows(1, 1 << 60)]
     store.close()
     assert sum(isinstance(body, Event) and body.name == START for body in bodies) == 2
+    alarms = [
+        body.fields["raised"] for body in bodies if isinstance(body, Event) and body.fields.get("code") == STOPPED
+    ]
+    assert alarms == [True, False]
     for balance in balances.values():
         assert balance.due == balance.readings + balance.missed

@@ -147,8 +147,9 @@ def free(life: Life) -> bool:
 
 def anchored(life: Life) -> bool:
     """All that was cut is sealed and has every receipt."""
-    anchors = life.reader.anchors()
-    return not life.reader.cuts() and all(anchor.state == "settled" for anchor in anchors)
+    if life.reader.cuts():  # looked at first: what is sealed between two looks is then among the anchors
+        return False
+    return all(anchor.state == "settled" for anchor in life.reader.anchors())
 
 
 def stopped(life: Life) -> bool:

@@ -103,8 +103,11 @@ def test_a_disk_that_kept_what_it_had_refused_asks_for_a_new_start(loaded: Confi
         hands.store.append([row])
     hands.journal._signer.rewind(hands.journal._position)  # as after a commit that failed
     hands.store._db.close()
-    with pytest.raises(StartAgain):
+    tested = Event("tested", {"number": 1})
+    hands.journal.happened(Happened(METER, tested))
+    with pytest.raises(StartAgain) as caught:
         hands.poll(2)
+    assert (METER, tested) in caught.value.waiting
     hands.store.close()
     again = Hands(loaded, hands.machine, epoch=b"\x02" * 8)
     again.poll(3)
