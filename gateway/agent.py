@@ -247,10 +247,7 @@ async def _work(
     """One epoch. ``waiting``: (meter, event) of all that the epoch before it in this process could not write."""
     log.info("gateway %s is here, its configuration is good", config.gateway_id)
     store = open_store(config, keys, trust)
-    for number in (
-        signal.SIGTERM,
-        signal.SIGINT,
-    ):  # before, a signal just ends it: a recovery may be killed at any time
+    for number in (signal.SIGTERM, signal.SIGINT):  # before, it just ends: a recovery may be killed at any time
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     clock = Clock(not_before_ms=store.latest_ms())
     recorder = Recorder(store, keys, rules(config), clock, secrets.token_bytes(8))
