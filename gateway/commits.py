@@ -81,6 +81,7 @@ class Commits:
         self._signed: list[Happened] = []  # the events among the pending: they are signed again if the commit fails
         self._unsigned: list[Happened] = []  # events that wait while nothing is recorded
         self._first_pending_ms: int | None = None
+        self._grids: list[tuple[str, int, int]] = []  # in force and not noted yet: (meter, anchor, period)
         self._uncut = store.count_unsealed()
         self._retry_at_ms = 0
         self._reserve = space.Reserve(store.path.parent)
@@ -143,8 +144,8 @@ class Commits:
         self.flush()
         self._stop_recording(error)
 
-    def _coverage(self) -> list[Row]:
-        now = stamp(self._clock)
+    def _coverage(self, now: Stamp | None = None) -> list[Row]:
+        now = now or stamp(self._clock)
         return [self._signer.coverage(meter, tally.coverage(), now) for meter, tally in self._tallies.items()]
 
     def _write(
@@ -161,15 +162,15 @@ class Commits:
         try:
             with self.store.transaction():
                 self.store.append([*pending, *more])
-                if grids:
-                    self.store.schedule(self._signer.epoch, grids)
+                if self._grids or grids:
+                    self.store.schedule(self._signer.epoch, [*self._grids, *grids])
                 if cut:
                     station("cut")
                     self.store.cut()
         except StoreError as error:
             self._undo(pending, error)
             return False
-        self._signed = []
+        self._signed, self._grids = [], []
         self._position = self._signer.position()
         self._uncut += len(pending)
         if cut or coverage:
