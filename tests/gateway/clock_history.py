@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gateway import agent, space
+from gateway import space
 from gateway.clock import KernelClock
 from gateway.commits import Finished, Rules
 from gateway.config import Config
@@ -85,7 +85,7 @@ class History:
 
     def run(self, epochs: int) -> None:
         """So many epochs, each of which ends by a kill or a stop; then the books hold."""
-        self._rules, self._keys = _with_periods(agent.rules(self.loaded)), load_keys(self.loaded)
+        self._rules, self._keys = _with_periods(Rules.of(self.loaded)), load_keys(self.loaded)
         for old in self.loaded.data.glob("*"):
             old.unlink()
         for _ in range(epochs):
