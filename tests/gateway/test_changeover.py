@@ -115,7 +115,7 @@ def test_a_difference_names_settings_and_the_lines_to_open(loaded: Config) -> No
     assert list(found.text) == [
         "- bus rs485-1, meter export-main, every = 10000", "+ bus rs485-1, meter export-main, every = 7000"
     ]  # fmt: skip
-    assert (set(found.lines), found.closed) == ({"rs485-1"}, {"rs485-1"})
+    assert set(found.lines) == found.closed == {"rs485-1"}
     assert found.read_anew == [METER, CO2]
     assert not found.ledgers_changed()
     assert difference(loaded, loaded, specs, line_specs(loaded)).nothing
