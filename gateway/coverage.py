@@ -94,6 +94,13 @@ class Tally:
         self.next_due_ms = self.to_ms
         self.ruler = Ruler(self.to_ms, self.period_ms, self.to_ms, self.period_ms)
 
+    @classmethod
+    def begin(cls, ruler: Ruler, period_ms: int) -> Tally:
+        """A meter whose polls are due from the beginning of a ruler on."""
+        tally = cls(ruler.time_ms, ruler.time_ms, period_ms)
+        tally.ruler, tally.next_due_ms = ruler, ruler.due_ms
+        return tally
+
     def wanted(self, due_ms: int) -> bool:
         """Whether the poll that was due then is to be recorded."""
         return self.ruler.holds(due_ms)
@@ -116,6 +123,22 @@ class Tally:
         self.to_ms = max(self.to_ms, self.ruler.time_of(due_ms) + 1)
         self.next_due_ms = due_ms + self.period_ms
 
+    def skip(self, until_ms: int) -> None:
+        """Count every poll that is due before ``until_ms`` and has not finished as stopped."""
+        while self.next_due_ms < until_ms:
+            if self.wanted(self.next_due_ms):
+                self.finished(self.next_due_ms, "stopped")
+            else:
+                self.passed_by(self.next_due_ms)
+
+    def end(self, at_ms: int, record_ms: int) -> Grid:
+        """The same, and the interval ends there, which is ``record_ms`` among record times: no poll of this schedule is
+        due any more. Gives what the database is to note of that."""
+        self.skip(at_ms)
+        ended = self.to_ms, 0
+        self.to_ms = max(self.to_ms, record_ms)
+        return ended
+
     def lost_after_all(self, reason: str) -> None:
         """A poll counted as recorded could not be committed."""
         self.recorded -= 1
@@ -129,11 +152,6 @@ class Tally:
     def start_over(self) -> None:
         """Begin the next interval where this one ended."""
         self.from_ms, self.recorded, self.missed = self.to_ms, 0, Counter()
-
-    def ruler_from(self, due_ms: int, every_ms: int, time_ms: int, step_ms: int) -> Ruler:
-        """One for the polls from then on. None of them is due before the end of what is counted already, even where a
-        change of the clock's course would say so of one that has been late since before."""
-        return Ruler(due_ms, every_ms, max(time_ms, self.to_ms), step_ms)
 
     def grids(self, ruler: Ruler) -> tuple[Grid, Grid]:
         """What the database is to note when ``ruler`` comes into force: nothing is due until it begins."""

@@ -8,13 +8,14 @@ or the limit is reached, polls are only counted; recording goes on by itself whe
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from gateway import pruning, sealer, space
-from gateway.clock import SLOWED, STEP_MS, Clock, Correction
-from gateway.commits import RETRY_MS, STOP, STOPPED, Commits, Finished, Happened, Rules, alarm
-from gateway.coverage import Ruler, Tally, stopped_polls
+from gateway.changeover import Changeover
+from gateway.clock import SLOWED, Clock, Correction
+from gateway.commits import RETRY_MS, STOP, STOPPED, Finished, Happened, Rules, alarm
+from gateway.coverage import stopped_polls
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.hold import station
 from gateway.keys import Keys
@@ -36,7 +37,7 @@ PRUNE_EVERY_MS, PRUNE_ON_MS = 60_000, 50
 SPACE_EVERY_MS = 1_000
 
 
-class Journal(Commits):
+class Journal(Changeover):
     """What a gateway writes, in the order of time. Not to be shared between threads."""
 
     def __init__(self, store: Store, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
@@ -47,7 +48,6 @@ class Journal(Commits):
         now = clock.schedule_ms()
         self._last_cut_ms = self._space_at_ms = self._clock_at_ms = now
         self._prune_at_ms = now + PRUNE_EVERY_MS
-        self.factor = 1
         self.held: str | None = None
         """Why nothing is sealed for the time being, in words; cuts go on."""
         self.on_seal: list[Callable[[], object]] = []
@@ -199,35 +199,13 @@ class Journal(Commits):
         facts = {"factor": factor, "used": room.used, "limit": room.limit}
         told = [alarm(BUFFER, text, raised=factor > 1).event] if 1 in (factor, self.factor) else []
         events = [Event(PERIOD, facts), *told]
-        rulers = {m: self._ruler(t, t.next_due_ms, t.period_ms * factor) for m, t in self._tallies.items()}
+        rulers = {m: self._ruler(t.next_due_ms, t.period_ms * factor, t.to_ms) for m, t in self._tallies.items()}
         rows = [*self._coverage(), *(self._signer.event(GATEWAY, event, now) for event in events)]
         if self._write(rows, coverage=True, grids=self._grids_of(rulers)):
             log.warning("%s", text)
             self.factor = factor
             self._uncut += len(events)
             self._take(rulers)
-
-    # — which polls are recorded, and their record times —
-
-    def _ruler(self, tally: Tally, due_ms: int, every_ms: int) -> Ruler:
-        """By the clock's course, for the polls from ``due_ms`` on."""
-        return tally.ruler_from(due_ms, every_ms, self._clock.record_ms(due_ms), self._clock.slowed(every_ms))
-
-    def _rulers(self) -> dict[str, Ruler]:
-        """Each meter's, for the polls that have not finished."""
-        return {m: self._ruler(t, t.next_wanted_ms, t.ruler.every_ms) for m, t in self._tallies.items()}
-
-    def _is_off(self, meter: str, ruler: Ruler) -> bool:
-        """Whether the one in force has gone astray from the clock's course: nine tenths of most periods are no whole
-        milliseconds, and it never begins before what is counted already."""
-        return abs(ruler.time_ms - self._tallies[meter].ruler.time_of(ruler.due_ms)) > STEP_MS
-
-    def _grids_of(self, rulers: Mapping[str, Ruler]) -> list[tuple[str, int, int]]:
-        return [(meter, *grid) for meter, ruler in rulers.items() for grid in self._tallies[meter].grids(ruler)]
-
-    def _take(self, rulers: Mapping[str, Ruler]) -> None:
-        for meter, ruler in rulers.items():
-            self._tallies[meter].ruler = ruler
 
     # — when the system's clock becomes good, or is set —
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gateway import space
+from gateway.changeover import Change
 from gateway.clock import KernelClock
 from gateway.commits import Finished, Rules
 from gateway.config import Config
@@ -22,7 +23,7 @@ from gateway.journal import Journal
 from gateway.keys import load_keys
 from gateway.signer import stamp
 from gateway.store import Store
-from ledger_client.record import Coverage, Reading, Value, parse_record
+from ledger_client.record import Coverage, Event, Reading, Value, parse_record
 from tests.gateway.books import check_books
 from tests.gateway.samples import Machine
 
@@ -113,6 +114,7 @@ class History:
         self._latest_ms = self.clock.now_ms()
         anchor_ms = self.journal.open()
         self.polls = {meter: Told(anchor_ms) for meter in self.journal.rules.periods_ms}
+        self.gone: dict[str, Told] = {}
         self._slow_start = self.chance.random() < 0.3
 
     def _live(self) -> None:
@@ -123,6 +125,7 @@ class History:
             (self._fall_silent, 4),
             (self._frail, 4),
             (self._thin, 1),
+            (self._change, 1),
         ]
         if self._slow_start:
             self._fall_silent()
@@ -148,7 +151,7 @@ class History:
         self.journal.keep_time()
 
     def _hand_over(self, meter: str, told: Told) -> None:
-        period_ms = self.journal.rules.periods_ms[meter]
+        period_ms = self._period_ms(meter)
         late_ms = self.chance.choice((0, 0, 20, 300))
         while told.next_due_ms + late_ms <= (now := self.clock.schedule_ms()) and now >= told.silent_until_ms:
             skipped = told.next_due_ms + 3 * period_ms < now and self.chance.random() < 0.9
@@ -191,9 +194,35 @@ class History:
         if self.journal.trouble is None and factor != self.journal.factor:
             self.journal._record_every(factor, LIMIT)
 
+    def _change(self) -> None:
+        """A changed configuration: some meters are read anew, at other periods, or are no more."""
+        names = [*self._rules.periods_ms]
+        going = {meter for meter in names if self.chance.random() < 0.2}
+        anew = {meter for meter in names if self.chance.random() < 0.6 or meter not in self.polls} - going
+        periods_ms = {m: p for m, p in self.journal.rules.periods_ms.items() if m not in going}
+        periods_ms |= {meter: self.chance.choice(PERIODS_MS) for meter in anew}
+        before = {m: (told.next_due_ms, self._period_ms(m)) for m, told in self.polls.items()}
+        rulers = {meter: self.journal._tallies[meter].ruler for meter in before}
+        event = Event("configuration", {"why": "test"})
+        rules = replace(self.journal.rules, periods_ms=periods_ms)
+        try:
+            at_ms = self.journal.change(Change(rules, self._keys, anew, event))
+        except StoreError:
+            return
+        for meter in (anew | going) & before.keys():
+            next_ms, period_ms = before[meter]
+            self.polls[meter].wanted += sum(map(rulers[meter].holds, range(next_ms, at_ms, period_ms)))
+        self.gone |= {meter: self.polls.pop(meter) for meter in going & self.polls.keys()}
+        for meter in anew:
+            told = self.polls.setdefault(meter, self.gone.pop(meter, Told(at_ms)))
+            told.next_due_ms = at_ms
+
+    def _period_ms(self, meter: str) -> int:
+        return self.journal.rules.periods_ms[meter]
+
     def _check_counts(self) -> None:
         """An epoch that was stopped in order counts in all as many polls as came to an end."""
-        for meter, told in self.polls.items():
+        for meter, told in (self.polls | self.gone).items():
             bodies = [parse_record(row.data) for row in self.store.rows(1, 1 << 60) if row.meter == meter]
             own = [r.body for r in bodies if r.claims.epoch == self.epochs.to_bytes(8, "big")]
             counted = sum(body.due for body in [b for b in own if isinstance(b, Coverage)][1:])

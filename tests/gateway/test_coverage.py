@@ -49,14 +49,6 @@ def test_downtime_is_counted_by_every_grid_that_was_in_force() -> None:
     assert covered == Coverage(10_001, 16_000, 3 + 4, 2, {"stopped": 5})
 
 
-def test_polls_that_are_late_at_a_change_of_course_fall_due_behind_what_is_counted() -> None:
-    tally = Tally(0, 0, 1000)
-    tally.finished(0, None)
-    tally.ruler = tally.ruler_from(1000, 1000, -50, 1000)
-    tally.finished(1000, None)
-    assert tally.coverage() == Coverage(0, 2, 2, 2, {})
-
-
 def test_a_new_meter_begins_with_an_empty_interval() -> None:
     assert first_coverage(None, 5000, clock_usable=True) == Coverage(5000, 5000, 0, 0, {})
 
