@@ -15,7 +15,7 @@ AGAIN_S = 5.0
 
 def companions(site: Site) -> list[Companion]:
     """All of them that the configuration asks for."""
-    return []
+    return [site.board]
 
 
 async def keep(companion: Companion) -> None:

@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from gateway import control
-from gateway.alarms import LedgerAlarms
+from gateway.alarm_board import Board, orders
+from gateway.alarm_kinds import DAMAGED
+from gateway.alarms import Events, LedgerAlarms
 from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning, identities
-from gateway.commits import ALARM, DAMAGED, Rules
+from gateway.commits import ALARM, Rules
 from gateway.companions import companions, keep
 from gateway.config import Config
 from gateway.drivers import driver
 from gateway.errors import StoreError
-from gateway.fieldbus.bus import Alarm, Line, LineSpec
+from gateway.fieldbus.bus import Line, LineSpec
 from gateway.keys import Keys
 from gateway.live import Live
 from gateway.news import Hub
@@ -54,14 +56,17 @@ class Epoch:
         self._config = config
         clock, epoch = Clock(not_before_ms=store.latest_ms()), secrets.token_bytes(8)
         self._recorder = recorder = Recorder(store, keys, Rules.of(config), clock, epoch)
-        lines = self._make_lines(specs, store, clock)
-        self._ledgers = [driver(config, entry, Notes(entry.name, recorder)) for entry in config.document.ledger]
-        uplinks = self._make_uplinks(store, trust, clock)
         hub, live = Hub(), Live(config.meters)
         hub.listeners.append(live.hear)
         recorder.on_news.append(hub.tell)
-        self._site = Site(config, clock, epoch, recorder, lines, uplinks, hub, live)
-        self._site.orders.update(accept=self._accept, health=self._health)
+        layout = {spec.name: [meter.name for meter in spec.meters] for spec in specs}
+        periods_ms = {name: meter.every for name, meter in config.meters.items()}
+        self._board = board = Board(store, recorder, clock, live, layout, periods_ms)
+        lines = self._make_lines(specs, store, clock)
+        self._ledgers = [driver(config, entry, Notes(entry.name, recorder)) for entry in config.document.ledger]
+        uplinks = self._make_uplinks(store, trust, clock)
+        self._site = Site(config, clock, epoch, recorder, lines, uplinks, hub, live, board)
+        self._site.orders.update(accept=self._accept, health=self._health, **orders(board))
         self._companions: Sequence[Companion] = companions(self._site)
 
     def _make_lines(self, specs: Sequence[LineSpec], store: Store, clock: Clock) -> dict[str, Line]:
@@ -77,7 +82,7 @@ class Epoch:
                 spec,
                 clock,
                 self._commissioning.poll,
-                on_alarm=partial(_alarm, recorder),
+                on_alarm=self._board.line_alarm,
                 doubts=poller.doubts,
                 identities=known,
                 used_until_ms=used_until_ms,
@@ -87,8 +92,8 @@ class Epoch:
 
     def _make_uplinks(self, store: Store, trust: Trust, clock: Clock) -> dict[str, Uplink]:
         recorder = self._recorder
-        reconciliation = Reconciliation(self._config, recorder, trust, clock, store.conflicts())
-        alarms, loop = LedgerAlarms(recorder), asyncio.get_running_loop()
+        alarms, loop = LedgerAlarms(self._board), asyncio.get_running_loop()
+        reconciliation = Reconciliation(self._config, recorder, trust, clock, store.conflicts(), alarms=alarms)
         uplinks = {}
         for ledger, entry in zip(self._ledgers, self._config.document.ledger, strict=True):
             uplink = Uplink(ledger, recorder, trust, clock, reconciliation, alarms=alarms, contract=entry.place)
@@ -110,7 +115,7 @@ class Epoch:
                 reading = [group.create_task(line.run(anchor_ms), name=f"line {line.spec.name}") for line in lines]
                 background = [
                     group.create_task(_until_ended(recorder), name="recorder"),
-                    group.create_task(check_database(config.database, recorder), name="check"),
+                    group.create_task(check_database(config.database, self._board), name="check"),
                 ]
                 for name, uplink in self._site.uplinks.items():
                     background.append(group.create_task(uplink.run(), name=f"uplink {name}"))
@@ -137,7 +142,8 @@ class Epoch:
         return await self._commissioning.accept(line, meter, order["serial"], order["reason"])
 
     async def _health(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        return self._recorder.health()
+        active = [row.as_json() for row in self._board.standing() if row.active]
+        return {**self._recorder.health(), "alarms": active}
 
 
 def begin(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSpec], stop: asyncio.Event) -> Epoch:
@@ -156,13 +162,7 @@ def _last_readings(store: Store, meter: str) -> Iterator[Reading]:
             yield body
 
 
-def _alarm(recorder: Recorder, alarm: Alarm) -> None:
-    """An alarm of a line is an event: of its meter, or of the gateway where the whole line is meant."""
-    fields = {"code": alarm.code, "line": alarm.line, "text": alarm.text, "raised": alarm.raised}
-    recorder.happened(alarm.meter or GATEWAY, Event(ALARM, fields))
-
-
-async def check_database(path: Path, recorder: Recorder) -> None:
+async def check_database(path: Path, events: Events) -> None:
     """SQLite's own check of a database that was too large to be kept waiting for before the start."""
     try:
         checked = await in_thread(lambda: check_large(path), "check of the database")
@@ -172,8 +172,7 @@ async def check_database(path: Path, recorder: Recorder) -> None:
     if checked.flaws:
         note_flaws(path, checked.flaws)
         text = f"{path} is damaged: {checked.flaws[0]}; stop the gateway and start it, which recovers what can be read"
-        log.error("%s", text)
-        recorder.happened(GATEWAY, Event(ALARM, {"code": DAMAGED, "line": "store", "text": text, "raised": True}))
+        events.happened(GATEWAY, Event(ALARM, {"code": DAMAGED, "line": "store", "text": text, "raised": True}))
 
 
 async def _until_ended(recorder: Recorder) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from gateway.alarm_board import Board
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.control import Order
@@ -33,6 +34,7 @@ class Site:
     """Each ledger's uplink by the ledger's name."""
     hub: Hub
     live: Live
+    board: Board
     orders: dict[str, Order] = field(default_factory=dict)
     """What can be ordered, by name: over the control socket, and by whoever may on the pages."""
 
