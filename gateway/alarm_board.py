@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -92,6 +92,13 @@ class Board(AlarmList):
         for (source, line), (text, since_ms) in found.items():
             self.condition(source, code, line, text, on=True, since_ms=since_ms)
 
+    def still(self, code: str, found: Collection[tuple[str, str]]) -> None:
+        """Whether that which stood before the start, and of which nobody has told since, is still so."""
+        for key, state in list(self._states.items()):
+            if key.code == code and state.in_doubt:
+                on, text = (key.source, key.line) in found, state.text
+                self.condition(*key, text, on=on, since_ms=state.since_ms if on else None)
+
     def happened(self, meter: str, event: Event) -> None:
         """The same as an event of a part: one of name "alarm" waits out its delay, others are written at once."""
         if event.name == ALARM:
@@ -119,11 +126,7 @@ class Board(AlarmList):
                 self.condition(*state.key, f"{meter} answers", on=False)
 
     def _waiting_for_answer(self) -> list[State]:
-        return [
-            state
-            for state in self._states.values()
-            if state.kind.renewed == "answer" and state.raised and not state.on and state.over_ms is None
-        ]
+        return [state for state in self._states.values() if state.kind.renewed == "answer" and state.in_doubt]
 
     # — what falls due —
 

@@ -47,6 +47,11 @@ class State:
         """It stands, even if it is not true any more since a moment."""
         return self.row is not None and self.row.active
 
+    @property
+    def in_doubt(self) -> bool:
+        """It stood before a restart, and nobody knows yet if it is still true."""
+        return self.raised and not self.on and self.over_ms is None
+
     def begin(self, now_ms: int, since_ms: int, ago_ms: int) -> None:
         """It is true, since a record time that was ``ago_ms`` ago."""
         if not self.on:
@@ -57,7 +62,7 @@ class State:
 
     def end(self, now_ms: int) -> None:
         """It is not true any more; nothing new where that is known."""
-        if self.on or (self.raised and self.over_ms is None):
+        if self.on or self.in_doubt:
             self.on = False
             chatters = len(self.begins) == CHATTERS and now_ms - self.begins[0] <= WITHIN_MS
             self.over_ms = now_ms + (max(QUIET_MS, self.kind.clear_ms) if chatters else self.kind.clear_ms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from gateway.alarm_sources import AlarmSources
 from gateway.errors import GatewayError
 from gateway.site import Companion, Site
 
@@ -15,7 +16,7 @@ AGAIN_S = 5.0
 
 def companions(site: Site) -> list[Companion]:
     """All of them that the configuration asks for."""
-    return [site.board]
+    return [site.board, AlarmSources(site)]
 
 
 async def keep(companion: Companion) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,9 @@ import pytest
 from gateway.alarm_board import Board, Standing
 from gateway.alarm_kinds import KINDS
 from gateway.config import Config
-from gateway.errors import Declined
 from gateway.fieldbus.bus import Alarm
 from gateway.live import Live
 from gateway.news import Missed
-from gateway.recorder import Recorder
-from gateway.signer import GATEWAY
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from tests.gateway.samples import Machine, recorder, site
