@@ -90,6 +90,11 @@ class Uplink:
         self._in_question = True  # what the ledger was known to hold: everything is asked about in order
         self._failures = 0
 
+    @property
+    def reached(self) -> bool:
+        """The last attempt to reach the ledger has succeeded, or there was none yet."""
+        return self._failures == 0
+
     def wake(self) -> None:
         """There is something new to anchor."""
         self._work.set()

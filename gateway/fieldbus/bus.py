@@ -84,6 +84,8 @@ class Line:
         self._reopen_at = float("-inf")
         self._silent_probes = 0
         self._stopping = False
+        self.busy_s = 0.0
+        """For so long it was asked and listened to, since it was made."""
         self._wake: asyncio.Future[None] | None = None
 
     async def run(self, anchor_ms: int) -> None:
@@ -104,6 +106,16 @@ class Line:
                     await self._sleep(self._schedule.wake(now) - now)
         finally:
             self._close()
+
+    @property
+    def up(self) -> bool:
+        """It is open, and not all of its meters are silent."""
+        return self._link is not None and not self._schedule.fault
+
+    @property
+    def silent(self) -> list[str]:
+        """Its meters that are asked seldom, for they do not answer."""
+        return self._schedule.silent
 
     def request_stop(self) -> None:
         """Finish the read in flight; ``run`` then returns."""
@@ -141,6 +153,7 @@ class Line:
         ended = await turn.run()
         now, now_ms = self._clock.monotonic(), self._clock.schedule_ms()
         turn.spent_s += now - begun
+        self.busy_s += now - begun
         if isinstance(ended, Attempt):
             self._ended(turn, ended)
         else:
