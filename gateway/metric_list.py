@@ -36,6 +36,12 @@ FIGURES = (
         "1 for the worst verdict among the values of the newest reading, 0 for the others.",
         (*METER, "verdict"),
     ),
+    Figure(
+        "meterseal_meter_up",
+        "gauge",
+        "1: the meter's last poll was answered, or it is one that may sleep and does; 0: it was not.",
+        METER,
+    ),
     Figure("meterseal_poll_period_seconds", "gauge", "How often the meter is to be read.", METER),
     Figure(
         "meterseal_polls_total",
@@ -43,7 +49,7 @@ FIGURES = (
         "Due polls since the start: recorded, or why there is no record.",
         (*METER, "outcome"),
     ),
-    Figure("meterseal_line_up", "gauge", "1: the line is open, and a meter on it answers.", LINE),
+    Figure("meterseal_line_up", "gauge", "1: the line is open and a meter on it answers, or all of them may sleep and do.", LINE),
     Figure("meterseal_line_busy_seconds_total", "counter", "Time in which the line was asked and listened to.", LINE),
     Figure(
         "meterseal_line_stray_frames_total", "counter", "Frames that answer no open question, by kind.", (*LINE, "kind")

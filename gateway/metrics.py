@@ -80,6 +80,7 @@ class MeterFigures:
     labels: tuple[str, str]
     period_ms: int
     reading: Reading | None
+    up: bool | None
     polls: Mapping[str, int]
 
 
@@ -106,7 +107,8 @@ def _copy(site: Site, name: str, line: str) -> MeterFigures:
     polls = {"recorded": now.recorded, "timeout": 0, **now.missed}
     for reason, count in now.unrecorded.items():
         polls[reason] = polls.get(reason, 0) + count
-    return MeterFigures((name, line), site.config.meters[name].every, now.reading, polls)
+    up = None if not any(polls.values()) else now.silent_since_ms is None or now.reason == "asleep"
+    return MeterFigures((name, line), site.config.meters[name].every, now.reading, up, polls)
 
 
 def _site(sheet: Sheet, site: Site) -> None:
@@ -157,6 +159,8 @@ def _meter(sheet: Sheet, meter: MeterFigures) -> None:
     sheet.put("meterseal_poll_period_seconds", meter.period_ms / 1000, *meter.labels)
     for outcome, count in meter.polls.items():
         sheet.put("meterseal_polls_total", count, *meter.labels, outcome)
+    if meter.up is not None:
+        sheet.put("meterseal_meter_up", meter.up, *meter.labels)
     if meter.reading is not None:
         sheet.put("meterseal_reading_timestamp_seconds", meter.reading.time_ms / 1000, *meter.labels)
         sheet.put_one_of("meterseal_reading_quality", worst(meter.reading), VERDICTS, *meter.labels)

@@ -109,8 +109,9 @@ class Line:
 
     @property
     def up(self) -> bool:
-        """It is open, and not all of its meters are silent."""
-        return self._link is not None and not self._schedule.fault
+        """It is open, and not all of its meters are silent; or they may be, and sleep."""
+        heard = self._link is not None and not self._schedule.fault
+        return heard or all(meter.asleep for meter in self._meters.values())
 
     @property
     def silent(self) -> list[str]:

@@ -58,6 +58,7 @@ def test_it_says_what_has_happened(loaded: Config) -> None:
             after = await scraped(running)
             assert value(after, "meterseal_polls_total", meter=METER, line=LINE, outcome="recorded") == 1
             assert value(after, "meterseal_polls_total", meter=METER, outcome="line-down") >= 1
+            assert value(after, "meterseal_meter_up", meter="stack-co2") == 0
             assert value(after, "meterseal_reading_quality", meter=METER, verdict="good") == 1
             assert value(after, "meterseal_reading_quality", meter=METER, verdict="bad") == 0
             assert now.reading is not None
