@@ -49,7 +49,12 @@ FIGURES = (
         "Due polls since the start: recorded, or why there is no record.",
         (*METER, "outcome"),
     ),
-    Figure("meterseal_line_up", "gauge", "1: the line is open and a meter on it answers, or all of them may sleep and do.", LINE),
+    Figure(
+        "meterseal_line_up",
+        "gauge",
+        "1: the line is open and a meter on it answers, or all of them may sleep and do.",
+        LINE,
+    ),
     Figure("meterseal_line_busy_seconds_total", "counter", "Time in which the line was asked and listened to.", LINE),
     Figure(
         "meterseal_line_stray_frames_total", "counter", "Frames that answer no open question, by kind.", (*LINE, "kind")
