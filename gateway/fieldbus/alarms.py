@@ -87,6 +87,7 @@ class Alarms:
             self._tell(Alarm(self._spec.name, meter, code, f"{self._spec.name}: {text}", False))
 
     def _tell(self, alarm: Alarm) -> None:
-        log.log(logging.ERROR if alarm.raised else logging.INFO, "%s", alarm.text)
+        about = {"code": alarm.code, "line": alarm.line, "meter": alarm.meter}
+        log.log(logging.ERROR if alarm.raised else logging.INFO, "%s", alarm.text, extra=about)
         if self._on_alarm is not None:
             self._on_alarm(alarm)
