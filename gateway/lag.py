@@ -12,8 +12,6 @@ EVERY_S = 0.25
 class Lag:
     """Asks the event loop four times a second to be called, and counts how much later that happens."""
 
-    name = "lag"
-
     def __init__(self, site: Site) -> None:
         self._lag = site.lag
 
@@ -24,3 +22,9 @@ class Lag:
             due_s = loop.time() + EVERY_S
             await asyncio.sleep(EVERY_S)
             self._lag.count(max(0.0, loop.time() - due_s))
+
+    def reloaded(self) -> None:
+        """Nothing of it is configured."""
+
+    def close(self) -> None:
+        """Nothing is left of it."""

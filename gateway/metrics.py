@@ -23,7 +23,9 @@ from gateway.blocking import in_thread
 from gateway.config import Config
 from gateway.durations import Durations
 from gateway.errors import StoreError
+from gateway.fieldbus.bus import MeterSpec
 from gateway.horizon import horizon
+from gateway.live import MeterNow
 from gateway.metric_list import FIGURES, Figure
 from gateway.quality import VERDICTS, verdict
 from gateway.site import Site
@@ -87,7 +89,7 @@ class MeterFigures:
 async def exposition(site: Site) -> bytes:
     """All figures in Prometheus' text format. Never fails: what cannot be told is left out."""
     sheet = Sheet()
-    meters = [_copy(site, name, line) for line, names in _meters_of(site).items() for name in names]
+    meters = [_copy(now, name, meter.period_ms) for name, meter, now in _meters(site)]
     _site(sheet, site)
     for name, line in site.lines.items():
         strays = {kind: line.counters[kind] for kind in STRAYS}
@@ -98,17 +100,20 @@ async def exposition(site: Site) -> bytes:
     return await in_thread(lambda: _text(sheet, site.config, meters, now_ms), "figures")
 
 
-def _meters_of(site: Site) -> dict[str, list[str]]:
-    return {name: [meter.name for meter in line.spec.meters] for name, line in site.lines.items()}
+def _meters(site: Site) -> Iterator[tuple[str, MeterSpec, MeterNow]]:
+    """Each line's name with each of its meters; while a reload is under way one of them may not be known yet."""
+    for name, line in site.lines.items():
+        for meter in line.spec.meters:
+            if (now := site.live.meters.get(meter.name)) is not None:
+                yield name, meter, now
 
 
-def _copy(site: Site, name: str, line: str) -> MeterFigures:
-    now = site.live.meters[name]
+def _copy(now: MeterNow, line: str, period_ms: int) -> MeterFigures:
     polls = {"recorded": now.recorded, "timeout": 0, **now.missed}
     for reason, count in now.unrecorded.items():
         polls[reason] = polls.get(reason, 0) + count
     up = None if not any(polls.values()) else now.silent_since_ms is None or now.reason == "asleep"
-    return MeterFigures((name, line), site.config.meters[name].every, now.reading, up, polls)
+    return MeterFigures((now.name, line), period_ms, now.reading, up, polls)
 
 
 def _site(sheet: Sheet, site: Site) -> None:

@@ -1,6 +1,6 @@
 # Sourced by the other scripts: one virtual environment in .venv, made once and again whenever pyproject.toml changes.
 # Gives: need_system COMMAND=PACKAGE …, need_python (sets $venv), need_packages runtime|test, need_oracle, need_vyper,
-# need_anvil.
+# need_anvil, need_prometheus.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -105,4 +105,18 @@ need_anvil() {
     cp tests/evm/node/package.json tests/evm/node/package-lock.json "$home/"
     (cd "$home" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
     touch "$stamp"
+}
+
+# Prometheus and its promtool, as Debian builds them, unpacked and not installed: no service of theirs is to run here.
+need_prometheus() {
+    local home=$PWD/.prometheus
+    if command -v prometheus >/dev/null || [ -e "$home/usr/bin/promtool" ]; then return; fi
+    say "fetching the Prometheus that the tests scrape with …"
+    mkdir -p "$home"
+    if ! (cd "$home" && apt-get download -qq prometheus promtool >&2); then
+        [ "$(id -u)" -ne 0 ] || apt-get update -qq >&2
+        (cd "$home" && apt-get download -qq prometheus promtool >&2) || { say "install it with:  sudo apt-get install prometheus"; exit 2; }
+    fi
+    for package in "$home"/*.deb; do dpkg -x "$package" "$home"; done
+    rm "$home"/*.deb
 }

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
+from gateway.budget import line_plans
 from gateway.config import Config
 from gateway.drivers import trust_of
 from gateway.epoch import Epoch
 from gateway.keys import load_keys
 from gateway.lines import line_specs
+from gateway.readiness import Ready
 from gateway.site import Site
 from gateway.store import Store
 
@@ -19,11 +21,13 @@ from gateway.store import Store
 async def epoch(loaded: Config) -> AsyncIterator[Site]:
     """The site of a running epoch; it ends in order with the block."""
     loaded.data.mkdir(exist_ok=True)
-    running = Epoch(loaded, load_keys(loaded), trust_of(loaded), line_specs(loaded), Store(loaded.database))
+    specs = line_specs(loaded)
+    ready = Ready(loaded, load_keys(loaded), trust_of(loaded), specs, line_plans(specs))
+    running = Epoch(ready, Store(loaded.database))
     stop = asyncio.Event()
     task = asyncio.create_task(running.run(stop, ()))
     try:
-        yield running._site
+        yield running.site
     finally:
         stop.set()
         with suppress(asyncio.CancelledError):
