@@ -15,6 +15,7 @@ from typing import Any
 from gateway import budget, instance
 from gateway.commits import RETRY_MS
 from gateway.config import Config
+from gateway.dashboard import door
 from gateway.drivers import check_ledger_access, check_ledger_keys, trust_of
 from gateway.epoch import begin
 from gateway.errors import StartAgain, StoreError
@@ -34,6 +35,7 @@ async def run(config: Config) -> None:
     keys, trust = load_keys(config), trust_of(config)
     check_ledger_keys(config, trust)
     check_ledger_access(config)
+    door.check(config)
     specs = line_specs(config)
     for spec in specs:
         check_port(spec)

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 from rich.table import Table
 
-from gateway import cli_care, report
+from gateway import cli_care, cli_setup, report
 from gateway import config as configuration
 from gateway.cli_parts import CONFIG, JSON, open_store, out
 from gateway.errors import Damaged, Declined, GatewayError, NotYet
@@ -67,18 +67,6 @@ def main(verbose: bool) -> None:
 
 
 @main.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--id", "gateway", default="my-gateway", show_default=True, help="The gateway's name in every record.")
-def init(folder: Path, gateway: str) -> None:
-    """Make DIR with a commented gateway.toml, device keys and trust.toml."""
-    from gateway import starter
-
-    for path in starter.init(folder, gateway=gateway, now_s=int(time.time())):
-        click.echo(f"wrote {path}")
-    click.echo(f"next: meterseal check {folder / 'gateway.toml'}")
-
-
-@main.command()
 @click.argument("name", required=False)
 def profiles(name: str | None) -> None:
     """The catalog of meters, or the points of one of them."""
@@ -106,6 +94,7 @@ def check(config_path: Path, as_json: bool) -> None:
     """Validate CONFIG and what it names, and show what would be read. Starts nothing."""
     from gateway import budget, drivers, lines
     from gateway.budget_view import print_plan
+    from gateway.dashboard import door
     from gateway.fieldbus.bus import check_port
     from gateway.keys import load_keys
 
@@ -114,6 +103,7 @@ def check(config_path: Path, as_json: bool) -> None:
     drivers.check_ledger_keys(config, drivers.trust_of(config))
     drivers.check_ledger_access(config)
     drivers.check_accounts(config)
+    door.check(config)
     specs = lines.line_specs(config)
     for spec in specs:
         check_port(spec)
@@ -344,7 +334,7 @@ def demo(folder: Path | None, duration: str | None, as_json: bool) -> None:
     sys.exit(demonstration.main(folder, seconds, as_json=as_json))
 
 
-for _command in (cli_care.export, cli_care.backup, cli_care.doctor):
+for _command in (cli_setup.init, cli_setup.password, cli_care.export, cli_care.backup, cli_care.doctor):
     main.add_command(_command)
 
 if __name__ == "__main__":

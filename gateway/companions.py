@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from gateway.dashboard.server import PagesServer
 from gateway.errors import GatewayError
 from gateway.site import Companion, Site
 
@@ -15,7 +16,10 @@ AGAIN_S = 5.0
 
 def companions(site: Site) -> list[Companion]:
     """All of them that the configuration asks for."""
-    return []
+    found: list[Companion] = []
+    if (web := site.config.document.web) is not None:
+        found.append(PagesServer(site, web))
+    return found
 
 
 async def keep(companion: Companion) -> None:
