@@ -30,8 +30,6 @@ SEND_BUFFER = 128 * 1024
 class PagesServer:
     """A companion of an epoch. Its libraries are loaded beside the first readings, not before them."""
 
-    name = "pages"
-
     def __init__(self, site: Site, web: Web) -> None:
         self._site, self._web = site, web
         self._told = ""
@@ -48,9 +46,16 @@ class PagesServer:
             log.info("pages at %s", self._web.model_copy(update={"listen": f"{self._web.host}:{port}"}).url)
             await serving.run(self._site, self._listener)
         finally:
-            if self._listener is not None:
-                self._listener.close()
-                self._listener = None
+            self.close()
+
+    def reloaded(self) -> None:
+        """The site has another configuration, and the pages look at it anew for each request."""
+
+    def close(self) -> None:
+        """Give the address back."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
 
     def _listen(self) -> socket.socket | None:
         try:
