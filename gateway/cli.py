@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import click
 from rich.table import Table
 
-from gateway import cli_care, cli_reload, logs, report
+from gateway import cli_care, cli_reload, cli_setup, logs, report
 from gateway import config as configuration
 from gateway.cli_parts import CONFIG, JSON, open_store, out
 from gateway.errors import Damaged, Declined, GatewayError, NotYet
@@ -67,18 +67,6 @@ def _first(group: ExceptionGroup[Exception]) -> Exception:
 def main(verbose: bool, form: Form) -> None:
     """An edge gateway from meter to ledger: reads, signs, keeps, anchors, proves."""
     logs.start(form, verbose=verbose)
-
-
-@main.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--id", "gateway", default="my-gateway", show_default=True, help="The gateway's name in every record.")
-def init(folder: Path, gateway: str) -> None:
-    """Make DIR with a commented gateway.toml, device keys and trust.toml."""
-    from gateway import starter
-
-    for path in starter.init(folder, gateway=gateway, now_s=int(time.time())):
-        click.echo(f"wrote {path}")
-    click.echo(f"next: meterseal check {folder / 'gateway.toml'}")
 
 
 @main.command()
@@ -339,7 +327,14 @@ def demo(folder: Path | None, duration: str | None, as_json: bool) -> None:
     sys.exit(demonstration.main(folder, seconds, as_json=as_json))
 
 
-for _command in (cli_care.export, cli_care.backup, cli_care.doctor, cli_reload.reload):
+for _command in (
+    cli_setup.init,
+    cli_setup.password,
+    cli_care.export,
+    cli_care.backup,
+    cli_care.doctor,
+    cli_reload.reload,
+):
     main.add_command(_command)
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from gateway.dashboard.server import PagesServer
 from gateway.errors import GatewayError
 from gateway.lag import Lag
 from gateway.site import Companion, Site
@@ -28,7 +30,10 @@ class Wanted:
 
 def wanted(site: Site) -> list[Wanted]:
     """All companions of a site, by its configuration as it is now."""
-    return [Wanted("lag", None, lambda: Lag(site))]
+    found = [Wanted("lag", None, partial(Lag, site))]
+    if (web := site.config.document.web) is not None:
+        found.append(Wanted("pages", web, partial(PagesServer, site, web)))
+    return found
 
 
 async def keep(name: str, companion: Companion) -> None:
