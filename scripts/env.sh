@@ -53,12 +53,12 @@ make_venv() { # DIRECTORY
     "$python" -m venv "$1"
 }
 
-# need_packages runtime|test: the project itself, editable, and what it runs or is tested with.
+# need_packages runtime|docs|test: the project itself, editable, and what it runs, is told of or is tested with.
 need_packages() {
     local spec=. stamp version
     version=$(sha256sum pyproject.toml | cut -c1-16)
     stamp=$venv/.$1-$version
-    if [ -e "$stamp" ] || [ -e "$venv/.test-$version" ]; then return; fi # test holds all of runtime
+    if [ -e "$stamp" ] || [ -e "$venv/.test-$version" ]; then return; fi # test holds all of the others
     [ "$1" = runtime ] || spec=".[$1]"
     [ -x "$venv/bin/python" ] || make_venv "$venv"
     say "installing Meterseal and its libraries into $venv …"

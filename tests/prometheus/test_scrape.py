@@ -70,6 +70,9 @@ def check_the_alert_of_the_cut_meter(server: Prometheus, address: str) -> None:
     """It names meter and line, and neither another meter nor the line is blamed."""
     mine = {"alertname": "MetersealMeterSilent", "meter": CUT, "line": LINE, "instance": address}
     until("the alert", lambda: [alert for alert in server.firing() if mine.items() <= alert.items()])
-    silent = [alert["meter"] for alert in server.firing() if alert["alertname"] == "MetersealMeterSilent"]
-    assert silent == [CUT]
+
+    def silent() -> list[str]:
+        return [alert["meter"] for alert in server.firing() if alert["alertname"] == "MetersealMeterSilent"]
+
+    until("only that one", lambda: silent() == [CUT])
     assert "MetersealLineDown" not in {alert["alertname"] for alert in server.firing()}
