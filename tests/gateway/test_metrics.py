@@ -16,7 +16,7 @@ from gateway.config import Config
 from gateway.metric_list import FIGURES
 from gateway.metrics import exposition
 from gateway.site import Site
-from tests.gateway.epochs import epoch, until
+from tests.gateway.epochs import due_ms, epoch, until
 from tests.gateway.samples import believed, finished, site
 
 METER, LINE = "export-main", "rs485-1"
@@ -53,7 +53,7 @@ def test_it_says_what_has_happened(loaded: Config) -> None:
             assert value(before, "meterseal_polls_total", meter=METER, outcome="recorded") == 0
             assert value(before, "meterseal_line_up", line=LINE) == 0
             now = running.live.meters[METER]
-            running.recorder.put(finished(METER, running.clock.schedule_ms(), running.clock))
+            running.recorder.put(finished(METER, await due_ms(running, METER), running.clock))
             await until(lambda: now.recorded == 1 and now.missed)
             after = await scraped(running)
             assert value(after, "meterseal_polls_total", meter=METER, line=LINE, outcome="recorded") == 1
@@ -77,21 +77,22 @@ def test_it_says_that_recording_has_stopped_and_still_answers(loaded: Config) ->
     async def story() -> None:
         async with epoch(loaded) as running:
             away = loaded.database.with_name("away.db")
+            due = await due_ms(running, METER)
             await asyncio.wrap_future(running.recorder.call(lambda store: store.close()))
             loaded.database.rename(away)
-            running.recorder.put(poll(running))
+            running.recorder.put(poll(running, due))
             await until(lambda: running.recorder.trouble is not None)
             told = await scraped(running)
             assert value(told, "meterseal_recording_stopped", reason="disk-error") == 1
-            running.recorder.put(poll(running))
+            running.recorder.put(poll(running, due))
             now = running.live.meters[METER]
             await until(lambda: now.unrecorded)
             assert value(await scraped(running), "meterseal_polls_total", meter=METER, outcome="disk-error") >= 1
             away.rename(loaded.database)
             await until(lambda: running.recorder.trouble is None)
 
-    def poll(running: Site) -> Finished:
-        return finished(METER, running.clock.schedule_ms(), running.clock)
+    def poll(running: Site, due_ms: int) -> Finished:
+        return finished(METER, due_ms, running.clock)
 
     asyncio.run(story())
 
@@ -99,7 +100,7 @@ def test_it_says_that_recording_has_stopped_and_still_answers(loaded: Config) ->
 def test_the_list_the_document_and_the_figures_are_the_same(loaded: Config) -> None:
     async def story() -> dict[str, Metric]:
         async with epoch(loaded) as running:
-            running.recorder.put(finished(METER, running.clock.schedule_ms(), running.clock))
+            running.recorder.put(finished(METER, await due_ms(running, METER), running.clock))
             await until(lambda: running.live.meters[METER].recorded)
             return await scraped(running)
 
