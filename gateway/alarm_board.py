@@ -14,14 +14,23 @@ from dataclasses import replace
 from typing import Any
 
 from gateway import alarm_groups
-from gateway.alarm_kinds import COMMS_LOST, LINE_DOWN, METERS_SILENT, SITE_SILENT, STOPPED, kind_of
+from gateway.alarm_kinds import (
+    AT_A_LEDGER,
+    COMMS_LOST,
+    LINE_DOWN,
+    METERS_SILENT,
+    ON_A_LINE,
+    SITE_SILENT,
+    STOPPED,
+    kind_of,
+)  # fmt: skip
 from gateway.alarm_list import AlarmList, Books
 from gateway.alarm_states import Key, State
 from gateway.alarm_tables import Standing
 from gateway.clock import Clock
 from gateway.commits import ALARM
 from gateway.control import Order
-from gateway.fieldbus.bus import Alarm
+from gateway.fieldbus.bus import Alarm, LineSpec
 from gateway.live import Live
 from gateway.signer import GATEWAY
 from gateway.store import Store
@@ -30,11 +39,18 @@ from ledger_client.record import Event
 __all__ = ["Board", "Books", "Standing"]
 
 log = logging.getLogger("meterseal.alarms")
-WAIT_MS = 600_000
-"""So long an alarm that stood before a restart waits to be found again, where nothing else tells."""
 LOOK_S = 1.0
 """Between two looks at clock and recorder."""
 SITE = "site"  # what stands for the line of an alarm about several of them
+
+
+Lines = Mapping[str, Mapping[str, int]]
+"""Each physical line by its name: its meters by theirs, with their periods in ms."""
+
+
+def lines_of(specs: Iterable[LineSpec]) -> Lines:
+    """The lines as a board wants to know them."""
+    return {spec.name: {meter.name: meter.period_ms for meter in spec.meters} for spec in specs}
 
 
 class Board(AlarmList):
@@ -42,21 +58,41 @@ class Board(AlarmList):
 
     name = "alarms"
 
-    def __init__(
-        self,
-        store: Store,
-        books: Books,
-        clock: Clock,
-        live: Live,
-        lines: Mapping[str, Sequence[str]],
-        periods_ms: Mapping[str, int],
-    ) -> None:
-        """``store`` is read here and not kept; ``lines``: the meters of each physical line; their periods in ms."""
-        super().__init__(store, books, clock)
-        self._live, self._lines = live, lines
-        longest_ms = max(periods_ms.values(), default=0)
-        self._window_ms = max(alarm_groups.WINDOW_MS, longest_ms)
-        self._inherit(store.alarms(), 3 * longest_ms)
+    def __init__(self, store: Store, books: Books, clock: Clock, live: Live, lines: Lines) -> None:
+        """``store`` is read here and not kept."""
+        super().__init__(store, books, clock, live)
+        self._lines = lines
+        self._inherit(store.alarms())
+
+    def reloaded(self) -> None:
+        """``change`` has said it."""
+
+    def close(self) -> None:
+        """It has no listeners elsewhere."""
+
+    def change(self, lines: Lines) -> None:
+        """Another configuration, behind that of what is live: what stands of meters that are no more is over."""
+        self._lines = lines
+        for state in self._states.values():
+            if self._is_no_more(state.key):
+                state.drop(self._clock.schedule_ms())
+        self._wake.set()
+
+    def keep_ledgers(self, lines: Collection[str]) -> None:
+        """What is told of other ledgers than these is over: they are no more."""
+        for state in self._states.values():
+            if state.key.code in AT_A_LEDGER and state.key.line.startswith("ledger ") and state.key.line not in lines:
+                state.drop(self._clock.schedule_ms())
+
+    def line_anew(self, line: str) -> None:
+        """A line was opened by another worker, which knows nothing of what the one before had found."""
+        for state in self._states.values():
+            if state.key.line == line and state.key.code in ON_A_LINE:
+                state.doubt(self._clock.schedule_ms())
+
+    def _is_no_more(self, key: Key) -> bool:
+        of_a_line = key.code in ON_A_LINE and key.line not in self._lines
+        return of_a_line or (key.source != GATEWAY and key.source not in self._live.meters)
 
     # — what is true —
 
@@ -152,7 +188,7 @@ class Board(AlarmList):
         self._settle()
         now = self._clock.schedule_ms()
         self._keep()
-        return min((due for state in self._states.values() for due in state.next_ms()), default=now + WAIT_MS)
+        return min((due for state in self._states.values() for due in state.next_ms()), default=now + 1000)
 
     def _settle(self) -> None:
         """Raise what is ripe, clear what is over, take back what was shelved for so long."""
@@ -252,7 +288,13 @@ class Board(AlarmList):
         meters_n = sum(len(self._lines.get(line, ())) for line in lines)
         return f"{how_many} lines with {meters_n} meters do not answer ({alarm_groups.names(lines)}); {advice}"
 
-    def _inherit(self, rows: Iterable[Standing], group_wait_ms: int) -> None:
+    @property
+    def _window_ms(self) -> int:
+        """What falls silent within it has one cause: at least the longest period."""
+        periods = (period for meters in self._lines.values() for period in meters.values())
+        return max(alarm_groups.WINDOW_MS, *periods)
+
+    def _inherit(self, rows: Iterable[Standing]) -> None:
         """What stood before the start."""
         now = self._clock.schedule_ms()
         for row in rows:
@@ -260,14 +302,12 @@ class Board(AlarmList):
             kind = kind_of(row.code)
             state = State(key, kind, f"{kind.title}: over", since_ms=row.since_ms, row=row)
             if key.code in (METERS_SILENT, SITE_SILENT):
-                state.over_ms = now + max(alarm_groups.WINDOW_MS, group_wait_ms)
-            elif state.kind.renewed == "wait":
-                state.over_ms = now + WAIT_MS
+                state.over_ms = now + 3 * self._window_ms
             elif state.kind.renewed == "ends":
                 state.over_ms = now
-            if (key.source != GATEWAY and key.source not in self._live.meters) or (
-                state.kind.renewed == "answer" and key.line not in self._lines
-            ):
+            else:
+                state.doubt(now)
+            if self._is_no_more(key):
                 state.over_ms = now
             self._states[key] = state
 

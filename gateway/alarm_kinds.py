@@ -21,11 +21,13 @@ STRANGER, CRC_RATE = "stranger", "crc-rate"
 METERS_SILENT, SITE_SILENT = "meters-silent", "site-silent"
 STALE, COUNTER_BACK, CLOCK, CLOCK_STEP = "stale", "counter-back", "clock", "clock-step"
 ANCHOR_OVERDUE, CERTIFICATE_END, KEY_END, DISK = "anchor-overdue", "certificate-end", "key-end", "disk"
-SIGNATURE, CONFIGURATION = "signature-failure", "configuration-changed"
+SIGNATURE, CONFIGURATION, REVERTED = "signature-failure", "configuration-changed", "configuration-reverted"
 STOPPED, BUFFER, DAMAGED, REPAIRED = "recording-stopped", "buffer", "database-damaged", "database-repaired"
 LEDGER_REFUSED, LEDGER_LOST, LEDGER_ODD = "ledger-refused", "ledger-lost", "ledger-odd"
 ROLLBACK, EQUIVOCATION = "rollback", "equivocation"
 """The last two are events of their own, too."""
+ON_A_LINE = frozenset({COMMS_LOST, METERS_SILENT, LINE_DOWN, EXCHANGED, STRANGER, CRC_RATE, STALE, COUNTER_BACK})
+AT_A_LEDGER = frozenset({LEDGER_REFUSED, LEDGER_LOST, LEDGER_ODD, ROLLBACK, EQUIVOCATION})
 S, MIN, H = 1000, 60_000, 3_600_000
 
 
@@ -137,8 +139,11 @@ _ALL = (
     Kind(KEY_END, "warning", "Key near its end",
          "a key in trust.toml that this gateway signs with, or believes a ledger by, ends within 30 days, or has ended",
          "make its successor known to ledger and verifiers in time (docs/ledger.md)", _BOTH),
+    Kind(REVERTED, "error", "Configuration went back",
+         "a meter answered nothing after a reload, so that the configuration before it is in force again",
+         "mend gateway.toml or put the old one back, then `meterseal reload CONFIG`", _BOTH, renewed="ends"),
     Kind(CONFIGURATION, "notice", "Configuration changed",
-         "this start runs another configuration than the one before it; signed events name both by their SHA-256",
+         "another configuration is in force, by a start or a reload; signed events name both by their SHA-256",
          "acknowledge it if you know who did it", _BOTH, renewed="ends"),
 )  # fmt: skip
 

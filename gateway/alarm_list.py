@@ -15,6 +15,8 @@ from gateway.alarm_tables import Standing
 from gateway.clock import Clock
 from gateway.commits import ALARM
 from gateway.errors import Declined, StoreError
+from gateway.live import Live
+from gateway.signer import GATEWAY
 from gateway.store import Store
 from ledger_client.record import Event
 
@@ -46,9 +48,9 @@ class Books(Protocol):
 class AlarmList:
     """Every alarm that is true, unacknowledged or shelved. To be used in the event loop only."""
 
-    def __init__(self, store: Store, books: Books, clock: Clock) -> None:
+    def __init__(self, store: Store, books: Books, clock: Clock, live: Live) -> None:
         """``store`` is read here and not kept."""
-        self._books, self._clock = books, clock
+        self._books, self._clock, self._live = books, clock, live
         self._states: dict[Key, State] = {}
         self._last = store.last_alarm()
         self._unkept: dict[int, Standing] = {}
@@ -76,7 +78,7 @@ class AlarmList:
         if not state.kind.own:
             fields: dict[str, Any] = {"code": state.key.code, "line": state.key.line, "text": state.text}
             fields |= {"raised": raised} | ({"since": state.since_ms} if raised else {})
-            self._books.happened(state.key.source, Event(ALARM, fields))
+            self._happened(state, ALARM, fields)
 
     def _change(self, state: State, row: Standing) -> None:
         state.row = row if row.open else None
@@ -132,7 +134,15 @@ class AlarmList:
         raise Declined(f"there is no alarm {number} that stands", "look at the list of those that do")
 
     def _tell(self, state: State, name: str, facts: Mapping[str, Any]) -> None:
-        self._books.happened(state.key.source, Event(name, {"code": state.key.code, "line": state.key.line, **facts}))
+        self._happened(state, name, {"code": state.key.code, "line": state.key.line, **facts})
+
+    def _happened(self, state: State, name: str, fields: Mapping[str, Any]) -> None:
+        """An event of the meter, or of the gateway: also where the meter is no more, for then it signs nothing."""
+        source = state.key.source
+        if source == GATEWAY or source in self._live.meters:
+            self._books.happened(source, Event(name, fields))
+        else:
+            self._books.happened(GATEWAY, Event(name, {**fields, "meter": source}))
 
     async def _done(self, number: int, before: Standing) -> Standing:
         """What has become of it; durable, unless the disk takes nothing just now: then it is written when it does."""

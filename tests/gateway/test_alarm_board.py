@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ DELAY_S, CLEAR_S = (KINDS["comms-lost"].delay_ms + 1) / 1000, (KINDS["comms-lost
 class Desk:
     """A board over a real recorder, whose time a test moves. ``told``: what its listener heard."""
 
-    def __init__(self, loaded: Config, machine: Machine, lines: dict[str, Sequence[str]]) -> None:
+    def __init__(self, loaded: Config, machine: Machine, lines: dict[str, dict[str, int]]) -> None:
         self.loaded, self.machine, self.lines = loaded, machine, lines
         self.start(b"\1" * 8)
 
@@ -35,9 +35,9 @@ class Desk:
         store.close()
         self.recorder, _ = recorder(self.loaded, self.clock, epoch)
         self.recorder.start()
-        self.live = Live({*self.loaded.meters, *(name for names in self.lines.values() for name in names)})
+        self.live = Live(self.loaded.meters)
         reader = Store(self.loaded.database, read_only=True)
-        self.board = Board(reader, self.recorder, self.clock, self.live, self.lines, {METER: 10_000})
+        self.board = Board(reader, self.recorder, self.clock, self.live, self.lines)
         reader.close()
         self.told: list[Standing] = []
         self.board.listeners.append(self.told.append)
@@ -80,7 +80,7 @@ def loaded(tmp_path: Path) -> Config:
 
 @pytest.fixture
 def desk(loaded: Config) -> Iterator[Desk]:
-    made = Desk(loaded, Machine(), {LINE: [METER, OTHER, "third"], "tcp-1": ["pv-inverter"]})
+    made = Desk(loaded, Machine(), {LINE: {METER: 10_000, OTHER: 10_000}, "tcp-1": {"pv-inverter": 10_000}})
     yield made
     made.recorder.stop()
 
