@@ -158,7 +158,8 @@ class Board(AlarmList):
     def answered(self, meter: str) -> None:
         """A reading of this meter: what stood of it, or of its line, before a restart is over unless it is found."""
         for state in self._waiting_for_answer():
-            if meter == state.key.source or meter in self._lines.get(state.key.line, ()):
+            of_its_line = state.key.source == GATEWAY and meter in self._lines.get(state.key.line, ())
+            if meter == state.key.source or of_its_line:
                 self.condition(*state.key, f"{meter} answers", on=False)
 
     def _waiting_for_answer(self) -> list[State]:
@@ -192,7 +193,7 @@ class Board(AlarmList):
 
     def _settle(self) -> None:
         """Raise what is ripe, clear what is over, take back what was shelved for so long."""
-        now = self._clock.schedule_ms()
+        now, cleared = self._clock.schedule_ms(), False
         self._gather(now)
         for state in list(self._states.values()):
             row = state.row
@@ -200,10 +201,13 @@ class Board(AlarmList):
                 self._raise(state)
             elif state.over(now):
                 self._clear(state, state.text)
+                cleared = True
             if row is not None and row.shelved_until_ms is not None and self._clock.now_ms() >= row.shelved_until_ms:
                 self._take_back(state, {"reason": "its time is over"})
             if state.forgotten(now):
                 del self._states[state.key]
+        if cleared:
+            self._gather(now)  # what was held under it is free, and has its delay from now on
 
     def _raise(self, state: State) -> None:
         key, now_ms = state.key, self._clock.now_ms()
@@ -238,28 +242,27 @@ class Board(AlarmList):
             elif state.key.code == LINE_DOWN:
                 down.append(state)
         silent = {state.key.line for state in down if state.on}
-        self._one(now, down, Key(GATEWAY, SITE_SILENT, SITE), len(self._lines), set())
+        self._one(now, down, Key(GATEWAY, SITE_SILENT, SITE), len(self._lines), len(self._lines), set())
         for line, states in lost.items():
-            self._one(now, states, Key(GATEWAY, METERS_SILENT, line), len(self._lines[line]), silent)
+            self._one(now, states, Key(GATEWAY, METERS_SILENT, line), len(self._lines[line]), None, silent)
 
-    def _one(self, now: int, parts: list[State], key: Key, of: int, silent: set[str]) -> None:
+    def _one(self, now: int, parts: list[State], key: Key, of: int, all_: int | None, silent: set[str]) -> None:
         """Let one alarm stand for many; those of a line that is itself silent are held all the same."""
         whole, on = self._states.get(key), [part for part in parts if part.on]
+        for part in parts:
+            part.hold(now, held=key.line in silent or (whole is not None and whole.raised))
         if whole is not None and whole.raised:
-            if len(on) >= alarm_groups.LEAST or len(on) == of >= 2:
+            if alarm_groups.enough(len(on), all_):
                 self._grow(now, whole, self._words(key, on, of))
             elif whole.on:
                 whole.end(now)
                 whole.text = f"{whole.kind.title}: over; {len(on)} of {of} do not answer"
         elif key.line not in silent:
             members = [alarm_groups.Member(str(i), p.since_ms, p.raised or p.ripe(now)) for i, p in enumerate(on)]
-            crowd = [on[int(one.name)] for one in alarm_groups.together(members, of, self._window_ms)]
+            crowd = [on[int(one.name)] for one in alarm_groups.together(members, all_, self._window_ms)]
             if any(not part.raised for part in crowd):
                 whole = self._states[key] = self._states.get(key) or State(key, kind_of(key.code), "")
                 self._stand_for(now, whole, crowd, of)
-        held = key.line in silent or (whole is not None and whole.raised)
-        for part in parts:
-            part.hold(now, held=held)
 
     def _grow(self, now: int, whole: State, text: str) -> None:
         whole.begin(now, whole.since_ms, 0)
@@ -277,6 +280,7 @@ class Board(AlarmList):
         for part in crowd:
             if part.raised and abs(part.since_ms - since) <= self._window_ms:
                 self._clear(part, f"part of what is told as {whole.key.code} now", by_itself=True)
+            part.hold(now, held=True)
 
     def _words(self, key: Key, parts: Sequence[State], of: int) -> str:
         how_many = f"all {of}" if len(parts) == of else f"{len(parts)} of {of}"

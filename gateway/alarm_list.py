@@ -24,6 +24,7 @@ log = logging.getLogger("meterseal.alarms")
 T = TypeVar("T")
 
 ACKNOWLEDGED, SHELVED, UNSHELVED = "alarm-acknowledged", "alarm-shelved", "alarm-unshelved"  # events
+LONGEST_NAME, LONGEST_REASON = 64, 500  # characters
 LONGEST_SHELF_MS = 30 * 86_400_000
 WRITE_AGAIN_MS = 5_000
 
@@ -94,6 +95,7 @@ class AlarmList:
 
     async def acknowledge(self, number: int, user: str) -> Standing:
         """Somebody has seen it. Raises Declined where no such alarm stands."""
+        self._demand(user)
         state, row = self._find(number)
         if row.acked_ms is None:
             self._tell(state, ACKNOWLEDGED, {"user": user})
@@ -102,16 +104,18 @@ class AlarmList:
 
     async def shelve(self, number: int, user: str, for_ms: int, reason: str) -> Standing:
         """Somebody wants to hear nothing of it for a time; after that it comes back by itself. Raises Declined."""
+        self._demand(user)
         state, row = self._find(number)
         if not 0 < for_ms <= LONGEST_SHELF_MS:
             raise Declined(f"alarm {number} cannot be shelved for {for_ms} ms", "give a time of up to 30 days")
-        until_ms = self._clock.now_ms() + for_ms
+        until_ms, reason = self._clock.now_ms() + for_ms, reason[:LONGEST_REASON]
         self._tell(state, SHELVED, {"user": user, "until": until_ms} | ({"reason": reason} if reason else {}))
         self._change(state, replace(row, shelved_until_ms=until_ms, shelved_by=user, shelved_why=reason or None))
         return await self._done(number, row)
 
     async def unshelve(self, number: int, user: str) -> Standing:
         """Take it back before its time. Raises Declined where no such alarm is shelved."""
+        self._demand(user)
         state, row = self._find(number)
         if not row.shelved:
             raise Declined(f"alarm {number} is not shelved", "look at the list of what is")
@@ -126,6 +130,11 @@ class AlarmList:
         acked = (None, None) if row.active else (row.acked_ms or self._clock.now_ms(), row.acked_by or row.shelved_by)
         back = replace(row, shelved_until_ms=None, shelved_by=None, shelved_why=None)
         self._change(state, replace(back, acked_ms=acked[0], acked_by=acked[1]))
+
+    def _demand(self, user: object) -> None:
+        """An act without a name is nobody's."""
+        if not isinstance(user, str) or not 0 < len(user) <= LONGEST_NAME or not user.isprintable():
+            raise Declined("it is not said who does it", f"give a name of up to {LONGEST_NAME} letters")
 
     def _find(self, number: int) -> tuple[State, Standing]:
         for state in self._states.values():
