@@ -62,6 +62,8 @@ class Board(AlarmList):
         """``store`` is read here and not kept."""
         super().__init__(store, books, clock, live)
         self._lines = lines
+        self._heard: set[str] | None = set()
+        """Meters that gave a reading since something came into doubt; None while nothing is."""
         self._inherit(store.alarms())
 
     def reloaded(self) -> None:
@@ -86,6 +88,7 @@ class Board(AlarmList):
 
     def line_anew(self, line: str) -> None:
         """A line was opened by another worker, which knows nothing of what the one before had found."""
+        self._heard = set()
         for state in self._states.values():
             if state.key.line == line and state.key.code in ON_A_LINE:
                 state.doubt(self._clock.schedule_ms())
@@ -157,13 +160,24 @@ class Board(AlarmList):
 
     def answered(self, meter: str) -> None:
         """A reading of this meter: what stood of it, or of its line, before a restart is over unless it is found."""
-        for state in self._waiting_for_answer():
-            of_its_line = state.key.source == GATEWAY and meter in self._lines.get(state.key.line, ())
-            if meter == state.key.source or of_its_line:
-                self.condition(*state.key, f"{meter} answers", on=False)
+        if self._heard is None or meter in self._heard:
+            return
+        self._heard.add(meter)
+        doubtful = [s for s in self._states.values() if s.kind.renewed == "answer" and s.in_doubt]
+        for state in doubtful:
+            if self._is_answered(state.key, self._heard):
+                self.condition(*state.key, f"{state.kind.title}: over, {meter} answers", on=False)
+        if not doubtful:
+            self._heard = None
 
-    def _waiting_for_answer(self) -> list[State]:
-        return [state for state in self._states.values() if state.kind.renewed == "answer" and state.in_doubt]
+    def _is_answered(self, key: Key, heard: Collection[str]) -> bool:
+        """Whether these meters, having answered, contradict an alarm."""
+        if key.code == SITE_SILENT:
+            left = [line for line, meters in self._lines.items() if not meters.keys() & heard]
+            return not alarm_groups.enough(len(left), len(self._lines))
+        if key.code == METERS_SILENT:
+            return not alarm_groups.enough(len(self._lines[key.line].keys() - heard), None)
+        return key.source in heard or (key.source == GATEWAY and bool(self._lines[key.line].keys() & heard))
 
     # — what falls due —
 
@@ -272,13 +286,14 @@ class Board(AlarmList):
             self._change(whole, replace(whole.row, text=text))
 
     def _stand_for(self, now: int, whole: State, crowd: list[State], of: int) -> None:
-        """Raise it, and put away those of its parts that came a moment before it."""
-        since = crowd[-1].since_ms if len(crowd) == of else crowd[0].since_ms
+        """Raise it, and put away those of its parts that came a moment before it and nobody has touched."""
+        since = crowd[-1].since_ms if len(crowd) == of else next(part.since_ms for part in crowd if not part.raised)
         whole.text = self._words(whole.key, crowd, of)
         whole.begin(now, since, 0)
         self._raise(whole)
         for part in crowd:
-            if part.raised and abs(part.since_ms - since) <= self._window_ms:
+            near = abs(part.since_ms - since) <= self._window_ms
+            if part.row is not None and part.row.untouched and near:
                 self._clear(part, f"part of what is told as {whole.key.code} now", by_itself=True)
             part.hold(now, held=True)
 
@@ -305,9 +320,7 @@ class Board(AlarmList):
             key = Key(row.source, row.code, row.line)
             kind = kind_of(row.code)
             state = State(key, kind, f"{kind.title}: over", since_ms=row.since_ms, row=row)
-            if key.code in (METERS_SILENT, SITE_SILENT):
-                state.over_ms = now + 3 * self._window_ms
-            elif state.kind.renewed == "ends":
+            if state.kind.renewed == "ends":
                 state.over_ms = now
             else:
                 state.doubt(now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,6 +88,17 @@ def test_what_is_still_true_comes_out_when_the_one_is_over(desk: Desk) -> None:
     assert len(since) == 1  # since they fell silent, not since the others came back
 
 
+def test_one_that_somebody_has_acknowledged_stays_beside_it(desk: Desk) -> None:
+    down(desk, ["line-tcp-00"])
+    desk.passes(11)
+    asyncio.run(desk.board.acknowledge(desk.one().id, "installer"))
+    began_ms = desk.clock.now_ms()
+    down(desk, list(LINES)[2:])
+    desk.passes(DELAY_S)
+    assert desk.standing() == [("tcp-00", "line-down", "line-tcp-00"), SITE]
+    assert next(row for row in desk.board.standing() if row.code == "site-silent").since_ms == began_ms
+
+
 def test_old_ones_stand_beside_the_new_one(desk: Desk) -> None:
     down(desk, ["line-tcp-00"])
     desk.passes(86_400)
@@ -140,7 +152,13 @@ def test_a_restart_in_the_middle_of_it_tells_nothing_new(desk: Desk) -> None:
     assert desk.raised() == []
     desk.restart()
     desk.passes(3600)  # all is well again, and nobody says a word of it
-    assert not desk.one().active
+    for meter in [*RTU, *TCP[:6]]:
+        desk.board.answered(meter)
+    desk.passes(CLEAR_S)
+    assert desk.one().active  # three lines that have not been heard yet would be one alarm by themselves
+    desk.board.answered(TCP[6])
+    desk.passes(CLEAR_S)
+    assert (desk.one().active, desk.raised()) == (False, [("site-silent", False)])
 
 
 def test_which_of_many_are_one() -> None:
