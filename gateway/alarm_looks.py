@@ -23,8 +23,10 @@ from gateway.commits import START
 from gateway.config import Config
 from gateway.errors import StoreError
 from gateway.horizon import horizon
+from gateway.ledger_settings import LedgerEntry
 from gateway.signer import GATEWAY
 from gateway.store import Store
+from gateway.web_settings import Web
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError
 from ledger_client.record import Event, parse_record
@@ -133,14 +135,17 @@ def _certificates(config: Config, now_ms: int) -> Iterator[_Item]:
 
 def certificate_files(config: Config) -> Iterator[tuple[str, str, Path]]:
     """(whose, key in the configuration, file) of every certificate that the configuration names."""
-    for entry in config.document.ledger:
+    document = config.document
+    owners: list[tuple[str, LedgerEntry | Web]] = [(f"ledger {entry.name}", entry) for entry in document.ledger]
+    owners += [("pages", document.web)] if document.web is not None else []
+    for owner, settings in owners:
         try:
-            access = entry.access(config.path.parent)
+            access = settings.access(config.path.parent)
         except AccessError:
             continue
         for key, path in (("ca", access.ca), ("cert", access.cert)):
             if path is not None:
-                yield f"ledger {entry.name}", key, path
+                yield owner, key, path
 
 
 def _certificate_end(path: Path) -> int | None:
