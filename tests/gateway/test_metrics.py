@@ -11,7 +11,6 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.commits import Finished
 from gateway.config import Config
 from gateway.metric_list import FIGURES
 from gateway.metrics import exposition
@@ -42,6 +41,13 @@ def value(families: Mapping[str, Metric], name: str, **labels: str) -> float:
     return float(found[0])
 
 
+async def due(running: Site) -> int:
+    """A moment at which the meter is due: the first one, for its line is down."""
+    now = running.live.meters[METER]
+    await until(lambda: now.silent_since_ms)
+    return now.silent_since_ms or 0
+
+
 async def scraped(running: Site) -> dict[str, Metric]:
     return parsed(await exposition(running))
 
@@ -49,12 +55,13 @@ async def scraped(running: Site) -> dict[str, Metric]:
 def test_it_says_what_has_happened(loaded: Config) -> None:
     async def story() -> None:
         async with epoch(loaded) as running:
+            moment = await due(running)
             before = await scraped(running)
             assert value(before, "meterseal_polls_total", meter=METER, outcome="recorded") == 0
             assert value(before, "meterseal_line_up", line=LINE) == 0
             now = running.live.meters[METER]
-            running.recorder.put(finished(METER, running.clock.schedule_ms(), running.clock))
-            await until(lambda: now.recorded == 1 and now.missed)
+            running.recorder.put(finished(METER, moment, running.clock))
+            await until(lambda: now.recorded == 1)
             after = await scraped(running)
             assert value(after, "meterseal_polls_total", meter=METER, line=LINE, outcome="recorded") == 1
             assert value(after, "meterseal_polls_total", meter=METER, outcome="line-down") >= 1
@@ -76,22 +83,20 @@ def test_it_says_what_has_happened(loaded: Config) -> None:
 def test_it_says_that_recording_has_stopped_and_still_answers(loaded: Config) -> None:
     async def story() -> None:
         async with epoch(loaded) as running:
+            moment = await due(running)
             away = loaded.database.with_name("away.db")
             await asyncio.wrap_future(running.recorder.call(lambda store: store.close()))
             loaded.database.rename(away)
-            running.recorder.put(poll(running))
+            running.recorder.put(finished(METER, moment, running.clock))
             await until(lambda: running.recorder.trouble is not None)
             told = await scraped(running)
             assert value(told, "meterseal_recording_stopped", reason="disk-error") == 1
-            running.recorder.put(poll(running))
+            running.recorder.put(finished(METER, moment, running.clock))
             now = running.live.meters[METER]
             await until(lambda: now.unrecorded)
             assert value(await scraped(running), "meterseal_polls_total", meter=METER, outcome="disk-error") >= 1
             away.rename(loaded.database)
             await until(lambda: running.recorder.trouble is None)
-
-    def poll(running: Site) -> Finished:
-        return finished(METER, running.clock.schedule_ms(), running.clock)
 
     asyncio.run(story())
 
@@ -99,7 +104,7 @@ def test_it_says_that_recording_has_stopped_and_still_answers(loaded: Config) ->
 def test_the_list_the_document_and_the_figures_are_the_same(loaded: Config) -> None:
     async def story() -> dict[str, Metric]:
         async with epoch(loaded) as running:
-            running.recorder.put(finished(METER, running.clock.schedule_ms(), running.clock))
+            running.recorder.put(finished(METER, await due(running), running.clock))
             await until(lambda: running.live.meters[METER].recorded)
             return await scraped(running)
 
