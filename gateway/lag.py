@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.companion import Companion
 from gateway.site import Site
 
 EVERY_S = 0.25
 
 
-class Lag:
+class Lag(Companion):
     """Asks the event loop four times a second to be called, and counts how much later that happens."""
 
     def __init__(self, site: Site) -> None:
@@ -22,9 +23,3 @@ class Lag:
             due_s = loop.time() + EVERY_S
             await asyncio.sleep(EVERY_S)
             self._lag.count(max(0.0, loop.time() - due_s))
-
-    def reloaded(self) -> None:
-        """Nothing of it is configured."""
-
-    def close(self) -> None:
-        """Nothing is left of it."""

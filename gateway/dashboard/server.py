@@ -12,6 +12,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from gateway.blocking import in_thread
+from gateway.companion import Companion
 from gateway.site import Site
 from gateway.web_settings import Web
 from ledger_client.transparency.listening import ListenError, listen_at
@@ -27,7 +28,7 @@ SEND_BUFFER = 128 * 1024
 """What the kernel keeps for a client that does not read: bounded, so that it is soon known."""
 
 
-class PagesServer:
+class PagesServer(Companion):
     """A companion of an epoch. Its libraries are loaded beside the first readings, not before them."""
 
     def __init__(self, site: Site, web: Web) -> None:
@@ -47,9 +48,6 @@ class PagesServer:
             await serving.run(self._site, self._listener)
         finally:
             self.close()
-
-    def reloaded(self) -> None:
-        """The site has another configuration, and the pages look at it anew for each request."""
 
     def close(self) -> None:
         """Give the address back."""
