@@ -76,6 +76,8 @@ def test_it_says_what_has_happened(loaded: Config) -> None:
             assert value(after, "meterseal_recording_stopped", reason="disk-full") == 0
             assert value(after, "meterseal_ledger_up", ledger="demo-ledger") == 0
             assert value(after, "process_open_fds") > 3
+            silent = [row for row in running.board.standing() if row.code == "line-down" and row.active]
+            assert value(after, "meterseal_alarms", severity="error") == len(silent)
 
     asyncio.run(story())
 
