@@ -15,7 +15,7 @@ from gateway.config import Config
 from gateway.metric_list import FIGURES
 from gateway.metrics import exposition
 from gateway.site import Site
-from tests.gateway.epochs import epoch, until
+from tests.gateway.epochs import due_ms, epoch, until
 from tests.gateway.samples import believed, finished, site
 
 METER, LINE = "export-main", "rs485-1"
@@ -41,13 +41,6 @@ def value(families: Mapping[str, Metric], name: str, **labels: str) -> float:
     return float(found[0])
 
 
-async def due(running: Site) -> int:
-    """A moment at which the meter is due: the first one, for its line is down."""
-    now = running.live.meters[METER]
-    await until(lambda: now.silent_since_ms)
-    return now.silent_since_ms or 0
-
-
 async def scraped(running: Site) -> dict[str, Metric]:
     return parsed(await exposition(running))
 
@@ -55,7 +48,7 @@ async def scraped(running: Site) -> dict[str, Metric]:
 def test_it_says_what_has_happened(loaded: Config) -> None:
     async def story() -> None:
         async with epoch(loaded) as running:
-            moment = await due(running)
+            moment = await due_ms(running, METER)
             before = await scraped(running)
             assert value(before, "meterseal_polls_total", meter=METER, outcome="recorded") == 0
             assert value(before, "meterseal_line_up", line=LINE) == 0
@@ -85,7 +78,7 @@ def test_it_says_what_has_happened(loaded: Config) -> None:
 def test_it_says_that_recording_has_stopped_and_still_answers(loaded: Config) -> None:
     async def story() -> None:
         async with epoch(loaded) as running:
-            moment = await due(running)
+            moment = await due_ms(running, METER)
             away = loaded.database.with_name("away.db")
             await asyncio.wrap_future(running.recorder.call(lambda store: store.close()))
             loaded.database.rename(away)
@@ -106,7 +99,7 @@ def test_it_says_that_recording_has_stopped_and_still_answers(loaded: Config) ->
 def test_the_list_the_document_and_the_figures_are_the_same(loaded: Config) -> None:
     async def story() -> dict[str, Metric]:
         async with epoch(loaded) as running:
-            running.recorder.put(finished(METER, await due(running), running.clock))
+            running.recorder.put(finished(METER, await due_ms(running, METER), running.clock))
             await until(lambda: running.live.meters[METER].recorded)
             return await scraped(running)
 
