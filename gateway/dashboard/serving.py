@@ -13,6 +13,7 @@ from uvicorn.server import ServerState
 from gateway.config import Config
 from gateway.dashboard import door, plain
 from gateway.dashboard.app import App
+from gateway.dashboard.guard import MAX_HEAD
 from gateway.dashboard.passwords import Users, users_file
 from gateway.dashboard.readers import Readers
 from gateway.site import Site
@@ -23,7 +24,6 @@ from ledger_client.transparency.quiet import Quiet
 
 HEAD_S, REQUEST_S, IDLE_S = 10.0, 60.0, 30.0
 MOST, MOST_OF_ONE = 256, 128
-MAX_HEAD = 16 * 1024
 GRACE_S = 0.5
 QUIET = Quiet()
 """Strangers can make lines of the log: so many of a kind."""
@@ -48,10 +48,13 @@ class Serving:
         """Serve until cancelled."""
         users = Users(users_file(self._config))
         with closing(Readers(self._config.database)) as readers:
-            app = App(site, plain.PAGES, readers, users, door.names(self._web))
-            async with asyncio.TaskGroup() as group:
-                group.create_task(app.stream.run(), name="pages' stream")
-                group.create_task(self._serve(app, listener), name="pages' server")
+            await self.serve(App(site, plain.PAGES, readers, users, door.names(self._web)), listener)
+
+    async def serve(self, app: App, listener: socket.socket) -> None:
+        """Serve this application until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(app.stream.run(), name="pages' stream")
+            group.create_task(self._serve(app, listener), name="pages' server")
 
     async def _serve(self, app: App, listener: socket.socket) -> None:
         config = uvicorn.Config(
