@@ -25,6 +25,8 @@ from ledger_client.transparency.quiet import Quiet
 HEAD_S, REQUEST_S, IDLE_S = 10.0, 60.0, 30.0
 MOST, MOST_OF_ONE = 256, 128
 GRACE_S = 0.5
+SEND_BUFFER = 128 * 1024
+"""What the kernel keeps for a client that does not read: bounded, so that it is soon known."""
 QUIET = Quiet()
 """Strangers can make lines of the log: so many of a kind."""
 
@@ -52,6 +54,7 @@ class Serving:
 
     async def serve(self, app: App, listener: socket.socket) -> None:
         """Serve this application until cancelled."""
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # connections inherit it
         async with asyncio.TaskGroup() as group:
             group.create_task(app.stream.run(), name="pages' stream")
             group.create_task(self._serve(app, listener), name="pages' server")

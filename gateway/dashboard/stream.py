@@ -139,7 +139,7 @@ class Stream:
         self._wanted.set()
         connection.open_ended()
         try:
-            headers = [(b"content-type", b"text/event-stream"), (b"x-accel-buffering", b"no")]
+            headers = [(b"content-type", b"text/event-stream"), (b"connection", b"close")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await self._feed(client, send)
         finally:
