@@ -55,9 +55,8 @@ def test_only_the_right_cookie_is_one_and_none_is_kept() -> None:
     cookie = sessions.begin(user())
     assert len(cookie) == 43
     assert sessions.find(cookie)
-    assert [sessions.find(other) for other in (None, "", cookie[:-1], cookie + "A", cookie.lower(), "x" * 10_000)] == [
-        None
-    ] * 6
+    for other in (None, "", cookie[:-1], cookie + "A", cookie.swapcase(), "x" * 10_000):
+        assert sessions.find(other) is None
     assert cookie not in repr(vars(sessions))
 
 
