@@ -110,7 +110,7 @@ def test_many_addresses_share_one_rate_and_who_was_in_before_is_not_held_up(user
         time = Time()
         logins = Logins(users, time)
         assert await logins.attempt("10.0.0.1", "vera", RIGHT)
-        told = []
+        told: list[object] = []
         for number in range(6):
             stranger = logins.attempt(f"10.1.0.{number}", "vera", "x" * 300)
             told += await asyncio.gather(stranger, return_exceptions=True)
