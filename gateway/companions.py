@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from gateway.alarm_sources import AlarmSources
+from gateway.companion import Companion
 from gateway.dashboard.server import PagesServer
 from gateway.errors import GatewayError
-from gateway.site import Companion, Site
+from gateway.site import Site
 
 log = logging.getLogger("meterseal.agent")
 
@@ -29,7 +31,10 @@ class Wanted:
 
 def wanted(site: Site) -> list[Wanted]:
     """All companions of a site, by its configuration as it is now."""
-    found = []
+    found = [
+        Wanted("alarms", None, lambda: site.board),
+        Wanted("alarm sources", None, lambda: AlarmSources(site)),
+    ]
     if (web := site.config.document.web) is not None:
         found.append(Wanted("pages", web, partial(PagesServer, site, web)))
     return found

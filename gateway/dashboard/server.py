@@ -12,6 +12,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from gateway.blocking import in_thread
+from gateway.companion import Companion
 from gateway.site import Site
 from gateway.web_settings import Web
 from ledger_client.transparency.listening import ListenError, listen_at
@@ -25,7 +26,7 @@ AGAIN_S = 5.0
 BACKLOG = 128
 
 
-class PagesServer:
+class PagesServer(Companion):
     """A companion of an epoch. Its libraries are loaded beside the first readings, not before them."""
 
     def __init__(self, site: Site, web: Web) -> None:
@@ -45,9 +46,6 @@ class PagesServer:
             await serving.run(self._site, self._listener)
         finally:
             self.close()
-
-    def reloaded(self) -> None:
-        """The site has another configuration, and the pages look at it anew for each request."""
 
     def close(self) -> None:
         """Give the address back."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import socket
 from collections.abc import Iterator
 
@@ -42,7 +41,7 @@ def test_without_a_login_nothing_is_told(port: int, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "cookie", ["", "x", "0" * 43, "A" * 10_000, secrets.token_urlsafe(32), "../../keys", "%00", "a; b=c"]
+    "cookie", ["", "x", "0" * 43, "A" * 10_000, "L3x9" * 10 + "abc", "../../keys", "%00", "a; b=c"]
 )
 def test_a_forged_session_is_none(port: int, cookie: str) -> None:
     forged = Browser(port, cookies={"meterseal-session": cookie})
