@@ -240,7 +240,7 @@ class Epoch:
         line = self.site.lines.get(name)
         if line is None or not (stranger := line.clear_shared()):
             raise Declined(f"{name}: no other master is known on it", "nothing to clear")
-        facts = {"line": name, "stranger": stranger, "by": user}
+        facts = {"line": name, "stranger": stranger, "user": user}
         self._recorder.happened(GATEWAY, Event(SHARED_CLEARED, facts))
         return facts
 
