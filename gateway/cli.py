@@ -104,17 +104,17 @@ def profiles(name: str | None) -> None:
 @JSON
 def check(config_path: Path, as_json: bool) -> None:
     """Validate CONFIG and what it names, and show what would be read. Starts nothing."""
-    from gateway import agent, budget
+    from gateway import budget, drivers, lines
     from gateway.budget_view import print_plan
     from gateway.fieldbus.bus import check_port
     from gateway.keys import load_keys
 
     config = configuration.load(config_path)
     load_keys(config)
-    agent.check_ledger_keys(config, agent.trust_of(config))
-    agent.check_ledger_access(config)
-    agent.check_accounts(config)
-    specs = agent.line_specs(config)
+    drivers.check_ledger_keys(config, drivers.trust_of(config))
+    drivers.check_ledger_access(config)
+    drivers.check_accounts(config)
+    specs = lines.line_specs(config)
     for spec in specs:
         check_port(spec)
     plans = budget.line_plans(specs)
@@ -150,7 +150,7 @@ def run(config_path: Path) -> None:
 @JSON
 def read(config_path: Path, meter: str, as_json: bool) -> None:
     """One live poll of METER with its raw registers, to compare with the meter's display. Records nothing."""
-    from gateway import agent
+    from gateway import lines
     from gateway.clock import Clock
     from gateway.fieldbus.bus import check_port, read_once
     from gateway.poller import Poller
@@ -159,7 +159,7 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
     bus = next((b for b in config.document.bus for m in b.meter if m.name == meter), None)
     if bus is None:
         raise GatewayError(f"{config_path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
-    spec, clock = agent.line_spec(config, bus), Clock()
+    spec, clock = lines.line_spec(config, bus), Clock()
     check_port(spec)
     poll = asyncio.run(read_once(spec, meter, clock))
     if not poll.answers:

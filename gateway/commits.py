@@ -7,18 +7,21 @@ disk does not hold. While the disk takes nothing events wait, and polls are only
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 
 from gateway import repaired, space
 from gateway.clock import Clock
+from gateway.config import Config
 from gateway.coverage import Tally, first_coverage
 from gateway.errors import Damaged, DiskFull, StartAgain, StoreError
 from gateway.hold import station
 from gateway.keys import Keys
+from gateway.news import News, Signed, Stamp
 from gateway.repair import note_flaws
-from gateway.signer import GATEWAY, Signer, Stamp, stamp
-from gateway.store import Row, Store
+from gateway.signer import GATEWAY, Signer, stamp
+from gateway.store import Store
 from ledger_client.record import Event, Reading, parse_record, record_hash
 
 log = logging.getLogger("meterseal.recorder")
@@ -64,6 +67,23 @@ class Rules:
     software: str
     limits: space.Limits
 
+    @staticmethod
+    def of(config: Config) -> Rules:
+        """How this configuration commits and seals, and what its statements say of the gateway."""
+        document = config.document
+        return Rules(
+            gateway=config.gateway_id,
+            periods_ms={name: meter.every for name, meter in config.meters.items()},
+            commit_every_ms=document.store.commit_every,
+            seal_every_ms=document.seal.every,
+            seal_count=document.seal.count,
+            ledgers=tuple(ledger.name for ledger in document.ledger),
+            required=tuple(ledger.name for ledger in document.ledger if ledger.policy == "required"),
+            config=config.fingerprint(),
+            software=f"meterseal/{version('meterseal')}",
+            limits=space.Limits.of(config),
+        )
+
 
 class Commits:
     """The database as the writer thread writes it. Not to be shared between threads."""
@@ -77,7 +97,7 @@ class Commits:
         self._signer = Signer(rules.gateway, epoch, keys, last)
         self._position = self._signer.position()
         self._tallies: dict[str, Tally] = {}
-        self._pending: list[Row] = []
+        self._pending: list[Signed] = []
         self._signed: list[Happened] = []  # the events among the pending: they are signed again if the commit fails
         self._unsigned: list[Happened] = []  # events that wait while nothing is recorded
         self._first_pending_ms: int | None = None
@@ -86,6 +106,8 @@ class Commits:
         self._reserve = space.Reserve(store.path.parent)
         self.trouble: StoreError | None = None
         """Why nothing is recorded for the time being."""
+        self.on_news: list[Callable[[Sequence[News]], object]] = []
+        """Called on the writer thread, after each commit and for each poll that is no record."""
 
     def open(self) -> int:
         """Begin the epoch with its first records, durable at once. Returns the anchor of the schedules in ms."""
@@ -110,14 +132,15 @@ class Commits:
                 raise
             self._begin(rows, grids)
         self._position = self._signer.position()
+        self._tell(rows)
         self._uncut += len(events)
         self._reserve.hold(space.measure(self.store, self.rules.limits, self._reserve.owed))
         return anchor_ms
 
-    def _begin(self, rows: Sequence[Row], grids: Sequence[tuple[str, int, int]]) -> None:
+    def _begin(self, signed: Sequence[Signed], grids: Sequence[tuple[str, int, int]]) -> None:
         with self.store.transaction():
             self.store.schedule(self._signer.epoch, grids)
-            self.store.append(rows)
+            self.store.append([one.row for one in signed])
             self.store.repairs_told()
 
     def happened(self, item: Happened) -> None:
@@ -128,8 +151,8 @@ class Commits:
         self._add(self._signer.event(item.meter, item.event, stamp(self._clock)))
         self._signed.append(item)
 
-    def _add(self, row: Row) -> None:
-        self._pending.append(row)
+    def _add(self, signed: Signed) -> None:
+        self._pending.append(signed)
         if self._first_pending_ms is None:
             self._first_pending_ms = self._clock.schedule_ms()
 
@@ -143,13 +166,13 @@ class Commits:
         self.flush()
         self._stop_recording(error)
 
-    def _coverage(self) -> list[Row]:
+    def _coverage(self) -> list[Signed]:
         now = stamp(self._clock)
         return [self._signer.coverage(meter, tally.coverage(), now) for meter, tally in self._tallies.items()]
 
     def _write(
         self,
-        more: Sequence[Row],
+        more: Sequence[Signed],
         *,
         cut: bool = False,
         coverage: bool = False,
@@ -160,7 +183,7 @@ class Commits:
         self._pending, self._first_pending_ms = [], None
         try:
             with self.store.transaction():
-                self.store.append([*pending, *more])
+                self.store.append([one.row for one in (*pending, *more)])
                 if grids:
                     self.store.schedule(self._signer.epoch, grids)
                 if cut:
@@ -175,14 +198,19 @@ class Commits:
         if cut or coverage:
             for tally in self._tallies.values():
                 tally.start_over()
+        self._tell((*pending, *more))
         return True
 
-    def _undo(self, rows: Sequence[Row], error: StoreError) -> None:
+    def _tell(self, news: Sequence[News]) -> None:
+        for listener in self.on_news:
+            listener(news)
+
+    def _undo(self, signed: Sequence[Signed], error: StoreError) -> None:
         self._signer.rewind(self._position)
         self._unsigned, self._signed = [*self._signed, *self._unsigned], []
-        for row in rows:
-            if row.kind == "reading":
-                self._tallies[row.meter].lost_after_all(error.reason)
+        for one in signed:
+            if one.row.kind == "reading":
+                self._tallies[one.row.meter].lost_after_all(error.reason)
         self._stop_recording(error)
 
     def _stop_recording(self, error: StoreError) -> None:

@@ -19,8 +19,8 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from gateway import agent, prove, report, starter
 from gateway import config as configuration
+from gateway import drain, prove, report, starter
 from gateway.account import account, read_answers
 from gateway.config import Config
 from gateway.demo_view import summary_text, view
@@ -82,7 +82,7 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
         except KeyboardInterrupt:
             out.print("\nending: sealing and anchoring what is there …")
         _end(gateway)
-        agent.finish(config, within_s=ANCHOR_WITHIN_S)
+        drain.finish(config, within_s=ANCHOR_WITHIN_S)
         _end(plant)
         summary = _sum_up(config, place)
     if as_json:

@@ -18,6 +18,7 @@ from gateway.coverage import stopped_polls
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.hold import station
 from gateway.keys import Keys
+from gateway.news import Missed, NotRecorded
 from gateway.signer import GATEWAY, stamp
 from gateway.store import Store
 from ledger_client.record import Event
@@ -59,13 +60,16 @@ class Journal(Commits):
         if not tally.wanted(poll.due_ms):
             tally.passed_by(poll.due_ms)
         elif poll.reading is None or poll.stamp is None:
-            tally.finished(poll.due_ms, poll.reason, self._clock.record_ms(poll.due_ms))
+            due_ms, reason = self._clock.record_ms(poll.due_ms), poll.reason or "timeout"
+            tally.finished(poll.due_ms, reason, due_ms)
+            self._tell([Missed(poll.meter, due_ms, reason)])
         elif self.trouble is not None:
             tally.finished(poll.due_ms, self.trouble.reason, self._clock.record_ms(poll.due_ms))
+            self._tell([NotRecorded(poll.meter, poll.reading, poll.stamp, self.trouble.reason)])
         else:
-            row = self._signer.reading(poll.meter, poll.reading, poll.stamp)
+            signed = self._signer.reading(poll.meter, poll.reading, poll.stamp)
             tally.finished(poll.due_ms, None, self._clock.record_ms(poll.due_ms))
-            self._add(row)
+            self._add(signed)
             if self._uncut + len(self._pending) >= self.rules.seal_count:
                 self.cut()
             elif not self._read_before:

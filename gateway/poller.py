@@ -22,8 +22,9 @@ from gateway.devices.decode import Content, Decoder
 from gateway.devices.plan import Block
 from gateway.devices.points import FIRST, SECOND, Point, Profile
 from gateway.fieldbus.bus import BlockAnswer, Poll
+from gateway.news import Stamp
 from gateway.quality import FROZEN_AFTER_MS, NOTHING, Judged, Past, Still
-from gateway.signer import Stamp, stamp
+from gateway.signer import stamp
 from ledger_client.record import Columns, Number, Quality, Reading, Value
 
 _EXCHANGED = int(Quality.METER_EXCHANGED)

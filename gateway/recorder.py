@@ -72,7 +72,7 @@ class Recorder:
         self._over = False
         self._waiting = 0  # readings in the inbox: put by the loop, taken by the thread
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-        self.on_seal = self._journal.on_seal
+        self.on_seal, self.on_news = self._journal.on_seal, self._journal.on_news
         self.ended: Future[None] = Future()
 
     # — called by the wiring and the event loop —

@@ -12,7 +12,7 @@ from gateway.hold import station
 if TYPE_CHECKING:
     from sqlite_utils.db import Database
 
-VERSION = 4
+VERSION = 5
 
 
 def migrate(db: Database) -> None:
@@ -24,6 +24,7 @@ def migrate(db: Database) -> None:
     migrations()(_0002_append_only)
     migrations()(_0003_notes)
     migrations()(_0004_repairs)
+    migrations()(_0005_views)
     migrations.apply(db)
     station("migrate")
     db.execute(f"PRAGMA user_version = {VERSION}")
@@ -118,6 +119,25 @@ def _0004_repairs(db: Database) -> None:
     db["lost_places"].create({"first_id": int, "last_id": int}, pk="first_id", not_null={"last_id"})  # type: ignore[union-attr]
 
 
+def _0005_views(db: Database) -> None:
+    """What is shown and is no evidence: summaries of readings, the states of alarms, how far each feed has come."""
+    db["summaries"].create(  # type: ignore[union-attr]
+        {"span": int, "meter": str, "start_ms": int, "data": bytes},
+        pk=("span", "meter", "start_ms"),
+        not_null={"data"},
+    )
+    db["alarms"].create(  # type: ignore[union-attr]
+        {
+            "id": int, "source": str, "code": str, "line": str, "text": str, "raised_ms": int, "cleared_ms": int,
+            "acked_ms": int, "acked_by": str, "shelved_until_ms": int, "shelved_by": str,
+        },
+        pk="id",
+        not_null={"source", "code", "line", "text", "raised_ms"},
+    )  # fmt: skip
+    db.execute("CREATE INDEX alarms_standing ON alarms (source, code) WHERE cleared_ms IS NULL")
+    db["cursors"].create({"feed": str, "last_id": int}, pk="feed", not_null={"last_id"})  # type: ignore[union-attr]
+
+
 def _refuse(why: str) -> str:
     return f"BEGIN SELECT RAISE(ABORT, '{why}'); END"
 
@@ -145,6 +165,7 @@ GUARDS = {
 NAMES = frozenset(GUARDS) | {
     "records", "batches", "anchors", "schedules", "cuts", "elsewhere", "known", "conflicts", "totals", "pruned",
     "notes", "repairs", "lost_records", "lost_places", "records_by_name", "records_by_meter", "coverage_by_meter",
-    "events_by_meter", "batches_by_last", "anchors_open", "schedules_by_meter",
+    "events_by_meter", "batches_by_last", "anchors_open", "schedules_by_meter", "summaries", "alarms",
+    "alarms_standing", "cursors",
 }  # fmt: skip
 """What a database of today's version holds."""

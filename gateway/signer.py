@@ -1,30 +1,21 @@
 """Bodies → signed records: the only place where a sequence number is given and a chain grows.
 
-Takes what a poll, a coverage or an event says, gives the ``Row`` to be kept. It may run ahead of the store by what is
+Takes what a poll, a coverage or an event says, gives the signed row to keep. It may run ahead of the store by what is
 not committed yet; ``rewind`` takes it back when a commit fails, so that no number is used twice or left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from gateway.clock import Clock
 from gateway.hold import station
 from gateway.keys import Keys
+from gateway.news import Signed, Stamp
 from gateway.store import Row
 from ledger_client.record import Claims, Coverage, Event, Reading, ReadingWriter, record_hash, sign_record
 
 GATEWAY = "gateway"  # EVIDENCE §2: events of the gateway itself stand under this name
-
-
-class Stamp(NamedTuple):
-    """When something was known: wall clock in ms, ms since the epoch began, the clock's letter and error bound."""
-
-    time_ms: int
-    up_ms: int
-    clock: str
-    error_ms: int | None
 
 
 _Link = tuple[int, bytes | None]  # the end of a meter's chain: next sequence number, hash of the last record
@@ -51,21 +42,21 @@ class Signer:
         """Forget what was signed since ``position``: it was never committed, so nobody has seen it."""
         self._links = dict(position)
 
-    def reading(self, meter: str, body: Reading, stamp: Stamp) -> Row:
+    def reading(self, meter: str, body: Reading, stamp: Stamp) -> Signed:
         """Sign one poll of one meter."""
         station("sign")
         data = self._writers[meter].sign(self._claims(meter, stamp), body)
-        return self._row(meter, "reading", body.time_ms, data)
+        return Signed(self._row(meter, "reading", body.time_ms, data), body, stamp)
 
-    def coverage(self, meter: str, body: Coverage, stamp: Stamp) -> Row:
+    def coverage(self, meter: str, body: Coverage, stamp: Stamp) -> Signed:
         """Sign what was due and what became of it."""
         data = sign_record(self._claims(meter, stamp), body, self._keys[meter])
-        return self._row(meter, "coverage", body.to_ms, data)
+        return Signed(self._row(meter, "coverage", body.to_ms, data), body, stamp)
 
-    def event(self, meter: str, body: Event, stamp: Stamp) -> Row:
+    def event(self, meter: str, body: Event, stamp: Stamp) -> Signed:
         """Sign an event of a meter, or of the gateway itself."""
         data = sign_record(self._claims(meter, stamp), body, self._keys[meter])
-        return self._row(meter, "event", stamp.time_ms // 1000 * 1000, data)
+        return Signed(self._row(meter, "event", stamp.time_ms // 1000 * 1000, data), body, stamp)
 
     def _claims(self, meter: str, stamp: Stamp) -> Claims:
         seq, prev = self._links[meter]

@@ -23,10 +23,10 @@ from pathlib import Path
 
 from benchmarks.parts.site import POINT
 from benchmarks.parts.weight import Weight, peak_mb, weigh
-from gateway import agent, config, instance
+from gateway import config, drivers, instance
 from gateway.blocking import in_thread
 from gateway.clock import Clock, KernelClock
-from gateway.commits import Finished
+from gateway.commits import Finished, Rules
 from gateway.config import Config
 from gateway.keys import load_keys
 from gateway.notes import Notes
@@ -71,7 +71,7 @@ class Gateway:
         self._meters = list(loaded.meters)
         store = Store(loaded.database)
         self._conflicts = store.conflicts()
-        self._recorder = Recorder(store, load_keys(loaded), agent.rules(loaded), self._clock, secrets.token_bytes(8))
+        self._recorder = Recorder(store, load_keys(loaded), Rules.of(loaded), self._clock, secrets.token_bytes(8))
         self._turns = cycle(_turns())
         self._looks: list[Weight] = []
         self._tasks: list[int] = []
@@ -79,8 +79,8 @@ class Gateway:
     async def work(self, *, compared: bool) -> None:
         """Record, tell, wait for a word, catch up, tell."""
         entry = self._loaded.document.ledger[0]
-        trust = agent.trust_of(self._loaded)
-        ledger = agent.driver(self._loaded, entry, Notes(entry.name, self._recorder))
+        trust = drivers.trust_of(self._loaded)
+        ledger = drivers.driver(self._loaded, entry, Notes(entry.name, self._recorder))
         asked = Reconciliation(self._loaded, self._recorder, trust, self._clock, self._conflicts)
         uplink = Uplink(ledger, self._recorder, trust, self._clock, asked)
         self._recorder.on_seal.append(partial(asyncio.get_running_loop().call_soon_threadsafe, uplink.wake))

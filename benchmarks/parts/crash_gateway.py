@@ -22,9 +22,9 @@ from io import FileIO
 from pathlib import Path
 
 from benchmarks.parts.site import POINT
-from gateway import agent, config, instance, journal, pruning, uplink
+from gateway import config, drivers, instance, journal, pruning, uplink
 from gateway.clock import Clock
-from gateway.commits import Finished
+from gateway.commits import Finished, Rules
 from gateway.config import Config
 from gateway.keys import load_keys
 from gateway.notes import Notes
@@ -75,8 +75,8 @@ class Script:
 
 async def live(loaded: Config, log: Path) -> None:
     """One life."""
-    keys, trust, entry = load_keys(loaded), agent.trust_of(loaded), loaded.document.ledger[0]
-    rules = agent.rules(loaded)
+    keys, trust, entry = load_keys(loaded), drivers.trust_of(loaded), loaded.document.ledger[0]
+    rules = Rules.of(loaded)
     rules = replace(rules, limits=replace(rules.limits, keep_ms=KEEP_MS))
     epoch, stop = secrets.token_bytes(8), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -84,7 +84,7 @@ async def live(loaded: Config, log: Path) -> None:
     store = Store(loaded.database)
     clock = Clock(not_before_ms=store.latest_ms())
     recorder = Recorder(store, keys, rules, clock, epoch)
-    ledger = agent.driver(loaded, entry, Notes(entry.name, recorder))
+    ledger = drivers.driver(loaded, entry, Notes(entry.name, recorder))
     up = Uplink(ledger, recorder, trust, clock, Reconciliation(loaded, recorder, trust, clock, store.conflicts()))
     recorder.on_seal.append(partial(asyncio.get_running_loop().call_soon_threadsafe, up.wake))
     anchor_ms = recorder.open()

@@ -24,7 +24,7 @@ from benchmarks.parts.bad_wire import BadWire, bad_wire
 from benchmarks.parts.crash_books import Books, Flaws, Mark, read_offered
 from benchmarks.parts.crash_gateway import KEEP_MS
 from benchmarks.parts.site import before, make_site
-from gateway import agent
+from gateway import drain
 from gateway.account import account, read_answers
 from gateway.config import Config
 from gateway.schema import VERSION
@@ -126,7 +126,7 @@ class Light:
         time.sleep(LAST_LIFE_S)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0, f"{self.folder}: {self._said()}"
-        agent.finish(self.loaded, within_s=60)
+        drain.finish(self.loaded, within_s=60)
         self.check("at the end", ended=True)
         self.out.flaws = self.worst
         self.out.records = len(self.books.records) + self.books.forgotten
@@ -246,7 +246,7 @@ def whole(folder: Path, kills: int, seed: int) -> Outcome:
         time.sleep(LAST_LIFE_S)
         assert last.stop() == 0
         wire.share = 0.0
-        agent.finish(loaded, within_s=60)
+        drain.finish(loaded, within_s=60)
         worst = worst.worse(_seen(loaded, ledger, books, out, "at the end"))
         store = Store(loaded.database, read_only=True)
         lost = sum(balance.lost for balance in account(store, read_answers(meters.answers)).values())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from gateway import agent
+from gateway import drivers
 from gateway.alarms import LedgerAlarms
 from gateway.clock import Clock
 from gateway.notes import Notes
@@ -84,7 +84,7 @@ class Work:
 
     async def _anchor(self, timeout_s: float, within_s: float) -> None:
         plan = self._plan
-        made, trust = self._recorder, agent.trust_of(self.loaded)
+        made, trust = self._recorder, drivers.trust_of(self.loaded)
         ledger = self._stand.make(self.loaded.gateway_id, Notes(NAME, made), timeout_s)
         reconciliation = Reconciliation(self.loaded, made, trust, self._clock, ())
         contract = self._stand.contract

@@ -20,9 +20,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.parts.farm import SERIAL
-from gateway import agent, config
+from gateway import config, lines
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning
+from gateway.commits import Rules
 from gateway.config import Config
 from gateway.fieldbus.bus import Line, LineSpec, Poll
 from gateway.keys import load_keys, make_missing
@@ -86,7 +87,7 @@ def line_specs(loaded: Config, period_ms: int) -> list[LineSpec]:
     """The site's lines as the agent makes them, at another period."""
     return [
         replace(spec, meters=tuple(replace(meter, period_ms=period_ms) for meter in spec.meters))
-        for spec in agent.line_specs(loaded)
+        for spec in lines.line_specs(loaded)
     ]
 
 
@@ -98,7 +99,7 @@ async def measure(folder: Path, period_ms: int, seconds: float) -> dict[str, obj
     shutil.copy(folder / EMPTY, loaded.database)
     clock = Clock()
     store = TimedStore(loaded.database, clock)
-    rules = replace(agent.rules(loaded), periods_ms=dict.fromkeys(loaded.meters, period_ms))
+    rules = replace(Rules.of(loaded), periods_ms=dict.fromkeys(loaded.meters, period_ms))
     recorder = Recorder(store, load_keys(loaded), rules, clock, secrets.token_bytes(8))
     poller = Poller(loaded.meters, clock, recorder.put, loaded.profiles)
     commissioning = Commissioning(loaded.meters, {}, poller, recorder)

@@ -26,9 +26,9 @@ from typing import Any
 import sqlite_utils  # noqa: F401 - loaded before a process is forked, so that none need load it for itself
 
 from benchmarks.parts.torn_store import ToldStore
-from gateway import agent, config
+from gateway import config, drivers
 from gateway.clock import Clock, KernelClock
-from gateway.commits import RETRY_MS, Finished
+from gateway.commits import RETRY_MS, Finished, Rules
 from gateway.config import Config
 from gateway.errors import StartAgain, StoreError
 from gateway.keys import load_keys
@@ -95,7 +95,7 @@ class Life:
                 monotonic=lambda: self._ticks_s,
                 kernel=lambda: KernelClock(True, 5),
             )
-            rules = agent.rules(self._loaded)
+            rules = Rules.of(self._loaded)
             rules = replace(
                 rules,
                 commit_every_ms=NEVER_MS,
@@ -123,7 +123,7 @@ class Life:
         ledger = self._ledger
         if ledger is None:
             return lambda: None
-        trust = agent.trust_of(self._loaded)
+        trust = drivers.trust_of(self._loaded)
         asked = Reconciliation(self._loaded, recorder, trust, self._clock, store.conflicts())
         return lambda: asyncio.run(asked.compare(ledger))
 

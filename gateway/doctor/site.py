@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from gateway import agent
+from gateway import drivers, lines
 from gateway.doctor.finding import Case, Finding, Result
 from gateway.errors import GatewayError
 from gateway.fieldbus import serial_port
@@ -68,7 +68,7 @@ def _owner(path: Path) -> str:
 
 def ports(case: Case) -> Iterator[Finding]:
     """Whether every line's port or host is there."""
-    specs = agent.line_specs(case.config)
+    specs = lines.line_specs(case.config)
     alarms = open_alarms(case.store) if case.store is not None and case.pid is not None else []
     for spec, finding in zip(specs, _at_once(lambda spec: _port(case, spec), specs), strict=True):
         told = [alarm["text"] for alarm in alarms if alarm["line"] == spec.name]
@@ -191,7 +191,7 @@ def _answers(case: Case, entry: LedgerEntry) -> Finding:
     began = time.monotonic()
     try:
         quick = entry.model_copy(update={"timeout": min(entry.timeout, int(CONNECT_S * 1000))})
-        driver = agent.driver(case.config, quick, Notebook())
+        driver = drivers.driver(case.config, quick, Notebook())
     except GatewayError as error:
         return Finding(name, away, error.problem, error.way_out)
     wait = "recording goes on, and batches wait in the database; look at the network and at the ledger"

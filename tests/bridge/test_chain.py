@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import agent, config
+from gateway import config, drain, drivers
 from gateway.prove import find, prove
 from gateway.store import Store
 from ledger_client.errors import Refused
@@ -154,12 +154,12 @@ def test_a_gateways_reading_is_proved_by_a_shared_root(ground: Ground) -> None:
         f'{head}[[ledger]]\nname = "{LEDGER}"\ntype = "mqtt"\nurl = "{ground.broker.url}"\ntimeout = "2s"\n{place}'
     )
     loaded = config.load(loaded.path)
-    agent.check_accounts(loaded)
+    drivers.check_accounts(loaded)
     record(loaded, 3)
     bridge = ground.bridge("one")
     with running(bridge):
         enroll(bridge.folder / "policy.toml", loaded.path.parent / "keys" / "gateway.pub.toml")
-        agent.finish(loaded, within_s=60)
+        drain.finish(loaded, within_s=60)
     store = Store(loaded.database, read_only=True)
     assert {anchor.state for anchor in store.anchors()} == {"settled"}
     bundle = prove(store, find(store, "export-main"))

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway import agent, config, starter
+from gateway import config, drain, starter
 from gateway.account import Account, account, read_answers
 from gateway.config import Config
 from gateway.devices.profile import CATALOG
@@ -138,7 +138,7 @@ def close_books(loaded: Config, ledger: EmbeddedLedger, meters: Plant) -> dict[s
     Every chain, interval, batch and receipt holds, every record is in one batch, the ledger has every batch once, and
     nothing that a meter answered is lost. Returns each meter's balance.
     """
-    agent.finish(loaded, within_s=30)
+    drain.finish(loaded, within_s=30)
     check_books(loaded)
     check_all_is_sealed(loaded)
     log = HttpLedger(ledger.name, ledger.url)

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from gateway import agent, config
+from gateway import config, drain
 from gateway.config import Config
 from gateway.store import Store
 from ledger_client.ledgers.http import HttpLedger
@@ -73,7 +73,7 @@ def kill_at(loaded: Config, station: str, flag: Path) -> None:
 
 def close(loaded: Config, ledger: EmbeddedLedger) -> list[bytes]:
     """Seal and anchor the rest; then each record is sealed once, over all that the ledger holds, which is returned."""
-    agent.finish(loaded, within_s=30)
+    drain.finish(loaded, within_s=30)
     log = HttpLedger(ledger.name, ledger.url)
     entries = log.statements(loaded.gateway_id, -1)
     log.close()

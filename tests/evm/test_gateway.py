@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from eth_account import Account as EthAccount
 
-from gateway import agent, config
+from gateway import config, drain, drivers
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.errors import ConfigError, GatewayError
@@ -91,7 +91,7 @@ def record(loaded: Config, batches: int) -> None:
 def test_every_batch_comes_to_the_chain_and_a_reading_is_proved_by_it(plant: Plant) -> None:
     plant.register()
     record(plant.loaded, 5)
-    agent.finish(plant.loaded, within_s=60)
+    drain.finish(plant.loaded, within_s=60)
     store = Store(plant.loaded.database, read_only=True)
     batches = store.batches()
     assert len(batches) >= 5
@@ -109,10 +109,10 @@ def test_every_batch_comes_to_the_chain_and_a_reading_is_proved_by_it(plant: Pla
 def test_an_account_that_is_not_registered_stops_the_queue_and_says_what_to_do(plant: Plant) -> None:
     record(plant.loaded, 3)
     with pytest.raises(GatewayError, match=r"Unknown account.*meterseal-ledger evm register"):
-        agent.finish(plant.loaded, within_s=60)
+        drain.finish(plant.loaded, within_s=60)
     assert plant.registry.anchors() == []
     plant.register()
-    agent.finish(plant.loaded, within_s=60)
+    drain.finish(plant.loaded, within_s=60)
     assert plant.registry.last(plant.loaded.gateway_id) is not None
 
 
@@ -135,7 +135,7 @@ def test_the_agent_may_make_its_driver_before_its_writer_runs(plant: Plant) -> N
     clock = Clock()
     made, _ = recorder(plant.loaded, clock)
     (entry,) = plant.loaded.document.ledger
-    driver = agent.driver(plant.loaded, entry, Notes(entry.name, made))
+    driver = drivers.driver(plant.loaded, entry, Notes(entry.name, made))
     made.start()
     driver.close()
     made.stop()
@@ -190,8 +190,8 @@ def test_the_password_may_be_a_systemd_credential(tmp_path: Path, monkeypatch: p
     plant.loaded.path.write_text(text.replace('"keys/chain.password"', '"$CREDENTIALS_DIRECTORY/chain"'))
     loaded = config.load(plant.loaded.path)
     with pytest.raises(ConfigError, match="systemd gave this process no credentials"):
-        agent.check_accounts(loaded)
+        drivers.check_accounts(loaded)
     os.rename(plant.folder / "keys" / "chain.password", tmp_path / "chain")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    agent.check_accounts(loaded)
+    drivers.check_accounts(loaded)
     assert load_account(plant.folder / "keys" / "chain.json", PASSWORD).address == plant.account.address

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gateway import agent, config, starter
+from gateway import config, starter
 from gateway.clock import Clock, KernelClock
-from gateway.commits import Finished
+from gateway.commits import Finished, Rules
 from gateway.config import Config
 from gateway.journal import Journal
 from gateway.keys import load_keys
@@ -52,7 +52,7 @@ def believe(folder: Path, loaded: Config) -> None:
 
 def recorder(loaded: Config, clock: Clock, epoch: bytes = EPOCH, **changes: Any) -> tuple[Recorder, int]:
     """A recorder whose epoch is open, and the anchor of its schedules; ``start`` is the test's."""
-    made = Recorder(Store(loaded.database), load_keys(loaded), replace(agent.rules(loaded), **changes), clock, epoch)
+    made = Recorder(Store(loaded.database), load_keys(loaded), replace(Rules.of(loaded), **changes), clock, epoch)
     return made, made.open()
 
 
@@ -96,7 +96,7 @@ class Hands:
         self.machine = machine or Machine()
         self.store = Store(loaded.database)
         self.clock = self.machine.clock(self.store.latest_ms())
-        rules = replace(agent.rules(loaded), **{"seal_every_ms": 60_000, **changes})
+        rules = replace(Rules.of(loaded), **{"seal_every_ms": 60_000, **changes})
         assert set(rules.periods_ms.values()) == {self.EVERY_MS}
         self.journal = Journal(self.store, load_keys(loaded), rules, self.clock, epoch)
         self.anchor_ms = self.journal.open()

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway import agent
 from gateway.clock import Clock
+from gateway.commits import Rules
 from gateway.config import Config
 from gateway.devices.plan import Block, Limits, plan
 from gateway.errors import DiskFull, StoreError
@@ -108,7 +108,7 @@ def _epoch(
 ) -> None:
     """One run of the gateway: both meters polled on their common grid, then stopped before the next is due."""
     store, clock = FailingStore(loaded.database, []), machine.clock()
-    rules = agent.rules(loaded)
+    rules = Rules.of(loaded)
     periods = {m: p for m, p in rules.periods_ms.items() if m in METERS}
     assert set(periods.values()) == {10_000}
     recorder = Recorder(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import agent, uplink
+from gateway import drain, drivers, uplink
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.notes import Notes
@@ -40,7 +40,7 @@ def live(loaded: Config, service: ForeignScitt, *, answered: int, polls: int = 0
 
 async def _work(loaded: Config, service: ForeignScitt, made: Recorder, answered: int) -> None:
     entry = loaded.document.ledger[0]
-    with closing(agent.driver(loaded, entry, Notes(entry.name, made))) as ledger:
+    with closing(drivers.driver(loaded, entry, Notes(entry.name, made))) as ledger:
         task = asyncio.create_task(Uplink(ledger, made, load_trust(loaded.trust), Clock()).run())
         async with asyncio.timeout(60):
             while len(service.asked) < answered:  # noqa: ASYNC110 - what is waited for happens in another thread
@@ -59,7 +59,7 @@ def test_a_restart_asks_at_the_locations_that_it_was_given(tmp_path: Path) -> No
         submitted = list(service.entries)
         assert len(submitted) >= BATCHES
         service.finish()
-        agent.finish(loaded, within_s=60)
+        drain.finish(loaded, within_s=60)
         store = Store(loaded.database, read_only=True)
         assert [batch.entry for batch in store.batches()] == service.entries  # each once, those before the restart too
         store.close()
@@ -97,7 +97,7 @@ async def _drained(loaded: Config) -> None:
     entry = loaded.document.ledger[0]
     writer = Direct(store)
     try:
-        with closing(agent.driver(loaded, entry, Notes(entry.name, writer))) as ledger:
+        with closing(drivers.driver(loaded, entry, Notes(entry.name, writer))) as ledger:
             async with asyncio.timeout(60):
                 await Uplink(ledger, writer, load_trust(loaded.trust), Clock()).drain(0.5)
     finally:

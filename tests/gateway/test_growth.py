@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import agent, pruning, report
+from gateway import pruning, report
 from gateway.clock import Clock
+from gateway.commits import Rules
 from gateway.config import Config
 from gateway.journal import seal_next
 from gateway.keys import load_keys
@@ -37,7 +38,7 @@ def _site(folder: Path, stretch: int) -> Config:
         if k in (stretch, 2 * stretch):
             made.call(_cut).result(timeout=30)
         if k == stretch:
-            made.call(lambda store: seal_next(store, load_keys(loaded), agent.rules(loaded), 0)).result(timeout=30)
+            made.call(lambda store: seal_next(store, load_keys(loaded), Rules.of(loaded), 0)).result(timeout=30)
         made.put(finished(METER, anchor_ms + 10_000 * k, clock))
         if k % made.room == 0:
             made.call(lambda _: None).result(timeout=30)

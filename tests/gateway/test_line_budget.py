@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import agent, config
+from gateway import config, lines
 from gateway.budget import LinePlan, line_plan, line_plans, refuse
 from gateway.cli import main
 from gateway.devices.profile import Profile, parse_profile
@@ -271,6 +271,6 @@ def test_the_starters_site_passes_at_the_periods_that_demo_and_tests_use(
     every, co2_every = periods
     starter.init(tmp_path / "site", gateway="g", now_s=1_700_000_000, every=every, co2_every=co2_every)
     loaded = config.load(tmp_path / "site" / "gateway.toml")
-    plans = line_plans([agent.line_spec(loaded, bus) for bus in loaded.document.bus])
+    plans = line_plans([lines.line_spec(loaded, bus) for bus in loaded.document.bus])
     assert [words(plan) for plan in plans] == ["", ""]
     assert [plan.warnings for plan in plans] == [(), ()]

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from gateway import agent, refusals, report, uplink
 from gateway import config as configuration
+from gateway import refusals, report, uplink
 from gateway.clock import Clock
+from gateway.commits import Rules
 from gateway.comparison import conflict_text
 from gateway.config import Config
 from gateway.journal import seal_next
@@ -212,7 +213,7 @@ def check_all(loaded: Config, ledger: Ledger, tmp_path: Path) -> None:
     agent_left = Store(loaded.database)
     with agent_left.transaction():
         agent_left.cut()
-    while seal_next(agent_left, load_keys(loaded), agent.rules(loaded), Clock().now_ms()):
+    while seal_next(agent_left, load_keys(loaded), Rules.of(loaded), Clock().now_ms()):
         pass
     for batch in agent_left.batches():
         ledger.submit(batch.entry)
@@ -267,7 +268,7 @@ def test_of_two_cuts_only_the_one_that_the_ledger_holds_is_marked(
     life.stop()
     backup = saved(loaded, tmp_path)
     store = Store(loaded.database)
-    assert seal_next(store, load_keys(loaded), agent.rules(loaded), Clock().now_ms())
+    assert seal_next(store, load_keys(loaded), Rules.of(loaded), Clock().now_ms())
     sealed = store.last_batch()
     assert sealed is not None
     ledger.submit(sealed.entry)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import agent
 from gateway.clock import Clock
 from gateway.commissioning import identities
-from gateway.commits import Finished
+from gateway.commits import Finished, Rules
 from gateway.config import Config
 from gateway.errors import StoreError
 from gateway.keys import load_keys
@@ -194,7 +193,7 @@ def test_a_database_of_a_newer_version_is_refused(loaded: Config) -> None:
     raw.execute("PRAGMA user_version = 99")
     raw.close()
     with pytest.raises(StoreError, match="newer Meterseal"):
-        Recorder(Store(loaded.database), load_keys(loaded), agent.rules(loaded), Clock(), b"\x03" * 8)
+        Recorder(Store(loaded.database), load_keys(loaded), Rules.of(loaded), Clock(), b"\x03" * 8)
 
 
 def test_who_a_meter_is_is_remembered_beneath_later_events(loaded: Config) -> None:

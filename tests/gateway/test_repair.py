@@ -20,8 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import agent, config, pruning, repair, report
+from gateway import config, epoch, pruning, repair, report
 from gateway.clock import Clock
+from gateway.commits import Rules
 from gateway.config import Config
 from gateway.errors import Damaged, Declined, DiskFull, StoreError
 from gateway.hold import STATIONS
@@ -489,10 +490,10 @@ def test_a_large_database_is_checked_in_the_background_and_the_next_start_recove
     overwrite(loaded.database, at // PAGE * PAGE, os.urandom(PAGE))
     store = open_again(loaded)
     assert store.repairs() == []  # it does not keep the start waiting
-    recorder = Recorder(store, load_keys(loaded), agent.rules(loaded), Clock(), b"\xdd" * 8)
+    recorder = Recorder(store, load_keys(loaded), Rules.of(loaded), Clock(), b"\xdd" * 8)
     recorder.open()
     recorder.start()
-    asyncio.run(agent.check_database(loaded.database, recorder))
+    asyncio.run(epoch.check_database(loaded.database, recorder))
     recorder.call(lambda _: None).result(timeout=30)
     reader = Store(loaded.database, read_only=True)
     assert [alarm["code"] for alarm in report.open_alarms(reader)] == ["database-damaged"]

@@ -98,9 +98,9 @@ def test_a_disk_that_kept_what_it_had_refused_asks_for_a_new_start(loaded: Confi
     """After a failed sync the bytes may be there all the same: going on beside them would fork the chain."""
     hands = Hands(loaded)
     hands.poll(2)
-    row = hands.journal._signer.reading(METER, Reading(hands.clock.now_ms(), (Value("count", 1),)), stamp(hands.clock))
+    one = hands.journal._signer.reading(METER, Reading(hands.clock.now_ms(), (Value("count", 1),)), stamp(hands.clock))
     with hands.store.transaction():
-        hands.store.append([row])
+        hands.store.append([one.row])
     hands.journal._signer.rewind(hands.journal._position)  # as after a commit that failed
     hands.store._db.close()
     tested = Event("tested", {"number": 1})

@@ -1,0 +1,48 @@
+"""The end of what a stopped gateway left: its last batches sealed and taken to their ledgers. Starts no epoch."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway import instance
+from gateway.clock import Clock
+from gateway.commits import Rules
+from gateway.config import Config
+from gateway.drivers import driver, trust_of
+from gateway.journal import seal_next
+from gateway.keys import load_keys
+from gateway.notes import Notes
+from gateway.recorder import Direct, Writer
+from gateway.repair import open_store
+from gateway.uplink import Uplink
+from ledger_client.trust import Trust
+
+
+def finish(config: Config, *, within_s: float) -> None:
+    """Seal what an ended gateway left and take every waiting batch to its ledger, for at most ``within_s`` seconds.
+
+    Begins no epoch and reads no meter: for the end of a demonstration or a test, where nothing follows that would.
+    Raises GatewayError while a gateway works in the data folder, or when a ledger refuses a batch.
+    """
+    keys, trust = load_keys(config), trust_of(config)
+    with instance.take(config.data):
+        store = open_store(config, keys, trust)
+        clock = Clock(not_before_ms=store.latest_ms())
+        try:
+            with store.transaction():
+                store.cut()
+            while seal_next(store, keys, Rules.of(config), clock.now_ms()):
+                pass
+            asyncio.run(_drain(config, Direct(store), trust, clock, within_s))
+        finally:
+            store.close()
+
+
+async def _drain(config: Config, writer: Writer, trust: Trust, clock: Clock, within_s: float) -> None:
+    deadline = clock.monotonic() + within_s
+    for entry in config.document.ledger:
+        ledger = driver(config, entry, Notes(entry.name, writer))
+        try:
+            await Uplink(ledger, writer, trust, clock, contract=entry.place).drain(deadline - clock.monotonic())
+        finally:
+            ledger.close()

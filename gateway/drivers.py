@@ -1,0 +1,103 @@
+"""Ledgers of the configuration → their drivers, and whether all that these need is there before anything is started."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from gateway.config import Config
+from gateway.errors import ConfigError
+from gateway.ledger_settings import LedgerEntry, access_of, account_of
+from ledger_client.errors import TrustFileError
+from ledger_client.ledgers import Ledger, Memory
+from ledger_client.ledgers.access import Access
+from ledger_client.trust import Trust, load_trust
+
+log = logging.getLogger("meterseal.ledgers")
+
+
+def _http(config: Config, entry: LedgerEntry, access: Access, memory: Memory) -> Ledger:
+    from ledger_client.ledgers.http import HttpLedger  # requests, which a gateway without such a ledger need not load
+
+    return HttpLedger(entry.name, entry.url, access, timeout_s=entry.timeout / 1000, memory=memory)
+
+
+def _mqtt(config: Config, entry: LedgerEntry, access: Access, memory: Memory) -> Ledger:
+    from ledger_client.ledgers.mqtt import MqttLedger  # paho, likewise; resubmitting is harmless, so it needs no memory
+
+    return MqttLedger(entry.name, entry.url, access, timeout_s=entry.timeout / 1000)
+
+
+def _evm(config: Config, entry: LedgerEntry, access: Access, memory: Memory) -> Ledger:
+    account, place = account_of(config.path, entry), entry.place
+    from ledger_client.ledgers.evm import EvmLedger  # an extra of its own
+    from ledger_client.ledgers.evm_finality import Finality
+
+    assert place is not None
+    return EvmLedger(
+        entry.name,
+        entry.url,
+        access,
+        contract=place.address,
+        chain_id=place.chain,
+        account=account,
+        memory=memory,
+        finality=Finality(entry.confirmations),
+        legacy=entry.gas == "legacy",
+        gas_limit=entry.gas_limit,
+        max_fee=entry.max_fee,
+        poll_s=entry.poll / 1000,
+        stuck_after_s=entry.stuck_after / 1000,
+        timeout_s=entry.timeout / 1000,
+    )
+
+
+DRIVERS: dict[str, Callable[[Config, LedgerEntry, Access, Memory], Ledger]] = {
+    "http": _http,
+    "mqtt": _mqtt,
+    "evm": _evm,
+}
+
+
+def trust_of(config: Config) -> Trust:
+    """The trust file that receipts are checked with. Raises ConfigError: file, key, way out."""
+    try:
+        trust = load_trust(config.trust)
+    except TrustFileError as error:
+        raise ConfigError(error.source, error.key, error.problem, error.way_out) from None
+    for warning in trust.warnings:
+        log.warning("%s: %s", config.trust, warning)
+    return trust
+
+
+def check_ledger_keys(config: Config, trust: Trust) -> None:
+    """Every configured ledger needs a key in the trust file, else no receipt of it could ever settle a batch.
+
+    A chain gives none: its places are checked by the configuration.
+    """
+    for entry in config.document.ledger:
+        if entry.place is None and not any(key.role == "ledger" and key.ledger == entry.name for key in trust.keys):
+            raise ConfigError(
+                config.trust,
+                f"[[key]] of ledger {entry.name!r}",
+                "is missing, so none of its receipts could be checked",
+                "paste what `meterseal-ledger show LDIR --trust` prints",
+            )
+
+
+def check_ledger_access(config: Config) -> None:
+    """Every file that the way to a ledger needs is there and usable. Raises ConfigError."""
+    for entry in config.document.ledger:
+        access_of(config.path, entry)
+
+
+def check_accounts(config: Config) -> None:
+    """Every account that writes on a chain can be opened. Raises ConfigError."""
+    for entry in config.document.ledger:
+        if entry.type == "evm":
+            account_of(config.path, entry)
+
+
+def driver(config: Config, entry: LedgerEntry, memory: Memory) -> Ledger:
+    """The driver of one configured ledger; what it must still know after a crash goes to ``memory``."""
+    return DRIVERS[entry.type](config, entry, access_of(config.path, entry), memory)

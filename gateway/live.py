@@ -1,0 +1,64 @@
+"""The newest that is known of every meter, in memory: what pages, feeds and figures show as live."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from gateway.news import Missed, News, NotRecorded, Signed
+from ledger_client.record import Reading
+
+RECENT = 60  # readings of a meter that are remembered, for a line that shows their course
+
+
+@dataclass(slots=True)
+class MeterNow:
+    """One meter. Times are record times in ms; ``missed`` counts this epoch's polls without an answer, by reason."""
+
+    name: str
+    newest: Signed | NotRecorded | None = None
+    recent: deque[Reading] = field(default_factory=lambda: deque(maxlen=RECENT))
+    recorded: int = 0
+    missed: Counter[str] = field(default_factory=Counter)
+    silent_since_ms: int | None = None
+    """Due time of the first of the polls in a row that went without an answer; None: the last one was answered."""
+    reason: str | None = None
+    """Why that one was not answered."""
+
+    @property
+    def reading(self) -> Reading | None:
+        """The newest reading of this epoch, recorded or not."""
+        if isinstance(self.newest, NotRecorded):
+            return self.newest.reading
+        body = self.newest.body if self.newest else None
+        return body if isinstance(body, Reading) else None
+
+
+class Live:
+    """Every meter's newest. A listener of the hub; read it in the event loop only."""
+
+    def __init__(self, meters: Iterable[str]) -> None:
+        self.meters = {name: MeterNow(name) for name in meters}
+
+    def hear(self, news: Sequence[News]) -> None:
+        """Take in what has happened."""
+        for item in news:
+            if isinstance(item, Missed):
+                self._missed(self.meters[item.meter], item)
+            elif isinstance(item, NotRecorded):
+                self._answered(self.meters[item.meter], item, item.reading)
+            elif isinstance(item.body, Reading):
+                now = self.meters[item.row.meter]
+                now.recorded += 1
+                self._answered(now, item, item.body)
+
+    def _missed(self, now: MeterNow, item: Missed) -> None:
+        now.missed[item.reason] += 1
+        now.reason = item.reason
+        if now.silent_since_ms is None:
+            now.silent_since_ms = item.due_ms
+
+    def _answered(self, now: MeterNow, item: Signed | NotRecorded, reading: Reading) -> None:
+        now.newest, now.silent_since_ms, now.reason = item, None, None
+        now.recent.append(reading)

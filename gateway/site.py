@@ -1,0 +1,56 @@
+"""What one epoch of a running gateway is made of, for its companions: pages, feeds, figures, alarms and the watchdog.
+
+They hear the news, look at the parts and give orders; nothing of them stands between a meter and the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gateway.clock import Clock
+from gateway.config import Config
+from gateway.control import Order
+from gateway.fieldbus.bus import Line
+from gateway.live import Live
+from gateway.news import Hub
+from gateway.recorder import Recorder
+from gateway.uplink import Uplink
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One epoch's parts. Not to be used from other threads than the event loop's, but for ``recorder.call``."""
+
+    config: Config
+    clock: Clock
+    epoch: bytes
+    recorder: Recorder
+    lines: Mapping[str, Line]
+    """Each physical line by its name."""
+    uplinks: Mapping[str, Uplink]
+    """Each ledger's uplink by the ledger's name."""
+    hub: Hub
+    live: Live
+    orders: dict[str, Order] = field(default_factory=dict)
+    """What can be ordered, by name: over the control socket, and by whoever may on the pages."""
+
+    def line_of(self, meter: str) -> Line:
+        """The line that a meter hangs on."""
+        return next(line for line in self.lines.values() if any(m.name == meter for m in line.spec.meters))
+
+    async def order(self, name: str, **details: Any) -> dict[str, Any]:
+        """Give an order as the control socket would. Raises GatewayError: why not, and the way out."""
+        return await self.orders[name]({"order": name, **details})
+
+
+class Companion(Protocol):
+    """A task beside the recording one. It is made before the first record of the epoch is written and cancelled at its
+    end; when it fails it is started again, and recording goes on."""
+
+    name: str
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        ...

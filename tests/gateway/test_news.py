@@ -1,0 +1,75 @@
+"""News leaves the writer only when it is true: records once they are durable, and why polls are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import Config
+from gateway.live import Live
+from gateway.news import Missed, News, NotRecorded, Signed
+from gateway.store import Store
+from ledger_client.record import Reading, parse_record
+from tests.gateway.samples import Hands, site
+
+METER = "export-main"
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Config:
+    return site(tmp_path / "site", {'every = "60s"': 'every = "10s"'})
+
+
+def test_a_record_is_news_only_when_another_connection_can_read_it(loaded: Config) -> None:
+    hands = Hands(loaded)
+    heard: list[Signed] = []
+
+    def look(news: list[News]) -> None:
+        reader = Store(loaded.database, read_only=True)
+        for one in news:
+            assert isinstance(one, Signed)
+            found = reader.find(one.row.meter, one.row.epoch, one.row.seq)
+            assert found is not None
+            assert parse_record(found[1].data).body == one.body
+            heard.append(one)
+        reader.close()
+
+    hands.journal.on_news.append(look)  # type: ignore[arg-type]
+    hands.poll(4)
+    hands.journal.cut()
+    assert {one.row.kind for one in heard} == {"reading", "coverage"}
+    hands.end()
+
+
+def test_without_a_disk_readings_are_told_as_not_recorded_and_never_signed(loaded: Config) -> None:
+    hands = Hands(loaded)
+    news: list[News] = []
+    hands.journal.on_news.append(news.extend)
+    live = Live(loaded.meters)
+    hands.store._db.close()
+    loaded.database.rename(loaded.database.with_name("away.db"))
+    hands.poll(3)
+    assert hands.journal.trouble is not None
+    news.clear()
+    hands.poll(2)
+    assert news
+    assert all(isinstance(one, NotRecorded) and one.reason == "disk-error" for one in news)
+    live.hear(news)
+    assert isinstance(live.meters[METER].reading, Reading)
+    assert live.meters[METER].recorded == 0
+
+
+def test_what_is_live_follows_answers_and_misses(loaded: Config) -> None:
+    live = Live(loaded.meters)
+    now = live.meters[METER]
+    live.hear([Missed(METER, 1000, "timeout"), Missed(METER, 2000, "backoff")])
+    assert (now.silent_since_ms, now.reason, now.missed.total()) == (1000, "backoff", 2)
+    hands = Hands(loaded)
+    hands.journal.on_news.append(live.hear)
+    hands.poll(1)
+    hands.journal.flush()
+    assert now.silent_since_ms is None
+    assert now.reading is not None
+    assert (now.recorded, len(now.recent)) == (1, 1)
+    hands.end()
