@@ -21,6 +21,7 @@ from gateway.errors import StartAgain, StoreError
 from gateway.fieldbus.bus import check_port
 from gateway.keys import load_keys
 from gateway.lines import line_specs
+from gateway.notify import Manager
 from ledger_client.record import Event
 
 log = logging.getLogger("meterseal.agent")
@@ -51,6 +52,7 @@ async def run(config: Config) -> None:
                 waiting = await _until_again(begin(config, keys, trust, specs, stop).run(stop, waiting))
             except StoreError as error:  # the disk is not back for good
                 log.error("no new epoch yet: %s", error)
+                Manager().alive()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), RETRY_MS / 1000)
 

@@ -6,7 +6,9 @@ import asyncio
 import logging
 
 from gateway.errors import GatewayError
+from gateway.notify import Manager
 from gateway.site import Companion, Site
+from gateway.watch import Watch
 
 log = logging.getLogger("meterseal.agent")
 
@@ -15,7 +17,7 @@ AGAIN_S = 5.0
 
 def companions(site: Site) -> list[Companion]:
     """All of them that the configuration asks for."""
-    return []
+    return [Watch(site, Manager())]
 
 
 async def keep(companion: Companion) -> None:

@@ -29,6 +29,7 @@ from gateway.keys import Keys
 from gateway.live import Live
 from gateway.news import Hub
 from gateway.notes import Notes
+from gateway.notify import Manager
 from gateway.poller import Poller
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
@@ -43,6 +44,8 @@ from ledger_client.trust import Trust
 log = logging.getLogger("meterseal.agent")
 
 RECALLED = 100  # readings
+RECOVERY_S, RECOVERY_BYTES_A_S = 600.0, 200_000
+"""So long may opening a damaged database take, and this much more for its size: five times what a small board needs."""
 STOP_WITHIN_S = 3.0
 """So long may a read in flight take to end; with the last commit a stop then takes less than 5 s."""
 
@@ -61,6 +64,7 @@ class Epoch:
         hub.listeners.append(live.hear)
         recorder.on_news.append(hub.tell)
         self._site = Site(config, clock, epoch, recorder, lines, uplinks, hub, live)
+        self._site.pulses.ask("recorder", recorder.stuck)
         self._site.orders.update(accept=self._accept, health=self._health)
         self._companions: Sequence[Companion] = companions(self._site)
 
@@ -99,6 +103,7 @@ class Epoch:
     async def run(self, stop: asyncio.Event, waiting: Sequence[tuple[str, Event]]) -> None:
         """``waiting``: (meter, event) of all that the epoch before it in this process could not write."""
         config, recorder, lines = self._config, self._recorder, list(self._site.lines.values())
+        turning = self._site.pulses.of
         anchor_ms = recorder.open()
         recorder.start()
         for meter, event in waiting:
@@ -107,16 +112,22 @@ class Epoch:
         log.info("gateway %s records %d meters on %d lines", config.gateway_id, len(config.meters), len(lines))
         try:
             async with asyncio.TaskGroup() as group:
-                reading = [group.create_task(line.run(anchor_ms), name=f"line {line.spec.name}") for line in lines]
+                reading = [
+                    group.create_task(turning(name := f"line {line.spec.name}", line.run(anchor_ms)), name=name)
+                    for line in lines
+                ]
                 background = [
                     group.create_task(_until_ended(recorder), name="recorder"),
                     group.create_task(check_database(config.database, recorder), name="check"),
                 ]
-                for name, uplink in self._site.uplinks.items():
-                    background.append(group.create_task(uplink.run(), name=f"uplink {name}"))
+                for entry in config.document.ledger:
+                    name, uplink = f"uplink {entry.name}", self._site.uplinks[entry.name]
+                    work = turning(name, uplink.run(), call_s=entry.call_s)
+                    background.append(group.create_task(work, name=name))
                 for companion in self._companions:
                     background.append(group.create_task(keep(companion), name=companion.name))
                 await stop.wait()
+                Manager().stopping("the reads in flight are finished, then coverage is written")
                 log.info("stopping: the reads in flight are finished, then coverage is written")
                 for line in lines:
                     line.request_stop()
@@ -143,7 +154,10 @@ class Epoch:
 def begin(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSpec], stop: asyncio.Event) -> Epoch:
     """Open the database, recover it where it is damaged, and make the parts of a new epoch. Raises StoreError."""
     log.info("gateway %s is here, its configuration is good", config.gateway_id)
-    store = open_store(config, keys, trust)
+    size = config.database.stat().st_size if config.database.exists() else 0
+    patience_s = RECOVERY_S + size / RECOVERY_BYTES_A_S
+    with Manager().patient("opening the database; one that is damaged is recovered first", within_s=patience_s):
+        store = open_store(config, keys, trust)
     for number in (signal.SIGTERM, signal.SIGINT):  # before, it just ends: a recovery may be killed at any time
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return Epoch(config, keys, trust, specs, store)

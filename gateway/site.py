@@ -15,6 +15,7 @@ from gateway.control import Order
 from gateway.fieldbus.bus import Line
 from gateway.live import Live
 from gateway.news import Hub
+from gateway.pulses import Pulses
 from gateway.recorder import Recorder
 from gateway.uplink import Uplink
 
@@ -33,6 +34,8 @@ class Site:
     """Each ledger's uplink by the ledger's name."""
     hub: Hub
     live: Live
+    pulses: Pulses = field(default_factory=Pulses)
+    """Which of the loops turn."""
     orders: dict[str, Order] = field(default_factory=dict)
     """What can be ordered, by name: over the control socket, and by whoever may on the pages."""
 

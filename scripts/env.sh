@@ -87,7 +87,7 @@ need_oracle() {
 need_package_tools() {
     need_system debootstrap=debootstrap systemd-nspawn=systemd-container readelf=binutils git=git
     venv_package=$PWD/.venv-package
-    need_apart "$venv_package" scripts/packaging/requirements.txt "the library that writes bills of materials"
+    need_apart "$venv_package" scripts/deb/requirements.txt "the library that writes bills of materials"
 }
 
 # So does vyper, which compiles the contract once more to see that its bytecode comes from its source.

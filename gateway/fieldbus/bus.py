@@ -21,6 +21,7 @@ from gateway.fieldbus.shapes import ShapeTable
 from gateway.fieldbus.spec import Alarm, BlockAnswer, BlockFailure, LineSpec, MeterSpec, Poll
 from gateway.fieldbus.turn import Attempt, Turn
 from gateway.hold import station
+from gateway.pulses import beat
 
 __all__ = [
     "Alarm", "BlockAnswer", "BlockFailure", "FieldbusError", "Line", "LineSpec", "MeterSpec", "Poll", "PortError",
@@ -29,7 +30,7 @@ __all__ = [
 
 log = logging.getLogger("meterseal.fieldbus")
 
-REOPEN_S = 2.0
+REOPEN_S, OPEN_WITHIN_S = 2.0, 60.0
 
 
 class Line:
@@ -93,6 +94,7 @@ class Line:
         self._schedule = Schedule(periods, anchor_ms, cap_ms=self.spec.backoff_cap_ms)
         try:
             while not self._stopping:
+                beat()
                 if self._link is None and self._clock.monotonic() >= self._reopen_at:
                     await self._open()
                 now = self._clock.schedule_ms()
@@ -174,6 +176,7 @@ class Line:
     async def _open(self) -> None:
         """Try to open the line; the next try is due REOPEN_S later."""
         self._reopen_at = self._clock.monotonic() + REOPEN_S
+        beat(OPEN_WITHIN_S)
         try:
             self._link = await opening.connect(self.spec, self._table, self._ear.see)
         except FieldbusError as error:
@@ -226,6 +229,7 @@ class Line:
             seconds = min(seconds, self._reopen_at - self._clock.monotonic())
         loop = asyncio.get_running_loop()
         self._wake = loop.create_future()
+        beat(max(0.0, seconds))
         timer = loop.call_later(max(0.0, seconds), self._notify)
         try:
             await self._wake

@@ -16,12 +16,12 @@ from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.license import License
 from cyclonedx.output.json import JsonV1Dot6
-from cyclonedx.validation.json import JsonStrictValidator
 from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 from packaging.requirements import Requirement
 
-from scripts.packaging.tree import Label, Unfit
+from scripts.deb.tree import Label, Unfit
 
 
 def bill(site_packages: Path, wheels: Path, name: Label, epoch_s: int) -> str:
@@ -42,7 +42,7 @@ def bill(site_packages: Path, wheels: Path, name: Label, epoch_s: int) -> str:
     known = {"meterseal": own, **components}
     for key, distribution in found.items():
         bom.register_dependency(known[key], [known[other] for other in _requires(distribution, known)])
-    text = JsonV1Dot6(bom).output_as_string(indent=2)
+    text: str = JsonV1Dot6(bom).output_as_string(indent=2)
     if errors := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
         raise Unfit(f"the bill of materials is not valid: {errors}")
     return text
@@ -63,17 +63,16 @@ def _component(distribution: Distribution, sha256: str) -> Component:
         purl=purl,
         licenses=_licences(distribution),
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=sha256)],
-        description=distribution.metadata.get("Summary"),
     )
 
 
 def _licences(distribution: Distribution) -> list[License]:
     """As the library says it: its expression, else its field, else its classifiers."""
     said, factory = distribution.metadata, LicenseFactory()
-    if text := said.get("License-Expression"):
-        return [factory.make_with_expression(text)]
-    if (text := said.get("License")) and "\n" not in text:
-        return [factory.make_from_string(text)]
+    if "License-Expression" in said:
+        return [factory.make_with_expression(said["License-Expression"])]
+    if "License" in said and "\n" not in said["License"]:
+        return [factory.make_from_string(said["License"])]
     named = [c.split(" :: ")[-1] for c in said.get_all("Classifier") or [] if c.startswith("License :: ")]
     return [factory.make_with_name(text) for text in named]
 

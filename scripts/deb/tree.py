@@ -1,4 +1,4 @@
-"""What the package holds: the tree of its files, its control file, and the proof that no path of the builder is in it."""
+"""What the package holds: its files, its control file, and the proof that no path of the builder is in it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SYSTEM = {
     "meterseal.tmpfiles": "usr/lib/tmpfiles.d/meterseal.conf",
 }
 DOC = Path("usr/share/doc/meterseal")
-SCRIPTS = Path(__file__).parent / "debian"
+SCRIPTS = Path(__file__).parent / "maintainer"
 LIBRARIES = {
     "libc.so.6": "libc6 (>= 2.34)", "libm.so.6": "libc6 (>= 2.34)", "libpthread.so.0": "libc6 (>= 2.34)",
     "libdl.so.2": "libc6 (>= 2.34)", "librt.so.1": "libc6 (>= 2.34)", "libutil.so.1": "libc6 (>= 2.34)",
@@ -168,7 +168,7 @@ def _needed(path: Path) -> list[str]:
     return re.findall(r"\(NEEDED\).*\[(.+)\]", read.stdout)
 
 
-def pack(tree: Path, target: Path, epoch_s: int, level: Sequence[str] = ("-Zxz",)) -> None:
+def pack(tree: Path, target: Path, epoch_s: int, level: Sequence[str] = ("-Zzstd", "-z15")) -> None:
     """The tree as a .deb: root's files, none younger than ``epoch_s``, so that the same tree gives the same file."""
     for path in [tree, *tree.rglob("*")]:
         os.utime(path, (epoch_s, epoch_s), follow_symlinks=False)

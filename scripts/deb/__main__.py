@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import os
 from pathlib import Path
 
-from scripts.packaging import roots
-from scripts.packaging.tree import HOME, Label, Unfit, label, lay_out, pack
+from scripts.deb import roots
+from scripts.deb.tree import HOME, Label, Unfit, label, lay_out, pack
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = "evm"
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
 
 def build(sources: Path, output: Path, arch: str, revision: str) -> list[str]:
     """The package and its bill; what was made, in words."""
-    from scripts.packaging.sbom import bill  # its library is in an environment of its own
+    from scripts.deb.sbom import bill  # its library is in an environment of its own
 
     name, epoch_s = label(sources, arch, revision), _epoch(sources)
     output.mkdir(parents=True, exist_ok=True)
@@ -93,6 +93,11 @@ def _inside(root: Path, arch: str) -> None:
     kept = roots.cache() / "pip"
     kept.mkdir(exist_ok=True)
     env = {name: os.environ[name] for name in (*PIP_SETTINGS, *PROXIES) if name in os.environ}
+    asked = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True
+    )
+    if asked.stdout.strip():
+        env.setdefault("PIP_INDEX_URL", asked.stdout.strip())
     env |= {"PIP_CACHE_DIR": "/room/pip", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
     if roots.CERTIFICATES.exists():
         env["PIP_CERT"] = str(roots.CERTIFICATES)

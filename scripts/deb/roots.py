@@ -114,9 +114,13 @@ def connect(folder: Path) -> None:
 
 
 def enter(
-    folder: Path, command: Sequence[str], *, env: Mapping[str, str] | None = None, binds: Mapping[Path, str] | None = None
+    folder: Path,
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    binds: Mapping[Path, str] | None = None,
 ) -> None:
-    """Run one command inside a root that is not booted, with this machine's network; ``binds``: folders of here there."""
+    """Run one command in a root that is not booted, with this machine's network; ``binds``: folders of here there."""
     settings = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", **(env or {})}
     asked = [f"--setenv={name}={value}" for name, value in settings.items()]
     nspawn = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--pipe", "--resolv-conf=copy-host"]

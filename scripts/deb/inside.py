@@ -19,6 +19,9 @@ MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 GLIBC = range(17, 42)
 """Minor versions 2.x whose wheels run on Debian trixie (glibc 2.41)."""
 
+STRAYS = ("docs", "tests", "newsfragments", "scripts")
+"""What some wheels put beside their package by mistake."""
+
 
 def main(arch: str, extras: str) -> None:
     """Build the room's /opt/meterseal."""
@@ -47,11 +50,14 @@ def install(wheels: list[Path]) -> None:
     """An environment of the room's Python with these wheels in it, compiled where it will stand."""
     shutil.rmtree(HOME, ignore_errors=True)
     run([PYTHON, "-m", "venv", "--without-pip", HOME])
-    for leftover in [HOME / "include", *HOME.glob("bin/[Aa]ctivate*")]:
+    for leftover in [HOME / "include", HOME / ".gitignore", *HOME.glob("bin/[Aa]ctivate*")]:
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     env = os.environ | {"PYTHONPATH": "/usr/lib/python3/dist-packages"}
     for wheel in wheels:
         run([HOME / "bin/python3", "-m", "installer", "--no-compile-bytecode", wheel], env)
+        for folder in STRAYS:  # two libraries with the same would stand in each other's way
+            for stray in HOME.glob(f"lib/python3*/site-packages/{folder}"):
+                shutil.rmtree(stray)
     for name in HOME.glob("bin/*"):  # commands of libraries are no business of ours
         if not name.name.startswith(("meterseal", "python")):
             name.unlink()
