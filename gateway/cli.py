@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 from rich.table import Table
 
-from gateway import cli_care, report
+from gateway import cli_care, cli_service, report
 from gateway import config as configuration
 from gateway.cli_parts import CONFIG, JSON, open_store, out
 from gateway.errors import Damaged, Declined, GatewayError, NotYet
@@ -69,11 +69,14 @@ def main(verbose: bool) -> None:
 @main.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--id", "gateway", default="my-gateway", show_default=True, help="The gateway's name in every record.")
-def init(folder: Path, gateway: str) -> None:
+@click.option(
+    "--state", type=click.Path(path_type=Path), help="Where keys and records go.  [default: beside gateway.toml]"
+)
+def init(folder: Path, gateway: str, state: Path | None) -> None:
     """Make DIR with a commented gateway.toml, device keys and trust.toml."""
     from gateway import starter
 
-    for path in starter.init(folder, gateway=gateway, now_s=int(time.time())):
+    for path in starter.init(folder, gateway=gateway, now_s=int(time.time()), state=state):
         click.echo(f"wrote {path}")
     click.echo(f"next: meterseal check {folder / 'gateway.toml'}")
 
@@ -344,7 +347,7 @@ def demo(folder: Path | None, duration: str | None, as_json: bool) -> None:
     sys.exit(demonstration.main(folder, seconds, as_json=as_json))
 
 
-for _command in (cli_care.export, cli_care.backup, cli_care.doctor):
+for _command in (cli_care.export, cli_care.backup, cli_care.doctor, cli_service.install, cli_service.uninstall):
     main.add_command(_command)
 
 if __name__ == "__main__":
