@@ -64,15 +64,16 @@ class Pulses:
         """Ask this, too: it says in words that it is stuck, or None."""
         self._checks[name] = check
 
-    async def of(self, name: str, work: Coroutine[Any, Any, None], *, call_s: float = inf) -> None:
+    async def of(self, name: str, work: Callable[[], Coroutine[Any, Any, None]], *, call_s: float = inf) -> None:
         """Do the work of one loop, which beats as it goes; it is watched until it ends."""
         pulse = Pulse(name, self._monotonic, call_s=call_s)
         self.ask(name, pulse.stuck)
         _current.set(pulse)  # of this task, and of what it awaits
         try:
-            await work
+            await work()
         finally:
-            self._checks.pop(name, None)
+            if self._checks.get(name) == pulse.stuck:  # else another of that name has begun
+                del self._checks[name]
 
     def stuck(self) -> list[str]:
         """What does not turn, in words; nothing: all do."""

@@ -57,7 +57,8 @@ class Machine:
         return done.stdout.strip() in ("running", "degraded")
 
     def _enter(self, command: Sequence[str], text: str | None = None) -> subprocess.CompletedProcess[str]:
-        nsenter = ["nsenter", f"--target={self._leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"]
+        spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"]
+        nsenter = ["nsenter", f"--target={self._leader}", *spaces]
         env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
         env |= {"HOME": "/root", "DEBIAN_FRONTEND": "noninteractive"}
         if text is None:
@@ -74,7 +75,8 @@ class Machine:
         """Run a command there that must succeed; what it says. Raises Failed."""
         done = self.ask(*command)
         if done.returncode != 0:
-            raise Failed(f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+            words = " ".join(map(str, command))
+            raise Failed(f"{words}: {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
         return done.stdout
 
     def show(self, unit: str, *names: str) -> dict[str, str]:

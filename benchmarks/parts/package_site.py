@@ -1,4 +1,4 @@
-"""A site on a Debian machine, made as docs/install.md says: the package, a plant, a ledger behind mutual TLS, a gateway."""
+"""A site on a Debian machine, as docs/install.md makes it: the package, a plant, a ledger behind mutual TLS."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Site:
         self.machine.path(inside).write_bytes(package.read_bytes())
         return self.machine.run("apt-get", "install", "-y", inside)
 
-    def configure(self) -> None:
+    def configure(self) -> dict[str, object]:
         """Plant and ledger run, the gateway is configured and enrolled; it is not started."""
         run = self.machine.run
         for name, pair in (("ledger", self._authority.issue("ledger")), ("gateway", self._authority.issue("gateway"))):
@@ -67,6 +67,7 @@ class Site:
         run("meterseal-ledger", "enroll", "/srv/ledger", f"{STATE}/keys/gateway.pub.toml")
         with self.machine.path("/etc/meterseal/trust.toml").open("a") as trust:
             trust.write("\n" + run("meterseal-ledger", "show", "/srv/ledger", "--trust"))
+        return {"configured": True}
 
     def start_ledger(self) -> None:
         """The ledger, as a unit of its own; returns when it answers."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.parts.machine import Failed, until
+from benchmarks.parts.machine import until
 from benchmarks.parts.package_site import CONFIG, GATEWAY, STATE, UNIT, Site
 from ledger_client.record import parse_record
 
+Step = Callable[[], dict[str, object]]
 WATCHDOG_S = 30.0  # as the unit has it
 HANG_WITHIN_S = 300.0
 HELD = f"{STATE}/held"
@@ -79,7 +80,8 @@ def clock(site: Site) -> dict[str, object]:
     letters = {parse_record(data).claims.clock for data in site.records()}
     assert "adjtimex answers" in allowed, allowed
     assert "adjtimex EPERM KernelClock(synchronised=False, error_ms=None)" in refused, refused
-    return {"clock_state_is_read": True, "clock_letters": "".join(sorted(letters)), "refused_adjtimex_is_no_error": True}
+    told = {"clock_state_is_read": True, "clock_letters": "".join(sorted(letters))}
+    return told | {"refused_adjtimex_is_no_error": True}
 
 
 def killed(site: Site) -> dict[str, object]:
@@ -199,11 +201,11 @@ def purged(site: Site, package: Path, clean: set[str]) -> dict[str, object]:
     return {"purge_keeps_keys_and_records": True, "data_goes_when_the_id_is_typed": True, "purge_leaves_nothing": True}
 
 
-def all_steps(site: Site, previous: Path, package: Path, folder: Path) -> Iterator[tuple[str, object]]:
+def all_steps(site: Site, previous: Path, package: Path, folder: Path) -> Iterator[tuple[str, Step]]:
     """The steps in order, as (name, what does it)."""
     clean = files(site)
     yield "install", lambda: installed(site, previous)
-    yield "configure", lambda: site.configure() or {}
+    yield "configure", site.configure
     yield "start", lambda: started(site)
     yield "clock", lambda: clock(site)
     yield "killed", lambda: killed(site)
@@ -214,6 +216,3 @@ def all_steps(site: Site, previous: Path, package: Path, folder: Path) -> Iterat
     yield "upgrade", lambda: upgraded(site, package, folder / "books")
     yield "demo", lambda: demo(site)
     yield "purge", lambda: purged(site, package, clean)
-
-
-__all__ = ["Failed", "all_steps"]

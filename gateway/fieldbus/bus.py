@@ -13,7 +13,7 @@ from gateway.fieldbus import opening, serial_port
 from gateway.fieldbus.alarms import Alarms
 from gateway.fieldbus.ear import Ear
 from gateway.fieldbus.endpoints import merge
-from gateway.fieldbus.errors import FieldbusError, LineDown, PortError
+from gateway.fieldbus.errors import FieldbusError, LineDown, PortError, PortMissing
 from gateway.fieldbus.link import Link
 from gateway.fieldbus.meter import MeterReader
 from gateway.fieldbus.schedule import Schedule
@@ -25,7 +25,7 @@ from gateway.pulses import beat
 
 __all__ = [
     "Alarm", "BlockAnswer", "BlockFailure", "FieldbusError", "Line", "LineSpec", "MeterSpec", "Poll", "PortError",
-    "check_port", "merge", "read_once",
+    "PortMissing", "check_port", "merge", "read_once",
 ]  # fmt: skip
 
 log = logging.getLogger("meterseal.fieldbus")
@@ -87,11 +87,11 @@ class Line:
         self._stopping = False
         self._wake: asyncio.Future[None] | None = None
 
-    async def run(self, anchor_ms: int) -> None:
-        """Poll until ``request_stop``; polls are due at anchor_ms + k × period of each meter. No fault of a device or a
-        port ends it."""
+    async def run(self, anchor_ms: int, from_ms: int | None = None) -> None:
+        """Poll until ``request_stop``; polls are due at anchor_ms + k × period of each meter, from ``from_ms`` on if
+        that is given. No fault of a device or a port ends it."""
         periods = {meter.name: meter.period_ms for meter in self.spec.meters}
-        self._schedule = Schedule(periods, anchor_ms, cap_ms=self.spec.backoff_cap_ms)
+        self._schedule = Schedule(periods, anchor_ms, from_ms, cap_ms=self.spec.backoff_cap_ms)
         try:
             while not self._stopping:
                 beat()
