@@ -20,7 +20,7 @@ from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning, identities
 from gateway.commits import ALARM, DAMAGED, Rules
-from gateway.companions import companions, keep
+from gateway.companions import keep, wanted
 from gateway.drivers import driver
 from gateway.errors import StoreError
 from gateway.fieldbus.bus import Alarm, Line, LineSpec
@@ -35,7 +35,7 @@ from gateway.recorder import Recorder
 from gateway.reload import Reload
 from gateway.repair import check_large, note_flaws, open_store
 from gateway.signer import GATEWAY
-from gateway.site import Companion, Site
+from gateway.site import Site
 from gateway.store import Conflict, Store
 from gateway.uplink import Uplink
 from ledger_client.record import Event, Reading, parse_record
@@ -75,7 +75,8 @@ class Epoch:
         reload = Reload(self)
         self.site.orders.update(accept=self._accept, health=self._health, preview=reload.preview, reload=reload.reload)
         self._reload = reload
-        self._companions: Sequence[Companion] = companions(self.site)
+        self._company = {want.name: (want.settings, want.make()) for want in wanted(self.site)}
+        self._accompanying: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup
         self._reading: dict[str, asyncio.Task[None]] = {}
         self._anchors: dict[str, int] = {}
@@ -101,12 +102,12 @@ class Epoch:
                     group.create_task(check_database(config.database, recorder), name="check"),
                     group.create_task(self._reload.watch(), name="reload"),
                 ]
-                for companion in self._companions:
-                    background.append(group.create_task(keep(companion), name=companion.name))
+                for name in self._company:
+                    self._accompany(name)
                 await stop.wait()
                 Manager().stopping("the reads in flight are finished, then coverage is written")
                 log.info("stopping: the reads in flight are finished, then coverage is written")
-                for task in (*background, *self._anchoring):
+                for task in (*background, *self._anchoring, *self._accompanying.values()):
                     task.cancel()
                 await self.close_lines(list(site.lines))
         finally:
@@ -165,7 +166,28 @@ class Epoch:
         self._make_uplinks(await asyncio.wrap_future(self._recorder.call(lambda store: store.conflicts())))
         self._start_uplinks()
 
+    async def renew_companions(self) -> None:
+        """Tell those that stay, end those that are another or no more, and begin those that are new."""
+        asked = {want.name: want for want in wanted(self.site)}
+        for name, (settings, companion) in list(self._company.items()):
+            if name in asked and asked[name].settings == settings:
+                companion.reloaded()
+                del asked[name]
+            else:
+                task = self._accompanying.pop(name)
+                task.cancel()
+                await asyncio.wait([task])
+                companion.close()
+                del self._company[name]
+        for name, want in asked.items():
+            self._company[name] = want.settings, want.make()
+            self._accompany(name)
+
     # — the parts —
+
+    def _accompany(self, name: str) -> None:
+        _, companion = self._company[name]
+        self._accompanying[name] = self._group.create_task(keep(name, companion), name=name)
 
     def _make_line(self, spec: LineSpec, used_until_ms: int | None) -> Line:
         return Line(

@@ -47,6 +47,7 @@ class Parts(Protocol):
     def forget_lines(self, names: Any) -> None: ...
     async def meet(self, ready: Ready, anew: Any) -> None: ...
     async def renew_uplinks(self) -> None: ...
+    async def renew_companions(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -139,6 +140,7 @@ class Reload:
         epoch.open_lines(change.lines.values(), anchor_ms)
         if change.ledgers_changed():
             await epoch.renew_uplinks()
+        await epoch.renew_companions()
         log.warning("the configuration has changed: %s", "; ".join(change.text) or "profiles only")
 
     # — watching —

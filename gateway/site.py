@@ -54,8 +54,14 @@ class Companion(Protocol):
     """A task beside the recording one. It is made before the first record of the epoch is written and cancelled at its
     end; when it fails it is started again, and recording goes on."""
 
-    name: str
-
     async def run(self) -> None:
         """Work until cancelled."""
+        ...
+
+    def reloaded(self) -> None:
+        """The site has another configuration: meters and ledgers may have come and gone."""
+        ...
+
+    def close(self) -> None:
+        """It has ended: take its listeners away."""
         ...

@@ -20,8 +20,6 @@ STATUS_EVERY_S = 10.0
 class Watch:
     """Tells the manager that the gateway is ready, then how it is."""
 
-    name = "watch"
-
     def __init__(self, site: Site, manager: Manager) -> None:
         self._site, self._manager = site, manager
 
@@ -43,6 +41,12 @@ class Watch:
             if not stuck:
                 self._manager.alive()
             await asyncio.sleep(every_s)
+
+    def reloaded(self) -> None:
+        """Nothing is kept of the configuration."""
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def _words(self, stuck: list[str]) -> str:
         if stuck:
