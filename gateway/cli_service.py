@@ -102,6 +102,7 @@ def _delete(root: Path) -> None:
         raise Declined(f"{held.path}: not deleted, {typed!r} is not the gateway's id", "run it again")
     service.delete(held)
     click.echo(f"deleted {held.path}")
+    _take(service.steps_after_data(root))
 
 
 def _announce(when: str, steps: Iterable[Sequence[str]]) -> None:

@@ -134,6 +134,11 @@ def steps_out(root: Path) -> tuple[list[list[str]], list[list[str]]]:
     ]
 
 
+def steps_after_data(root: Path) -> list[list[str]]:
+    """What is run when nothing belongs to the gateway's user any more; of the package's it is for the purge to go."""
+    return [] if root != ROOT or (root / PACKAGED).exists() else [["userdel", "meterseal"]]
+
+
 def run(command: Sequence[str]) -> str | None:
     """One step. None, or in words why it failed: a machine without udev is still a machine."""
     try:

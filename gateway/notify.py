@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 LONGEST_STATUS = 200  # characters
+PATIENCE_STEPS = 6  # so many messages may be lost
 
 
 class Manager:
@@ -59,14 +60,17 @@ class Manager:
 
     @contextmanager
     def patient(self, status: str, *, within_s: float, step_s: float = 30.0) -> Iterator[None]:
-        """While this goes on the start may take longer, in steps of ``step_s`` and ``within_s`` at the most: what
-        takes longer than that is ended like any other start that hangs."""
+        """While this goes on a start may take longer, in steps of ``step_s`` and ``within_s`` at the most: what takes
+        longer than that is ended like any other start that hangs. The watchdog waits as well."""
         over = threading.Event()
+        fields: dict[str, object] = {"STATUS": _line(status)}
+        if self.watchdog_s is not None:
+            fields["WATCHDOG"], step_s = 1, min(step_s, self.watchdog_s / 3)
 
         def ask() -> None:
             left_s = within_s
             while left_s > 0 and not over.is_set():
-                self.tell(EXTEND_TIMEOUT_USEC=int(2 * step_s * 1_000_000), STATUS=_line(status))
+                self.tell(EXTEND_TIMEOUT_USEC=int(PATIENCE_STEPS * step_s * 1_000_000), **fields)
                 left_s -= step_s
                 over.wait(step_s)
 

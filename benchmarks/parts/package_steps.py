@@ -202,6 +202,26 @@ def purged(site: Site, package: Path, clean: set[str]) -> dict[str, object]:
     return {"purge_keeps_keys_and_records": True, "data_goes_when_the_id_is_typed": True, "purge_leaves_nothing": True}
 
 
+def from_wheels(site: Site, package: Path, clean: set[str]) -> dict[str, object]:
+    """Without the package: `meterseal install` makes the same service of an environment, `uninstall` undoes it."""
+    run, ask = site.machine.run, site.machine.ask
+    run("dpkg-deb", "--extract", f"/srv/{package.name}", "/srv/unpacked")
+    run("mv", "/srv/unpacked/opt/meterseal", "/opt/meterseal")
+    meterseal = "/opt/meterseal/bin/meterseal"
+    shown = run(meterseal, "install", "--yes")
+    assert "+Type=notify" in shown, shown
+    run(meterseal, "init", "/etc/meterseal", "--state", STATE, "--id", GATEWAY)
+    run("systemctl", "start", UNIT)
+    assert site.active() is not None, site.journal(UNIT)[-2000:]
+    gone = ask(meterseal, "uninstall", "--yes", "--data", text=f"{GATEWAY}\n")
+    assert gone.returncode == 0, gone
+    run("rm", "-r", "/opt/meterseal", "/etc/meterseal")
+    left = files(site) - clean
+    assert not left, sorted(left)[:20]
+    assert ask("id", "meterseal").returncode != 0, "its user is still there"
+    return {"install_and_uninstall_from_wheels": True}
+
+
 def all_steps(site: Site, previous: Path, package: Path, folder: Path) -> Iterator[tuple[str, Step]]:
     """The steps in order, as (name, what does it)."""
     clean = files(site)
@@ -217,3 +237,4 @@ def all_steps(site: Site, previous: Path, package: Path, folder: Path) -> Iterat
     yield "upgrade", lambda: upgraded(site, package, folder / "books")
     yield "demo", lambda: demo(site)
     yield "purge", lambda: purged(site, package, clean)
+    yield "from_wheels", lambda: from_wheels(site, package, clean)

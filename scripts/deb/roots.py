@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ SUITE, ARCH = "trixie", "amd64"
 BASE = ("systemd-sysv", "udev", "dbus", "python3", "ca-certificates", "iproute2", "openssl")
 """What a small Debian machine has; the rest comes with the package as its dependencies."""
 BUILD = ("python3-pip", "python3-setuptools", "python3-installer", "python3-venv", "binutils")
+KEPT_S = 30 * 86_400
+"""So old may a root become before it is made anew, with what Debian has mended since."""
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -68,11 +71,11 @@ def _digest(words: Sequence[str]) -> str:
 
 
 def _kept(name: str, make: Callable[[Path], None]) -> Path:
-    tarball = cache() / name
-    if tarball.exists():
-        return tarball
     if os.geteuid() != 0:
-        raise CannotBuild("a Debian root can be made by root only: run this with sudo")
+        raise CannotBuild("a Debian root can be made and entered by root only: run this with sudo")
+    tarball = cache() / name
+    if tarball.exists() and time.time() - tarball.stat().st_mtime < KEPT_S:
+        return tarball
     cache().mkdir(parents=True, exist_ok=True)
     folder = cache() / f"{name}.making-{os.getpid()}"
     try:

@@ -61,7 +61,7 @@ def test_patience_is_asked_for_in_steps_and_has_an_end(tmp_path: Path) -> None:
             (asking,) = (thread for thread in threading.enumerate() if thread.name == "patience")
             asking.join(30)
             assert not asking.is_alive()  # the work goes on, and nobody asks any more
-            assert heard.waiting() == [{"EXTEND_TIMEOUT_USEC": "20000", "STATUS": "a recovery"}] * 3
-        with manager.patient("a quick start", within_s=3600):
+            assert heard.waiting() == [{"EXTEND_TIMEOUT_USEC": "60000", "STATUS": "a recovery"}] * 3
+        with Manager({"NOTIFY_SOCKET": heard.name, "WATCHDOG_USEC": "30000000"}).patient("a new epoch", within_s=3600):
             pass
-        assert heard.waiting() == [{"EXTEND_TIMEOUT_USEC": "60000000", "STATUS": "a quick start"}]
+        assert heard.waiting() == [{"EXTEND_TIMEOUT_USEC": "60000000", "STATUS": "a new epoch", "WATCHDOG": "1"}]

