@@ -141,7 +141,7 @@ def test_data_that_nobody_can_be_asked_for_stays(root: Path) -> None:
 
 def test_data_in_use_stays(root: Path) -> None:
     configured(root)
-    another_process = [sys.executable, "-m", "gateway.cli", "uninstall", "--data", "--yes", "--root", root]
+    another_process = [sys.executable, "-m", "gateway.cli", "uninstall", "--data", "--yes", "--root", str(root)]
     with instance.take(root / STATE / "data"):
         done = subprocess.run(another_process, input="plant-7\n", capture_output=True, text=True)
     assert done.returncode == 2
