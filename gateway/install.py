@@ -69,7 +69,7 @@ def pieces(root: Path, command: Path) -> list[Piece]:
     found = []
     for name, target in TARGETS.items():
         text = shipped(f"systemd/{name}").read_text()
-        text = re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={command}", text)
+        text = re.sub(r"(?m)^(ExecStart|ExecReload)=\S+", rf"\1={command}", text)
         path = root / target
         found.append(Piece(path, f"{MARK}\n{text}", path.read_text() if path.exists() else None))
     return found

@@ -84,6 +84,18 @@ def clock(site: Site) -> dict[str, object]:
     return told | {"refused_adjtimex_is_no_error": True}
 
 
+def reloaded(site: Site) -> dict[str, object]:
+    """`systemctl reload` takes a changed configuration over, without another process."""
+    before, path = site.state(), site.machine.path(CONFIG)
+    path.write_text(path.read_text().replace('every = "5s"', 'every = "4s"', 1))
+    site.machine.run("systemctl", "reload", UNIT)
+    site.goes_on()
+    after = site.state()
+    assert after["MainPID"] == before["MainPID"], after
+    assert f"the gateway works by {CONFIG} now" in site.journal(UNIT)
+    return {"reloads": True}
+
+
 def killed(site: Site) -> dict[str, object]:
     """A killed process comes back."""
     before, began = site.state(), time.monotonic()
@@ -229,6 +241,7 @@ def all_steps(site: Site, previous: Path, package: Path, folder: Path) -> Iterat
     yield "configure", site.configure
     yield "start", lambda: started(site)
     yield "clock", lambda: clock(site)
+    yield "reload", lambda: reloaded(site)
     yield "killed", lambda: killed(site)
     yield "stopped", lambda: stopped(site)
     yield "hung", lambda: hung(site)

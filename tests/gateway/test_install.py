@@ -60,6 +60,7 @@ def test_what_is_written_is_a_service_of_this_installation(root: Path) -> None:
     unit = written[str(TARGETS[UNIT])]
     assert unit.startswith(f"{MARK}\n")
     assert f"\nExecStart={COMMAND} run /etc/meterseal/gateway.toml\n" in unit
+    assert "/opt/meterseal/" not in unit
     assert (root / "etc/systemd/system/multi-user.target.wants" / UNIT).is_symlink()
 
 

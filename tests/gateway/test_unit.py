@@ -44,7 +44,7 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
 
 def test_systemd_finds_nothing_wrong(tmp_path: Path, unit: Unit) -> None:
     path = tmp_path / UNIT
-    path.write_text(re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={sys.executable}", unit.text))
+    path.write_text(re.sub(r"(?m)^(ExecStart|ExecReload)=\S+", rf"\1={sys.executable}", unit.text))
     done = run("systemd-analyze", "verify", path)
     assert (done.returncode, done.stderr.strip()) == (0, ""), done.stderr
 
@@ -69,6 +69,7 @@ def test_it_says_what_the_gateway_does(unit: Unit) -> None:
     service = unit["Service"]
     assert (service["Type"], service["NotifyAccess"], service["Restart"]) == ("notify", "main", "always")
     assert service["ExecStart"] == f"/opt/meterseal/bin/meterseal run /{CONFIG}"
+    assert service["ExecReload"] == f"/opt/meterseal/bin/meterseal reload --yes /{CONFIG}"
     assert unit["Unit"]["ConditionPathExists"] == f"/{CONFIG}"
     assert unit["Unit"]["StartLimitIntervalSec"] == "0"
     assert f"/var/lib/{service['StateDirectory']}" == f"/{STATE}" == service["WorkingDirectory"]
