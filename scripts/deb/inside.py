@@ -21,6 +21,8 @@ GLIBC = range(17, 42)
 
 STRAYS = ("docs", "tests", "newsfragments", "scripts")
 """What some wheels put beside their package by mistake."""
+LEFT_OUT = ("pip",)
+"""What a library asks for and only its own commands use; the more files, the longer an upgrade keeps a gateway down."""
 
 
 def main(arch: str, extras: str) -> None:
@@ -31,6 +33,9 @@ def main(arch: str, extras: str) -> None:
     run([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", wheels, ROOM / "sources"])
     (own,) = wheels.glob("meterseal-*.whl")
     run([*pip, "download", "-q", "-d", wheels, *tags(arch), "--only-binary=:all:", f"{own}[{extras}]"])
+    for name in LEFT_OUT:
+        for wheel in wheels.glob(f"{name}-*.whl"):
+            wheel.unlink()
     strangers = [path.name for path in wheels.iterdir() if path.suffix != ".whl"]
     if strangers:
         raise SystemExit(f"not a wheel: {', '.join(strangers)}")
