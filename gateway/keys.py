@@ -6,13 +6,13 @@ them and into the trust file, as ``[[key]]`` entries (EVIDENCE §8).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config import Config
 from gateway.errors import ConfigError
+from gateway.ownership import as_its_folder
 from ledger_client.cose_key import PrivateKey, Signer, load_private_key, save_private_key
 from ledger_client.errors import KeyFileError
 from ledger_client.trust import key_entry
@@ -53,12 +53,12 @@ def make_missing(config: Config, now_s: int) -> list[str]:
     """Make the keys that do not exist yet and write the public file anew. Returns the names of the new keys."""
     if not config.keys.exists():
         config.keys.mkdir(mode=0o700, parents=True)
-        _give_to_owner(config.keys)
+        as_its_folder(config.keys)
     made = []
     for name, path in key_files(config).items():
         if not path.exists():
             save_private_key(path, PrivateKey.generate())
-            _give_to_owner(path)
+            as_its_folder(path)
             made.append(name)
     if made or not (config.keys / PUBLIC_FILE).exists():
         keys = load_keys(config)
@@ -71,15 +71,8 @@ def make_missing(config: Config, now_s: int) -> list[str]:
         )
         with public.open("a") as file:
             file.write(head + entries)
-        _give_to_owner(public)
+        as_its_folder(public)
     return made
-
-
-def _give_to_owner(path: Path) -> None:
-    """What root makes in the folder of a gateway that runs as another user is that user's."""
-    if os.geteuid() == 0:
-        owner = path.parent.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def public_entries(config: Config, keys: Keys, names: Iterable[str], now_s: int) -> str:

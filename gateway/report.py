@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -11,16 +12,18 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway import instance, repaired
-from gateway.commits import ALARM, STOPPED
-from gateway.comparison import EQUIVOCATION, conflict_text
+from gateway.alarm_kinds import EQUIVOCATION, LEDGER_REFUSED, STOPPED
+from gateway.commits import ALARM
+from gateway.comparison import conflict_text
 from gateway.config import Config
-from gateway.errors import Damaged, StoreError
+from gateway.dashboard.certificate import fingerprint
+from gateway.errors import ConfigError, Damaged, StoreError
 from gateway.horizon import horizon
 from gateway.quality import verdict
-from gateway.refusals import LEDGER_REFUSED
 from gateway.signer import GATEWAY
 from gateway.store import RECOVER, Row, Store
 from ledger_client.errors import LedgerClientError
+from ledger_client.ledgers.access import AccessError
 from ledger_client.record import Body, Coverage, Event, Quality, Reading, Value, parse_record
 from ledger_client.report import quality_phrases
 from ledger_client.verify import rfc3339_ms
@@ -114,7 +117,7 @@ def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] 
             problems.append(
                 f"meter {meter['name']}: last reading {meter['age_s']} s ago, due every {meter['every_ms'] / 1000:g} s"
             )
-    alarms = open_alarms(store) if pid is not None else []
+    alarms = active_alarms(store, health) if pid is not None else []
     stopped = health["recording"] if health else None
     if stopped:
         problems.insert(0, f"recording stopped ({stopped['reason']}): {stopped['text']}")
@@ -124,7 +127,7 @@ def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] 
         problems.append(held)
     problems += conflicts
     told = {EQUIVOCATION, LEDGER_REFUSED} | ({STOPPED} if stopped else set())  # above, or from the anchors themselves
-    problems += [alarm["text"] for alarm in alarms if alarm["code"] not in told]
+    problems += [f"{x['text']} (since {rfc3339_ms(x['since'])})" for x in alarms if x["code"] not in told]
     problems += [f"ledger {x['name']}: {x['detail']}" for x in ledgers if x["state"] == "refused"]
     last = store.last_batch()
     return {
@@ -139,6 +142,7 @@ def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] 
         "restored": _restored(store),
         "repairs": _repairs(store),
         "conflicts": conflicts,
+        "web": _web(config),
         "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
         "meters": meters,
         "ledgers": ledgers,
@@ -156,8 +160,17 @@ def _horizon(config: Config, store: Store, now_ms: int, *, running: bool) -> dic
         return None
 
 
+def active_alarms(store: Store, health: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The alarms that are true and not shelved, as plain data (``Standing.as_json``): as the running gateway says, or
+    as it has written down, which it cannot on a full disk."""
+    if health and "alarms" in health:
+        return list(health["alarms"])
+    return [row.as_json() for row in store.alarms() if row.active and not row.shelved]
+
+
 def open_alarms(store: Store) -> list[dict[str, Any]]:
-    """The alarms of the running epoch that stand: code, line, meter (None: the whole line), text, since (ms)."""
+    """The alarms that the events of the running epoch tell of and do not end: code, line, meter (None: the whole
+    line), text, since (ms)."""
     standing: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in store.epoch_events():
         body = _body(row)
@@ -187,6 +200,18 @@ def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> dict[str, Any
         "missed": dict(body.missed) if isinstance(body, Coverage) else {},
         "record": rows[0].id if rows else None,
     }
+
+
+def _web(config: Config) -> dict[str, Any] | None:
+    """Where the pages are, and the fingerprint of their certificate; None without pages."""
+    web = config.document.web
+    if web is None:
+        return None
+    facts: dict[str, Any] = {"address": web.url, "fingerprint": None}
+    with suppress(ConfigError, AccessError):  # `meterseal check` says what is wrong with it
+        if (cert := web.access(config.path.parent).cert) is not None:
+            facts["fingerprint"] = fingerprint(cert)
+    return facts
 
 
 def _restored(store: Store) -> dict[str, Any] | None:
@@ -246,6 +271,9 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
         out.print(f"room: {facts['horizon']['text']}")
     for x in facts["ledgers"]:
         out.print(f"ledger {x['name']} ({x['policy']}): {x['settled']} batches anchored, {x['waiting']} waiting")
+    if web := facts["web"]:
+        known = f", certificate SHA-256 {web['fingerprint']}" if web["fingerprint"] else ""
+        out.print(f"pages: {web['address']}{known}")
     for text in facts["repairs"]:
         if text not in facts["problems"]:
             out.print(text)

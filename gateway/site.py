@@ -6,17 +6,21 @@ They hear the news, look at the parts and give orders; nothing of them stands be
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
+from gateway.alarm_board import Board
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.control import Order
+from gateway.durations import Durations
 from gateway.fieldbus.bus import Line
 from gateway.live import Live
 from gateway.news import Hub
 from gateway.pulses import Pulses
 from gateway.recorder import Recorder
 from gateway.uplink import Uplink
+
+LAG_S = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0)
 
 
 @dataclass(slots=True)
@@ -36,8 +40,11 @@ class Site:
     """Each ledger's uplink by the ledger's name."""
     hub: Hub
     live: Live
+    board: Board
     pulses: Pulses = field(default_factory=Pulses)
     """Which of the loops turn."""
+    lag: Durations = field(default_factory=lambda: Durations(LAG_S))
+    """How much later than it asked for the event loop called somebody (lag.py)."""
     orders: dict[str, Order] = field(default_factory=dict)
     """What can be ordered, by name: over the control socket, and by whoever may on the pages."""
 
@@ -48,20 +55,3 @@ class Site:
     async def order(self, name: str, **details: Any) -> dict[str, Any]:
         """Give an order as the control socket would. Raises GatewayError: why not, and the way out."""
         return await self.orders[name]({"order": name, **details})
-
-
-class Companion(Protocol):
-    """A task beside the recording one. It is made before the first record of the epoch is written and cancelled at its
-    end; when it fails it is started again, and recording goes on."""
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-        ...
-
-    def reloaded(self) -> None:
-        """The site has another configuration: meters and ledgers may have come and gone."""
-        ...
-
-    def close(self) -> None:
-        """It has ended: take its listeners away."""
-        ...

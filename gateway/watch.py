@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from gateway.companion import Companion
 from gateway.notify import Manager
 from gateway.site import Site
 
@@ -17,7 +18,7 @@ log = logging.getLogger("meterseal.agent")
 STATUS_EVERY_S = 10.0
 
 
-class Watch:
+class Watch(Companion):
     """Tells the manager that the gateway is ready, then how it is."""
 
     def __init__(self, site: Site, manager: Manager) -> None:
@@ -41,12 +42,6 @@ class Watch:
             if not stuck:
                 self._manager.alive()
             await asyncio.sleep(every_s)
-
-    def reloaded(self) -> None:
-        """Nothing is kept of the configuration."""
-
-    def close(self) -> None:
-        """Nothing is held."""
 
     def _words(self, stuck: list[str]) -> str:
         if stuck:

@@ -112,7 +112,12 @@ def test_the_device_rules_are_well_formed_and_let_the_unit_at_the_ports(unit: Un
 
 def test_the_wheel_brings_whatever_is_looked_for() -> None:
     """The sources have it anyway; what an installation has is what the project file lists."""
-    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    listed = setuptools["data-files"]
+    for package, patterns in setuptools["package-data"].items():
+        tracked = run("git", "-C", ROOT / package, "ls-files").stdout.splitlines()
+        files = [name for name in tracked if not name.endswith(".py")]
+        assert [name for name in files if not any(fnmatch(name, pattern) for pattern in patterns)] == []
     names = ["demo/plant.toml", *(f"systemd/{name}" for name in TARGETS)]
     assert sorted(TARGETS) == sorted(path.name for path in (ROOT / "configs/systemd").iterdir())
     for name in names:

@@ -6,15 +6,13 @@ import asyncio
 import os
 from pathlib import Path
 
-from gateway.clock import Clock
-from gateway.live import Live
-from gateway.news import Hub
+from gateway.epoch import begin
 from gateway.notify import Manager
-from gateway.site import Site
+from gateway.readiness import prepare
 from gateway.watch import Watch
 from tests.chain.site import GatewayProcess
 from tests.gateway.manager import Inbox, inbox
-from tests.gateway.samples import EPOCH, believed, recorder, site
+from tests.gateway.samples import believed, site
 from tests.processes import free_port
 
 NOTHING_AROUND = {'port = "rs485-1"': 'port = "not-plugged-in"', "port = 5020": "port = {}", ":8700": ":{}"}
@@ -46,10 +44,10 @@ def test_it_is_ready_and_turns_without_adapter_meters_and_ledger(tmp_path: Path)
 
 def test_it_is_not_fed_while_a_loop_is_stuck(tmp_path: Path) -> None:
     loaded = site(tmp_path / "site")
-    made, _ = recorder(loaded, Clock())
+    believed(tmp_path / "ledger", loaded)
 
     async def scenario(heard: Inbox) -> None:
-        here = Site(loaded, Clock(), EPOCH, made, {}, {}, Hub(), Live(loaded.meters))
+        here = begin(prepare(loaded, may_be_missing=True), asyncio.Event()).site
         stuck: list[str] = []
         here.pulses.ask("line", lambda: stuck[0] if stuck else None)
         watch = Watch(here, Manager({"NOTIFY_SOCKET": heard.name, "WATCHDOG_USEC": "3000"}))
@@ -63,7 +61,7 @@ def test_it_is_not_fed_while_a_loop_is_stuck(tmp_path: Path) -> None:
         stuck.clear()
         await asyncio.to_thread(heard.until, "WATCHDOG")
         task.cancel()
+        here.recorder.stop()
 
     with inbox(tmp_path / "notify") as heard:
         asyncio.run(scenario(heard))
-    made.stop()
