@@ -29,6 +29,7 @@ from gateway.fieldbus.bus import Line, LineSpec
 from gateway.live import Live
 from gateway.news import Hub
 from gateway.notes import Notes
+from gateway.notify import Manager
 from gateway.poller import Poller
 from gateway.readiness import Ready
 from gateway.reconcile import Reconciliation
@@ -45,6 +46,8 @@ log = logging.getLogger("meterseal.agent")
 
 RECALLED = 100  # readings
 SHARED_CLEARED = "shared-cleared"  # somebody says that the other master is off the line
+RECOVERY_S, RECOVERY_BYTES_A_S = 600.0, 200_000
+"""So long may opening a damaged database take, and this much more for its size: five times what a small board needs."""
 STOP_WITHIN_S = 3.0
 """So long may a read in flight take to end; with the last commit a stop then takes less than 5 s."""
 
@@ -70,6 +73,7 @@ class Epoch:
         board = Board(store, recorder, clock, live, lines_of(ready.specs))
         self._ledger_alarms = LedgerAlarms(board)
         self.site = Site(config, clock, epoch, recorder, {}, {}, hub, live, board)
+        self.site.pulses.ask("recorder", recorder.stuck)
         used_until_ms = recorder.lines_used_until_ms()
         self.site.lines.update({spec.name: self._make_line(spec, used_until_ms) for spec in ready.specs})
         self._make_uplinks(store.conflicts())
@@ -108,6 +112,7 @@ class Epoch:
                 for name in self._company:
                     self._accompany(name)
                 await stop.wait()
+                Manager().stopping("the reads in flight are finished, then coverage is written")
                 log.info("stopping: the reads in flight are finished, then coverage is written")
                 for task in (*background, *self._anchoring, *self._accompanying.values()):
                     task.cancel()
@@ -206,8 +211,9 @@ class Epoch:
 
     def _start_line(self, name: str, anchor_ms: int, from_ms: int | None = None) -> None:
         self._anchors[name] = anchor_ms
-        work = self.site.lines[name].run(anchor_ms, from_ms)
-        self._reading[name] = self._group.create_task(work, name=f"line {name}")
+        task = f"line {name}"
+        work = self.site.pulses.of(task, partial(self.site.lines[name].run, anchor_ms, from_ms))
+        self._reading[name] = self._group.create_task(work, name=task)
 
     def _make_uplinks(self, conflicts: Sequence[Conflict]) -> None:
         config, recorder, trust, clock = self.ready.config, self._recorder, self.ready.trust, self.site.clock
@@ -223,8 +229,11 @@ class Epoch:
             self.site.uplinks[entry.name] = uplink
 
     def _start_uplinks(self) -> None:
-        uplinks = self.site.uplinks.items()
-        self._anchoring = [self._group.create_task(uplink.run(), name=f"uplink {name}") for name, uplink in uplinks]
+        self._anchoring = []
+        for entry in self.ready.config.document.ledger:
+            task, uplink = f"uplink {entry.name}", self.site.uplinks[entry.name]
+            work = self.site.pulses.of(task, uplink.run, call_s=entry.call_s)
+            self._anchoring.append(self._group.create_task(work, name=task))
 
     def _close_ledgers(self) -> None:
         for ledger in self._ledgers:
@@ -255,7 +264,10 @@ def begin(ready: Ready, stop: asyncio.Event) -> Epoch:
     """Open the database, recover it where it is damaged, and make the parts of a new epoch. Raises StoreError."""
     config = ready.config
     log.info("gateway %s is here, its configuration is good", config.gateway_id)
-    store = open_store(config, ready.keys, ready.trust)
+    size = config.database.stat().st_size if config.database.exists() else 0
+    patience_s = RECOVERY_S + size / RECOVERY_BYTES_A_S
+    with Manager().patient("opening the database; one that is damaged is recovered first", within_s=patience_s):
+        store = open_store(config, ready.keys, ready.trust)
     for number in (signal.SIGTERM, signal.SIGINT):  # before, it just ends: a recovery may be killed at any time
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return Epoch(ready, store)
