@@ -22,6 +22,7 @@ from gateway.news import News, Signed, Stamp
 from gateway.repair import note_flaws
 from gateway.signer import GATEWAY, Signer, stamp
 from gateway.store import Store
+from gateway.summaries import Summariser
 from ledger_client.record import Event, Reading, parse_record, record_hash
 
 log = logging.getLogger("meterseal.recorder")
@@ -96,6 +97,7 @@ class Commits:
         self._repairs = store.untold_repairs()
         self._signer = Signer(rules.gateway, epoch, keys, last)
         self._position = self._signer.position()
+        self._summaries = Summariser(store)
         self._tallies: dict[str, Tally] = {}
         self._pending: list[Signed] = []
         self._signed: list[Happened] = []  # the events among the pending: they are signed again if the commit fails
@@ -131,6 +133,7 @@ class Commits:
             if not self._reserve.release():
                 raise
             self._begin(rows, grids)
+        self._summaries.kept()
         self._position = self._signer.position()
         self._tell(rows)
         self._uncut += len(events)
@@ -140,6 +143,7 @@ class Commits:
     def _begin(self, signed: Sequence[Signed], grids: Sequence[tuple[str, int, int]]) -> None:
         with self.store.transaction():
             self.store.schedule(self._signer.epoch, grids)
+            self._summaries.write(signed)
             self.store.append([one.row for one in signed])
             self.store.repairs_told()
 
@@ -183,6 +187,7 @@ class Commits:
         self._pending, self._first_pending_ms = [], None
         try:
             with self.store.transaction():
+                self._summaries.write((*pending, *more))
                 self.store.append([one.row for one in (*pending, *more)])
                 if grids:
                     self.store.schedule(self._signer.epoch, grids)
@@ -193,6 +198,7 @@ class Commits:
             self._undo(pending, error)
             return False
         self._signed = []
+        self._summaries.kept()
         self._position = self._signer.position()
         self._uncut += len(pending)
         if cut or coverage:
@@ -207,6 +213,7 @@ class Commits:
 
     def _undo(self, signed: Sequence[Signed], error: StoreError) -> None:
         self._signer.rewind(self._position)
+        self._summaries.forget()
         self._unsigned, self._signed = [*self._signed, *self._unsigned], []
         for one in signed:
             if one.row.kind == "reading":
