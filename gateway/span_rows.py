@@ -14,6 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
+from math import inf
 from typing import Any
 
 import cbor2
@@ -244,4 +245,4 @@ def _take_odd(figures: Figures, kept: Sequence[Any], start_ms: int) -> None:
     f.count, first, last, f.bits, f.value_bits, f.first, f.last, f.low, f.high, mean = kept
     if f.count:
         f.first_ms, f.last_ms = start_ms + first, start_ms + last
-    f.total = None if mean is None else mean * f.count
+    f.total = mean * f.count if mean is not None else None if f.low is None else inf

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from gateway.devices.points import FIRST, SECOND
@@ -26,9 +27,8 @@ class Figures:
     """What is kept of one point in one span.
 
     ``count`` values, the ``first`` and the ``last`` exactly as recorded, with the times of their readings; of numbers
-    ``low``, ``high`` and ``total``
-    (None where one of the values was text). ``bits`` are all quality bits together, ``value_bits`` those of entries
-    that have a value.
+    ``low``, ``high`` and ``total`` (None where one of the values was text). ``bits`` are all quality bits together,
+    ``value_bits`` those of entries that have a value.
     """
 
     __slots__ = ("bits", "count", "first", "first_ms", "high", "last", "last_ms", "low", "total", "unit", "value_bits")
@@ -44,8 +44,10 @@ class Figures:
 
     @property
     def mean(self) -> float | None:
-        """The mean of the values, if they are numbers."""
-        return self.total / self.count if self.total is not None and self.count else None
+        """The mean of the values, if they are numbers and their sum is one."""
+        if self.total is None or not self.count or not isfinite(self.total):
+            return None
+        return self.total / self.count
 
     def copy(self) -> Figures:
         """Another one that can be added to."""

@@ -102,17 +102,20 @@ class Summariser:
         self._seen: dict[str, int] = {}
         self._late: list[tuple[str, int, Span]] = []
         self._failed = False
+        self.behind = False
+        """Whether there is something for ``catch_up``."""
 
     def write(self, signed: Sequence[Signed]) -> None:
         """Write what these records complete. Call within the ``transaction()`` that appends them, before they are.
         Raises StoreError."""
+        if self._failed:
+            return
         try:
             self._write(signed)
         except StoreError:
             raise
         except Exception:
-            if not self._failed:
-                log.exception("summaries of readings cannot be written now; recording goes on")
+            log.exception("readings are no longer summarised until the next start; recording goes on")
             self._failed = True
             self.forget()
 
@@ -136,14 +139,18 @@ class Summariser:
         times = [time_ms for body in bodies if (time_ms := time_of(body)) is not None]
         if not times:
             return None
-        minute_ms = max(times) // MINUTE_MS
+        minute_ms, self.behind = max(times) // MINUTE_MS, True
         if minute_ms > self._seen.setdefault(meter, times[0] // MINUTE_MS):
             return self.resume(meter)
         return None
 
-    def waits(self) -> str | None:
-        """A meter whose state is still to be read from the records."""
-        return next((meter for meter in self._seen if meter not in self._open), None)
+    def catch_up(self) -> None:
+        """Read the state of one meter that still lacks it, while there is time. What is found to be complete is written
+        with the next records. Raises StoreError."""
+        meter = next((meter for meter in self._seen if meter not in self._open), None)
+        self.behind = meter is not None and not self._failed
+        if meter is not None and self.behind:
+            self.resume(meter)
 
     def resume(self, meter: str) -> Open:
         """Read the open minute and hour of a meter from its records and rows. Raises StoreError."""
@@ -162,7 +169,7 @@ class Summariser:
 
     def forget(self) -> None:
         """The transaction failed: everything is read from the records again, once it is needed."""
-        self._late, self._open = [], {}
+        self._late, self._open, self.behind = [], {}, True
         self._forms.forget()
 
 
