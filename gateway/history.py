@@ -90,8 +90,8 @@ def history(
     """The course of some points (None: all) in at most ``most`` steps. Raises StoreError."""
     with store.snapshot():
         readings = _readings(store, meter, from_ms, to_ms, most)
-        if readings is not None:
-            return _of_readings(meter, names, from_ms, to_ms, readings, most)
+        if readings is not None and (series := _of_readings(meter, names, from_ms, to_ms, readings, most)):
+            return series
         spans = Spans(store, meter, names)
         if to_ms - from_ms <= MANY_MINUTES * MINUTE_MS:
             series = _in_steps(meter, names, from_ms, to_ms, MINUTE_MS, spans.minutes(from_ms, to_ms), most)
@@ -156,8 +156,8 @@ def _readings(store: Store, meter: str, from_ms: int, to_ms: int, most: int) -> 
 
 def _of_readings(
     meter: str, names: Collection[str] | None, from_ms: int, to_ms: int, readings: Sequence[Reading], most: int
-) -> Series:
-    """Each reading is a step, and so is a gap between two."""
+) -> Series | None:
+    """Each reading is a step, and so is a gap between two; None where these are too many."""
     series = Series(meter, from_ms, to_ms, "reading", 0, [], [], [], {})
     spans = []
     for reading in readings:
@@ -171,6 +171,8 @@ def _of_readings(
         if filled and span.start_ms - filled[-1].start_ms > APART * usual_ms:
             filled.append(Span(filled[-1].start_ms + usual_ms))
         filled.append(span)
+    if len(filled) > most:
+        return None
     _fill(series, names, filled)
     return series
 

@@ -147,7 +147,7 @@ def _packed(figures: Figures, span: Span) -> tuple[int, bytes]:
     if low == high:
         numbers: Any = (first,)
         flag |= _SAME
-        if type(first) is not type(last) or (type(first) is Decimal and first.as_tuple() != last.as_tuple()):
+        if not _alike(first, last):
             return _ODD, b""
         means: tuple[float, ...] = ()
     else:
@@ -158,6 +158,13 @@ def _packed(figures: Figures, span: Span) -> tuple[int, bytes]:
         else:
             numbers = (first, last, low, high)
     return _with_numbers(flag, numbers, means, more)
+
+
+def _alike(one: object, other: object) -> bool:
+    """Whether two equal numbers are also written in the same way."""
+    if isinstance(one, Decimal) and isinstance(other, Decimal):
+        return one.as_tuple() == other.as_tuple()
+    return type(one) is type(other)
 
 
 def _with_numbers(
