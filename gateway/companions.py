@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.errors import GatewayError
+from gateway.rebuild import Rebuilding
 from gateway.site import Companion, Site
 
 log = logging.getLogger("meterseal.agent")
@@ -27,7 +28,7 @@ class Wanted:
 
 def wanted(site: Site) -> list[Wanted]:
     """All companions of a site, by its configuration as it is now."""
-    return []
+    return [Wanted("summaries", tuple(site.config.meters), lambda: Rebuilding(site))]
 
 
 async def keep(name: str, companion: Companion) -> None:

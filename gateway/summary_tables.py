@@ -111,6 +111,23 @@ class Summaries(Tables):
         )
         return self.walk(sql, meter, first_id, last_id)
 
+    def newest_before(self, meter: str, before_ms: int, slack_ms: int) -> int | None:
+        """The time of the newest reading or coverage record of a meter before this moment."""
+        sql = (
+            "SELECT time_ms FROM records WHERE meter = ? AND id < ? AND kind <> 'event' AND time_ms < ? "
+            "ORDER BY id DESC LIMIT 1"
+        )
+        row = self.one(sql, meter, self.place_of(before_ms + slack_ms), before_ms)
+        return int(row[0]) if row else None
+
+    def time_back(self, meter: str, time_ms: int, many: int, slack_ms: int) -> int:
+        """The time of the record that is so many of a meter's records before this moment, or of its first one."""
+        sql = (
+            "SELECT min(time_ms) FROM (SELECT time_ms FROM records WHERE meter = ? AND id < ? AND kind <> 'event' "
+            "ORDER BY id DESC LIMIT ?)"
+        )
+        return self.count(sql, meter, self.place_of(time_ms + slack_ms), many)
+
     def are_more(self, meter: str, first_id: int, last_id: int, most: int) -> bool:
         """Whether a meter has more than so many records in a stretch; looks at no record."""
         sql = "SELECT count(*) FROM (SELECT 1 FROM records WHERE meter = ? AND id BETWEEN ? AND ? LIMIT ?)"

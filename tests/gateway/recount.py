@@ -23,34 +23,40 @@ class Counted:
     values: dict[str, list[tuple[int, Value]]] = field(default_factory=dict)
 
 
-def recount(store: Store, meter: str, span_ms: int) -> dict[int, Counted]:
-    """Every span of a meter's records that are there, by its beginning."""
-    spans: dict[int, Counted] = {}
-    now_ms = 0
+Spans = dict[tuple[str, int], dict[int, Counted]]
+
+
+def recount(store: Store) -> Spans:
+    """By meter and length of span: every span of the records that are there, by its beginning."""
+    found: Spans = {}
+    now_ms: Counter[str] = Counter()
     for row in store.rows(0, 1 << 60):
         body = parse_record(row.data).body
-        if row.meter != meter or not isinstance(body, Reading | Coverage):
+        if not isinstance(body, Reading | Coverage) or (isinstance(body, Coverage) and not body.due):
             continue
-        if isinstance(body, Coverage) and not body.due:
-            continue
-        now_ms = max(now_ms, body.time_ms if isinstance(body, Reading) else body.to_ms - 1)
-        span = spans.setdefault(now_ms // span_ms * span_ms, Counted())
-        if isinstance(body, Coverage):
-            span.missed.update(body.missed)
-            continue
-        span.times.append(body.time_ms)
-        for value in body.values:
-            if not value.name.endswith((".first", ".second")):
-                span.values.setdefault(value.name, []).append((body.time_ms, value))
-    return spans
+        time_ms = body.time_ms if isinstance(body, Reading) else body.to_ms - 1
+        now_ms[row.meter] = max(now_ms[row.meter], time_ms)
+        for span_ms in (MINUTE_MS, HOUR_MS):
+            spans = found.setdefault((row.meter, span_ms), {})
+            _count(spans.setdefault(now_ms[row.meter] // span_ms * span_ms, Counted()), body)
+    return found
 
 
-def check_summaries(store: Store, meter: str) -> int:
+def _count(span: Counted, body: Reading | Coverage) -> None:
+    if isinstance(body, Coverage):
+        span.missed.update(body.missed)
+        return
+    span.times.append(body.time_ms)
+    for value in body.values:
+        if not value.name.endswith((".first", ".second")):
+            span.values.setdefault(value.name, []).append((body.time_ms, value))
+
+
+def check_summaries(store: Store) -> int:
     """Every row says what the records say, and every span but the running ones has its row; gives their number."""
     forms = {number: Form(points) for number, points in store.forms().items()}
     rows = 0
-    for span_ms in (MINUTE_MS, HOUR_MS):
-        counted = recount(store, meter, span_ms)
+    for (meter, span_ms), counted in recount(store).items():
         kept = dict(store.summaries(meter, span_ms, 0, 1 << 60))
         assert set(kept) == set(sorted(counted)[:-1])
         for start_ms, data in kept.items():
