@@ -11,6 +11,7 @@ import logging
 from functools import partial
 
 from gateway.blocking import in_thread
+from gateway.companion import Companion
 from gateway.own import body_of
 from gateway.site import Site
 from gateway.spans import HOUR_MS, MINUTE_MS, Span
@@ -64,7 +65,7 @@ def rebuild_before(store: Store, meter: str, before_ms: int, oldest_ms: int) -> 
     return from_ms, rebuild(store, meter, from_ms, before_ms)
 
 
-class Rebuilding:
+class Rebuilding(Companion):
     """The companion that does it."""
 
     def __init__(self, site: Site) -> None:
