@@ -14,6 +14,7 @@ from gateway.dashboard.server import PagesServer
 from gateway.errors import GatewayError
 from gateway.lag import Lag
 from gateway.notify import Manager
+from gateway.rebuild import Rebuilding
 from gateway.site import Site
 from gateway.watch import Watch
 
@@ -39,6 +40,7 @@ def wanted(site: Site) -> list[Wanted]:
         Wanted("alarm sources", None, partial(AlarmSources, site)),
         Wanted("watch", None, lambda: Watch(site, Manager())),
         Wanted("lag", None, partial(Lag, site)),
+        Wanted("summaries", tuple(site.config.meters), partial(Rebuilding, site)),
     ]
     if (web := site.config.document.web) is not None:
         found.append(Wanted("pages", web, partial(PagesServer, site, web)))
