@@ -7,6 +7,7 @@ file only starts, watches and ends them, and balances the books afterwards (acco
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from gateway import config as configuration
 from gateway import drain, prove, report, starter
 from gateway.account import account, read_answers
 from gateway.config import Config
+from gateway.dashboard import setup
 from gateway.demo_view import summary_text, view
 from gateway.errors import GatewayError
 from gateway.store import Store
@@ -76,15 +78,18 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
         serves = ("--listen", "127.0.0.1:0", "--name", "demo-ledger")
         ledger = _start(children, place, "ledger", "ledger_client.cli", "serve", place.ledger, *serves)
         config = _site(place, ledger, plant)
+        pages = setup.demonstrate(config)
         gateway = _start(children, place, "gateway", "gateway.cli", "run", config.path)
         try:
+            pages |= {"address": _pages(place, gateway)}
+            out.print(f"pages at {pages['address']}  user {pages['user']}, password {pages['password']}")
             _watch(config, seconds, out, {"plant": plant, "ledger": ledger, "gateway": gateway}, place)
         except KeyboardInterrupt:
             out.print("\nending: sealing and anchoring what is there …")
         _end(gateway)
         drain.finish(config, within_s=ANCHOR_WITHIN_S)
         _end(plant)
-        summary = _sum_up(config, place)
+        summary = _sum_up(config, place) | {"pages": pages}
     if as_json:
         print(json.dumps(summary))
     else:
@@ -156,6 +161,12 @@ def _site(place: Place, ledger: subprocess.Popen[bytes], plant: subprocess.Popen
     with config.trust.open("a") as trust:
         trust.write("\n" + _ledger_command("show", place.ledger, "--trust"))
     return config
+
+
+def _pages(place: Place, gateway: subprocess.Popen[bytes]) -> str:
+    """Where the gateway's pages are, as its log says."""
+    log, said = place.logs / "gateway.log", re.compile(r"pages at (http://\S+)")
+    return str(_await("gateway", place, "gateway", gateway, lambda: said.search(log.read_text()))[1])
 
 
 def _ledger_command(*arguments: object) -> str:

@@ -24,7 +24,7 @@ from gateway.commissioning import Commissioning, identities
 from gateway.commits import ALARM, Rules
 from gateway.companions import keep, wanted
 from gateway.drivers import driver
-from gateway.errors import StoreError
+from gateway.errors import Declined, StoreError
 from gateway.fieldbus.bus import Line, LineSpec
 from gateway.live import Live
 from gateway.news import Hub
@@ -44,6 +44,7 @@ from ledger_client.record import Event, Reading, parse_record
 log = logging.getLogger("meterseal.agent")
 
 RECALLED = 100  # readings
+SHARED_CLEARED = "shared-cleared"  # somebody says that the other master is off the line
 STOP_WITHIN_S = 3.0
 """So long may a read in flight take to end; with the last commit a stop then takes less than 5 s."""
 
@@ -73,6 +74,7 @@ class Epoch:
         self._make_uplinks(store.conflicts())
         reload = Reload(self)
         self.site.orders.update(accept=self._accept, health=self._health, preview=reload.preview, reload=reload.reload)
+        self.site.orders["clear-shared"] = self._clear_shared
         self.site.orders.update(orders(self._board))
         self._reload = reload
         self._company = {want.name: (want.settings, want.make()) for want in wanted(self.site)}
@@ -231,7 +233,16 @@ class Epoch:
     async def _accept(self, order: Mapping[str, Any]) -> dict[str, Any]:
         meter = order["meter"]
         line = self.site.line_of(meter)
-        return await self._commissioning.accept(line, meter, order["serial"], order["reason"], order.get("by", ""))
+        return await self._commissioning.accept(line, meter, order["serial"], order["reason"], order.get("user", ""))
+
+    async def _clear_shared(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        name, user = order["line"], order["user"]
+        line = self.site.lines.get(name)
+        if line is None or not (stranger := line.clear_shared()):
+            raise Declined(f"{name}: no other master is known on it", "nothing to clear")
+        facts = {"line": name, "stranger": stranger, "by": user}
+        self._recorder.happened(GATEWAY, Event(SHARED_CLEARED, facts))
+        return facts
 
     async def _health(self, _: Mapping[str, Any]) -> dict[str, Any]:
         active = [row.as_json() for row in self._board.standing() if row.active]

@@ -21,6 +21,7 @@ from gateway.fieldbus.shapes import ShapeTable
 from gateway.fieldbus.spec import Alarm, BlockAnswer, BlockFailure, LineSpec, MeterSpec, Poll
 from gateway.fieldbus.turn import Attempt, Turn
 from gateway.hold import station
+from ledger_client.record import Quality
 
 __all__ = [
     "Alarm", "BlockAnswer", "BlockFailure", "FieldbusError", "Line", "LineSpec", "MeterSpec", "Poll", "PortError",
@@ -131,6 +132,16 @@ class Line:
     def stranger(self, meter: str) -> str | None:
         """The identity of another device that answers in place of the known one, None while there is none."""
         return self._meters[meter].stranger
+
+    def clear_shared(self) -> str:
+        """Somebody says that the other master is off the line: values are not flagged until it is heard again. Gives
+        that master's last frame, as hex; nothing while none is known."""
+        return self._ear.clear_shared()
+
+    @property
+    def shared(self) -> bool:
+        """Another master was heard, and values are flagged."""
+        return bool(self._ear.flags & Quality.SHARED_LINE)
 
     async def poll_once(self, meter: str) -> Poll:
         """Open the line, poll one meter now, close. PortError or LineDown when the line cannot be opened."""
