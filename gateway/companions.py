@@ -13,6 +13,7 @@ from gateway.companion import Companion
 from gateway.dashboard.server import PagesServer
 from gateway.errors import GatewayError
 from gateway.lag import Lag
+from gateway.rebuild import Rebuilding
 from gateway.site import Site
 
 log = logging.getLogger("meterseal.agent")
@@ -36,6 +37,7 @@ def wanted(site: Site) -> list[Wanted]:
         Wanted("alarms", None, lambda: site.board),
         Wanted("alarm sources", None, partial(AlarmSources, site)),
         Wanted("lag", None, partial(Lag, site)),
+        Wanted("summaries", tuple(site.config.meters), partial(Rebuilding, site)),
     ]
     if (web := site.config.document.web) is not None:
         found.append(Wanted("pages", web, partial(PagesServer, site, web)))

@@ -114,6 +114,16 @@ class Journal(Changeover):
             self._mind_the_clock(now)
         if now >= self._prune_at_ms:
             self._prune(now)
+        if self._summaries.behind and self._read_before and self.trouble is None:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        try:
+            self._summaries.catch_up()
+        except Damaged as error:
+            self.found_damaged(error)
+        except StoreError as error:
+            log.warning("summaries of readings cannot be taken up now: %s", error)
 
     def cut(self) -> None:
         """A batch ends here: commit what is pending, with each meter's coverage."""
