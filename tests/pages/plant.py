@@ -1,4 +1,4 @@
-"""A whole plant with pages for the browser's tests: simulated meters, a ledger, the gateway, each a process of its own."""
+"""A whole plant with pages for a browser: simulated meters, a ledger and the gateway, each a process of its own."""
 
 from __future__ import annotations
 
