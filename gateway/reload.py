@@ -92,7 +92,7 @@ class Reload:
             if change.nothing:
                 return _told(change) | {"done": False, "watched_s": 0}
             before, answered = self._epoch.ready, self._answered()
-            await self._take(ready, change, {"why": "reload", "by": order.get("user", "")})
+            await self._take(ready, change, {"why": "reload", "user": order.get("user", "")})
             self._reverted = None
             watched_s = self._begin_trial(before, change, answered)
             return _told(change) | {"done": True, "watched_s": watched_s}

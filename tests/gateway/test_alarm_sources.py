@@ -120,7 +120,7 @@ def test_the_clock(tmp_path: Path) -> None:
 
 def test_a_reload_is_told_with_the_name_of_who_ordered_it(tmp_path: Path) -> None:
     def work(ears: Ears) -> None:
-        ears.event("configuration", why="reload", by="root (command line)", config=b"\1" * 32, before=b"\2" * 32)
+        ears.event("configuration", why="reload", user="root (command line)", config=b"\1" * 32, before=b"\2" * 32)
         text = ears.one().text
         assert ("root (command line)" in text, "0101010101010101" in text, "0202020202020202" in text) == (True,) * 3
         ears.sources.close()
