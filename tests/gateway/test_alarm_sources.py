@@ -14,6 +14,7 @@ from gateway import config
 from gateway.alarm_looks import Found, look
 from gateway.alarm_sources import AlarmSources
 from gateway.clock import KernelClock
+from gateway.commits import Happened
 from gateway.config import Config
 from gateway.fieldbus.bus import Line
 from gateway.lines import line_specs
@@ -177,6 +178,12 @@ def test_another_configuration_than_at_the_last_start(loaded: Config) -> None:
     changed = look(loaded, 0, None).changed
     assert changed is not None
     assert "0505050505050505" in changed
+    hands = Hands(loaded, epoch=b"\5" * 8, config=b"\5" * 32)
+    hands.journal.happened(Happened(GATEWAY, Event("configuration", {"config": b"\4" * 32, "before": b"\5" * 32})))
+    hands.end()
+    assert look(loaded, 0, None).changed is None
+    Hands(loaded, epoch=b"\4" * 8, config=b"\4" * 32).end()  # what a reload has brought is known
+    assert look(loaded, 0, None).changed is None
 
 
 def test_a_record_that_does_not_bear_its_meters_signature(loaded: Config) -> None:
