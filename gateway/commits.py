@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from types import MappingProxyType
 
 from gateway import repaired, space
 from gateway.clock import STEP_MS, Clock
@@ -169,9 +170,10 @@ class Commits:
         self.flush()
         self._stop_recording(error)
 
-    def _coverage(self, now: Stamp | None = None) -> list[Signed]:
-        now = now or stamp(self._clock)
-        return [self._signer.coverage(meter, tally.coverage(), now) for meter, tally in self._tallies.items()]
+    def _coverage(self, now: Stamp | None = None, last: Mapping[str, Tally] = MappingProxyType({})) -> list[Signed]:
+        """Each meter's coverage; ``last``: what ends with it stands there as it is to be signed."""
+        now, tallies = now or stamp(self._clock), {**self._tallies, **last}
+        return [self._signer.coverage(meter, tally.coverage(), now) for meter, tally in tallies.items()]
 
     # — which polls are recorded, and their record times —
 
