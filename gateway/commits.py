@@ -13,6 +13,7 @@ from importlib.metadata import version
 from types import MappingProxyType
 
 from gateway import repaired, space
+from gateway.alarm_kinds import REPAIRED, STOPPED
 from gateway.clock import STEP_MS, Clock
 from gateway.config import Config
 from gateway.coverage import Ruler, Tally, first_coverage
@@ -29,7 +30,6 @@ log = logging.getLogger("meterseal.recorder")
 
 START, STOP = "start", "stop"  # the gateway's own events at the two ends of an epoch
 ALARM = "alarm"  # of a meter, or of the gateway where a whole line is meant; ``raised`` true and later false
-STOPPED, DAMAGED = "recording-stopped", "database-damaged"  # codes of the store's own alarms
 RETRY_MS = 2_000
 
 
@@ -125,7 +125,7 @@ class Commits:
         started = Event(START, {"software": self.rules.software, "config": self.rules.config})
         lost = self.store.lost(repaired.RANGES_TOLD)
         told = [Event(repaired.REPAIRED, repaired.facts(repair, lost)) for repair in self._repairs]
-        alarms = [alarm(repaired.ALARM_CODE, repaired.text(r), raised=True).event for r in self._repairs]
+        alarms = [alarm(REPAIRED, repaired.text(r), raised=True).event for r in self._repairs]
         events = [self._signer.event(GATEWAY, event, now) for event in [*told, started, *alarms]]
         rows = [*events[: len(told)], *rows, *events[len(told) :]]
         grids = [(meter, anchor_ms, period_ms) for meter, period_ms in self.rules.periods_ms.items()]

@@ -7,8 +7,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.alarm_sources import AlarmSources
+from gateway.companion import Companion
 from gateway.errors import GatewayError
-from gateway.site import Companion, Site
+from gateway.site import Site
 
 log = logging.getLogger("meterseal.agent")
 
@@ -27,7 +29,10 @@ class Wanted:
 
 def wanted(site: Site) -> list[Wanted]:
     """All companions of a site, by its configuration as it is now."""
-    return []
+    return [
+        Wanted("alarms", None, lambda: site.board),
+        Wanted("alarm sources", None, lambda: AlarmSources(site)),
+    ]
 
 
 async def keep(name: str, companion: Companion) -> None:

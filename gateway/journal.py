@@ -12,9 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway import pruning, sealer, space
+from gateway.alarm_kinds import BUFFER, STOPPED
 from gateway.changeover import Changeover
 from gateway.clock import SLOWED, Clock, Correction
-from gateway.commits import RETRY_MS, STOP, STOPPED, Finished, Happened, Rules, alarm
+from gateway.commits import RETRY_MS, STOP, Finished, Happened, Rules, alarm
 from gateway.coverage import stopped_polls
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.hold import station
@@ -27,7 +28,6 @@ from ledger_client.record import Event
 log = logging.getLogger("meterseal.recorder")
 
 PERIOD = "recording-period"  # every so-manieth poll is recorded from now on
-BUFFER = "buffer"  # code of an alarm
 CLOCK = "clock"  # record times are corrected; in an epoch of an unknown clock, when it really was
 CLOCK_EVERY_MS = 1_000
 LAST_TRIES = 2

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway import schema
+from gateway.alarm_tables import Alarms
 from gateway.batch_tables import Batches
 from gateway.errors import Damaged, DiskFull, StoreError, Unfinished
 from gateway.hold import station
@@ -41,7 +42,7 @@ RECOVER = (
 )
 
 
-class Store(Records, Batches):
+class Store(Records, Batches, Alarms):
     """The gateway's database. Every method may raise StoreError (DiskFull, Damaged where that is why), never sqlite3's
     own errors."""
 
