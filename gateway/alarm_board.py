@@ -187,7 +187,7 @@ class Board(AlarmList, Companion):
         else:
             row = replace(state.row, text=state.text, since_ms=state.since_ms, raised_ms=now_ms, cleared_ms=None)
             row = replace(row, acked_ms=None, acked_by=None, times=row.times + 1)
-        log.warning("alarm %s: %s", key.code, state.text)
+        log.warning("alarm %s: %s", key.code, state.text, extra=_about(key))
         self._sign(state, raised=True)
         self._change(state, row)
 
@@ -195,7 +195,7 @@ class Board(AlarmList, Companion):
         """It is over; ``by_itself``: nobody needs to acknowledge that it was."""
         assert state.row is not None
         now_ms = self._clock.now_ms()
-        log.info("alarm %s is over: %s", state.key.code, text)
+        log.info("alarm %s is over: %s", state.key.code, text, extra=_about(state.key))
         state.text = text
         self._sign(state, raised=False)
         row = replace(state.row, cleared_ms=now_ms)
@@ -280,6 +280,11 @@ class Board(AlarmList, Companion):
             ):
                 state.over_ms = now
             self._states[key] = state
+
+
+def _about(key: Key) -> dict[str, str | None]:
+    """What a journal keeps of a line about an alarm, beside its text."""
+    return {"code": key.code, "line": key.line, "meter": None if key.source == GATEWAY else key.source}
 
 
 def orders(board: Board) -> dict[str, Order]:

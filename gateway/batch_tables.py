@@ -171,6 +171,20 @@ class Batches(Repairs):
         row = self.one(sql, ledger)
         return Anchor(*row) if row else None
 
+    def last_receipt_ms(self, ledger: str) -> int | None:
+        """When ``ledger`` settled the newest batch that it has settled."""
+        sql = "SELECT updated_ms FROM anchors WHERE ledger = ? AND state = 'settled' ORDER BY batch DESC LIMIT 1"
+        row = self.one(sql, ledger)
+        return int(row[0]) if row else None
+
+    def oldest_unanchored_ms(self, ledger: str) -> int | None:
+        """The time of the first record that ``ledger`` has given no receipt for; None: it has for all of them."""
+        waiting = "SELECT min(batch) FROM anchors WHERE ledger = ? AND state <> 'settled'"
+        first_id = self.count(f"SELECT first_id FROM batches WHERE batch = ({waiting})", ledger) or self.sealed_to() + 1
+        sql = "SELECT time_ms FROM records WHERE id >= ? AND id NOT IN (SELECT id FROM elsewhere) ORDER BY id LIMIT 1"
+        row = self.one(sql, first_id)
+        return int(row[0]) if row else None
+
     def count_receipts(self) -> int:
         """How many receipts have settled a batch, those of pruned batches included."""
         sql = "SELECT count(*) + (SELECT receipts FROM pruned) FROM anchors WHERE state = 'settled'"

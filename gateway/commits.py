@@ -17,6 +17,7 @@ from gateway.alarm_kinds import REPAIRED, STOPPED
 from gateway.clock import STEP_MS, Clock
 from gateway.config import Config
 from gateway.coverage import Ruler, Tally, first_coverage
+from gateway.durations import Durations
 from gateway.errors import Damaged, DiskFull, StartAgain, StoreError
 from gateway.hold import station
 from gateway.keys import Keys
@@ -31,6 +32,7 @@ log = logging.getLogger("meterseal.recorder")
 START, STOP = "start", "stop"  # the gateway's own events at the two ends of an epoch
 ALARM = "alarm"  # of a meter, or of the gateway where a whole line is meant; ``raised`` true and later false
 RETRY_MS = 2_000
+COMMIT_S = (0.005, 0.02, 0.05, 0.2, 1.0, 5.0, 30.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,8 @@ class Commits:
         self._reserve = space.Reserve(store.path.parent)
         self.trouble: StoreError | None = None
         """Why nothing is recorded for the time being."""
+        self.durations = Durations(COMMIT_S)
+        """How long the commits of records took that the disk has taken."""
         self.on_news: list[Callable[[Sequence[News]], object]] = []
         """Called on the writer thread, after each commit and for each poll that is no record."""
 
@@ -212,6 +216,7 @@ class Commits:
         """Commit what is pending and then ``more``; False if the disk did not take it, and nothing is booked then."""
         pending = self._pending
         self._pending, self._first_pending_ms = [], None
+        began_s = self._clock.monotonic()
         try:
             with self.store.transaction():
                 self.store.append([one.row for one in (*pending, *more)])
@@ -223,6 +228,7 @@ class Commits:
         except StoreError as error:
             self._undo(pending, error)
             return False
+        self.durations.count(self._clock.monotonic() - began_s)
         self._signed, self._grids = [], []
         self._position = self._signer.position()
         self._uncut += len(pending)

@@ -6,10 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.alarm_sources import AlarmSources
 from gateway.companion import Companion
+from gateway.dashboard.server import PagesServer
 from gateway.errors import GatewayError
+from gateway.lag import Lag
 from gateway.site import Site
 
 log = logging.getLogger("meterseal.agent")
@@ -29,10 +32,14 @@ class Wanted:
 
 def wanted(site: Site) -> list[Wanted]:
     """All companions of a site, by its configuration as it is now."""
-    return [
+    found = [
         Wanted("alarms", None, lambda: site.board),
-        Wanted("alarm sources", None, lambda: AlarmSources(site)),
+        Wanted("alarm sources", None, partial(AlarmSources, site)),
+        Wanted("lag", None, partial(Lag, site)),
     ]
+    if (web := site.config.document.web) is not None:
+        found.append(Wanted("pages", web, partial(PagesServer, site, web)))
+    return found
 
 
 async def keep(name: str, companion: Companion) -> None:

@@ -21,6 +21,7 @@ from gateway.devices.profile import Profile, ProfileError, load_profile
 from gateway.errors import ConfigError
 from gateway.ledger_settings import LedgerEntry
 from gateway.settings import DurationMs, Model, Name, SizeBytes
+from gateway.web_settings import Web
 from ledger_client import cbor
 
 
@@ -131,6 +132,7 @@ class Document(Model):
     bus: Annotated[tuple[Bus, ...], Field(min_length=1, strict=False)]
     seal: Seal = Seal()
     ledger: Annotated[tuple[LedgerEntry, ...], Field(strict=False)] = ()
+    web: Web | None = None
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -278,6 +280,7 @@ def _where(raw: Any, location: tuple[int | str, ...]) -> tuple[str, type[BaseMod
     """The place of a mistake as a user would say it, and the model whose keys are allowed there."""
     models: dict[str, type[BaseModel]] = {
         "gateway": Gateway, "store": Store, "bus": Bus, "meter": Meter, "seal": Seal, "ledger": LedgerEntry,
+        "web": Web,
     }  # fmt: skip
     words: list[str] = []
     model: type[BaseModel] | None = Document

@@ -231,7 +231,7 @@ class Epoch:
     async def _accept(self, order: Mapping[str, Any]) -> dict[str, Any]:
         meter = order["meter"]
         line = self.site.line_of(meter)
-        return await self._commissioning.accept(line, meter, order["serial"], order["reason"])
+        return await self._commissioning.accept(line, meter, order["serial"], order["reason"], order.get("by", ""))
 
     async def _health(self, _: Mapping[str, Any]) -> dict[str, Any]:
         active = [row.as_json() for row in self._board.standing() if row.active]

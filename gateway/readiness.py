@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gateway import budget
 from gateway.budget import LinePlan
 from gateway.config import Config
+from gateway.dashboard import door
 from gateway.drivers import check_accounts, check_ledger_access, check_ledger_keys, trust_of
 from gateway.fieldbus.bus import LineSpec, check_port
 from gateway.keys import Keys, load_keys
@@ -35,6 +36,7 @@ def prepare(config: Config, ports_in_use: Collection[str] = ()) -> Ready:
     check_ledger_keys(config, trust)
     check_ledger_access(config)
     check_accounts(config)
+    door.check(config)
     specs = line_specs(config)
     for spec in specs:
         if spec.port not in ports_in_use:

@@ -73,6 +73,7 @@ class Recorder:
         self._waiting = 0  # readings in the inbox: put by the loop, taken by the thread
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self.on_seal, self.on_news = self._journal.on_seal, self._journal.on_news
+        self.commits = self._journal.durations
         self.ended: Future[None] = Future()
 
     # — called by the wiring and the event loop —
@@ -81,6 +82,11 @@ class Recorder:
     def trouble(self) -> StoreError | None:
         """Why nothing is recorded for the time being."""
         return self._journal.trouble
+
+    @property
+    def waiting(self) -> int:
+        """Readings that wait for the writer thread."""
+        return self._waiting
 
     def health(self) -> dict[str, Any]:
         """How recording stands, for the status."""

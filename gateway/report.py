@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -15,12 +16,14 @@ from gateway.alarm_kinds import EQUIVOCATION, LEDGER_REFUSED, STOPPED
 from gateway.commits import ALARM
 from gateway.comparison import conflict_text
 from gateway.config import Config
-from gateway.errors import Damaged, StoreError
+from gateway.dashboard.certificate import fingerprint
+from gateway.errors import ConfigError, Damaged, StoreError
 from gateway.horizon import horizon
 from gateway.quality import verdict
 from gateway.signer import GATEWAY
 from gateway.store import RECOVER, Row, Store
 from ledger_client.errors import LedgerClientError
+from ledger_client.ledgers.access import AccessError
 from ledger_client.record import Body, Coverage, Event, Quality, Reading, Value, parse_record
 from ledger_client.report import quality_phrases
 from ledger_client.verify import rfc3339_ms
@@ -139,6 +142,7 @@ def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] 
         "restored": _restored(store),
         "repairs": _repairs(store),
         "conflicts": conflicts,
+        "web": _web(config),
         "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
         "meters": meters,
         "ledgers": ledgers,
@@ -198,6 +202,18 @@ def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> dict[str, Any
     }
 
 
+def _web(config: Config) -> dict[str, Any] | None:
+    """Where the pages are, and the fingerprint of their certificate; None without pages."""
+    web = config.document.web
+    if web is None:
+        return None
+    facts: dict[str, Any] = {"address": web.url, "fingerprint": None}
+    with suppress(ConfigError, AccessError):  # `meterseal check` says what is wrong with it
+        if (cert := web.access(config.path.parent).cert) is not None:
+            facts["fingerprint"] = fingerprint(cert)
+    return facts
+
+
 def _restored(store: Store) -> dict[str, Any] | None:
     """From which batch of a ledger this database went on, and what it holds that enters no batch of its own."""
     known = store.known()
@@ -255,6 +271,9 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
         out.print(f"room: {facts['horizon']['text']}")
     for x in facts["ledgers"]:
         out.print(f"ledger {x['name']} ({x['policy']}): {x['settled']} batches anchored, {x['waiting']} waiting")
+    if web := facts["web"]:
+        known = f", certificate SHA-256 {web['fingerprint']}" if web["fingerprint"] else ""
+        out.print(f"pages: {web['address']}{known}")
     for text in facts["repairs"]:
         if text not in facts["problems"]:
             out.print(text)

@@ -85,11 +85,17 @@ class Uplink:
         self._ledger, self._writer, self._trust, self._clock = ledger, writer, trust, clock
         self._reconciliation, self._contract = reconciliation, contract
         self._alarms = alarms or LedgerAlarms(None)
+        self._log = logging.LoggerAdapter(log, {"ledger": ledger.name})
         self._work = asyncio.Event()
         self._flights: dict[int, _Flight] = {}
         self._unwritten: list[_Mark] = []
         self._in_question = True  # what the ledger was known to hold: everything is asked about in order
         self._failures = 0
+
+    @property
+    def reached(self) -> bool:
+        """The last attempt to reach the ledger has succeeded, or there was none yet."""
+        return self._failures == 0
 
     def wake(self) -> None:
         """There is something new to anchor."""
@@ -149,10 +155,10 @@ class Uplink:
         except LedgerUnavailable as error:
             return self._unreachable(error)
         except Odd as error:
-            log.error("ledger %s: %s", self._ledger.name, error)
+            self._log.error("ledger %s: %s", self._ledger.name, error)
             return refusals.FIRST_PAUSE_S
         except StoreError as error:
-            log.error("ledger %s waits for the database: %s", self._ledger.name, error)
+            self._log.error("ledger %s waits for the database: %s", self._ledger.name, error)
             return self._next_pause()
         self._answers()
         return None
@@ -174,7 +180,7 @@ class Uplink:
             return await self._go_through()
         except StoreError as error:
             self._forget()  # what was done and not noted is found at the ledger again when the disk is back
-            log.error("ledger %s waits for the database: %s", self._ledger.name, error)
+            self._log.error("ledger %s waits for the database: %s", self._ledger.name, error)
             self._failures += 1
             return _Rest(self._next_pause(), wakes=False)
 
@@ -262,7 +268,7 @@ class Uplink:
             if answer is not None or not (may_submit and may_repeat):
                 return answer
             if flight.state in ("included", "final"):
-                log.warning("ledger %s has dropped batch %d: submitted again", self._ledger.name, batch.batch)
+                self._log.warning("ledger %s has dropped batch %d: submitted again", self._ledger.name, batch.batch)
         if flight.state not in ("submitted", "refused"):
             await self._mark(batch, flight, "submitted")
         return await self._call(lambda: self._submit(batch), batch)
@@ -327,12 +333,12 @@ class Uplink:
 
     def _answers(self) -> None:
         if self._failures:
-            log.info("ledger %s answers again", self._ledger.name)
+            self._log.info("ledger %s answers again", self._ledger.name)
         self._failures = 0
 
     def _unreachable(self, error: LedgerUnavailable) -> float:
         if self._failures == 0:
-            log.warning("ledger %s cannot be reached, the queue waits: %s", self._ledger.name, error)
+            self._log.warning("ledger %s cannot be reached, the queue waits: %s", self._ledger.name, error)
         self._failures += 1
         return max(self._next_pause(), error.retry_after_s or 0.0)
 

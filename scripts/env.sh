@@ -1,6 +1,6 @@
 # Sourced by the other scripts: one virtual environment in .venv, made once and again whenever pyproject.toml changes.
 # Gives: need_system COMMAND=PACKAGE …, need_python (sets $venv), need_packages runtime|test, need_oracle, need_vyper,
-# need_anvil.
+# need_anvil, need_prometheus.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -53,12 +53,12 @@ make_venv() { # DIRECTORY
     "$python" -m venv "$1"
 }
 
-# need_packages runtime|test: the project itself, editable, and what it runs or is tested with.
+# need_packages runtime|docs|test: the project itself, editable, and what it runs, is told of or is tested with.
 need_packages() {
     local spec=. stamp version
     version=$(sha256sum pyproject.toml | cut -c1-16)
     stamp=$venv/.$1-$version
-    if [ -e "$stamp" ] || [ -e "$venv/.test-$version" ]; then return; fi # test holds all of runtime
+    if [ -e "$stamp" ] || [ -e "$venv/.test-$version" ]; then return; fi # test holds all of the others
     [ "$1" = runtime ] || spec=".[$1]"
     [ -x "$venv/bin/python" ] || make_venv "$venv"
     say "installing Meterseal and its libraries into $venv …"
@@ -105,4 +105,18 @@ need_anvil() {
     cp tests/evm/node/package.json tests/evm/node/package-lock.json "$home/"
     (cd "$home" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
     touch "$stamp"
+}
+
+# Prometheus and its promtool, as Debian builds them, unpacked and not installed: no service of theirs is to run here.
+need_prometheus() {
+    local home=$PWD/.prometheus
+    if command -v prometheus >/dev/null || [ -e "$home/usr/bin/promtool" ]; then return; fi
+    say "fetching the Prometheus that the tests scrape with …"
+    mkdir -p "$home"
+    if ! (cd "$home" && apt-get download -qq prometheus promtool >&2); then
+        [ "$(id -u)" -ne 0 ] || apt-get update -qq >&2
+        (cd "$home" && apt-get download -qq prometheus promtool >&2) || { say "install it with:  sudo apt-get install prometheus"; exit 2; }
+    fi
+    for package in "$home"/*.deb; do dpkg -x "$package" "$home"; done
+    rm "$home"/*.deb
 }

@@ -88,6 +88,7 @@ class Alarms:
 
     def _tell(self, alarm: Alarm) -> None:
         if self._on_alarm is None:
-            log.log(logging.ERROR if alarm.raised else logging.INFO, "%s", alarm.text)
+            about = {"code": alarm.code, "line": alarm.line, "meter": alarm.meter}
+            log.log(logging.ERROR if alarm.raised else logging.INFO, "%s", alarm.text, extra=about)
         else:
             self._on_alarm(alarm)

@@ -84,6 +84,8 @@ class Line:
         self._reopen_at = float("-inf")
         self._silent_probes = 0
         self._stopping = False
+        self.busy_s = 0.0
+        """For so long it was asked and listened to, since it was made."""
         self._wake: asyncio.Future[None] | None = None
 
     async def run(self, anchor_ms: int, from_ms: int | None = None) -> None:
@@ -104,6 +106,17 @@ class Line:
                     await self._sleep(self._schedule.wake(now) - now)
         finally:
             self._close()
+
+    @property
+    def up(self) -> bool:
+        """It is open, and not all of its meters are silent; or they may be, and sleep."""
+        heard = self._link is not None and not self._schedule.fault
+        return heard or all(meter.asleep for meter in self._meters.values())
+
+    @property
+    def silent(self) -> list[str]:
+        """Its meters that are asked seldom, for they do not answer."""
+        return self._schedule.silent
 
     def request_stop(self) -> None:
         """Finish the read in flight; ``run`` then returns."""
@@ -141,6 +154,7 @@ class Line:
         ended = await turn.run()
         now, now_ms = self._clock.monotonic(), self._clock.schedule_ms()
         turn.spent_s += now - begun
+        self.busy_s += now - begun
         if isinstance(ended, Attempt):
             self._ended(turn, ended)
         else:
@@ -154,7 +168,8 @@ class Line:
         self._schedule.finished(name, self._clock.schedule_ms(), attempt.alive, cost_ms)
         self._alarms.polled(self._meters[name], attempt, self._schedule)
         if self._schedule.dead(name) and not was_dead:
-            log.warning("%s: meter %s is silent (%s) and is asked seldom", self.spec.name, name, attempt.poll.detail)
+            text = "%s: meter %s is silent (%s) and is asked seldom"
+            log.warning(text, self.spec.name, name, attempt.poll.detail, extra={"line": self.spec.name, "meter": name})
         if attempt.poll.identity is not None:
             self._identities[name] = attempt.poll.identity
         self._ear.answered(len(attempt.poll.answers))
@@ -181,13 +196,14 @@ class Line:
             return
         self._ear.opened()
         if self._down_because is not None:
-            log.info("%s: %s is open again", self.spec.name, self.spec.where)
+            log.info("%s: %s is open again", self.spec.name, self.spec.where, extra={"line": self.spec.name})
         self._down_because = None
         self._schedule.line_up()
 
     def _down(self, because: str) -> None:
         if because != self._down_because:
-            log.info("%s: cannot be used: %s; trying again every %g s", self.spec.name, because, REOPEN_S)
+            text = "%s: cannot be used: %s; trying again every %g s"
+            log.info(text, self.spec.name, because, REOPEN_S, extra={"line": self.spec.name})
         self._down_because = because
         self._schedule.line_down()
         self._alarms.port_gone(because)
@@ -259,4 +275,4 @@ def check_port(spec: LineSpec) -> None:
         return
     serial_port.check(spec.port)
     if warning := serial_port.warning(spec.port):
-        log.warning("%s: %s", spec.name, warning)
+        log.warning("%s: %s", spec.name, warning, extra={"line": spec.name})

@@ -99,6 +99,6 @@ class Ear:
             self._table.avoid(seen.shape, now)
             return
         text = "%s: or unit %d took %.1f s to answer; if it is that slow, set a longer answer_life"
-        log.warning(text, self._line, seen.shape.unit, seen.latency_s)
+        log.warning(text, self._line, seen.shape.unit, seen.latency_s, extra={"line": self._line})
         self._table.lengthen(seen.shape.unit, 1.5 * seen.latency_s)
         self._table.use(seen.shape, now)
