@@ -104,7 +104,8 @@ class Tally:
 
     def wanted(self, due_ms: int) -> bool:
         """Whether the poll that was due then is to be recorded."""
-        return self.ruler(due_ms).holds(due_ms)
+        ruler = self.ruler(due_ms)
+        return ruler.every_ms == self.period_ms or ruler.holds(due_ms)  # unless it is thinned out, no poll is dropped
 
     def ruler(self, due_ms: int) -> Ruler:
         """The one in force for the poll that was due then."""
