@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from gateway.store import Grid, Tail
 from ledger_client.record import Coverage
@@ -24,10 +23,13 @@ def due_between(anchor_ms: int, period_ms: int, from_ms: int, to_ms: int) -> int
 
 
 def due_by(grids: Sequence[Grid], from_ms: int, to_ms: int) -> int:
-    """How many polls fall due in [from, to) by grids in the order in which they came into force, each of which counts
-    until the next one begins."""
-    parts = pairwise([*grids, (to_ms, 0)])
-    return sum(due_between(anchor, period, from_ms, min(to_ms, end)) for (anchor, period), (end, _) in parts)
+    """How many polls fall due in [from, to) by grids in the order in which they were noted, each of which counts until
+    any later one begins: an epoch may be killed before a grid that it had noted has begun."""
+    due, end_ms = 0, to_ms
+    for anchor_ms, period_ms in reversed(grids):
+        due += due_between(anchor_ms, period_ms, from_ms, end_ms)
+        end_ms = min(end_ms, anchor_ms)
+    return due
 
 
 def first_coverage(tail: Tail | None, anchor_ms: int, *, clock_usable: bool) -> Coverage:

@@ -201,7 +201,7 @@ class History:
         going = {meter for meter in names if self.chance.random() < 0.2}
         anew = {meter for meter in names if self.chance.random() < 0.6 or meter not in self.polls} - going
         periods_ms = {m: p for m, p in self.journal.rules.periods_ms.items() if m not in going}
-        periods_ms |= {meter: self.chance.choice(PERIODS_MS) for meter in anew}
+        periods_ms |= {meter: self.chance.choice(PERIODS_MS) for meter in names if meter in anew}
         before = {m: (told.next_due_ms, self._period_ms(m)) for m, told in self.polls.items()}
         tallies = {meter: deepcopy(self.journal._tallies[meter]) for meter in before}
         event = Event("configuration", {"why": "test"})
