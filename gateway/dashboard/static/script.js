@@ -6,6 +6,8 @@
   for (const form of document.querySelectorAll("form.row[action]:not([method])")) {
     for (const select of form.querySelectorAll("select")) select.addEventListener("change", () => form.submit());
   }
+  const more = document.querySelector("[data-again]"); // something is still being looked at
+  if (more) setTimeout(() => location.replace(more.href), 1500);
   const words = JSON.parse(document.body.dataset.words || "null");
   if (!words || !window.EventSource) return;
 
