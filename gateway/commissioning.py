@@ -43,7 +43,7 @@ class _Exchange:
     old: str
     new: str
     reason: str
-    by: str
+    user: str
     last: dict[str, Any]
     recorded: asyncio.Future[None]
 
@@ -108,7 +108,7 @@ class Commissioning:
             "last": exchange.last,
             "first": self._first_values(poll),
         }
-        told = {"reason": exchange.reason, "by": exchange.by}
+        told = {"reason": exchange.reason, "user": exchange.user}
         return Event(EXCHANGED, fields | {name: text for name, text in told.items() if text})
 
     def _first_values(self, poll: Poll) -> dict[str, Any]:

@@ -27,13 +27,13 @@ from gateway.config import Config
 from gateway.dashboard import setup
 from gateway.demo_view import summary_text, view
 from gateway.errors import GatewayError
+from gateway.shipped import shipped
 from gateway.store import Store
 from ledger_client.errors import VerificationError
 from ledger_client.trust import load_trust
 from ledger_client.verify import verify
 
 START_WITHIN_S, ANCHOR_WITHIN_S, STOP_WITHIN_S = 30.0, 60.0, 15.0
-SCENARIO = Path(__file__).resolve().parent.parent / "configs" / "demo" / "plant.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
     with ExitStack() as children:
         out.print(f"setting up a plant, a gateway and a ledger in {folder} …")
         wires = ("--dir", place.folder, "--log", place.answers, "--ready", place.ready, "--port", "inverter=0")
-        plant = _start(children, place, "plant", "firmware_sim.cli", "run", SCENARIO, *wires)
+        plant = _start(children, place, "plant", "firmware_sim.cli", "run", shipped("demo/plant.toml"), *wires)
         serves = ("--listen", "127.0.0.1:0", "--name", "demo-ledger")
         ledger = _start(children, place, "ledger", "ledger_client.cli", "serve", place.ledger, *serves)
         config = _site(place, ledger, plant)

@@ -261,7 +261,11 @@ class Journal(Changeover):
     def _prune(self, now: int) -> None:
         self._prune_at_ms = now + PRUNE_EVERY_MS
         try:
-            if pruning.prune(self.store, self.rules.required, self._clock.now_ms() - self.rules.limits.keep_ms):
+            record_ms = self._clock.now_ms()
+            keep_ms = self.rules.limits.keep_ms
+            if pruning.prune(self.store, self.rules.required, record_ms - keep_ms) or pruning.prune_summaries(
+                self.store, record_ms - max(keep_ms, pruning.MINUTES_LEAST_MS), record_ms - pruning.HOURS_KEPT_MS
+            ):
                 self._prune_at_ms = now + PRUNE_ON_MS
         except Damaged as error:
             self.found_damaged(error)

@@ -13,6 +13,7 @@ from functools import partial
 from gateway.blocking import in_thread
 from gateway.companion import Companion
 from gateway.own import body_of
+from gateway.pruning import HOURS_KEPT_MS
 from gateway.site import Site
 from gateway.spans import HOUR_MS, MINUTE_MS, Span
 from gateway.store import Store
@@ -23,7 +24,6 @@ log = logging.getLogger("meterseal.agent")
 MANY = 2_000  # records that are read at once
 SLACK_MS = 600_000  # by which the order of commits and that of times may differ, at most
 PAUSE_S = 0.5
-KEEP_HOURS_MS = 2 * 366 * 24 * HOUR_MS
 
 Found = list[tuple[int, Span]]
 
@@ -90,6 +90,6 @@ class Rebuilding(Companion):
         try:
             if before_ms is None:
                 before_ms = first_hour(store, meter, now_ms)
-            return rebuild_before(store, meter, before_ms, now_ms - KEEP_HOURS_MS)
+            return rebuild_before(store, meter, before_ms, now_ms - HOURS_KEPT_MS)
         finally:
             store.close()

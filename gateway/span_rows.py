@@ -3,7 +3,8 @@
 ``version, form, readings, first, last`` (16 bits each in version 1, 32 in version 2; the two times from the span's
 start on), one byte of flags for each point of the form, the points' figures one after the other as their flags say,
 and a CBOR map of what is not so regular: missed polls under ``-1``, else figures by the point's index. Numbers are
-little-endian. A *form* is the list of points, sorted by name, with their units; it is kept once.
+little-endian; the mean is kept as the share of the way from the lowest to the highest. A *form* is the list of points,
+sorted by name, with their units; it is kept once.
 """
 
 from __future__ import annotations
@@ -23,27 +24,38 @@ from gateway.spans import Figures, Span
 from ledger_client.record import Number
 
 _FLOAT32, _FLOAT64, _INT16, _INT32, _INT64, _ODD = 1, 2, 3, 4, 5, 6
-_FORMAT = 0b111
-_SAME, _RISING, _COUNT, _BITS = 0b1000, 0b1_0000, 0b10_0000, 0b100_0000
+_FORMAT, _SHAPE, _COUNT, _BITS = 0b111, 3, 0b100_0000, 0b1000_0000  # _SHAPE: how far its three bits are shifted
+_SHAPES = (
+    (0, 1, 2, 3),
+    (0, 0, 0, 0),
+    (0, 1, 0, 1),
+    (0, 1, 1, 0),
+    (0, 1, 0, 2),
+    (0, 1, 2, 0),
+    (0, 1, 1, 2),
+    (0, 1, 2, 1),
+)
+"""Which of the kept numbers are the first, last, lowest and highest: one that is two of them is kept once."""
+_SAME = 1
+_WHOLE = (3, 4, 5)
+_PARTS = 0xFFFF  # of the way from the lowest to the highest: where the mean lies
 _LETTERS = {_FLOAT32: "f", _FLOAT64: "d", _INT16: "h", _INT32: "i", _INT64: "q"}
 _MISSED = -1
 _HEADS = {1: struct.Struct("<BHHHH"), 2: struct.Struct("<BIIII")}
 _RANGES = ((_INT16, 1 << 15), (_INT32, 1 << 31), (_INT64, 1 << 63))
 
 
-def _layout(flags: int) -> struct.Struct | None:
+def _layout(flags: int) -> struct.Struct:
     """How the figures of a point with these flags lie: exponent, numbers, mean, count and its two times, bits."""
-    letter = _LETTERS.get(flags & _FORMAT, "")
-    numbers = letter * (1 if flags & _SAME else 2 if flags & _RISING else 4)
-    mean = "f" if letter and not flags & _SAME else ""
-    exponent = "b" if flags & _FORMAT in (_INT16, _INT32, _INT64) else ""
-    if flags & _FORMAT == 7 or flags & 0x80:
-        return None
-    return struct.Struct(f"<{exponent}{numbers}{mean}{'HII' if flags & _COUNT else ''}{'II' if flags & _BITS else ''}")
+    kind, shape = flags & _FORMAT, flags >> _SHAPE & 7
+    letter = _LETTERS.get(kind, "")
+    numbers = letter * (1 + max(_SHAPES[shape])) + ("H" if letter and shape != _SAME else "")
+    exponent = "b" if kind in _WHOLE else ""
+    return struct.Struct(f"<{exponent}{numbers}{'HII' if flags & _COUNT else ''}{'II' if flags & _BITS else ''}")
 
 
 _LAYOUTS = [_layout(flags) for flags in range(256)]
-_SIZES = [layout.size if layout else 0 for layout in _LAYOUTS]
+_SIZES = [layout.size for layout in _LAYOUTS]
 
 
 @dataclass(frozen=True)
@@ -61,15 +73,6 @@ class Form:
     def index(self) -> dict[str, int]:
         """The place of each name."""
         return {name: n for n, (name, _) in enumerate(self.points)}
-
-    def encode(self) -> bytes:
-        """As it is kept."""
-        return cbor2.dumps([list(point) for point in self.points])
-
-    @staticmethod
-    def decode(data: bytes) -> Form:
-        """From what was kept."""
-        return Form(tuple((name, unit) for name, unit in cbor2.loads(data)))
 
 
 def pack(span: Span, form: int, points: Sequence[tuple[str, str | None]]) -> bytes:
@@ -139,25 +142,31 @@ def _packed(figures: Figures, span: Span) -> tuple[int, bytes]:
     if count > 0xFFFF or bits >= 1 << 32:
         return _ODD, b""
     if not count:
-        layout = _LAYOUTS[flag]
-        return flag, layout.pack(*more) if layout else b""
+        return flag, _LAYOUTS[flag].pack(*more)
     first, last, low, high, mean = figures.first, figures.last, figures.low, figures.high, figures.mean
     if low is None or high is None or mean is None:
         return _ODD, b""
+    shape, numbers = _shaped(first, last, low, high)
+    if shape == _SAME:
+        return _with_numbers(flag | _SAME << _SHAPE, numbers, more) if _alike(first, last) else (_ODD, b"")
+    way = float(high) - float(low)
+    if not 0 < way < inf:
+        return _ODD, b""
+    share = round((mean - float(low)) / way * _PARTS)
+    return _with_numbers(flag | shape << _SHAPE, numbers, (min(max(share, 0), _PARTS), *more))
+
+
+def _shaped(first: Any, last: Any, low: Any, high: Any) -> tuple[int, Sequence[Any]]:
+    """A shape and the numbers that it keeps."""
     if low == high:
-        numbers: Any = (first,)
-        flag |= _SAME
-        if not _alike(first, last):
-            return _ODD, b""
-        means: tuple[float, ...] = ()
-    else:
-        means = (mean,)
-        if first == low and last == high:
-            flag |= _RISING
-            numbers = (first, last)
-        else:
-            numbers = (first, last, low, high)
-    return _with_numbers(flag, numbers, means, more)
+        return _SAME, (first,)
+    if first == low:
+        return (2, (first, last)) if last == high else (4, (first, last, high))
+    if first == high:
+        return (3, (first, last)) if last == low else (5, (first, last, low))
+    if last == low:
+        return 6, (first, last, high)
+    return (7, (first, last, low)) if last == high else (0, (first, last, low, high))
 
 
 def _alike(one: object, other: object) -> bool:
@@ -167,9 +176,7 @@ def _alike(one: object, other: object) -> bool:
     return type(one) is type(other)
 
 
-def _with_numbers(
-    flag: int, numbers: Sequence[Number], means: tuple[float, ...], more: tuple[int, ...]
-) -> tuple[int, bytes]:
+def _with_numbers(flag: int, numbers: Sequence[Number], more: tuple[int, ...]) -> tuple[int, bytes]:
     kinds = set(map(type, numbers))
     exponent: tuple[int, ...] = ()
     candidates: Sequence[int]
@@ -184,9 +191,8 @@ def _with_numbers(
         candidates = [kind for kind, limit in _RANGES if top < limit][:1]
     for kind in candidates:
         layout = _LAYOUTS[flag | kind]
-        assert layout is not None
         try:
-            part = layout.pack(*exponent, *numbers, *means, *more)
+            part = layout.pack(*exponent, *numbers, *more)
         except (OverflowError, struct.error):
             continue
         if kind != _FLOAT32 or layout.unpack(part)[: len(numbers)] == tuple(numbers):
@@ -217,9 +223,7 @@ def _counted(figures: Figures, start_ms: int) -> tuple[int, int, int]:
 
 
 def _take(figures: Figures, flag: int, data: bytes, place: int, span: Span) -> None:
-    layout = _LAYOUTS[flag]
-    assert layout is not None
-    fields = list(layout.unpack_from(data, place))
+    fields = list(_LAYOUTS[flag].unpack_from(data, place))
     if flag & _BITS:
         figures.value_bits = fields.pop()
         figures.bits = fields.pop()
@@ -231,15 +235,17 @@ def _take(figures: Figures, flag: int, data: bytes, place: int, span: Span) -> N
     if not flag & _FORMAT:
         figures.count = figures.first_ms = figures.last_ms = 0
         return
+    shape = flag >> _SHAPE & 7
+    share = 0 if shape == _SAME else fields.pop()
     numbers: list[Any] = fields
-    if flag & _FORMAT in (_INT16, _INT32, _INT64):
+    if flag & _FORMAT in _WHOLE:
         exponent, *numbers = fields
-    mean = None if flag & _SAME else numbers.pop()
-    if flag & _FORMAT in (_INT16, _INT32, _INT64) and exponent:
-        numbers = [Decimal(number).scaleb(exponent) for number in numbers]
-    figures.first, figures.last = numbers[0], numbers[-1 if flag & _RISING else 0 if flag & _SAME else 1]
-    figures.low, figures.high = numbers[0 if len(numbers) < 4 else 2], numbers[-1]
-    figures.total = (float(numbers[0]) if mean is None else mean) * figures.count
+        if exponent:
+            numbers = [Decimal(number).scaleb(exponent) for number in numbers]
+    first, last, low, high = _SHAPES[shape]
+    figures.first, figures.last, figures.low, figures.high = numbers[first], numbers[last], numbers[low], numbers[high]
+    least = float(numbers[low])
+    figures.total = (least + (float(numbers[high]) - least) * share / _PARTS) * figures.count
 
 
 def _odd(figures: Figures, start_ms: int) -> list[Any]:

@@ -71,14 +71,15 @@ class Summaries(Tables):
         return found
 
     def drop_summaries(self, meter: str, span_ms: int, before_ms: int, most: int) -> int:
-        """Delete up to ``most`` that begin earlier, the oldest first; gives their number. Call within
-        ``transaction()``."""
+        """Delete up to ``most`` that begin earlier, the oldest first, but for the newest; gives their number. Call
+        within ``transaction()``."""
         sql = (
             "DELETE FROM summaries WHERE meter = ? AND span = ? AND start_ms IN (SELECT start_ms FROM summaries "
-            "WHERE meter = ? AND span = ? AND start_ms < ? ORDER BY start_ms LIMIT ?)"
+            "WHERE meter = ? AND span = ? AND start_ms < min(?, (SELECT max(start_ms) FROM summaries "
+            "WHERE meter = ? AND span = ?)) ORDER BY start_ms LIMIT ?)"
         )
         span = _SPANS[span_ms]
-        return self.run(sql, meter, span, meter, span, before_ms, most)
+        return self.run(sql, meter, span, meter, span, before_ms, meter, span, most)
 
     def forms(self) -> dict[int, Points]:
         """Which points the rows of each form hold, by the form's number."""

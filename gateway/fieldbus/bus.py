@@ -13,7 +13,7 @@ from gateway.fieldbus import opening, serial_port
 from gateway.fieldbus.alarms import Alarms
 from gateway.fieldbus.ear import Ear
 from gateway.fieldbus.endpoints import merge
-from gateway.fieldbus.errors import FieldbusError, LineDown, PortError
+from gateway.fieldbus.errors import FieldbusError, LineDown, PortError, PortMissing
 from gateway.fieldbus.link import Link
 from gateway.fieldbus.meter import MeterReader
 from gateway.fieldbus.schedule import Schedule
@@ -21,16 +21,17 @@ from gateway.fieldbus.shapes import ShapeTable
 from gateway.fieldbus.spec import Alarm, BlockAnswer, BlockFailure, LineSpec, MeterSpec, Poll
 from gateway.fieldbus.turn import Attempt, Turn
 from gateway.hold import station
+from gateway.pulses import beat
 from ledger_client.record import Quality
 
 __all__ = [
     "Alarm", "BlockAnswer", "BlockFailure", "FieldbusError", "Line", "LineSpec", "MeterSpec", "Poll", "PortError",
-    "check_port", "merge", "read_once",
+    "PortMissing", "check_port", "merge", "read_once",
 ]  # fmt: skip
 
 log = logging.getLogger("meterseal.fieldbus")
 
-REOPEN_S = 2.0
+REOPEN_S, OPEN_WITHIN_S = 2.0, 60.0
 
 
 class Line:
@@ -97,6 +98,7 @@ class Line:
         self._schedule = Schedule(periods, anchor_ms, from_ms, cap_ms=self.spec.backoff_cap_ms)
         try:
             while not self._stopping:
+                beat()
                 if self._link is None and self._clock.monotonic() >= self._reopen_at:
                     await self._open()
                 now = self._clock.schedule_ms()
@@ -209,6 +211,7 @@ class Line:
     async def _open(self) -> None:
         """Try to open the line; the next try is due REOPEN_S later."""
         self._reopen_at = self._clock.monotonic() + REOPEN_S
+        beat(OPEN_WITHIN_S)
         try:
             self._link = await opening.connect(self.spec, self._table, self._ear.see)
         except FieldbusError as error:
@@ -264,6 +267,7 @@ class Line:
             seconds = min(seconds, self._reopen_at - self._clock.monotonic())
         loop = asyncio.get_running_loop()
         self._wake = loop.create_future()
+        beat(max(0.0, seconds))
         timer = loop.call_later(max(0.0, seconds), self._notify)
         try:
             await self._wake

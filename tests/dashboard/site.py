@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,16 +26,16 @@ ROLES = {"ines": "installer", "vera": "viewer"}
 TRUST = '[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n'
 
 
-def pages_of(folder: Path, ports: tuple[int, ...], section: str) -> config.Config:
-    """A site with one meter a port, whose section ``[web]`` this is, and two users."""
+def pages_of(folder: Path, ports: Sequence[int], section: str, users: Iterable[str] = ROLES) -> config.Config:
+    """A site with one meter a port, whose section ``[web]`` this is, and its users."""
     folder.mkdir(parents=True)
     make_site(folder, ports)
     path = folder / "gateway.toml"
     path.write_text(path.read_text().replace('"100ms"', '"1s"') + f"\n[web]\n{section}")
     (folder / "trust.toml").write_text(TRUST)
     loaded = config.load(path)
-    for name, password in PASSWORDS.items():
-        setup.set_user(loaded, name, ROLES[name], password)
+    for name in users:
+        setup.set_user(loaded, name, ROLES[name], PASSWORDS[name])
     return loaded
 
 
@@ -123,10 +123,10 @@ class Browser:
 
 
 @contextmanager
-def running(loaded: config.Config) -> Iterator[Server]:
-    """The gateway process, which serves its pages."""
+def running(loaded: config.Config, ready: str = "pages at") -> Iterator[Server]:
+    """The gateway process, which has said ``ready``."""
     command = [sys.executable, "-m", "gateway.cli", "run", str(loaded.path)]
-    server = Server("gateway", command, "pages at", loaded.path.with_suffix(".log"))
+    server = Server("gateway", command, ready, loaded.path.with_suffix(".log"))
     try:
         server.start()
         yield server

@@ -96,9 +96,9 @@ def check_figures(figures: Figures, entries: list[tuple[int, Value]]) -> None:
     if not isfinite(total):
         assert figures.mean is None
         return
-    mean = total / len(numbers)
-    biggest = max(map(abs, map(float, numbers)))
-    assert figures.mean == pytest.approx(mean, rel=1e-6, abs=1e-6 * biggest)
+    way = float(max(numbers)) - float(min(numbers))
+    rounded = 1e-9 * max(map(abs, map(float, numbers)))
+    assert figures.mean == pytest.approx(total / len(numbers), abs=max(2e-5 * way, rounded))
 
 
 def _same(kept: object, recorded: object) -> bool:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.commits import Finished
 from gateway.config import Config
+from gateway.pruning import prune_summaries
 from gateway.rebuild import first_hour, put, rebuild_before
 from gateway.signer import stamp
 from gateway.span_rows import Form, pack, unpack
@@ -19,7 +20,7 @@ from gateway.spans import HOUR_MS, MINUTE_MS, Span
 from gateway.store import Store
 from ledger_client.record import Columns, Reading, Value
 from tests.gateway.recount import check_figures, check_summaries
-from tests.gateway.samples import Hands, Machine, site
+from tests.gateway.samples import START_S, Hands, Machine, site
 
 METER = "export-main"
 
@@ -173,8 +174,23 @@ def _rebuild(store: Store, meter: str) -> None:
 
 def test_a_plain_hour_has_its_rows(loaded: Config) -> None:
     hands = Hands(loaded)
-    hands.poll(3 * 360 + 1)
-    assert check_summaries(hands.store) >= 3 * (180 + 3)
+    hands.store.run("PRAGMA synchronous = OFF")
+    hands.poll(360 + 1)
+    assert check_summaries(hands.store) == 3 * (60 + 1)
+    hands.end()
+
+
+def test_what_is_older_than_wanted_goes(loaded: Config) -> None:
+    hands = Hands(loaded)
+    hands.store.run("PRAGMA synchronous = OFF")
+    hands.poll(2 * 360 + 1)
+    now_ms = hands.clock.now_ms()
+    before_ms = START_S * 1000 + 90 * MINUTE_MS
+    while prune_summaries(hands.store, before_ms, before_ms):
+        pass
+    for meter in loaded.meters:
+        assert next(at for at, _ in hands.store.summaries(meter, MINUTE_MS, 0, now_ms)) == before_ms
+        assert [at for at, _ in hands.store.summaries(meter, HOUR_MS, 0, now_ms)] == [START_S * 1000 + HOUR_MS]
     hands.end()
 
 

@@ -140,12 +140,13 @@
     }
     const head = change.head || {};
     if (head.alarms !== undefined) {
-      if (site.head.alarms !== undefined && site.head.alarms !== head.alarms && document.querySelector("[data-verdict]")) {
-        return location.reload();
+      const before = site.head.alarms;
+      if (before !== undefined && String(before) !== String(head.alarms) && document.querySelector("[data-verdict]")) {
+        return location.reload(); // what there is to do is told by the page itself
       }
       for (const count of document.querySelectorAll("[data-alarms]")) {
-        put(count, String(head.alarms));
-        count.hidden = !head.alarms;
+        put(count, String(head.alarms.length));
+        count.hidden = !head.alarms.length;
       }
     }
     if (head.oldest !== undefined) {
