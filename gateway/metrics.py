@@ -9,7 +9,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.metadata import version
 from math import inf
 from pathlib import Path
@@ -46,8 +45,6 @@ CLOCKS = {"S": "synchronised", "I": "informative", "U": "unknown"}
 IN_FLIGHT = ("submitted", "included", "final")
 KINDS = ("reading", "coverage", "event")
 STOPPED_BY = ("disk-full", "disk-error")
-
-verdict_of = lru_cache(4096)(verdict)
 
 
 class Sheet(Collector):
@@ -217,7 +214,7 @@ def worst(reading: Reading) -> str:
     """The worst verdict among a reading's values."""
     values = reading.values
     bits = {values.quality} if isinstance(values, Columns) else {value.quality for value in values}
-    return max((verdict_of(each) for each in bits), key=VERDICTS.index, default="missing")
+    return max((verdict(each) for each in bits), key=VERDICTS.index, default="missing")
 
 
 def _store(sheet: Sheet, config: Config, store: Store, now_ms: int) -> None:
