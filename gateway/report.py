@@ -147,6 +147,7 @@ def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] 
         "meters": meters,
         "ledgers": ledgers,
         "alarms": alarms,
+        "shelved": [row.as_json() for row in store.alarms() if row.shelved],
         "healthy": not problems,
         "problems": problems,
     }
@@ -281,6 +282,8 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
         out.print(facts["restored"]["text"])
     if facts["sealing"] and not facts["conflicts"] and facts["sealing"] not in facts["problems"]:
         out.print(facts["sealing"])
+    for x in facts["shelved"]:
+        out.print(f"shelved by {x['shelved_by']} until {rfc3339_ms(x['shelved_until'])}: {x['text']}")
     for problem in facts["problems"]:
         out.print(f"[bold]look at this:[/] {problem}")
 
