@@ -42,7 +42,8 @@ class Site:
     def configure(self) -> dict[str, object]:
         """Plant and ledger run, the gateway is configured and enrolled; it is not started."""
         run = self.machine.run
-        for name, pair in (("ledger", self._authority.issue("ledger")), ("gateway", self._authority.issue("gateway"))):
+        for name in ("ledger", "gateway"):
+            pair = self._authority.issue(name, days=365)
             self.machine.write(f"/srv/pki/{name}.pem", pair.cert.read_text())
             self.machine.write(f"/srv/pki/{name}.key", pair.key.read_text(), 0o600)
         self.machine.write("/srv/pki/ca.pem", self._authority.ca.read_text())

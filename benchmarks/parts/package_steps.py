@@ -69,7 +69,7 @@ def started(site: Site) -> dict[str, object]:
     )
     assert verified["verified"] is True, (proven, verified)
     status = site.status()
-    assert not status["problems"] if "problems" in status else status["healthy"], status
+    assert status["healthy"], status["problems"]
     return {"active_by_notify": True, "start_s": seconds, "reads_signs_and_anchors_over_tls": True}
 
 
