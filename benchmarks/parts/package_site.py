@@ -18,6 +18,7 @@ from tests.ledgers.pki import Authority
 UNIT, GATEWAY = "meterseal.service", "bench-gateway"
 CONFIG, STATE = "/etc/meterseal/gateway.toml", "/var/lib/meterseal"
 PLANT = "/opt/meterseal/share/meterseal/configs/demo/plant.toml"
+PAGES = "127.0.0.1:8080"
 CREDENTIALS = {"meterseal.cert": "gateway.pem", "meterseal.key": "gateway.key"}
 LEDGER = """\
 ca = "/etc/meterseal/ca.pem"
@@ -64,7 +65,7 @@ class Site:
             if old not in text:
                 raise Failed(f"{CONFIG}: {old} is not in it")
             text = text.replace(old, new)
-        path.write_text(text)
+        path.write_text(f'{text}\n[web]\nlisten = "{PAGES}"\n')
         run("meterseal-ledger", "enroll", "/srv/ledger", f"{STATE}/keys/gateway.pub.toml")
         with self.machine.path("/etc/meterseal/trust.toml").open("a") as trust:
             trust.write("\n" + run("meterseal-ledger", "show", "/srv/ledger", "--trust"))
