@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from gateway.errors import GatewayError
+from gateway.feeds.of_site import feeds
 from gateway.site import Companion, Site
 
 log = logging.getLogger("meterseal.agent")
@@ -15,7 +16,7 @@ AGAIN_S = 5.0
 
 def companions(site: Site) -> list[Companion]:
     """All of them that the configuration asks for."""
-    return []
+    return [*feeds(site)]
 
 
 async def keep(companion: Companion) -> None:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from gateway.devices.profile import Profile, ProfileError, load_profile
 from gateway.errors import ConfigError
+from gateway.feed_settings import FeedEntry
 from gateway.ledger_settings import LedgerEntry
 from gateway.settings import DurationMs, Model, Name, SizeBytes
 from ledger_client import cbor
@@ -131,6 +132,7 @@ class Document(Model):
     bus: Annotated[tuple[Bus, ...], Field(min_length=1, strict=False)]
     seal: Seal = Seal()
     ledger: Annotated[tuple[LedgerEntry, ...], Field(strict=False)] = ()
+    feed: Annotated[tuple[FeedEntry, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -139,6 +141,7 @@ class Document(Model):
             ("bus", [b.name for b in self.bus]),
             ("meter", meters),
             ("ledger", [x.name for x in self.ledger]),
+            ("feed", [x.name for x in self.feed]),
         ):
             for name in sorted({n for n in names if names.count(n) > 1}):
                 raise ValueError(
@@ -278,6 +281,7 @@ def _where(raw: Any, location: tuple[int | str, ...]) -> tuple[str, type[BaseMod
     """The place of a mistake as a user would say it, and the model whose keys are allowed there."""
     models: dict[str, type[BaseModel]] = {
         "gateway": Gateway, "store": Store, "bus": Bus, "meter": Meter, "seal": Seal, "ledger": LedgerEntry,
+        "feed": FeedEntry,
     }  # fmt: skip
     words: list[str] = []
     model: type[BaseModel] | None = Document

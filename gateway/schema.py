@@ -136,6 +136,8 @@ def _0005_views(db: Database) -> None:
     )  # fmt: skip
     db.execute("CREATE INDEX alarms_standing ON alarms (source, code) WHERE cleared_ms IS NULL")
     db["cursors"].create({"feed": str, "last_id": int}, pk="feed", not_null={"last_id"})  # type: ignore[union-attr]
+    gap = {"feed": str, "first_id": int, "last_id": int}
+    db["gaps"].create(gap, pk=("feed", "first_id"), not_null={"last_id"})  # type: ignore[union-attr]
 
 
 def _refuse(why: str) -> str:
@@ -166,6 +168,6 @@ NAMES = frozenset(GUARDS) | {
     "records", "batches", "anchors", "schedules", "cuts", "elsewhere", "known", "conflicts", "totals", "pruned",
     "notes", "repairs", "lost_records", "lost_places", "records_by_name", "records_by_meter", "coverage_by_meter",
     "events_by_meter", "batches_by_last", "anchors_open", "schedules_by_meter", "summaries", "alarms",
-    "alarms_standing", "cursors",
+    "alarms_standing", "cursors", "gaps",
 }  # fmt: skip
 """What a database of today's version holds."""

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from gateway import schema
 from gateway.batch_tables import Batches
 from gateway.errors import Damaged, DiskFull, StoreError, Unfinished
+from gateway.feed_tables import Feeds
 from gateway.hold import station
 from gateway.pages import log_path
 from gateway.record_tables import Records
@@ -41,7 +42,7 @@ RECOVER = (
 )
 
 
-class Store(Records, Batches):
+class Store(Records, Batches, Feeds):
     """The gateway's database. Every method may raise StoreError (DiskFull, Damaged where that is why), never sqlite3's
     own errors."""
 

@@ -1,0 +1,72 @@
+"""The plain JSON feed on a connection: its status, readings, alarms; and what an earlier run left there retained."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from gateway.feeds import plain
+from gateway.feeds.link import Link
+from gateway.feeds.told import Told
+from gateway.feeds.voice import Standing
+from ledger_client.ledgers.broker import Message, Will
+
+
+class PlainVoice:
+    """One gateway's plain feed."""
+
+    def __init__(self, gateway: str, meters: Iterable[str], now_ms: Callable[[], int]) -> None:
+        self._topics = plain.Topics(gateway)
+        self._meters = {self._topics.meter(name) for name in meters}
+        self._now_ms = now_ms
+        self.mark = f"{self._topics.base}/mark"
+        self._alarms: dict[str, bytes] = {}
+        self._stale: set[str] = set()
+
+    def will(self) -> Will:
+        return Will(self._topics.status, plain.status(online=False))
+
+    def hear(self, message: Message) -> None:
+        """What is retained there from before: of meters that are no more, alarms that may be over."""
+        if message.retained and message.topic not in self._meters:
+            self._stale.add(message.topic)
+
+    async def begin(self, link: Link) -> None:
+        self._alarms, self._stale = {}, set()
+        filters = [self._topics.meter("+"), f"{self._topics.base}/alarms/+/+"]
+        for topic in filters:
+            link.subscribe(topic)
+        for topic in filters:
+            link.unsubscribe(topic)
+        await link.round_trip()
+        await link.send(self._topics.status, plain.status(online=True, since_ms=self._now_ms()), retain=True)
+        for topic in sorted(self._stale):
+            self._alarms[topic] = b"?"  # unlike any message: emptied with the first alarms, unless it stands
+            if "/alarms/" not in topic:
+                del self._alarms[topic]
+                await link.send(topic, b"", retain=True)
+
+    async def live(self, link: Link, told: Sequence[Told]) -> asyncio.Future[None]:
+        return await link.send(self._topics.meter(told[0].meter), plain.readings(told), retain=True)
+
+    async def history(self, link: Link, told: Sequence[Told]) -> asyncio.Future[None]:
+        return await link.send(self._topics.history(told[0].meter), plain.readings(told))
+
+    async def alarms(self, link: Link, standing: Sequence[Standing]) -> None:
+        by_topic: dict[str, list[Standing]] = defaultdict(list)
+        for alarm in standing:
+            by_topic[self._topics.alarm(alarm.source, alarm.code)].append(alarm)
+        now = {topic: plain.alarm(alarms) for topic, alarms in by_topic.items()}
+        for topic in self._alarms.keys() - now.keys():
+            await link.send(topic, b"", retain=True)
+        for topic, data in now.items():
+            if self._alarms.get(topic) != data:
+                await link.send(topic, data, retain=True)
+        self._alarms = now
+
+    async def watch(self, link: Link) -> None:
+        await link.ended()
+
+    async def leave(self, link: Link) -> None:
+        await link.send(self._topics.status, plain.status(online=False, since_ms=self._now_ms()), retain=True)

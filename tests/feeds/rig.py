@@ -1,0 +1,135 @@
+"""A recorder with its database, a hub and a feed in one event loop, and who listens at a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from gateway.clock import Clock
+from gateway.config import Config
+from gateway.feeds.of_site import feeds
+from gateway.live import Live
+from gateway.news import Hub
+from gateway.recorder import Recorder
+from gateway.site import Site
+from ledger_client.ledgers.broker import Broker, Message
+from tests.gateway.samples import finished, recorder, site
+
+PATIENCE_S = 20.0
+METER, OTHER = "export-main", "stack-co2"
+_numbers = count(1)
+
+
+def feed_site(folder: Path, url: str, more: str = "", kind: str = "json") -> Config:
+    """A site as `meterseal init` makes it, with one feed, ``scada``."""
+    loaded = site(folder)
+    with loaded.path.open("a") as file:
+        file.write(f'\n[[feed]]\nname = "scada"\ntype = "{kind}"\nurl = "{url}"\n{more}\n')
+    from gateway import config
+
+    return config.load(loaded.path)
+
+
+class Rig:
+    """One epoch of a gateway whose meters are a test's: ``poll`` records, or not."""
+
+    def __init__(self, loaded: Config, epoch: bytes, **changes: Any) -> None:
+        self.config = loaded
+        self.clock = Clock()
+        self.recorder: Recorder
+        changes = {"commit_every_ms": 20, "seal_every_ms": 3_600_000, **changes}
+        self.recorder, self._anchor_ms = recorder(loaded, self.clock, epoch, **changes)
+        self.epoch, self._polls = epoch, 0
+        self.hub, self.live = Hub(), Live(loaded.meters)
+        self.hub.listeners.append(self.live.hear)
+        self.recorder.on_news.append(self.hub.tell)
+        self.site = Site(loaded, self.clock, epoch, self.recorder, {}, {}, self.hub, self.live)
+        self.feeds = feeds(self.site)
+        self.recorder.start()
+
+    @property
+    def feed(self) -> Any:
+        return self.feeds[0]
+
+    async def poll(self, meter: str = METER, *, value: int = 0, times: int = 1) -> list[str]:
+        """So many polls of a meter, answered; gives the ids of their records once they are durable."""
+        before = self.live.meters[meter].recorded
+        for _ in range(times):
+            self.recorder.put(finished(meter, self._anchor_ms + self._polls, self.clock, value or self._polls))
+            self._polls += 1
+        await until(lambda: self.live.meters[meter].recorded >= before + times)
+        newest = self.live.meters[meter].newest
+        name, epoch, seq = newest.row.id.split("/")  # type: ignore[union-attr]
+        return [f"{name}/{epoch}/{int(seq) - n}" for n in range(times - 1, -1, -1)]
+
+
+@asynccontextmanager
+async def running(loaded: Config, epoch: bytes = bytes(8), **changes: Any) -> AsyncIterator[Rig]:
+    """A rig with its feed at work."""
+    rig = Rig(loaded, epoch, **changes)
+    tasks = [asyncio.create_task(feed.run()) for feed in rig.feeds]
+    try:
+        yield rig
+        assert not any(task.done() for task in tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        rig.recorder.stop()
+
+
+async def until(condition: Callable[[], Any]) -> Any:
+    """Wait for what others do; fails when it does not come in time."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not (found := condition()):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        return found
+
+
+class Heard:
+    """All that came on a topic filter, in order."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    def on(self, part: str) -> list[Message]:
+        """Those whose topic holds this."""
+        return [message for message in self.messages if part in message.topic]
+
+    def readings(self, part: str) -> list[dict[str, Any]]:
+        """The readings in them."""
+        return [r for message in self.on(part) if message.data for r in json.loads(message.data)["readings"]]
+
+    def records(self, part: str) -> list[str]:
+        """Their records' ids."""
+        return [reading["record"] for reading in self.readings(part)]
+
+
+@contextmanager
+def listening(url: str, topic: str = "meterseal-feed/#", *, session_s: int = 0, name: str = "") -> Iterator[Heard]:
+    """A client of the broker."""
+    heard, subscribed = Heard(), threading.Event()
+
+    def subscribe(broker: Broker) -> None:
+        broker.subscribe(topic)
+        broker.unsubscribe("nothing")
+
+    broker = Broker(
+        url,
+        client_id=name or f"listener-{next(_numbers)}",
+        session_s=session_s,
+        on_connect=subscribe,
+        on_message=heard.messages.append,
+        on_unsubscribed=lambda _mid: subscribed.set(),
+    )
+    try:
+        assert subscribed.wait(PATIENCE_S)
+        yield heard
+    finally:
+        broker.close()
