@@ -106,6 +106,7 @@ def check(config_path: Path, as_json: bool) -> None:
     """Validate CONFIG and what it names, and show what would be read. Starts nothing."""
     from gateway import budget, drivers, lines
     from gateway.budget_view import print_plan
+    from gateway.feed_settings import check_feeds
     from gateway.fieldbus.bus import check_port
     from gateway.keys import load_keys
 
@@ -114,6 +115,7 @@ def check(config_path: Path, as_json: bool) -> None:
     drivers.check_ledger_keys(config, drivers.trust_of(config))
     drivers.check_ledger_access(config)
     drivers.check_accounts(config)
+    check_feeds(config_path, config.document.feed)
     specs = lines.line_specs(config)
     for spec in specs:
         check_port(spec)
@@ -132,6 +134,8 @@ def check(config_path: Path, as_json: bool) -> None:
         f"a batch every {seal.every / 1000:g} s or {seal.count} records; "
         f"a power cut costs at most {commit / 1000:g} s of readings"
     )
+    for feed in config.document.feed:
+        out.print(f"feed {feed.name} ({feed.type}) to {feed.url}")
     out.print(f"{config_path}: good")
 
 
@@ -216,7 +220,8 @@ def status(config_path: Path, as_json: bool) -> None:
     from gateway import control
 
     config, store = open_store(config_path)
-    facts = report.status(config, store, int(time.time() * 1000), control.ask(config.data, "health"))
+    health, feeds = control.ask(config.data, "health"), control.ask(config.data, "feeds")
+    facts = report.status(config, store, int(time.time() * 1000), health, feeds)
     if as_json:
         click.echo(json.dumps(facts))
     else:

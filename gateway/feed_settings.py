@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -86,3 +87,9 @@ def feed_access(path: Path, entry: FeedEntry) -> Access:
     except AccessError as error:
         raise ConfigError(path, f"feed {entry.name!r}, {error.key}", error.problem, error.way_out) from None
     return access
+
+
+def check_feeds(path: Path, entries: Iterable[FeedEntry]) -> None:
+    """Every file that the way to a feed's broker needs is there and usable. Raises ConfigError."""
+    for entry in entries:
+        feed_access(path, entry)

@@ -15,6 +15,7 @@ from gateway.commits import ALARM, STOPPED
 from gateway.comparison import EQUIVOCATION, conflict_text
 from gateway.config import Config
 from gateway.errors import Damaged, StoreError
+from gateway.feed_view import feed_line, feed_problems, feed_status
 from gateway.horizon import horizon
 from gateway.quality import verdict
 from gateway.refusals import LEDGER_REFUSED
@@ -97,10 +98,16 @@ def shown(rows: Sequence[Row]) -> list[Shown]:
     return values
 
 
-def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Meters, buffer, batches, anchors; ``problems`` says in words why ``healthy`` is false.
+def status(
+    config: Config,
+    store: Store,
+    now_ms: int,
+    health: Mapping[str, Any] | None = None,
+    feeds: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Meters, buffer, batches, anchors, feeds; ``problems`` says in words why ``healthy`` is false.
 
-    ``health`` is what the running gateway says of itself, which a database on a full disk cannot tell.
+    ``health`` and ``feeds`` are what the running gateway says of itself, which a database on a full disk cannot tell.
     """
     pid = instance.running(config.data)
     now_ms = max(now_ms, store.latest_ms())  # the system's clock may be behind record times, which wait for it then
@@ -126,6 +133,8 @@ def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] 
     told = {EQUIVOCATION, LEDGER_REFUSED} | ({STOPPED} if stopped else set())  # above, or from the anchors themselves
     problems += [alarm["text"] for alarm in alarms if alarm["code"] not in told]
     problems += [f"ledger {x['name']}: {x['detail']}" for x in ledgers if x["state"] == "refused"]
+    feed_states = feed_status(config, store, feeds)
+    problems += feed_problems(feed_states) if feeds is not None else []
     last = store.last_batch()
     return {
         "horizon": _horizon(config, store, now_ms, running=pid is not None),
@@ -142,6 +151,7 @@ def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] 
         "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
         "meters": meters,
         "ledgers": ledgers,
+        "feeds": feed_states,
         "alarms": alarms,
         "healthy": not problems,
         "problems": problems,
@@ -246,6 +256,8 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
         out.print(f"room: {facts['horizon']['text']}")
     for x in facts["ledgers"]:
         out.print(f"ledger {x['name']} ({x['policy']}): {x['settled']} batches anchored, {x['waiting']} waiting")
+    for feed in facts["feeds"]:
+        out.print(feed_line(feed))
     for text in facts["repairs"]:
         if text not in facts["problems"]:
             out.print(text)

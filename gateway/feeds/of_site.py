@@ -6,19 +6,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from gateway.config import Config
-from gateway.feed_settings import FeedEntry, feed_access
+from gateway.feed_settings import FeedEntry
 from gateway.feeds.feed import Feed
 from gateway.feeds.history import History
 from gateway.feeds.plain_voice import PlainVoice
 from gateway.feeds.voice import Voice
 from gateway.site import Site
-
-
-def check_feeds(config: Config) -> None:
-    """Every file that the way to a feed's broker needs is there and usable. Raises ConfigError."""
-    for entry in config.document.feed:
-        feed_access(config.path, entry)
 
 
 def feeds(site: Site) -> list[Feed]:
