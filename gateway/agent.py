@@ -15,12 +15,9 @@ from typing import Any
 from gateway import budget, instance
 from gateway.commits import RETRY_MS
 from gateway.config import Config
-from gateway.drivers import check_ledger_access, check_ledger_keys, trust_of
 from gateway.epoch import begin
 from gateway.errors import StartAgain, StoreError
-from gateway.fieldbus.bus import check_port
-from gateway.keys import load_keys
-from gateway.lines import line_specs
+from gateway.readiness import prepare
 from ledger_client.record import Event
 
 log = logging.getLogger("meterseal.agent")
@@ -31,24 +28,20 @@ async def run(config: Config) -> None:
 
     Raises GatewayError or PortError before anything is started when the configuration cannot run on this machine.
     """
-    keys, trust = load_keys(config), trust_of(config)
-    check_ledger_keys(config, trust)
-    check_ledger_access(config)
-    specs = line_specs(config)
-    for spec in specs:
-        check_port(spec)
-    plans = budget.line_plans(specs)
-    budget.refuse(config.path, plans)
-    for plan in plans:
+    ready = prepare(config)
+    budget.refuse(config.path, ready.plans)
+    for plan in ready.plans:
         for warning in plan.warnings:
             log.warning("%s: %s", plan.line, warning)
     with ExitStack() as held:
         held.enter_context(instance.take(config.data))
         stop = asyncio.Event()
-        waiting = await _until_again(begin(config, keys, trust, specs, stop).run(stop, ()))
+        epoch = begin(ready, stop)
+        waiting = await _until_again(epoch.run(stop, ()))
         while waiting is not None and not stop.is_set():
             try:
-                waiting = await _until_again(begin(config, keys, trust, specs, stop).run(stop, waiting))
+                epoch = begin(epoch.ready, stop)
+                waiting = await _until_again(epoch.run(stop, waiting))
             except StoreError as error:  # the disk is not back for good
                 log.error("no new epoch yet: %s", error)
                 with suppress(TimeoutError):

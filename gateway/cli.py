@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 from rich.table import Table
 
-from gateway import cli_care, report
+from gateway import cli_care, cli_reload, report
 from gateway import config as configuration
 from gateway.cli_parts import CONFIG, JSON, open_store, out
 from gateway.errors import Damaged, Declined, GatewayError, NotYet
@@ -104,22 +104,14 @@ def profiles(name: str | None) -> None:
 @JSON
 def check(config_path: Path, as_json: bool) -> None:
     """Validate CONFIG and what it names, and show what would be read. Starts nothing."""
-    from gateway import budget, drivers, lines
+    from gateway import budget
     from gateway.budget_view import print_plan
     from gateway.feed_settings import check_feeds
-    from gateway.fieldbus.bus import check_port
-    from gateway.keys import load_keys
+    from gateway.readiness import prepare
 
     config = configuration.load(config_path)
-    load_keys(config)
-    drivers.check_ledger_keys(config, drivers.trust_of(config))
-    drivers.check_ledger_access(config)
-    drivers.check_accounts(config)
+    plans = prepare(config).plans
     check_feeds(config_path, config.document.feed)
-    specs = lines.line_specs(config)
-    for spec in specs:
-        check_port(spec)
-    plans = budget.line_plans(specs)
     if as_json:
         ok = not any(plan.problems for plan in plans)
         click.echo(json.dumps({"ok": ok, "gateway": config.gateway_id, "lines": [p.as_json() for p in plans]}))
@@ -220,7 +212,8 @@ def status(config_path: Path, as_json: bool) -> None:
     from gateway import control
 
     config, store = open_store(config_path)
-    health, feeds = control.ask(config.data, "health"), control.ask(config.data, "feeds")
+    health = control.ask(config.data, "health")
+    feeds = {} if health is None else {x.name: control.ask(config.data, f"feed {x.name}") for x in config.document.feed}
     facts = report.status(config, store, int(time.time() * 1000), health, feeds)
     if as_json:
         click.echo(json.dumps(facts))
@@ -349,7 +342,7 @@ def demo(folder: Path | None, duration: str | None, as_json: bool) -> None:
     sys.exit(demonstration.main(folder, seconds, as_json=as_json))
 
 
-for _command in (cli_care.export, cli_care.backup, cli_care.doctor):
+for _command in (cli_care.export, cli_care.backup, cli_care.doctor, cli_reload.reload):
     main.add_command(_command)
 
 if __name__ == "__main__":

@@ -55,6 +55,11 @@ class Commissioning:
         self._meters, self._known, self._poller, self._recorder = meters, known, poller, recorder
         self._exchanges: dict[str, _Exchange] = {}
 
+    def change(self, meters: Mapping[str, Meter], known: Mapping[str, str]) -> None:
+        """Another configuration, with the identities of meters that it adds."""
+        self._meters = meters
+        self._known.update(known)
+
     def poll(self, poll: Poll) -> None:
         """Write what is new about the meter's identity, then pass the poll on."""
         if poll.answers and (exchange := self._exchanges.pop(poll.meter, None)):

@@ -102,6 +102,8 @@ class Commits:
         self._unsigned: list[Happened] = []  # events that wait while nothing is recorded
         self._first_pending_ms: int | None = None
         self._uncut = store.count_unsealed()
+        self.factor = 1
+        """Every so-manieth poll is recorded."""
         self._retry_at_ms = 0
         self._reserve = space.Reserve(store.path.parent)
         self.trouble: StoreError | None = None

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from gateway.errors import GatewayError
-from gateway.feeds.of_site import feeds
+from gateway.feeds.of_site import make_feed
 from gateway.site import Companion, Site
 
 log = logging.getLogger("meterseal.agent")
@@ -14,19 +17,29 @@ log = logging.getLogger("meterseal.agent")
 AGAIN_S = 5.0
 
 
-def companions(site: Site) -> list[Companion]:
-    """All of them that the configuration asks for."""
-    return [*feeds(site)]
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A companion that the configuration asks for: its name, what of the configuration it is made of (a reload makes it
+    anew only when that is another), and how it is made."""
+
+    name: str
+    settings: object
+    make: Callable[[], Companion]
 
 
-async def keep(companion: Companion) -> None:
+def wanted(site: Site) -> list[Wanted]:
+    """All companions of a site, by its configuration as it is now."""
+    return [Wanted(f"feed {x.name}", x, partial(make_feed, site, x)) for x in site.config.document.feed]
+
+
+async def keep(name: str, companion: Companion) -> None:
     """Run a companion until cancelled; one that fails is logged and started again."""
     while True:
         try:
             await companion.run()
             return
         except GatewayError as error:
-            log.error("%s: %s; trying again", companion.name, error)
+            log.error("%s: %s; trying again", name, error)
         except Exception:
-            log.exception("%s has failed and is started again; recording goes on", companion.name)
+            log.exception("%s has failed and is started again; recording goes on", name)
         await asyncio.sleep(AGAIN_S)

@@ -7,6 +7,7 @@ record, so that anyone who holds the records and the period can count the due po
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.store import Tail
@@ -62,6 +63,13 @@ class Tally:
     def __post_init__(self) -> None:
         self.grid_ms = self.next_due_ms = self.to_ms
 
+    @classmethod
+    def begin(cls, record_ms: int, schedule_ms: int, period_ms: int, factor: int) -> Tally:
+        """A meter whose polls are due from a moment on, of which both times are given; under thinning by ``factor``."""
+        tally = cls(record_ms, record_ms, period_ms, factor=factor)
+        tally.grid_ms = tally.next_due_ms = schedule_ms
+        return tally
+
     def wanted(self, due_ms: int) -> bool:
         """Whether the poll that was due then is to be recorded."""
         return self.factor == 1 or (due_ms - self.grid_ms) % (self.period_ms * self.factor) == 0
@@ -85,6 +93,19 @@ class Tally:
             self.missed[reason] += 1
         self.to_ms = max(self.to_ms, (due_ms if record_ms is None else record_ms) + 1)
         self.next_due_ms = due_ms + self.period_ms
+
+    def skip(self, until_ms: int, record_ms: Callable[[int], int]) -> None:
+        """Count every poll that is due before ``until_ms`` and has not finished as stopped."""
+        while self.next_due_ms < until_ms:
+            if self.wanted(self.next_due_ms):
+                self.finished(self.next_due_ms, "stopped", record_ms(self.next_due_ms))
+            else:
+                self.passed_by(self.next_due_ms)
+
+    def end(self, at_ms: int, record_ms: Callable[[int], int]) -> None:
+        """The same, and the interval ends there: no poll of this schedule is due any more."""
+        self.skip(at_ms, record_ms)
+        self.to_ms = max(self.to_ms, record_ms(at_ms))
 
     def lost_after_all(self, reason: str) -> None:
         """A poll counted as recorded could not be committed."""

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,25 +20,24 @@ from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning, identities
 from gateway.commits import ALARM, DAMAGED, Rules
-from gateway.companions import companions, keep
-from gateway.config import Config
+from gateway.companions import keep, wanted
 from gateway.drivers import driver
 from gateway.errors import StoreError
 from gateway.fieldbus.bus import Alarm, Line, LineSpec
-from gateway.keys import Keys
 from gateway.live import Live
 from gateway.news import Hub
 from gateway.notes import Notes
 from gateway.poller import Poller
+from gateway.readiness import Ready
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
+from gateway.reload import Reload
 from gateway.repair import check_large, note_flaws, open_store
 from gateway.signer import GATEWAY
-from gateway.site import Companion, Site
-from gateway.store import Store
+from gateway.site import Site
+from gateway.store import Conflict, Store
 from gateway.uplink import Uplink
 from ledger_client.record import Event, Reading, parse_record
-from ledger_client.trust import Trust
 
 log = logging.getLogger("meterseal.agent")
 
@@ -48,105 +47,199 @@ STOP_WITHIN_S = 3.0
 
 
 class Epoch:
-    """The parts of one epoch; ``run`` begins it, works until ``stop`` is set, and ends it."""
+    """The parts of one epoch; ``run`` begins it, works until ``stop`` is set, and ends it.
 
-    def __init__(self, config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSpec], store: Store) -> None:
-        self._config = config
+    ``ready`` is the configuration in force. What a change of it may renew stands together below (reload.py).
+    """
+
+    def __init__(self, ready: Ready, store: Store) -> None:
+        self.ready, config = ready, ready.config
         clock, epoch = Clock(not_before_ms=store.latest_ms()), secrets.token_bytes(8)
-        self._recorder = recorder = Recorder(store, keys, Rules.of(config), clock, epoch)
-        lines = self._make_lines(specs, store, clock)
-        self._ledgers = [driver(config, entry, Notes(entry.name, recorder)) for entry in config.document.ledger]
-        uplinks = self._make_uplinks(store, trust, clock)
+        self._recorder = recorder = Recorder(store, ready.keys, Rules.of(config), clock, epoch)
+        self._poller = Poller(config.meters, clock, recorder.put, config.profiles)
+        for name in config.meters:
+            self._poller.recall(name, _last_readings(store, name))
+        self._known = identities(store, config.meters)
+        self._commissioning = Commissioning(config.meters, dict(self._known), self._poller, recorder)
         hub, live = Hub(), Live(config.meters)
         hub.listeners.append(live.hear)
         recorder.on_news.append(hub.tell)
-        self._site = Site(config, clock, epoch, recorder, lines, uplinks, hub, live)
-        self._site.orders.update(accept=self._accept, health=self._health)
-        self._companions: Sequence[Companion] = companions(self._site)
-
-    def _make_lines(self, specs: Sequence[LineSpec], store: Store, clock: Clock) -> dict[str, Line]:
-        config, recorder = self._config, self._recorder
-        poller = Poller(config.meters, clock, recorder.put, config.profiles)
-        for name in config.meters:
-            poller.recall(name, _last_readings(store, name))
-        known = identities(store, config.meters)
-        self._commissioning = Commissioning(config.meters, dict(known), poller, recorder)
+        self.site = Site(config, clock, epoch, recorder, {}, {}, hub, live)
         used_until_ms = recorder.lines_used_until_ms()
-        return {
-            spec.name: Line(
-                spec,
-                clock,
-                self._commissioning.poll,
-                on_alarm=partial(_alarm, recorder),
-                doubts=poller.doubts,
-                identities=known,
-                used_until_ms=used_until_ms,
-            )
-            for spec in specs
-        }
-
-    def _make_uplinks(self, store: Store, trust: Trust, clock: Clock) -> dict[str, Uplink]:
-        recorder = self._recorder
-        reconciliation = Reconciliation(self._config, recorder, trust, clock, store.conflicts())
-        alarms, loop = LedgerAlarms(recorder), asyncio.get_running_loop()
-        uplinks = {}
-        for ledger, entry in zip(self._ledgers, self._config.document.ledger, strict=True):
-            uplink = Uplink(ledger, recorder, trust, clock, reconciliation, alarms=alarms, contract=entry.place)
-            recorder.on_seal.append(partial(loop.call_soon_threadsafe, uplink.wake))
-            uplinks[entry.name] = uplink
-        return uplinks
+        self.site.lines.update({spec.name: self._make_line(spec, used_until_ms) for spec in ready.specs})
+        self._make_uplinks(store.conflicts())
+        reload = Reload(self)
+        self.site.orders.update(accept=self._accept, health=self._health, preview=reload.preview, reload=reload.reload)
+        self._reload = reload
+        self._company = {want.name: (want.settings, want.make()) for want in wanted(self.site)}
+        self._accompanying: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup
+        self._reading: dict[str, asyncio.Task[None]] = {}
+        self._anchors: dict[str, int] = {}
+        self._anchoring: list[asyncio.Task[None]] = []
 
     async def run(self, stop: asyncio.Event, waiting: Sequence[tuple[str, Event]]) -> None:
         """``waiting``: (meter, event) of all that the epoch before it in this process could not write."""
-        config, recorder, lines = self._config, self._recorder, list(self._site.lines.values())
+        config, recorder, site = self.ready.config, self._recorder, self.site
         anchor_ms = recorder.open()
         recorder.start()
         for meter, event in waiting:
             recorder.happened(meter, event)
-        server = await control.serve(config.data, self._site.orders)
-        log.info("gateway %s records %d meters on %d lines", config.gateway_id, len(config.meters), len(lines))
+        server = await control.serve(config.data, site.orders)
+        log.info("gateway %s records %d meters on %d lines", config.gateway_id, len(config.meters), len(site.lines))
         try:
             async with asyncio.TaskGroup() as group:
-                reading = [group.create_task(line.run(anchor_ms), name=f"line {line.spec.name}") for line in lines]
+                self._group = group
+                for name in site.lines:
+                    self._start_line(name, anchor_ms)
+                self._start_uplinks()
                 background = [
                     group.create_task(_until_ended(recorder), name="recorder"),
                     group.create_task(check_database(config.database, recorder), name="check"),
+                    group.create_task(self._reload.watch(), name="reload"),
                 ]
-                for name, uplink in self._site.uplinks.items():
-                    background.append(group.create_task(uplink.run(), name=f"uplink {name}"))
-                for companion in self._companions:
-                    background.append(group.create_task(keep(companion), name=companion.name))
+                for name in self._company:
+                    self._accompany(name)
                 await stop.wait()
                 log.info("stopping: the reads in flight are finished, then coverage is written")
-                for line in lines:
-                    line.request_stop()
-                _, unfinished = await asyncio.wait(reading, timeout=STOP_WITHIN_S)
-                for task in (*unfinished, *background):  # a poll that is cut off here is counted by the next start
+                for task in (*background, *self._anchoring, *self._accompanying.values()):
                     task.cancel()
+                await self.close_lines(list(site.lines))
         finally:
             server.close()
             recorder.stop()
-            for ledger in self._ledgers:
-                ledger.close()
+            self._close_ledgers()
+
+    # — what a change of configuration renews —
+
+    async def close_lines(self, names: Collection[str]) -> None:
+        """Finish the reads in flight and end these lines; a poll that takes too long is cut off and counted."""
+        tasks = [task for name in names if (task := self._reading.pop(name, None))]
+        for name in names:
+            self.site.lines[name].request_stop()
+        if tasks:
+            _, unfinished = await asyncio.wait(tasks, timeout=STOP_WITHIN_S)
+            for task in unfinished:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    def open_lines(self, specs: Iterable[LineSpec], anchor_ms: int | None, from_ms: int | None = None) -> None:
+        """Begin lines anew, under a schedule that is anchored at ``anchor_ms`` (None: where it was); they may have been
+        asked until now."""
+        for spec in specs:
+            self.site.lines[spec.name] = self._make_line(spec, self.site.clock.now_ms())
+            self._start_line(spec.name, self._anchors[spec.name] if anchor_ms is None else anchor_ms, from_ms)
+
+    def forget_lines(self, names: Iterable[str]) -> None:
+        """These lines, which have ended, are no more."""
+        for name in names:
+            del self.site.lines[name]
+
+    async def meet(self, ready: Ready, anew: Collection[str]) -> None:
+        """Take another configuration as that in force, before its lines are opened."""
+        config = ready.config
+
+        def past(store: Store) -> tuple[dict[str, list[Reading]], dict[str, str]]:
+            return {name: list(_last_readings(store, name)) for name in anew}, identities(store, config.meters)
+
+        readings, known = await asyncio.wrap_future(self._recorder.call(past))
+        self.ready, self.site.config = ready, config
+        self._poller.change(config.meters, config.profiles, anew)
+        for name in anew:
+            self._poller.recall(name, readings[name])
+        self._known.update(known)
+        self._commissioning.change(config.meters, known)
+        self.site.live.change(config.meters)
+
+    async def renew_uplinks(self) -> None:
+        """End every uplink and begin again as at a start: each ledger is asked first what it holds."""
+        for task in self._anchoring:
+            task.cancel()
+        if self._anchoring:
+            await asyncio.wait(self._anchoring)
+        self._close_ledgers()
+        self._make_uplinks(await asyncio.wrap_future(self._recorder.call(lambda store: store.conflicts())))
+        self._start_uplinks()
+
+    async def renew_companions(self) -> None:
+        """Tell those that stay, end those that are another or no more, and begin those that are new."""
+        asked = {want.name: want for want in wanted(self.site)}
+        for name, (settings, companion) in list(self._company.items()):
+            if name in asked and asked[name].settings == settings:
+                companion.reloaded()
+                del asked[name]
+            else:
+                task = self._accompanying.pop(name)
+                task.cancel()
+                await asyncio.wait([task])
+                companion.close()
+                del self._company[name]
+        for name, want in asked.items():
+            self._company[name] = want.settings, want.make()
+            self._accompany(name)
+
+    # — the parts —
+
+    def _accompany(self, name: str) -> None:
+        _, companion = self._company[name]
+        self._accompanying[name] = self._group.create_task(keep(name, companion), name=name)
+
+    def _make_line(self, spec: LineSpec, used_until_ms: int | None) -> Line:
+        return Line(
+            spec,
+            self.site.clock,
+            self._commissioning.poll,
+            on_alarm=partial(_alarm, self._recorder),
+            doubts=self._poller.doubts,
+            identities=self._known,
+            used_until_ms=used_until_ms,
+        )
+
+    def _start_line(self, name: str, anchor_ms: int, from_ms: int | None = None) -> None:
+        self._anchors[name] = anchor_ms
+        work = self.site.lines[name].run(anchor_ms, from_ms)
+        self._reading[name] = self._group.create_task(work, name=f"line {name}")
+
+    def _make_uplinks(self, conflicts: Sequence[Conflict]) -> None:
+        config, recorder, trust, clock = self.ready.config, self._recorder, self.ready.trust, self.site.clock
+        entries = config.document.ledger
+        self._ledgers = [driver(config, entry, Notes(entry.name, recorder)) for entry in entries]
+        reconciliation = Reconciliation(config, recorder, trust, clock, conflicts)
+        alarms, loop = LedgerAlarms(recorder), asyncio.get_running_loop()
+        recorder.on_seal.clear()
+        self.site.uplinks.clear()
+        for ledger, entry in zip(self._ledgers, entries, strict=True):
+            uplink = Uplink(ledger, recorder, trust, clock, reconciliation, alarms=alarms, contract=entry.place)
+            recorder.on_seal.append(partial(loop.call_soon_threadsafe, uplink.wake))
+            self.site.uplinks[entry.name] = uplink
+
+    def _start_uplinks(self) -> None:
+        uplinks = self.site.uplinks.items()
+        self._anchoring = [self._group.create_task(uplink.run(), name=f"uplink {name}") for name, uplink in uplinks]
+
+    def _close_ledgers(self) -> None:
+        for ledger in self._ledgers:
+            ledger.close()
 
     # — orders —
 
     async def _accept(self, order: Mapping[str, Any]) -> dict[str, Any]:
         meter = order["meter"]
-        line = self._site.line_of(meter)
+        line = self.site.line_of(meter)
         return await self._commissioning.accept(line, meter, order["serial"], order["reason"])
 
     async def _health(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        return self._recorder.health()
+        return self._recorder.health() | {"configuration": self._reload.state()}
 
 
-def begin(config: Config, keys: Keys, trust: Trust, specs: Sequence[LineSpec], stop: asyncio.Event) -> Epoch:
+def begin(ready: Ready, stop: asyncio.Event) -> Epoch:
     """Open the database, recover it where it is damaged, and make the parts of a new epoch. Raises StoreError."""
+    config = ready.config
     log.info("gateway %s is here, its configuration is good", config.gateway_id)
-    store = open_store(config, keys, trust)
+    store = open_store(config, ready.keys, ready.trust)
     for number in (signal.SIGTERM, signal.SIGINT):  # before, it just ends: a recovery may be killed at any time
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return Epoch(config, keys, trust, specs, store)
+    return Epoch(ready, store)
 
 
 def _last_readings(store: Store, meter: str) -> Iterator[Reading]:

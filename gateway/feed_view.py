@@ -9,21 +9,13 @@ from gateway.config import Config
 from gateway.store import Store
 
 
-def feed_status(config: Config, store: Store, told: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Each configured feed; ``told`` is the running gateway's answer to the order ``feeds``, None without one."""
-    known = {facts["name"]: facts for facts in (told or {}).get("feeds", ())}
+def feed_status(config: Config, store: Store, told: Mapping[str, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
+    """Each configured feed; ``told`` is what the running gateway says of each by name."""
+    nothing = {"connected": False, "state": "unknown: the gateway does not say", "waiting": 0, "live": 0, "history": 0}
     return [
-        {
-            "name": entry.name,
-            "type": entry.type,
-            "url": entry.url,
-            "connected": False,
-            "state": "unknown: the gateway does not say" if told is None else "not known to the running gateway",
-            "waiting": 0,
-            "live": 0,
-            "history": 0,
-        }
-        | known.get(entry.name, {})
+        {"name": entry.name, "type": entry.type, "url": entry.url}
+        | nothing
+        | dict(told.get(entry.name) or {})
         | {"left": store.feed_owes(entry.name)}
         for entry in config.document.feed
     ]

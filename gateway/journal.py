@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway import pruning, sealer, space
+from gateway.changeover import Changeover
 from gateway.clock import SLOWED, Clock, Correction
-from gateway.commits import RETRY_MS, STOP, STOPPED, Commits, Finished, Happened, Rules, alarm
+from gateway.commits import RETRY_MS, STOP, STOPPED, Finished, Happened, Rules, alarm
 from gateway.coverage import stopped_polls
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.hold import station
@@ -36,7 +37,7 @@ PRUNE_EVERY_MS, PRUNE_ON_MS = 60_000, 50
 SPACE_EVERY_MS = 1_000
 
 
-class Journal(Commits):
+class Journal(Changeover):
     """What a gateway writes, in the order of time. Not to be shared between threads."""
 
     def __init__(self, store: Store, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
@@ -47,7 +48,6 @@ class Journal(Commits):
         now = clock.schedule_ms()
         self._last_cut_ms = self._space_at_ms = self._clock_at_ms = now
         self._prune_at_ms = now + PRUNE_EVERY_MS
-        self.factor = 1
         self.held: str | None = None
         """Why nothing is sealed for the time being, in words; cuts go on."""
         self.on_seal: list[Callable[[], object]] = []

@@ -41,15 +41,21 @@ class Live:
     def __init__(self, meters: Iterable[str]) -> None:
         self.meters = {name: MeterNow(name) for name in meters}
 
+    def change(self, meters: Iterable[str]) -> None:
+        """Another configuration: what is known of meters that stay is kept."""
+        self.meters = {name: self.meters.get(name) or MeterNow(name) for name in meters}
+
     def hear(self, news: Sequence[News]) -> None:
         """Take in what has happened."""
         for item in news:
+            now = self.meters.get(item.row.meter if isinstance(item, Signed) else item.meter)
+            if now is None:  # the gateway itself, or a meter that is no more
+                continue
             if isinstance(item, Missed):
-                self._missed(self.meters[item.meter], item)
+                self._missed(now, item)
             elif isinstance(item, NotRecorded):
-                self._answered(self.meters[item.meter], item, item.reading)
+                self._answered(now, item, item.reading)
             elif isinstance(item.body, Reading):
-                now = self.meters[item.row.meter]
                 now.recorded += 1
                 self._answered(now, item, item.body)
 

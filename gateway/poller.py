@@ -46,6 +46,17 @@ class Poller:
         ahead_ms = clock.ahead_ms()
         self._meters = {name: _Meter(meter, profiles.get(name), ahead_ms) for name, meter in meters.items()}
 
+    def change(self, meters: Mapping[str, Meter], profiles: Mapping[str, Profile], anew: Iterable[str]) -> None:
+        """Another configuration: the meters of ``anew`` are met for the first time, those that are no more forgotten.
+
+        The first reading of one that was known before bears CONFIG_CHANGED.
+        """
+        for name in [name for name in self._meters if name not in meters]:
+            del self._meters[name]
+        for name in anew:
+            flags = int(Quality.CONFIG_CHANGED) if name in self._meters else 0
+            self._meters[name] = _Meter(meters[name], profiles.get(name), self._clock.ahead_ms(), flags)
+
     def poll(self, poll: Poll) -> None:
         """Take one finished poll: a reading if at least one block answered, else its reason."""
         if not poll.answers:
@@ -85,7 +96,7 @@ class _Form:
 class _Meter:
     """One meter's memory."""
 
-    def __init__(self, meter: Meter, profile: Profile | None, ahead_ms: int) -> None:
+    def __init__(self, meter: Meter, profile: Profile | None, ahead_ms: int, flags: int = 0) -> None:
         self._factors: Mapping[str, Decimal] = meter.factors
         self._period_ms, self._profile, self._ahead_ms = meter.every, profile, ahead_ms
         self._witness_name = profile.freshness if profile else None
@@ -97,6 +108,7 @@ class _Meter:
         self._past: dict[str, Past] = {}
         self._witness: Still | None = None
         self._new: set[str] = set()
+        self._once = flags  # of the next reading
 
     def doubts(self, answer: BlockAnswer) -> bool:
         form = self._form(answer.block)
@@ -129,7 +141,7 @@ class _Meter:
         answers = sorted(poll.answers, key=lambda answer: answer.completed_ms)
         time_ms = answers[0].completed_ms
         looks, seconds = self._looks(answers)
-        flags = int(poll.flags) | self._poll_flags(looks, now, ahead_ms)
+        flags, self._once = int(poll.flags) | self._poll_flags(looks, now, ahead_ms) | self._once, 0
         raised = self._raised(looks)
         if len(looks) == 1 and not poll.failures and not self._new:
             form, contents, _ = looks[0]

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from gateway.changeover import Change
 from gateway.clock import Clock
 from gateway.commits import Finished, Happened, Rules
 from gateway.errors import Damaged, StartAgain, StoreError
@@ -66,8 +67,7 @@ class Recorder:
         self._store, self._clock = store, clock
         self._journal = Journal(store, keys, rules, clock, epoch)
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        rate = sum(1000 / period for period in rules.periods_ms.values())
-        self.room = max(100, int(rate * INBOX_SECONDS))
+        self.room = _room(rules)
         """Readings that may wait for a slow disk before polls count as missed."""
         self._over = False
         self._waiting = 0  # readings in the inbox: put by the loop, taken by the thread
@@ -85,6 +85,15 @@ class Recorder:
     def health(self) -> dict[str, Any]:
         """How recording stands, for the status."""
         return self._journal.health()
+
+    def change(self, change: Change) -> Future[int]:
+        """Take over another configuration, in order with the polls: the anchor of what is read anew (changeover.py)."""
+        self.room = _room(change.rules)
+        return self.call(lambda _: self._journal.change(change))
+
+    def skip(self, meters: Collection[str]) -> Future[int]:
+        """Nobody polled these meters until now (changeover.py)."""
+        return self.call(lambda _: self._journal.skip(meters))
 
     def lines_used_until_ms(self) -> int | None:
         """Until when a process before this one may have asked meters: its stop, or now if it was killed."""
@@ -189,6 +198,11 @@ class Recorder:
         except Damaged as error:
             self._journal.found_damaged(error)
             raise
+
+
+def _room(rules: Rules) -> int:
+    """How many readings are due in ``INBOX_SECONDS``."""
+    return max(100, int(sum(1000 / period for period in rules.periods_ms.values()) * INBOX_SECONDS))
 
 
 def _answer(future: Future[T], function: Callable[[Store], T], store: Store) -> None:

@@ -103,11 +103,11 @@ def status(
     store: Store,
     now_ms: int,
     health: Mapping[str, Any] | None = None,
-    feeds: Mapping[str, Any] | None = None,
+    feeds: Mapping[str, Mapping[str, Any] | None] | None = None,
 ) -> dict[str, Any]:
     """Meters, buffer, batches, anchors, feeds; ``problems`` says in words why ``healthy`` is false.
 
-    ``health`` and ``feeds`` are what the running gateway says of itself, which a database on a full disk cannot tell.
+    ``health`` and ``feeds`` (by name) are what the running gateway says of itself, which a full disk cannot tell.
     """
     pid = instance.running(config.data)
     now_ms = max(now_ms, store.latest_ms())  # the system's clock may be behind record times, which wait for it then
@@ -133,8 +133,8 @@ def status(
     told = {EQUIVOCATION, LEDGER_REFUSED} | ({STOPPED} if stopped else set())  # above, or from the anchors themselves
     problems += [alarm["text"] for alarm in alarms if alarm["code"] not in told]
     problems += [f"ledger {x['name']}: {x['detail']}" for x in ledgers if x["state"] == "refused"]
-    feed_states = feed_status(config, store, feeds)
-    problems += feed_problems(feed_states) if feeds is not None else []
+    feed_states = feed_status(config, store, feeds or {})
+    problems += feed_problems(feed_states) if feeds else []
     last = store.last_batch()
     return {
         "horizon": _horizon(config, store, now_ms, running=pid is not None),

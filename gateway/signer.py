@@ -34,6 +34,13 @@ class Signer:
             meter: (0, record_hash(data) if data else None) for meter, data in tails.items()
         }
 
+    def learn(self, keys: Keys, tails: Mapping[str, bytes | None]) -> None:
+        """Sign for more meters from now on, ``tails`` as above; one that signed in this epoch before counts on."""
+        for meter, data in tails.items():
+            self._keys[meter] = keys.meters[meter]
+            self._writers[meter] = ReadingWriter(self._gateway, meter, keys.meters[meter])
+            self._links.setdefault(meter, (0, record_hash(data) if data else None))
+
     def position(self) -> Mapping[str, _Link]:
         """Where every chain stands, to ``rewind`` to."""
         return dict(self._links)

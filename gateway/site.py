@@ -5,7 +5,6 @@ They hear the news, look at the parts and give orders; nothing of them stands be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,17 +18,20 @@ from gateway.recorder import Recorder
 from gateway.uplink import Uplink
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Site:
-    """One epoch's parts. Not to be used from other threads than the event loop's, but for ``recorder.call``."""
+    """One epoch's parts; ``config``, lines and uplinks follow a reload.
+
+    Not to be used from other threads than the event loop's, but for ``recorder.call``.
+    """
 
     config: Config
     clock: Clock
     epoch: bytes
     recorder: Recorder
-    lines: Mapping[str, Line]
+    lines: dict[str, Line]
     """Each physical line by its name."""
-    uplinks: Mapping[str, Uplink]
+    uplinks: dict[str, Uplink]
     """Each ledger's uplink by the ledger's name."""
     hub: Hub
     live: Live
@@ -49,8 +51,14 @@ class Companion(Protocol):
     """A task beside the recording one. It is made before the first record of the epoch is written and cancelled at its
     end; when it fails it is started again, and recording goes on."""
 
-    name: str
-
     async def run(self) -> None:
         """Work until cancelled."""
+        ...
+
+    def reloaded(self) -> None:
+        """The site has another configuration: meters and ledgers may have come and gone."""
+        ...
+
+    def close(self) -> None:
+        """It has ended: take its listeners away."""
         ...

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from gateway.errors import StoreError
 from gateway.feeds.history import History, Portion
@@ -83,10 +84,19 @@ class Feed:
         """A listener of the alarm board."""
         self._alarmed.set()
 
-    @property
-    def waiting(self) -> int:
-        """Live readings that wait."""
-        return len(self._outbox)
+    def reloaded(self) -> None:
+        """The site has another configuration."""
+        self._voice.reloaded()
+
+    def facts(self) -> dict[str, Any]:
+        """How it stands: its state in words, live readings that wait, readings told since it was made."""
+        return {
+            "connected": self.connected,
+            "state": self.state,
+            "waiting": len(self._outbox),
+            "live": self.live_count,
+            "history": self.history_count,
+        }
 
     async def run(self) -> None:
         """Connect, tell, and connect again, until cancelled."""

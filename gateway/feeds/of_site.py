@@ -1,4 +1,4 @@
-"""The feeds that a configuration asks for, made for one epoch."""
+"""A feed that the configuration asks for, made for one epoch."""
 
 from __future__ import annotations
 
@@ -14,46 +14,37 @@ from gateway.feeds.voice import Voice
 from gateway.site import Site
 
 
-def feeds(site: Site) -> list[Feed]:
-    """All of them, listening; the order ``feeds`` tells how each one stands."""
-    entries = site.config.document.feed
-    made = [_feed(site, entry) for entry in entries]
-    site.hub.listeners.extend(feed.hear for feed in made)
+class SiteFeed(Feed):
+    """A feed of a site: it listens to the hub, and the order ``feed NAME`` tells how it stands."""
 
-    async def tell(_: Mapping[str, Any]) -> dict[str, Any]:
-        return {"feeds": [feed_facts(entry, feed) for entry, feed in zip(entries, made, strict=True)]}
+    def __init__(self, site: Site, entry: FeedEntry) -> None:
+        config = site.config
+        super().__init__(
+            entry.name,
+            entry.url,
+            partial(entry.access, config.path.parent),
+            _voice(site, entry),
+            History(entry.name, site.recorder, config.database),
+            gateway=config.gateway_id,
+            rate=sum(1000 / meter.every for meter in config.meters.values()),
+            backfill_rate=entry.backfill_rate,
+        )
+        self._site = site
+        site.hub.listeners.append(self.hear)
+        site.orders[self.name] = self._tell
 
-    site.orders["feeds"] = tell
-    return made
+    def close(self) -> None:
+        self._site.hub.listeners.remove(self.hear)
+        del self._site.orders[self.name]
+
+    async def _tell(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        return self.facts()
 
 
-def _feed(site: Site, entry: FeedEntry) -> Feed:
-    config = site.config
-    return Feed(
-        entry.name,
-        entry.url,
-        partial(entry.access, config.path.parent),
-        _voice(site, entry),
-        History(entry.name, site.recorder, config.database),
-        gateway=config.gateway_id,
-        rate=sum(1000 / meter.every for meter in config.meters.values()),
-        backfill_rate=entry.backfill_rate,
-    )
+def make_feed(site: Site, entry: FeedEntry) -> SiteFeed:
+    """Make one, which begins to listen."""
+    return SiteFeed(site, entry)
 
 
 def _voice(site: Site, entry: FeedEntry) -> Voice:
-    return PlainVoice(site.config.gateway_id, site.config.meters, site.clock.now_ms)
-
-
-def feed_facts(entry: FeedEntry, feed: Feed) -> dict[str, Any]:
-    """How a feed stands."""
-    return {
-        "name": entry.name,
-        "type": entry.type,
-        "url": entry.url,
-        "connected": feed.connected,
-        "state": feed.state,
-        "waiting": feed.waiting,
-        "live": feed.live_count,
-        "history": feed.history_count,
-    }
+    return PlainVoice(site.config.gateway_id, lambda: site.config.meters, site.clock.now_ms)

@@ -16,36 +16,44 @@ from ledger_client.ledgers.broker import Message, Will
 class PlainVoice:
     """One gateway's plain feed."""
 
-    def __init__(self, gateway: str, meters: Iterable[str], now_ms: Callable[[], int]) -> None:
+    def __init__(self, gateway: str, meters: Callable[[], Iterable[str]], now_ms: Callable[[], int]) -> None:
         self._topics = plain.Topics(gateway)
-        self._meters = {self._topics.meter(name) for name in meters}
-        self._now_ms = now_ms
+        self._meters, self._now_ms = meters, now_ms
         self.mark = f"{self._topics.base}/mark"
         self._alarms: dict[str, bytes] = {}
-        self._stale: set[str] = set()
+        self._retained: set[str] = set()
+        self._changed = asyncio.Event()
 
     def will(self) -> Will:
         return Will(self._topics.status, plain.status(online=False))
 
     def hear(self, message: Message) -> None:
-        """What is retained there from before: of meters that are no more, alarms that may be over."""
-        if message.retained and message.topic not in self._meters:
-            self._stale.add(message.topic)
+        """What is retained there from before."""
+        if message.retained:
+            self._retained.add(message.topic)
+
+    def reloaded(self) -> None:
+        self._changed.set()
 
     async def begin(self, link: Link) -> None:
-        self._alarms, self._stale = {}, set()
+        await self._clear(link)
+        await link.send(self._topics.status, plain.status(online=True, since_ms=self._now_ms()), retain=True)
+
+    async def _clear(self, link: Link) -> None:
+        """Empty what is retained of meters that are no more; alarms that are over are emptied with the next ones."""
+        self._changed.clear()
+        self._retained = set()
         filters = [self._topics.meter("+"), f"{self._topics.base}/alarms/+/+"]
         for topic in filters:
             link.subscribe(topic)
         for topic in filters:
             link.unsubscribe(topic)
         await link.round_trip()
-        await link.send(self._topics.status, plain.status(online=True, since_ms=self._now_ms()), retain=True)
-        for topic in sorted(self._stale):
-            self._alarms[topic] = b"?"  # unlike any message: emptied with the first alarms, unless it stands
-            if "/alarms/" not in topic:
-                del self._alarms[topic]
-                await link.send(topic, b"", retain=True)
+        meters = {self._topics.meter(name) for name in self._meters()}
+        alarms = {topic for topic in self._retained if topic.startswith(f"{self._topics.base}/alarms/")}
+        self._alarms = dict.fromkeys(alarms, b"unknown")
+        for topic in self._retained - alarms - meters:
+            await link.send(topic, b"", retain=True)
 
     async def live(self, link: Link, told: Sequence[Told]) -> asyncio.Future[None]:
         return await link.send(self._topics.meter(told[0].meter), plain.readings(told), retain=True)
@@ -66,7 +74,17 @@ class PlainVoice:
         self._alarms = now
 
     async def watch(self, link: Link) -> None:
-        await link.ended()
+        ended = asyncio.create_task(link.ended())
+        try:
+            while True:
+                changed = asyncio.create_task(self._changed.wait())
+                await asyncio.wait((ended, changed), return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
+                if ended.done():
+                    return await ended
+                await self._clear(link)
+        finally:
+            ended.cancel()
 
     async def leave(self, link: Link) -> None:
         await link.send(self._topics.status, plain.status(online=False, since_ms=self._now_ms()), retain=True)

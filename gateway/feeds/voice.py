@@ -42,6 +42,10 @@ class Voice(Protocol):
         """Something has come in."""
         ...
 
+    def reloaded(self) -> None:
+        """The site has other meters."""
+        ...
+
     async def begin(self, link: Link) -> None:
         """Say what has to be said before the first reading. Returns when readings may follow."""
         ...

@@ -86,11 +86,11 @@ class Line:
         self._stopping = False
         self._wake: asyncio.Future[None] | None = None
 
-    async def run(self, anchor_ms: int) -> None:
-        """Poll until ``request_stop``; polls are due at anchor_ms + k × period of each meter. No fault of a device or a
-        port ends it."""
+    async def run(self, anchor_ms: int, from_ms: int | None = None) -> None:
+        """Poll until ``request_stop``; polls are due at anchor_ms + k × period of each meter, from ``from_ms`` on if
+        that is given. No fault of a device or a port ends it."""
         periods = {meter.name: meter.period_ms for meter in self.spec.meters}
-        self._schedule = Schedule(periods, anchor_ms, cap_ms=self.spec.backoff_cap_ms)
+        self._schedule = Schedule(periods, anchor_ms, from_ms, cap_ms=self.spec.backoff_cap_ms)
         try:
             while not self._stopping:
                 if self._link is None and self._clock.monotonic() >= self._reopen_at:

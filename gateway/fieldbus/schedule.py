@@ -53,14 +53,19 @@ class _Meter:
 class Schedule:
     """The polls of one line."""
 
-    def __init__(self, periods_ms: Mapping[str, int], anchor_ms: int, *, cap_ms: int = 300_000) -> None:
-        self._meters = {n: _Meter(n, i, p, anchor_ms) for i, (n, p) in enumerate(periods_ms.items())}
+    def __init__(
+        self, periods_ms: Mapping[str, int], anchor_ms: int, from_ms: int | None = None, *, cap_ms: int = 300_000
+    ) -> None:
+        """``from_ms``: polls that are due before are somebody else's."""
+        begin_ms = anchor_ms if from_ms is None else from_ms
+        first = {name: begin_ms + (anchor_ms - begin_ms) % period for name, period in periods_ms.items()}
+        self._meters = {n: _Meter(n, i, p, first[n]) for i, (n, p) in enumerate(periods_ms.items())}
         self._cap, self._fault = cap_ms, min(FAULT_MS, cap_ms)
         self._down = False
         self._dead = 0
         self._probe_at = self._ended_at = 0
         self._passed_over: list[Missed] = []
-        self._soonest = anchor_ms
+        self._soonest = min(first.values(), default=anchor_ms)
         """The earliest due time of all meters: before it there is nothing to do."""
 
     def settle(self, now: int) -> list[Missed]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.clock import Clock
 from gateway.config import Config
-from gateway.feeds.of_site import feeds
+from gateway.feeds.of_site import make_feed
 from gateway.live import Live
 from gateway.news import Hub
 from gateway.recorder import Recorder
@@ -50,7 +50,7 @@ class Rig:
         self.hub.listeners.append(self.live.hear)
         self.recorder.on_news.append(self.hub.tell)
         self.site = Site(loaded, self.clock, epoch, self.recorder, {}, {}, self.hub, self.live)
-        self.feeds = feeds(self.site)
+        self.feeds = [make_feed(self.site, entry) for entry in loaded.document.feed]
         self.recorder.start()
 
     @property

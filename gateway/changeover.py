@@ -1,0 +1,79 @@
+"""The writer's part of a change of configuration: one commit that closes what the old one counted and opens the new.
+
+No new epoch: chains go on, coverage of every meter ends at the change with its old schedule, and of the meters that
+are read anew it begins there with the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from copy import deepcopy
+from dataclasses import dataclass
+
+from gateway.commits import Commits, Rules
+from gateway.coverage import Tally, first_coverage
+from gateway.errors import StoreError
+from gateway.hold import station
+from gateway.keys import Keys
+from gateway.signer import GATEWAY, stamp
+from ledger_client.record import Event
+
+CONFIGURATION = "configuration"
+"""Event: the fingerprints ``before`` and ``config``, ``why``, the meters added, removed and read anew, ``by``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the writer is told. ``anew``: meters of the new rules whose lines begin again; their old ones have ended."""
+
+    rules: Rules
+    keys: Keys
+    anew: Collection[str]
+    event: Event
+
+
+class Changeover(Commits):
+    """The commits of a gateway whose configuration may change under way."""
+
+    def change(self, change: Change) -> int:
+        """Take over; returns the anchor of the schedules of all that is read anew, in ms of the schedule's clock.
+
+        Raises StoreError when the disk does not take it: then nothing has changed, and polls that nobody makes
+        meanwhile are to be counted with ``skip``.
+        """
+        self.flush()
+        if self.trouble is not None:
+            raise StoreError(f"nothing can be recorded now: {self.trouble.problem}", "mend that first")
+        at_ms, now, kept = self._clock.schedule_ms(), stamp(self._clock), deepcopy(self._tallies)
+        at_record_ms, periods_ms = self._clock.record_ms(at_ms), change.rules.periods_ms
+        gone = [meter for meter in self._tallies if meter not in periods_ms]
+        tails = {meter: self.store.tail(meter) for meter in change.anew if meter not in self._tallies}
+        for meter in (*gone, *(meter for meter in change.anew if meter in self._tallies)):
+            self._tallies[meter].end(at_ms, self._clock.record_ms)
+        rows = self._coverage()
+        self._signer.learn(change.keys, {meter: tail.last_data if tail else None for meter, tail in tails.items()})
+        for meter, tail in tails.items():
+            body = first_coverage(tail, at_record_ms, clock_usable=self._clock.usable)
+            rows.append(self._signer.coverage(meter, body, now))
+        rows.append(self._signer.event(GATEWAY, change.event, now))
+        periods = {meter: self._clock.slowed(periods_ms[meter] * self.factor) for meter in change.anew}
+        grids = [(meter, at_record_ms, periods.get(meter, 0)) for meter in (*gone, *change.anew)]
+        station("change")
+        if not self._write(rows, coverage=True, grids=grids):
+            self._tallies = kept
+            raise StoreError("the change could not be written", "mend the disk, then try again")
+        self._uncut += 1
+        for meter in gone:
+            del self._tallies[meter]
+        for meter in change.anew:
+            self._tallies[meter] = Tally.begin(at_record_ms, at_ms, periods_ms[meter], self.factor)
+        self.rules = change.rules
+        return at_ms
+
+    def skip(self, meters: Collection[str]) -> int:
+        """Nobody has polled these meters for a while: what was due counts as stopped. Returns until when, in ms of the
+        schedule's clock; their next polls are those that are due from then on."""
+        until_ms = self._clock.schedule_ms()
+        for meter in meters:
+            self._tallies[meter].skip(until_ms, self._clock.record_ms)
+        return until_ms

@@ -1,0 +1,96 @@
+"""Two configurations of one gateway → what is different, in words and for the lines. Pure: nothing is opened.
+
+What a running gateway cannot take over is refused here: its name, its database and its keys are those of the process.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.config import Config
+from gateway.errors import ConfigError
+from gateway.fieldbus.bus import LineSpec
+
+FIXED = {"id": "its records would be another gateway's", "data": "the database is open", "keys": "the keys are in use"}
+"""Keys of [gateway] that only a new start can change, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What a change of configuration means. ``lines``: by name, the new spec of each that is new or changed."""
+
+    before: Config
+    after: Config
+    text: tuple[str, ...]
+    """Lines that begin with "- " (before) or "+ " (after): what stands in one and not in the other."""
+    lines: Mapping[str, LineSpec]
+    closed: frozenset[str]
+    """Names of the lines that end: the changed ones and those that are no more."""
+    specs: Sequence[LineSpec]
+    """All lines of the new configuration."""
+
+    @property
+    def nothing(self) -> bool:
+        """Both say the same, profiles included."""
+        return self.before.fingerprint() == self.after.fingerprint()
+
+    @property
+    def read_anew(self) -> list[str]:
+        """The meters whose lines are opened again, or for the first time."""
+        return [meter.name for spec in self.lines.values() for meter in spec.meters]
+
+    @property
+    def gone(self) -> list[str]:
+        """The meters that are no more."""
+        return [name for name in self.before.meters if name not in self.after.meters]
+
+    @property
+    def both(self) -> list[str]:
+        """The meters that stand in both."""
+        return [name for name in self.after.meters if name in self.before.meters]
+
+    def ledgers_changed(self) -> bool:
+        """Anything about ledgers, or where their keys stand, is another."""
+        old, new = self.before.document, self.after.document
+        return old.ledger != new.ledger or old.gateway.trust != new.gateway.trust
+
+
+def difference(
+    before: Config, after: Config, specs_before: Mapping[str, LineSpec], specs_after: Sequence[LineSpec]
+) -> Difference:
+    """Compare. Raises ConfigError for what needs a new start."""
+    for key, why in FIXED.items():
+        old, new = (getattr(config.document.gateway, key) for config in (before, after))
+        if old != new:
+            problem = f"is {new!r}, the running gateway has {old!r}: {why}"
+            way_out = f"put back {old!r}, or stop the gateway and start it"
+            raise ConfigError(after.path, f"gateway, {key}", problem, way_out)
+    lines = {spec.name: spec for spec in specs_after if specs_before.get(spec.name) != spec}
+    names = {spec.name for spec in specs_after}
+    closed = frozenset(name for name in specs_before if name in lines or name not in names)
+    old, new = (list(_lines(config)) for config in (before, after))
+    changes = [line for line in difflib.ndiff(old, new) if line.startswith(("- ", "+ "))]
+    return Difference(before, after, tuple(changes), lines, closed, tuple(specs_after))
+
+
+def _lines(config: Config) -> Iterator[str]:
+    yield from _flat(config.document.model_dump(mode="json", exclude_none=True), "")
+    for meter, profile in config.profiles.items():
+        digest = hashlib.sha256(repr(profile).encode()).hexdigest()
+        yield f"meter {meter}, content of profile {profile.name} = {digest[:12]}"
+
+
+def _flat(value: Any, at: str) -> Iterator[str]:
+    """One line a setting, each with its place by names: lists of tables have a ``name`` in every row."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{at}, {key}" if at else key)
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for row in value:
+            yield from _flat({k: v for k, v in row.items() if k != "name"}, f"{at} {row.get('name', '')}")
+    elif value not in ("", []):
+        yield f"{at} = {value}"

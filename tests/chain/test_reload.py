@@ -1,0 +1,143 @@
+"""A running gateway takes over a changed configuration, and goes back by itself when that costs it a meter."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import config, control
+from gateway.config import Config
+from gateway.errors import GatewayError
+from gateway.store import Store
+from ledger_client.record import Coverage, Event, Quality, Reading, parse_record
+from tests.chain.site import Plant, close_books, command, make_site, plant, until
+from tests.processes import EmbeddedLedger, Server, embedded_ledger
+
+METER, CO2, INVERTER = "export-main", "stack-co2", "pv-inverter"
+PATIENT_S = 3
+RUN = f"import gateway.reload as r; r.AT_LEAST_S = {PATIENT_S}; from gateway.cli import main; main()"
+
+
+class Site:
+    """The demo's plant with a gateway that waits for lost meters for a few seconds only."""
+
+    def __init__(self, folder: Path, meters: Plant, ledger: EmbeddedLedger) -> None:
+        self.meters, self.ledger = meters, ledger
+        self.loaded = make_site(folder, meters, ledger, every="1s", inverter_every="250ms", seal_every="2s")
+        line = [sys.executable, "-u", "-c", RUN, "run", str(self.loaded.path)]
+        self.gateway = Server("gateway", line, "records", folder / "gateway.log")
+
+    def rewrite(self, old: str, new: str) -> Config:
+        text = self.loaded.path.read_text()
+        assert old in text
+        self.loaded.path.write_text(text.replace(old, new, 1))
+        return config.load(self.loaded.path)
+
+    def reload(self, *options: str) -> dict[str, Any]:
+        done = command("gateway.cli", "reload", self.loaded.path, "--yes", "--json", *options)
+        assert done.returncode in (0, 1), done.stderr
+        return dict(json.loads(done.stdout))
+
+    def records(self, meter: str) -> list[Any]:
+        store = Store(self.loaded.database, read_only=True)
+        try:
+            return [parse_record(row.data) for row in store.rows(1, 1 << 60) if row.meter == meter]
+        finally:
+            store.close()
+
+    def readings(self, meter: str) -> list[Reading]:
+        return [record.body for record in self.records(meter) if isinstance(record.body, Reading)]
+
+    def events(self, name: str) -> list[Event]:
+        bodies = [record.body for record in self.records("gateway")]
+        return [body for body in bodies if isinstance(body, Event) and body.name == name]
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Site]:
+    with plant(tmp_path / "plant") as meters, embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
+        made = Site(tmp_path / "site", meters, ledger)
+        made.gateway.start()
+        try:
+            until("readings of every meter", lambda: all(len(made.readings(m)) > 3 for m in made.loaded.meters))
+            yield made
+        finally:
+            made.gateway.close()
+
+
+def test_only_what_changed_is_opened_again_and_nothing_is_lost(here: Site) -> None:
+    co2 = here.loaded.path.read_text().split('name = "stack-co2"')[1].split("[[bus]]")[0]
+    here.rewrite(co2, co2.replace('every = "1s"', 'every = "1500ms"'))
+    before = len(here.readings(INVERTER))
+    done = here.reload("--wait")
+    assert (done["opened"], done["closed"], done["reverted"]) == (["rs485-1"], [], None)
+    assert done["changes"] == [
+        "- bus rs485-1, meter stack-co2, every = 1000", "+ bus rs485-1, meter stack-co2, every = 1500"
+    ]  # fmt: skip
+    assert not here.reload()["done"]
+    until("more readings", lambda: len(here.readings(INVERTER)) > before + 8)
+    event = here.events("configuration")[0]
+    assert (event.fields["why"], event.fields["anew"]) == ("reload", [METER, CO2])
+    assert "command line" in event.fields["by"]
+    epochs = {record.claims.epoch for meter in here.loaded.meters for record in here.records(meter)}
+    assert len(epochs) == 1
+    flags = [next(iter(reading.values)).quality & Quality.CONFIG_CHANGED for reading in here.readings(METER)]
+    assert sum(1 for flag in flags if flag) == 1
+    stopped = [r.body.missed.get("stopped", 0) for r in here.records(INVERTER) if isinstance(r.body, Coverage)]
+    assert not any(stopped)
+    assert here.gateway.stop() == 0
+    close_books(here.loaded, here.ledger, here.meters)
+
+
+def test_a_meter_that_answers_nothing_any_more_brings_the_old_configuration_back(here: Site) -> None:
+    here.rewrite("address = 240", "address = 99")
+    done = here.reload("--wait")
+    assert "stack-co2 answered nothing" in done["reverted"]
+    since = len(here.readings(CO2))
+    until("the meter again", lambda: len(here.readings(CO2)) > since + 3)
+    assert [e.fields["why"].partition(":")[0] for e in here.events("configuration")] == [
+        "reload", "back to the configuration before"
+    ]  # fmt: skip
+    told = command("gateway.cli", "status", here.loaded.path)
+    assert told.returncode == 1
+    assert "configuration before it is in force again" in " ".join(told.stdout.split())
+    here.rewrite("address = 99", "address = 240")
+    assert here.reload()["nothing"]
+    assert here.gateway.stop() == 0
+    close_books(here.loaded, here.ledger, here.meters)
+
+
+def test_what_cannot_be_taken_over_is_refused_and_touches_nothing(here: Site) -> None:
+    path = here.loaded.path
+    good = path.read_text()
+    for old, new, words in (
+        ('id = "test-gateway"', 'id = "another"', "gateway, id"),
+        ('name = "stack-co2"', 'name = "new-meter"', "--make-missing"),
+        ('every = "1s"', 'every = "100ms"', "rs485-1"),
+        ("baudrate = 9600", "baud = 9600", "baudrate"),
+    ):
+        path.write_text(good.replace(old, new))
+        refused = command("gateway.cli", "reload", path, "--yes")
+        assert (refused.returncode, words in refused.stderr) == (2, True), refused.stderr
+        assert "Traceback" not in refused.stderr
+    path.write_text(good.replace('every = "250ms"', 'every = "500ms"'))
+    with pytest.raises(GatewayError, match="changed since it was looked at"):
+        control.give(here.loaded.data, "reload", fingerprint="00" * 32, user="replayed")
+    asked = command("gateway.cli", "reload", path)
+    assert asked.returncode == 1
+    assert "nothing was changed" in asked.stderr
+    assert not here.events("configuration")
+    path.write_text(good)
+    assert here.gateway.process is not None
+    os.kill(here.gateway.process.pid, signal.SIGTERM)
+    assert here.gateway.process.wait(30) == 0
+    nobody = command("gateway.cli", "reload", path, "--yes")
+    assert nobody.returncode == 2
+    assert "no gateway runs here" in nobody.stderr
