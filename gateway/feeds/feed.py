@@ -19,7 +19,7 @@ from gateway.feeds.link import Down, Link
 from gateway.feeds.outbox import Outbox
 from gateway.feeds.progress import Progress
 from gateway.feeds.told import Told, told_news
-from gateway.feeds.voice import Standing, Voice
+from gateway.feeds.voice import Voice
 from gateway.news import Missed, News
 from ledger_client.ledgers.access import Access, AccessError
 
@@ -51,16 +51,14 @@ class Feed:
         gateway: str,
         rate: float,
         backfill_rate: int,
-        standing: Callable[[], Sequence[Standing]] = lambda: (),
     ) -> None:
         """``access`` says how to get in, and raises AccessError; ``rate``: readings a second of the whole site;
-        ``backfill_rate``: the most that is told as history; ``standing`` gives the alarms that stand."""
+        ``backfill_rate``: the most that is told as history."""
         self.name = f"feed {name}"
         self._url, self._access, self._voice, self._history = url, access, voice, history
         self._client_id = f"meterseal-{gateway}-{name}"
         self._together = TOGETHER if rate > TOGETHER_ABOVE else 1
         self._backfill_rate = backfill_rate
-        self._standing = standing
         self._outbox = Outbox(min(5000, max(500, int(3 * rate))))
         self._progress = Progress()
         self._alarmed, self._owes = asyncio.Event(), asyncio.Event()
@@ -90,9 +88,10 @@ class Feed:
 
     def facts(self) -> dict[str, Any]:
         """How it stands: its state in words, live readings that wait, readings told since it was made."""
+        waits_for = self._voice.waits_for
         return {
             "connected": self.connected,
-            "state": self.state,
+            "state": f"connected, waits for {waits_for}" if self.state == "connected" and waits_for else self.state,
             "waiting": len(self._outbox),
             "live": self.live_count,
             "history": self.history_count,
@@ -125,6 +124,7 @@ class Feed:
             client_id=self._client_id,
             will=self._voice.will(),
             mark=self._voice.mark,
+            leaves_by_will=self._voice.leaves_by_will,
             on_message=self._voice.hear,
         )
         try:
@@ -134,8 +134,9 @@ class Feed:
             self._failures = 0
             self._alarmed.set()
             async with asyncio.TaskGroup() as group:
-                for work in (self._live, self._backfill, self._tell_alarms, self._keep_mark, self._voice.watch):
-                    group.create_task(work(link), name=self.name)
+                works = (self._live, self._backfill, self._tell_alarms, self._keep_mark, self._voice.watch)
+                for work in (*(work(link) for work in works), link.ended()):
+                    group.create_task(work, name=self.name)
         except asyncio.CancelledError:
             with suppress(Down, TimeoutError):
                 async with asyncio.timeout(LEAVE_WITHIN_S):
@@ -238,7 +239,7 @@ class Feed:
         while True:
             await self._alarmed.wait()
             self._alarmed.clear()
-            await self._voice.alarms(link, self._standing())
+            await self._voice.alarms(link)
 
 
 def _messages(told: Sequence[Told]) -> list[list[Told]]:

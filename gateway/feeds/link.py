@@ -9,9 +9,10 @@ asked for shows that the broker has read everything before it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from gateway.blocking import in_thread
 from gateway.errors import GatewayError
@@ -38,11 +39,13 @@ class Link:
         client_id: str,
         will: Will,
         mark: str,
+        leaves_by_will: bool = False,
         on_message: Callable[[Message], None] = lambda _message: None,
     ) -> None:
-        """``mark``: a topic filter that is never subscribed to. ``on_message`` runs in the event loop."""
+        """``mark``: a topic filter that is never subscribed to. ``on_message`` runs in the event loop.
+        ``leaves_by_will``: the broker publishes the will after an orderly goodbye, too."""
         self._loop = asyncio.get_running_loop()
-        self._mark = mark
+        self._mark, self._leaves_by_will = mark, leaves_by_will
         self._acks: dict[int, tuple[str, asyncio.Future[None]]] = {}
         self._unsure: list[asyncio.Future[None]] = []
         self._marks: dict[int, list[asyncio.Future[None]]] = {}
@@ -76,7 +79,7 @@ class Link:
         """In a thread: certificates are read."""
         self._broker = broker = self._make()
         if self.down is not None:  # closed meanwhile
-            broker.close(CLOSE_WITHIN_S)
+            broker.close(CLOSE_WITHIN_S, with_will=self._leaves_by_will)
 
     @property
     def protocol(self) -> str:
@@ -132,6 +135,16 @@ class Link:
         while True:
             await self._change()
 
+    async def unless_down(self, work: Coroutine[Any, Any, object]) -> None:
+        """Wait for something else, but no longer than there is a connection."""
+        wanted, ended = asyncio.ensure_future(work), asyncio.ensure_future(self.ended())
+        try:
+            await asyncio.wait((wanted, ended), return_when=asyncio.FIRST_COMPLETED)
+            await (wanted if wanted.done() else ended)
+        finally:
+            wanted.cancel()
+            ended.cancel()
+
     def subscribe(self, topic: str) -> None:
         """Ask for a topic filter with QoS 1."""
         self._connection.subscribe(topic)
@@ -141,11 +154,11 @@ class Link:
         self._connection.unsubscribe(topic)
 
     async def close(self) -> None:
-        """Say goodbye, which keeps the broker from publishing the will, and end the network thread."""
+        """Say goodbye and end the network thread."""
         self._lost("closed")
         broker = self._broker
         if broker is not None:
-            await in_thread(lambda: broker.close(CLOSE_WITHIN_S), "feed closes")
+            await in_thread(lambda: broker.close(CLOSE_WITHIN_S, with_will=self._leaves_by_will), "feed closes")
 
     # — from the network thread, and then in the loop —
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
+from gateway.devices.points import Point
 from gateway.feed_settings import FeedEntry
 from gateway.feeds.feed import Feed
 from gateway.feeds.history import History
 from gateway.feeds.plain_voice import PlainVoice
-from gateway.feeds.voice import Voice
+from gateway.feeds.voice import Standing, Voice
 from gateway.site import Site
 
 
@@ -47,4 +49,32 @@ def make_feed(site: Site, entry: FeedEntry) -> SiteFeed:
 
 
 def _voice(site: Site, entry: FeedEntry) -> Voice:
-    return PlainVoice(site.config.gateway_id, lambda: site.config.meters, site.clock.now_ms)
+    gateway, now_ms = site.config.gateway_id, site.clock.now_ms
+    if entry.type == "json":
+        return PlainVoice(gateway, lambda: site.config.meters, lambda: _standing(site), now_ms)
+    from gateway.feeds.sparkplug.host import PrimaryHost  # protobuf, which other gateways need not load
+    from gateway.feeds.sparkplug.node import Node
+    from gateway.feeds.sparkplug.voice import Meters, SparkplugVoice
+
+    meters = Meters(
+        lambda: _points(site),
+        lambda: site.live.meters,
+        lambda: {name: meter.every for name, meter in site.config.meters.items()},
+        lambda: _standing(site),
+        now_ms,
+    )
+    node = Node(entry.group or "", gateway, f"meterseal {version('meterseal')}", now_ms)
+    return SparkplugVoice(node, meters, PrimaryHost(entry.primary_host) if entry.primary_host else None)
+
+
+def _points(site: Site) -> dict[str, list[Point]]:
+    """By meter: the points that have values."""
+    config = site.config
+    return {
+        name: [p for p in config.profiles[name].select(meter.points or None) if p.kind != "scale"]
+        for name, meter in config.meters.items()
+    }
+
+
+def _standing(site: Site) -> Sequence[Standing]:
+    return ()

@@ -16,9 +16,18 @@ from ledger_client.ledgers.broker import Message, Will
 class PlainVoice:
     """One gateway's plain feed."""
 
-    def __init__(self, gateway: str, meters: Callable[[], Iterable[str]], now_ms: Callable[[], int]) -> None:
+    leaves_by_will = False
+    waits_for = None
+
+    def __init__(
+        self,
+        gateway: str,
+        meters: Callable[[], Iterable[str]],
+        standing: Callable[[], Sequence[Standing]],
+        now_ms: Callable[[], int],
+    ) -> None:
         self._topics = plain.Topics(gateway)
-        self._meters, self._now_ms = meters, now_ms
+        self._meters, self._standing, self._now_ms = meters, standing, now_ms
         self.mark = f"{self._topics.base}/mark"
         self._alarms: dict[str, bytes] = {}
         self._retained: set[str] = set()
@@ -61,9 +70,9 @@ class PlainVoice:
     async def history(self, link: Link, told: Sequence[Told]) -> asyncio.Future[None]:
         return await link.send(self._topics.history(told[0].meter), plain.readings(told))
 
-    async def alarms(self, link: Link, standing: Sequence[Standing]) -> None:
+    async def alarms(self, link: Link) -> None:
         by_topic: dict[str, list[Standing]] = defaultdict(list)
-        for alarm in standing:
+        for alarm in self._standing():
             by_topic[self._topics.alarm(alarm.source, alarm.code)].append(alarm)
         now = {topic: plain.alarm(alarms) for topic, alarms in by_topic.items()}
         for topic in self._alarms.keys() - now.keys():
@@ -74,17 +83,10 @@ class PlainVoice:
         self._alarms = now
 
     async def watch(self, link: Link) -> None:
-        ended = asyncio.create_task(link.ended())
-        try:
-            while True:
-                changed = asyncio.create_task(self._changed.wait())
-                await asyncio.wait((ended, changed), return_when=asyncio.FIRST_COMPLETED)
-                changed.cancel()
-                if ended.done():
-                    return await ended
-                await self._clear(link)
-        finally:
-            ended.cancel()
+        while True:
+            await self._changed.wait()
+            await self._clear(link)
+            await self.alarms(link)
 
     async def leave(self, link: Link) -> None:
         await link.send(self._topics.status, plain.status(online=False, since_ms=self._now_ms()), retain=True)

@@ -33,6 +33,13 @@ class Voice(Protocol):
 
     mark: str
     """A topic filter of its own that is never subscribed to."""
+    leaves_by_will: bool
+    """Whether the broker is to publish the will after an orderly goodbye, too."""
+
+    @property
+    def waits_for(self) -> str | None:
+        """Whom it waits for, once connected, before it tells anything."""
+        ...
 
     def will(self) -> Will:
         """The last will of the next connection."""
@@ -58,12 +65,12 @@ class Voice(Protocol):
         """Tell readings of one meter that could not be told live."""
         ...
 
-    async def alarms(self, link: Link, standing: Sequence[Standing]) -> None:
+    async def alarms(self, link: Link) -> None:
         """Tell which alarms stand, if that has changed."""
         ...
 
     async def watch(self, link: Link) -> None:
-        """What has to be looked after while connected; raises ``Down`` when the connection is to end."""
+        """Look after all else while connected; raises ``Down`` when the connection is to end."""
         ...
 
     async def leave(self, link: Link) -> None:

@@ -322,15 +322,15 @@ class Broker:
         sent = self._client.publish(topic, data, qos=qos, retain=retain, properties=properties)
         return None if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE else sent.mid
 
-    def close(self, timeout_s: float = 5.0) -> None:
-        """Say goodbye and end the network thread, waiting for it at most ``timeout_s``."""
+    def close(self, timeout_s: float = 5.0, *, with_will: bool = False) -> None:
+        """Say goodbye and end the network thread, waiting for it at most ``timeout_s``. ``with_will``: over MQTT 5 the
+        broker is to publish the will all the same (§3.14.2.1)."""
         with self._swap:
-            self._closing = True
-            client = self._client
+            self._closing, client = True, self._client
         client.leaving.set()
-        client.disconnect()
-        stopper = threading.Thread(target=client.loop_stop, name="mqtt-stop", daemon=True)
-        stopper.start()
+        by_will = with_will and client.protocol == MQTTv5
+        client.disconnect(ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message") if by_will else None)
+        (stopper := threading.Thread(target=client.loop_stop, name="mqtt-stop", daemon=True)).start()
         stopper.join(timeout_s)
 
     def _connected(
