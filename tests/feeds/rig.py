@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from gateway.clock import Clock
+from gateway.commits import Finished
 from gateway.config import Config
 from gateway.feeds.of_site import make_feed
 from gateway.live import Live
 from gateway.news import Hub
 from gateway.recorder import Recorder
+from gateway.signer import stamp
 from gateway.site import Site
 from ledger_client.ledgers.broker import Broker, Message
-from tests.gateway.samples import finished, recorder, site
+from ledger_client.record import Reading, Value
+from tests.gateway.samples import recorder, site
 
 PATIENCE_S = 20.0
 METER, OTHER = "export-main", "stack-co2"
@@ -57,16 +60,30 @@ class Rig:
     def feed(self) -> Any:
         return self.feeds[0]
 
-    async def poll(self, meter: str = METER, *, value: int = 0, times: int = 1) -> list[str]:
+    async def poll(self, meter: str = METER, *values: Value, times: int = 1) -> list[str]:
         """So many polls of a meter, answered; gives the ids of their records once they are durable."""
         before = self.live.meters[meter].recorded
         for _ in range(times):
-            self.recorder.put(finished(meter, self._anchor_ms + self._polls, self.clock, value or self._polls))
-            self._polls += 1
+            self.answer(meter, *values)
         await until(lambda: self.live.meters[meter].recorded >= before + times)
         newest = self.live.meters[meter].newest
         name, epoch, seq = newest.row.id.split("/")  # type: ignore[union-attr]
         return [f"{name}/{epoch}/{int(seq) - n}" for n in range(times - 1, -1, -1)]
+
+    def answer(self, meter: str = METER, *values: Value) -> None:
+        """One poll of a meter, answered; whether it is recorded is another matter."""
+        now = stamp(self.clock)
+        reading = Reading(now.time_ms, values or (Value("count", self._polls, "count"),))
+        self.recorder.put(Finished(meter, self._due_ms(), reading, now))
+
+    def miss(self, meter: str, ago_ms: int) -> None:
+        """A poll of a meter that was due so long ago, and without an answer."""
+        self._due_ms()
+        self.recorder.put(Finished(meter, self.clock.schedule_ms() - ago_ms, None, None, "timeout"))
+
+    def _due_ms(self) -> int:
+        self._polls += 1
+        return self._anchor_ms + self._polls
 
 
 @asynccontextmanager
