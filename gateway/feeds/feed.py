@@ -57,7 +57,7 @@ class Feed:
         self.name = f"feed {name}"
         self._url, self._access, self._voice, self._history = url, access, voice, history
         self._client_id = f"meterseal-{gateway}-{name}"
-        self._together = TOGETHER if rate > TOGETHER_ABOVE else 1
+        self._together = self.together(rate)
         self._backfill_rate = backfill_rate
         self._outbox = Outbox(min(5000, max(500, int(3 * rate))))
         self._progress = Progress()
@@ -68,6 +68,11 @@ class Feed:
         self.state = "connecting"
         """In words."""
         self.live_count = self.history_count = 0
+
+    @staticmethod
+    def together(rate: float) -> int:
+        """How many new readings of a meter may share a message, at this many readings a second."""
+        return TOGETHER if rate > TOGETHER_ABOVE else 1
 
     def hear(self, news: Sequence[News]) -> None:
         """A listener of the hub."""

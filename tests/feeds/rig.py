@@ -150,3 +150,21 @@ def listening(url: str, topic: str = "meterseal-feed/#", *, session_s: int = 0, 
         yield heard
     finally:
         broker.close()
+
+
+def say(url: str, topic: str, data: bytes) -> None:
+    """Leave a retained message with a broker."""
+    kept = threading.Event()
+    broker = Broker(
+        url,
+        client_id=f"speaker-{next(_numbers)}",
+        on_connect=lambda _broker: None,
+        on_message=lambda _message: None,
+        on_ack=lambda *_: kept.set(),
+    )
+    try:
+        assert broker.wait_connected(PATIENCE_S)
+        broker.publish(topic, data, None, retain=True)
+        assert kept.wait(PATIENCE_S)
+    finally:
+        broker.close()

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from gateway.feeds.feed import Feed
+from gateway.news import Signed
+from ledger_client.record import Quality, Reading, Value, parse_record
 from tests.feeds.rig import METER, OTHER, feed_site, listening, running, until
 from tests.processes import Mosquitto, mosquitto
 
@@ -78,5 +82,71 @@ def test_after_an_outage_history_is_what_live_did_not_tell(tmp_path: Path, broke
         assert heard.records("/meters/") == first + second
         assert told == missed[:-1]
         assert set(heard_later.records("/meters/")) >= {missed[-1], live[-1]}
+
+    asyncio.run(work())
+
+
+def test_a_message_keeps_all_digits_and_has_no_value_where_there_is_none(tmp_path: Path, broker: Mosquitto) -> None:
+    values = (
+        Value("scaled", Decimal("1234.50"), "kWh"),
+        Value("small", Decimal("1E-7"), None),
+        Value("tens", Decimal("12E+2"), "W"),
+        Value("counter", 2**64 - 1, "count"),
+        Value("ieee", 230.10000610351562, "V"),
+        Value("text", 'a"中\n', None),
+        Value("flag", True, None),
+        Value("none", None, "A", int(Quality.DECODE_ERR)),
+        Value("unsure", 1, "W", int(Quality.CLOCK_UNSYNC | Quality.CACHED)),
+    )
+
+    async def work() -> None:
+        loaded = feed_site(tmp_path / "site", broker.url)
+        with listening(broker.url) as heard:
+            async with running(loaded) as rig:
+                await until(lambda: rig.feed.connected)
+                (record,) = await rig.poll(METER, *values)
+                (message,) = await until(lambda: heard.on("/meters/"))
+        for digits in (b'"value":1234.50,', b'"value":0.0000001,', b'"value":1200,', b"230.10000610351562"):
+            assert digits in message.data
+        told = json.loads(message.data, parse_float=Decimal)
+        assert told.keys() == {"v", "readings"}
+        (reading,) = told["readings"]
+        assert reading.keys() == {"time", "clock", "record", "values"}
+        assert (told["v"], reading["record"]) == (1, record)
+        assert [v.get("value") for v in reading["values"] if v["name"] != "ieee"] == [
+            v.value for v in values if v.name != "ieee"
+        ]
+        found = {v["name"]: v for v in reading["values"]}
+        assert "value" not in found["none"]
+        assert found["scaled"].keys() == {"name", "value", "unit", "quality"}
+        assert found["none"]["quality"]["verdict"] == "bad"
+        assert found["unsure"]["quality"] == {
+            "verdict": "uncertain",
+            "bits": int(Quality.CLOCK_UNSYNC | Quality.CACHED),
+            "words": ["the gateway's clock was not synchronised", "a concentrator may have answered from memory"],
+        }
+        row = rig.live.meters[METER].newest
+        assert isinstance(row, Signed)
+        proven = parse_record(row.row.data).body
+        assert isinstance(proven, Reading)
+        assert tuple(proven.values) == values
+
+    asyncio.run(work())
+
+
+def test_readings_of_one_meter_share_a_message_only_where_there_are_many(tmp_path: Path, broker: Mosquitto) -> None:
+    async def work() -> None:
+        loaded = feed_site(tmp_path / "site", broker.url)
+        with listening(broker.url) as heard:
+            async with running(loaded) as rig:
+                await until(lambda: rig.feed.connected)
+                few = await rig.poll(times=30)
+                await until(lambda: len(heard.records("/meters/")) == 30)
+                assert len(heard.on("/meters/")) == 30
+                rig.feed._together = Feed.together(1001.0)
+                many = await rig.poll(times=60)
+                await until(lambda: len(heard.records("/meters/")) == 90)
+                assert len(heard.on("/meters/")) < 60
+                assert heard.records("/meters/") == few + many
 
     asyncio.run(work())

@@ -121,7 +121,8 @@ def test_a_host_sees_births_data_and_death(tmp_path: Path, broker: Mosquitto) ->
 @shows(
     "operational-behavior-data-commands-rebirth-action-1 operational-behavior-data-commands-rebirth-action-2",
     "operational-behavior-data-commands-rebirth-action-3 message-flow-edge-node-ncmd-subscribe",
-    "topics-nbirth-metric-reqs payloads-dbirth-order payloads-ddata-order payloads-ndata-order operational-behavior-data-publish-nbirth",
+    "topics-nbirth-metric-reqs payloads-dbirth-order payloads-ddata-order payloads-ndata-order",
+    "operational-behavior-data-publish-nbirth",
 )
 def test_a_rebirth_is_whole_and_only_a_rebirth_request_makes_one(tmp_path: Path, broker: Mosquitto) -> None:
     async def work() -> None:
