@@ -32,7 +32,7 @@ from benchmarks.parts.soak_site import STEADY, STRUCK, World, world
 
 
 def run(seconds: float = 1800.0, seed: int = 20261125) -> dict[str, object]:
-    """``seconds`` of it, at least 20; below 300 faults are shorter, and half of the lines and the clock are left alone.
+    """``seconds`` of it, at least 20; below 300 faults are shorter, and half of the lines are left alone.
 
     What strikes when follows from ``seed``.
     """

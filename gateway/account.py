@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from gateway.coverage import due_between
+from gateway.coverage import due_by
 from gateway.store import Row, Store
 from ledger_client.record import Coverage, Reading, parse_record
 
@@ -93,7 +93,7 @@ def _balance(rows: list[Row], grids: list[tuple[int, int]], answers: list[Answer
     unheard = _unheard(readings, answers, grids)
     lost = due_total = 0
     for stretch in stretches:
-        due = _due(grids, stretch.from_ms, stretch.to_ms)
+        due = due_by(grids, stretch.from_ms, stretch.to_ms)
         due_total += due
         unanswered = sum(stretch.from_ms <= slot < stretch.to_ms for slot in unheard)
         # A due poll that was answered but not recorded shows up on both sides: it is one loss. An answer that came
@@ -102,14 +102,6 @@ def _balance(rows: list[Row], grids: list[tuple[int, int]], answers: list[Answer
     covered_to = stretches[-1].to_ms if stretches else 0
     lost += sum(slot >= covered_to for slot in unheard)
     return Account(due_total, len(readings), sum(s.missed for s in stretches), lost)
-
-
-def _due(grids: list[tuple[int, int]], from_ms: int, to_ms: int) -> int:
-    """Polls due in [from, to): each epoch's grid counts until the next one begins."""
-    ends = [anchor for anchor, _ in grids[1:]] + [to_ms]
-    return sum(
-        due_between(anchor, period, from_ms, min(to_ms, end)) for (anchor, period), end in zip(grids, ends, strict=True)
-    )
 
 
 def _unheard(readings: list[Reading], answers: list[Answer], grids: list[tuple[int, int]]) -> set[int]:

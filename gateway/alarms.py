@@ -1,4 +1,4 @@
-"""Alarms about ledgers, as signed events of the gateway: each is raised once a start, and lowered when it is over."""
+"""Alarms about ledgers, of the gateway: each is raised once a start, and lowered when it is over."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger("meterseal.ledgers")
 
 
 class Events(Protocol):
-    """Where events go: the recorder."""
+    """Where events go: the board of alarms, or the recorder."""
 
     def happened(self, meter: str, event: Event) -> None:
         """Hand over an event."""
@@ -31,17 +31,17 @@ class LedgerAlarms:
         """Raise an alarm, unless it stands already."""
         if (code, ledger) not in self._raised:
             self._raised.add((code, ledger))
-            log.error("%s", text)
             self._tell(code, ledger, text, raised=True)
 
     def lower(self, code: str, ledger: str, text: str) -> None:
         """Say that an alarm is over, if it was raised."""
         if (code, ledger) in self._raised:
             self._raised.remove((code, ledger))
-            log.info("%s", text)
             self._tell(code, ledger, text, raised=False)
 
     def _tell(self, code: str, ledger: str, text: str, *, raised: bool) -> None:
-        if self._events is not None:
+        if self._events is None:
+            log.log(logging.ERROR if raised else logging.INFO, "%s", text)
+        else:
             fields = {"code": code, "line": f"ledger {ledger}", "text": text, "raised": raised}
             self._events.happened(GATEWAY, Event(ALARM, fields))

@@ -16,6 +16,7 @@ from gateway.errors import StoreError
 from gateway.hold import station
 from gateway.keys import Keys
 from gateway.signer import GATEWAY, stamp
+from gateway.store import Tail
 from ledger_client.record import Event
 
 CONFIGURATION = "configuration"
@@ -45,19 +46,25 @@ class Changeover(Commits):
         if self.trouble is not None:
             raise StoreError(f"nothing can be recorded now: {self.trouble.problem}", "mend that first")
         at_ms, now, kept = self._clock.schedule_ms(), stamp(self._clock), deepcopy(self._tallies)
-        at_record_ms, periods_ms = self._clock.record_ms(at_ms), change.rules.periods_ms
+        periods_ms = change.rules.periods_ms
         gone = [meter for meter in self._tallies if meter not in periods_ms]
         tails = {meter: self.store.tail(meter) for meter in change.anew if meter not in self._tallies}
-        for meter in (*gone, *(meter for meter in change.anew if meter in self._tallies)):
-            self._tallies[meter].end(at_ms, self._clock.record_ms)
-        rows = self._coverage()
+        ended = {
+            meter: self._tallies[meter].end(at_ms, self._clock.record_ms(at_ms))
+            for meter in (*gone, *(meter for meter in change.anew if meter in self._tallies))
+        }
+        rulers = {
+            meter: self._ruler(at_ms, periods_ms[meter] * self.factor, self._covered_to_ms(meter, tails.get(meter)))
+            for meter in change.anew
+        }
+        rows = self._coverage(now)
         self._signer.learn(change.keys, {meter: tail.last_data if tail else None for meter, tail in tails.items()})
         for meter, tail in tails.items():
-            body = first_coverage(tail, at_record_ms, clock_usable=self._clock.usable)
+            body = first_coverage(tail, rulers[meter].time_ms, clock_usable=self._clock.usable)
             rows.append(self._signer.coverage(meter, body, now))
         rows.append(self._signer.event(GATEWAY, change.event, now))
-        periods = {meter: self._clock.slowed(periods_ms[meter] * self.factor) for meter in change.anew}
-        grids = [(meter, at_record_ms, periods.get(meter, 0)) for meter in (*gone, *change.anew)]
+        grids = [(meter, *grid) for meter, grid in ended.items()]
+        grids += [(meter, ruler.time_ms, ruler.step_ms) for meter, ruler in rulers.items()]
         station("change")
         if not self._write(rows, coverage=True, grids=grids):
             self._tallies = kept
@@ -65,15 +72,21 @@ class Changeover(Commits):
         self._uncut += 1
         for meter in gone:
             del self._tallies[meter]
-        for meter in change.anew:
-            self._tallies[meter] = Tally.begin(at_record_ms, at_ms, periods_ms[meter], self.factor)
+        for meter, ruler in rulers.items():
+            self._tallies[meter] = Tally.begin(ruler, periods_ms[meter])
         self.rules = change.rules
         return at_ms
+
+    def _covered_to_ms(self, meter: str, tail: Tail | None) -> int:
+        """Before that no poll of a meter may be due: it is counted already."""
+        if meter in self._tallies:
+            return self._tallies[meter].to_ms
+        return tail.covered_to_ms or 0 if tail else 0
 
     def skip(self, meters: Collection[str]) -> int:
         """Nobody has polled these meters for a while: what was due counts as stopped. Returns until when, in ms of the
         schedule's clock; their next polls are those that are due from then on."""
         until_ms = self._clock.schedule_ms()
         for meter in meters:
-            self._tallies[meter].skip(until_ms, self._clock.record_ms)
+            self._tallies[meter].skip(until_ms)
         return until_ms

@@ -171,11 +171,12 @@ class Clock:
         """
         apart_ms, run_ms = self._apart()
         now_ms, course = self._course.at(run_ms), self._course
+        patience_ms = APART_MS if self.usable else 0  # an unknown clock stays so until the system's has come past it
         if now_ms + apart_ms < USABLE_AFTER_S * 1000:
             return None
         if apart_ms > APART_MS or (apart_ms >= 0 and not self.usable):
             course = Course(run_ms, now_ms + apart_ms)
-        elif apart_ms < -APART_MS and not course.slow and (self.usable or self._kernel_state().synchronised):
+        elif apart_ms < -patience_ms and not course.slow and (self.usable or self._kernel_state().synchronised):
             course = Course(run_ms, now_ms, slow=True)
         elif apart_ms >= 0 and course.slow:
             course = Course(run_ms, now_ms)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from gateway import repaired, space
-from gateway.clock import Clock
+from gateway.alarm_kinds import REPAIRED, STOPPED
+from gateway.clock import STEP_MS, Clock
 from gateway.config import Config
-from gateway.coverage import Tally, first_coverage
+from gateway.coverage import Ruler, Tally, first_coverage
 from gateway.errors import Damaged, DiskFull, StartAgain, StoreError
 from gateway.hold import station
 from gateway.keys import Keys
@@ -28,7 +29,6 @@ log = logging.getLogger("meterseal.recorder")
 
 START, STOP = "start", "stop"  # the gateway's own events at the two ends of an epoch
 ALARM = "alarm"  # of a meter, or of the gateway where a whole line is meant; ``raised`` true and later false
-STOPPED, DAMAGED = "recording-stopped", "database-damaged"  # codes of the store's own alarms
 RETRY_MS = 2_000
 
 
@@ -101,6 +101,7 @@ class Commits:
         self._signed: list[Happened] = []  # the events among the pending: they are signed again if the commit fails
         self._unsigned: list[Happened] = []  # events that wait while nothing is recorded
         self._first_pending_ms: int | None = None
+        self._grids: list[tuple[str, int, int]] = []  # in force and not noted yet: (meter, anchor, period)
         self._uncut = store.count_unsealed()
         self.factor = 1
         """Every so-manieth poll is recorded."""
@@ -123,7 +124,7 @@ class Commits:
         started = Event(START, {"software": self.rules.software, "config": self.rules.config})
         lost = self.store.lost(repaired.RANGES_TOLD)
         told = [Event(repaired.REPAIRED, repaired.facts(repair, lost)) for repair in self._repairs]
-        alarms = [alarm(repaired.ALARM_CODE, repaired.text(r), raised=True).event for r in self._repairs]
+        alarms = [alarm(REPAIRED, repaired.text(r), raised=True).event for r in self._repairs]
         events = [self._signer.event(GATEWAY, event, now) for event in [*told, started, *alarms]]
         rows = [*events[: len(told)], *rows, *events[len(told) :]]
         grids = [(meter, anchor_ms, period_ms) for meter, period_ms in self.rules.periods_ms.items()]
@@ -168,9 +169,35 @@ class Commits:
         self.flush()
         self._stop_recording(error)
 
-    def _coverage(self) -> list[Signed]:
-        now = stamp(self._clock)
+    def _coverage(self, now: Stamp | None = None) -> list[Signed]:
+        now = now or stamp(self._clock)
         return [self._signer.coverage(meter, tally.coverage(), now) for meter, tally in self._tallies.items()]
+
+    # — which polls are recorded, and their record times —
+
+    def _ruler(self, due_ms: int, every_ms: int, covered_to_ms: int) -> Ruler:
+        """By the clock's course, for the polls from ``due_ms`` on. None of them is due before the end of what is
+        counted already, even where a change of the course would say so of one that has been late since before."""
+        time_ms = max(self._clock.record_ms(due_ms), covered_to_ms)
+        return Ruler(due_ms, every_ms, time_ms, self._clock.slowed(every_ms))
+
+    def _rulers(self) -> dict[str, Ruler]:
+        """Each meter's, for the polls that have not finished."""
+        return {m: self._ruler(t.next_wanted_ms, t.ruler.every_ms, t.to_ms) for m, t in self._tallies.items()}
+
+    def _is_off(self, meter: str, ruler: Ruler) -> bool:
+        """Whether the one in force has gone astray from the clock's course: nine tenths of most periods are no whole
+        milliseconds, and it never begins before what is counted already."""
+        return abs(ruler.time_ms - self._tallies[meter].ruler.time_of(ruler.due_ms)) > STEP_MS
+
+    def _grids_of(self, rulers: Mapping[str, Ruler]) -> list[tuple[str, int, int]]:
+        return [(meter, *grid) for meter, ruler in rulers.items() for grid in self._tallies[meter].grids(ruler)]
+
+    def _take(self, rulers: Mapping[str, Ruler]) -> None:
+        for meter, ruler in rulers.items():
+            self._tallies[meter].ruler = ruler
+
+    # — to the disk —
 
     def _write(
         self,
@@ -186,15 +213,15 @@ class Commits:
         try:
             with self.store.transaction():
                 self.store.append([one.row for one in (*pending, *more)])
-                if grids:
-                    self.store.schedule(self._signer.epoch, grids)
+                if self._grids or grids:
+                    self.store.schedule(self._signer.epoch, [*self._grids, *grids])
                 if cut:
                     station("cut")
                     self.store.cut()
         except StoreError as error:
             self._undo(pending, error)
             return False
-        self._signed = []
+        self._signed, self._grids = [], []
         self._position = self._signer.position()
         self._uncut += len(pending)
         if cut or coverage:

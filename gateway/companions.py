@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from gateway.alarm_sources import AlarmSources
+from gateway.companion import Companion
 from gateway.errors import GatewayError
 from gateway.feeds.of_site import make_feed
-from gateway.site import Companion, Site
+from gateway.site import Site
 
 log = logging.getLogger("meterseal.agent")
 
@@ -29,7 +31,11 @@ class Wanted:
 
 def wanted(site: Site) -> list[Wanted]:
     """All companions of a site, by its configuration as it is now."""
-    return [Wanted(f"feed {x.name}", x, partial(make_feed, site, x)) for x in site.config.document.feed]
+    return [
+        Wanted("alarms", None, lambda: site.board),
+        Wanted("alarm sources", None, lambda: AlarmSources(site)),
+        *(Wanted(f"feed {x.name}", x, partial(make_feed, site, x)) for x in site.config.document.feed),
+    ]
 
 
 async def keep(name: str, companion: Companion) -> None:

@@ -16,8 +16,6 @@ from ledger_client.cose_key import PublicKey
 from ledger_client.errors import LedgerClientError
 from ledger_client.statement import Range, SignedStatement, id_text, parse_statement
 
-ROLLBACK, EQUIVOCATION = "rollback", "equivocation"  # events of the gateway, and alarms
-LEDGER_LOST, LEDGER_ODD = "ledger-lost", "ledger-odd"  # alarms
 MAX_BATCH = 2**63 - 1  # SQLite's integers
 
 

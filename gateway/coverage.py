@@ -7,10 +7,11 @@ record, so that anyone who holds the records and the period can count the due po
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from gateway.store import Tail
+from gateway.store import Grid, Tail
 from ledger_client.record import Coverage
 
 
@@ -20,6 +21,13 @@ def due_between(anchor_ms: int, period_ms: int, from_ms: int, to_ms: int) -> int
     if to_ms <= low or period_ms == 0:
         return 0
     return -((anchor_ms - to_ms) // period_ms) - -((anchor_ms - low) // period_ms)
+
+
+def due_by(grids: Sequence[Grid], from_ms: int, to_ms: int) -> int:
+    """How many polls fall due in [from, to) by grids in the order in which they came into force, each of which counts
+    until the next one begins."""
+    parts = pairwise([*grids, (to_ms, 0)])
+    return sum(due_between(anchor, period, from_ms, min(to_ms, end)) for (anchor, period), (end, _) in parts)
 
 
 def first_coverage(tail: Tail | None, anchor_ms: int, *, clock_usable: bool) -> Coverage:
@@ -36,18 +44,41 @@ def first_coverage(tail: Tail | None, anchor_ms: int, *, clock_usable: bool) -> 
 
 def stopped_polls(tail: Tail, anchor_ms: int) -> int:
     """How many polls fell due and are not records between the last known ``to`` and the anchor of the next epoch."""
-    if tail.covered_to_ms is None or tail.anchor_ms is None or tail.period_ms is None:
+    if tail.covered_to_ms is None:
         return 0
-    due = due_between(tail.anchor_ms, tail.period_ms, tail.covered_to_ms, anchor_ms)
-    return max(0, due - tail.recorded_since)
+    return max(0, due_by(tail.grids, tail.covered_to_ms, anchor_ms) - tail.recorded_since)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruler:
+    """Which polls are to be recorded, and their record times: those that are due ``every_ms`` apart from ``due_ms`` on,
+    by the schedule; by record times these are ``step_ms`` apart from ``time_ms`` on."""
+
+    due_ms: int
+    every_ms: int
+    time_ms: int
+    step_ms: int
+
+    def holds(self, due_ms: int) -> bool:
+        """Whether the poll that is due then is one of them."""
+        return (due_ms - self.due_ms) % self.every_ms == 0
+
+    def next(self, due_ms: int) -> int:
+        """The due time of the first of them from then on."""
+        return due_ms + (self.due_ms - due_ms) % self.every_ms
+
+    def time_of(self, due_ms: int) -> int:
+        """The record time at which one of them is due. It is counted, not read from the clock, so that it is always
+        one of the grid that the database notes."""
+        return self.time_ms + (due_ms - self.due_ms) // self.every_ms * self.step_ms
 
 
 @dataclass(slots=True)
 class Tally:
     """The polls of one meter since its last coverage record, counted as each is finished, in due order.
 
-    Of the polls, which are due every ``period_ms``, those of the grid in force are counted: every ``factor``-th from
-    ``grid_ms`` on. Due times are those of the schedule; the interval is one of record times.
+    Of the polls, which are due every ``period_ms``, those of the ruler in force are counted. Due times are those of the
+    schedule; the interval is one of record times.
     """
 
     from_ms: int
@@ -55,24 +86,24 @@ class Tally:
     period_ms: int
     recorded: int = 0
     missed: Counter[str] = field(default_factory=Counter)
-    factor: int = 1
-    grid_ms: int = field(init=False)
+    ruler: Ruler = field(init=False)
     next_due_ms: int = field(init=False)
     """The due time of the oldest poll that has not finished."""
 
     def __post_init__(self) -> None:
-        self.grid_ms = self.next_due_ms = self.to_ms
+        self.next_due_ms = self.to_ms
+        self.ruler = Ruler(self.to_ms, self.period_ms, self.to_ms, self.period_ms)
 
     @classmethod
-    def begin(cls, record_ms: int, schedule_ms: int, period_ms: int, factor: int) -> Tally:
-        """A meter whose polls are due from a moment on, of which both times are given; under thinning by ``factor``."""
-        tally = cls(record_ms, record_ms, period_ms, factor=factor)
-        tally.grid_ms = tally.next_due_ms = schedule_ms
+    def begin(cls, ruler: Ruler, period_ms: int) -> Tally:
+        """A meter whose polls are due from the beginning of a ruler on."""
+        tally = cls(ruler.time_ms, ruler.time_ms, period_ms)
+        tally.ruler, tally.next_due_ms = ruler, ruler.due_ms
         return tally
 
     def wanted(self, due_ms: int) -> bool:
         """Whether the poll that was due then is to be recorded."""
-        return self.factor == 1 or (due_ms - self.grid_ms) % (self.period_ms * self.factor) == 0
+        return self.ruler.holds(due_ms)
 
     def passed_by(self, due_ms: int) -> None:
         """A poll that is not wanted has finished."""
@@ -81,31 +112,32 @@ class Tally:
     @property
     def next_wanted_ms(self) -> int:
         """The due time of the oldest poll that is to be recorded and has not finished."""
-        every_ms = self.period_ms * self.factor
-        return self.next_due_ms + (self.grid_ms - self.next_due_ms) % every_ms
+        return self.ruler.next(self.next_due_ms)
 
-    def finished(self, due_ms: int, reason: str | None, record_ms: int | None = None) -> None:
-        """Count a poll as recorded, or as missed for ``reason``; the interval now holds its due time, which is
-        ``record_ms`` among record times (None: the same)."""
+    def finished(self, due_ms: int, reason: str | None) -> None:
+        """Count a poll as recorded, or as missed for ``reason``; the interval now holds its due time."""
         if reason is None:
             self.recorded += 1
         else:
             self.missed[reason] += 1
-        self.to_ms = max(self.to_ms, (due_ms if record_ms is None else record_ms) + 1)
+        self.to_ms = max(self.to_ms, self.ruler.time_of(due_ms) + 1)
         self.next_due_ms = due_ms + self.period_ms
 
-    def skip(self, until_ms: int, record_ms: Callable[[int], int]) -> None:
+    def skip(self, until_ms: int) -> None:
         """Count every poll that is due before ``until_ms`` and has not finished as stopped."""
         while self.next_due_ms < until_ms:
             if self.wanted(self.next_due_ms):
-                self.finished(self.next_due_ms, "stopped", record_ms(self.next_due_ms))
+                self.finished(self.next_due_ms, "stopped")
             else:
                 self.passed_by(self.next_due_ms)
 
-    def end(self, at_ms: int, record_ms: Callable[[int], int]) -> None:
-        """The same, and the interval ends there: no poll of this schedule is due any more."""
-        self.skip(at_ms, record_ms)
-        self.to_ms = max(self.to_ms, record_ms(at_ms))
+    def end(self, at_ms: int, record_ms: int) -> Grid:
+        """The same, and the interval ends there, which is ``record_ms`` among record times: no poll of this schedule is
+        due any more. Gives what the database is to note of that."""
+        self.skip(at_ms)
+        ended = self.to_ms, 0
+        self.to_ms = max(self.to_ms, record_ms)
+        return ended
 
     def lost_after_all(self, reason: str) -> None:
         """A poll counted as recorded could not be committed."""
@@ -121,6 +153,6 @@ class Tally:
         """Begin the next interval where this one ended."""
         self.from_ms, self.recorded, self.missed = self.to_ms, 0, Counter()
 
-    def record_every(self, factor: int) -> None:
-        """From the next poll on, every ``factor``-th poll is wanted."""
-        self.factor, self.grid_ms = factor, self.next_due_ms
+    def grids(self, ruler: Ruler) -> tuple[Grid, Grid]:
+        """What the database is to note when ``ruler`` comes into force: nothing is due until it begins."""
+        return (self.to_ms, 0), (ruler.time_ms, ruler.step_ms)

@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from gateway import control
-from gateway.alarms import LedgerAlarms
+from gateway.alarm_board import Board, orders
+from gateway.alarm_kinds import DAMAGED
+from gateway.alarms import Events, LedgerAlarms
 from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning, identities
-from gateway.commits import ALARM, DAMAGED, Rules
+from gateway.commits import ALARM, Rules
 from gateway.companions import keep, wanted
 from gateway.drivers import driver
 from gateway.errors import StoreError
-from gateway.fieldbus.bus import Alarm, Line, LineSpec
+from gateway.fieldbus.bus import Line, LineSpec
 from gateway.live import Live
 from gateway.news import Hub
 from gateway.notes import Notes
@@ -56,20 +58,22 @@ class Epoch:
         self.ready, config = ready, ready.config
         clock, epoch = Clock(not_before_ms=store.latest_ms()), secrets.token_bytes(8)
         self._recorder = recorder = Recorder(store, ready.keys, Rules.of(config), clock, epoch)
+        hub, live = Hub(), Live(config.meters)
+        hub.listeners.append(live.hear)
+        recorder.on_news.append(hub.tell)
+        self._board = Board(store, recorder, clock, live, *_layout(ready))
         self._poller = Poller(config.meters, clock, recorder.put, config.profiles)
         for name in config.meters:
             self._poller.recall(name, _last_readings(store, name))
         self._known = identities(store, config.meters)
         self._commissioning = Commissioning(config.meters, dict(self._known), self._poller, recorder)
-        hub, live = Hub(), Live(config.meters)
-        hub.listeners.append(live.hear)
-        recorder.on_news.append(hub.tell)
-        self.site = Site(config, clock, epoch, recorder, {}, {}, hub, live)
+        self.site = Site(config, clock, epoch, recorder, {}, {}, hub, live, self._board)
         used_until_ms = recorder.lines_used_until_ms()
         self.site.lines.update({spec.name: self._make_line(spec, used_until_ms) for spec in ready.specs})
         self._make_uplinks(store.conflicts())
         reload = Reload(self)
         self.site.orders.update(accept=self._accept, health=self._health, preview=reload.preview, reload=reload.reload)
+        self.site.orders.update(orders(self._board))
         self._reload = reload
         self._company = {want.name: (want.settings, want.make()) for want in wanted(self.site)}
         self._accompanying: dict[str, asyncio.Task[None]] = {}
@@ -95,7 +99,7 @@ class Epoch:
                 self._start_uplinks()
                 background = [
                     group.create_task(_until_ended(recorder), name="recorder"),
-                    group.create_task(check_database(config.database, recorder), name="check"),
+                    group.create_task(check_database(config.database, self._board), name="check"),
                     group.create_task(self._reload.watch(), name="reload"),
                 ]
                 for name in self._company:
@@ -150,6 +154,7 @@ class Epoch:
         self._known.update(known)
         self._commissioning.change(config.meters, known)
         self.site.live.change(config.meters)
+        self._board.follow(*_layout(ready))
 
     async def renew_uplinks(self) -> None:
         """End every uplink and begin again as at a start: each ledger is asked first what it holds."""
@@ -189,7 +194,7 @@ class Epoch:
             spec,
             self.site.clock,
             self._commissioning.poll,
-            on_alarm=partial(_alarm, self._recorder),
+            on_alarm=self._board.line_alarm,
             doubts=self._poller.doubts,
             identities=self._known,
             used_until_ms=used_until_ms,
@@ -204,8 +209,8 @@ class Epoch:
         config, recorder, trust, clock = self.ready.config, self._recorder, self.ready.trust, self.site.clock
         entries = config.document.ledger
         self._ledgers = [driver(config, entry, Notes(entry.name, recorder)) for entry in entries]
-        reconciliation = Reconciliation(config, recorder, trust, clock, conflicts)
-        alarms, loop = LedgerAlarms(recorder), asyncio.get_running_loop()
+        alarms, loop = LedgerAlarms(self._board), asyncio.get_running_loop()
+        reconciliation = Reconciliation(config, recorder, trust, clock, conflicts, alarms=alarms)
         recorder.on_seal.clear()
         self.site.uplinks.clear()
         for ledger, entry in zip(self._ledgers, entries, strict=True):
@@ -229,7 +234,8 @@ class Epoch:
         return await self._commissioning.accept(line, meter, order["serial"], order["reason"])
 
     async def _health(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        return self._recorder.health() | {"configuration": self._reload.state()}
+        active = [row.as_json() for row in self._board.standing() if row.active]
+        return {**self._recorder.health(), "alarms": active, "configuration": self._reload.state()}
 
 
 def begin(ready: Ready, stop: asyncio.Event) -> Epoch:
@@ -242,6 +248,12 @@ def begin(ready: Ready, stop: asyncio.Event) -> Epoch:
     return Epoch(ready, store)
 
 
+def _layout(ready: Ready) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """The meters of each physical line, and every meter's period in ms."""
+    lines = {spec.name: [meter.name for meter in spec.meters] for spec in ready.specs}
+    return lines, {name: meter.every for name, meter in ready.config.meters.items()}
+
+
 def _last_readings(store: Store, meter: str) -> Iterator[Reading]:
     """The newest readings first, as far as the past of a counter may lie behind polls that had no value of it."""
     for row in reversed(store.readings(meter, RECALLED)):
@@ -249,13 +261,7 @@ def _last_readings(store: Store, meter: str) -> Iterator[Reading]:
             yield body
 
 
-def _alarm(recorder: Recorder, alarm: Alarm) -> None:
-    """An alarm of a line is an event: of its meter, or of the gateway where the whole line is meant."""
-    fields = {"code": alarm.code, "line": alarm.line, "text": alarm.text, "raised": alarm.raised}
-    recorder.happened(alarm.meter or GATEWAY, Event(ALARM, fields))
-
-
-async def check_database(path: Path, recorder: Recorder) -> None:
+async def check_database(path: Path, events: Events) -> None:
     """SQLite's own check of a database that was too large to be kept waiting for before the start."""
     try:
         checked = await in_thread(lambda: check_large(path), "check of the database")
@@ -265,8 +271,7 @@ async def check_database(path: Path, recorder: Recorder) -> None:
     if checked.flaws:
         note_flaws(path, checked.flaws)
         text = f"{path} is damaged: {checked.flaws[0]}; stop the gateway and start it, which recovers what can be read"
-        log.error("%s", text)
-        recorder.happened(GATEWAY, Event(ALARM, {"code": DAMAGED, "line": "store", "text": text, "raised": True}))
+        events.happened(GATEWAY, Event(ALARM, {"code": DAMAGED, "line": "store", "text": text, "raised": True}))
 
 
 async def _until_ended(recorder: Recorder) -> None:

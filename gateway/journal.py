@@ -12,9 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway import pruning, sealer, space
+from gateway.alarm_kinds import BUFFER, STOPPED
 from gateway.changeover import Changeover
 from gateway.clock import SLOWED, Clock, Correction
-from gateway.commits import RETRY_MS, STOP, STOPPED, Finished, Happened, Rules, alarm
+from gateway.commits import RETRY_MS, STOP, Finished, Happened, Rules, alarm
 from gateway.coverage import stopped_polls
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.hold import station
@@ -27,7 +28,6 @@ from ledger_client.record import Event
 log = logging.getLogger("meterseal.recorder")
 
 PERIOD = "recording-period"  # every so-manieth poll is recorded from now on
-BUFFER = "buffer"  # code of an alarm
 CLOCK = "clock"  # record times are corrected; in an epoch of an unknown clock, when it really was
 CLOCK_EVERY_MS = 1_000
 LAST_TRIES = 2
@@ -60,15 +60,15 @@ class Journal(Changeover):
         if not tally.wanted(poll.due_ms):
             tally.passed_by(poll.due_ms)
         elif poll.reading is None or poll.stamp is None:
-            due_ms, reason = self._clock.record_ms(poll.due_ms), poll.reason or "timeout"
-            tally.finished(poll.due_ms, reason, due_ms)
-            self._tell([Missed(poll.meter, due_ms, reason)])
+            reason = poll.reason or "timeout"
+            tally.finished(poll.due_ms, reason)
+            self._tell([Missed(poll.meter, tally.ruler.time_of(poll.due_ms), reason)])
         elif self.trouble is not None:
-            tally.finished(poll.due_ms, self.trouble.reason, self._clock.record_ms(poll.due_ms))
+            tally.finished(poll.due_ms, self.trouble.reason)
             self._tell([NotRecorded(poll.meter, poll.reading, poll.stamp, self.trouble.reason)])
         else:
             signed = self._signer.reading(poll.meter, poll.reading, poll.stamp)
-            tally.finished(poll.due_ms, None, self._clock.record_ms(poll.due_ms))
+            tally.finished(poll.due_ms, None)
             self._add(signed)
             if self._uncut + len(self._pending) >= self.rules.seal_count:
                 self.cut()
@@ -117,8 +117,10 @@ class Journal(Changeover):
 
     def cut(self) -> None:
         """A batch ends here: commit what is pending, with each meter's coverage."""
-        if self._write(self._coverage(), cut=True):
+        rulers = {meter: ruler for meter, ruler in self._rulers().items() if self._is_off(meter, ruler)}
+        if self._write(self._coverage(), cut=True, grids=self._grids_of(rulers)):
             self._uncut, self._cuts, self._last_cut_ms = 0, True, self._clock.schedule_ms()
+            self._take(rulers)
 
     def finish(self) -> None:
         """The epoch's last records: what is pending, each meter's coverage, the stop event; and the cuts that wait.
@@ -197,38 +199,34 @@ class Journal(Changeover):
         facts = {"factor": factor, "used": room.used, "limit": room.limit}
         told = [alarm(BUFFER, text, raised=factor > 1).event] if 1 in (factor, self.factor) else []
         events = [Event(PERIOD, facts), *told]
-        grids = [
-            (meter, self._clock.record_ms(tally.next_due_ms), self._clock.slowed(tally.period_ms * factor))
-            for meter, tally in self._tallies.items()
-        ]
+        rulers = {m: self._ruler(t.next_due_ms, t.period_ms * factor, t.to_ms) for m, t in self._tallies.items()}
         rows = [*self._coverage(), *(self._signer.event(GATEWAY, event, now) for event in events)]
-        if self._write(rows, coverage=True, grids=grids):
+        if self._write(rows, coverage=True, grids=self._grids_of(rulers)):
             log.warning("%s", text)
             self.factor = factor
             self._uncut += len(events)
-            for tally in self._tallies.values():
-                tally.record_every(factor)
+            self._take(rulers)
 
     # — when the system's clock becomes good, or is set —
 
     def _mind_the_clock(self, now: int) -> None:
         """Bring record times back to the system's clock, by a signed event that says what changed."""
         self._clock_at_ms = now + CLOCK_EVERY_MS
-        change = self._clock.correction()
-        if change is None:
+        if self._clock.correction() is None:
             return
-        self.flush()
-        coverage = self._coverage()
+        self.flush()  # may take long: only then is it seen what there is to correct
+        before, change = stamp(self._clock), self._clock.correction()
+        if change is None or self.trouble is not None:
+            return
         self._clock.turn(change)
         event = Happened(GATEWAY, Event(CLOCK, self._clock_facts(change)))
         log.warning("the clock is corrected: record times go from %d to %d ms", change.before_ms, change.after_ms)
-        ended = [(meter, tally.to_ms, 0) for meter, tally in self._tallies.items()]
-        begun = [
-            (meter, self._clock.record_ms(t.next_wanted_ms), self._clock.slowed(t.period_ms * t.factor))
-            for meter, t in self._tallies.items()
-        ]
+        rulers = self._rulers()
+        self._grids += self._grids_of(rulers)  # noted with the first commit that succeeds
+        self._take(rulers)
+        coverage = self._coverage(before)
         row = self._signer.event(GATEWAY, event.event, stamp(self._clock))
-        if self._write([*coverage, row], coverage=True, grids=[*ended, *begun]):
+        if self._write([*coverage, row], coverage=True):
             self._uncut += 1
         else:
             self._unsigned.append(event)

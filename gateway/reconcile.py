@@ -12,14 +12,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from gateway.alarm_kinds import EQUIVOCATION, LEDGER_LOST, LEDGER_ODD, ROLLBACK
 from gateway.alarms import LedgerAlarms
 from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.comparison import (
-    EQUIVOCATION,
-    LEDGER_LOST,
-    LEDGER_ODD,
-    ROLLBACK,
     Ahead,
     Another,
     Lost,
@@ -54,9 +51,16 @@ class Reconciliation:
     nothing stands against them; ``stopped``: nothing may be anchored either, because two gateways bear one name."""
 
     def __init__(
-        self, config: Config, recorder: Recorder, trust: Trust, clock: Clock, conflicts: Sequence[Conflict]
+        self,
+        config: Config,
+        recorder: Recorder,
+        trust: Trust,
+        clock: Clock,
+        conflicts: Sequence[Conflict],
+        *,
+        alarms: LedgerAlarms | None = None,
     ) -> None:
-        """``conflicts`` are those that the database knows of already."""
+        """``conflicts`` are those that the database knows of already. Without ``alarms`` they are events at once."""
         self._gateway, self._database = config.gateway_id, str(config.database)
         self._recorder, self._clock = recorder, clock
         self._keys = {key.kid: key.key for key in trust.keys if (key.role, key.gateway) == ("statement", self._gateway)}
@@ -68,7 +72,7 @@ class Reconciliation:
         self.given_again = 0
         """Batches that ledgers have been given a second time, having lost them."""
         self._odd: dict[str, str] = {}
-        self._alarms = LedgerAlarms(recorder)
+        self._alarms = alarms or LedgerAlarms(recorder)
         self._held: str | None = None
         self._conflict: str | None = None
         if conflicts:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.repair_tables import Repairs
-from gateway.rows import Row, Tail
+from gateway.rows import Grid, Row, Tail
 from ledger_client.record import Coverage, parse_record
 
 _ROW = "meter, epoch, seq, kind, time_ms, data"
@@ -50,9 +50,13 @@ class Records(Repairs):
             since = self.count(
                 "SELECT count(*) FROM records WHERE meter = ? AND id > ? AND kind = 'reading'", meter, covered[0]
             )
-        plan = self.one("SELECT anchor_ms, period_ms FROM schedules WHERE meter = ? ORDER BY id DESC LIMIT 1", meter)
-        anchor_ms, period_ms = plan if plan else (None, None)
-        return Tail(bytes(last[0]), to_ms, since, anchor_ms, period_ms)
+        return Tail(bytes(last[0]), to_ms, since, [] if to_ms is None else self._grids_from(meter, to_ms))
+
+    def _grids_from(self, meter: str, from_ms: int) -> list[Grid]:
+        """The grids by which polls of ``meter`` were due from a moment on, oldest first."""
+        begun = "SELECT max(id) FROM schedules WHERE meter = ? AND anchor_ms <= ?"
+        sql = f"SELECT anchor_ms, period_ms FROM schedules WHERE meter = ? AND id >= coalesce(({begun}), 0) ORDER BY id"
+        return self.all(sql, meter, meter, from_ms)
 
     def latest_ms(self) -> int:
         """The latest time among the newest 1,000 records, in ms; 0 if there are none."""
@@ -60,7 +64,7 @@ class Records(Repairs):
 
     def schedule(self, epoch: bytes, grids: Iterable[tuple[str, int, int]]) -> None:
         """Note (meter, anchor_ms, period_ms) from which on polls of an epoch are recorded. Call within
-        ``transaction()``, with the coverage records that end at the anchors."""
+        ``transaction()``, with the first records that follow them, or earlier."""
         sql = "INSERT INTO schedules (epoch, meter, anchor_ms, period_ms) VALUES (?, ?, ?, ?)"
         self.run_each(sql, ((epoch, *grid) for grid in grids))
 

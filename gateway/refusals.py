@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from ledger_client.pauses import growing_s
 
-LEDGER_REFUSED = "ledger-refused"
-"""The alarm: a batch that a ledger does not take, or whose receipt does not hold."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 3600.0
 """Between two questions about a refused batch: the pauses double. Somebody has to act first."""
 FIRST_DOUBT_S = 0.5

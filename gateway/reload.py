@@ -15,9 +15,10 @@ from typing import Any, Protocol
 
 from gateway import budget
 from gateway import config as configuration
+from gateway.alarm_kinds import REVERTED
 from gateway.blocking import in_thread
 from gateway.changeover import CONFIGURATION, Change
-from gateway.commits import ALARM, Rules
+from gateway.commits import Rules
 from gateway.difference import Difference, difference
 from gateway.errors import Declined, GatewayError, StoreError
 from gateway.live import MeterNow
@@ -28,7 +29,6 @@ from ledger_client.record import Event
 
 log = logging.getLogger("meterseal.reload")
 
-REVERTED = "configuration-reverted"  # code of an alarm
 RECENT_MS = 600_000
 """A meter that answered within the last ten minutes is expected to go on answering."""
 PERIODS, AT_LEAST_S = 3, 60.0
@@ -91,6 +91,8 @@ class Reload:
                 return _told(change) | {"done": False, "watched_s": 0}
             before, answered = self._epoch.ready, self._answered()
             await self._take(ready, change, {"why": "reload", "by": order.get("user", "")})
+            if self._reverted is not None:
+                self._epoch.site.board.condition(GATEWAY, REVERTED, "configuration", "another is in force", on=False)
             self._reverted = None
             watched_s = self._begin_trial(before, change, answered)
             return _told(change) | {"done": True, "watched_s": watched_s}
@@ -192,8 +194,7 @@ class Reload:
             "other one: mend or put it back, then `meterseal reload`"
         )
         log.error("%s", self._reverted)
-        fields = {"code": REVERTED, "line": "configuration", "text": self._reverted, "raised": True}
-        site.recorder.happened(GATEWAY, Event(ALARM, fields))
+        site.board.condition(GATEWAY, REVERTED, "configuration", self._reverted, on=True)
 
 
 def _time_ms(now: MeterNow) -> int:

@@ -9,7 +9,6 @@ from gateway.repair_tables import Hole
 from gateway.rows import Repair
 
 REPAIRED = "repaired"  # the first event of an epoch behind a repair
-ALARM_CODE = "database-repaired"  # stands until the next start
 RANGES_TOLD = 20  # stretches of lost records that an event names
 
 

@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway import instance, repaired
-from gateway.commits import ALARM, STOPPED
-from gateway.comparison import EQUIVOCATION, conflict_text
+from gateway.alarm_kinds import EQUIVOCATION, LEDGER_REFUSED, STOPPED
+from gateway.commits import ALARM
+from gateway.comparison import conflict_text
 from gateway.config import Config
 from gateway.errors import Damaged, StoreError
 from gateway.feed_view import feed_line, feed_problems, feed_status
 from gateway.horizon import horizon
 from gateway.quality import verdict
-from gateway.refusals import LEDGER_REFUSED
 from gateway.signer import GATEWAY
 from gateway.store import RECOVER, Row, Store
 from ledger_client.errors import LedgerClientError
@@ -121,7 +121,7 @@ def status(
             problems.append(
                 f"meter {meter['name']}: last reading {meter['age_s']} s ago, due every {meter['every_ms'] / 1000:g} s"
             )
-    alarms = open_alarms(store) if pid is not None else []
+    alarms = active_alarms(store, health) if pid is not None else []
     stopped = health["recording"] if health else None
     if stopped:
         problems.insert(0, f"recording stopped ({stopped['reason']}): {stopped['text']}")
@@ -131,7 +131,7 @@ def status(
         problems.append(held)
     problems += conflicts
     told = {EQUIVOCATION, LEDGER_REFUSED} | ({STOPPED} if stopped else set())  # above, or from the anchors themselves
-    problems += [alarm["text"] for alarm in alarms if alarm["code"] not in told]
+    problems += [f"{x['text']} (since {rfc3339_ms(x['since'])})" for x in alarms if x["code"] not in told]
     problems += [f"ledger {x['name']}: {x['detail']}" for x in ledgers if x["state"] == "refused"]
     feed_states = feed_status(config, store, feeds or {})
     problems += feed_problems(feed_states) if feeds else []
@@ -166,8 +166,17 @@ def _horizon(config: Config, store: Store, now_ms: int, *, running: bool) -> dic
         return None
 
 
+def active_alarms(store: Store, health: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The alarms that are true and not shelved, as plain data (``Standing.as_json``): as the running gateway says, or
+    as it has written down, which it cannot on a full disk."""
+    if health and "alarms" in health:
+        return list(health["alarms"])
+    return [row.as_json() for row in store.alarms() if row.active and not row.shelved]
+
+
 def open_alarms(store: Store) -> list[dict[str, Any]]:
-    """The alarms of the running epoch that stand: code, line, meter (None: the whole line), text, since (ms)."""
+    """The alarms that the events of the running epoch tell of and do not end: code, line, meter (None: the whole
+    line), text, since (ms)."""
     standing: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in store.epoch_events():
         body = _body(row)

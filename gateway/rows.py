@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -98,19 +98,23 @@ class Repair:
     sealed_to: int
 
 
+Grid = tuple[int, int]
+"""Of the polls of a meter that are recorded: from which record time on they are due, and how far apart, in ms (0: none,
+until the next grid begins)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tail:
     """How a meter's story stood when the process before this one ended.
 
     ``last_data`` is its newest record; ``covered_to_ms`` the end of its coverage (None: it never had any);
-    ``recorded_since`` the readings after that; ``anchor_ms`` and ``period_ms`` the schedule of the left epoch.
+    ``recorded_since`` the readings after that; ``grids`` those by which polls were due from that end on, oldest first.
     """
 
     last_data: bytes
     covered_to_ms: int | None
     recorded_since: int
-    anchor_ms: int | None
-    period_ms: int | None
+    grids: Sequence[Grid]
 
 
 class Tables(ABC):

@@ -128,13 +128,14 @@ def _0005_views(db: Database) -> None:
     )
     db["alarms"].create(  # type: ignore[union-attr]
         {
-            "id": int, "source": str, "code": str, "line": str, "text": str, "raised_ms": int, "cleared_ms": int,
-            "acked_ms": int, "acked_by": str, "shelved_until_ms": int, "shelved_by": str,
+            "id": int, "source": str, "code": str, "line": str, "text": str, "since_ms": int, "raised_ms": int,
+            "cleared_ms": int, "acked_ms": int, "acked_by": str, "shelved_until_ms": int, "shelved_by": str,
+            "shelved_why": str, "times": int, "open": int,
         },
         pk="id",
-        not_null={"source", "code", "line", "text", "raised_ms"},
+        not_null={"source", "code", "line", "text", "since_ms", "raised_ms", "times", "open"},
     )  # fmt: skip
-    db.execute("CREATE INDEX alarms_standing ON alarms (source, code) WHERE cleared_ms IS NULL")
+    db.execute("CREATE INDEX alarms_open ON alarms (id) WHERE open = 1")
     db["cursors"].create({"feed": str, "last_id": int}, pk="feed", not_null={"last_id"})  # type: ignore[union-attr]
     gap = {"feed": str, "first_id": int, "last_id": int}
     db["gaps"].create(gap, pk=("feed", "first_id"), not_null={"last_id"})  # type: ignore[union-attr]
@@ -168,6 +169,6 @@ NAMES = frozenset(GUARDS) | {
     "records", "batches", "anchors", "schedules", "cuts", "elsewhere", "known", "conflicts", "totals", "pruned",
     "notes", "repairs", "lost_records", "lost_places", "records_by_name", "records_by_meter", "coverage_by_meter",
     "events_by_meter", "batches_by_last", "anchors_open", "schedules_by_meter", "summaries", "alarms",
-    "alarms_standing", "cursors", "gaps",
+    "alarms_open", "cursors", "gaps",
 }  # fmt: skip
 """What a database of today's version holds."""

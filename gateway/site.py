@@ -6,8 +6,9 @@ They hear the news, look at the parts and give orders; nothing of them stands be
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
+from gateway.alarm_board import Board
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.control import Order
@@ -35,6 +36,7 @@ class Site:
     """Each ledger's uplink by the ledger's name."""
     hub: Hub
     live: Live
+    board: Board
     orders: dict[str, Order] = field(default_factory=dict)
     """What can be ordered, by name: over the control socket, and by whoever may on the pages."""
 
@@ -45,20 +47,3 @@ class Site:
     async def order(self, name: str, **details: Any) -> dict[str, Any]:
         """Give an order as the control socket would. Raises GatewayError: why not, and the way out."""
         return await self.orders[name]({"order": name, **details})
-
-
-class Companion(Protocol):
-    """A task beside the recording one. It is made before the first record of the epoch is written and cancelled at its
-    end; when it fails it is started again, and recording goes on."""
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-        ...
-
-    def reloaded(self) -> None:
-        """The site has another configuration: meters and ledgers may have come and gone."""
-        ...
-
-    def close(self) -> None:
-        """It has ended: take its listeners away."""
-        ...

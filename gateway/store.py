@@ -16,15 +16,16 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway import schema
+from gateway.alarm_tables import Alarms
 from gateway.batch_tables import Batches
 from gateway.errors import Damaged, DiskFull, StoreError, Unfinished
 from gateway.feed_tables import Feeds
 from gateway.hold import station
 from gateway.pages import log_path
 from gateway.record_tables import Records
-from gateway.rows import Anchor, Batch, Conflict, Known, Repair, Row, Tail
+from gateway.rows import Anchor, Batch, Conflict, Grid, Known, Repair, Row, Tail
 
-__all__ = ["Anchor", "Batch", "Conflict", "Known", "Repair", "Row", "Store", "Tail"]
+__all__ = ["Anchor", "Batch", "Conflict", "Grid", "Known", "Repair", "Row", "Store", "Tail"]
 
 SQLITE_VERSION = sqlite3.sqlite_version
 PROGRESS = 10_000  # steps of SQLite's machine between two looks at the time
@@ -42,7 +43,7 @@ RECOVER = (
 )
 
 
-class Store(Records, Batches, Feeds):
+class Store(Records, Batches, Alarms, Feeds):
     """The gateway's database. Every method may raise StoreError (DiskFull, Damaged where that is why), never sqlite3's
     own errors."""
 

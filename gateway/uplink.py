@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from gateway import refusals
+from gateway.alarm_kinds import LEDGER_REFUSED
 from gateway.alarms import LedgerAlarms
 from gateway.blocking import in_thread
 from gateway.clock import Clock
@@ -24,7 +25,7 @@ from gateway.errors import GatewayError, StoreError
 from gateway.hold import station
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Writer
-from gateway.refusals import LEDGER_REFUSED, way_out
+from gateway.refusals import way_out
 from gateway.settling import Contract, NotOurs, demand_settled
 from gateway.store import Batch, Store
 from ledger_client.errors import LedgerUnavailable, Refused

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway.coverage import due_between
+from gateway.coverage import due_by
 from gateway.store import Store
 from ledger_client.record import Coverage, Reading, parse_record
 from ledger_client.statement import Statement, parse_statement
@@ -172,7 +172,7 @@ class Books:
             dated = [r.body for r in records if isinstance(r.body, Coverage) and r.clock != "U"]
             flaws += sum(before.to_ms != after.from_ms for before, after in pairwise(covered))
             flaws += sum(c.due != c.recorded + sum(c.missed.values()) for c in covered)
-            flaws += sum(c.due != _due(grids, c.from_ms, c.to_ms) for c in dated)
+            flaws += sum(c.due != due_by(grids, c.from_ms, c.to_ms) for c in dated)
         return flaws
 
     def lost(self, offered: Sequence[Offered], *, ended: bool) -> int:
@@ -228,11 +228,3 @@ def _sealed_twice(statements: Iterable[Statement]) -> int:
 
 def _extra(counts: Mapping[Any, int]) -> int:
     return sum(n - 1 for n in counts.values())
-
-
-def _due(grids: Sequence[tuple[int, int]], from_ms: int, to_ms: int) -> int:
-    """Polls due in [from, to): each epoch's grid counts until the next one begins."""
-    ends = [anchor for anchor, _ in grids[1:]] + [to_ms]
-    return sum(
-        due_between(anchor, period, from_ms, min(to_ms, end)) for (anchor, period), end in zip(grids, ends, strict=True)
-    )

@@ -170,8 +170,7 @@ class World:
         servers: dict[str, Server] = {"broker": self.broker, **self.ledgers}
         for name, server in servers.items():
             yield self.course.strikes(chance, name, name), self._on(server)
-        if self.course.long:
-            yield self.course.strikes(chance, "clock", "clock"), self._on_clock
+        yield self.course.strikes(chance, "clock", "clock"), self._on_clock
         for site in self.sites.values() if self.course.long else [self.sites[STRUCK]]:
             yield self.course.strikes(chance, "plant", f"plant of {site.name}"), self._on_plants(site)
         struck = self.sites[STRUCK]

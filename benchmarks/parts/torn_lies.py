@@ -19,7 +19,7 @@ from benchmarks.parts.torn_books import Told, examine, read_told
 from benchmarks.parts.torn_cases import Bench, bench
 from benchmarks.parts.torn_work import Life, Request
 from gateway import config
-from gateway.comparison import ROLLBACK
+from gateway.alarm_kinds import ROLLBACK
 from gateway.config import Config
 from gateway.signer import GATEWAY
 from gateway.store import Store

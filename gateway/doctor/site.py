@@ -20,7 +20,7 @@ from gateway.fieldbus.bus import LineSpec
 from gateway.keys import STATEMENT, key_files
 from gateway.ledger_settings import LedgerEntry
 from gateway.refusals import way_out
-from gateway.report import open_alarms
+from gateway.report import active_alarms
 from ledger_client.cose_key import Signer, load_private_key
 from ledger_client.errors import KeyFileError, LedgerClientError, Refused, Unsupported
 from ledger_client.ledgers import Ledger, Notebook
@@ -69,7 +69,7 @@ def _owner(path: Path) -> str:
 def ports(case: Case) -> Iterator[Finding]:
     """Whether every line's port or host is there."""
     specs = lines.line_specs(case.config)
-    alarms = open_alarms(case.store) if case.store is not None and case.pid is not None else []
+    alarms = active_alarms(case.store) if case.store is not None and case.pid is not None else []
     for spec, finding in zip(specs, _at_once(lambda spec: _port(case, spec), specs), strict=True):
         told = [alarm["text"] for alarm in alarms if alarm["line"] == spec.name]
         if told and finding.result == "ok":

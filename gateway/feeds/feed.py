@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from gateway.companion import Companion
 from gateway.errors import StoreError
 from gateway.feeds.history import History, Portion
 from gateway.feeds.link import Down, Link
@@ -37,8 +38,8 @@ AGAIN_S = 5.0
 LEAVE_WITHIN_S = 1.0
 
 
-class Feed:
-    """A companion (site.py)."""
+class Feed(Companion):
+    """One feed, for one epoch."""
 
     def __init__(
         self,
@@ -88,7 +89,6 @@ class Feed:
         self._alarmed.set()
 
     def reloaded(self) -> None:
-        """The site has another configuration."""
         self._voice.reloaded()
 
     def facts(self) -> dict[str, Any]:
@@ -173,10 +173,15 @@ class Feed:
         gap = self._progress.catch_up()
         newest = self._outbox.take_newest()
         self.connected = True
-        for told in newest:
-            future = await self._voice.live(link, [told])
-            future.add_done_callback(partial(self._told_newest, gap.told, told))
-        await link.flush()
+        sent: list[tuple[Told, asyncio.Future[None]]] = []
+        try:
+            for told in newest:
+                sent.append((told, await self._voice.live(link, [told])))
+            await link.flush()
+        finally:
+            taken = [told for told, future in sent if _taken(future)]
+            gap.told.update(told.record for told in taken if told.record is not None)
+            self.live_count += len(taken)
         while self._progress.gap is gap:
             try:
                 await self._history.write_gap(gap)
@@ -192,12 +197,6 @@ class Feed:
             for one in told:
                 if one.record is not None:
                     self._progress.told(one.record)
-
-    def _told_newest(self, names: set[str], told: Told, future: asyncio.Future[None]) -> None:
-        if _taken(future):
-            self.live_count += 1
-            if told.record is not None:
-                names.add(told.record)
 
     async def _keep_mark(self, link: Link) -> None:
         """Write the cursor down, now and then."""
@@ -261,7 +260,7 @@ def _messages(told: Sequence[Told]) -> list[list[Told]]:
 
 
 def _taken(future: asyncio.Future[None]) -> bool:
-    return not future.cancelled() and future.exception() is None
+    return future.done() and not future.cancelled() and future.exception() is None
 
 
 def _first(group: BaseExceptionGroup[Exception]) -> Exception:

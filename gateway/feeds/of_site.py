@@ -7,12 +7,13 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
+from gateway.alarm_tables import Standing
 from gateway.devices.points import Point
 from gateway.feed_settings import FeedEntry
 from gateway.feeds.feed import Feed
 from gateway.feeds.history import History
 from gateway.feeds.plain_voice import PlainVoice
-from gateway.feeds.voice import Standing, Voice
+from gateway.feeds.voice import Voice
 from gateway.site import Site
 
 
@@ -33,10 +34,12 @@ class SiteFeed(Feed):
         )
         self._site = site
         site.hub.listeners.append(self.hear)
+        site.board.listeners.append(self.alarms_changed)
         site.orders[self.name] = self._tell
 
     def close(self) -> None:
         self._site.hub.listeners.remove(self.hear)
+        self._site.board.listeners.remove(self.alarms_changed)
         del self._site.orders[self.name]
 
     async def _tell(self, _: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,4 +80,4 @@ def _points(site: Site) -> dict[str, list[Point]]:
 
 
 def _standing(site: Site) -> Sequence[Standing]:
-    return ()
+    return [alarm for alarm in site.board.standing() if alarm.active]

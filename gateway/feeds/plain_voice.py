@@ -6,10 +6,10 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
+from gateway.alarm_tables import Standing
 from gateway.feeds import plain
 from gateway.feeds.link import Link
 from gateway.feeds.told import Told
-from gateway.feeds.voice import Standing
 from ledger_client.ledgers.broker import Message, Will
 
 

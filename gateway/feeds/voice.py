@@ -11,23 +11,6 @@ from gateway.feeds.told import Told
 from ledger_client.ledgers.broker import Message, Will
 
 
-class Standing(Protocol):
-    """An alarm as the board tells it (gateway/alarms.py). Times are record times in ms."""
-
-    @property
-    def source(self) -> str: ...
-    @property
-    def code(self) -> str: ...
-    @property
-    def line(self) -> str: ...
-    @property
-    def text(self) -> str: ...
-    @property
-    def since_ms(self) -> int: ...
-    @property
-    def acked_ms(self) -> int | None: ...
-
-
 class Voice(Protocol):
     """One kind of feed. Its calls raise ``Down`` when the connection is gone."""
 

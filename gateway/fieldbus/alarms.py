@@ -1,4 +1,4 @@
-"""The alarms of one line: each is told once when it begins and once when it ends, and logged."""
+"""The alarms of one line: each is told once when it begins and once when it ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger("meterseal.fieldbus")
 
 
 class Alarms:
-    """What is wrong on one line now. ``on_alarm`` is told of each change.
+    """What is wrong on one line now. ``on_alarm`` is told of each change; None: the log is.
 
     A line whose meters all may sleep is not at fault when they do, and a meter that may sleep is not lost.
     """
@@ -87,6 +87,7 @@ class Alarms:
             self._tell(Alarm(self._spec.name, meter, code, f"{self._spec.name}: {text}", False))
 
     def _tell(self, alarm: Alarm) -> None:
-        log.log(logging.ERROR if alarm.raised else logging.INFO, "%s", alarm.text)
-        if self._on_alarm is not None:
+        if self._on_alarm is None:
+            log.log(logging.ERROR if alarm.raised else logging.INFO, "%s", alarm.text)
+        else:
             self._on_alarm(alarm)

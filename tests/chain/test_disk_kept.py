@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.commits import START, STOPPED
+from gateway.alarm_kinds import STOPPED
+from gateway.commits import START
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from tests.chain.site import GatewayProcess, close_books, make_site, plant, until

@@ -12,7 +12,7 @@ from ledger_client.record import Coverage, Reading, Value
 SECONDS, SEED = 20.0, 20261125
 
 
-def test_faults_of_everything_but_the_clock_lose_double_fork_and_skip_nothing() -> None:
+def test_faults_of_everything_lose_double_fork_and_skip_nothing() -> None:
     figures = soak.run(seconds=SECONDS, seed=SEED)
     wrong = ("lost", "duplicated", "forked", "untiled", "unverified")
     assert {name: figures[name] for name in wrong} == dict.fromkeys(wrong, 0), json.dumps(figures)

@@ -11,15 +11,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from gateway.alarm_board import Board
 from gateway.clock import Clock
 from gateway.commits import Finished
 from gateway.config import Config
 from gateway.feeds.of_site import make_feed
 from gateway.live import Live
-from gateway.news import Hub
+from gateway.news import Hub, Missed
 from gateway.recorder import Recorder
 from gateway.signer import stamp
 from gateway.site import Site
+from gateway.store import Store
 from ledger_client.ledgers.broker import Broker, Message
 from ledger_client.record import Reading, Value
 from tests.gateway.samples import recorder, site
@@ -46,13 +48,19 @@ class Rig:
         self.config = loaded
         self.clock = Clock()
         self.recorder: Recorder
-        changes = {"commit_every_ms": 20, "seal_every_ms": 3_600_000, **changes}
+        often = dict.fromkeys(loaded.meters, 1)  # so that any number of polls may be due
+        changes = {"commit_every_ms": 20, "seal_every_ms": 3_600_000, "periods_ms": often, **changes}
         self.recorder, self._anchor_ms = recorder(loaded, self.clock, epoch, **changes)
         self.epoch, self._polls = epoch, 0
         self.hub, self.live = Hub(), Live(loaded.meters)
         self.hub.listeners.append(self.live.hear)
         self.recorder.on_news.append(self.hub.tell)
-        self.site = Site(loaded, self.clock, epoch, self.recorder, {}, {}, self.hub, self.live)
+        lines = {bus.name: [meter.name for meter in bus.meter] for bus in loaded.document.bus}
+        periods_ms = {name: meter.every for name, meter in loaded.meters.items()}
+        store = Store(loaded.database, read_only=True)
+        self.board = Board(store, self.recorder, self.clock, self.live, lines, periods_ms)
+        store.close()
+        self.site = Site(loaded, self.clock, epoch, self.recorder, {}, {}, self.hub, self.live, self.board)
         self.feeds = [make_feed(self.site, entry) for entry in loaded.document.feed]
         self.recorder.start()
 
@@ -78,8 +86,7 @@ class Rig:
 
     def miss(self, meter: str, ago_ms: int) -> None:
         """A poll of a meter that was due so long ago, and without an answer."""
-        self._due_ms()
-        self.recorder.put(Finished(meter, self.clock.schedule_ms() - ago_ms, None, None, "timeout"))
+        self.hub.tell([Missed(meter, self.clock.now_ms() - ago_ms, "timeout")])
 
     def _due_ms(self) -> int:
         self._polls += 1
@@ -90,7 +97,7 @@ class Rig:
 async def running(loaded: Config, epoch: bytes = bytes(8), **changes: Any) -> AsyncIterator[Rig]:
     """A rig with its feed at work."""
     rig = Rig(loaded, epoch, **changes)
-    tasks = [asyncio.create_task(feed.run()) for feed in rig.feeds]
+    tasks = [asyncio.create_task(companion.run()) for companion in (rig.board, *rig.feeds)]
     try:
         yield rig
         assert not any(task.done() for task in tasks)

@@ -150,3 +150,33 @@ def test_readings_of_one_meter_share_a_message_only_where_there_are_many(tmp_pat
                 assert heard.records("/meters/") == few + many
 
     asyncio.run(work())
+
+
+def test_an_alarm_is_retained_while_it_stands_and_names_meter_line_and_since_when(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    topic, since_ms = f"{BASE}/alarms/{METER}/meter-exchanged", 1795650000000
+
+    async def work() -> None:
+        loaded = feed_site(tmp_path / "site", broker.url)
+        with listening(broker.url) as heard:
+            async with running(loaded) as rig:
+                await until(lambda: rig.feed.connected)
+                rig.board.condition(METER, "meter-exchanged", "rs485-1", "another one", on=True, since_ms=since_ms)
+                (message,) = await until(lambda: heard.on("/alarms/"))
+                assert message.topic == topic
+                told = json.loads(message.data)
+                assert (told["source"], told["code"]) == (METER, "meter-exchanged")
+                (standing,) = told["standing"]
+                assert (standing["line"], standing["text"], standing["since"]) == ("rs485-1", "another one", since_ms)
+            with listening(broker.url) as later:
+                await until(lambda: [m.topic for m in later.on("/alarms/")] == [topic])
+            async with running(loaded, b"epoch-02") as rig:  # the board remembers it, and it is over
+                await until(lambda: rig.feed.connected)
+                rig.board.condition(METER, "meter-exchanged", "rs485-1", "it answers", on=False)
+                await until(lambda: heard.on("/alarms/")[-1].data == b"")
+        with listening(broker.url) as last:
+            await until(lambda: last.on("/status"))
+            assert last.on("/alarms/") == []
+
+    asyncio.run(work())

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from gateway.batch_tables import UNTOLD
 from gateway.config import Config
-from gateway.coverage import due_between
+from gateway.coverage import due_by
 from gateway.keys import load_keys
 from gateway.repair_tables import Hole
 from gateway.sealer import ranges, tree_of
@@ -145,16 +145,9 @@ def _check_coverage(
             if (to_ms is not None or whole) and not hole:
                 assert body.recorded == readings, f"{row.id}: says {body.recorded} recorded, the chain holds {readings}"
             if grids and record.claims.clock != "U":  # without a clock nobody knows what was due before
-                due = _due(grids, body.from_ms, body.to_ms)
+                due = due_by(grids, body.from_ms, body.to_ms)
                 assert body.due == due, f"{row.id}: due {body.due}, by schedule {due}"
             to_ms, readings, hole = body.to_ms, 0, False
-
-
-def _due(grids: Sequence[tuple[int, int]], from_ms: int, to_ms: int) -> int:
-    ends = [anchor for anchor, _ in grids[1:]] + [to_ms]
-    return sum(
-        due_between(anchor, period, from_ms, min(end, to_ms)) for (anchor, period), end in zip(grids, ends, strict=True)
-    )
 
 
 def _check_batches(store: Store, batches: Sequence[Batch]) -> None:

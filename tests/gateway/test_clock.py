@@ -66,6 +66,20 @@ def test_a_machine_that_wakes_up_in_the_past_goes_on_from_its_last_record_with_a
     assert clock.now_ms() == (START_S + 7) * 1000
 
 
+def test_a_clock_that_is_just_behind_the_last_record_is_caught_up_with() -> None:
+    machine = Machine()
+    clock = machine.clock(not_before_ms=START_S * 1000 + 500)
+    slowed = clock.correction()
+    assert slowed is not None
+    clock.turn(slowed)
+    machine.passes(5)
+    dated = clock.correction()
+    assert dated is not None
+    assert dated.dates
+    clock.turn(dated)
+    assert clock.letter() == ("S", 20)
+
+
 def test_a_clock_that_was_never_set_is_not_usable() -> None:
     machine = Machine()
     machine.wall_ms = 0

@@ -8,16 +8,23 @@ from pathlib import Path
 import pytest
 
 from gateway.account import account
-from gateway.clock import BUILT_S, KernelClock
+from gateway.clock import BUILT_S, STEP_MS, KernelClock
 from gateway.config import Config
 from gateway.journal import CLOCK
 from gateway.store import Store
 from ledger_client.record import Coverage, Quality, Reading
 from tests.gateway.books import check_books
-from tests.gateway.samples import START_S, Hands, Machine, site
+from tests.gateway.clock_history import FrailStore
+from tests.gateway.samples import START_S, Hands, Machine, finished, site
 
 METER = "export-main"
 HOUR_MS = 3_600_000
+
+
+class Often(Hands):
+    """Every meter three times a second."""
+
+    EVERY_MS = 333
 
 
 @pytest.fixture
@@ -155,6 +162,77 @@ def test_a_restart_behind_a_step_counts_the_downtime_by_the_new_course(loaded: C
     last = store.newest(METER, "coverage")
     store.close()
     assert last is not None
+
+
+def test_a_first_poll_that_is_late_when_record_times_are_right_again_is_due_once(loaded: Config) -> None:
+    """By the full course it seems to be due before the epoch began: slowed record times have fallen behind by then."""
+    killed = Hands(loaded)
+    killed.poll(3)
+    killed.store.close()
+    hands = Hands(loaded, killed.machine, epoch=b"\x02" * 8)
+    for change_ms in (-5_000, 5_000):
+        hands.machine.wall_ms += change_ms
+        hands.machine.passes(4)
+        hands.journal.keep_time()
+    assert len(hands.events(CLOCK)) == 2
+    hands.poll(5)
+    hands.end()
+    check(loaded)
+
+
+def test_a_correction_that_cannot_be_written_is_noted_later(loaded: Config) -> None:
+    machine = Machine()
+    hands = Hands(loaded, machine)
+    hands.store.close()
+    hands.store = hands.journal.store = FrailStore(loaded.database, machine)
+    hands.poll(5)
+    machine.wall_ms += HOUR_MS
+    machine.passes(2)
+    hands.store.fates = [("refused", 0.0)]
+    hands.journal.keep_time()
+    assert hands.journal.trouble is not None
+    assert hands.clock.now_ms() == machine.wall_ms
+    hands.poll(5)
+    assert hands.journal.trouble is None
+    assert len(hands.events(CLOCK)) == 1
+    hands.end()
+    check(loaded)
+
+
+def test_what_a_slow_disk_delays_is_not_taken_for_the_moment_of_the_correction(loaded: Config) -> None:
+    machine = Machine()
+    hands = Hands(loaded, machine)
+    hands.poll(2)
+    hands.store.close()
+    hands.store = hands.journal.store = FrailStore(loaded.database, machine)
+    hands.poll(1)
+    machine.wall_ms -= 60_000
+    before_ms = hands.clock.now_ms()
+    hands.journal.poll(finished(METER, hands.anchor_ms + 30_000, hands.clock))
+    hands.store.fates = [("good", 20.0)]
+    hands.journal._mind_the_clock(hands.clock.schedule_ms())
+    (event,) = hands.events(CLOCK)
+    assert event["before"] == before_ms + 20_000
+    assert hands.clock.now_ms() == before_ms + 20_000
+    hands.store.close()
+
+
+def test_polls_whose_slowed_period_is_no_whole_number_do_not_go_astray(loaded: Config) -> None:
+    hands = Often(loaded, periods_ms=dict.fromkeys(loaded.meters, Often.EVERY_MS))
+    hands.poll(5)
+    hands.machine.wall_ms -= 20_000
+    hands.poll(650)
+    assert len(hands.events(CLOCK)) == 2
+    last_ms, apart = 0, set()
+    for record in hands.records(METER):
+        if isinstance(record.body, Coverage):
+            apart.add(last_ms - record.body.to_ms)
+        elif isinstance(record.body, Reading):
+            last_ms = record.time_ms
+    apart.remove(-hands.anchor_ms)  # before the first reading
+    assert max(apart) - min(apart) <= STEP_MS + 60  # what they lose until the next cut
+    hands.end()
+    check(loaded)
 
 
 @pytest.mark.parametrize("kernel", [KernelClock(True, 5), KernelClock(False, None)])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.coverage import Tally, due_between, first_coverage
+from gateway.coverage import Tally, due_between, due_by, first_coverage
 from gateway.store import Tail
 from ledger_client.record import Coverage
 
@@ -29,18 +29,38 @@ def test_intervals_that_tile_count_every_poll_once(period: int, lengths: list[in
     assert sum(parts) == due_between(0, period, 0, borders[-1])
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 12)), min_size=1, max_size=5),
+    st.integers(0, 60),
+    st.integers(0, 60),
+)
+def test_each_grid_counts_until_the_next_one_begins(grids: list[tuple[int, int]], start: int, length: int) -> None:
+    end = start + length
+    counted = 0
+    for n, (anchor, period) in enumerate(grids):
+        until = grids[n + 1][0] if n + 1 < len(grids) else end
+        counted += sum(start <= t < min(end, until) for t in range(anchor, end, period or end + 1) if period)
+    assert due_by(grids, start, end) == counted
+
+
+def test_downtime_is_counted_by_every_grid_that_was_in_force() -> None:
+    tail = Tail(b"", covered_to_ms=10_001, recorded_since=2, grids=[(0, 1000), (13_500, 0), (14_000, 500)])
+    covered = first_coverage(tail, 16_000, clock_usable=True)
+    assert covered == Coverage(10_001, 16_000, 3 + 4, 2, {"stopped": 5})
+
+
 def test_a_new_meter_begins_with_an_empty_interval() -> None:
     assert first_coverage(None, 5000, clock_usable=True) == Coverage(5000, 5000, 0, 0, {})
 
 
 def test_downtime_is_counted_by_the_schedule_that_was_left() -> None:
-    tail = Tail(b"", covered_to_ms=10_001, recorded_since=2, anchor_ms=0, period_ms=1000)
+    tail = Tail(b"", covered_to_ms=10_001, recorded_since=2, grids=[(0, 1000)])
     covered = first_coverage(tail, 20_500, clock_usable=True)
     assert covered == Coverage(10_001, 20_500, 10, 2, {"stopped": 8})
 
 
 def test_with_an_unusable_clock_downtime_counts_nothing() -> None:
-    tail = Tail(b"", covered_to_ms=10_001, recorded_since=2, anchor_ms=0, period_ms=1000)
+    tail = Tail(b"", covered_to_ms=10_001, recorded_since=2, grids=[(0, 1000)])
     assert first_coverage(tail, 20_500, clock_usable=False) == Coverage(10_001, 20_500, 2, 2, {})
 
 
@@ -57,7 +77,7 @@ def test_a_tally_tiles_and_adds_up() -> None:
     assert second == Coverage(3001, 4001, 1, 1, {})
 
 
-@pytest.mark.parametrize("due", [0, 999])
+@pytest.mark.parametrize("due", [0, 1000])
 def test_the_interval_holds_the_due_time_of_its_last_poll(due: int) -> None:
     tally = Tally(0, 0, 1000)
     tally.finished(due, None)

@@ -11,12 +11,12 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
+from gateway.alarm_tables import Standing
 from gateway.devices.points import Point
 from gateway.feeds.link import Down, Link
 from gateway.feeds.sparkplug.host import PrimaryHost
 from gateway.feeds.sparkplug.node import Device, Node, asks_for_rebirth
 from gateway.feeds.told import Told, told_news
-from gateway.feeds.voice import Standing
 from gateway.live import MeterNow
 from gateway.signer import GATEWAY
 from ledger_client.ledgers.broker import Message, Will

@@ -1,0 +1,302 @@
+"""Every alarm of a gateway: raised when what is wrong has lasted, cleared when it is over, acknowledged and shelved.
+
+Parts say what is true (``condition``); the board waits out each kind's delay, makes one alarm of many that have one
+cause, signs an event of each change, keeps the states in the database and tells ``listeners``. While the disk takes
+nothing it goes on in memory; states and events are written when it does again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from gateway import alarm_groups
+from gateway.alarm_kinds import COMMS_LOST, LINE_DOWN, METERS_SILENT, SITE_SILENT, STOPPED, kind_of
+from gateway.alarm_list import AlarmList, Books
+from gateway.alarm_states import Key, State
+from gateway.alarm_tables import Standing
+from gateway.clock import Clock
+from gateway.commits import ALARM
+from gateway.companion import Companion
+from gateway.control import Order
+from gateway.fieldbus.bus import Alarm
+from gateway.live import Live
+from gateway.signer import GATEWAY
+from gateway.store import Store
+from ledger_client.record import Event
+
+__all__ = ["Board", "Books", "Standing"]
+
+log = logging.getLogger("meterseal.alarms")
+WAIT_MS = 600_000
+"""So long an alarm that stood before a restart waits to be found again, where nothing else tells."""
+LOOK_S = 1.0
+"""Between two looks at clock and recorder."""
+SITE = "site"  # what stands for the line of an alarm about several of them
+
+
+class Board(AlarmList, Companion):
+    """The alarms of one gateway. To be used in the event loop only; ``tick`` does what has fallen due."""
+
+    def __init__(
+        self,
+        store: Store,
+        books: Books,
+        clock: Clock,
+        live: Live,
+        lines: Mapping[str, Sequence[str]],
+        periods_ms: Mapping[str, int],
+    ) -> None:
+        """``store`` is read here and not kept; ``lines``: the meters of each physical line; their periods in ms."""
+        super().__init__(store, books, clock)
+        self._live = live
+        self._lay_out(lines, periods_ms)
+        self._inherit(store.alarms(), 3 * max(periods_ms.values(), default=0))
+
+    def _lay_out(self, lines: Mapping[str, Sequence[str]], periods_ms: Mapping[str, int]) -> None:
+        self._lines = lines
+        self._window_ms = max(alarm_groups.WINDOW_MS, *periods_ms.values())
+
+    def follow(self, lines: Mapping[str, Sequence[str]], periods_ms: Mapping[str, int]) -> None:
+        """Another configuration: what is said of meters and lines that are no more is over."""
+        gone = set(self._lines) - set(lines)
+        meters = {name for names in self._lines.values() for name in names} - periods_ms.keys()
+        self._lay_out(lines, periods_ms)
+        for key in [key for key in self._states if key.source in meters or key.line in gone]:
+            self.condition(*key, f"{key.source if key.source in meters else key.line} is no more", on=False)
+
+    # — what is true —
+
+    def condition(self, source: str, code: str, line: str, text: str, *, on: bool, since_ms: int | None = None) -> None:
+        """What is true, or not any more, of a meter or of the gateway. ``since_ms``: record time; None: now."""
+        key, now = Key(source, code, line), self._clock.schedule_ms()
+        state = self._states.get(key)
+        if state is None:
+            if not on:
+                return
+            state = self._states[key] = State(key, kind_of(code), text)
+        if on:
+            now_ms = self._clock.now_ms()
+            since = now_ms if since_ms is None else since_ms
+            state.begin(now, since, max(0, now_ms - since))
+        else:
+            state.end(now)
+        if not state.raised or not on:
+            state.text = text
+        if min(state.next_ms(), default=now + 1) <= now:
+            self._settle()
+        self._wake.set()
+
+    def notice(self, source: str, code: str, line: str, text: str) -> None:
+        """Something has happened, and is over."""
+        self.condition(source, code, line, text, on=True)
+        self.condition(source, code, line, text, on=False)
+
+    def looked(self, code: str, found: Mapping[tuple[str, str], tuple[str, int | None]]) -> None:
+        """All that is true of one kind: (source, line) → (text, since in ms). What is not in it is over."""
+        for key in [key for key in self._states if key.code == code and (key.source, key.line) not in found]:
+            self.condition(*key, f"{self._states[key].kind.title}: over", on=False)
+        for (source, line), (text, since_ms) in found.items():
+            self.condition(source, code, line, text, on=True, since_ms=since_ms)
+
+    def still(self, code: str, found: Collection[tuple[str, str]]) -> None:
+        """Whether that which stood before the start, and of which nobody has told since, is still so."""
+        for key, state in list(self._states.items()):
+            if key.code == code and state.in_doubt:
+                on, text = (key.source, key.line) in found, state.text
+                self.condition(*key, text, on=on, since_ms=state.since_ms if on else None)
+
+    def happened(self, meter: str, event: Event) -> None:
+        """The same as an event of a part: one of name "alarm" waits out its delay, others are written at once."""
+        if event.name == ALARM:
+            fields = event.fields
+            self.condition(meter, fields["code"], fields["line"], fields["text"], on=fields["raised"])
+        else:
+            self._books.happened(meter, event)
+
+    def line_alarm(self, alarm: Alarm) -> None:
+        """An alarm of a line: of one meter, also where the line has no other; else of the gateway."""
+        meters = [alarm.meter] if alarm.meter else list(self._lines[alarm.line])
+        source = meters[0] if len(meters) == 1 else GATEWAY
+        text, since_ms = alarm.text, None
+        if alarm.code in (COMMS_LOST, LINE_DOWN) and alarm.raised:
+            silent = [since for name in meters if (since := self._live.meters[name].silent_since_ms) is not None]
+            since_ms = min(silent, default=None)
+        if alarm.meter is None:
+            text += f" (meter{'s' if len(meters) > 1 else ''} {alarm_groups.names(meters)})"
+        self.condition(source, alarm.code, alarm.line, text, on=alarm.raised, since_ms=since_ms)
+
+    def answered(self, meter: str) -> None:
+        """A reading of this meter: what stood of it, or of its line, before a restart is over unless it is found."""
+        for state in self._waiting_for_answer():
+            if meter == state.key.source or meter in self._lines.get(state.key.line, ()):
+                self.condition(*state.key, f"{meter} answers", on=False)
+
+    def _waiting_for_answer(self) -> list[State]:
+        return [state for state in self._states.values() if state.kind.renewed == "answer" and state.in_doubt]
+
+    # — what falls due —
+
+    async def run(self) -> None:
+        """Do what falls due, until cancelled."""
+        try:
+            while True:
+                due_s = (self.tick() - self._clock.schedule_ms()) / 1000
+                self._wake.clear()
+                try:
+                    async with asyncio.timeout(max(0.0, min(LOOK_S, due_s))):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            self._keep()
+
+    def tick(self) -> int:
+        """Look at the recorder, and do what has fallen due. Returns when the next thing does, by the schedule."""
+        trouble = self._books.trouble
+        text = f"recording stopped ({trouble.reason}): {trouble.problem}" if trouble else "recording goes on"
+        self.condition(GATEWAY, STOPPED, "store", text, on=trouble is not None)
+        self._settle()
+        now = self._clock.schedule_ms()
+        self._keep()
+        return min((due for state in self._states.values() for due in state.next_ms()), default=now + WAIT_MS)
+
+    def _settle(self) -> None:
+        """Raise what is ripe, clear what is over, take back what was shelved for so long."""
+        now = self._clock.schedule_ms()
+        self._gather(now)
+        for state in list(self._states.values()):
+            row = state.row
+            if state.ripe(now) and not state.raised and not state.held:
+                self._raise(state)
+            elif state.over(now):
+                self._clear(state, state.text)
+            if row is not None and row.shelved_until_ms is not None and self._clock.now_ms() >= row.shelved_until_ms:
+                self._take_back(state, {"reason": "its time is over"})
+            if state.forgotten(now):
+                del self._states[state.key]
+
+    def _raise(self, state: State) -> None:
+        key, now_ms = state.key, self._clock.now_ms()
+        if state.row is None:
+            self._last += 1
+            row = Standing(self._last, *key, state.text, state.since_ms, now_ms)
+        else:
+            row = replace(state.row, text=state.text, since_ms=state.since_ms, raised_ms=now_ms, cleared_ms=None)
+            row = replace(row, acked_ms=None, acked_by=None, times=row.times + 1)
+        log.warning("alarm %s: %s", key.code, state.text)
+        self._sign(state, raised=True)
+        self._change(state, row)
+
+    def _clear(self, state: State, text: str, *, by_itself: bool = False) -> None:
+        """It is over; ``by_itself``: nobody needs to acknowledge that it was."""
+        assert state.row is not None
+        now_ms = self._clock.now_ms()
+        log.info("alarm %s is over: %s", state.key.code, text)
+        state.text = text
+        self._sign(state, raised=False)
+        row = replace(state.row, cleared_ms=now_ms)
+        self._change(state, replace(row, acked_ms=row.acked_ms or now_ms) if by_itself else row)
+
+    # — many that are one —
+
+    def _gather(self, now: int) -> None:
+        lost: dict[str, list[State]] = {line: [] for line in self._lines}
+        down: list[State] = []
+        for state in self._states.values():
+            if state.key.code == COMMS_LOST and state.key.line in lost:
+                lost[state.key.line].append(state)
+            elif state.key.code == LINE_DOWN:
+                down.append(state)
+        silent = {state.key.line for state in down if state.on}
+        self._one(now, down, Key(GATEWAY, SITE_SILENT, SITE), len(self._lines), set())
+        for line, states in lost.items():
+            self._one(now, states, Key(GATEWAY, METERS_SILENT, line), len(self._lines[line]), silent)
+
+    def _one(self, now: int, parts: list[State], key: Key, of: int, silent: set[str]) -> None:
+        """Let one alarm stand for many; those of a line that is itself silent are held all the same."""
+        whole, on = self._states.get(key), [part for part in parts if part.on]
+        if whole is not None and whole.raised:
+            if len(on) >= alarm_groups.LEAST or len(on) == of >= 2:
+                self._grow(now, whole, self._words(key, on, of))
+            elif whole.on:
+                whole.end(now)
+                whole.text = f"{whole.kind.title}: over; {len(on)} of {of} do not answer"
+        elif key.line not in silent:
+            members = [alarm_groups.Member(str(i), p.since_ms, p.raised or p.ripe(now)) for i, p in enumerate(on)]
+            crowd = [on[int(one.name)] for one in alarm_groups.together(members, of, self._window_ms)]
+            if any(not part.raised for part in crowd):
+                whole = self._states[key] = self._states.get(key) or State(key, kind_of(key.code), "")
+                self._stand_for(now, whole, crowd, of)
+        held = key.line in silent or (whole is not None and whole.raised)
+        for part in parts:
+            part.hold(now, held=held)
+
+    def _grow(self, now: int, whole: State, text: str) -> None:
+        whole.begin(now, whole.since_ms, 0)
+        assert whole.row is not None
+        if whole.row.text != text:
+            whole.text = text
+            self._change(whole, replace(whole.row, text=text))
+
+    def _stand_for(self, now: int, whole: State, crowd: list[State], of: int) -> None:
+        """Raise it, and put away those of its parts that came a moment before it."""
+        since = crowd[-1].since_ms if len(crowd) == of else crowd[0].since_ms
+        whole.text = self._words(whole.key, crowd, of)
+        whole.begin(now, since, 0)
+        self._raise(whole)
+        for part in crowd:
+            if part.raised and abs(part.since_ms - since) <= self._window_ms:
+                self._clear(part, f"part of what is told as {whole.key.code} now", by_itself=True)
+
+    def _words(self, key: Key, parts: Sequence[State], of: int) -> str:
+        how_many = f"all {of}" if len(parts) == of else f"{len(parts)} of {of}"
+        advice = kind_of(key.code).advice
+        if key.code == METERS_SILENT:
+            meters = alarm_groups.names([part.key.source for part in parts])
+            return f"{key.line}: {how_many} meters do not answer ({meters}); {advice}"
+        lines = [part.key.line for part in parts]
+        meters_n = sum(len(self._lines.get(line, ())) for line in lines)
+        return f"{how_many} lines with {meters_n} meters do not answer ({alarm_groups.names(lines)}); {advice}"
+
+    def _inherit(self, rows: Iterable[Standing], group_wait_ms: int) -> None:
+        """What stood before the start."""
+        now = self._clock.schedule_ms()
+        for row in rows:
+            key = Key(row.source, row.code, row.line)
+            kind = kind_of(row.code)
+            state = State(key, kind, f"{kind.title}: over", since_ms=row.since_ms, row=row)
+            if key.code in (METERS_SILENT, SITE_SILENT):
+                state.over_ms = now + max(alarm_groups.WINDOW_MS, group_wait_ms)
+            elif state.kind.renewed == "wait":
+                state.over_ms = now + WAIT_MS
+            elif state.kind.renewed == "ends":
+                state.over_ms = now
+            if (key.source != GATEWAY and key.source not in self._live.meters) or (
+                state.kind.renewed == "answer" and key.line not in self._lines
+            ):
+                state.over_ms = now
+            self._states[key] = state
+
+
+def orders(board: Board) -> dict[str, Order]:
+    """What can be ordered of the board; each act with the name of the user who is to stand in its event."""
+
+    async def alarms(_: Mapping[str, Any]) -> dict[str, Any]:
+        standing, shelved = board.standing(), board.shelved()
+        return {"alarms": [row.as_json() for row in standing], "shelved": [row.as_json() for row in shelved]}
+
+    async def acknowledge(order: Mapping[str, Any]) -> dict[str, Any]:
+        return (await board.acknowledge(order["id"], order["user"])).as_json()
+
+    async def shelve(order: Mapping[str, Any]) -> dict[str, Any]:
+        row = await board.shelve(order["id"], order["user"], order["for_ms"], order.get("reason", ""))
+        return row.as_json()
+
+    async def unshelve(order: Mapping[str, Any]) -> dict[str, Any]:
+        return (await board.unshelve(order["id"], order["user"])).as_json()
+
+    return {"alarms": alarms, "acknowledge": acknowledge, "shelve": shelve, "unshelve": unshelve}

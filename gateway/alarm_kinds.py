@@ -1,0 +1,153 @@
+"""The kinds of alarms there are: how serious each is, how long it must last, and what to do about it, in words.
+
+One table for the board, the pages (which find Chinese under ``key``) and the feeds; docs/alarms.md lists the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Severity = Literal["critical", "error", "warning", "notice"]
+SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "error", "warning", "notice")
+"""From the worst on. Critical: evidence is being lost, or cannot be believed. Error: something does not work."""
+
+Renewed = Literal["answer", "look", "wait", "ends"]
+"""What becomes after a restart of an alarm that stood before it: it stands until one of the meters meant gives a
+reading; until the next look, which is made at once; for ten minutes unless it is found again; or it ends."""
+
+COMMS_LOST, LINE_DOWN, EXCHANGED = "comms-lost", "line-down", "meter-exchanged"
+STRANGER, CRC_RATE = "stranger", "crc-rate"
+METERS_SILENT, SITE_SILENT = "meters-silent", "site-silent"
+STALE, COUNTER_BACK, CLOCK, CLOCK_STEP = "stale", "counter-back", "clock", "clock-step"
+ANCHOR_OVERDUE, CERTIFICATE_END, KEY_END, DISK = "anchor-overdue", "certificate-end", "key-end", "disk"
+SIGNATURE, CONFIGURATION, REVERTED = "signature-failure", "configuration-changed", "configuration-reverted"
+STOPPED, BUFFER, DAMAGED, REPAIRED = "recording-stopped", "buffer", "database-damaged", "database-repaired"
+LEDGER_REFUSED, LEDGER_LOST, LEDGER_ODD = "ledger-refused", "ledger-lost", "ledger-odd"
+ROLLBACK, EQUIVOCATION = "rollback", "equivocation"
+"""The last two are events of their own, too."""
+S, MIN, H = 1000, 60_000, 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of alarm. ``delay_ms``: how long it must be true before it is raised; ``clear_ms``: how long it must be
+    over before it is cleared. ``own``: whoever finds it signs its events; the board only keeps its state."""
+
+    code: str
+    severity: Severity
+    title: str
+    meaning: str
+    advice: str
+    who: str
+    delay_ms: int = 0
+    clear_ms: int = 0
+    renewed: Renewed = "look"
+    own: bool = False
+
+    @property
+    def key(self) -> str:
+        """Under which a table of messages has its title; with ``.meaning`` and ``.advice`` behind it the others."""
+        return f"alarm.{self.code}"
+
+
+_INSTALLER, _OPERATOR, _BOTH = "installer", "operator", "both"
+
+_ALL = (
+    Kind(COMMS_LOST, "error", "Meter does not answer",
+         "a meter was silent twice in a row, and another one on its line was heard after that",
+         "check its power, its cable and its address", _BOTH, 10 * S, 10 * S, "answer"),
+    Kind(METERS_SILENT, "error", "Several meters of a line do not answer",
+         "three or more meters of one line fell silent within a minute, others on it answer; it stands for all of them",
+         "look for what they have in common: the cable behind the last one that answers, a fuse, a converter",
+         _BOTH, 0, 10 * S, "wait"),
+    Kind(LINE_DOWN, "error", "Line does not answer",
+         "the port is gone or cannot be opened, or no meter of the line answers",
+         "check adapter, cable, network and power, and the line settings", _BOTH, 10 * S, 10 * S, "answer"),
+    Kind(SITE_SILENT, "critical", "Several lines do not answer",
+         "all lines of the site are silent, or three or more fell silent within a minute; it stands for all of them",
+         "check the gateway's own network, its switch and the site's power", _BOTH, 0, 10 * S, "wait"),
+    Kind(STALE, "warning", "Values do not move",
+         "a concentrator passes on values that it has not renewed (STALE), or a lively value stands still (FROZEN)",
+         "look at the meter behind the concentrator, or at the sensor itself", _BOTH, 10 * S, 60 * S, "answer"),
+    Kind(COUNTER_BACK, "error", "Counter went back",
+         "a counter fell and its second reading agreed, so that its energy cannot be added up over this point",
+         "find out if the meter was reset, exchanged or tampered with; the record holds both readings",
+         _BOTH, 0, 10 * MIN, "ends"),
+    Kind(EXCHANGED, "error", "Another meter answers",
+         "a device with another serial number answers, and no values are taken from it",
+         "if it was exchanged: meterseal accept CONFIG METER --serial NUMBER; if not, check what is plugged in where",
+         _INSTALLER, 0, 0, "answer"),
+    Kind(STRANGER, "warning", "Another master on the line",
+         "somebody else asks meters on a line that is not `shared`; its values carry SHARED_LINE for a day",
+         "take the other master off the line, or give the bus shared = true", _INSTALLER, 0, 0, "wait"),
+    Kind(CRC_RATE, "warning", "Damaged frames",
+         "more than 1 % of the last thousand frames arrive damaged, so that values are uncertain",
+         "check cable, shield and terminators, and whether two devices share an address",
+         _INSTALLER, 0, 60 * S, "wait"),
+    Kind(CLOCK, "warning", "Clock not synchronised",
+         "the kernel does not call its clock synchronised, or the time is not known at all; values carry CLOCK_UNSYNC",
+         "check NTP: `timedatectl`, `meterseal doctor CONFIG`", _INSTALLER, 10 * MIN, 60 * S),
+    Kind(CLOCK_STEP, "notice", "Clock was corrected",
+         "record times were brought to the system's clock, by a signed event that says from when to when",
+         "none, unless it happens again and again: then check NTP and the battery of the clock",
+         _OPERATOR, renewed="ends"),
+    Kind(BUFFER, "warning", "Recording thinned",
+         "the store comes near its limit, and only every 2nd, 5th or 10th poll is recorded",
+         "free space on its disk, raise max_size in [store], or see why no ledger gives receipts",
+         _BOTH, renewed="ends", own=True),
+    Kind(STOPPED, "critical", "Recording has stopped",
+         "the disk takes nothing, or the limit is reached; polling goes on, and what is due is counted as missed",
+         "free space on the disk, or look at the disk: `meterseal doctor CONFIG`", _BOTH, own=True),
+    Kind(DISK, "warning", "Room for less than two days",
+         "at the present rate the store reaches its limit, or begins to record less, in less than 48 hours",
+         "free space on its disk, raise max_size in [store], or see why no ledger gives receipts", _BOTH),
+    Kind(DAMAGED, "critical", "Database damaged",
+         "SQLite's own check has found the database damaged",
+         "stop the gateway and start it, which recovers what can be read",
+         _INSTALLER, renewed="ends"),
+    Kind(REPAIRED, "error", "Database repaired",
+         "a damaged database was recovered at the start; the event `repaired` names what is lost",
+         "copy the damaged files off the machine, and replace the card or disk", _BOTH, renewed="ends", own=True),
+    Kind(SIGNATURE, "critical", "A signature does not hold",
+         "a record of this database does not bear the signature of its meter's key",
+         "stop the gateway, keep a copy of the database, and find out who has written to it", _BOTH),
+    Kind(ANCHOR_OVERDUE, "warning", "Anchoring is overdue",
+         "a batch was sealed an hour ago, and this ledger has not settled it",
+         "see if the ledger can be reached: `meterseal doctor CONFIG`; nothing is lost meanwhile", _BOTH, H),
+    Kind(LEDGER_REFUSED, "error", "A ledger refuses",
+         "a ledger does not take a batch, or gave a receipt that does not hold; nothing behind it is anchored there",
+         "do what its text says (docs/ledger.md)", _BOTH),
+    Kind(LEDGER_LOST, "critical", "A ledger has lost data",
+         "a ledger gave receipts for batches that it does not hold any more; what is kept here is given to it again",
+         "have its operator restore it from a newer copy", _BOTH, renewed="ends"),
+    Kind(LEDGER_ODD, "error", "A ledger contradicts itself",
+         "what a ledger tells of this gateway cannot be true, or it refuses to tell",
+         "have its operator look at it; sealing may wait meanwhile", _BOTH, renewed="wait"),
+    Kind(ROLLBACK, "error", "Database older than a ledger",
+         "a ledger holds batches that this database does not: it was restored, replaced, or the disk has lost writes",
+         "if nobody restored it, distrust the disk: `meterseal doctor CONFIG` (docs/storage.md)",
+         _BOTH, renewed="ends"),
+    Kind(EQUIVOCATION, "critical", "Two gateways bear one name",
+         "a ledger holds another batch under a number that this gateway has sealed; sealing has stopped",
+         "stop the other gateway for good, then move this database aside (docs/storage.md)", _BOTH),
+    Kind(CERTIFICATE_END, "warning", "Certificate near its end",
+         "a TLS certificate that the configuration names ends within 30 days, or has ended",
+         "renew it and put the new file in its place; it is read again by itself", _BOTH),
+    Kind(KEY_END, "warning", "Key near its end",
+         "a key in trust.toml that this gateway signs with, or believes a ledger by, ends within 30 days, or has ended",
+         "make its successor known to ledger and verifiers in time (docs/ledger.md)", _BOTH),
+    Kind(CONFIGURATION, "notice", "Configuration changed",
+         "this start runs another configuration than the one before it; signed events name both by their SHA-256",
+         "acknowledge it if you know who did it", _BOTH, renewed="ends"),
+    Kind(REVERTED, "error", "Configuration taken back",
+         "after a reload a meter answered nothing any more, so that the configuration before it is in force again",
+         "mend gateway.toml, or put the old one back, then `meterseal reload CONFIG`", _INSTALLER, renewed="ends"),
+)  # fmt: skip
+
+KINDS: Final = {kind.code: kind for kind in _ALL}
+
+
+def kind_of(code: str) -> Kind:
+    """The kind of a code; of one that this version does not know, as read from an older database, a plain warning."""
+    return KINDS.get(code) or Kind(code, "warning", code, code, "", _BOTH, renewed="ends")

@@ -1,0 +1,166 @@
+"""The alarms that stand: what people do to them, the events that say so, and the rows that survive a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from gateway.alarm_states import Key, State
+from gateway.alarm_tables import Standing
+from gateway.clock import Clock
+from gateway.commits import ALARM
+from gateway.errors import Declined, StoreError
+from gateway.store import Store
+from ledger_client.record import Event
+
+log = logging.getLogger("meterseal.alarms")
+T = TypeVar("T")
+
+ACKNOWLEDGED, SHELVED, UNSHELVED = "alarm-acknowledged", "alarm-shelved", "alarm-unshelved"  # events
+LONGEST_SHELF_MS = 30 * 86_400_000
+WRITE_AGAIN_MS = 5_000
+
+
+class Books(Protocol):
+    """Where events and states go: the recorder."""
+
+    @property
+    def trouble(self) -> StoreError | None:
+        """Why nothing is recorded for the time being."""
+        ...
+
+    def happened(self, meter: str, event: Event) -> None:
+        """Hand over an event."""
+        ...
+
+    def call(self, function: Callable[[Store], T]) -> Future[T]:
+        """Run ``function(store)`` in its turn."""
+        ...
+
+
+class AlarmList:
+    """Every alarm that is true, unacknowledged or shelved. To be used in the event loop only."""
+
+    def __init__(self, store: Store, books: Books, clock: Clock) -> None:
+        """``store`` is read here and not kept."""
+        self._books, self._clock = books, clock
+        self._states: dict[Key, State] = {}
+        self._last = store.last_alarm()
+        self._unkept: dict[int, Standing] = {}
+        self._keeping: tuple[Future[None], dict[int, Standing]] | None = None
+        self._keep_ms = 0
+        self._wake = asyncio.Event()
+        self.listeners: list[Callable[[Standing], None]] = []
+        """Told of every change of an alarm: raised, cleared, acknowledged, shelved, back."""
+
+    # — what stands —
+
+    def standing(self) -> list[Standing]:
+        """What is true or not acknowledged, and not shelved, in the order of ``Standing.rank``."""
+        return self._rows(lambda row: not row.shelved)
+
+    def shelved(self) -> list[Standing]:
+        """What somebody wants to hear nothing of for a time."""
+        return self._rows(lambda row: row.shelved)
+
+    def _rows(self, wanted: Callable[[Standing], bool]) -> list[Standing]:
+        rows = (state.row for state in self._states.values())
+        return sorted((row for row in rows if row is not None and wanted(row)), key=lambda row: row.rank)
+
+    def _sign(self, state: State, *, raised: bool) -> None:
+        if not state.kind.own:
+            fields: dict[str, Any] = {"code": state.key.code, "line": state.key.line, "text": state.text}
+            fields |= {"raised": raised} | ({"since": state.since_ms} if raised else {})
+            self._books.happened(state.key.source, Event(ALARM, fields))
+
+    def _change(self, state: State, row: Standing) -> None:
+        state.row = row if row.open else None
+        self._unkept[row.id] = row
+        for listener in self.listeners:
+            try:
+                listener(row)
+            except Exception:
+                log.exception("whoever is told of alarms has failed")
+        self._wake.set()
+
+    # — what people do —
+
+    async def acknowledge(self, number: int, user: str) -> Standing:
+        """Somebody has seen it. Raises Declined where no such alarm stands."""
+        state, row = self._find(number)
+        if row.acked_ms is None:
+            self._tell(state, ACKNOWLEDGED, {"user": user})
+            self._change(state, replace(row, acked_ms=self._clock.now_ms(), acked_by=user))
+        return await self._done(number, row)
+
+    async def shelve(self, number: int, user: str, for_ms: int, reason: str) -> Standing:
+        """Somebody wants to hear nothing of it for a time; after that it comes back by itself. Raises Declined."""
+        state, row = self._find(number)
+        if not 0 < for_ms <= LONGEST_SHELF_MS:
+            raise Declined(f"alarm {number} cannot be shelved for {for_ms} ms", "give a time of up to 30 days")
+        until_ms = self._clock.now_ms() + for_ms
+        self._tell(state, SHELVED, {"user": user, "until": until_ms} | ({"reason": reason} if reason else {}))
+        self._change(state, replace(row, shelved_until_ms=until_ms, shelved_by=user, shelved_why=reason or None))
+        return await self._done(number, row)
+
+    async def unshelve(self, number: int, user: str) -> Standing:
+        """Take it back before its time. Raises Declined where no such alarm is shelved."""
+        state, row = self._find(number)
+        if not row.shelved:
+            raise Declined(f"alarm {number} is not shelved", "look at the list of what is")
+        self._take_back(state, {"user": user})
+        return await self._done(number, row)
+
+    def _take_back(self, state: State, why: Mapping[str, str]) -> None:
+        """What is still true has to be seen anew; what is over is done with."""
+        row = state.row
+        assert row is not None
+        self._tell(state, UNSHELVED, why)
+        acked = (None, None) if row.active else (row.acked_ms or self._clock.now_ms(), row.acked_by or row.shelved_by)
+        back = replace(row, shelved_until_ms=None, shelved_by=None, shelved_why=None)
+        self._change(state, replace(back, acked_ms=acked[0], acked_by=acked[1]))
+
+    def _find(self, number: int) -> tuple[State, Standing]:
+        for state in self._states.values():
+            if state.row is not None and state.row.id == number:
+                return state, state.row
+        raise Declined(f"there is no alarm {number} that stands", "look at the list of those that do")
+
+    def _tell(self, state: State, name: str, facts: Mapping[str, Any]) -> None:
+        self._books.happened(state.key.source, Event(name, {"code": state.key.code, "line": state.key.line, **facts}))
+
+    async def _done(self, number: int, before: Standing) -> Standing:
+        """What has become of it; durable, unless the disk takes nothing just now: then it is written when it does."""
+        after = self._unkept.get(number, before)
+        while self._keep() and self._keeping is not None:
+            await asyncio.gather(asyncio.wrap_future(self._keeping[0]), return_exceptions=True)
+        return after
+
+    # — what is kept —
+
+    def _keep(self) -> bool:
+        """Write what has changed, if the disk takes it; True while that goes on."""
+        now = self._clock.schedule_ms()
+        if self._keeping is not None:
+            future, rows = self._keeping
+            if not future.done():
+                return True
+            self._keeping = None
+            if future.cancelled() or future.exception() is not None:
+                self._unkept = rows | self._unkept
+                self._keep_ms = now + WRITE_AGAIN_MS
+        if not self._unkept or now < self._keep_ms or self._books.trouble is not None:
+            return False
+        rows, self._unkept = self._unkept, {}
+        self._keeping = self._books.call(partial(_write, list(rows.values()))), rows
+        return True
+
+
+def _write(rows: Sequence[Standing], store: Store) -> None:
+    with store.transaction():
+        store.keep_alarms(rows)

@@ -1,0 +1,187 @@
+"""What a look at database, disk, certificates and trust file finds, for the board of alarms. Reads only, and blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from cryptography import x509
+
+from gateway.alarm_kinds import (
+    ANCHOR_OVERDUE,
+    CERTIFICATE_END,
+    DISK,
+    EQUIVOCATION,
+    KEY_END,
+    KINDS,
+    LEDGER_REFUSED,
+    SIGNATURE,
+)
+from gateway.commits import START
+from gateway.config import Config
+from gateway.errors import StoreError
+from gateway.horizon import horizon
+from gateway.signer import GATEWAY
+from gateway.store import Store
+from ledger_client.errors import LedgerClientError
+from ledger_client.ledgers.access import AccessError
+from ledger_client.record import Event, parse_record
+from ledger_client.trust import Trust, TrustKey, load_trust
+from ledger_client.verify import rfc3339_ms
+
+DAY_S = 86_400
+NEAR_S = 30 * DAY_S
+SHORT_S = 2 * DAY_S
+PROVEN = 20
+"""So many of the newest records have their signatures checked."""
+BEFORE = (LEDGER_REFUSED, EQUIVOCATION)
+"""Told by others; a look only says whether what stood before the start still does."""
+
+Those = dict[tuple[str, str], tuple[str, int | None]]
+"""(source, line) → (text, since in ms)."""
+_Item = tuple[tuple[str, str], tuple[str, int | None]]
+
+
+@dataclass(slots=True)
+class Found:
+    """Everything of each kind that is so; a kind that could not be looked for is not in it. ``changed``: in words, that
+    this start's configuration is another than the last one's."""
+
+    alarms: dict[str, Those] = field(default_factory=dict)
+    changed: str | None = None
+
+
+def look(config: Config, now_ms: int, held: str | None) -> Found:
+    """One look. ``held``: why nothing is sealed. Never raises for what can be wrong with a site's files."""
+    found = Found()
+    try:
+        store = Store(config.database, read_only=True)
+    except StoreError:
+        store = None
+    if store is not None:
+        try:
+            _look_at_store(config, store, now_ms, held, found)
+        except StoreError:
+            pass  # the recorder meets the same and says so
+        finally:
+            store.close()
+    found.alarms[CERTIFICATE_END] = dict(_certificates(config, now_ms))
+    if (trust := _trust(config)) is not None:
+        found.alarms[KEY_END] = dict(_keys(config, trust, now_ms))
+    return found
+
+
+def _look_at_store(config: Config, store: Store, now_ms: int, held: str | None, found: Found) -> None:
+    ledgers = [entry.name for entry in config.document.ledger]
+    refused = {(GATEWAY, f"ledger {name}"): store.first_refused(name) for name in ledgers}
+    found.alarms[LEDGER_REFUSED] = {key: (str(at.detail), None) for key, at in refused.items() if at is not None}
+    found.alarms[EQUIVOCATION] = {(GATEWAY, f"ledger {c.ledger}"): ("", c.found_ms) for c in store.conflicts()}
+    found.alarms[ANCHOR_OVERDUE] = dict(_overdue(store, ledgers, now_ms, held))
+    found.alarms[SIGNATURE] = dict(_signatures(config, store))
+    found.changed = _changed(store)
+    room = horizon(config, store, now_ms, running=True)
+    ends = [s for s in (room.seconds, room.thin_seconds) if s is not None and not room.for_ever]
+    short = bool(ends) and min(ends) < SHORT_S
+    found.alarms[DISK] = {(GATEWAY, "store"): (f"room: {room.text}", None)} if short else {}
+
+
+def _overdue(store: Store, ledgers: Iterable[str], now_ms: int, held: str | None) -> Iterator[_Item]:
+    limit_ms = KINDS[ANCHOR_OVERDUE].delay_ms
+    for name in ledgers:
+        for _, batch in store.open_anchors(name, 1):
+            if now_ms - batch.sealed_ms >= limit_ms:
+                since = rfc3339_ms(batch.sealed_ms)
+                text = f"ledger {name} has not settled batch {batch.batch}, sealed {since}; nothing is lost meanwhile"
+                yield (GATEWAY, f"ledger {name}"), (text, batch.sealed_ms)
+    began_ms = store.epoch_began_ms()
+    if held is not None and now_ms - began_ms >= limit_ms:
+        yield (GATEWAY, "sealing"), (held, began_ms)
+
+
+def _signatures(config: Config, store: Store) -> Iterator[_Item]:
+    trust = _trust(config)
+    if trust is None:
+        return
+    keys = {(key.meter or GATEWAY, key.kid): key.key for key in trust.keys if key.gateway == config.gateway_id}
+    for _, row in store.newest_places(PROVEN, ()):
+        try:
+            record = parse_record(row.data)
+            key = keys.get((row.meter, record.kid))
+            if key is not None:
+                record.sign1.verify(key)
+        except LedgerClientError as error:
+            yield (row.meter, "store"), (f"record {row.id}: {error}", None)
+
+
+def _changed(store: Store) -> str | None:
+    """That the newest two starts were of different configurations."""
+    bodies = (parse_record(row.data).body for row in store.events_of(GATEWAY))
+    starts = [b.fields["config"] for b in islice((b for b in bodies if isinstance(b, Event) and b.name == START), 2)]
+    if len(starts) < 2 or starts[0] == starts[1]:
+        return None
+    return f"the configuration is another than at the last start: {starts[0].hex()[:16]}…, was {starts[1].hex()[:16]}…"
+
+
+def _certificates(config: Config, now_ms: int) -> Iterator[_Item]:
+    for owner, key, path in certificate_files(config):
+        end_s = _certificate_end(path)
+        if end_s is not None and end_s - now_ms // 1000 < NEAR_S:
+            yield (GATEWAY, f"{owner}, {key}"), _ending(f"{owner}: the certificate {path}", end_s, now_ms)
+
+
+def certificate_files(config: Config) -> Iterator[tuple[str, str, Path]]:
+    """(whose, key in the configuration, file) of every certificate that the configuration names."""
+    for entry in config.document.ledger:
+        try:
+            access = entry.access(config.path.parent)
+        except AccessError:
+            continue
+        for key, path in (("ca", access.ca), ("cert", access.cert)):
+            if path is not None:
+                yield f"ledger {entry.name}", key, path
+
+
+def _certificate_end(path: Path) -> int | None:
+    """When the first of a file's certificates ends, in Unix seconds; None where none can be read."""
+    try:
+        found = x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return int(min(one.not_valid_after_utc for one in found).timestamp())
+
+
+def _keys(config: Config, trust: Trust, now_ms: int) -> Iterator[_Item]:
+    """Keys without a successor that counts for longer."""
+    last: dict[tuple[str, str], TrustKey] = {}
+    ledgers = {entry.name for entry in config.document.ledger}
+    for key in trust.keys:
+        if key.gateway != config.gateway_id and key.ledger not in ledgers:
+            continue
+        source = key.meter or GATEWAY
+        line = f"ledger {key.ledger}" if key.ledger else f"{key.role} key"
+        before = last.get((source, line))
+        if before is None or _end(key) > _end(before):
+            last[source, line] = key
+    for (source, line), key in last.items():
+        if _end(key) - now_ms // 1000 < NEAR_S:
+            what = f"the {key.role} key of {key.ledger or key.meter or config.gateway_id}, {key.kid.hex()[:16]}…,"
+            yield (source, line), _ending(what, int(_end(key)), now_ms)
+
+
+def _end(key: TrustKey) -> float:
+    return float("inf") if key.valid_to is None else key.valid_to
+
+
+def _ending(what: str, end_s: int, now_ms: int) -> tuple[str, int]:
+    days = (end_s - now_ms // 1000) // DAY_S
+    when = f"ends in {days} days" if days >= 0 else "has ended"
+    return f"{what} {when}: {rfc3339_ms(end_s * 1000)}", (end_s - NEAR_S) * 1000
+
+
+def _trust(config: Config) -> Trust | None:
+    try:
+        return load_trust(config.trust)
+    except LedgerClientError:
+        return None

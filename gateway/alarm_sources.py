@@ -1,0 +1,108 @@
+"""What the board of alarms hears of: flags of readings, the store's own events, the clock, and a look once a minute."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from gateway.alarm_kinds import BUFFER, CLOCK, CLOCK_STEP, CONFIGURATION, COUNTER_BACK, REPAIRED, STALE
+from gateway.alarm_looks import BEFORE, look
+from gateway.blocking import in_thread
+from gateway.commits import ALARM
+from gateway.companion import Companion
+from gateway.journal import CLOCK as CORRECTED
+from gateway.news import News, NotRecorded, Signed
+from gateway.signer import GATEWAY
+from gateway.site import Site
+from ledger_client.record import Event, Quality, Reading
+from ledger_client.verify import rfc3339_ms
+
+log = logging.getLogger("meterseal.alarms")
+
+LOOK_EVERY_S, CLOCK_EVERY_S = 60.0, 1.0
+STANDS_STILL = int(Quality.STALE | Quality.FROZEN)
+FELL = int(Quality.COUNTER_RESET)
+_TOLD = STANDS_STILL | FELL
+_CLOCK_WORDS = {
+    "U": "the time is not known: records are dated on from the last one before, until the clock is set",
+    "I": "the kernel does not call its clock synchronised",
+}
+
+
+class AlarmSources(Companion):
+    """Tells the board of one epoch what nobody else tells it. A listener of the hub, and a companion."""
+
+    def __init__(self, site: Site) -> None:
+        self._site, self._board = site, site.board
+        self._lines = {meter.name: line.spec.name for line in site.lines.values() for meter in line.spec.meters}
+        self._still: set[str] = set()
+        self._config_told = False
+        site.hub.listeners.append(self.hear)
+
+    async def run(self) -> None:
+        """Look at the clock once a second, at all else once a minute."""
+        loop = asyncio.get_running_loop()
+        due_s = loop.time()
+        while True:
+            self._look_at_clock()
+            if loop.time() >= due_s:
+                due_s = loop.time() + LOOK_EVERY_S
+                await self._look()
+            await asyncio.sleep(CLOCK_EVERY_S)
+
+    def hear(self, news: Sequence[News]) -> None:
+        """What has happened, in the event loop."""
+        for item in news:
+            if isinstance(item, NotRecorded):
+                self._reading(item.meter, item.reading)
+            elif isinstance(item, Signed) and isinstance(item.body, Reading):
+                self._reading(item.row.meter, item.body)
+            elif isinstance(item, Signed) and isinstance(item.body, Event):
+                self._event(item.body)
+
+    def _reading(self, meter: str, reading: Reading) -> None:
+        self._board.answered(meter)
+        flags = 0
+        for value in reading.values:
+            flags |= value.quality
+        if flags & _TOLD or meter in self._still:
+            self._flagged(meter, reading, flags)
+
+    def _flagged(self, meter: str, reading: Reading, flags: int) -> None:
+        line, still = self._lines[meter], bool(flags & STANDS_STILL)
+        text = f"{meter} on {line}: {_points(reading, STANDS_STILL)} stands still" if still else f"{meter} moves again"
+        self._board.condition(meter, STALE, line, text, on=still, since_ms=reading.time_ms if still else None)
+        (self._still.add if still else self._still.discard)(meter)
+        if flags & FELL:
+            self._board.notice(meter, COUNTER_BACK, line, f"{meter} on {line}: {_points(reading, FELL)} went back")
+
+    def _event(self, event: Event) -> None:
+        fields = event.fields
+        if event.name == ALARM and fields["code"] in (BUFFER, REPAIRED):
+            self._board.condition(GATEWAY, fields["code"], fields["line"], fields["text"], on=fields["raised"])
+        elif event.name == CORRECTED:
+            before, after = rfc3339_ms(fields["before"]), rfc3339_ms(fields["after"])
+            text = f"record times were corrected from {before} to {after}"
+            if fields["before"] == fields["after"]:
+                text = f"record times run at nine tenths from {before} on, until the clock that was set back is there"
+            self._board.notice(GATEWAY, CLOCK_STEP, "clock", text)
+
+    def _look_at_clock(self) -> None:
+        letter, _ = self._site.clock.letter()
+        text = _CLOCK_WORDS.get(letter, "the clock is synchronised")
+        self._board.condition(GATEWAY, CLOCK, "clock", text, on=letter in _CLOCK_WORDS)
+
+    async def _look(self) -> None:
+        site, now_ms = self._site, self._site.clock.now_ms()
+        held = site.recorder.health()["sealing"]
+        found = await in_thread(lambda: look(site.config, now_ms, held), "look for alarms")
+        for code, those in found.alarms.items():
+            (self._board.still if code in BEFORE else self._board.looked)(code, those)
+        if found.changed and not self._config_told:
+            self._board.notice(GATEWAY, CONFIGURATION, "configuration", found.changed)
+        self._config_told = True
+
+
+def _points(reading: Reading, flags: int) -> str:
+    return ", ".join(value.name for value in reading.values if value.quality & flags)

@@ -1,0 +1,114 @@
+"""The states of alarms: which stand, who has acknowledged or shelved them. Not evidence: the signed events are that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.alarm_kinds import SEVERITIES, Severity, kind_of
+from gateway.rows import Tables
+
+KEPT = 10_000
+"""So many alarms that are over are remembered."""
+_COLUMNS = (
+    "id, source, code, line, text, since_ms, raised_ms, cleared_ms, acked_ms, acked_by, shelved_until_ms, shelved_by, "
+    "shelved_why, times"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An alarm that was raised. Times are record times in ms, None where that has not happened.
+
+    ``source``: the meter, or "gateway". ``since_ms``: since when it is true. ``cleared_ms`` None: it is still true.
+    ``acked_by`` None beside ``acked_ms``: the gateway itself has put it away, for another alarm stands for it.
+    ``times``: so often it was raised since somebody acknowledged it last.
+    """
+
+    id: int
+    source: str
+    code: str
+    line: str
+    text: str
+    since_ms: int
+    raised_ms: int
+    cleared_ms: int | None = None
+    acked_ms: int | None = None
+    acked_by: str | None = None
+    shelved_until_ms: int | None = None
+    shelved_by: str | None = None
+    shelved_why: str | None = None
+    times: int = 1
+
+    @property
+    def severity(self) -> Severity:
+        """critical, error, warning or notice."""
+        return kind_of(self.code).severity
+
+    @property
+    def active(self) -> bool:
+        """It is still true."""
+        return self.cleared_ms is None
+
+    @property
+    def shelved(self) -> bool:
+        """Somebody wants to hear nothing of it for a time."""
+        return self.shelved_until_ms is not None
+
+    @property
+    def open(self) -> bool:
+        """It is true, or nobody has acknowledged it, or it is shelved."""
+        return self.active or self.acked_ms is None or self.shelved
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """In a list: true ones first, then the most serious, then the newest."""
+        return not self.active, SEVERITIES.index(self.severity), -self.raised_ms
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain data; ``meter`` None where the gateway or a whole line is meant."""
+        return {
+            "id": self.id,
+            "meter": None if self.source == "gateway" else self.source,
+            "code": self.code,
+            "line": self.line,
+            "severity": self.severity,
+            "text": self.text,
+            "since": self.since_ms,
+            "raised": self.raised_ms,
+            "cleared": self.cleared_ms,
+            "acknowledged": self.acked_ms,
+            "acknowledged_by": self.acked_by,
+            "shelved_until": self.shelved_until_ms,
+            "shelved_by": self.shelved_by,
+            "shelved_why": self.shelved_why,
+            "times": self.times,
+        }
+
+
+class Alarms(Tables):
+    """The alarms' part of the store."""
+
+    def alarms(self) -> list[Standing]:
+        """Every alarm that is true, unacknowledged or shelved, in the order of ``rank``."""
+        found = self.all(f"SELECT {_COLUMNS} FROM alarms WHERE open = 1")
+        return sorted((Standing(*row) for row in found), key=lambda one: one.rank)
+
+    def past_alarms(self, most: int) -> list[Standing]:
+        """The newest alarms, those that are over included, newest first."""
+        return [Standing(*row) for row in self.all(f"SELECT {_COLUMNS} FROM alarms ORDER BY id DESC LIMIT ?", most)]
+
+    def last_alarm(self) -> int:
+        """The highest number that was given to an alarm; 0 if there was none."""
+        return self.count("SELECT max(id) FROM alarms")
+
+    def keep_alarms(self, alarms: Iterable[Standing]) -> None:
+        """Keep the states of some alarms. Call within ``transaction()``."""
+        sql = f"INSERT OR REPLACE INTO alarms ({_COLUMNS}, open) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        self.run_each(sql, ((*_values(one), one.open) for one in alarms))
+        self.run("DELETE FROM alarms WHERE id <= (SELECT max(id) FROM alarms) - ? AND open = 0", KEPT)
+
+
+def _values(one: Standing) -> tuple[object, ...]:
+    return tuple(getattr(one, name) for name in _COLUMNS.split(", "))

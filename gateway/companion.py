@@ -1,0 +1,20 @@
+"""What accompanies an epoch: pages, feeds, alarms, figures, the watchdog (companions.py says which)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+
+class Companion(ABC):
+    """A task beside the recording one. It is made before the first record of the epoch is written and cancelled at its
+    end; when it fails it is started again, and recording goes on."""
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Work until cancelled."""
+
+    def reloaded(self) -> None:  # noqa: B027 — most need do nothing
+        """The site has another configuration: meters and ledgers may have come and gone."""
+
+    def close(self) -> None:  # noqa: B027
+        """A reload has ended it: take its listeners away."""

@@ -1,0 +1,233 @@
+"""Any history of a gateway whose clock, disk, meters and process misbehave, drawn from a seed, on a real database.
+
+A journal in the test's hands, on a machine whose time goes on only as the history says: no threads, no real time. The
+books are opened at its end: nothing in them ever changes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from gateway import space
+from gateway.changeover import Change
+from gateway.clock import KernelClock
+from gateway.commits import Finished, Rules
+from gateway.config import Config
+from gateway.errors import DiskFull, StartAgain, StoreError
+from gateway.journal import Journal
+from gateway.keys import load_keys
+from gateway.signer import stamp
+from gateway.store import Store
+from ledger_client.record import Coverage, Event, Reading, Value, parse_record
+from tests.gateway.books import check_books
+from tests.gateway.samples import Machine
+
+PERIODS_MS = 250, 333, 1000
+STEPS = 60
+STEPS_S = (0.0, 0.0, 0.0, 0.4, -0.4, 1.0, 5.0, -5.0, 60.0, -60.0)
+"""How wrong the system's clock may be set; most often it is set right."""
+LIMIT = space.Space(0, 1 << 40, 1 << 40)
+
+
+class Killed(BaseException):
+    """SIGKILL: nobody catches it."""
+
+
+class FrailStore(Store):
+    """A database whose next transactions end as somebody says: slowly, not at all, kept though refused, or killed."""
+
+    def __init__(self, path: Path, machine: Machine) -> None:
+        super().__init__(path)
+        self._machine = machine
+        self.run("PRAGMA synchronous = OFF")  # the power stays on
+        self.fates: list[tuple[str, float]] = []
+        """What becomes of the next transactions, and how many seconds each takes."""
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        fate, seconds = self.fates.pop(0) if self.fates else ("good", 0.0)
+        self._machine.passes(seconds)
+        with super().transaction():
+            yield
+            if fate == "killed before":
+                raise Killed
+            if fate in ("refused", "full"):
+                raise (DiskFull if fate == "full" else StoreError)("the disk failed", "wait for the test")
+        if fate == "killed behind":
+            raise Killed
+        if fate == "kept":
+            raise StoreError("the disk failed, and kept it", "wait for the test")
+
+
+@dataclass
+class Told:
+    """One meter's polls of one epoch, as handed over."""
+
+    next_due_ms: int
+    silent_until_ms: int = 0
+    wanted: int = 0
+
+
+@dataclass
+class History:
+    """One history; ``run`` it."""
+
+    loaded: Config
+    chance: random.Random
+    machine: Machine = field(default_factory=Machine)
+    epochs: int = 0
+    done: Counter[str] = field(default_factory=Counter)
+    _wrong_ms: int = 0
+
+    def run(self, epochs: int) -> None:
+        """So many epochs, each of which ends by a kill or a stop; then the books hold."""
+        self._rules, self._keys = _with_periods(Rules.of(self.loaded)), load_keys(self.loaded)
+        for old in self.loaded.data.glob("*"):
+            old.unlink()
+        for _ in range(epochs):
+            self._open()
+            try:
+                self._live()
+            except Killed:
+                self.done["killed"] += 1
+            except StartAgain:
+                self.done["start again"] += 1
+            self.store.close()
+            if self.chance.random() < 0.5:
+                self.machine.passes(self.chance.choice((0.01, 0.3, 2.0, 8.0, 90.0)))
+            if self.chance.random() < 0.5:
+                self._set_clock()
+        check_books(self.loaded)
+
+    def _open(self) -> None:
+        self.store = FrailStore(self.loaded.database, self.machine)
+        self.clock = self.machine.clock(self.store.latest_ms())
+        self.epochs += 1
+        epoch = self.epochs.to_bytes(8, "big")
+        rules = replace(self._rules, seal_every_ms=self.chance.choice((2_000, 10_000, 60_000)))
+        self.journal = Journal(self.store, self._keys, rules, self.clock, epoch)
+        self._latest_ms = self.clock.now_ms()
+        anchor_ms = self.journal.open()
+        self.polls = {meter: Told(anchor_ms) for meter in self.journal.rules.periods_ms}
+        self.gone: dict[str, Told] = {}
+        self._slow_start = self.chance.random() < 0.3
+
+    def _live(self) -> None:
+        acts: list[tuple[Callable[[], None], int]] = [
+            (self._pass, 60),
+            (self._set_clock, 6),
+            (self._lose_clock, 2),
+            (self._fall_silent, 4),
+            (self._frail, 4),
+            (self._thin, 1),
+            (self._change, 1),
+        ]
+        if self._slow_start:
+            self._fall_silent()
+        for _ in range(self.chance.randint(3, STEPS)):
+            (act,) = self.chance.choices([a for a, _ in acts], [w for _, w in acts])
+            self.done[act.__name__] += 1
+            act()
+            assert self.clock.now_ms() >= self._latest_ms, "record times ran backwards"
+            self._latest_ms = self.clock.now_ms()
+        if self.chance.random() < 0.6:
+            raise Killed
+        self.store.fates = []
+        self.journal.finish()
+        self.done["stopped"] += 1
+        if self.journal.trouble is None:
+            self._check_counts()
+
+    def _pass(self) -> None:
+        """Time goes by, and the polls that have come to an end meanwhile are handed over."""
+        self.machine.passes(self.chance.choice((0.01, 0.05, 0.1, 0.25, 0.25, 1.0, 1.0, 3.0)))
+        for meter, told in self.polls.items():
+            self._hand_over(meter, told)
+        self.journal.keep_time()
+
+    def _hand_over(self, meter: str, told: Told) -> None:
+        period_ms = self._period_ms(meter)
+        late_ms = self.chance.choice((0, 0, 20, 300))
+        while told.next_due_ms + late_ms <= (now := self.clock.schedule_ms()) and now >= told.silent_until_ms:
+            skipped = told.next_due_ms + 3 * period_ms < now and self.chance.random() < 0.9
+            answered = not skipped and self.chance.random() < 0.9
+            told.wanted += self.journal._tallies[meter].wanted(told.next_due_ms)
+            self.journal.poll(self._finished(meter, told.next_due_ms, answered, skipped))
+            told.next_due_ms += period_ms
+
+    def _finished(self, meter: str, due_ms: int, answered: bool, skipped: bool) -> Finished:
+        if not answered:
+            return Finished(meter, due_ms, None, None, "skipped" if skipped else "timeout")
+        now = stamp(self.clock)
+        return Finished(meter, due_ms, Reading(now.time_ms, (Value("count", due_ms, "count"),)), now)
+
+    def _set_clock(self) -> None:
+        wrong_ms = round(1000 * self.chance.choice(STEPS_S))
+        self.machine.wall_ms += wrong_ms - self._wrong_ms
+        self._wrong_ms, self.machine.kernel = wrong_ms, KernelClock(True, 20)
+
+    def _lose_clock(self) -> None:
+        self.machine.kernel = KernelClock(False, None)
+
+    def _fall_silent(self) -> None:
+        """Polls of some or all meters take their time to come to an end."""
+        until_ms = self.clock.schedule_ms() + self.chance.choice((500, 1500, 3000, 30_000))
+        share = self.chance.choice((0.5, 1.0))
+        for told in self.polls.values():
+            if self.chance.random() < share:
+                told.silent_until_ms = until_ms
+
+    def _frail(self) -> None:
+        fates = ("good", "good", "good", "refused", "full", "kept", "killed before", "killed behind")
+        seconds = (0.0, 0.1, 3.0, 20.0)
+        self.store.fates += [
+            (self.chance.choice(fates), self.chance.choice(seconds)) for _ in range(self.chance.randint(1, 4))
+        ]
+
+    def _thin(self) -> None:
+        factor = self.chance.choice((1, 2, 5, 10))
+        if self.journal.trouble is None and factor != self.journal.factor:
+            self.journal._record_every(factor, LIMIT)
+
+    def _change(self) -> None:
+        """A changed configuration: some meters are read anew, at other periods, or are no more."""
+        names = [*self._rules.periods_ms]
+        going = {meter for meter in names if self.chance.random() < 0.2}
+        anew = {meter for meter in names if self.chance.random() < 0.6 or meter not in self.polls} - going
+        periods_ms = {m: p for m, p in self.journal.rules.periods_ms.items() if m not in going}
+        periods_ms |= {meter: self.chance.choice(PERIODS_MS) for meter in anew}
+        before = {m: (told.next_due_ms, self._period_ms(m)) for m, told in self.polls.items()}
+        rulers = {meter: self.journal._tallies[meter].ruler for meter in before}
+        event = Event("configuration", {"why": "test"})
+        rules = replace(self.journal.rules, periods_ms=periods_ms)
+        try:
+            at_ms = self.journal.change(Change(rules, self._keys, anew, event))
+        except StoreError:
+            return
+        for meter in (anew | going) & before.keys():
+            next_ms, period_ms = before[meter]
+            self.polls[meter].wanted += sum(map(rulers[meter].holds, range(next_ms, at_ms, period_ms)))
+        self.gone |= {meter: self.polls.pop(meter) for meter in going & self.polls.keys()}
+        for meter in anew:
+            told = self.polls.setdefault(meter, self.gone.pop(meter, Told(at_ms)))
+            told.next_due_ms = at_ms
+
+    def _period_ms(self, meter: str) -> int:
+        return self.journal.rules.periods_ms[meter]
+
+    def _check_counts(self) -> None:
+        """An epoch that was stopped in order counts in all as many polls as came to an end."""
+        for meter, told in (self.polls | self.gone).items():
+            bodies = [parse_record(row.data) for row in self.store.rows(1, 1 << 60) if row.meter == meter]
+            own = [r.body for r in bodies if r.claims.epoch == self.epochs.to_bytes(8, "big")]
+            counted = sum(body.due for body in [b for b in own if isinstance(b, Coverage)][1:])
+            assert counted == told.wanted, f"{meter}: {counted} polls are counted, {told.wanted} came to an end"
+
+
+def _with_periods(rules: Rules) -> Rules:
+    return replace(rules, periods_ms=dict(zip(rules.periods_ms, PERIODS_MS, strict=True)), commit_every_ms=500)
