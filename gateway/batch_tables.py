@@ -107,6 +107,11 @@ class Batches(Repairs):
         """Every sealed batch in order."""
         return [Batch(*row) for row in self.all(f"SELECT {_BATCH} FROM batches ORDER BY batch")]
 
+    def newest_batches(self, count: int, before: int | None = None) -> list[Batch]:
+        """The newest ``count`` batches (of those in front of a number), newest first."""
+        sql = f"SELECT {_BATCH} FROM batches WHERE batch < ? ORDER BY batch DESC LIMIT ?"
+        return [Batch(*row) for row in self.all(sql, 1 << 62 if before is None else before, count)]
+
     def is_whole(self, number: int) -> bool:
         """Whether a sealed batch is there, and none of its records has been pruned or lost."""
         return bool(self.count(f"SELECT count(*) FROM batches WHERE batch = ? AND {_WHOLE}", number))
@@ -164,12 +169,30 @@ class Batches(Repairs):
         settled = self.count("SELECT count(*) FROM anchors WHERE ledger = ?", ledger) - sum(states.values())
         return states | ({"settled": settled} if settled else {})
 
+    def count_open(self, ledger: str) -> int:
+        """How many batches ``ledger`` has not settled."""
+        return self.count("SELECT count(*) FROM anchors WHERE ledger = ? AND state <> 'settled'", ledger)
+
     def first_refused(self, ledger: str) -> Anchor | None:
         """The oldest batch that ``ledger`` refused and has not settled since."""
         where = "ledger = ? AND state = 'refused' AND state <> 'settled'"  # the latter is the index of what is open
         sql = f"SELECT {_ANCHOR} FROM anchors WHERE {where} ORDER BY batch LIMIT 1"
         row = self.one(sql, ledger)
         return Anchor(*row) if row else None
+
+    def last_receipt_ms(self, ledger: str) -> int | None:
+        """When ``ledger`` settled the newest batch that it has settled."""
+        sql = "SELECT updated_ms FROM anchors WHERE ledger = ? AND state = 'settled' ORDER BY batch DESC LIMIT 1"
+        row = self.one(sql, ledger)
+        return int(row[0]) if row else None
+
+    def oldest_unanchored_ms(self, ledger: str) -> int | None:
+        """The time of the first record that ``ledger`` has given no receipt for; None: it has for all of them."""
+        waiting = "SELECT min(batch) FROM anchors WHERE ledger = ? AND state <> 'settled'"
+        first_id = self.count(f"SELECT first_id FROM batches WHERE batch = ({waiting})", ledger) or self.sealed_to() + 1
+        sql = "SELECT time_ms FROM records WHERE id >= ? AND id NOT IN (SELECT id FROM elsewhere) ORDER BY id LIMIT 1"
+        row = self.one(sql, first_id)
+        return int(row[0]) if row else None
 
     def count_receipts(self) -> int:
         """How many receipts have settled a batch, those of pruned batches included."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-import logging
 import sys
 import time
 from datetime import datetime
@@ -15,10 +14,11 @@ from typing import Any, NoReturn
 import click
 from rich.table import Table
 
-from gateway import cli_care, cli_reload, report
+from gateway import cli_care, cli_reload, cli_service, cli_setup, logs, report
 from gateway import config as configuration
 from gateway.cli_parts import CONFIG, JSON, open_store, out
 from gateway.errors import Damaged, Declined, GatewayError, NotYet
+from gateway.logs import FORMS, Form
 from gateway.settings import duration_ms
 from ledger_client.durable import whole_file
 from ledger_client.errors import LedgerClientError
@@ -56,26 +56,17 @@ def _first(group: ExceptionGroup[Exception]) -> Exception:
 @click.group(cls=_Commands)
 @click.version_option(package_name="meterseal")
 @click.option("-v", "--verbose", is_flag=True, help="Say more in the log.")
-def main(verbose: bool) -> None:
+@click.option(
+    "--log",
+    "form",
+    type=click.Choice(FORMS),
+    default="auto",
+    show_default=True,
+    help="The log as text or as JSON lines; auto: as fields where it goes to a journal, else as text.",
+)
+def main(verbose: bool, form: Form) -> None:
     """An edge gateway from meter to ledger: reads, signs, keeps, anchors, proves."""
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-        stream=sys.stderr,
-    )
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
-
-
-@main.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--id", "gateway", default="my-gateway", show_default=True, help="The gateway's name in every record.")
-def init(folder: Path, gateway: str) -> None:
-    """Make DIR with a commented gateway.toml, device keys and trust.toml."""
-    from gateway import starter
-
-    for path in starter.init(folder, gateway=gateway, now_s=int(time.time())):
-        click.echo(f"wrote {path}")
-    click.echo(f"next: meterseal check {folder / 'gateway.toml'}")
+    logs.start(form, verbose=verbose)
 
 
 @main.command()
@@ -342,7 +333,16 @@ def demo(folder: Path | None, duration: str | None, as_json: bool) -> None:
     sys.exit(demonstration.main(folder, seconds, as_json=as_json))
 
 
-for _command in (cli_care.export, cli_care.backup, cli_care.doctor, cli_reload.reload):
+for _command in (
+    cli_setup.init,
+    cli_setup.password,
+    cli_care.export,
+    cli_care.backup,
+    cli_care.doctor,
+    cli_reload.reload,
+    cli_service.install,
+    cli_service.uninstall,
+):
     main.add_command(_command)
 
 if __name__ == "__main__":

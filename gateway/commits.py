@@ -16,6 +16,7 @@ from gateway.alarm_kinds import REPAIRED, STOPPED
 from gateway.clock import STEP_MS, Clock
 from gateway.config import Config
 from gateway.coverage import Ruler, Tally, first_coverage
+from gateway.durations import Durations
 from gateway.errors import Damaged, DiskFull, StartAgain, StoreError
 from gateway.hold import station
 from gateway.keys import Keys
@@ -23,6 +24,7 @@ from gateway.news import News, Signed, Stamp
 from gateway.repair import note_flaws
 from gateway.signer import GATEWAY, Signer, stamp
 from gateway.store import Store
+from gateway.summaries import Summariser
 from ledger_client.record import Event, Reading, parse_record, record_hash
 
 log = logging.getLogger("meterseal.recorder")
@@ -30,6 +32,7 @@ log = logging.getLogger("meterseal.recorder")
 START, STOP = "start", "stop"  # the gateway's own events at the two ends of an epoch
 ALARM = "alarm"  # of a meter, or of the gateway where a whole line is meant; ``raised`` true and later false
 RETRY_MS = 2_000
+COMMIT_S = (0.005, 0.02, 0.05, 0.2, 1.0, 5.0, 30.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class Commits:
         self._repairs = store.untold_repairs()
         self._signer = Signer(rules.gateway, epoch, keys, last)
         self._position = self._signer.position()
+        self._summaries = Summariser(store)
         self._tallies: dict[str, Tally] = {}
         self._pending: list[Signed] = []
         self._signed: list[Happened] = []  # the events among the pending: they are signed again if the commit fails
@@ -109,6 +113,8 @@ class Commits:
         self._reserve = space.Reserve(store.path.parent)
         self.trouble: StoreError | None = None
         """Why nothing is recorded for the time being."""
+        self.durations = Durations(COMMIT_S)
+        """How long the commits of records took that the disk has taken."""
         self.on_news: list[Callable[[Sequence[News]], object]] = []
         """Called on the writer thread, after each commit and for each poll that is no record."""
 
@@ -134,6 +140,7 @@ class Commits:
             if not self._reserve.release():
                 raise
             self._begin(rows, grids)
+        self._summaries.kept()
         self._position = self._signer.position()
         self._tell(rows)
         self._uncut += len(events)
@@ -143,6 +150,7 @@ class Commits:
     def _begin(self, signed: Sequence[Signed], grids: Sequence[tuple[str, int, int]]) -> None:
         with self.store.transaction():
             self.store.schedule(self._signer.epoch, grids)
+            self._summaries.write(signed)
             self.store.append([one.row for one in signed])
             self.store.repairs_told()
 
@@ -158,6 +166,14 @@ class Commits:
         self._pending.append(signed)
         if self._first_pending_ms is None:
             self._first_pending_ms = self._clock.schedule_ms()
+
+    def uncommitted_s(self) -> float:
+        """How much longer than ``commit_every`` the oldest signed record has been waiting for its commit. Any thread
+        may ask."""
+        since_ms = self._first_pending_ms
+        if since_ms is None:
+            return 0.0
+        return max(0, self._clock.schedule_ms() - since_ms - self.rules.commit_every_ms) / 1000
 
     def flush(self) -> None:
         """Commit what is pending."""
@@ -210,8 +226,10 @@ class Commits:
         """Commit what is pending and then ``more``; False if the disk did not take it, and nothing is booked then."""
         pending = self._pending
         self._pending, self._first_pending_ms = [], None
+        began_s = self._clock.monotonic()
         try:
             with self.store.transaction():
+                self._summaries.write((*pending, *more))
                 self.store.append([one.row for one in (*pending, *more)])
                 if self._grids or grids:
                     self.store.schedule(self._signer.epoch, [*self._grids, *grids])
@@ -221,7 +239,9 @@ class Commits:
         except StoreError as error:
             self._undo(pending, error)
             return False
+        self.durations.count(self._clock.monotonic() - began_s)
         self._signed, self._grids = [], []
+        self._summaries.kept()
         self._position = self._signer.position()
         self._uncut += len(pending)
         if cut or coverage:
@@ -236,6 +256,7 @@ class Commits:
 
     def _undo(self, signed: Sequence[Signed], error: StoreError) -> None:
         self._signer.rewind(self._position)
+        self._summaries.forget()
         self._unsigned, self._signed = [*self._signed, *self._unsigned], []
         for one in signed:
             if one.row.kind == "reading":

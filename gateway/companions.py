@@ -10,9 +10,14 @@ from functools import partial
 
 from gateway.alarm_sources import AlarmSources
 from gateway.companion import Companion
+from gateway.dashboard.server import PagesServer
 from gateway.errors import GatewayError
 from gateway.feeds.of_site import make_feed
+from gateway.lag import Lag
+from gateway.notify import Manager
+from gateway.rebuild import Rebuilding
 from gateway.site import Site
+from gateway.watch import Watch
 
 log = logging.getLogger("meterseal.agent")
 
@@ -31,11 +36,17 @@ class Wanted:
 
 def wanted(site: Site) -> list[Wanted]:
     """All companions of a site, by its configuration as it is now."""
-    return [
+    found = [
         Wanted("alarms", None, lambda: site.board),
-        Wanted("alarm sources", None, lambda: AlarmSources(site)),
-        *(Wanted(f"feed {x.name}", x, partial(make_feed, site, x)) for x in site.config.document.feed),
+        Wanted("alarm sources", None, partial(AlarmSources, site)),
+        Wanted("watch", None, lambda: Watch(site, Manager())),
+        Wanted("lag", None, partial(Lag, site)),
+        Wanted("summaries", tuple(site.config.meters), partial(Rebuilding, site)),
     ]
+    found += (Wanted(f"feed {x.name}", x, partial(make_feed, site, x)) for x in site.config.document.feed)
+    if (web := site.config.document.web) is not None:
+        found.append(Wanted("pages", web, partial(PagesServer, site, web)))
+    return found
 
 
 async def keep(name: str, companion: Companion) -> None:

@@ -22,6 +22,7 @@ from gateway.errors import ConfigError
 from gateway.feed_settings import FeedEntry
 from gateway.ledger_settings import LedgerEntry
 from gateway.settings import DurationMs, Model, Name, SizeBytes
+from gateway.web_settings import Web
 from ledger_client import cbor
 
 
@@ -133,6 +134,7 @@ class Document(Model):
     seal: Seal = Seal()
     ledger: Annotated[tuple[LedgerEntry, ...], Field(strict=False)] = ()
     feed: Annotated[tuple[FeedEntry, ...], Field(strict=False)] = ()
+    web: Web | None = None
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -281,7 +283,7 @@ def _where(raw: Any, location: tuple[int | str, ...]) -> tuple[str, type[BaseMod
     """The place of a mistake as a user would say it, and the model whose keys are allowed there."""
     models: dict[str, type[BaseModel]] = {
         "gateway": Gateway, "store": Store, "bus": Bus, "meter": Meter, "seal": Seal, "ledger": LedgerEntry,
-        "feed": FeedEntry,
+        "feed": FeedEntry, "web": Web,
     }  # fmt: skip
     words: list[str] = []
     model: type[BaseModel] | None = Document

@@ -21,6 +21,8 @@ class MeterNow:
     recent: deque[Reading] = field(default_factory=lambda: deque(maxlen=RECENT))
     recorded: int = 0
     missed: Counter[str] = field(default_factory=Counter)
+    unrecorded: Counter[str] = field(default_factory=Counter)
+    """The same of polls that were answered while nothing could be recorded."""
     silent_since_ms: int | None = None
     """Due time of the first of the polls in a row that went without an answer; None: the last one was answered."""
     reason: str | None = None
@@ -54,6 +56,7 @@ class Live:
             if isinstance(item, Missed):
                 self._missed(now, item)
             elif isinstance(item, NotRecorded):
+                now.unrecorded[item.reason] += 1
                 self._answered(now, item, item.reading)
             elif isinstance(item.body, Reading):
                 now.recorded += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -15,13 +16,15 @@ from gateway.alarm_kinds import EQUIVOCATION, LEDGER_REFUSED, STOPPED
 from gateway.commits import ALARM
 from gateway.comparison import conflict_text
 from gateway.config import Config
-from gateway.errors import Damaged, StoreError
+from gateway.dashboard.certificate import fingerprint
+from gateway.errors import ConfigError, Damaged, StoreError
 from gateway.feed_view import feed_line, feed_problems, feed_status
 from gateway.horizon import horizon
 from gateway.quality import verdict
 from gateway.signer import GATEWAY
 from gateway.store import RECOVER, Row, Store
 from ledger_client.errors import LedgerClientError
+from ledger_client.ledgers.access import AccessError
 from ledger_client.record import Body, Coverage, Event, Quality, Reading, Value, parse_record
 from ledger_client.report import quality_phrases
 from ledger_client.verify import rfc3339_ms
@@ -148,6 +151,7 @@ def status(
         "restored": _restored(store),
         "repairs": _repairs(store),
         "conflicts": conflicts,
+        "web": _web(config),
         "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
         "meters": meters,
         "ledgers": ledgers,
@@ -206,6 +210,18 @@ def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> dict[str, Any
         "missed": dict(body.missed) if isinstance(body, Coverage) else {},
         "record": rows[0].id if rows else None,
     }
+
+
+def _web(config: Config) -> dict[str, Any] | None:
+    """Where the pages are, and the fingerprint of their certificate; None without pages."""
+    web = config.document.web
+    if web is None:
+        return None
+    facts: dict[str, Any] = {"address": web.url, "fingerprint": None}
+    with suppress(ConfigError, AccessError):  # `meterseal check` says what is wrong with it
+        if (cert := web.access(config.path.parent).cert) is not None:
+            facts["fingerprint"] = fingerprint(cert)
+    return facts
 
 
 def _restored(store: Store) -> dict[str, Any] | None:
@@ -267,6 +283,9 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
         out.print(f"ledger {x['name']} ({x['policy']}): {x['settled']} batches anchored, {x['waiting']} waiting")
     for feed in facts["feeds"]:
         out.print(feed_line(feed))
+    if web := facts["web"]:
+        known = f", certificate SHA-256 {web['fingerprint']}" if web["fingerprint"] else ""
+        out.print(f"pages: {web['address']}{known}")
     for text in facts["repairs"]:
         if text not in facts["problems"]:
             out.print(text)

@@ -12,11 +12,15 @@ from gateway.alarm_board import Board
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.control import Order
+from gateway.durations import Durations
 from gateway.fieldbus.bus import Line
 from gateway.live import Live
 from gateway.news import Hub
+from gateway.pulses import Pulses
 from gateway.recorder import Recorder
 from gateway.uplink import Uplink
+
+LAG_S = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0)
 
 
 @dataclass(slots=True)
@@ -37,6 +41,10 @@ class Site:
     hub: Hub
     live: Live
     board: Board
+    pulses: Pulses = field(default_factory=Pulses)
+    """Which of the loops turn."""
+    lag: Durations = field(default_factory=lambda: Durations(LAG_S))
+    """How much later than it asked for the event loop called somebody (lag.py)."""
     orders: dict[str, Order] = field(default_factory=dict)
     """What can be ordered, by name: over the control socket, and by whoever may on the pages."""
 

@@ -24,6 +24,7 @@ from gateway.hold import station
 from gateway.pages import log_path
 from gateway.record_tables import Records
 from gateway.rows import Anchor, Batch, Conflict, Grid, Known, Repair, Row, Tail
+from gateway.summary_tables import Summaries
 
 __all__ = ["Anchor", "Batch", "Conflict", "Grid", "Known", "Repair", "Row", "Store", "Tail"]
 
@@ -43,7 +44,7 @@ RECOVER = (
 )
 
 
-class Store(Records, Batches, Alarms, Feeds):
+class Store(Records, Batches, Alarms, Summaries, Feeds):
     """The gateway's database. Every method may raise StoreError (DiskFull, Damaged where that is why), never sqlite3's
     own errors."""
 
@@ -162,6 +163,9 @@ class Store(Records, Batches, Alarms, Feeds):
         """Everything that is read in the block is of one moment, whatever others write or prune meanwhile. They are not
         held up; but the write-ahead log grows until the block is left."""
         with self._errors():
+            if self._db.in_transaction:  # the block around this one has its moment already
+                yield
+                return
             self._db.execute("BEGIN")
             try:
                 yield

@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any, TypeVar
 
 from gateway import refusals
@@ -23,6 +24,7 @@ from gateway.clock import Clock
 from gateway.comparison import Odd
 from gateway.errors import GatewayError, StoreError
 from gateway.hold import station
+from gateway.pulses import beat
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Writer
 from gateway.refusals import way_out
@@ -85,11 +87,17 @@ class Uplink:
         self._ledger, self._writer, self._trust, self._clock = ledger, writer, trust, clock
         self._reconciliation, self._contract = reconciliation, contract
         self._alarms = alarms or LedgerAlarms(None)
+        self._log = logging.LoggerAdapter(log, {"ledger": ledger.name})
         self._work = asyncio.Event()
         self._flights: dict[int, _Flight] = {}
         self._unwritten: list[_Mark] = []
         self._in_question = True  # what the ledger was known to hold: everything is asked about in order
         self._failures = 0
+
+    @property
+    def reached(self) -> bool:
+        """The last attempt to reach the ledger has succeeded, or there was none yet."""
+        return self._failures == 0
 
     def wake(self) -> None:
         """There is something new to anchor."""
@@ -102,6 +110,7 @@ class Uplink:
         while True:
             self._work.clear()
             if self._stopped:
+                beat(inf)
                 await asyncio.Event().wait()
             await self._wait(await self._round())
 
@@ -122,6 +131,7 @@ class Uplink:
         return self._reconciliation is not None and self._reconciliation.stopped
 
     async def _wait(self, rest: _Rest) -> None:
+        beat(inf if rest.pause_s is None else rest.pause_s)
         if rest.wakes:
             try:
                 async with asyncio.timeout(rest.pause_s):
@@ -138,6 +148,7 @@ class Uplink:
             pause = await self._compare()
             if pause is None:
                 return
+            beat(pause)
             await asyncio.sleep(pause)
 
     async def _compare(self) -> float | None:
@@ -149,10 +160,10 @@ class Uplink:
         except LedgerUnavailable as error:
             return self._unreachable(error)
         except Odd as error:
-            log.error("ledger %s: %s", self._ledger.name, error)
+            self._log.error("ledger %s: %s", self._ledger.name, error)
             return refusals.FIRST_PAUSE_S
         except StoreError as error:
-            log.error("ledger %s waits for the database: %s", self._ledger.name, error)
+            self._log.error("ledger %s waits for the database: %s", self._ledger.name, error)
             return self._next_pause()
         self._answers()
         return None
@@ -174,7 +185,7 @@ class Uplink:
             return await self._go_through()
         except StoreError as error:
             self._forget()  # what was done and not noted is found at the ledger again when the disk is back
-            log.error("ledger %s waits for the database: %s", self._ledger.name, error)
+            self._log.error("ledger %s waits for the database: %s", self._ledger.name, error)
             self._failures += 1
             return _Rest(self._next_pause(), wakes=False)
 
@@ -262,7 +273,7 @@ class Uplink:
             if answer is not None or not (may_submit and may_repeat):
                 return answer
             if flight.state in ("included", "final"):
-                log.warning("ledger %s has dropped batch %d: submitted again", self._ledger.name, batch.batch)
+                self._log.warning("ledger %s has dropped batch %d: submitted again", self._ledger.name, batch.batch)
         if flight.state not in ("submitted", "refused"):
             await self._mark(batch, flight, "submitted")
         return await self._call(lambda: self._submit(batch), batch)
@@ -296,7 +307,10 @@ class Uplink:
     # — what becomes durable —
 
     async def _ask(self, function: Callable[[Store], T]) -> T:
-        return await asyncio.wrap_future(self._writer.call(function))
+        beat(inf)  # whether the writer turns is told by itself
+        answer = await asyncio.wrap_future(self._writer.call(function))
+        beat()
+        return answer
 
     def _note(self, batch: Batch, flight: _Flight, state: str, **more: Any) -> None:
         """Move a batch to a state, durable with the next ``_write``: before anything else is done for the ledger."""
@@ -327,12 +341,12 @@ class Uplink:
 
     def _answers(self) -> None:
         if self._failures:
-            log.info("ledger %s answers again", self._ledger.name)
+            self._log.info("ledger %s answers again", self._ledger.name)
         self._failures = 0
 
     def _unreachable(self, error: LedgerUnavailable) -> float:
         if self._failures == 0:
-            log.warning("ledger %s cannot be reached, the queue waits: %s", self._ledger.name, error)
+            self._log.warning("ledger %s cannot be reached, the queue waits: %s", self._ledger.name, error)
         self._failures += 1
         return max(self._next_pause(), error.retry_after_s or 0.0)
 

@@ -1,6 +1,6 @@
 # Sourced by the other scripts: one virtual environment in .venv, made once and again whenever pyproject.toml changes.
 # Gives: need_system COMMAND=PACKAGE …, need_python (sets $venv), need_packages runtime|test, need_oracle, need_vyper,
-# need_sparkplug_host, need_anvil.
+# need_sparkplug_host, need_anvil, need_prometheus, need_package_tools (sets $venv_package).
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -53,12 +53,12 @@ make_venv() { # DIRECTORY
     "$python" -m venv "$1"
 }
 
-# need_packages runtime|test: the project itself, editable, and what it runs or is tested with.
+# need_packages runtime|docs|test: the project itself, editable, and what it runs, is told of or is tested with.
 need_packages() {
     local spec=. stamp version
     version=$(sha256sum pyproject.toml | cut -c1-16)
     stamp=$venv/.$1-$version
-    if [ -e "$stamp" ] || [ -e "$venv/.test-$version" ]; then return; fi # test holds all of runtime
+    if [ -e "$stamp" ] || [ -e "$venv/.test-$version" ]; then return; fi # test holds all of the others
     [ "$1" = runtime ] || spec=".[$1]"
     [ -x "$venv/bin/python" ] || make_venv "$venv"
     say "installing Meterseal and its libraries into $venv …"
@@ -81,6 +81,13 @@ need_apart() {
 need_oracle() {
     need_apart "$PWD/.venv-oracle" tests/oracle/requirements.txt "the independent COSE implementations that the tests compare with"
     export METERSEAL_ORACLE_PYTHON=$PWD/.venv-oracle/bin/python
+}
+
+# The bill of materials of the package has a library of its own; the rest of the tools is the system's.
+need_package_tools() {
+    need_system debootstrap=debootstrap systemd-nspawn=systemd-container readelf=binutils git=git
+    venv_package=$PWD/.venv-package
+    need_apart "$venv_package" scripts/deb/requirements.txt "the library that writes bills of materials"
 }
 
 # So does vyper, which compiles the contract once more to see that its bytecode comes from its source.
@@ -111,4 +118,18 @@ need_anvil() {
     cp tests/evm/node/package.json tests/evm/node/package-lock.json "$home/"
     (cd "$home" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
     touch "$stamp"
+}
+
+# Prometheus and its promtool, as Debian builds them, unpacked and not installed: no service of theirs is to run here.
+need_prometheus() {
+    local home=$PWD/.prometheus
+    if command -v prometheus >/dev/null || [ -e "$home/usr/bin/promtool" ]; then return; fi
+    say "fetching the Prometheus that the tests scrape with …"
+    mkdir -p "$home"
+    if ! (cd "$home" && apt-get download -qq prometheus promtool >&2); then
+        [ "$(id -u)" -ne 0 ] || apt-get update -qq >&2
+        (cd "$home" && apt-get download -qq prometheus promtool >&2) || { say "install it with:  sudo apt-get install prometheus"; exit 2; }
+    fi
+    for package in "$home"/*.deb; do dpkg -x "$package" "$home"; done
+    rm "$home"/*.deb
 }

@@ -65,7 +65,7 @@ class Alarms:
             )
             self._begin("stranger", None, text)
         else:
-            self._end("stranger", None, "no other master was heard for a day")
+            self._end("stranger", None, "no other master is heard any more")
         if flags & NOISY:
             text = "more than 1 % of all frames arrive damaged, so values are uncertain; check cable and terminators"
             self._begin("crc-rate", None, text)
@@ -88,6 +88,7 @@ class Alarms:
 
     def _tell(self, alarm: Alarm) -> None:
         if self._on_alarm is None:
-            log.log(logging.ERROR if alarm.raised else logging.INFO, "%s", alarm.text)
+            about = {"code": alarm.code, "line": alarm.line, "meter": alarm.meter}
+            log.log(logging.ERROR if alarm.raised else logging.INFO, "%s", alarm.text, extra=about)
         else:
             self._on_alarm(alarm)

@@ -80,7 +80,8 @@ class MeterReader:
         longest = self.line.timeout_max_of(self.spec) / 1000
         timeout_s = min(longest, latency_s * MARGIN)
         if timeout_s > self.manners.timeout_s:
-            log.info("%s: answers late; its time-out is now %d ms", self.spec.name, timeout_s * 1000)
+            text = "%s: answers late; its time-out is now %d ms"
+            log.info(text, self.spec.name, timeout_s * 1000, extra={"line": self.line.name, "meter": self.spec.name})
             self.manners = replace(self.manners, timeout_s=timeout_s)
 
     @property
@@ -145,9 +146,8 @@ class MeterReader:
         """Take what a poll's reads taught; the next poll is planned anew when that changes anything."""
         if self._cuts is not None and self._cuts.note(reads, self.clock.monotonic()):
             holes = ", ".join(self._cuts.holes) or "none"
-            log.warning(
-                "%s: refuses some reads and is asked in others; points that it lacks: %s", self.spec.name, holes
-            )
+            text = "%s: refuses some reads and is asked in others; points that it lacks: %s"
+            log.warning(text, self.spec.name, holes, extra={"line": self.line.name, "meter": self.spec.name})
             self._plan = None
 
     @property

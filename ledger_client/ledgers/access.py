@@ -63,10 +63,10 @@ class Access:
     def check_files(self) -> None:
         """Every file is there, readable, of its kind, and a secret one is nobody else's."""
         if self.ca is not None:
-            _read("ca", self.ca, secret=False)
+            read_file("ca", self.ca, secret=False)
         if self.cert is not None and self.key is not None:
-            _read("cert", self.cert, secret=False)
-            _read("key", self.key, secret=True)
+            read_file("cert", self.cert, secret=False)
+            read_file("key", self.key, secret=True)
         self.tls_context()
         self.token()
         self.password()
@@ -190,7 +190,7 @@ def _reason(error: OSError) -> str:
 
 def read_secret(key: str, path: Path) -> str:
     """The one line of a file that nobody else may read. Raises ``AccessError`` about ``key``, never with the secret."""
-    text = _read(key, path, secret=True)
+    text = read_file(key, path, secret=True)
     try:
         secret = text.decode().rstrip("\r\n")
     except UnicodeDecodeError:
@@ -200,7 +200,8 @@ def read_secret(key: str, path: Path) -> str:
     return secret
 
 
-def _read(key: str, path: Path, *, secret: bool) -> bytes:
+def read_file(key: str, path: Path, *, secret: bool) -> bytes:
+    """A small file, whole; a secret one may be nobody else's to read. Raises ``AccessError`` about ``key``."""
     cap = _MAX_SECRET if key.endswith("_file") else _MAX_PEM
     try:
         with path.open("rb") as file:

@@ -61,6 +61,22 @@ class Connection(H11Protocol):
         self._of: str | None = None
         self._phase: tuple[str, int] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self.app_state = {**self.app_state, "connection": self}  # the application's scope["state"]
+
+    def open_ended(self) -> None:
+        """The answer that is being given may take for ever; whoever gives it cuts a client that does not read it."""
+        self._phase = ("open-ended", id(self.cycle))
+        if self._timer is not None:
+            self._timer.cancel()
+
+    @property
+    def gone(self) -> bool:
+        """It has ended, or is about to."""
+        return bool(self.transport.is_closing())
+
+    def cut(self) -> None:
+        """End the connection now, whatever waits to be sent."""
+        self.transport.abort()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let it in, and wait for a head; or cut it."""
@@ -108,6 +124,8 @@ class Connection(H11Protocol):
 
     def _look(self) -> None:
         cycle = self.cycle
+        if self._phase == ("open-ended", id(cycle)) and not cycle.response_complete:
+            return
         if cycle is not None and (not cycle.response_complete or self.conn.their_state is h11.SEND_BODY):
             self._time("request", self.turnstile.request_s)
         elif cycle is None or self.conn.trailing_data[0]:

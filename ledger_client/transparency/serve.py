@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import logging
 import signal
@@ -15,11 +14,11 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
-from ledger_client.errors import LedgerClientError
 from ledger_client.transparency.certificates import Certificates
 from ledger_client.transparency.connection import Turnstile
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.doors import Doors
+from ledger_client.transparency.listening import ListenError, listen_at
 from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.mqtt import MqttService
 from ledger_client.transparency.policy import PolicyFile
@@ -30,10 +29,6 @@ from ledger_client.transparency.service import Service
 _GRACE_S = 3
 _MAX_HEAD = 16 * 1024  # bytes of a request's head
 _KEEP_ALIVE_S = 60
-
-
-class ListenError(LedgerClientError):
-    """The address cannot be listened at: which one, why, and the way out."""
 
 
 class _Server(uvicorn.Server):
@@ -136,29 +131,6 @@ def _run(
         signal.signal(number, lambda _number, _frame: None)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are about what strangers send, a line each
     _Server(config, started).run(sockets=[listener])
-
-
-def listen_at(listen: str, option: str = "--listen") -> socket.socket:
-    """A listening socket at ``HOST:PORT``; port 0 takes a free one. Raises ``ListenError``, which names the option."""
-    host, _, port = listen.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not (port.isascii() and port.isdigit() and int(port) < 65536):
-        raise ListenError(f"{option} {listen!r}: not an address; write it as HOST:PORT, for example 127.0.0.1:8700")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # the protocol is named because asyncio sets TCP_NODELAY on such sockets only; without, an answer takes 40 ms
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, int(port)))
-        listener.listen(1024)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            problem = f"another process listens there; stop it, or give another port with {option} (0: any free one)"
-        else:
-            problem = f"{error.strerror or error}; give an address of this machine with {option}"
-        raise ListenError(f"{option} {listen}: {problem}") from None
-    return listener
 
 
 def _url(doors: Doors, listener: socket.socket) -> str:

@@ -55,10 +55,9 @@ class Rig:
         self.hub, self.live = Hub(), Live(loaded.meters)
         self.hub.listeners.append(self.live.hear)
         self.recorder.on_news.append(self.hub.tell)
-        lines = {bus.name: [meter.name for meter in bus.meter] for bus in loaded.document.bus}
-        periods_ms = {name: meter.every for name, meter in loaded.meters.items()}
+        lines = {bus.name: {meter.name: meter.every for meter in bus.meter} for bus in loaded.document.bus}
         store = Store(loaded.database, read_only=True)
-        self.board = Board(store, self.recorder, self.clock, self.live, lines, periods_ms)
+        self.board = Board(store, self.recorder, self.clock, self.live, lines)
         store.close()
         self.site = Site(loaded, self.clock, epoch, self.recorder, {}, {}, self.hub, self.live, self.board)
         self.feeds = [make_feed(self.site, entry) for entry in loaded.document.feed]

@@ -1,0 +1,97 @@
+"""The commands that set a gateway up: init, and the users of its pages."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from gateway import config as configuration
+from gateway.cli_parts import CONFIG
+from gateway.errors import ConfigError, GatewayError
+
+PASSWORD_FILE = click.option(
+    "--password-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Take the password from the first line of FILE instead of asking.",
+)
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--id", "gateway", default="my-gateway", show_default=True, help="The gateway's name in every record.")
+@click.option("--web", metavar="ADDRESS[:PORT]", help="Pages at this address: a password, and a certificate for TLS.")
+@click.option("--state", type=click.Path(path_type=Path), help="Keys and records go here.  [default: DIR]")
+@PASSWORD_FILE
+def init(folder: Path, gateway: str, web: str | None, state: Path | None, password_file: Path | None) -> None:
+    """Make DIR with a commented gateway.toml, device keys and trust.toml.
+
+    With --web also the pages: asks for the password of the user "installer" and prints the fingerprint of a new
+    certificate. In a DIR that has a gateway.toml only what the pages lack is added; nothing is ever overwritten.
+    """
+    from gateway import starter
+    from gateway.dashboard import setup
+
+    now_s, config_path = int(time.time()), folder / "gateway.toml"
+    if password_file is not None and web is None:
+        raise click.UsageError("--password-file goes with --web")
+    if web is not None:
+        web = setup.listen(web)
+    if web is None or not config_path.exists():
+        password = _new_password(setup.FIRST_USER, password_file) if web else ""
+        for path in starter.init(folder, gateway=gateway, now_s=now_s, state=state):
+            click.echo(f"wrote {path}")
+        if web is None:
+            click.echo(f"next: meterseal check {config_path}")
+            return
+    else:
+        configuration.load(config_path)
+        password = "" if setup.has_users(config_path) else _new_password(setup.FIRST_USER, password_file)
+    done = setup.add_pages(config_path, web, password, now_s)
+    for path in done.wrote:
+        click.echo(f"wrote {path}")
+    click.echo(
+        f"pages at {done.address} for the user {setup.FIRST_USER}; more users: meterseal password {config_path} NAME"
+    )
+    click.echo(f"certificate SHA-256 {done.fingerprint}\ncompare it with what the browser shows, once on each device")
+    click.echo(f"next: meterseal check {config_path}")
+
+
+@click.command()
+@CONFIG
+@click.argument("name")
+@click.option(
+    "--role", type=click.Choice(["viewer", "installer"]), help="What NAME may do.  [default: as before; viewer]"
+)
+@click.option("--remove", is_flag=True, help="Take NAME off the list instead.")
+@PASSWORD_FILE
+def password(config_path: Path, name: str, role: str | None, remove: bool, password_file: Path | None) -> None:
+    """Give NAME a (new) password for the pages. A running gateway takes it at once, and ends NAME's sessions."""
+    from gateway.dashboard import setup
+
+    config = configuration.load(config_path)
+    if remove:
+        click.echo(f"{setup.remove_user(config, name)}: {name} is taken off")
+        return
+    setup.check_name(name)
+    path, user = setup.set_user(config, name, role, _new_password(name, password_file))
+    click.echo(f"{path}: {user.name} may log in to the pages as {user.role}")
+
+
+def _new_password(name: str, file: Path | None) -> str:
+    from gateway.dashboard.passwords import check_new
+
+    if file is None:
+        given = click.prompt(f"password for {name}", hide_input=True, confirmation_prompt="the same again")
+    else:
+        try:
+            given = file.read_text().partition("\n")[0].rstrip("\r")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                file, "", f"cannot be read: {error}", "give a file whose first line is the password"
+            ) from None
+    if problem := check_new(name, given):
+        raise GatewayError(problem, "choose another one")
+    return str(given)

@@ -1,0 +1,301 @@
+"""The pages as a web application: who asks, what for, and who answers. One request is one method here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from urllib.parse import parse_qsl, quote, urlencode
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.dashboard.acts import ACTS, Done
+from gateway.dashboard.guard import Guard
+from gateway.dashboard.logins import Logins, TooOften
+from gateway.dashboard.page import Answer, Asked, NotFound, Pages, View
+from gateway.dashboard.passwords import User, Users
+from gateway.dashboard.readers import Busy, Readers
+from gateway.dashboard.sessions import ABSOLUTE_S, Session, Sessions, Visitors
+from gateway.dashboard.stream import Stream
+from gateway.errors import ConfigError, Declined, GatewayError, StoreError
+from gateway.site import Site
+from ledger_client.transparency.limits import Buckets, client_of
+
+log = logging.getLogger("meterseal.pages")
+
+FORM = "application/x-www-form-urlencoded"
+MOST_BODY, BODY_S = 16 * 1024, 10.0
+ADDRESS_RATE = 50.0
+"""Requests a second that one address may make, and ten times as many at once."""
+CHOICES: Mapping[str, tuple[str, ...]] = {"language": ("en", "zh"), "theme": ("auto", "light", "dark")}
+YEAR_S = 365 * 86_400
+_LOCAL = re.compile(r"/(?!/)[A-Za-z0-9/._~%-]*(\?[A-Za-z0-9/._~%=&+:-]*)?")
+
+
+class Problem(Exception):
+    """An answer that is not what was asked for: HTTP status, what, and the way out."""
+
+    def __init__(self, status: int, problem: str, way_out: str = "") -> None:
+        super().__init__(problem)
+        self.status, self.problem, self.way_out = status, problem, way_out
+
+
+class App:
+    """``asgi`` is the application of one epoch's pages."""
+
+    def __init__(self, site: Site, pages: Pages, readers: Readers, users: Users, names: tuple[str, ...]) -> None:
+        self._site, self._pages, self._readers, self._users = site, pages, readers, users
+        self._sessions, self._visitors, self._logins = Sessions(), Visitors(), Logins(users)
+        self.stream = Stream(site, pages.source, readers, self._sessions)
+        self._rate = Buckets(ADDRESS_RATE)
+        self.asgi: ASGIApp = Guard(self._limited, names)
+        self._router = Router(self._routes())
+
+    def mount(self, routes: list[Route]) -> None:
+        """More routes, which look after themselves and ask for no login."""
+        self._router.routes[:0] = routes
+
+    def _routes(self) -> list[BaseRoute]:
+        get, post = partial(self._route, "GET"), partial(self._route, "POST")
+        return [
+            Route("/static/{name}", self._static, methods=["GET"]),
+            get("/login", self._login_page),
+            post("/login", self._login),
+            post("/logout", self._logout),
+            post("/acts/{act}", self._act),
+            Route("/stream", _Asgi(self._stream), methods=["GET"]),
+            *(get(path, partial(self._view, view)) for path, view in self._pages.views.items()),
+            get("/{rest:path}", self._nothing),
+            post("/{rest:path}", self._nothing),
+        ]
+
+    def _route(self, method: str, path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> Route:
+        async def answered(request: Request) -> Response:
+            begun = time.perf_counter()
+            try:
+                response = await endpoint(request)
+            except Problem as problem:
+                response = self._problem(request, problem.status, problem.problem, problem.way_out)
+            except GatewayError as error:
+                status = 503 if isinstance(error, StoreError | Busy) else 404 if isinstance(error, NotFound) else 409
+                response = self._problem(request, status, error.problem, error.way_out)
+            except Exception:
+                log.exception("%s %s has failed", request.method, request.url.path)
+                response = self._problem(request, 500, "a fault of this gateway; its log has the details", "")
+            response.headers["Server-Timing"] = f"page;dur={(time.perf_counter() - begun) * 1000:.1f}"
+            return response
+
+        return Route(path, answered, methods=[method])
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = scope.get("client")
+        wait = self._rate.take(client_of(client[0])) if client else 0.0
+        if wait:
+            await Response("too many requests\n", 429, {"Retry-After": "1"})(scope, receive, send)
+        else:
+            await self._router(scope, receive, send)
+
+    # — who asks —
+
+    def _session(self, request: Request) -> Session | None:
+        session = self._sessions.find(request.cookies.get(self._cookie(request, "session")))
+        if session is not None and self._known().get(session.user.name) != session.user:
+            self._sessions.end(session)  # taken off the file, another role, another password
+            return None
+        return session
+
+    def _known(self) -> Mapping[str, User]:
+        try:
+            return self._users.current()
+        except ConfigError as error:
+            log.error("%s", error)
+            return {}
+
+    @staticmethod
+    def _cookie(request: Request, name: str) -> str:
+        """A name that a browser takes from no other host and, with TLS, over nothing else (RFC 6265bis §4.1.3)."""
+        return f"__Host-meterseal-{name}" if request.url.scheme == "https" else f"meterseal-{name}"
+
+    def _set_cookie(self, request: Request, response: Response, name: str, value: str, age_s: float | None) -> None:
+        response.set_cookie(
+            self._cookie(request, name),
+            value,
+            max_age=None if age_s is None else int(age_s),
+            secure=request.url.scheme == "https",
+            httponly=True,
+            samesite="strict",
+        )
+
+    def _asked(self, request: Request, session: Session | None) -> Asked:
+        asked = Asked(
+            path=request.url.path,
+            params=request.path_params,
+            query=dict(request.query_params),
+            cookies={name: request.cookies.get(self._cookie(request, name), "") for name in CHOICES},
+            languages=request.headers.get("accept-language", "")[:200],
+        )
+        if session is None:
+            return asked
+        done, session.done = session.done or Done(""), None
+        user, form = session.user, self._sessions.form(session)
+        known = replace(asked, user=user.name, role=user.role, form=form)
+        return replace(known, said=done.text, facts=done.facts, well=session.well)
+
+    # — what for —
+
+    async def _view(self, view: View, request: Request) -> Response:
+        if chosen := self._chosen(request):
+            return chosen
+        session = self._session(request)
+        if session is None:
+            target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            return RedirectResponse(f"/login?next={quote(target, safe='')}", 303)
+        rest = view(self._site, self._asked(request, session))
+        return _response(await self._readers.call(rest))
+
+    def _chosen(self, request: Request) -> Response | None:
+        """``?language=zh`` or ``?theme=dark`` on any page is remembered, and the page comes again without it."""
+        query = request.query_params
+        name = next((name for name, known in CHOICES.items() if query.get(name) in known), None)
+        if name is None:
+            return None
+        rest = urlencode([(key, value) for key, value in query.multi_items() if key != name])
+        response = RedirectResponse(quote(request.url.path) + (f"?{rest}" if rest else ""), 303)
+        self._set_cookie(request, response, name, query[name], YEAR_S)
+        return response
+
+    async def _nothing(self, request: Request) -> Response:
+        if self._session(request) is None:
+            return RedirectResponse("/login", 303)
+        raise Problem(404, "there is no such page", "")
+
+    async def _static(self, request: Request) -> Response:
+        found = self._pages.static(request.path_params["name"])
+        if found is None:
+            return Response("there is no such file\n", 404)
+        content, media_type, digest = found
+        kept = f"public, max-age={YEAR_S}, immutable" if request.url.query == digest else "no-cache"
+        return Response(content, media_type=media_type, headers={"Cache-Control": kept, "ETag": f'"{digest}"'})
+
+    async def _login_page(self, request: Request) -> Response:
+        return self._chosen(request) or self._show_login(request, "")
+
+    def _show_login(self, request: Request, problem: str, status: int = 200) -> Response:
+        visitor = request.cookies.get(self._cookie(request, "visitor")) or self._visitors.cookie()
+        query = {"next": _local(request.query_params.get("next"))}
+        asked = replace(self._asked(request, None), form=self._visitors.form(visitor), query=query)
+        response = _response(self._pages.login(asked, problem), status)
+        self._set_cookie(request, response, "visitor", visitor, None)
+        return response
+
+    async def _login(self, request: Request) -> Response:
+        form = await _form(request)
+        visitor = request.cookies.get(self._cookie(request, "visitor"))
+        if not self._visitors.redeem(visitor, form.get("form", "")):
+            return self._show_login(request, "this form was not made for this browser; try again", 403)
+        client = client_of(request.client.host if request.client else "")
+        try:
+            user = await self._logins.attempt(client, form.get("user", ""), form.get("password", ""))
+        except TooOften as error:
+            return self._show_login(request, error.problem, 429)
+        except ConfigError as error:
+            log.error("nobody can log in to the pages: %s", error)
+            return self._show_login(request, "nobody can log in now; the gateway's log says why", 503)
+        if user is None:
+            log.warning("a login from %s failed", client)
+            return self._show_login(request, "name or password is wrong", 403)
+        log.info("%s (%s) has logged in from %s", user.name, user.role, client)
+        if (before := self._session(request)) is not None:
+            self._sessions.end(before)
+        response = RedirectResponse(_local(form.get("next")), 303)
+        self._set_cookie(request, response, "session", self._sessions.begin(user), ABSOLUTE_S[user.role])
+        return response
+
+    async def _logout(self, request: Request) -> Response:
+        session, _ = await self._sent(request)
+        self._sessions.end(session)
+        response = RedirectResponse("/login", 303)
+        response.delete_cookie(self._cookie(request, "session"), secure=request.url.scheme == "https")
+        return response
+
+    async def _sent(self, request: Request) -> tuple[Session, dict[str, str]]:
+        """The session and the form of an order. Raises Problem for a form that no page of this session made."""
+        session = self._session(request)
+        if session is None:
+            raise Problem(403, "nobody is logged in here", "log in again")
+        form = await _form(request)
+        if not self._sessions.redeem(session, form.get("form", "")):
+            raise Problem(
+                403, "this form was sent before, or is too old", "open the page again and see what has become"
+            )
+        return session, form
+
+    async def _act(self, request: Request) -> Response:
+        session, form = await self._sent(request)
+        if session.user.role != "installer":
+            raise Problem(403, f"{session.user.name} may look, not act", "log in as an installer")
+        act = ACTS.get(request.path_params["act"])
+        if act is None:
+            raise Problem(404, "there is no such act", "")
+        try:
+            session.done, session.well = await act(self._site, session.user.name, form), True
+        except GatewayError as error:
+            text = f"{error.problem}; {error.way_out}" if error.way_out else error.problem
+            session.done, session.well = Done(text), False
+            log.log(logging.INFO if isinstance(error, Declined) else logging.WARNING, "%s", text)
+        return RedirectResponse(_local(form.get("next")), 303)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        session = self._session(Request(scope))
+        if session is None:
+            await Response("log in first\n", 401)(scope, receive, send)
+        else:
+            await self.stream.serve(session, scope, receive, send)
+
+    def _problem(self, request: Request, status: int, problem: str, way_out: str) -> Response:
+        asked = self._asked(request, self._session(request))
+        return _response(self._pages.problem(asked, status, problem, way_out), status)
+
+
+class _Asgi:
+    """An endpoint that speaks ASGI itself: Starlette's routes take functions for the other kind."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def _response(answer: Answer, status: int | None = None) -> Response:
+    return Response(answer.body, status or answer.status, dict(answer.headers), media_type=answer.media_type)
+
+
+def _local(target: str | None) -> str:
+    """A place among these pages, and never one elsewhere."""
+    return target if target and len(target) < 1000 and _LOCAL.fullmatch(target) else "/"
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a form, each once. Raises Problem: of another kind, too large, or too slow."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        raise Problem(415, f"forms are sent as {FORM}")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MOST_BODY:
+                    raise Problem(413, f"a form has at most {MOST_BODY} bytes")
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=32))
+    except TimeoutError:
+        raise Problem(408, f"the form did not arrive within {BODY_S:.0f} s") from None
+    except (ClientDisconnect, ValueError):
+        raise Problem(400, "this is no form") from None

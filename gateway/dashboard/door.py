@@ -1,0 +1,54 @@
+"""Whether the pages may be opened to whoever gets to their address: users, certificate and files, before a start."""
+
+from __future__ import annotations
+
+import logging
+import socket
+
+from gateway.config import Config
+from gateway.dashboard.passwords import read_users, users_file
+from gateway.errors import ConfigError
+from gateway.web_settings import Web
+from ledger_client.ledgers.access import Access, AccessError
+
+log = logging.getLogger("meterseal.pages")
+
+
+def check(config: Config) -> None:
+    """Refuse pages that others could use or overhear. Raises ConfigError: file, key, way out.
+
+    Beyond this machine they need users and TLS. On it they may be without both; then nobody can log in yet.
+    """
+    web = config.document.web
+    if web is None:
+        return
+    users = read_users(users_file(config))
+    make_user = f"meterseal password {config.path} NAME --role installer"
+    if not web.loopback:
+        where = f"is reached from other machines at {web.listen}"
+        if web.cert is None:
+            way_out = f"add cert and key, or listen at 127.0.0.1:{web.port} (docs/pages.md)"
+            raise ConfigError(config.path, "web, cert", f"is missing: what {where} needs TLS", way_out)
+        if not users:
+            raise ConfigError(config.path, "web, listen", f"{where}, and there is no password yet", make_user)
+    if not users:
+        log.warning("nobody can log in to the pages yet: %s", make_user)
+    access(config, web)
+
+
+def access(config: Config, web: Web) -> Access:
+    """Certificate, key and the token of the figures, each there and usable. Raises ConfigError."""
+    try:
+        found = web.access(config.path.parent)
+        found.check_files()
+    except AccessError as error:
+        key = "metrics_token_file" if error.key == "token_file" else error.key
+        raise ConfigError(config.path, f"web, {key}", error.problem, error.way_out) from None
+    return found
+
+
+def names(web: Web) -> tuple[str, ...]:
+    """Every name and address under which a browser may know the pages, but for a wildcard's."""
+    own = socket.gethostname().lower()
+    found = [*([] if web.address in ("0.0.0.0", "::") else [web.address]), "localhost", "127.0.0.1", "::1", own]
+    return tuple(dict.fromkeys((*found, *([] if "." in own else [f"{own}.local"]), *web.hosts)))

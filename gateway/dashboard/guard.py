@@ -1,0 +1,97 @@
+"""What every request must be like before anything of the pages sees it, and what every answer says to the browser.
+
+Host and Origin are checked on the loopback address, too: a page of any other site may ask this machine's addresses
+through its user's browser, under a name of its own (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection
+from email.utils import formatdate
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CSP,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",  # no-referrer would make a form's Origin null
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+READING = ("GET", "HEAD")
+MAX_HEAD = 16 * 1024
+"""Bytes of a request's head."""
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
+
+
+class Guard:
+    """ASGI middleware, the outermost. ``names``: the hosts that the pages are asked for under, in lower case."""
+
+    def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
+        self._app, self._names = app, frozenset(names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Date"] = formatdate(usegmt=True)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                if scope["method"] not in READING and message["status"] >= 400:
+                    headers["Connection"] = "close"  # a body that was not read is not waited for
+                if "cache-control" not in headers:
+                    headers["Cache-Control"] = "no-store"
+            await send(message)
+
+        if scope["type"] != "http":
+            return
+        problem = self._problem(scope)
+        if problem is None:
+            await self._app(scope, receive, guarded)
+        else:
+            status, text = problem
+            await PlainTextResponse(text + "\n", status)(scope, receive, guarded)
+
+    def _problem(self, scope: Scope) -> tuple[int, str] | None:
+        headers = Headers(scope=scope)
+        if sum(len(name) + len(value) for name, value in headers.raw) > MAX_HEAD:
+            return 431, "this head is too large"
+        if "content-length" in headers and "transfer-encoding" in headers:
+            return 400, "nobody knows where this request ends"
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._ours(hosts[0], scope):
+            return 421, "these pages are not to be had under this name; add it to hosts in [web] if it is theirs"
+        if scope["method"] in READING:
+            return None
+        if scope["method"] != "POST":
+            return 405, "pages are read with GET, forms are sent with POST"
+        if headers.getlist("origin") != [f"{scope['scheme']}://{hosts[0]}"]:
+            return 403, "this form was not sent by a page of this gateway"
+        return None
+
+    def _ours(self, host: str, scope: Scope) -> bool:
+        found = _HOST.fullmatch(host)
+        if found is None:
+            return False
+        name = found[1].strip("[]").lower().removesuffix(".")
+        own = scope.get("server")  # the address that the connection came to: no name of a foreign site is one
+        return name in self._names or (own is not None and _plain(name) == _plain(str(own[0])))
+
+
+def _plain(address: str) -> str:
+    """An IP address in one spelling; an IPv4 one on a socket of IPv6 is itself."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(getattr(found, "ipv4_mapped", None) or found)

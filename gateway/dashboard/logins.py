@@ -1,0 +1,92 @@
+"""How often a password may be guessed: one at a time, with pauses that grow for each address, and a rate for all.
+
+An address that has logged in before is not held up by what others try.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+
+from gateway.blocking import in_thread
+from gateway.dashboard.passwords import LONGEST, NOBODY, User, Users, matches
+from gateway.errors import GatewayError
+from ledger_client.transparency.limits import Buckets
+
+FREE = 3
+"""Failures of one address before it has to pause."""
+LONGEST_PAUSE_S = 900.0
+FORGET_S = 3600.0
+MOST = 4096
+ALL_PER_S = 0.5
+MOST_WAITING = 4
+KNOWN = 64
+
+
+class TooOften(GatewayError):
+    """Not now; ``wait_s`` says when."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(f"too many attempts; try again in {max(1, round(wait_s))} s")
+        self.wait_s = wait_s
+
+
+class Logins:
+    """The only way to a user: name and password. ``monotonic`` is the clock in seconds."""
+
+    def __init__(self, users: Users, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._users, self._now = users, monotonic
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._all = Buckets(ALL_PER_S, monotonic)
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+
+    async def attempt(self, client: str, name: str, password: str) -> User | None:
+        """The user, or None: no such name, or not this password; which of both takes the same time.
+
+        Raises TooOften, and ConfigError where the file of users cannot be used.
+        """
+        if wait := self._pause(client):
+            raise TooOften(wait)
+        if client not in self._known and (wait := self._all.take("all")):
+            raise TooOften(wait)
+        if self._waiting >= MOST_WAITING:
+            raise TooOften(1)
+        user = self._users.current().get(name)
+        self._failed(client)  # until it is known better: attempts side by side all count
+        self._waiting += 1
+        try:
+            async with self._turn:
+                good = len(password) <= LONGEST and await in_thread(
+                    partial(matches, password, user.hash if user else NOBODY), "password"
+                )
+        finally:
+            self._waiting -= 1
+        if user is None or not good:
+            return None
+        self._succeeded(client)
+        return user
+
+    def _pause(self, client: str) -> float:
+        count, last = self._failures.get(client, (0, 0.0))
+        if count < FREE:
+            return 0.0
+        return max(0.0, last + min(2.0 ** (count - FREE + 1), LONGEST_PAUSE_S) - self._now())
+
+    def _failed(self, client: str) -> None:
+        now = self._now()
+        count, last = self._failures.pop(client, (0, now))
+        self._failures[client] = (count + 1 if now - last < FORGET_S else 1), now
+        if len(self._failures) > MOST:
+            self._failures.popitem(last=False)
+
+    def _succeeded(self, client: str) -> None:
+        self._failures.pop(client, None)
+        self._known[client] = None
+        self._known.move_to_end(client)
+        if len(self._known) > KNOWN:
+            self._known.popitem(last=False)

@@ -1,0 +1,74 @@
+"""What a page is: a view that takes what it needs in the event loop, and gives what is left to do in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.dashboard.passwords import Role
+from gateway.errors import GatewayError
+from gateway.site import Site
+from gateway.store import Store
+
+HTML = "text/html; charset=utf-8"
+
+
+class NotFound(GatewayError):
+    """There is no such thing to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request for a page, by somebody who may see it (``user`` and ``role``; both empty on the login page)."""
+
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    """The parts of the path that the view's pattern names."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    cookies: Mapping[str, str] = field(default_factory=dict)
+    languages: str = ""
+    """The browser's Accept-Language."""
+    user: str = ""
+    role: Role | None = None
+    form: str = ""
+    """What each form of the page carries in its hidden field ``form``."""
+    said: str = ""
+    """What the last act came to, to be told once, and whether it went ``well``."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """More of that: under ``preview`` or ``reload`` what these orders answered."""
+    well: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent back."""
+
+    body: bytes
+    media_type: str = HTML
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Rest = Callable[[Store], Answer]
+View = Callable[[Site, Asked], Rest]
+"""Runs in the event loop: takes what is in memory, and nothing that blocks or takes more than a few milliseconds. What
+it gives back runs in a thread on one state of the database, and must not touch the site."""
+
+Document = Mapping[str, Mapping[str, Any]]
+"""What the event stream tells of: entries by name in sections, of JSON's own types."""
+Source = Callable[[Site], Callable[[Store], Document]]
+"""The same way to the whole of what the stream shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """All that is to be seen. ``login`` and ``problem`` (status, what, way out) are quick and need no database;
+    ``static`` gives content, media type and short hash of one of our own files, or None."""
+
+    views: Mapping[str, View]
+    """By path, as Starlette's routes write it: ``/meters/{meter}``."""
+    source: Source
+    login: Callable[[Asked, str], Answer]
+    problem: Callable[[Asked, int, str, str], Answer]
+    static: Callable[[str], tuple[bytes, str, str] | None]

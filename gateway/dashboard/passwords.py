@@ -1,0 +1,150 @@
+"""Who may see the pages, and who may act there: names, roles and scrypt hashes (RFC 7914) in a file of the keys folder.
+
+A password is never stored, logged or compared in the clear, and none is there from the start.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+import tomllib
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from gateway.config import Config
+from gateway.errors import ConfigError
+from gateway.ownership import as_its_folder
+from ledger_client.durable import whole_file
+from ledger_client.errors import LedgerClientError
+from ledger_client.ledgers.access import AccessError, read_file
+from ledger_client.shape import is_name
+
+FILE = "web.users"
+N, R, P = 2**14, 8, 5
+"""The cost of one guess: 16 MB and about a third of a second on a small machine."""
+_MEMORY = 64 * 2**20
+_SALT, _DIGEST = 16, 32
+_HASH = re.compile(r"scrypt\$([0-9a-zA-Z+/=]{24})\$([0-9a-zA-Z+/=]{44})")
+SHORTEST, LONGEST = 8, 256
+
+Role = Literal["viewer", "installer"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """``installer`` may act, ``viewer`` may look and download proofs."""
+
+    name: str
+    role: Role
+    hash: str
+
+
+def hashed(password: str) -> str:
+    """The text that stands for a password in the file."""
+    salt = secrets.token_bytes(_SALT)
+    return "$".join(("scrypt", _text(salt), _text(_scrypt(password, salt))))
+
+
+def matches(password: str, hash_: str) -> bool:
+    """Whether it is the password of a hash. Takes a third of a second and 16 MB: never on the event loop."""
+    found = _HASH.fullmatch(hash_)
+    assert found is not None, "the file was checked when it was read"
+    salt, digest = map(base64.b64decode, found.groups())
+    return hmac.compare_digest(_scrypt(password, salt), digest)
+
+
+def _scrypt(password: str, salt: bytes) -> bytes:
+    text = unicodedata.normalize("NFC", password).encode()
+    return hashlib.scrypt(text, salt=salt, n=N, r=R, p=P, maxmem=_MEMORY, dklen=_DIGEST)
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+NOBODY = f"scrypt${_text(bytes(_SALT))}${_text(bytes(_DIGEST))}"
+"""A hash that no password has: a guess at a name that there is not takes as long as any other."""
+
+
+def check_new(name: str, password: str) -> str | None:
+    """What is wrong with a new password, in words; None: it may be used."""
+    if not SHORTEST <= len(password) <= LONGEST:
+        return f"a password has {SHORTEST} to {LONGEST} characters"
+    if not password.isprintable():
+        return "a password holds no control characters"
+    if password.lower() in (name.lower(), "password", "meterseal", "12345678"):
+        return "this is the first password that anybody would try"
+    return None
+
+
+def users_file(config: Config) -> Path:
+    """Where the users of a gateway's pages stand."""
+    return config.keys / FILE
+
+
+def read_users(path: Path) -> dict[str, User]:
+    """The users by name; none where there is no file. Raises ConfigError: readable by others, or not such a file."""
+    if not path.exists():
+        return {}
+    try:
+        raw = tomllib.loads(read_file("users", path, secret=True).decode())
+    except AccessError as error:
+        raise ConfigError(path, "", error.problem, error.way_out) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(path, "", f"is no file of users: {error}", _AGAIN) from None
+    entries = raw.get("user", [])
+    if not isinstance(entries, list) or set(raw) - {"user"}:
+        raise ConfigError(path, "", "holds something else than [[user]] tables", _AGAIN)
+    return {user.name: user for user in (_user(path, entry) for entry in entries)}
+
+
+_AGAIN = "move it away and give the passwords again: meterseal password CONFIG NAME --role installer"
+
+
+def _user(path: Path, entry: object) -> User:
+    match entry:
+        case {"name": str(name), "role": "viewer" | "installer" as role, "hash": str(hash_)} if is_name(
+            name
+        ) and _HASH.fullmatch(hash_):
+            return User(name, role, hash_)
+    raise ConfigError(path, "user", "an entry is not name, role and hash as `meterseal password` writes them", _AGAIN)
+
+
+def write_users(path: Path, users: Mapping[str, User]) -> None:
+    """Replace the file, readable by its owner only. Raises ConfigError."""
+    entries = (f'\n[[user]]\nname = "{u.name}"\nrole = "{u.role}"\nhash = "{u.hash}"\n' for u in users.values())
+    try:
+        with whole_file(path) as file:
+            file.write(("# Who may see the pages; `meterseal password` writes this.\n" + "".join(entries)).encode())
+        as_its_folder(path)
+    except (OSError, LedgerClientError) as error:
+        way_out = "use the gateway's own user, and check the folder"
+        raise ConfigError(path, "", f"cannot be written: {error}", way_out) from None
+
+
+class Users:
+    """The file of users as it is now: who was taken off it is nobody from the next look on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, int] | None = None
+        self._users: dict[str, User] = {}
+
+    def current(self) -> Mapping[str, User]:
+        """The users by name. A file that cannot be used lets nobody in. Raises ConfigError: why."""
+        try:
+            found = self._path.stat()
+            stamp = (found.st_mtime_ns, found.st_ino)
+        except OSError:
+            stamp = None
+        if stamp is None or stamp != self._stamp:
+            self._users, self._stamp = {}, None
+            self._users, self._stamp = read_users(self._path), stamp
+        return self._users

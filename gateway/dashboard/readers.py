@@ -1,0 +1,75 @@
+"""A few threads that read the database and make pages of it, each with a connection of its own that stays open.
+
+Nothing that blocks may run in the event loop: that one polls the meters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gateway.errors import GatewayError, StoreError
+from gateway.store import Store
+
+T = TypeVar("T")
+
+THREADS, MOST_WAITING = 2, 64
+
+
+class Busy(GatewayError):
+    """More is asked than there is time for."""
+
+
+class Readers:
+    """The threads; ``close`` ends them."""
+
+    def __init__(self, database: Path, threads: int = THREADS) -> None:
+        self._database = database
+        self._waiting: queue.Queue[tuple[Callable[[Store], Any], Future[Any]] | None] = queue.Queue(MOST_WAITING)
+        self._count = threads
+        for number in range(1, threads + 1):
+            threading.Thread(target=self._work, name=f"pages {number}", daemon=True).start()
+
+    async def call(self, function: Callable[[Store], T]) -> T:
+        """What ``function(store)`` gives, run in one of the threads on one state of the database.
+
+        Raises Busy, StoreError, and what the function raises.
+        """
+        future: Future[T] = Future()
+        try:
+            self._waiting.put_nowait((function, future))
+        except queue.Full:
+            raise Busy("too many pages are asked for at once", "try again in a few seconds") from None
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """End the threads when they are done with what waits; does not wait for them."""
+        for _ in range(self._count):
+            try:
+                self._waiting.put_nowait(None)
+            except queue.Full:
+                self._waiting.get_nowait()
+                self._waiting.put_nowait(None)
+
+    def _work(self) -> None:
+        store: Store | None = None
+        while (item := self._waiting.get()) is not None:
+            function, future = item
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                store = store or Store(self._database, read_only=True)
+                with store.snapshot():
+                    future.set_result(function(store))
+            except BaseException as error:
+                if isinstance(error, StoreError) and store is not None:  # it may have been replaced by a recovered one
+                    store.close()
+                    store = None
+                future.set_exception(error)
+        if store is not None:
+            store.close()

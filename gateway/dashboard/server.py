@@ -1,0 +1,69 @@
+"""The pages of a running gateway: an HTTP server in its event loop, which never waits for them.
+
+The address is taken before the gateway says that it is ready. One that another process holds is asked for again and
+again; the meters are read all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import TYPE_CHECKING
+
+from gateway.blocking import in_thread
+from gateway.companion import Companion
+from gateway.site import Site
+from gateway.web_settings import Web
+from ledger_client.transparency.listening import ListenError, listen_at
+
+if TYPE_CHECKING:
+    from gateway.dashboard.serving import Serving
+
+log = logging.getLogger("meterseal.pages")
+
+AGAIN_S = 5.0
+BACKLOG = 128
+
+
+class PagesServer(Companion):
+    """A companion of an epoch. Its libraries are loaded beside the first readings, not before them."""
+
+    def __init__(self, site: Site, web: Web) -> None:
+        self._site, self._web = site, web
+        self._told = ""
+        self._listener = self._listen()
+
+    async def run(self) -> None:
+        """Serve until cancelled. Raises GatewayError where certificate or token cannot be used."""
+        try:
+            while self._listener is None:
+                await asyncio.sleep(AGAIN_S)
+                self._listener = self._listen()
+            serving = await in_thread(self._load, "pages")
+            port = self._listener.getsockname()[1]
+            log.info("pages at %s", self._web.model_copy(update={"listen": f"{self._web.host}:{port}"}).url)
+            await serving.run(self._site, self._listener)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Give the address back."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def _listen(self) -> socket.socket | None:
+        try:
+            listener = listen_at(self._web.listen, "[web] listen", backlog=BACKLOG)
+        except ListenError as error:
+            if str(error) != self._told:
+                log.error("no pages: %s; it is tried again every %g s, recording goes on", error, AGAIN_S)
+            self._told = str(error)
+            return None
+        return listener
+
+    def _load(self) -> Serving:
+        from gateway.dashboard.serving import Serving
+
+        return Serving(self._site.config, self._web)

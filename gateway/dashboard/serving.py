@@ -1,0 +1,102 @@
+"""uvicorn's HTTP protocol on a socket that is open, with the pages behind it: everything of server.py that is heavy."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from contextlib import closing
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from gateway.config import Config
+from gateway.dashboard import door, figures, render
+from gateway.dashboard.app import App
+from gateway.dashboard.contents import contents
+from gateway.dashboard.guard import MAX_HEAD
+from gateway.dashboard.passwords import Users, users_file
+from gateway.dashboard.readers import Readers
+from gateway.site import Site
+from gateway.web_settings import Web
+from ledger_client.transparency.certificates import Certificates
+from ledger_client.transparency.connection import Connection, Turnstile
+from ledger_client.transparency.quiet import Quiet
+
+HEAD_S, REQUEST_S, IDLE_S = 10.0, 60.0, 30.0
+MOST, MOST_OF_ONE = 256, 128
+GRACE_S = 0.5
+SEND_BUFFER = 128 * 1024
+"""What the kernel keeps for a client that does not read: bounded, so that it is soon known."""
+QUIET = Quiet()
+"""Strangers can make lines of the log: so many of a kind."""
+
+
+class Serving:
+    """How the pages of a configuration are served. Raises ConfigError: certificate, key or token cannot be used."""
+
+    def __init__(self, config: Config, web: Web) -> None:
+        self._config, self._web = config, web
+        access = door.access(config, web)
+        render.prepare()
+        self._token = access.token
+        self._turnstile = Turnstile(
+            head_s=HEAD_S, request_s=REQUEST_S, idle_s=IDLE_S, most=MOST, most_of_one=MOST_OF_ONE
+        )
+        self._protocol = self._turnstile.protocol(None if web.cert is None else Certificates(access).context)
+        for name in ("meterseal.pages", "meterseal.ledger"):
+            logging.getLogger(name).addFilter(QUIET)
+        logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are about what strangers send, a line each
+
+    async def run(self, site: Site, listener: socket.socket) -> None:
+        """Serve until cancelled."""
+        users = Users(users_file(self._config))
+        with closing(Readers(self._config.database)) as readers:
+            app = App(site, contents(site), readers, users, door.names(self._web))
+            app.mount(figures.routes(site, self._token, loopback=self._web.loopback))
+            await self.serve(app, listener)
+
+    async def serve(self, app: App, listener: socket.socket) -> None:
+        """Serve this application until cancelled."""
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # connections inherit it
+        async with asyncio.TaskGroup() as group:
+            group.create_task(app.stream.run(), name="pages' stream")
+            group.create_task(self._serve(app, listener), name="pages' server")
+
+    async def _serve(self, app: App, listener: socket.socket) -> None:
+        config = uvicorn.Config(
+            app.asgi,
+            http=self._protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            h11_max_incomplete_event_size=MAX_HEAD,
+            timeout_keep_alive=int(IDLE_S),
+        )
+        config.load()
+        state = ServerState()
+
+        def connected() -> asyncio.Protocol:
+            return self._protocol(config=config, server_state=state, app_state={})
+
+        server = await asyncio.get_running_loop().create_server(connected, sock=listener)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            server.close()
+            app.stream.close()
+            await _end(state)
+
+
+async def _end(state: ServerState) -> None:
+    """Let answers that are being given end, for a moment; then cut."""
+    for connection in list(state.connections):
+        connection.shutdown()
+    await asyncio.sleep(0.02)  # those that were idle are gone then
+    if state.connections:
+        await asyncio.sleep(GRACE_S)
+    for connection in list(state.connections):
+        assert isinstance(connection, Connection)
+        connection.cut()

@@ -1,0 +1,162 @@
+"""Who is logged in, and the forms that were handed to them: all of it in memory, and a restart ends it.
+
+A session is known by 256 random bits in a cookie, of which only the hash is kept. Every form bears a token of its
+session that is good once, so that neither another site nor whoever sends a form again can act with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import struct
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gateway.dashboard.acts import Done
+from gateway.dashboard.passwords import Role, User
+from ledger_client.cose_key import base64url, unbase64url
+from ledger_client.errors import LedgerClientError
+
+HOUR_S = 3600.0
+IDLE_S: dict[Role, float] = {"viewer": 24 * HOUR_S, "installer": 2 * HOUR_S}
+ABSOLUTE_S: dict[Role, float] = {"viewer": 30 * 24 * HOUR_S, "installer": 12 * HOUR_S}
+MOST, MOST_OF_ONE = 200, 20
+"""Sessions in all and of one user; the one that was not used for the longest makes room."""
+FORM_S = HOUR_S
+MOST_FORMS = 1000
+"""Forms that one session may send within ``FORM_S``."""
+_MAC = 16
+_HEAD = struct.Struct(">Q8s")
+
+
+@dataclass(slots=True)
+class Session:
+    """One login. ``done`` is what the next page is to tell of the last act, ``well`` whether it went so."""
+
+    user: User
+    begun: float
+    used: float
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    sent: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
+    done: Done | None = None
+    well: bool = True
+    ended: bool = False
+
+    def over(self, now: float) -> bool:
+        """It has ended, was not used for too long, or is too old."""
+        role = self.user.role
+        return self.ended or now - self.used > IDLE_S[role] or now - self.begun > ABSOLUTE_S[role]
+
+
+class Sessions:
+    """Every session. ``monotonic`` is the clock in seconds."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._now = monotonic
+        self._sessions: OrderedDict[bytes, Session] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def begin(self, user: User) -> str:
+        """A new session; what its cookie is to hold."""
+        self._make_room(user)
+        now = self._now()
+        cookie = secrets.token_urlsafe(32)
+        self._sessions[_kept(cookie)] = Session(user, now, now)
+        return cookie
+
+    def find(self, cookie: str | None) -> Session | None:
+        """The session of a cookie, which has been used by that; None for any other."""
+        if not cookie or len(cookie) > 64:
+            return None
+        key = _kept(cookie)
+        session = self._sessions.get(key)
+        now = self._now()
+        if session is None or session.over(now):
+            self._sessions.pop(key, None)
+            return None
+        session.used = now
+        self._sessions.move_to_end(key)
+        return session
+
+    def end(self, session: Session) -> None:
+        """It is over: logged out, or its user is not what it was."""
+        session.ended = True
+        self._sweep()
+
+    def watches(self, session: Session) -> bool:
+        """Whether it has not ended, while a page of it is open. That keeps a viewer's in use, but no installer's."""
+        now = self._now()
+        if session.over(now):
+            return False
+        if session.user.role == "viewer":
+            session.used = now
+        return True
+
+    def _sweep(self) -> None:
+        now = self._now()
+        for key in [key for key, session in self._sessions.items() if session.over(now)]:
+            self._sessions.pop(key).ended = True
+
+    def _make_room(self, user: User) -> None:
+        self._sweep()
+        mine = [session for session in self._sessions.values() if session.user.name == user.name]
+        others = list(self._sessions.values())[: max(0, len(self._sessions) - MOST + 1)]
+        for session in [*mine[: max(0, len(mine) - MOST_OF_ONE + 1)], *others]:
+            session.ended = True
+        self._sweep()
+
+    # — forms —
+
+    def form(self, session: Session) -> str:
+        """A token for the forms of one page: good for ``FORM_S``, for one of them, once."""
+        head = _HEAD.pack(int(self._now()), secrets.token_bytes(8))
+        return base64url(head + _mac(session.secret, head))
+
+    def redeem(self, session: Session, token: str) -> bool:
+        """Whether a form that was sent bears a token of this session that was not used before; now it is."""
+        try:
+            data = unbase64url(token)
+        except LedgerClientError:
+            return False
+        head, now = data[: _HEAD.size], self._now()
+        if len(data) != _HEAD.size + _MAC or not hmac.compare_digest(_mac(session.secret, head), data[_HEAD.size :]):
+            return False
+        while session.sent and now - next(iter(session.sent.values())) > FORM_S:
+            session.sent.popitem(last=False)
+        made, _ = _HEAD.unpack(head)
+        if now - made > FORM_S or head in session.sent or len(session.sent) >= MOST_FORMS:
+            return False
+        session.sent[head] = now
+        return True
+
+
+class Visitors:
+    """Tokens for the form of the login, whose senders have no session yet: bound to a random cookie, nothing kept."""
+
+    def __init__(self) -> None:
+        self._secret = secrets.token_bytes(32)
+
+    def cookie(self) -> str:
+        """What a visitor's cookie is to hold."""
+        return secrets.token_urlsafe(16)
+
+    def form(self, cookie: str) -> str:
+        """The token that goes with it."""
+        return base64url(_mac(self._secret, cookie.encode()))
+
+    def redeem(self, cookie: str | None, token: str) -> bool:
+        """Whether both belong together."""
+        return bool(cookie) and hmac.compare_digest(self.form(cookie or "").encode(), token.encode())
+
+
+def _kept(cookie: str) -> bytes:
+    return hashlib.sha256(cookie.encode()).digest()
+
+
+def _mac(secret: bytes, data: bytes) -> bytes:
+    return hmac.digest(secret, data, "sha256")[:_MAC]

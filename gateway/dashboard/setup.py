@@ -1,0 +1,127 @@
+"""What `meterseal init --web` and `meterseal password` write: users, a certificate, and ``[web]`` in gateway.toml."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from gateway.config import Config, load
+from gateway.dashboard import certificate, door
+from gateway.dashboard.passwords import Role, User, hashed, read_users, users_file, write_users
+from gateway.errors import ConfigError, Declined, GatewayError
+from gateway.web_settings import Web
+from ledger_client.shape import is_name
+
+FIRST_USER = "installer"
+PORT = 8080
+_SECTION = """
+# The pages, for browsers. Users: `meterseal password CONFIG NAME --role viewer` (docs/pages.md)
+[web]
+listen = "{listen}"
+cert = "{cert}"
+key = "{key}"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was made, and where the pages will be."""
+
+    wrote: tuple[Path, ...]
+    address: str
+    fingerprint: str
+
+
+def listen(text: str) -> str:
+    """``ADDRESS[:PORT]`` as ``listen`` has it. Raises GatewayError: no address of that kind."""
+    bare = text.count(":") > 1 and not text.startswith("[")
+    host = f"[{text}]" if bare else text
+    full = host if host.rpartition("]")[2].count(":") else f"{host}:{PORT}"
+    try:
+        return Web(listen=full).listen
+    except ValueError:
+        raise GatewayError(
+            f"--web {text}: is no IP address of this machine", "such as 192.168.1.10 or 0.0.0.0:8080"
+        ) from None
+
+
+def has_users(config_path: Path) -> bool:
+    """Whether anybody has a password yet."""
+    return bool(read_users(users_file(load(config_path))))
+
+
+def add_pages(config_path: Path, at: str, password: str, now_s: int) -> Done:
+    """Add to a site what its pages at ``at`` lack: users, certificate, section. Raises ConfigError.
+
+    What is there stays as it is: a section must name the same address, and users keep their passwords.
+    """
+    config = load(config_path)
+    web = config.document.web
+    if web is not None and web.listen != at:
+        problem = f"is {web.listen} already, and init overwrites nothing"
+        raise ConfigError(config_path, "web, listen", problem, "change it there")
+    wrote = []
+    if web is None:
+        paths = {name: f"{config.document.gateway.keys}/{file}" for name, file in _FILES.items()}
+        section = _SECTION.format(listen=at, **paths)
+        _append(config_path, section)
+        wrote.append(config_path)
+        config = load(config_path)
+        web = cast(Web, config.document.web)
+    if web.cert is None:
+        raise ConfigError(config_path, "web", "has no cert and key", "add them, or remove [web] and try again")
+    cert = config_path.parent / web.cert
+    if not cert.exists():
+        wrote += certificate.make(config.keys, config.gateway_id, door.names(web), now_s)
+    if not read_users(users_file(config)):
+        wrote.append(set_user(config, FIRST_USER, "installer", password)[0])
+    if not wrote:
+        raise ConfigError(config_path, "web", "the pages are set up already", "users: meterseal password CONFIG NAME")
+    return Done(tuple(wrote), web.url, certificate.fingerprint(cert))
+
+
+def demonstrate(config: Config) -> dict[str, str]:
+    """Pages on this machine only, at a free port, for one user with a password that nobody knows yet: both."""
+    _append(config.path, '\n[web]\nlisten = "127.0.0.1:0"\n')
+    user, password = "demo", secrets.token_urlsafe(9)
+    set_user(config, user, "installer", password)
+    return {"user": user, "password": password}
+
+
+_FILES = {"cert": certificate.CERT, "key": certificate.KEY}
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        with path.open("a") as file:
+            file.write(text)
+    except OSError as error:
+        raise ConfigError(path, "", f"cannot be written: {error.strerror}", "use a user who may") from None
+
+
+def check_name(name: str) -> None:
+    """Raises GatewayError for what cannot be a user's name."""
+    if not is_name(name):
+        raise GatewayError(f"{name!r} cannot be a user's name", "use letters, digits, dot, dash and underscore")
+
+
+def set_user(config: Config, name: str, role: str | None, password: str) -> tuple[Path, User]:
+    """Write a user with a new password; without a role he keeps his, and a new one is a viewer. Raises ConfigError."""
+    path = users_file(config)
+    users = read_users(path)
+    before = users.get(name)
+    user = User(name, cast(Role, role) if role else before.role if before else "viewer", hashed(password))
+    write_users(path, users | {name: user})
+    return path, user
+
+
+def remove_user(config: Config, name: str) -> Path:
+    """Take a user off. Raises Declined: there is none of this name."""
+    path = users_file(config)
+    users = read_users(path)
+    if name not in users:
+        raise Declined(f"{path}: there is no user {name}", f"one of {', '.join(users)}" if users else "")
+    write_users(path, {other: user for other, user in users.items() if other != name})
+    return path

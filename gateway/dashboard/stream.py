@@ -1,0 +1,175 @@
+"""The stream of events behind the live pages: one look at the site a second, encoded once for all who watch.
+
+What a client does not read waits in bounded buffers for a bounded time; then the client is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from gateway.dashboard.changes import difference, encoded
+from gateway.dashboard.page import Document, Source
+from gateway.dashboard.readers import Readers
+from gateway.dashboard.sessions import Session, Sessions
+from gateway.errors import GatewayError
+from gateway.site import Site
+from gateway.store import Store
+from ledger_client.transparency.connection import Connection
+
+log = logging.getLogger("meterseal.pages")
+
+EVERY_S = 1.0
+MOST, MOST_OF_ONE = 64, 64
+MOST_WAITING = 32
+SEND_S = 10.0
+"""So long may a client take for what it was sent."""
+ALIVE_S = 15.0
+KEEP_ALIVE = b": \n\n"
+END = {"type": "http.response.body", "body": b"", "more_body": False}
+
+
+@dataclass(slots=True, eq=False)
+class Client:
+    """Somebody who watches."""
+
+    session: Session
+    connection: Connection
+    fresh: bool = True
+    """It has not been told of the whole site yet."""
+    waiting: deque[bytes] = field(default_factory=deque)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    over: bool = False
+
+    def tell(self, data: bytes) -> None:
+        """One more piece; behind too many of them it is over."""
+        self.waiting.append(data)
+        self.over = self.over or len(self.waiting) > MOST_WAITING
+        self.news.set()
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self.over = True
+        self.news.set()
+
+    def take(self) -> bytes:
+        """All that waits."""
+        data = b"".join(self.waiting)
+        self.waiting.clear()
+        self.news.clear()
+        return data
+
+
+class Stream:
+    """``run`` looks at the site while anybody watches; ``serve`` is one client's answer (ASGI)."""
+
+    every_s, send_s = EVERY_S, SEND_S
+
+    def __init__(self, site: Site, source: Source, readers: Readers, sessions: Sessions) -> None:
+        self._site, self._source, self._readers, self._sessions = site, source, readers, sessions
+        self._clients: set[Client] = set()
+        self._wanted = asyncio.Event()
+        self._before: Document | None = None
+        self._number = 0
+        self.cut = 0
+        """Clients that were cut off since they did not read."""
+
+    @property
+    def watching(self) -> int:
+        """How many clients there are."""
+        return len(self._clients)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._wanted.wait()
+            self._mind_sessions()
+            if self._clients:
+                await self._look()
+                await asyncio.sleep(self.every_s)
+            else:
+                self._wanted.clear()
+                self._before = None
+
+    def close(self) -> None:
+        """End every client's stream."""
+        for client in self._clients:
+            client.end()
+
+    def _mind_sessions(self) -> None:
+        for client in self._clients:
+            if client.connection.gone or not self._sessions.watches(client.session):
+                client.end()
+
+    async def _look(self) -> None:
+        fresh = any(client.fresh for client in self._clients)
+        before, self._number = self._before, self._number + 1
+        try:
+            rest = self._source(self._site)
+            document, whole, change = await self._readers.call(
+                lambda store: _told(rest, store, before, fresh, self._number)
+            )
+        except GatewayError as error:  # of the disk, say: pages and alarms tell of it
+            log.debug("no news for the pages: %s", error)
+            return
+        self._before = document
+        for client in self._clients:
+            if client.fresh and whole:
+                client.fresh = False
+                client.tell(whole)
+            elif change and not client.fresh:
+                client.tell(change)
+
+    async def serve(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
+        """Tell one client what happens, until it goes, its session ends, or it does not read."""
+        connection: Connection = scope["state"]["connection"]
+        if len(self._clients) >= MOST or sum(c.session is session for c in self._clients) >= MOST_OF_ONE:
+            full = PlainTextResponse("as many pages as there may be are open\n", 503, {"Retry-After": "30"})
+            await full(scope, receive, send)
+            return
+        client = Client(session, connection)
+        self._clients.add(client)
+        self._wanted.set()
+        connection.open_ended()
+        try:
+            headers = [(b"content-type", b"text/event-stream"), (b"connection", b"close")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await self._feed(client, send)
+        finally:
+            self._clients.discard(client)
+
+    async def _feed(self, client: Client, send: Send) -> None:
+        try:
+            while not client.over:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(ALIVE_S):
+                        await client.news.wait()
+                async with asyncio.timeout(self.send_s):
+                    await send({"type": "http.response.body", "body": client.take() or KEEP_ALIVE, "more_body": True})
+            async with asyncio.timeout(self.send_s):
+                await send(END)
+        except TimeoutError:
+            self.cut += 1
+            log.info("a page that did not read its events was cut off")
+            client.connection.cut()
+            await send(END)  # which goes nowhere
+
+
+def _told(
+    rest: Callable[[Store], Document], store: Store, before: Document | None, fresh: bool, number: int
+) -> tuple[Document, bytes, bytes]:
+    """What there is now, all of it in one event if somebody is ``fresh``, and what has changed in another."""
+    document = rest(store)
+    change = difference(before, document) if before is not None else {}
+    return (
+        document,
+        encoded("site", number, document) if fresh else b"",
+        encoded("change", number, change) if change else b"",
+    )

@@ -1,0 +1,29 @@
+"""How long something took, counted in classes: what a histogram shows."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from math import inf
+
+
+class Durations:
+    """So many durations of each class. One thread counts; any may look."""
+
+    def __init__(self, bounds_s: Sequence[float]) -> None:
+        """``bounds_s``: the longest duration of each class but the last, in seconds, in order."""
+        self._bounds = (*bounds_s, inf)
+        self._counts = [0] * len(self._bounds)
+        self.sum_s = 0.0
+
+    def count(self, seconds: float) -> None:
+        """One more."""
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self.sum_s += seconds
+
+    def up_to(self) -> Iterator[tuple[float, int]]:
+        """Each bound (the last is infinite), and how many durations were not longer."""
+        total = 0
+        for bound, number in zip(self._bounds, tuple(self._counts), strict=True):
+            total += number
+            yield bound, total

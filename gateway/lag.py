@@ -1,0 +1,25 @@
+"""How long the event loop keeps its tasks waiting: what delays it delays every line and every page."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.companion import Companion
+from gateway.site import Site
+
+EVERY_S = 0.25
+
+
+class Lag(Companion):
+    """Asks the event loop four times a second to be called, and counts how much later that happens."""
+
+    def __init__(self, site: Site) -> None:
+        self._lag = site.lag
+
+    async def run(self) -> None:
+        """Count until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due_s = loop.time() + EVERY_S
+            await asyncio.sleep(EVERY_S)
+            self._lag.count(max(0.0, loop.time() - due_s))

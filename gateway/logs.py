@@ -1,0 +1,181 @@
+"""The log: one line an event, told in the form that its reader can use.
+
+To journald it goes as fields (systemd.io/JOURNAL_NATIVE_PROTOCOL), to a manager without a journal with the priority in
+front (sd-daemon(3)), else as text; `--log json` gives one object a line. What is about a line, a meter, a ledger or a
+feed says so in ``extra``: ``log.warning("…", extra={"line": name})``. Foreign text cannot begin a line of its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import re
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Literal, TextIO
+
+from gateway.repeats import Repeats
+
+Form = Literal["auto", "text", "json"]
+FORMS: tuple[Form, ...] = ("auto", "text", "json")
+
+JOURNAL = Path("/run/systemd/journal/socket")
+IDENTIFIER = "meterseal"
+FIELDS = ("code", "line", "meter", "ledger", "feed")
+"""What an event may be about, as ``extra`` and in JSON; in the journal ``METERSEAL_CODE`` and so on."""
+PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7))
+MOST_CHARACTERS = 8000
+"""Of a message or traceback: a datagram that is too long would be lost as a whole."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_WAY_OUT = "\n  way out: "
+_LOGIN = re.compile(r"(://)[^\s/@]+@")
+
+
+def start(form: Form, *, verbose: bool, stream: TextIO | None = None) -> None:
+    """Log to ``stream`` (standard error), or to the journal where that leads there. Whoever has the log already has it
+    still: this process is a part of another program."""
+    root = logging.getLogger()
+    if root.handlers:
+        return
+    stream = stream or sys.stderr
+    handler = _handler(form, stream)
+    repeats = Repeats(handler)
+    handler.addFilter(repeats)
+    atexit.register(repeats.flush)
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG if verbose else logging.INFO)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def _handler(form: Form, stream: TextIO) -> logging.Handler:
+    handler: logging.Handler = logging.StreamHandler(stream)
+    if form == "json":
+        handler.setFormatter(Json())
+    elif form == "text" or not leads_to_journal(stream):
+        handler.setFormatter(Text())
+    elif JOURNAL.exists():
+        return Journal(JOURNAL, stream)
+    else:
+        handler.setFormatter(Prefixed())
+    return handler
+
+
+def leads_to_journal(stream: TextIO) -> bool:
+    """Whether the service manager has connected this very stream with its log (systemd.exec(5), JOURNAL_STREAM)."""
+    device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        there = os.fstat(stream.fileno())
+        return (there.st_dev, there.st_ino) == (int(device), int(inode))
+    except (OSError, ValueError):
+        return False
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """The record's message as one line: what could end it or steer a terminal is escaped, a login in a URL left out."""
+    text = _LOGIN.sub(r"\1", record.getMessage().replace(_WAY_OUT, "; way out: "))
+    return _CONTROL.sub(_escaped, text)[:MOST_CHARACTERS]
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
+
+
+def traceback_of(record: logging.LogRecord) -> str | None:
+    """The traceback that belongs to it, in lines; its end matters most."""
+    if not record.exc_info:
+        return None
+    lines = logging.Formatter().formatException(record.exc_info)[-MOST_CHARACTERS:].split("\n")
+    return "\n".join(_CONTROL.sub(_escaped, line) for line in lines)
+
+
+def about(record: logging.LogRecord) -> dict[str, str]:
+    """What the event is about."""
+    found = ((field, getattr(record, field, None)) for field in FIELDS)
+    return {field: _CONTROL.sub(_escaped, str(value)) for field, value in found if value is not None}
+
+
+def priority(record: logging.LogRecord) -> int:
+    """The priority of syslog(3)."""
+    return next((number for level, number in PRIORITIES if record.levelno >= level), 7)
+
+
+class Text(logging.Formatter):
+    """For people: time, level, message. A traceback, which only a mistake of ours has, follows on the same line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        return f"{self.formatTime(record)} {record.levelname} {self.line(record)}"
+
+    def line(self, record: logging.LogRecord) -> str:
+        """The line without time and level."""
+        traceback = traceback_of(record)
+        return message_of(record) + (" | " + " | ".join(traceback.split("\n")) if traceback else "")
+
+
+class Prefixed(Text):
+    """For a service manager: the priority in front, and no time, for that is noted there."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        return f"<{priority(record)}>{self.line(record)}"
+
+
+class Json(logging.Formatter):
+    """For programs: one object."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line. Times are UTC, in ms."""
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        told = {"time": f"{moment}.{int(record.msecs):03d}Z", "level": record.levelname.lower()}
+        told |= {"part": record.name, "message": message_of(record)} | about(record)
+        if (traceback := traceback_of(record)) is not None:
+            told["traceback"] = traceback
+        return json.dumps(told, ensure_ascii=False)
+
+
+class Journal(logging.Handler):
+    """Straight to journald, as fields. It never waits: what a stopped journal does not take goes to the stream."""
+
+    def __init__(self, path: Path, stream: TextIO) -> None:
+        super().__init__()
+        self._path, self._fallback = path, logging.StreamHandler(stream)
+        self._fallback.setFormatter(Prefixed())
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One datagram."""
+        try:
+            self._socket.sendto(entry(record), str(self._path))
+        except OSError:
+            self._fallback.emit(record)
+
+    def close(self) -> None:
+        """No more."""
+        self._socket.close()
+        super().close()
+
+
+def entry(record: logging.LogRecord) -> bytes:
+    """The datagram of an event in journald's native protocol."""
+    fields = {
+        "MESSAGE": message_of(record),
+        "PRIORITY": str(priority(record)),
+        "SYSLOG_IDENTIFIER": IDENTIFIER,
+        "METERSEAL_PART": record.name,
+    }
+    fields |= {f"METERSEAL_{name.upper()}": value for name, value in about(record).items()}
+    if (traceback := traceback_of(record)) is not None:
+        fields["METERSEAL_TRACEBACK"] = traceback
+    return b"".join(_field(name, value.encode(errors="replace")) for name, value in fields.items())
+
+
+def _field(name: str, value: bytes) -> bytes:
+    if b"\n" in value:
+        return name.encode() + b"\n" + struct.pack("<Q", len(value)) + value + b"\n"
+    return name.encode() + b"=" + value + b"\n"

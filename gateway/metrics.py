@@ -1,0 +1,267 @@
+"""`/metrics`: the figures of metric_list.py for Prometheus, from the parts of the running epoch and from its database.
+
+What is read in the event loop is a copy of a few numbers a meter; the database is read in a thread, by a connection of
+its own, and the text is made there too.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from gateway.alarm_kinds import SEVERITIES
+from gateway.alarm_looks import certificate_end, certificate_files, newest_keys
+from gateway.alarm_tables import Standing
+from gateway.blocking import in_thread
+from gateway.config import Config
+from gateway.durations import Durations
+from gateway.errors import StoreError
+from gateway.fieldbus.bus import MeterSpec
+from gateway.horizon import horizon
+from gateway.live import MeterNow
+from gateway.metric_list import FIGURES, Figure
+from gateway.quality import VERDICTS, verdict
+from gateway.signer import GATEWAY
+from gateway.site import Site
+from gateway.store import RESERVE, Store
+from ledger_client.errors import LedgerClientError
+from ledger_client.record import Reading
+from ledger_client.senml import Columns
+from ledger_client.trust import Trust, load_trust
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+STRAYS = ("late", "foreign", "doubled", "damaged", "noise")
+CLOCKS = {"S": "synchronised", "I": "informative", "U": "unknown"}
+IN_FLIGHT = ("submitted", "included", "final")
+KINDS = ("reading", "coverage", "event")
+STOPPED_BY = ("disk-full", "disk-error")
+
+verdict_of = lru_cache(4096)(verdict)
+
+
+class Sheet(Collector):
+    """Figures by name, filled one by one."""
+
+    def __init__(self) -> None:
+        self._families = {figure.name: _family(figure) for figure in FIGURES}
+
+    def put(self, name: str, value: float, *labels: str) -> None:
+        """One series: its labels in the order of the list."""
+        self._families[name].add_metric(labels, value)
+
+    def put_one_of(self, name: str, chosen: str, known: Iterable[str], *labels: str) -> None:
+        """One series for each of the ``known``: 1 for what is so, 0 for the others."""
+        for each in known:
+            self.put(name, each == chosen, *labels, each)
+
+    def put_durations(self, name: str, durations: Durations) -> None:
+        """A histogram."""
+        buckets = [("+Inf" if bound == inf else str(bound), count) for bound, count in durations.up_to()]
+        self._families[name].add_metric((), buckets, durations.sum_s)
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus gets."""
+        return iter(self._families.values())
+
+
+def _family(figure: Figure) -> Any:
+    if figure.kind == "histogram":
+        return HistogramMetricFamily(figure.name, figure.help, labels=figure.labels)
+    kind = CounterMetricFamily if figure.kind == "counter" else GaugeMetricFamily
+    return kind(figure.name, figure.help, labels=figure.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class MeterFigures:
+    """A copy of what is known of a meter."""
+
+    labels: tuple[str, str]
+    period_ms: int
+    reading: Reading | None
+    up: bool | None
+    polls: Mapping[str, int]
+
+
+async def exposition(site: Site) -> bytes:
+    """All figures in Prometheus' text format. Never fails: what cannot be told is left out."""
+    sheet = Sheet()
+    meters = [_copy(now, name, meter.period_ms) for name, meter, now in _meters(site)]
+    _site(sheet, site)
+    for name, line in site.lines.items():
+        strays = {kind: line.counters[kind] for kind in STRAYS}
+        _line(sheet, name, up=line.up, busy_s=line.busy_s, silent=len(line.silent), strays=strays)
+    _alarms(sheet, site.board.standing())
+    for name, uplink in site.uplinks.items():
+        sheet.put("meterseal_ledger_up", uplink.reached, name)
+    now_ms = site.clock.now_ms()
+    return await in_thread(lambda: _text(sheet, site.config, meters, now_ms), "figures")
+
+
+def _meters(site: Site) -> Iterator[tuple[str, MeterSpec, MeterNow]]:
+    """Each line's name with each of its meters; while a reload is under way one of them may not be known yet."""
+    for name, line in site.lines.items():
+        for meter in line.spec.meters:
+            if (now := site.live.meters.get(meter.name)) is not None:
+                yield name, meter, now
+
+
+def _copy(now: MeterNow, line: str, period_ms: int) -> MeterFigures:
+    polls = {"recorded": now.recorded, "timeout": 0, **now.missed}
+    for reason, count in now.unrecorded.items():
+        polls[reason] = polls.get(reason, 0) + count
+    up = None if not any(polls.values()) else now.silent_since_ms is None or now.reason == "asleep"
+    return MeterFigures((now.name, line), period_ms, now.reading, up, polls)
+
+
+def _site(sheet: Sheet, site: Site) -> None:
+    """What the process knows by itself."""
+    built = (site.config.gateway_id, version("meterseal"), platform.python_version())
+    sheet.put("meterseal_build_info", 1, *built)
+    health = site.recorder.health()
+    stopped = health["recording"]["reason"] if health["recording"] else ""
+    sheet.put_one_of("meterseal_recording_stopped", stopped, STOPPED_BY)
+    sheet.put("meterseal_recording_every_polls", health["every_poll"])
+    sheet.put("meterseal_sealing_held", health["sealing"] is not None)
+    sheet.put("meterseal_recorder_waiting_readings", site.recorder.waiting)
+    sheet.put_durations("meterseal_commit_duration_seconds", site.recorder.commits)
+    sheet.put_durations("meterseal_event_loop_lag_seconds", site.lag)
+    letter, error_ms = site.clock.letter()
+    sheet.put_one_of("meterseal_clock_state", CLOCKS[letter], CLOCKS.values())
+    if error_ms is not None:
+        sheet.put("meterseal_clock_error_seconds", error_ms / 1000)
+
+
+def _line(sheet: Sheet, line: str, *, up: bool, busy_s: float, silent: int, strays: Mapping[str, int]) -> None:
+    sheet.put("meterseal_line_up", up, line)
+    sheet.put("meterseal_line_busy_seconds_total", busy_s, line)
+    sheet.put("meterseal_line_silent_meters", silent, line)
+    for kind, count in strays.items():
+        sheet.put("meterseal_line_stray_frames_total", count, line, kind)
+
+
+def _alarms(sheet: Sheet, alarms: Iterable[Standing]) -> None:
+    counts = dict.fromkeys(SEVERITIES, 0)
+    for alarm in alarms:
+        if alarm.active:
+            counts[alarm.severity] += 1
+            about = ("" if alarm.source == GATEWAY else alarm.source, alarm.line)
+            name = "meterseal_alarm_since_timestamp_seconds"
+            sheet.put(name, alarm.since_ms / 1000, alarm.code, alarm.severity, *about)
+    for severity, count in counts.items():
+        sheet.put("meterseal_alarms", count, severity)
+
+
+def _text(sheet: Sheet, config: Config, meters: Iterable[MeterFigures], now_ms: int) -> bytes:
+    for meter in meters:
+        _meter(sheet, meter)
+    _ends(sheet, config)
+    try:
+        store = Store(config.database, read_only=True)
+        try:
+            with store.snapshot():
+                _store(sheet, config, store, now_ms)
+        finally:
+            store.close()
+    except StoreError:
+        pass  # that recording has stopped, and why, stands in the other figures
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(sheet)
+    ProcessCollector(registry=registry)
+    return generate_latest(registry)
+
+
+def _ends(sheet: Sheet, config: Config) -> None:
+    """When certificates and keys end."""
+    for owner, key, path in certificate_files(config):
+        if (end_s := certificate_end(path)) is not None:
+            sheet.put("meterseal_certificate_end_timestamp_seconds", end_s, owner, key)
+    try:
+        trust = _trust(config.trust, config.trust.stat().st_mtime_ns)
+    except (OSError, LedgerClientError):
+        return  # it was good at the start, and is somebody's to mend; the doctor says how
+    for found in newest_keys(config, trust).values():
+        if found.valid_to is not None:
+            owner = found.ledger or found.meter or config.gateway_id
+            sheet.put("meterseal_key_end_timestamp_seconds", found.valid_to, found.role, owner)
+
+
+@lru_cache(1)
+def _trust(path: Path, _: int) -> Trust:
+    """The trust file as it was at a time: the keys of a hundred meters take 20 ms to read."""
+    return load_trust(path)
+
+
+def _meter(sheet: Sheet, meter: MeterFigures) -> None:
+    sheet.put("meterseal_poll_period_seconds", meter.period_ms / 1000, *meter.labels)
+    for outcome, count in meter.polls.items():
+        sheet.put("meterseal_polls_total", count, *meter.labels, outcome)
+    if meter.up is not None:
+        sheet.put("meterseal_meter_up", meter.up, *meter.labels)
+    if meter.reading is not None:
+        sheet.put("meterseal_reading_timestamp_seconds", meter.reading.time_ms / 1000, *meter.labels)
+        sheet.put_one_of("meterseal_reading_quality", worst(meter.reading), VERDICTS, *meter.labels)
+
+
+def worst(reading: Reading) -> str:
+    """The worst verdict among a reading's values."""
+    values = reading.values
+    bits = {values.quality} if isinstance(values, Columns) else {value.quality for value in values}
+    return max((verdict_of(each) for each in bits), key=VERDICTS.index, default="missing")
+
+
+def _store(sheet: Sheet, config: Config, store: Store, now_ms: int) -> None:
+    """What the database tells."""
+    kinds = store.kinds()
+    for kind in KINDS:
+        sheet.put("meterseal_store_records", kinds.get(kind, 0), kind)
+    sheet.put("meterseal_store_unsealed_records", store.waiting())
+    sheet.put("meterseal_batches_total", store.count_batches())
+    if (last := store.last_batch()) is not None:
+        sheet.put("meterseal_last_batch_timestamp_seconds", last.sealed_ms / 1000)
+    _room(sheet, config, store, now_ms)
+    conflicts = [conflict.ledger for conflict in store.conflicts()]
+    for ledger in (entry.name for entry in config.document.ledger):
+        _ledger(sheet, store, ledger, now_ms)
+        sheet.put("meterseal_ledger_conflicts", conflicts.count(ledger), ledger)
+
+
+def _room(sheet: Sheet, config: Config, store: Store, now_ms: int) -> None:
+    found = horizon(config, store, now_ms, running=True)
+    sheet.put("meterseal_store_used_bytes", found.space.used)
+    sheet.put("meterseal_store_limit_bytes", found.space.limit)
+    seconds = inf if found.for_ever else found.seconds
+    if seconds is not None:
+        sheet.put("meterseal_store_horizon_seconds", seconds)
+    reserve = config.data / RESERVE
+    try:
+        sheet.put("meterseal_store_reserve_bytes", reserve.stat().st_size)
+    except OSError:
+        sheet.put("meterseal_store_reserve_bytes", 0)
+
+
+def _ledger(sheet: Sheet, store: Store, ledger: str, now_ms: int) -> None:
+    states = store.anchor_states(ledger)
+    counts = {
+        "queued": states.get("queued", 0),
+        "in-flight": sum(states.get(state, 0) for state in IN_FLIGHT),
+        "settled": states.get("settled", 0),
+        "refused": states.get("refused", 0),
+    }
+    for state, count in counts.items():
+        sheet.put("meterseal_ledger_batches", count, ledger, state)
+    oldest_ms, receipt_ms = store.oldest_unanchored_ms(ledger), store.last_receipt_ms(ledger)
+    age_ms = 0 if oldest_ms is None else max(0, now_ms - oldest_ms)
+    sheet.put("meterseal_ledger_unanchored_age_seconds", age_ms / 1000, ledger)
+    if receipt_ms is not None:
+        sheet.put("meterseal_ledger_last_receipt_timestamp_seconds", receipt_ms / 1000, ledger)

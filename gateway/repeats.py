@@ -1,0 +1,88 @@
+"""A fault that is told again and again is counted: one line at once, then one each ten minutes that says how often.
+
+Two events are the same when they differ in numbers only. Changes of state (alarms, which bear a ``code``) are always
+told, for the last line about one must be true.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+WINDOW_S = 600.0
+MOST = 500
+"""Different events that are remembered."""
+_NUMBERS = re.compile(r"\d+")
+
+
+@dataclass(slots=True)
+class _Run:
+    """The same event within one window: the last that was held back, and how many were."""
+
+    since_s: float
+    last: logging.LogRecord | None = None
+    count: int = 0
+
+
+class Repeats(logging.Filter):
+    """Holds back what ``handler`` has told within the window; tells how much that was when the window is over."""
+
+    def __init__(self, handler: logging.Handler, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._handler, self._now, self._turn = handler, monotonic, threading.Lock()
+        self._runs: OrderedDict[tuple[str, int, str], _Run] = OrderedDict()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to tell this one now."""
+        if record.levelno <= logging.DEBUG or hasattr(record, "code"):
+            return True
+        key = (record.name, record.levelno, _NUMBERS.sub("#", record.getMessage()))
+        with self._turn:
+            return self._is_new(key, record, self._now())
+
+    def flush(self) -> None:
+        """Tell all that is held back: the process ends."""
+        with self._turn:
+            now = self._now()
+            while self._runs:
+                self._tell(self._runs.popitem(last=False)[1], now)
+
+    def _is_new(self, key: tuple[str, int, str], record: logging.LogRecord, now: float) -> bool:
+        self._tell_what_is_over(now)
+        run = self._runs.get(key)
+        if run is None:
+            if len(self._runs) >= MOST:
+                self._tell(self._runs.popitem(last=False)[1], now)
+            self._runs[key] = _Run(now)
+            return True
+        run.last, run.count = record, run.count + 1
+        return False
+
+    def _tell_what_is_over(self, now: float) -> None:
+        """The oldest window is the first, and one that held something back goes on as a new one."""
+        while self._runs:
+            key, run = next(iter(self._runs.items()))
+            if now - run.since_s < WINDOW_S:
+                return
+            del self._runs[key]
+            if run.count:
+                self._tell(run, now)
+                self._runs[key] = _Run(now)
+
+    def _tell(self, run: _Run, now: float) -> None:
+        if run.last is None:
+            return
+        told = copy.copy(run.last)
+        minutes = max(1, round((now - run.since_s) / 60))
+        told.msg, told.args = f"{run.last.getMessage()} ({run.count} more times in {minutes} min)", None
+        self._handler.acquire()
+        try:
+            self._handler.emit(told)
+        finally:
+            self._handler.release()

@@ -1,0 +1,89 @@
+"""``[web]`` of gateway.toml: where the pages are, under which names, with which certificate."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from gateway.settings import Model
+from ledger_client.ledgers.access import Access, resolve
+
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_FILES = ("cert", "key", "metrics_token_file")
+
+
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    try:
+        ipaddress.ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+    except ValueError:
+        host = ""
+    if not host or (":" in host) != host.startswith("[") or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
+        raise ValueError('write "ADDRESS:PORT" with an IP address of this machine, such as "127.0.0.1:8080"')
+    return text
+
+
+def _name(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text.strip("[]")))
+    except ValueError:
+        if not _HOST.fullmatch(text):
+            raise ValueError(f"{text!r} is neither a host's name nor an IP address (no port, no http://)") from None
+    return text.lower()
+
+
+class Web(Model):
+    listen: Annotated[str, AfterValidator(_address)]
+    hosts: Annotated[tuple[Annotated[str, AfterValidator(_name)], ...], Field(strict=False)] = ()
+    cert: str | None = None
+    key: str | None = None
+    metrics_token_file: str | None = None
+
+    @property
+    def host(self) -> str:
+        """The IP address as addresses of the web write it."""
+        return self.listen.rpartition(":")[0]
+
+    @property
+    def address(self) -> str:
+        """The IP address, without brackets."""
+        return self.host.strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port; 0: any free one."""
+        return int(self.listen.rpartition(":")[2])
+
+    @property
+    def loopback(self) -> bool:
+        """Nobody outside this machine can get there."""
+        return ipaddress.ip_address(self.address).is_loopback
+
+    @property
+    def scheme(self) -> str:
+        """``http`` or ``https``."""
+        return "http" if self.cert is None else "https"
+
+    @property
+    def url(self) -> str:
+        """Where browsers find the pages."""
+        return f"{self.scheme}://{self.listen}/"
+
+    def access(self, base: Path) -> Access:
+        """Certificate, key and token of the figures. Raises AccessError (a systemd credential that there is not)."""
+        cert, key, token = (
+            None if text is None else resolve(text, base, name)
+            for name, text in ((name, getattr(self, name)) for name in _FILES)
+        )
+        return Access(cert=cert, key=key, token_file=token)
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.cert is None) != (self.key is None):
+            missing = "cert" if self.cert is None else "key"
+            raise ValueError(f"{missing}: is missing: cert and key go together, the PEM files of both")
+        return self

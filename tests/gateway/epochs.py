@@ -1,0 +1,47 @@
+"""An epoch in the test's own process: every part is real, its lines lead nowhere, and the test gives it its polls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from gateway.budget import line_plans
+from gateway.config import Config
+from gateway.drivers import trust_of
+from gateway.epoch import Epoch
+from gateway.keys import load_keys
+from gateway.lines import line_specs
+from gateway.readiness import Ready
+from gateway.site import Site
+from gateway.store import Store
+
+
+@asynccontextmanager
+async def epoch(loaded: Config) -> AsyncIterator[Site]:
+    """The site of a running epoch; it ends in order with the block."""
+    loaded.data.mkdir(exist_ok=True)
+    specs = line_specs(loaded)
+    ready = Ready(loaded, load_keys(loaded), trust_of(loaded), specs, line_plans(specs))
+    running = Epoch(ready, Store(loaded.database))
+    stop = asyncio.Event()
+    task = asyncio.create_task(running.run(stop, ()))
+    try:
+        yield running.site
+    finally:
+        stop.set()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def due_ms(running: Site, meter: str) -> int:
+    """When the next poll of a meter is due that its schedule knows of."""
+    tallies = running.recorder._journal._tallies
+    return await asyncio.wrap_future(running.recorder.call(lambda _: tallies[meter].next_wanted_ms))
+
+
+async def until(found: Callable[[], object]) -> None:
+    """Let the loop turn until ``found()`` is true; fails after a minute."""
+    async with asyncio.timeout(60):
+        while not found():  # noqa: ASYNC110 — what is waited for happens in other threads
+            await asyncio.sleep(0.01)

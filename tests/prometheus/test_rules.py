@@ -1,0 +1,25 @@
+"""The example configuration and the alert rules, as Prometheus' own tool judges them, with their real times."""
+
+from __future__ import annotations
+
+import re
+
+from gateway.metric_list import FIGURES
+from tests.prometheus.server import CONFIGS, promtool
+
+RULES = (CONFIGS / "meterseal.rules.yml").read_text()
+TESTS = CONFIGS / "tests" / "meterseal.test.yml"
+
+
+def test_promtool_finds_nothing() -> None:
+    promtool("check", "config", CONFIGS / "prometheus.yml")
+    promtool("check", "rules", "--lint=all", "--lint-fatal", CONFIGS / "meterseal.rules.yml")
+    promtool("test", "rules", TESTS)
+
+
+def test_every_alert_is_tested_and_asks_only_for_figures_that_there_are() -> None:
+    alerts = set(re.findall(r"- alert: (\w+)", RULES))
+    assert len(alerts) > 10
+    assert alerts == set(re.findall(r"alertname: (\w+)", TESTS.read_text()))
+    known = {figure.name for figure in FIGURES}
+    assert set(re.findall(r"\bmeterseal_\w+", RULES)) <= known

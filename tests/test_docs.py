@@ -1,0 +1,112 @@
+"""The documentation: its site builds, every page has its place, and every command in it is one that there is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from scripts.handbook import pages, reference
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+DOCUMENTS = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+OTHERS = {
+    "export",
+    "journalctl",
+    "promtool",
+    "sudoedit",
+    "systemctl",
+    "systemd-creds",
+    "apt",
+    "apt-get",
+    "pip",
+    "python3",
+}
+"""What commands in the documents are not ours."""
+
+
+def blocks(text: str) -> list[str]:
+    """The command lines of a document: those of shell blocks, and those behind the prompt of a console."""
+    shell = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    console = re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    typed = [line for block in shell for line in block.splitlines()]
+    typed += [line[2:] for block in console for line in block.splitlines() if line.startswith(("$ ", "# "))]
+    return [line for line in typed if line.strip() and not line.startswith("#")]
+
+
+def inline(text: str) -> list[str]:
+    """The commands of ours that stand in a sentence, as far as they are whole."""
+    found = re.findall(r"`(meterseal(?:-ledger|-sim)? [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
+    return [line for line in found if not re.search(r"[…|<>\[\]]", line)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_is_one(document: Path) -> None:
+    text = document.read_text()
+    for line in [*blocks(text), *inline(text)]:
+        check(line)
+
+
+def check(line: str) -> None:
+    """One command line: our program, its command, and its options."""
+    for part in re.split(r"\s*(?:&&|\||;)\s+|\s+&$|\s+>>?\s+\S+$", line):
+        words = shlex.split(part)
+        words = words[1:] if words[:1] == ["sudo"] else words
+        program = Path(words[0]).name if words else ""
+        if not words or program in OTHERS:
+            continue
+        if words[0].startswith("scripts/"):
+            assert (ROOT / words[0]).is_file(), line
+            continue
+        assert program in reference.COMMANDS, f"{line}: {program} is no command of ours"
+        parse(reference.COMMANDS[program], program, words[1:], line)
+
+
+def parse(command: click.Command, name: str, words: list[str], line: str) -> None:
+    """Fails where click would not know a command or an option; what is missing does not matter in a text."""
+    context = click.Context(command, info_name=name)
+    try:
+        if not isinstance(command, click.Group):
+            command.make_parser(context).parse_args(args=list(words))
+            return
+        _, rest, _ = command.make_parser(context).parse_args(args=list(words))
+    except click.UsageError as error:
+        pytest.fail(f"{line}: {error.message}")
+    if rest:
+        assert rest[0] in command.commands, f"{line}: no command {rest[0]!r}"
+        parse(command.commands[rest[0]], rest[0], rest[1:], line)
+
+
+def test_every_document_has_its_place_in_the_menu() -> None:
+    placed = {name for names in pages.MENU.values() for name in names} | {"index"}
+    assert {path.stem for path in DOCS.glob("*.md")} <= placed
+
+
+def test_every_key_of_the_configuration_is_told_with_its_meaning() -> None:
+    text = reference.keys_page((DOCS / "configuration.md").read_text())
+    assert re.findall(r"^\| .* \|  \|$", text, re.MULTILINE) == []
+    assert '| `keep` | duration, as `"10s"` | `"90d"` |' in text
+
+
+def test_a_name_of_a_document_becomes_a_link() -> None:
+    told = pages.linked("see docs/fieldbus.md (docs/decisions/011)\n```\ndocs/x.md\n```\n", "a/b.md", DOCS)
+    damaged = "../decisions/011-a-damaged-database-is-read-page-by-page.md"
+    assert told == f"see [fieldbus](../fieldbus.md) ([decisions/011]({damaged}))\n```\ndocs/x.md\n```\n"
+
+
+def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "scripts.handbook", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for page in (tmp_path / "site").rglob("*.html"):
+        text = page.read_text()
+        loaded = re.findall(r"<(?:script|img|link|iframe)[^>]* (?:src|href)=\"(?:https?:)?//[^>]*>", text)
+        assert loaded == [], page
+    for sheet in (tmp_path / "site" / "_static").rglob("*.css"):
+        assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", sheet.read_text()), sheet
