@@ -3,7 +3,8 @@
 A hundred meters of ten values every 10 s, for ``days`` of simulated time: the time is compressed, the volume is not.
 The shipped recorder and store write as fast as they can, committing every 5 simulated seconds and sealing every 60,
 while the shipped uplink, which has met the ledger once, keeps asking for one that is not there. Then `meterseal status`
-looks at the database, as a process of its own, and then the embedded ledger begins to answer over HTTP.
+looks at the database, as a process of its own, charts of one meter over the whole time are drawn, and then the embedded
+ledger begins to answer over HTTP.
 
 ``memory_ratio`` is resident memory at the end of the outage over that at 20 % of it. ``anchored_once``: the ledger's
 own statements are the gateway's batches, each once and in order; every record is in one, every batch has its receipt.
@@ -29,15 +30,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.parts.away import PERIOD_S, STEP_S, VALUES
-from benchmarks.parts.site import before, make_site
+from benchmarks.parts.site import POINT, before, make_site
 from gateway.config import Config
+from gateway.energy import energy_by_hour
+from gateway.history import history
 from gateway.store import Store
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.statement import parse_statement
 from tests.gateway.books import check_books, check_each_record_is_sealed_once
 from tests.processes import EmbeddedLedger, embedded_ledger
 
-METERS, STATUS_RUNS = 100, 3
+METERS, STATUS_RUNS, CHARTS = 100, 3, 10
 
 
 def run(days: float = 7.0, restored_minutes: float = 60.0) -> dict[str, object]:
@@ -76,6 +79,7 @@ def _outage(loaded: Config, ledger: EmbeddedLedger, days: float) -> dict[str, ob
         _word(gateway)
         recorded = _figures(gateway)
         status_s = max(_status_s(loaded) for _ in range(STATUS_RUNS))
+        charts = _charts(loaded, days)
         ledger.start()
         _word(gateway)
         caught_up = _figures(gateway)
@@ -86,6 +90,7 @@ def _outage(loaded: Config, ledger: EmbeddedLedger, days: float) -> dict[str, ob
         "records_per_s": recorded["records"] / recorded["record_seconds"],
         "memory_ratio": recorded["resident_mb_end"] / recorded["resident_mb_at_20_percent"],
         "status_s": status_s,
+        **charts,
         **caught_up,
         "anchored_once": once,
     }
@@ -186,6 +191,28 @@ def _status_s(loaded: Config) -> float:
     seconds = time.monotonic() - began
     assert json.loads(told.stdout)["running"], told.stdout
     return seconds
+
+
+def _charts(loaded: Config, days: float) -> dict[str, object]:
+    """The slowest chart of one meter's point over the whole time, each with a connection of its own; energy an hour
+    likewise; and what summaries take of the database."""
+    to_ms = int(time.time() * 1000)
+    from_ms, point = to_ms - int(days * 86_400_000), POINT.format(0)
+    chart_ms, energy_ms, steps = [], [], 0
+    for meter in list(loaded.meters)[:: METERS // CHARTS]:
+        began = time.perf_counter()
+        store = Store(loaded.database, read_only=True)
+        steps = max(steps, len(history(store, meter, [point], from_ms, to_ms).times))
+        between = time.perf_counter()
+        energy_by_hour(store, meter, point, from_ms, to_ms)
+        chart_ms.append((between - began) * 1000)
+        energy_ms.append((time.perf_counter() - between) * 1000)
+        store.close()
+    store = Store(loaded.database, read_only=True)
+    rows = {f"{n}_minute_rows": store.count("SELECT count(*) FROM summaries WHERE span = ?", n) for n in (1, 60)}
+    rows["summary_bytes"] = store.count("SELECT sum(length(data)) FROM summaries")
+    store.close()
+    return {"chart_ms": max(chart_ms), "chart_steps": steps, "energy_ms": max(energy_ms), **rows}
 
 
 def _anchored_once(loaded: Config, ledger: EmbeddedLedger) -> bool:

@@ -145,9 +145,6 @@ _ALL = (
     Kind(CONFIGURATION, "notice", "Configuration changed",
          "another configuration is in force, by a start or a reload; signed events name both by their SHA-256",
          "acknowledge it if you know who did it", _BOTH, renewed="ends"),
-    Kind(REVERTED, "error", "Configuration taken back",
-         "after a reload a meter answered nothing any more, so that the configuration before it is in force again",
-         "mend gateway.toml, or put the old one back, then `meterseal reload CONFIG`", _INSTALLER, renewed="ends"),
 )  # fmt: skip
 
 KINDS: Final = {kind.code: kind for kind in _ALL}

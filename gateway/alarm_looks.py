@@ -26,7 +26,7 @@ from gateway.horizon import horizon
 from gateway.signer import GATEWAY
 from gateway.store import Store
 from ledger_client.errors import LedgerClientError
-from ledger_client.ledgers.access import AccessError, resolve
+from ledger_client.ledgers.access import Access, AccessError
 from ledger_client.record import Event, parse_record
 from ledger_client.trust import Trust, TrustKey, load_trust
 from ledger_client.verify import rfc3339_ms
@@ -133,19 +133,15 @@ def _certificates(config: Config, now_ms: int) -> Iterator[_Item]:
 
 def certificate_files(config: Config) -> Iterator[tuple[str, str, Path]]:
     """(whose, key in the configuration, file) of every certificate that the configuration names."""
-    for entry in config.document.ledger:
+    web = config.document.web
+    for owner, section in [("web", web), *((f"ledger {entry.name}", entry) for entry in config.document.ledger)]:
         try:
-            access = entry.access(config.path.parent)
+            access = section.access(config.path.parent) if section else Access()
         except AccessError:
             continue
         for key, path in (("ca", access.ca), ("cert", access.cert)):
             if path is not None:
-                yield f"ledger {entry.name}", key, path
-    if (web := config.document.web) is not None and web.cert is not None:
-        try:
-            yield "web", "cert", resolve(web.cert, config.path.parent, "cert")
-        except AccessError:
-            return
+                yield owner, key, path
 
 
 def certificate_end(path: Path) -> int | None:

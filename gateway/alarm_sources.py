@@ -96,7 +96,7 @@ class AlarmSources(Companion):
         if event.name == ALARM and fields["code"] in (BUFFER, REPAIRED):
             self._board.condition(GATEWAY, fields["code"], fields["line"], fields["text"], on=fields["raised"])
         elif event.name == RELOADED:
-            whom = f", by {fields['by']}" if fields.get("by") else ""
+            whom = f", by {fields['user']}" if fields.get("user") else ""
             self._board.notice(GATEWAY, CONFIGURATION, "configuration", f"{fields['why']}{whom}: {_hashes(fields)}")
         elif event.name == CORRECTED:
             before, after = rfc3339_ms(fields["before"]), rfc3339_ms(fields["after"])

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import click
 from rich.table import Table
 
-from gateway import cli_care, cli_reload, cli_setup, logs, report
+from gateway import cli_care, cli_reload, cli_service, cli_setup, logs, report
 from gateway import config as configuration
 from gateway.cli_parts import CONFIG, JSON, open_store, out
 from gateway.errors import Damaged, Declined, GatewayError, NotYet
@@ -334,6 +334,8 @@ for _command in (
     cli_care.backup,
     cli_care.doctor,
     cli_reload.reload,
+    cli_service.install,
+    cli_service.uninstall,
 ):
     main.add_command(_command)
 

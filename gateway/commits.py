@@ -24,6 +24,7 @@ from gateway.news import News, Signed, Stamp
 from gateway.repair import note_flaws
 from gateway.signer import GATEWAY, Signer, stamp
 from gateway.store import Store
+from gateway.summaries import Summariser
 from ledger_client.record import Event, Reading, parse_record, record_hash
 
 log = logging.getLogger("meterseal.recorder")
@@ -98,6 +99,7 @@ class Commits:
         self._repairs = store.untold_repairs()
         self._signer = Signer(rules.gateway, epoch, keys, last)
         self._position = self._signer.position()
+        self._summaries = Summariser(store)
         self._tallies: dict[str, Tally] = {}
         self._pending: list[Signed] = []
         self._signed: list[Happened] = []  # the events among the pending: they are signed again if the commit fails
@@ -138,6 +140,7 @@ class Commits:
             if not self._reserve.release():
                 raise
             self._begin(rows, grids)
+        self._summaries.kept()
         self._position = self._signer.position()
         self._tell(rows)
         self._uncut += len(events)
@@ -147,6 +150,7 @@ class Commits:
     def _begin(self, signed: Sequence[Signed], grids: Sequence[tuple[str, int, int]]) -> None:
         with self.store.transaction():
             self.store.schedule(self._signer.epoch, grids)
+            self._summaries.write(signed)
             self.store.append([one.row for one in signed])
             self.store.repairs_told()
 
@@ -162,6 +166,14 @@ class Commits:
         self._pending.append(signed)
         if self._first_pending_ms is None:
             self._first_pending_ms = self._clock.schedule_ms()
+
+    def uncommitted_s(self) -> float:
+        """How much longer than ``commit_every`` the oldest signed record has been waiting for its commit. Any thread
+        may ask."""
+        since_ms = self._first_pending_ms
+        if since_ms is None:
+            return 0.0
+        return max(0, self._clock.schedule_ms() - since_ms - self.rules.commit_every_ms) / 1000
 
     def flush(self) -> None:
         """Commit what is pending."""
@@ -217,6 +229,7 @@ class Commits:
         began_s = self._clock.monotonic()
         try:
             with self.store.transaction():
+                self._summaries.write((*pending, *more))
                 self.store.append([one.row for one in (*pending, *more)])
                 if self._grids or grids:
                     self.store.schedule(self._signer.epoch, [*self._grids, *grids])
@@ -228,6 +241,7 @@ class Commits:
             return False
         self.durations.count(self._clock.monotonic() - began_s)
         self._signed, self._grids = [], []
+        self._summaries.kept()
         self._position = self._signer.position()
         self._uncut += len(pending)
         if cut or coverage:
@@ -242,6 +256,7 @@ class Commits:
 
     def _undo(self, signed: Sequence[Signed], error: StoreError) -> None:
         self._signer.rewind(self._position)
+        self._summaries.forget()
         self._unsigned, self._signed = [*self._signed, *self._unsigned], []
         for one in signed:
             if one.row.kind == "reading":

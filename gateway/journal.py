@@ -114,6 +114,16 @@ class Journal(Changeover):
             self._mind_the_clock(now)
         if now >= self._prune_at_ms:
             self._prune(now)
+        if self._summaries.behind and self._read_before and self.trouble is None:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        try:
+            self._summaries.catch_up()
+        except Damaged as error:
+            self.found_damaged(error)
+        except StoreError as error:
+            log.warning("summaries of readings cannot be taken up now: %s", error)
 
     def cut(self) -> None:
         """A batch ends here: commit what is pending, with each meter's coverage."""
@@ -251,7 +261,11 @@ class Journal(Changeover):
     def _prune(self, now: int) -> None:
         self._prune_at_ms = now + PRUNE_EVERY_MS
         try:
-            if pruning.prune(self.store, self.rules.required, self._clock.now_ms() - self.rules.limits.keep_ms):
+            record_ms = self._clock.now_ms()
+            keep_ms = self.rules.limits.keep_ms
+            if pruning.prune(self.store, self.rules.required, record_ms - keep_ms) or pruning.prune_summaries(
+                self.store, record_ms - max(keep_ms, pruning.MINUTES_LEAST_MS), record_ms - pruning.HOURS_KEPT_MS
+            ):
                 self._prune_at_ms = now + PRUNE_ON_MS
         except Damaged as error:
             self.found_damaged(error)

@@ -1,4 +1,5 @@
-"""What may leave the store: the oldest batches, once they are older than ``keep`` and have the receipts that count.
+"""What may leave the store: the oldest batches, once they are older than ``keep`` and have the receipts that count; and
+summaries: minutes as old as that, hours of two years.
 
 Called by the recorder on its own thread, a slice at a time, so that no commit of readings waits long for it.
 """
@@ -8,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from gateway.hold import station
+from gateway.spans import HOUR_MS, MINUTE_MS
 from gateway.store import Batch, Store
 
-SLICE = 500  # records a transaction
+SLICE = 500  # records, or summaries, a transaction
+MINUTES_LEAST_MS = 2 * HOUR_MS  # the running hour is made of them after a start
+HOURS_KEPT_MS = 2 * 366 * 24 * HOUR_MS
 
 
 def may_go(store: Store, required: Collection[str], before_ms: int) -> Batch | None:
@@ -36,3 +40,16 @@ def prune(store: Store, required: Collection[str], before_ms: int) -> bool:
             store.drop_batch(batch)
     station("pruned")
     return True
+
+
+def prune_summaries(store: Store, minutes_before_ms: int, hours_before_ms: int) -> bool:
+    """Take one slice of the summaries that end before these times; False when there are none more than an hour older.
+    The newest rows of a meter stay, from which its summaries go on."""
+    for meter in store.summarised_meters():
+        for span_ms, before_ms in ((MINUTE_MS, minutes_before_ms), (HOUR_MS, hours_before_ms)):
+            oldest_ms = store.oldest_summary(meter, span_ms)
+            if oldest_ms is not None and oldest_ms < before_ms - HOUR_MS:
+                with store.transaction():
+                    if store.drop_summaries(meter, span_ms, before_ms - span_ms + 1, SLICE):
+                        return True
+    return False

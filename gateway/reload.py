@@ -92,7 +92,7 @@ class Reload:
             if change.nothing:
                 return _told(change) | {"done": False, "watched_s": 0}
             before, answered = self._epoch.ready, self._answered()
-            await self._take(ready, change, {"why": "reload", "by": order.get("user", "")})
+            await self._take(ready, change, {"why": "reload", "user": order.get("user", "")})
             if self._reverted is not None:
                 self._epoch.site.board.condition(GATEWAY, REVERTED, "configuration", "another is in force", on=False)
             self._reverted = None

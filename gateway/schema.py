@@ -121,11 +121,11 @@ def _0004_repairs(db: Database) -> None:
 
 def _0005_views(db: Database) -> None:
     """What is shown and is no evidence: summaries of readings, the states of alarms, how far each feed has come."""
-    db["summaries"].create(  # type: ignore[union-attr]
-        {"span": int, "meter": str, "start_ms": int, "data": bytes},
-        pk=("span", "meter", "start_ms"),
-        not_null={"data"},
+    db.execute(
+        "CREATE TABLE summaries (meter TEXT NOT NULL, span INTEGER NOT NULL, start_ms INTEGER NOT NULL, "
+        "data BLOB NOT NULL, PRIMARY KEY (meter, span, start_ms)) WITHOUT ROWID"
     )
+    db["summary_forms"].create({"id": int, "points": str}, pk="id", not_null={"points"})  # type: ignore[union-attr]
     db["alarms"].create(  # type: ignore[union-attr]
         {
             "id": int, "source": str, "code": str, "line": str, "text": str, "since_ms": int, "raised_ms": int,
@@ -166,7 +166,7 @@ GUARDS = {
 NAMES = frozenset(GUARDS) | {
     "records", "batches", "anchors", "schedules", "cuts", "elsewhere", "known", "conflicts", "totals", "pruned",
     "notes", "repairs", "lost_records", "lost_places", "records_by_name", "records_by_meter", "coverage_by_meter",
-    "events_by_meter", "batches_by_last", "anchors_open", "schedules_by_meter", "summaries", "alarms",
-    "alarms_open", "cursors",
+    "events_by_meter", "batches_by_last", "anchors_open", "schedules_by_meter", "summaries",
+    "summary_forms", "alarms", "alarms_open", "cursors",
 }  # fmt: skip
 """What a database of today's version holds."""

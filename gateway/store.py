@@ -23,6 +23,7 @@ from gateway.hold import station
 from gateway.pages import log_path
 from gateway.record_tables import Records
 from gateway.rows import Anchor, Batch, Conflict, Grid, Known, Repair, Row, Tail
+from gateway.summary_tables import Summaries
 
 __all__ = ["Anchor", "Batch", "Conflict", "Grid", "Known", "Repair", "Row", "Store", "Tail"]
 
@@ -42,7 +43,7 @@ RECOVER = (
 )
 
 
-class Store(Records, Batches, Alarms):
+class Store(Records, Batches, Alarms, Summaries):
     """The gateway's database. Every method may raise StoreError (DiskFull, Damaged where that is why), never sqlite3's
     own errors."""
 

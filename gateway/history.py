@@ -1,0 +1,228 @@
+"""What charts draw: the course of a meter's points over any time, and the energy of each hour. Reads only.
+
+Drawn from readings, minutes or hours, whichever gives enough and not too much. Nothing is interpolated: where there is
+no reading there is None, and what is worth knowing about a value is told with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median_low
+from typing import Any
+
+from gateway.own import body_of
+from gateway.quality import Verdict, verdict
+from gateway.span_rows import Form, form_of, unpack
+from gateway.spans import HOUR_MS, MINUTE_MS, Figures, Span
+from gateway.store import Store
+from gateway.summaries import resume
+from ledger_client.record import Number, Quality, Reading
+
+MOST = 500
+"""Steps of a course, if nobody says otherwise."""
+MANY_MINUTES = 3_000
+"""Rows of minutes that are read for one answer; a longer time is drawn from hours."""
+STEPS = (1, 2, 3, 5, 10, 15, 20, 30, 60), (1, 2, 3, 4, 6, 8, 12, 24)
+"""How many minutes, or hours, a step may have; longer ones have whole days."""
+APART = 2.5
+"""Readings that are so many times as far apart as is usual have a gap between them."""
+SLACK_RECORDS = 300
+SLACK_MS = 600_000  # by which the order of commits and that of times may differ, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One point along the steps of a ``Series``: every list is as long as ``Series.times``, None where there is no
+    value. ``first`` and ``last`` are the recorded values themselves (text too), the rest is for drawing; of text
+    ``low``, ``high`` and ``mean`` are None. ``quality`` holds all bits of the step's entries, ``verdict`` the worst
+    (None: no entry)."""
+
+    name: str
+    unit: str | None
+    first: list[Number | str | None] = field(default_factory=list)
+    last: list[Number | str | None] = field(default_factory=list)
+    low: list[float | None] = field(default_factory=list)
+    high: list[float | None] = field(default_factory=list)
+    mean: list[float | None] = field(default_factory=list)
+    count: list[int] = field(default_factory=list)
+    quality: list[int] = field(default_factory=list)
+    verdict: list[Verdict | None] = field(default_factory=list)
+
+    def step(self, figures: Figures | None) -> None:
+        """Add the next step."""
+        f = figures or Figures(None)
+        self.first.append(f.first)
+        self.last.append(f.last)
+        self.low.append(None if f.low is None else float(f.low))
+        self.high.append(None if f.high is None else float(f.high))
+        self.mean.append(f.mean)
+        self.count.append(f.count)
+        self.quality.append(f.bits)
+        self.verdict.append(verdict(Quality(f.bits)) if f.count or f.bits else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Some points of one meter over [from_ms, to_ms).
+
+    ``made_of``: reading, minute or hour. ``step_ms``: how long each step is; of readings 0, each step is one reading
+    then, and where some are missing there is one step without values. ``times`` are the beginnings of the steps in Unix
+    ms; steps without a reading are there too. ``readings`` and ``missed`` (by reason) count polls of each step; missed
+    polls are counted where the coverage record ends that tells of them, and are not known of readings one by one.
+    """
+
+    meter: str
+    from_ms: int
+    to_ms: int
+    made_of: str
+    step_ms: int
+    times: list[int]
+    readings: list[int]
+    missed: list[Mapping[str, int]]
+    courses: Mapping[str, Course]
+
+
+def history(
+    store: Store, meter: str, names: Sequence[str] | None, from_ms: int, to_ms: int, most: int = MOST
+) -> Series:
+    """The course of some points (None: all) in at most ``most`` steps. Raises StoreError."""
+    with store.snapshot():
+        readings = _readings(store, meter, from_ms, to_ms, most)
+        if readings is not None and (series := _of_readings(meter, names, from_ms, to_ms, readings, most)):
+            return series
+        spans = Spans(store, meter, names)
+        if to_ms - from_ms <= MANY_MINUTES * MINUTE_MS:
+            series = _in_steps(meter, names, from_ms, to_ms, MINUTE_MS, spans.minutes(from_ms, to_ms), most)
+            if any(series.readings):
+                return series
+        return _in_steps(meter, names, from_ms, to_ms, HOUR_MS, spans.hours(from_ms, to_ms), most)
+
+
+class Spans:
+    """A meter's minutes and hours, of the running ones as much as has been recorded."""
+
+    def __init__(self, store: Store, meter: str, names: Collection[str] | None) -> None:
+        self._store, self._meter, self._names = store, meter, names
+        self._forms = {number: Form(points) for number, points in store.forms().items()}
+        self._newest: tuple[list[Span], list[Span]] | None = None
+
+    def minutes(self, from_ms: int, to_ms: int) -> Iterator[Span]:
+        """Those that overlap [from_ms, to_ms), in order."""
+        return self._spans(MINUTE_MS, from_ms, to_ms)
+
+    def hours(self, from_ms: int, to_ms: int) -> Iterator[Span]:
+        """Those that overlap [from_ms, to_ms), in order."""
+        return self._spans(HOUR_MS, from_ms, to_ms)
+
+    def _spans(self, span_ms: int, from_ms: int, to_ms: int) -> Iterator[Span]:
+        from_ms -= from_ms % span_ms
+        for start_ms, data in self._store.summaries(self._meter, span_ms, from_ms, to_ms):
+            yield unpack(data, start_ms, self._forms[form_of(data)], self._names)
+        newest = self._store.newest_summary(self._meter, span_ms)
+        if newest is None or to_ms > newest + span_ms:
+            yield from (span for span in self._running(span_ms) if from_ms <= span.start_ms < to_ms)
+
+    def _running(self, asked_ms: int) -> list[Span]:
+        """What has no row yet."""
+        if self._newest is None:
+            opened, bodies = resume(self._store, self._meter)
+            minutes: list[Span] = []
+            hours: list[Span] = []
+            complete = [pair for body in bodies for pair in opened.feed(body)]
+            for span_ms, span in [*complete, *opened.close(opened.now_ms + MINUTE_MS)]:
+                (minutes if span_ms == MINUTE_MS else hours).append(span)
+            if opened.hour is not None:
+                hours.append(opened.hour)
+            self._newest = minutes, hours
+        return self._newest[asked_ms == HOUR_MS]
+
+
+def _readings(store: Store, meter: str, from_ms: int, to_ms: int, most: int) -> list[Reading] | None:
+    """The readings in [from_ms, to_ms); None if there are more than ``most``."""
+    first_id, last_id = store.place_of(from_ms - SLACK_MS), store.place_of(to_ms + SLACK_MS)
+    if store.are_more(meter, first_id, last_id, 2 * most + SLACK_RECORDS):  # some of them are coverage records
+        return None
+    found: list[tuple[int, bytes]] = []
+    for kind, time_ms, data in store.story(meter, first_id, last_id):
+        if kind == "reading" and from_ms <= time_ms < to_ms:
+            found.append((time_ms, data))
+            if len(found) > most:
+                return None
+    bodies = (body_of("reading", time_ms, data) for time_ms, data in found)
+    return [body for body in bodies if isinstance(body, Reading)]
+
+
+def _of_readings(
+    meter: str, names: Collection[str] | None, from_ms: int, to_ms: int, readings: Sequence[Reading], most: int
+) -> Series | None:
+    """Each reading is a step, and so is a gap between two; None where these are too many."""
+    series = Series(meter, from_ms, to_ms, "reading", 0, [], [], [], {})
+    spans = []
+    for reading in readings:
+        span = Span(reading.time_ms)
+        span.waiting.append(reading)
+        spans.append(span.fold())
+    between = [later.time_ms - earlier.time_ms for earlier, later in pairwise(readings)]
+    usual_ms = median_low(between) if between else 0
+    filled: list[Span] = []
+    for span in spans:
+        if filled and span.start_ms - filled[-1].start_ms > APART * usual_ms:
+            filled.append(Span(filled[-1].start_ms + usual_ms))
+        filled.append(span)
+    if len(filled) > most:
+        return None
+    _fill(series, names, filled)
+    return series
+
+
+def _in_steps(
+    meter: str,
+    names: Collection[str] | None,
+    from_ms: int,
+    to_ms: int,
+    span_ms: int,
+    spans: Iterable[Span],
+    most: int,
+) -> Series:
+    """Spans put together to steps of equal length, with the empty ones between them."""
+    step_ms = _step_ms(to_ms - from_ms, span_ms, most)
+    steps: dict[int, Span] = {}
+    for span in spans:
+        start_ms = span.start_ms - span.start_ms % step_ms
+        if start_ms in steps:
+            steps[start_ms].merge(span)
+        else:
+            steps[start_ms] = span
+    series = Series(meter, from_ms, to_ms, "minute" if span_ms == MINUTE_MS else "hour", step_ms, [], [], [], {})
+    first_ms = from_ms - from_ms % step_ms
+    _fill(series, names, [steps.get(at) or Span(at) for at in range(first_ms, to_ms, step_ms)])
+    return series
+
+
+def _step_ms(long_ms: int, span_ms: int, most: int) -> int:
+    """The shortest step of which ``most`` cover this time, wherever it begins."""
+    least = -(-long_ms // span_ms) / max(1, most - 1)
+    for step in STEPS[span_ms == HOUR_MS]:
+        if step >= least:
+            return step * span_ms
+    day = 24 * HOUR_MS // span_ms
+    return -(-int(-(-least // 1)) // day) * day * span_ms
+
+
+def _fill(series: Series, names: Collection[str] | None, spans: Sequence[Span]) -> None:
+    wanted: dict[str, Any] = {}
+    for span in spans:
+        for name, figures in span.points.items():
+            if names is None or name in names:
+                wanted[name] = figures.unit
+    courses = {name: Course(name, unit) for name, unit in sorted(wanted.items())}
+    for span in spans:
+        series.times.append(span.start_ms)
+        series.readings.append(span.readings)
+        series.missed.append(dict(span.missed))
+        for name, course in courses.items():
+            course.step(span.points.get(name))
+    assert isinstance(series.courses, dict)
+    series.courses.update(courses)

@@ -1,0 +1,57 @@
+"""The gateway's own records → what they say, without the verifier's strictness: fifteen times as fast.
+
+Only for what was read from the gateway's own database, where the writer put it, and where nothing is proven: charts,
+exports, summaries. The bytes are taken for deterministic CBOR and the signature for good; `prove` and `verify` are for
+everything else. What cannot be understood at all raises ``Damaged``.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import cbor2
+
+from gateway.errors import Damaged
+from gateway.store import RECOVER
+from ledger_client.record import Coverage, Reading, Value
+
+_CWT = 15
+
+
+def body_of(kind: str, time_ms: int, data: bytes) -> Reading | Coverage:
+    """What a reading or a coverage record says."""
+    try:
+        payload = cbor2.loads(cbor2.loads(data).value[2])
+        if kind == "reading":
+            return Reading(time_ms, tuple(map(_value, payload)))
+        return Coverage(payload["from"], payload["to"], payload["due"], payload["recorded"], payload["missed"])
+    except (cbor2.CBORDecodeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise Damaged(f"a record of {time_ms} ms cannot be read: {error}", RECOVER) from None
+
+
+def _value(entry: dict[Any, Any]) -> Value:
+    quality = entry.get("q_", 0)
+    if 2 in entry:
+        content = entry[2]
+    elif 3 in entry:
+        content = entry[3]
+        if quality and content == "":
+            content = None
+    else:
+        content = entry[4]
+    offset = entry.get(6)
+    return Value(entry[0], content, entry.get(1), quality, milliseconds(offset) if offset is not None else 0)
+
+
+def milliseconds(seconds: Decimal) -> int:
+    """Milliseconds of tag 4 [-3, ms]."""
+    return int(seconds.scaleb(3))
+
+
+def clock_of(data: bytes) -> str:
+    """The clock's letter in a record's claims."""
+    try:
+        return str(cbor2.loads(cbor2.loads(data).value[0])[_CWT]["clock"])
+    except (cbor2.CBORDecodeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise Damaged(f"a record's claims cannot be read: {error}", RECOVER) from None

@@ -1,0 +1,95 @@
+"""Summaries that are missing, from the records: of a database that was written before there were any, or recovered.
+
+Beside the recording gateway, from the newest hours to the oldest, a little at a time, whenever it starts: what has its
+rows is left alone. Hours whose records are pruned stay as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+
+from gateway.blocking import in_thread
+from gateway.companion import Companion
+from gateway.own import body_of
+from gateway.pruning import HOURS_KEPT_MS
+from gateway.site import Site
+from gateway.spans import HOUR_MS, MINUTE_MS, Span
+from gateway.store import Store
+from gateway.summaries import Forms, Open
+
+log = logging.getLogger("meterseal.agent")
+
+MANY = 2_000  # records that are read at once
+SLACK_MS = 600_000  # by which the order of commits and that of times may differ, at most
+PAUSE_S = 0.5
+
+Found = list[tuple[int, Span]]
+
+
+def rebuild(store: Store, meter: str, from_ms: int, to_ms: int) -> Found:
+    """The minutes and hours of [from_ms, to_ms), whole hours, as the records say: (how long, span), folded. One that no
+    later record has completed is not among them. Raises StoreError."""
+    opened, found = Open(floor_ms=from_ms), Found()
+    stretch = store.place_of(from_ms - SLACK_MS), store.place_of(to_ms + SLACK_MS)
+    for kind, time_ms, data in store.story(meter, *stretch):
+        for span_ms, span in opened.feed(body_of(kind, time_ms, data)):
+            if span.start_ms < to_ms:
+                found.append((span_ms, span))
+    return found
+
+
+def put(store: Store, meter: str, found: Found) -> None:
+    """Keep what was rebuilt, in one transaction. Raises StoreError."""
+    forms = Forms(store)
+    with store.transaction():
+        store.put_summaries([forms.row(meter, *one) for one in found])
+
+
+def first_hour(store: Store, meter: str, now_ms: int) -> int:
+    """The first hour from which on a meter has its summaries, or will have them without a rebuild."""
+    rows = store.oldest_summary(meter, HOUR_MS), store.oldest_summary(meter, MINUTE_MS)
+    first_ms = min(now_ms, min((at for at in rows if at is not None), default=now_ms))
+    return first_ms - first_ms % HOUR_MS
+
+
+def rebuild_before(store: Store, meter: str, before_ms: int, oldest_ms: int) -> tuple[int, Found] | None:
+    """Some of the newest hours before this one of which there are records: where they begin, and their spans. None if
+    there are none, or only such as are older than ``oldest_ms``. Raises StoreError."""
+    newest_ms = store.newest_before(meter, before_ms, SLACK_MS)
+    if newest_ms is None or newest_ms < oldest_ms:
+        return None
+    earliest_ms = store.time_back(meter, newest_ms, MANY, SLACK_MS)
+    from_ms = min(newest_ms - newest_ms % HOUR_MS, earliest_ms + HOUR_MS - earliest_ms % HOUR_MS)
+    return from_ms, rebuild(store, meter, from_ms, before_ms)
+
+
+class Rebuilding(Companion):
+    """The companion that does it."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def run(self) -> None:
+        """Until every meter has what its records tell; then there is nothing more to do."""
+        for meter in self._site.config.meters:
+            before_ms: int | None = None
+            rows = 0
+            while step := await in_thread(partial(self._step, meter, before_ms), "summaries"):
+                before_ms, found = step
+                await asyncio.wrap_future(self._site.recorder.call(partial(put, meter=meter, found=found)))
+                rows += len(found)
+                await asyncio.sleep(PAUSE_S)
+            if rows:
+                log.info("%s: %d summaries are made from its records", meter, rows)
+
+    def _step(self, meter: str, before_ms: int | None) -> tuple[int, Found] | None:
+        now_ms = self._site.clock.now_ms()
+        store = Store(self._site.config.database, read_only=True)
+        try:
+            if before_ms is None:
+                before_ms = first_hour(store, meter, now_ms)
+            return rebuild_before(store, meter, before_ms, now_ms - HOURS_KEPT_MS)
+        finally:
+            store.close()
