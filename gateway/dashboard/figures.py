@@ -29,7 +29,7 @@ def routes(site: Site, token: Callable[[], str | None], *, loopback: bool) -> li
         return _answer(not site.pulses.stuck())
 
     async def readyz(_: Request) -> Response:
-        return _answer(site.recorder.trouble is None)
+        return _answer(site.recorder.trouble is None and not site.pulses.stuck())
 
     endpoints = {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz}
     return [Route(path, endpoint, methods=["GET"]) for path, endpoint in endpoints.items()]
