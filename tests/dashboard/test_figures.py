@@ -90,7 +90,7 @@ def test_without_a_token_file_the_figures_stay_here(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_a_gateway_that_cannot_record_lives_and_is_not_ready(tmp_path: Path) -> None:
+def test_who_cannot_record_lives_and_is_not_ready_and_who_is_stuck_is_neither(tmp_path: Path) -> None:
     async def story() -> None:
         loaded = site(tmp_path / "site")
         async with epoch(loaded) as running:
@@ -106,6 +106,9 @@ def test_a_gateway_that_cannot_record_lives_and_is_not_ready(tmp_path: Path) -> 
             away.rename(loaded.database)
             await until(lambda: running.recorder.trouble is None)
             assert await asked(door, "/readyz") == (200, "ok\n")
+            running.pulses.ask("a loop", lambda: "a loop is 30 s over its time")
+            assert await asked(door, "/healthz") == (503, "not ok\n")
+            assert await asked(door, "/readyz") == (503, "not ok\n")
 
     asyncio.run(story())
 
