@@ -11,8 +11,9 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from gateway.config import Config
-from gateway.dashboard import door, figures, plain
+from gateway.dashboard import door, figures, render
 from gateway.dashboard.app import App
+from gateway.dashboard.contents import contents
 from gateway.dashboard.guard import MAX_HEAD
 from gateway.dashboard.passwords import Users, users_file
 from gateway.dashboard.readers import Readers
@@ -37,6 +38,7 @@ class Serving:
     def __init__(self, config: Config, web: Web) -> None:
         self._config, self._web = config, web
         access = door.access(config, web)
+        render.prepare()
         self._token = access.token
         self._turnstile = Turnstile(
             head_s=HEAD_S, request_s=REQUEST_S, idle_s=IDLE_S, most=MOST, most_of_one=MOST_OF_ONE
@@ -50,7 +52,7 @@ class Serving:
         """Serve until cancelled."""
         users = Users(users_file(self._config))
         with closing(Readers(self._config.database)) as readers:
-            app = App(site, plain.PAGES, readers, users, door.names(self._web))
+            app = App(site, contents(site), readers, users, door.names(self._web))
             app.mount(figures.routes(site, self._token, loopback=self._web.loopback))
             await self.serve(app, listener)
 

@@ -88,6 +88,7 @@ class Line:
         self._stopping = False
         self.busy_s = 0.0
         """For so long it was asked and listened to, since it was made."""
+        self._answered: dict[str, Poll] = {}
         self._wake: asyncio.Future[None] | None = None
 
     async def run(self, anchor_ms: int, from_ms: int | None = None) -> None:
@@ -144,6 +145,14 @@ class Line:
     def shared(self) -> bool:
         """Another master was heard, and values are flagged."""
         return bool(self._ear.flags & Quality.SHARED_LINE)
+
+    def identity(self, meter: str) -> str | None:
+        """The identity from which values are accepted, None while none was read."""
+        return self._meters[meter].identity
+
+    def last_answered(self, meter: str) -> Poll | None:
+        """The last poll in which at least one block of this meter answered, with its registers."""
+        return self._answered.get(meter)
 
     async def poll_once(self, meter: str) -> Poll:
         """Open the line, poll one meter now, close. PortError or LineDown when the line cannot be opened."""
@@ -236,6 +245,8 @@ class Line:
         if poll.missed in ("timeout", "backoff", "line-down") and self._meters[poll.meter].asleep:
             poll = poll._replace(missed="asleep")
         self.counters[poll.missed or "answered"] += 1
+        if poll.answers:
+            self._answered[poll.meter] = poll
         flags = self._ear.flags
         self._alarms.heard(self._ear, flags)
         self._on_poll(poll._replace(flags=poll.flags | flags) if flags else poll)
