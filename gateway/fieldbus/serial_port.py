@@ -54,14 +54,17 @@ def _has_open(pid: int, target: str, device: os.stat_result) -> bool:
     for descriptor in descriptors:
         with contextlib.suppress(OSError):
             link = os.readlink(f"{folder}/{descriptor}")
-            if link == target or (link.startswith("/dev/") and _same_device(f"{folder}/{descriptor}", device)):
+            if (link == target or link.startswith("/dev/")) and _same_device(f"{folder}/{descriptor}", device):
                 return True
     return False
 
 
 def _same_device(descriptor: str, device: os.stat_result) -> bool:
-    """The same terminal under another name; pseudo-terminals only by name: those of two instances share numbers."""
+    """The same terminal, be it under another name. Pseudo-terminals by their file only: those of two instances, as of
+    this machine and of a container on it, share names and numbers."""
     found = os.stat(descriptor)
+    if os.path.samestat(found, device):
+        return True
     character = stat.S_ISCHR(found.st_mode) and stat.S_ISCHR(device.st_mode)
     return character and found.st_rdev == device.st_rdev and os.major(found.st_rdev) not in _PTY_SLAVES
 
