@@ -13,7 +13,7 @@ from pathlib import Path
 import requests
 
 from tests.chain.site import PATIENCE_S, GatewayProcess, make_site, plant, until
-from tests.processes import embedded_ledger, free_port
+from tests.processes import embedded_ledger, free_port, mosquitto
 from tests.prometheus.server import CONFIGS, ROOT, Prometheus, prometheus, promtool
 
 CUT, LINE = "stack-co2", "rs485-1"
@@ -33,7 +33,9 @@ def watched(folder: Path) -> Iterator[tuple[Prometheus, str]]:
         ledger = stack.enter_context(embedded_ledger(folder / "ledger", "demo-ledger"))
         loaded = make_site(folder / "site", meters, ledger)
         address = f"127.0.0.1:{free_port()}"
-        loaded.path.write_text(loaded.path.read_text() + f'\n[web]\nlisten = "{address}"\n')
+        broker = stack.enter_context(mosquitto(folder / "broker"))
+        feed = f'[[feed]]\nname = "scada"\ntype = "json"\nurl = "{broker.url}"\n'
+        loaded.path.write_text(loaded.path.read_text() + f'\n[web]\nlisten = "{address}"\n{feed}')
         gateway = GatewayProcess(loaded)
         stack.callback(gateway.close)
         gateway.start()
