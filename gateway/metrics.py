@@ -47,8 +47,6 @@ IN_FLIGHT = ("submitted", "included", "final")
 KINDS = ("reading", "coverage", "event")
 STOPPED_BY = ("disk-full", "disk-error")
 
-verdict_of = lru_cache(4096)(verdict)
-
 
 class Sheet(Collector):
     """Figures by name, filled one by one."""
@@ -227,7 +225,7 @@ def worst(reading: Reading) -> str:
     """The worst verdict among a reading's values."""
     values = reading.values
     bits = {values.quality} if isinstance(values, Columns) else {value.quality for value in values}
-    return max((verdict_of(each) for each in bits), key=VERDICTS.index, default="missing")
+    return max((verdict(each) for each in bits), key=VERDICTS.index, default="missing")
 
 
 def _store(sheet: Sheet, config: Config, store: Store, now_ms: int) -> None:

@@ -63,6 +63,8 @@ class Feed(Companion):
         self._outbox = Outbox(min(5000, max(500, int(3 * rate))))
         self._progress = Progress()
         self._alarmed, self._owes = asyncio.Event(), asyncio.Event()
+        self._sent: dict[str, Told] = {}
+        """By meter: the newest that was handed over and is not acknowledged."""
         self._failures = 0
         self._marked: str | None = None
         self.connected = False
@@ -152,6 +154,9 @@ class Feed(Companion):
             self.connected = False
             self._progress.fall_behind()
             self._outbox.thin()
+            for told in self._sent.values():
+                self._outbox.put_back(told)
+            self._sent = {}
             await link.close()
 
     # — live —
@@ -164,6 +169,7 @@ class Feed(Companion):
                 await self._catch_up(link)
                 continue
             told = self._outbox.take(self._together)
+            self._sent[told[-1].meter] = told[-1]
             future = await self._voice.live(link, told)
             future.add_done_callback(partial(self._told, told))
 
@@ -175,11 +181,14 @@ class Feed(Companion):
         self.connected = True
         sent: list[tuple[Told, asyncio.Future[None]]] = []
         try:
+            self._sent.update((told.meter, told) for told in newest)
             for told in newest:
                 sent.append((told, await self._voice.live(link, [told])))
             await link.flush()
         finally:
             taken = [told for told, future in sent if _taken(future)]
+            for told in taken:
+                self._arrived(told)
             gap.told.update(told.record for told in taken if told.record is not None)
             self.live_count += len(taken)
         while self._progress.gap is gap:
@@ -194,9 +203,14 @@ class Feed(Companion):
     def _told(self, told: Sequence[Told], future: asyncio.Future[None]) -> None:
         if _taken(future):
             self.live_count += len(told)
+            self._arrived(told[-1])
             for one in told:
                 if one.record is not None:
                     self._progress.told(one.record)
+
+    def _arrived(self, told: Told) -> None:
+        if self._sent.get(told.meter) is told:
+            del self._sent[told.meter]
 
     async def _keep_mark(self, link: Link) -> None:
         """Write the cursor down, now and then."""

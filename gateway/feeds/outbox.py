@@ -40,6 +40,11 @@ class Outbox:
             self.thin()
             self.overflowed = True
 
+    def put_back(self, told: Told) -> None:
+        """What was taken and did not arrive, unless something newer of that meter waits."""
+        if told.meter not in self._waiting:
+            self.put(told)
+
     def thin(self) -> None:
         """Keep each meter's newest only, from now on, until ``take_newest``."""
         self._newest_only = True

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from gateway import config
+from gateway.devices.profile import catalog, load_profile
 from gateway.errors import ConfigError
 from gateway.feed_settings import check_feeds
+from tests.feeds.conformance import shows
 from tests.feeds.rig import feed_site
 from tests.gateway.samples import site
 
@@ -49,6 +51,10 @@ def test_a_feed_that_cannot_work_is_refused_by_its_key(tmp_path: Path, entry: st
     assert problem in f"{error.problem} {error.way_out}"
 
 
+@shows(
+    "intro-group-id-chars intro-edge-node-id-chars intro-device-id-chars topic-structure-namespace-valid-group-id",
+    "topic-structure-namespace-valid-edge-node-id topic-structure-namespace-valid-device-id",
+)
 @pytest.mark.parametrize("evil", ["+", "#", "a/b", "a+", "$SYS", "$share", "", "a\\u0000b", "a\\nb"])
 def test_no_name_in_a_topic_can_be_a_wildcard_or_the_brokers_own(tmp_path: Path, evil: str) -> None:
     for number, entry in enumerate(
@@ -67,6 +73,19 @@ def test_no_name_in_a_topic_can_be_a_wildcard_or_the_brokers_own(tmp_path: Path,
 def test_two_feeds_of_one_name_are_refused(tmp_path: Path) -> None:
     error = refused(tmp_path, f'[[feed]]\nname = "a"\n{PLAIN}[[feed]]\nname = "a"\n{PLAIN}')
     assert "used 2 times" in error.problem
+
+
+@shows("topic-structure-namespace-unique-device-id")
+def test_two_meters_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="used 2 times"):
+        site(tmp_path, {'name = "stack-co2"': 'name = "export-main"'})
+
+
+@shows("case-sensitivity-metric-names")
+def test_no_two_points_of_a_profile_differ_in_capitals_only() -> None:
+    for name in catalog():
+        points = [point.name for point in load_profile(name).points]
+        assert len({point.lower() for point in points}) == len(points)
 
 
 def test_check_reads_the_files_of_a_feed_and_prints_it(tmp_path: Path) -> None:
@@ -89,3 +108,8 @@ def test_status_says_how_each_feed_stands(tmp_path: Path) -> None:
     )
     (feed,) = json.loads(done.stdout)["feeds"]
     assert (feed["name"], feed["connected"], feed["left"]) == ("scada", False, 0)
+
+
+def test_the_example_is_a_configuration() -> None:
+    loaded = config.load(Path(__file__).resolve().parents[2] / "configs" / "feeds" / "gateway.toml")
+    assert [feed.type for feed in loaded.document.feed] == ["json", "sparkplug"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -57,7 +58,8 @@ def check_sequence(host: Host) -> None:
     "message-flow-edge-node-birth-publish-connect message-flow-edge-node-birth-publish-nbirth-topic",
     "message-flow-edge-node-birth-publish-nbirth-payload message-flow-edge-node-birth-publish-nbirth-qos",
     "message-flow-edge-node-birth-publish-nbirth-retained message-flow-edge-node-birth-publish-nbirth-payload-seq",
-    "message-flow-edge-node-birth-publish-nbirth-payload-bdSeq".lower(),
+    "message-flow-edge-node-birth-publish-nbirth-payload-bdSeq payloads-timestamp-in-UTC",
+    "payloads-metric-timestamp-in-UTC",
     "operational-behavior-data-commands-rebirth-name operational-behavior-data-commands-rebirth-name-aliases",
     "operational-behavior-data-commands-rebirth-datatype operational-behavior-data-commands-rebirth-value",
     "topics-dbirth-topic topics-dbirth-mqtt topics-dbirth-seq topics-dbirth-timestamp topics-dbirth-metrics",
@@ -74,7 +76,7 @@ def check_sequence(host: Host) -> None:
     "payloads-metric-propertyvalue-type-type payloads-metric-propertyvalue-type-value",
     "payloads-metric-propertyvalue-type-req topics-ddata-topic topics-ddata-mqtt topics-ddata-seq-num",
     "topics-ddata-timestamp topics-ddata-payload payloads-ddata-timestamp payloads-ddata-seq payloads-ddata-seq-inc",
-    "payloads-ddata-qos payloads-ddata-retain operational-behavior-data-publish-dbirth-change",
+    "payloads-ddata-qos payloads-ddata-retain",
     "topics-ndeath-topic topics-ndeath-payload topics-ndeath-seq payloads-ndeath-seq payloads-ndeath-bdseq",
     "operational-behavior-edge-node-intentional-disconnect-ndeath payloads-ndeath-will-message-publisher",
 )
@@ -95,8 +97,8 @@ def test_a_host_sees_births_data_and_death(tmp_path: Path, broker: Mosquitto) ->
             assert (message["device"] is not None) == message["kind"].startswith("D")
             assert message["retain"] == 0
             assert message["qos"] == (1 if message["kind"] == "NDEATH" else 0)
-            assert message["timestamp"]
-            assert all(m["timestamp"] for m in message["metrics"])
+            for time_ms in (message["timestamp"], *(m["timestamp"] for m in message["metrics"])):
+                assert abs(time_ms / 1000 - time.time()) < 3600, "Unix time, which is UTC"
         births = [m for message in host.messages if "BIRTH" in message["kind"] for m in message["metrics"]]
         assert all({"name", "datatype"} <= set(m["sent"]) for m in births)
         assert all(m["null"] == (m["value"] is None) for m in births)
@@ -160,7 +162,7 @@ def test_a_rebirth_is_whole_and_only_a_rebirth_request_makes_one(tmp_path: Path,
     "message-flow-edge-node-birth-publish-will-message-payload message-flow-edge-node-birth-publish-will-message-qos",
     "message-flow-edge-node-birth-publish-will-message-will-retained",
     "operational-behavior-edge-node-intentional-disconnect-packet",
-    "message-flow-edge-node-birth-publish-will-message-payload-bdseq",
+    "message-flow-edge-node-birth-publish-will-message-payload-bdSeq",
 )
 def test_a_cut_wire_is_a_death_with_the_number_of_its_birth(tmp_path: Path, broker: Mosquitto) -> None:
     async def work() -> None:
