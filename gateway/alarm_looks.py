@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from cryptography import x509
@@ -19,6 +18,7 @@ from gateway.alarm_kinds import (
     LEDGER_REFUSED,
     SIGNATURE,
 )
+from gateway.changeover import CONFIGURATION
 from gateway.commits import START
 from gateway.config import Config
 from gateway.errors import StoreError
@@ -63,7 +63,7 @@ def look(config: Config, now_ms: int, held: str | None) -> Found:
     if store is not None:
         try:
             _look_at_store(config, store, now_ms, held, found)
-        except StoreError:
+        except (StoreError, LedgerClientError):
             pass  # the recorder meets the same and says so
         finally:
             store.close()
@@ -116,12 +116,14 @@ def _signatures(config: Config, store: Store) -> Iterator[_Item]:
 
 
 def _changed(store: Store) -> str | None:
-    """That the newest two starts were of different configurations."""
+    """That the newest start was of another configuration than the one in force before it."""
     bodies = (parse_record(row.data).body for row in store.events_of(GATEWAY))
-    starts = [b.fields["config"] for b in islice((b for b in bodies if isinstance(b, Event) and b.name == START), 2)]
-    if len(starts) < 2 or starts[0] == starts[1]:
+    events = (body for body in bodies if isinstance(body, Event) and body.name in (START, CONFIGURATION))
+    now = next((event.fields["config"] for event in events if event.name == START), None)
+    before = next((event.fields["config"] for event in events), None)
+    if now is None or before is None or now == before:
         return None
-    return f"the configuration is another than at the last start: {starts[0].hex()[:16]}…, was {starts[1].hex()[:16]}…"
+    return f"this start is of another configuration: {now.hex()[:16]}…, before it {before.hex()[:16]}…"
 
 
 def _certificates(config: Config, now_ms: int) -> Iterator[_Item]:

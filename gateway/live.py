@@ -69,5 +69,7 @@ class Live:
             now.silent_since_ms = item.due_ms
 
     def _answered(self, now: MeterNow, item: Signed | NotRecorded, reading: Reading) -> None:
-        now.newest, now.silent_since_ms, now.reason = item, None, None
+        now.newest = item
+        if now.silent_since_ms is not None and reading.time_ms >= now.silent_since_ms:  # it may be of before: a record
+            now.silent_since_ms = now.reason = None  # is told when it is durable, a miss at once
         now.recent.append(reading)

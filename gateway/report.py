@@ -157,6 +157,7 @@ def status(
         "ledgers": ledgers,
         "feeds": feed_states,
         "alarms": alarms,
+        "shelved": [row.as_json() for row in store.alarms() if row.shelved],
         "healthy": not problems,
         "problems": problems,
     }
@@ -293,6 +294,8 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
         out.print(facts["restored"]["text"])
     if facts["sealing"] and not facts["conflicts"] and facts["sealing"] not in facts["problems"]:
         out.print(facts["sealing"])
+    for x in facts["shelved"]:
+        out.print(f"shelved by {x['shelved_by']} until {rfc3339_ms(x['shelved_until'])}: {x['text']}")
     for problem in facts["problems"]:
         out.print(f"[bold]look at this:[/] {problem}")
 

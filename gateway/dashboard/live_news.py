@@ -21,7 +21,7 @@ from gateway.store import Store
 def source(site: Site) -> Callable[[Store], Document]:
     """What there is to tell now; the rest of it is asked of the database."""
     meters = {name: meter(site, name) for name in site.live.meters}
-    head = {"alarms": len(site.board.standing())}
+    head = {"alarms": [alarm.id for alarm in site.board.standing()]}
     config = site.config
 
     def rest(store: Store) -> Document:

@@ -12,7 +12,10 @@ from gateway.alarm_board import Standing, orders
 from gateway.alarm_kinds import KINDS
 from gateway.alarm_states import QUIET_MS
 from gateway.errors import Declined
-from gateway.signer import GATEWAY
+from gateway.fieldbus.bus import Alarm
+from gateway.news import Missed, NotRecorded
+from gateway.signer import GATEWAY, stamp
+from ledger_client.record import Reading, Value
 from tests.gateway.desk import Desk
 
 A, B, LONE = "meter-a", "meter-b", "lone"
@@ -72,6 +75,18 @@ def test_silence_that_has_lasted_already_still_waits_for_company(desk: Desk) -> 
     assert desk.told == []
     desk.passes(0.2)
     assert desk.one().since_ms == began_ms - 60_000
+
+
+def test_a_line_is_silent_since_the_last_of_its_meters_was_heard(desk: Desk) -> None:
+    """A meter that sleeps since the evening, and another that was heard until now."""
+    desk.live.hear([Missed(A, desk.clock.now_ms() - 40_000_000, "asleep")])
+    now = stamp(desk.clock)
+    desk.live.hear([NotRecorded(B, Reading(now.time_ms, (Value("x", 1, "W"),)), now, "disk-full")])
+    desk.live.hear([Missed(B, now.time_ms + 1000, "timeout")])
+    desk.passes(2)
+    desk.board.line_alarm(Alarm(BUS, None, "line-down", "no meter answers", True))
+    desk.passes(DELAY_S)
+    assert desk.one().since_ms == now.time_ms + 1000
 
 
 def test_a_line_with_one_meter_is_that_meters_alarm(desk: Desk) -> None:

@@ -6,6 +6,8 @@
   for (const form of document.querySelectorAll("form.row[action]:not([method])")) {
     for (const select of form.querySelectorAll("select")) select.addEventListener("change", () => form.submit());
   }
+  const more = document.querySelector("[data-again]"); // something is still being looked at
+  if (more) setTimeout(() => location.replace(more.href), 1500);
   const words = JSON.parse(document.body.dataset.words || "null");
   if (!words || !window.EventSource) return;
 
@@ -138,12 +140,13 @@
     }
     const head = change.head || {};
     if (head.alarms !== undefined) {
-      if (site.head.alarms !== undefined && site.head.alarms !== head.alarms && document.querySelector("[data-verdict]")) {
-        return location.reload();
+      const before = site.head.alarms;
+      if (before !== undefined && String(before) !== String(head.alarms) && document.querySelector("[data-verdict]")) {
+        return location.reload(); // what there is to do is told by the page itself
       }
       for (const count of document.querySelectorAll("[data-alarms]")) {
-        put(count, String(head.alarms));
-        count.hidden = !head.alarms;
+        put(count, String(head.alarms.length));
+        count.hidden = !head.alarms.length;
       }
     }
     if (head.oldest !== undefined) {
