@@ -48,8 +48,10 @@ _Item = tuple[tuple[str, str], tuple[str, int | None]]
 
 @dataclass(slots=True)
 class Found:
-    """Everything of each kind that is so; a kind that could not be looked for is not in it. ``forged``: among the newest
-    records. ``changed``: in words, that this start's configuration is another than the last one's."""
+    """Everything of each kind that is so; a kind that could not be looked for is not in it.
+
+    ``forged``: among the newest records. ``changed``: in words, that this start is of another configuration.
+    """
 
     alarms: dict[str, Those] = field(default_factory=dict)
     forged: Those = field(default_factory=dict)
