@@ -42,6 +42,7 @@ __all__ = ["Board", "Books", "Standing"]
 log = logging.getLogger("meterseal.alarms")
 LOOK_S = 1.0
 """Between two looks at clock and recorder."""
+CHATTERING = "; it comes and goes, and is over after 15 min of quiet"
 SITE = "site"  # what stands for the line of an alarm about several of them
 
 
@@ -111,6 +112,13 @@ class Board(AlarmList, Companion):
             state.begin(now, since, max(0, now_ms - since))
         else:
             state.end(now)
+            if (
+                state.row is not None
+                and state.raised
+                and state.chatters(now)
+                and not state.row.text.endswith(CHATTERING)
+            ):
+                self._change(state, replace(state.row, text=state.row.text + CHATTERING))
         if not state.raised or not on:
             state.text = text
         if min(state.next_ms(), default=now + 1) <= now:
