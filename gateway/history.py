@@ -194,7 +194,7 @@ def _in_steps(
         if start_ms in steps:
             steps[start_ms].merge(span)
         else:
-            steps[start_ms] = span
+            span.start_ms, steps[start_ms] = start_ms, span
     series = Series(meter, from_ms, to_ms, "minute" if span_ms == MINUTE_MS else "hour", step_ms, [], [], [], {})
     first_ms = from_ms - from_ms % step_ms
     _fill(series, names, [steps.get(at) or Span(at) for at in range(first_ms, to_ms, step_ms)])
