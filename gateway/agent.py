@@ -17,6 +17,7 @@ from gateway.commits import RETRY_MS
 from gateway.config import Config
 from gateway.epoch import begin
 from gateway.errors import StartAgain, StoreError
+from gateway.notify import Manager
 from gateway.readiness import prepare
 from ledger_client.record import Event
 
@@ -28,7 +29,7 @@ async def run(config: Config) -> None:
 
     Raises GatewayError or PortError before anything is started when the configuration cannot run on this machine.
     """
-    ready = prepare(config)
+    ready = prepare(config, may_be_missing=True)
     budget.refuse(config.path, ready.plans)
     for plan in ready.plans:
         for warning in plan.warnings:
@@ -44,6 +45,7 @@ async def run(config: Config) -> None:
                 waiting = await _until_again(epoch.run(stop, waiting))
             except StoreError as error:  # the disk is not back for good
                 log.error("no new epoch yet: %s", error)
+                Manager().alive()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), RETRY_MS / 1000)
 

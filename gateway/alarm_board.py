@@ -14,7 +14,16 @@ from dataclasses import replace
 from typing import Any
 
 from gateway import alarm_groups
-from gateway.alarm_kinds import COMMS_LOST, LINE_DOWN, METERS_SILENT, SITE_SILENT, STOPPED, kind_of
+from gateway.alarm_kinds import (
+    AT_A_LEDGER,
+    COMMS_LOST,
+    LINE_DOWN,
+    METERS_SILENT,
+    ON_A_LINE,
+    SITE_SILENT,
+    STOPPED,
+    kind_of,
+)  # fmt: skip
 from gateway.alarm_list import AlarmList, Books
 from gateway.alarm_states import Key, State
 from gateway.alarm_tables import Standing
@@ -22,7 +31,7 @@ from gateway.clock import Clock
 from gateway.commits import ALARM
 from gateway.companion import Companion
 from gateway.control import Order
-from gateway.fieldbus.bus import Alarm
+from gateway.fieldbus.bus import Alarm, LineSpec
 from gateway.live import Live
 from gateway.signer import GATEWAY
 from gateway.store import Store
@@ -31,42 +40,55 @@ from ledger_client.record import Event
 __all__ = ["Board", "Books", "Standing"]
 
 log = logging.getLogger("meterseal.alarms")
-WAIT_MS = 600_000
-"""So long an alarm that stood before a restart waits to be found again, where nothing else tells."""
 LOOK_S = 1.0
 """Between two looks at clock and recorder."""
 SITE = "site"  # what stands for the line of an alarm about several of them
 
 
+Lines = Mapping[str, Mapping[str, int]]
+"""Each physical line by its name: its meters by theirs, with their periods in ms."""
+
+
+def lines_of(specs: Iterable[LineSpec]) -> Lines:
+    """The lines as a board wants to know them."""
+    return {spec.name: {meter.name: meter.period_ms for meter in spec.meters} for spec in specs}
+
+
 class Board(AlarmList, Companion):
     """The alarms of one gateway. To be used in the event loop only; ``tick`` does what has fallen due."""
 
-    def __init__(
-        self,
-        store: Store,
-        books: Books,
-        clock: Clock,
-        live: Live,
-        lines: Mapping[str, Sequence[str]],
-        periods_ms: Mapping[str, int],
-    ) -> None:
-        """``store`` is read here and not kept; ``lines``: the meters of each physical line; their periods in ms."""
-        super().__init__(store, books, clock)
-        self._live = live
-        self._lay_out(lines, periods_ms)
-        self._inherit(store.alarms(), 3 * max(periods_ms.values(), default=0))
-
-    def _lay_out(self, lines: Mapping[str, Sequence[str]], periods_ms: Mapping[str, int]) -> None:
+    def __init__(self, store: Store, books: Books, clock: Clock, live: Live, lines: Lines) -> None:
+        """``store`` is read here and not kept."""
+        super().__init__(store, books, clock, live)
         self._lines = lines
-        self._window_ms = max(alarm_groups.WINDOW_MS, *periods_ms.values())
+        self._heard: set[str] | None = set()
+        """Meters that gave a reading since something came into doubt; None while nothing is."""
+        self._inherit(store.alarms())
 
-    def follow(self, lines: Mapping[str, Sequence[str]], periods_ms: Mapping[str, int]) -> None:
-        """Another configuration: what is said of meters and lines that are no more is over."""
-        gone = set(self._lines) - set(lines)
-        meters = {name for names in self._lines.values() for name in names} - periods_ms.keys()
-        self._lay_out(lines, periods_ms)
-        for key in [key for key in self._states if key.source in meters or key.line in gone]:
-            self.condition(*key, f"{key.source if key.source in meters else key.line} is no more", on=False)
+    def change(self, lines: Lines) -> None:
+        """Another configuration, behind that of what is live: what stands of meters that are no more is over."""
+        self._lines = lines
+        for state in self._states.values():
+            if self._is_no_more(state.key):
+                state.drop(self._clock.schedule_ms())
+        self._wake.set()
+
+    def keep_ledgers(self, lines: Collection[str]) -> None:
+        """What is told of other ledgers than these is over: they are no more."""
+        for state in self._states.values():
+            if state.key.code in AT_A_LEDGER and state.key.line.startswith("ledger ") and state.key.line not in lines:
+                state.drop(self._clock.schedule_ms())
+
+    def line_anew(self, line: str) -> None:
+        """A line was opened by another worker, which knows nothing of what the one before had found."""
+        self._heard = set()
+        for state in self._states.values():
+            if state.key.line == line and state.key.code in ON_A_LINE:
+                state.doubt(self._clock.schedule_ms())
+
+    def _is_no_more(self, key: Key) -> bool:
+        of_a_line = key.code in ON_A_LINE and key.line not in self._lines
+        return of_a_line or (key.source != GATEWAY and key.source not in self._live.meters)
 
     # — what is true —
 
@@ -131,12 +153,24 @@ class Board(AlarmList, Companion):
 
     def answered(self, meter: str) -> None:
         """A reading of this meter: what stood of it, or of its line, before a restart is over unless it is found."""
-        for state in self._waiting_for_answer():
-            if meter == state.key.source or meter in self._lines.get(state.key.line, ()):
-                self.condition(*state.key, f"{meter} answers", on=False)
+        if self._heard is None or meter in self._heard:
+            return
+        self._heard.add(meter)
+        doubtful = [s for s in self._states.values() if s.kind.renewed == "answer" and s.in_doubt]
+        for state in doubtful:
+            if self._is_answered(state.key, self._heard):
+                self.condition(*state.key, f"{state.kind.title}: over, {meter} answers", on=False)
+        if not doubtful:
+            self._heard = None
 
-    def _waiting_for_answer(self) -> list[State]:
-        return [state for state in self._states.values() if state.kind.renewed == "answer" and state.in_doubt]
+    def _is_answered(self, key: Key, heard: Collection[str]) -> bool:
+        """Whether these meters, having answered, contradict an alarm."""
+        if key.code == SITE_SILENT:
+            left = [line for line, meters in self._lines.items() if not meters.keys() & heard]
+            return not alarm_groups.enough(len(left), len(self._lines))
+        if key.code == METERS_SILENT:
+            return not alarm_groups.enough(len(self._lines[key.line].keys() - heard), None)
+        return key.source in heard or (key.source == GATEWAY and bool(self._lines[key.line].keys() & heard))
 
     # — what falls due —
 
@@ -162,11 +196,11 @@ class Board(AlarmList, Companion):
         self._settle()
         now = self._clock.schedule_ms()
         self._keep()
-        return min((due for state in self._states.values() for due in state.next_ms()), default=now + WAIT_MS)
+        return min((due for state in self._states.values() for due in state.next_ms()), default=now + 1000)
 
     def _settle(self) -> None:
         """Raise what is ripe, clear what is over, take back what was shelved for so long."""
-        now = self._clock.schedule_ms()
+        now, cleared = self._clock.schedule_ms(), False
         self._gather(now)
         for state in list(self._states.values()):
             row = state.row
@@ -174,10 +208,13 @@ class Board(AlarmList, Companion):
                 self._raise(state)
             elif state.over(now):
                 self._clear(state, state.text)
+                cleared = True
             if row is not None and row.shelved_until_ms is not None and self._clock.now_ms() >= row.shelved_until_ms:
                 self._take_back(state, {"reason": "its time is over"})
             if state.forgotten(now):
                 del self._states[state.key]
+        if cleared:
+            self._gather(now)  # what was held under it is free, and has its delay from now on
 
     def _raise(self, state: State) -> None:
         key, now_ms = state.key, self._clock.now_ms()
@@ -212,28 +249,27 @@ class Board(AlarmList, Companion):
             elif state.key.code == LINE_DOWN:
                 down.append(state)
         silent = {state.key.line for state in down if state.on}
-        self._one(now, down, Key(GATEWAY, SITE_SILENT, SITE), len(self._lines), set())
+        self._one(now, down, Key(GATEWAY, SITE_SILENT, SITE), len(self._lines), len(self._lines), set())
         for line, states in lost.items():
-            self._one(now, states, Key(GATEWAY, METERS_SILENT, line), len(self._lines[line]), silent)
+            self._one(now, states, Key(GATEWAY, METERS_SILENT, line), len(self._lines[line]), None, silent)
 
-    def _one(self, now: int, parts: list[State], key: Key, of: int, silent: set[str]) -> None:
+    def _one(self, now: int, parts: list[State], key: Key, of: int, all_: int | None, silent: set[str]) -> None:
         """Let one alarm stand for many; those of a line that is itself silent are held all the same."""
         whole, on = self._states.get(key), [part for part in parts if part.on]
+        for part in parts:
+            part.hold(now, held=key.line in silent or (whole is not None and whole.raised))
         if whole is not None and whole.raised:
-            if len(on) >= alarm_groups.LEAST or len(on) == of >= 2:
+            if alarm_groups.enough(len(on), all_):
                 self._grow(now, whole, self._words(key, on, of))
             elif whole.on:
                 whole.end(now)
                 whole.text = f"{whole.kind.title}: over; {len(on)} of {of} do not answer"
         elif key.line not in silent:
             members = [alarm_groups.Member(str(i), p.since_ms, p.raised or p.ripe(now)) for i, p in enumerate(on)]
-            crowd = [on[int(one.name)] for one in alarm_groups.together(members, of, self._window_ms)]
+            crowd = [on[int(one.name)] for one in alarm_groups.together(members, all_, self._window_ms)]
             if any(not part.raised for part in crowd):
                 whole = self._states[key] = self._states.get(key) or State(key, kind_of(key.code), "")
                 self._stand_for(now, whole, crowd, of)
-        held = key.line in silent or (whole is not None and whole.raised)
-        for part in parts:
-            part.hold(now, held=held)
 
     def _grow(self, now: int, whole: State, text: str) -> None:
         whole.begin(now, whole.since_ms, 0)
@@ -243,14 +279,16 @@ class Board(AlarmList, Companion):
             self._change(whole, replace(whole.row, text=text))
 
     def _stand_for(self, now: int, whole: State, crowd: list[State], of: int) -> None:
-        """Raise it, and put away those of its parts that came a moment before it."""
-        since = crowd[-1].since_ms if len(crowd) == of else crowd[0].since_ms
+        """Raise it, and put away those of its parts that came a moment before it and nobody has touched."""
+        since = crowd[-1].since_ms if len(crowd) == of else next(part.since_ms for part in crowd if not part.raised)
         whole.text = self._words(whole.key, crowd, of)
         whole.begin(now, since, 0)
         self._raise(whole)
         for part in crowd:
-            if part.raised and abs(part.since_ms - since) <= self._window_ms:
+            near = abs(part.since_ms - since) <= self._window_ms
+            if part.row is not None and part.row.untouched and near:
                 self._clear(part, f"part of what is told as {whole.key.code} now", by_itself=True)
+            part.hold(now, held=True)
 
     def _words(self, key: Key, parts: Sequence[State], of: int) -> str:
         how_many = f"all {of}" if len(parts) == of else f"{len(parts)} of {of}"
@@ -262,22 +300,24 @@ class Board(AlarmList, Companion):
         meters_n = sum(len(self._lines.get(line, ())) for line in lines)
         return f"{how_many} lines with {meters_n} meters do not answer ({alarm_groups.names(lines)}); {advice}"
 
-    def _inherit(self, rows: Iterable[Standing], group_wait_ms: int) -> None:
+    @property
+    def _window_ms(self) -> int:
+        """What falls silent within it has one cause: at least the longest period."""
+        periods = (period for meters in self._lines.values() for period in meters.values())
+        return max(alarm_groups.WINDOW_MS, *periods)
+
+    def _inherit(self, rows: Iterable[Standing]) -> None:
         """What stood before the start."""
         now = self._clock.schedule_ms()
         for row in rows:
             key = Key(row.source, row.code, row.line)
             kind = kind_of(row.code)
             state = State(key, kind, f"{kind.title}: over", since_ms=row.since_ms, row=row)
-            if key.code in (METERS_SILENT, SITE_SILENT):
-                state.over_ms = now + max(alarm_groups.WINDOW_MS, group_wait_ms)
-            elif state.kind.renewed == "wait":
-                state.over_ms = now + WAIT_MS
-            elif state.kind.renewed == "ends":
+            if state.kind.renewed == "ends":
                 state.over_ms = now
-            if (key.source != GATEWAY and key.source not in self._live.meters) or (
-                state.kind.renewed == "answer" and key.line not in self._lines
-            ):
+            else:
+                state.doubt(now)
+            if self._is_no_more(key):
                 state.over_ms = now
             self._states[key] = state
 

@@ -18,13 +18,18 @@ class Member(NamedTuple):
     ripe: bool
 
 
-def together(silent: Sequence[Member], of: int, window_ms: int = WINDOW_MS) -> list[Member]:
+def enough(count: int, all_: int | None) -> bool:
+    """Whether so many silent ones are one: ``LEAST``, or all that there are (None: all count no more than others)."""
+    return count >= LEAST or (all_ is not None and count == all_ >= 2)
+
+
+def together(silent: Sequence[Member], all_: int | None, window_ms: int = WINDOW_MS) -> list[Member]:
     """Those of the silent that are to be told as one, oldest first; none while none of them is ripe.
 
-    All ``of`` them (two at least), whenever each fell silent; else ``LEAST`` or more that did within ``window_ms``.
+    All that there are, whenever each fell silent; else ``LEAST`` or more that did within ``window_ms``.
     """
     found = sorted(silent, key=lambda one: one.since_ms)
-    if len(found) == of >= 2:
+    if len(found) == all_ and enough(len(found), all_):
         return found if any(one.ripe for one in found) else []
     best: list[Member] = []
     start = 0

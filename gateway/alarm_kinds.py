@@ -26,6 +26,8 @@ STOPPED, BUFFER, DAMAGED, REPAIRED = "recording-stopped", "buffer", "database-da
 LEDGER_REFUSED, LEDGER_LOST, LEDGER_ODD = "ledger-refused", "ledger-lost", "ledger-odd"
 ROLLBACK, EQUIVOCATION = "rollback", "equivocation"
 """The last two are events of their own, too."""
+ON_A_LINE = frozenset({COMMS_LOST, METERS_SILENT, LINE_DOWN, EXCHANGED, STRANGER, CRC_RATE, STALE, COUNTER_BACK})
+AT_A_LEDGER = frozenset({LEDGER_REFUSED, LEDGER_LOST, LEDGER_ODD, ROLLBACK, EQUIVOCATION})
 S, MIN, H = 1000, 60_000, 3_600_000
 
 
@@ -56,17 +58,17 @@ _INSTALLER, _OPERATOR, _BOTH = "installer", "operator", "both"
 _ALL = (
     Kind(COMMS_LOST, "error", "Meter does not answer",
          "a meter was silent twice in a row, and another one on its line was heard after that",
-         "check its power, its cable and its address", _BOTH, 10 * S, 10 * S, "answer"),
+         "check its power, its cable and its address", _BOTH, 5 * S, 5 * S, "answer"),
     Kind(METERS_SILENT, "error", "Several meters of a line do not answer",
          "three or more meters of one line fell silent within a minute, others on it answer; it stands for all of them",
          "look for what they have in common: the cable behind the last one that answers, a fuse, a converter",
-         _BOTH, 0, 10 * S, "wait"),
+         _BOTH, 0, 5 * S, "answer"),
     Kind(LINE_DOWN, "error", "Line does not answer",
          "the port is gone or cannot be opened, or no meter of the line answers",
-         "check adapter, cable, network and power, and the line settings", _BOTH, 10 * S, 10 * S, "answer"),
+         "check adapter, cable, network and power, and the line settings", _BOTH, 5 * S, 5 * S, "answer"),
     Kind(SITE_SILENT, "critical", "Several lines do not answer",
          "all lines of the site are silent, or three or more fell silent within a minute; it stands for all of them",
-         "check the gateway's own network, its switch and the site's power", _BOTH, 0, 10 * S, "wait"),
+         "check the gateway's own network, its switch and the site's power", _BOTH, 0, 5 * S, "answer"),
     Kind(STALE, "warning", "Values do not move",
          "a concentrator passes on values that it has not renewed (STALE), or a lively value stands still (FROZEN)",
          "look at the meter behind the concentrator, or at the sensor itself", _BOTH, 10 * S, 60 * S, "answer"),
@@ -137,12 +139,12 @@ _ALL = (
     Kind(KEY_END, "warning", "Key near its end",
          "a key in trust.toml that this gateway signs with, or believes a ledger by, ends within 30 days, or has ended",
          "make its successor known to ledger and verifiers in time (docs/ledger.md)", _BOTH),
+    Kind(REVERTED, "error", "Configuration went back",
+         "a meter answered nothing after a reload, so that the configuration before it is in force again",
+         "mend gateway.toml or put the old one back, then `meterseal reload CONFIG`", _BOTH, renewed="ends"),
     Kind(CONFIGURATION, "notice", "Configuration changed",
-         "this start runs another configuration than the one before it; signed events name both by their SHA-256",
+         "another configuration is in force, by a start or a reload; signed events name both by their SHA-256",
          "acknowledge it if you know who did it", _BOTH, renewed="ends"),
-    Kind(REVERTED, "error", "Configuration taken back",
-         "after a reload a meter answered nothing any more, so that the configuration before it is in force again",
-         "mend gateway.toml, or put the old one back, then `meterseal reload CONFIG`", _INSTALLER, renewed="ends"),
 )  # fmt: skip
 
 KINDS: Final = {kind.code: kind for kind in _ALL}

@@ -15,6 +15,8 @@ from gateway.alarm_tables import Standing
 from gateway.clock import Clock
 from gateway.commits import ALARM
 from gateway.errors import Declined, StoreError
+from gateway.live import Live
+from gateway.signer import GATEWAY
 from gateway.store import Store
 from ledger_client.record import Event
 
@@ -22,6 +24,7 @@ log = logging.getLogger("meterseal.alarms")
 T = TypeVar("T")
 
 ACKNOWLEDGED, SHELVED, UNSHELVED = "alarm-acknowledged", "alarm-shelved", "alarm-unshelved"  # events
+LONGEST_NAME, LONGEST_REASON = 64, 500  # characters
 LONGEST_SHELF_MS = 30 * 86_400_000
 WRITE_AGAIN_MS = 5_000
 
@@ -46,9 +49,9 @@ class Books(Protocol):
 class AlarmList:
     """Every alarm that is true, unacknowledged or shelved. To be used in the event loop only."""
 
-    def __init__(self, store: Store, books: Books, clock: Clock) -> None:
+    def __init__(self, store: Store, books: Books, clock: Clock, live: Live) -> None:
         """``store`` is read here and not kept."""
-        self._books, self._clock = books, clock
+        self._books, self._clock, self._live = books, clock, live
         self._states: dict[Key, State] = {}
         self._last = store.last_alarm()
         self._unkept: dict[int, Standing] = {}
@@ -76,7 +79,7 @@ class AlarmList:
         if not state.kind.own:
             fields: dict[str, Any] = {"code": state.key.code, "line": state.key.line, "text": state.text}
             fields |= {"raised": raised} | ({"since": state.since_ms} if raised else {})
-            self._books.happened(state.key.source, Event(ALARM, fields))
+            self._happened(state, ALARM, fields)
 
     def _change(self, state: State, row: Standing) -> None:
         state.row = row if row.open else None
@@ -92,6 +95,7 @@ class AlarmList:
 
     async def acknowledge(self, number: int, user: str) -> Standing:
         """Somebody has seen it. Raises Declined where no such alarm stands."""
+        self._demand(user)
         state, row = self._find(number)
         if row.acked_ms is None:
             self._tell(state, ACKNOWLEDGED, {"user": user})
@@ -100,16 +104,18 @@ class AlarmList:
 
     async def shelve(self, number: int, user: str, for_ms: int, reason: str) -> Standing:
         """Somebody wants to hear nothing of it for a time; after that it comes back by itself. Raises Declined."""
+        self._demand(user)
         state, row = self._find(number)
         if not 0 < for_ms <= LONGEST_SHELF_MS:
             raise Declined(f"alarm {number} cannot be shelved for {for_ms} ms", "give a time of up to 30 days")
-        until_ms = self._clock.now_ms() + for_ms
+        until_ms, reason = self._clock.now_ms() + for_ms, reason[:LONGEST_REASON]
         self._tell(state, SHELVED, {"user": user, "until": until_ms} | ({"reason": reason} if reason else {}))
         self._change(state, replace(row, shelved_until_ms=until_ms, shelved_by=user, shelved_why=reason or None))
         return await self._done(number, row)
 
     async def unshelve(self, number: int, user: str) -> Standing:
         """Take it back before its time. Raises Declined where no such alarm is shelved."""
+        self._demand(user)
         state, row = self._find(number)
         if not row.shelved:
             raise Declined(f"alarm {number} is not shelved", "look at the list of what is")
@@ -125,6 +131,11 @@ class AlarmList:
         back = replace(row, shelved_until_ms=None, shelved_by=None, shelved_why=None)
         self._change(state, replace(back, acked_ms=acked[0], acked_by=acked[1]))
 
+    def _demand(self, user: object) -> None:
+        """An act without a name is nobody's."""
+        if not isinstance(user, str) or not 0 < len(user) <= LONGEST_NAME or not user.isprintable():
+            raise Declined("it is not said who does it", f"give a name of up to {LONGEST_NAME} letters")
+
     def _find(self, number: int) -> tuple[State, Standing]:
         for state in self._states.values():
             if state.row is not None and state.row.id == number:
@@ -132,7 +143,15 @@ class AlarmList:
         raise Declined(f"there is no alarm {number} that stands", "look at the list of those that do")
 
     def _tell(self, state: State, name: str, facts: Mapping[str, Any]) -> None:
-        self._books.happened(state.key.source, Event(name, {"code": state.key.code, "line": state.key.line, **facts}))
+        self._happened(state, name, {"code": state.key.code, "line": state.key.line, **facts})
+
+    def _happened(self, state: State, name: str, fields: Mapping[str, Any]) -> None:
+        """An event of the meter, or of the gateway: also where the meter is no more, for then it signs nothing."""
+        source = state.key.source
+        if source == GATEWAY or source in self._live.meters:
+            self._books.happened(source, Event(name, fields))
+        else:
+            self._books.happened(GATEWAY, Event(name, {**fields, "meter": source}))
 
     async def _done(self, number: int, before: Standing) -> Standing:
         """What has become of it; durable, unless the disk takes nothing just now: then it is written when it does."""

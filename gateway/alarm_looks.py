@@ -26,7 +26,7 @@ from gateway.horizon import horizon
 from gateway.signer import GATEWAY
 from gateway.store import Store
 from ledger_client.errors import LedgerClientError
-from ledger_client.ledgers.access import AccessError
+from ledger_client.ledgers.access import Access, AccessError
 from ledger_client.record import Event, parse_record
 from ledger_client.trust import Trust, TrustKey, load_trust
 from ledger_client.verify import rfc3339_ms
@@ -126,24 +126,25 @@ def _changed(store: Store) -> str | None:
 
 def _certificates(config: Config, now_ms: int) -> Iterator[_Item]:
     for owner, key, path in certificate_files(config):
-        end_s = _certificate_end(path)
+        end_s = certificate_end(path)
         if end_s is not None and end_s - now_ms // 1000 < NEAR_S:
             yield (GATEWAY, f"{owner}, {key}"), _ending(f"{owner}: the certificate {path}", end_s, now_ms)
 
 
 def certificate_files(config: Config) -> Iterator[tuple[str, str, Path]]:
     """(whose, key in the configuration, file) of every certificate that the configuration names."""
-    for entry in config.document.ledger:
+    web = config.document.web
+    for owner, section in [("web", web), *((f"ledger {entry.name}", entry) for entry in config.document.ledger)]:
         try:
-            access = entry.access(config.path.parent)
+            access = section.access(config.path.parent) if section else Access()
         except AccessError:
             continue
         for key, path in (("ca", access.ca), ("cert", access.cert)):
             if path is not None:
-                yield f"ledger {entry.name}", key, path
+                yield owner, key, path
 
 
-def _certificate_end(path: Path) -> int | None:
+def certificate_end(path: Path) -> int | None:
     """When the first of a file's certificates ends, in Unix seconds; None where none can be read."""
     try:
         found = x509.load_pem_x509_certificates(path.read_bytes())
@@ -153,7 +154,14 @@ def _certificate_end(path: Path) -> int | None:
 
 
 def _keys(config: Config, trust: Trust, now_ms: int) -> Iterator[_Item]:
-    """Keys without a successor that counts for longer."""
+    for (source, line), key in newest_keys(config, trust).items():
+        if _end(key) - now_ms // 1000 < NEAR_S:
+            what = f"the {key.role} key of {key.ledger or key.meter or config.gateway_id}, {key.kid.hex()[:16]}…,"
+            yield (source, line), _ending(what, int(_end(key)), now_ms)
+
+
+def newest_keys(config: Config, trust: Trust) -> dict[tuple[str, str], TrustKey]:
+    """By (source, line): this gateway's keys, and those it believes ledgers by; of each the one that counts longest."""
     last: dict[tuple[str, str], TrustKey] = {}
     ledgers = {entry.name for entry in config.document.ledger}
     for key in trust.keys:
@@ -164,10 +172,7 @@ def _keys(config: Config, trust: Trust, now_ms: int) -> Iterator[_Item]:
         before = last.get((source, line))
         if before is None or _end(key) > _end(before):
             last[source, line] = key
-    for (source, line), key in last.items():
-        if _end(key) - now_ms // 1000 < NEAR_S:
-            what = f"the {key.role} key of {key.ledger or key.meter or config.gateway_id}, {key.kid.hex()[:16]}…,"
-            yield (source, line), _ending(what, int(_end(key)), now_ms)
+    return last
 
 
 def _end(key: TrustKey) -> float:

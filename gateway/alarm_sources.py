@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gateway.alarm_kinds import BUFFER, CLOCK, CLOCK_STEP, CONFIGURATION, COUNTER_BACK, REPAIRED, STALE
 from gateway.alarm_looks import BEFORE, look
 from gateway.blocking import in_thread
+from gateway.changeover import CONFIGURATION as RELOADED
 from gateway.commits import ALARM
 from gateway.companion import Companion
 from gateway.journal import CLOCK as CORRECTED
@@ -35,10 +36,21 @@ class AlarmSources(Companion):
 
     def __init__(self, site: Site) -> None:
         self._site, self._board = site, site.board
-        self._lines = {meter.name: line.spec.name for line in site.lines.values() for meter in line.spec.meters}
+        self._lines: dict[str, str] = {}
         self._still: set[str] = set()
         self._config_told = False
         site.hub.listeners.append(self.hear)
+        self.reloaded()
+
+    def reloaded(self) -> None:
+        """Another configuration: of ledgers that are no more nothing stands either."""
+        site = self._site
+        self._lines = {meter.name: line.spec.name for line in site.lines.values() for meter in line.spec.meters}
+        self._board.keep_ledgers({f"ledger {entry.name}" for entry in site.config.document.ledger})
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._site.hub.listeners.remove(self.hear)
 
     async def run(self) -> None:
         """Look at the clock once a second, at all else once a minute."""
@@ -62,6 +74,8 @@ class AlarmSources(Companion):
                 self._event(item.body)
 
     def _reading(self, meter: str, reading: Reading) -> None:
+        if meter not in self._lines:  # of before a reload
+            return
         self._board.answered(meter)
         flags = 0
         for value in reading.values:
@@ -81,6 +95,9 @@ class AlarmSources(Companion):
         fields = event.fields
         if event.name == ALARM and fields["code"] in (BUFFER, REPAIRED):
             self._board.condition(GATEWAY, fields["code"], fields["line"], fields["text"], on=fields["raised"])
+        elif event.name == RELOADED:
+            whom = f", by {fields['user']}" if fields.get("user") else ""
+            self._board.notice(GATEWAY, CONFIGURATION, "configuration", f"{fields['why']}{whom}: {_hashes(fields)}")
         elif event.name == CORRECTED:
             before, after = rfc3339_ms(fields["before"]), rfc3339_ms(fields["after"])
             text = f"record times were corrected from {before} to {after}"
@@ -102,6 +119,10 @@ class AlarmSources(Companion):
         if found.changed and not self._config_told:
             self._board.notice(GATEWAY, CONFIGURATION, "configuration", found.changed)
         self._config_told = True
+
+
+def _hashes(fields: Mapping[str, bytes]) -> str:
+    return f"configuration {fields['config'].hex()[:16]}…, was {fields['before'].hex()[:16]}…"
 
 
 def _points(reading: Reading, flags: int) -> str:

@@ -11,6 +11,8 @@ from gateway.alarm_tables import Standing
 
 GATHER_MS = 2_000
 """So long what may be one of many waits for the others, however long it has been true already."""
+WAIT_MS = 600_000
+"""So long an alarm waits to be found again, where nothing else tells that it is over."""
 CHATTERS, WITHIN_MS, QUIET_MS = 4, 3_600_000, 900_000
 """What begins so often within an hour comes and goes: it is over only after a quarter of an hour of quiet."""
 
@@ -66,6 +68,17 @@ class State:
             self.on = False
             chatters = len(self.begins) == CHATTERS and now_ms - self.begins[0] <= WITHIN_MS
             self.over_ms = now_ms + (max(QUIET_MS, self.kind.clear_ms) if chatters else self.kind.clear_ms)
+
+    def doubt(self, now_ms: int) -> None:
+        """Whoever knew that it was true is no more; what was not raised yet has to begin anew."""
+        self.on = False
+        if self.raised:
+            self.over_ms = now_ms + WAIT_MS if self.kind.renewed == "wait" else None
+
+    def drop(self, now_ms: int) -> None:
+        """What it is about is no more."""
+        self.on, self.over_ms = False, now_ms
+        self.text = f"{self.kind.title}: {self.key.source} on {self.key.line} is not configured any more"
 
     def hold(self, now_ms: int, *, held: bool) -> None:
         """Another alarm stands for it from now on, or not any more: then it has its whole delay again."""

@@ -57,6 +57,11 @@ class Standing:
         return self.shelved_until_ms is not None
 
     @property
+    def untouched(self) -> bool:
+        """It is true, and nobody has acknowledged or shelved it."""
+        return self.active and self.acked_ms is None and not self.shelved
+
+    @property
     def open(self) -> bool:
         """It is true, or nobody has acknowledged it, or it is shelved."""
         return self.active or self.acked_ms is None or self.shelved

@@ -107,6 +107,11 @@ class Batches(Repairs):
         """Every sealed batch in order."""
         return [Batch(*row) for row in self.all(f"SELECT {_BATCH} FROM batches ORDER BY batch")]
 
+    def newest_batches(self, count: int, before: int | None = None) -> list[Batch]:
+        """The newest ``count`` batches (of those in front of a number), newest first."""
+        sql = f"SELECT {_BATCH} FROM batches WHERE batch < ? ORDER BY batch DESC LIMIT ?"
+        return [Batch(*row) for row in self.all(sql, 1 << 62 if before is None else before, count)]
+
     def is_whole(self, number: int) -> bool:
         """Whether a sealed batch is there, and none of its records has been pruned or lost."""
         return bool(self.count(f"SELECT count(*) FROM batches WHERE batch = ? AND {_WHOLE}", number))
@@ -163,6 +168,10 @@ class Batches(Repairs):
         states = {str(state): int(n) for state, n in self.all(open_, ledger)}
         settled = self.count("SELECT count(*) FROM anchors WHERE ledger = ?", ledger) - sum(states.values())
         return states | ({"settled": settled} if settled else {})
+
+    def count_open(self, ledger: str) -> int:
+        """How many batches ``ledger`` has not settled."""
+        return self.count("SELECT count(*) FROM anchors WHERE ledger = ? AND state <> 'settled'", ledger)
 
     def first_refused(self, ledger: str) -> Anchor | None:
         """The oldest batch that ``ledger`` refused and has not settled since."""

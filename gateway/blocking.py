@@ -8,11 +8,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
+from gateway.pulses import beat, calling
+
 T = TypeVar("T")
 
 
 async def in_thread(function: Callable[[], T], name: str) -> T:
     """Run a blocking call in a daemon thread, and wait for what it gives or raises."""
+    calling()
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()  # from here on the waiter may go, but the answer still has a place to go to
 
@@ -23,4 +26,6 @@ async def in_thread(function: Callable[[], T], name: str) -> T:
             future.set_exception(error)
 
     threading.Thread(target=work, name=name, daemon=True).start()
-    return await asyncio.wrap_future(future)
+    answer = await asyncio.wrap_future(future)
+    beat()
+    return answer

@@ -20,7 +20,7 @@ from gateway.store import Tail
 from ledger_client.record import Event
 
 CONFIGURATION = "configuration"
-"""Event: the fingerprints ``before`` and ``config``, ``why``, the meters added, removed and read anew, ``by``."""
+"""Event: the fingerprints ``before`` and ``config``, ``why``, the meters added, removed and read anew, ``user``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 from rich.table import Table
 
-from gateway import cli_care, cli_readings, cli_reload, cli_setup, logs, report
+from gateway import cli_care, cli_readings, cli_reload, cli_service, cli_setup, logs, report
 from gateway import config as configuration
 from gateway.cli_parts import CONFIG, JSON, open_store, out
 from gateway.errors import Damaged, Declined, GatewayError, NotYet
@@ -298,6 +298,8 @@ for _command in (
     cli_care.doctor,
     cli_readings.readings,
     cli_reload.reload,
+    cli_service.install,
+    cli_service.uninstall,
 ):
     main.add_command(_command)
 

@@ -23,8 +23,9 @@ PASSWORD_FILE = click.option(
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--id", "gateway", default="my-gateway", show_default=True, help="The gateway's name in every record.")
 @click.option("--web", metavar="ADDRESS[:PORT]", help="Pages at this address: a password, and a certificate for TLS.")
+@click.option("--state", type=click.Path(path_type=Path), help="Keys and records go here.  [default: DIR]")
 @PASSWORD_FILE
-def init(folder: Path, gateway: str, web: str | None, password_file: Path | None) -> None:
+def init(folder: Path, gateway: str, web: str | None, state: Path | None, password_file: Path | None) -> None:
     """Make DIR with a commented gateway.toml, device keys and trust.toml.
 
     With --web also the pages: asks for the password of the user "installer" and prints the fingerprint of a new
@@ -40,7 +41,7 @@ def init(folder: Path, gateway: str, web: str | None, password_file: Path | None
         web = setup.listen(web)
     if web is None or not config_path.exists():
         password = _new_password(setup.FIRST_USER, password_file) if web else ""
-        for path in starter.init(folder, gateway=gateway, now_s=now_s):
+        for path in starter.init(folder, gateway=gateway, now_s=now_s, state=state):
             click.echo(f"wrote {path}")
         if web is None:
             click.echo(f"next: meterseal check {config_path}")

@@ -43,7 +43,7 @@ class _Exchange:
     old: str
     new: str
     reason: str
-    by: str
+    user: str
     last: dict[str, Any]
     recorded: asyncio.Future[None]
 
@@ -73,9 +73,9 @@ class Commissioning:
             self._recorder.happened(poll.meter, Event(COMMISSIONED, {"identity": poll.identity}))
         self._poller.poll(poll)
 
-    async def accept(self, line: Line, meter: str, serial: str, reason: str, by: str = "") -> dict[str, Any]:
+    async def accept(self, line: Line, meter: str, serial: str, reason: str, user: str = "") -> dict[str, Any]:
         """Take values from the device with this serial number, which must be the one that answers on the wire now.
-        ``by``: the user of the pages who says so.
+        ``user``: who says so, on the pages.
 
         Ends when the first reading of the new device is on its way to the database. Raises Declined: the meter was not
         exchanged, or another number answers.
@@ -96,7 +96,7 @@ class Commissioning:
         row = await asyncio.wrap_future(self._recorder.call(lambda store: store.newest(meter, "reading")))
         last = parse_record(row.data).body if row else None
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._exchanges[meter] = _Exchange(old, stranger, reason, by, _recorded_values(last), recorded)
+        self._exchanges[meter] = _Exchange(old, stranger, reason, user, _recorded_values(last), recorded)
         line.accept(meter, stranger)
         await recorded
         return {"meter": meter, "old": old, "new": stranger}
@@ -108,7 +108,7 @@ class Commissioning:
             "last": exchange.last,
             "first": self._first_values(poll),
         }
-        told = {"reason": exchange.reason, "by": exchange.by}
+        told = {"reason": exchange.reason, "user": exchange.user}
         return Event(EXCHANGED, fields | {name: text for name, text in told.items() if text})
 
     def _first_values(self, poll: Poll) -> dict[str, Any]:

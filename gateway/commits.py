@@ -167,6 +167,14 @@ class Commits:
         if self._first_pending_ms is None:
             self._first_pending_ms = self._clock.schedule_ms()
 
+    def uncommitted_s(self) -> float:
+        """How much longer than ``commit_every`` the oldest signed record has been waiting for its commit. Any thread
+        may ask."""
+        since_ms = self._first_pending_ms
+        if since_ms is None:
+            return 0.0
+        return max(0, self._clock.schedule_ms() - since_ms - self.rules.commit_every_ms) / 1000
+
     def flush(self) -> None:
         """Commit what is pending."""
         if self._pending:

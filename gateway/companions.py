@@ -13,8 +13,10 @@ from gateway.companion import Companion
 from gateway.dashboard.server import PagesServer
 from gateway.errors import GatewayError
 from gateway.lag import Lag
+from gateway.notify import Manager
 from gateway.rebuild import Rebuilding
 from gateway.site import Site
+from gateway.watch import Watch
 
 log = logging.getLogger("meterseal.agent")
 
@@ -36,6 +38,7 @@ def wanted(site: Site) -> list[Wanted]:
     found = [
         Wanted("alarms", None, lambda: site.board),
         Wanted("alarm sources", None, partial(AlarmSources, site)),
+        Wanted("watch", None, lambda: Watch(site, Manager())),
         Wanted("lag", None, partial(Lag, site)),
         Wanted("summaries", tuple(site.config.meters), partial(Rebuilding, site)),
     ]

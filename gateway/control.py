@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import struct
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,10 @@ WITHIN_S = 60.0
 ASK_WITHIN_S = 5.0
 """A question is answered at once, unless the gateway hangs; then it is told by what it does not record."""
 Order = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
+
+
+_KEPT: Any = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+"""Python 3.13 would remove the socket by a path that leads through a folder that is closed by then."""
 
 
 @contextmanager
@@ -54,7 +59,7 @@ async def serve(data: Path, orders: Mapping[str, Order]) -> asyncio.Server:
     with _address(data) as path:
         before = os.umask(0o177)
         try:
-            return await asyncio.start_unix_server(connected, path, limit=MAX_LINE)
+            return await asyncio.start_unix_server(connected, path, limit=MAX_LINE, **_KEPT)
         finally:
             os.umask(before)
 

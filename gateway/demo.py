@@ -7,6 +7,7 @@ file only starts, watches and ends them, and balances the books afterwards (acco
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -23,15 +24,16 @@ from gateway import config as configuration
 from gateway import drain, prove, report, starter
 from gateway.account import account, read_answers
 from gateway.config import Config
+from gateway.dashboard import setup
 from gateway.demo_view import summary_text, view
 from gateway.errors import GatewayError
+from gateway.shipped import shipped
 from gateway.store import Store
 from ledger_client.errors import VerificationError
 from ledger_client.trust import load_trust
 from ledger_client.verify import verify
 
 START_WITHIN_S, ANCHOR_WITHIN_S, STOP_WITHIN_S = 30.0, 60.0, 15.0
-SCENARIO = Path(__file__).resolve().parent.parent / "configs" / "demo" / "plant.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +74,22 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
     with ExitStack() as children:
         out.print(f"setting up a plant, a gateway and a ledger in {folder} …")
         wires = ("--dir", place.folder, "--log", place.answers, "--ready", place.ready, "--port", "inverter=0")
-        plant = _start(children, place, "plant", "firmware_sim.cli", "run", SCENARIO, *wires)
+        plant = _start(children, place, "plant", "firmware_sim.cli", "run", shipped("demo/plant.toml"), *wires)
         serves = ("--listen", "127.0.0.1:0", "--name", "demo-ledger")
         ledger = _start(children, place, "ledger", "ledger_client.cli", "serve", place.ledger, *serves)
         config = _site(place, ledger, plant)
+        pages = setup.demonstrate(config)
         gateway = _start(children, place, "gateway", "gateway.cli", "run", config.path)
         try:
+            pages |= {"address": _pages(place, gateway)}
+            out.print(f"pages at {pages['address']}  user {pages['user']}, password {pages['password']}")
             _watch(config, seconds, out, {"plant": plant, "ledger": ledger, "gateway": gateway}, place)
         except KeyboardInterrupt:
             out.print("\nending: sealing and anchoring what is there …")
         _end(gateway)
         drain.finish(config, within_s=ANCHOR_WITHIN_S)
         _end(plant)
-        summary = _sum_up(config, place)
+        summary = _sum_up(config, place) | {"pages": pages}
     if as_json:
         print(json.dumps(summary))
     else:
@@ -156,6 +161,12 @@ def _site(place: Place, ledger: subprocess.Popen[bytes], plant: subprocess.Popen
     with config.trust.open("a") as trust:
         trust.write("\n" + _ledger_command("show", place.ledger, "--trust"))
     return config
+
+
+def _pages(place: Place, gateway: subprocess.Popen[bytes]) -> str:
+    """Where the gateway's pages are, as its log says."""
+    log, said = place.logs / "gateway.log", re.compile(r"pages at (http://\S+)")
+    return str(_await("gateway", place, "gateway", gateway, lambda: said.search(log.read_text()))[1])
 
 
 def _ledger_command(*arguments: object) -> str:

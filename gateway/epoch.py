@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import control
-from gateway.alarm_board import Board, orders
+from gateway.alarm_board import Board, lines_of, orders
 from gateway.alarm_kinds import DAMAGED
 from gateway.alarms import Events, LedgerAlarms
 from gateway.blocking import in_thread
@@ -24,11 +24,12 @@ from gateway.commissioning import Commissioning, identities
 from gateway.commits import ALARM, Rules
 from gateway.companions import keep, wanted
 from gateway.drivers import driver
-from gateway.errors import StoreError
+from gateway.errors import Declined, StoreError
 from gateway.fieldbus.bus import Line, LineSpec
 from gateway.live import Live
 from gateway.news import Hub
 from gateway.notes import Notes
+from gateway.notify import Manager
 from gateway.poller import Poller
 from gateway.readiness import Ready
 from gateway.reconcile import Reconciliation
@@ -44,6 +45,9 @@ from ledger_client.record import Event, Reading, parse_record
 log = logging.getLogger("meterseal.agent")
 
 RECALLED = 100  # readings
+SHARED_CLEARED = "shared-cleared"  # somebody says that the other master is off the line
+RECOVERY_S, RECOVERY_BYTES_A_S = 600.0, 200_000
+"""So long may opening a damaged database take, and this much more for its size: five times what a small board needs."""
 STOP_WITHIN_S = 3.0
 """So long may a read in flight take to end; with the last commit a stop then takes less than 5 s."""
 
@@ -58,22 +62,25 @@ class Epoch:
         self.ready, config = ready, ready.config
         clock, epoch = Clock(not_before_ms=store.latest_ms()), secrets.token_bytes(8)
         self._recorder = recorder = Recorder(store, ready.keys, Rules.of(config), clock, epoch)
-        hub, live = Hub(), Live(config.meters)
-        hub.listeners.append(live.hear)
-        recorder.on_news.append(hub.tell)
-        self._board = Board(store, recorder, clock, live, *_layout(ready))
         self._poller = Poller(config.meters, clock, recorder.put, config.profiles)
         for name in config.meters:
             self._poller.recall(name, _last_readings(store, name))
         self._known = identities(store, config.meters)
         self._commissioning = Commissioning(config.meters, dict(self._known), self._poller, recorder)
-        self.site = Site(config, clock, epoch, recorder, {}, {}, hub, live, self._board)
+        hub, live = Hub(), Live(config.meters)
+        hub.listeners.append(live.hear)
+        recorder.on_news.append(hub.tell)
+        board = Board(store, recorder, clock, live, lines_of(ready.specs))
+        self._ledger_alarms = LedgerAlarms(board)
+        self.site = Site(config, clock, epoch, recorder, {}, {}, hub, live, board)
+        self.site.pulses.ask("recorder", recorder.stuck)
         used_until_ms = recorder.lines_used_until_ms()
         self.site.lines.update({spec.name: self._make_line(spec, used_until_ms) for spec in ready.specs})
         self._make_uplinks(store.conflicts())
         reload = Reload(self)
-        self.site.orders.update(accept=self._accept, health=self._health, preview=reload.preview, reload=reload.reload)
-        self.site.orders.update(orders(self._board))
+        self.site.orders.update(accept=self._accept, health=self._health, **orders(board))
+        self.site.orders.update(preview=reload.preview, reload=reload.reload)
+        self.site.orders["clear-shared"] = self._clear_shared
         self._reload = reload
         self._company = {want.name: (want.settings, want.make()) for want in wanted(self.site)}
         self._accompanying: dict[str, asyncio.Task[None]] = {}
@@ -99,12 +106,13 @@ class Epoch:
                 self._start_uplinks()
                 background = [
                     group.create_task(_until_ended(recorder), name="recorder"),
-                    group.create_task(check_database(config.database, self._board), name="check"),
+                    group.create_task(check_database(config.database, site.board), name="check"),
                     group.create_task(self._reload.watch(), name="reload"),
                 ]
                 for name in self._company:
                     self._accompany(name)
                 await stop.wait()
+                Manager().stopping("the reads in flight are finished, then coverage is written")
                 log.info("stopping: the reads in flight are finished, then coverage is written")
                 for task in (*background, *self._anchoring, *self._accompanying.values()):
                     task.cancel()
@@ -131,6 +139,7 @@ class Epoch:
         """Begin lines anew, under a schedule that is anchored at ``anchor_ms`` (None: where it was); they may have been
         asked until now."""
         for spec in specs:
+            self.site.board.line_anew(spec.name)
             self.site.lines[spec.name] = self._make_line(spec, self.site.clock.now_ms())
             self._start_line(spec.name, self._anchors[spec.name] if anchor_ms is None else anchor_ms, from_ms)
 
@@ -154,7 +163,7 @@ class Epoch:
         self._known.update(known)
         self._commissioning.change(config.meters, known)
         self.site.live.change(config.meters)
-        self._board.follow(*_layout(ready))
+        self.site.board.change(lines_of(ready.specs))
 
     async def renew_uplinks(self) -> None:
         """End every uplink and begin again as at a start: each ledger is asked first what it holds."""
@@ -194,7 +203,7 @@ class Epoch:
             spec,
             self.site.clock,
             self._commissioning.poll,
-            on_alarm=self._board.line_alarm,
+            on_alarm=self.site.board.line_alarm,
             doubts=self._poller.doubts,
             identities=self._known,
             used_until_ms=used_until_ms,
@@ -202,14 +211,15 @@ class Epoch:
 
     def _start_line(self, name: str, anchor_ms: int, from_ms: int | None = None) -> None:
         self._anchors[name] = anchor_ms
-        work = self.site.lines[name].run(anchor_ms, from_ms)
-        self._reading[name] = self._group.create_task(work, name=f"line {name}")
+        task = f"line {name}"
+        work = self.site.pulses.of(task, partial(self.site.lines[name].run, anchor_ms, from_ms))
+        self._reading[name] = self._group.create_task(work, name=task)
 
     def _make_uplinks(self, conflicts: Sequence[Conflict]) -> None:
         config, recorder, trust, clock = self.ready.config, self._recorder, self.ready.trust, self.site.clock
         entries = config.document.ledger
         self._ledgers = [driver(config, entry, Notes(entry.name, recorder)) for entry in entries]
-        alarms, loop = LedgerAlarms(self._board), asyncio.get_running_loop()
+        alarms, loop = self._ledger_alarms, asyncio.get_running_loop()
         reconciliation = Reconciliation(config, recorder, trust, clock, conflicts, alarms=alarms)
         recorder.on_seal.clear()
         self.site.uplinks.clear()
@@ -219,8 +229,11 @@ class Epoch:
             self.site.uplinks[entry.name] = uplink
 
     def _start_uplinks(self) -> None:
-        uplinks = self.site.uplinks.items()
-        self._anchoring = [self._group.create_task(uplink.run(), name=f"uplink {name}") for name, uplink in uplinks]
+        self._anchoring = []
+        for entry in self.ready.config.document.ledger:
+            task, uplink = f"uplink {entry.name}", self.site.uplinks[entry.name]
+            work = self.site.pulses.of(task, uplink.run, call_s=entry.call_s)
+            self._anchoring.append(self._group.create_task(work, name=task))
 
     def _close_ledgers(self) -> None:
         for ledger in self._ledgers:
@@ -231,27 +244,33 @@ class Epoch:
     async def _accept(self, order: Mapping[str, Any]) -> dict[str, Any]:
         meter = order["meter"]
         line = self.site.line_of(meter)
-        return await self._commissioning.accept(line, meter, order["serial"], order["reason"], order.get("by", ""))
+        return await self._commissioning.accept(line, meter, order["serial"], order["reason"], order.get("user", ""))
+
+    async def _clear_shared(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        name, user = order["line"], order["user"]
+        line = self.site.lines.get(name)
+        if line is None or not (stranger := line.clear_shared()):
+            raise Declined(f"{name}: no other master is known on it", "nothing to clear")
+        facts = {"line": name, "stranger": stranger, "user": user}
+        self._recorder.happened(GATEWAY, Event(SHARED_CLEARED, facts))
+        return facts
 
     async def _health(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        active = [row.as_json() for row in self._board.standing() if row.active]
-        return {**self._recorder.health(), "alarms": active, "configuration": self._reload.state()}
+        active = [row.as_json() for row in self.site.board.standing() if row.active]
+        return self._recorder.health() | {"configuration": self._reload.state(), "alarms": active}
 
 
 def begin(ready: Ready, stop: asyncio.Event) -> Epoch:
     """Open the database, recover it where it is damaged, and make the parts of a new epoch. Raises StoreError."""
     config = ready.config
     log.info("gateway %s is here, its configuration is good", config.gateway_id)
-    store = open_store(config, ready.keys, ready.trust)
+    size = config.database.stat().st_size if config.database.exists() else 0
+    patience_s = RECOVERY_S + size / RECOVERY_BYTES_A_S
+    with Manager().patient("opening the database; one that is damaged is recovered first", within_s=patience_s):
+        store = open_store(config, ready.keys, ready.trust)
     for number in (signal.SIGTERM, signal.SIGINT):  # before, it just ends: a recovery may be killed at any time
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return Epoch(ready, store)
-
-
-def _layout(ready: Ready) -> tuple[dict[str, list[str]], dict[str, int]]:
-    """The meters of each physical line, and every meter's period in ms."""
-    lines = {spec.name: [meter.name for meter in spec.meters] for spec in ready.specs}
-    return lines, {name: meter.every for name, meter in ready.config.meters.items()}
 
 
 def _last_readings(store: Store, meter: str) -> Iterator[Reading]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gateway.config import Config
 from gateway.errors import ConfigError
+from gateway.ownership import as_its_folder
 from ledger_client.cose_key import PrivateKey, Signer, load_private_key, save_private_key
 from ledger_client.errors import KeyFileError
 from ledger_client.trust import key_entry
@@ -50,11 +51,14 @@ def _load(config: Config, name: str, path: Path) -> Signer:
 
 def make_missing(config: Config, now_s: int) -> list[str]:
     """Make the keys that do not exist yet and write the public file anew. Returns the names of the new keys."""
-    config.keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not config.keys.exists():
+        config.keys.mkdir(mode=0o700, parents=True)
+        as_its_folder(config.keys)
     made = []
     for name, path in key_files(config).items():
         if not path.exists():
             save_private_key(path, PrivateKey.generate())
+            as_its_folder(path)
             made.append(name)
     if made or not (config.keys / PUBLIC_FILE).exists():
         keys = load_keys(config)
@@ -67,6 +71,7 @@ def make_missing(config: Config, now_s: int) -> list[str]:
         )
         with public.open("a") as file:
             file.write(head + entries)
+        as_its_folder(public)
     return made
 
 

@@ -23,6 +23,7 @@ _PLACE = ("contract", "chain_id")
 _EVM = (*_PLACE, "keystore", "keystore_password_file")
 _EVM_MORE = ("confirmations", "gas", "gas_limit", "max_fee_gwei", "poll", "stuck_after")
 _WEI_A_GWEI = 10**9
+CALLS_S = 60.0
 
 
 def _address(text: str) -> str:
@@ -62,6 +63,11 @@ class LedgerEntry(Model):
         if self.chain_id is None or self.contract is None:
             return None
         return Contract(self.chain_id, bytes.fromhex(self.contract[2:]))
+
+    @property
+    def call_s(self) -> float:
+        """Longer than this no call of its driver takes: twenty questions, each waiting out its time-out."""
+        return CALLS_S + 20 * self.timeout / 1000
 
     @property
     def max_fee(self) -> int:

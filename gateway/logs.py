@@ -38,15 +38,16 @@ _LOGIN = re.compile(r"(://)[^\s/@]+@")
 
 
 def start(form: Form, *, verbose: bool, stream: TextIO | None = None) -> None:
-    """Log to ``stream`` (standard error), or to the journal where that leads there."""
+    """Log to ``stream`` (standard error), or to the journal where that leads there. Whoever has the log already has it
+    still: this process is a part of another program."""
+    root = logging.getLogger()
+    if root.handlers:
+        return
     stream = stream or sys.stderr
     handler = _handler(form, stream)
     repeats = Repeats(handler)
     handler.addFilter(repeats)
     atexit.register(repeats.flush)
-    root = logging.getLogger()
-    for old in list(root.handlers):
-        root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(logging.DEBUG if verbose else logging.INFO)
     logging.getLogger("asyncio").setLevel(logging.WARNING)

@@ -89,6 +89,25 @@ FIGURES = (
     Figure(
         "meterseal_ledger_conflicts", "gauge", "Batches for which the ledger holds another gateway's statement.", LEDGER
     ),
+    Figure(
+        "meterseal_alarm_since_timestamp_seconds",
+        "gauge",
+        "Since when an alarm is true that is not shelved; where `meter` is empty it is of a line or the gateway.",
+        ("code", "severity", *METER),
+    ),
+    Figure("meterseal_alarms", "gauge", "Alarms that are true and not shelved.", ("severity",)),
+    Figure(
+        "meterseal_certificate_end_timestamp_seconds",
+        "gauge",
+        "When a certificate ends that the configuration names.",
+        ("owner", "key"),
+    ),
+    Figure(
+        "meterseal_key_end_timestamp_seconds",
+        "gauge",
+        "When a key of the trust file ends that has an end; the one that counts longest.",
+        ("role", "owner"),
+    ),
     Figure("meterseal_clock_state", "gauge", "1 for the state of the gateway's clock, 0 for the others.", ("state",)),
     Figure("meterseal_clock_error_seconds", "gauge", "Largest error of the clock, where the kernel tells."),
     Figure("meterseal_event_loop_lag_seconds", "histogram", "How much later than asked the event loop calls a task."),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from math import inf
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -19,6 +20,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from gateway.alarm_kinds import SEVERITIES
+from gateway.alarm_looks import certificate_end, certificate_files, newest_keys
+from gateway.alarm_tables import Standing
 from gateway.blocking import in_thread
 from gateway.config import Config
 from gateway.durations import Durations
@@ -28,10 +32,13 @@ from gateway.horizon import horizon
 from gateway.live import MeterNow
 from gateway.metric_list import FIGURES, Figure
 from gateway.quality import VERDICTS, verdict
+from gateway.signer import GATEWAY
 from gateway.site import Site
 from gateway.store import RESERVE, Store
+from ledger_client.errors import LedgerClientError
 from ledger_client.record import Reading
 from ledger_client.senml import Columns
+from ledger_client.trust import Trust, load_trust
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STRAYS = ("late", "foreign", "doubled", "damaged", "noise")
@@ -94,6 +101,7 @@ async def exposition(site: Site) -> bytes:
     for name, line in site.lines.items():
         strays = {kind: line.counters[kind] for kind in STRAYS}
         _line(sheet, name, up=line.up, busy_s=line.busy_s, silent=len(line.silent), strays=strays)
+    _alarms(sheet, site.board.standing())
     for name, uplink in site.uplinks.items():
         sheet.put("meterseal_ledger_up", uplink.reached, name)
     now_ms = site.clock.now_ms()
@@ -142,9 +150,22 @@ def _line(sheet: Sheet, line: str, *, up: bool, busy_s: float, silent: int, stra
         sheet.put("meterseal_line_stray_frames_total", count, line, kind)
 
 
+def _alarms(sheet: Sheet, alarms: Iterable[Standing]) -> None:
+    counts = dict.fromkeys(SEVERITIES, 0)
+    for alarm in alarms:
+        if alarm.active:
+            counts[alarm.severity] += 1
+            about = ("" if alarm.source == GATEWAY else alarm.source, alarm.line)
+            name = "meterseal_alarm_since_timestamp_seconds"
+            sheet.put(name, alarm.since_ms / 1000, alarm.code, alarm.severity, *about)
+    for severity, count in counts.items():
+        sheet.put("meterseal_alarms", count, severity)
+
+
 def _text(sheet: Sheet, config: Config, meters: Iterable[MeterFigures], now_ms: int) -> bytes:
     for meter in meters:
         _meter(sheet, meter)
+    _ends(sheet, config)
     try:
         store = Store(config.database, read_only=True)
         try:
@@ -158,6 +179,27 @@ def _text(sheet: Sheet, config: Config, meters: Iterable[MeterFigures], now_ms: 
     registry.register(sheet)
     ProcessCollector(registry=registry)
     return generate_latest(registry)
+
+
+def _ends(sheet: Sheet, config: Config) -> None:
+    """When certificates and keys end."""
+    for owner, key, path in certificate_files(config):
+        if (end_s := certificate_end(path)) is not None:
+            sheet.put("meterseal_certificate_end_timestamp_seconds", end_s, owner, key)
+    try:
+        trust = _trust(config.trust, config.trust.stat().st_mtime_ns)
+    except (OSError, LedgerClientError):
+        return  # it was good at the start, and is somebody's to mend; the doctor says how
+    for found in newest_keys(config, trust).values():
+        if found.valid_to is not None:
+            owner = found.ledger or found.meter or config.gateway_id
+            sheet.put("meterseal_key_end_timestamp_seconds", found.valid_to, found.role, owner)
+
+
+@lru_cache(1)
+def _trust(path: Path, _: int) -> Trust:
+    """The trust file as it was at a time: the keys of a hundred meters take 20 ms to read."""
+    return load_trust(path)
 
 
 def _meter(sheet: Sheet, meter: MeterFigures) -> None:

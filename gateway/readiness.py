@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -10,10 +11,12 @@ from gateway.budget import LinePlan
 from gateway.config import Config
 from gateway.dashboard import door
 from gateway.drivers import check_accounts, check_ledger_access, check_ledger_keys, trust_of
-from gateway.fieldbus.bus import LineSpec, check_port
+from gateway.fieldbus.bus import LineSpec, PortMissing, check_port
 from gateway.keys import Keys, load_keys
 from gateway.lines import line_specs
 from ledger_client.trust import Trust
+
+log = logging.getLogger("meterseal.agent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,9 @@ class Ready:
     plans: Sequence[LinePlan]
 
 
-def prepare(config: Config, ports_in_use: Collection[str] = ()) -> Ready:
-    """Look at everything. ``ports_in_use`` are ours already. Raises GatewayError or PortError: what, where, way out.
+def prepare(config: Config, ports_in_use: Collection[str] = (), *, may_be_missing: bool = False) -> Ready:
+    """Look at everything. ``ports_in_use`` are ours already; with ``may_be_missing`` an adapter that is not plugged in
+    is only told of, for its line is opened as soon as it comes. Raises GatewayError or PortError: what, where, way out.
 
     Plans that cannot work are for ``budget.refuse``: a command shows them first.
     """
@@ -39,6 +43,12 @@ def prepare(config: Config, ports_in_use: Collection[str] = ()) -> Ready:
     door.check(config)
     specs = line_specs(config)
     for spec in specs:
-        if spec.port not in ports_in_use:
+        if spec.port in ports_in_use:
+            continue
+        try:
             check_port(spec)
+        except PortMissing as error:
+            if not may_be_missing:
+                raise
+            log.error("%s: %s", spec.name, error)
     return Ready(config, keys, trust, specs, budget.line_plans(specs))

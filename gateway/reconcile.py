@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import inf
 from typing import TypeVar
 
 from gateway.alarm_kinds import EQUIVOCATION, LEDGER_LOST, LEDGER_ODD, ROLLBACK
@@ -33,6 +34,7 @@ from gateway.comparison import (
 )
 from gateway.config import Config
 from gateway.hold import station
+from gateway.pulses import beat
 from gateway.recorder import Recorder
 from gateway.sealer import Before
 from gateway.signer import GATEWAY
@@ -231,7 +233,10 @@ class Reconciliation:
         return conflict_text(self._gateway, conflict, self._database)
 
     async def _ask(self, function: Callable[[Store], T]) -> T:
-        return await asyncio.wrap_future(self._recorder.call(function))
+        beat(inf)  # whether the writer turns is told by itself
+        answer = await asyncio.wrap_future(self._recorder.call(function))
+        beat()
+        return answer
 
 
 def _never_seal_lost_batches(store: Store) -> None:

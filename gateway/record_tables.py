@@ -10,6 +10,11 @@ from gateway.rows import Grid, Row, Tail
 from ledger_client.record import Coverage, parse_record
 
 _ROW = "meter, epoch, seq, kind, time_ms, data"
+_WHO_HAS_EVENTS = (  # from one name to the next: as many steps as there are meters
+    "WITH RECURSIVE who (meter) AS (SELECT min(meter) FROM records WHERE kind = 'event' "
+    "UNION ALL SELECT (SELECT min(meter) FROM records WHERE kind = 'event' AND meter > who.meter) FROM who "
+    "WHERE who.meter IS NOT NULL) SELECT meter FROM who WHERE meter IS NOT NULL"
+)
 
 
 class Records(Repairs):
@@ -83,6 +88,17 @@ class Records(Repairs):
         sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'event' ORDER BY id DESC"
         return map(Row._make, self.walk(sql, meter))
 
+    def newest_events(self, count: int, before: int | None = None, meter: str | None = None) -> list[tuple[int, Row]]:
+        """The newest ``count`` events (of those in front of a place), of one meter or of all, with their places, newest
+        first. Looks at ``count`` of each meter at most, however many there are."""
+        meters = [meter] if meter else [str(name) for (name,) in self.all(_WHO_HAS_EVENTS)]
+        sql = "SELECT id FROM records WHERE meter = ? AND kind = 'event' AND id < ? ORDER BY id DESC LIMIT ?"
+        limit = 1 << 62 if before is None else before
+        places = [int(place) for name in meters for (place,) in self.all(sql, name, limit, count)]
+        newest = sorted(places, reverse=True)[:count]
+        found = (self.one(f"SELECT {_ROW} FROM records WHERE id = ?", place) for place in newest)
+        return [(place, Row(*row)) for place, row in zip(newest, found, strict=True) if row]
+
     def epoch_events(self) -> list[Row]:
         """Every event of the newest epoch, oldest first."""
         found = self.all(
@@ -96,6 +112,17 @@ class Records(Repairs):
         row = self.one(f"SELECT id, {_ROW} FROM records WHERE epoch = ? AND meter = ? AND seq = ?", epoch, meter, seq)
         return (row[0], Row(*row[1:])) if row else None
 
+    def place(self, meter: str, epoch: bytes, seq: int) -> int | None:
+        """A record's place in the commit order."""
+        row = self.one("SELECT id FROM records WHERE epoch = ? AND meter = ? AND seq = ?", epoch, meter, seq)
+        return int(row[0]) if row else None
+
+    def first_ms(self, meter: str | None = None) -> int | None:
+        """The time of the oldest record that is there, of one meter or of all."""
+        where, values = ("WHERE meter = ?", (meter,)) if meter else ("", ())
+        row = self.one(f"SELECT time_ms FROM records {where} ORDER BY id LIMIT 1", *values)
+        return int(row[0]) if row else None
+
     def readings(self, meter: str | None, count: int) -> list[Row]:
         """The newest ``count`` readings, of one meter or of all, oldest first."""
         where = "kind = 'reading'" + (" AND meter = ?" if meter else "")
@@ -108,6 +135,16 @@ class Records(Repairs):
         sql = f"SELECT id, {_ROW} FROM records WHERE {where} ORDER BY id LIMIT ?"
         found = self.all(sql, place, last_id, *([meter] if meter else []), most)
         return [(row[0], Row(*row[1:])) for row in found]
+
+    def chain(self, meter: str, count: int, before: int | None = None) -> list[tuple[int, Row]]:
+        """The newest ``count`` records of a meter (of those in front of a place) with their places, newest first."""
+        sql = f"SELECT id, {_ROW} FROM records WHERE meter = ? AND id < ? ORDER BY id DESC LIMIT ?"
+        return [(row[0], Row(*row[1:])) for row in self.all(sql, meter, before or 1 << 62, count)]
+
+    def coverage(self, meter: str, count: int) -> list[Row]:
+        """The newest ``count`` coverage records of a meter, newest first."""
+        sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'coverage' ORDER BY id DESC LIMIT ?"
+        return [Row(*row) for row in self.all(sql, meter, count)]
 
     def newest(self, meter: str, kind: str) -> Row | None:
         """The newest record of one kind of one meter."""

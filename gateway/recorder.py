@@ -20,12 +20,15 @@ from gateway.commits import Finished, Happened, Rules
 from gateway.errors import Damaged, StartAgain, StoreError
 from gateway.journal import Journal
 from gateway.keys import Keys
+from gateway.pulses import Pulse
 from gateway.store import Store
 from ledger_client.record import Event
 
 T = TypeVar("T")
 
 INBOX_SECONDS = 30
+COMMIT_WITHIN_S = 60
+"""A round of the writer, which holds at most one commit, takes longer only when the disk hangs."""
 PORTION = 100  # items of the inbox between two looks at the clock
 
 
@@ -70,6 +73,7 @@ class Recorder:
         self.room = _room(rules)
         """Readings that may wait for a slow disk before polls count as missed."""
         self._over = False
+        self._pulse = Pulse("recorder", clock.monotonic)
         self._waiting = 0  # readings in the inbox: put by the loop, taken by the thread
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self.on_seal, self.on_news = self._journal.on_seal, self._journal.on_news
@@ -91,6 +95,16 @@ class Recorder:
     def health(self) -> dict[str, Any]:
         """How recording stands, for the status."""
         return self._journal.health()
+
+    def stuck(self) -> str | None:
+        """In words that the writer does not turn, or has records that it does not commit; None: it turns. While an
+        alarm of the disk stands it may take as long as that takes."""
+        if self.trouble is not None or self.ended.done() or not self._thread.is_alive():
+            return None
+        waited_s = self._journal.uncommitted_s()
+        if waited_s > COMMIT_WITHIN_S:
+            return f"recorder: records wait for their commit since {waited_s:.0f} s"
+        return self._pulse.stuck()
 
     def change(self, change: Change) -> Future[int]:
         """Take over another configuration, in order with the polls: the anchor of what is read anew (changeover.py)."""
@@ -165,6 +179,7 @@ class Recorder:
         try:
             while True:
                 items = self._next_items()
+                self._pulse.beat(COMMIT_WITHIN_S)
                 for item in items:
                     self._handle(item)
                 if items and items[-1] is _STOP:
@@ -179,6 +194,7 @@ class Recorder:
         """What waits in the inbox, in portions so that the time is kept; nothing when a deadline comes first."""
         items: list[Any] = []
         wait_s = max(0.0, (self._journal.next_ms() - self._clock.schedule_ms()) / 1000)
+        self._pulse.beat(wait_s)
         try:
             items.append(self._inbox.get(timeout=wait_s))
             while len(items) < PORTION and items[-1] is not _STOP:

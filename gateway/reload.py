@@ -87,10 +87,12 @@ class Reload:
             ready, change = await self._look()
             if order["fingerprint"] != change.after.fingerprint().hex():
                 raise Declined(f"{change.after.path}: it has changed since it was looked at", "look again")
+            text = f"{change.after.path} holds what is in force"
+            self._epoch.site.board.condition(GATEWAY, REVERTED, "configuration", text, on=False)
             if change.nothing:
                 return _told(change) | {"done": False, "watched_s": 0}
             before, answered = self._epoch.ready, self._answered()
-            await self._take(ready, change, {"why": "reload", "by": order.get("user", "")})
+            await self._take(ready, change, {"why": "reload", "user": order.get("user", "")})
             if self._reverted is not None:
                 self._epoch.site.board.condition(GATEWAY, REVERTED, "configuration", "another is in force", on=False)
             self._reverted = None
@@ -175,9 +177,9 @@ class Reload:
         if not trial.waiting:
             self._trial = None
         elif lost:
-            self._trial = None
             async with self._busy:
                 await self._revert(trial.before, lost, now_s - trial.began_s)
+            self._trial = None  # only now: whoever waits for the end of it wants to know how it ended
 
     async def _revert(self, before: Ready, lost: list[str], after_s: float) -> None:
         site = self._epoch.site
@@ -193,7 +195,6 @@ class Reload:
             f"{silent}, so that the configuration before it is in force again; {before.config.path} still holds the "
             "other one: mend or put it back, then `meterseal reload`"
         )
-        log.error("%s", self._reverted)
         site.board.condition(GATEWAY, REVERTED, "configuration", self._reverted, on=True)
 
 

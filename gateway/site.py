@@ -16,6 +16,7 @@ from gateway.durations import Durations
 from gateway.fieldbus.bus import Line
 from gateway.live import Live
 from gateway.news import Hub
+from gateway.pulses import Pulses
 from gateway.recorder import Recorder
 from gateway.uplink import Uplink
 
@@ -40,6 +41,8 @@ class Site:
     hub: Hub
     live: Live
     board: Board
+    pulses: Pulses = field(default_factory=Pulses)
+    """Which of the loops turn."""
     lag: Durations = field(default_factory=lambda: Durations(LAG_S))
     """How much later than it asked for the event loop called somebody (lag.py)."""
     orders: dict[str, Order] = field(default_factory=dict)

@@ -13,8 +13,8 @@ GATEWAY_TOML = """\
 
 [gateway]
 id = "{id}"                # signed into every record: choose it once
-data = "data"                      # the database
-keys = "keys"                      # one private key a meter, and statement.pem
+data = "{data}"                      # the database
+keys = "{keys}"                      # one private key a meter, and statement.pem
 trust = "trust.toml"               # the public keys that receipts are checked with
 
 [store]
@@ -92,10 +92,15 @@ def init(
     seal_every: str = "60s",
     ledger: str = "demo-ledger",
     ledger_url: str = "http://127.0.0.1:8700",
+    state: Path | None = None,
 ) -> list[Path]:
-    """Make ``folder`` with gateway.toml, keys and trust.toml; returns the files. Raises ConfigError if one exists."""
+    """Make ``folder`` with gateway.toml, keys and trust.toml; returns the files. Raises ConfigError if one exists.
+
+    ``state``: another folder for keys and records.
+    """
     config_path, trust_path = folder / "gateway.toml", folder / "trust.toml"
-    for path in (config_path, trust_path, folder / "keys"):
+    data, keys = (str(state.absolute() / name) if state else name for name in ("data", "keys"))
+    for path in (config_path, trust_path, folder / keys):
         if path.exists():
             raise ConfigError(path, "", "exists already, and init overwrites nothing", "choose another folder")
     try:
@@ -103,6 +108,8 @@ def init(
         config_path.write_text(
             GATEWAY_TOML.format(
                 id=gateway,
+                data=data,
+                keys=keys,
                 port=port,
                 sunspec_port=sunspec_port,
                 every=every,

@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any, TypeVar
 
 from gateway import refusals
@@ -23,6 +24,7 @@ from gateway.clock import Clock
 from gateway.comparison import Odd
 from gateway.errors import GatewayError, StoreError
 from gateway.hold import station
+from gateway.pulses import beat
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Writer
 from gateway.refusals import way_out
@@ -108,6 +110,7 @@ class Uplink:
         while True:
             self._work.clear()
             if self._stopped:
+                beat(inf)
                 await asyncio.Event().wait()
             await self._wait(await self._round())
 
@@ -128,6 +131,7 @@ class Uplink:
         return self._reconciliation is not None and self._reconciliation.stopped
 
     async def _wait(self, rest: _Rest) -> None:
+        beat(inf if rest.pause_s is None else rest.pause_s)
         if rest.wakes:
             try:
                 async with asyncio.timeout(rest.pause_s):
@@ -144,6 +148,7 @@ class Uplink:
             pause = await self._compare()
             if pause is None:
                 return
+            beat(pause)
             await asyncio.sleep(pause)
 
     async def _compare(self) -> float | None:
@@ -302,7 +307,10 @@ class Uplink:
     # — what becomes durable —
 
     async def _ask(self, function: Callable[[Store], T]) -> T:
-        return await asyncio.wrap_future(self._writer.call(function))
+        beat(inf)  # whether the writer turns is told by itself
+        answer = await asyncio.wrap_future(self._writer.call(function))
+        beat()
+        return answer
 
     def _note(self, batch: Batch, flight: _Flight, state: str, **more: Any) -> None:
         """Move a batch to a state, durable with the next ``_write``: before anything else is done for the ledger."""

@@ -1,6 +1,6 @@
 # Sourced by the other scripts: one virtual environment in .venv, made once and again whenever pyproject.toml changes.
 # Gives: need_system COMMAND=PACKAGE …, need_python (sets $venv), need_packages runtime|test, need_oracle, need_vyper,
-# need_anvil, need_prometheus.
+# need_anvil, need_prometheus, need_package_tools (sets $venv_package).
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -81,6 +81,13 @@ need_apart() {
 need_oracle() {
     need_apart "$PWD/.venv-oracle" tests/oracle/requirements.txt "the independent COSE implementations that the tests compare with"
     export METERSEAL_ORACLE_PYTHON=$PWD/.venv-oracle/bin/python
+}
+
+# The bill of materials of the package has a library of its own; the rest of the tools is the system's.
+need_package_tools() {
+    need_system debootstrap=debootstrap systemd-nspawn=systemd-container readelf=binutils git=git
+    venv_package=$PWD/.venv-package
+    need_apart "$venv_package" scripts/deb/requirements.txt "the library that writes bills of materials"
 }
 
 # So does vyper, which compiles the contract once more to see that its bytecode comes from its source.

@@ -45,6 +45,7 @@ class Server:
         self.log = log
         self.env = env
         self.process: subprocess.Popen[str] | None = None
+        self._lines: Queue[str | None] = Queue()
 
     def start(self) -> str:
         """Start it and wait until it says ``ready``; returns that line."""
@@ -53,17 +54,22 @@ class Server:
             self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.env, errors="replace"
         )
         assert self.process.stdout is not None
-        lines: Queue[str | None] = Queue()
-        threading.Thread(target=_drain, args=(self.process.stdout, self.log, lines), daemon=True).start()
+        self._lines = Queue()
+        threading.Thread(target=_drain, args=(self.process.stdout, self.log, self._lines), daemon=True).start()
+        return self.wait_for(self.ready)
+
+    def wait_for(self, text: str) -> str:
+        """The next line that holds this text."""
         while True:
             try:
-                line = lines.get(timeout=START_TIMEOUT_S)
+                line = self._lines.get(timeout=START_TIMEOUT_S)
             except Empty:
                 line = None
             if line is None:
-                self.kill()
-                raise AssertionError(f"{self.name} did not start: {self.command}\n{self.log.read_text()}")
-            if self.ready in line:
+                self.close()
+                said = self.log.read_text()
+                raise AssertionError(f"{self.name} did not start, or say {text!r}: {self.command}\n{said}")
+            if text in line:
                 return line
 
     def stop(self) -> int:

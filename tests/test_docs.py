@@ -16,7 +16,18 @@ from scripts.handbook import pages, reference
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 DOCUMENTS = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
-OTHERS = {"export", "journalctl", "promtool", "systemctl", "sudo", "apt", "apt-get"}
+OTHERS = {
+    "export",
+    "journalctl",
+    "promtool",
+    "sudoedit",
+    "systemctl",
+    "systemd-creds",
+    "apt",
+    "apt-get",
+    "pip",
+    "python3",
+}
 """What commands in the documents are not ours."""
 
 
@@ -46,13 +57,15 @@ def check(line: str) -> None:
     """One command line: our program, its command, and its options."""
     for part in re.split(r"\s*(?:&&|\||;)\s+|\s+&$|\s+>>?\s+\S+$", line):
         words = shlex.split(part)
-        if not words or words[0] in OTHERS:
+        words = words[1:] if words[:1] == ["sudo"] else words
+        program = Path(words[0]).name if words else ""
+        if not words or program in OTHERS:
             continue
         if words[0].startswith("scripts/"):
             assert (ROOT / words[0]).is_file(), line
             continue
-        assert words[0] in reference.COMMANDS, f"{line}: {words[0]} is no command of ours"
-        parse(reference.COMMANDS[words[0]], words[0], words[1:], line)
+        assert program in reference.COMMANDS, f"{line}: {program} is no command of ours"
+        parse(reference.COMMANDS[program], program, words[1:], line)
 
 
 def parse(command: click.Command, name: str, words: list[str], line: str) -> None:

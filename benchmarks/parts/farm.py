@@ -15,7 +15,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +105,8 @@ class _Meters:
             self.served += 1
             size = 2 * count
             body = self.images[self.served % TURNS][:size] if address != SERIAL else struct.pack(">I", 70_000 + number)
-            connection.send(head + struct.pack(">HBBB", 3 + size, unit, function, size) + body)
+            with suppress(ConnectionError):  # who asked has gone, while this process was held up: the next recv ends it
+                connection.send(head + struct.pack(">HBBB", 3 + size, unit, function, size) + body)
 
 
 def _image(turn: int) -> bytes:

@@ -1,35 +1,132 @@
-"""What an installer may do on the pages: orders to the gateway, each of which becomes a signed event with his name.
-
-Nothing here, or that can be ordered from here, can write to a meter.
+"""What an installer may do on the pages: orders to the gateway, each of which becomes a signed event with the name of
+the user. Nothing here, or that can be ordered from here, can write to a meter.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from gateway.errors import Declined, GatewayError
+from gateway.errors import Declined, GatewayError, NotYet
 from gateway.site import Site
 
-Act = Callable[[Site, str, Mapping[str, str]], Awaitable[str]]
-"""(site, the user's name, the form's fields) → what has been done, in words. Raises GatewayError: why not."""
-
 LONGEST = 200
+WITHIN_S = 20.0
+"""So long an act is waited for. It goes on all the same: an accepted meter may be asked seldom."""
+SHELVES_MS = {"1h": 3_600_000, "8h": 8 * 3_600_000, "1d": 86_400_000, "7d": 7 * 86_400_000}
+"""For so long an alarm can be put aside."""
 
 
-async def accept(site: Site, user: str, form: Mapping[str, str]) -> str:
-    """Take values from the device that now answers for a meter, whose serial number was typed."""
-    meter, serial = _field(form, "meter"), _field(form, "serial")
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What has been done, in words; and what the next page is to show of it."""
+
+    text: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+Act = Callable[[Site, str, Mapping[str, str]], Awaitable[Done]]
+"""(site, the user's name, the form's fields). Raises GatewayError: why not, and the way out."""
+
+
+async def acknowledge(site: Site, user: str, form: Mapping[str, str]) -> Done:
+    """Take notice of an alarm."""
+    alarm = await _order(site, "acknowledge", id=_number(form, "id"), user=user)
+    return Done(f"acknowledged: {alarm['text']}")
+
+
+async def shelve(site: Site, user: str, form: Mapping[str, str]) -> Done:
+    """Put an alarm aside; it comes back by itself."""
+    for_ms = SHELVES_MS.get(form.get("for", ""))
+    if for_ms is None:
+        raise GatewayError("for how long is missing", f"one of {', '.join(SHELVES_MS)}")
+    reason = form.get("reason", "").strip()[:LONGEST]
+    alarm = await _order(site, "shelve", id=_number(form, "id"), user=user, for_ms=for_ms, reason=reason)
+    return Done(f"put aside for {form['for']}: {alarm['text']}")
+
+
+async def unshelve(site: Site, user: str, form: Mapping[str, str]) -> Done:
+    """Take back an alarm that was put aside."""
+    alarm = await _order(site, "unshelve", id=_number(form, "id"), user=user)
+    return Done(f"taken back: {alarm['text']}")
+
+
+async def accept(site: Site, user: str, form: Mapping[str, str]) -> Done:
+    """Take values from the device that now answers for a meter, whose serial number was read and typed."""
+    meter, serial = _text(form, "meter"), _text(form, "serial")
     if meter not in site.config.meters:
-        raise Declined(f"there is no meter {meter}", "")
-    done = await site.order("accept", meter=meter, serial=serial, reason=form.get("reason", "")[:LONGEST], by=user)
-    return f"{meter}: {done['new']} is accepted in place of {done['old']}"
+        raise Declined(f"there is no meter {meter}", "open the page again")
+    reason = form.get("reason", "").strip()[:LONGEST]
+    done = await _order(site, "accept", meter=meter, serial=serial, reason=reason, user=user)
+    return Done(f"{meter}: {done['new']} is accepted in place of {done['old']}")
 
 
-def _field(form: Mapping[str, str], name: str) -> str:
+async def clear_shared(site: Site, user: str, form: Mapping[str, str]) -> Done:
+    """The other master is off the line: its values need not be flagged for the rest of the day."""
+    line = _text(form, "line")
+    await _order(site, "clear-shared", line=line, user=user)
+    return Done(f"{line}: values are not flagged as shared any more, until another master is heard again")
+
+
+async def preview(site: Site, user: str, form: Mapping[str, str]) -> Done:
+    """What a reload would change; touches nothing, so that it is no event."""
+    change = await _order(site, "preview")
+    return Done("", {"preview": change})
+
+
+async def reload(site: Site, user: str, form: Mapping[str, str]) -> Done:
+    """Take over the changed configuration, the very one that was looked at."""
+    done = await _order(site, "reload", fingerprint=_text(form, "fingerprint"), user=user)
+    if not done["done"]:
+        return Done("nothing has changed")
+    return Done(
+        f"taken over; if a meter does not answer it goes back within {done['watched_s']:.0f} s", {"reload": done}
+    )
+
+
+ACTS: Mapping[str, Act] = {
+    "acknowledge": acknowledge,
+    "shelve": shelve,
+    "unshelve": unshelve,
+    "accept": accept,
+    "clear-shared": clear_shared,
+    "preview": preview,
+    "reload": reload,
+}
+
+_going_on: set[asyncio.Task[Any]] = set()
+
+
+async def _order(site: Site, name: str, **details: Any) -> dict[str, Any]:
+    if name not in site.orders:
+        raise GatewayError(f"this gateway knows no order {name}", "")
+    task = asyncio.create_task(site.order(name, **details), name=f"order {name}")
+    _going_on.add(task)
+    task.add_done_callback(_going_on.discard)
+    await asyncio.wait({task}, timeout=WITHIN_S)
+    if not task.done():
+        task.add_done_callback(_heard)
+        raise NotYet("this takes longer than a page can wait", "look at the events in a moment")
+    return task.result()
+
+
+def _heard(task: asyncio.Task[Any]) -> None:
+    """Nobody waits for it any more; the events tell what became of it."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _text(form: Mapping[str, str], name: str) -> str:
     value = form.get(name, "").strip()
     if not value or len(value) > LONGEST:
         raise GatewayError(f"{name} is missing", "fill it in")
     return value
 
 
-ACTS: Mapping[str, Act] = {"accept": accept}
+def _number(form: Mapping[str, str], name: str) -> int:
+    text = form.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise GatewayError(f"{name} is no number", "open the page again")
+    return int(text)

@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.dashboard.acts import ACTS
+from gateway.dashboard.acts import ACTS, Done
 from gateway.dashboard.guard import Guard
 from gateway.dashboard.logins import Logins, TooOften
 from gateway.dashboard.page import Answer, Asked, NotFound, Pages, View
@@ -143,9 +143,10 @@ class App:
         )
         if session is None:
             return asked
-        said, session.said = session.said or ("", True), None
+        done, session.done = session.done or Done(""), None
         user, form = session.user, self._sessions.form(session)
-        return replace(asked, user=user.name, role=user.role, form=form, said=said[0], well=said[1])
+        known = replace(asked, user=user.name, role=user.role, form=form)
+        return replace(known, said=done.text, facts=done.facts, well=session.well)
 
     # — what for —
 
@@ -244,10 +245,11 @@ class App:
         if act is None:
             raise Problem(404, "there is no such act", "")
         try:
-            session.said = await act(self._site, session.user.name, form), True
+            session.done, session.well = await act(self._site, session.user.name, form), True
         except GatewayError as error:
-            session.said = f"{error.problem}; {error.way_out}" if error.way_out else error.problem, False
-            log.log(logging.INFO if isinstance(error, Declined) else logging.WARNING, "%s", session.said[0])
+            text = f"{error.problem}; {error.way_out}" if error.way_out else error.problem
+            session.done, session.well = Done(text), False
+            log.log(logging.INFO if isinstance(error, Declined) else logging.WARNING, "%s", text)
         return RedirectResponse(_local(form.get("next")), 303)
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.errors import ConfigError
+from gateway.ownership import as_its_folder
 from ledger_client.durable import whole_file
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def make(folder: Path, gateway: str, names: Sequence[str], now_s: int) -> tuple[
         try:
             with whole_file(path) as file:
                 file.write(pem)
+            as_its_folder(path)
         except OSError as error:
             problem = f"cannot be written: {error.strerror}"
             raise ConfigError(path, "", problem, "choose a folder that you may write to") from None

@@ -26,7 +26,7 @@ def routes(site: Site, token: Callable[[], str | None], *, loopback: bool) -> li
         return refused or Response(await exposition(site), headers={"Content-Type": CONTENT_TYPE})
 
     async def healthz(_: Request) -> Response:
-        return _answer(True)
+        return _answer(not site.pulses.stuck())
 
     async def readyz(_: Request) -> Response:
         return _answer(site.recorder.trouble is None)

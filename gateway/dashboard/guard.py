@@ -29,6 +29,8 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 READING = ("GET", "HEAD")
+MAX_HEAD = 16 * 1024
+"""Bytes of a request's head."""
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
 
 
@@ -45,6 +47,8 @@ class Guard:
                 headers["Date"] = formatdate(usegmt=True)
                 for name, value in HEADERS.items():
                     headers[name] = value
+                if scope["method"] not in READING and message["status"] >= 400:
+                    headers["Connection"] = "close"  # a body that was not read is not waited for
                 if "cache-control" not in headers:
                     headers["Cache-Control"] = "no-store"
             await send(message)
@@ -60,6 +64,10 @@ class Guard:
 
     def _problem(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
+        if sum(len(name) + len(value) for name, value in headers.raw) > MAX_HEAD:
+            return 431, "this head is too large"
+        if "content-length" in headers and "transfer-encoding" in headers:
+            return 400, "nobody knows where this request ends"
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._ours(hosts[0], scope):
             return 421, "these pages are not to be had under this name; add it to hosts in [web] if it is theirs"

@@ -35,6 +35,8 @@ class Asked:
     """What each form of the page carries in its hidden field ``form``."""
     said: str = ""
     """What the last act came to, to be told once, and whether it went ``well``."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """More of that: under ``preview`` or ``reload`` what these orders answered."""
     well: bool = True
 
 

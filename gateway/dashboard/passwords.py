@@ -19,6 +19,7 @@ from typing import Literal, get_args
 
 from gateway.config import Config
 from gateway.errors import ConfigError
+from gateway.ownership import as_its_folder
 from ledger_client.durable import whole_file
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError, read_file
@@ -122,6 +123,7 @@ def write_users(path: Path, users: Mapping[str, User]) -> None:
     try:
         with whole_file(path) as file:
             file.write(("# Who may see the pages; `meterseal password` writes this.\n" + "".join(entries)).encode())
+        as_its_folder(path)
     except (OSError, LedgerClientError) as error:
         way_out = "use the gateway's own user, and check the folder"
         raise ConfigError(path, "", f"cannot be written: {error}", way_out) from None

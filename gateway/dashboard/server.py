@@ -24,8 +24,6 @@ log = logging.getLogger("meterseal.pages")
 
 AGAIN_S = 5.0
 BACKLOG = 128
-SEND_BUFFER = 128 * 1024
-"""What the kernel keeps for a client that does not read: bounded, so that it is soon known."""
 
 
 class PagesServer(Companion):
@@ -63,7 +61,6 @@ class PagesServer(Companion):
                 log.error("no pages: %s; it is tried again every %g s, recording goes on", error, AGAIN_S)
             self._told = str(error)
             return None
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         return listener
 
     def _load(self) -> Serving:

@@ -11,8 +11,10 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from gateway.config import Config
-from gateway.dashboard import door, figures, plain
+from gateway.dashboard import door, figures, render
 from gateway.dashboard.app import App
+from gateway.dashboard.contents import contents
+from gateway.dashboard.guard import MAX_HEAD
 from gateway.dashboard.passwords import Users, users_file
 from gateway.dashboard.readers import Readers
 from gateway.site import Site
@@ -23,8 +25,9 @@ from ledger_client.transparency.quiet import Quiet
 
 HEAD_S, REQUEST_S, IDLE_S = 10.0, 60.0, 30.0
 MOST, MOST_OF_ONE = 256, 128
-MAX_HEAD = 16 * 1024
 GRACE_S = 0.5
+SEND_BUFFER = 128 * 1024
+"""What the kernel keeps for a client that does not read: bounded, so that it is soon known."""
 QUIET = Quiet()
 """Strangers can make lines of the log: so many of a kind."""
 
@@ -35,6 +38,7 @@ class Serving:
     def __init__(self, config: Config, web: Web) -> None:
         self._config, self._web = config, web
         access = door.access(config, web)
+        render.prepare()
         self._token = access.token
         self._turnstile = Turnstile(
             head_s=HEAD_S, request_s=REQUEST_S, idle_s=IDLE_S, most=MOST, most_of_one=MOST_OF_ONE
@@ -48,11 +52,16 @@ class Serving:
         """Serve until cancelled."""
         users = Users(users_file(self._config))
         with closing(Readers(self._config.database)) as readers:
-            app = App(site, plain.PAGES, readers, users, door.names(self._web))
+            app = App(site, contents(site), readers, users, door.names(self._web))
             app.mount(figures.routes(site, self._token, loopback=self._web.loopback))
-            async with asyncio.TaskGroup() as group:
-                group.create_task(app.stream.run(), name="pages' stream")
-                group.create_task(self._serve(app, listener), name="pages' server")
+            await self.serve(app, listener)
+
+    async def serve(self, app: App, listener: socket.socket) -> None:
+        """Serve this application until cancelled."""
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # connections inherit it
+        async with asyncio.TaskGroup() as group:
+            group.create_task(app.stream.run(), name="pages' stream")
+            group.create_task(self._serve(app, listener), name="pages' server")
 
     async def _serve(self, app: App, listener: socket.socket) -> None:
         config = uvicorn.Config(

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gateway.dashboard.acts import Done
 from gateway.dashboard.passwords import Role, User
 from ledger_client.cose_key import base64url, unbase64url
 from ledger_client.errors import LedgerClientError
@@ -33,14 +34,15 @@ _HEAD = struct.Struct(">Q8s")
 
 @dataclass(slots=True)
 class Session:
-    """One login. ``said`` is what the next page is to tell of the last act, and whether that went well."""
+    """One login. ``done`` is what the next page is to tell of the last act, ``well`` whether it went so."""
 
     user: User
     begun: float
     used: float
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     sent: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
-    said: tuple[str, bool] | None = None
+    done: Done | None = None
+    well: bool = True
     ended: bool = False
 
     def over(self, now: float) -> bool:

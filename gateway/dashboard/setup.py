@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -79,6 +80,14 @@ def add_pages(config_path: Path, at: str, password: str, now_s: int) -> Done:
     if not wrote:
         raise ConfigError(config_path, "web", "the pages are set up already", "users: meterseal password CONFIG NAME")
     return Done(tuple(wrote), web.url, certificate.fingerprint(cert))
+
+
+def demonstrate(config: Config) -> dict[str, str]:
+    """Pages on this machine only, at a free port, for one user with a password that nobody knows yet: both."""
+    _append(config.path, '\n[web]\nlisten = "127.0.0.1:0"\n')
+    user, password = "demo", secrets.token_urlsafe(9)
+    set_user(config, user, "installer", password)
+    return {"user": user, "password": password}
 
 
 _FILES = {"cert": certificate.CERT, "key": certificate.KEY}

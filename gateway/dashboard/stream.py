@@ -70,6 +70,8 @@ class Client:
 class Stream:
     """``run`` looks at the site while anybody watches; ``serve`` is one client's answer (ASGI)."""
 
+    every_s, send_s = EVERY_S, SEND_S
+
     def __init__(self, site: Site, source: Source, readers: Readers, sessions: Sessions) -> None:
         self._site, self._source, self._readers, self._sessions = site, source, readers, sessions
         self._clients: set[Client] = set()
@@ -91,7 +93,7 @@ class Stream:
             self._mind_sessions()
             if self._clients:
                 await self._look()
-                await asyncio.sleep(EVERY_S)
+                await asyncio.sleep(self.every_s)
             else:
                 self._wanted.clear()
                 self._before = None
@@ -137,7 +139,7 @@ class Stream:
         self._wanted.set()
         connection.open_ended()
         try:
-            headers = [(b"content-type", b"text/event-stream"), (b"x-accel-buffering", b"no")]
+            headers = [(b"content-type", b"text/event-stream"), (b"connection", b"close")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await self._feed(client, send)
         finally:
@@ -149,9 +151,9 @@ class Stream:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(ALIVE_S):
                         await client.news.wait()
-                async with asyncio.timeout(SEND_S):
+                async with asyncio.timeout(self.send_s):
                     await send({"type": "http.response.body", "body": client.take() or KEEP_ALIVE, "more_body": True})
-            async with asyncio.timeout(SEND_S):
+            async with asyncio.timeout(self.send_s):
                 await send(END)
         except TimeoutError:
             self.cut += 1

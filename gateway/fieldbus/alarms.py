@@ -65,7 +65,7 @@ class Alarms:
             )
             self._begin("stranger", None, text)
         else:
-            self._end("stranger", None, "no other master was heard for a day")
+            self._end("stranger", None, "no other master is heard any more")
         if flags & NOISY:
             text = "more than 1 % of all frames arrive damaged, so values are uncertain; check cable and terminators"
             self._begin("crc-rate", None, text)

@@ -13,7 +13,7 @@ from gateway.fieldbus import opening, serial_port
 from gateway.fieldbus.alarms import Alarms
 from gateway.fieldbus.ear import Ear
 from gateway.fieldbus.endpoints import merge
-from gateway.fieldbus.errors import FieldbusError, LineDown, PortError
+from gateway.fieldbus.errors import FieldbusError, LineDown, PortError, PortMissing
 from gateway.fieldbus.link import Link
 from gateway.fieldbus.meter import MeterReader
 from gateway.fieldbus.schedule import Schedule
@@ -21,15 +21,17 @@ from gateway.fieldbus.shapes import ShapeTable
 from gateway.fieldbus.spec import Alarm, BlockAnswer, BlockFailure, LineSpec, MeterSpec, Poll
 from gateway.fieldbus.turn import Attempt, Turn
 from gateway.hold import station
+from gateway.pulses import beat
+from ledger_client.record import Quality
 
 __all__ = [
     "Alarm", "BlockAnswer", "BlockFailure", "FieldbusError", "Line", "LineSpec", "MeterSpec", "Poll", "PortError",
-    "check_port", "merge", "read_once",
+    "PortMissing", "check_port", "merge", "read_once",
 ]  # fmt: skip
 
 log = logging.getLogger("meterseal.fieldbus")
 
-REOPEN_S = 2.0
+REOPEN_S, OPEN_WITHIN_S = 2.0, 60.0
 
 
 class Line:
@@ -86,6 +88,7 @@ class Line:
         self._stopping = False
         self.busy_s = 0.0
         """For so long it was asked and listened to, since it was made."""
+        self._answered: dict[str, Poll] = {}
         self._wake: asyncio.Future[None] | None = None
 
     async def run(self, anchor_ms: int, from_ms: int | None = None) -> None:
@@ -95,6 +98,7 @@ class Line:
         self._schedule = Schedule(periods, anchor_ms, from_ms, cap_ms=self.spec.backoff_cap_ms)
         try:
             while not self._stopping:
+                beat()
                 if self._link is None and self._clock.monotonic() >= self._reopen_at:
                     await self._open()
                 now = self._clock.schedule_ms()
@@ -131,6 +135,24 @@ class Line:
     def stranger(self, meter: str) -> str | None:
         """The identity of another device that answers in place of the known one, None while there is none."""
         return self._meters[meter].stranger
+
+    def clear_shared(self) -> str:
+        """Somebody says that the other master is off the line: values are not flagged until it is heard again. Gives
+        that master's last frame, as hex; nothing while none is known."""
+        return self._ear.clear_shared()
+
+    @property
+    def shared(self) -> bool:
+        """Another master was heard, and values are flagged."""
+        return bool(self._ear.flags & Quality.SHARED_LINE)
+
+    def identity(self, meter: str) -> str | None:
+        """The identity from which values are accepted, None while none was read."""
+        return self._meters[meter].identity
+
+    def last_answered(self, meter: str) -> Poll | None:
+        """The last poll in which at least one block of this meter answered, with its registers."""
+        return self._answered.get(meter)
 
     async def poll_once(self, meter: str) -> Poll:
         """Open the line, poll one meter now, close. PortError or LineDown when the line cannot be opened."""
@@ -189,6 +211,7 @@ class Line:
     async def _open(self) -> None:
         """Try to open the line; the next try is due REOPEN_S later."""
         self._reopen_at = self._clock.monotonic() + REOPEN_S
+        beat(OPEN_WITHIN_S)
         try:
             self._link = await opening.connect(self.spec, self._table, self._ear.see)
         except FieldbusError as error:
@@ -222,6 +245,8 @@ class Line:
         if poll.missed in ("timeout", "backoff", "line-down") and self._meters[poll.meter].asleep:
             poll = poll._replace(missed="asleep")
         self.counters[poll.missed or "answered"] += 1
+        if poll.answers:
+            self._answered[poll.meter] = poll
         flags = self._ear.flags
         self._alarms.heard(self._ear, flags)
         self._on_poll(poll._replace(flags=poll.flags | flags) if flags else poll)
@@ -242,6 +267,7 @@ class Line:
             seconds = min(seconds, self._reopen_at - self._clock.monotonic())
         loop = asyncio.get_running_loop()
         self._wake = loop.create_future()
+        beat(max(0.0, seconds))
         timer = loop.call_later(max(0.0, seconds), self._notify)
         try:
             await self._wake

@@ -88,6 +88,15 @@ class Ear:
         shared = int(Quality.SHARED_LINE) if self._monotonic() < self._shared_until else 0
         return shared | int(NOISY) if self._noise.high else shared
 
+    def clear_shared(self) -> str:
+        """The other master is off the line: flag nothing and avoid no shape until it is heard again. Gives its last
+        frame, as hex; nothing while none is known."""
+        if self._monotonic() >= self._shared_until:
+            return ""
+        self._shared_until = float("-inf")
+        self._table.avoid_none()
+        return self.stranger
+
     def _stranger(self, seen: Seen, now: float) -> None:
         """A frame that we never asked for; or so long ago that it should have died out."""
         self.stranger = seen.data[:16].hex(" ").upper()

@@ -4,6 +4,7 @@ FieldbusError
 ├── NotARead    our own code asked for a frame that is not a read; nothing was sent
 ├── BadFrame    bytes that are not the frame they were taken for; carries them
 ├── PortError   a port cannot be opened: what, where, and the way out
+│   └── PortMissing … because it is not there now
 └── LineDown    the port or connection went away in use
 
 A device's silence or refusal is no error here: it is an outcome, reported with its reason.
@@ -36,6 +37,10 @@ class PortError(FieldbusError):
     def __init__(self, where: str, problem: str, way_out: str) -> None:
         super().__init__(f"{where}: {problem}", way_out)
         self.where = where
+
+
+class PortMissing(PortError):
+    """There is no such port now: an adapter that is not plugged in."""
 
 
 class LineDown(FieldbusError):

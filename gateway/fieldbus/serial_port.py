@@ -15,7 +15,7 @@ from pathlib import Path
 import serial
 from serial.rs485 import RS485Settings
 
-from gateway.fieldbus.errors import PortError
+from gateway.fieldbus.errors import PortError, PortMissing
 from gateway.fieldbus.frames import char_seconds, t35_seconds
 from gateway.fieldbus.stream import Port
 
@@ -80,7 +80,7 @@ def check(path: str) -> None:
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
-        raise PortError(path, "there is no such port", _instead(path)) from None
+        raise PortMissing(path, "there is no such port", _instead(path)) from None
     except OSError as error:
         raise PortError(path, _words(error), "check the path") from None
     if not stat.S_ISCHR(mode):

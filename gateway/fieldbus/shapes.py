@@ -59,6 +59,12 @@ class ShapeTable:
         """Another master uses this shape; keep away from it for a day."""
         self._avoid[shape] = now + STRANGER_S
 
+    def avoid_none(self) -> None:
+        """No other master is there any more. Its last answers may still be on their way: those shapes are young."""
+        for shape, until in self._avoid.items():
+            self.use(shape, until - STRANGER_S)
+        self._avoid.clear()
+
     def avoided(self, unit: int, now: float) -> frozenset[tuple[int, int]]:
         """The shapes of a unit (function and byte count) that another master uses."""
         return frozenset(s[1:] for s, until in self._avoid.items() if s.unit == unit and until > now)

@@ -22,11 +22,13 @@ from gateway.fieldbus.frames import Request, identification_object, object_text
 from gateway.fieldbus.link import Answer, Link, Outcome, Refusal, Silence
 from gateway.fieldbus.meter import Ended, MeterReader
 from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll
+from gateway.pulses import beat
 from ledger_client.record import Quality
 
 log = logging.getLogger("meterseal.fieldbus")
 
 ILLEGAL_ADDRESS = 2
+READ_MORE_S = 10.0  # a lost connection is made anew, a line that is not quiet is waited for
 SILENT = "not asked: the meter is silent"
 _REASONS = ("line-down", "timeout", "refused", "shared", "no-shape", "stopped")
 
@@ -116,7 +118,9 @@ class Turn:
 
     async def _ask(self, requests: Sequence[Request]) -> Outcome:
         """One read; whatever is heard of the meter is noted."""
-        outcome = await self.link.read(requests, self.meter.manners)
+        manners = self.meter.manners
+        beat(READ_MORE_S + manners.timeout_s + manners.pause_s)
+        outcome = await self.link.read(requests, manners)
         if isinstance(outcome, Silence):
             self.silences += outcome.reason == "timeout"
         else:

@@ -43,6 +43,7 @@ def test_the_summary_says_what_happened(demonstration: tuple[Path, dict[str, Any
     assert summary["batches"] >= 2
     assert summary["receipts"] == summary["batches"]
     assert {proof["meter"] for proof in summary["proofs"]} == {"export-main", "stack-co2", "pv-inverter"}
+    assert summary["pages"]["address"].startswith("http://127.0.0.1:")
     assert Path(summary["bundle"]).is_relative_to(folder)
 
 

@@ -85,7 +85,7 @@ def test_only_what_changed_is_opened_again_and_nothing_is_lost(here: Site) -> No
     until("more readings", lambda: len(here.readings(INVERTER)) > before + 8)
     event = here.events("configuration")[0]
     assert (event.fields["why"], event.fields["anew"]) == ("reload", [METER, CO2])
-    assert "command line" in event.fields["by"]
+    assert "command line" in event.fields["user"]
     epochs = {record.claims.epoch for meter in here.loaded.meters for record in here.records(meter)}
     assert len(epochs) == 1
     flags = [next(iter(reading.values)).quality & Quality.CONFIG_CHANGED for reading in here.readings(METER)]

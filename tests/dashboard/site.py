@@ -5,9 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import socket
 import ssl
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,16 +26,16 @@ ROLES = {"ines": "installer", "vera": "viewer"}
 TRUST = '[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n'
 
 
-def pages_of(folder: Path, ports: tuple[int, ...], section: str) -> config.Config:
-    """A site with one meter a port, whose section ``[web]`` this is, and two users."""
+def pages_of(folder: Path, ports: Sequence[int], section: str, users: Iterable[str] = ROLES) -> config.Config:
+    """A site with one meter a port, whose section ``[web]`` this is, and its users."""
     folder.mkdir(parents=True)
     make_site(folder, ports)
     path = folder / "gateway.toml"
     path.write_text(path.read_text().replace('"100ms"', '"1s"') + f"\n[web]\n{section}")
     (folder / "trust.toml").write_text(TRUST)
     loaded = config.load(path)
-    for name, password in PASSWORDS.items():
-        setup.set_user(loaded, name, ROLES[name], password)
+    for name in users:
+        setup.set_user(loaded, name, ROLES[name], PASSWORDS[name])
     return loaded
 
 
@@ -54,6 +55,7 @@ class Browser:
 
     port: int
     tls: ssl.SSLContext | None = None
+    source: str = "127.0.0.1"
     cookies: dict[str, str] = field(default_factory=dict)
     shown: str = ""
 
@@ -61,12 +63,13 @@ class Browser:
         """One request on a connection of its own; names of headers with underscores for dashes."""
         host = f"127.0.0.1:{self.port}"
         if self.tls is None:
-            link: http.client.HTTPConnection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+            here = (self.source, 0)
+            link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30, source_address=here)
         else:
             link = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=self.tls)
         sent = {"Host": host, "Connection": "close"}
         if self.cookies:
-            sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+            sent["Cookie"] = self.cookie
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         link.request(method, path, body, sent)
         answer = link.getresponse()
@@ -77,6 +80,21 @@ class Browser:
         found = Answer(answer.status, dict(answer.getheaders()), cookies, answer.read().decode())
         link.close()
         return found
+
+    def again(self) -> Browser:
+        """Another window of the same browser."""
+        return Browser(self.port, self.tls, self.source, dict(self.cookies))
+
+    @property
+    def cookie(self) -> str:
+        """The header that it sends."""
+        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+
+    def raw(self, *lines: str, body: bytes = b"") -> socket.socket:
+        """A connection that has sent these lines as a request's head, without more."""
+        link = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        link.sendall("\r\n".join((*lines, "", "")).encode() + body)
+        return link
 
     def get(self, path: str, **headers: str) -> Answer:
         """A page, of which it remembers the form's token."""
@@ -105,10 +123,10 @@ class Browser:
 
 
 @contextmanager
-def running(loaded: config.Config) -> Iterator[Server]:
-    """The gateway process, which serves its pages."""
+def running(loaded: config.Config, ready: str = "pages at") -> Iterator[Server]:
+    """The gateway process, which has said ``ready``."""
     command = [sys.executable, "-m", "gateway.cli", "run", str(loaded.path)]
-    server = Server("gateway", command, "pages at", loaded.path.with_suffix(".log"))
+    server = Server("gateway", command, ready, loaded.path.with_suffix(".log"))
     try:
         server.start()
         yield server
@@ -129,3 +147,14 @@ def events(text: str) -> list[tuple[str, dict[str, Any]]]:
     """(event, data) of a piece of an event stream."""
     pairs = re.findall(r"event: (\w+)\ndata: (.*)\n\n", text)
     return [(name, json.loads(data)) for name, data in pairs]
+
+
+def everything(link: socket.socket) -> bytes:
+    """What comes until the connection ends, whichever way."""
+    data = b""
+    try:
+        while more := link.recv(65536):
+            data += more
+    except ConnectionError:
+        pass
+    return data

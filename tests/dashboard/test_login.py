@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.dashboard.site import Browser, plain_site
-
-
-@pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with plain_site(tmp_path_factory.mktemp("pages") / "site") as found:
-        yield found
+from tests.dashboard.site import Browser
 
 
 def test_without_a_login_there_is_only_the_login(port: int) -> None:

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-
-import pytest
 
 from gateway.dashboard.changes import difference
 from gateway.dashboard.page import Document
-from tests.dashboard.site import Browser, events, plain_site
-
-
-@pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with plain_site(tmp_path_factory.mktemp("stream") / "site") as found:
-        yield found
+from tests.dashboard.site import Browser, events
 
 
 def watch(browser: Browser) -> socket.socket:
     """A connection that has asked for the stream."""
-    link = socket.create_connection(("127.0.0.1", browser.port), timeout=30)
-    cookie = f"meterseal-session={browser.cookies['meterseal-session']}"
-    link.sendall(f"GET /stream HTTP/1.1\r\nHost: 127.0.0.1:{browser.port}\r\nCookie: {cookie}\r\n\r\n".encode())
-    return link
+    return browser.raw("GET /stream HTTP/1.1", f"Host: 127.0.0.1:{browser.port}", f"Cookie: {browser.cookie}")
 
 
 def read_until(link: socket.socket, count: int) -> bytes:
@@ -43,10 +31,8 @@ def test_what_changes() -> None:
     assert difference(after, after) == {}
 
 
-def test_the_stream_tells_everything_and_then_what_changes(port: int) -> None:
-    browser = Browser(port)
-    browser.login("vera")
-    with watch(browser) as link, watch(browser) as other:
+def test_the_stream_tells_everything_and_then_what_changes(viewer: Browser) -> None:
+    with watch(viewer) as link, watch(viewer) as other:
         text, same = (read_until(each, 3).decode() for each in (link, other))
     (first, whole), (second, change), *_ = events(text.replace("\r\n", "\n"))
     assert (first, second) == ("site", "change")

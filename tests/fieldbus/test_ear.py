@@ -43,6 +43,20 @@ def test_a_stranger_flags_the_line_for_a_day_and_its_shape_is_avoided() -> None:
     assert line.table.choose([Request(9, 3, 0, 2)], line.now) is not None
 
 
+def test_a_stranger_that_is_off_the_line_is_forgotten_until_it_is_heard_again() -> None:
+    line = Listening()
+    line.ear.opened()
+    assert line.ear.clear_shared() == ""
+    line.foreign(3.1)
+    assert line.ear.clear_shared() == "09 03"
+    assert line.ear.flags == 0
+    assert line.table.choose([Request(9, 3, 0, 2)], line.now) is None, "its last answer may still be on its way"
+    line.now += 3.1
+    assert line.table.choose([Request(9, 3, 0, 2)], line.now) is not None
+    assert line.ear.clear_shared() == ""
+    assert line.foreign(0.1) == Quality.SHARED_LINE
+
+
 def test_soon_after_the_start_it_may_be_for_an_earlier_process() -> None:
     line = Listening()
     assert line.foreign(1.0) == 0

@@ -34,6 +34,12 @@ async def epoch(loaded: Config) -> AsyncIterator[Site]:
             await task
 
 
+async def due_ms(running: Site, meter: str) -> int:
+    """When the next poll of a meter is due that its schedule knows of."""
+    tallies = running.recorder._journal._tallies
+    return await asyncio.wrap_future(running.recorder.call(lambda _: tallies[meter].next_wanted_ms))
+
+
 async def until(found: Callable[[], object]) -> None:
     """Let the loop turn until ``found()`` is true; fails after a minute."""
     async with asyncio.timeout(60):

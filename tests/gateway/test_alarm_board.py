@@ -1,122 +1,289 @@
-"""An alarm's life on a clock in the test's hands: delay, deadband, many that are one, people, restarts, a full disk."""
+"""An alarm's life on a clock in the test's hands: delay, deadband, people, restarts, a disk that takes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gateway.alarm_board import Board, Standing
+from gateway.alarm_board import Standing, orders
 from gateway.alarm_kinds import KINDS
-from gateway.config import Config
-from gateway.fieldbus.bus import Alarm
-from gateway.live import Live
-from gateway.news import Missed
-from gateway.store import Store
-from ledger_client.record import Event, parse_record
-from tests.gateway.samples import Machine, recorder, site
+from gateway.alarm_states import QUIET_MS
+from gateway.errors import Declined
+from gateway.signer import GATEWAY
+from tests.gateway.desk import Desk
 
-METER, LINE, OTHER = "export-main", "rs485-1", "stack-co2"
-DELAY_S, CLEAR_S = (KINDS["comms-lost"].delay_ms + 1) / 1000, (KINDS["comms-lost"].clear_ms + 1) / 1000
-
-
-class Desk:
-    """A board over a real recorder, whose time a test moves. ``told``: what its listener heard."""
-
-    def __init__(self, loaded: Config, machine: Machine, lines: dict[str, Sequence[str]]) -> None:
-        self.loaded, self.machine, self.lines = loaded, machine, lines
-        self.start(b"\1" * 8)
-
-    def start(self, epoch: bytes) -> None:
-        store = Store(self.loaded.database)
-        self.clock = self.machine.clock(store.latest_ms())
-        store.close()
-        self.recorder, _ = recorder(self.loaded, self.clock, epoch)
-        self.recorder.start()
-        self.live = Live({*self.loaded.meters, *(name for names in self.lines.values() for name in names)})
-        reader = Store(self.loaded.database, read_only=True)
-        self.board = Board(reader, self.recorder, self.clock, self.live, self.lines, {METER: 10_000})
-        reader.close()
-        self.told: list[Standing] = []
-        self.board.listeners.append(self.told.append)
-        self.board.tick()
-
-    def restart(self) -> None:
-        self.settle()
-        self.recorder.stop()
-        self.start(bytes([self.recorder._journal._signer.epoch[0] + 1]) * 8)
-
-    def passes(self, seconds: float) -> None:
-        self.machine.passes(seconds)
-        self.board.tick()
-
-    def settle(self) -> None:
-        """Everything is in the database."""
-        while self.board._keep():
-            self.recorder.call(lambda _: None).result(timeout=30)
-
-    def line(self, code: str, meter: str | None, raised: bool, line: str = LINE) -> None:
-        self.board.line_alarm(Alarm(line, meter, code, f"{line}: {meter or 'all'} {code}", raised))
-
-    def codes(self) -> list[tuple[str, str]]:
-        return [(row.source, row.code) for row in self.board.standing()]
-
-    def events(self, name: str = "alarm") -> list[tuple[str, dict[str, Any]]]:
-        rows = self.recorder.call(lambda store: store.epoch_events()).result(timeout=30)
-        bodies = [(row.meter, parse_record(row.data).body) for row in rows]
-        return [(meter, dict(body.fields)) for meter, body in bodies if isinstance(body, Event) and body.name == name]
-
-    def rows(self) -> list[Standing]:
-        self.settle()
-        return self.recorder.call(lambda store: store.alarms()).result(timeout=30)
+A, B, LONE = "meter-a", "meter-b", "lone"
+BUS, OWN = "bus-1", "bus-2"
+DELAY_S = KINDS["comms-lost"].delay_ms / 1000 + 0.01
+CLEAR_S = KINDS["comms-lost"].clear_ms / 1000 + 0.01
+USER = "installer"
 
 
 @pytest.fixture
-def loaded(tmp_path: Path) -> Config:
-    return site(tmp_path / "site")
-
-
-@pytest.fixture
-def desk(loaded: Config) -> Iterator[Desk]:
-    made = Desk(loaded, Machine(), {LINE: [METER, OTHER, "third"], "tcp-1": ["pv-inverter"]})
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path, {BUS: [A, B], OWN: [LONE]})
     yield made
-    made.recorder.stop()
+    made.stop()
+
+
+def lost(desk: Desk, meter: str = A) -> Standing:
+    """A meter is silent for long enough; gives its alarm."""
+    desk.line("comms-lost", BUS, meter)
+    desk.passes(DELAY_S)
+    return next(row for row in desk.board.standing() if row.source == meter)
 
 
 def test_what_does_not_last_is_no_alarm(desk: Desk) -> None:
-    desk.line("comms-lost", METER, True)
+    desk.line("comms-lost", BUS, A)
     desk.passes(DELAY_S - 1)
-    desk.line("comms-lost", METER, False)
+    desk.line("comms-lost", BUS, A, on=False)
     desk.passes(3600)
-    assert (desk.told, desk.codes(), desk.events()) == ([], [], [])
+    assert (desk.told, desk.standing(), desk.events()) == ([], [], [])
 
 
 def test_what_lasts_is_raised_after_its_delay_and_names_meter_line_and_since_when(desk: Desk) -> None:
     began_ms = desk.clock.now_ms()
-    desk.live.hear([Missed(METER, began_ms, "timeout")])
-    desk.passes(4)
-    desk.line("comms-lost", METER, True)
-    desk.passes(5.9)
+    desk.line("comms-lost", BUS, A)
+    desk.passes(DELAY_S - 0.1)
     assert desk.told == []
-    desk.passes(0.2)
-    (row,) = desk.board.standing()
-    assert (row.source, row.line, row.since_ms, row.raised_ms) == (METER, LINE, began_ms, desk.clock.now_ms())
-    assert (row.active, row.severity) == (True, "error")
+    desk.passes(0.1)
+    row = desk.one()
+    assert (row.source, row.line, row.since_ms, row.raised_ms) == (A, BUS, began_ms, desk.clock.now_ms())
+    assert (row.active, row.severity, A in row.text, BUS in row.text) == (True, "error", True, True)
     ((meter, fields),) = desk.events()
-    assert (meter, fields["since"], fields["raised"]) == (METER, began_ms, True)
+    assert (meter, fields["since"], fields["raised"], fields["text"]) == (A, began_ms, True, row.text)
     assert desk.rows() == [row]
-    desk.line("comms-lost", METER, False)
+    desk.line("comms-lost", BUS, A, on=False)
     desk.passes(CLEAR_S)
-    (over,) = desk.board.standing()
+    over = desk.one()
     assert (over.id, over.active, over.acked_ms) == (row.id, False, None)
-    assert [fields["raised"] for _, fields in desk.events()] == [True, False]
+    assert desk.raised() == [("comms-lost", True), ("comms-lost", False)]
     assert [one.active for one in desk.told] == [True, False]
 
 
-def test_an_alarm_with_no_other_meter_on_its_line_is_the_meters_own(desk: Desk) -> None:
-    desk.line("line-down", None, True, "tcp-1")
+def test_silence_that_has_lasted_already_still_waits_for_company(desk: Desk) -> None:
+    """A meter that is polled once a minute is known to be silent only long after its first unanswered poll."""
+    began_ms = desk.clock.now_ms()
+    desk.board.condition(A, "comms-lost", BUS, "", on=True, since_ms=began_ms - 60_000)
+    desk.passes(1.9)
+    assert desk.told == []
+    desk.passes(0.2)
+    assert desk.one().since_ms == began_ms - 60_000
+
+
+def test_a_line_with_one_meter_is_that_meters_alarm(desk: Desk) -> None:
+    desk.line("line-down", OWN)
     desk.passes(DELAY_S)
-    (row,) = desk.board.standing()
-    assert (row.source, row.code, row.line) == ("pv-inverter", "line-down", "tcp-1")
+    assert desk.standing() == [(LONE, "line-down", OWN)]
+    assert LONE in desk.one().text
+    assert [meter for meter, _ in desk.events()] == [LONE]
+
+
+def test_a_flapping_meter_is_one_alarm(desk: Desk) -> None:
+    for _ in range(100):
+        desk.line("comms-lost", BUS, A)
+        desk.passes(15)
+        desk.line("comms-lost", BUS, A, on=False)
+        desk.passes(15)
+    assert len(desk.events()) == 7  # raised and cleared three times, and raised: from then on it comes and goes
+    row = desk.one()
+    assert (row.active, row.times) == (True, 4)
+    desk.passes(QUIET_MS / 1000)
+    assert not desk.one().active
+    assert len(desk.rows()) == 1
+
+
+def test_acknowledged_is_signed_with_the_users_name_and_ends_with_the_alarm(desk: Desk) -> None:
+    row = lost(desk)
+    done = asyncio.run(desk.board.acknowledge(row.id, USER))
+    assert (done.acked_by, done.acked_ms, done.active) == (USER, desk.clock.now_ms(), True)
+    assert desk.events("alarm-acknowledged") == [(A, {"code": "comms-lost", "line": BUS, "user": USER})]
+    assert asyncio.run(desk.board.acknowledge(row.id, "another")).acked_by == USER
+    assert len(desk.events("alarm-acknowledged")) == 1
+    desk.line("comms-lost", BUS, A, on=False)
+    desk.passes(CLEAR_S)
+    assert (desk.standing(), desk.rows()) == ([], [])
+    with pytest.raises(Declined, match="no alarm"):
+        asyncio.run(desk.board.acknowledge(row.id, USER))
+
+
+def test_raised_again_before_anybody_saw_it_is_the_same_alarm(desk: Desk) -> None:
+    row = lost(desk)
+    asyncio.run(desk.board.acknowledge(row.id, USER))
+    desk.line("comms-lost", BUS, A, on=False)
+    desk.passes(CLEAR_S)
+    second = lost(desk)
+    desk.line("comms-lost", BUS, A, on=False)
+    desk.passes(CLEAR_S)
+    third = lost(desk)
+    assert second.id != row.id
+    assert (third.id, third.times, third.acked_ms) == (second.id, 2, None)
+
+
+def test_shelved_it_leaves_the_list_and_comes_back_by_itself(desk: Desk) -> None:
+    row = lost(desk)
+    asyncio.run(desk.board.acknowledge(row.id, USER))
+    asyncio.run(desk.board.shelve(row.id, USER, 3_600_000, "cable is ordered"))
+    until_ms = desk.clock.now_ms() + 3_600_000
+    assert (desk.standing(), [one.id for one in desk.board.shelved()]) == ([], [row.id])
+    ((meter, fields),) = desk.events("alarm-shelved")
+    assert (meter, fields["user"], fields["until"], fields["reason"]) == (A, USER, until_ms, "cable is ordered")
+    desk.restart(away_s=1800)
+    desk.line("comms-lost", BUS, A)
+    desk.passes(1700)
+    assert (desk.standing(), len(desk.board.shelved())) == ([], 1)
+    desk.passes(101)
+    back = desk.one()
+    assert (back.id, back.active, back.shelved, back.acked_ms) == (row.id, True, False, None)
+    ((meter, fields),) = desk.events("alarm-unshelved")
+    assert (meter, "user" in fields) == (A, False)
+    assert desk.told[-1] == back
+
+
+def test_what_is_over_while_it_is_shelved_is_done_with(desk: Desk) -> None:
+    row = lost(desk)
+    asyncio.run(desk.board.shelve(row.id, USER, 3_600_000, ""))
+    desk.line("comms-lost", BUS, A, on=False)
+    desk.passes(60)
+    assert desk.raised() == [("comms-lost", True), ("comms-lost", False)]
+    desk.passes(3600)
+    assert (desk.board.standing(), desk.board.shelved(), desk.rows()) == ([], [], [])
+
+
+def test_somebody_may_take_it_back_before(desk: Desk) -> None:
+    row = lost(desk)
+    with pytest.raises(Declined, match="not shelved"):
+        asyncio.run(desk.board.unshelve(row.id, USER))
+    for wrong in (0, -1, 31 * 86_400_000):
+        with pytest.raises(Declined, match="30 days"):
+            asyncio.run(desk.board.shelve(row.id, USER, wrong, ""))
+    asyncio.run(desk.board.shelve(row.id, USER, 60_000, ""))
+    asyncio.run(desk.board.unshelve(row.id, USER))
+    assert desk.one().active
+    assert desk.events("alarm-unshelved") == [(A, {"code": "comms-lost", "line": BUS, "user": USER})]
+
+
+def test_a_restart_keeps_what_is_still_true_and_clears_what_is_not(desk: Desk) -> None:
+    first, second = lost(desk, A), lost(desk, B)
+    asyncio.run(desk.board.acknowledge(first.id, USER))
+    desk.restart()
+    assert {row.id for row in desk.board.standing()} == {first.id, second.id}
+    desk.board.answered(B)
+    desk.passes(600)  # A is still being looked for: nobody knows that it answers
+    desk.line("comms-lost", BUS, A)
+    desk.passes(600)
+    kept, cleared = sorted(desk.board.standing(), key=lambda row: row.id)
+    assert (kept.active, kept.acked_by, kept.since_ms) == (True, USER, first.since_ms)
+    assert (cleared.active, cleared.acked_ms) == (False, None)
+    assert [(meter, fields["raised"]) for meter, fields in desk.events()] == [(B, False)]
+    assert desk.rows() == desk.board.standing()
+
+
+def test_what_only_a_start_can_find_ends_with_the_next_and_still_wants_to_be_seen(desk: Desk) -> None:
+    desk.board.condition(GATEWAY, "ledger-lost", "ledger x", "it has lost data", on=True)
+    assert desk.one().active
+    desk.restart()
+    assert (desk.one().active, desk.one().acked_ms) == (False, None)
+    assert desk.raised() == [("ledger-lost", False)]
+
+
+def test_what_a_look_found_waits_for_the_next_look(desk: Desk) -> None:
+    found = {(GATEWAY, "ledger x"): ("no receipt", desk.clock.now_ms() - 4_000_000)}
+    desk.board.looked("anchor-overdue", found)
+    desk.board.condition(GATEWAY, "ledger-refused", "ledger x", "refused", on=True)
+    assert desk.standing() == [(GATEWAY, "anchor-overdue", "ledger x"), (GATEWAY, "ledger-refused", "ledger x")]
+    desk.restart()
+    desk.passes(86_400)
+    assert all(row.active for row in desk.board.standing())
+    desk.board.looked("anchor-overdue", {})
+    desk.board.still("ledger-refused", [(GATEWAY, "ledger x")])
+    assert [row.code for row in desk.board.standing() if row.active] == ["ledger-refused"]
+    desk.board.still("ledger-refused", [])  # it is known again: the uplink says when it is over
+    assert [row.code for row in desk.board.standing() if row.active] == ["ledger-refused"]
+
+
+def test_a_meter_that_is_taken_out_takes_its_alarm_along(desk: Desk) -> None:
+    lost(desk, A)
+    desk.live.change([B, LONE])
+    desk.board.change({BUS: {B: 1000}, OWN: {LONE: 1000}})
+    desk.board.tick()
+    assert not desk.one().active
+    meter, fields = desk.events()[-1]
+    assert (meter, fields["meter"], fields["raised"]) == (GATEWAY, A, False)
+
+
+def test_a_line_that_is_opened_anew_has_to_find_again_what_is_wrong(desk: Desk) -> None:
+    row = lost(desk, A)
+    desk.line("comms-lost", BUS, B)
+    desk.board.line_anew(BUS)
+    desk.passes(3600)
+    assert desk.standing() == [(A, "comms-lost", BUS)]
+    desk.board.answered(A)
+    desk.passes(CLEAR_S)
+    assert (desk.one().id, desk.one().active) == (row.id, False)
+
+
+def test_a_notice_is_over_at_once_and_stands_until_somebody_has_seen_it(desk: Desk) -> None:
+    desk.board.notice(GATEWAY, "configuration-changed", "configuration", "another one")
+    row = desk.one()
+    assert (row.active, row.severity) == (False, "notice")
+    assert desk.raised() == [("configuration-changed", True), ("configuration-changed", False)]
+    asyncio.run(desk.board.acknowledge(row.id, USER))
+    assert desk.standing() == []
+
+
+def test_without_a_disk_the_list_goes_on_and_is_written_later(desk: Desk) -> None:
+    desk.settle()
+    away = desk.loaded.database.with_name("away.db")
+    desk.recorder.call(lambda store: store._db.close()).result(timeout=30)
+    desk.loaded.database.rename(away)
+    row = lost(desk)  # its event meets the disk
+    desk.recorder.call(lambda _: None).result(timeout=30)
+    desk.board.tick()
+    assert desk.recorder.trouble is not None
+    assert {one.code for one in desk.board.standing()} == {"comms-lost", "recording-stopped"}
+    stopped = next(one for one in desk.board.standing() if one.code == "recording-stopped")
+    assert ("disk-error" in stopped.text, stopped.severity) == (True, "critical")
+    done = asyncio.run(desk.board.acknowledge(row.id, USER))
+    assert done.acked_by == USER
+    away.rename(desk.loaded.database)
+    for _ in range(10):
+        desk.passes(5)
+        desk.recorder.call(lambda _: None).exception(timeout=30)
+    assert desk.recorder.trouble is None
+    assert [one.code for one in desk.rows()] == ["comms-lost", "recording-stopped"]
+    assert [fields["user"] for _, fields in desk.events("alarm-acknowledged")] == [USER]
+    stopped = next(one for one in desk.board.standing() if one.code == "recording-stopped")
+    assert not stopped.active
+    told = {("comms-lost", True), ("recording-stopped", True), ("recording-stopped", False)}
+    assert (set(desk.raised()), len(desk.raised())) == (told, 3)
+
+
+def test_one_who_listens_and_fails_costs_nobody_else(desk: Desk) -> None:
+    def fails(_: Standing) -> None:
+        raise ValueError("a page was closed")
+
+    desk.board.listeners.insert(0, fails)
+    lost(desk)
+    assert len(desk.told) == 1
+
+
+def test_orders_give_the_list_and_take_the_acts(desk: Desk) -> None:
+    row, give = lost(desk), orders(desk.board)
+
+    async def talk() -> None:
+        (alarm,) = (await give["alarms"]({}))["alarms"]
+        assert (alarm["id"], alarm["meter"], alarm["line"], alarm["since"]) == (row.id, A, BUS, row.since_ms)
+        assert (await give["acknowledge"]({"id": row.id, "user": USER}))["acknowledged_by"] == USER
+        shelved = await give["shelve"]({"id": row.id, "user": USER, "for_ms": 60_000, "reason": "known"})
+        assert (shelved["shelved_by"], shelved["shelved_why"]) == (USER, "known")
+        assert [one["id"] for one in (await give["alarms"]({}))["shelved"]] == [row.id]
+        await give["unshelve"]({"id": row.id, "user": USER})
+        for bad in ({"id": row.id, "user": ""}, {"id": row.id, "user": "x" * 200}, {"id": row.id, "user": 7}):
+            with pytest.raises(Declined, match="who"):
+                await give["acknowledge"](bad)
+
+    asyncio.run(talk())

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from gateway import logs
 from gateway.fieldbus.alarms import log as fieldbus
@@ -23,7 +24,7 @@ from tests.gateway.samples import site
 from tests.processes import Server
 
 FORGED = "all\nis well\x1b[2J\u202e\r<3>forged"
-SECRETS = {"token": "T0ken-of-the-ledger", "password": "Passw0rd-of-the-broker"}
+SECRETS = {"token": "T0ken-of-the-ledger", "password": "Passw0rd-of-the-broker", "figures": "T0ken-of-the-figures"}
 
 
 class Kept(logging.Handler):
@@ -177,7 +178,8 @@ def test_no_secret_is_told_whatever_happens(tmp_path: Path) -> None:
     mqtt = 'url = "mqtt://127.0.0.1:1"\nuser = "gateway"\npassword_file = "password.txt"'
     head, _, tail = loaded.path.read_text().partition('[[bus]]\nname = "rs485-1"')
     text = head + tail[tail.index("[[bus]]") :].replace('url = "http://127.0.0.1:8700"', http)
-    loaded.path.write_text(f'{text}\n[[ledger]]\nname = "other"\ntype = "mqtt"\n{mqtt}\n')
+    web = '[web]\nlisten = "127.0.0.1:0"\nmetrics_token_file = "figures.txt"\n'
+    loaded.path.write_text(f'{text}\n[[ledger]]\nname = "other"\ntype = "mqtt"\n{mqtt}\n{web}')
     with loaded.trust.open("a") as trust:
         trust.write(_ledger_key(tmp_path, "demo-ledger") + _ledger_key(tmp_path, "other"))
     command = [sys.executable, "-u", "-m", "gateway.cli", "-v", "--log", "json", "run", str(loaded.path)]
@@ -186,6 +188,13 @@ def test_no_secret_is_told_whatever_happens(tmp_path: Path) -> None:
     gateway.start()
     try:
         until("a word about the broker", lambda: "mqtt://127.0.0.1:1" in log.read_text())
+        address = until("the pages", lambda: re.search(r"pages at (http://127.0.0.1:\d+)", log.read_text()))[1]
+        for given in (SECRETS["figures"], "wrong"):
+            with requests.Session() as session:
+                session.trust_env = False
+                headers = {"Authorization": f"Bearer {given}"}
+                answer = session.get(f"{address}/metrics?token={given}", headers=headers, timeout=10)
+            assert answer.status_code == (200 if given == SECRETS["figures"] else 401)
     finally:
         assert gateway.stop() == 0
     lines = log.read_text()

@@ -11,12 +11,11 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.commits import Finished
 from gateway.config import Config
 from gateway.metric_list import FIGURES
 from gateway.metrics import exposition
 from gateway.site import Site
-from tests.gateway.epochs import epoch, until
+from tests.gateway.epochs import due_ms, epoch, until
 from tests.gateway.samples import believed, finished, site
 
 METER, LINE = "export-main", "rs485-1"
@@ -49,12 +48,13 @@ async def scraped(running: Site) -> dict[str, Metric]:
 def test_it_says_what_has_happened(loaded: Config) -> None:
     async def story() -> None:
         async with epoch(loaded) as running:
+            moment = await due_ms(running, METER)
             before = await scraped(running)
             assert value(before, "meterseal_polls_total", meter=METER, outcome="recorded") == 0
             assert value(before, "meterseal_line_up", line=LINE) == 0
             now = running.live.meters[METER]
-            running.recorder.put(finished(METER, running.clock.schedule_ms(), running.clock))
-            await until(lambda: now.recorded == 1 and now.missed)
+            running.recorder.put(finished(METER, moment, running.clock))
+            await until(lambda: now.recorded == 1)
             after = await scraped(running)
             assert value(after, "meterseal_polls_total", meter=METER, line=LINE, outcome="recorded") == 1
             assert value(after, "meterseal_polls_total", meter=METER, outcome="line-down") >= 1
@@ -69,6 +69,8 @@ def test_it_says_what_has_happened(loaded: Config) -> None:
             assert value(after, "meterseal_recording_stopped", reason="disk-full") == 0
             assert value(after, "meterseal_ledger_up", ledger="demo-ledger") == 0
             assert value(after, "process_open_fds") > 3
+            silent = [row for row in running.board.standing() if row.code == "line-down" and row.active]
+            assert value(after, "meterseal_alarms", severity="error") == len(silent)
 
     asyncio.run(story())
 
@@ -76,22 +78,20 @@ def test_it_says_what_has_happened(loaded: Config) -> None:
 def test_it_says_that_recording_has_stopped_and_still_answers(loaded: Config) -> None:
     async def story() -> None:
         async with epoch(loaded) as running:
+            moment = await due_ms(running, METER)
             away = loaded.database.with_name("away.db")
             await asyncio.wrap_future(running.recorder.call(lambda store: store.close()))
             loaded.database.rename(away)
-            running.recorder.put(poll(running))
+            running.recorder.put(finished(METER, moment, running.clock))
             await until(lambda: running.recorder.trouble is not None)
             told = await scraped(running)
             assert value(told, "meterseal_recording_stopped", reason="disk-error") == 1
-            running.recorder.put(poll(running))
+            running.recorder.put(finished(METER, moment, running.clock))
             now = running.live.meters[METER]
             await until(lambda: now.unrecorded)
             assert value(await scraped(running), "meterseal_polls_total", meter=METER, outcome="disk-error") >= 1
             away.rename(loaded.database)
             await until(lambda: running.recorder.trouble is None)
-
-    def poll(running: Site) -> Finished:
-        return finished(METER, running.clock.schedule_ms(), running.clock)
 
     asyncio.run(story())
 
@@ -99,7 +99,7 @@ def test_it_says_that_recording_has_stopped_and_still_answers(loaded: Config) ->
 def test_the_list_the_document_and_the_figures_are_the_same(loaded: Config) -> None:
     async def story() -> dict[str, Metric]:
         async with epoch(loaded) as running:
-            running.recorder.put(finished(METER, running.clock.schedule_ms(), running.clock))
+            running.recorder.put(finished(METER, await due_ms(running, METER), running.clock))
             await until(lambda: running.live.meters[METER].recorded)
             return await scraped(running)
 

@@ -1,0 +1,122 @@
+"""The commands that make a service of the gateway, and undo it: install, uninstall."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import click
+
+from gateway import install as service
+from gateway.errors import Declined, GatewayError
+
+ROOT = click.option(
+    "--root", type=click.Path(path_type=Path), default=service.ROOT, help="Another machine's disk, mounted here."
+)
+YES = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.command()
+@click.option(
+    "--command",
+    "command_path",
+    type=click.Path(path_type=Path),
+    help="The meterseal that the service is to start.  [default: this one]",
+)
+@ROOT
+@YES
+def install(command_path: Path | None, root: Path, yes: bool) -> None:
+    """Make the gateway a service: unit, user, folders and device rules. Shows what it will write, then asks.
+
+    For an installation from wheels; the Debian package has done it already.
+    """
+    command_path = command_path or service.own_command()
+    service.check(root, command_path)
+    found = service.pieces(root, command_path)
+    foreign = [piece.path for piece in found if piece.present is not None and not piece.ours]
+    if foreign:
+        problem = f"{', '.join(map(str, foreign))}: is there already, and not from here"
+        raise GatewayError(problem, "move it away if it may be replaced")
+    for piece in found:
+        if piece.content == piece.present:
+            click.echo(f"{piece.path}: is there as it should be\n")
+        else:
+            click.echo(f"{piece.path}: {'will be changed' if piece.ours else 'will be written'}\n{piece.shown()}")
+    steps = service.steps_in(root)
+    _announce("then", steps)
+    _agree(yes)
+    for path in service.write(found):
+        click.echo(f"wrote {path}")
+    _take(steps)
+    config = root / service.CONFIG
+    if not config.exists():
+        click.echo(
+            f"next: meterseal init /{service.ETC} --state /{service.STATE} --id NAME\n"
+            "then: meterseal check /etc/meterseal/gateway.toml && systemctl start meterseal"
+        )
+
+
+@click.command()
+@click.option("--data", is_flag=True, help="Delete keys and records, too, after the gateway's id is typed.")
+@ROOT
+@YES
+def uninstall(data: bool, root: Path, yes: bool) -> None:
+    """Remove what `meterseal install` has written. Configuration, keys and records stay, unless --data is given."""
+    found = [piece for piece in service.pieces(root, service.own_command()) if piece.present is not None]
+    for piece in found:
+        click.echo(f"{piece.path}: {'will be removed' if piece.ours else 'is not from here, and stays'}")
+    ours = [piece.path for piece in found if piece.ours]
+    if ours:
+        before, after = service.steps_out(root)
+        _announce("before it", before)
+        _announce("after it", after)
+        _agree(yes)
+        _take(before)
+        for path in ours:
+            path.unlink()
+            click.echo(f"removed {path}")
+        _take(after)
+    else:
+        click.echo("nothing here was written by `meterseal install`; of the Debian package:  apt-get purge meterseal")
+    if data:
+        _delete(root)
+    elif (root / service.STATE).exists():
+        click.echo(f"{root / service.STATE} and {root / service.ETC} stay as they are")
+
+
+def _delete(root: Path) -> None:
+    held = service.holdings(root)
+    if held is None:
+        click.echo(f"{root / service.STATE}: is not there")
+        return
+    click.echo(
+        f"{held.path} holds {held.keys} private keys and {held.databases} databases, {held.size} bytes.\n"
+        "Without them nothing that this gateway recorded can be proven any more, and nothing brings them back."
+    )
+    typed = click.prompt(
+        f"To delete them type the gateway's id, which is {held.gateway}", default="", show_default=False
+    )
+    if typed.strip() != held.gateway:
+        raise Declined(f"{held.path}: not deleted, {typed!r} is not the gateway's id", "run it again")
+    service.delete(held)
+    click.echo(f"deleted {held.path}")
+    _take(service.steps_after_data(root))
+
+
+def _announce(when: str, steps: Iterable[Sequence[str]]) -> None:
+    for step in steps:
+        click.echo(f"{when}: {shlex.join(step)}")
+
+
+def _agree(yes: bool) -> None:
+    if not yes and not click.confirm("Do it?"):
+        click.echo("nothing was changed")
+        sys.exit(1)
+
+
+def _take(steps: Iterable[Sequence[str]]) -> None:
+    for step in steps:
+        if problem := service.run(step):
+            click.echo(f"{shlex.join(step)}: {problem}", err=True)

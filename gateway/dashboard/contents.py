@@ -1,0 +1,146 @@
+"""All the pages by their addresses. A view takes facts from memory in the event loop; the rest, the database and the
+template, is done in a thread, so that no page ever keeps a line waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway import prove
+from gateway.dashboard.live_news import source
+from gateway.dashboard.loads import Loads
+from gateway.dashboard.page import Answer, Asked, NotFound, Pages, Rest
+from gateway.dashboard.render import Visitor, page, static
+from gateway.dashboard.views import alarms, batches, events, meter, record
+from gateway.dashboard.views import site as site_view
+from gateway.dashboard.views.diagnosis import Rounds
+from gateway.errors import GatewayError
+from gateway.site import Site
+from gateway.store import Store
+
+Facts = Callable[[Store], dict[str, Any]]
+MSEAL = "application/octet-stream"
+
+
+def contents(site: Site) -> Pages:
+    """The pages of one epoch of a gateway."""
+    made = _Views(site)
+    views = {
+        "/": made.site,
+        "/meters/{meter}": made.meter,
+        "/meters/{meter}/prove/newest": made.prove_newest,
+        "/meters/{meter}/prove/{epoch}/{seq}": made.prove,
+        "/meters/{meter}/records/{epoch}/{seq}": made.record,
+        "/batches": made.batches,
+        "/batches/{batch}": made.batch,
+        "/events": made.events,
+        "/alarms": made.alarms,
+        "/diagnosis": made.diagnosis,
+    }
+    return Pages(views, source, made.login, made.problem, static)
+
+
+class _Views:
+    """What the views of one epoch have in common."""
+
+    def __init__(self, site: Site) -> None:
+        self._loads, self._rounds = Loads(site), Rounds(site.config, site.clock)
+        self._gateway, self._now_ms = site.config.gateway_id, site.clock.now_ms
+        site.hub.listeners.append(self._loads.hear)
+
+    def _rest(self, site: Site, asked: Asked, template: str, facts: Facts, here: str = "") -> Rest:
+        """What is left to do of a page in a thread."""
+        now_ms = self._now_ms()
+        common = {
+            "gateway": self._gateway,
+            "here": here or template,
+            "alarm_count": len(site.board.standing()),
+            "meters": tuple(site.config.meters),
+        }
+
+        def make(store: Store) -> Answer:
+            return Answer(page(f"{template}.html", Visitor.of(asked), now_ms, **common, **facts(store)).encode())
+
+        return make
+
+    def site(self, site: Site, asked: Asked) -> Rest:
+        """The whole gateway at a glance."""
+        facts, config = site_view.look(site, self._loads), site.config
+        return self._rest(site, asked, "site", lambda store: {"site": site_view.complete(facts, config, store)})
+
+    def meter(self, site: Site, asked: Asked) -> Rest:
+        """One meter."""
+        query, now_ms = asked.query, self._now_ms()
+        facts = meter.look(site, self._loads, asked.params["meter"], query.get("quantity"), query.get("span"))
+        return self._rest(site, asked, "meter", lambda store: {"meter": meter.complete(facts, store, now_ms)}, "site")
+
+    def record(self, site: Site, asked: Asked) -> Rest:
+        """One record, and its way to the ledgers."""
+        parts, whole = asked.params, "way" in asked.query
+        name = (parts["meter"], parts["epoch"], parts["seq"])
+        return self._rest(
+            site, asked, "record", lambda store: {"record": record.record(store, *name, whole=whole)}, "batches"
+        )
+
+    def batches(self, site: Site, asked: Asked) -> Rest:
+        """The list of batches."""
+        before, waits = batches.number_of(asked.query.get("before")), site.recorder.health()["sealing"]
+        return self._rest(site, asked, "batches", lambda store: {"list": batches.batches(store, before, waits)})
+
+    def batch(self, site: Site, asked: Asked) -> Rest:
+        """One batch."""
+        number = batches.number_of(asked.params["batch"])
+        if number is None:
+            raise NotFound(f"there is no batch {asked.params['batch']}", "a batch is a number")
+        return self._rest(site, asked, "batch", lambda store: {"row": batches.batch(store, number)}, "batches")
+
+    def events(self, site: Site, asked: Asked) -> Rest:
+        """What has happened."""
+        before, of = batches.number_of(asked.query.get("before")), asked.query.get("of", "")
+        return self._rest(site, asked, "events", lambda store: {"list": events.events(store, before, of)})
+
+    def alarms(self, site: Site, asked: Asked) -> Rest:
+        """What stands, and what can be done about it."""
+        facts = alarms.look(site)
+        return self._rest(site, asked, "alarms", lambda store: {"alarms": alarms.complete(facts, store)})
+
+    def diagnosis(self, site: Site, asked: Asked) -> Rest:
+        """What the doctor says."""
+        found = self._rounds.look(again="again" in asked.query)
+        return self._rest(site, asked, "diagnosis", lambda store: {"diagnosis": found})
+
+    def prove(self, site: Site, asked: Asked) -> Rest:
+        """The bundle of a record."""
+        parts = asked.params
+        return _bundle(f"{parts['meter']}/{parts['epoch']}/{parts['seq']}")
+
+    def prove_newest(self, site: Site, asked: Asked) -> Rest:
+        """The bundle of a meter's newest reading that a ledger has given a receipt for."""
+        return _bundle(asked.params["meter"])
+
+    def login(self, asked: Asked, problem: str) -> Answer:
+        """Where one logs in."""
+        facts = {"problem": problem, "next": asked.query.get("next", "/")}
+        return self._alone("login.html", asked, 403 if problem else 200, facts)
+
+    def problem(self, asked: Asked, status: int, problem: str, way_out: str) -> Answer:
+        """Why there is no page."""
+        return self._alone("problem.html", asked, status, {"status": status, "problem": problem, "way_out": way_out})
+
+    def _alone(self, template: str, asked: Asked, status: int, facts: dict[str, Any]) -> Answer:
+        common = {"gateway": self._gateway, "here": "", "alarm_count": 0}
+        body = page(template, Visitor.of(asked), self._now_ms(), **common, **facts)
+        return Answer(body.encode(), status=status)
+
+
+def _bundle(name: str) -> Rest:
+    def make(store: Store) -> Answer:
+        try:
+            row = prove.find(store, name)
+        except GatewayError as error:
+            raise NotFound(error.problem, error.way_out) from None
+        file = f"{row.id.replace('/', '_')}.mseal"
+        headers = {"Content-Disposition": f'attachment; filename="{file}"'}
+        return Answer(prove.prove(store, row), MSEAL, headers=headers)
+
+    return make

@@ -1,0 +1,140 @@
+"""Numbers, units, times and ages as people read them. Pure; the words for them come from the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
+from typing import Final
+
+from gateway.dashboard.words import Words
+from gateway.devices.decode import Content
+from ledger_client.report import clean, number_text
+
+UNITS: Final = {
+    "/100": "%", "/": "", "Cel": "°C", "degC": "°C", "m3": "m³", "m3/h": "m³/h", "m3/s": "m³/s", "l/s": "l/s",
+    "ug/m3": "µg/m³", "mg/m3": "mg/m³", "W/m2": "W/m²", "%RH": "% RH", "count": "",
+}  # fmt: skip
+_KILO: Final = {"W": "kW", "Wh": "kWh", "VA": "kVA", "VAh": "kVAh", "var": "kvar", "varh": "kvarh"}
+_MEGA: Final = {"kW": "MW", "kWh": "MWh", "kVA": "MVA", "kVAh": "MVAh", "kvar": "Mvar", "kvarh": "Mvarh"}
+THIN: Final = "\u202f"  # between thousands, and between a number and its unit
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A value for people: its digits and its unit."""
+
+    digits: str
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.digits}{THIN}{self.unit}" if self.unit else self.digits
+
+
+def unit(name: str | None) -> str:
+    """A unit as it is written, from its SenML name."""
+    return UNITS.get(name or "", name or "")
+
+
+def exact(value: Content, unit_name: str | None) -> Shown:
+    """A value with every decimal that was recorded; a float with the seven digits that a 32-bit register holds."""
+    if value is None:
+        return Shown("—", "")
+    text = f"{value:.7g}" if isinstance(value, float) else number_text(value)
+    return Shown(_grouped(text) if isinstance(value, int | float | Decimal) else text, unit(unit_name))
+
+
+def short(value: Content, unit_name: str | None) -> Shown:
+    """A value with four or five digits, in a larger unit where that is easier to read: ``18.24 kW``."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return exact(value, unit_name)
+    number = float(value)
+    divisor, name = scale(number, unit_name)
+    return Shown(_grouped(_rounded(number / divisor)), unit(name))
+
+
+def scale(peak: float, unit_name: str | None) -> tuple[float, str]:
+    """By what to divide numbers up to ``peak``, and the unit in which they are then: ``(1000.0, "kW")``."""
+    divisor, name = 1.0, unit_name or ""
+    for larger in (_KILO, _MEGA):
+        if abs(peak) / divisor >= 1000 and name in larger:
+            divisor, name = divisor * 1000, larger[name]
+    return divisor, name
+
+
+def rounded(number: float | None) -> str:
+    """A number of a chart, with four or five digits."""
+    return "—" if number is None else _grouped(_rounded(number))
+
+
+def _rounded(number: float) -> str:
+    size = abs(number)
+    decimals = 0 if size >= 10_000 else 1 if size >= 1000 else 2 if size >= 10 else 3
+    return f"{number:.{decimals}f}"
+
+
+def _grouped(text: str) -> str:
+    """Thousands apart by a thin space, from five digits on."""
+    if "e" in text or "n" in text:
+        return text.replace("-", "−")
+    whole, point, rest = text.partition(".")
+    sign, digits = ("−", whole[1:]) if whole.startswith("-") else ("", whole)
+    if len(digits) > 4:
+        head = len(digits) % 3
+        parts = ([digits[:head]] if head else []) + [digits[n : n + 3] for n in range(head, len(digits), 3)]
+        digits = THIN.join(parts)
+    return f"{sign}{digits}{point}{rest}"
+
+
+def age(ms: int | float | None, words: Words) -> str:
+    """How long something took or is ago, in one unit: ``4 min``. Under two units it stays in the smaller one."""
+    if ms is None:
+        return "—"
+    seconds = max(0, int(ms // 1000))
+    for key, length, most in (("s", 1, 120), ("min", 60, 120), ("h", 3600, 72)):
+        if seconds < length * most:
+            return words(f"unit.{key}", n=seconds // length)
+    return words("unit.d", n=seconds // 86400)
+
+
+class Times:
+    """Moments in the gateway's time zone, as of ``now_ms``."""
+
+    def __init__(self, now_ms: int, zone: tzinfo | None = None) -> None:
+        self.now_ms = now_ms
+        self._zone = zone
+        self._today = self._local(now_ms).date()
+
+    def _local(self, ms: int) -> datetime:
+        return datetime.fromtimestamp(ms / 1000, UTC).astimezone(self._zone)
+
+    def text(self, ms: int) -> str:
+        """The time of a moment of today, else its date and time."""
+        local = self._local(ms)
+        return f"{local:%H:%M:%S}" if local.date() == self._today else f"{local:%Y-%m-%d %H:%M:%S}"
+
+    def utc(self, ms: int) -> str:
+        """The same moment as RFC 3339 in UTC, to the millisecond."""
+        return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def tick(self, ms: int, span_ms: int) -> str:
+        """A moment on the axis of a chart that covers ``span_ms``."""
+        local = self._local(ms)
+        return f"{local:%H:%M}" if span_ms <= 36 * 3_600_000 else f"{local:%m-%d}"
+
+    def offset_ms(self, ms: int) -> int:
+        """How far the zone is ahead of UTC then."""
+        ahead = self._local(ms).utcoffset()
+        return round(ahead.total_seconds() * 1000) if ahead else 0
+
+    @property
+    def zone(self) -> str:
+        """The zone in words, ``UTC+08:00``."""
+        ahead = self.offset_ms(self.now_ms) // 60_000
+        hours, minutes = divmod(abs(ahead), 60)
+        return f"UTC{'+' if ahead > 0 else '−'}{hours:02}:{minutes:02}" if ahead else "UTC"
+
+
+def name(text: str) -> str:
+    """A label or text of a foreign hand with nothing in it that turns or hides what stands beside it."""
+    return clean(text)

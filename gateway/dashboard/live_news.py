@@ -1,0 +1,57 @@
+"""What the event stream tells of: every meter's newest values in short, and what the head of each page shows.
+
+In no language: numbers and units as they are written in all of them, and codes whose words each page brings along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gateway.dashboard import formats
+from gateway.dashboard.page import Document
+from gateway.dashboard.views import values
+from gateway.dashboard.views.ledgers import oldest_unanchored_ms
+from gateway.news import NotRecorded
+from gateway.quality import VERDICTS, verdict
+from gateway.site import Site
+from gateway.store import Store
+
+
+def source(site: Site) -> Callable[[Store], Document]:
+    """What there is to tell now; the rest of it is asked of the database."""
+    meters = {name: meter(site, name) for name in site.live.meters}
+    head = {"alarms": len(site.board.standing())}
+    config = site.config
+
+    def rest(store: Store) -> Document:
+        last = store.last_batch()
+        batch = {"oldest": oldest_unanchored_ms(config, store), "batch": last.batch if last else None}
+        return {"meters": meters, "head": head | batch}
+
+    return rest
+
+
+def meter(site: Site, name: str) -> Mapping[str, Any]:
+    """One meter: ``t`` its time, ``q`` verdict and ``f`` flags, ``s`` state, ``v`` short values by point, ``n`` the
+    number of its sparkline, ``since`` and ``why`` of its silence."""
+    now = site.live.meters[name]
+    silence = {"since": now.silent_since_ms, "why": now.reason}
+    reading = now.reading
+    if reading is None:
+        return silence
+    points = values.headline(site.config.meters[name], site.config.profiles[name])
+    shown = values.by_name(reading, points)
+    flags = 0
+    for value in reading.values:
+        flags |= value.quality
+    worst = max((verdict(value.quality) for value in reading.values), key=VERDICTS.index, default="missing")
+    short = {value.name: formats.short(value.value, value.unit) for value in shown}
+    return silence | {
+        "t": reading.time_ms,
+        "q": worst,
+        "f": flags,
+        "s": "not-recorded" if isinstance(now.newest, NotRecorded) else "live",
+        "v": {point: [text.digits, text.unit] for point, text in short.items()},
+        "n": values.number(shown[0]) if shown else None,
+    }

@@ -1,0 +1,237 @@
+"""Facts → HTML: one jinja2 environment a language, everything escaped, templates from this package."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from importlib.resources import files
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from gateway import horizon
+from gateway.dashboard import charts, formats
+from gateway.dashboard.charts import Frame, Step
+from gateway.dashboard.formats import Times
+from gateway.dashboard.page import Asked
+from gateway.dashboard.pathway import drawing
+from gateway.dashboard.views.courses import Chart, kind_of
+from gateway.dashboard.views.events import plain
+from gateway.dashboard.views.values import shared_flags
+from gateway.dashboard.words import LANGUAGES, Words, choose
+from gateway.quality import verdict
+from ledger_client.record import MISSED_REASONS, Quality
+
+STATIC: Final = {
+    "style.css": "text/css; charset=utf-8",
+    "script.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+THEMES: Final = ("auto", "light", "dark")
+MARKS: Final = {"good": "✓", "uncertain": "≈", "substituted": "⇄", "bad": "✗", "missing": "–"}
+"""A sign for every verdict, so that none is told by its colour alone."""
+LIVE_WORDS: Final = ("s", "min", "h", "d")
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who looks at a page, and how: ``role`` viewer or installer; ``form`` is what the session's forms must carry;
+    ``said``: what the last act came to, and whether it went ``well``."""
+
+    language: str = "en"
+    theme: str = "auto"
+    user: str = ""
+    role: str = ""
+    form: str = ""
+    path: str = "/"
+    query: str = ""
+    said: str = ""
+    well: bool = True
+
+    @classmethod
+    def of(cls, asked: Asked) -> Visitor:
+        """By session, cookies and the browser's languages."""
+        theme = asked.cookies.get("theme", "")
+        return cls(
+            language=choose(asked.languages, asked.cookies.get("language")),
+            theme=theme if theme in THEMES else THEMES[0],
+            user=asked.user,
+            role=asked.role or "",
+            form=asked.form,
+            path=asked.path,
+            query=urlencode({key: value for key, value in asked.query.items() if key not in ("language", "theme")}),
+            said=asked.said,
+            well=asked.well,
+        )
+
+    @property
+    def installs(self) -> bool:
+        """May order what only an installer may."""
+        return self.role == "installer"
+
+    @property
+    def here(self) -> str:
+        """The address of the page that is shown."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    def but(self, **choice: str) -> str:
+        """The same address with something chosen otherwise."""
+        return f"?{urlencode({**dict(parse_qsl(self.query)), **choice})}"
+
+
+@cache
+def static(name: str) -> tuple[bytes, str, str] | None:
+    """A file of ours, its media type, and the short hash that its address carries, so that it may be kept for ever."""
+    if name not in STATIC:
+        return None
+    content = (files("gateway.dashboard") / "static" / name).read_bytes()
+    return content, STATIC[name], hashlib.sha256(content).hexdigest()[:12]
+
+
+@cache
+def environment(language: str) -> Environment:
+    """The environment of one language."""
+    words = Words(language)
+    env = Environment(
+        loader=PackageLoader("gateway.dashboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        cache_size=-1,
+    )
+    env.globals.update(
+        t=words,
+        word=words.of,
+        has_word=words.has,
+        language=language,
+        marks=MARKS,
+        asset=_asset,
+        reasons=partial(reasons, words),
+        live_words=_live_words(words),
+        shared_flags=shared_flags,
+    )
+    env.filters.update(
+        age=partial(_age, words),
+        unit=formats.unit,
+        short=lambda v: formats.short(v.value, v.unit),
+        exact=lambda v: formats.exact(v.value, v.unit),
+        verdict=verdict,
+        text=formats.name,
+        size=horizon.size,
+        hex=bytes.hex,
+        plain=plain,
+        without=lambda flags, others: flags & ~others,
+        rounded=formats.rounded,
+    )
+    return env
+
+
+def prepare() -> None:
+    """Read and compile everything, so that no page waits for it. Takes a second: not on the event loop."""
+    for language in LANGUAGES:
+        env = environment(language)
+        for template in env.list_templates():
+            env.get_template(template)
+    for name in STATIC:
+        static(name)
+
+
+def page(template: str, visitor: Visitor, now_ms: int, **facts: Any) -> str:
+    """A whole page. ``facts`` are what the template shows."""
+    times = Times(now_ms)
+    env, words = environment(visitor.language), Words(visitor.language)
+    return env.get_template(template).render(
+        visitor=visitor,
+        now_ms=now_ms,
+        times=times,
+        time=partial(_time, times),
+        draw=partial(draw, words, times),
+        pathway=partial(drawing, words),
+        **facts,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A chart, and the same as rows of a table, in ``unit``."""
+
+    svg: Markup
+    unit: str
+    rows: list[Step]
+
+
+def draw(words: Words, times: Times, chart: Chart) -> Drawn:
+    """A chart in the words and the zone of a page."""
+    peak = max((abs(v) for s in chart.steps for v in (s.low, s.high) if v is not None), default=0.0)
+    divisor, name = formats.scale(peak, chart.quantity.unit)
+    unit = formats.unit(name)
+    steps = [
+        replace(
+            s, low=_over(s.low, divisor), high=_over(s.high, divisor), mean=_over(s.mean, divisor), note=_note(words, s)
+        )
+        for s in chart.steps
+    ]
+    frame = Frame(chart.from_ms, chart.to_ms, times.tick, times.offset_ms(chart.to_ms))
+    label = words("meter.chart-of", name=words.of("point", chart.quantity.point), span=words(f"span.{chart.span}"))
+    made = charts.bars if kind_of(chart) == "bars" else charts.line
+    return Drawn(made(steps, frame, label, unit), unit, charts.table(steps))
+
+
+def _over(value: float | None, divisor: float) -> float | None:
+    return None if value is None else value / divisor
+
+
+def _note(words: Words, step: Step) -> str:
+    return ", ".join(words.of("break", why) for why in step.note.split())
+
+
+def reasons(words: Words, flags: int) -> list[str]:
+    """Why a value is not simply good, in words; a bit that this version does not know by its number."""
+    bits = (1 << n for n in range(flags.bit_length()) if flags >> n & 1)
+    return [_flag(words, bit) for bit in bits]
+
+
+def _flag(words: Words, bit: int) -> str:
+    known = bit in Quality.__members__.values()
+    return words(f"flag.{Quality(bit).name}") if known else words("flag.unknown", n=bit.bit_length() - 1)
+
+
+def _asset(name: str) -> str:
+    found = static(name)
+    assert found is not None, name
+    return f"/static/{name}?{found[2]}"
+
+
+def _age(words: Words, ms: int | None) -> str:
+    return formats.age(ms, words)
+
+
+def _time(times: Times, ms: int | None) -> Markup | str:
+    """A moment as text in the gateway's zone that carries its UTC time with it."""
+    if ms is None:
+        return "—"
+    utc = times.utc(ms)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(utc, utc, times.text(ms))
+
+
+def _live_words(words: Words) -> str:
+    """What the script needs of the table, as JSON for an attribute."""
+    flags = {flag.bit_length() - 1: words(f"flag.{flag.name}") for flag in Quality}
+    said: Mapping[str, Any] = {
+        "units": {key: words(f"unit.{key}", n="#") for key in LIVE_WORDS},
+        "verdicts": {key: [mark, words(f"verdict.{key}")] for key, mark in MARKS.items()},
+        "states": {key: words(f"state.{key}") for key in ("live", "not-recorded")},
+        "stream": {key: words(f"stream.{key}") for key in ("on", "off")},
+        "reasons": {name: words(f"reason.{name}") for name in sorted(MISSED_REASONS)},
+        "flags": flags,
+        "silent": words("site.silent-for", age="#"),
+        "none": words("site.anchoring-none"),
+    }
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,36 @@
+"""The alarms as the pages show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gateway.alarm_board import Standing
+from gateway.site import Site
+from gateway.store import Store
+
+PAST = 60
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmFacts:
+    """What stands, what is put aside, and what was before. ``shared``: lines that another master was heard on."""
+
+    standing: tuple[Standing, ...]
+    shelved: tuple[Standing, ...]
+    past: tuple[Standing, ...] = ()
+
+
+def standing(site: Site) -> tuple[Standing, ...]:
+    """Every alarm that is true or not acknowledged, and not shelved, the most serious first. In the event loop."""
+    return tuple(site.board.standing())
+
+
+def look(site: Site) -> AlarmFacts:
+    """What stands now. In the event loop."""
+    return AlarmFacts(standing(site), tuple(site.board.shelved()))
+
+
+def complete(facts: AlarmFacts, store: Store) -> AlarmFacts:
+    """The same with what was before. Raises StoreError."""
+    open_ = {alarm.id for alarm in (*facts.standing, *facts.shelved)}
+    return replace(facts, past=tuple(alarm for alarm in store.past_alarms(PAST) if alarm.id not in open_))

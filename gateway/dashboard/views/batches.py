@@ -1,0 +1,95 @@
+"""The facts of the list of batches, and of one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.config import Config
+from gateway.dashboard.page import NotFound
+from gateway.store import Anchor, Batch, Store
+from ledger_client.bundle import decode_locator, is_locator
+from ledger_client.errors import LedgerClientError
+from ledger_client.receipt import parse_receipt
+from ledger_client.statement import Statement, parse_statement
+
+PAGE = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """What one ledger says of a batch: the anchor's ``state``, when that was so, and by the receipt's own clock."""
+
+    ledger: str
+    state: str
+    since_ms: int
+    said_s: int | None = None
+    place: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """One batch of the list."""
+
+    batch: Batch
+    statement: Statement
+    anchors: tuple[Vouched, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchList:
+    """A stretch of the list, the newest first. ``older``: the number in front of which it goes on; None: at its end.
+    ``waiting``: how many records are in no batch yet."""
+
+    rows: tuple[BatchRow, ...]
+    older: int | None
+    newest: bool
+    sealing_waits: str | None
+
+
+def batches(store: Store, before: int | None, health: str | None) -> BatchList:
+    """Up to ``PAGE`` batches in front of a number. Raises StoreError."""
+    found = store.newest_batches(PAGE + 1, before)
+    rows = tuple(_row(store, batch) for batch in found[:PAGE])
+    return BatchList(rows, rows[-1].batch.batch if len(found) > PAGE else None, before is None, health)
+
+
+def batch(store: Store, number: int) -> BatchRow:
+    """One batch. Raises NotFound and StoreError."""
+    found = store.batch(number)
+    if found is None:
+        raise NotFound(
+            f"there is no batch {number} here", "see the list of batches; what is past `keep` has been pruned"
+        )
+    return _row(store, found)
+
+
+def _row(store: Store, batch: Batch) -> BatchRow:
+    anchors = tuple(vouched(anchor) for anchor in store.anchors(batch.batch))
+    return BatchRow(batch, parse_statement(batch.entry).statement, anchors)
+
+
+def vouched(anchor: Anchor) -> Vouched:
+    """An anchor in plain facts."""
+    said_s, place = None, ""
+    if anchor.receipt is not None:
+        try:
+            if is_locator(anchor.receipt):
+                locator = decode_locator(anchor.receipt)
+                place = f"block {locator.block}, tx 0x{locator.tx.hex()[:16]}…"
+            else:
+                said_s = parse_receipt(anchor.receipt).iat
+        except LedgerClientError:
+            place = "?"
+    return Vouched(anchor.ledger, anchor.state, anchor.updated_ms, said_s, place, anchor.detail or "")
+
+
+def number_of(text: str | None) -> int | None:
+    """A number that came with an address; None where it is none."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
+def ledger_names(config: Config) -> Sequence[str]:
+    """The configured ledgers in order."""
+    return [entry.name for entry in config.document.ledger]

@@ -1,0 +1,63 @@
+"""The doctor's rounds for the diagnosis page: made in a thread when they are wanted, and kept until the next."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from gateway.clock import Clock
+from gateway.config import Config
+from gateway.doctor import rounds
+from gateway.doctor.finding import Finding
+from gateway.errors import GatewayError
+
+FRESH_S = 600.0
+"""What was found so long ago is looked at again when somebody opens the page."""
+ORDER = ("bad", "warn", "ok")
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What was found up to now, the worst first; ``running``: there is more to come."""
+
+    findings: tuple[Finding, ...]
+    running: bool
+    ended_ms: int | None
+
+    def count(self, result: str) -> int:
+        """How many findings are so."""
+        return sum(finding.result == result for finding in self.findings)
+
+
+class Rounds:
+    """One round at a time, whoever asks."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._config, self._clock = config, clock
+        self._lock = threading.Lock()
+        self._found: list[Finding] = []
+        self._running = False
+        self._ended: tuple[float, int] | None = None
+
+    def look(self, *, again: bool = False) -> Diagnosis:
+        """What is known; begins a round where nothing fresh is, or ``again``."""
+        with self._lock:
+            stale = self._ended is None or time.monotonic() - self._ended[0] > FRESH_S
+            if not self._running and (again or stale):
+                self._running, self._found = True, []
+                threading.Thread(target=self._work, name="doctor", daemon=True).start()
+            found = sorted(self._found, key=lambda finding: ORDER.index(finding.result))
+            return Diagnosis(tuple(found), self._running, self._ended[1] if self._ended else None)
+
+    def _work(self) -> None:
+        try:
+            for finding in rounds.examine(self._config, self._clock.now_ms()):
+                with self._lock:
+                    self._found.append(finding)
+        except GatewayError as error:
+            with self._lock:
+                self._found.append(Finding("doctor", "bad", error.problem, error.way_out))
+        finally:
+            with self._lock:
+                self._running, self._ended = False, (time.monotonic(), self._clock.now_ms())

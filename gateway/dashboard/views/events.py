@@ -1,0 +1,76 @@
+"""The facts of the events page: what happened, newest first, each a signed record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.commits import ALARM
+from gateway.signer import GATEWAY
+from gateway.store import Store
+from ledger_client.record import Event, parse_record
+from ledger_client.report import number_text
+
+PAGE = 40
+LONGEST = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One event. ``raised``: of an alarm, whether it began or ended."""
+
+    meter: str
+    epoch: bytes
+    seq: int
+    time_ms: int
+    name: str
+    code: str
+    raised: bool | None
+    text: str
+    facts: tuple[tuple[str, str], ...]
+
+    @property
+    def of_gateway(self) -> bool:
+        """It is the gateway's own."""
+        return self.meter == GATEWAY
+
+
+@dataclass(frozen=True, slots=True)
+class EventList:
+    """A stretch of the list. ``older``: the place in front of which it goes on; ``of``: the meter that was chosen."""
+
+    rows: tuple[Happened, ...]
+    older: int | None
+    newest: bool
+    of: str
+
+
+def events(store: Store, before: int | None, of: str) -> EventList:
+    """Up to ``PAGE`` events in front of a place, of one meter or (``""``) of all. Raises StoreError."""
+    found = store.newest_events(PAGE + 1, before, of or None)
+    rows = tuple(_happened(row) for _, row in found[:PAGE])
+    return EventList(rows, found[PAGE - 1][0] if len(found) > PAGE else None, before is None, of)
+
+
+def _happened(row: Any) -> Happened:
+    body = parse_record(row.data).body
+    assert isinstance(body, Event), "the table says so"
+    fields = dict(body.fields)
+    is_alarm = body.name == ALARM
+    text = str(fields.pop("text", "")) if is_alarm else ""
+    code = str(fields.pop("code", ""))
+    raised = bool(fields.pop("raised")) if is_alarm and "raised" in fields else None
+    facts = tuple((key, plain(value)) for key, value in sorted(fields.items()))
+    return Happened(row.meter, row.epoch, row.seq, row.time_ms, body.name, code, raised, text, facts)
+
+
+def plain(value: object) -> str:
+    """A fact of an event in one line."""
+    if isinstance(value, Mapping):
+        text = ", ".join(f"{key} {plain(one)}" for key, one in value.items())
+    elif isinstance(value, list | tuple):
+        text = ", ".join(plain(one) for one in value)
+    else:
+        text = number_text(value)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

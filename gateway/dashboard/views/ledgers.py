@@ -1,0 +1,68 @@
+"""The ledgers as the pages show them, and how old the oldest record is that none of them vouches for yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gateway.config import Config
+from gateway.site import Site
+from gateway.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerNow:
+    """One ledger: whether it could be reached, up to which batch it has settled, how many batches wait for it."""
+
+    name: str
+    type: str
+    url: str
+    required: bool
+    reached: bool
+    settled_to: int | None = None
+    receipt_ms: int | None = None
+    waiting: int = 0
+    refused: str | None = None
+
+    @property
+    def state(self) -> str:
+        """One word: refused, away, waiting, settled or new."""
+        if self.refused is not None:
+            return "refused"
+        if not self.reached:
+            return "away"
+        if self.waiting:
+            return "waiting"
+        return "settled" if self.settled_to is not None else "new"
+
+    def complete(self, store: Store) -> LedgerNow:
+        """The same with what the database tells."""
+        refused = store.first_refused(self.name)
+        return replace(
+            self,
+            settled_to=store.last_settled(self.name),
+            receipt_ms=store.last_receipt_ms(self.name),
+            waiting=store.count_open(self.name),
+            refused=(refused.detail or "") if refused else None,
+        )
+
+
+def ledgers(site: Site) -> tuple[LedgerNow, ...]:
+    """Every configured ledger, as far as memory tells."""
+    return tuple(
+        LedgerNow(x.name, x.type, x.url, x.policy == "required", site.uplinks[x.name].reached)
+        for x in site.config.document.ledger
+    )
+
+
+def oldest_unanchored_ms(config: Config, store: Store) -> int | None:
+    """The time of the oldest record that is not settled by every required ledger (where none is required: by any);
+    None when all are."""
+    entries = config.document.ledger
+    required = [entry.name for entry in entries if entry.policy == "required"]
+    if required:
+        times = [store.oldest_unanchored_ms(name) for name in required]
+        return min((ms for ms in times if ms is not None), default=None)
+    times = [store.oldest_unanchored_ms(entry.name) for entry in entries]
+    if not times:
+        return store.first_ms()
+    return None if None in times else max(ms for ms in times if ms is not None)

@@ -1,0 +1,140 @@
+"""The facts of a meter's page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gateway.dashboard.charts import HOUR
+from gateway.dashboard.loads import Loads
+from gateway.dashboard.page import NotFound
+from gateway.dashboard.views import courses
+from gateway.dashboard.views import site as site_view
+from gateway.dashboard.views.courses import Chart, Quantity
+from gateway.dashboard.views.raw import RawBlock, raw
+from gateway.dashboard.views.site import LineRow, MeterRow
+from gateway.dashboard.views.states import State, States, newest
+from gateway.site import Site
+from gateway.store import Row, Store
+from ledger_client.record import Coverage, Reading, Value, parse_record, record_hash
+
+CHAIN, COVERED = 12, 12
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One record of a meter's chain: its hash, and that of the record before it, which it names."""
+
+    kind: str
+    epoch: bytes
+    seq: int
+    time_ms: int
+    hash: bytes
+    prev: bytes | None
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """What a visitor wants to see of the meter's course; a span of None is the usual one."""
+
+    quantity: Quantity
+    span: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeterFacts:
+    """All that a meter's page shows. ``values`` are those of its newest reading, ``record`` its epoch and number."""
+
+    name: str
+    label: str
+    role: str
+    vendor: str
+    device: str
+    address: int
+    every_ms: int
+    line: LineRow
+    row: MeterRow
+    identity: str | None
+    stranger: str | None
+    values: tuple[Value, ...]
+    raw: tuple[RawBlock, ...]
+    quantities: tuple[Quantity, ...]
+    picked: Picked | None
+    chart: Chart | None = None
+    coverage: tuple[Coverage, ...] = ()
+    chain: tuple[Link, ...] = ()
+
+
+def look(site: Site, loads: Loads, name: str, quantity: str | None, span: str | None) -> MeterFacts:
+    """What the gateway knows of a meter without its database. In the event loop. Raises NotFound."""
+    meter = site.config.meters.get(name)
+    if meter is None:
+        raise NotFound(f"there is no meter {name}", "see the site page for those that there are")
+    profile, line = site.config.profiles[name], site.line_of(name)
+    found = courses.quantities(meter, profile)
+    chosen = next((q for q in found if q.point == quantity), found[0] if found else None)
+    reading = site.live.meters[name].reading
+    return MeterFacts(
+        name=name,
+        label=meter.label,
+        role=meter.role,
+        vendor=profile.vendor,
+        device=profile.device,
+        address=meter.address,
+        every_ms=meter.every,
+        line=site_view.line_row(site, loads, line.spec.name, alone=True),
+        row=site_view.meter_row(site, name, site.clock.now_ms()),
+        identity=line.identity(name),
+        stranger=line.stranger(name),
+        values=tuple(reading.values) if reading else (),
+        raw=raw(line.last_answered(name)),
+        quantities=tuple(found),
+        picked=Picked(chosen, span if span in courses.SPANS else None) if chosen else None,
+    )
+
+
+def complete(facts: MeterFacts, store: Store, now_ms: int) -> MeterFacts:
+    """The same with what the database tells. Raises StoreError."""
+    states = States(store)
+    row, values = facts.row, facts.values
+    if row.time_ms is None:  # not read yet since the start: the newest that is kept
+        row, values = _kept(row, store.newest(facts.name, "reading"))
+    if row.record is not None and row.time_ms is not None:
+        state = newest(states.of(facts.name, *row.record), now_ms - row.time_ms, row.every_ms)
+        row = replace(row, state=state)
+    picked = facts.picked
+    return replace(
+        facts,
+        row=row,
+        values=values,
+        chart=_chart(store, facts.name, picked, now_ms) if picked else None,
+        coverage=tuple(_coverage(store, facts.name)),
+        chain=tuple(_link(place, row, states) for place, row in store.chain(facts.name, CHAIN)),
+    )
+
+
+def _chart(store: Store, meter: str, picked: Picked, now_ms: int) -> Chart:
+    return courses.chart(store, meter, picked.quantity, picked.span or _usual(store, meter, now_ms), now_ms)
+
+
+def _usual(store: Store, meter: str, now_ms: int) -> str:
+    """A day; an hour while the meter is newer than three."""
+    first_ms = store.first_ms(meter)
+    return "1h" if first_ms is None or now_ms - first_ms < 3 * HOUR else courses.USUAL
+
+
+def _kept(row: MeterRow, found: Row | None) -> tuple[MeterRow, tuple[Value, ...]]:
+    body = parse_record(found.data).body if found else None
+    if found is None or not isinstance(body, Reading):
+        return row, ()
+    return replace(row, time_ms=body.time_ms, record=(found.epoch, found.seq), late=True), tuple(body.values)
+
+
+def _coverage(store: Store, meter: str) -> list[Coverage]:
+    bodies = [parse_record(row.data).body for row in store.coverage(meter, COVERED)]
+    return [body for body in bodies if isinstance(body, Coverage)]
+
+
+def _link(place: int, row: Row, states: States) -> Link:
+    claims = parse_record(row.data).claims
+    return Link(row.kind, row.epoch, row.seq, row.time_ms, record_hash(row.data), claims.prev, states.at(place))

@@ -1,0 +1,189 @@
+"""The facts of the site page: the whole gateway at a glance.
+
+``look`` takes what is in memory, in the event loop, and is cheap; ``complete`` adds what the database tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway.alarm_board import Standing
+from gateway.config import Config
+from gateway.dashboard.loads import Loads
+from gateway.dashboard.views import values
+from gateway.dashboard.views.alarms import standing
+from gateway.dashboard.views.ledgers import LedgerNow, ledgers, oldest_unanchored_ms
+from gateway.dashboard.views.states import State, States, is_late, newest
+from gateway.errors import StoreError
+from gateway.horizon import Horizon, horizon
+from gateway.live import MeterNow
+from gateway.news import NotRecorded
+from gateway.quality import VERDICTS, verdict
+from gateway.site import Site
+from gateway.store import Batch, Store
+from ledger_client.record import Value
+
+STRAYS = ("late", "foreign", "damaged")
+
+
+@dataclass(frozen=True, slots=True)
+class MeterRow:
+    """One meter: its newest reading in short. ``silent_ms``: for so long it has not answered."""
+
+    name: str
+    label: str
+    role: str
+    every_ms: int
+    shown: tuple[Value, ...] = ()
+    count: int = 0
+    verdict: str = "missing"
+    flags: int = 0
+    time_ms: int | None = None
+    silent_since_ms: int | None = None
+    reason: str | None = None
+    spark: values.Spark | None = None
+    spark_of: str = ""
+    late: bool = False
+    state: State | None = None
+    record: tuple[bytes, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LineRow:
+    """One physical line: how it stands, what it has heard in this epoch, and its meters."""
+
+    name: str
+    kind: str
+    where: str
+    up: bool
+    load: float | None
+    answered: int
+    timeouts: int
+    strays: dict[str, int]
+    silent: tuple[str, ...]
+    meters: tuple[MeterRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteFacts:
+    """All that the site page shows."""
+
+    gateway: str
+    now_ms: int
+    lines: tuple[LineRow, ...]
+    health: dict[str, Any]
+    clock: tuple[str, int | None]
+    ledgers: tuple[LedgerNow, ...] = ()
+    alarms: tuple[Standing, ...] = ()
+    horizon: Horizon | None = None
+    last_batch: Batch | None = None
+    oldest_unanchored_ms: int | None = None
+    commit_every_ms: int = 1000
+
+    @property
+    def meters(self) -> Sequence[MeterRow]:
+        """Every meter, line by line."""
+        return [meter for line in self.lines for meter in line.meters]
+
+    @property
+    def well(self) -> int:
+        """How many meters answer."""
+        return sum(m.time_ms is not None and not m.late for m in self.meters)
+
+
+def look(site: Site, loads: Loads) -> SiteFacts:
+    """What the gateway knows without its database. In the event loop."""
+    now_ms = site.clock.now_ms()
+    return SiteFacts(
+        gateway=site.config.gateway_id,
+        now_ms=now_ms,
+        lines=tuple(line_row(site, loads, name) for name in site.lines),
+        health=site.recorder.health(),
+        clock=site.clock.letter(),
+        ledgers=ledgers(site),
+        alarms=standing(site),
+        commit_every_ms=site.config.document.store.commit_every,
+    )
+
+
+def line_row(site: Site, loads: Loads, name: str, *, alone: bool = False) -> LineRow:
+    """One line as it stands; ``alone``: without its meters. In the event loop."""
+    line = site.lines[name]
+    now_ms, counters = site.clock.now_ms(), line.counters
+    return LineRow(
+        name=name,
+        kind=line.spec.type,
+        where=line.spec.where,
+        up=line.up,
+        load=loads.of(name),
+        answered=counters["answered"],
+        timeouts=counters["timeout"],
+        strays={kind: counters[kind] for kind in STRAYS},
+        silent=tuple(line.silent),
+        meters=() if alone else tuple(meter_row(site, meter.name, now_ms) for meter in line.spec.meters),
+    )
+
+
+def meter_row(site: Site, name: str, now_ms: int) -> MeterRow:
+    """One meter in short. In the event loop."""
+    meter, now = site.config.meters[name], site.live.meters[name]
+    row = MeterRow(name, meter.label, meter.role, meter.every, silent_since_ms=now.silent_since_ms, reason=now.reason)
+    reading = now.reading
+    if reading is None or now.newest is None:
+        return replace(row, late=now.silent_since_ms is not None)
+    points = values.headline(meter, site.config.profiles[name])
+    verdicts = {verdict(value.quality) for value in reading.values}
+    flags = 0
+    for value in reading.values:
+        flags |= value.quality
+    return replace(
+        row,
+        shown=values.by_name(reading, points),
+        count=len(reading.values),
+        verdict=max(verdicts, key=VERDICTS.index, default="missing"),
+        flags=flags,
+        time_ms=reading.time_ms,
+        spark=values.spark(list(now.recent), points[0]) if points else None,
+        spark_of=points[0] if points else "",
+        late=is_late(now_ms - reading.time_ms, meter.every),
+        state=_state(now),
+        record=None if isinstance(now.newest, NotRecorded) else (now.newest.row.epoch, now.newest.row.seq),
+    )
+
+
+def _state(now: MeterNow) -> State:
+    if isinstance(now.newest, NotRecorded):
+        return State("not-recorded", reason=now.newest.reason)
+    return State("recorded")
+
+
+def complete(facts: SiteFacts, config: Config, store: Store) -> SiteFacts:
+    """The same with what the database tells: states, ledgers, the last batch, the horizon. Raises StoreError."""
+    states = States(store)
+    return replace(
+        facts,
+        lines=tuple(
+            replace(line, meters=tuple(_settled(meter, states, facts.now_ms) for meter in line.meters))
+            for line in facts.lines
+        ),
+        ledgers=tuple(ledger.complete(store) for ledger in facts.ledgers),
+        last_batch=store.last_batch(),
+        horizon=_horizon(config, store, facts.now_ms),
+        oldest_unanchored_ms=oldest_unanchored_ms(config, store),
+    )
+
+
+def _settled(meter: MeterRow, states: States, now_ms: int) -> MeterRow:
+    if meter.record is None or meter.time_ms is None:
+        return meter
+    return replace(meter, state=newest(states.of(meter.name, *meter.record), now_ms - meter.time_ms, meter.every_ms))
+
+
+def _horizon(config: Config, store: Store, now_ms: int) -> Horizon | None:
+    """None where disk or database do not tell, which alarms say."""
+    try:
+        return horizon(config, store, now_ms, running=True)
+    except StoreError:
+        return None

@@ -1,0 +1,55 @@
+"""The pages' messages in English and Chinese, from one table, words.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from gateway.alarm_kinds import KINDS
+
+LANGUAGES: Final = ("en", "zh")
+
+
+@cache
+def table() -> Mapping[str, Mapping[str, str]]:
+    """Every message by its key (``section.name``), in each language."""
+    sections = tomllib.loads((files("gateway.dashboard") / "words.toml").read_text("utf-8"))
+    for kind in KINDS.values():  # their English is what the log and the feeds say, too
+        for section, text in (("alarm", kind.title), ("alarm-advice", kind.advice)):
+            sections[section].setdefault(kind.code, {})["en"] = text
+    return {f"{section}.{name}": says for section, messages in sections.items() for name, says in messages.items()}
+
+
+class Words:
+    """The messages in one language."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+        self._says = {key: says[language] for key, says in table().items() if language in says}
+
+    def __call__(self, key: str, /, **fields: object) -> str:
+        """The message with its fields filled in. KeyError where the table has none."""
+        text = self._says[key]
+        return text.format(**fields) if fields else text
+
+    def of(self, section: str, name: str) -> str:
+        """The word for a name that others may add to (a point, an event, a reason); without one, the name itself."""
+        return self._says.get(f"{section}.{name}") or name.replace("_", " ")
+
+    def has(self, section: str, name: str) -> bool:
+        """Whether the table has a word for it."""
+        return f"{section}.{name}" in self._says
+
+
+def choose(accepted: str, wanted: str | None = None) -> str:
+    """The language of a visitor: the one that was chosen, else the first of Accept-Language that there is."""
+    if wanted in LANGUAGES:
+        return wanted
+    for part in accepted.lower().split(","):
+        language = part.strip()[:2]
+        if language in LANGUAGES:
+            return language
+    return LANGUAGES[0]

@@ -1,0 +1,201 @@
+"""Meterseal as a service of this machine, for an installation from wheels: which files that takes, written and removed.
+
+The Debian package brings the same files with it (docs/install.md). Every file written here says so in its first line,
+and only such files are ever removed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway import instance
+from gateway.errors import Declined, GatewayError
+from gateway.shipped import shipped
+from ledger_client.durable import whole_file
+
+MARK = "# Written by `meterseal install`; `meterseal uninstall` removes it."
+UNIT = "meterseal.service"
+CONFIG, ETC, STATE = Path("etc/meterseal/gateway.toml"), Path("etc/meterseal"), Path("var/lib/meterseal")
+TARGETS = {
+    UNIT: Path("etc/systemd/system/meterseal.service"),
+    "meterseal.rules": Path("etc/udev/rules.d/70-meterseal.rules"),
+    "meterseal.sysusers": Path("etc/sysusers.d/meterseal.conf"),
+    "meterseal.tmpfiles": Path("etc/tmpfiles.d/meterseal.conf"),
+}
+PACKAGED = Path("usr/lib/systemd/system/meterseal.service")
+HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
+"""What the unit's ProtectHome and PrivateTmp keep from the service."""
+ROOT = Path("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One file of the service: where it belongs, what is to stand there, what stands there now (None: nothing)."""
+
+    path: Path
+    content: str
+    present: str | None
+
+    def shown(self) -> str:
+        """What writing it changes: the whole file if it is new, else the difference."""
+        if self.present is None:
+            return "".join(f"+{line}\n" for line in self.content.splitlines())
+        before, after = self.present.splitlines(keepends=True), self.content.splitlines(keepends=True)
+        return "".join(difflib.unified_diff(before, after, "as it is", "as it will be"))
+
+    @property
+    def ours(self) -> bool:
+        """What stands there was written by us."""
+        return self.present is not None and self.present.startswith(MARK)
+
+
+def own_command() -> Path:
+    """The `meterseal` that is running, by the name under which a service can start it."""
+    return Path(sys.executable).parent / "meterseal"
+
+
+def pieces(root: Path, command: Path) -> list[Piece]:
+    """The files of a service that starts ``command``, under ``root``."""
+    found = []
+    for name, target in TARGETS.items():
+        text = shipped(f"systemd/{name}").read_text()
+        text = re.sub(r"(?m)^(ExecStart|ExecReload)=\S+", rf"\1={command}", text)
+        path = root / target
+        found.append(Piece(path, f"{MARK}\n{text}", path.read_text() if path.exists() else None))
+    return found
+
+
+def check(root: Path, command: Path) -> None:
+    """Raises GatewayError where the service could not be, or need not be, installed."""
+    if (root / PACKAGED).exists():
+        raise Declined(f"{root / PACKAGED}: the Debian package has installed the service already", "use it as it is")
+    if root != ROOT:  # another machine's disk: what its users may do cannot be told here
+        return
+    way_out = "install Meterseal where every user may read it: python3 -m venv /opt/meterseal"
+    if str(command).startswith(HIDDEN):
+        raise GatewayError(f"{command}: a service cannot see into {' '.join(HIDDEN)}", way_out)
+    for path in (command, *command.parents, command.parent / "python3"):
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            raise GatewayError(f"{path}: {error.strerror}", way_out) from None
+        if not mode & stat.S_IXOTH:
+            raise GatewayError(f"{path}: the service's own user may not use it", way_out)
+    if os.geteuid() != 0:
+        raise GatewayError("only root may install a service", "run it again with sudo")
+
+
+def write(found: Iterable[Piece]) -> Iterator[Path]:
+    """Write what is not there as it should be. Raises GatewayError."""
+    for piece in found:
+        if piece.content != piece.present:
+            try:
+                piece.path.parent.mkdir(parents=True, exist_ok=True)
+                with whole_file(piece.path) as file:
+                    file.write(piece.content.encode())
+                piece.path.chmod(0o644)
+            except OSError as error:
+                raise GatewayError(f"{piece.path}: {error.strerror}", "run it as root") from None
+            yield piece.path
+
+
+def steps_in(root: Path) -> list[list[str]]:
+    """What is run behind the writing. On another machine's disk only the unit is enabled: the rest its boot does."""
+    if root != ROOT:
+        return [["systemctl", f"--root={root}", "enable", UNIT]]
+    start = ["--now"] if (root / CONFIG).exists() else []
+    return [
+        ["systemd-sysusers", "meterseal.conf"],
+        ["systemd-tmpfiles", "--create", "meterseal.conf"],
+        ["udevadm", "control", "--reload"],
+        ["udevadm", "trigger", "--action=change", "--subsystem-match=tty"],
+        ["systemctl", "daemon-reload"],
+        ["systemctl", "enable", *start, UNIT],
+    ]
+
+
+def steps_out(root: Path) -> tuple[list[list[str]], list[list[str]]]:
+    """What is run before the files go, and after it."""
+    if root != ROOT:
+        return [["systemctl", f"--root={root}", "disable", UNIT]], []
+    return [["systemctl", "disable", "--now", UNIT]], [
+        ["systemctl", "daemon-reload"],
+        ["udevadm", "control", "--reload"],
+    ]
+
+
+def steps_after_data(root: Path) -> list[list[str]]:
+    """What is run when nothing belongs to the gateway's user any more; of the package's it is for the purge to go."""
+    return [] if root != ROOT or (root / PACKAGED).exists() else [["userdel", "meterseal"]]
+
+
+def run(command: Sequence[str]) -> str | None:
+    """One step. None, or in words why it failed: a machine without udev is still a machine."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        return f"{command[0]}: {error.strerror}"
+    return None if done.returncode == 0 else (done.stderr.strip() or f"exit code {done.returncode}")
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What a gateway has in its state folder, and the id under which it signs."""
+
+    path: Path
+    gateway: str
+    keys: int
+    databases: int
+    size: int
+
+
+def holdings(root: Path) -> Holdings | None:
+    """What `uninstall --data` would delete; None: there is nothing. Raises GatewayError: it is in use, or nobody's."""
+    state = root / STATE
+    if not state.exists():
+        return None
+    found = [path for path in state.rglob("*") if path.is_file()]
+    for path in found:
+        if path.name == "meterseal.lock" and (pid := instance.running(path.parent)) is not None:
+            raise GatewayError(f"{path.parent}: a gateway (process {pid}) works here", "systemctl stop meterseal")
+    gateway = _gateway_id(root, found)
+    if gateway is None:
+        problem = f"{state}: nothing tells which gateway this is, so its id cannot be asked for"
+        raise GatewayError(problem, f"look into it yourself and delete it: rm -r {state}")
+    keys = sum(path.suffix == ".pem" for path in found)
+    databases = sum(path.name.startswith("meterseal.db") and path.name[-4:] not in ("-wal", "-shm") for path in found)
+    return Holdings(state, gateway, keys, databases, sum(path.stat().st_size for path in found))
+
+
+def _gateway_id(root: Path, found: Iterable[Path]) -> str | None:
+    """As the configuration says, else as the public keys beside the private ones do."""
+    public = [path for path in found if path.name == "gateway.pub.toml"]
+    for path in [root / CONFIG, *public]:
+        try:
+            document = tomllib.loads(path.read_text())
+        except (OSError, ValueError):
+            continue
+        named = [document.get("gateway"), *document.get("key", [])]
+        for entry in named:
+            name = entry.get("id") or entry.get("gateway") if isinstance(entry, dict) else None
+            if isinstance(name, str):
+                return name
+    return None
+
+
+def delete(held: Holdings) -> None:
+    """Delete the state folder with all that is in it. Raises GatewayError."""
+    try:
+        shutil.rmtree(held.path)
+    except OSError as error:
+        raise GatewayError(f"{held.path}: {error.strerror}", "run it as root") from None

@@ -1,0 +1,97 @@
+"""Telling the service manager how the process is: one datagram a message (sd_notify(3)). Without one, nothing is sent.
+
+The socket's name comes in ``NOTIFY_SOCKET``: a path, or with a leading @ an abstract name (unix(7)). A message that
+cannot be sent is lost and never an error: the gateway's work does not depend on who watches it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+LONGEST_STATUS = 200  # characters
+PATIENCE_STEPS = 6  # so many messages may be lost
+
+
+class Manager:
+    """The service manager, if there is one. Any thread may tell it something."""
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        name = environment.get("NOTIFY_SOCKET", "")
+        self._address = f"\0{name[1:]}" if name.startswith("@") else name
+        self.watchdog_s = _watchdog_s(environment)
+        """Within this time it wants to hear that the process is alive; None: it does not watch."""
+
+    @property
+    def listens(self) -> bool:
+        """There is a manager to tell."""
+        return bool(self._address)
+
+    def tell(self, **fields: object) -> None:
+        """Send one message of NAME=value lines, as sd_notify(3) names them."""
+        if not self._address:
+            return
+        text = "\n".join(f"{name}={value}" for name, value in fields.items())
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
+                link.setblocking(False)
+                link.sendto(text.encode(), self._address)
+        except OSError:
+            pass
+
+    def ready(self, status: str) -> None:
+        """The start is over: everything that depends on the gateway may go on."""
+        self.tell(READY=1, STATUS=_line(status))
+
+    def status(self, text: str) -> None:
+        """One line for whoever asks how the service is."""
+        self.tell(STATUS=_line(text))
+
+    def stopping(self, status: str) -> None:
+        """The gateway is on its way out."""
+        self.tell(STOPPING=1, STATUS=_line(status))
+
+    def alive(self) -> None:
+        """Feed the watchdog."""
+        self.tell(WATCHDOG=1)
+
+    @contextmanager
+    def patient(self, status: str, *, within_s: float, step_s: float = 30.0) -> Iterator[None]:
+        """While this goes on a start may take longer, in steps of ``step_s`` and ``within_s`` at the most: what takes
+        longer than that is ended like any other start that hangs. The watchdog waits as well."""
+        over = threading.Event()
+        fields: dict[str, object] = {"STATUS": _line(status)}
+        if self.watchdog_s is not None:
+            fields["WATCHDOG"], step_s = 1, min(step_s, self.watchdog_s / 3)
+
+        def ask() -> None:
+            left_s = within_s
+            while left_s > 0 and not over.is_set():
+                self.tell(EXTEND_TIMEOUT_USEC=int(PATIENCE_STEPS * step_s * 1_000_000), **fields)
+                left_s -= step_s
+                over.wait(step_s)
+
+        asking = threading.Thread(target=ask, name="patience", daemon=True)
+        if self.listens:
+            asking.start()
+        try:
+            yield
+        finally:
+            over.set()
+            if self.listens:
+                asking.join()
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:LONGEST_STATUS]
+
+
+def _watchdog_s(environment: Mapping[str, str]) -> float | None:
+    """WATCHDOG_USEC, if it is meant for this process (sd_watchdog_enabled(3))."""
+    if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    text = environment.get("WATCHDOG_USEC", "")
+    return int(text) / 1_000_000 if text.isdecimal() and int(text) > 0 else None

@@ -1,0 +1,80 @@
+"""Which loops of the process turn, and which are stuck. Pure: the monotonic time is an argument.
+
+Every loop says at each round how long it may be until its next one, which is the longest wait that it is about to
+begin: a pause, a read with its time-out, a question to a ledger. A loop that is later than that, by more than
+``GRACE_S`` for a machine under load, does not turn. One that waits for work says so, and turns until it comes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from math import inf
+from typing import Any
+
+GRACE_S = 10.0
+
+
+class Pulse:
+    """One loop. Its own thread or task calls ``beat``; anybody may ask whether it turns.
+
+    ``call_s``: the longest that a blocking call of its takes, time-outs included (``gateway.blocking``).
+    """
+
+    __slots__ = ("_monotonic", "_until", "call_s", "name")
+
+    def __init__(self, name: str, monotonic: Callable[[], float] = time.monotonic, *, call_s: float = inf) -> None:
+        self.name, self.call_s, self._monotonic = name, call_s, monotonic
+        self._until = monotonic()
+
+    def beat(self, within_s: float = 0.0) -> None:
+        """A round begins, and ends within so many seconds (``inf``: when there is work)."""
+        self._until = self._monotonic() + within_s
+
+    def stuck(self) -> str | None:
+        """In words how long it has been over its time; None: it turns."""
+        over_s = self._monotonic() - self._until
+        return f"{self.name} is {over_s:.0f} s over its time" if over_s > GRACE_S else None
+
+
+_current: ContextVar[Pulse | None] = ContextVar("pulse", default=None)
+
+
+def beat(within_s: float = 0.0) -> None:
+    """A round of the loop in which this is called; nothing where nobody watches it."""
+    if (pulse := _current.get()) is not None:
+        pulse.beat(within_s)
+
+
+def calling() -> None:
+    """The loop in which this is called waits for a blocking call."""
+    if (pulse := _current.get()) is not None:
+        pulse.beat(pulse.call_s)
+
+
+class Pulses:
+    """The loops of one epoch, by name, and whatever else can tell that it is stuck."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._checks: dict[str, Callable[[], str | None]] = {}
+
+    def ask(self, name: str, check: Callable[[], str | None]) -> None:
+        """Ask this, too: it says in words that it is stuck, or None."""
+        self._checks[name] = check
+
+    async def of(self, name: str, work: Callable[[], Coroutine[Any, Any, None]], *, call_s: float = inf) -> None:
+        """Do the work of one loop, which beats as it goes; it is watched until it ends."""
+        pulse = Pulse(name, self._monotonic, call_s=call_s)
+        self.ask(name, pulse.stuck)
+        _current.set(pulse)  # of this task, and of what it awaits
+        try:
+            await work()
+        finally:
+            if self._checks.get(name) == pulse.stuck:  # else another of that name has begun
+                del self._checks[name]
+
+    def stuck(self) -> list[str]:
+        """What does not turn, in words; nothing: all do."""
+        return [words for check in list(self._checks.values()) if (words := check())]

@@ -1,0 +1,24 @@
+"""Files of configs/ that come with Meterseal: beside the sources, or where its wheel was unpacked."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+
+from gateway.errors import GatewayError
+
+_SOURCES = Path(__file__).resolve().parent.parent / "configs"
+
+
+def shipped(name: str) -> Path:
+    """The file of this name under configs/. Raises GatewayError where the installation is not whole."""
+    if (beside := _SOURCES / name).is_file():
+        return beside
+    try:
+        listed = files("meterseal") or []
+    except PackageNotFoundError:
+        listed = []
+    for entry in listed:
+        if entry.as_posix().endswith(f"share/meterseal/configs/{name}"):
+            return Path(str(entry.locate())).resolve()
+    raise GatewayError(f"configs/{name}: is not part of this installation", "install Meterseal again")

@@ -1,0 +1,54 @@
+"""The service manager's watchdog: fed only while every loop of the gateway turns. A companion of each epoch.
+
+What does not turn is said in the log and in the status first; when it goes on, the manager ends the process and starts
+it again. Meters that are silent, ports that are gone and ledgers that do not answer stop no loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from gateway.companion import Companion
+from gateway.notify import Manager
+from gateway.site import Site
+
+log = logging.getLogger("meterseal.agent")
+
+STATUS_EVERY_S = 10.0
+
+
+class Watch(Companion):
+    """Tells the manager that the gateway is ready, then how it is."""
+
+    def __init__(self, site: Site, manager: Manager) -> None:
+        self._site, self._manager = site, manager
+
+    async def run(self) -> None:
+        """Feed the watchdog until cancelled; without a manager there is nobody to tell."""
+        if not self._manager.listens:
+            return
+        every_s = self._manager.watchdog_s / 3 if self._manager.watchdog_s else STATUS_EVERY_S
+        self._manager.ready(self._words([]))
+        known: list[str] = []
+        while True:
+            stuck = self._site.pulses.stuck()
+            if stuck:
+                log.log(logging.DEBUG if known else logging.ERROR, "the watchdog is not fed: %s", "; ".join(stuck))
+            elif known:
+                log.warning("the watchdog is fed again")
+            known = stuck
+            self._manager.status(self._words(stuck))
+            if not stuck:
+                self._manager.alive()
+            await asyncio.sleep(every_s)
+
+    def _words(self, stuck: list[str]) -> str:
+        if stuck:
+            return f"stuck: {'; '.join(stuck)}"
+        site, trouble = self._site, self._site.recorder.trouble
+        meters = site.live.meters.values()
+        silent = sum(meter.silent_since_ms is not None for meter in meters)
+        told = f"{len(meters)} meters on {len(site.lines)} lines"
+        told += f", {silent} silent" if silent else ""
+        return f"{told}; not recording: {trouble.problem}" if trouble else f"{told}; recording"

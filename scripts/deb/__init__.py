@@ -1,0 +1,1 @@
+"""The Debian package: built by `scripts/package`, shown to work by `scripts/bench package` (docs/install.md)."""

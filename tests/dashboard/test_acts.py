@@ -1,0 +1,151 @@
+"""An installer at work on the pages: what becomes of alarms and of an exchanged meter, and the signed events of it."""
+
+from __future__ import annotations
+
+import socketserver
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from html import unescape
+from typing import Any
+
+import pytest
+
+from benchmarks.parts.farm import SERIAL
+from gateway.alarm_tables import Standing
+from gateway.config import Config
+from gateway.store import Store
+from ledger_client.record import Event, parse_record
+from tests.dashboard.site import Browser, pages_of, running
+from tests.processes import free_port
+
+PATIENCE_S = 30.0
+DONE = ("acknowledged", "shelved", "unshelved")
+
+
+class Meter(socketserver.ThreadingTCPServer):
+    """A Modbus TCP meter that can be exchanged for another one."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Talk)
+        self.serial, self._links = 70_000, set[Any]()
+
+    def exchange(self, serial: int) -> None:
+        """Another device is in its place; connections to the old one end."""
+        self.serial = serial
+        for link in list(self._links):
+            link.close()
+
+
+class _Talk(socketserver.StreamRequestHandler):
+    server: Meter
+
+    def handle(self) -> None:
+        serial = self.server.serial
+        while serial == self.server.serial and len(request := self.rfile.read(12)) == 12:
+            head, unit, function, address, count = struct.unpack(">4sxxBBHH", request)
+            body = struct.pack(">I", serial) if address == SERIAL else struct.pack(">f", 230.0) * (count // 2)
+            if serial == self.server.serial:
+                self.wfile.write(head + struct.pack(">HBBB", 3 + len(body), unit, function, len(body)) + body)
+
+
+@contextmanager
+def meter() -> Iterator[Meter]:
+    with Meter() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def until(found: Callable[[], Any]) -> Any:
+    """What is found in the end."""
+    end = time.monotonic() + PATIENCE_S
+    while not (it := found()):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    return it
+
+
+def events(loaded: Config, source: str, name: str) -> list[dict[str, Any]]:
+    """What the signed events of this name say, the newest first."""
+    store = Store(loaded.database, read_only=True)
+    bodies = [parse_record(row.data).body for row in store.events_of(source)]
+    store.close()
+    return [dict(body.fields) for body in bodies if isinstance(body, Event) and body.name == name]
+
+
+def act(browser: Browser, name: str, **fields: str) -> str:
+    """Do it with the form of the page, and read the page that comes then."""
+    browser.get("/")
+    assert browser.post(f"/acts/{name}", {"form": browser.form, **fields}).status == 303
+    return unescape(browser.get("/").text)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Meter, Browser, Config]]:
+    port = free_port()
+    with meter() as device:
+        listen = f'listen = "127.0.0.1:{port}"\n'
+        loaded = pages_of(tmp_path_factory.mktemp("acts") / "site", (device.server_address[1],), listen)
+        with running(loaded):
+            browser = Browser(port)
+            assert browser.login("ines").status == 303
+            yield device, browser, loaded
+
+
+def test_an_exchanged_meter_is_accepted_by_its_number_and_the_alarm_has_its_life(
+    place: tuple[Meter, Browser, Config],
+) -> None:
+    device, browser, loaded = place
+    until(lambda: events(loaded, "meter-000", "commissioned"))
+    device.exchange(71_234)
+    number = until(lambda: [a.id for a in alarms(loaded) if a.code == "meter-exchanged" and a.active])[0]
+    assert "acknowledged: " in act(browser, "acknowledge", id=str(number))
+    assert "put aside for 8h: " in act(browser, "shelve", id=str(number), **{"for": "8h", "reason": "works"})
+    assert "taken back: " in act(browser, "unshelve", id=str(number))
+    assert "says serial_number=71234, not 70000" in act(browser, "accept", meter="meter-000", serial="70000")
+    told = act(browser, "accept", meter="meter-000", serial="71234", reason="broken <b>display</b>")
+    assert "serial_number=71234 is accepted" in told
+    (event,) = until(lambda: events(loaded, "meter-000", "meter-exchange"))
+    assert (
+        event.items() >= {"user": "ines", "identity": "serial_number=71234", "reason": "broken <b>display</b>"}.items()
+    )
+    assert all(events(loaded, "meter-000", f"alarm-{done}")[0]["user"] == "ines" for done in DONE)
+    until(lambda: [a for a in alarms(loaded) if a.code == "meter-exchanged" and not a.active])
+
+
+def alarms(loaded: Config) -> list[Standing]:
+    store = Store(loaded.database, read_only=True)
+    found = [*store.alarms(), *store.past_alarms(10)]
+    store.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "told"),
+    [
+        ("clear-shared", {"line": "tcp-000"}, "tcp-000: no other master is known on it"),
+        ("clear-shared", {}, "line is missing"),
+        ("shelve", {"id": "1"}, "for how long is missing"),
+        ("acknowledge", {"id": "-1"}, "id is no number"),
+        ("acknowledge", {"id": "999999"}, "999999"),
+        ("accept", {"meter": "nobody", "serial": "1"}, "there is no meter nobody"),
+        ("accept", {"meter": "meter-000", "serial": "x" * 300}, "serial is missing"),
+        ("reload", {"fingerprint": "00"}, "it has changed since it was looked at"),
+    ],
+)
+def test_what_cannot_be_done_is_told_on_the_page(
+    place: tuple[Meter, Browser, Config], name: str, fields: dict[str, str], told: str
+) -> None:
+    assert told in act(place[1], name, **fields)
+
+
+def test_there_is_no_act_that_writes_to_a_meter(place: tuple[Meter, Browser, Config]) -> None:
+    _, browser, _ = place
+    for name in ("write", "health", "alarms", "order", "preview/x", "__class__"):
+        browser.get("/")
+        assert browser.post(f"/acts/{name}", {"form": browser.form, "meter": "meter-000"}).status in (404, 403)

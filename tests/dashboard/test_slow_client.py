@@ -1,0 +1,154 @@
+"""Who watches and does not read is cut off and costs nobody else; who goes, or is logged out, is let go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+from gateway.dashboard import plain
+from gateway.dashboard.app import App
+from gateway.dashboard.page import Document
+from gateway.dashboard.passwords import Users, users_file
+from gateway.dashboard.readers import Readers
+from gateway.dashboard.serving import Serving
+from gateway.dashboard.stream import MOST, Stream
+from gateway.site import Site
+from gateway.store import Store
+from ledger_client.transparency.listening import listen_at
+from tests.dashboard.site import PASSWORDS, pages_of
+
+LARGE = 100_000
+
+
+class Busy:
+    """A site of which ``LARGE`` characters change at every look."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def __call__(self, _: Site) -> Callable[[Store], Document]:
+        self.looks += 1
+        letter = "ab"[self.looks % 2]
+        return lambda store: {"meters": {"large": {"text": letter * LARGE}}}
+
+
+@asynccontextmanager
+async def serving(folder: Path, send_s: float = 30.0, every_s: float = 0.02) -> AsyncIterator[tuple[int, Stream, Busy]]:
+    """A server whose stream is busy, and waits so long for who does not read."""
+    loaded = pages_of(folder / "site", (502,), 'listen = "127.0.0.1:0"\n')
+    Store(loaded.database).close()
+    web, busy = loaded.document.web, Busy()
+    assert web is not None
+    listener = listen_at(web.listen)
+    readers = Readers(loaded.database)
+    pages = replace(plain.PAGES, source=busy)
+    app = App(cast(Site, None), pages, readers, Users(users_file(loaded)), ("127.0.0.1",))
+    app.stream.every_s, app.stream.send_s = every_s, send_s
+    task = asyncio.create_task(Serving(loaded, web).serve(app, listener))
+    try:
+        yield listener.getsockname()[1], app.stream, busy
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        readers.close()
+
+
+class Guest:
+    """A client on asyncio's streams, which is logged in."""
+
+    def __init__(self, port: int) -> None:
+        self.port, self.cookies = port, dict[str, str]()
+
+    async def send(self, method: str, path: str, body: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=2**20)
+        host = f"127.0.0.1:{self.port}"
+        cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        kind = "Content-Type: application/x-www-form-urlencoded"
+        head = f"{method} {path} HTTP/1.1", f"Host: {host}", f"Origin: http://{host}", kind, f"Cookie: {cookie}"
+        writer.write("\r\n".join((*head, f"Content-Length: {len(body)}", "", body)).encode())
+        return reader, writer
+
+    async def answer(self, method: str, path: str, body: str = "") -> str:
+        reader, writer = await self.send(method, path, body)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        for line in head.split("\r\n"):
+            name, _, value = line.partition(": ")
+            if name.lower() == "set-cookie":
+                cookie, _, value = value.partition(";")[0].partition("=")
+                self.cookies[cookie] = value
+        length = int(head.lower().partition("content-length: ")[2].partition("\r")[0])
+        text = (await reader.readexactly(length)).decode()
+        writer.close()
+        return text
+
+    async def login(self, name: str) -> None:
+        page = await self.answer("GET", "/login")
+        form = page.partition('name="form" value="')[2].partition('"')[0]
+        password = PASSWORDS[name].replace(" ", "+")
+        await self.answer("POST", "/login", f"form={form}&user={name}&password={password}")
+        assert "meterseal-session" in self.cookies
+
+
+async def until(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while not true():  # noqa: ASYNC110 — what is waited for happens on the other side of a socket
+            await asyncio.sleep(0.01)
+
+
+def test_who_does_not_read_is_cut_off_and_others_are_told_all_the_same(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with serving(tmp_path, 0.5) as (port, stream, busy):
+            guest = Guest(port)
+            await guest.login("vera")
+            reader, writer = await guest.send("GET", "/stream")
+            _, idle = await guest.send("GET", "/stream")
+            idle.transport.pause_reading()  # type: ignore[attr-defined]
+            looks, told = busy.looks, 0
+            while not stream.cut:
+                told += (await reader.readuntil(b"\n\n")).count(b"event: ")
+            assert told >= (busy.looks - looks) // 2, "the other one was held up"
+            assert stream.watching == 1
+            await reader.readuntil(b"\n\n")
+            writer.close()
+            idle.close()
+            await until(lambda: stream.watching == 0)
+            looks = busy.looks
+            await until(lambda: stream._before is None)
+            assert busy.looks <= looks + 1, "nobody watches, and nobody looks"
+
+    asyncio.run(test())
+
+
+def test_a_logout_ends_the_stream_and_so_does_the_loss_of_the_user(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with serving(tmp_path) as (port, stream, _):
+            guest = Guest(port)
+            await guest.login("vera")
+            reader, _ = await guest.send("GET", "/stream")
+            await reader.readuntil(b"\n\n")
+            await guest.login("vera")  # which ends the session before
+            while await reader.read(65536):
+                pass
+            await until(lambda: stream.watching == 0)
+
+    asyncio.run(test())
+
+
+def test_there_are_only_so_many(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with serving(tmp_path, every_s=1.0) as (port, stream, _):
+            guest = Guest(port)
+            await guest.login("vera")
+            for _ in range(MOST):
+                reader, _ = await guest.send("GET", "/stream")
+                assert b" 200 " in await reader.readline()
+            reader, _ = await guest.send("GET", "/stream")
+            assert b" 503 " in await reader.readline()
+            assert stream.watching == MOST
+
+    asyncio.run(test())

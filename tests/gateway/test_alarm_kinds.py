@@ -1,0 +1,44 @@
+"""docs/alarms.md and the table of kinds say the same, and every alarm that the code tells of is in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from gateway.alarm_kinds import KINDS, Kind
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+WHO = {"both": "operator, installer", "operator": "operator", "installer": "installer"}
+
+
+def span(ms: int) -> str:
+    for name, unit in (("h", 3_600_000), ("min", 60_000), ("s", 1000)):
+        if ms and ms % unit == 0:
+            return f"{ms // unit} {name}"
+    return "at once"
+
+
+def row(kind: Kind) -> str:
+    """The line of docs/alarms.md about one kind."""
+    cells = (
+        f"`{kind.code}`", kind.severity, f"**{kind.title}**: {kind.meaning}", span(kind.delay_ms), span(kind.clear_ms),
+        WHO[kind.who], kind.advice,
+    )  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def test_the_page_lists_each_kind_as_the_table_has_it() -> None:
+    page = (ROOT / "docs" / "alarms.md").read_text().partition("## Kinds")[2].partition("## Orders")[0]
+    listed = [line for line in page.splitlines() if line.startswith("| `")]
+    assert listed == [row(kind) for kind in KINDS.values()]
+
+
+def test_every_alarm_of_a_line_is_a_kind() -> None:
+    told = re.findall(r'self\._begin\("([a-z-]+)"', (ROOT / "gateway" / "fieldbus" / "alarms.py").read_text())
+    assert set(told) == {"comms-lost", "line-down", "meter-exchanged", "stranger", "crc-rate"}
+    assert set(told) <= set(KINDS)
+
+
+def test_each_has_a_key_of_its_own_for_other_languages() -> None:
+    assert len({kind.key for kind in KINDS.values()}) == len(KINDS)
+    assert KINDS["comms-lost"].key == "alarm.comms-lost"

@@ -1,0 +1,228 @@
+"""What the board hears without anybody telling it: flags of readings, the store's own events, the clock, files."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import config
+from gateway.alarm_looks import Found, look
+from gateway.alarm_sources import AlarmSources
+from gateway.clock import KernelClock
+from gateway.config import Config
+from gateway.fieldbus.bus import Line
+from gateway.lines import line_specs
+from gateway.news import Hub, NotRecorded, Signed
+from gateway.rows import Row
+from gateway.signer import GATEWAY, stamp
+from gateway.site import Site
+from ledger_client.record import Event, Quality, Reading, Value
+from tests.gateway.desk import Desk
+from tests.gateway.samples import START_S, Hands, site
+from tests.ledgers.pki import Authority
+
+A, BUS = "meter-a", "bus-1"
+DAY_MS = 86_400_000
+
+
+class Ears(Desk):
+    """A desk whose board has its sources."""
+
+    def listen(self) -> None:
+        lines = {spec.name: Line(spec, self.clock, lambda _: None) for spec in line_specs(self.loaded)}
+        parts = Site(self.loaded, self.clock, b"", self.recorder, lines, {}, Hub(), self.live, self.board)
+        self.sources = AlarmSources(parts)
+
+    def reading(self, flags: int = 0, *, recorded: bool = True) -> None:
+        now = stamp(self.clock)
+        body = Reading(now.time_ms, (Value("power", 1, "W"), Value("energy", 2, "Wh", quality=flags)))
+        row = Row(A, b"", 0, "reading", now.time_ms, b"")
+        self.sources.hear([Signed(row, body, now) if recorded else NotRecorded(A, body, now, "disk-full")])
+        self.board.tick()
+
+    def event(self, name: str, **fields: Any) -> None:
+        now = stamp(self.clock)
+        self.sources.hear([Signed(Row(GATEWAY, b"", 0, "event", now.time_ms, b""), Event(name, fields), now)])
+        self.board.tick()
+
+
+def with_ears(folder: Path, work: Callable[[Ears], None]) -> None:
+    async def inside() -> None:
+        ears = Ears(folder, {BUS: [A]})
+        ears.listen()
+        try:
+            work(ears)
+        finally:
+            ears.stop()
+
+    asyncio.run(inside())
+
+
+def test_a_value_that_stands_still_and_a_counter_that_went_back(tmp_path: Path) -> None:
+    def work(ears: Ears) -> None:
+        ears.reading(Quality.FROZEN)
+        ears.passes(11)
+        stale = ears.one()
+        assert (stale.code, stale.source, stale.line, "energy" in stale.text) == ("stale", A, BUS, True)
+        assert "power" not in stale.text
+        ears.reading()
+        ears.passes(61)
+        assert not ears.one().active
+        ears.reading(Quality.COUNTER_RESET | Quality.LATE, recorded=False)
+        back = next(row for row in ears.board.standing() if row.code == "counter-back")
+        assert (back.active, back.source, "energy" in back.text) == (True, A, True)
+        ears.reading(Quality.COUNTER_RESET)
+        ears.passes(601)
+        assert [code for code, raised in ears.raised() if raised] == ["stale", "counter-back"]
+        assert not any(row.active for row in ears.board.standing())
+
+    with_ears(tmp_path, work)
+
+
+def test_the_stores_own_alarms_are_shown_and_not_signed_twice(tmp_path: Path) -> None:
+    def work(ears: Ears) -> None:
+        ears.event("alarm", code="buffer", line="store", text="the buffer is 81 % full", raised=True)
+        assert (ears.one().code, ears.one().active, ears.raised()) == ("buffer", True, [])
+        ears.event("alarm", code="buffer", line="store", text="there is room again", raised=False)
+        assert (ears.one().active, ears.raised()) == (False, [])
+        ears.event("alarm", code="ledger-lost", line="ledger x", text="told elsewhere", raised=True)
+        assert len(ears.board.standing()) == 1
+
+    with_ears(tmp_path, work)
+
+
+def test_the_clock(tmp_path: Path) -> None:
+    def work(ears: Ears) -> None:
+        ears.sources._look_at_clock()
+        ears.machine.kernel = KernelClock(False, None)
+        ears.passes(2)
+        ears.sources._look_at_clock()
+        ears.passes(599)
+        assert ears.standing() == []
+        ears.passes(2)
+        assert (ears.one().code, ears.one().active) == ("clock", True)
+        ears.machine.kernel = KernelClock(True, 20)
+        ears.passes(2)
+        ears.sources._look_at_clock()
+        ears.passes(61)
+        assert not ears.one().active
+        ears.event("clock", before=START_S * 1000, after=START_S * 1000 + 5000, up=1, clock="S")
+        step = next(row for row in ears.board.standing() if row.code == "clock-step")
+        assert (step.active, "2027-01-15T08:00:05" in step.text) == (False, True)
+
+    with_ears(tmp_path, work)
+
+
+def test_a_reload_is_told_with_the_name_of_who_ordered_it(tmp_path: Path) -> None:
+    def work(ears: Ears) -> None:
+        ears.event("configuration", why="reload", by="root (command line)", config=b"\1" * 32, before=b"\2" * 32)
+        text = ears.one().text
+        assert ("root (command line)" in text, "0101010101010101" in text, "0202020202020202" in text) == (True,) * 3
+        ears.sources.close()
+        assert ears.sources._site.hub.listeners == []
+
+    with_ears(tmp_path, work)
+
+
+# — one look at the files and the database —
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Config:
+    return site(tmp_path / "site", {'every = "60s"': 'every = "10s"'})
+
+
+def found(loaded: Config, code: str, now_ms: int, held: str | None = None) -> dict[tuple[str, str], str]:
+    return {key: text for key, (text, _) in look(loaded, now_ms, held).alarms[code].items()}
+
+
+def test_a_site_that_is_well(loaded: Config) -> None:
+    hands = Hands(loaded)
+    hands.poll(3)
+    hands.journal.flush()
+    now_ms = hands.clock.now_ms()
+    assert look(loaded, now_ms, None) == Found({code: {} for code in (
+        "ledger-refused", "equivocation", "anchor-overdue", "signature-failure", "disk", "certificate-end", "key-end",
+    )})  # fmt: skip
+    hands.end()
+    loaded.database.unlink()
+    assert look(loaded, now_ms, None) == Found({"certificate-end": {}, "key-end": {}})
+
+
+def test_a_batch_that_no_ledger_settles_and_sealing_that_waits(loaded: Config) -> None:
+    hands = Hands(loaded)
+    hands.poll(3)
+    hands.journal.cut()
+    hands.journal.keep_time()
+    sealed_ms = hands.clock.now_ms()
+    hands.end()
+    hour_ms = 3_600_000
+    assert found(loaded, "anchor-overdue", sealed_ms + hour_ms - 10_000) == {}
+    overdue = found(loaded, "anchor-overdue", sealed_ms + hour_ms, "sealing waits until ledger demo-ledger answers")
+    assert list(overdue) == [(GATEWAY, "ledger demo-ledger"), (GATEWAY, "sealing")]
+    assert "batch 0" in overdue[GATEWAY, "ledger demo-ledger"]
+
+
+def test_another_configuration_than_at_the_last_start(loaded: Config) -> None:
+    Hands(loaded).end()
+    assert look(loaded, 0, None).changed is None
+    Hands(loaded, epoch=b"\7" * 8).end()
+    assert look(loaded, 0, None).changed is None
+    Hands(loaded, epoch=b"\6" * 8, config=b"\5" * 32).end()
+    changed = look(loaded, 0, None).changed
+    assert changed is not None
+    assert "0505050505050505" in changed
+
+
+def test_a_record_that_does_not_bear_its_meters_signature(loaded: Config) -> None:
+    hands = Hands(loaded)
+    hands.poll(1)
+    hands.journal.flush()
+    row = hands.store.readings("export-main", 1)[0]
+    forged = replace_last(row)
+    with hands.store.transaction():
+        hands.store.append([forged])
+    bad = found(loaded, "signature-failure", hands.clock.now_ms())
+    assert list(bad) == [("export-main", "store")]
+    assert forged.id in bad["export-main", "store"]
+    hands.store.close()
+
+
+def replace_last(row: Row) -> Row:
+    return row._replace(seq=row.seq + 1000, data=row.data[:-1] + bytes([row.data[-1] ^ 1]))
+
+
+def test_certificates_and_keys_near_their_end(loaded: Config, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "pki")
+    soon, gone = authority.issue("soon", days=10), authority.issue("gone", days=-1)
+    text = loaded.path.read_text().replace('url = "http://127.0.0.1:8700"', 'url = "https://127.0.0.1:8700"')
+    now_ms = int(time.time() * 1000)
+    for pair, word in ((soon, "ends in"), (gone, "has ended")):
+        loaded.path.write_text(f'{text}\nca = "{authority.ca}"\ncert = "{pair.cert}"\nkey = "{pair.key}"\n')
+        ends = found(config.load(loaded.path), "certificate-end", now_ms)
+        assert list(ends) == [(GATEWAY, "ledger demo-ledger, cert")]
+        assert word in ends[GATEWAY, "ledger demo-ledger, cert"]
+    trust = loaded.trust.read_text()
+    assert found(loaded, "key-end", now_ms) == {}
+    head, _, rest = trust.partition("[[key]]")
+    end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_ms // 1000 + 5 * 86_400))
+    loaded.trust.write_text(f"{head}[[key]]\nvalid_to = {end}{rest}")
+    ends = found(loaded, "key-end", now_ms)
+    assert list(ends) == [(GATEWAY, "statement key")]
+    assert "in 5 days" in ends[GATEWAY, "statement key"]
+
+
+def test_room_for_less_than_two_days(tmp_path: Path) -> None:
+    small = site(tmp_path / "site", {"[store]": '[store]\nmax_size = "2MB"', 'every = "60s"': 'every = "10s"'})
+    hands = Hands(small)
+    hands.poll(30)
+    hands.journal.flush()
+    short = found(small, "disk", hands.clock.now_ms())
+    assert list(short) == [(GATEWAY, "store")]
+    assert "left at this rate" in short[GATEWAY, "store"]
+    hands.end()

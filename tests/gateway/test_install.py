@@ -1,0 +1,150 @@
+"""`meterseal install` shows, asks, writes; `uninstall` takes exactly that away, and data only for the gateway's id."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway import instance
+from gateway.cli import main
+from gateway.install import CONFIG, MARK, PACKAGED, STATE, TARGETS, UNIT
+
+COMMAND = "/opt/elsewhere/bin/meterseal"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "etc").mkdir()
+    return tmp_path
+
+
+def call(*arguments: object, text: str | None = None) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in arguments], input=text)
+
+
+def install(root: Path, *more: object, text: str | None = None) -> Result:
+    return call("install", "--root", root, "--command", COMMAND, *more, text=text)
+
+
+def files(root: Path) -> dict[str, str]:
+    return {str(p.relative_to(root)): p.read_text() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def configured(root: Path) -> None:
+    done = call("init", root / CONFIG.parent, "--state", root / STATE, "--id", "plant-7")
+    assert done.exit_code == 0, done.output
+
+
+def test_nothing_is_written_that_was_not_shown_and_agreed_to(root: Path) -> None:
+    done = install(root, text="n\n")
+    assert done.exit_code == 1
+    assert done.output.endswith("nothing was changed\n")
+    assert files(root) == {}
+    assert install(root).exit_code == 1  # nobody there to ask
+    agreed = install(root, text="y\n")
+    assert agreed.exit_code == 0, agreed.output
+    for path, content in files(root).items():
+        assert f"{root / path}: will be written" in agreed.output
+        for line in content.splitlines():
+            assert f"+{line}\n" in agreed.output
+
+
+def test_what_is_written_is_a_service_of_this_installation(root: Path) -> None:
+    assert install(root, "--yes").exit_code == 0
+    written = files(root)
+    assert {str(path) for path in TARGETS.values()} <= written.keys()
+    unit = written[str(TARGETS[UNIT])]
+    assert unit.startswith(f"{MARK}\n")
+    assert f"\nExecStart={COMMAND} run /etc/meterseal/gateway.toml\n" in unit
+    assert "/opt/meterseal/" not in unit
+    assert (root / "etc/systemd/system/multi-user.target.wants" / UNIT).is_symlink()
+
+
+def test_a_second_time_only_what_differs_is_shown_and_written(root: Path) -> None:
+    install(root, "--yes")
+    unit = root / TARGETS[UNIT]
+    unit.write_text(unit.read_text().replace("WatchdogSec=30s", "WatchdogSec=1s"))
+    done = install(root, "--yes")
+    assert f"{unit}: will be changed\n--- as it is\n+++ as it will be\n" in done.output
+    assert "-WatchdogSec=1s\n+WatchdogSec=30s\n" in done.output
+    assert done.output.count("is there as it should be") == len(TARGETS) - 1
+    assert done.output.count("wrote ") == 1
+    assert "WatchdogSec=30s" in unit.read_text()
+
+
+def test_uninstall_removes_exactly_that(root: Path) -> None:
+    (root / "etc/mine").write_text("stays")
+    configured(root)
+    before = files(root)
+    install(root, "--yes")
+    done = call("uninstall", "--root", root, "--yes")
+    assert done.exit_code == 0, done.output
+    assert files(root) == before
+    assert not (root / "etc/systemd/system/multi-user.target.wants" / UNIT).is_symlink()
+    assert f"{root / STATE} and {root / CONFIG.parent} stay" in done.output
+
+
+def test_what_others_have_written_is_neither_replaced_nor_removed(root: Path) -> None:
+    unit = root / TARGETS[UNIT]
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Service]\n")
+    refused = install(root, "--yes")
+    assert refused.exit_code == 2
+    assert f"{unit}: is there already, and not from here" in refused.output
+    left = call("uninstall", "--root", root, "--yes")
+    assert f"{unit}: is not from here, and stays" in left.output
+    assert files(root) == {str(TARGETS[UNIT]): "[Service]\n"}
+
+
+def test_beside_the_package_there_is_nothing_to_install(root: Path) -> None:
+    (root / PACKAGED).parent.mkdir(parents=True)
+    (root / PACKAGED).touch()
+    done = install(root, "--yes")
+    assert (done.exit_code, "the Debian package has installed the service already" in done.output) == (1, True)
+
+
+def test_a_command_that_a_service_cannot_see_is_refused() -> None:
+    done = call("install", "--command", "/home/somebody/.venv/bin/meterseal", "--yes")
+    assert done.exit_code == 2
+    assert "a service cannot see into /home" in done.output
+    missing = call("install", "--command", "/opt/there-is-no-such/bin/meterseal", "--yes")
+    assert (missing.exit_code, "No such file" in missing.output) == (2, True)
+
+
+@pytest.mark.parametrize("known_by", ["gateway.toml", "public keys"])
+def test_data_goes_only_for_the_typed_id(root: Path, known_by: str) -> None:
+    configured(root)
+    if known_by == "public keys":
+        (root / CONFIG).unlink()
+    kept = files(root)
+    for typed in ("", "plant-8\n", "yes\n", "\n"):
+        done = call("uninstall", "--data", "--root", root, "--yes", text=typed)
+        assert done.exit_code == 1, done.output
+        assert files(root) == kept
+    assert f"{root / STATE} holds 4 private keys and 0 databases" in done.output
+    done = call("uninstall", "--data", "--root", root, "--yes", text="plant-7\n")
+    assert done.exit_code == 0, done.output
+    assert not (root / STATE).exists()
+    assert files(root) == {path: text for path, text in kept.items() if not path.startswith(str(STATE))}
+
+
+def test_data_that_nobody_can_be_asked_for_stays(root: Path) -> None:
+    (root / STATE).mkdir(parents=True)
+    (root / STATE / "something").touch()
+    done = call("uninstall", "--data", "--root", root, "--yes", text="something\n")
+    assert (done.exit_code, "nothing tells which gateway this is" in done.output) == (2, True)
+    assert (root / STATE / "something").exists()
+
+
+def test_data_in_use_stays(root: Path) -> None:
+    configured(root)
+    another_process = [sys.executable, "-m", "gateway.cli", "uninstall", "--data", "--yes", "--root", str(root)]
+    with instance.take(root / STATE / "data"):
+        done = subprocess.run(another_process, input="plant-7\n", capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "a gateway (process" in done.stderr
+    assert (root / STATE).exists()

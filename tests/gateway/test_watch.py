@@ -1,0 +1,67 @@
+"""The watchdog of `meterseal run`: ready with nothing around it, fed while all loops turn."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from gateway.epoch import begin
+from gateway.notify import Manager
+from gateway.readiness import prepare
+from gateway.watch import Watch
+from tests.chain.site import GatewayProcess
+from tests.gateway.manager import Inbox, inbox
+from tests.gateway.samples import believed, site
+from tests.processes import free_port
+
+NOTHING_AROUND = {'port = "rs485-1"': 'port = "not-plugged-in"', "port = 5020": "port = {}", ":8700": ":{}"}
+
+
+def test_it_is_ready_and_turns_without_adapter_meters_and_ledger(tmp_path: Path) -> None:
+    """A start waits for nobody; meters that are silent and a ledger that is away stop no loop."""
+    loaded = site(tmp_path / "site", {old: new.format(free_port()) for old, new in NOTHING_AROUND.items()})
+    believed(tmp_path / "ledger", loaded)
+    with inbox(tmp_path / "notify") as heard:
+        env = os.environ | {"NOTIFY_SOCKET": heard.name, "WATCHDOG_USEC": "600000"}
+        gateway = GatewayProcess(loaded, env)
+        try:
+            line = gateway.start()
+            assert "records 3 meters on 2 lines" in line
+            assert "EXTEND_TIMEOUT_USEC" in heard.next()
+            assert heard.until("READY")["STATUS"] == "3 meters on 2 lines; recording"
+            for _ in range(5):
+                heard.until("WATCHDOG")
+            heard.until("STATUS", "3 silent; recording")
+            heard.until("WATCHDOG")
+            assert gateway.stop() == 0
+            assert heard.until("STOPPING")["STATUS"].startswith("the reads in flight")
+        finally:
+            gateway.close()
+    said = gateway.log.read_text()
+    assert "not-plugged-in: there is no such port" in said
+
+
+def test_it_is_not_fed_while_a_loop_is_stuck(tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site")
+    believed(tmp_path / "ledger", loaded)
+
+    async def scenario(heard: Inbox) -> None:
+        here = begin(prepare(loaded, may_be_missing=True), asyncio.Event()).site
+        stuck: list[str] = []
+        here.pulses.ask("line", lambda: stuck[0] if stuck else None)
+        watch = Watch(here, Manager({"NOTIFY_SOCKET": heard.name, "WATCHDOG_USEC": "3000"}))
+        task = asyncio.create_task(watch.run())
+        assert "READY" in await asyncio.to_thread(heard.next)
+        await asyncio.to_thread(heard.until, "WATCHDOG")
+        stuck.append("line rs485-1 is 12 s over its time")
+        await asyncio.to_thread(heard.until, "STATUS", "stuck: line rs485-1 is 12 s over its time")
+        for _ in range(5):
+            assert (await asyncio.to_thread(heard.next)).keys() == {"STATUS"}
+        stuck.clear()
+        await asyncio.to_thread(heard.until, "WATCHDOG")
+        task.cancel()
+        here.recorder.stop()
+
+    with inbox(tmp_path / "notify") as heard:
+        asyncio.run(scenario(heard))

@@ -1,0 +1,77 @@
+"""Every message is there in both languages, and everything that the product can say has one."""
+
+from __future__ import annotations
+
+import re
+import string
+import subprocess
+from importlib.resources import files
+
+import pytest
+
+from gateway.alarm_kinds import KINDS, SEVERITIES
+from gateway.dashboard.words import LANGUAGES, Words, choose, table
+from gateway.devices.profile import CATALOG, load_profile
+from gateway.quality import VERDICTS
+from ledger_client.record import MISSED_REASONS, Quality
+
+TEMPLATES = sorted(path.name for path in (files("gateway.dashboard") / "templates").iterdir())
+
+
+def test_every_message_is_there_in_both_languages() -> None:
+    assert [key for key, says in table().items() if set(says) != set(LANGUAGES)] == []
+
+
+def test_both_languages_fill_in_the_same_fields() -> None:
+    def fields(text: str) -> set[str | None]:
+        return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+    assert [key for key, says in table().items() if fields(says["en"]) != fields(says["zh"])] == []
+
+
+def test_chinese_is_chinese() -> None:
+    same = {key for key, says in table().items() if not re.search("[\u4e00-\u9fff]", says["zh"])}
+    assert same == {"nav.language", "point.co2"}
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_every_message_of_a_template_is_in_the_table(template: str) -> None:
+    text = (files("gateway.dashboard") / "templates" / template).read_text()
+    asked = re.findall(r"\bt\('([a-z-]+\.[A-Za-z0-9-]+)'", text)
+    assert [key for key in asked if not any(k == key or (key[-1] in "-." and k.startswith(key)) for k in table())] == []
+
+
+def test_whatever_can_be_said_has_words() -> None:
+    wanted = {
+        "alarm": KINDS, "alarm-advice": KINDS, "severity": SEVERITIES, "verdict": VERDICTS, "reason": MISSED_REASONS,
+        "flag": [flag.name for flag in Quality],
+        "point": {
+            point.name
+            for path in CATALOG.glob("*.toml")
+            for point in load_profile(path.stem, CATALOG).points
+            if point.record and point.kind != "scale"
+        },
+    }  # fmt: skip
+    words = Words("zh")
+    assert [
+        (section, name) for section, names in wanted.items() for name in names if not words.has(section, str(name))
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("accepted", "wanted", "language"),
+    [
+        ("zh-CN,zh;q=0.9,en;q=0.8", None, "zh"),
+        ("de-DE,de;q=0.9,en;q=0.8", None, "en"),
+        ("", None, "en"),
+        ("zh-CN", "en", "en"),
+        ("en", "tlh", "en"),
+    ],
+)
+def test_the_language_of_a_visitor(accepted: str, wanted: str | None, language: str) -> None:
+    assert choose(accepted, wanted) == language
+
+
+def test_this_machine_can_draw_chinese() -> None:
+    fonts = subprocess.run(["fc-list", ":lang=zh"], capture_output=True, text=True, check=True).stdout
+    assert fonts, "screenshots would show boxes: apt-get install fonts-wqy-microhei"
