@@ -98,7 +98,15 @@ def form_of(data: bytes) -> int:
 
 
 def unpack(data: bytes, start_ms: int, form: Form, only: Collection[str] | None = None) -> Span:
-    """The span of a row, with all points or with some; its totals are those that the kept means tell."""
+    """The span of a row, with all points or with some; its totals are those that the kept means tell. Raises ValueError
+    for bytes that are no row of this form."""
+    try:
+        return _unpacked(data, start_ms, form, only)
+    except (struct.error, LookupError, TypeError, AttributeError, cbor2.CBORDecodeError, OverflowError) as error:
+        raise ValueError(f"no row of a span: {error}") from None
+
+
+def _unpacked(data: bytes, start_ms: int, form: Form, only: Collection[str] | None) -> Span:
     head = _HEADS[data[0]]
     _, _, span_readings, first, last = head.unpack_from(data)
     span = Span(start_ms)

@@ -7,7 +7,8 @@ when it is needed. Summaries are no evidence: what goes wrong here costs no reco
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.errors import StoreError
@@ -192,11 +193,20 @@ def resume(store: Store, meter: str) -> tuple[Open, list[Body]]:
     return opened, bodies[::-1]
 
 
+def kept_spans(
+    store: Store, meter: str, span_ms: int, from_ms: int, to_ms: int, only: Collection[str] | None = None
+) -> Iterator[Span]:
+    """The rows that begin in [from_ms, to_ms) as spans, in order; one that cannot be read is a gap."""
+    forms = {number: Form(points) for number, points in store.forms().items()}
+    for start_ms, data in store.summaries(meter, span_ms, from_ms, to_ms):
+        with suppress(ValueError, LookupError):
+            yield unpack(data, start_ms, forms[form_of(data)], only)
+
+
 def hour_so_far(store: Store, meter: str, from_ms: int, to_ms: int) -> Span | None:
     """The rows of minutes in [from_ms, to_ms) as one span; None if there are none."""
     hour: Span | None = None
-    forms = {number: Form(points) for number, points in store.forms().items()}
-    for start_ms, data in store.summaries(meter, MINUTE_MS, from_ms, to_ms):
+    for minute in kept_spans(store, meter, MINUTE_MS, from_ms, to_ms):
         hour = hour or Span(from_ms)
-        hour.merge(unpack(data, start_ms, forms[form_of(data)]))
+        hour.merge(minute)
     return hour
