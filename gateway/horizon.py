@@ -18,7 +18,7 @@ LEAST_MS = 30_000
 PAGES, FRAME = 1.08, 100
 """Bytes of the database per byte of a record, and beside it: its row and its part of the indexes. Measured: 480 to 880
 bytes a record of 350 to 670."""
-SUMMARY_PAGES, SUMMARY_FRAME = 1.15, 25  # likewise of a summary; measured: 264 bytes of one of 204
+SUMMARY_PAGES, SUMMARY_FRAME = 1.15, 25  # likewise of a summary; measured: 227 bytes of one of 174
 SAMPLES = 5  # meters
 RECEIPT = 700  # bytes of a batch at one ledger: the receipt, its row and its part of the indexes
 KEEPS_UP_MS = 900_000

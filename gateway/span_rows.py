@@ -93,8 +93,11 @@ def pack(span: Span, form: int, points: Sequence[tuple[str, str | None]]) -> byt
 
 
 def form_of(data: bytes) -> int:
-    """The number of a row's form."""
-    return int(_HEADS[data[0]].unpack_from(data)[1])
+    """The number of a row's form. Raises ValueError for bytes that are no row."""
+    try:
+        return int(_HEADS[data[0]].unpack_from(data)[1])
+    except (struct.error, LookupError) as error:
+        raise ValueError(f"no row of a span: {error}") from None
 
 
 def unpack(data: bytes, start_ms: int, form: Form, only: Collection[str] | None = None) -> Span:

@@ -7,9 +7,10 @@ when it is needed. Summaries are no evidence: what goes wrong here costs no reco
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.errors import StoreError
 from gateway.news import Signed
@@ -109,10 +110,14 @@ class Summariser:
     def write(self, signed: Sequence[Signed]) -> None:
         """Write what these records complete. Call within the ``transaction()`` that appends them, before they are.
         Raises StoreError."""
+        self._excused(lambda: self._write(signed))
+
+    def _excused(self, work: Callable[[], object]) -> None:
+        """A mistake in summarising ends summarising, and nothing else."""
         if self._failed:
             return
         try:
-            self._write(signed)
+            work()
         except StoreError:
             raise
         except Exception:
@@ -150,8 +155,8 @@ class Summariser:
         with the next records. Raises StoreError."""
         meter = next((meter for meter in self._seen if meter not in self._open), None)
         self.behind = meter is not None and not self._failed
-        if meter is not None and self.behind:
-            self.resume(meter)
+        if meter is not None:
+            self._excused(partial(self.resume, meter))
 
     def resume(self, meter: str) -> Open:
         """Read the open minute and hour of a meter from its records and rows. Raises StoreError."""
@@ -165,6 +170,9 @@ class Summariser:
     def kept(self) -> None:
         """What was written is durable."""
         self._late = []
+        self._excused(self._fold)
+
+    def _fold(self) -> None:
         for opened in self._open.values():
             opened.fold()
 
