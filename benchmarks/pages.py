@@ -36,9 +36,19 @@ from gateway.store import Store
 from tests.processes import Server, embedded_ledger, free_port
 
 METERS, WATCHERS = 100, 50
-SETTLED_S = 15.0
+SETTLED_S = 25.0
 """So long after the start the pages are opened: the first minute of a process is not what is measured."""
-PATHS = ("/",)
+PATHS = (
+    "/",
+    "/meters/meter-007",
+    "/meters/serial-1?span=week",
+    "/meters/meter-042/prove/newest",
+    "/batches",
+    "/batches/0",
+    "/events",
+    "/alarms",
+    "/diagnosis",
+)
 
 
 def run(seconds: float = 600.0) -> dict[str, object]:

@@ -271,9 +271,9 @@ class Board(AlarmList, Companion):
                 whole.end(now)
                 whole.text = f"{whole.kind.title}: over; {len(on)} of {of} do not answer"
         elif key.line not in silent:
-            members = [alarm_groups.Member(str(i), p.since_ms, p.raised or p.ripe(now)) for i, p in enumerate(on)]
+            members = [alarm_groups.Member(str(i), p.since_ms, not p.raised and p.ripe(now)) for i, p in enumerate(on)]
             crowd = [on[int(one.name)] for one in alarm_groups.together(members, all_, self._window_ms)]
-            if any(not part.raised for part in crowd):
+            if crowd:
                 whole = self._states[key] = self._states.get(key) or State(key, kind_of(key.code), "")
                 self._stand_for(now, whole, crowd, of)
 

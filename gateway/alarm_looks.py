@@ -22,11 +22,14 @@ from gateway.changeover import CONFIGURATION
 from gateway.commits import START
 from gateway.config import Config
 from gateway.errors import StoreError
+from gateway.feed_settings import FeedEntry
 from gateway.horizon import horizon
+from gateway.ledger_settings import LedgerEntry
 from gateway.signer import GATEWAY
 from gateway.store import Store
+from gateway.web_settings import Web
 from ledger_client.errors import LedgerClientError
-from ledger_client.ledgers.access import Access, AccessError
+from ledger_client.ledgers.access import AccessError
 from ledger_client.record import Event, parse_record
 from ledger_client.trust import Trust, TrustKey, load_trust
 from ledger_client.verify import rfc3339_ms
@@ -135,10 +138,16 @@ def _certificates(config: Config, now_ms: int) -> Iterator[_Item]:
 
 def certificate_files(config: Config) -> Iterator[tuple[str, str, Path]]:
     """(whose, key in the configuration, file) of every certificate that the configuration names."""
-    web = config.document.web
-    for owner, section in [("web", web), *((f"ledger {entry.name}", entry) for entry in config.document.ledger)]:
+    document = config.document
+    sections: list[tuple[str, LedgerEntry | FeedEntry | Web]] = [
+        *((f"ledger {entry.name}", entry) for entry in document.ledger),
+        *((f"feed {entry.name}", entry) for entry in document.feed),
+    ]
+    if document.web is not None:
+        sections.append(("web", document.web))
+    for owner, section in sections:
         try:
-            access = section.access(config.path.parent) if section else Access()
+            access = section.access(config.path.parent)
         except AccessError:
             continue
         for key, path in (("ca", access.ca), ("cert", access.cert)):

@@ -43,13 +43,6 @@ class Feeds(Repairs):
                 rest = [(a, b) for a, b in ((begin, first - 1), (last + 1, end)) if a <= b]
                 self.run_each("INSERT INTO gaps VALUES (?, ?, ?)", ((feed, *piece) for piece in rest))
 
-    def feed_forgotten(self, feeds: Iterable[str]) -> None:
-        """Forget every feed but these: one that is configured again begins anew."""
-        names = list(feeds)
-        marks = ", ".join("?" * len(names))
-        for table in ("cursors", "gaps"):
-            self.run(f"DELETE FROM {table} WHERE feed NOT IN ({marks})", *names)
-
     def feed_gaps(self, feed: str) -> list[tuple[int, int]]:
         """First and last place of each gap, in order."""
         return self.all("SELECT first_id, last_id FROM gaps WHERE feed = ? ORDER BY first_id", feed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.news import Missed, News, NotRecorded, Signed
 from ledger_client.record import Reading
@@ -35,6 +35,10 @@ class MeterNow:
             return self.newest.reading
         body = self.newest.body if self.newest else None
         return body if isinstance(body, Reading) else None
+
+    def copy(self) -> MeterNow:
+        """It as it is now, for another thread."""
+        return replace(self, recent=self.recent.copy(), missed=self.missed.copy(), unrecorded=self.unrecorded.copy())
 
 
 class Live:

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from gateway import instance, repaired
@@ -295,9 +296,10 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
     if facts["sealing"] and not facts["conflicts"] and facts["sealing"] not in facts["problems"]:
         out.print(facts["sealing"])
     for x in facts["shelved"]:
-        out.print(f"shelved by {x['shelved_by']} until {rfc3339_ms(x['shelved_until'])}: {x['text']}")
+        text = f"shelved by {x['shelved_by']} until {rfc3339_ms(x['shelved_until'])}: {x['text']}"
+        out.print(text, markup=False)
     for problem in facts["problems"]:
-        out.print(f"[bold]look at this:[/] {problem}")
+        out.print("[bold]look at this:[/]", escape(problem))
 
 
 def print_readings(out: Console, values: Sequence[Shown]) -> None:

@@ -45,7 +45,7 @@ def make_site(folder: Path, ports: Sequence[int], link: Path, ledger: EmbeddedLe
     (folder / "tcp.toml").write_text(PROFILE)
     (folder / "serial.toml").write_text(SERIAL_PROFILE)
     (folder / "gateway.toml").write_text(
-        f'[gateway]\nid = "bench"\n{tcp}{serial}'
+        f'[gateway]\nid = "bench"\n[seal]\nevery = "10s"\n{tcp}{serial}'
         f'[[ledger]]\nname = "{ledger.name}"\ntype = "http"\nurl = "{ledger.url}"\n'
         f'[web]\nlisten = "127.0.0.1:{web_port}"\n'
     )

@@ -34,6 +34,8 @@ TOGETHER = 20
 """Readings of one meter in one message, at most."""
 TOGETHER_ABOVE = 1000
 """From so many readings a second on, new ones of one meter may share a message."""
+PORTION = 500
+"""Readings of history that are read at once, at most."""
 AGAIN_S = 5.0
 LEAVE_WITHIN_S = 1.0
 
@@ -230,7 +232,7 @@ class Feed(Companion):
             await self._owes.wait()
             began = loop.time()
             try:
-                portion = await self._history.next(self._backfill_rate)
+                portion = await self._history.next(min(self._backfill_rate, PORTION))
                 if portion is None:
                     self._owes.clear()
                     continue

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway import config
 from gateway.feeds.feed import Feed
 from gateway.news import Signed
+from gateway.store import Store
 from ledger_client.record import Quality, Reading, Value, parse_record
+from tests.feeds.host import GROUP, host_at
 from tests.feeds.rig import METER, OTHER, feed_site, listening, running, until
 from tests.processes import Mosquitto, mosquitto
 
@@ -180,3 +183,48 @@ def test_an_alarm_is_retained_while_it_stands_and_names_meter_line_and_since_whe
             assert last.on("/alarms/") == []
 
     asyncio.run(work())
+
+
+def test_a_feed_that_nobody_listens_to_tells_once_and_owes_nothing(tmp_path: Path, broker: Mosquitto) -> None:
+    async def work() -> None:
+        loaded = feed_site(tmp_path / "site", broker.url)
+        async with running(loaded) as rig:
+            await until(lambda: rig.feed.connected)
+            await rig.poll(times=3)
+            await until(lambda: rig.feed.facts()["live"] == 3)
+        store = Store(loaded.database, read_only=True)
+        assert store.feed_owes("scada") == 0
+        store.close()
+
+    asyncio.run(work())
+
+
+def test_after_a_reload_nothing_stays_of_a_meter_that_is_no_more(tmp_path: Path, broker: Mosquitto) -> None:
+    async def work() -> None:
+        loaded = feed_site(tmp_path / "site", broker.url)
+        with loaded.path.open("a") as file:
+            file.write(f'[[feed]]\nname = "host"\ntype = "sparkplug"\nurl = "{broker.url}"\ngroup = "{GROUP}"\n')
+        with host_at(broker) as host:
+            async with running(config.load(loaded.path)) as rig:
+                await until(lambda: all(feed.connected for feed in rig.feeds))
+                await rig.poll()
+                await rig.poll(OTHER)
+                await until(lambda: len(host.of("DBIRTH")) == 2 and rig.feed.facts()["live"] == 2)
+                head, _, rest = loaded.path.read_text().partition(f'  [[bus.meter]]\n  name = "{OTHER}"')
+                loaded.path.write_text(head + rest[rest.index("[[bus]]") :])
+                rig.site.config = config.load(loaded.path)
+                rig.live.change(rig.site.config.meters)
+                for feed in rig.feeds:
+                    feed.reloaded()
+                await until(lambda: len(host.of("DBIRTH", METER)) == 2)
+                assert f"Alarms/{OTHER}" not in {m["name"] for m in host.of("NBIRTH")[1]["metrics"]}
+                assert len(host.of("DBIRTH", OTHER)) == 1
+                await until(lambda: retained(broker) == {f"{BASE}/meters/{METER}", f"{BASE}/status"})
+
+    asyncio.run(work())
+
+
+def retained(broker: Mosquitto) -> set[str]:
+    """The topics under which the broker keeps something."""
+    with listening(broker.url) as heard:
+        return {message.topic for message in heard.messages}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from gateway import report
 from gateway.alarm_board import Standing, orders
 from gateway.alarm_kinds import KINDS
 from gateway.alarm_states import QUIET_MS
@@ -15,7 +18,9 @@ from gateway.errors import Declined
 from gateway.fieldbus.bus import Alarm
 from gateway.news import Missed, NotRecorded
 from gateway.signer import GATEWAY, stamp
+from gateway.store import Store
 from ledger_client.record import Reading, Value
+from ledger_client.verify import rfc3339_ms
 from tests.gateway.desk import Desk
 
 A, B, LONE = "meter-a", "meter-b", "lone"
@@ -156,6 +161,17 @@ def test_shelved_it_leaves_the_list_and_comes_back_by_itself(desk: Desk) -> None
     ((meter, fields),) = desk.events("alarm-unshelved")
     assert (meter, "user" in fields) == (A, False)
     assert desk.told[-1] == back
+
+
+def test_the_status_says_who_has_shelved_what_in_whatever_letters(desk: Desk) -> None:
+    row = lost(desk)
+    asyncio.run(desk.board.shelve(row.id, "x[/]y", 60_000, "[bold"))
+    reader, said = Store(desk.loaded.database, read_only=True), io.StringIO()
+    facts = report.status(desk.loaded, reader, desk.clock.now_ms())
+    report.print_status(Console(file=said, width=400), facts)
+    reader.close()
+    until = rfc3339_ms(desk.clock.now_ms() + 60_000)
+    assert f"shelved by x[/]y until {until}: {row.text}" in said.getvalue()
 
 
 def test_what_is_over_while_it_is_shelved_is_done_with(desk: Desk) -> None:

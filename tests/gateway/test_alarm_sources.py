@@ -210,10 +210,14 @@ def test_certificates_and_keys_near_their_end(loaded: Config, tmp_path: Path) ->
     text = loaded.path.read_text().replace('url = "http://127.0.0.1:8700"', 'url = "https://127.0.0.1:8700"')
     now_ms = int(time.time() * 1000)
     for pair, word in ((soon, "ends in"), (gone, "has ended")):
-        loaded.path.write_text(f'{text}\nca = "{authority.ca}"\ncert = "{pair.cert}"\nkey = "{pair.key}"\n')
+        files = f'cert = "{pair.cert}"\nkey = "{pair.key}"\n'
+        feed = f'[[feed]]\nname = "scada"\ntype = "json"\nurl = "mqtts://127.0.0.1"\n{files}'
+        web = f'[web]\nlisten = "127.0.0.1:0"\n{files}'
+        loaded.path.write_text(f'{text}\nca = "{authority.ca}"\n{files}{feed}{web}')
         ends = found(config.load(loaded.path), "certificate-end", now_ms)
-        assert list(ends) == [(GATEWAY, "ledger demo-ledger, cert")]
-        assert word in ends[GATEWAY, "ledger demo-ledger, cert"]
+        whose = ("ledger demo-ledger, cert", "feed scada, cert", "web, cert")
+        assert list(ends) == [(GATEWAY, line) for line in whose]
+        assert all(word in text for text in ends.values())
     trust = loaded.trust.read_text()
     assert found(loaded, "key-end", now_ms) == {}
     head, _, rest = trust.partition("[[key]]")

@@ -18,7 +18,7 @@ from gateway.lines import line_specs
 from ledger_client.record import Coverage, Event
 from tests.gateway.books import check_books
 from tests.gateway.clock_history import FrailStore
-from tests.gateway.samples import Hands, finished, site
+from tests.gateway.samples import Hands, Machine, finished, site
 
 METER, CO2, NEW = "export-main", "stack-co2", "fourth"
 CHANGED = Event("configuration", {"why": "test"})
@@ -125,10 +125,9 @@ def test_a_difference_names_settings_and_the_lines_to_open(loaded: Config) -> No
 def test_a_change_that_a_full_disk_refuses_has_ended_nothing_though_the_reserve_takes_an_account(
     loaded: Config,
 ) -> None:
-    hands = Hands(loaded)
-    hands.store.close()
-    hands.store = store = FrailStore(loaded.database, hands.machine)
-    hands.journal.store = store
+    machine = Machine()
+    store = FrailStore(loaded.database, machine)
+    hands = Hands(loaded, machine, store=lambda _: store)
     hands.poll(3)
     hands.machine.passes(25)
     hands.journal.flush()

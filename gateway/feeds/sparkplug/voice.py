@@ -49,8 +49,8 @@ class Meters:
 
     def newest(self, name: str) -> Told | None:
         """The newest reading of a meter that is not silent."""
-        item = self.live()[name].newest
-        return None if item is None or self.silent(name) else told_news(item)
+        now = self.live().get(name)
+        return None if now is None or now.newest is None or self.silent(name) else told_news(now.newest)
 
     def alarms(self) -> dict[str, str]:
         """The alarms that stand, by whom they concern, as JSON."""
