@@ -145,11 +145,17 @@ class Board(AlarmList, Companion):
         source = meters[0] if len(meters) == 1 else GATEWAY
         text, since_ms = alarm.text, None
         if alarm.code in (COMMS_LOST, LINE_DOWN) and alarm.raised:
-            silent = [since for name in meters if (since := self._live.meters[name].silent_since_ms) is not None]
-            since_ms = min(silent, default=None)
+            since_ms = self._silent_since(meters)
         if alarm.meter is None:
             text += f" (meter{'s' if len(meters) > 1 else ''} {alarm_groups.names(meters)})"
         self.condition(source, alarm.code, alarm.line, text, on=alarm.raised, since_ms=since_ms)
+
+    def _silent_since(self, meters: Iterable[str]) -> int | None:
+        """When the first poll went unanswered behind the last one of these meters that was answered."""
+        known = [now for name in meters if (now := self._live.meters.get(name)) is not None]
+        heard_ms = max((now.reading.time_ms for now in known if now.reading is not None), default=0)
+        silent = [now.silent_since_ms for now in known if now.silent_since_ms is not None]
+        return min((since for since in silent if since > heard_ms), default=max(silent, default=None))
 
     def answered(self, meter: str) -> None:
         """A reading of this meter: what stood of it, or of its line, before a restart is over unless it is found."""
@@ -265,9 +271,9 @@ class Board(AlarmList, Companion):
                 whole.end(now)
                 whole.text = f"{whole.kind.title}: over; {len(on)} of {of} do not answer"
         elif key.line not in silent:
-            members = [alarm_groups.Member(str(i), p.since_ms, p.raised or p.ripe(now)) for i, p in enumerate(on)]
+            members = [alarm_groups.Member(str(i), p.since_ms, not p.raised and p.ripe(now)) for i, p in enumerate(on)]
             crowd = [on[int(one.name)] for one in alarm_groups.together(members, all_, self._window_ms)]
-            if any(not part.raised for part in crowd):
+            if crowd:
                 whole = self._states[key] = self._states.get(key) or State(key, kind_of(key.code), "")
                 self._stand_for(now, whole, crowd, of)
 

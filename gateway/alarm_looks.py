@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from cryptography import x509
@@ -19,14 +18,18 @@ from gateway.alarm_kinds import (
     LEDGER_REFUSED,
     SIGNATURE,
 )
+from gateway.changeover import CONFIGURATION
 from gateway.commits import START
 from gateway.config import Config
 from gateway.errors import StoreError
+from gateway.feed_settings import FeedEntry
 from gateway.horizon import horizon
+from gateway.ledger_settings import LedgerEntry
 from gateway.signer import GATEWAY
 from gateway.store import Store
+from gateway.web_settings import Web
 from ledger_client.errors import LedgerClientError
-from ledger_client.ledgers.access import Access, AccessError
+from ledger_client.ledgers.access import AccessError
 from ledger_client.record import Event, parse_record
 from ledger_client.trust import Trust, TrustKey, load_trust
 from ledger_client.verify import rfc3339_ms
@@ -63,7 +66,7 @@ def look(config: Config, now_ms: int, held: str | None) -> Found:
     if store is not None:
         try:
             _look_at_store(config, store, now_ms, held, found)
-        except StoreError:
+        except (StoreError, LedgerClientError):
             pass  # the recorder meets the same and says so
         finally:
             store.close()
@@ -116,12 +119,14 @@ def _signatures(config: Config, store: Store) -> Iterator[_Item]:
 
 
 def _changed(store: Store) -> str | None:
-    """That the newest two starts were of different configurations."""
+    """That the newest start was of another configuration than the one in force before it."""
     bodies = (parse_record(row.data).body for row in store.events_of(GATEWAY))
-    starts = [b.fields["config"] for b in islice((b for b in bodies if isinstance(b, Event) and b.name == START), 2)]
-    if len(starts) < 2 or starts[0] == starts[1]:
+    events = (body for body in bodies if isinstance(body, Event) and body.name in (START, CONFIGURATION))
+    now = next((event.fields["config"] for event in events if event.name == START), None)
+    before = next((event.fields["config"] for event in events), None)
+    if now is None or before is None or now == before:
         return None
-    return f"the configuration is another than at the last start: {starts[0].hex()[:16]}…, was {starts[1].hex()[:16]}…"
+    return f"this start is of another configuration: {now.hex()[:16]}…, before it {before.hex()[:16]}…"
 
 
 def _certificates(config: Config, now_ms: int) -> Iterator[_Item]:
@@ -133,10 +138,16 @@ def _certificates(config: Config, now_ms: int) -> Iterator[_Item]:
 
 def certificate_files(config: Config) -> Iterator[tuple[str, str, Path]]:
     """(whose, key in the configuration, file) of every certificate that the configuration names."""
-    web = config.document.web
-    for owner, section in [("web", web), *((f"ledger {entry.name}", entry) for entry in config.document.ledger)]:
+    document = config.document
+    sections: list[tuple[str, LedgerEntry | FeedEntry | Web]] = [
+        *((f"ledger {entry.name}", entry) for entry in document.ledger),
+        *((f"feed {entry.name}", entry) for entry in document.feed),
+    ]
+    if document.web is not None:
+        sections.append(("web", document.web))
+    for owner, section in sections:
         try:
-            access = section.access(config.path.parent) if section else Access()
+            access = section.access(config.path.parent)
         except AccessError:
             continue
         for key, path in (("ca", access.ca), ("cert", access.cert)):

@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from gateway.devices.profile import Profile, ProfileError, load_profile
 from gateway.errors import ConfigError
+from gateway.feed_settings import FeedEntry
 from gateway.ledger_settings import LedgerEntry
 from gateway.settings import DurationMs, Model, Name, SizeBytes
 from gateway.web_settings import Web
@@ -132,6 +133,7 @@ class Document(Model):
     bus: Annotated[tuple[Bus, ...], Field(min_length=1, strict=False)]
     seal: Seal = Seal()
     ledger: Annotated[tuple[LedgerEntry, ...], Field(strict=False)] = ()
+    feed: Annotated[tuple[FeedEntry, ...], Field(strict=False)] = ()
     web: Web | None = None
 
     @model_validator(mode="after")
@@ -141,6 +143,7 @@ class Document(Model):
             ("bus", [b.name for b in self.bus]),
             ("meter", meters),
             ("ledger", [x.name for x in self.ledger]),
+            ("feed", [x.name for x in self.feed]),
         ):
             for name in sorted({n for n in names if names.count(n) > 1}):
                 raise ValueError(
@@ -280,7 +283,7 @@ def _where(raw: Any, location: tuple[int | str, ...]) -> tuple[str, type[BaseMod
     """The place of a mistake as a user would say it, and the model whose keys are allowed there."""
     models: dict[str, type[BaseModel]] = {
         "gateway": Gateway, "store": Store, "bus": Bus, "meter": Meter, "seal": Seal, "ledger": LedgerEntry,
-        "web": Web,
+        "feed": FeedEntry, "web": Web,
     }  # fmt: skip
     words: list[str] = []
     model: type[BaseModel] | None = Document

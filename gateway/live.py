@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.news import Missed, News, NotRecorded, Signed
 from ledger_client.record import Reading
@@ -35,6 +35,10 @@ class MeterNow:
             return self.newest.reading
         body = self.newest.body if self.newest else None
         return body if isinstance(body, Reading) else None
+
+    def copy(self) -> MeterNow:
+        """It as it is now, for another thread."""
+        return replace(self, recent=self.recent.copy(), missed=self.missed.copy(), unrecorded=self.unrecorded.copy())
 
 
 class Live:
@@ -69,5 +73,7 @@ class Live:
             now.silent_since_ms = item.due_ms
 
     def _answered(self, now: MeterNow, item: Signed | NotRecorded, reading: Reading) -> None:
-        now.newest, now.silent_since_ms, now.reason = item, None, None
+        now.newest = item
+        if now.silent_since_ms is not None and reading.time_ms >= now.silent_since_ms:  # it may be of before: a record
+            now.silent_since_ms = now.reason = None  # is told when it is durable, a miss at once
         now.recent.append(reading)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.parts.machine import until
-from benchmarks.parts.package_site import CONFIG, GATEWAY, STATE, UNIT, Site
+from benchmarks.parts.package_site import CONFIG, GATEWAY, PAGES, STATE, UNIT, Site
 from ledger_client.record import parse_record
 
 Step = Callable[[], dict[str, object]]
@@ -69,8 +69,13 @@ def started(site: Site) -> dict[str, object]:
     )
     assert verified["verified"] is True, (proven, verified)
     status = site.status()
-    assert not status["problems"] if "problems" in status else status["healthy"], status
-    return {"active_by_notify": True, "start_s": seconds, "reads_signs_and_anchors_over_tls": True}
+    assert status["healthy"], status["problems"]
+    fetch = f"from urllib.request import urlopen; print(urlopen('http://{PAGES}' + '%s').read().decode())"
+    page, health = (site.machine.run("python3", "-c", fetch % path) for path in ("/", "/healthz"))
+    assert "export-main" in page, page
+    assert health.strip() == "ok", health
+    told: dict[str, object] = {"active_by_notify": True, "start_s": seconds}
+    return told | {"reads_signs_and_anchors_over_tls": True, "pages_are_served": True}
 
 
 def clock(site: Site) -> dict[str, object]:

@@ -37,7 +37,7 @@ def contents(site: Site) -> Pages:
         "/alarms": made.alarms,
         "/diagnosis": made.diagnosis,
     }
-    return Pages(views, source, made.login, made.problem, static)
+    return Pages(views, source, made.login, made.problem, static, made.close)
 
 
 class _Views:
@@ -46,7 +46,12 @@ class _Views:
     def __init__(self, site: Site) -> None:
         self._loads, self._rounds = Loads(site), Rounds(site.config, site.clock)
         self._gateway, self._now_ms = site.config.gateway_id, site.clock.now_ms
+        self._site = site
         site.hub.listeners.append(self._loads.hear)
+
+    def close(self) -> None:
+        """Nothing is shown any more."""
+        self._site.hub.listeners.remove(self._loads.hear)
 
     def _rest(self, site: Site, asked: Asked, template: str, facts: Facts, here: str = "") -> Rest:
         """What is left to do of a page in a thread."""

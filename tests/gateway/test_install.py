@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -148,3 +149,20 @@ def test_data_in_use_stays(root: Path) -> None:
     assert done.returncode == 2
     assert "a gateway (process" in done.stderr
     assert (root / STATE).exists()
+
+
+def test_what_root_makes_for_the_gateway_is_the_gateways(root: Path) -> None:
+    """Keys, certificate and users; whoever else makes them can make them for himself only."""
+    state, password = root / STATE, root / "password"
+    state.mkdir(parents=True)
+    password.write_text("correct horse battery\n")
+    if os.geteuid() == 0:
+        os.chown(state, 12345, 12346)
+    pages = ("--web", "127.0.0.1:0", "--password-file", password)
+    done = call("init", root / CONFIG.parent, "--state", state, "--id", "plant-7", *pages)
+    assert done.exit_code == 0, done.output
+    keys = [state / "keys", *(state / "keys").iterdir()]
+    assert {"web.key", "web.crt", "web.users", "statement.pem", "gateway.pub.toml"} <= {path.name for path in keys}
+    owner = state.stat()
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in keys} == {(owner.st_uid, owner.st_gid)}
+    assert (root / CONFIG).stat().st_uid == os.geteuid()
