@@ -51,6 +51,11 @@ class MeterRow:
     state: State | None = None
     record: tuple[bytes, int] | None = None
 
+    @property
+    def asleep(self) -> bool:
+        """It may be silent at night, and is."""
+        return self.silent_since_ms is not None and self.reason == "asleep"
+
 
 @dataclass(frozen=True, slots=True)
 class LineRow:
@@ -97,6 +102,16 @@ class SiteFacts:
     def well(self) -> int:
         """How many meters answer."""
         return sum(m.time_ms is not None and not m.late for m in self.meters)
+
+    @property
+    def asleep(self) -> int:
+        """How many meters sleep."""
+        return sum(m.asleep for m in self.meters)
+
+    @property
+    def unread(self) -> int:
+        """How many meters have not been read since the start, though they are awake."""
+        return sum(m.time_ms is None and not m.asleep for m in self.meters)
 
 
 def look(site: Site, loads: Loads, sparks: Sparks) -> SiteFacts:
