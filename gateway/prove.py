@@ -11,7 +11,7 @@ from gateway.store import Batch, Row, Store
 from ledger_client.bundle import Bundle, Locator, decode_locator, is_locator
 from ledger_client.statement import id_text, parse_statement
 
-_RECORD = re.compile(r"(?P<meter>[^/]+)/(?P<epoch>[0-9a-f]{16})/(?P<seq>\d+)")
+_RECORD = re.compile(r"(?P<meter>[^/]+)/(?P<epoch>[0-9a-f]{16})/(?P<seq>[0-9]{1,18})")
 
 
 def find(store: Store, name: str) -> Row:

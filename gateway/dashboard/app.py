@@ -53,7 +53,7 @@ class App:
     def __init__(self, site: Site, pages: Pages, readers: Readers, users: Users, names: tuple[str, ...]) -> None:
         self._site, self._pages, self._readers, self._users = site, pages, readers, users
         self._sessions, self._visitors, self._logins = Sessions(), Visitors(), Logins(users)
-        self.stream = Stream(site, pages.source, readers, self._sessions)
+        self.stream = Stream(site, pages.source, readers, self._watches)
         self._rate = Buckets(ADDRESS_RATE)
         self.asgi: ASGIApp = Guard(self._limited, names)
         self._router = Router(self._routes())
@@ -106,10 +106,16 @@ class App:
 
     def _session(self, request: Request) -> Session | None:
         session = self._sessions.find(request.cookies.get(self._cookie(request, "session")))
-        if session is not None and self._known().get(session.user.name) != session.user:
+        return session if session is not None and self._is_good(session) else None
+
+    def _watches(self, session: Session) -> bool:
+        """Whether a page of a session that is open may be told more."""
+        return self._sessions.watches(session) and self._is_good(session)
+
+    def _is_good(self, session: Session) -> bool:
+        if self._known().get(session.user.name) != session.user:
             self._sessions.end(session)  # taken off the file, another role, another password
-            return None
-        return session
+        return not session.ended
 
     def _known(self) -> Mapping[str, User]:
         try:

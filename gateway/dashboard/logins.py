@@ -1,6 +1,7 @@
 """How often a password may be guessed: one at a time, with pauses that grow for each address, and a rate for all.
 
-An address that has logged in before is not held up by what others try.
+An address that has logged in before is not held up by what others try. A login makes good only what was tried under
+its own name: whoever has one password guesses another one no sooner.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Logins:
 
     def __init__(self, users: Users, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._users, self._now = users, monotonic
-        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._failures: OrderedDict[str, dict[str, tuple[int, float]]] = OrderedDict()
+        """By address and name: how many there were, and when the last one was."""
         self._known: OrderedDict[str, None] = OrderedDict()
         self._all = Buckets(ALL_PER_S, monotonic)
         self._turn = asyncio.Lock()
@@ -57,7 +59,7 @@ class Logins:
         if self._waiting >= MOST_WAITING:
             raise TooOften(1)
         user = self._users.current().get(name)
-        self._failed(client)  # until it is known better: attempts side by side all count
+        self._failed(client, name)  # until it is known better: attempts side by side all count
         self._waiting += 1
         try:
             async with self._turn:
@@ -68,24 +70,32 @@ class Logins:
             self._waiting -= 1
         if user is None or not good:
             return None
-        self._succeeded(client)
+        self._succeeded(client, name)
         return user
 
     def _pause(self, client: str) -> float:
-        count, last = self._failures.get(client, (0, 0.0))
+        failures = self._failures.get(client, {}).values()
+        count = sum(count for count, _ in failures)
         if count < FREE:
             return 0.0
+        last = max(last for _, last in failures)
         return max(0.0, last + min(2.0 ** (count - FREE + 1), LONGEST_PAUSE_S) - self._now())
 
-    def _failed(self, client: str) -> None:
+    def _failed(self, client: str, name: str) -> None:
         now = self._now()
-        count, last = self._failures.pop(client, (0, now))
-        self._failures[client] = (count + 1 if now - last < FORGET_S else 1), now
+        mine = self._failures.pop(client, {})
+        if all(now - last >= FORGET_S for _, last in mine.values()):
+            mine = {}
+        mine[name[:LONGEST]] = mine.get(name[:LONGEST], (0, now))[0] + 1, now
+        self._failures[client] = mine
         if len(self._failures) > MOST:
             self._failures.popitem(last=False)
 
-    def _succeeded(self, client: str) -> None:
-        self._failures.pop(client, None)
+    def _succeeded(self, client: str, name: str) -> None:
+        mine = self._failures.get(client, {})
+        mine.pop(name[:LONGEST], None)
+        if not mine:
+            self._failures.pop(client, None)
         self._known[client] = None
         self._known.move_to_end(client)
         if len(self._known) > KNOWN:

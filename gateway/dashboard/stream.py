@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.dashboard.changes import difference, encoded
 from gateway.dashboard.page import Document, Source
 from gateway.dashboard.readers import Readers
-from gateway.dashboard.sessions import Session, Sessions
+from gateway.dashboard.sessions import Session
 from gateway.errors import GatewayError
 from gateway.site import Site
 from gateway.store import Store
@@ -72,8 +72,9 @@ class Stream:
 
     every_s, send_s = EVERY_S, SEND_S
 
-    def __init__(self, site: Site, source: Source, readers: Readers, sessions: Sessions) -> None:
-        self._site, self._source, self._readers, self._sessions = site, source, readers, sessions
+    def __init__(self, site: Site, source: Source, readers: Readers, watches: Callable[[Session], bool]) -> None:
+        """``watches``: whether who has this session may still look."""
+        self._site, self._source, self._readers, self._watches = site, source, readers, watches
         self._clients: set[Client] = set()
         self._wanted = asyncio.Event()
         self._before: Document | None = None
@@ -108,7 +109,7 @@ class Stream:
 
     def _mind_sessions(self) -> None:
         for client in self._clients:
-            if client.connection.gone or not self._sessions.watches(client.session):
+            if client.connection.gone or not self._watches(client.session):
                 client.end()
 
     async def _look(self) -> None:

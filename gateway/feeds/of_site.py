@@ -67,7 +67,8 @@ def _voice(site: Site, entry: FeedEntry) -> Voice:
         now_ms,
     )
     node = Node(entry.group or "", gateway, f"meterseal {version('meterseal')}", now_ms)
-    return SparkplugVoice(node, meters, PrimaryHost(entry.primary_host) if entry.primary_host else None)
+    host = PrimaryHost(entry.primary_host, now_ms) if entry.primary_host else None
+    return SparkplugVoice(node, meters, host)
 
 
 def _points(site: Site) -> dict[str, list[Point]]:

@@ -107,6 +107,12 @@ def test_no_path_leads_to_a_file(viewer: Browser, path: str) -> None:
         assert not any(secret in answer for secret in SECRETS)
 
 
+@pytest.mark.parametrize("name", ["9223372036854775808", "9" * 5000, "-1", "%D9%A1", "0x1", "1_0", "+1", "%00"])
+def test_a_record_that_cannot_be_is_none(viewer: Browser, name: str) -> None:
+    for way in ("records", "prove"):
+        assert viewer.get(f"/meters/meter-000/{way}/0000000000000000/{name}").status == 404
+
+
 @pytest.mark.parametrize(
     ("more", "body"),
     [

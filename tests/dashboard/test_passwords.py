@@ -105,6 +105,22 @@ def test_pauses_grow_and_a_success_ends_them(users: Users) -> None:
     asyncio.run(test())
 
 
+def test_who_has_a_password_guesses_no_other_sooner(users: Users) -> None:
+    async def test() -> None:
+        time = Time()
+        logins = Logins(users, time)
+        for _ in range(FREE):
+            assert await logins.attempt("10.0.0.1", "ines", "x" * 300) is None
+            time.now += 1
+        time.now += 1
+        assert await logins.attempt("10.0.0.1", "vera", RIGHT)
+        assert await logins.attempt("10.0.0.1", "ines", "x" * 300) is None
+        with pytest.raises(TooOften):
+            await logins.attempt("10.0.0.1", "ines", "x" * 300)
+
+    asyncio.run(test())
+
+
 def test_many_addresses_share_one_rate_and_who_was_in_before_is_not_held_up(users: Users) -> None:
     async def test() -> None:
         time = Time()

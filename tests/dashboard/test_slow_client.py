@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from gateway.dashboard import plain
+from gateway.config import load
+from gateway.dashboard import plain, setup
 from gateway.dashboard.app import App
 from gateway.dashboard.page import Document
 from gateway.dashboard.passwords import Users, users_file
@@ -128,13 +129,22 @@ def test_a_logout_ends_the_stream_and_so_does_the_loss_of_the_user(tmp_path: Pat
     async def test() -> None:
         async with serving(tmp_path) as (port, stream, _):
             guest = Guest(port)
-            await guest.login("vera")
-            reader, _ = await guest.send("GET", "/stream")
-            await reader.readuntil(b"\n\n")
-            await guest.login("vera")  # which ends the session before
-            while await reader.read(65536):
-                pass
-            await until(lambda: stream.watching == 0)
+
+            async def ends() -> None:
+                while await reader.read(65536):
+                    pass
+                await until(lambda: stream.watching == 0)
+
+            async with asyncio.timeout(30):
+                await guest.login("vera")
+                reader, _ = await guest.send("GET", "/stream")
+                await reader.readuntil(b"\n\n")
+                await guest.login("vera")  # which ends the session before
+                await ends()
+                reader, _ = await guest.send("GET", "/stream")
+                await reader.readuntil(b"\n\n")
+                setup.remove_user(load(tmp_path / "site" / "gateway.toml"), "vera")
+                await ends()
 
     asyncio.run(test())
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from gateway.feeds.sparkplug.host import PrimaryHost
+from gateway.feeds.sparkplug.node import asks_for_rebirth
+from gateway.feeds.sparkplug.payload import Metric, Payload
 from ledger_client.record import Quality, Value
 from tests.feeds.conformance import shows
 from tests.feeds.host import GROUP, HOST, NODE, Host, host_at, metric
@@ -390,11 +392,13 @@ def test_alarms_are_metrics_of_the_node(tmp_path: Path, broker: Mosquitto) -> No
 
 
 def test_what_is_no_state_message_changes_nothing() -> None:
-    host = PrimaryHost(HOST)
+    host = PrimaryHost(HOST, lambda: 10)
     nonsense = (
         b"", b"ONLINE", b"\xff", b"[]", b"1", b"{}", b'{"online":true}', b'{"online":"true","timestamp":1}',
         b'{"online":true,"timestamp":"1"}', b'{"online":true,"timestamp":true}', b'{"online":1,"timestamp":1}',
-        b"[" * 100_000,
+        b"[" * 100_000, b'{"online":true,"timestamp":NaN}', b'{"online":true,"timestamp":Infinity}',
+        b'{"online":true,"timestamp":-1}', b'{"online":true,"timestamp":1e300}',
+        b'{"online":true,"timestamp":9,"x":"' + b"x" * 100_000 + b'"}',
     )  # fmt: skip
     for data in nonsense:
         assert not host.hear(data)
@@ -404,3 +408,23 @@ def test_what_is_no_state_message_changes_nothing() -> None:
         assert not host.hear(data)
         assert host.online.is_set()
     assert host.hear(b'{"online":false,"timestamp":5}')
+
+
+def test_a_state_of_times_to_come_does_not_make_a_host_unheard() -> None:
+    now_ms = 1795650000000
+    host = PrimaryHost(HOST, lambda: now_ms)
+    assert not host.hear(b'{"online":true,"timestamp":%d}' % (now_ms - 5))
+    assert host.hear(b'{"online":false,"timestamp":253402300799999}')
+    assert not host.hear(b'{"online":true,"timestamp":%d}' % now_ms)
+    assert host.online.is_set()
+    ahead_ms = now_ms + 3_600_000
+    assert not host.hear(b'{"online":true,"timestamp":%d}' % ahead_ms)
+    assert not host.hear(b'{"online":false,"timestamp":%d}' % (ahead_ms - 1))
+    assert host.online.is_set(), "a clock that is an hour ahead orders its messages all the same"
+
+
+def test_a_command_larger_than_any_is_none_and_takes_no_time() -> None:
+    ask = Metric(name="Node Control/Rebirth", datatype=11, boolean_value=True)
+    rebirth = Payload(metrics=[ask]).SerializeToString()
+    assert asks_for_rebirth(rebirth)
+    assert not asks_for_rebirth(b"\x12\x00" * 250_000 + rebirth)
