@@ -42,6 +42,7 @@ __all__ = ["Board", "Books", "Standing"]
 log = logging.getLogger("meterseal.alarms")
 LOOK_S = 1.0
 """Between two looks at clock and recorder."""
+CHATTERING = "; it comes and goes, and is over after 15 min of quiet"
 SITE = "site"  # what stands for the line of an alarm about several of them
 
 
@@ -60,18 +61,23 @@ class Board(AlarmList, Companion):
     def __init__(self, store: Store, books: Books, clock: Clock, live: Live, lines: Lines) -> None:
         """``store`` is read here and not kept."""
         super().__init__(store, books, clock, live)
-        self._lines = lines
+        self._lay_out(lines)
         self._heard: set[str] | None = set()
         """Meters that gave a reading since something came into doubt; None while nothing is."""
         self._inherit(store.alarms())
 
     def change(self, lines: Lines) -> None:
         """Another configuration, behind that of what is live: what stands of meters that are no more is over."""
-        self._lines = lines
+        self._lay_out(lines)
         for state in self._states.values():
             if self._is_no_more(state.key):
                 state.drop(self._clock.schedule_ms())
         self._wake.set()
+
+    def _lay_out(self, lines: Lines) -> None:
+        self._lines = lines
+        periods = (period for meters in lines.values() for period in meters.values())
+        self._window_ms = max(alarm_groups.WINDOW_MS, *periods)
 
     def keep_ledgers(self, lines: Collection[str]) -> None:
         """What is told of other ledgers than these is over: they are no more."""
@@ -106,6 +112,13 @@ class Board(AlarmList, Companion):
             state.begin(now, since, max(0, now_ms - since))
         else:
             state.end(now)
+            if (
+                state.row is not None
+                and state.raised
+                and state.chatters(now)
+                and not state.row.text.endswith(CHATTERING)
+            ):
+                self._change(state, replace(state.row, text=state.row.text + CHATTERING))
         if not state.raised or not on:
             state.text = text
         if min(state.next_ms(), default=now + 1) <= now:
@@ -145,11 +158,17 @@ class Board(AlarmList, Companion):
         source = meters[0] if len(meters) == 1 else GATEWAY
         text, since_ms = alarm.text, None
         if alarm.code in (COMMS_LOST, LINE_DOWN) and alarm.raised:
-            silent = [since for name in meters if (since := self._live.meters[name].silent_since_ms) is not None]
-            since_ms = min(silent, default=None)
+            since_ms = self._silent_since(meters)
         if alarm.meter is None:
             text += f" (meter{'s' if len(meters) > 1 else ''} {alarm_groups.names(meters)})"
         self.condition(source, alarm.code, alarm.line, text, on=alarm.raised, since_ms=since_ms)
+
+    def _silent_since(self, meters: Iterable[str]) -> int | None:
+        """When the first poll went unanswered behind the last one of these meters that was answered."""
+        known = [now for name in meters if (now := self._live.meters.get(name)) is not None]
+        heard_ms = max((now.reading.time_ms for now in known if now.reading is not None), default=0)
+        silent = [now.silent_since_ms for now in known if now.silent_since_ms is not None]
+        return min((since for since in silent if since > heard_ms), default=max(silent, default=None))
 
     def answered(self, meter: str) -> None:
         """A reading of this meter: what stood of it, or of its line, before a restart is over unless it is found."""
@@ -241,11 +260,14 @@ class Board(AlarmList, Companion):
     # — many that are one —
 
     def _gather(self, now: int) -> None:
-        lost: dict[str, list[State]] = {line: [] for line in self._lines}
+        lost: dict[str, list[State]] = {}
         down: list[State] = []
         for state in self._states.values():
-            if state.key.code == COMMS_LOST and state.key.line in lost:
-                lost[state.key.line].append(state)
+            line = state.key.line
+            if state.key.code == COMMS_LOST and line in self._lines:
+                lost.setdefault(line, []).append(state)
+            elif state.key.code == METERS_SILENT and line in self._lines:
+                lost.setdefault(line, [])
             elif state.key.code == LINE_DOWN:
                 down.append(state)
         silent = {state.key.line for state in down if state.on}
@@ -265,9 +287,9 @@ class Board(AlarmList, Companion):
                 whole.end(now)
                 whole.text = f"{whole.kind.title}: over; {len(on)} of {of} do not answer"
         elif key.line not in silent:
-            members = [alarm_groups.Member(str(i), p.since_ms, p.raised or p.ripe(now)) for i, p in enumerate(on)]
+            members = [alarm_groups.Member(str(i), p.since_ms, not p.raised and p.ripe(now)) for i, p in enumerate(on)]
             crowd = [on[int(one.name)] for one in alarm_groups.together(members, all_, self._window_ms)]
-            if any(not part.raised for part in crowd):
+            if crowd:
                 whole = self._states[key] = self._states.get(key) or State(key, kind_of(key.code), "")
                 self._stand_for(now, whole, crowd, of)
 
@@ -299,12 +321,6 @@ class Board(AlarmList, Companion):
         lines = [part.key.line for part in parts]
         meters_n = sum(len(self._lines.get(line, ())) for line in lines)
         return f"{how_many} lines with {meters_n} meters do not answer ({alarm_groups.names(lines)}); {advice}"
-
-    @property
-    def _window_ms(self) -> int:
-        """What falls silent within it has one cause: at least the longest period."""
-        periods = (period for meters in self._lines.values() for period in meters.values())
-        return max(alarm_groups.WINDOW_MS, *periods)
 
     def _inherit(self, rows: Iterable[Standing]) -> None:
         """What stood before the start."""

@@ -11,7 +11,7 @@ WINDOW_MS = 60_000
 
 
 class Member(NamedTuple):
-    """One that is silent: since when (ms), and whether it has been so for long enough to be told."""
+    """One that is silent: since when (ms), and whether it is now to be told, and was not yet."""
 
     name: str
     since_ms: int

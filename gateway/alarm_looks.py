@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from cryptography import x509
@@ -17,16 +16,19 @@ from gateway.alarm_kinds import (
     KEY_END,
     KINDS,
     LEDGER_REFUSED,
-    SIGNATURE,
 )
+from gateway.changeover import CONFIGURATION
 from gateway.commits import START
 from gateway.config import Config
 from gateway.errors import StoreError
+from gateway.feed_settings import FeedEntry
 from gateway.horizon import horizon
+from gateway.ledger_settings import LedgerEntry
 from gateway.signer import GATEWAY
 from gateway.store import Store
+from gateway.web_settings import Web
 from ledger_client.errors import LedgerClientError
-from ledger_client.ledgers.access import Access, AccessError
+from ledger_client.ledgers.access import AccessError
 from ledger_client.record import Event, parse_record
 from ledger_client.trust import Trust, TrustKey, load_trust
 from ledger_client.verify import rfc3339_ms
@@ -46,10 +48,13 @@ _Item = tuple[tuple[str, str], tuple[str, int | None]]
 
 @dataclass(slots=True)
 class Found:
-    """Everything of each kind that is so; a kind that could not be looked for is not in it. ``changed``: in words, that
-    this start's configuration is another than the last one's."""
+    """Everything of each kind that is so; a kind that could not be looked for is not in it.
+
+    ``forged``: among the newest records. ``changed``: in words, that this start is of another configuration.
+    """
 
     alarms: dict[str, Those] = field(default_factory=dict)
+    forged: Those = field(default_factory=dict)
     changed: str | None = None
 
 
@@ -63,7 +68,7 @@ def look(config: Config, now_ms: int, held: str | None) -> Found:
     if store is not None:
         try:
             _look_at_store(config, store, now_ms, held, found)
-        except StoreError:
+        except (StoreError, LedgerClientError):
             pass  # the recorder meets the same and says so
         finally:
             store.close()
@@ -79,7 +84,7 @@ def _look_at_store(config: Config, store: Store, now_ms: int, held: str | None, 
     found.alarms[LEDGER_REFUSED] = {key: (str(at.detail), None) for key, at in refused.items() if at is not None}
     found.alarms[EQUIVOCATION] = {(GATEWAY, f"ledger {c.ledger}"): ("", c.found_ms) for c in store.conflicts()}
     found.alarms[ANCHOR_OVERDUE] = dict(_overdue(store, ledgers, now_ms, held))
-    found.alarms[SIGNATURE] = dict(_signatures(config, store))
+    found.forged = dict(_signatures(config, store))
     found.changed = _changed(store)
     room = horizon(config, store, now_ms, running=True)
     ends = [s for s in (room.seconds, room.thin_seconds) if s is not None and not room.for_ever]
@@ -116,12 +121,14 @@ def _signatures(config: Config, store: Store) -> Iterator[_Item]:
 
 
 def _changed(store: Store) -> str | None:
-    """That the newest two starts were of different configurations."""
+    """That the newest start was of another configuration than the one in force before it."""
     bodies = (parse_record(row.data).body for row in store.events_of(GATEWAY))
-    starts = [b.fields["config"] for b in islice((b for b in bodies if isinstance(b, Event) and b.name == START), 2)]
-    if len(starts) < 2 or starts[0] == starts[1]:
+    events = (body for body in bodies if isinstance(body, Event) and body.name in (START, CONFIGURATION))
+    now = next((event.fields["config"] for event in events if event.name == START), None)
+    before = next((event.fields["config"] for event in events), None)
+    if now is None or before is None or now == before:
         return None
-    return f"the configuration is another than at the last start: {starts[0].hex()[:16]}…, was {starts[1].hex()[:16]}…"
+    return f"this start is of another configuration: {now.hex()[:16]}…, before it {before.hex()[:16]}…"
 
 
 def _certificates(config: Config, now_ms: int) -> Iterator[_Item]:
@@ -133,10 +140,16 @@ def _certificates(config: Config, now_ms: int) -> Iterator[_Item]:
 
 def certificate_files(config: Config) -> Iterator[tuple[str, str, Path]]:
     """(whose, key in the configuration, file) of every certificate that the configuration names."""
-    web = config.document.web
-    for owner, section in [("web", web), *((f"ledger {entry.name}", entry) for entry in config.document.ledger)]:
+    document = config.document
+    sections: list[tuple[str, LedgerEntry | FeedEntry | Web]] = [
+        *((f"ledger {entry.name}", entry) for entry in document.ledger),
+        *((f"feed {entry.name}", entry) for entry in document.feed),
+    ]
+    if document.web is not None:
+        sections.append(("web", document.web))
+    for owner, section in sections:
         try:
-            access = section.access(config.path.parent) if section else Access()
+            access = section.access(config.path.parent)
         except AccessError:
             continue
         for key, path in (("ca", access.ca), ("cert", access.cert)):

@@ -45,19 +45,18 @@ class Changeover(Commits):
         self.flush()
         if self.trouble is not None:
             raise StoreError(f"nothing can be recorded now: {self.trouble.problem}", "mend that first")
-        at_ms, now, kept = self._clock.schedule_ms(), stamp(self._clock), deepcopy(self._tallies)
+        at_ms, now = self._clock.schedule_ms(), stamp(self._clock)
         periods_ms = change.rules.periods_ms
         gone = [meter for meter in self._tallies if meter not in periods_ms]
         tails = {meter: self.store.tail(meter) for meter in change.anew if meter not in self._tallies}
-        ended = {
-            meter: self._tallies[meter].end(at_ms, self._clock.record_ms(at_ms))
-            for meter in (*gone, *(meter for meter in change.anew if meter in self._tallies))
-        }
+        going = [*gone, *(meter for meter in change.anew if meter in self._tallies)]
+        last = {meter: deepcopy(self._tallies[meter]) for meter in going}  # should the commit fail, they go on
+        ended = {meter: tally.end(at_ms, self._clock.record_ms(at_ms)) for meter, tally in last.items()}
         rulers = {
-            meter: self._ruler(at_ms, periods_ms[meter] * self.factor, self._covered_to_ms(meter, tails.get(meter)))
+            meter: self._ruler(at_ms, periods_ms[meter] * self.factor, _covered_to_ms(last.get(meter) or tails[meter]))
             for meter in change.anew
         }
-        rows = self._coverage(now)
+        rows = self._coverage(now, last)
         self._signer.learn(change.keys, {meter: tail.last_data if tail else None for meter, tail in tails.items()})
         for meter, tail in tails.items():
             body = first_coverage(tail, rulers[meter].time_ms, clock_usable=self._clock.usable)
@@ -67,7 +66,6 @@ class Changeover(Commits):
         grids += [(meter, ruler.time_ms, ruler.step_ms) for meter, ruler in rulers.items()]
         station("change")
         if not self._write(rows, coverage=True, grids=grids):
-            self._tallies = kept
             raise StoreError("the change could not be written", "mend the disk, then try again")
         self._uncut += 1
         for meter in gone:
@@ -77,12 +75,6 @@ class Changeover(Commits):
         self.rules = change.rules
         return at_ms
 
-    def _covered_to_ms(self, meter: str, tail: Tail | None) -> int:
-        """Before that no poll of a meter may be due: it is counted already."""
-        if meter in self._tallies:
-            return self._tallies[meter].to_ms
-        return tail.covered_to_ms or 0 if tail else 0
-
     def skip(self, meters: Collection[str]) -> int:
         """Nobody has polled these meters for a while: what was due counts as stopped. Returns until when, in ms of the
         schedule's clock; their next polls are those that are due from then on."""
@@ -90,3 +82,10 @@ class Changeover(Commits):
         for meter in meters:
             self._tallies[meter].skip(until_ms)
         return until_ms
+
+
+def _covered_to_ms(before: Tally | Tail | None) -> int:
+    """Until when the polls of a meter are counted already."""
+    if isinstance(before, Tally):
+        return before.to_ms
+    return before.covered_to_ms or 0 if before else 0

@@ -95,10 +95,12 @@ def check(config_path: Path, as_json: bool) -> None:
     """Validate CONFIG and what it names, and show what would be read. Starts nothing."""
     from gateway import budget
     from gateway.budget_view import print_plan
+    from gateway.feed_settings import check_feeds
     from gateway.readiness import prepare
 
     config = configuration.load(config_path)
     plans = prepare(config).plans
+    check_feeds(config_path, config.document.feed)
     if as_json:
         ok = not any(plan.problems for plan in plans)
         click.echo(json.dumps({"ok": ok, "gateway": config.gateway_id, "lines": [p.as_json() for p in plans]}))
@@ -113,6 +115,8 @@ def check(config_path: Path, as_json: bool) -> None:
         f"a batch every {seal.every / 1000:g} s or {seal.count} records; "
         f"a power cut costs at most {commit / 1000:g} s of readings"
     )
+    for feed in config.document.feed:
+        out.print(f"feed {feed.name} ({feed.type}) to {feed.url}")
     out.print(f"{config_path}: good")
 
 
@@ -197,7 +201,9 @@ def status(config_path: Path, as_json: bool) -> None:
     from gateway import control
 
     config, store = open_store(config_path)
-    facts = report.status(config, store, int(time.time() * 1000), control.ask(config.data, "health"))
+    health = control.ask(config.data, "health")
+    feeds = {} if health is None else {x.name: control.ask(config.data, f"feed {x.name}") for x in config.document.feed}
+    facts = report.status(config, store, int(time.time() * 1000), health, feeds)
     if as_json:
         click.echo(json.dumps(facts))
     else:

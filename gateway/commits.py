@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from types import MappingProxyType
 
 from gateway import repaired, space
 from gateway.alarm_kinds import REPAIRED, STOPPED
@@ -185,33 +186,39 @@ class Commits:
         self.flush()
         self._stop_recording(error)
 
-    def _coverage(self, now: Stamp | None = None) -> list[Signed]:
-        now = now or stamp(self._clock)
-        return [self._signer.coverage(meter, tally.coverage(), now) for meter, tally in self._tallies.items()]
+    def _coverage(self, now: Stamp | None = None, last: Mapping[str, Tally] = MappingProxyType({})) -> list[Signed]:
+        """Each meter's coverage; ``last``: what ends with it stands there as it is to be signed."""
+        now, tallies = now or stamp(self._clock), {**self._tallies, **last}
+        return [self._signer.coverage(meter, tally.coverage(), now) for meter, tally in tallies.items()]
 
     # — which polls are recorded, and their record times —
 
     def _ruler(self, due_ms: int, every_ms: int, covered_to_ms: int) -> Ruler:
-        """By the clock's course, for the polls from ``due_ms`` on. None of them is due before the end of what is
-        counted already, even where a change of the course would say so of one that has been late since before."""
+        """By the clock's course, for the polls from ``due_ms`` on; that has not gone by, for a course says nothing true
+        of the time before it began."""
         time_ms = max(self._clock.record_ms(due_ms), covered_to_ms)
         return Ruler(due_ms, every_ms, time_ms, self._clock.slowed(every_ms))
 
     def _rulers(self) -> dict[str, Ruler]:
-        """Each meter's, for the polls that have not finished."""
-        return {m: self._ruler(t.next_wanted_ms, t.ruler.every_ms, t.to_ms) for m, t in self._tallies.items()}
+        """Each meter's, for the polls that are due from now on."""
+        now, found = self._clock.schedule_ms(), dict[str, Ruler]()
+        for meter, tally in self._tallies.items():
+            last = tally.rulers[-1]
+            due_ms = last.next(tally.next_from(now))
+            found[meter] = self._ruler(due_ms, last.every_ms, tally.ends_ms(due_ms))
+        return found
 
     def _is_off(self, meter: str, ruler: Ruler) -> bool:
         """Whether the one in force has gone astray from the clock's course: nine tenths of most periods are no whole
         milliseconds, and it never begins before what is counted already."""
-        return abs(ruler.time_ms - self._tallies[meter].ruler.time_of(ruler.due_ms)) > STEP_MS
+        return abs(ruler.time_ms - self._tallies[meter].rulers[-1].time_of(ruler.due_ms)) > STEP_MS
 
     def _grids_of(self, rulers: Mapping[str, Ruler]) -> list[tuple[str, int, int]]:
         return [(meter, *grid) for meter, ruler in rulers.items() for grid in self._tallies[meter].grids(ruler)]
 
     def _take(self, rulers: Mapping[str, Ruler]) -> None:
         for meter, ruler in rulers.items():
-            self._tallies[meter].ruler = ruler
+            self._tallies[meter].take(ruler)
 
     # — to the disk —
 

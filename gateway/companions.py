@@ -12,6 +12,7 @@ from gateway.alarm_sources import AlarmSources
 from gateway.companion import Companion
 from gateway.dashboard.server import PagesServer
 from gateway.errors import GatewayError
+from gateway.feeds.of_site import make_feed
 from gateway.lag import Lag
 from gateway.notify import Manager
 from gateway.rebuild import Rebuilding
@@ -42,6 +43,7 @@ def wanted(site: Site) -> list[Wanted]:
         Wanted("lag", None, partial(Lag, site)),
         Wanted("summaries", tuple(site.config.meters), partial(Rebuilding, site)),
     ]
+    found += (Wanted(f"feed {x.name}", x, partial(make_feed, site, x)) for x in site.config.document.feed)
     if (web := site.config.document.web) is not None:
         found.append(Wanted("pages", web, partial(PagesServer, site, web)))
     return found

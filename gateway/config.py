@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,6 +20,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from gateway.devices.profile import Profile, ProfileError, load_profile
 from gateway.errors import ConfigError
+from gateway.feed_settings import FeedEntry
 from gateway.ledger_settings import LedgerEntry
 from gateway.settings import DurationMs, Model, Name, SizeBytes
 from gateway.web_settings import Web
@@ -132,6 +134,7 @@ class Document(Model):
     bus: Annotated[tuple[Bus, ...], Field(min_length=1, strict=False)]
     seal: Seal = Seal()
     ledger: Annotated[tuple[LedgerEntry, ...], Field(strict=False)] = ()
+    feed: Annotated[tuple[FeedEntry, ...], Field(strict=False)] = ()
     web: Web | None = None
 
     @model_validator(mode="after")
@@ -141,6 +144,7 @@ class Document(Model):
             ("bus", [b.name for b in self.bus]),
             ("meter", meters),
             ("ledger", [x.name for x in self.ledger]),
+            ("feed", [x.name for x in self.feed]),
         ):
             for name in sorted({n for n in names if names.count(n) > 1}):
                 raise ValueError(
@@ -222,11 +226,12 @@ def load(path: Path | str) -> Config:
 
 def _profiles(path: Path, document: Document) -> dict[str, Profile]:
     profiles = {}
+    read = cache(lambda ref: load_profile(ref, path.parent))  # a hundred meters of one kind share what is known of it
     for bus in document.bus:
         for meter in bus.meter:
             key = f"bus {bus.name!r}, meter {meter.name!r}, profile"
             try:
-                profile = load_profile(meter.profile, path.parent)
+                profile = read(meter.profile)
             except ProfileError as error:
                 raise ConfigError(
                     path, key, error.problem, f"{error.way_out}; `meterseal profiles` lists them"
@@ -280,7 +285,7 @@ def _where(raw: Any, location: tuple[int | str, ...]) -> tuple[str, type[BaseMod
     """The place of a mistake as a user would say it, and the model whose keys are allowed there."""
     models: dict[str, type[BaseModel]] = {
         "gateway": Gateway, "store": Store, "bus": Bus, "meter": Meter, "seal": Seal, "ledger": LedgerEntry,
-        "web": Web,
+        "feed": FeedEntry, "web": Web,
     }  # fmt: skip
     words: list[str] = []
     model: type[BaseModel] | None = Document

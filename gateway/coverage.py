@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from gateway.store import Grid, Tail
 from ledger_client.record import Coverage
@@ -24,10 +23,13 @@ def due_between(anchor_ms: int, period_ms: int, from_ms: int, to_ms: int) -> int
 
 
 def due_by(grids: Sequence[Grid], from_ms: int, to_ms: int) -> int:
-    """How many polls fall due in [from, to) by grids in the order in which they came into force, each of which counts
-    until the next one begins."""
-    parts = pairwise([*grids, (to_ms, 0)])
-    return sum(due_between(anchor, period, from_ms, min(to_ms, end)) for (anchor, period), (end, _) in parts)
+    """How many polls fall due in [from, to) by grids in the order in which they were noted, each of which counts until
+    any later one begins: an epoch may be killed before a grid that it had noted has begun."""
+    due, end_ms = 0, to_ms
+    for anchor_ms, period_ms in reversed(grids):
+        due += due_between(anchor_ms, period_ms, from_ms, end_ms)
+        end_ms = min(end_ms, anchor_ms)
+    return due
 
 
 def first_coverage(tail: Tail | None, anchor_ms: int, *, clock_usable: bool) -> Coverage:
@@ -77,8 +79,9 @@ class Ruler:
 class Tally:
     """The polls of one meter since its last coverage record, counted as each is finished, in due order.
 
-    Of the polls, which are due every ``period_ms``, those of the ruler in force are counted. Due times are those of the
-    schedule; the interval is one of record times.
+    Of the polls, which are due every ``period_ms``, those of the rulers are counted: each is in force for the polls
+    that are due from its beginning on, until the next one begins. Due times are those of the schedule; the interval is
+    one of record times.
     """
 
     from_ms: int
@@ -86,33 +89,37 @@ class Tally:
     period_ms: int
     recorded: int = 0
     missed: Counter[str] = field(default_factory=Counter)
-    ruler: Ruler = field(init=False)
+    rulers: list[Ruler] = field(init=False)
     next_due_ms: int = field(init=False)
     """The due time of the oldest poll that has not finished."""
 
     def __post_init__(self) -> None:
         self.next_due_ms = self.to_ms
-        self.ruler = Ruler(self.to_ms, self.period_ms, self.to_ms, self.period_ms)
+        self.rulers = [Ruler(self.to_ms, self.period_ms, self.to_ms, self.period_ms)]
 
     @classmethod
     def begin(cls, ruler: Ruler, period_ms: int) -> Tally:
         """A meter whose polls are due from the beginning of a ruler on."""
         tally = cls(ruler.time_ms, ruler.time_ms, period_ms)
-        tally.ruler, tally.next_due_ms = ruler, ruler.due_ms
+        tally.rulers, tally.next_due_ms = [ruler], ruler.due_ms
         return tally
 
     def wanted(self, due_ms: int) -> bool:
         """Whether the poll that was due then is to be recorded."""
-        return self.ruler.holds(due_ms)
+        ruler = self.ruler(due_ms)
+        return ruler.every_ms == self.period_ms or ruler.holds(due_ms)  # unless it is thinned out, no poll is dropped
+
+    def ruler(self, due_ms: int) -> Ruler:
+        """The one in force for the poll that was due then."""
+        return next((ruler for ruler in reversed(self.rulers) if ruler.due_ms <= due_ms), self.rulers[0])
 
     def passed_by(self, due_ms: int) -> None:
         """A poll that is not wanted has finished."""
         self.next_due_ms = due_ms + self.period_ms
 
-    @property
-    def next_wanted_ms(self) -> int:
-        """The due time of the oldest poll that is to be recorded and has not finished."""
-        return self.ruler.next(self.next_due_ms)
+    def next_from(self, now_ms: int) -> int:
+        """The due time of the first poll that is due from then on and has not finished."""
+        return self.next_due_ms + max(0, -((self.next_due_ms - now_ms) // self.period_ms)) * self.period_ms
 
     def finished(self, due_ms: int, reason: str | None) -> None:
         """Count a poll as recorded, or as missed for ``reason``; the interval now holds its due time."""
@@ -120,7 +127,7 @@ class Tally:
             self.recorded += 1
         else:
             self.missed[reason] += 1
-        self.to_ms = max(self.to_ms, self.ruler.time_of(due_ms) + 1)
+        self.to_ms = max(self.to_ms, self.ruler(due_ms).time_of(due_ms) + 1)
         self.next_due_ms = due_ms + self.period_ms
 
     def skip(self, until_ms: int) -> None:
@@ -153,6 +160,17 @@ class Tally:
         """Begin the next interval where this one ended."""
         self.from_ms, self.recorded, self.missed = self.to_ms, 0, Counter()
 
+    def ends_ms(self, due_ms: int) -> int:
+        """The end of what is counted once all polls that are due before have finished."""
+        late = [due for due in range(self.next_due_ms, due_ms, self.period_ms) if self.wanted(due)]
+        return max(self.to_ms, self.ruler(late[-1]).time_of(late[-1]) + 1) if late else self.to_ms
+
     def grids(self, ruler: Ruler) -> tuple[Grid, Grid]:
         """What the database is to note when ``ruler`` comes into force: nothing is due until it begins."""
-        return (self.to_ms, 0), (ruler.time_ms, ruler.step_ms)
+        return (self.ends_ms(ruler.due_ms), 0), (ruler.time_ms, ruler.step_ms)
+
+    def take(self, ruler: Ruler) -> None:
+        """From its beginning on it is in force; polls that are due before and have not finished keep theirs."""
+        now = self.ruler(self.next_due_ms)
+        kept = [r for r in self.rulers if r is now or now.due_ms < r.due_ms]
+        self.rulers = [*(r for r in kept if r.due_ms < ruler.due_ms), ruler]

@@ -62,7 +62,7 @@ class Journal(Changeover):
         elif poll.reading is None or poll.stamp is None:
             reason = poll.reason or "timeout"
             tally.finished(poll.due_ms, reason)
-            self._tell([Missed(poll.meter, tally.ruler.time_of(poll.due_ms), reason)])
+            self._tell([Missed(poll.meter, tally.ruler(poll.due_ms).time_of(poll.due_ms), reason)])
         elif self.trouble is not None:
             tally.finished(poll.due_ms, self.trouble.reason)
             self._tell([NotRecorded(poll.meter, poll.reading, poll.stamp, self.trouble.reason)])
@@ -209,7 +209,11 @@ class Journal(Changeover):
         facts = {"factor": factor, "used": room.used, "limit": room.limit}
         told = [alarm(BUFFER, text, raised=factor > 1).event] if 1 in (factor, self.factor) else []
         events = [Event(PERIOD, facts), *told]
-        rulers = {m: self._ruler(t.next_due_ms, t.period_ms * factor, t.to_ms) for m, t in self._tallies.items()}
+        from_ms = self._clock.schedule_ms()
+        rulers = {
+            meter: self._ruler(due_ms := tally.next_from(from_ms), tally.period_ms * factor, tally.ends_ms(due_ms))
+            for meter, tally in self._tallies.items()
+        }
         rows = [*self._coverage(), *(self._signer.event(GATEWAY, event, now) for event in events)]
         if self._write(rows, coverage=True, grids=self._grids_of(rulers)):
             log.warning("%s", text)

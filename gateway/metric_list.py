@@ -20,7 +20,7 @@ class Figure:
     labels: tuple[str, ...] = ()
 
 
-METER, LINE, LEDGER = ("meter", "line"), ("line",), ("ledger",)
+METER, LINE, LEDGER, FEED = ("meter", "line"), ("line",), ("ledger",), ("feed",)
 
 FIGURES = (
     Figure("meterseal_build_info", "gauge", "Always 1; which gateway this is.", ("gateway", "version", "python")),
@@ -89,6 +89,10 @@ FIGURES = (
     Figure(
         "meterseal_ledger_conflicts", "gauge", "Batches for which the ledger holds another gateway's statement.", LEDGER
     ),
+    Figure("meterseal_feed_connected", "gauge", "1: it is connected, and tells readings.", FEED),
+    Figure("meterseal_feed_waiting_readings", "gauge", "Live readings that wait to be told.", FEED),
+    Figure("meterseal_feed_backfill_records", "gauge", "Records that are still to be told as history.", FEED),
+    Figure("meterseal_feed_readings_total", "counter", "Readings told since the start, by kind.", (*FEED, "kind")),
     Figure(
         "meterseal_alarm_since_timestamp_seconds",
         "gauge",

@@ -47,8 +47,6 @@ IN_FLIGHT = ("submitted", "included", "final")
 KINDS = ("reading", "coverage", "event")
 STOPPED_BY = ("disk-full", "disk-error")
 
-verdict_of = lru_cache(4096)(verdict)
-
 
 class Sheet(Collector):
     """Figures by name, filled one by one."""
@@ -104,6 +102,9 @@ async def exposition(site: Site) -> bytes:
     _alarms(sheet, site.board.standing())
     for name, uplink in site.uplinks.items():
         sheet.put("meterseal_ledger_up", uplink.reached, name)
+    for entry in site.config.document.feed:
+        if (order := site.orders.get(f"feed {entry.name}")) is not None:
+            _feed(sheet, entry.name, await order({}))
     now_ms = site.clock.now_ms()
     return await in_thread(lambda: _text(sheet, site.config, meters, now_ms), "figures")
 
@@ -148,6 +149,13 @@ def _line(sheet: Sheet, line: str, *, up: bool, busy_s: float, silent: int, stra
     sheet.put("meterseal_line_silent_meters", silent, line)
     for kind, count in strays.items():
         sheet.put("meterseal_line_stray_frames_total", count, line, kind)
+
+
+def _feed(sheet: Sheet, feed: str, facts: Mapping[str, Any]) -> None:
+    sheet.put("meterseal_feed_connected", facts["connected"], feed)
+    sheet.put("meterseal_feed_waiting_readings", facts["waiting"], feed)
+    for kind in ("live", "history"):
+        sheet.put("meterseal_feed_readings_total", facts[kind], feed, kind)
 
 
 def _alarms(sheet: Sheet, alarms: Iterable[Standing]) -> None:
@@ -217,7 +225,7 @@ def worst(reading: Reading) -> str:
     """The worst verdict among a reading's values."""
     values = reading.values
     bits = {values.quality} if isinstance(values, Columns) else {value.quality for value in values}
-    return max((verdict_of(each) for each in bits), key=VERDICTS.index, default="missing")
+    return max((verdict(each) for each in bits), key=VERDICTS.index, default="missing")
 
 
 def _store(sheet: Sheet, config: Config, store: Store, now_ms: int) -> None:
@@ -234,6 +242,8 @@ def _store(sheet: Sheet, config: Config, store: Store, now_ms: int) -> None:
     for ledger in (entry.name for entry in config.document.ledger):
         _ledger(sheet, store, ledger, now_ms)
         sheet.put("meterseal_ledger_conflicts", conflicts.count(ledger), ledger)
+    for feed in (entry.name for entry in config.document.feed):
+        sheet.put("meterseal_feed_backfill_records", store.feed_owes(feed), feed)
 
 
 def _room(sheet: Sheet, config: Config, store: Store, now_ms: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from gateway.counters import Look, Stand, book
@@ -65,6 +66,7 @@ STILL_LOOKS = 5
 """So often, at least, must a lively point have shown the same before it counts as frozen."""
 
 
+@lru_cache(4096)  # of thousands of values a second, and few of them different
 def verdict(flags: int) -> Verdict:
     """The verdict on a value with these flags: the worst of its flags' verdicts; a bit that is not known is bad."""
     found: set[Verdict] = {found for flag, found in VERDICT_OF.items() if flags & flag}

@@ -93,8 +93,6 @@ class Reload:
                 return _told(change) | {"done": False, "watched_s": 0}
             before, answered = self._epoch.ready, self._answered()
             await self._take(ready, change, {"why": "reload", "user": order.get("user", "")})
-            if self._reverted is not None:
-                self._epoch.site.board.condition(GATEWAY, REVERTED, "configuration", "another is in force", on=False)
             self._reverted = None
             watched_s = self._begin_trial(before, change, answered)
             return _told(change) | {"done": True, "watched_s": watched_s}

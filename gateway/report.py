@@ -9,22 +9,22 @@ from itertools import groupby
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from gateway import instance, repaired
 from gateway.alarm_kinds import EQUIVOCATION, LEDGER_REFUSED, STOPPED
-from gateway.commits import ALARM
 from gateway.comparison import conflict_text
 from gateway.config import Config
 from gateway.dashboard.certificate import fingerprint
 from gateway.errors import ConfigError, Damaged, StoreError
+from gateway.feed_view import feed_line, feed_problems, feed_status
 from gateway.horizon import horizon
 from gateway.quality import verdict
-from gateway.signer import GATEWAY
 from gateway.store import RECOVER, Row, Store
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError
-from ledger_client.record import Body, Coverage, Event, Quality, Reading, Value, parse_record
+from ledger_client.record import Body, Coverage, Quality, Reading, Value, parse_record
 from ledger_client.report import quality_phrases
 from ledger_client.verify import rfc3339_ms
 
@@ -100,10 +100,16 @@ def shown(rows: Sequence[Row]) -> list[Shown]:
     return values
 
 
-def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Meters, buffer, batches, anchors; ``problems`` says in words why ``healthy`` is false.
+def status(
+    config: Config,
+    store: Store,
+    now_ms: int,
+    health: Mapping[str, Any] | None = None,
+    feeds: Mapping[str, Mapping[str, Any] | None] | None = None,
+) -> dict[str, Any]:
+    """Meters, buffer, batches, anchors, feeds; ``problems`` says in words why ``healthy`` is false.
 
-    ``health`` is what the running gateway says of itself, which a database on a full disk cannot tell.
+    ``health`` and ``feeds`` (by name) are what the running gateway says of itself, which a full disk cannot tell.
     """
     pid = instance.running(config.data)
     now_ms = max(now_ms, store.latest_ms())  # the system's clock may be behind record times, which wait for it then
@@ -129,6 +135,8 @@ def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] 
     told = {EQUIVOCATION, LEDGER_REFUSED} | ({STOPPED} if stopped else set())  # above, or from the anchors themselves
     problems += [f"{x['text']} (since {rfc3339_ms(x['since'])})" for x in alarms if x["code"] not in told]
     problems += [f"ledger {x['name']}: {x['detail']}" for x in ledgers if x["state"] == "refused"]
+    feed_states = feed_status(config, store, feeds or {})
+    problems += feed_problems(feed_states) if feeds else []
     last = store.last_batch()
     return {
         "horizon": _horizon(config, store, now_ms, running=pid is not None),
@@ -146,7 +154,9 @@ def status(config: Config, store: Store, now_ms: int, health: Mapping[str, Any] 
         "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
         "meters": meters,
         "ledgers": ledgers,
+        "feeds": feed_states,
         "alarms": alarms,
+        "shelved": [row.as_json() for row in store.alarms() if row.shelved],
         "healthy": not problems,
         "problems": problems,
     }
@@ -166,23 +176,6 @@ def active_alarms(store: Store, health: Mapping[str, Any] | None = None) -> list
     if health and "alarms" in health:
         return list(health["alarms"])
     return [row.as_json() for row in store.alarms() if row.active and not row.shelved]
-
-
-def open_alarms(store: Store) -> list[dict[str, Any]]:
-    """The alarms that the events of the running epoch tell of and do not end: code, line, meter (None: the whole
-    line), text, since (ms)."""
-    standing: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in store.epoch_events():
-        body = _body(row)
-        if isinstance(body, Event) and body.name == ALARM:
-            meter, fields = None if row.meter == GATEWAY else row.meter, body.fields
-            key = (fields["code"], fields["line"], meter)
-            if fields["raised"]:
-                text = {"code": fields["code"], "line": fields["line"], "meter": meter, "text": fields["text"]}
-                standing[key] = text | {"since": row.time_ms}
-            else:
-                standing.pop(key, None)
-    return list(standing.values())
 
 
 def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> dict[str, Any]:
@@ -271,6 +264,8 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
         out.print(f"room: {facts['horizon']['text']}")
     for x in facts["ledgers"]:
         out.print(f"ledger {x['name']} ({x['policy']}): {x['settled']} batches anchored, {x['waiting']} waiting")
+    for feed in facts["feeds"]:
+        out.print(feed_line(feed))
     if web := facts["web"]:
         known = f", certificate SHA-256 {web['fingerprint']}" if web["fingerprint"] else ""
         out.print(f"pages: {web['address']}{known}")
@@ -281,8 +276,11 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
         out.print(facts["restored"]["text"])
     if facts["sealing"] and not facts["conflicts"] and facts["sealing"] not in facts["problems"]:
         out.print(facts["sealing"])
+    for x in facts["shelved"]:
+        text = f"shelved by {x['shelved_by']} until {rfc3339_ms(x['shelved_until'])}: {x['text']}"
+        out.print(text, markup=False)
     for problem in facts["problems"]:
-        out.print(f"[bold]look at this:[/] {problem}")
+        out.print("[bold]look at this:[/]", escape(problem))
 
 
 def print_readings(out: Console, values: Sequence[Shown]) -> None:

@@ -137,6 +137,8 @@ def _0005_views(db: Database) -> None:
     )  # fmt: skip
     db.execute("CREATE INDEX alarms_open ON alarms (id) WHERE open = 1")
     db["cursors"].create({"feed": str, "last_id": int}, pk="feed", not_null={"last_id"})  # type: ignore[union-attr]
+    gap = {"feed": str, "first_id": int, "last_id": int}
+    db["gaps"].create(gap, pk=("feed", "first_id"), not_null={"last_id"})  # type: ignore[union-attr]
 
 
 def _refuse(why: str) -> str:
@@ -167,6 +169,6 @@ NAMES = frozenset(GUARDS) | {
     "records", "batches", "anchors", "schedules", "cuts", "elsewhere", "known", "conflicts", "totals", "pruned",
     "notes", "repairs", "lost_records", "lost_places", "records_by_name", "records_by_meter", "coverage_by_meter",
     "events_by_meter", "batches_by_last", "anchors_open", "schedules_by_meter", "summaries",
-    "summary_forms", "alarms", "alarms_open", "cursors",
+    "summary_forms", "alarms", "alarms_open", "cursors", "gaps",
 }  # fmt: skip
 """What a database of today's version holds."""

@@ -19,6 +19,7 @@ from gateway import schema
 from gateway.alarm_tables import Alarms
 from gateway.batch_tables import Batches
 from gateway.errors import Damaged, DiskFull, StoreError, Unfinished
+from gateway.feed_tables import Feeds
 from gateway.hold import station
 from gateway.pages import log_path
 from gateway.record_tables import Records
@@ -43,7 +44,7 @@ RECOVER = (
 )
 
 
-class Store(Records, Batches, Alarms, Summaries):
+class Store(Records, Batches, Alarms, Summaries, Feeds):
     """The gateway's database. Every method may raise StoreError (DiskFull, Damaged where that is why), never sqlite3's
     own errors."""
 

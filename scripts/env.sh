@@ -1,6 +1,6 @@
 # Sourced by the other scripts: one virtual environment in .venv, made once and again whenever pyproject.toml changes.
 # Gives: need_system COMMAND=PACKAGE …, need_python (sets $venv), need_packages runtime|test, need_oracle, need_vyper,
-# need_anvil, need_prometheus, need_package_tools (sets $venv_package).
+# need_sparkplug_host, need_anvil, need_prometheus, need_package_tools (sets $venv_package).
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -94,6 +94,12 @@ need_package_tools() {
 need_vyper() {
     need_apart "$PWD/.venv-vyper" tests/evm/vyper-requirements.txt "the compiler of the contract"
     export METERSEAL_VYPER=$PWD/.venv-vyper/bin/vyper
+}
+
+# The Sparkplug host of the tests wants an older paho-mqtt.
+need_sparkplug_host() {
+    need_apart "$PWD/.venv-sparkplug" tests/feeds/sparkplug-requirements.txt "the Sparkplug host that the tests talk to"
+    export METERSEAL_SPARKPLUG_PYTHON=$PWD/.venv-sparkplug/bin/python
 }
 
 # The EVM node of the tests: a binary from npm, as its lock file pins it; nothing of the package is run to install it.

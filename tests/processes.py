@@ -150,6 +150,10 @@ class Mosquitto(BrokerServer):
             connection.sendall(b"\xe0\x00")  # DISCONNECT
         return line
 
+    def reload(self) -> None:
+        """Have it read its rights and logins again (SIGHUP)."""
+        self._signal(signal.SIGHUP)
+
 
 class EmbeddedLedger(Server):
     """``meterseal-ledger serve`` over a folder, at ``url``; ``options`` are more of its command line."""

@@ -83,6 +83,12 @@ def parse(command: click.Command, name: str, words: list[str], line: str) -> Non
         parse(command.commands[rest[0]], rest[0], rest[1:], line)
 
 
+def test_the_tutorial_walks_the_path_that_is_walked_in_the_tests() -> None:
+    """tests/chain/test_readme.py runs every command of the README."""
+    walked = {line.removesuffix(" &") for line in blocks((ROOT / "README.md").read_text())}
+    assert set(blocks((DOCS / "tutorial.md").read_text())) <= walked
+
+
 def test_every_document_has_its_place_in_the_menu() -> None:
     placed = {name for names in pages.MENU.values() for name in names} | {"index"}
     assert {path.stem for path in DOCS.glob("*.md")} <= placed

@@ -8,7 +8,6 @@ prints its ports and ends when its standard input does.
 from __future__ import annotations
 
 import json
-import os
 import select
 import socket
 import struct
@@ -17,13 +16,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+
+from benchmarks.parts.weight import cpu_s
 
 SERIAL = 900
 """Address of the two registers that hold a meter's serial number."""
 TURNS = 64
 """Different register images that each read takes its answer from in turn."""
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,7 @@ class Farm:
 
     def cpu_s(self) -> float:
         """CPU seconds that its process has used."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+        return cpu_s(self.pid)
 
 
 @contextmanager

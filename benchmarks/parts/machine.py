@@ -36,7 +36,7 @@ class Machine:
         """Unpack it and start it; returns when its systemd has started everything."""
         roots.unpack(roots.base(), self.root)
         command = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot", "--private-network"]
-        command += [f"--system-call-filter={CLOCK_CALLS}", f"--directory={self.root}"]
+        command += [f"--system-call-filter={CLOCK_CALLS}", f"--directory={self.root}", f"--machine=bench-{os.getpid()}"]
         with self._log.open("wb") as log:
             self._nspawn = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

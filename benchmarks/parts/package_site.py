@@ -18,6 +18,7 @@ from tests.ledgers.pki import Authority
 UNIT, GATEWAY = "meterseal.service", "bench-gateway"
 CONFIG, STATE = "/etc/meterseal/gateway.toml", "/var/lib/meterseal"
 PLANT = "/opt/meterseal/share/meterseal/configs/demo/plant.toml"
+PAGES = "127.0.0.1:8080"
 CREDENTIALS = {"meterseal.cert": "gateway.pem", "meterseal.key": "gateway.key"}
 LEDGER = """\
 ca = "/etc/meterseal/ca.pem"
@@ -42,7 +43,8 @@ class Site:
     def configure(self) -> dict[str, object]:
         """Plant and ledger run, the gateway is configured and enrolled; it is not started."""
         run = self.machine.run
-        for name, pair in (("ledger", self._authority.issue("ledger")), ("gateway", self._authority.issue("gateway"))):
+        for name in ("ledger", "gateway"):
+            pair = self._authority.issue(name, days=365)
             self.machine.write(f"/srv/pki/{name}.pem", pair.cert.read_text())
             self.machine.write(f"/srv/pki/{name}.key", pair.key.read_text(), 0o600)
         self.machine.write("/srv/pki/ca.pem", self._authority.ca.read_text())
@@ -63,7 +65,7 @@ class Site:
             if old not in text:
                 raise Failed(f"{CONFIG}: {old} is not in it")
             text = text.replace(old, new)
-        path.write_text(text)
+        path.write_text(f'{text}\n[web]\nlisten = "{PAGES}"\n')
         run("meterseal-ledger", "enroll", "/srv/ledger", f"{STATE}/keys/gateway.pub.toml")
         with self.machine.path("/etc/meterseal/trust.toml").open("a") as trust:
             trust.write("\n" + run("meterseal-ledger", "show", "/srv/ledger", "--trust"))

@@ -48,6 +48,12 @@ def make_site(
         f'[[ledger]]\nname = "{ledger.name}"\ntype = "http"\nurl = "{url or ledger.url}"\n'
     )
     loaded = config.load(folder / "gateway.toml")
+    make_known(loaded, ledger, since_s)
+    return loaded
+
+
+def make_known(loaded: Config, ledger: EmbeddedLedger, since_s: int) -> None:
+    """Keys for a gateway, valid from ``since_s`` on, its trust file, and its name at the ledger."""
     made = make_missing(loaded, since_s)
     loaded.trust.write_text(
         f'[policy]\nreceipts = 1\nledgers = ["{ledger.name}"]\n'
@@ -55,7 +61,6 @@ def make_site(
         + trust_entry(ledger.folder)
     )
     enroll(ledger.folder / "policy.toml", loaded.keys / "gateway.pub.toml")
-    return loaded
 
 
 def before(seconds: float) -> int:

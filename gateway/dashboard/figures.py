@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
+import math
 from collections.abc import Callable
 
 from starlette.requests import Request
@@ -17,19 +19,41 @@ from ledger_client.ledgers.access import AccessError
 log = logging.getLogger("meterseal.pages")
 
 
+FRESH_S = 0.5
+
+
+class Sheet:
+    """The figures as they are, or were a moment ago: whoever asks all the time costs the gateway no more than that."""
+
+    def __init__(self, site: Site) -> None:
+        self._site, self._turn = site, asyncio.Lock()
+        self._text, self._until = b"", -math.inf
+
+    async def text(self) -> bytes:
+        """In Prometheus' text format."""
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            if loop.time() >= self._until:
+                self._text = await exposition(self._site)
+                self._until = loop.time() + FRESH_S
+            return self._text
+
+
 def routes(site: Site, token: Callable[[], str | None], *, loopback: bool) -> list[Route]:
     """`/metrics`, `/healthz` and `/readyz`. ``token`` gives what `Authorization: Bearer …` must bring for the figures,
     as it is now; without one only ``loopback`` gets them."""
 
+    sheet = Sheet(site)
+
     async def metrics(request: Request) -> Response:
         refused = _refused(request, token, loopback=loopback)
-        return refused or Response(await exposition(site), headers={"Content-Type": CONTENT_TYPE})
+        return refused or Response(await sheet.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def healthz(_: Request) -> Response:
         return _answer(not site.pulses.stuck())
 
     async def readyz(_: Request) -> Response:
-        return _answer(site.recorder.trouble is None)
+        return _answer(site.recorder.trouble is None and not site.pulses.stuck())
 
     endpoints = {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz}
     return [Route(path, endpoint, methods=["GET"]) for path, endpoint in endpoints.items()]

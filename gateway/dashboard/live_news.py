@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gateway.config import Config
 from gateway.dashboard import formats
 from gateway.dashboard.page import Document
 from gateway.dashboard.views import values
 from gateway.dashboard.views.ledgers import oldest_unanchored_ms
+from gateway.live import MeterNow
 from gateway.news import NotRecorded
 from gateway.quality import VERDICTS, verdict
 from gateway.site import Site
@@ -20,27 +22,25 @@ from gateway.store import Store
 
 def source(site: Site) -> Callable[[Store], Document]:
     """What there is to tell now; the rest of it is asked of the database."""
-    meters = {name: meter(site, name) for name in site.live.meters}
-    head = {"alarms": len(site.board.standing())}
-    config = site.config
+    config, seen = site.config, [now.copy() for now in site.live.meters.values()]
+    head = {"alarms": [alarm.id for alarm in site.board.standing()]}
 
     def rest(store: Store) -> Document:
         last = store.last_batch()
         batch = {"oldest": oldest_unanchored_ms(config, store), "batch": last.batch if last else None}
-        return {"meters": meters, "head": head | batch}
+        return {"meters": {now.name: meter(config, now) for now in seen}, "head": head | batch}
 
     return rest
 
 
-def meter(site: Site, name: str) -> Mapping[str, Any]:
+def meter(config: Config, now: MeterNow) -> Mapping[str, Any]:
     """One meter: ``t`` its time, ``q`` verdict and ``f`` flags, ``s`` state, ``v`` short values by point, ``n`` the
     number of its sparkline, ``since`` and ``why`` of its silence."""
-    now = site.live.meters[name]
     silence = {"since": now.silent_since_ms, "why": now.reason}
     reading = now.reading
     if reading is None:
         return silence
-    points = values.headline(site.config.meters[name], site.config.profiles[name])
+    points = values.headline(config.meters[now.name], config.profiles[now.name])
     shown = values.by_name(reading, points)
     flags = 0
     for value in reading.values:

@@ -72,3 +72,5 @@ class Pages:
     login: Callable[[Asked, str], Answer]
     problem: Callable[[Asked, int, str, str], Answer]
     static: Callable[[str], tuple[bytes, str, str] | None]
+    close: Callable[[], None] = lambda: None
+    """They are over: take away what listens for them."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
+import sys
 from contextlib import closing
 
 import uvicorn
@@ -26,6 +28,8 @@ from ledger_client.transparency.quiet import Quiet
 HEAD_S, REQUEST_S, IDLE_S = 10.0, 60.0, 30.0
 MOST, MOST_OF_ONE = 256, 128
 GRACE_S = 0.5
+SWITCH_S = 0.0005
+"""A thread that makes a page gives the interpreter back after so long, for the event loop must not wait for it."""
 SEND_BUFFER = 128 * 1024
 """What the kernel keeps for a client that does not read: bounded, so that it is soon known."""
 QUIET = Quiet()
@@ -46,18 +50,24 @@ class Serving:
         self._protocol = self._turnstile.protocol(None if web.cert is None else Certificates(access).context)
         for name in ("meterseal.pages", "meterseal.ledger"):
             logging.getLogger(name).addFilter(QUIET)
+        gc.freeze()  # what was loaded stays: a collection need not walk over it, a tenth of a second each time
         logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are about what strangers send, a line each
 
     async def run(self, site: Site, listener: socket.socket) -> None:
         """Serve until cancelled."""
         users = Users(users_file(self._config))
         with closing(Readers(self._config.database)) as readers:
-            app = App(site, contents(site), readers, users, door.names(self._web))
+            pages = contents(site)
+            app = App(site, pages, readers, users, door.names(self._web))
             app.mount(figures.routes(site, self._token, loopback=self._web.loopback))
-            await self.serve(app, listener)
+            try:
+                await self.serve(app, listener)
+            finally:
+                pages.close()
 
     async def serve(self, app: App, listener: socket.socket) -> None:
         """Serve this application until cancelled."""
+        sys.setswitchinterval(SWITCH_S)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # connections inherit it
         async with asyncio.TaskGroup() as group:
             group.create_task(app.stream.run(), name="pages' stream")

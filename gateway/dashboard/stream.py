@@ -88,12 +88,15 @@ class Stream:
 
     async def run(self) -> None:
         """Until cancelled."""
+        loop = asyncio.get_running_loop()
+        due_s = loop.time()
         while True:
             await self._wanted.wait()
             self._mind_sessions()
             if self._clients:
+                due_s = max(due_s, loop.time()) + self.every_s
                 await self._look()
-                await asyncio.sleep(self.every_s)
+                await asyncio.sleep(due_s - loop.time())
             else:
                 self._wanted.clear()
                 self._before = None

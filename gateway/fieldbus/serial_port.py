@@ -42,10 +42,10 @@ def holders(path: str) -> list[Holder]:
         return []
     own = os.getpid()
     pids = (int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != own)
-    return [Holder(pid, _command(pid)) for pid in sorted(pids) if _has_open(pid, target, device)]
+    return [Holder(pid, _command(pid)) for pid in sorted(pids) if _has_open(pid, device)]
 
 
-def _has_open(pid: int, target: str, device: os.stat_result) -> bool:
+def _has_open(pid: int, device: os.stat_result) -> bool:
     folder = f"/proc/{pid}/fd"
     try:
         descriptors = os.listdir(folder)
@@ -53,15 +53,17 @@ def _has_open(pid: int, target: str, device: os.stat_result) -> bool:
         return False
     for descriptor in descriptors:
         with contextlib.suppress(OSError):
-            link = os.readlink(f"{folder}/{descriptor}")
-            if link == target or (link.startswith("/dev/") and _same_device(f"{folder}/{descriptor}", device)):
+            file = f"{folder}/{descriptor}"
+            if os.readlink(file).startswith("/dev/") and _same_device(os.stat(file), device):
                 return True
     return False
 
 
-def _same_device(descriptor: str, device: os.stat_result) -> bool:
-    """The same terminal under another name; pseudo-terminals only by name: those of two instances share numbers."""
-    found = os.stat(descriptor)
+def _same_device(found: os.stat_result, device: os.stat_result) -> bool:
+    """The same terminal, under whatever name. Pseudo-terminals of two instances (of a container, say) share names and
+    numbers, and differ in their file system."""
+    if (found.st_dev, found.st_ino) == (device.st_dev, device.st_ino):
+        return True
     character = stat.S_ISCHR(found.st_mode) and stat.S_ISCHR(device.st_mode)
     return character and found.st_rdev == device.st_rdev and os.major(found.st_rdev) not in _PTY_SLAVES
 

@@ -20,7 +20,7 @@ from ledger_client.bridge.claim import Claim, Part
 from ledger_client.bridge.relay import PENDING_S
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers.access import Access
-from ledger_client.ledgers.broker import Broker, Message
+from ledger_client.ledgers.broker import Broker, Message, Will
 from ledger_client.ledgers.wire import (
     CBOR,
     PROBLEM,
@@ -98,7 +98,7 @@ class Door:
             client_id=f"meterseal-bridge-{identity.hex()[:16]}",
             on_connect=self._connected,
             on_message=self._message,
-            will=self._claim.topic,
+            will=Will(self._claim.topic),
         )
 
     def close(self) -> None:

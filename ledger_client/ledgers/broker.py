@@ -1,4 +1,4 @@
-"""One connection to an MQTT broker that comes back by itself for ever, for both ends of the mqtt ledger.
+"""One connection to an MQTT broker that comes back by itself for ever, for ledgers, bridges and feeds.
 
 It speaks MQTT 5, or 3.1.1 where it is told to or the broker refuses 5. The network thread is paho's own; whatever a
 broker sends cannot end it. A broker that is absent, slow or hung costs nobody but this connection: nothing waits for it
@@ -80,6 +80,14 @@ def demand_broker(option: str, url: str) -> None:
         raise BrokerUrlError(f"{option}: {error}") from None
 
 
+class Will(NamedTuple):
+    """What the broker shall publish, with QoS 1, when this connection breaks."""
+
+    topic: str
+    data: bytes = b""
+    retain: bool = True
+
+
 class _LastingClient(Client):
     """paho's client whose network thread survives what a broker's bytes may raise in it."""
 
@@ -131,8 +139,7 @@ def _send_at_once(_client: Client, _userdata: object, sock: object) -> None:
 
 
 def _guarded(function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Call what may not end the network thread, whatever it raises."""
-    try:
+    try:  # nothing may end the network thread
         function(*args, **kwargs)
     except Exception:
         _LOG.exception("a fault in this program, while it handled what a broker sent")
@@ -172,9 +179,12 @@ class Broker:
         session_s: int = 0,
         queue: int = 0,
         connect_timeout_s: float = 5.0,
-        will: str | None = None,
+        will: Will | None = None,
+        on_down: Callable[[str], None] = lambda _state: None,
+        on_unsubscribed: Callable[[int], None] = lambda _mid: None,
     ) -> None:
-        """``will``: the topic whose retained message the broker shall empty when this connection breaks."""
+        """In the network thread, too: ``on_down``, with why there is no connection; ``on_unsubscribed``, with the
+        message id of the ``unsubscribe`` up to which the broker has read everything."""
         self.url = url
         self._address = parse_url(url)
         self._access = Access() if access is None else access
@@ -182,12 +192,11 @@ class Broker:
         self._tls = self._access.tls_context() if self._address.tls else None
         self._client_id = client_id
         self._session_s, self._queue, self._connect_timeout_s = session_s, queue, connect_timeout_s
-        self._will = will
-        self._shares = False
+        self._will, self._shares = will, False
         self._on_connect, self._on_message, self._on_ack = on_connect, on_message, on_ack
+        self._on_down, self._on_unsubscribed = on_down, on_unsubscribed
         self._acknowledged_later = acknowledged_later
-        self._swap = threading.Lock()
-        self._news = threading.Condition()
+        self._swap, self._news = threading.Lock(), threading.Condition()
         self._state, self._up, self._refused = "not connected yet", False, False
         self._closing = False
         self._client = self._make(MQTTv311 if self._access.protocol == "3.1.1" else MQTTv5)
@@ -205,7 +214,7 @@ class Broker:
         if self._tls is not None:
             client.tls_set_context(self._tls)
         if self._will is not None:
-            client.will_set(self._will, b"", qos=1, retain=True)
+            client.will_set(self._will.topic, self._will.data, qos=1, retain=self._will.retain)
         client.on_pre_connect = self._log_in
         client.on_socket_open = _send_at_once
         client.on_connect = self._connected
@@ -213,6 +222,7 @@ class Broker:
         client.on_disconnect = self._disconnected
         client.on_log = self._logged
         client.on_subscribe = self._subscribed
+        client.on_unsubscribe = lambda _c, _u, mid, _codes, _p: _guarded(self._on_unsubscribed, mid)
         client.on_message = lambda _client, _userdata, message: _guarded(self._on_message, _read(client, message))
         client.on_publish = lambda _c, _u, mid, code, _p: _guarded(self._on_ack, mid, code.value, str(code))
         return client
@@ -280,40 +290,47 @@ class Broker:
         """Ask for a topic filter with QoS 1: in force before whatever is published after it on this connection."""
         self._client.subscribe(topic, qos=1)
 
+    def unsubscribe(self, topic: str) -> int | None:
+        """Ask for no more of a topic filter; gives the message id that ``on_unsubscribed`` will be called with."""
+        return self._client.unsubscribe(topic)[1]
+
     def publish(
         self,
         topic: str,
         data: bytes,
-        content_type: str,
+        content_type: str | None,
         *,
+        qos: int = 1,
         response_topic: str | None = None,
         correlation: bytes | None = None,
         retain: bool = False,
     ) -> int | None:
-        """Send with QoS 1; without a connection it waits for one. ``None``: the queue is full.
+        """Send; without a connection it waits for one. ``None``: the queue is full.
 
-        Returns the message id that ``on_ack`` will be called with, which may happen before this returns.
+        Returns the message id that ``on_ack`` will be called with, which may happen before this returns; with QoS 0 it
+        says only that the message was written to the connection.
         """
         properties = None
         if self._client.protocol == MQTTv5:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.ContentType = content_type
+            if content_type is not None:
+                properties.ContentType = content_type
             if response_topic is not None:
                 properties.ResponseTopic = response_topic
             if correlation is not None:
                 properties.CorrelationData = correlation
-        sent = self._client.publish(topic, data, qos=1, retain=retain, properties=properties)
+        sent = self._client.publish(topic, data, qos=qos, retain=retain, properties=properties)
         return None if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE else sent.mid
 
-    def close(self, timeout_s: float = 5.0) -> None:
-        """Say goodbye and end the network thread, waiting for it at most ``timeout_s``."""
+    def close(self, timeout_s: float = 5.0, *, with_will: bool = False) -> None:
+        """Say goodbye and end the network thread, waiting for it at most ``timeout_s``. ``with_will``: over MQTT 5 the
+        broker is to publish the will all the same (§3.14.2.1)."""
         with self._swap:
-            self._closing = True
-            client = self._client
+            self._closing, client = True, self._client
         client.leaving.set()
-        client.disconnect()
-        stopper = threading.Thread(target=client.loop_stop, name="mqtt-stop", daemon=True)
-        stopper.start()
+        by_will = with_will and client.protocol == MQTTv5
+        client.disconnect(ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message") if by_will else None)
+        (stopper := threading.Thread(target=client.loop_stop, name="mqtt-stop", daemon=True)).start()
         stopper.join(timeout_s)
 
     def _connected(
@@ -371,6 +388,7 @@ class Broker:
         with self._news:
             self._state, self._up, self._refused = state, False, refused
             self._news.notify_all()
+        _guarded(self._on_down, state)
 
     def _subscribed(
         self, _client: Client, _userdata: object, _mid: int, codes: list[ReasonCode], _properties: Properties | None

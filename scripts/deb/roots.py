@@ -128,7 +128,7 @@ def enter(
     asked = [f"--setenv={name}={value}" for name, value in settings.items()]
     nspawn = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--pipe", "--resolv-conf=copy-host"]
     bound = [f"--bind={here}:{there}" for here, there in (binds or {}).items()]
-    call([*nspawn, *asked, *bound, f"--directory={folder}", *command])
+    call([*nspawn, *asked, *bound, f"--machine=package-{os.getpid()}", f"--directory={folder}", *command])
 
 
 def call(command: Sequence[str]) -> None:

@@ -162,7 +162,8 @@ def _command(path: str, command: click.Command) -> Iterator[str]:
     yield "```"
     yield command.get_usage(context).removeprefix("Usage: ")
     yield "```"
-    rows = [row for param in command.get_params(context) if (row := param.get_help_record(context))]
+    options = (param for param in command.params if isinstance(param, click.Option))  # the usage tells the arguments
+    rows = [row for param in options if (row := param.get_help_record(context))]
     if rows:
         yield ""
         yield "| option | what |"

@@ -179,7 +179,7 @@ class MqttWire(Wire):
         _end(client)
 
     def _up(self, link: _Link) -> None:
-        for packet in _packets(link.client):
+        for packet in packets(link.client):
             if packet[0] >> 4 == _CONNECT:
                 link.properties = packet[_length(packet, 1)[1] + 6] >= 5
             elif packet[0] >> 4 == _PUBLISH:
@@ -195,7 +195,7 @@ class MqttWire(Wire):
 
     def _down(self, link: _Link) -> None:
         with suppress(OSError):
-            for packet in _packets(link.broker):
+            for packet in packets(link.broker):
                 if packet[0] >> 4 == _PUBLISH:
                     passed = self._changed(_Publish(packet, link.properties), packet, link)
                     if passed is None:
@@ -265,7 +265,7 @@ class _Publish:
         return bytes([self._flags]) + _encoded_length(len(body)) + body
 
 
-def _packets(end: socket.socket) -> Iterator[bytes]:
+def packets(end: socket.socket) -> Iterator[bytes]:
     """The control packets that come in, until the connection ends."""
     data = b""
     while more := end.recv(65536):

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.routing import Router
+from starlette.types import ASGIApp, Message
 
 from benchmarks.parts.farm import farm
 from gateway.dashboard import certificate
+from gateway.dashboard.figures import routes
 from tests.dashboard.site import Browser, pages_of, plain_site, running
+from tests.gateway.epochs import due_ms, epoch, until
+from tests.gateway.samples import finished, site
 from tests.processes import free_port
 
+METER = "export-main"
 TOKEN = "a-token-of-thirty-two-characters"
 
 
@@ -73,11 +80,49 @@ def test_a_new_token_counts_at_once_and_a_lost_one_opens_nothing(afar: tuple[Bro
 
 
 def test_without_a_token_file_the_figures_stay_here(tmp_path: Path) -> None:
-    port = free_port()
-    cert, key = certificate.make(tmp_path, "gateway", ["127.0.0.1"], 1_700_000_000)
-    section = f'listen = "0.0.0.0:{port}"\ncert = "{cert}"\nkey = "{key}"\n'
-    with farm(1) as meters, running(pages_of(tmp_path / "site", meters.ports, section)):
-        browser = Browser(port, ssl.create_default_context(cafile=cert))
-        answer = browser.ask("GET", "/metrics")
-        assert answer.status == 403
-        assert "metrics_token_file" in answer.text
+    async def story() -> None:
+        async with epoch(site(tmp_path / "site")) as running:
+            afar = Router(routes(running, lambda: None, loopback=False))
+            status, text = await asked(afar, "/metrics")
+            assert status == 403
+            assert "metrics_token_file" in text
+
+    asyncio.run(story())
+
+
+def test_who_cannot_record_lives_and_is_not_ready_and_who_is_stuck_is_neither(tmp_path: Path) -> None:
+    async def story() -> None:
+        loaded = site(tmp_path / "site")
+        async with epoch(loaded) as running:
+            door = Router(routes(running, lambda: None, loopback=True))
+            assert await asked(door, "/readyz") == (200, "ok\n")
+            away = loaded.database.with_name("away.db")
+            await asyncio.wrap_future(running.recorder.call(lambda store: store.close()))
+            loaded.database.rename(away)
+            running.recorder.put(finished(METER, await due_ms(running, METER), running.clock))
+            await until(lambda: running.recorder.trouble is not None)
+            assert await asked(door, "/readyz") == (503, "not ok\n")
+            assert await asked(door, "/healthz") == (200, "ok\n")
+            away.rename(loaded.database)
+            await until(lambda: running.recorder.trouble is None)
+            assert await asked(door, "/readyz") == (200, "ok\n")
+            running.pulses.ask("a loop", lambda: "a loop is 30 s over its time")
+            assert await asked(door, "/healthz") == (503, "not ok\n")
+            assert await asked(door, "/readyz") == (503, "not ok\n")
+
+    asyncio.run(story())
+
+
+async def asked(app: ASGIApp, path: str) -> tuple[int, str]:
+    """Status and text of one answer."""
+    told: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        told.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b""}
+    await app(scope, receive, send)
+    return told[0]["status"], b"".join(message.get("body", b"") for message in told).decode()

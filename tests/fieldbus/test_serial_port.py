@@ -62,6 +62,24 @@ def test_another_process_that_holds_the_port_is_named(terminal: Path, how: str) 
     check(str(terminal))
 
 
+def test_a_terminal_of_the_same_name_in_another_instance_is_another_one(terminal: Path) -> None:
+    own = os.path.realpath(terminal)
+    script = f"""
+mount -t devpts -o newinstance,ptmxmode=0666 devpts /dev/pts && mount --bind /dev/pts/ptmx /dev/ptmx &&
+exec {sys.executable} -c 'import os, sys
+ends = []
+while not ends or os.ttyname(ends[-1]) != {own!r}: ends += os.openpty()
+print("held", flush=True)
+sys.stdin.read()'
+"""
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script.replace(repr(own), f'"{own}"')]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        assert holders(str(terminal)) == []
+        holder.communicate("")
+
+
 def test_our_own_lock_keeps_others_out_and_goes_with_the_port(terminal: Path) -> None:
     port = open_port(str(terminal), 19200, "E", 2)
     other = os.open(terminal, os.O_RDWR | os.O_NOCTTY)

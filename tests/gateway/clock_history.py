@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -200,9 +201,9 @@ class History:
         going = {meter for meter in names if self.chance.random() < 0.2}
         anew = {meter for meter in names if self.chance.random() < 0.6 or meter not in self.polls} - going
         periods_ms = {m: p for m, p in self.journal.rules.periods_ms.items() if m not in going}
-        periods_ms |= {meter: self.chance.choice(PERIODS_MS) for meter in anew}
+        periods_ms |= {meter: self.chance.choice(PERIODS_MS) for meter in names if meter in anew}
         before = {m: (told.next_due_ms, self._period_ms(m)) for m, told in self.polls.items()}
-        rulers = {meter: self.journal._tallies[meter].ruler for meter in before}
+        tallies = {meter: deepcopy(self.journal._tallies[meter]) for meter in before}
         event = Event("configuration", {"why": "test"})
         rules = replace(self.journal.rules, periods_ms=periods_ms)
         try:
@@ -211,7 +212,7 @@ class History:
             return
         for meter in (anew | going) & before.keys():
             next_ms, period_ms = before[meter]
-            self.polls[meter].wanted += sum(map(rulers[meter].holds, range(next_ms, at_ms, period_ms)))
+            self.polls[meter].wanted += sum(map(tallies[meter].wanted, range(next_ms, at_ms, period_ms)))
         self.gone |= {meter: self.polls.pop(meter) for meter in going & self.polls.keys()}
         for meter in anew:
             told = self.polls.setdefault(meter, self.gone.pop(meter, Told(at_ms)))

@@ -37,7 +37,7 @@ async def epoch(loaded: Config) -> AsyncIterator[Site]:
 async def due_ms(running: Site, meter: str) -> int:
     """When the next poll of a meter is due that its schedule knows of."""
     tallies = running.recorder._journal._tallies
-    return await asyncio.wrap_future(running.recorder.call(lambda _: tallies[meter].next_wanted_ms))
+    return await asyncio.wrap_future(running.recorder.call(lambda _: tallies[meter].next_due_ms))
 
 
 async def until(found: Callable[[], object]) -> None:

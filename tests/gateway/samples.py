@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,9 +92,16 @@ class Hands:
 
     EVERY_MS = 10_000
 
-    def __init__(self, loaded: Config, machine: Machine | None = None, epoch: bytes = EPOCH, **changes: Any) -> None:
+    def __init__(
+        self,
+        loaded: Config,
+        machine: Machine | None = None,
+        epoch: bytes = EPOCH,
+        store: Callable[[Path], Store] = Store,
+        **changes: Any,
+    ) -> None:
         self.machine = machine or Machine()
-        self.store = Store(loaded.database)
+        self.store = store(loaded.database)
         self.clock = self.machine.clock(self.store.latest_ms())
         rules = replace(Rules.of(loaded), **{"seal_every_ms": 60_000, **changes})
         assert set(rules.periods_ms.values()) == {self.EVERY_MS}

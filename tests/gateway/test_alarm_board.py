@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from gateway import report
 from gateway.alarm_board import Standing, orders
 from gateway.alarm_kinds import KINDS
 from gateway.alarm_states import QUIET_MS
 from gateway.errors import Declined
-from gateway.signer import GATEWAY
+from gateway.fieldbus.bus import Alarm
+from gateway.news import Missed, NotRecorded
+from gateway.signer import GATEWAY, stamp
+from gateway.store import Store
+from ledger_client.record import Reading, Value
+from ledger_client.verify import rfc3339_ms
 from tests.gateway.desk import Desk
 
 A, B, LONE = "meter-a", "meter-b", "lone"
@@ -74,6 +82,18 @@ def test_silence_that_has_lasted_already_still_waits_for_company(desk: Desk) -> 
     assert desk.one().since_ms == began_ms - 60_000
 
 
+def test_a_line_is_silent_since_the_last_of_its_meters_was_heard(desk: Desk) -> None:
+    """A meter that sleeps since the evening, and another that was heard until now."""
+    desk.live.hear([Missed(A, desk.clock.now_ms() - 40_000_000, "asleep")])
+    now = stamp(desk.clock)
+    desk.live.hear([NotRecorded(B, Reading(now.time_ms, (Value("x", 1, "W"),)), now, "disk-full")])
+    desk.live.hear([Missed(B, now.time_ms + 1000, "timeout")])
+    desk.passes(2)
+    desk.board.line_alarm(Alarm(BUS, None, "line-down", "no meter answers", True))
+    desk.passes(DELAY_S)
+    assert desk.one().since_ms == now.time_ms + 1000
+
+
 def test_a_line_with_one_meter_is_that_meters_alarm(desk: Desk) -> None:
     desk.line("line-down", OWN)
     desk.passes(DELAY_S)
@@ -90,7 +110,8 @@ def test_a_flapping_meter_is_one_alarm(desk: Desk) -> None:
         desk.passes(15)
     assert len(desk.events()) == 7  # raised and cleared three times, and raised: from then on it comes and goes
     row = desk.one()
-    assert (row.active, row.times) == (True, 4)
+    assert (row.active, row.times, "it comes and goes" in row.text) == (True, 4, True)
+    assert len(desk.told) == 8  # and once that it does so
     desk.passes(QUIET_MS / 1000)
     assert not desk.one().active
     assert len(desk.rows()) == 1
@@ -141,6 +162,17 @@ def test_shelved_it_leaves_the_list_and_comes_back_by_itself(desk: Desk) -> None
     ((meter, fields),) = desk.events("alarm-unshelved")
     assert (meter, "user" in fields) == (A, False)
     assert desk.told[-1] == back
+
+
+def test_the_status_says_who_has_shelved_what_in_whatever_letters(desk: Desk) -> None:
+    row = lost(desk)
+    asyncio.run(desk.board.shelve(row.id, "x[/]y", 60_000, "[bold"))
+    reader, said = Store(desk.loaded.database, read_only=True), io.StringIO()
+    facts = report.status(desk.loaded, reader, desk.clock.now_ms())
+    report.print_status(Console(file=said, width=400), facts)
+    reader.close()
+    until = rfc3339_ms(desk.clock.now_ms() + 60_000)
+    assert f"shelved by x[/]y until {until}: {row.text}" in said.getvalue()
 
 
 def test_what_is_over_while_it_is_shelved_is_done_with(desk: Desk) -> None:

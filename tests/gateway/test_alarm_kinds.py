@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from gateway.alarm_kinds import KINDS, Kind
+from gateway.alarm_kinds import _ALL, KINDS, Kind
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WHO = {"both": "operator, installer", "operator": "operator", "installer": "installer"}
@@ -40,5 +40,6 @@ def test_every_alarm_of_a_line_is_a_kind() -> None:
 
 
 def test_each_has_a_key_of_its_own_for_other_languages() -> None:
+    assert len(_ALL) == len(KINDS)
     assert len({kind.key for kind in KINDS.values()}) == len(KINDS)
     assert KINDS["comms-lost"].key == "alarm.comms-lost"

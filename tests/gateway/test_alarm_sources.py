@@ -14,6 +14,7 @@ from gateway import config
 from gateway.alarm_looks import Found, look
 from gateway.alarm_sources import AlarmSources
 from gateway.clock import KernelClock
+from gateway.commits import Happened
 from gateway.config import Config
 from gateway.fieldbus.bus import Line
 from gateway.lines import line_specs
@@ -120,7 +121,7 @@ def test_the_clock(tmp_path: Path) -> None:
 
 def test_a_reload_is_told_with_the_name_of_who_ordered_it(tmp_path: Path) -> None:
     def work(ears: Ears) -> None:
-        ears.event("configuration", why="reload", by="root (command line)", config=b"\1" * 32, before=b"\2" * 32)
+        ears.event("configuration", why="reload", user="root (command line)", config=b"\1" * 32, before=b"\2" * 32)
         text = ears.one().text
         assert ("root (command line)" in text, "0101010101010101" in text, "0202020202020202" in text) == (True,) * 3
         ears.sources.close()
@@ -147,7 +148,7 @@ def test_a_site_that_is_well(loaded: Config) -> None:
     hands.journal.flush()
     now_ms = hands.clock.now_ms()
     assert look(loaded, now_ms, None) == Found({code: {} for code in (
-        "ledger-refused", "equivocation", "anchor-overdue", "signature-failure", "disk", "certificate-end", "key-end",
+        "ledger-refused", "equivocation", "anchor-overdue", "disk", "certificate-end", "key-end",
     )})  # fmt: skip
     hands.end()
     loaded.database.unlink()
@@ -177,6 +178,12 @@ def test_another_configuration_than_at_the_last_start(loaded: Config) -> None:
     changed = look(loaded, 0, None).changed
     assert changed is not None
     assert "0505050505050505" in changed
+    hands = Hands(loaded, epoch=b"\5" * 8, config=b"\5" * 32)
+    hands.journal.happened(Happened(GATEWAY, Event("configuration", {"config": b"\4" * 32, "before": b"\5" * 32})))
+    hands.end()
+    assert look(loaded, 0, None).changed is None
+    Hands(loaded, epoch=b"\4" * 8, config=b"\4" * 32).end()  # what a reload has brought is known
+    assert look(loaded, 0, None).changed is None
 
 
 def test_a_record_that_does_not_bear_its_meters_signature(loaded: Config) -> None:
@@ -187,9 +194,9 @@ def test_a_record_that_does_not_bear_its_meters_signature(loaded: Config) -> Non
     forged = replace_last(row)
     with hands.store.transaction():
         hands.store.append([forged])
-    bad = found(loaded, "signature-failure", hands.clock.now_ms())
+    bad = look(loaded, hands.clock.now_ms(), None).forged
     assert list(bad) == [("export-main", "store")]
-    assert forged.id in bad["export-main", "store"]
+    assert forged.id in bad["export-main", "store"][0]
     hands.store.close()
 
 
@@ -203,10 +210,14 @@ def test_certificates_and_keys_near_their_end(loaded: Config, tmp_path: Path) ->
     text = loaded.path.read_text().replace('url = "http://127.0.0.1:8700"', 'url = "https://127.0.0.1:8700"')
     now_ms = int(time.time() * 1000)
     for pair, word in ((soon, "ends in"), (gone, "has ended")):
-        loaded.path.write_text(f'{text}\nca = "{authority.ca}"\ncert = "{pair.cert}"\nkey = "{pair.key}"\n')
+        files = f'cert = "{pair.cert}"\nkey = "{pair.key}"\n'
+        feed = f'[[feed]]\nname = "scada"\ntype = "json"\nurl = "mqtts://127.0.0.1"\n{files}'
+        web = f'[web]\nlisten = "127.0.0.1:0"\n{files}'
+        loaded.path.write_text(f'{text}\nca = "{authority.ca}"\n{files}{feed}{web}')
         ends = found(config.load(loaded.path), "certificate-end", now_ms)
-        assert list(ends) == [(GATEWAY, "ledger demo-ledger, cert")]
-        assert word in ends[GATEWAY, "ledger demo-ledger, cert"]
+        whose = ("ledger demo-ledger, cert", "feed scada, cert", "web, cert")
+        assert list(ends) == [(GATEWAY, line) for line in whose]
+        assert all(word in text for text in ends.values())
     trust = loaded.trust.read_text()
     assert found(loaded, "key-end", now_ms) == {}
     head, _, rest = trust.partition("[[key]]")

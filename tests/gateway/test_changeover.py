@@ -17,7 +17,8 @@ from gateway.keys import load_keys, make_missing
 from gateway.lines import line_specs
 from ledger_client.record import Coverage, Event
 from tests.gateway.books import check_books
-from tests.gateway.samples import Hands, finished, site
+from tests.gateway.clock_history import FrailStore
+from tests.gateway.samples import Hands, Machine, finished, site
 
 METER, CO2, NEW = "export-main", "stack-co2", "fourth"
 CHANGED = Event("configuration", {"why": "test"})
@@ -119,3 +120,23 @@ def test_a_difference_names_settings_and_the_lines_to_open(loaded: Config) -> No
     assert found.read_anew == [METER, CO2]
     assert not found.ledgers_changed()
     assert difference(loaded, loaded, specs, line_specs(loaded)).nothing
+
+
+def test_a_change_that_a_full_disk_refuses_has_ended_nothing_though_the_reserve_takes_an_account(
+    loaded: Config,
+) -> None:
+    machine = Machine()
+    store = FrailStore(loaded.database, machine)
+    hands = Hands(loaded, machine, store=lambda _: store)
+    hands.poll(3)
+    hands.machine.passes(25)
+    hands.journal.flush()
+    store.fates = [("full", 0.0)]
+    with pytest.raises(StoreError, match="could not be written"):
+        change(hands, loaded, METER)
+    hands.polls += 3
+    hands.journal.skip(loaded.meters)
+    hands.machine.passes(5)
+    hands.poll(3)
+    hands.end()
+    check_books(loaded)

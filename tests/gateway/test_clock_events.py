@@ -182,13 +182,12 @@ def test_a_first_poll_that_is_late_when_record_times_are_right_again_is_due_once
 
 def test_a_correction_that_cannot_be_written_is_noted_later(loaded: Config) -> None:
     machine = Machine()
-    hands = Hands(loaded, machine)
-    hands.store.close()
-    hands.store = hands.journal.store = FrailStore(loaded.database, machine)
+    store = FrailStore(loaded.database, machine)
+    hands = Hands(loaded, machine, store=lambda _: store)
     hands.poll(5)
     machine.wall_ms += HOUR_MS
     machine.passes(2)
-    hands.store.fates = [("refused", 0.0)]
+    store.fates = [("refused", 0.0)]
     hands.journal.keep_time()
     assert hands.journal.trouble is not None
     assert hands.clock.now_ms() == machine.wall_ms
@@ -201,15 +200,13 @@ def test_a_correction_that_cannot_be_written_is_noted_later(loaded: Config) -> N
 
 def test_what_a_slow_disk_delays_is_not_taken_for_the_moment_of_the_correction(loaded: Config) -> None:
     machine = Machine()
-    hands = Hands(loaded, machine)
-    hands.poll(2)
-    hands.store.close()
-    hands.store = hands.journal.store = FrailStore(loaded.database, machine)
-    hands.poll(1)
+    store = FrailStore(loaded.database, machine)
+    hands = Hands(loaded, machine, store=lambda _: store)
+    hands.poll(3)
     machine.wall_ms -= 60_000
     before_ms = hands.clock.now_ms()
     hands.journal.poll(finished(METER, hands.anchor_ms + 30_000, hands.clock))
-    hands.store.fates = [("good", 20.0)]
+    store.fates = [("good", 20.0)]
     hands.journal._mind_the_clock(hands.clock.schedule_ms())
     (event,) = hands.events(CLOCK)
     assert event["before"] == before_ms + 20_000

@@ -34,11 +34,11 @@ def test_intervals_that_tile_count_every_poll_once(period: int, lengths: list[in
     st.integers(0, 60),
     st.integers(0, 60),
 )
-def test_each_grid_counts_until_the_next_one_begins(grids: list[tuple[int, int]], start: int, length: int) -> None:
+def test_each_grid_counts_until_a_later_one_begins(grids: list[tuple[int, int]], start: int, length: int) -> None:
     end = start + length
     counted = 0
     for n, (anchor, period) in enumerate(grids):
-        until = grids[n + 1][0] if n + 1 < len(grids) else end
+        until = min((later for later, _ in grids[n + 1 :]), default=end)
         counted += sum(start <= t < min(end, until) for t in range(anchor, end, period or end + 1) if period)
     assert due_by(grids, start, end) == counted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -77,13 +78,17 @@ def test_a_second_time_only_what_differs_is_shown_and_written(root: Path) -> Non
 
 
 def test_uninstall_removes_exactly_that(root: Path) -> None:
+    for folder in ("systemd/system", "tmpfiles.d", "udev/rules.d"):
+        (root / "etc" / folder).mkdir(parents=True)
     (root / "etc/mine").write_text("stays")
     configured(root)
-    before = files(root)
+    before, folders = files(root), sorted(root.rglob("*"))
     install(root, "--yes")
+    assert "there as it should be" in install(root, "--yes").output
     done = call("uninstall", "--root", root, "--yes")
     assert done.exit_code == 0, done.output
     assert files(root) == before
+    assert sorted(root.rglob("*")) == folders
     assert not (root / "etc/systemd/system/multi-user.target.wants" / UNIT).is_symlink()
     assert f"{root / STATE} and {root / CONFIG.parent} stay" in done.output
 
@@ -148,3 +153,20 @@ def test_data_in_use_stays(root: Path) -> None:
     assert done.returncode == 2
     assert "a gateway (process" in done.stderr
     assert (root / STATE).exists()
+
+
+def test_what_root_makes_for_the_gateway_is_the_gateways(root: Path) -> None:
+    """Keys, certificate and users; whoever else makes them can make them for himself only."""
+    state, password = root / STATE, root / "password"
+    state.mkdir(parents=True)
+    password.write_text("correct horse battery\n")
+    if os.geteuid() == 0:
+        os.chown(state, 12345, 12346)
+    pages = ("--web", "127.0.0.1:0", "--password-file", password)
+    done = call("init", root / CONFIG.parent, "--state", state, "--id", "plant-7", *pages)
+    assert done.exit_code == 0, done.output
+    keys = [state / "keys", *(state / "keys").iterdir()]
+    assert {"web.key", "web.crt", "web.users", "statement.pem", "gateway.pub.toml"} <= {path.name for path in keys}
+    owner = state.stat()
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in keys} == {(owner.st_uid, owner.st_gid)}
+    assert (root / CONFIG).stat().st_uid == os.geteuid()

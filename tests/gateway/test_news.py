@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway.commits import Finished
 from gateway.config import Config
 from gateway.live import Live
 from gateway.news import Missed, News, NotRecorded, Signed
 from gateway.store import Store
 from ledger_client.record import Reading, parse_record
-from tests.gateway.samples import Hands, site
+from tests.gateway.samples import Hands, finished, site
 
 METER = "export-main"
 
@@ -68,8 +69,13 @@ def test_what_is_live_follows_answers_and_misses(loaded: Config) -> None:
     hands = Hands(loaded)
     hands.journal.on_news.append(live.hear)
     hands.poll(1)
-    hands.journal.flush()
     assert now.silent_since_ms is None
     assert now.reading is not None
-    assert (now.recorded, len(now.recent)) == (1, 1)
+    assert now.recorded == 1
+    due_ms = hands.anchor_ms + hands.EVERY_MS
+    hands.journal.poll(finished(METER, due_ms, hands.clock))
+    hands.journal.poll(Finished(METER, due_ms + hands.EVERY_MS, None, None, "timeout"))
+    hands.journal.flush()  # tells of the reading before the miss only now
+    then = live.meters[METER]
+    assert (then.recorded, then.silent_since_ms, then.reason) == (2, due_ms + hands.EVERY_MS, "timeout")
     hands.end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -11,12 +12,12 @@ from pathlib import Path
 
 import requests
 
-from tests.chain.site import GatewayProcess, make_site, plant, until
-from tests.processes import embedded_ledger, free_port
+from tests.chain.site import PATIENCE_S, GatewayProcess, make_site, plant, until
+from tests.processes import embedded_ledger, free_port, mosquitto
 from tests.prometheus.server import CONFIGS, ROOT, Prometheus, prometheus, promtool
 
 CUT, LINE = "stack-co2", "rs485-1"
-CUT_AFTER_S = 8
+CUT_AFTER_S = 5
 FAULT = f'\n[[fault]]\nmeter = "{CUT}"\nkind = "dead"\nfrom = {CUT_AFTER_S}\n'
 PANELS = json.loads((ROOT / "configs" / "grafana" / "meterseal.json").read_text())["panels"]
 EXPRESSIONS = [target["expr"] for panel in PANELS for target in panel["targets"]]
@@ -32,7 +33,9 @@ def watched(folder: Path) -> Iterator[tuple[Prometheus, str]]:
         ledger = stack.enter_context(embedded_ledger(folder / "ledger", "demo-ledger"))
         loaded = make_site(folder / "site", meters, ledger)
         address = f"127.0.0.1:{free_port()}"
-        loaded.path.write_text(loaded.path.read_text() + f'\n[web]\nlisten = "{address}"\n')
+        broker = stack.enter_context(mosquitto(folder / "broker"))
+        feed = f'[[feed]]\nname = "scada"\ntype = "json"\nurl = "{broker.url}"\n'
+        loaded.path.write_text(loaded.path.read_text() + f'\n[web]\nlisten = "{address}"\n{feed}')
         gateway = GatewayProcess(loaded)
         stack.callback(gateway.close)
         gateway.start()
@@ -56,6 +59,9 @@ def test_a_gateway_is_scraped_shown_and_watched(tmp_path: Path) -> None:
             asked = expression.replace("$instance", ".+").replace("$__rate_interval", "5s")
             until(f"a series of {expression}", partial(server.query, asked))
         check_the_alert_of_the_cut_meter(server, address)
+        alarm = f'meterseal_alarm_since_timestamp_seconds{{code="comms-lost", meter="{CUT}", line="{LINE}"}}'
+        (since,) = until("the gateway's own alarm", lambda: server.query(alarm))
+        assert 0 < time.time() - float(since["value"][1]) < PATIENCE_S
 
 
 def check_the_text(address: str) -> None:

@@ -6,6 +6,8 @@
   for (const form of document.querySelectorAll("form.row[action]:not([method])")) {
     for (const select of form.querySelectorAll("select")) select.addEventListener("change", () => form.submit());
   }
+  const more = document.querySelector("[data-again]"); // something is still being looked at
+  if (more) setTimeout(() => location.replace(more.href), 1500);
   const words = JSON.parse(document.body.dataset.words || "null");
   if (!words || !window.EventSource) return;
 
@@ -81,13 +83,15 @@
     if (silent) {
       silent.replaceChildren();
       if (now.since) {
+        const sleeps = now.why === "asleep";
         const sign = document.createElement("span"), reason = document.createElement("span");
-        sign.className = "q q-bad";
+        sign.className = sleeps ? "quiet" : "q q-bad";
         sign.dataset.mark = "✗";
+        sign.dataset.words = sleeps ? words.asleep : words.silent;
         sign.dataset.silentSince = now.since;
-        sign.textContent = words.silent.replace("#", age(now.since));
+        sign.textContent = sign.dataset.words.replace("#", age(now.since));
         reason.className = "sub";
-        reason.textContent = words.reasons[now.why] || now.why;
+        reason.textContent = sleeps ? "" : words.reasons[now.why] || now.why;
         silent.append(sign, reason);
       }
     }
@@ -123,7 +127,7 @@
   function tick() {
     for (const element of document.querySelectorAll("[data-age]")) put(element, age(Number(element.dataset.age)));
     for (const element of document.querySelectorAll("[data-silent-since]")) {
-      put(element, words.silent.replace("#", age(Number(element.dataset.silentSince))));
+      put(element, element.dataset.words.replace("#", age(Number(element.dataset.silentSince))));
     }
     for (const row of document.querySelectorAll("[data-late]")) {
       const shown = row.querySelector("[data-age]");
@@ -138,12 +142,13 @@
     }
     const head = change.head || {};
     if (head.alarms !== undefined) {
-      if (site.head.alarms !== undefined && site.head.alarms !== head.alarms && document.querySelector("[data-verdict]")) {
-        return location.reload();
+      const before = site.head.alarms;
+      if (before !== undefined && String(before) !== String(head.alarms) && document.querySelector("[data-verdict]")) {
+        return location.reload(); // what there is to do is told by the page itself
       }
       for (const count of document.querySelectorAll("[data-alarms]")) {
-        put(count, String(head.alarms));
-        count.hidden = !head.alarms;
+        put(count, String(head.alarms.length));
+        count.hidden = !head.alarms.length;
       }
     }
     if (head.oldest !== undefined) {

@@ -1,17 +1,19 @@
 """The facts of the site page: the whole gateway at a glance.
 
-``look`` takes what is in memory, in the event loop, and is cheap; ``complete`` adds what the database tells.
+``look`` copies what is in memory, in the event loop, and is cheap; ``complete`` makes rows of it in a thread, and adds
+what the database tells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.alarm_board import Standing
 from gateway.config import Config
 from gateway.dashboard.loads import Loads
+from gateway.dashboard.sparks import Course, Sparks
 from gateway.dashboard.views import values
 from gateway.dashboard.views.alarms import standing
 from gateway.dashboard.views.ledgers import LedgerNow, ledgers, oldest_unanchored_ms
@@ -49,6 +51,11 @@ class MeterRow:
     state: State | None = None
     record: tuple[bytes, int] | None = None
 
+    @property
+    def asleep(self) -> bool:
+        """It may be silent at night, and is."""
+        return self.silent_since_ms is not None and self.reason == "asleep"
+
 
 @dataclass(frozen=True, slots=True)
 class LineRow:
@@ -63,7 +70,7 @@ class LineRow:
     timeouts: int
     strays: dict[str, int]
     silent: tuple[str, ...]
-    meters: tuple[MeterRow, ...]
+    meters: tuple[MeterRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,10 @@ class SiteFacts:
     lines: tuple[LineRow, ...]
     health: dict[str, Any]
     clock: tuple[str, int | None]
+    seen: Mapping[str, Sequence[MeterNow]]
+    """Copies of what is known of the meters, by line."""
+    courses: Mapping[str, Course]
+    """The course of each meter's first value."""
     ledgers: tuple[LedgerNow, ...] = ()
     alarms: tuple[Standing, ...] = ()
     horizon: Horizon | None = None
@@ -92,26 +103,38 @@ class SiteFacts:
         """How many meters answer."""
         return sum(m.time_ms is not None and not m.late for m in self.meters)
 
+    @property
+    def asleep(self) -> int:
+        """How many meters sleep."""
+        return sum(m.asleep for m in self.meters)
 
-def look(site: Site, loads: Loads) -> SiteFacts:
+    @property
+    def unread(self) -> int:
+        """How many meters have not been read since the start, though they are awake."""
+        return sum(m.time_ms is None and not m.asleep for m in self.meters)
+
+
+def look(site: Site, loads: Loads, sparks: Sparks) -> SiteFacts:
     """What the gateway knows without its database. In the event loop."""
-    now_ms = site.clock.now_ms()
+    known = site.live.meters
     return SiteFacts(
         gateway=site.config.gateway_id,
-        now_ms=now_ms,
+        now_ms=site.clock.now_ms(),
         lines=tuple(line_row(site, loads, name) for name in site.lines),
         health=site.recorder.health(),
         clock=site.clock.letter(),
+        seen={name: [known[meter.name].copy() for meter in line.spec.meters] for name, line in site.lines.items()},
+        courses={name: sparks.of(name) for name in known},
         ledgers=ledgers(site),
         alarms=standing(site),
         commit_every_ms=site.config.document.store.commit_every,
     )
 
 
-def line_row(site: Site, loads: Loads, name: str, *, alone: bool = False) -> LineRow:
-    """One line as it stands; ``alone``: without its meters. In the event loop."""
+def line_row(site: Site, loads: Loads, name: str) -> LineRow:
+    """One line as it stands, without its meters. In the event loop."""
     line = site.lines[name]
-    now_ms, counters = site.clock.now_ms(), line.counters
+    counters = line.counters
     return LineRow(
         name=name,
         kind=line.spec.type,
@@ -122,18 +145,17 @@ def line_row(site: Site, loads: Loads, name: str, *, alone: bool = False) -> Lin
         timeouts=counters["timeout"],
         strays={kind: counters[kind] for kind in STRAYS},
         silent=tuple(line.silent),
-        meters=() if alone else tuple(meter_row(site, meter.name, now_ms) for meter in line.spec.meters),
     )
 
 
-def meter_row(site: Site, name: str, now_ms: int) -> MeterRow:
-    """One meter in short. In the event loop."""
-    meter, now = site.config.meters[name], site.live.meters[name]
+def meter_row(config: Config, now: MeterNow, now_ms: int, course: Course = ()) -> MeterRow:
+    """One meter in short."""
+    name, meter = now.name, config.meters[now.name]
     row = MeterRow(name, meter.label, meter.role, meter.every, silent_since_ms=now.silent_since_ms, reason=now.reason)
     reading = now.reading
     if reading is None or now.newest is None:
         return replace(row, late=now.silent_since_ms is not None)
-    points = values.headline(meter, site.config.profiles[name])
+    points = values.headline(meter, config.profiles[name])
     verdicts = {verdict(value.quality) for value in reading.values}
     flags = 0
     for value in reading.values:
@@ -145,7 +167,7 @@ def meter_row(site: Site, name: str, now_ms: int) -> MeterRow:
         verdict=max(verdicts, key=VERDICTS.index, default="missing"),
         flags=flags,
         time_ms=reading.time_ms,
-        spark=values.spark(list(now.recent), points[0]) if points else None,
+        spark=values.spark(course),
         spark_of=points[0] if points else "",
         late=is_late(now_ms - reading.time_ms, meter.every),
         state=_state(now),
@@ -161,16 +183,20 @@ def _state(now: MeterNow) -> State:
 
 def complete(facts: SiteFacts, config: Config, store: Store) -> SiteFacts:
     """The same with what the database tells: states, ledgers, the last batch, the horizon. Raises StoreError."""
-    states = States(store)
+    states, now_ms = States(store), facts.now_ms
+    rows = {
+        line: [meter_row(config, now, now_ms, facts.courses[now.name]) for now in seen]
+        for line, seen in facts.seen.items()
+    }
     return replace(
         facts,
         lines=tuple(
-            replace(line, meters=tuple(_settled(meter, states, facts.now_ms) for meter in line.meters))
+            replace(line, meters=tuple(_settled(row, states, now_ms) for row in rows[line.name]))
             for line in facts.lines
         ),
         ledgers=tuple(ledger.complete(store) for ledger in facts.ledgers),
         last_batch=store.last_batch(),
-        horizon=_horizon(config, store, facts.now_ms),
+        horizon=_horizon(config, store, now_ms),
         oldest_unanchored_ms=oldest_unanchored_ms(config, store),
     )
 

@@ -1,0 +1,55 @@
+"""The site whose pages are measured: a hundred meters on Modbus TCP, five on a serial line, a ledger, one user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.parts.site import before, make_known
+from benchmarks.parts.tcp_gateway import PROFILE
+from gateway import config
+from gateway.config import Config
+from gateway.dashboard.setup import set_user
+from tests.processes import EmbeddedLedger
+
+BAUDRATE, SERIAL_METERS, REGISTERS, LATENCY_MS = 9600, 5, 30, 20
+USER, PASSWORD = "bench", "fifty who watch"
+SERIAL_PROFILE = f"""vendor = "Bench"
+device = "Meter of {REGISTERS} registers"
+source = "benchmarks/parts/pages_site.py"
+max_registers = 80
+timeout_ms = 500
+readable = [{{ fc = 3, first = 0, last = 79 }}]
+identity = ["serial_number"]
+[defaults]
+fc = 3
+type = "float32"
+unit = "V"
+[points]
+serial_number = {{ address = 900, type = "uint32", kind = "status", record = false }}
+""" + "".join(f"voltage_{n:02} = {{ address = {2 * n} }}\n" for n in range(REGISTERS // 2))
+
+
+def make_site(folder: Path, ports: Sequence[int], link: Path, ledger: EmbeddedLedger, web_port: int) -> Config:
+    """The folder: every meter is polled once a second; the pages are plain HTTP on this machine."""
+    folder.mkdir(parents=True)
+    tcp = "".join(
+        f'[[bus]]\nname = "tcp-{n:03}"\ntype = "modbus-tcp"\nhost = "127.0.0.1"\nport = {port}\n'
+        f'[[bus.meter]]\nname = "meter-{n:03}"\nprofile = "tcp.toml"\naddress = 1\nevery = "1s"\n'
+        for n, port in enumerate(ports)
+    )
+    serial = f'[[bus]]\nname = "rs485"\ntype = "modbus-rtu"\nport = "{link}"\nbaudrate = {BAUDRATE}\n' + "".join(
+        f'[[bus.meter]]\nname = "serial-{unit}"\nprofile = "serial.toml"\naddress = {unit}\nevery = "1s"\n'
+        for unit in range(1, SERIAL_METERS + 1)
+    )
+    (folder / "tcp.toml").write_text(PROFILE)
+    (folder / "serial.toml").write_text(SERIAL_PROFILE)
+    (folder / "gateway.toml").write_text(
+        f'[gateway]\nid = "bench"\n[seal]\nevery = "10s"\n{tcp}{serial}'
+        f'[[ledger]]\nname = "{ledger.name}"\ntype = "http"\nurl = "{ledger.url}"\n'
+        f'[web]\nlisten = "127.0.0.1:{web_port}"\n'
+    )
+    loaded = config.load(folder / "gateway.toml")
+    make_known(loaded, ledger, before(0))
+    set_user(loaded, USER, "installer", PASSWORD)
+    return loaded

@@ -1,0 +1,95 @@
+"""One ``[[feed]]`` of gateway.toml: who is told what the meters say, through which broker, and how to get in there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from gateway.errors import ConfigError
+from gateway.settings import Model, Name
+from ledger_client.ledgers.access import Access, AccessError, Protocol, resolve
+
+_SPARKPLUG = ("group", "primary_host")
+
+
+def _level(text: str) -> str:
+    """One level of a topic: never a wildcard, never several levels, never the broker's own ``$`` topics."""
+    if not text or text.startswith("$") or any(c in "+#/" or not c.isprintable() for c in text):
+        raise ValueError("cannot be a level of a topic: no + # / and no control characters, nor $ at its beginning")
+    return text
+
+
+Level = Annotated[str, Field(max_length=64), AfterValidator(_level)]
+
+
+class FeedEntry(Model):
+    name: Name
+    type: Literal["json", "sparkplug"]
+    url: str
+    group: Level | None = None
+    primary_host: Level | None = None
+    backfill_rate: Annotated[int, Field(ge=1, le=10_000)] = 200
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    user: str | None = None
+    password_file: str | None = None
+    protocol: Protocol = "auto"
+
+    def access(self, base: Path | None = None) -> Access:
+        """How to get in; file names relative to ``base``, or as written. Raises AccessError (a systemd credential)."""
+
+        def path(key: str) -> Path | None:
+            text = getattr(self, key)
+            return None if text is None else Path(text) if base is None else resolve(text, base, key)
+
+        return Access(
+            path("ca"),
+            path("cert"),
+            path("key"),
+            user=self.user,
+            password_file=path("password_file"),
+            protocol=self.protocol,
+        )
+
+    @model_validator(mode="after")
+    def _url_fits(self) -> Self:
+        try:
+            self.access().check_rules(self.url)
+            url = urlsplit(self.url)
+        except AccessError as error:
+            raise ValueError(f"{error.key}: {error.problem}; {error.way_out}") from None
+        if url.scheme not in ("mqtt", "mqtts") or not url.hostname or url.path.strip("/") or url.query:
+            raise ValueError(f"url: a feed needs mqtt://HOST:PORT or mqtts://HOST:PORT, got {self.url!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _kind_fits(self) -> Self:
+        if self.type == "sparkplug" and self.group is None:
+            raise ValueError("group: is missing: a feed of type sparkplug needs the group that this gateway belongs to")
+        if self.type != "sparkplug" and (strays := self.model_fields_set.intersection(_SPARKPLUG)):
+            raise ValueError(f"{min(strays)}: belongs to feeds of type sparkplug")
+        return self
+
+
+def feed_access(path: Path, entry: FeedEntry) -> Access:
+    """How to get in at the broker of a feed of the gateway.toml at ``path``, every file of it checked.
+
+    Raises ConfigError: file, key, way out.
+    """
+    try:
+        access = entry.access(path.parent)
+        access.check_files()
+    except AccessError as error:
+        raise ConfigError(path, f"feed {entry.name!r}, {error.key}", error.problem, error.way_out) from None
+    return access
+
+
+def check_feeds(path: Path, entries: Iterable[FeedEntry]) -> None:
+    """Every file that the way to a feed's broker needs is there and usable. Raises ConfigError."""
+    for entry in entries:
+        feed_access(path, entry)

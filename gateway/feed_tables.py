@@ -1,0 +1,63 @@
+"""How far each feed has come: a place in the commit order, and the gaps before it that it has not been told yet.
+
+Nothing of it is evidence. Whatever is behind the cursor comes live; a reading that does not is in a gap from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from gateway.repair_tables import Repairs
+from gateway.rows import Row
+
+_ROW = "meter, epoch, seq, kind, time_ms, data"
+
+
+class Feeds(Repairs):
+    """The feeds' part of the store. What changes something is to be called within ``transaction()``."""
+
+    def feed_starts(self, feed: str) -> None:
+        """A feed begins now, or goes on: then all that was recorded since its cursor is a gap."""
+        if self._cursor(feed) is None:
+            self.run("INSERT INTO cursors VALUES (?, ?)", feed, self.last_place())
+        else:
+            self.feed_left_behind(feed, self.last_place())
+
+    def feed_left_behind(self, feed: str, place: int) -> None:
+        """The cursor moves to a place; all before it that it had not reached is a gap. A feed that has not begun has
+        none."""
+        at = self._cursor(feed)
+        if at is not None and place > at:
+            self.run("INSERT INTO gaps VALUES (?, ?, ?)", feed, at + 1, place)
+            self.feed_reached(feed, place)
+
+    def feed_reached(self, feed: str, place: int) -> None:
+        """Everything up to this place has been told, or is in a gap."""
+        self.run("UPDATE cursors SET last_id = max(last_id, ?) WHERE feed = ?", place, feed)
+
+    def feed_told(self, feed: str, stretches: Iterable[tuple[int, int]]) -> None:
+        """These stretches of the commit order, both ends included, are in no gap any more."""
+        for first, last in stretches:
+            sql = "SELECT first_id, last_id FROM gaps WHERE feed = ? AND first_id <= ? AND last_id >= ?"
+            for begin, end in self.all(sql, feed, last, first):
+                self.run("DELETE FROM gaps WHERE feed = ? AND first_id = ?", feed, begin)
+                rest = [(a, b) for a, b in ((begin, first - 1), (last + 1, end)) if a <= b]
+                self.run_each("INSERT INTO gaps VALUES (?, ?, ?)", ((feed, *piece) for piece in rest))
+
+    def feed_gaps(self, feed: str) -> list[tuple[int, int]]:
+        """First and last place of each gap, in order."""
+        return self.all("SELECT first_id, last_id FROM gaps WHERE feed = ? ORDER BY first_id", feed)
+
+    def feed_owes(self, feed: str) -> int:
+        """How many readings stand in the gaps of a feed."""
+        sql = "SELECT count(*) FROM gaps JOIN records ON id BETWEEN first_id AND gaps.last_id WHERE feed = ?"
+        return self.count(f"{sql} AND kind = 'reading'", feed)
+
+    def feed_rows(self, first: int, last: int, most: int) -> Iterator[tuple[int, Row]]:
+        """The first readings of a stretch of the commit order, each with its place."""
+        sql = f"SELECT id, {_ROW} FROM records WHERE id BETWEEN ? AND ? AND kind = 'reading' ORDER BY id LIMIT ?"
+        return ((place, Row(*row)) for place, *row in self.walk(sql, first, last, most))
+
+    def _cursor(self, feed: str) -> int | None:
+        row = self.one("SELECT last_id FROM cursors WHERE feed = ?", feed)
+        return None if row is None else int(row[0])

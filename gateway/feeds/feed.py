@@ -1,0 +1,287 @@
+"""A feed: one task that tells one broker what the meters say, for ever, and never holds up who reads and records them.
+
+Live readings come from the hub and wait in a bounded outbox. When the broker is away, or slow, only each meter's newest
+is kept; all the others that were recorded are told later as history, read from the database, while nothing live waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from gateway.companion import Companion
+from gateway.errors import StoreError
+from gateway.feeds.history import History, Portion
+from gateway.feeds.link import Down, Link
+from gateway.feeds.outbox import Outbox
+from gateway.feeds.progress import Progress
+from gateway.feeds.told import Told, told_news
+from gateway.feeds.voice import Voice
+from gateway.news import Missed, News
+from ledger_client.ledgers.access import Access, AccessError
+
+log = logging.getLogger("meterseal.feed")
+
+PAUSES_S = (1.0, 2.0, 5.0)
+"""Between attempts to connect."""
+MARK_EVERY_S = 10.0
+"""So often the cursor is written while all goes well: after a kill so much may be told once more, as history."""
+TOGETHER = 20
+"""Readings of one meter in one message, at most."""
+TOGETHER_ABOVE = 1000
+"""From so many readings a second on, new ones of one meter may share a message."""
+PORTION = 500
+"""Readings of history that are read at once, at most."""
+AGAIN_S = 5.0
+LEAVE_WITHIN_S = 1.0
+
+
+class Feed(Companion):
+    """One feed, for one epoch."""
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        access: Callable[[], Access],
+        voice: Voice,
+        history: History,
+        *,
+        gateway: str,
+        rate: float,
+        backfill_rate: int,
+    ) -> None:
+        """``access`` says how to get in, and raises AccessError; ``rate``: readings a second of the whole site;
+        ``backfill_rate``: the most that is told as history."""
+        self.name = f"feed {name}"
+        self._url, self._access, self._voice, self._history = url, access, voice, history
+        self._client_id = f"meterseal-{gateway}-{name}"
+        self._together = self.together(rate)
+        self._backfill_rate = backfill_rate
+        self._outbox = Outbox(min(5000, max(500, int(3 * rate))))
+        self._progress = Progress()
+        self._alarmed, self._owes = asyncio.Event(), asyncio.Event()
+        self._sent: dict[str, Told] = {}
+        """By meter: the newest that was handed over and is not acknowledged."""
+        self._failures = 0
+        self._marked: str | None = None
+        self.connected = False
+        self.state = "connecting"
+        """In words."""
+        self.live_count = self.history_count = 0
+
+    @staticmethod
+    def together(rate: float) -> int:
+        """How many new readings of a meter may share a message, at this many readings a second."""
+        return TOGETHER if rate > TOGETHER_ABOVE else 1
+
+    def hear(self, news: Sequence[News]) -> None:
+        """A listener of the hub."""
+        for item in news:
+            told = None if isinstance(item, Missed) else told_news(item)
+            if told is not None:
+                if told.record is not None:
+                    self._progress.heard(told.record)
+                self._outbox.put(told)
+
+    def alarms_changed(self, *_: object) -> None:
+        """A listener of the alarm board."""
+        self._alarmed.set()
+
+    def reloaded(self) -> None:
+        self._voice.reloaded()
+
+    def facts(self) -> dict[str, Any]:
+        """How it stands: its state in words, live readings that wait, readings told since it was made."""
+        waits_for = self._voice.waits_for
+        return {
+            "connected": self.connected,
+            "state": f"connected, waits for {waits_for}" if self.state == "connected" and waits_for else self.state,
+            "waiting": len(self._outbox),
+            "live": self.live_count,
+            "history": self.history_count,
+        }
+
+    async def run(self) -> None:
+        """Connect, tell, and connect again, until cancelled."""
+        try:
+            await self._history.begin()
+            while True:
+                try:
+                    await self._session()
+                except* (Down, AccessError) as group:
+                    self._lost(str(_first(group)))
+                await asyncio.sleep(PAUSES_S[min(self._failures, len(PAUSES_S)) - 1])
+        finally:
+            self._history.write_last(self._progress.catch_up())
+
+    def _lost(self, why: str) -> None:
+        self._failures += 1
+        if self.state != why:
+            log.warning("%s: %s", self.name, why)
+        self.state = why
+
+    async def _session(self) -> None:
+        """One connection, from its beginning to its end."""
+        link = Link(
+            self._url,
+            self._access(),
+            client_id=self._client_id,
+            will=self._voice.will(),
+            mark=self._voice.mark,
+            leaves_by_will=self._voice.leaves_by_will,
+            on_message=self._voice.hear,
+        )
+        try:
+            await link.open()
+            self.state = "connected"
+            await self._voice.begin(link)
+            self._failures = 0
+            self._alarmed.set()
+            async with asyncio.TaskGroup() as group:
+                works = (self._live, self._backfill, self._tell_alarms, self._keep_mark, self._voice.watch)
+                for work in (*(work(link) for work in works), link.ended()):
+                    group.create_task(work, name=self.name)
+        except asyncio.CancelledError:
+            with suppress(Down, TimeoutError):
+                async with asyncio.timeout(LEAVE_WITHIN_S):
+                    await self._voice.leave(link)
+                    await link.flush()
+            raise
+        finally:
+            self.connected = False
+            self._progress.fall_behind()
+            self._outbox.thin()
+            for told in self._sent.values():
+                self._outbox.put_back(told)
+            self._sent = {}
+            await link.close()
+
+    # — live —
+
+    async def _live(self, link: Link) -> None:
+        await self._catch_up(link)
+        while True:
+            await self._outbox.filled.wait()
+            if self._outbox.overflowed:
+                await self._catch_up(link)
+                continue
+            told = self._outbox.take(self._together)
+            self._sent[told[-1].meter] = told[-1]
+            future = await self._voice.live(link, told)
+            future.add_done_callback(partial(self._told, told))
+
+    async def _catch_up(self, link: Link) -> None:
+        """Tell each meter's newest, and note that of what came before it the rest is a gap."""
+        await link.flush()
+        gap = self._progress.catch_up()
+        newest = self._outbox.take_newest()
+        self.connected = True
+        sent: list[tuple[Told, asyncio.Future[None]]] = []
+        try:
+            self._sent.update((told.meter, told) for told in newest)
+            for told in newest:
+                sent.append((told, await self._voice.live(link, [told])))
+            await link.flush()
+        finally:
+            taken = [told for told, future in sent if _taken(future)]
+            for told in taken:
+                self._arrived(told)
+            gap.told.update(told.record for told in taken if told.record is not None)
+            self.live_count += len(taken)
+        while self._progress.gap is gap:
+            try:
+                await self._history.write_gap(gap)
+                self._progress.written(gap)
+            except StoreError as error:  # nothing is recorded then, either
+                log.warning("%s: what was not told cannot be noted yet: %s", self.name, error.problem)
+                await asyncio.sleep(AGAIN_S)
+        self._owes.set()
+
+    def _told(self, told: Sequence[Told], future: asyncio.Future[None]) -> None:
+        if _taken(future):
+            self.live_count += len(told)
+            self._arrived(told[-1])
+            for one in told:
+                if one.record is not None:
+                    self._progress.told(one.record)
+
+    def _arrived(self, told: Told) -> None:
+        if self._sent.get(told.meter) is told:
+            del self._sent[told.meter]
+
+    async def _keep_mark(self, link: Link) -> None:
+        """Write the cursor down, now and then."""
+        while True:
+            await asyncio.sleep(MARK_EVERY_S)
+            mark = self._progress.mark
+            if mark is not None and mark != self._marked and self._progress.gap is None:
+                with suppress(StoreError):  # the next time
+                    await self._history.write_mark(mark)
+                    self._marked = mark
+
+    # — history —
+
+    async def _backfill(self, link: Link) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._owes.wait()
+            began = loop.time()
+            try:
+                portion = await self._history.next(min(self._backfill_rate, PORTION))
+                if portion is None:
+                    self._owes.clear()
+                    continue
+                await self._tell_history(link, portion)
+                await self._history.write_told(portion)
+                pause_s = len(portion.told) / self._backfill_rate
+            except StoreError as error:
+                log.warning("%s: history cannot be told now: %s", self.name, error.problem)
+                pause_s = AGAIN_S
+            await asyncio.sleep(max(0.0, began + pause_s - loop.time()))
+
+    async def _tell_history(self, link: Link, portion: Portion) -> None:
+        futures = []
+        for told in _messages(portion.told):
+            await self._outbox.empty.wait()
+            futures.append(await self._voice.history(link, told))
+        for future in futures:
+            await future
+        self.history_count += len(portion.told)
+
+    # — alarms —
+
+    async def _tell_alarms(self, link: Link) -> None:
+        while True:
+            await self._alarmed.wait()
+            self._alarmed.clear()
+            await self._voice.alarms(link)
+
+
+def _messages(told: Sequence[Told]) -> list[list[Told]]:
+    """Readings of several meters as messages of one meter each, the order of each meter kept."""
+    messages: list[list[Told]] = []
+    open_for: dict[str, list[Told]] = {}
+    for one in told:
+        mine = open_for.get(one.meter)
+        if mine is None or len(mine) >= TOGETHER:
+            mine = open_for[one.meter] = []
+            messages.append(mine)
+        mine.append(one)
+    return messages
+
+
+def _taken(future: asyncio.Future[None]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, Exception)
+    return error

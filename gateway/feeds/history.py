@@ -1,0 +1,123 @@
+"""A feed's cursor and gaps in the database: written by the writer thread, read through connections of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from gateway.blocking import in_thread
+from gateway.errors import Damaged
+from gateway.feeds.progress import Gap
+from gateway.feeds.told import Told, told_record
+from gateway.recorder import Writer
+from gateway.store import RECOVER, Store
+from ledger_client.errors import LedgerClientError
+from ledger_client.record import parse_record
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Readings that are still to be told, in commit order, and the stretches that are done with once they are."""
+
+    told: list[Told]
+    stretches: list[tuple[int, int]]
+
+
+class History:
+    """What one feed has told and owes. Every call may raise StoreError."""
+
+    def __init__(self, feed: str, writer: Writer, path: Path) -> None:
+        """Begins at once: what is recorded from now on is behind the cursor."""
+        self._feed, self._writer, self._path = feed, writer, path
+        self._began = self._begin()
+
+    def _begin(self) -> Future[None]:
+        return self._writer.call(lambda store: _change(store, lambda: store.feed_starts(self._feed)))
+
+    async def begin(self) -> None:
+        """Wait until the cursor is where this epoch begins."""
+        if self._began.done() and self._began.exception() is not None:
+            self._began = self._begin()
+        await asyncio.shield(asyncio.wrap_future(self._began))
+
+    async def write_gap(self, gap: Gap) -> None:
+        """Note what an outage has left untold."""
+        await self._write(lambda store: _write_gap(store, self._feed, gap))
+
+    async def write_mark(self, mark: str) -> None:
+        """Everything up to this record is told."""
+        await self._write(partial(_write_mark, feed=self._feed, mark=mark))
+
+    def write_last(self, gap: Gap) -> None:
+        """The same at the end, without waiting for it."""
+        self._writer.call(lambda store: _change(store, lambda: _write_gap(store, self._feed, gap)))
+
+    async def write_told(self, portion: Portion) -> None:
+        """A portion has been told."""
+        await self._write(lambda store: store.feed_told(self._feed, portion.stretches))
+
+    async def next(self, most: int) -> Portion | None:
+        """The oldest readings that are still to be told; None: there are none."""
+        return await in_thread(lambda: self._read(most), "feed reads")
+
+    async def _write(self, function: Callable[[Store], None]) -> None:
+        await asyncio.wrap_future(self._writer.call(lambda store: _change(store, lambda: function(store))))
+
+    def _read(self, most: int) -> Portion | None:
+        store = Store(self._path, read_only=True)
+        try:
+            portion = Portion([], [])
+            for first, last in store.feed_gaps(self._feed):
+                _read_gap(store, first, last, most - len(portion.told), portion)
+                if len(portion.told) >= most:
+                    break
+            return portion if portion.stretches else None
+        finally:
+            store.close()
+
+
+def _read_gap(store: Store, first: int, last: int, most: int, portion: Portion) -> None:
+    rows = list(store.feed_rows(first, last, most))
+    for _, row in rows:
+        try:
+            told = told_record(parse_record(row.data))
+        except LedgerClientError as error:
+            raise Damaged(f"record {row.id} does not hold: {error}", RECOVER) from None
+        if told is not None:
+            portion.told.append(told)
+    portion.stretches.append((first, rows[-1][0] if len(rows) == most else last))
+
+
+def _change(store: Store, function: Callable[[], T]) -> T:
+    with store.transaction():
+        return function()
+
+
+def _place(store: Store, record: str) -> int | None:
+    meter, epoch, seq = record.split("/")
+    found = store.find(meter, bytes.fromhex(epoch), int(seq))
+    return found[0] if found else None
+
+
+def _write_mark(store: Store, feed: str, mark: str) -> None:
+    place = _place(store, mark)
+    if place is not None:
+        store.feed_reached(feed, place)
+
+
+def _write_gap(store: Store, feed: str, gap: Gap) -> None:
+    if gap.mark is not None:
+        _write_mark(store, feed, gap.mark)
+    if gap.tip is None:
+        return
+    place = _place(store, gap.tip)
+    store.feed_left_behind(feed, store.last_place() if place is None else place)
+    places = (_place(store, record) for record in gap.told)
+    store.feed_told(feed, [(place, place) for place in places if place is not None])

@@ -1,0 +1,223 @@
+"""One connection to a feed's broker, used from the event loop. It is made once and never comes back: whoever needs
+another makes another, so that nothing old is ever sent again on it.
+
+A message counts as delivered when the broker has acknowledged it: with QoS 1 by its PUBACK (MQTT 5's 0x10, nobody
+listens, counts: the broker is where a feed ends). QoS 0 has none; there the UNSUBACK of a topic filter that was never
+asked for shows that the broker has read everything before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from gateway.blocking import in_thread
+from gateway.errors import GatewayError
+from ledger_client.ledgers.access import Access
+from ledger_client.ledgers.broker import Broker, Message, Will
+
+IN_FLIGHT = 20
+CLOSE_WITHIN_S = 1.0
+REFUSED = 0x80  # reason codes from here on are refusals (MQTT 5 §2.4)
+
+
+class Down(GatewayError):
+    """There is no connection, or no longer one; the problem says why."""
+
+
+class Link:
+    """A connection that is being made. ``open`` it first; everything raises ``Down`` when it has broken."""
+
+    def __init__(
+        self,
+        url: str,
+        access: Access,
+        *,
+        client_id: str,
+        will: Will,
+        mark: str,
+        leaves_by_will: bool = False,
+        on_message: Callable[[Message], None] = lambda _message: None,
+    ) -> None:
+        """``mark``: a topic filter that is never subscribed to. ``on_message`` runs in the event loop.
+        ``leaves_by_will``: the broker publishes the will after an orderly goodbye, too."""
+        self._loop = asyncio.get_running_loop()
+        self._mark, self._leaves_by_will = mark, leaves_by_will
+        self._acks: dict[int, tuple[str, asyncio.Future[None]]] = {}
+        self._unsure: list[asyncio.Future[None]] = []
+        self._marks: dict[int, list[asyncio.Future[None]]] = {}
+        self._changed = asyncio.Event()
+        self.in_flight = 0
+        self.down: str | None = None
+        """Why there is no connection any more."""
+        self._up = False
+        self._broker: Broker | None = None
+        self._make = partial(
+            Broker,
+            url,
+            access,
+            client_id=client_id,
+            will=will,
+            queue=IN_FLIGHT,
+            on_connect=lambda _broker: self._post(self._connected),
+            on_message=lambda message: self._post(on_message, message),
+            on_ack=lambda mid, code, words: self._post(self._acked, mid, code, words),
+            on_unsubscribed=lambda mid: self._post(self._marked, mid),
+            on_down=lambda state: self._post(self._lost, state),
+        )
+
+    async def open(self) -> None:
+        """Connect, and wait until the broker has accepted the connection. May raise AccessError, too."""
+        await in_thread(self._begin, "feed connects")
+        while not self._up:
+            await self._change()
+
+    def _begin(self) -> None:
+        """In a thread: certificates are read."""
+        self._broker = broker = self._make()
+        if self.down is not None:  # closed meanwhile
+            broker.close(CLOSE_WITHIN_S, with_will=self._leaves_by_will)
+
+    @property
+    def protocol(self) -> str:
+        """The MQTT version that is spoken."""
+        return self._connection.protocol
+
+    @property
+    def _connection(self) -> Broker:
+        if self._broker is None:
+            raise Down("not opened yet")
+        return self._broker
+
+    async def send(self, topic: str, data: bytes, *, qos: int = 1, retain: bool = False) -> asyncio.Future[None]:
+        """Publish as soon as fewer than ``IN_FLIGHT`` messages are on their way. The future is done when the broker has
+        acknowledged it, and raises ``Down`` when it never will: whatever it refuses ends the connection."""
+        while self.in_flight >= IN_FLIGHT:
+            await self._change()
+        self._check()
+        return self._publish(topic, data, qos, retain)
+
+    def _publish(self, topic: str, data: bytes, qos: int, retain: bool) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = self._loop.create_future()
+        future.add_done_callback(self._landed)
+        self.in_flight += 1
+        mid = self._connection.publish(topic, data, None, qos=qos, retain=retain)
+        if mid is None:  # cannot be, for paho may hold as many as may be in flight
+            future.set_exception(Down("the broker's queue is full"))
+        elif qos:
+            self._acks[mid] = topic, future
+        else:
+            self._unsure.append(future)
+            if not self._marks:
+                self._set_mark()
+        return future
+
+    async def flush(self) -> None:
+        """Wait until nothing is on its way."""
+        while self.in_flight:
+            await self._change()
+        self._check()
+
+    async def round_trip(self) -> None:
+        """Wait until the broker has read, and answered, all that was asked of it."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        future.add_done_callback(self._landed)
+        self.in_flight += 1
+        self._unsure.append(future)
+        self._set_mark()
+        await future
+
+    async def ended(self) -> None:
+        """Wait until there is no connection any more; always raises ``Down``."""
+        while True:
+            await self._change()
+
+    async def unless_down(self, work: Coroutine[Any, Any, object]) -> None:
+        """Wait for something else, but no longer than there is a connection."""
+        wanted, ended = asyncio.ensure_future(work), asyncio.ensure_future(self.ended())
+        try:
+            await asyncio.wait((wanted, ended), return_when=asyncio.FIRST_COMPLETED)
+            await (wanted if wanted.done() else ended)
+        finally:
+            wanted.cancel()
+            ended.cancel()
+
+    def subscribe(self, topic: str) -> None:
+        """Ask for a topic filter with QoS 1."""
+        self._connection.subscribe(topic)
+
+    def unsubscribe(self, topic: str) -> None:
+        """Ask for no more of it."""
+        self._connection.unsubscribe(topic)
+
+    async def close(self) -> None:
+        """Say goodbye and end the network thread."""
+        self._lost("closed")
+        broker = self._broker
+        if broker is not None:
+            await in_thread(lambda: broker.close(CLOSE_WITHIN_S, with_will=self._leaves_by_will), "feed closes")
+
+    # — from the network thread, and then in the loop —
+
+    def _post(self, function: Callable[..., None], *args: object) -> None:
+        with suppress(RuntimeError):  # the loop has ended, nobody waits any more
+            self._loop.call_soon_threadsafe(function, *args)
+
+    def _connected(self) -> None:
+        self._up = self.down is None
+        self._tell()
+
+    def _acked(self, mid: int, code: int, words: str) -> None:
+        topic, future = self._acks.get(mid, ("", None))
+        if future is None or future.done():
+            return
+        if code >= REFUSED:
+            self._lost(f"the broker does not take {topic}: {words}")
+        else:
+            del self._acks[mid]
+            future.set_result(None)
+
+    def _set_mark(self) -> None:
+        mid = self._connection.unsubscribe(self._mark)
+        if mid is not None:
+            self._marks[mid], self._unsure = self._unsure, []
+
+    def _marked(self, mid: int) -> None:
+        for future in self._marks.pop(mid, ()):
+            if not future.done():
+                future.set_result(None)
+        if self._unsure and not self._marks:
+            self._set_mark()
+
+    def _landed(self, future: asyncio.Future[None]) -> None:
+        self.in_flight -= 1
+        if not future.cancelled():
+            future.exception()  # whoever sent it may have gone
+        self._tell()
+
+    def _lost(self, state: str) -> None:
+        if self.down is not None:
+            return
+        self.down = state
+        marked = (future for futures in self._marks.values() for future in futures)
+        waiting = [*(future for _, future in self._acks.values()), *self._unsure, *marked]
+        for future in waiting:
+            if not future.done():
+                future.set_exception(Down(state))
+        self._tell()
+
+    def _tell(self) -> None:
+        self._changed.set()
+
+    def _check(self) -> None:
+        if self.down is not None:
+            raise Down(self.down)
+
+    async def _change(self) -> None:
+        self._check()
+        self._changed.clear()
+        await self._changed.wait()
+        self._check()

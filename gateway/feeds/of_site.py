@@ -1,0 +1,83 @@
+"""A feed that the configuration asks for, made for one epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+from gateway.alarm_tables import Standing
+from gateway.devices.points import Point
+from gateway.feed_settings import FeedEntry
+from gateway.feeds.feed import Feed
+from gateway.feeds.history import History
+from gateway.feeds.plain_voice import PlainVoice
+from gateway.feeds.voice import Voice
+from gateway.site import Site
+
+
+class SiteFeed(Feed):
+    """A feed of a site: it listens to the hub, and the order ``feed NAME`` tells how it stands."""
+
+    def __init__(self, site: Site, entry: FeedEntry) -> None:
+        config = site.config
+        super().__init__(
+            entry.name,
+            entry.url,
+            partial(entry.access, config.path.parent),
+            _voice(site, entry),
+            History(entry.name, site.recorder, config.database),
+            gateway=config.gateway_id,
+            rate=sum(1000 / meter.every for meter in config.meters.values()),
+            backfill_rate=entry.backfill_rate,
+        )
+        self._site = site
+        site.hub.listeners.append(self.hear)
+        site.board.listeners.append(self.alarms_changed)
+        site.orders[self.name] = self._tell
+
+    def close(self) -> None:
+        self._site.hub.listeners.remove(self.hear)
+        self._site.board.listeners.remove(self.alarms_changed)
+        del self._site.orders[self.name]
+
+    async def _tell(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        return self.facts()
+
+
+def make_feed(site: Site, entry: FeedEntry) -> SiteFeed:
+    """Make one, which begins to listen."""
+    return SiteFeed(site, entry)
+
+
+def _voice(site: Site, entry: FeedEntry) -> Voice:
+    gateway, now_ms = site.config.gateway_id, site.clock.now_ms
+    if entry.type == "json":
+        return PlainVoice(gateway, lambda: site.config.meters, lambda: _standing(site), now_ms)
+    from gateway.feeds.sparkplug.host import PrimaryHost  # protobuf, which other gateways need not load
+    from gateway.feeds.sparkplug.node import Node
+    from gateway.feeds.sparkplug.voice import Meters, SparkplugVoice
+
+    meters = Meters(
+        lambda: _points(site),
+        lambda: site.live.meters,
+        lambda: {name: meter.every for name, meter in site.config.meters.items()},
+        lambda: _standing(site),
+        now_ms,
+    )
+    node = Node(entry.group or "", gateway, f"meterseal {version('meterseal')}", now_ms)
+    return SparkplugVoice(node, meters, PrimaryHost(entry.primary_host) if entry.primary_host else None)
+
+
+def _points(site: Site) -> dict[str, list[Point]]:
+    """By meter: the points that have values."""
+    config = site.config
+    return {
+        name: [p for p in config.profiles[name].select(meter.points or None) if p.kind != "scale"]
+        for name, meter in config.meters.items()
+    }
+
+
+def _standing(site: Site) -> Sequence[Standing]:
+    return [alarm for alarm in site.board.standing() if alarm.active]

@@ -1,0 +1,95 @@
+"""The plain JSON feed on a connection: its status, readings, alarms; and what an earlier run left there retained."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from gateway.alarm_tables import Standing
+from gateway.feeds import plain
+from gateway.feeds.link import Link
+from gateway.feeds.told import Told
+from ledger_client.ledgers.broker import Message, Will
+
+MOST_RETAINED = 10_000
+"""So many topics are looked at that somebody has left messages under."""
+
+
+class PlainVoice:
+    """One gateway's plain feed."""
+
+    leaves_by_will = False
+    waits_for = None
+
+    def __init__(
+        self,
+        gateway: str,
+        meters: Callable[[], Iterable[str]],
+        standing: Callable[[], Sequence[Standing]],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._topics = plain.Topics(gateway)
+        self._meters, self._standing, self._now_ms = meters, standing, now_ms
+        self.mark = f"{self._topics.base}/mark"
+        self._alarms: dict[str, bytes] = {}
+        self._retained: set[str] = set()
+        self._changed = asyncio.Event()
+
+    def will(self) -> Will:
+        return Will(self._topics.status, plain.status(online=False))
+
+    def hear(self, message: Message) -> None:
+        """What is retained there from before."""
+        if message.retained and len(self._retained) < MOST_RETAINED:
+            self._retained.add(message.topic)
+
+    def reloaded(self) -> None:
+        self._changed.set()
+
+    async def begin(self, link: Link) -> None:
+        await self._clear(link)
+        await link.send(self._topics.status, plain.status(online=True, since_ms=self._now_ms()), retain=True)
+
+    async def _clear(self, link: Link) -> None:
+        """Empty what is retained of meters that are no more; alarms that are over are emptied with the next ones."""
+        self._changed.clear()
+        self._retained = set()
+        filters = [self._topics.meter("+"), f"{self._topics.base}/alarms/+/+"]
+        for topic in filters:
+            link.subscribe(topic)
+        for topic in filters:
+            link.unsubscribe(topic)
+        await link.round_trip()
+        meters = {self._topics.meter(name) for name in self._meters()}
+        alarms = {topic for topic in self._retained if topic.startswith(f"{self._topics.base}/alarms/")}
+        self._alarms = dict.fromkeys(alarms, b"unknown")
+        for topic in self._retained - alarms - meters:
+            await link.send(topic, b"", retain=True)
+
+    async def live(self, link: Link, told: Sequence[Told]) -> asyncio.Future[None]:
+        return await link.send(self._topics.meter(told[0].meter), plain.readings(told), retain=True)
+
+    async def history(self, link: Link, told: Sequence[Told]) -> asyncio.Future[None]:
+        return await link.send(self._topics.history(told[0].meter), plain.readings(told))
+
+    async def alarms(self, link: Link) -> None:
+        by_topic: dict[str, list[Standing]] = defaultdict(list)
+        for alarm in self._standing():
+            by_topic[self._topics.alarm(alarm.source, alarm.code)].append(alarm)
+        now = {topic: plain.alarm(alarms) for topic, alarms in by_topic.items()}
+        for topic in self._alarms.keys() - now.keys():
+            await link.send(topic, b"", retain=True)
+        for topic, data in now.items():
+            if self._alarms.get(topic) != data:
+                await link.send(topic, data, retain=True)
+        self._alarms = now
+
+    async def watch(self, link: Link) -> None:
+        while True:
+            await self._changed.wait()
+            await self._clear(link)
+            await self.alarms(link)
+
+    async def leave(self, link: Link) -> None:
+        await link.send(self._topics.status, plain.status(online=False, since_ms=self._now_ms()), retain=True)

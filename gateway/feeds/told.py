@@ -1,0 +1,35 @@
+"""What a feed tells: one reading, as the record has it, or as it would be if it were recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.news import NotRecorded, Signed
+from ledger_client.record import Reading, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One reading of one meter with the clock's letter and its record's id, or the reason why it has none."""
+
+    meter: str
+    reading: Reading
+    clock: str
+    record: str | None
+    not_recorded: str | None = None
+
+
+def told_news(item: Signed | NotRecorded) -> Told | None:
+    """A reading that has just become durable, or is not recorded; None: this is no reading."""
+    if isinstance(item, NotRecorded):
+        return Told(item.meter, item.reading, item.stamp.clock, None, item.reason)
+    if isinstance(item.body, Reading):
+        return Told(item.row.meter, item.body, item.stamp.clock, item.row.id)
+    return None
+
+
+def told_record(record: Record) -> Told | None:
+    """A reading from the database."""
+    if isinstance(record.body, Reading):
+        return Told(record.claims.meter, record.body, record.claims.clock, record.id)
+    return None

@@ -1,0 +1,61 @@
+"""What the two kinds of feed do differently: topics, messages, and what is said at the beginning and at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from gateway.feeds.link import Link
+from gateway.feeds.told import Told
+from ledger_client.ledgers.broker import Message, Will
+
+
+class Voice(Protocol):
+    """One kind of feed. Its calls raise ``Down`` when the connection is gone."""
+
+    mark: str
+    """A topic filter of its own that is never subscribed to."""
+    leaves_by_will: bool
+    """Whether the broker is to publish the will after an orderly goodbye, too."""
+
+    @property
+    def waits_for(self) -> str | None:
+        """Whom it waits for, once connected, before it tells anything."""
+        ...
+
+    def will(self) -> Will:
+        """The last will of the next connection."""
+        ...
+
+    def hear(self, message: Message) -> None:
+        """Something has come in."""
+        ...
+
+    def reloaded(self) -> None:
+        """The site has other meters."""
+        ...
+
+    async def begin(self, link: Link) -> None:
+        """Say what has to be said before the first reading. Returns when readings may follow."""
+        ...
+
+    async def live(self, link: Link, told: Sequence[Told]) -> asyncio.Future[None]:
+        """Tell new readings of one meter, oldest first."""
+        ...
+
+    async def history(self, link: Link, told: Sequence[Told]) -> asyncio.Future[None]:
+        """Tell readings of one meter that could not be told live."""
+        ...
+
+    async def alarms(self, link: Link) -> None:
+        """Tell which alarms stand, if that has changed."""
+        ...
+
+    async def watch(self, link: Link) -> None:
+        """Look after all else while connected; raises ``Down`` when the connection is to end."""
+        ...
+
+    async def leave(self, link: Link) -> None:
+        """The last words before an orderly goodbye."""
+        ...

@@ -1,0 +1,115 @@
+"""``[[feed]]``: what is refused, where, and with which way out; names that would mean something in a topic."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway import config
+from gateway.devices.profile import catalog, load_profile
+from gateway.errors import ConfigError
+from gateway.feed_settings import check_feeds
+from tests.feeds.conformance import shows
+from tests.feeds.rig import feed_site
+from tests.gateway.samples import site
+
+PLAIN = 'type = "json"\nurl = "mqtt://127.0.0.1:1883"\n'
+FAR = 'type = "json"\nurl = "mqtt://10.0.0.9"\n'
+SPARKPLUG = 'type = "sparkplug"\nurl = "mqtt://127.0.0.1:1883"\n'
+
+
+def refused(folder: Path, text: str) -> ConfigError:
+    loaded = site(folder)
+    with loaded.path.open("a") as file:
+        file.write(f"\n{text}")
+    with pytest.raises(ConfigError) as caught:
+        config.load(loaded.path)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("entry", "key", "problem"),
+    [
+        (f'name = "a"\n{SPARKPLUG}', "group", "is missing"),
+        (f'name = "a"\n{PLAIN}group = "plant"\n', "group", "belongs to feeds of type sparkplug"),
+        (f'name = "a"\n{PLAIN}primary_host = "scada"\n', "primary_host", "belongs to feeds of type sparkplug"),
+        (f'name = "a"\n{PLAIN}backfill_rate = 0\n', "backfill_rate", "greater than or equal to 1"),
+        ('name = "a"\ntype = "json"\nurl = "http://127.0.0.1"\n', "url", "mqtt://HOST:PORT"),
+        ('name = "a"\ntype = "json"\nurl = "mqtt://user:word@127.0.0.1"\n', "url", "end up in logs"),
+        (f'name = "a"\n{FAR}user = "u"\npassword_file = "p"\n', "password_file", "in the clear"),
+        (f'name = "a"\n{FAR}ca = "ca.pem"\n', "ca", "no use without TLS"),
+        (f'name = "a"\n{PLAIN}topic = "x"\n', "topic", "not a known key"),
+    ],
+)
+def test_a_feed_that_cannot_work_is_refused_by_its_key(tmp_path: Path, entry: str, key: str, problem: str) -> None:
+    error = refused(tmp_path, f"[[feed]]\n{entry}")
+    assert error.key.endswith(key)
+    assert problem in f"{error.problem} {error.way_out}"
+
+
+@shows(
+    "intro-group-id-chars intro-edge-node-id-chars intro-device-id-chars topic-structure-namespace-valid-group-id",
+    "topic-structure-namespace-valid-edge-node-id topic-structure-namespace-valid-device-id",
+)
+@pytest.mark.parametrize("evil", ["+", "#", "a/b", "a+", "$SYS", "$share", "", "a\\u0000b", "a\\nb"])
+def test_no_name_in_a_topic_can_be_a_wildcard_or_the_brokers_own(tmp_path: Path, evil: str) -> None:
+    for number, entry in enumerate(
+        [
+            f'name = "{evil}"\n{PLAIN}',
+            f'name = "a"\n{SPARKPLUG}group = "{evil}"\n',
+            f'name = "a"\n{SPARKPLUG}group = "plant"\nprimary_host = "{evil}"\n',
+        ]
+    ):
+        assert "feed" in refused(tmp_path / str(number), f"[[feed]]\n{entry}").key
+    for number, name in enumerate(['id = "test-gateway"', 'name = "export-main"']):
+        with pytest.raises(ConfigError):
+            site(tmp_path / f"n{number}", {name: f'{name.split(" = ")[0]} = "{evil}"'})
+
+
+def test_two_feeds_of_one_name_are_refused(tmp_path: Path) -> None:
+    error = refused(tmp_path, f'[[feed]]\nname = "a"\n{PLAIN}[[feed]]\nname = "a"\n{PLAIN}')
+    assert "used 2 times" in error.problem
+
+
+@shows("topic-structure-namespace-unique-device-id")
+def test_two_meters_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="used 2 times"):
+        site(tmp_path, {'name = "stack-co2"': 'name = "export-main"'})
+
+
+@shows("case-sensitivity-metric-names")
+def test_no_two_points_of_a_profile_differ_in_capitals_only() -> None:
+    for name in catalog():
+        points = [point.name for point in load_profile(name).points]
+        assert len({point.lower() for point in points}) == len(points)
+
+
+def test_check_reads_the_files_of_a_feed_and_prints_it(tmp_path: Path) -> None:
+    loaded = feed_site(tmp_path / "a", "mqtts://10.0.0.9", 'user = "u"\npassword_file = "word"\n')
+    with pytest.raises(ConfigError, match="word does not exist") as caught:
+        check_feeds(loaded.path, loaded.document.feed)
+    assert caught.value.key == "feed 'scada', password_file"
+    (loaded.path.parent / "word").write_text("secret\n")
+    (loaded.path.parent / "word").chmod(0o600)
+    check_feeds(loaded.path, loaded.document.feed)
+
+
+def test_status_says_how_each_feed_stands(tmp_path: Path) -> None:
+    loaded = feed_site(tmp_path, "mqtt://127.0.0.1:1")
+    from gateway.store import Store
+
+    Store(loaded.database).close()
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway.cli", "status", str(loaded.path), "--json"], capture_output=True, text=True
+    )
+    (feed,) = json.loads(done.stdout)["feeds"]
+    assert (feed["name"], feed["connected"], feed["left"]) == ("scada", False, 0)
+
+
+def test_the_example_is_a_configuration() -> None:
+    loaded = config.load(Path(__file__).resolve().parents[2] / "configs" / "feeds" / "gateway.toml")
+    assert [feed.type for feed in loaded.document.feed] == ["json", "sparkplug"]

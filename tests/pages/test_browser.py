@@ -1,0 +1,171 @@
+"""The pages in a real browser, of a real plant: every page, live values, a proof, the keyboard, an alarm's life."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.chain.site import command, until
+from tests.pages.plant import LABEL, Site, plant_with_pages
+from tests.pages.window import NARROW, WIDE, Window, chromium, window
+
+PAGES = ("/", "/meters/export-main", "/batches", "/batches/0", "/events", "/alarms", "/diagnosis")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with plant_with_pages(tmp_path_factory.mktemp("pages")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+def first_record(seen: Window) -> str:
+    """The address of an anchored reading of export-main."""
+    seen.open("/meters/export-main")
+    until("an anchored reading", lambda: seen.page.locator(".s-anchored").count() or not seen.page.reload())
+    link = seen.page.locator("tr:has(.s-anchored):has-text('reading') a[href*=records]").first
+    return str(link.get_attribute("href"))
+
+
+def test_a_reading_is_proven_and_its_way_is_drawn(site: Site, browser: Browser, tmp_path: Path) -> None:
+    with window(browser, site.url) as seen:
+        seen.login("viewer")
+        seen.open(first_record(seen))
+        assert seen.page.locator(".way .root").count() == 2  # its box and its text
+        assert seen.page.get_by_text("the way leads to it").is_visible()
+        with seen.page.expect_download() as waiting:
+            seen.page.get_by_role("link", name="Prove this reading").click()
+        waiting.value.save_as(tmp_path / "reading.mseal")
+        suggested = waiting.value.suggested_filename
+    assert re.fullmatch(r"export-main_[0-9a-f]{16}_\d+\.mseal", suggested)
+    verified = command("ledger_client.cli", "verify", tmp_path / "reading.mseal", "--trust", site.config.trust)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert "VERIFIED: a reading of meter export-main" in verified.stdout
+
+
+@pytest.mark.parametrize(
+    ("language", "theme", "width"),
+    [("en", "light", WIDE), ("zh", "dark", NARROW)],
+)
+def test_every_page_is_whole(site: Site, browser: Browser, language: str, theme: str, width: int) -> None:
+    with window(browser, site.url, language=language, theme=theme, width=width) as seen:
+        seen.open("/login")
+        assert seen.faults() == []
+        seen.login("viewer")
+        record = first_record(seen) if language == "en" else None
+        for path in (*PAGES, *([record] if record else [])):
+            seen.open(path)
+            assert seen.overflow() <= 0, path
+            assert seen.faults() == [], path
+            assert seen.page.locator("html").get_attribute("lang") == {"en": "en", "zh": "zh-CN"}[language]
+            assert seen.page.locator("h1").count() == 1, path
+        seen.open("/meters/export-main")
+        assert seen.page.locator("h1").inner_text() == LABEL
+
+
+def test_values_come_by_themselves(site: Site, browser: Browser) -> None:
+    with window(browser, site.url) as seen:
+        seen.login("viewer")
+        seen.until("document.querySelector('[data-stream]').className.includes('q-good')")
+        power = "document.querySelector('[data-meter=\"export-main\"] [data-value=active_power_total] b').textContent"
+        before = seen.page.evaluate(power)
+        seen.page.evaluate("window.same = true")
+        seen.until(f"{power} !== {before!r}")
+        seen.until("document.querySelector('[data-meter=\"export-main\"] .tag').textContent === 'live'")
+        assert seen.page.evaluate("window.same") is True, "the page was not loaded anew"
+
+
+def test_the_keyboard_goes_everywhere_in_order(site: Site, browser: Browser) -> None:
+    with window(browser, site.url) as seen:
+        seen.login("installer")
+        seen.open("/alarms")
+        focused = "(document.activeElement.textContent || '').trim().replace(/\\s+/g, ' ')"
+        order = []
+        for _ in range(9):
+            seen.page.keyboard.press("Tab")
+            order.append(seen.page.evaluate(focused))
+        assert order[:3] == ["Skip to the content", "Meterseal test-gateway", "Site"] or order[1].endswith(
+            "test-gateway"
+        )
+        assert [word.rstrip("0123456789 ") for word in order[2:9]] == [
+            "Site", "Batches", "Events", "Alarms", "Diagnosis", "中文", "Log out installer",
+        ]  # fmt: skip
+        seen.open("/")
+        seen.page.keyboard.press("Tab")
+        seen.page.keyboard.press("Enter")
+        assert seen.page.evaluate("document.activeElement.id") == "main"
+
+
+def test_without_a_script_everything_is_there(site: Site, browser: Browser) -> None:
+    with window(browser, site.url, script=False) as seen:
+        seen.login("viewer")
+        assert seen.page.locator("[data-value=active_power_total] b").first.inner_text() != ""
+        assert "reload for newer values" in seen.page.locator("[data-stream]").inner_text()
+        seen.page.get_by_role("link", name="中文").click()
+        assert seen.page.locator("h1").inner_text() == "站点"
+        seen.page.get_by_role("link", name="深色").click()
+        assert seen.page.locator("html").get_attribute("data-theme") == "dark"
+        seen.open("/meters/pv-inverter")
+        seen.page.select_option("[name=quantity]", "frequency")
+        seen.page.select_option("[name=span]", "7d")
+        seen.page.get_by_role("button", name="显示").click()
+        assert "quantity=frequency&span=7d" in seen.page.url
+        assert seen.page.locator("svg.chart").count() == 1
+
+
+def test_a_wrong_password_and_an_unknown_page_are_told_in_words(site: Site, browser: Browser) -> None:
+    with window(browser, site.url) as seen:
+        seen.open("/login")
+        seen.page.fill("[name=user]", "viewer")
+        seen.page.fill("[name=password]", "not the right one")
+        seen.page.click("form button.main")
+        assert "wrong" in seen.page.get_by_role("alert").inner_text()
+        seen.login("viewer")
+        answer = seen.page.goto(f"{site.url}/meters/nobody")
+        assert answer is not None
+        assert answer.status == 404
+        assert "there is no meter nobody" in seen.page.locator("h1").inner_text()
+        seen.complaints = [said for said in seen.complaints if "404" not in said and "403" not in said]
+
+
+def test_an_alarm_from_its_cut_to_its_end(site: Site, browser: Browser) -> None:
+    with window(browser, site.url) as seen:
+        seen.login("installer")
+        seen.until("document.querySelector('[data-stream]').className.includes('q-good')")
+        assert site.meters.stop() == 0
+        try:
+            seen.until("document.querySelector('.verdict.bad')")
+            assert "Line does not answer" in seen.page.locator(".verdict.bad").inner_text()
+            assert seen.page.locator(".todo li").count() == 1, "two meters of a line are one alarm, and inverters sleep"
+            seen.open("/alarms")
+            seen.page.get_by_role("button", name="Acknowledge").click()
+            assert "acknowledged by installer" in seen.page.locator(".alarm").inner_text()
+            seen.page.select_option("[name=for]", "8h")
+            seen.page.fill("[name=reason]", "<i>works on the line</i>")
+            seen.page.get_by_role("button", name="Put aside").click()
+            assert "<i>works on the line</i>" in seen.page.get_by_role("main").inner_text()
+            seen.page.get_by_role("button", name="Take back").click()
+            seen.page.get_by_role("button", name="Acknowledge").click()
+        finally:
+            site.meters.start()
+        seen.open("/")
+        seen.until("!document.querySelector('main').innerText.includes('Line does not answer')")
+        seen.open("/events")
+        told = seen.page.get_by_role("main").inner_text()
+        for words in ("alarm acknowledged", "alarm put aside", "alarm taken back", "over"):
+            assert words in told
+        seen.open("/alarms")
+        assert seen.page.locator("table").last.locator("tr", has_text="Line does not answer").count() == 1
+    with window(browser, site.url) as seen:
+        seen.login("viewer")
+        seen.open("/alarms")
+        assert seen.page.get_by_role("button", name="Acknowledge").count() == 0

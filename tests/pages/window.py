@@ -1,0 +1,110 @@
+"""Debian's chromium, and windows in it that fail a test for whatever the browser complains about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
+
+from tests.chain.site import until
+from tests.pages.plant import PASSWORDS
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+LOCALES = {"en": "en-GB", "zh": "zh-CN"}
+NARROW, WIDE = 360, 1280
+PATIENCE_MS = 60_000
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The browser, for the time of a ``with``."""
+    assert CHROMIUM.exists(), "scripts/test installs it: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@dataclass(slots=True)
+class Window:
+    """A page with a visitor of its own; ``complaints``: what the browser had to say."""
+
+    page: Page
+    url: str
+    complaints: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> None:
+        """Go to a page of the gateway, which must be there."""
+        answer = self.page.goto(self.url + path)
+        assert answer is not None
+        assert answer.status == 200, f"{path}: {answer.status}\n{answer.text()}"
+
+    def login(self, user: str) -> None:
+        """Log in, and see the site page."""
+        self.open("/login")
+        self.page.fill("[name=user]", user)
+        self.page.fill("[name=password]", PASSWORDS[user])
+        self.page.click("form button.main")
+        self.page.wait_for_selector("table")
+
+    def overflow(self) -> int:
+        """By how many pixels the page is wider than its window."""
+        width: int = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        return width
+
+    def faults(self) -> list[str]:
+        """What axe finds that is serious or critical."""
+        found = Axe().run(self.page).response["violations"]
+        return [
+            f"{one['id']}: {node['html'][:200]}"
+            for one in found
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        ]
+
+    def until(self, script: str) -> None:
+        """Wait until a condition of the page is true. The browser's own way to wait evaluates text in the page, which
+        the pages forbid."""
+        until(script, lambda: self._look(script))
+
+    def _look(self, script: str) -> bool:
+        try:
+            return bool(self.page.evaluate(script))
+        except PlaywrightError as error:
+            if "context was destroyed" in str(error):  # the page is being loaded anew
+                return False
+            raise
+
+
+@contextmanager
+def window(
+    browser: Browser, url: str, *, language: str = "en", theme: str = "light", width: int = WIDE, script: bool = True
+) -> Iterator[Window]:
+    """A window of a new visitor; at its end the browser must have complained about nothing."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        locale=LOCALES[language],
+        color_scheme="dark" if theme == "dark" else "light",
+        java_script_enabled=script,
+        accept_downloads=True,
+    )
+    context.set_default_timeout(PATIENCE_MS)
+    opened = Window(context.new_page(), url)
+    opened.page.on("console", lambda said: opened.complaints.append(said.text) if said.type == "error" else None)
+    opened.page.on("pageerror", lambda error: opened.complaints.append(str(error)))
+    try:
+        yield opened
+    finally:
+        context.close()
+    assert opened.complaints == []
