@@ -78,11 +78,13 @@ def check_summaries(store: Store, whole: Collection[str] = ()) -> int:
 
 def check_figures(figures: Figures, entries: list[tuple[int, Value]]) -> None:
     """The figures of one point are those of these entries."""
-    there = [(time_ms, value.value) for time_ms, value in entries if value.value is not None]
     bits = value_bits = 0
-    for _, value in entries:
+    there = []
+    for time_ms, value in entries:
         bits |= value.quality
-        value_bits |= value.quality if value.value is not None else 0
+        if value.value is not None and not (value.value == "" and value.quality):  # that is no value in a record
+            there.append((time_ms, value.value))
+            value_bits |= value.quality
     assert (figures.bits, figures.value_bits, figures.count) == (bits, value_bits, len(there))
     if not there:
         assert (figures.first, figures.last, figures.low, figures.high, figures.mean) == (None,) * 5
