@@ -193,13 +193,12 @@ class Broker:
         self._tls = self._access.tls_context() if self._address.tls else None
         self._client_id = client_id
         self._session_s, self._queue, self._connect_timeout_s = session_s, queue, connect_timeout_s
-        self._will, self._shares = will, False
+        self._will, self._shares, self._closing = will, False, False
         self._on_connect, self._on_message, self._on_ack = on_connect, on_message, on_ack
         self._on_down, self._on_unsubscribed, self._loud = on_down, on_unsubscribed, loud
         self._acknowledged_later = acknowledged_later
         self._swap, self._news = threading.Lock(), threading.Condition()
         self._state, self._up, self._refused = "not connected yet", False, False
-        self._closing = False
         self._client = self._make(MQTTv311 if self._access.protocol == "3.1.1" else MQTTv5)
         self._begin(self._client)
         self._client.loop_start()
