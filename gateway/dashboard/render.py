@@ -232,6 +232,7 @@ def _live_words(words: Words) -> str:
         "reasons": {name: words(f"reason.{name}") for name in sorted(MISSED_REASONS)},
         "flags": flags,
         "silent": words("site.silent-for", age="#"),
+        "asleep": words("site.asleep-for", age="#"),
         "none": words("site.anchoring-none"),
     }
     return json.dumps(said, ensure_ascii=False, separators=(",", ":"))

@@ -83,13 +83,15 @@
     if (silent) {
       silent.replaceChildren();
       if (now.since) {
+        const sleeps = now.why === "asleep";
         const sign = document.createElement("span"), reason = document.createElement("span");
-        sign.className = "q q-bad";
+        sign.className = sleeps ? "quiet" : "q q-bad";
         sign.dataset.mark = "✗";
+        sign.dataset.words = sleeps ? words.asleep : words.silent;
         sign.dataset.silentSince = now.since;
-        sign.textContent = words.silent.replace("#", age(now.since));
+        sign.textContent = sign.dataset.words.replace("#", age(now.since));
         reason.className = "sub";
-        reason.textContent = words.reasons[now.why] || now.why;
+        reason.textContent = sleeps ? "" : words.reasons[now.why] || now.why;
         silent.append(sign, reason);
       }
     }
@@ -125,7 +127,7 @@
   function tick() {
     for (const element of document.querySelectorAll("[data-age]")) put(element, age(Number(element.dataset.age)));
     for (const element of document.querySelectorAll("[data-silent-since]")) {
-      put(element, words.silent.replace("#", age(Number(element.dataset.silentSince))));
+      put(element, element.dataset.words.replace("#", age(Number(element.dataset.silentSince))));
     }
     for (const row of document.querySelectorAll("[data-late]")) {
       const shown = row.querySelector("[data-age]");
