@@ -48,6 +48,7 @@ PATHS = (
     "/events",
     "/alarms",
     "/diagnosis",
+    "/configuration",
 )
 
 

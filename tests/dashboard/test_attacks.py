@@ -14,7 +14,17 @@ from gateway.dashboard.guard import HEADERS
 from tests.dashboard.site import SCRIPT, Browser, everything
 
 SECRETS = (b"scrypt$", b"PRIVATE KEY", b"[gateway]", b"root:")
-PATHS = ("/", "/meters/meter-000", "/alarms", "/events", "/batches", "/diagnosis", "/nothing", "/stream")
+PATHS = (
+    "/",
+    "/meters/meter-000",
+    "/alarms",
+    "/events",
+    "/batches",
+    "/diagnosis",
+    "/configuration",
+    "/nothing",
+    "/stream",
+)
 
 
 @pytest.fixture(scope="module")
