@@ -42,6 +42,7 @@ __all__ = ["Board", "Books", "Standing"]
 log = logging.getLogger("meterseal.alarms")
 LOOK_S = 1.0
 """Between two looks at clock and recorder."""
+CHATTERING = "; it comes and goes, and is over after 15 min of quiet"
 SITE = "site"  # what stands for the line of an alarm about several of them
 
 
@@ -60,18 +61,23 @@ class Board(AlarmList, Companion):
     def __init__(self, store: Store, books: Books, clock: Clock, live: Live, lines: Lines) -> None:
         """``store`` is read here and not kept."""
         super().__init__(store, books, clock, live)
-        self._lines = lines
+        self._lay_out(lines)
         self._heard: set[str] | None = set()
         """Meters that gave a reading since something came into doubt; None while nothing is."""
         self._inherit(store.alarms())
 
     def change(self, lines: Lines) -> None:
         """Another configuration, behind that of what is live: what stands of meters that are no more is over."""
-        self._lines = lines
+        self._lay_out(lines)
         for state in self._states.values():
             if self._is_no_more(state.key):
                 state.drop(self._clock.schedule_ms())
         self._wake.set()
+
+    def _lay_out(self, lines: Lines) -> None:
+        self._lines = lines
+        periods = (period for meters in lines.values() for period in meters.values())
+        self._window_ms = max(alarm_groups.WINDOW_MS, *periods)
 
     def keep_ledgers(self, lines: Collection[str]) -> None:
         """What is told of other ledgers than these is over: they are no more."""
@@ -106,6 +112,13 @@ class Board(AlarmList, Companion):
             state.begin(now, since, max(0, now_ms - since))
         else:
             state.end(now)
+            if (
+                state.row is not None
+                and state.raised
+                and state.chatters(now)
+                and not state.row.text.endswith(CHATTERING)
+            ):
+                self._change(state, replace(state.row, text=state.row.text + CHATTERING))
         if not state.raised or not on:
             state.text = text
         if min(state.next_ms(), default=now + 1) <= now:
@@ -247,11 +260,14 @@ class Board(AlarmList, Companion):
     # — many that are one —
 
     def _gather(self, now: int) -> None:
-        lost: dict[str, list[State]] = {line: [] for line in self._lines}
+        lost: dict[str, list[State]] = {}
         down: list[State] = []
         for state in self._states.values():
-            if state.key.code == COMMS_LOST and state.key.line in lost:
-                lost[state.key.line].append(state)
+            line = state.key.line
+            if state.key.code == COMMS_LOST and line in self._lines:
+                lost.setdefault(line, []).append(state)
+            elif state.key.code == METERS_SILENT and line in self._lines:
+                lost.setdefault(line, [])
             elif state.key.code == LINE_DOWN:
                 down.append(state)
         silent = {state.key.line for state in down if state.on}
@@ -305,12 +321,6 @@ class Board(AlarmList, Companion):
         lines = [part.key.line for part in parts]
         meters_n = sum(len(self._lines.get(line, ())) for line in lines)
         return f"{how_many} lines with {meters_n} meters do not answer ({alarm_groups.names(lines)}); {advice}"
-
-    @property
-    def _window_ms(self) -> int:
-        """What falls silent within it has one cause: at least the longest period."""
-        periods = (period for meters in self._lines.values() for period in meters.values())
-        return max(alarm_groups.WINDOW_MS, *periods)
 
     def _inherit(self, rows: Iterable[Standing]) -> None:
         """What stood before the start."""

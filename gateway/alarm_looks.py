@@ -16,7 +16,6 @@ from gateway.alarm_kinds import (
     KEY_END,
     KINDS,
     LEDGER_REFUSED,
-    SIGNATURE,
 )
 from gateway.changeover import CONFIGURATION
 from gateway.commits import START
@@ -49,10 +48,13 @@ _Item = tuple[tuple[str, str], tuple[str, int | None]]
 
 @dataclass(slots=True)
 class Found:
-    """Everything of each kind that is so; a kind that could not be looked for is not in it. ``changed``: in words, that
-    this start's configuration is another than the last one's."""
+    """Everything of each kind that is so; a kind that could not be looked for is not in it.
+
+    ``forged``: among the newest records. ``changed``: in words, that this start is of another configuration.
+    """
 
     alarms: dict[str, Those] = field(default_factory=dict)
+    forged: Those = field(default_factory=dict)
     changed: str | None = None
 
 
@@ -82,7 +84,7 @@ def _look_at_store(config: Config, store: Store, now_ms: int, held: str | None, 
     found.alarms[LEDGER_REFUSED] = {key: (str(at.detail), None) for key, at in refused.items() if at is not None}
     found.alarms[EQUIVOCATION] = {(GATEWAY, f"ledger {c.ledger}"): ("", c.found_ms) for c in store.conflicts()}
     found.alarms[ANCHOR_OVERDUE] = dict(_overdue(store, ledgers, now_ms, held))
-    found.alarms[SIGNATURE] = dict(_signatures(config, store))
+    found.forged = dict(_signatures(config, store))
     found.changed = _changed(store)
     room = horizon(config, store, now_ms, running=True)
     ends = [s for s in (room.seconds, room.thin_seconds) if s is not None and not room.for_ever]

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
-from gateway.alarm_kinds import BUFFER, CLOCK, CLOCK_STEP, CONFIGURATION, COUNTER_BACK, REPAIRED, STALE
+from gateway.alarm_kinds import BUFFER, CLOCK, CLOCK_STEP, CONFIGURATION, COUNTER_BACK, REPAIRED, SIGNATURE, STALE
 from gateway.alarm_looks import BEFORE, look
 from gateway.blocking import in_thread
 from gateway.changeover import CONFIGURATION as RELOADED
@@ -114,6 +114,8 @@ class AlarmSources(Companion):
         site, now_ms = self._site, self._site.clock.now_ms()
         held = site.recorder.health()["sealing"]
         found = await in_thread(lambda: look(site.config, now_ms, held), "look for alarms")
+        for (meter, line), (text, _) in found.forged.items():  # what is found once is not good again when it is older
+            self._board.condition(meter, SIGNATURE, line, text, on=True)
         for code, those in found.alarms.items():
             (self._board.still if code in BEFORE else self._board.looked)(code, those)
         if found.changed and not self._config_told:

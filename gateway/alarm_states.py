@@ -66,8 +66,11 @@ class State:
         """It is not true any more; nothing new where that is known."""
         if self.on or self.in_doubt:
             self.on = False
-            chatters = len(self.begins) == CHATTERS and now_ms - self.begins[0] <= WITHIN_MS
-            self.over_ms = now_ms + (max(QUIET_MS, self.kind.clear_ms) if chatters else self.kind.clear_ms)
+            self.over_ms = now_ms + max(QUIET_MS if self.chatters(now_ms) else 0, self.kind.clear_ms)
+
+    def chatters(self, now_ms: int) -> bool:
+        """It comes and goes."""
+        return len(self.begins) == CHATTERS and now_ms - self.begins[0] <= WITHIN_MS
 
     def doubt(self, now_ms: int) -> None:
         """Whoever knew that it was true is no more; what was not raised yet has to begin anew."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import json
 import sys
 import time
@@ -14,7 +13,7 @@ from typing import Any, NoReturn
 import click
 from rich.table import Table
 
-from gateway import cli_care, cli_reload, cli_service, cli_setup, logs, report
+from gateway import cli_care, cli_readings, cli_reload, cli_service, cli_setup, logs, report
 from gateway import config as configuration
 from gateway.cli_parts import CONFIG, JSON, open_store, out
 from gateway.errors import Damaged, Declined, GatewayError, NotYet
@@ -22,7 +21,6 @@ from gateway.logs import FORMS, Form
 from gateway.settings import duration_ms
 from ledger_client.durable import whole_file
 from ledger_client.errors import LedgerClientError
-from ledger_client.verify import rfc3339_ms
 
 
 def fail(error: Exception) -> NoReturn:
@@ -215,41 +213,6 @@ def status(config_path: Path, as_json: bool) -> None:
 
 @main.command()
 @CONFIG
-@click.argument("meter", required=False)
-@click.option("-n", "--last", "count", default=3, show_default=True, help="How many readings.")
-@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
-@JSON
-def readings(config_path: Path, meter: str | None, count: int, form: str, as_json: bool) -> None:
-    """The last readings of METER, or of all meters, with the id of the record that proves each."""
-    config, store = open_store(config_path)
-    if meter is not None and meter not in config.meters:
-        raise GatewayError(f"{config_path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
-    names = [meter] if meter else list(config.meters)
-    values = [v for name in names for v in report.shown(store.readings(name, count))]
-    if as_json or form == "json":
-        click.echo(json.dumps({"readings": [v.as_json() for v in values]}))
-    elif form == "csv":
-        writer = csv.writer(sys.stdout)
-        writer.writerow(["time", "meter", "point", "value", "unit", "quality", "record"])
-        for v in values:
-            exact = v.as_json()["value"]
-            writer.writerow(
-                [
-                    rfc3339_ms(v.time_ms),
-                    v.meter,
-                    v.value.name,
-                    "" if exact is None else exact,
-                    v.value.unit or "",
-                    v.quality,
-                    v.record,
-                ]
-            )
-    else:
-        report.print_readings(out, values)
-
-
-@main.command()
-@CONFIG
 @click.argument("record")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.mseal")
 def prove(config_path: Path, record: str, output: Path) -> None:
@@ -339,6 +302,7 @@ for _command in (
     cli_care.export,
     cli_care.backup,
     cli_care.doctor,
+    cli_readings.readings,
     cli_reload.reload,
     cli_service.install,
     cli_service.uninstall,

@@ -67,16 +67,16 @@ def uninstall(data: bool, root: Path, yes: bool) -> None:
     found = [piece for piece in service.pieces(root, service.own_command()) if piece.present is not None]
     for piece in found:
         click.echo(f"{piece.path}: {'will be removed' if piece.ours else 'is not from here, and stays'}")
-    ours = [piece.path for piece in found if piece.ours]
+    ours = [piece for piece in found if piece.ours]
     if ours:
         before, after = service.steps_out(root)
         _announce("before it", before)
         _announce("after it", after)
         _agree(yes)
         _take(before)
-        for path in ours:
-            path.unlink()
-            click.echo(f"removed {path}")
+        for piece in ours:
+            service.remove(piece)
+            click.echo(f"removed {piece.path}")
         _take(after)
     else:
         click.echo("nothing here was written by `meterseal install`; of the Debian package:  apt-get purge meterseal")

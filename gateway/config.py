@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -225,11 +226,12 @@ def load(path: Path | str) -> Config:
 
 def _profiles(path: Path, document: Document) -> dict[str, Profile]:
     profiles = {}
+    read = cache(lambda ref: load_profile(ref, path.parent))  # a hundred meters of one kind share what is known of it
     for bus in document.bus:
         for meter in bus.meter:
             key = f"bus {bus.name!r}, meter {meter.name!r}, profile"
             try:
-                profile = load_profile(meter.profile, path.parent)
+                profile = read(meter.profile)
             except ProfileError as error:
                 raise ConfigError(
                     path, key, error.problem, f"{error.way_out}; `meterseal profiles` lists them"

@@ -18,15 +18,16 @@ class Feeds(Repairs):
 
     def feed_starts(self, feed: str) -> None:
         """A feed begins now, or goes on: then all that was recorded since its cursor is a gap."""
-        if self.one("SELECT 1 FROM cursors WHERE feed = ?", feed) is None:
+        if self._cursor(feed) is None:
             self.run("INSERT INTO cursors VALUES (?, ?)", feed, self.last_place())
         else:
             self.feed_left_behind(feed, self.last_place())
 
     def feed_left_behind(self, feed: str, place: int) -> None:
-        """The cursor moves to a place; all before it that it had not reached is a gap."""
+        """The cursor moves to a place; all before it that it had not reached is a gap. A feed that has not begun has
+        none."""
         at = self._cursor(feed)
-        if place > at:
+        if at is not None and place > at:
             self.run("INSERT INTO gaps VALUES (?, ?, ?)", feed, at + 1, place)
             self.feed_reached(feed, place)
 
@@ -57,5 +58,6 @@ class Feeds(Repairs):
         sql = f"SELECT id, {_ROW} FROM records WHERE id BETWEEN ? AND ? AND kind = 'reading' ORDER BY id LIMIT ?"
         return ((place, Row(*row)) for place, *row in self.walk(sql, first, last, most))
 
-    def _cursor(self, feed: str) -> int:
-        return self.count("SELECT last_id FROM cursors WHERE feed = ?", feed)
+    def _cursor(self, feed: str) -> int | None:
+        row = self.one("SELECT last_id FROM cursors WHERE feed = ?", feed)
+        return None if row is None else int(row[0])

@@ -14,10 +14,9 @@ from typing import Any
 
 from gateway.own import body_of
 from gateway.quality import Verdict, verdict
-from gateway.span_rows import Form, form_of, unpack
 from gateway.spans import HOUR_MS, MINUTE_MS, Figures, Span
 from gateway.store import Store
-from gateway.summaries import resume
+from gateway.summaries import kept_spans, resume
 from ledger_client.record import Number, Quality, Reading
 
 MOST = 500
@@ -105,7 +104,6 @@ class Spans:
 
     def __init__(self, store: Store, meter: str, names: Collection[str] | None) -> None:
         self._store, self._meter, self._names = store, meter, names
-        self._forms = {number: Form(points) for number, points in store.forms().items()}
         self._newest: tuple[list[Span], list[Span]] | None = None
 
     def minutes(self, from_ms: int, to_ms: int) -> Iterator[Span]:
@@ -118,8 +116,7 @@ class Spans:
 
     def _spans(self, span_ms: int, from_ms: int, to_ms: int) -> Iterator[Span]:
         from_ms -= from_ms % span_ms
-        for start_ms, data in self._store.summaries(self._meter, span_ms, from_ms, to_ms):
-            yield unpack(data, start_ms, self._forms[form_of(data)], self._names)
+        yield from kept_spans(self._store, self._meter, span_ms, from_ms, to_ms, self._names)
         newest = self._store.newest_summary(self._meter, span_ms)
         if newest is None or to_ms > newest + span_ms:
             yield from (span for span in self._running(span_ms) if from_ms <= span.start_ms < to_ms)
@@ -194,7 +191,7 @@ def _in_steps(
         if start_ms in steps:
             steps[start_ms].merge(span)
         else:
-            steps[start_ms] = span
+            span.start_ms, steps[start_ms] = start_ms, span
     series = Series(meter, from_ms, to_ms, "minute" if span_ms == MINUTE_MS else "hour", step_ms, [], [], [], {})
     first_ms = from_ms - from_ms % step_ms
     _fill(series, names, [steps.get(at) or Span(at) for at in range(first_ms, to_ms, step_ms)])

@@ -8,7 +8,9 @@ from typing import Any
 
 from gateway import space
 from gateway.config import Config
+from gateway.pruning import HOURS_KEPT_MS
 from gateway.space import THINNING, Limits, Space
+from gateway.spans import HOUR_MS, MINUTE_MS
 from gateway.store import Store
 
 SPANS = (5000, 500, 50)  # records over which the rate is measured: the longest stretch of this epoch that there is
@@ -16,6 +18,8 @@ LEAST_MS = 30_000
 PAGES, FRAME = 1.08, 100
 """Bytes of the database per byte of a record, and beside it: its row and its part of the indexes. Measured: 480 to 880
 bytes a record of 350 to 670."""
+SUMMARY_PAGES, SUMMARY_FRAME = 1.15, 25  # likewise of a summary; measured: 227 bytes of one of 174
+SAMPLES = 5  # meters
 RECEIPT = 700  # bytes of a batch at one ledger: the receipt, its row and its part of the indexes
 KEEPS_UP_MS = 900_000
 """A ledger that has not settled a batch for so long is taken to be away."""
@@ -62,7 +66,7 @@ def horizon(config: Config, store: Store, now_ms: int, *, running: bool) -> Hori
     edge = FIRST_THINNING if limits.thin else 1.0
     thin = max(0.0, (now.limit * edge - now.used) / per_s) if limits.thin else None
     stuck = _nothing_goes(config, store, now_ms)
-    need = per_s * limits.keep_ms / 1000
+    need = per_s * limits.keep_ms / 1000 + _hours_bytes(config, store, limits.keep_ms)
     until_pruned_s = max(0, limits.keep_ms - (now_ms - _oldest_ms(store, now_ms))) / 1000
     for_ever = stuck is None and max(need, now.used + per_s * until_pruned_s) <= now.limit * edge
     text = _words(now, per_s, left, thin, for_ever=for_ever, stuck=stuck, keep_ms=limits.keep_ms)
@@ -88,8 +92,28 @@ def _rate(config: Config, store: Store, *, running: bool) -> tuple[bool, float]:
     if records is None:
         coverage = len(config.meters) * 1000 / config.document.seal.every
         configured = sum(1000 / meter.every for meter in config.meters.values()) + coverage
-        return False, configured * each + batch if each else 0.0
-    return True, records * each + batch
+        return False, configured * each + batch + _summaries_per_s(config, store) if each else 0.0
+    return True, records * each + batch + _summaries_per_s(config, store)
+
+
+def _summaries_per_s(config: Config, store: Store) -> float:
+    """Bytes a second that minutes and hours of all meters bring."""
+    return len(config.meters) * _summary_bytes(config, store) * (1 / 60 + 1 / 3600)
+
+
+def _hours_bytes(config: Config, store: Store, keep_ms: int) -> float:
+    """What hours take of which the records are gone."""
+    return len(config.meters) * _summary_bytes(config, store) * max(0, HOURS_KEPT_MS - keep_ms) / HOUR_MS
+
+
+def _summary_bytes(config: Config, store: Store) -> float:
+    """Bytes of the database that the newest minute of some meters takes, on an average; 0 if there are none."""
+    sizes = []
+    for meter in list(config.meters)[:SAMPLES]:
+        newest = store.newest_summary(meter, MINUTE_MS)
+        if newest is not None:
+            sizes.append(len(store.summary(meter, MINUTE_MS, newest) or b""))
+    return sum(sizes) / len(sizes) * SUMMARY_PAGES + SUMMARY_FRAME if sizes else 0.0
 
 
 def _records_per_s(store: Store) -> float | None:

@@ -24,6 +24,7 @@ from gateway.shipped import shipped
 from ledger_client.durable import whole_file
 
 MARK = "# Written by `meterseal install`; `meterseal uninstall` removes it."
+FOLDER = "# With its folder, which was made for it."
 UNIT = "meterseal.service"
 CONFIG, ETC, STATE = Path("etc/meterseal/gateway.toml"), Path("etc/meterseal"), Path("var/lib/meterseal")
 TARGETS = {
@@ -71,7 +72,10 @@ def pieces(root: Path, command: Path) -> list[Piece]:
         text = shipped(f"systemd/{name}").read_text()
         text = re.sub(r"(?m)^(ExecStart|ExecReload)=\S+", rf"\1={command}", text)
         path = root / target
-        found.append(Piece(path, f"{MARK}\n{text}", path.read_text() if path.exists() else None))
+        present = path.read_text() if path.exists() else None
+        made = FOLDER in present if present is not None else not path.parent.exists()
+        head = f"{MARK}\n{FOLDER}\n" if made else f"{MARK}\n"
+        found.append(Piece(path, head + text, present))
     return found
 
 
@@ -107,6 +111,16 @@ def write(found: Iterable[Piece]) -> Iterator[Path]:
             except OSError as error:
                 raise GatewayError(f"{piece.path}: {error.strerror}", "run it as root") from None
             yield piece.path
+
+
+def remove(piece: Piece) -> None:
+    """Take a file away, and its folder if that was made for it and holds nothing else. Raises GatewayError."""
+    try:
+        piece.path.unlink()
+        if FOLDER in (piece.present or "") and not any(piece.path.parent.iterdir()):
+            piece.path.parent.rmdir()
+    except OSError as error:
+        raise GatewayError(f"{piece.path}: {error.strerror}", "run it as root") from None
 
 
 def steps_in(root: Path) -> list[list[str]]:

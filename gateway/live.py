@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.news import Missed, News, NotRecorded, Signed
 from ledger_client.record import Reading
-
-RECENT = 60  # readings of a meter that are remembered, for a line that shows their course
 
 
 @dataclass(slots=True)
@@ -18,7 +16,6 @@ class MeterNow:
 
     name: str
     newest: Signed | NotRecorded | None = None
-    recent: deque[Reading] = field(default_factory=lambda: deque(maxlen=RECENT))
     recorded: int = 0
     missed: Counter[str] = field(default_factory=Counter)
     unrecorded: Counter[str] = field(default_factory=Counter)
@@ -38,7 +35,7 @@ class MeterNow:
 
     def copy(self) -> MeterNow:
         """It as it is now, for another thread."""
-        return replace(self, recent=self.recent.copy(), missed=self.missed.copy(), unrecorded=self.unrecorded.copy())
+        return replace(self, missed=self.missed.copy(), unrecorded=self.unrecorded.copy())
 
 
 class Live:
@@ -76,4 +73,3 @@ class Live:
         now.newest = item
         if now.silent_since_ms is not None and reading.time_ms >= now.silent_since_ms:  # it may be of before: a record
             now.silent_since_ms = now.reason = None  # is told when it is durable, a miss at once
-        now.recent.append(reading)

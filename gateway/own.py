@@ -13,10 +13,23 @@ from typing import Any
 import cbor2
 
 from gateway.errors import Damaged
-from gateway.store import RECOVER
+from gateway.store import RECOVER, Row
 from ledger_client.record import Coverage, Reading, Value
 
-_CWT = 15
+_CWT, _SUB = 15, 2
+_ODD = (cbor2.CBORDecodeError, LookupError, TypeError, ValueError, AttributeError)
+
+
+def reading_of(row: Row) -> tuple[Reading, str]:
+    """A reading and its clock's letter; what its claims say must be what the row says."""
+    try:
+        protected, _, payload, _ = cbor2.loads(row.data).value
+        claims = cbor2.loads(protected)[_CWT]
+        if (claims[_SUB], claims["epoch"], claims["seq"]) != (row.meter, row.epoch, row.seq):
+            raise ValueError(f"it is {claims[_SUB]}/{claims['epoch'].hex()}/{claims['seq']}")
+        return Reading(row.time_ms, tuple(map(_value, cbor2.loads(payload)))), str(claims["clock"])
+    except _ODD as error:
+        raise Damaged(f"record {row.id} cannot be read: {error}", RECOVER) from None
 
 
 def body_of(kind: str, time_ms: int, data: bytes) -> Reading | Coverage:
@@ -26,7 +39,7 @@ def body_of(kind: str, time_ms: int, data: bytes) -> Reading | Coverage:
         if kind == "reading":
             return Reading(time_ms, tuple(map(_value, payload)))
         return Coverage(payload["from"], payload["to"], payload["due"], payload["recorded"], payload["missed"])
-    except (cbor2.CBORDecodeError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except _ODD as error:
         raise Damaged(f"a record of {time_ms} ms cannot be read: {error}", RECOVER) from None
 
 
@@ -47,11 +60,3 @@ def _value(entry: dict[Any, Any]) -> Value:
 def milliseconds(seconds: Decimal) -> int:
     """Milliseconds of tag 4 [-3, ms]."""
     return int(seconds.scaleb(3))
-
-
-def clock_of(data: bytes) -> str:
-    """The clock's letter in a record's claims."""
-    try:
-        return str(cbor2.loads(cbor2.loads(data).value[0])[_CWT]["clock"])
-    except (cbor2.CBORDecodeError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise Damaged(f"a record's claims cannot be read: {error}", RECOVER) from None

@@ -37,6 +37,9 @@ def rebuild(store: Store, meter: str, from_ms: int, to_ms: int) -> Found:
         for span_ms, span in opened.feed(body_of(kind, time_ms, data)):
             if span.start_ms < to_ms:
                 found.append((span_ms, span))
+    newest_ms = store.newest_before(meter, 1 << 53, 0)
+    if newest_ms is not None and newest_ms >= to_ms:
+        found += opened.close(to_ms)
     return found
 
 

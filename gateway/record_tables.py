@@ -129,6 +129,13 @@ class Records(Repairs):
         sql = f"SELECT {_ROW} FROM records WHERE {where} ORDER BY id DESC LIMIT ?"
         return [Row(*row) for row in reversed(self.all(sql, *([meter] if meter else []), count))]
 
+    def readings_after(self, meter: str | None, place: int, last_id: int, most: int) -> list[tuple[int, Row]]:
+        """Up to ``most`` readings of one meter or of all behind a place, up to ``last_id``, with their places."""
+        where = "kind = 'reading' AND id > ? AND id <= ?" + (" AND meter = ?" if meter else "")
+        sql = f"SELECT id, {_ROW} FROM records WHERE {where} ORDER BY id LIMIT ?"
+        found = self.all(sql, place, last_id, *([meter] if meter else []), most)
+        return [(row[0], Row(*row[1:])) for row in found]
+
     def chain(self, meter: str, count: int, before: int | None = None) -> list[tuple[int, Row]]:
         """The newest ``count`` records of a meter (of those in front of a place) with their places, newest first."""
         sql = f"SELECT id, {_ROW} FROM records WHERE meter = ? AND id < ? ORDER BY id DESC LIMIT ?"

@@ -14,7 +14,6 @@ from rich.table import Table
 
 from gateway import instance, repaired
 from gateway.alarm_kinds import EQUIVOCATION, LEDGER_REFUSED, STOPPED
-from gateway.commits import ALARM
 from gateway.comparison import conflict_text
 from gateway.config import Config
 from gateway.dashboard.certificate import fingerprint
@@ -22,11 +21,10 @@ from gateway.errors import ConfigError, Damaged, StoreError
 from gateway.feed_view import feed_line, feed_problems, feed_status
 from gateway.horizon import horizon
 from gateway.quality import verdict
-from gateway.signer import GATEWAY
 from gateway.store import RECOVER, Row, Store
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError
-from ledger_client.record import Body, Coverage, Event, Quality, Reading, Value, parse_record
+from ledger_client.record import Body, Coverage, Quality, Reading, Value, parse_record
 from ledger_client.report import quality_phrases
 from ledger_client.verify import rfc3339_ms
 
@@ -178,23 +176,6 @@ def active_alarms(store: Store, health: Mapping[str, Any] | None = None) -> list
     if health and "alarms" in health:
         return list(health["alarms"])
     return [row.as_json() for row in store.alarms() if row.active and not row.shelved]
-
-
-def open_alarms(store: Store) -> list[dict[str, Any]]:
-    """The alarms that the events of the running epoch tell of and do not end: code, line, meter (None: the whole
-    line), text, since (ms)."""
-    standing: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in store.epoch_events():
-        body = _body(row)
-        if isinstance(body, Event) and body.name == ALARM:
-            meter, fields = None if row.meter == GATEWAY else row.meter, body.fields
-            key = (fields["code"], fields["line"], meter)
-            if fields["raised"]:
-                text = {"code": fields["code"], "line": fields["line"], "meter": meter, "text": fields["text"]}
-                standing[key] = text | {"since": row.time_ms}
-            else:
-                standing.pop(key, None)
-    return list(standing.values())
 
 
 def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> dict[str, Any]:

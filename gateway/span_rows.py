@@ -93,12 +93,23 @@ def pack(span: Span, form: int, points: Sequence[tuple[str, str | None]]) -> byt
 
 
 def form_of(data: bytes) -> int:
-    """The number of a row's form."""
-    return int(_HEADS[data[0]].unpack_from(data)[1])
+    """The number of a row's form. Raises ValueError for bytes that are no row."""
+    try:
+        return int(_HEADS[data[0]].unpack_from(data)[1])
+    except (struct.error, LookupError) as error:
+        raise ValueError(f"no row of a span: {error}") from None
 
 
 def unpack(data: bytes, start_ms: int, form: Form, only: Collection[str] | None = None) -> Span:
-    """The span of a row, with all points or with some; its totals are those that the kept means tell."""
+    """The span of a row, with all points or with some; its totals are those that the kept means tell. Raises ValueError
+    for bytes that are no row of this form."""
+    try:
+        return _unpacked(data, start_ms, form, only)
+    except (struct.error, LookupError, TypeError, AttributeError, cbor2.CBORDecodeError, OverflowError) as error:
+        raise ValueError(f"no row of a span: {error}") from None
+
+
+def _unpacked(data: bytes, start_ms: int, form: Form, only: Collection[str] | None) -> Span:
     head = _HEADS[data[0]]
     _, _, span_readings, first, last = head.unpack_from(data)
     span = Span(start_ms)

@@ -153,11 +153,10 @@ class Span:
                 if name.endswith((FIRST, SECOND)):  # the look at a counter that was not booked
                     continue
                 figures = points[name] = Figures(unit)
-            if isinstance(quality, int):
-                figures.bits |= quality
-                figures.value_bits |= quality
-            elif any(quality):
-                for bits, value in zip(quality, column, strict=True):
+            if quality and (isinstance(quality, int) or any(quality)):
+                each = [quality] * len(column) if isinstance(quality, int) else quality
+                column = [None if value == "" and bits else value for bits, value in zip(each, column, strict=True)]
+                for bits, value in zip(each, column, strict=True):
                     figures.bits |= bits
                     figures.value_bits |= bits if value is not None else 0
             if None not in column:

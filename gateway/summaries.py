@@ -7,8 +7,10 @@ when it is needed. Summaries are no evidence: what goes wrong here costs no reco
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.errors import StoreError
 from gateway.news import Signed
@@ -108,10 +110,14 @@ class Summariser:
     def write(self, signed: Sequence[Signed]) -> None:
         """Write what these records complete. Call within the ``transaction()`` that appends them, before they are.
         Raises StoreError."""
+        self._excused(lambda: self._write(signed))
+
+    def _excused(self, work: Callable[[], object]) -> None:
+        """A mistake in summarising ends summarising, and nothing else."""
         if self._failed:
             return
         try:
-            self._write(signed)
+            work()
         except StoreError:
             raise
         except Exception:
@@ -149,8 +155,8 @@ class Summariser:
         with the next records. Raises StoreError."""
         meter = next((meter for meter in self._seen if meter not in self._open), None)
         self.behind = meter is not None and not self._failed
-        if meter is not None and self.behind:
-            self.resume(meter)
+        if meter is not None:
+            self._excused(partial(self.resume, meter))
 
     def resume(self, meter: str) -> Open:
         """Read the open minute and hour of a meter from its records and rows. Raises StoreError."""
@@ -164,6 +170,9 @@ class Summariser:
     def kept(self) -> None:
         """What was written is durable."""
         self._late = []
+        self._excused(self._fold)
+
+    def _fold(self) -> None:
         for opened in self._open.values():
             opened.fold()
 
@@ -192,11 +201,20 @@ def resume(store: Store, meter: str) -> tuple[Open, list[Body]]:
     return opened, bodies[::-1]
 
 
+def kept_spans(
+    store: Store, meter: str, span_ms: int, from_ms: int, to_ms: int, only: Collection[str] | None = None
+) -> Iterator[Span]:
+    """The rows that begin in [from_ms, to_ms) as spans, in order; one that cannot be read is a gap."""
+    forms = {number: Form(points) for number, points in store.forms().items()}
+    for start_ms, data in store.summaries(meter, span_ms, from_ms, to_ms):
+        with suppress(ValueError, LookupError):
+            yield unpack(data, start_ms, forms[form_of(data)], only)
+
+
 def hour_so_far(store: Store, meter: str, from_ms: int, to_ms: int) -> Span | None:
     """The rows of minutes in [from_ms, to_ms) as one span; None if there are none."""
     hour: Span | None = None
-    forms = {number: Form(points) for number, points in store.forms().items()}
-    for start_ms, data in store.summaries(meter, MINUTE_MS, from_ms, to_ms):
+    for minute in kept_spans(store, meter, MINUTE_MS, from_ms, to_ms):
         hour = hour or Span(from_ms)
-        hour.merge(unpack(data, start_ms, forms[form_of(data)]))
+        hour.merge(minute)
     return hour

@@ -14,6 +14,8 @@ from gateway.spans import HOUR_MS, MINUTE_MS
 
 _SPANS = {MINUTE_MS: 1, HOUR_MS: 60}  # as the column says them, in minutes
 
+MANY = 1_000  # records
+
 Points = tuple[tuple[str, "str | None"], ...]
 
 
@@ -97,12 +99,21 @@ class Summaries(Tables):
         low, high = 0, self.count("SELECT max(id) FROM records") + 1
         while low < high:
             middle = (low + high) // 2
-            row = self.one("SELECT id, time_ms FROM records WHERE id >= ? ORDER BY id LIMIT 1", middle)
+            row = self._near(middle)
             if row is None or row[1] >= time_ms:
                 high = middle
             else:
-                low = int(row[0]) + 1
+                low = row[0] + 1
         return low
+
+    def _near(self, place: int) -> tuple[int, int] | None:
+        """The first record from a place on and its time; a coverage record, whose time may be long ago, only where
+        there is hardly anything else."""
+        sql = "SELECT id, time_ms FROM records WHERE id >= ? {} ORDER BY id LIMIT 1"
+        row = self.one(sql.format("AND id < ? AND kind <> 'coverage'"), place, place + MANY) or self.one(
+            sql.format(""), place
+        )
+        return (int(row[0]), int(row[1])) if row else None
 
     def story(self, meter: str, first_id: int, last_id: int) -> Iterator[tuple[str, int, bytes]]:
         """(kind, time_ms, data) of a meter's readings and coverage records of a stretch, in the order of commits."""

@@ -37,6 +37,13 @@ def files(site: Site) -> set[str]:
     return {path for path in listed if not path.startswith(VOLATILE) and not ACCOUNTS.match(path)}
 
 
+def as_before(site: Site, clean: set[str]) -> None:
+    """The machine is as it was: nothing is left, nothing is gone, and the gateway's user is no more."""
+    found = files(site)
+    assert found == clean, sorted(found ^ clean)[:20]
+    assert site.machine.ask("id", "meterseal").returncode != 0, "the gateway's user is still there"
+
+
 def installed(site: Site, package: Path) -> dict[str, object]:
     """It installs without a network, knows its user and folders, and waits for a configuration."""
     site.install(package)
@@ -216,9 +223,7 @@ def purged(site: Site, package: Path, clean: set[str]) -> dict[str, object]:
     assert right.returncode == 0, right
     assert not site.machine.path(STATE).exists()
     run("apt-get", "purge", "-y", "meterseal")
-    left = files(site) - clean
-    assert not left, sorted(left)[:20]
-    assert ask("id", "meterseal").returncode != 0, "its user is still there"
+    as_before(site, clean)
     return {"purge_keeps_keys_and_records": True, "data_goes_when_the_id_is_typed": True, "purge_leaves_nothing": True}
 
 
@@ -231,14 +236,14 @@ def from_wheels(site: Site, package: Path, clean: set[str]) -> dict[str, object]
     shown = run(meterseal, "install", "--yes")
     assert "+Type=notify" in shown, shown
     run(meterseal, "init", "/etc/meterseal", "--state", STATE, "--id", GATEWAY)
+    config = site.machine.path(CONFIG)
+    config.write_text(config.read_text().partition("[[ledger]]")[0])
     run("systemctl", "start", UNIT)
     assert site.active() is not None, site.journal(UNIT)[-2000:]
     gone = ask(meterseal, "uninstall", "--yes", "--data", text=f"{GATEWAY}\n")
     assert gone.returncode == 0, gone
     run("rm", "-r", "/opt/meterseal", "/etc/meterseal")
-    left = files(site) - clean
-    assert not left, sorted(left)[:20]
-    assert ask("id", "meterseal").returncode != 0, "its user is still there"
+    as_before(site, clean)
     return {"install_and_uninstall_from_wheels": True}
 
 

@@ -11,6 +11,7 @@ from gateway.dashboard.live_news import source
 from gateway.dashboard.loads import Loads
 from gateway.dashboard.page import Answer, Asked, NotFound, Pages, Rest
 from gateway.dashboard.render import Visitor, page, static
+from gateway.dashboard.sparks import Sparks
 from gateway.dashboard.views import alarms, batches, events, meter, record
 from gateway.dashboard.views import site as site_view
 from gateway.dashboard.views.diagnosis import Rounds
@@ -44,14 +45,15 @@ class _Views:
     """What the views of one epoch have in common."""
 
     def __init__(self, site: Site) -> None:
-        self._loads, self._rounds = Loads(site), Rounds(site.config, site.clock)
+        self._loads, self._sparks, self._rounds = Loads(site), Sparks(site), Rounds(site.config, site.clock)
         self._gateway, self._now_ms = site.config.gateway_id, site.clock.now_ms
         self._site = site
-        site.hub.listeners.append(self._loads.hear)
+        site.hub.listeners += (self._loads.hear, self._sparks.hear)
 
     def close(self) -> None:
         """Nothing is shown any more."""
-        self._site.hub.listeners.remove(self._loads.hear)
+        for listener in (self._loads.hear, self._sparks.hear):
+            self._site.hub.listeners.remove(listener)
 
     def _rest(self, site: Site, asked: Asked, template: str, facts: Facts, here: str = "") -> Rest:
         """What is left to do of a page in a thread."""
@@ -70,7 +72,7 @@ class _Views:
 
     def site(self, site: Site, asked: Asked) -> Rest:
         """The whole gateway at a glance."""
-        facts, config = site_view.look(site, self._loads), site.config
+        facts, config = site_view.look(site, self._loads, self._sparks), site.config
         return self._rest(site, asked, "site", lambda store: {"site": site_view.complete(facts, config, store)})
 
     def meter(self, site: Site, asked: Asked) -> Rest:

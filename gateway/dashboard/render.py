@@ -121,6 +121,9 @@ def environment(language: str) -> Environment:
         exact=lambda v: formats.exact(v.value, v.unit),
         verdict=verdict,
         text=formats.name,
+        identity=formats.identity,
+        symbol=formats.symbol,
+        ticks=_ticks,
         size=horizon.size,
         hex=bytes.hex,
         plain=plain,
@@ -198,6 +201,12 @@ def reasons(words: Words, flags: int) -> list[str]:
 def _flag(words: Words, bit: int) -> str:
     known = bit in Quality.__members__.values()
     return words(f"flag.{Quality(bit).name}") if known else words("flag.unknown", n=bit.bit_length() - 1)
+
+
+def _ticks(text: str) -> Markup:
+    """What stands between backticks is a command or a key."""
+    parts = text.split("`")
+    return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))
 
 
 def _asset(name: str) -> str:

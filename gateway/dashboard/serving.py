@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 import sys
@@ -49,6 +50,7 @@ class Serving:
         self._protocol = self._turnstile.protocol(None if web.cert is None else Certificates(access).context)
         for name in ("meterseal.pages", "meterseal.ledger"):
             logging.getLogger(name).addFilter(QUIET)
+        gc.freeze()  # what was loaded stays: a collection need not walk over it, a tenth of a second each time
         logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are about what strangers send, a line each
 
     async def run(self, site: Site, listener: socket.socket) -> None:

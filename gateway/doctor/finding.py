@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from gateway import instance
 from gateway.config import Config
@@ -15,6 +16,7 @@ from ledger_client.errors import TrustFileError
 from ledger_client.trust import Trust, load_trust
 
 Result = Literal["ok", "warn", "bad"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +93,11 @@ class Check(Protocol):
     """Looks at one thing and says how it is; it may say several things, and changes nothing."""
 
     def __call__(self, case: Case) -> Iterator[Finding]: ...
+
+
+def at_once(look: Callable[[T], Finding], things: Sequence[T]) -> list[Finding]:
+    """Look at several things that may let one wait, all at the same time."""
+    if not things:
+        return []
+    with ThreadPoolExecutor(len(things)) as pool:
+        return list(pool.map(look, things))

@@ -11,7 +11,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from gateway.config import Config
-from gateway.doctor import database, disk, machine, site
+from gateway.doctor import database, disk, feeds, machine, site
 from gateway.doctor.finding import Case, Check, Finding
 from gateway.errors import GatewayError
 
@@ -26,6 +26,7 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("lines", site.ports),
     ("keys", site.keys),
     ("ledgers", site.ledgers),
+    ("feeds", feeds.feeds),
     ("clock", machine.clock),
     ("versions", machine.versions),
 )

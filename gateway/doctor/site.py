@@ -6,14 +6,12 @@ import os
 import pwd
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 from gateway import drivers, lines
-from gateway.doctor.finding import Case, Finding, Result
+from gateway.doctor.finding import Case, Finding, Result, at_once
 from gateway.errors import GatewayError
 from gateway.fieldbus import serial_port
 from gateway.fieldbus.bus import LineSpec
@@ -29,7 +27,6 @@ from ledger_client.verify import rfc3339
 
 CONNECT_S = 2.0
 SOON_S = 30 * 86_400
-T = TypeVar("T")
 
 
 def permissions(case: Case) -> Iterator[Finding]:
@@ -70,7 +67,7 @@ def ports(case: Case) -> Iterator[Finding]:
     """Whether every line's port or host is there."""
     specs = lines.line_specs(case.config)
     alarms = active_alarms(case.store) if case.store is not None and case.pid is not None else []
-    for spec, finding in zip(specs, _at_once(lambda spec: _port(case, spec), specs), strict=True):
+    for spec, finding in zip(specs, at_once(lambda spec: _port(case, spec), specs), strict=True):
         told = [alarm["text"] for alarm in alarms if alarm["line"] == spec.name]
         if told and finding.result == "ok":
             yield Finding(finding.check, "warn", f"{finding.text}; it says: {told[0]}", "see `meterseal status CONFIG`")
@@ -168,7 +165,7 @@ def ledgers(case: Case) -> Iterator[Finding]:
         yield Finding("ledgers", "warn", text, "add a [[ledger]] to the configuration")
     for entry in entries:
         yield from _trusted(case, entry)
-    yield from _at_once(lambda entry: _answers(case, entry), entries)
+    yield from at_once(lambda entry: _answers(case, entry), entries)
 
 
 def _trusted(case: Case, entry: LedgerEntry) -> Iterator[Finding]:
@@ -232,11 +229,3 @@ def _broker(name: str, entry: LedgerEntry, away: Result, wait: str) -> Finding:
         return Finding(name, away, f"its broker {entry.url} cannot be reached: {problem}", wait)
     text = f"its broker {entry.url} takes connections; whether the ledger listens there shows with the next batch"
     return Finding(name, "ok", text)
-
-
-def _at_once(look: Callable[[T], Finding], things: Sequence[T]) -> list[Finding]:
-    """Look at several things that may let one wait, all at once."""
-    if not things:
-        return []
-    with ThreadPoolExecutor(len(things)) as pool:
-        return list(pool.map(look, things))

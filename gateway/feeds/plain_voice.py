@@ -12,6 +12,9 @@ from gateway.feeds.link import Link
 from gateway.feeds.told import Told
 from ledger_client.ledgers.broker import Message, Will
 
+MOST_RETAINED = 10_000
+"""So many topics are looked at that somebody has left messages under."""
+
 
 class PlainVoice:
     """One gateway's plain feed."""
@@ -38,7 +41,7 @@ class PlainVoice:
 
     def hear(self, message: Message) -> None:
         """What is retained there from before."""
-        if message.retained:
+        if message.retained and len(self._retained) < MOST_RETAINED:
             self._retained.add(message.topic)
 
     def reloaded(self) -> None:

@@ -10,7 +10,18 @@ from scripts.handbook import reference
 
 MENU = {
     "Begin": ["tutorial"],
-    "Guides": ["install", "operator", "verifier", "pages", "profiles", "simulator", "ledger", "evm", "bridge"],
+    "Guides": [
+        "install",
+        "operator",
+        "verifier",
+        "readings",
+        "pages",
+        "profiles",
+        "simulator",
+        "ledger",
+        "evm",
+        "bridge",
+    ],
     "How it works": ["architecture", "fieldbus", "storage", "feeds", "sparkplug", "decisions"],
     "Reference": ["configuration", "keys", "commands", "alarms", "metrics", "formats"],
 }

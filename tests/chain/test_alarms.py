@@ -20,7 +20,7 @@ from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from tests.chain.site import GatewayProcess, command, until
 
-MACHINE = ("clock", "clock-step", "disk")
+MACHINE = ("clock", "clock-step")
 MANY, LONE = 99, "meter-099"
 """The last meter has a farm of its own, so that it can be cut alone."""
 
@@ -48,7 +48,7 @@ class Place:
         self.gateway.close()
 
     def alarms(self) -> list[dict[str, Any]]:
-        """Those that are true, but for what may be wrong with this machine: its clock, its disk."""
+        """Those that are true, but for what may be wrong with this machine's clock."""
         listed = control.give(self.loaded.data, "alarms")["alarms"]
         return [one for one in listed if one["cleared"] is None and one["code"] not in MACHINE]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.feeds.rig import PATIENCE_S
+from tests.ledgers.nats import Node
 from tests.processes import Mosquitto
 
 GROUP, HOST, NODE = "plant", "scada-1", "test-gateway"
@@ -78,7 +79,7 @@ def metric(message: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 @contextmanager
-def host_at(broker: Mosquitto, name: str = HOST) -> Iterator[Host]:
+def host_at(broker: Mosquitto | Node, name: str = HOST) -> Iterator[Host]:
     """A host that is connected."""
     host = Host(broker.port, name)
     try:

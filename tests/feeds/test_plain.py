@@ -17,6 +17,7 @@ from gateway.store import Store
 from ledger_client.record import Quality, Reading, Value, parse_record
 from tests.feeds.host import GROUP, host_at
 from tests.feeds.rig import METER, OTHER, feed_site, listening, running, until
+from tests.ledgers.nats import nats
 from tests.processes import Mosquitto, mosquitto
 
 BASE = "meterseal-feed/v1/test-gateway"
@@ -228,3 +229,21 @@ def retained(broker: Mosquitto) -> set[str]:
     """The topics under which the broker keeps something."""
     with listening(broker.url) as heard:
         return {message.topic for message in heard.messages}
+
+
+def test_both_feeds_work_with_a_broker_of_another_make_that_knows_no_mqtt_5(tmp_path: Path) -> None:
+    async def work() -> None:
+        with nats(tmp_path / "nats") as (node,), listening(node.url) as heard, host_at(node) as host:
+            loaded = feed_site(tmp_path / "site", node.url)
+            with loaded.path.open("a") as file:
+                file.write(f'[[feed]]\nname = "host"\ntype = "sparkplug"\nurl = "{node.url}"\ngroup = "{GROUP}"\n')
+            loaded = config.load(loaded.path)
+            async with running(loaded) as rig:
+                records = await rig.poll(times=3)
+                await until(lambda: all(feed.connected for feed in rig.feeds))
+                records += await rig.poll()
+                await until(lambda: sorted(heard.records("/meters/") + heard.records("/history/")) == records)
+                await until(lambda: sorted(host.records(historical=True) + host.records(historical=False)) == records)
+            await until(lambda: "NDEATH" in host.kinds())
+
+    asyncio.run(work())

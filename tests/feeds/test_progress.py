@@ -145,6 +145,7 @@ def test_a_feed_begins_with_what_is_recorded_after_it(tmp_path: Path) -> None:
     store = Store(tmp_path / "meterseal.db")
     with store.transaction():
         store.append([Row("a", EPOCH, n, "reading", 1, b"-") for n in range(5)])
+        store.feed_left_behind(FEED, 5)
         store.feed_starts(FEED)
     assert (store.feed_gaps(FEED), store.feed_owes(FEED)) == ([], 0)
     with store.transaction():

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.feeds.sparkplug.host import PrimaryHost
 from ledger_client.record import Quality, Value
 from tests.feeds.conformance import shows
 from tests.feeds.host import GROUP, HOST, NODE, Host, host_at, metric
@@ -386,3 +387,20 @@ def test_alarms_are_metrics_of_the_node(tmp_path: Path, broker: Mosquitto) -> No
                 check_sequence(host)
 
     asyncio.run(work())
+
+
+def test_what_is_no_state_message_changes_nothing() -> None:
+    host = PrimaryHost(HOST)
+    nonsense = (
+        b"", b"ONLINE", b"\xff", b"[]", b"1", b"{}", b'{"online":true}', b'{"online":"true","timestamp":1}',
+        b'{"online":true,"timestamp":"1"}', b'{"online":true,"timestamp":true}', b'{"online":1,"timestamp":1}',
+        b"[" * 100_000,
+    )  # fmt: skip
+    for data in nonsense:
+        assert not host.hear(data)
+        assert not host.online.is_set()
+    assert not host.hear(b'{"online":true,"timestamp":5}')
+    for data in (*nonsense, b'{"online":false,"timestamp":4}'):
+        assert not host.hear(data)
+        assert host.online.is_set()
+    assert host.hear(b'{"online":false,"timestamp":5}')

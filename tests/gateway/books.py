@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from gateway.batch_tables import UNTOLD
+from gateway.commits import ALARM
 from gateway.config import Config
 from gateway.coverage import due_by
 from gateway.keys import load_keys
 from gateway.repair_tables import Hole
 from gateway.sealer import ranges, tree_of
+from gateway.signer import GATEWAY
 from gateway.store import Batch, Row, Store
 from ledger_client.bundle import decode_locator, is_locator
 from ledger_client.cose_key import load_private_key
-from ledger_client.record import Coverage, parse_record, record_hash
+from ledger_client.record import Coverage, Event, parse_record, record_hash
 from ledger_client.statement import Statement, parse_statement, statement_id
 from ledger_client.trust import load_trust
 from ledger_client.verify import check_receipt
@@ -221,3 +224,20 @@ def _check_receipts(config: Config, store: Store) -> None:
                 assert check_receipt(batch.entry, anchor.receipt, trust, FAR_FUTURE_S)[0] == anchor.ledger
             else:
                 assert decode_locator(anchor.receipt).ledger == anchor.ledger
+
+
+def open_alarms(store: Store) -> list[dict[str, Any]]:
+    """The alarms that the events of the running epoch tell of and do not end: code, line, meter (None: the whole
+    line), text, since (ms)."""
+    standing: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in store.epoch_events():
+        body = parse_record(row.data).body
+        if isinstance(body, Event) and body.name == ALARM:
+            meter, fields = None if row.meter == GATEWAY else row.meter, body.fields
+            key = (fields["code"], fields["line"], meter)
+            if fields["raised"]:
+                text = {"code": fields["code"], "line": fields["line"], "meter": meter, "text": fields["text"]}
+                standing[key] = text | {"since": row.time_ms}
+            else:
+                standing.pop(key, None)
+    return list(standing.values())

@@ -110,7 +110,8 @@ def test_a_flapping_meter_is_one_alarm(desk: Desk) -> None:
         desk.passes(15)
     assert len(desk.events()) == 7  # raised and cleared three times, and raised: from then on it comes and goes
     row = desk.one()
-    assert (row.active, row.times) == (True, 4)
+    assert (row.active, row.times, "it comes and goes" in row.text) == (True, 4, True)
+    assert len(desk.told) == 8  # and once that it does so
     desk.passes(QUIET_MS / 1000)
     assert not desk.one().active
     assert len(desk.rows()) == 1

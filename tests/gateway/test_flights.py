@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import refusals, report, uplink
+from gateway import refusals, uplink
 from gateway.alarms import LedgerAlarms
 from gateway.clock import Clock
 from gateway.config import Config
@@ -24,7 +24,7 @@ from ledger_client.errors import PolicyNotMet
 from ledger_client.transparency import service
 from ledger_client.trust import load_trust
 from ledger_client.verify import verify
-from tests.gateway.books import check_books
+from tests.gateway.books import check_books, open_alarms
 from tests.gateway.samples import finished, recorder, site
 from tests.gateway.small_chain import CHAIN, CONTRACT, SmallChain
 
@@ -220,7 +220,7 @@ def test_nothing_is_submitted_behind_a_refused_batch_and_the_alarm_says_what_to_
     texts: list[str] = []
 
     def alarms() -> list[str]:
-        return [alarm["text"] for alarm in report.open_alarms(look.store)]
+        return [alarm["text"] for alarm in open_alarms(look.store)]
 
     work(
         chain, sealed, loaded,

@@ -78,13 +78,17 @@ def test_a_second_time_only_what_differs_is_shown_and_written(root: Path) -> Non
 
 
 def test_uninstall_removes_exactly_that(root: Path) -> None:
+    for folder in ("systemd/system", "tmpfiles.d", "udev/rules.d"):
+        (root / "etc" / folder).mkdir(parents=True)
     (root / "etc/mine").write_text("stays")
     configured(root)
-    before = files(root)
+    before, folders = files(root), sorted(root.rglob("*"))
     install(root, "--yes")
+    assert "there as it should be" in install(root, "--yes").output
     done = call("uninstall", "--root", root, "--yes")
     assert done.exit_code == 0, done.output
     assert files(root) == before
+    assert sorted(root.rglob("*")) == folders
     assert not (root / "etc/systemd/system/multi-user.target.wants" / UNIT).is_symlink()
     assert f"{root / STATE} and {root / CONFIG.parent} stay" in done.output
 

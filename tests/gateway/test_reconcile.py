@@ -32,7 +32,7 @@ from ledger_client.record import Event, parse_record
 from ledger_client.statement import SignedStatement, parse_statement
 from ledger_client.trust import load_trust
 from tests.contract.memory import NearLedger
-from tests.gateway.books import check_books, check_each_record_is_sealed_once
+from tests.gateway.books import check_books, check_each_record_is_sealed_once, open_alarms
 from tests.gateway.samples import believed, finished, recorder, site
 
 METER = "export-main"
@@ -133,7 +133,7 @@ class Life:
         return [body for body in bodies if isinstance(body, Event) and body.name == name]
 
     def alarms(self) -> list[str]:
-        return [alarm["code"] for alarm in report.open_alarms(self.reader)]
+        return [alarm["code"] for alarm in open_alarms(self.reader)]
 
     def stop(self) -> None:
         self._runner.close()
@@ -449,7 +449,7 @@ def test_a_ledger_that_lost_data_is_given_it_again(loaded: Config, ledger: Ledge
     life.record(2)
     life.until(anchored)
     assert life.alarms() == ["ledger-lost"]
-    (alarm,) = report.open_alarms(life.reader)
+    (alarm,) = open_alarms(life.reader)
     assert "gave receipts up to batch 4 and holds nothing above batch 1" in alarm["text"]
     assert [signed.entry for signed in poor.told()][:5] == entries
     assert [signed.statement.resume for signed in poor.told()] == [None] * 6

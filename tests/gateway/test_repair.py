@@ -37,7 +37,7 @@ from ledger_client.verify import verify
 from tests.chain.site import until
 from tests.contract.memory import NearLedger
 from tests.disk.small import small_disk
-from tests.gateway.books import check_books
+from tests.gateway.books import check_books, open_alarms
 from tests.gateway.samples import Hands, Machine, believed, site
 
 PAGE, FRAME, LOG_HEADER = 4096, 4096 + 24, 32
@@ -357,7 +357,7 @@ def test_the_signed_event_the_alarm_the_status_and_the_proofs_say_so(killed: Kil
     assert (event.fields["file"], event.fields["records"]) == (aside(loaded)[0].name, len(found))
     assert event.fields["lost"] == len(killed.rows) - len(found)
     assert any(m == lost.meter and e == lost.epoch and a <= lost.seq <= z for m, e, a, z in event.fields["ranges"])
-    assert [alarm["code"] for alarm in report.open_alarms(store)] == ["database-repaired"]
+    assert [alarm["code"] for alarm in open_alarms(store)] == ["database-repaired"]
     store.close()
     Hands(loaded, killed.machine, epoch=b"\xee" * 8).end()
     store = Store(loaded.database, read_only=True)
@@ -496,7 +496,7 @@ def test_a_large_database_is_checked_in_the_background_and_the_next_start_recove
     asyncio.run(epoch.check_database(loaded.database, recorder))
     recorder.call(lambda _: None).result(timeout=30)
     reader = Store(loaded.database, read_only=True)
-    assert [alarm["code"] for alarm in report.open_alarms(reader)] == ["database-damaged"]
+    assert [alarm["code"] for alarm in open_alarms(reader)] == ["database-damaged"]
     reader.close()
     recorder.stop()
     store = open_again(loaded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import count
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.commits import Finished
 from gateway.config import Config
+from gateway.history import history
 from gateway.pruning import prune_summaries
 from gateway.rebuild import first_hour, put, rebuild_before
 from gateway.signer import stamp
@@ -19,6 +21,7 @@ from gateway.span_rows import Form, pack, unpack
 from gateway.spans import HOUR_MS, MINUTE_MS, Span
 from gateway.store import Store
 from ledger_client.record import Columns, Reading, Value
+from tests.gateway.epochs import epoch, until
 from tests.gateway.recount import check_figures, check_summaries
 from tests.gateway.samples import START_S, Hands, Machine, site
 
@@ -206,3 +209,37 @@ def test_a_minute_that_a_kill_cut_in_two_is_whole(loaded: Config) -> None:
     store = Store(loaded.database, read_only=True)
     assert store.newest_summary(METER, HOUR_MS) is None
     store.close()
+
+
+def test_what_is_missing_is_made_from_the_records_after_a_start(loaded: Config) -> None:
+    hands = Hands(loaded)
+    hands.store.run("PRAGMA synchronous = OFF")
+    hands.poll(2 * 360 + 100)
+    hands.end()
+    store = Store(loaded.database)
+    with store.transaction():  # as a recovery leaves it, or a migration
+        store.run("DELETE FROM summaries")
+        store.run("DELETE FROM summary_forms")
+
+    async def run() -> None:
+        async with epoch(loaded):
+            await until(lambda: store.count("SELECT count(*) FROM summaries WHERE span = 60") >= 2 * len(loaded.meters))
+
+    asyncio.run(run())
+    assert check_summaries(store, running=40) >= 3 * (120 + 2)
+    store.close()
+
+
+def test_a_row_that_cannot_be_read_is_a_gap_and_costs_no_record(loaded: Config) -> None:
+    machine = Machine()
+    hands = Hands(loaded, machine)
+    hands.poll(60)
+    with hands.store.transaction():
+        hands.store.run("UPDATE summaries SET data = x'01'")
+    hands.store.close()
+    hands = Hands(loaded, machine, epoch=b"\x01" * 8)
+    hands.poll(60)
+    assert hands.journal.trouble is None
+    assert history(hands.store, METER, ["count"], 0, 1 << 42, 50).courses["count"].count[-1] >= 60
+    assert hands.store.totals()["readings"] == 3 * 120
+    hands.end()

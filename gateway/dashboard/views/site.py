@@ -15,6 +15,7 @@ from typing import Any
 from gateway.alarm_board import Standing
 from gateway.config import Config
 from gateway.dashboard.loads import Loads
+from gateway.dashboard.sparks import Course, Sparks
 from gateway.dashboard.views import values
 from gateway.dashboard.views.alarms import standing
 from gateway.dashboard.views.ledgers import LedgerNow, ledgers, oldest_unanchored_ms
@@ -85,6 +86,8 @@ class SiteFacts:
     clock: tuple[str, int | None]
     seen: Mapping[str, Sequence[MeterNow]]
     """Copies of what is known of the meters, by line."""
+    courses: Mapping[str, Course]
+    """The course of each meter's first value."""
     ledgers: tuple[LedgerNow, ...] = ()
     alarms: tuple[Standing, ...] = ()
     horizon: Horizon | None = None
@@ -119,7 +122,7 @@ class SiteFacts:
         return sum(m.time_ms is None and not m.asleep for m in self.meters)
 
 
-def look(site: Site, loads: Loads) -> SiteFacts:
+def look(site: Site, loads: Loads, sparks: Sparks) -> SiteFacts:
     """What the gateway knows without its database. In the event loop."""
     known = site.live.meters
     return SiteFacts(
@@ -129,6 +132,7 @@ def look(site: Site, loads: Loads) -> SiteFacts:
         health=site.recorder.health(),
         clock=site.clock.letter(),
         seen={name: [known[meter.name].copy() for meter in line.spec.meters] for name, line in site.lines.items()},
+        courses={name: sparks.of(name) for name in known},
         ledgers=ledgers(site),
         alarms=standing(site),
         commit_every_ms=site.config.document.store.commit_every,
@@ -150,7 +154,7 @@ def line_row(site: Site, loads: Loads, name: str) -> LineRow:
     )
 
 
-def meter_row(config: Config, now: MeterNow, now_ms: int) -> MeterRow:
+def meter_row(config: Config, now: MeterNow, now_ms: int, course: Course = ()) -> MeterRow:
     """One meter in short."""
     name, meter = now.name, config.meters[now.name]
     row = MeterRow(name, meter.label, meter.role, meter.every, silent_since_ms=now.silent_since_ms, reason=now.reason)
@@ -169,7 +173,7 @@ def meter_row(config: Config, now: MeterNow, now_ms: int) -> MeterRow:
         verdict=max(verdicts, key=VERDICTS.index, default="missing"),
         flags=flags,
         time_ms=reading.time_ms,
-        spark=values.spark(list(now.recent), points[0], 40 if len(config.meters) <= FEW else 16) if points else None,
+        spark=values.spark(course, 40 if len(config.meters) <= FEW else 16),
         spark_of=points[0] if points else "",
         late=is_late(now_ms - reading.time_ms, meter.every),
         state=_state(now),
@@ -186,7 +190,10 @@ def _state(now: MeterNow) -> State:
 def complete(facts: SiteFacts, config: Config, store: Store) -> SiteFacts:
     """The same with what the database tells: states, ledgers, the last batch, the horizon. Raises StoreError."""
     states, now_ms = States(store), facts.now_ms
-    rows = {line: [meter_row(config, now, now_ms) for now in seen] for line, seen in facts.seen.items()}
+    rows = {
+        line: [meter_row(config, now, now_ms, facts.courses[now.name]) for now in seen]
+        for line, seen in facts.seen.items()
+    }
     return replace(
         facts,
         lines=tuple(

@@ -65,10 +65,11 @@ def number(value: Value) -> float | None:
     return float(content) if isinstance(content, Number) and not isinstance(content, bool) else None
 
 
-def spark(readings: Sequence[Reading], name: str, most: int) -> Spark | None:
-    """The course of one point over some readings in about ``most`` points; None where fewer than two have a number."""
+def spark(readings: Sequence[tuple[int, float | None]], most: int) -> Spark | None:
+    """The course of one point over some readings, by their times in ms, in about ``most`` points; None where fewer than
+    two have a number."""
     step = max(1, len(readings) // most)
-    course = [(r.time_ms, _number_of(r, name)) for r in readings[::-1][::step]][::-1]
+    course = readings[::-1][::step][::-1]
     numbers = [value for _, value in course if value is not None]
     if len(numbers) < 2:
         return None
@@ -82,7 +83,3 @@ def spark(readings: Sequence[Reading], name: str, most: int) -> Spark | None:
         y = HEIGHT / 2 if high == low else 2 + (HEIGHT - 4) * (high - value) / (high - low)
         pieces[-1].append(f"{x:.0f},{y:.0f}")
     return Spark(tuple(" ".join(piece) for piece in pieces if piece), low, high, from_ms, to_ms)
-
-
-def _number_of(reading: Reading, name: str) -> float | None:
-    return next((number(value) for value in reading.values if value.name == name), None)

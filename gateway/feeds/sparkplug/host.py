@@ -26,7 +26,7 @@ class PrimaryHost:
         try:
             state = json.loads(data)
             online, time_ms = state["online"], state["timestamp"]
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             return False
         if not isinstance(online, bool) or type(time_ms) not in (int, float):
             return False

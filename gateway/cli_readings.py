@@ -1,0 +1,156 @@
+"""The command `readings`: the last ones for people and programs, or those of any time as a file."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from gateway import report
+from gateway.cli_parts import CONFIG, JSON, open_store, out
+from gateway.errors import GatewayError
+from gateway.reading_files import FORMATS, WRITERS, Line, Told, lines, of_row
+from gateway.settings import duration_ms
+from ledger_client.durable import whole_file
+from ledger_client.verify import rfc3339_ms
+
+LAST = 3
+FOR_EVER_MS = 1 << 53
+
+
+class Moment(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
+    """A time in Unix milliseconds: RFC 3339, a local date or date and time, or so long ago."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        if value == "now":
+            return int(time.time() * 1000)
+        try:
+            if match := re.fullmatch(r"-(.+)", value):
+                return int(time.time() * 1000) - duration_ms(match[1])
+            return int(datetime.fromisoformat(value).astimezone().timestamp() * 1000)
+        except (ValueError, OverflowError, OSError):
+            self.fail(f'{value!r} is no time such as 2026-11-26T08:00:00Z, "2026-11-26 08:00" or -24h', param, ctx)
+
+
+@click.command()
+@CONFIG
+@click.argument("meter", required=False)
+@click.option("-n", "--last", "count", type=click.IntRange(1), help=f"How many readings.  [default: {LAST}]")
+@click.option("--from", "from_ms", type=Moment(), help="All from this time on: RFC 3339, local time, or -24h.")
+@click.option("--to", "to_ms", type=Moment(), help="All before this time.")
+@click.option("--format", "form", type=click.Choice(["table", "json", *FORMATS]), help="[default: by FILE, else table]")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write them to a file.")
+@JSON
+def readings(
+    config_path: Path,
+    meter: str | None,
+    count: int | None,
+    from_ms: int | None,
+    to_ms: int | None,
+    form: str | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """The last readings of METER, or of all meters, with the id of the record that proves each.
+
+    With --from, --to or -o all readings of a time, as CSV, JSON lines or Parquet.
+    """
+    ranged = from_ms is not None or to_ms is not None or (output is not None and count is None)
+    form = "json" if as_json else form or _by_name(output) or ("csv" if ranged else "table")
+    _check(form, output, count, from_ms, to_ms, ranged=ranged)
+    config, store = open_store(config_path)
+    if meter is not None and meter not in config.meters and store.newest(meter, "reading") is None:
+        raise GatewayError(f"{config_path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
+    names = [meter] if meter else list(config.meters)
+    rows = [] if ranged else [row for name in names for row in store.readings(name, count or LAST)]
+    if form == "json":
+        click.echo(json.dumps({"readings": [value.as_json() for value in report.shown(rows)]}))
+    elif form == "table":
+        report.print_readings(out, report.shown(rows))
+    else:
+        told = Told()
+        with _progress(shown=ranged and output is not None) as progress:
+            if ranged:
+                begin, end = from_ms or 0, to_ms if to_ms is not None else FOR_EVER_MS
+                some: Iterable[list[Line]] = lines(store, meter, begin, end, told, progress)
+            else:
+                some = (told.count(row.time_ms, of_row(row)) for row in rows)
+            _write(some, form, output)
+        if output is not None:
+            click.echo(_summary(output, told), err=True)
+
+
+def _by_name(output: Path | None) -> str | None:
+    """The format that a file's name asks for."""
+    if output is None:
+        return None
+    form = output.suffix.lower().removeprefix(".")
+    if form not in FORMATS:
+        raise click.UsageError(f"{output}: give --format {', '.join(FORMATS)}, or a name that ends in one of them")
+    return form
+
+
+def _check(
+    form: str, output: Path | None, count: int | None, from_ms: int | None, to_ms: int | None, *, ranged: bool
+) -> None:
+    """Refuse what does not go together."""
+    if ranged and count is not None:
+        raise click.UsageError("--last is how many of the newest, --from and --to are of when: give one of them")
+    if from_ms is not None and to_ms is not None and from_ms >= to_ms:
+        raise click.UsageError("--from is not before --to: there is no time between them")
+    if form in ("table", "json") and (ranged or output is not None):
+        raise click.UsageError(f"{form} is for the last few on the screen: give --format {', '.join(FORMATS)}")
+    if form == "parquet" and output is None:
+        raise click.UsageError("Parquet is not for the screen: give -o FILE")
+
+
+def _write(some: Iterable[list[Line]], form: str, output: Path | None) -> None:
+    if output is None:
+        _into(sys.stdout.buffer, some, form)
+        return
+    try:
+        with whole_file(output) as file:
+            _into(file, some, form)
+    except OSError as error:
+        raise GatewayError(f"{output}: {error.strerror}", "give a path that can be written, with room for it") from None
+
+
+def _into(file: IO[bytes], some: Iterable[list[Line]], form: str) -> None:
+    writer = WRITERS[form](file)
+    for one in some:
+        writer.write(one)
+    writer.end()
+
+
+@contextmanager
+def _progress(*, shown: bool) -> Iterator[Callable[[int, int], object] | None]:
+    """A bar with the time that is left, on a terminal."""
+    console = Console(stderr=True)
+    if not shown or not console.is_terminal:
+        yield None
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("readings", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _summary(output: Path, told: Told) -> str:
+    if told.first_ms is None or told.last_ms is None:
+        return f"wrote {output}: there are no readings of that time"
+    times = f"{rfc3339_ms(told.first_ms)} to {rfc3339_ms(told.last_ms)}"
+    return f"wrote {output}: {told.readings} readings, {told.values} values, {times}"

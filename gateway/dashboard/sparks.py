@@ -1,0 +1,47 @@
+"""The course of each meter's first value over its last readings: what the site page draws as a small line."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from gateway.dashboard.views import values
+from gateway.news import Missed, News, Signed
+from gateway.site import Site
+from ledger_client.record import Reading
+
+RECENT = 60  # readings of a meter
+
+Course = tuple[tuple[int, float | None], ...]
+"""Record times in ms, with the value where there was a number."""
+
+
+class Sparks:
+    """Remembers one number a reading. A listener of the hub."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._config = site.config
+        self._points = self._headlines()
+        self._courses: dict[str, deque[tuple[int, float | None]]] = {}
+
+    def hear(self, news: Sequence[News]) -> None:
+        """Something has happened."""
+        if self._config is not self._site.config:  # a reload
+            self._config, self._points, self._courses = self._site.config, self._headlines(), {}
+        for item in news:
+            if isinstance(item, Missed):
+                continue
+            meter, body = (item.row.meter, item.body) if isinstance(item, Signed) else (item.meter, item.reading)
+            if isinstance(body, Reading) and (point := self._points.get(meter)):
+                number = next((values.number(value) for value in body.values if value.name == point), None)
+                self._courses.setdefault(meter, deque(maxlen=RECENT)).append((body.time_ms, number))
+
+    def of(self, meter: str) -> Course:
+        """The course of a meter, the oldest first."""
+        return tuple(self._courses.get(meter, ()))
+
+    def _headlines(self) -> dict[str, str]:
+        config = self._config
+        chosen = {name: values.headline(meter, config.profiles[name]) for name, meter in config.meters.items()}
+        return {name: points[0] for name, points in chosen.items() if points}

@@ -1,0 +1,52 @@
+"""The feeds: what the running gateway says of each; without one, whether its files are good and its broker answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from gateway import control
+from gateway.doctor.finding import Case, Finding, at_once
+from gateway.errors import ConfigError
+from gateway.feed_settings import FeedEntry, feed_access
+from ledger_client.ledgers.broker import Broker
+
+NAME = "feeds"
+CONNECT_S = 3.0
+LOOK = "check address, login and certificates, and whether the broker runs; nothing is lost, it is told later"
+
+
+def feeds(case: Case) -> Iterator[Finding]:
+    """Each feed; one that tells nobody is no reason to call the gateway bad."""
+    entries = case.config.document.feed
+    at_rest = case.store if case.pid is None else None
+    owed = {entry.name: at_rest.feed_owes(entry.name) if at_rest else 0 for entry in entries}
+    yield from at_once(lambda entry: _feed(case, entry, owed[entry.name]), entries)
+
+
+def _feed(case: Case, entry: FeedEntry, owed: int) -> Finding:
+    where = f"feed {entry.name} at {entry.url}"
+    left = f"; {owed} readings are still to be told as history" if owed else ""
+    if case.pid is not None:
+        told = control.ask(case.config.data, f"feed {entry.name}")
+        if told is None:
+            return Finding(NAME, "warn", f"{where}: the gateway does not say how it is", "ask again, or reload it")
+        up = bool(told["connected"])
+        return Finding(NAME, "ok" if up else "warn", f"{where}: {told['state']}", "" if up else LOOK, told)
+    try:
+        access = feed_access(case.config.path, entry)
+    except ConfigError as error:
+        return Finding(NAME, "bad", f"{where}: {error.problem}", error.way_out)
+    broker = Broker(
+        entry.url,
+        access,
+        client_id=f"meterseal-doctor-{os.getpid()}",
+        on_connect=lambda _broker: None,
+        on_message=lambda _message: None,
+        connect_timeout_s=CONNECT_S,
+    )
+    try:
+        up = broker.wait_connected(CONNECT_S)
+        return Finding(NAME, "ok" if up else "warn", f"{where}: {broker.state}{left}", "" if up else LOOK)
+    finally:
+        broker.close(CONNECT_S)

@@ -1,0 +1,174 @@
+"""`meterseal readings` for any time: what stands in the files is what the records say."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli import main
+from gateway.commits import Finished
+from gateway.config import Config
+from gateway.quality import verdict
+from gateway.signer import stamp
+from gateway.store import Store
+from ledger_client.record import Columns, Reading, Value, parse_record
+from ledger_client.report import quality_phrases
+from ledger_client.verify import rfc3339_ms
+from tests.gateway.samples import START_S, Hands, site
+
+METER = "export-main"
+VALUES = (
+    Value("energy", Decimal("1234.50"), "kWh", 1 << 16),
+    Value("power", 12.25, "W", 0, 130),
+    Value("count", 7, "count"),
+    Value("door", True),
+    Value("serial", 'a "b", c\n', None),
+    Value("gone", None, "V", 1 | 1 << 40),
+)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """Three meters of 200 readings, of which one is not in the configuration of today."""
+    made = site(tmp_path_factory.mktemp("readings") / "site", {'every = "60s"': 'every = "10s"'})
+    hands = Hands(made)
+    hands.store.run("PRAGMA synchronous = OFF")
+    for n in range(200):
+        now = stamp(hands.clock)
+        plain = Columns(("a", "b"), (n, n / 8), ("V", None))
+        hands.journal.poll(Finished(METER, now.time_ms, Reading(now.time_ms, VALUES), now))
+        hands.journal.poll(Finished("pv-inverter", now.time_ms, Reading(now.time_ms, plain), now))
+        hands.machine.passes(10)
+        hands.journal.keep_time()
+    hands.end()
+    return made
+
+
+def _run(loaded: Config, *words: object) -> Result:
+    return CliRunner().invoke(main, ["readings", str(loaded.path), *map(str, words)])
+
+
+def _records(loaded: Config, meter: str | None = None) -> list[dict[str, Any]]:
+    """Every value of every reading by the strict parser."""
+    store = Store(loaded.database, read_only=True)
+    rows = [row for row in store.rows(0, 1 << 60) if row.kind == "reading" and meter in (None, row.meter)]
+    store.close()
+    return [
+        {
+            "time": rfc3339_ms(row.time_ms + v.offset_ms), "meter": row.meter, "point": v.name, "value": v.value,
+            "unit": v.unit, "quality": verdict(v.quality), "bits": int(v.quality),
+            "words": "; ".join(quality_phrases(v.quality)), "record": row.id, "clock": "S",
+        }
+        for row in rows
+        for v in parse_record(row.data).body.values  # type: ignore[union-attr]
+    ]  # fmt: skip
+
+
+def test_csv_holds_every_value_with_its_decimals(loaded: Config, tmp_path: Path) -> None:
+    result = _run(loaded, "-o", tmp_path / "all.csv")
+    assert result.exit_code == 0, result.output
+    assert "400 readings, 1600 values" in result.output
+    with (tmp_path / "all.csv").open(newline="", encoding="utf-8") as file:
+        found = list(csv.DictReader(file))
+    expected = _records(loaded)
+    assert len(found) == len(expected) == 1600
+    for told, row in zip(found, expected, strict=True):
+        value = row["value"]
+        written = "" if value is None else "true" if value is True else str(value)
+        assert told == {k: "" if v is None else str(v) for k, v in row.items()} | {"value": written}
+
+
+def test_json_lines_hold_the_same(loaded: Config) -> None:
+    result = _run(loaded, METER, "--format", "jsonl", "--from", "2020-01-01")
+    assert result.exit_code == 0, result.output
+    found = [json.loads(line, parse_float=Decimal) for line in result.stdout.splitlines()]
+    expected = _records(loaded, METER)
+    assert found == expected
+    assert str(found[0]["value"]) == "1234.50"
+
+
+def test_parquet_holds_the_same(loaded: Config, tmp_path: Path) -> None:
+    assert _run(loaded, "-o", tmp_path / "all.parquet").exit_code == 0
+    table = pyarrow.parquet.read_table(tmp_path / "all.parquet")
+    found = table.to_pylist()
+    expected = _records(loaded)
+    assert [row["record"] for row in found] == [row["record"] for row in expected]
+    first = found[0] | {"time": rfc3339_ms(int(found[0]["time"].timestamp() * 1000))}
+    assert first == expected[0] | {"value": "1234.50", "number": 1234.5}
+    assert found[5]["value"] is None
+    assert (found[5]["bits"], found[3]["value"]) == (1 | 1 << 40, "true")
+
+
+def test_a_time_begins_with_from_and_ends_before_to(loaded: Config) -> None:
+    begin, end = rfc3339_ms((START_S + 100) * 1000), rfc3339_ms((START_S + 120) * 1000)
+    result = _run(loaded, "pv-inverter", "--from", begin, "--to", end)
+    times = [line.split(",")[0] for line in result.stdout.splitlines()[1:]]
+    assert sorted(set(times)) == [begin, rfc3339_ms((START_S + 110) * 1000)]
+    assert _run(loaded, "--to", "2020-01-01T00:00:00+08:00").stdout.splitlines()[1:] == []
+
+
+def test_the_last_are_shown_as_ever(loaded: Config) -> None:
+    assert _run(loaded, METER, "-n", 2).stdout.count("record ") == 2
+    told = json.loads(_run(loaded, METER, "-n", 2, "--json").stdout)["readings"]
+    assert len(told) == 2 * len(VALUES)
+    assert told[0]["value"] == "1234.50"
+    lines = _run(loaded, METER, "-n", 1, "--format", "csv").stdout.splitlines()
+    assert lines[0].startswith("time,meter,point,value,unit,quality,bits,words,record,clock")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-n", "2", "--from", "-1h"], "give one of them"),
+        (["--from", "-1h", "--to", "-2h"], "not before"),
+        (["--from", "yesterday"], "is no time such as"),
+        (["-o", "readings.xml"], "a name that ends in"),
+        (["--json", "--from", "-1h"], "for the last few"),
+        (["--format", "parquet"], "give -o FILE"),
+        (["no-such-meter"], "no meter"),
+    ],
+)
+def test_what_does_not_go_together_is_said(loaded: Config, words: list[str], said: str) -> None:
+    result = _run(loaded, *words)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+def test_without_the_library_the_way_out_is_told(
+    loaded: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    result = _run(loaded, "-o", tmp_path / "x.parquet")
+    assert result.exit_code == 2
+    assert "meterseal[parquet]" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_whole_or_the_old_one(loaded: Config, tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text("the old one")
+    copy = tmp_path / "site"
+    made = site(copy, {'every = "60s"': 'every = "10s"'})
+    made.data.mkdir(exist_ok=True)
+    source, target = sqlite3.connect(loaded.database), sqlite3.connect(made.database)
+    source.backup(target)
+    target.execute("DROP TRIGGER records_stay")
+    target.execute("UPDATE records SET data = substr(data, 1, 40) WHERE id = (SELECT max(id) - 5 FROM records)")
+    target.execute("UPDATE records SET data = substr(data, 1, 40) WHERE id = 300")
+    target.commit()
+    target.close()
+    source.close()
+    result = _run(made, "-o", tmp_path / "all.csv")
+    assert result.exit_code == 1
+    assert "cannot be read" in result.output
+    assert (tmp_path / "all.csv").read_text() == "the old one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["all.csv", "site"]
