@@ -50,6 +50,8 @@ class Visitor:
     query: str = ""
     said: str = ""
     well: bool = True
+    preview: Mapping[str, Any] | None = None
+    """What a reload would change, if that was asked for."""
 
     @classmethod
     def of(cls, asked: Asked) -> Visitor:
@@ -65,6 +67,7 @@ class Visitor:
             query=urlencode({key: value for key, value in asked.query.items() if key not in ("language", "theme")}),
             said=asked.said,
             well=asked.well,
+            preview=asked.facts.get("preview"),
         )
 
     @property
