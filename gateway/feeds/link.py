@@ -9,6 +9,7 @@ asked for shows that the broker has read everything before it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
@@ -18,9 +19,12 @@ from gateway.blocking import in_thread
 from gateway.errors import GatewayError
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.broker import Broker, Message, Will
+from ledger_client.transparency.limits import Buckets
 
 IN_FLIGHT = 20
 CLOSE_WITHIN_S = 1.0
+LONGEST, TOPIC = 2**19, 512
+"""Bytes of a message, and of what stands before it in its packet."""
 REFUSED = 0x80  # reason codes from here on are refusals (MQTT 5 §2.4)
 
 
@@ -40,16 +44,21 @@ class Link:
         will: Will,
         mark: str,
         leaves_by_will: bool = False,
+        longest: int = LONGEST,
+        rate: float = 0,
         on_message: Callable[[Message], None] = lambda _message: None,
     ) -> None:
         """``mark``: a topic filter that is never subscribed to. ``on_message`` runs in the event loop.
-        ``leaves_by_will``: the broker publishes the will after an orderly goodbye, too."""
+        ``leaves_by_will``: the broker publishes the will after an orderly goodbye, too. ``longest``: bytes of
+        the largest message that this feed wants to hear; the broker is asked to keep larger ones to itself.
+        ``rate``: so many messages a second of one topic are heard, and ten times as many at once; 0: all."""
         self._loop = asyncio.get_running_loop()
         self._mark, self._leaves_by_will = mark, leaves_by_will
         self._acks: dict[int, tuple[str, asyncio.Future[None]]] = {}
         self._unsure: list[asyncio.Future[None]] = []
         self._marks: dict[int, list[asyncio.Future[None]]] = {}
         self._changed = asyncio.Event()
+        self._rate = Buckets(rate)
         self.in_flight = 0
         self.down: str | None = None
         """Why there is no connection any more."""
@@ -63,10 +72,12 @@ class Link:
             will=will,
             queue=IN_FLIGHT,
             on_connect=lambda _broker: self._post(self._connected),
-            on_message=lambda message: self._post(on_message, message),
+            on_message=lambda message: self._heard(on_message, message, longest),
             on_ack=lambda mid, code, words: self._post(self._acked, mid, code, words),
             on_unsubscribed=lambda mid: self._post(self._marked, mid),
             on_down=lambda state: self._post(self._lost, state),
+            longest=longest + TOPIC,
+            loud=logging.DEBUG,  # the feed says it, once
         )
 
     async def open(self) -> None:
@@ -165,6 +176,11 @@ class Link:
     def _post(self, function: Callable[..., None], *args: object) -> None:
         with suppress(RuntimeError):  # the loop has ended, nobody waits any more
             self._loop.call_soon_threadsafe(function, *args)
+
+    def _heard(self, hear: Callable[[Message], None], message: Message, longest: int) -> None:
+        """What a stranger sends too much of is dropped here, before it can keep the event loop from the meters."""
+        if len(message.data) <= longest and not self._rate.take(message.topic):
+            self._post(hear, message)
 
     def _connected(self) -> None:
         self._up = self.down is None

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from gateway.alarm_tables import Standing
 from gateway.feeds import plain
-from gateway.feeds.link import Link
+from gateway.feeds.link import LONGEST, Link
 from gateway.feeds.told import Told
+from gateway.feeds.voice import Sent
 from ledger_client.ledgers.broker import Message, Will
 
 MOST_RETAINED = 10_000
@@ -20,6 +21,8 @@ class PlainVoice:
     """One gateway's plain feed."""
 
     leaves_by_will = False
+    longest = LONGEST  # its own messages come back, where they are retained
+    rate = 0.0
     waits_for = None
 
     def __init__(
@@ -47,9 +50,10 @@ class PlainVoice:
     def reloaded(self) -> None:
         self._changed.set()
 
-    async def begin(self, link: Link) -> None:
+    async def begin(self, link: Link) -> Sent:
         await self._clear(link)
         await link.send(self._topics.status, plain.status(online=True, since_ms=self._now_ms()), retain=True)
+        return []
 
     async def _clear(self, link: Link) -> None:
         """Empty what is retained of meters that are no more; alarms that are over are emptied with the next ones."""

@@ -10,6 +10,9 @@ from gateway.feeds.link import Link
 from gateway.feeds.told import Told
 from ledger_client.ledgers.broker import Message, Will
 
+Sent = list[tuple[Told, asyncio.Future[None]]]
+"""Readings, and the futures of the messages that tell them."""
+
 
 class Voice(Protocol):
     """One kind of feed. Its calls raise ``Down`` when the connection is gone."""
@@ -18,6 +21,10 @@ class Voice(Protocol):
     """A topic filter of its own that is never subscribed to."""
     leaves_by_will: bool
     """Whether the broker is to publish the will after an orderly goodbye, too."""
+    longest: int
+    """Bytes of the largest message that it hears."""
+    rate: float
+    """Messages a second of one topic that it hears, ten times as many at once; 0: all."""
 
     @property
     def waits_for(self) -> str | None:
@@ -36,8 +43,9 @@ class Voice(Protocol):
         """The site has other meters."""
         ...
 
-    async def begin(self, link: Link) -> None:
-        """Say what has to be said before the first reading. Returns when readings may follow."""
+    async def begin(self, link: Link) -> Sent:
+        """Say what has to be said before the first reading. Returns when readings may follow, with those that were
+        told by it."""
         ...
 
     async def live(self, link: Link, told: Sequence[Told]) -> asyncio.Future[None]:

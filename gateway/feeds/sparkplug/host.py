@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable
 
 from gateway.feeds.sparkplug.node import NAMESPACE
+from gateway.feeds.sparkplug.payload import LONGEST
 
-LONGEST = 4096
 LAST_MS = 253_402_300_799_999
 """The end of the year 9999."""
 AHEAD_MS = 86_400_000

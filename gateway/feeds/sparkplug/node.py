@@ -21,7 +21,7 @@ from gateway.feeds.sparkplug.metrics import (
     properties,
     unknown,
 )
-from gateway.feeds.sparkplug.payload import Payload, parse
+from gateway.feeds.sparkplug.payload import LONGEST, Payload, parse
 from gateway.feeds.told import Told
 
 NAMESPACE = "spBv1.0"
@@ -194,11 +194,7 @@ class Node:
         return bytes(payload.SerializeToString())
 
 
-LONGEST_COMMAND = 4096
-"""Half a megabyte of empty metrics would keep the event loop, and so the meters, waiting for a third of a second."""
-
-
 def asks_for_rebirth(data: bytes) -> bool:
     """Whether an NCMD is a rebirth request; every other command is none that this node knows."""
-    payload = parse(data) if len(data) <= LONGEST_COMMAND else None
+    payload = parse(data) if len(data) <= LONGEST else None
     return payload is not None and any(m.name == REBIRTH and m.boolean_value for m in payload.metrics)

@@ -15,6 +15,9 @@ _TYPES: Final = descriptor_pb2.FieldDescriptorProto
 _U32, _U64, _FLOAT, _DOUBLE = _TYPES.TYPE_UINT32, _TYPES.TYPE_UINT64, _TYPES.TYPE_FLOAT, _TYPES.TYPE_DOUBLE
 _BOOL, _STRING, _BYTES, _MESSAGE = _TYPES.TYPE_BOOL, _TYPES.TYPE_STRING, _TYPES.TYPE_BYTES, _TYPES.TYPE_MESSAGE
 _PACKAGE: Final = "meterseal.sparkplug"
+LONGEST: Final = 1024
+"""Bytes of a command or a STATE message. Half a megabyte of empty metrics would keep the event loop, and so the meters,
+waiting for a third of a second."""
 
 _FIELDS: Final = {
     "PropertyValue": {
