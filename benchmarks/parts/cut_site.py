@@ -112,7 +112,12 @@ def watched(folder: Path, made: Callable[[], Config]) -> Iterator[Place]:
         browser = Browser(port)
         assert browser.login(USER).status == 303
         page = stack.enter_context(Page(browser))
-        channels = {"page": page, "json": Json(heard), "sparkplug": Sparkplug(host), "metrics": Figures(port)}
+        channels: dict[str, Channel] = {
+            "page": page,
+            "json": Json(heard),
+            "sparkplug": Sparkplug(host),
+            "metrics": Figures(port),
+        }
         place = Place(loaded, gateway, browser, channels)
         place.wait_for_all_meters()
         yield place
