@@ -76,7 +76,7 @@ async def _answer(
         return await orders[order["order"]](order)
     except GatewayError as error:
         return {"error": error.problem, "way_out": error.way_out, "declined": isinstance(error, Declined)}
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         return {
             "error": f"not an order that this gateway knows: {error}",
             "way_out": "use the same version of meterseal",

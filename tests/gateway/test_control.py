@@ -1,0 +1,36 @@
+"""The socket of orders: whose it is, and what becomes of lines that are no orders."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from gateway import control
+
+NONSENSE = (b"", b"{", b"[]", b"1", b'"order"', b"{}", b'{"order":1}', b'{"order":"nothing"}', b'{"order":{}}', b"\xff")
+
+
+@pytest.mark.parametrize("line", [*NONSENSE, b"[" * 60_000, b" " * 100_000])
+def test_what_is_no_order_is_told_so(tmp_path: Path, line: bytes) -> None:
+    async def work() -> dict[str, str]:
+        failures: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+        server = await control.serve(tmp_path, {})
+        path = tmp_path / control.SOCKET
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        with control._address(tmp_path) as address:
+            reader, writer = await asyncio.open_unix_connection(address)
+        writer.write(line + b"\n")
+        answer = await reader.readline()
+        writer.close()
+        server.close()
+        await server.wait_closed()
+        assert failures == []
+        found: dict[str, str] = json.loads(answer)
+        return found
+
+    assert "not an order that this gateway knows" in asyncio.run(work())["error"]
