@@ -50,8 +50,6 @@ class Visitor:
     query: str = ""
     said: str = ""
     well: bool = True
-    preview: Mapping[str, Any] | None = None
-    """What a reload would change, if that was asked for."""
 
     @classmethod
     def of(cls, asked: Asked) -> Visitor:
@@ -67,7 +65,6 @@ class Visitor:
             query=urlencode({key: value for key, value in asked.query.items() if key not in ("language", "theme")}),
             said=asked.said,
             well=asked.well,
-            preview=asked.facts.get("preview"),
         )
 
     @property

@@ -20,7 +20,7 @@ from gateway.feeds.link import Down, Link
 from gateway.feeds.outbox import Outbox
 from gateway.feeds.progress import Progress
 from gateway.feeds.told import Told, told_news
-from gateway.feeds.voice import Voice
+from gateway.feeds.voice import Sent, Voice
 from gateway.news import Missed, News
 from ledger_client.ledgers.access import Access, AccessError
 
@@ -65,6 +65,8 @@ class Feed(Companion):
         self._outbox = Outbox(min(5000, max(500, int(3 * rate))))
         self._progress = Progress()
         self._alarmed, self._owes = asyncio.Event(), asyncio.Event()
+        self._born: Sent = []
+        """What the beginning of this connection has told."""
         self._sent: dict[str, Told] = {}
         """By meter: the newest that was handed over and is not acknowledged."""
         self._failures = 0
@@ -139,7 +141,7 @@ class Feed(Companion):
         try:
             await link.open()
             self.state = "connected"
-            await self._voice.begin(link)
+            self._born = await self._voice.begin(link)
             self._failures = 0
             self._alarmed.set()
             async with asyncio.TaskGroup() as group:
@@ -181,18 +183,17 @@ class Feed(Companion):
         gap = self._progress.catch_up()
         newest = self._outbox.take_newest()
         self.connected = True
-        sent: list[tuple[Told, asyncio.Future[None]]] = []
+        sent, self._born = self._born, []
         try:
             self._sent.update((told.meter, told) for told in newest)
             for told in newest:
                 sent.append((told, await self._voice.live(link, [told])))
             await link.flush()
         finally:
-            taken = [told for told, future in sent if _taken(future)]
-            for told in taken:
+            for told in [told for told, future in sent if _taken(future)]:
                 self._arrived(told)
-            gap.told.update(told.record for told in taken if told.record is not None)
-            self.live_count += len(taken)
+                self.live_count += told.record is None or told.record not in gap.told
+                gap.told.update(() if told.record is None else (told.record,))
         while self._progress.gap is gap:
             try:
                 await self._history.write_gap(gap)

@@ -9,6 +9,7 @@ asked for shows that the broker has read everything before it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
@@ -67,6 +68,7 @@ class Link:
             on_ack=lambda mid, code, words: self._post(self._acked, mid, code, words),
             on_unsubscribed=lambda mid: self._post(self._marked, mid),
             on_down=lambda state: self._post(self._lost, state),
+            loud=logging.DEBUG,  # the feed says it, once
         )
 
     async def open(self) -> None:

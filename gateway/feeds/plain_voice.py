@@ -10,6 +10,7 @@ from gateway.alarm_tables import Standing
 from gateway.feeds import plain
 from gateway.feeds.link import Link
 from gateway.feeds.told import Told
+from gateway.feeds.voice import Sent
 from ledger_client.ledgers.broker import Message, Will
 
 MOST_RETAINED = 10_000
@@ -47,9 +48,10 @@ class PlainVoice:
     def reloaded(self) -> None:
         self._changed.set()
 
-    async def begin(self, link: Link) -> None:
+    async def begin(self, link: Link) -> Sent:
         await self._clear(link)
         await link.send(self._topics.status, plain.status(online=True, since_ms=self._now_ms()), retain=True)
+        return []
 
     async def _clear(self, link: Link) -> None:
         """Empty what is retained of meters that are no more; alarms that are over are emptied with the next ones."""

@@ -10,6 +10,9 @@ from gateway.feeds.link import Link
 from gateway.feeds.told import Told
 from ledger_client.ledgers.broker import Message, Will
 
+Sent = list[tuple[Told, asyncio.Future[None]]]
+"""Readings, and the futures of the messages that tell them."""
+
 
 class Voice(Protocol):
     """One kind of feed. Its calls raise ``Down`` when the connection is gone."""
@@ -36,8 +39,9 @@ class Voice(Protocol):
         """The site has other meters."""
         ...
 
-    async def begin(self, link: Link) -> None:
-        """Say what has to be said before the first reading. Returns when readings may follow."""
+    async def begin(self, link: Link) -> Sent:
+        """Say what has to be said before the first reading. Returns when readings may follow, with those that were
+        told by it."""
         ...
 
     async def live(self, link: Link, told: Sequence[Told]) -> asyncio.Future[None]:

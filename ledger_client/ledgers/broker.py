@@ -182,9 +182,10 @@ class Broker:
         will: Will | None = None,
         on_down: Callable[[str], None] = lambda _state: None,
         on_unsubscribed: Callable[[int], None] = lambda _mid: None,
+        loud: int = logging.WARNING,
     ) -> None:
         """In the network thread, too: ``on_down``, with why there is no connection; ``on_unsubscribed``, with the
-        message id of the ``unsubscribe`` up to which the broker has read everything."""
+        message id of the ``unsubscribe`` up to which the broker has read everything. ``loud``: how a loss is logged."""
         self.url = url
         self._address = parse_url(url)
         self._access = Access() if access is None else access
@@ -192,13 +193,12 @@ class Broker:
         self._tls = self._access.tls_context() if self._address.tls else None
         self._client_id = client_id
         self._session_s, self._queue, self._connect_timeout_s = session_s, queue, connect_timeout_s
-        self._will, self._shares = will, False
+        self._will, self._shares, self._closing = will, False, False
         self._on_connect, self._on_message, self._on_ack = on_connect, on_message, on_ack
-        self._on_down, self._on_unsubscribed = on_down, on_unsubscribed
+        self._on_down, self._on_unsubscribed, self._loud = on_down, on_unsubscribed, loud
         self._acknowledged_later = acknowledged_later
         self._swap, self._news = threading.Lock(), threading.Condition()
         self._state, self._up, self._refused = "not connected yet", False, False
-        self._closing = False
         self._client = self._make(MQTTv311 if self._access.protocol == "3.1.1" else MQTTv5)
         self._begin(self._client)
         self._client.loop_start()
@@ -384,7 +384,7 @@ class Broker:
     def _down(self, state: str, *, refused: bool) -> None:
         """There is no connection. Logged once: paho tells of one loss more than once, and retries for ever."""
         if state != self._state and not self._closing:
-            _LOG.warning("%s: %s", self.url, state)
+            _LOG.log(self._loud, "%s: %s", self.url, state)
         with self._news:
             self._state, self._up, self._refused = state, False, refused
             self._news.notify_all()

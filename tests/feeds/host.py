@@ -16,6 +16,7 @@ from tests.ledgers.nats import Node
 from tests.processes import Mosquitto
 
 GROUP, HOST, NODE = "plant", "scada-1", "test-gateway"
+FREE = f'group = "{GROUP}"\nbackfill_rate = 1000\n'
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -86,3 +87,21 @@ def host_at(broker: Mosquitto | Node, name: str = HOST) -> Iterator[Host]:
         yield host
     finally:
         host.close()
+
+
+def check_sequence(host: Host) -> None:
+    """Every message but an NDEATH has the number behind that of the one before; an NBIRTH begins with 0."""
+    last = None
+    for message in host.messages:
+        if message["kind"] == "NBIRTH":
+            assert message["seq"] == 0
+        elif message["kind"] == "NDEATH":
+            assert message["seq"] is None
+            last = None
+            continue
+        elif message["kind"] in ("NDATA", "DBIRTH", "DDATA", "DDEATH"):
+            assert last is not None
+            assert message["seq"] == (last + 1) % 256
+        else:
+            continue
+        last = message["seq"]

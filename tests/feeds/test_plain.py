@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-
-import pytest
 
 from gateway import config
 from gateway.feeds.feed import Feed
@@ -18,15 +15,9 @@ from ledger_client.record import Quality, Reading, Value, parse_record
 from tests.feeds.host import GROUP, host_at
 from tests.feeds.rig import METER, OTHER, feed_site, listening, running, until
 from tests.ledgers.nats import nats
-from tests.processes import Mosquitto, mosquitto
+from tests.processes import Mosquitto
 
 BASE = "meterseal-feed/v1/test-gateway"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with mosquitto(tmp_path / "broker") as started:
-        yield started
 
 
 def test_readings_are_told_as_they_become_durable_and_the_newest_is_retained(tmp_path: Path, broker: Mosquitto) -> None:

@@ -4,48 +4,16 @@ that they show."""
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 
-import pytest
-
-from gateway.feeds.sparkplug.host import PrimaryHost
-from ledger_client.record import Quality, Value
 from tests.feeds.conformance import shows
-from tests.feeds.host import GROUP, HOST, NODE, Host, host_at, metric
+from tests.feeds.host import FREE, GROUP, HOST, NODE, check_sequence, host_at, metric
 from tests.feeds.rig import METER, OTHER, feed_site, running, until
 from tests.feeds.tap import CONNECT, DISCONNECT, tap
-from tests.processes import Mosquitto, mosquitto
+from tests.processes import Mosquitto
 
-FREE = f'group = "{GROUP}"\nbackfill_rate = 1000\n'
 BOUND = f'{FREE}primary_host = "{HOST}"\n'
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with mosquitto(tmp_path / "broker") as started:
-        yield started
-
-
-def check_sequence(host: Host) -> None:
-    """Every message but an NDEATH has the number behind that of the one before; an NBIRTH begins with 0."""
-    last = None
-    for message in host.messages:
-        if message["kind"] == "NBIRTH":
-            assert message["seq"] == 0
-        elif message["kind"] == "NDEATH":
-            assert message["seq"] is None
-            last = None
-            continue
-        elif message["kind"] in ("NDATA", "DBIRTH", "DDATA", "DDEATH"):
-            assert last is not None
-            assert message["seq"] == (last + 1) % 256
-        else:
-            continue
-        last = message["seq"]
 
 
 @shows(
@@ -284,55 +252,6 @@ def test_a_silent_meter_is_dead_until_it_answers(tmp_path: Path, broker: Mosquit
     asyncio.run(work())
 
 
-@shows("payloads-propertyset-quality-value-type payloads-propertyset-quality-value-value")
-def test_values_keep_their_digits_and_say_their_quality(tmp_path: Path, broker: Mosquitto) -> None:
-    long = Decimal("1234567890123456.789")
-    stale = int(Quality.STALE)
-    values = (
-        Value("scaled", Decimal("1234.50"), "kWh"),
-        Value("long", long, "kWh"),
-        Value("integer", 2**63 + 1, "count"),
-        Value("negative", -5, "W"),
-        Value("ieee", 230.10000610351562, "V"),
-        Value("text", "中", None),
-        Value("flag", True, None),
-        Value("none", None, "A", int(Quality.DECODE_ERR)),
-        Value("old", 1, "W", stale),
-        Value("unsure", 1, "W", int(Quality.CLOCK_UNSYNC), 250),
-        Value("reset", 1, "W", int(Quality.COUNTER_RESET | Quality.STALE)),
-    )
-
-    async def work() -> None:
-        loaded = feed_site(tmp_path / "site", broker.url, FREE, "sparkplug")
-        with host_at(broker) as host:
-            async with running(loaded) as rig:
-                await until(lambda: rig.feed.connected)
-                await rig.poll(METER, *values)
-                await rig.poll(METER, *values)
-                await until(lambda: len(host.of("DDATA")) == 1)
-        for message in (host.of("DBIRTH")[0], host.of("DDATA")[0]):
-            found = {m["name"]: m for m in message["metrics"]}
-            assert Decimal(repr(found["scaled"]["value"])) == Decimal("1234.50")
-            assert Decimal(found["long"]["properties"]["Exact"]) == long
-            assert "Exact" not in found["scaled"]["properties"]
-            kinds = {name: found[name]["type"] for name in ("integer", "negative", "ieee", "text", "flag", "scaled")}
-            assert list(kinds.values()) == ["UINT64", "INT64", "DOUBLE", "STRING", "BOOLEAN", "DOUBLE"]
-            same = ("integer", "negative", "ieee", "text", "flag")
-            assert [found[name]["value"] for name in same] == [v.value for v in values if v.name in same]
-            assert found["none"]["null"]
-            assert found["none"]["value"] is None
-            quality = {
-                name: found[name]["properties"]["Quality"] for name in ("none", "old", "unsure", "reset", "flag")
-            }
-            assert quality == {"none": 0, "old": 500, "unsure": 192, "reset": 0, "flag": 192}
-            assert {m["types"]["Quality"] for name, m in found.items() if name in quality} == {3}
-            assert found["unsure"]["properties"]["Flags"] == "CLOCK_UNSYNC"
-            assert found["unsure"]["timestamp"] == found["old"]["timestamp"] + 250
-            assert found["old"]["properties"]["Recorded"] is True
-
-    asyncio.run(work())
-
-
 def test_history_of_a_meter_that_is_dead_or_gone_is_told_between_a_birth_and_a_death(
     tmp_path: Path, broker: Mosquitto
 ) -> None:
@@ -354,53 +273,3 @@ def test_history_of_a_meter_that_is_dead_or_gone_is_told_between_a_birth_and_a_d
         check_sequence(host)
 
     asyncio.run(work())
-
-
-@shows(
-    "topics-ndata-topic topics-ndata-mqtt topics-ndata-seq-num topics-ndata-timestamp topics-ndata-payload",
-    "payloads-ndata-timestamp payloads-ndata-seq payloads-ndata-seq-inc payloads-ndata-qos payloads-ndata-retain",
-    "operational-behavior-data-publish-nbirth-change operational-behavior-data-publish-nbirth-order",
-)
-def test_alarms_are_metrics_of_the_node(tmp_path: Path, broker: Mosquitto) -> None:
-    since_ms = 1795650000000
-
-    async def work() -> None:
-        loaded = feed_site(tmp_path / "site", broker.url, FREE, "sparkplug")
-        with host_at(broker) as host:
-            async with running(loaded) as rig:
-                await until(lambda: rig.feed.connected)
-                (nbirth,) = await until(lambda: host.of("NBIRTH"))
-                for source in ("gateway", *loaded.meters):
-                    assert metric(nbirth, f"Alarms/{source}")["value"] == "[]"
-                rig.board.condition(METER, "meter-exchanged", "rs485-1", "another one", on=True, since_ms=since_ms)
-                (ndata,) = await until(lambda: host.of("NDATA"))
-                (told,) = ndata["metrics"]
-                assert told["name"] == f"Alarms/{METER}"
-                (alarm,) = json.loads(told["value"])
-                assert (alarm["code"], alarm["line"], alarm["since"]) == ("meter-exchanged", "rs485-1", since_ms)
-                host.do(f"rebirth {NODE}")
-                await until(lambda: len(host.of("NBIRTH")) == 2)
-                assert "another one" in metric(host.of("NBIRTH")[1], f"Alarms/{METER}")["value"]
-                rig.board.condition(METER, "meter-exchanged", "rs485-1", "it answers", on=False)
-                await until(lambda: len(host.of("NDATA")) == 2)
-                assert host.of("NDATA")[1]["metrics"][0]["value"] == "[]"
-                check_sequence(host)
-
-    asyncio.run(work())
-
-
-def test_what_is_no_state_message_changes_nothing() -> None:
-    host = PrimaryHost(HOST)
-    nonsense = (
-        b"", b"ONLINE", b"\xff", b"[]", b"1", b"{}", b'{"online":true}', b'{"online":"true","timestamp":1}',
-        b'{"online":true,"timestamp":"1"}', b'{"online":true,"timestamp":true}', b'{"online":1,"timestamp":1}',
-        b"[" * 100_000,
-    )  # fmt: skip
-    for data in nonsense:
-        assert not host.hear(data)
-        assert not host.online.is_set()
-    assert not host.hear(b'{"online":true,"timestamp":5}')
-    for data in (*nonsense, b'{"online":false,"timestamp":4}'):
-        assert not host.hear(data)
-        assert host.online.is_set()
-    assert host.hear(b'{"online":false,"timestamp":5}')

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from gateway import config
 from gateway.blocking import in_thread
@@ -21,12 +18,6 @@ from tests.ledgers.pki import Authority
 from tests.processes import Mosquitto, free_port, mosquitto
 
 BASE = "meterseal-feed/v1/test-gateway"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with mosquitto(tmp_path / "broker") as started:
-        yield started
 
 
 def test_on_a_full_disk_readings_are_told_as_not_recorded_and_never_as_history(

@@ -17,6 +17,7 @@ from gateway.feeds.link import Down, Link
 from gateway.feeds.sparkplug.host import PrimaryHost
 from gateway.feeds.sparkplug.node import Device, Node, asks_for_rebirth
 from gateway.feeds.told import Told, told_news
+from gateway.feeds.voice import Sent
 from gateway.live import MeterNow
 from gateway.signer import GATEWAY
 from ledger_client.ledgers.broker import Message, Will
@@ -98,7 +99,7 @@ class SparkplugVoice:
             self._rebirth |= asks_for_rebirth(message.data)
         self._wake.set()
 
-    async def begin(self, link: Link) -> None:
+    async def begin(self, link: Link) -> Sent:
         self._rebirth = self._host_gone = False
         link.subscribe(self._commands)
         if self._host is not None:
@@ -106,7 +107,7 @@ class SparkplugVoice:
             link.subscribe(self._host.topic)
             await link.unless_down(self._host.online.wait())
         await link.round_trip()
-        await self._tell_births(link)
+        return await self._tell_births(link)
 
     async def leave(self, link: Link) -> None:
         async with self._turn:
@@ -163,7 +164,8 @@ class SparkplugVoice:
 
     # — births and deaths, with the turn held —
 
-    async def _tell_births(self, link: Link) -> None:
+    async def _tell_births(self, link: Link) -> Sent:
+        sent: Sent = []
         async with self._turn:
             self._rebirth, self._births = False, {}
             self._reborn_at = asyncio.get_running_loop().time()
@@ -175,7 +177,8 @@ class SparkplugVoice:
                 newest = self._meters.newest(name)
                 if newest is not None:
                     self._node.understands(device, [newest])
-                    await self._tell_birth(link, device, newest)
+                    sent.append((newest, await self._tell_birth(link, device, newest)))
+        return sent
 
     async def _tell_birth(self, link: Link, device: Device, told: Told | None) -> asyncio.Future[None]:
         self._node.define(device, self._meters.points().get(device.name, ()))
