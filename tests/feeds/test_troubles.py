@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 from gateway import config
@@ -24,8 +25,13 @@ def test_on_a_full_disk_readings_are_told_as_not_recorded_and_never_as_history(
     tmp_path: Path, broker: Mosquitto
 ) -> None:
     async def work() -> None:
-        with small_disk(tmp_path / "disk", "16m") as disk, listening(broker.url) as heard, host_at(broker) as host:
-            loaded = feed_site(tmp_path / "site", broker.url)
+        with ExitStack() as stack:
+            disk, wire = (
+                stack.enter_context(small_disk(tmp_path / "disk", "16m")),
+                stack.enter_context(tap(broker.port)),
+            )
+            heard, host = stack.enter_context(listening(broker.url)), stack.enter_context(host_at(broker))
+            loaded = feed_site(tmp_path / "site", wire.url)
             text = loaded.path.read_text().replace('data = "data"', f'data = "{disk}/data"')
             text += f'[[feed]]\nname = "host"\ntype = "sparkplug"\nurl = "{broker.url}"\ngroup = "{GROUP}"\n'
             loaded.path.write_text(text)
@@ -46,6 +52,11 @@ def test_on_a_full_disk_readings_are_told_as_not_recorded_and_never_as_history(
                 assert last["values"][0]["value"] is not None
                 await until(lambda: host.of("DDATA") and metric(host.of("DDATA")[-1], "Record")["value"] is None)
                 assert metric(host.of("DDATA")[-1], "count")["properties"]["Recorded"] is False
+                wire.cut()  # and what is told behind a gap that cannot be written down is told all the same
+                await until(lambda: not rig.feed.connected)
+                await until(lambda: rig.feed.connected)
+                rig.answer(OTHER)
+                await until(lambda: heard.readings(f"/meters/{OTHER}"))
                 (disk / "filler").unlink()
                 await until(lambda: rig.recorder.trouble is None)
                 again = await rig.poll()
