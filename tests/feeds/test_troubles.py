@@ -198,3 +198,25 @@ def test_history_waits_for_what_is_live(tmp_path: Path, broker: Mosquitto) -> No
         assert max(sizes) <= 5
 
     asyncio.run(work())
+
+
+def test_what_is_live_goes_on_while_nothing_can_be_noted(tmp_path: Path, broker: Mosquitto) -> None:
+    async def work() -> None:
+        with tap(broker.port) as wire, listening(broker.url) as heard:
+            loaded = feed_site(tmp_path / "site", wire.url)
+            async with running(loaded) as rig:
+                await until(lambda: rig.feed.connected)
+                await rig.poll()
+                rig.recorder._store._db.close()
+                loaded.database.rename(loaded.database.with_name("away.db"))
+                while rig.recorder.trouble is None:
+                    rig.answer()
+                    await asyncio.sleep(0.01)
+                wire.cut()
+                await until(lambda: not rig.feed.connected)
+                await until(lambda: rig.feed.connected)
+                rig.answer(OTHER)
+                (told,) = await until(lambda: heard.readings(f"/meters/{OTHER}"))
+                assert (told["record"], told["not_recorded"]) == (None, "disk-error")
+
+    asyncio.run(work())
