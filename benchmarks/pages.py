@@ -48,6 +48,7 @@ PATHS = (
     "/events",
     "/alarms",
     "/diagnosis",
+    "/configuration",
 )
 
 
@@ -78,6 +79,7 @@ def run(seconds: float = 600.0) -> dict[str, object]:
         "loop_stall_max_ms": ordered[-1],
         **clients,
         "memory_ratio": looks[-1] / looks[len(looks) // 5],
+        "memory_mb_at_20_50_80_percent": [round(looks[len(looks) * share // 10], 1) for share in (2, 5, 8)],
         "memory_end_mb": looks[-1],
         "memory_peak_mb": peak,
         "cpu_share": used_s / seconds,

@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from gateway import budget, instance
+from gateway import budget, heap, instance
 from gateway.commits import RETRY_MS
 from gateway.config import Config
 from gateway.epoch import begin
@@ -29,6 +29,7 @@ async def run(config: Config) -> None:
 
     Raises GatewayError or PortError before anything is started when the configuration cannot run on this machine.
     """
+    heap.share()
     ready = prepare(config, may_be_missing=True)
     budget.refuse(config.path, ready.plans)
     for plan in ready.plans:

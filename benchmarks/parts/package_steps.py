@@ -78,8 +78,10 @@ def started(site: Site) -> dict[str, object]:
     status = site.status()
     assert status["healthy"], status["problems"]
     fetch = f"from urllib.request import urlopen; print(urlopen('http://{PAGES}' + '%s').read().decode())"
-    page, health = (site.machine.run("python3", "-c", fetch % path) for path in ("/", "/healthz"))
-    assert "export-main" in page, page
+    paths = ("/", "/static/style.css", "/healthz")
+    page, style, health = (site.machine.run("python3", "-c", fetch % path) for path in paths)
+    assert GATEWAY in page, page
+    assert "color" in style, style
     assert health.strip() == "ok", health
     told: dict[str, object] = {"active_by_notify": True, "start_s": seconds}
     return told | {"reads_signs_and_anchors_over_tls": True, "pages_are_served": True}

@@ -10,6 +10,7 @@ from benchmarks.parts.tcp_gateway import PROFILE
 from gateway import config
 from gateway.config import Config
 from gateway.dashboard.setup import set_user
+from gateway.store import Store
 from tests.processes import EmbeddedLedger
 
 BAUDRATE, SERIAL_METERS, REGISTERS, LATENCY_MS = 9600, 5, 30, 20
@@ -52,4 +53,5 @@ def make_site(folder: Path, ports: Sequence[int], link: Path, ledger: EmbeddedLe
     loaded = config.load(folder / "gateway.toml")
     make_known(loaded, ledger, before(0))
     set_user(loaded, USER, "installer", PASSWORD)
+    Store(loaded.database).close()  # only the very first start of a gateway loads what makes the tables
     return loaded

@@ -37,6 +37,7 @@ def contents(site: Site) -> Pages:
         "/events": made.events,
         "/alarms": made.alarms,
         "/diagnosis": made.diagnosis,
+        "/configuration": made.configuration,
     }
     return Pages(views, source, made.login, made.problem, static, made.close)
 
@@ -115,6 +116,11 @@ class _Views:
         """What the doctor says."""
         found = self._rounds.look(again="again" in asked.query)
         return self._rest(site, asked, "diagnosis", lambda store: {"diagnosis": found})
+
+    def configuration(self, site: Site, asked: Asked) -> Rest:
+        """What has changed in gateway.toml, after somebody has looked, and the order to take it over."""
+        facts = {"path": str(site.config.path), "preview": asked.facts.get("preview")}
+        return self._rest(site, asked, "configuration", lambda store: facts, "diagnosis")
 
     def prove(self, site: Site, asked: Asked) -> Rest:
         """The bundle of a record."""

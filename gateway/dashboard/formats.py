@@ -9,6 +9,7 @@ from typing import Final
 
 from gateway.dashboard.words import Words
 from gateway.devices.decode import Content
+from gateway.devices.points import Point
 from ledger_client.report import clean, number_text
 
 UNITS: Final = {
@@ -133,6 +134,21 @@ class Times:
         ahead = self.offset_ms(self.now_ms) // 60_000
         hours, minutes = divmod(abs(ahead), 60)
         return f"UTC{'+' if ahead > 0 else '−'}{hours:02}:{minutes:02}" if ahead else "UTC"
+
+
+def symbol(value: Content, point: Point | None) -> str:
+    """What a status is called: the word of its code, or of each of its bits that is set."""
+    if point is None or not isinstance(value, int):
+        return ""
+    if point.type.startswith("bits"):
+        return ", ".join(word for bit, word in point.symbols if value >> bit & 1)
+    return dict(point.symbols).get(value, "")
+
+
+def identity(text: str | None) -> str:
+    """The identity of a meter by its numbers alone: ``serial_number=4711`` is ``4711``."""
+    parts = [part.partition("=")[2] or part for part in (text or "—").split(", ")]
+    return clean(" · ".join(parts))
 
 
 def name(text: str) -> str:

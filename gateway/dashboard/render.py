@@ -24,7 +24,7 @@ from gateway.dashboard.views.courses import Chart, kind_of
 from gateway.dashboard.views.events import plain
 from gateway.dashboard.views.values import shared_flags
 from gateway.dashboard.words import LANGUAGES, Words, choose
-from gateway.quality import verdict
+from gateway.quality import VERDICTS, verdict
 from ledger_client.record import MISSED_REASONS, Quality
 
 STATIC: Final = {
@@ -33,8 +33,6 @@ STATIC: Final = {
     "icon.svg": "image/svg+xml",
 }
 THEMES: Final = ("auto", "light", "dark")
-MARKS: Final = {"good": "✓", "uncertain": "≈", "substituted": "⇄", "bad": "✗", "missing": "–"}
-"""A sign for every verdict, so that none is told by its colour alone."""
 LIVE_WORDS: Final = ("s", "min", "h", "d")
 
 
@@ -111,7 +109,6 @@ def environment(language: str) -> Environment:
         word=words.of,
         has_word=words.has,
         language=language,
-        marks=MARKS,
         asset=_asset,
         reasons=partial(reasons, words),
         live_words=_live_words(words),
@@ -124,6 +121,9 @@ def environment(language: str) -> Environment:
         exact=lambda v: formats.exact(v.value, v.unit),
         verdict=verdict,
         text=formats.name,
+        identity=formats.identity,
+        symbol=formats.symbol,
+        ticks=_ticks,
         size=horizon.size,
         hex=bytes.hex,
         plain=plain,
@@ -203,6 +203,12 @@ def _flag(words: Words, bit: int) -> str:
     return words(f"flag.{Quality(bit).name}") if known else words("flag.unknown", n=bit.bit_length() - 1)
 
 
+def _ticks(text: str) -> Markup:
+    """What stands between backticks is a command or a key."""
+    parts = text.split("`")
+    return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))
+
+
 def _asset(name: str) -> str:
     found = static(name)
     assert found is not None, name
@@ -226,7 +232,7 @@ def _live_words(words: Words) -> str:
     flags = {flag.bit_length() - 1: words(f"flag.{flag.name}") for flag in Quality}
     said: Mapping[str, Any] = {
         "units": {key: words(f"unit.{key}", n="#") for key in LIVE_WORDS},
-        "verdicts": {key: [mark, words(f"verdict.{key}")] for key, mark in MARKS.items()},
+        "verdicts": {key: words(f"verdict.{key}") for key in VERDICTS},
         "states": {key: words(f"state.{key}") for key in ("live", "not-recorded")},
         "stream": {key: words(f"stream.{key}") for key in ("on", "off")},
         "reasons": {name: words(f"reason.{name}") for name in sorted(MISSED_REASONS)},

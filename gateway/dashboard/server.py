@@ -42,7 +42,8 @@ class PagesServer(Companion):
                 self._listener = self._listen()
             serving = await in_thread(self._load, "pages")
             port = self._listener.getsockname()[1]
-            log.info("pages at %s", self._web.model_copy(update={"listen": f"{self._web.host}:{port}"}).url)
+            url = self._web.model_copy(update={"listen": f"{self._web.host}:{port}"}).url
+            log.info("pages at %s", url, extra={"code": "pages-open"})  # a change of state, which is always told
             await serving.run(self._site, self._listener)
         finally:
             self.close()

@@ -23,6 +23,8 @@ from tests.processes import Server, free_port
 
 PASSWORDS = {"ines": "correct horse battery", "vera": "staple of the viewer"}
 ROLES = {"ines": "installer", "vera": "viewer"}
+SCRIPT = "</title><script>alert('label')</script><img src=x onerror=alert(1)>\" onload='alert(2)"
+"""What the first meter is called."""
 TRUST = '[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n'
 
 
@@ -139,8 +141,11 @@ def running(loaded: config.Config, ready: str = "pages at") -> Iterator[Server]:
 def plain_site(folder: Path) -> Iterator[int]:
     """Pages without TLS on the loopback address: their port."""
     port = free_port()
-    with farm(2) as meters, running(pages_of(folder, meters.ports, f'listen = "127.0.0.1:{port}"\n')):
-        yield port
+    with farm(2) as meters:
+        path = pages_of(folder, meters.ports, f'listen = "127.0.0.1:{port}"\n').path
+        path.write_text(path.read_text().replace("address = 1", f"address = 1\nlabel = {json.dumps(SCRIPT)}", 1))
+        with running(config.load(path)):
+            yield port
 
 
 def events(text: str) -> list[tuple[str, dict[str, Any]]]:

@@ -116,6 +116,9 @@ def test_an_exchanged_meter_is_accepted_by_its_number_and_the_alarm_has_its_life
     )
     assert all(events(loaded, "meter-000", f"alarm-{done}")[0]["user"] == "ines" for done in DONE)
     until(lambda: [a for a in alarms(loaded) if a.code == "meter-exchanged" and not a.active])
+    shown = browser.get("/events").text
+    assert "broken &lt;b&gt;display" in shown
+    assert "<b>display" not in shown
 
 
 def alarms(loaded: Config) -> list[Standing]:

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
+from html import escape
 
 import pytest
 
 from gateway.dashboard.acts import ACTS
 from gateway.dashboard.guard import HEADERS
-from tests.dashboard.site import Browser, everything
+from tests.dashboard.site import SCRIPT, Browser, everything
 
 SECRETS = (b"scrypt$", b"PRIVATE KEY", b"[gateway]", b"root:")
-PATHS = ("/", "/meters/meter-000", "/alarms", "/events", "/batches", "/diagnosis", "/nothing", "/stream")
+PATHS = (
+    "/",
+    "/meters/meter-000",
+    "/alarms",
+    "/events",
+    "/batches",
+    "/diagnosis",
+    "/configuration",
+    "/nothing",
+    "/stream",
+)
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +204,17 @@ def test_a_cookie_is_for_this_site_and_no_script(port: int) -> None:
     assert all(
         "httponly" in c.lower() and "samesite=strict" in c.lower() and "domain" not in c.lower() for c in cookies
     )
+
+
+@pytest.mark.parametrize("path", PATHS[:-1])
+def test_a_meters_label_is_text_and_nothing_else(installer: Browser, path: str) -> None:
+    page = installer.get(path).text
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert re.search(r"<[^>]*\son[a-z]+\s*=", page) is None, "a handler in the page"
+    assert re.findall(r"<script(?![^>]* src=)[^>]*>", page) == [], "a script in the page"
+    if path in PATHS[:2]:
+        assert escape(SCRIPT.partition('"')[0], quote=False).replace("'", "&#39;") in page
 
 
 def test_a_crowd_of_connections_keeps_nobody_out(viewer: Browser) -> None:

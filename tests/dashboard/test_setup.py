@@ -178,8 +178,8 @@ def test_on_this_machine_without_a_user_nobody_gets_past_the_login(tmp_path: Pat
 
 
 def test_a_port_in_use_costs_no_reading_and_is_taken_when_it_is_free(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port = held.getsockname()[1]
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)) as held:
         loaded = pages_of(tmp_path / "site", (502,), f'listen = "127.0.0.1:{port}"\n')
         with running(loaded, "another process listens there") as server:
             assert "recording goes on" in server.log.read_text()

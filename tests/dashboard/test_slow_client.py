@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from gateway.dashboard import plain
 from gateway.dashboard.app import App
-from gateway.dashboard.page import Document
+from gateway.dashboard.page import Answer, Asked, Document, Pages
 from gateway.dashboard.passwords import Users, users_file
 from gateway.dashboard.readers import Readers
 from gateway.dashboard.serving import Serving
@@ -22,6 +20,15 @@ from ledger_client.transparency.listening import listen_at
 from tests.dashboard.site import PASSWORDS, pages_of
 
 LARGE = 100_000
+
+
+def login(asked: Asked, problem: str) -> Answer:
+    """The least of a login page."""
+    return Answer(f'{problem}<form method="post"><input name="form" value="{asked.form}"></form>'.encode())
+
+
+def problem(asked: Asked, status: int, problem: str, way_out: str) -> Answer:
+    return Answer(problem.encode(), status=status)
 
 
 class Busy:
@@ -45,7 +52,7 @@ async def serving(folder: Path, send_s: float = 30.0, every_s: float = 0.02) -> 
     assert web is not None
     listener = listen_at(web.listen)
     readers = Readers(loaded.database)
-    pages = replace(plain.PAGES, source=busy)
+    pages = Pages({}, busy, login, problem, lambda name: None)
     app = App(cast(Site, None), pages, readers, Users(users_file(loaded)), ("127.0.0.1",))
     app.stream.every_s, app.stream.send_s = every_s, send_s
     task = asyncio.create_task(Serving(loaded, web).serve(app, listener))

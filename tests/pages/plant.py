@@ -29,12 +29,12 @@ class Site:
 
 
 @contextmanager
-def plant_with_pages(folder: Path, *, seal_every: str = "2s") -> Iterator[Site]:
+def plant_with_pages(folder: Path, *, seal_every: str = "2s", label: str = LABEL) -> Iterator[Site]:
     """Three meters on two lines, an embedded ledger, an installer and a viewer."""
     with plant(folder / "plant") as meters, embedded_ledger(folder / "ledger", "demo-ledger") as ledger:
         loaded = make_site(folder / "site", meters, ledger, seal_every=seal_every)
         port = free_port()
-        text = loaded.path.read_text().replace('name = "export-main"', f'name = "export-main"\n  label = "{LABEL}"', 1)
+        text = loaded.path.read_text().replace('name = "export-main"', f'name = "export-main"\n  label = "{label}"', 1)
         loaded.path.write_text(f'{text}\n[web]\nlisten = "127.0.0.1:{port}"\n')
         loaded = config.load(loaded.path)
         for name, password in PASSWORDS.items():

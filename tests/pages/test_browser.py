@@ -169,3 +169,19 @@ def test_an_alarm_from_its_cut_to_its_end(site: Site, browser: Browser) -> None:
         seen.login("viewer")
         seen.open("/alarms")
         assert seen.page.get_by_role("button", name="Acknowledge").count() == 0
+
+
+def test_a_changed_configuration_is_looked_at_and_taken_over(site: Site, browser: Browser) -> None:
+    path = site.config.path
+    with window(browser, site.url) as seen:
+        seen.login("installer")
+        seen.open("/diagnosis")
+        seen.page.get_by_role("button", name="Look for changes").click()
+        assert seen.page.get_by_text("holds what is in force").is_visible()
+        path.write_text(path.read_text().replace(LABEL, "Grid connection"))
+        seen.page.get_by_role("button", name="Look for changes").click()
+        assert "Grid connection" in seen.page.locator(".changes").inner_text()
+        seen.page.get_by_role("button", name="Take it over").click()
+        assert "taken over" in seen.page.get_by_role("status").inner_text()
+        seen.open("/")
+        assert seen.page.get_by_role("link", name="Grid connection").count() == 1

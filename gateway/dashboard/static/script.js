@@ -28,10 +28,8 @@
   }
 
   function badge(element, verdict) {
-    const [mark, word] = words.verdicts[verdict];
     element.className = "q q-" + verdict;
-    element.dataset.mark = mark;
-    put(element, word);
+    put(element, words.verdicts[verdict]);
   }
 
   function why(flags) {
@@ -42,7 +40,7 @@
 
   // A sparkline is drawn anew from what it shows: its own scale is kept beside it.
   function course(svg, time, number) {
-    const old = svg.dataset, low = Number(old.low), high = Number(old.high), from = Number(old.from), to = Number(old.to);
+    const [low, high, span, to] = svg.dataset.scale.split(" ").map(Number), from = to - span;
     let seen = svg.seen;
     if (!seen) {
       seen = svg.seen = [];
@@ -84,13 +82,11 @@
       silent.replaceChildren();
       if (now.since) {
         const sleeps = now.why === "asleep";
-        const sign = document.createElement("span"), reason = document.createElement("span");
+        const sign = document.createElement("span"), reason = document.createElement("small");
         sign.className = sleeps ? "quiet" : "q q-bad";
-        sign.dataset.mark = "✗";
         sign.dataset.words = sleeps ? words.asleep : words.silent;
         sign.dataset.silentSince = now.since;
         sign.textContent = sign.dataset.words.replace("#", age(now.since));
-        reason.className = "sub";
         reason.textContent = sleeps ? "" : words.reasons[now.why] || now.why;
         silent.append(sign, reason);
       }
@@ -116,9 +112,12 @@
       }
     }
     const quality = row.querySelector("td[data-quality]");
-    if (quality && row.dataset.flags !== undefined) {
+    if (quality && row.tagName === "TR") {
+      const shared = document.querySelector("[data-shared]");
       badge(quality.querySelector(".q"), now.q);
-      put(quality.querySelector("[data-why]"), why(now.f));
+      const own = why(now.f & ~(shared ? Number(shared.dataset.shared) : 0));
+      if (own && !quality.querySelector("small")) quality.append(document.createElement("small"));
+      put(quality.querySelector("small"), own);
     }
     const svg = row.querySelector(".spark");
     if (svg) course(svg, now.t, now.n);
@@ -129,9 +128,9 @@
     for (const element of document.querySelectorAll("[data-silent-since]")) {
       put(element, element.dataset.words.replace("#", age(Number(element.dataset.silentSince))));
     }
-    for (const row of document.querySelectorAll("[data-late]")) {
-      const shown = row.querySelector("[data-age]");
-      row.classList.toggle("old", Boolean(shown) && Date.now() + ahead - Number(shown.dataset.age) > Number(row.dataset.late));
+    for (const row of document.querySelectorAll("[data-every]")) {
+      const shown = row.querySelector("[data-age]"), late = 3 * Number(row.dataset.every) + 5000;
+      row.classList.toggle("old", Boolean(shown) && Date.now() + ahead - Number(shown.dataset.age) > late);
     }
   }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gateway.dashboard.charts import HOUR
@@ -13,6 +14,7 @@ from gateway.dashboard.views.courses import Chart, Quantity
 from gateway.dashboard.views.raw import RawBlock, raw
 from gateway.dashboard.views.site import LineRow, MeterRow
 from gateway.dashboard.views.states import State, States, newest
+from gateway.devices.points import Point
 from gateway.site import Site
 from gateway.store import Row, Store
 from ledger_client.record import Coverage, Reading, Value, parse_record, record_hash
@@ -55,6 +57,8 @@ class MeterFacts:
     line: LineRow
     row: MeterRow
     identity: str | None
+    symbols: Mapping[str, Point]
+    """The status points: what their codes and bits are called."""
     stranger: str | None
     values: tuple[Value, ...]
     raw: tuple[RawBlock, ...]
@@ -85,6 +89,7 @@ def look(site: Site, loads: Loads, name: str, quantity: str | None, span: str | 
         line=site_view.line_row(site, loads, line.spec.name),
         row=site_view.meter_row(site.config, site.live.meters[name], site.clock.now_ms()),
         identity=line.identity(name),
+        symbols={point.name: point for point in profile.points if point.symbols},
         stranger=line.stranger(name),
         values=tuple(reading.values) if reading else (),
         raw=raw(line.last_answered(name)),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import and_
 from typing import Any
 
 from gateway.alarm_board import Standing
@@ -27,7 +29,8 @@ from gateway.site import Site
 from gateway.store import Batch, Store
 from ledger_client.record import Value
 
-STRAYS = ("late", "foreign", "damaged")
+FAULTS = {"timeouts": "timeout", "late": "late", "foreign": "foreign", "damaged": "damaged"}
+FEW = 30  # meters: of more than these the sparklines are coarser
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,8 @@ class LineRow:
     where: str
     up: bool
     load: float | None
-    answered: int
-    timeouts: int
-    strays: dict[str, int]
+    faults: dict[str, int]
+    """Answers that did not come, came late, were for others, or were damaged, since the epoch began."""
     silent: tuple[str, ...]
     meters: tuple[MeterRow, ...] = ()
 
@@ -102,6 +104,12 @@ class SiteFacts:
     def well(self) -> int:
         """How many meters answer."""
         return sum(m.time_ms is not None and not m.late for m in self.meters)
+
+    @property
+    def shared_flags(self) -> int:
+        """The quality bits that everything that was read has: said once."""
+        read = [meter.flags for meter in self.meters if meter.time_ms is not None]
+        return reduce(and_, read) if len(read) > 1 else 0
 
     @property
     def asleep(self) -> int:
@@ -141,9 +149,7 @@ def line_row(site: Site, loads: Loads, name: str) -> LineRow:
         where=line.spec.where,
         up=line.up,
         load=loads.of(name),
-        answered=counters["answered"],
-        timeouts=counters["timeout"],
-        strays={kind: counters[kind] for kind in STRAYS},
+        faults={name: counters[kind] for name, kind in FAULTS.items()},
         silent=tuple(line.silent),
     )
 
@@ -167,7 +173,7 @@ def meter_row(config: Config, now: MeterNow, now_ms: int, course: Course = ()) -
         verdict=max(verdicts, key=VERDICTS.index, default="missing"),
         flags=flags,
         time_ms=reading.time_ms,
-        spark=values.spark(course),
+        spark=values.spark(course, 40 if len(config.meters) <= FEW else 16),
         spark_of=points[0] if points else "",
         late=is_late(now_ms - reading.time_ms, meter.every),
         state=_state(now),

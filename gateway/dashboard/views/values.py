@@ -14,7 +14,6 @@ from ledger_client.record import Number, Reading, Value
 WIDTH, HEIGHT = 120, 28  # of a sparkline, in its own units
 _ENERGY = ("Wh", "kWh", "MWh")
 _PREFERRED = {"generation": "export", "consumption": "import"}
-MOST_SPARK = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +65,10 @@ def number(value: Value) -> float | None:
     return float(content) if isinstance(content, Number) and not isinstance(content, bool) else None
 
 
-def spark(readings: Sequence[tuple[int, float | None]]) -> Spark | None:
-    """The course of one point over some readings, by their times in ms; None where fewer than two have a number."""
-    step = max(1, len(readings) // MOST_SPARK)
+def spark(readings: Sequence[tuple[int, float | None]], most: int) -> Spark | None:
+    """The course of one point over some readings, by their times in ms, in about ``most`` points; None where fewer than
+    two have a number."""
+    step = max(1, len(readings) // most)
     course = readings[::-1][::step][::-1]
     numbers = [value for _, value in course if value is not None]
     if len(numbers) < 2:

@@ -1,0 +1,195 @@
+"""The views on real databases: what they weigh, that none looks at more when there is more, what states they tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.parts import tcp_gateway
+from gateway import config
+from gateway.commits import Finished
+from gateway.config import Config
+from gateway.dashboard.contents import contents
+from gateway.dashboard.page import Answer, Asked, NotFound
+from gateway.dashboard.render import static
+from gateway.dashboard.views import events, record
+from gateway.dashboard.views.states import State, States, newest
+from gateway.signer import stamp
+from gateway.site import Site
+from gateway.store import Store
+from ledger_client.record import Quality, Reading, Value, parse_record
+from tests.gateway.epochs import due_ms, epoch, until
+from tests.gateway.samples import Hands, site
+
+LIMIT = 150_000
+VALUES = 18
+TRUST = '[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n'
+INSTALLER = {"languages": "zh", "user": "installer", "role": "installer", "form": "A" * 43}
+Look = Callable[[str, Mapping[str, str]], Answer]
+
+
+def looker(running: Site) -> Callable[[str, Store, Mapping[str, str], Mapping[str, str]], Answer]:
+    """Makes a page of a running site in one go."""
+    pages = contents(running)
+
+    def look(path: str, store: Store, params: Mapping[str, str], query: Mapping[str, str]) -> Answer:
+        asked = Asked(path=path, params=params, query=query, **INSTALLER)  # type: ignore[arg-type]
+        return pages.views[path](running, asked)(store)
+
+    return look
+
+
+def reading(running: Site, n: int) -> Finished:
+    """A poll of many values, none of them simply good."""
+    now = stamp(running.clock)
+    flags = int(Quality.CLOCK_UNSYNC | Quality.IDENTITY_UNPROVEN)
+    values = tuple(Value(f"voltage_{i:02}", 230.0 + n / 7 + i, "V", flags) for i in range(VALUES))
+    return Finished("", 0, Reading(now.time_ms, values), now)
+
+
+async def fill(running: Site, count: int) -> None:
+    """So many readings of every meter."""
+    for name in running.config.meters:
+        first_ms, every_ms = await due_ms(running, name), running.config.meters[name].every
+        for n in range(count):
+            running.recorder.put(replace(reading(running, n), meter=name, due_ms=first_ms + n * every_ms))
+    await until(lambda: all(now.recorded >= count for now in running.live.meters.values()))
+
+
+def test_no_page_of_a_hundred_meters_is_heavy(tmp_path: Path) -> None:
+    tcp_gateway.make_site(tmp_path, range(20001, 20101))
+    path = tmp_path / "gateway.toml"
+    labelled = path.read_text().replace(
+        'profile = "bench.toml"', 'label = "并网关口表 Grid connection 07"\nprofile = "bench.toml"'
+    )
+    path.write_text(labelled)
+    (tmp_path / "trust.toml").write_text(TRUST)
+    loaded = config.load(path)
+    ours = sum(len(found[0]) for name in ("style.css", "script.js") if (found := static(name)))
+
+    async def weigh() -> dict[str, int]:
+        async with epoch(loaded) as running:
+            look = looker(running)
+            await fill(running, 60)
+            store = Store(loaded.database, read_only=True)
+            meter = {"meter": "meter-007"}
+            pages = {
+                path: look(path, store, meter, {"span": span, "quantity": "voltage_00"})
+                for path in ("/", "/meters/{meter}", "/batches", "/events", "/alarms", "/diagnosis")
+                for span in ("1h",)
+            }
+            store.close()
+            shown = pages["/"].body.decode()
+            assert shown.count("<polyline") == shown.count("data-meter=") == 100
+            return {path: len(page.body) + ours for path, page in pages.items()}
+
+    weights = asyncio.run(weigh())
+    assert {path: size for path, size in weights.items() if size > LIMIT} == {}
+
+
+def recorded(folder: Path, polls: int) -> Config:
+    """A site with so many polls of each meter, all batches anchored."""
+    loaded = site(folder, {'every = "5s"': 'every = "10s"'} if "5s" in _template() else None)
+    hands = Hands(loaded, commit_every_ms=60_000)
+    hands.poll(polls)
+    with hands.store.transaction():
+        for batch in hands.store.batches():
+            hands.store.mark(batch.batch, "demo-ledger", "settled", 1_800_000_000_000, receipt=b"\x00")
+    hands.end()
+    return loaded
+
+
+def _template() -> str:
+    from gateway.starter import GATEWAY_TOML
+
+    return GATEWAY_TOML
+
+
+PAGES = {
+    "/": {},
+    "/meters/{meter}": {"meter": "export-main"},
+    "/batches": {},
+    "/batches/{batch}": {"batch": "7"},
+    "/events": {},
+    "/alarms": {},
+}
+
+
+def steps(loaded: Config) -> dict[str, int]:
+    """How many hundred steps SQLite's machine takes for each page."""
+
+    async def count() -> dict[str, int]:
+        found = {}
+        async with epoch(loaded) as running:
+            look, store = looker(running), Store(loaded.database, read_only=True)
+            for path, params in PAGES.items():
+                seen = [0]
+
+                def step(seen: list[int] = seen) -> int:
+                    seen[0] += 1
+                    return 0
+
+                store._db.set_progress_handler(step, 100)
+                look(path, store, params, {"span": "1h", "quantity": "count"})
+                found[path] = seen[0]
+            store.close()
+        return found
+
+    return asyncio.run(count())
+
+
+def test_no_page_looks_at_more_when_there_is_more(tmp_path: Path) -> None:
+    few, many = (steps(recorded(tmp_path / name, polls)) for name, polls in (("few", 300), ("many", 2400)))
+    assert {path: (few[path], many[path]) for path in few if many[path] > 1.5 * few[path] + 20} == {}
+
+
+def test_events_come_newest_first_and_page_by_page(tmp_path: Path) -> None:
+    loaded = recorded(tmp_path / "site", 10)
+    store = Store(loaded.database, read_only=True)
+    everything = [(place, row) for place, row in enumerate(store.rows(1, 1 << 60), 1) if row.kind == "event"]
+    assert store.newest_events(1000) == everything[::-1]
+    (second,) = store.newest_events(1, before=everything[-1][0])
+    assert second == everything[-2]
+    assert {row.meter for _, row in store.newest_events(1000, meter="gateway")} == {"gateway"}
+    assert [event.name for event in events.events(store, None, "").rows] == [
+        parse_record(row.data).body.name  # type: ignore[union-attr]
+        for _, row in everything[::-1]
+    ]
+    store.close()
+
+
+def test_a_record_goes_from_recorded_to_anchored_and_its_way_holds(tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site")
+    hands = Hands(loaded)
+    hands.poll(3)
+    hands.journal.flush()
+    row = hands.store.newest("export-main", "reading")
+    assert row is not None
+    name = (row.meter, row.epoch.hex(), str(row.seq))
+    assert States(hands.store).of(*row[:3]) == State("recorded")
+    assert record.record(hands.store, *name, whole=False).way is None
+    hands.poll(10)
+    assert States(hands.store).of(*row[:3]) == State("sealed", 0)
+    with hands.store.transaction():
+        hands.store.mark(0, "demo-ledger", "settled", 1_800_000_000_000, receipt=b"\x00")
+    assert States(hands.store).of(*row[:3]) == State("anchored", 0, ("demo-ledger",))
+    batch = hands.store.batch(0)
+    assert batch is not None
+    for leaf in hands.store.leaves(batch.first_id, batch.last_id):
+        way = record.record(hands.store, leaf.meter, leaf.epoch.hex(), str(leaf.seq), whole=False).way
+        assert way is not None
+        assert way.holds
+        assert way.size == batch.size
+    with pytest.raises(NotFound, match="no such record"):
+        record.record(hands.store, "export-main", "00" * 8, "1", whole=False)
+    hands.end()
+
+
+@pytest.mark.parametrize(("age_ms", "word"), [(0, "live"), (35_000, "live"), (35_001, "recorded")])
+def test_what_is_late_is_not_live(age_ms: int, word: str) -> None:
+    assert newest(State("recorded"), age_ms, 10_000).word == word
+    assert newest(State("anchored", 3, ("a",)), age_ms, 10_000).word == "anchored"
