@@ -134,6 +134,11 @@
       const gone = silent && now - Number(silent.dataset.silentSince) > 2 * Number(row.dataset.every);
       const quality = row.querySelector("td[data-quality]");
       if (quality) quality.dataset.old = words.last;
+      const tag = gone && row.querySelector(".s-live");
+      if (tag) {
+        tag.className = "tag s-recorded";
+        put(tag, words.states.recorded);
+      }
       row.classList.toggle("old", Boolean(gone) || (Boolean(shown) && now - Number(shown.dataset.age) > late));
     }
     const rows = document.querySelectorAll("tr[data-every]"), well = [...rows].filter((row) => {

@@ -215,7 +215,8 @@ def complete(facts: SiteFacts, config: Config, store: Store) -> SiteFacts:
 def _settled(meter: MeterRow, states: States, now_ms: int) -> MeterRow:
     if meter.record is None or meter.time_ms is None:
         return meter
-    return replace(meter, state=newest(states.of(meter.name, *meter.record), now_ms - meter.time_ms, meter.every_ms))
+    state = states.of(meter.name, *meter.record)
+    return replace(meter, state=state if meter.late else newest(state, now_ms - meter.time_ms, meter.every_ms))
 
 
 def _horizon(config: Config, store: Store, now_ms: int) -> Horizon | None:
