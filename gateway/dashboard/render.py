@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -32,6 +33,7 @@ STATIC: Final = {
     "script.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
+_INDENT: Final = re.compile(rb"\n\s+")  # nobody but us reads it
 THEMES: Final = ("auto", "light", "dark")
 LIVE_WORDS: Final = ("s", "min", "h", "d")
 
@@ -87,7 +89,7 @@ def static(name: str) -> tuple[bytes, str, str] | None:
     """A file of ours, its media type, and the short hash that its address carries, so that it may be kept for ever."""
     if name not in STATIC:
         return None
-    content = (files("gateway.dashboard") / "static" / name).read_bytes()
+    content = _INDENT.sub(b"\n", (files("gateway.dashboard") / "static" / name).read_bytes())
     return content, STATIC[name], hashlib.sha256(content).hexdigest()[:12]
 
 
@@ -233,12 +235,14 @@ def _live_words(words: Words) -> str:
     said: Mapping[str, Any] = {
         "units": {key: words(f"unit.{key}", n="#") for key in LIVE_WORDS},
         "verdicts": {key: words(f"verdict.{key}") for key in VERDICTS},
-        "states": {key: words(f"state.{key}") for key in ("live", "not-recorded")},
+        "states": {key: words(f"state.{key}") for key in ("live", "recorded", "not-recorded")},
         "stream": {key: words(f"stream.{key}") for key in ("on", "off")},
         "reasons": {name: words(f"reason.{name}") for name in sorted(MISSED_REASONS)},
         "flags": flags,
         "silent": words("site.silent-for", age="#"),
         "asleep": words("site.asleep-for", age="#"),
         "none": words("site.anchoring-none"),
+        "last": words("site.last"),
+        "well": words("site.meters-of", n="#n", all="#a"),
     }
     return json.dumps(said, ensure_ascii=False, separators=(",", ":"))

@@ -18,7 +18,7 @@ from gateway.errors import StoreError
 from gateway.feeds.history import History, Portion
 from gateway.feeds.link import Down, Link
 from gateway.feeds.outbox import Outbox
-from gateway.feeds.progress import Progress
+from gateway.feeds.progress import Gap, Progress
 from gateway.feeds.told import Told, told_news
 from gateway.feeds.voice import Sent, Voice
 from gateway.news import Missed, News
@@ -64,7 +64,8 @@ class Feed(Companion):
         self._backfill_rate = backfill_rate
         self._outbox = Outbox(min(5000, max(500, int(3 * rate))))
         self._progress = Progress()
-        self._alarmed, self._owes = asyncio.Event(), asyncio.Event()
+        self._alarmed, self._owes, self._gapped = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._unwritten: Gap | None = None
         self._born: Sent = []
         """What the beginning of this connection has told."""
         self._sent: dict[str, Told] = {}
@@ -147,7 +148,14 @@ class Feed(Companion):
             self._failures = 0
             self._alarmed.set()
             async with asyncio.TaskGroup() as group:
-                works = (self._live, self._backfill, self._tell_alarms, self._keep_mark, self._voice.watch)
+                works = (
+                    self._live,
+                    self._note_gaps,
+                    self._backfill,
+                    self._tell_alarms,
+                    self._keep_mark,
+                    self._voice.watch,
+                )
                 for work in (*(work(link) for work in works), link.ended()):
                     group.create_task(work, name=self.name)
         except asyncio.CancelledError:
@@ -196,14 +204,25 @@ class Feed(Companion):
                 self._arrived(told)
                 self.live_count += told.record is None or told.record not in gap.told
                 gap.told.update(() if told.record is None else (told.record,))
-        while self._progress.gap is gap:
-            try:
-                await self._history.write_gap(gap)
+        self._unwritten = gap
+        self._gapped.set()
+
+    async def _note_gaps(self, link: Link) -> None:
+        """Write down what an outage has left; live goes on meanwhile, also while the disk takes nothing."""
+        while True:
+            await self._gapped.wait()
+            gap = self._unwritten
+            if gap is not None and self._progress.gap is gap:
+                try:
+                    await self._history.write_gap(gap)
+                except StoreError as error:
+                    log.warning("%s: what was not told cannot be noted yet: %s", self.name, error.problem)
+                    await asyncio.sleep(AGAIN_S)
+                    continue
                 self._progress.written(gap)
-            except StoreError as error:  # nothing is recorded then, either
-                log.warning("%s: what was not told cannot be noted yet: %s", self.name, error.problem)
-                await asyncio.sleep(AGAIN_S)
-        self._owes.set()
+            if self._unwritten is gap:
+                self._gapped.clear()
+            self._owes.set()
 
     def _told(self, told: Sequence[Told], future: asyncio.Future[None]) -> None:
         if _taken(future):

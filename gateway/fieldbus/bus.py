@@ -215,7 +215,7 @@ class Line:
         try:
             self._link = await opening.connect(self.spec, self._table, self._ear.see)
         except FieldbusError as error:
-            self._down(error.problem)
+            self._down(error.fault if isinstance(error, PortError) else error.problem)
             return
         self._ear.opened()
         if self._down_because is not None:

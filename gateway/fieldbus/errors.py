@@ -36,7 +36,7 @@ class PortError(FieldbusError):
 
     def __init__(self, where: str, problem: str, way_out: str) -> None:
         super().__init__(f"{where}: {problem}", way_out)
-        self.where = where
+        self.where, self.fault = where, problem
 
 
 class PortMissing(PortError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 from gateway import config
@@ -24,8 +25,13 @@ def test_on_a_full_disk_readings_are_told_as_not_recorded_and_never_as_history(
     tmp_path: Path, broker: Mosquitto
 ) -> None:
     async def work() -> None:
-        with small_disk(tmp_path / "disk", "16m") as disk, listening(broker.url) as heard, host_at(broker) as host:
-            loaded = feed_site(tmp_path / "site", broker.url)
+        with ExitStack() as stack:
+            disk, wire = (
+                stack.enter_context(small_disk(tmp_path / "disk", "16m")),
+                stack.enter_context(tap(broker.port)),
+            )
+            heard, host = stack.enter_context(listening(broker.url)), stack.enter_context(host_at(broker))
+            loaded = feed_site(tmp_path / "site", wire.url)
             text = loaded.path.read_text().replace('data = "data"', f'data = "{disk}/data"')
             text += f'[[feed]]\nname = "host"\ntype = "sparkplug"\nurl = "{broker.url}"\ngroup = "{GROUP}"\n'
             loaded.path.write_text(text)
@@ -46,6 +52,11 @@ def test_on_a_full_disk_readings_are_told_as_not_recorded_and_never_as_history(
                 assert last["values"][0]["value"] is not None
                 await until(lambda: host.of("DDATA") and metric(host.of("DDATA")[-1], "Record")["value"] is None)
                 assert metric(host.of("DDATA")[-1], "count")["properties"]["Recorded"] is False
+                wire.cut()  # and what is told behind a gap that cannot be written down is told all the same
+                await until(lambda: not rig.feed.connected)
+                await until(lambda: rig.feed.connected)
+                rig.answer(OTHER)
+                await until(lambda: heard.readings(f"/meters/{OTHER}"))
                 (disk / "filler").unlink()
                 await until(lambda: rig.recorder.trouble is None)
                 again = await rig.poll()
@@ -185,5 +196,27 @@ def test_history_waits_for_what_is_live(tmp_path: Path, broker: Mosquitto) -> No
         assert heard.records("/meters/") == live
         sizes = [len(json.loads(message.data)["readings"]) for message in heard.on("/history/")]
         assert max(sizes) <= 5
+
+    asyncio.run(work())
+
+
+def test_what_is_live_goes_on_while_nothing_can_be_noted(tmp_path: Path, broker: Mosquitto) -> None:
+    async def work() -> None:
+        with tap(broker.port) as wire, listening(broker.url) as heard:
+            loaded = feed_site(tmp_path / "site", wire.url)
+            async with running(loaded) as rig:
+                await until(lambda: rig.feed.connected)
+                await rig.poll()
+                rig.recorder._store._db.close()
+                loaded.database.rename(loaded.database.with_name("away.db"))
+                while rig.recorder.trouble is None:
+                    rig.answer()
+                    await asyncio.sleep(0.01)
+                wire.cut()
+                await until(lambda: not rig.feed.connected)
+                await until(lambda: rig.feed.connected)
+                rig.answer(OTHER)
+                (told,) = await until(lambda: heard.readings(f"/meters/{OTHER}"))
+                assert (told["record"], told["not_recorded"]) == (None, "disk-error")
 
     asyncio.run(work())

@@ -141,7 +141,7 @@ def pictures(site: Site, browser: Browser, folder: Path) -> None:
         end = f"{language}-{theme}{'' if width == 1280 else '-phone'}"
         with window(browser, site.url, language=language, theme=theme, width=width) as seen:
             seen.login("installer")
-            seen.open("/batches/27")
+            seen.open("/batches/28")
             record = str(seen.page.locator("a[href*='export-main/records']").first.get_attribute("href"))
             for name, path in (PATHS | {"record": record}).items():
                 take(seen, folder, f"{name}-{end}", path)

@@ -13,7 +13,9 @@ from tests.chain.site import command, until
 from tests.pages.plant import LABEL, Site, plant_with_pages
 from tests.pages.window import NARROW, WIDE, Window, chromium, window
 
-PAGES = ("/", "/meters/export-main", "/batches", "/batches/0", "/events", "/alarms", "/diagnosis")
+PAGES = (
+    "/", "/meters/export-main", "/batches", "/batches/0", "/events", "/alarms", "/diagnosis", "/configuration",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -175,11 +177,11 @@ def test_a_changed_configuration_is_looked_at_and_taken_over(site: Site, browser
     path = site.config.path
     with window(browser, site.url) as seen:
         seen.login("installer")
-        seen.open("/diagnosis")
-        seen.page.get_by_role("button", name="Look for changes").click()
-        assert seen.page.get_by_text("holds what is in force").is_visible()
+        seen.open("/configuration")
+        seen.page.get_by_role("button", name="Look at what has changed").click()
+        assert seen.page.get_by_text("Nothing has changed").is_visible()
         path.write_text(path.read_text().replace(LABEL, "Grid connection"))
-        seen.page.get_by_role("button", name="Look for changes").click()
+        seen.page.get_by_role("button", name="Look at what has changed").click()
         assert "Grid connection" in seen.page.locator(".changes").inner_text()
         seen.page.get_by_role("button", name="Take it over").click()
         assert "taken over" in seen.page.get_by_role("status").inner_text()

@@ -119,7 +119,7 @@
       if (own && !quality.querySelector("small")) quality.append(document.createElement("small"));
       put(quality.querySelector("small"), own);
     }
-    const svg = row.querySelector(".spark");
+    const svg = row.querySelector("td svg");
     if (svg) course(svg, now.t, now.n);
   }
 
@@ -130,8 +130,21 @@
     }
     for (const row of document.querySelectorAll("[data-every]")) {
       const shown = row.querySelector("[data-age]"), late = 3 * Number(row.dataset.every) + 5000;
-      row.classList.toggle("old", Boolean(shown) && Date.now() + ahead - Number(shown.dataset.age) > late);
+      const silent = row.querySelector("[data-silent-since]"), now = Date.now() + ahead;
+      const gone = silent && now - Number(silent.dataset.silentSince) > 2 * Number(row.dataset.every);
+      const quality = row.querySelector("td[data-quality]");
+      if (quality) quality.dataset.old = words.last;
+      const tag = gone && row.querySelector(".s-live");
+      if (tag) {
+        tag.className = "tag s-recorded";
+        put(tag, words.states.recorded);
+      }
+      row.classList.toggle("old", Boolean(gone) || (Boolean(shown) && now - Number(shown.dataset.age) > late));
     }
+    const rows = document.querySelectorAll("tr[data-every]"), well = [...rows].filter((row) => {
+      return row.querySelector("[data-age]") && !row.classList.contains("old");
+    });
+    put(document.querySelector("[data-well]"), words.well.replace("#n", well.length).replace("#a", rows.length));
   }
 
   function told(change) {

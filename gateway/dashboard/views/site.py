@@ -175,10 +175,15 @@ def meter_row(config: Config, now: MeterNow, now_ms: int, course: Course = ()) -
         time_ms=reading.time_ms,
         spark=values.spark(course, 40 if len(config.meters) <= FEW else 16),
         spark_of=points[0] if points else "",
-        late=is_late(now_ms - reading.time_ms, meter.every),
+        late=is_late(now_ms - reading.time_ms, meter.every) or _gone(now, meter.every, now_ms),
         state=_state(now),
         record=None if isinstance(now.newest, NotRecorded) else (now.newest.row.epoch, now.newest.row.seq),
     )
+
+
+def _gone(now: MeterNow, every_ms: int, now_ms: int) -> bool:
+    """It was silent more than once."""
+    return now.silent_since_ms is not None and now_ms - now.silent_since_ms > 2 * every_ms
 
 
 def _state(now: MeterNow) -> State:
@@ -210,7 +215,8 @@ def complete(facts: SiteFacts, config: Config, store: Store) -> SiteFacts:
 def _settled(meter: MeterRow, states: States, now_ms: int) -> MeterRow:
     if meter.record is None or meter.time_ms is None:
         return meter
-    return replace(meter, state=newest(states.of(meter.name, *meter.record), now_ms - meter.time_ms, meter.every_ms))
+    state = states.of(meter.name, *meter.record)
+    return replace(meter, state=state if meter.late else newest(state, now_ms - meter.time_ms, meter.every_ms))
 
 
 def _horizon(config: Config, store: Store, now_ms: int) -> Horizon | None:

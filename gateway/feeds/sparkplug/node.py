@@ -47,7 +47,7 @@ class Node:
 
     def __init__(self, group: str, gateway: str, software: str, now_ms: Callable[[], int]) -> None:
         self._group, self._gateway, self._software, self._now_ms = group, gateway, software, now_ms
-        self._bd_seq, self._seq, self._alias = -1, 0, 0
+        self._bd_seq, self._seq, self._alias = 0, 0, 0
         self._node: dict[str, int] = {}
         self._devices: dict[str, Device] = {}
 
@@ -61,13 +61,12 @@ class Node:
 
     # — the node —
 
-    def will(self) -> bytes:
-        """The NDEATH of the next connection, with a number of its own."""
+    def next_connection(self) -> None:
+        """The number of births and deaths that belong together is another one from now on."""
         self._bd_seq = (self._bd_seq + 1) % 256
-        return self.ndeath()
 
     def ndeath(self) -> bytes:
-        """The NDEATH of this connection."""
+        """The NDEATH of this connection: its last will, or said before an orderly goodbye."""
         payload = Payload(timestamp=self._now_ms())
         self._add_bd_seq(payload)
         return self._bytes(payload)
@@ -172,9 +171,7 @@ class Node:
     # — numbers —
 
     def _add_bd_seq(self, payload: Any) -> Any:
-        return payload.metrics.add(
-            name=BD_SEQ, timestamp=payload.timestamp, datatype=INT64, long_value=max(0, self._bd_seq)
-        )
+        return payload.metrics.add(name=BD_SEQ, timestamp=payload.timestamp, datatype=INT64, long_value=self._bd_seq)
 
     def _next(self) -> Any:
         self._seq = (self._seq + 1) % 256

@@ -77,6 +77,7 @@ class SparkplugVoice:
         self._turn = asyncio.Lock()
         self._wake = asyncio.Event()
         self._rebirth = self._host_gone = self._reloaded = False
+        self._will_is_out = False
         self._reborn_at = 0.0
         self._alarms: dict[str, str] = {}
         self._births: dict[str, tuple[str | None, asyncio.Future[None]]] = {}
@@ -88,7 +89,10 @@ class SparkplugVoice:
         return f"primary host {self._host.name}" if self._host and not self._host.online.is_set() else None
 
     def will(self) -> Will:
-        return Will(self._node.topic("NDEATH"), self._node.will(), retain=False)
+        if self._will_is_out:
+            self._node.next_connection()
+        self._will_is_out = False
+        return Will(self._node.topic("NDEATH"), self._node.ndeath(), retain=False)
 
     def reloaded(self) -> None:
         self._reloaded = True
@@ -103,6 +107,7 @@ class SparkplugVoice:
 
     async def begin(self, link: Link) -> Sent:
         self._rebirth = self._host_gone = False
+        self._will_is_out = True
         link.subscribe(self._commands)
         if self._host is not None:
             self._host.disconnected()
