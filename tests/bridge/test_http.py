@@ -18,7 +18,7 @@ from ledger_client.verify import check_receipt
 from tests.bridge.site import LEDGER, PATIENCE_S, BridgeProcess, driver, persist, running
 from tests.ledgers.nats import nats
 from tests.ledgers.samples import Gateway
-from tests.ledgers.site import Site
+from tests.ledgers.site import Site, again_while_unavailable
 from tests.processes import embedded_ledger, mosquitto
 
 GATEWAYS, STATEMENTS, KILLS = 6, 12, 5
@@ -87,7 +87,7 @@ def test_a_ledger_that_is_away_is_waited_for(demo: Site, tmp_path: Path) -> None
     (bridge,) = bridges(demo, tmp_path, 1)
     demo.ledger.stop()
     with running(bridge), driver(demo.broker.url) as ledger:
-        answer = ledger.submit(gateway.statement(0))
+        answer = again_while_unavailable(lambda: ledger.submit(gateway.statement(0)))  # the bridge may just connect
         assert not isinstance(answer, bytes)  # kept, and the gateway knows
         bridge.kill()
         demo.ledger.start()
