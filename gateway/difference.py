@@ -8,12 +8,14 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.config import Config
 from gateway.errors import ConfigError
 from gateway.fieldbus.bus import LineSpec
+from ledger_client.trust import Trust, TrustKey
+from ledger_client.verify import rfc3339_ms
 
 FIXED = {"id": "its records would be another gateway's", "data": "the database is open", "keys": "the keys are in use"}
 """Keys of [gateway] that only a new start can change, and why."""
@@ -32,11 +34,13 @@ class Difference:
     """Names of the lines that end: the changed ones and those that are no more."""
     specs: Sequence[LineSpec]
     """All lines of the new configuration."""
+    trust: bool = False
+    """The trust file says something else."""
 
     @property
     def nothing(self) -> bool:
-        """Both say the same, profiles included."""
-        return self.before.fingerprint() == self.after.fingerprint()
+        """Both say the same, profiles and trust file included."""
+        return self.before.fingerprint() == self.after.fingerprint() and not self.trust
 
     @property
     def read_anew(self) -> list[str]:
@@ -54,9 +58,16 @@ class Difference:
         return [name for name in self.after.meters if name in self.before.meters]
 
     def ledgers_changed(self) -> bool:
-        """Anything about ledgers, or where their keys stand, is another."""
-        old, new = self.before.document, self.after.document
-        return old.ledger != new.ledger or old.gateway.trust != new.gateway.trust
+        """Anything about ledgers, or about whom their receipts are believed by, is another."""
+        return self.before.document.ledger != self.after.document.ledger or self.trust
+
+    def with_trust(self, before: Trust, after: Trust) -> Difference:
+        """The same, with what the two trust files say."""
+        if before == after:
+            return self
+        changes = _compared([_trusted(key) for key in before.keys], [_trusted(key) for key in after.keys])
+        text = (*self.text, *(changes or ["+ trust file: another policy or chain"]))
+        return replace(self, text=text, trust=True)
 
 
 def difference(
@@ -72,9 +83,18 @@ def difference(
     lines = {spec.name: spec for spec in specs_after if specs_before.get(spec.name) != spec}
     names = {spec.name for spec in specs_after}
     closed = frozenset(name for name in specs_before if name in lines or name not in names)
-    old, new = (list(_lines(config)) for config in (before, after))
-    changes = [line for line in difflib.ndiff(old, new) if line.startswith(("- ", "+ "))]
+    changes = _compared(list(_lines(before)), list(_lines(after)))
     return Difference(before, after, tuple(changes), lines, closed, tuple(specs_after))
+
+
+def _compared(old: Sequence[str], new: Sequence[str]) -> list[str]:
+    return [line for line in difflib.ndiff(old, new) if line.startswith(("- ", "+ "))]
+
+
+def _trusted(key: TrustKey) -> str:
+    whose = key.ledger or "/".join(part for part in (key.gateway, key.meter) if part)
+    until = f" until {rfc3339_ms(key.valid_to * 1000)}" if key.valid_to is not None else ""
+    return f"trust file: {key.role} key of {whose}, {key.kid.hex()[:16]}…{until}{', revoked' if key.revoked else ''}"
 
 
 def _lines(config: Config) -> Iterator[str]:

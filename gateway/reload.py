@@ -91,7 +91,8 @@ class Reload:
             self._epoch.site.board.condition(GATEWAY, REVERTED, "configuration", text, on=False)
             if change.nothing:
                 return _told(change) | {"done": False, "watched_s": 0}
-            before, answered = self._epoch.ready, self._answered()
+            before = self._trial.before if self._trial else self._epoch.ready  # the last that has shown that it holds
+            answered = self._answered()
             await self._take(ready, change, {"why": "reload", "user": order.get("user", "")})
             self._reverted = None
             watched_s = self._begin_trial(before, change, answered)
@@ -118,7 +119,8 @@ class Reload:
             difference(self._epoch.ready.config, after, specs, ())  # what needs a new start needs no further look
             ready = prepare(after, ours)
             budget.refuse(path, ready.plans)
-            return ready, difference(self._epoch.ready.config, after, specs, ready.specs)
+            change = difference(self._epoch.ready.config, after, specs, ready.specs)
+            return ready, change.with_trust(self._epoch.ready.trust, ready.trust)
 
         return await in_thread(look, "look at the configuration")
 
@@ -184,6 +186,7 @@ class Reload:
         silent = f"{', '.join(lost)} answered nothing for {after_s:.0f} s after the change"
         specs = {name: line.spec for name, line in site.lines.items()}
         back = difference(self._epoch.ready.config, before.config, specs, before.specs)
+        back = back.with_trust(self._epoch.ready.trust, before.trust)
         try:
             await self._take(before, back, {"why": f"back to the configuration before: {silent}"})
         except StoreError as error:

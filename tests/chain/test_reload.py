@@ -16,7 +16,9 @@ from gateway import config, control
 from gateway.config import Config
 from gateway.errors import GatewayError
 from gateway.store import Store
+from ledger_client.cose_key import PrivateKey
 from ledger_client.record import Coverage, Event, Quality, Reading, parse_record
+from ledger_client.trust import key_entry
 from tests.chain.site import Plant, close_books, command, make_site, plant, until
 from tests.processes import EmbeddedLedger, Server, embedded_ledger
 
@@ -82,8 +84,13 @@ def test_only_what_changed_is_opened_again_and_nothing_is_lost(here: Site) -> No
         "- bus rs485-1, meter stack-co2, every = 1000", "+ bus rs485-1, meter stack-co2, every = 1500"
     ]  # fmt: skip
     assert not here.reload()["done"]
+    with here.loaded.trust.open("a") as trust:
+        trust.write("\n" + key_entry("ledger", PrivateKey.generate().public, 1_700_000_000, ledger="another"))
+    done = here.reload()
+    assert (done["done"], done["opened"], done["ledgers"]) == (True, [], True)
+    assert [line.partition(",")[0] for line in done["changes"]] == ["+ trust file: ledger key of another"]
     until("more readings", lambda: len(here.readings(INVERTER)) > before + 8)
-    event = here.events("configuration")[0]
+    event, _ = here.events("configuration")
     assert (event.fields["why"], event.fields["anew"]) == ("reload", [METER, CO2])
     assert "command line" in event.fields["user"]
     epochs = {record.claims.epoch for meter in here.loaded.meters for record in here.records(meter)}
@@ -97,18 +104,22 @@ def test_only_what_changed_is_opened_again_and_nothing_is_lost(here: Site) -> No
 
 
 def test_a_meter_that_answers_nothing_any_more_brings_the_old_configuration_back(here: Site) -> None:
+    """The last that has shown that it holds: not the one that another change came upon while it was on trial."""
     here.rewrite("address = 240", "address = 99")
+    assert here.reload()["done"]
+    here.rewrite('every = "250ms"', 'every = "500ms"')
     done = here.reload("--wait")
     assert "stack-co2 answered nothing" in str(done["reverted"])
     since = len(here.readings(CO2))
     until("the meter again", lambda: len(here.readings(CO2)) > since + 3)
     assert [e.fields["why"].partition(":")[0] for e in here.events("configuration")] == [
-        "reload", "back to the configuration before"
+        "reload", "reload", "back to the configuration before"
     ]  # fmt: skip
     told = command("gateway.cli", "status", here.loaded.path)
     assert told.returncode == 1
     assert "configuration before it is in force again" in " ".join(told.stdout.split())
     here.rewrite("address = 99", "address = 240")
+    here.rewrite('every = "500ms"', 'every = "250ms"')
     assert here.reload()["nothing"]
     assert here.gateway.stop() == 0
     close_books(here.loaded, here.ledger, here.meters)
