@@ -103,6 +103,9 @@ def give(data: Path, order: str, *, within_s: float = WITHIN_S, **details: Any) 
             link.sendall(json.dumps({"order": order, **details}).encode() + b"\n")
             with link.makefile("rb") as lines:
                 answer: dict[str, Any] = json.loads(lines.readline(MAX_LINE) or b"{}")
+    except TimeoutError:
+        problem = f"{data}: the gateway has not answered within {within_s:g} s"
+        raise GatewayError(problem, "what was ordered may still be done: meterseal status CONFIG") from None
     except (OSError, ValueError):
         raise GatewayError(f"{data}: no gateway runs here", "start it: meterseal run CONFIG") from None
     if "error" in answer or not answer:
