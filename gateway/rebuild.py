@@ -18,11 +18,11 @@ from gateway.site import Site
 from gateway.spans import HOUR_MS, MINUTE_MS, Span
 from gateway.store import Store
 from gateway.summaries import Forms, Open
+from gateway.summary_tables import SLACK_MS
 
 log = logging.getLogger("meterseal.agent")
 
 MANY = 2_000  # records that are read at once
-SLACK_MS = 600_000  # by which the order of commits and that of times may differ, at most
 PAUSE_S = 0.5
 
 Found = list[tuple[int, Span]]
