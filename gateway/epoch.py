@@ -239,6 +239,7 @@ class Epoch:
         entries = config.document.ledger
         self._ledgers = [driver(config, entry, Notes(entry.name, recorder)) for entry in entries]
         alarms, loop = self._ledger_alarms, asyncio.get_running_loop()
+        alarms.keep({entry.name for entry in entries})
         reconciliation = Reconciliation(config, recorder, trust, clock, conflicts, alarms=alarms)
         recorder.on_seal.clear()
         self.site.uplinks.clear()
