@@ -25,7 +25,7 @@ from gateway.store import RECOVER, Row, Store
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError
 from ledger_client.record import Body, Coverage, Quality, Reading, Value, parse_record
-from ledger_client.report import quality_phrases
+from ledger_client.report import number_text, quality_phrases
 from ledger_client.verify import rfc3339_ms
 
 OVERDUE_PERIODS = 3
@@ -55,9 +55,9 @@ class Shown:
 
     @property
     def text(self) -> str:
-        """The value for people: seven significant digits, as much as a 32-bit register holds."""
+        """The value for people: of a float seven significant digits, as much as a 32-bit register holds."""
         value = self.value.value
-        return "—" if value is None else f"{value:.7g}" if isinstance(value, float) else str(value)
+        return "—" if value is None else f"{value:.7g}" if isinstance(value, float) else number_text(value)
 
     def as_json(self) -> dict[str, Any]:
         """Numbers with all their decimals, as text where JSON's own would round."""
@@ -264,7 +264,7 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
     for x in facts["ledgers"]:
         out.print(f"ledger {x['name']} ({x['policy']}): {x['settled']} batches anchored, {x['waiting']} waiting")
     for feed in facts["feeds"]:
-        out.print(feed_line(feed))
+        out.print(feed_line(feed), markup=False)
     if web := facts["web"]:
         known = f", certificate SHA-256 {web['fingerprint']}" if web["fingerprint"] else ""
         out.print(f"pages: {web['address']}{known}")
@@ -291,5 +291,5 @@ def print_readings(out: Console, values: Sequence[Shown]) -> None:
         table.add_column()
         table.add_column(justify="right")
         for v in mine:
-            table.add_row(v.value.name, v.text, v.value.unit or "", v.quality)
+            table.add_row(v.value.name, escape(v.text), v.value.unit or "", v.quality)
         out.print(table)
