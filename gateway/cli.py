@@ -8,7 +8,7 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import click
 from rich.table import Table
@@ -19,6 +19,7 @@ from gateway.cli_parts import CONFIG, JSON, open_store, out
 from gateway.errors import Damaged, Declined, GatewayError, NotYet
 from gateway.logs import FORMS, Form
 from gateway.settings import duration_ms
+from ledger_client.cli_help import HELP, Grouped
 from ledger_client.durable import whole_file
 from ledger_client.errors import LedgerClientError
 
@@ -29,8 +30,16 @@ def fail(error: Exception) -> NoReturn:
     sys.exit(1 if isinstance(error, Declined | Damaged) else 2)
 
 
-class _Commands(click.Group):
+class _Commands(Grouped):
     """Turns the errors of every package into messages; only a bug of ours could show more."""
+
+    headings: ClassVar = {
+        "Set up a site": ("init", "profiles", "keys", "password", "check", "read"),
+        "Run it": ("run", "reload", "accept", "install", "uninstall"),
+        "Look at it": ("status", "readings", "doctor"),
+        "Prove and keep": ("prove", "export", "backup"),
+        "Try it": ("demo",),
+    }
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -51,7 +60,7 @@ def _first(group: ExceptionGroup[Exception]) -> Exception:
     return error
 
 
-@click.group(cls=_Commands)
+@click.group(cls=_Commands, context_settings=HELP)
 @click.version_option(package_name="meterseal")
 @click.option("-v", "--verbose", is_flag=True, help="Say more in the log.")
 @click.option(
