@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import click
 
@@ -12,7 +13,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
 class Grouped(click.Group):
     """A group of commands that ``--help`` lists under ``headings``; what stands under none of them comes last."""
 
-    headings: Mapping[str, Sequence[str]] = {}
+    headings: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Instead of click's one list by the alphabet, which cuts each line."""
