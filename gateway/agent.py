@@ -30,6 +30,7 @@ async def run(config: Config) -> None:
     Raises GatewayError or PortError before anything is started when the configuration cannot run on this machine.
     """
     heap.share()
+    instance.demand_free(config.data)
     ready = prepare(config, may_be_missing=True)
     budget.refuse(config.path, ready.plans)
     for plan in ready.plans:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gateway.budget import LinePlan, PlannedMeter
 
 
 def print_plan(out: Console, plan: LinePlan) -> None:
     """One line's plan."""
-    out.print(f"[bold]{plan.line}[/]  {plan.wire}")
+    out.print(Text(plan.line, "bold"), f" {plan.wire}")
     table = Table("meter", "address", "every", "points", "shapes", "time", "reads", box=None)
     for meter in plan.meters:
         head = meter.meter, str(meter.address), _seconds(meter.every_ms)
@@ -26,9 +27,9 @@ def print_plan(out: Console, plan: LinePlan) -> None:
     if len(plan.meters) > 1:
         out.print(_when_dead(max(plan.meters, key=lambda m: m.probe_ms)))
     for warning in plan.warnings:
-        out.print(f"[bold]warning:[/] {warning}")
+        out.print(Text("warning:", "bold"), warning)
     for problem in plan.problems:
-        out.print(f"[bold]error:[/] {problem.key}: {problem.problem}")
+        out.print(Text("error:", "bold"), f"{problem.key}: {problem.problem}")
 
 
 def _variants(reads: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import click
 from rich.markup import escape
@@ -20,6 +20,7 @@ from gateway.cli_parts import CONFIG, JSON, open_store, out
 from gateway.errors import Damaged, Declined, GatewayError, NotYet
 from gateway.logs import FORMS, Form
 from gateway.settings import duration_ms
+from ledger_client.cli_help import HELP, Grouped
 from ledger_client.durable import whole_file
 from ledger_client.errors import LedgerClientError
 
@@ -30,8 +31,16 @@ def fail(error: Exception) -> NoReturn:
     sys.exit(1 if isinstance(error, Declined | Damaged) else 2)
 
 
-class _Commands(click.Group):
+class _Commands(Grouped):
     """Turns the errors of every package into messages; only a bug of ours could show more."""
+
+    headings: ClassVar = {
+        "Set up a site": ("init", "profiles", "keys", "password", "check", "read"),
+        "Run it": ("run", "reload", "accept", "install", "uninstall"),
+        "Look at it": ("status", "readings", "doctor"),
+        "Prove and keep": ("prove", "export", "backup"),
+        "Try it": ("demo",),
+    }
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -52,7 +61,7 @@ def _first(group: ExceptionGroup[Exception]) -> Exception:
     return error
 
 
-@click.group(cls=_Commands)
+@click.group(cls=_Commands, context_settings=HELP)
 @click.version_option(package_name="meterseal")
 @click.option("-v", "--verbose", is_flag=True, help="Say more in the log.")
 @click.option(
@@ -94,13 +103,14 @@ def profiles(name: str | None) -> None:
 @JSON
 def check(config_path: Path, as_json: bool) -> None:
     """Validate CONFIG and what it names, and show what would be read. Starts nothing."""
-    from gateway import budget
+    from gateway import budget, instance
     from gateway.budget_view import print_plan
     from gateway.feed_settings import check_feeds
     from gateway.readiness import prepare
 
     config = configuration.load(config_path)
-    plans = prepare(config).plans
+    running = instance.running(config.data)
+    plans = prepare(config, running=running).plans
     check_feeds(config_path, config.document.feed)
     if as_json:
         ok = not any(plan.problems for plan in plans)
@@ -116,9 +126,15 @@ def check(config_path: Path, as_json: bool) -> None:
         f"a batch every {seal.every / 1000:g} s or {seal.count} records; "
         f"a power cut costs at most {commit / 1000:g} s of readings"
     )
+    for ledger in config.document.ledger:
+        out.print(f"ledger {ledger.name} ({ledger.type}, {ledger.policy}) at {ledger.url}")
     for feed in config.document.feed:
         out.print(f"feed {feed.name} ({feed.type}) to {feed.url}")
+    if web := config.document.web:
+        out.print(f"pages at {web.url}")
     out.print(f"{config_path}: good")
+    if running is not None:
+        out.print(f"the gateway runs (pid {running}): meterseal reload {config_path} has it take over what has changed")
 
 
 @main.command()
@@ -136,16 +152,22 @@ def run(config_path: Path) -> None:
 @JSON
 def read(config_path: Path, meter: str, as_json: bool) -> None:
     """One live poll of METER with its raw registers, to compare with the meter's display. Records nothing."""
-    from gateway import lines
+    from gateway import instance, lines
     from gateway.clock import Clock
     from gateway.fieldbus.bus import check_port, read_once
     from gateway.poller import Poller
+    from gateway.readiness import holds
 
     config = configuration.load(config_path)
     bus = next((b for b in config.document.bus for m in b.meter if m.name == meter), None)
     if bus is None:
         raise GatewayError(f"{config_path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
     spec, clock = lines.line_spec(config, bus), Clock()
+    if holds(running := instance.running(config.data), spec):
+        raise GatewayError(
+            f"line {bus.name}: the running gateway (pid {running}) asks its meters",
+            f"see `meterseal readings {config_path} {meter}`; to ask by hand stop the gateway first",
+        )
     check_port(spec)
     poll = asyncio.run(read_once(spec, meter, clock))
     if not poll.answers:

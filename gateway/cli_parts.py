@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import IO
 
 import click
 from rich.console import Console
@@ -14,7 +15,16 @@ from gateway.store import Store
 
 CONFIG = click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+
+
+def console(file: IO[str] | None = None, *, stderr: bool = False) -> Console:
+    """Where words for people go, as they are: rich would take `[…]` in a name for a colour, and `:AB:` in a
+    fingerprint for a picture."""
+    width = None if sys.stdout.isatty() else 160
+    return Console(file=file, stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True, width=width)
+
+
+out = console()
 
 
 def open_store(config_path: Path) -> tuple[Config, Store]:

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from gateway import report
-from gateway.cli_parts import CONFIG, JSON, open_store, out
+from gateway.cli_parts import CONFIG, JSON, console, open_store, out
 from gateway.errors import GatewayError
 from gateway.reading_files import FORMATS, WRITERS, Line, Told, lines, of_row
 from gateway.settings import duration_ms
@@ -139,12 +138,12 @@ def _into(file: IO[bytes], some: Iterable[list[Line]], form: str) -> None:
 @contextmanager
 def _progress(*, shown: bool) -> Iterator[Callable[[int, int], object] | None]:
     """A bar with the time that is left, on a terminal."""
-    console = Console(stderr=True)
-    if not shown or not console.is_terminal:
+    screen = console(stderr=True)
+    if not shown or not screen.is_terminal:
         yield None
         return
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=screen, transient=True) as progress:
         task = progress.add_task("readings", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 

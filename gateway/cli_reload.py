@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.text import Text
 
 from gateway import config as configuration
 from gateway import control
@@ -75,8 +76,7 @@ def _show(config: configuration.Config, change: dict[str, Any]) -> None:
         out.print(f"{config.path}: nothing is different")
         return
     for line in change["changes"]:
-        out.print(f"[{'green' if line.startswith('+') else 'red'}]{line[0]}[/]", end="")
-        out.print(line[1:], markup=False, highlight=False)
+        out.print(Text.assemble((line[0], "green" if line.startswith("+") else "red"), line[1:]))
     for spec in line_specs(config):
         if spec.name in change["opened"]:
             print_plan(out, budget.line_plan(spec))

@@ -23,6 +23,7 @@ from rich.live import Live
 from gateway import config as configuration
 from gateway import drain, prove, report, starter
 from gateway.account import account, read_answers
+from gateway.cli_parts import console
 from gateway.config import Config
 from gateway.dashboard import setup
 from gateway.demo_view import summary_text, view
@@ -65,7 +66,7 @@ class Place:
 
 def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
     """Run for ``seconds`` (None: until Ctrl-C), then prove, verify and sum up. Returns the exit code."""
-    out = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    out = console(stderr=as_json)
     if folder.exists() and any(folder.iterdir()):
         raise GatewayError(f"{folder}: is not empty, and the demo overwrites nothing", "give --dir a new folder")
     place = Place(folder.resolve())

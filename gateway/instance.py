@@ -17,6 +17,17 @@ def _path(data: Path) -> Path:
     return data / "meterseal.lock"
 
 
+def demand_free(data: Path) -> None:
+    """Raises GatewayError where a gateway works in the data folder: before anything else is said of its ports."""
+    if (pid := running(data)) is not None:
+        raise _taken(data, pid)
+
+
+def _taken(data: Path, pid: int | None) -> GatewayError:
+    problem = f"{data}: another gateway process (pid {pid}) works in this folder"
+    return GatewayError(problem, "stop it first, or give this one its own data folder")
+
+
 def take(data: Path) -> IO[str]:
     """Lock the data folder until the returned file is closed. Raises GatewayError naming the holder."""
     try:
@@ -28,10 +39,7 @@ def take(data: Path) -> IO[str]:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.close()
-        raise GatewayError(
-            f"{data}: another gateway process (pid {running(data)}) works in this folder",
-            "stop it first, or give this one its own data folder",
-        ) from None
+        raise _taken(data, running(data)) from None
     return file
 
 

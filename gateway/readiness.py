@@ -11,6 +11,7 @@ from gateway.budget import LinePlan
 from gateway.config import Config
 from gateway.dashboard import door
 from gateway.drivers import check_accounts, check_ledger_access, check_ledger_keys, trust_of
+from gateway.fieldbus import serial_port
 from gateway.fieldbus.bus import LineSpec, PortMissing, check_port
 from gateway.keys import Keys, load_keys
 from gateway.lines import line_specs
@@ -30,9 +31,12 @@ class Ready:
     plans: Sequence[LinePlan]
 
 
-def prepare(config: Config, ports_in_use: Collection[str] = (), *, may_be_missing: bool = False) -> Ready:
-    """Look at everything. ``ports_in_use`` are ours already; with ``may_be_missing`` an adapter that is not plugged in
-    is only told of, for its line is opened as soon as it comes. Raises GatewayError or PortError: what, where, way out.
+def prepare(
+    config: Config, ports_in_use: Collection[str] = (), *, running: int | None = None, may_be_missing: bool = False
+) -> Ready:
+    """Look at everything. ``ports_in_use`` are ours already, and so is what ``running``, the gateway's own process, has
+    open; with ``may_be_missing`` an adapter that is not plugged in is only told of, for its line is opened as soon as
+    it comes. Raises GatewayError or PortError: what, where, way out.
 
     Plans that cannot work are for ``budget.refuse``: a command shows them first.
     """
@@ -43,7 +47,7 @@ def prepare(config: Config, ports_in_use: Collection[str] = (), *, may_be_missin
     door.check(config)
     specs = line_specs(config)
     for spec in specs:
-        if spec.port in ports_in_use:
+        if spec.port in ports_in_use or holds(running, spec):
             continue
         try:
             check_port(spec)
@@ -52,3 +56,10 @@ def prepare(config: Config, ports_in_use: Collection[str] = (), *, may_be_missin
                 raise
             log.error("%s: %s", spec.name, error)
     return Ready(config, keys, trust, specs, budget.line_plans(specs))
+
+
+def holds(pid: int | None, spec: LineSpec) -> bool:
+    """Whether this process has the line's serial port open."""
+    if pid is None or spec.port is None:
+        return False
+    return any(holder.pid == pid for holder in serial_port.holders(spec.port))

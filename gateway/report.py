@@ -9,8 +9,8 @@ from itertools import groupby
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from gateway import instance, repaired
 from gateway.alarm_kinds import EQUIVOCATION, LEDGER_REFUSED, STOPPED
@@ -248,7 +248,7 @@ def _ledger(store: Store, name: str, policy: str) -> dict[str, Any]:
 def print_status(out: Console, facts: dict[str, Any]) -> None:
     """The status for people."""
     state = f"running (pid {facts['running']})" if facts["running"] else "not running"
-    out.print(f"[bold]{facts['gateway']}[/]  {state}")
+    out.print(Text(facts["gateway"], "bold"), f" {state}")
     table = Table("meter", "last reading", "values", "quality", "missed since", box=None)
     for m in facts["meters"]:
         age = "never" if m["age_s"] is None else f"{m['age_s']} s ago"
@@ -277,16 +277,16 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
         out.print(facts["sealing"])
     for x in facts["shelved"]:
         text = f"shelved by {x['shelved_by']} until {rfc3339_ms(x['shelved_until'])}: {x['text']}"
-        out.print(text, markup=False)
+        out.print(text)
     for problem in facts["problems"]:
-        out.print("[bold]look at this:[/]", escape(problem))
+        out.print(Text("look at this:", "bold"), problem)
 
 
 def print_readings(out: Console, values: Sequence[Shown]) -> None:
     """Readings for people: a headline with the record's id, then its values."""
     for record, group in groupby(values, key=lambda v: v.record):
         mine = list(group)
-        out.print(f"[bold]{rfc3339_ms(mine[0].time_ms)}  {mine[0].meter}[/]  record {record}")
+        out.print(Text(f"{rfc3339_ms(mine[0].time_ms)}  {mine[0].meter}", "bold"), f" record {record}")
         table = Table.grid(padding=(0, 2), pad_edge=True)
         table.add_column()
         table.add_column(justify="right")

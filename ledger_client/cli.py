@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
 from ledger_client.cli_bridge import bridge
 from ledger_client.cli_evm import evm
+from ledger_client.cli_help import HELP, Grouped
 from ledger_client.cli_online import UsageError, access, addresses
 from ledger_client.cli_parts import broker_login
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
@@ -31,7 +32,15 @@ _RATE = click.FloatRange(0, 1e6)
 MAX_FILE = 2 * 1024 * 1024  # what is read of a file that may not be a bundle at all
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(Grouped):
+    headings: ClassVar = {
+        "Judge proofs": ("verify", "audit", "prove"),
+        "Run a ledger": ("serve", "show", "enroll", "revoke", "rotate", "backup"),
+        "Chains": ("evm", "bridge"),
+    }
+
+
+@click.group(cls=_Commands, context_settings=HELP)
 @click.version_option(package_name="meterseal", prog_name="meterseal-ledger")
 def cli() -> None:
     """Run the embedded ledger, enrol gateways, verify and audit proofs offline."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ledger_client.cli_help import Grouped
 from ledger_client.cli_online import access, addresses
 from ledger_client.errors import LedgerClientError, VerificationError
 from ledger_client.shape import is_name
@@ -70,7 +71,7 @@ def _key(command: Command) -> Command:
     return _rpc(key(password(legacy(command))))
 
 
-@click.group()
+@click.group(cls=Grouped)
 def evm() -> None:
     """Own a contract on an EVM chain that gateways anchor at: deploy it, let gateways in and out."""
 

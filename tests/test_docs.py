@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from scripts.handbook import pages, reference
 
@@ -70,7 +71,7 @@ def check(line: str) -> None:
 
 def parse(command: click.Command, name: str, words: list[str], line: str) -> None:
     """Fails where click would not know a command or an option; what is missing does not matter in a text."""
-    context = click.Context(command, info_name=name)
+    context = click.Context(command, info_name=name, **command.context_settings)
     try:
         if not isinstance(command, click.Group):
             command.make_parser(context).parse_args(args=list(words))
@@ -81,6 +82,16 @@ def parse(command: click.Command, name: str, words: list[str], line: str) -> Non
     if rest:
         assert rest[0] in command.commands, f"{line}: no command {rest[0]!r}"
         parse(command.commands[rest[0]], rest[0], rest[1:], line)
+
+
+@pytest.mark.parametrize("name", reference.COMMANDS)
+def test_help_lists_every_command_once_and_whole(name: str) -> None:
+    command = reference.COMMANDS[name]
+    assert isinstance(command, click.Group)
+    for short in ("-h", "--help"):
+        told = CliRunner().invoke(command, [short]).output.partition("Options:")[2]
+        assert "..." not in told
+        assert sorted(re.findall(r"^  ([a-z]+)  ", told, re.MULTILINE)) == sorted(command.commands)
 
 
 def test_the_tutorial_walks_the_path_that_is_walked_in_the_tests() -> None:

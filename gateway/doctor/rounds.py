@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from rich.console import Console
+from rich.text import Text
 
 from gateway.config import Config
 from gateway.doctor import database, disk, feeds, machine, site
@@ -30,7 +31,7 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("clock", machine.clock),
     ("versions", machine.versions),
 )
-_MARKS: Final = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "bad": "[red]✗[/]"}
+_MARKS: Final = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✗", "red")}
 
 
 def examine(config: Config, now_ms: int, *, full: bool = False) -> Iterator[Finding]:
@@ -61,7 +62,6 @@ def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
 
 def print_finding(out: Console, finding: Finding) -> None:
     """One finding for people."""
-    out.print(f"{_MARKS[finding.result]} [bold]{finding.check}[/]  ", end="")
-    out.print(finding.text, markup=False)
+    out.print(Text.assemble(_MARKS[finding.result], " ", (finding.check, "bold"), "  ", finding.text))
     if finding.way_out:
-        out.print(f"    way out: {finding.way_out}", markup=False)
+        out.print(f"    way out: {finding.way_out}")

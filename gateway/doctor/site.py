@@ -17,6 +17,7 @@ from gateway.fieldbus import serial_port
 from gateway.fieldbus.bus import LineSpec
 from gateway.keys import STATEMENT, key_files
 from gateway.ledger_settings import LedgerEntry
+from gateway.readiness import holds
 from gateway.refusals import way_out
 from gateway.report import active_alarms
 from ledger_client.cose_key import Signer, load_private_key
@@ -79,7 +80,7 @@ def _port(case: Case, spec: LineSpec) -> Finding:
     name = f"line {spec.name}"
     if spec.port is None:
         return _host(case, name, spec)
-    if any(holder.pid == case.pid for holder in serial_port.holders(spec.port)):
+    if holds(case.pid, spec):
         text = f"{spec.port} is open, by the gateway (pid {case.pid})"
     else:
         try:

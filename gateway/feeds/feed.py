@@ -143,6 +143,7 @@ class Feed(Companion):
         )
         try:
             await link.open()
+            log.info("%s: connected to %s%s", self.name, self._url, " again" if self._failures else "")
             self.state = "connected"
             self._born = await self._voice.begin(link)
             self._failures = 0

@@ -42,7 +42,9 @@ KEEPALIVE_S = 10  # a broker that hangs with its TCP connection up is noticed wi
 QUEUE = 20  # messages that paho may hold; whoever submits keeps the rest
 NO_SUBSCRIBER = 0x10  # MQTT 5 §3.4.2.1: acknowledged, and delivered to nobody
 _OTHER_VERSION = 0x84  # MQTT 5 §3.2.2.2, and paho's word for return code 1 of 3.1.1
+_UNSPECIFIED = 0x80  # paho's word for a connection that just ended
 _NO_ENTRY = frozenset({0x86, 0x87})  # bad user name or password, not authorized
+_NEW = "not connected yet"
 _RECONNECT_S = (1, 5)
 _MAX_PACKET = 2 * MAX_ENTRY  # the broker keeps what is larger to itself
 
@@ -199,7 +201,7 @@ class Broker:
         self._on_down, self._on_unsubscribed, self._loud = on_down, on_unsubscribed, loud
         self._acknowledged_later = acknowledged_later
         self._swap, self._news = threading.Lock(), threading.Condition()
-        self._state, self._up, self._refused = "not connected yet", False, False
+        self._state, self._up, self._refused = _NEW, False, False
         self._client = self._make(MQTTv311 if self._access.protocol == "3.1.1" else MQTTv5)
         self._begin(self._client)
         self._client.loop_start()
@@ -337,7 +339,8 @@ class Broker:
         self, client: Client, _userdata: object, _flags: ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         if not code.is_failure:
-            _LOG.info("connected to %s", self.url)
+            again = "" if self._state == _NEW else " again"
+            _LOG.log(min(self._loud, logging.INFO), "connected to %s%s", self.url, again)
             available = getattr(properties, "SharedSubscriptionAvailable", 1)  # MQTT 5 §3.2.2.3.13
             self._shares = client.protocol == MQTTv5 and available != 0
             self._state = "connected"
@@ -367,19 +370,13 @@ class Broker:
             self._down(in_words(text) or text, refused=True)
 
     def _disconnected(
-        self,
-        client: Client,
-        _userdata: object,
-        _flags: DisconnectFlags,
-        code: ReasonCode,
-        _properties: Properties | None,
+        self, client: Client, _userdata: object, _flags: DisconnectFlags, code: ReasonCode, _props: Properties | None
     ) -> None:
         if client is not self._client or self._refused:  # of a refusal is known more than that the connection is gone
             return
-        early = (
-            "" if self._up else " before it was accepted" + ("; it may not accept our certificate" * bool(self._tls))
-        )
-        self._down(f"connection lost{early}: {code}", refused=False)
+        early = "" if self._up else " before it was accepted" + "; it may not accept our certificate" * bool(self._tls)
+        known = "" if code.value == _UNSPECIFIED else f": {code}"
+        self._down(f"connection lost{early}{known}", refused=False)
 
     def _down(self, state: str, *, refused: bool) -> None:
         """There is no connection. Logged once: paho tells of one loss more than once, and retries for ever."""

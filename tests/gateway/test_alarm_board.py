@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from gateway import report
 from gateway.alarm_board import Standing, orders
 from gateway.alarm_kinds import KINDS, LEDGER_ODD
 from gateway.alarm_states import QUIET_MS
 from gateway.alarms import LedgerAlarms
+from gateway.cli_parts import console
 from gateway.errors import Declined
 from gateway.fieldbus.bus import Alarm
 from gateway.news import Missed, NotRecorded
@@ -170,10 +170,12 @@ def test_the_status_says_who_has_shelved_what_in_whatever_letters(desk: Desk) ->
     asyncio.run(desk.board.shelve(row.id, "x[/]y", 60_000, "[bold"))
     reader, said = Store(desk.loaded.database, read_only=True), io.StringIO()
     facts = report.status(desk.loaded, reader, desk.clock.now_ms())
-    report.print_status(Console(file=said, width=400), facts)
+    facts["web"] = {"address": "https://192.0.2.7:8080/", "fingerprint": "54:5B:AB:F5"}  # `:AB:` is a picture's name
+    report.print_status(console(said), facts)
     reader.close()
     until = rfc3339_ms(desk.clock.now_ms() + 60_000)
     assert f"shelved by x[/]y until {until}: {row.text}" in said.getvalue()
+    assert "SHA-256 54:5B:AB:F5\n" in said.getvalue()
 
 
 def test_what_is_over_while_it_is_shelved_is_done_with(desk: Desk) -> None:

@@ -286,10 +286,12 @@ def test_folders_that_others_may_write(loaded: Config) -> None:
 
 
 def test_lines_that_are_there_and_not(loaded: Config, pty_path: Callable[[], Path]) -> None:
+    closed = f"port = {free_port()}"
+    loaded = load_with(loaded, "port = 5020", closed)
     assert results(site.ports(case(loaded))) == [("line rs485-1", "bad"), ("line inverters", "bad")]
     here = load_with(loaded, 'port = "rs485-1"', f'port = "{pty_path()}"')
     with socket.create_server(("127.0.0.1", 0)) as server:
-        here = load_with(here, "port = 5020", f"port = {server.getsockname()[1]}")
+        here = load_with(here, closed, f"port = {server.getsockname()[1]}")
         assert results(site.ports(case(here))) == [("line rs485-1", "ok"), ("line inverters", "ok")]
     (_, left) = site.ports(case(here, pid=os.getppid()))
     assert left.result == "ok"
@@ -302,9 +304,11 @@ def test_lines_that_are_there_and_not(loaded: Config, pty_path: Callable[[], Pat
 
 
 def test_ledgers_that_answer_and_do_not(loaded: Config, tmp_path: Path) -> None:
+    closed = f"http://127.0.0.1:{free_port()}"
+    loaded = load_with(loaded, "http://127.0.0.1:8700", closed)
     assert results(site.ledgers(case(loaded))) == [("ledger demo-ledger", "bad")] * 2  # no key, no answer
     with embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
-        here = load_with(loaded, "http://127.0.0.1:8700", ledger.url)
+        here = load_with(loaded, closed, ledger.url)
         with loaded.trust.open("a") as file:
             file.write(command("ledger_client.cli", "show", ledger.folder, "--trust").stdout)
         (finding,) = site.ledgers(case(here))
