@@ -1,6 +1,6 @@
 """The kinds of alarms there are: how serious each is, how long it must last, and what to do about it, in words.
 
-One table for the board, the pages (which find Chinese under ``key``) and the feeds; docs/alarms.md lists the same.
+One table for the board, the pages (whose table has the Chinese) and the feeds; docs/alarms.md lists the same.
 """
 
 from __future__ import annotations
@@ -46,11 +46,6 @@ class Kind:
     clear_ms: int = 0
     renewed: Renewed = "look"
     own: bool = False
-
-    @property
-    def key(self) -> str:
-        """Under which a table of messages has its title; with ``.meaning`` and ``.advice`` behind it the others."""
-        return f"alarm.{self.code}"
 
 
 _INSTALLER, _OPERATOR, _BOTH = "installer", "operator", "both"

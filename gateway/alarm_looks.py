@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography import x509
-
 from gateway.alarm_kinds import (
     ANCHOR_OVERDUE,
     CERTIFICATE_END,
@@ -159,6 +157,8 @@ def certificate_files(config: Config) -> Iterator[tuple[str, str, Path]]:
 
 def certificate_end(path: Path) -> int | None:
     """When the first of a file's certificates ends, in Unix seconds; None where none can be read."""
+    from cryptography import x509  # 40 ms that a start of the gateway need not pay
+
     try:
         found = x509.load_pem_x509_certificates(path.read_bytes())
     except (OSError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from typing import Protocol
 
 from gateway.commits import ALARM
@@ -26,6 +27,10 @@ class LedgerAlarms:
     def __init__(self, events: Events | None) -> None:
         self._events = events
         self._raised: set[tuple[str, str]] = set()
+
+    def keep(self, ledgers: Collection[str]) -> None:
+        """Other ledgers than these are no more: nothing is raised of them."""
+        self._raised = {(code, ledger) for code, ledger in self._raised if ledger in ledgers}
 
     def raise_(self, code: str, ledger: str, text: str) -> None:
         """Raise an alarm, unless it stands already."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from gateway.commits import Commits, Rules
 from gateway.coverage import Tally, first_coverage
 from gateway.errors import StoreError
-from gateway.hold import station
 from gateway.keys import Keys
 from gateway.signer import GATEWAY, stamp
 from gateway.store import Tail
@@ -64,7 +63,6 @@ class Changeover(Commits):
         rows.append(self._signer.event(GATEWAY, change.event, now))
         grids = [(meter, *grid) for meter, grid in ended.items()]
         grids += [(meter, ruler.time_ms, ruler.step_ms) for meter, ruler in rulers.items()]
-        station("change")
         if not self._write(rows, coverage=True, grids=grids):
             raise StoreError("the change could not be written", "mend the disk, then try again")
         self._uncut += 1

@@ -100,7 +100,7 @@ class Commits:
         self._repairs = store.untold_repairs()
         self._signer = Signer(rules.gateway, epoch, keys, last)
         self._position = self._signer.position()
-        self._summaries = Summariser(store)
+        self._summaries = Summariser(store, [meter for meter, tail in self.tails.items() if tail is None])
         self._tallies: dict[str, Tally] = {}
         self._pending: list[Signed] = []
         self._signed: list[Happened] = []  # the events among the pending: they are signed again if the commit fails

@@ -17,4 +17,4 @@ class Companion(ABC):
         """The site has another configuration: meters and ledgers may have come and gone."""
 
     def close(self) -> None:  # noqa: B027
-        """A reload has ended it: take its listeners away."""
+        """It has ended, or never begun: take its listeners away, and give back what it holds."""

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.errors import Declined, GatewayError
+from gateway.errors import Declined, GatewayError, StoreError
 from gateway.ownership import OWN_USER
 
 SOCKET = "control.sock"
@@ -44,7 +44,7 @@ def _address(data: Path) -> Iterator[str]:
 
 
 async def serve(data: Path, orders: Mapping[str, Order]) -> asyncio.Server:
-    """Listen in the data folder, which this process holds; the caller closes the server."""
+    """Listen in the data folder, which this process holds; the caller closes the server. Raises StoreError."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -56,13 +56,17 @@ async def serve(data: Path, orders: Mapping[str, Order]) -> asyncio.Server:
         finally:
             writer.close()
 
-    (data / SOCKET).unlink(missing_ok=True)
-    with _address(data) as path:
-        before = os.umask(0o177)
-        try:
-            return await asyncio.start_unix_server(connected, path, limit=MAX_LINE, **_KEPT)
-        finally:
-            os.umask(before)
+    try:
+        (data / SOCKET).unlink(missing_ok=True)
+        with _address(data) as path:
+            before = os.umask(0o177)
+            try:
+                return await asyncio.start_unix_server(connected, path, limit=MAX_LINE, **_KEPT)
+            finally:
+                os.umask(before)
+    except OSError as error:
+        way_out = "free space on its disk, and check the folder's permissions"
+        raise StoreError(f"{data / SOCKET}: cannot be made: {error.strerror or error}", way_out) from None
 
 
 async def _answer(
@@ -106,6 +110,9 @@ def give(data: Path, order: str, *, within_s: float = WITHIN_S, **details: Any) 
                 answer: dict[str, Any] = json.loads(lines.readline(MAX_LINE) or b"{}")
     except PermissionError as error:
         raise GatewayError(f"{data}: {error.strerror}", OWN_USER) from None
+    except TimeoutError:
+        problem = f"{data}: the gateway has not answered within {within_s:g} s"
+        raise GatewayError(problem, "what was ordered may still be done: meterseal status CONFIG") from None
     except (OSError, ValueError):
         raise GatewayError(f"{data}: no gateway runs here", "start it: meterseal run CONFIG") from None
     if "error" in answer or not answer:

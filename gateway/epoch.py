@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 import signal
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,42 +85,54 @@ class Epoch:
         self._company = {want.name: (want.settings, want.make()) for want in wanted(self.site)}
         self._accompanying: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup
+        self._stop: asyncio.Event
         self._reading: dict[str, asyncio.Task[None]] = {}
         self._anchors: dict[str, int] = {}
         self._anchoring: list[asyncio.Task[None]] = []
 
     async def run(self, stop: asyncio.Event, waiting: Sequence[tuple[str, Event]]) -> None:
-        """``waiting``: (meter, event) of all that the epoch before it in this process could not write."""
+        """``waiting``: (meter, event) of all that the epoch before it in this process could not write.
+
+        Raises StoreError when it cannot begin, a group with StartAgain when it cannot go on. Either way nothing of it
+        is left.
+        """
+        self._stop = stop
+        try:
+            server = await control.serve(self.ready.config.data, self.site.orders)
+            try:
+                await self._work(waiting)
+            finally:
+                server.close()
+        finally:
+            for _, companion in self._company.values():
+                companion.close()
+            self._recorder.stop()
+            self._close_ledgers()
+
+    async def _work(self, waiting: Sequence[tuple[str, Event]]) -> None:
         config, recorder, site = self.ready.config, self._recorder, self.site
         anchor_ms = recorder.open()
         recorder.start()
         for meter, event in waiting:
             recorder.happened(meter, event)
-        server = await control.serve(config.data, site.orders)
         log.info("gateway %s records %d meters on %d lines", config.gateway_id, len(config.meters), len(site.lines))
-        try:
-            async with asyncio.TaskGroup() as group:
-                self._group = group
-                for name in site.lines:
-                    self._start_line(name, anchor_ms)
-                self._start_uplinks()
-                background = [
-                    group.create_task(_until_ended(recorder), name="recorder"),
-                    group.create_task(check_database(config.database, site.board), name="check"),
-                    group.create_task(self._reload.watch(), name="reload"),
-                ]
-                for name in self._company:
-                    self._accompany(name)
-                await stop.wait()
-                Manager().stopping("the reads in flight are finished, then coverage is written")
-                log.info("stopping: the reads in flight are finished, then coverage is written")
-                for task in (*background, *self._anchoring, *self._accompanying.values()):
-                    task.cancel()
-                await self.close_lines(list(site.lines))
-        finally:
-            server.close()
-            recorder.stop()
-            self._close_ledgers()
+        async with asyncio.TaskGroup() as self._group:
+            for name in site.lines:
+                self._start_line(name, anchor_ms)
+            self._start_uplinks()
+            background = [
+                self._begin(_until_ended(recorder), "recorder"),
+                self._begin(check_database(config.database, site.board), "check"),
+                self._begin(self._reload.watch(), "reload"),
+            ]
+            for name in self._company:
+                self._accompany(name)
+            await self._stop.wait()
+            Manager().stopping("the reads in flight are finished, then coverage is written")
+            log.info("stopping: the reads in flight are finished, then coverage is written")
+            for task in (*background, *self._anchoring, *self._accompanying.values()):
+                task.cancel()
+            await self.close_lines(list(site.lines))
 
     # — what a change of configuration renews —
 
@@ -194,9 +206,16 @@ class Epoch:
 
     # — the parts —
 
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """A task of this epoch. Behind the stop it ends at once: a change that was under way must not keep it."""
+        task = self._group.create_task(work, name=name)
+        if self._stop.is_set():
+            task.cancel()
+        return task
+
     def _accompany(self, name: str) -> None:
         _, companion = self._company[name]
-        self._accompanying[name] = self._group.create_task(keep(name, companion), name=name)
+        self._accompanying[name] = self._begin(keep(name, companion), name)
 
     def _make_line(self, spec: LineSpec, used_until_ms: int | None) -> Line:
         return Line(
@@ -213,13 +232,14 @@ class Epoch:
         self._anchors[name] = anchor_ms
         task = f"line {name}"
         work = self.site.pulses.of(task, partial(self.site.lines[name].run, anchor_ms, from_ms))
-        self._reading[name] = self._group.create_task(work, name=task)
+        self._reading[name] = self._begin(work, task)
 
     def _make_uplinks(self, conflicts: Sequence[Conflict]) -> None:
         config, recorder, trust, clock = self.ready.config, self._recorder, self.ready.trust, self.site.clock
         entries = config.document.ledger
         self._ledgers = [driver(config, entry, Notes(entry.name, recorder)) for entry in entries]
         alarms, loop = self._ledger_alarms, asyncio.get_running_loop()
+        alarms.keep({entry.name for entry in entries})
         reconciliation = Reconciliation(config, recorder, trust, clock, conflicts, alarms=alarms)
         recorder.on_seal.clear()
         self.site.uplinks.clear()
@@ -233,7 +253,7 @@ class Epoch:
         for entry in self.ready.config.document.ledger:
             task, uplink = f"uplink {entry.name}", self.site.uplinks[entry.name]
             work = self.site.pulses.of(task, uplink.run, call_s=entry.call_s)
-            self._anchoring.append(self._group.create_task(work, name=task))
+            self._anchoring.append(self._begin(work, task))
 
     def _close_ledgers(self) -> None:
         for ledger in self._ledgers:

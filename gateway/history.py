@@ -17,6 +17,7 @@ from gateway.quality import Verdict, verdict
 from gateway.spans import HOUR_MS, MINUTE_MS, Figures, Span
 from gateway.store import Store
 from gateway.summaries import kept_spans, resume
+from gateway.summary_tables import SLACK_MS
 from ledger_client.record import Number, Quality, Reading
 
 MOST = 500
@@ -28,7 +29,6 @@ STEPS = (1, 2, 3, 5, 10, 15, 20, 30, 60), (1, 2, 3, 4, 6, 8, 12, 24)
 APART = 2.5
 """Readings that are so many times as far apart as is usual have a gap between them."""
 SLACK_RECORDS = 300
-SLACK_MS = 600_000  # by which the order of commits and that of times may differ, at most
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,6 +154,8 @@ class Journal(logging.Handler):
             self._socket.sendto(entry(record), str(self._path))
         except OSError:
             self._fallback.emit(record)
+        except Exception:  # a line that cannot be made must not cost what was to be told
+            self.handleError(record)
 
     def close(self) -> None:
         """No more."""

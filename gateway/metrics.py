@@ -31,7 +31,7 @@ from gateway.fieldbus.bus import MeterSpec
 from gateway.horizon import horizon
 from gateway.live import MeterNow
 from gateway.metric_list import FIGURES, Figure
-from gateway.quality import VERDICTS, verdict
+from gateway.quality import VERDICTS, worst
 from gateway.signer import GATEWAY
 from gateway.site import Site
 from gateway.store import RESERVE, Store
@@ -218,14 +218,13 @@ def _meter(sheet: Sheet, meter: MeterFigures) -> None:
         sheet.put("meterseal_meter_up", meter.up, *meter.labels)
     if meter.reading is not None:
         sheet.put("meterseal_reading_timestamp_seconds", meter.reading.time_ms / 1000, *meter.labels)
-        sheet.put_one_of("meterseal_reading_quality", worst(meter.reading), VERDICTS, *meter.labels)
+        sheet.put_one_of("meterseal_reading_quality", _worst(meter.reading), VERDICTS, *meter.labels)
 
 
-def worst(reading: Reading) -> str:
+def _worst(reading: Reading) -> str:
     """The worst verdict among a reading's values."""
     values = reading.values
-    bits = {values.quality} if isinstance(values, Columns) else {value.quality for value in values}
-    return max((verdict(each) for each in bits), key=VERDICTS.index, default="missing")
+    return worst([values.quality] if isinstance(values, Columns) else (value.quality for value in values))
 
 
 def _store(sheet: Sheet, config: Config, store: Store, now_ms: int) -> None:

@@ -6,12 +6,15 @@ The writer thread tells it (commits.py, journal.py), one call a commit; a ``Hub`
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.rows import Row
 from ledger_client.record import Body, Reading
+
+log = logging.getLogger("meterseal.agent")
 
 
 class Stamp(NamedTuple):
@@ -69,4 +72,7 @@ class Hub:
 
     def _hand_on(self, news: Sequence[News]) -> None:
         for listener in self.listeners:
-            listener(news)
+            try:
+                listener(news)
+            except Exception:  # the others hear it all the same: what a feed does not hear is told to nobody, ever
+                log.exception("whoever is told of readings has failed")

@@ -75,6 +75,11 @@ def verdict(flags: int) -> Verdict:
     return max(found, key=VERDICTS.index, default="good")
 
 
+def worst(flags: Iterable[int]) -> Verdict:
+    """The worst verdict on some values with these flags; "missing" where there are none."""
+    return max(map(verdict, set(flags)), key=VERDICTS.index, default="missing")
+
+
 def failure_flags(exception_code: int | None) -> int:
     """The flag of a value whose block did not answer, or answered with this Modbus exception."""
     return int(_REFUSED.get(exception_code or 0, Quality.COMM_FAIL))

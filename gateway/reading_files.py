@@ -21,12 +21,12 @@ from gateway.errors import GatewayError
 from gateway.own import reading_of
 from gateway.quality import verdict
 from gateway.store import Row, Store
+from gateway.summary_tables import SLACK_MS
 from ledger_client.report import quality_phrases
 from ledger_client.verify import rfc3339_ms
 
 PORTION = 2_000  # records of one look at the database
 ROWS = 50_000  # lines of a row group of Parquet
-SLACK_MS = 600_000  # by which the order of commits and that of times may differ, at most
 FORMATS = ("csv", "jsonl", "parquet")
 
 

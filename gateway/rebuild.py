@@ -12,17 +12,18 @@ from functools import partial
 
 from gateway.blocking import in_thread
 from gateway.companion import Companion
+from gateway.errors import Damaged
 from gateway.own import body_of
 from gateway.pruning import HOURS_KEPT_MS
 from gateway.site import Site
 from gateway.spans import HOUR_MS, MINUTE_MS, Span
 from gateway.store import Store
 from gateway.summaries import Forms, Open
+from gateway.summary_tables import SLACK_MS
 
 log = logging.getLogger("meterseal.agent")
 
 MANY = 2_000  # records that are read at once
-SLACK_MS = 600_000  # by which the order of commits and that of times may differ, at most
 PAUSE_S = 0.5
 
 Found = list[tuple[int, Span]]
@@ -77,15 +78,21 @@ class Rebuilding(Companion):
     async def run(self) -> None:
         """Until every meter has what its records tell; then there is nothing more to do."""
         for meter in self._site.config.meters:
-            before_ms: int | None = None
-            rows = 0
-            while step := await in_thread(partial(self._step, meter, before_ms), "summaries"):
-                before_ms, found = step
-                await asyncio.wrap_future(self._site.recorder.call(partial(put, meter=meter, found=found)))
-                rows += len(found)
-                await asyncio.sleep(PAUSE_S)
-            if rows:
-                log.info("%s: %d summaries are made from its records", meter, rows)
+            try:
+                await self._rebuild(meter)
+            except Damaged as error:  # that will not be better the next time
+                log.warning("%s: summaries of its older records cannot be made: %s", meter, error)
+
+    async def _rebuild(self, meter: str) -> None:
+        before_ms: int | None = None
+        rows = 0
+        while step := await in_thread(partial(self._step, meter, before_ms), "summaries"):
+            before_ms, found = step
+            await asyncio.wrap_future(self._site.recorder.call(partial(put, meter=meter, found=found)))
+            rows += len(found)
+            await asyncio.sleep(PAUSE_S)
+        if rows:
+            log.info("%s: %d summaries are made from its records", meter, rows)
 
     def _step(self, meter: str, before_ms: int | None) -> tuple[int, Found] | None:
         now_ms = self._site.clock.now_ms()

@@ -75,7 +75,7 @@ class Reconciliation:
         """Batches that ledgers have been given a second time, having lost them."""
         self._odd: dict[str, str] = {}
         self._alarms = alarms or LedgerAlarms(recorder)
-        self._held: str | None = None
+        self._held: str | None = ""  # not known yet: another one may have held the seals before a reload
         self._conflict: str | None = None
         if conflicts:
             first = conflicts[0]

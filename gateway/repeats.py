@@ -42,7 +42,11 @@ class Repeats(logging.Filter):
         """Whether to tell this one now."""
         if record.levelno <= logging.DEBUG or hasattr(record, "code"):
             return True
-        key = (record.name, record.levelno, _NUMBERS.sub("#", record.getMessage()))
+        try:
+            text = record.getMessage()
+        except Exception:  # a mistake of whoever logs, which the handler tells of
+            return True
+        key = (record.name, record.levelno, _NUMBERS.sub("#", text))
         with self._turn:
             return self._is_new(key, record, self._now())
 

@@ -20,7 +20,7 @@ from gateway.dashboard.certificate import fingerprint
 from gateway.errors import ConfigError, Damaged, StoreError
 from gateway.feed_view import feed_line, feed_problems, feed_status
 from gateway.horizon import horizon
-from gateway.quality import verdict
+from gateway.quality import verdict, worst
 from gateway.store import RECOVER, Row, Store
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError
@@ -28,7 +28,6 @@ from ledger_client.record import Body, Coverage, Quality, Reading, Value, parse_
 from ledger_client.report import quality_phrases
 from ledger_client.verify import rfc3339_ms
 
-ORDER = ("good", "uncertain", "substituted", "bad", "missing")
 OVERDUE_PERIODS = 3
 HELD_MS = 180_000
 """So long may sealing wait for a ledger after a start before the status calls it a problem."""
@@ -189,7 +188,7 @@ def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> dict[str, Any
         "last": rows[0].time_ms if rows else None,
         "age_s": (now_ms - rows[0].time_ms) // 1000 if rows else None,
         "values": len(values),
-        "verdict": max((v.verdict for v in values), key=ORDER.index, default="missing"),
+        "verdict": worst(v.value.quality for v in values),
         "missed": dict(body.missed) if isinstance(body, Coverage) else {},
         "record": rows[0].id if rows else None,
     }

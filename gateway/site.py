@@ -13,6 +13,7 @@ from gateway.clock import Clock
 from gateway.config import Config
 from gateway.control import Order
 from gateway.durations import Durations
+from gateway.errors import Declined
 from gateway.fieldbus.bus import Line
 from gateway.live import Live
 from gateway.news import Hub
@@ -49,8 +50,12 @@ class Site:
     """What can be ordered, by name: over the control socket, and by whoever may on the pages."""
 
     def line_of(self, meter: str) -> Line:
-        """The line that a meter hangs on."""
-        return next(line for line in self.lines.values() if any(m.name == meter for m in line.spec.meters))
+        """The line that a meter hangs on. Raises Declined: there is none."""
+        for line in self.lines.values():
+            if any(each.name == meter for each in line.spec.meters):
+                return line
+        problem = f"the running gateway has no meter {meter}"
+        raise Declined(problem, f"if it is new: meterseal reload {self.config.path}")
 
     async def order(self, name: str, **details: Any) -> dict[str, Any]:
         """Give an order as the control socket would. Raises GatewayError: why not, and the way out."""

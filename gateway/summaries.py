@@ -97,10 +97,12 @@ class Forms:
 class Summariser:
     """Summarises what is committed. Belongs to the writer thread."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, new: Iterable[str] = ()) -> None:
+        """``new``: meters of which the database has no record, so that there is nothing to read of them."""
         self._store = store
         self._forms = Forms(store)
         self._open: dict[str, Open] = {}
+        self._new = set(new)
         self._seen: dict[str, int] = {}
         self._late: list[tuple[str, int, Span]] = []
         self._failed = False
@@ -145,6 +147,11 @@ class Summariser:
         times = [time_ms for body in bodies if (time_ms := time_of(body)) is not None]
         if not times:
             return None
+        if meter in self._new:
+            self._new.remove(meter)
+            self._open[meter] = opened = Open()
+            opened.floor_ms = times[0] - times[0] % HOUR_MS
+            return opened
         minute_ms, self.behind = max(times) // MINUTE_MS, True
         if minute_ms > self._seen.setdefault(meter, times[0] // MINUTE_MS):
             return self.resume(meter)
@@ -178,7 +185,7 @@ class Summariser:
 
     def forget(self) -> None:
         """The transaction failed: everything is read from the records again, once it is needed."""
-        self._late, self._open, self.behind = [], {}, True
+        self._late, self._open, self._new, self.behind = [], {}, set(), True
         self._forms.forget()
 
 

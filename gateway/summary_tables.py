@@ -15,6 +15,8 @@ from gateway.spans import HOUR_MS, MINUTE_MS
 _SPANS = {MINUTE_MS: 1, HOUR_MS: 60}  # as the column says them, in minutes
 
 MANY = 1_000  # records
+SLACK_MS = 600_000
+"""By which the order of commits and that of times may differ, at most."""
 
 Points = tuple[tuple[str, "str | None"], ...]
 

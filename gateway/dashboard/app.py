@@ -22,8 +22,10 @@ from gateway.dashboard.logins import Logins, TooOften
 from gateway.dashboard.page import Answer, Asked, NotFound, Pages, View
 from gateway.dashboard.passwords import User, Users
 from gateway.dashboard.readers import Busy, Readers
+from gateway.dashboard.render import THEMES
 from gateway.dashboard.sessions import ABSOLUTE_S, Session, Sessions, Visitors
 from gateway.dashboard.stream import Stream
+from gateway.dashboard.words import LANGUAGES
 from gateway.errors import ConfigError, Declined, GatewayError, StoreError
 from gateway.site import Site
 from ledger_client.transparency.limits import Buckets, client_of
@@ -34,7 +36,7 @@ FORM = "application/x-www-form-urlencoded"
 MOST_BODY, BODY_S = 16 * 1024, 10.0
 ADDRESS_RATE = 50.0
 """Requests a second that one address may make, and ten times as many at once."""
-CHOICES: Mapping[str, tuple[str, ...]] = {"language": ("en", "zh"), "theme": ("auto", "light", "dark")}
+CHOICES: Mapping[str, tuple[str, ...]] = {"language": LANGUAGES, "theme": THEMES}
 YEAR_S = 365 * 86_400
 _LOCAL = re.compile(r"/(?!/)[A-Za-z0-9/._~%-]*(\?[A-Za-z0-9/._~%=&+:-]*)?")
 

@@ -7,11 +7,13 @@ with a form of its own beside its colour. All styling is in the sheet, so that n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from markupsafe import Markup
+
+from gateway.quality import VERDICTS
 
 WIDTH: Final = 480
 HEIGHT: Final = 200
@@ -30,6 +32,7 @@ _TICKS: Final = (
     DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 61 * DAY, 91 * DAY,
 )  # fmt: skip
 MOST_TICKS: Final = 7
+_FROM_GOOD: Final[list[str]] = list(VERDICTS)
 HATCH: Final = Markup(
     '<defs><pattern id="hatch" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
     '<path class="hatch" d="M0 0V7"/></pattern></defs>'
@@ -242,8 +245,6 @@ def table(steps: Sequence[Step], most: int = 100) -> list[Step]:
 
 
 def _together(steps: Sequence[Step]) -> Step:
-    worst = ("good", "uncertain", "substituted", "bad", "missing")
-    verdicts = [step.verdict for step in steps if step.verdict is not None]
     means = [step.mean for step in steps if step.mean is not None]
     return Step(
         steps[0].from_ms,
@@ -251,6 +252,11 @@ def _together(steps: Sequence[Step]) -> Step:
         min((s.low for s in steps if s.low is not None), default=None),
         max((s.high for s in steps if s.high is not None), default=None),
         sum(means) / len(means) if means else None,
-        max(verdicts, key=worst.index, default=None),
+        worst_of(steps),
         next((step.note for step in steps if step.note), ""),
     )
+
+
+def worst_of(steps: Iterable[Step]) -> str | None:
+    """The worst verdict on some steps; None where none has any."""
+    return max((step.verdict for step in steps if step.verdict is not None), key=_FROM_GOOD.index, default=None)

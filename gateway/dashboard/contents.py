@@ -46,7 +46,7 @@ class _Views:
     """What the views of one epoch have in common."""
 
     def __init__(self, site: Site) -> None:
-        self._loads, self._sparks, self._rounds = Loads(site), Sparks(site), Rounds(site.config, site.clock)
+        self._loads, self._sparks, self._rounds = Loads(site), Sparks(site), Rounds(site)
         self._gateway, self._now_ms = site.config.gateway_id, site.clock.now_ms
         self._site = site
         site.hub.listeners += (self._loads.hear, self._sparks.hear)

@@ -15,7 +15,7 @@ from gateway.dashboard.views import values
 from gateway.dashboard.views.ledgers import oldest_unanchored_ms
 from gateway.live import MeterNow
 from gateway.news import NotRecorded
-from gateway.quality import VERDICTS, verdict
+from gateway.quality import worst
 from gateway.site import Site
 from gateway.store import Store
 
@@ -45,11 +45,10 @@ def meter(config: Config, now: MeterNow) -> Mapping[str, Any]:
     flags = 0
     for value in reading.values:
         flags |= value.quality
-    worst = max((verdict(value.quality) for value in reading.values), key=VERDICTS.index, default="missing")
     short = {value.name: formats.short(value.value, value.unit) for value in shown}
     return silence | {
         "t": reading.time_ms,
-        "q": worst,
+        "q": worst(value.quality for value in reading.values),
         "f": flags,
         "s": "not-recorded" if isinstance(now.newest, NotRecorded) else "live",
         "v": {point: [text.digits, text.unit] for point, text in short.items()},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+from gateway.fieldbus.bus import Line
 from gateway.news import News
 from gateway.site import Site
 
@@ -16,7 +17,8 @@ class Loads:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._seen: deque[tuple[float, dict[str, float]]] = deque(maxlen=SAMPLES + 1)
+        self._seen: deque[tuple[float, dict[str, tuple[Line, float]]]] = deque(maxlen=SAMPLES + 1)
+        """When, and of each line its worker, which is another one after a reload, with the time that it was in use."""
 
     def hear(self, news: Sequence[News]) -> None:
         """Something has happened."""
@@ -26,11 +28,12 @@ class Loads:
 
     def of(self, line: str) -> float | None:
         """The share of the last minute during which the line was in use; None while that is not known."""
-        if not self._seen:
-            return None
-        then_s, before = self._seen[0]
-        passed_s = self._site.clock.monotonic() - then_s
-        return min(1.0, (self._site.lines[line].busy_s - before[line]) / passed_s) if passed_s >= EVERY_S else None
+        now, now_s = self._site.lines[line], self._site.clock.monotonic()
+        for then_s, lines in self._seen:
+            worker, busy_s = lines.get(line, (None, 0.0))
+            if worker is now and now_s - then_s >= EVERY_S:
+                return min(1.0, (now.busy_s - busy_s) / (now_s - then_s))
+        return None
 
-    def _busy(self) -> dict[str, float]:
-        return {name: line.busy_s for name, line in self._site.lines.items()}
+    def _busy(self) -> dict[str, tuple[Line, float]]:
+        return {name: (line, line.busy_s) for name, line in self._site.lines.items()}

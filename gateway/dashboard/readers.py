@@ -65,11 +65,13 @@ class Readers:
             try:
                 store = store or Store(self._database, read_only=True)
                 with store.snapshot():
-                    future.set_result(function(store))
+                    found = function(store)
             except BaseException as error:
                 if isinstance(error, StoreError) and store is not None:  # it may have been replaced by a recovered one
                     store.close()
                     store = None
                 future.set_exception(error)
+            else:
+                future.set_result(found)  # not within: the end of the snapshot may fail, too
         if store is not None:
             store.close()

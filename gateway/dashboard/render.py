@@ -118,7 +118,6 @@ def environment(language: str) -> Environment:
     )
     env.filters.update(
         age=partial(_age, words),
-        unit=formats.unit,
         short=lambda v: formats.short(v.value, v.unit),
         exact=lambda v: formats.exact(v.value, v.unit),
         verdict=verdict,

@@ -50,7 +50,8 @@ class Serving:
         self._protocol = self._turnstile.protocol(None if web.cert is None else Certificates(access).context)
         for name in ("meterseal.pages", "meterseal.ledger"):
             logging.getLogger(name).addFilter(QUIET)
-        gc.freeze()  # what was loaded stays: a collection need not walk over it, a tenth of a second each time
+        if not gc.get_freeze_count():  # only once: what an ended epoch has left must not stay
+            gc.freeze()  # what was loaded does: a collection need not walk over it, a tenth of a second each time
         logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are about what strangers send, a line each
 
     async def run(self, site: Site, listener: socket.socket) -> None:

@@ -36,6 +36,8 @@ class PlainVoice:
         self._meters, self._standing, self._now_ms = meters, standing, now_ms
         self.mark = f"{self._topics.base}/mark"
         self._alarms: dict[str, bytes] = {}
+        self._turn = asyncio.Lock()
+        """One tells alarms at a time: what an older look has found must not be told behind a newer one."""
         self._retained: set[str] = set()
         self._changed = asyncio.Event()
 
@@ -78,6 +80,10 @@ class PlainVoice:
         return await link.send(self._topics.history(told[0].meter), plain.readings(told))
 
     async def alarms(self, link: Link) -> None:
+        async with self._turn:
+            await self._tell_alarms(link)
+
+    async def _tell_alarms(self, link: Link) -> None:
         by_topic: dict[str, list[Standing]] = defaultdict(list)
         for alarm in self._standing():
             by_topic[self._topics.alarm(alarm.source, alarm.code)].append(alarm)
@@ -92,8 +98,9 @@ class PlainVoice:
     async def watch(self, link: Link) -> None:
         while True:
             await self._changed.wait()
-            await self._clear(link)
-            await self.alarms(link)
+            async with self._turn:
+                await self._clear(link)
+                await self._tell_alarms(link)
 
     async def leave(self, link: Link) -> None:
         await link.send(self._topics.status, plain.status(online=False, since_ms=self._now_ms()), retain=True)

@@ -23,15 +23,15 @@ BUS = '[[bus]]\nname = "{}"\ntype = "modbus-tcp"\nhost = "127.0.0.1"\nport = {}\
 METER = '[[bus.meter]]\nname = "{}"\nprofile = "sunspec-inverter"\naddress = {}\n'
 
 
-def wide_site(folder: Path, lines: Lines) -> Config:
-    """A site with these lines and their meters."""
+def wide_site(folder: Path, lines: Lines, more: str = "") -> Config:
+    """A site with these lines and their meters, and ``more`` sections."""
     path = site(folder).path
     buses = [
         BUS.format(line, 5000 + n) + "".join(METER.format(meter, i + 1) for i, meter in enumerate(meters))
         for n, (line, meters) in enumerate(lines.items())
     ]
     text = path.read_text()
-    path.write_text(text[: text.index("\n[[bus]]") + 1] + "".join(buses) + text[text.index("\n[seal]") :])
+    path.write_text(text[: text.index("\n[[bus]]") + 1] + "".join(buses) + text[text.index("\n[seal]") :] + more)
     loaded = config.load(path)
     make_missing(loaded, START_S)
     return loaded

@@ -17,13 +17,18 @@ from gateway.site import Site
 from gateway.store import Store
 
 
+def made(loaded: Config, store: Store) -> Epoch:
+    """An epoch that has not begun; with it the store ends."""
+    specs = line_specs(loaded)
+    ready = Ready(loaded, load_keys(loaded), trust_of(loaded), specs, line_plans(specs))
+    return Epoch(ready, store)
+
+
 @asynccontextmanager
 async def epoch(loaded: Config) -> AsyncIterator[Site]:
     """The site of a running epoch; it ends in order with the block."""
     loaded.data.mkdir(exist_ok=True)
-    specs = line_specs(loaded)
-    ready = Ready(loaded, load_keys(loaded), trust_of(loaded), specs, line_plans(specs))
-    running = Epoch(ready, Store(loaded.database))
+    running = made(loaded, Store(loaded.database))
     stop = asyncio.Event()
     task = asyncio.create_task(running.run(stop, ()))
     try:

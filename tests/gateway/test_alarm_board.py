@@ -11,8 +11,9 @@ import pytest
 
 from gateway import report
 from gateway.alarm_board import Standing, orders
-from gateway.alarm_kinds import KINDS
+from gateway.alarm_kinds import KINDS, LEDGER_ODD
 from gateway.alarm_states import QUIET_MS
+from gateway.alarms import LedgerAlarms
 from gateway.cli_parts import console
 from gateway.errors import Declined
 from gateway.fieldbus.bus import Alarm
@@ -321,3 +322,17 @@ def test_orders_give_the_list_and_take_the_acts(desk: Desk) -> None:
                 await give["acknowledge"](bad)
 
     asyncio.run(talk())
+
+
+def test_what_a_ledger_did_before_it_was_taken_out_is_told_again_when_it_is_back(desk: Desk) -> None:
+    alarms = LedgerAlarms(desk.board)
+    for kept in ({"a"}, set[str](), {"a"}):
+        alarms.keep(kept)
+        desk.board.keep_ledgers({f"ledger {name}" for name in kept})
+        desk.passes(1)
+        if kept:
+            alarms.raise_(LEDGER_ODD, "a", "ledger a tells what cannot be")
+            desk.passes(1)
+            assert desk.one().active
+        else:
+            assert not desk.one().active

@@ -39,7 +39,5 @@ def test_every_alarm_of_a_line_is_a_kind() -> None:
     assert set(told) <= set(KINDS)
 
 
-def test_each_has_a_key_of_its_own_for_other_languages() -> None:
+def test_each_has_a_code_of_its_own() -> None:
     assert len(_ALL) == len(KINDS)
-    assert len({kind.key for kind in KINDS.values()}) == len(KINDS)
-    assert KINDS["comms-lost"].key == "alarm.comms-lost"

@@ -9,16 +9,19 @@ import pytest
 
 from gateway import config
 from gateway.changeover import Change
+from gateway.clock import Clock
 from gateway.commits import Rules
 from gateway.config import Config
 from gateway.difference import difference
+from gateway.drivers import trust_of
 from gateway.errors import ConfigError, StoreError
 from gateway.keys import load_keys, make_missing
 from gateway.lines import line_specs
+from gateway.reconcile import Reconciliation
 from ledger_client.record import Coverage, Event
 from tests.gateway.books import check_books
 from tests.gateway.clock_history import FrailStore
-from tests.gateway.samples import Hands, Machine, finished, site
+from tests.gateway.samples import Hands, Machine, finished, recorder, site
 
 METER, CO2, NEW = "export-main", "stack-co2", "fourth"
 CHANGED = Event("configuration", {"why": "test"})
@@ -140,3 +143,18 @@ def test_a_change_that_a_full_disk_refuses_has_ended_nothing_though_the_reserve_
     hands.poll(3)
     hands.end()
     check_books(loaded)
+
+
+def test_sealing_does_not_wait_for_a_ledger_that_a_change_has_taken_away(tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site")
+    recording, _ = recorder(loaded, Clock())
+    try:
+        Reconciliation(loaded, recording, trust_of(loaded), Clock(), ())
+        assert recording.health()["sealing"] is not None
+        text = loaded.path.read_text()
+        loaded.path.write_text(text[: text.index("[[ledger]]")])
+        after = config.load(loaded.path)
+        Reconciliation(after, recording, trust_of(after), Clock(), ())
+        assert recording.health()["sealing"] is None
+    finally:
+        recording.stop()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import stat
 from pathlib import Path
 
 import pytest
 
 from gateway import control
+from gateway.errors import GatewayError
 
 NONSENSE = (b"", b"{", b"[]", b"1", b'"order"', b"{}", b'{"order":1}', b'{"order":"nothing"}', b'{"order":{}}', b"\xff")
 
@@ -34,3 +36,12 @@ def test_what_is_no_order_is_told_so(tmp_path: Path, line: bytes) -> None:
         return found
 
     assert "not an order that this gateway knows" in asyncio.run(work())["error"]
+
+
+def test_a_gateway_that_is_slow_to_answer_is_not_called_absent(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, control._address(tmp_path) as address:
+        listener.bind(address)
+        listener.listen()  # and takes no order
+        with pytest.raises(GatewayError, match="has not answered") as error:
+            control.give(tmp_path, "reload", within_s=0.01)
+    assert "meterseal status" in error.value.way_out

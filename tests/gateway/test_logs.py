@@ -223,3 +223,16 @@ def test_the_choice_of_a_form_is_an_option() -> None:
     assert done.returncode == 2
     assert "'auto', 'text', 'json'" in done.stderr
     assert fieldbus.name == "meterseal.fieldbus"
+
+
+def test_a_line_that_cannot_be_made_costs_whoever_logs_nothing(
+    journal: tuple[socket.socket, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, path = journal
+    handler = logs.Journal(path, sys.stderr)
+    handler.addFilter(Repeats(handler))
+    wrong = record("%d meters")
+    wrong.args = ("some",)
+    handler.handle(wrong)
+    handler.close()
+    assert "TypeError" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from gateway.commits import Finished
 from gateway.config import Config
 from gateway.live import Live
-from gateway.news import Missed, News, NotRecorded, Signed
+from gateway.news import Hub, Missed, News, NotRecorded, Signed
 from gateway.store import Store
 from ledger_client.record import Reading, parse_record
 from tests.gateway.samples import Hands, finished, site
@@ -79,3 +80,19 @@ def test_what_is_live_follows_answers_and_misses(loaded: Config) -> None:
     then = live.meters[METER]
     assert (then.recorded, then.silent_since_ms, then.reason) == (2, due_ms + hands.EVERY_MS, "timeout")
     hands.end()
+
+
+def test_a_listener_that_fails_costs_the_others_nothing() -> None:
+    """What a feed does not hear it would never tell, and nobody would know."""
+
+    def mistaken(_: object) -> None:
+        raise KeyError("a mistake")
+
+    async def work() -> list[News]:
+        hub, heard = Hub(), list[News]()
+        hub.listeners += [mistaken, heard.extend]
+        hub.tell([Missed(METER, 1000, "timeout")])
+        await asyncio.sleep(0)
+        return heard
+
+    assert len(asyncio.run(work())) == 1

@@ -93,7 +93,7 @@
     }
     if (!now.t) return;
     const shown = row.querySelector("[data-age]");
-    if (!shown || row.classList.contains("first")) return location.reload(); // its first reading: the page has no place for it yet
+    if (!shown) return location.reload(); // its first reading: the page has no place for it yet
     const fresh = Number(shown.dataset.age) < now.t;
     shown.dataset.age = now.t;
     put(shown, age(now.t));

@@ -13,7 +13,7 @@ PAST = 60
 
 @dataclass(frozen=True, slots=True)
 class AlarmFacts:
-    """What stands, what is put aside, and what was before. ``shared``: lines that another master was heard on."""
+    """What stands, what is put aside, and what was before."""
 
     standing: tuple[Standing, ...]
     shelved: tuple[Standing, ...]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.config import Config
 from gateway.dashboard.page import NotFound
 from gateway.store import Anchor, Batch, Store
 from ledger_client.bundle import decode_locator, is_locator
@@ -40,7 +38,7 @@ class BatchRow:
 @dataclass(frozen=True, slots=True)
 class BatchList:
     """A stretch of the list, the newest first. ``older``: the number in front of which it goes on; None: at its end.
-    ``waiting``: how many records are in no batch yet."""
+    ``sealing_waits``: why nothing is sealed for the time being."""
 
     rows: tuple[BatchRow, ...]
     older: int | None
@@ -88,8 +86,3 @@ def vouched(anchor: Anchor) -> Vouched:
 def number_of(text: str | None) -> int | None:
     """A number that came with an address; None where it is none."""
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 16 else None
-
-
-def ledger_names(config: Config) -> Sequence[str]:
-    """The configured ledgers in order."""
-    return [entry.name for entry in config.document.ledger]

@@ -10,15 +10,14 @@ from statistics import median_low
 from typing import Final, Literal
 
 from gateway.config import Meter
-from gateway.dashboard.charts import DAY, HOUR, Step
+from gateway.dashboard.charts import DAY, HOUR, Step, worst_of
 from gateway.dashboard.views.values import headline
 from gateway.devices.points import Point, Profile
 from gateway.energy import Energy, energy_by_hour
 from gateway.history import Series, history
-from gateway.quality import VERDICTS, verdict
+from gateway.quality import verdict
 from gateway.store import Store
 
-_FROM_GOOD: Final[list[str]] = list(VERDICTS)
 SPANS: Final = {"1h": HOUR, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "1y": 365 * DAY}
 USUAL: Final = "24h"
 MOST: Final = 480
@@ -49,7 +48,6 @@ class Chart:
     steps: tuple[Step, ...]
     readings: int = 0
     missed: Mapping[str, int] = field(default_factory=dict)
-    breaks: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -116,11 +114,10 @@ def _energy(store: Store, meter: str, quantity: Quantity, span: str, now_ms: int
     from_ms = (now_ms - length) // HOUR * HOUR + HOUR
     hours = energy_by_hour(store, meter, quantity.point, from_ms, now_ms)
     steps = [_hour(hour) for hour in hours]
-    breaks = tuple(sorted({why for hour in hours for why in hour.breaks}))
     to_ms = now_ms // HOUR * HOUR + HOUR
     if by_day:
         steps = list(_days(steps))
-    return Chart(quantity, span, from_ms, to_ms, "day" if by_day else "hour", tuple(steps), breaks=breaks)
+    return Chart(quantity, span, from_ms, to_ms, "day" if by_day else "hour", tuple(steps))
 
 
 def _hour(hour: Energy) -> Step:
@@ -141,8 +138,7 @@ def _days(hours: Sequence[Step]) -> Iterable[Step]:
         day = hours[n : n + 24]
         known = [step for step in day if step.mean is not None]
         total = sum(step.mean or 0.0 for step in known) if known else None
-        verdicts = [step.verdict for step in known if step.verdict]
-        worst = max(verdicts, key=_FROM_GOOD.index, default=None)
+        worst = worst_of(known)
         note = "partly" if known and len(known) < len(day) else next((s.note for s in day if s.note), "")
         first = Step(day[0].from_ms, day[-1].to_ms, total, total, total, worst, note)
         yield replace(first, verdict="uncertain") if note == "partly" and worst in (None, "good") else first

@@ -6,11 +6,11 @@ import threading
 import time
 from dataclasses import dataclass
 
-from gateway.clock import Clock
 from gateway.config import Config
 from gateway.doctor import rounds
 from gateway.doctor.finding import Finding
 from gateway.errors import GatewayError
+from gateway.site import Site
 
 FRESH_S = 600.0
 """What was found so long ago is looked at again when somebody opens the page."""
@@ -33,26 +33,29 @@ class Diagnosis:
 class Rounds:
     """One round at a time, whoever asks."""
 
-    def __init__(self, config: Config, clock: Clock) -> None:
-        self._config, self._clock = config, clock
+    def __init__(self, site: Site) -> None:
+        self._site, self._clock = site, site.clock
+        self._of: Config | None = None
         self._lock = threading.Lock()
         self._found: list[Finding] = []
         self._running = False
         self._ended: tuple[float, int] | None = None
 
     def look(self, *, again: bool = False) -> Diagnosis:
-        """What is known; begins a round where nothing fresh is, or ``again``."""
+        """What is known; begins a round where nothing fresh is of the configuration in force, or ``again``. In the
+        event loop."""
+        config = self._site.config
         with self._lock:
-            stale = self._ended is None or time.monotonic() - self._ended[0] > FRESH_S
+            stale = self._ended is None or time.monotonic() - self._ended[0] > FRESH_S or self._of is not config
             if not self._running and (again or stale):
-                self._running, self._found = True, []
-                threading.Thread(target=self._work, name="doctor", daemon=True).start()
+                self._running, self._found, self._of = True, [], config
+                threading.Thread(target=self._work, args=(config,), name="doctor", daemon=True).start()
             found = sorted(self._found, key=lambda finding: ORDER.index(finding.result))
             return Diagnosis(tuple(found), self._running, self._ended[1] if self._ended else None)
 
-    def _work(self) -> None:
+    def _work(self, config: Config) -> None:
         try:
-            for finding in rounds.examine(self._config, self._clock.now_ms()):
+            for finding in rounds.examine(config, self._clock.now_ms()):
                 with self._lock:
                     self._found.append(finding)
         except GatewayError as error:

@@ -47,10 +47,10 @@ class LedgerNow:
 
 
 def ledgers(site: Site) -> tuple[LedgerNow, ...]:
-    """Every configured ledger, as far as memory tells."""
+    """Every configured ledger, as far as memory tells. While a reload is under way one may have no uplink yet."""
+    reached = {name for name, uplink in site.uplinks.items() if uplink.reached}
     return tuple(
-        LedgerNow(x.name, x.type, x.url, x.policy == "required", site.uplinks[x.name].reached)
-        for x in site.config.document.ledger
+        LedgerNow(x.name, x.type, x.url, x.policy == "required", x.name in reached) for x in site.config.document.ledger
     )
 
 

@@ -27,8 +27,6 @@ class Joint:
     sibling: bytes | None
     left: bool
     node: bytes
-    width: int
-    """How many nodes the level above has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,5 +122,5 @@ def _joints(node: bytes, index: int, size: int, path: list[bytes]) -> tuple[Join
             node = node_hash(sibling, node) if index & 1 else node_hash(node, sibling)
         left = bool(index & 1)
         index, width = index >> 1, (width + 1) >> 1
-        joints.append(Joint(sibling, left, node, width))
+        joints.append(Joint(sibling, left, node))
     return tuple(joints)

@@ -24,7 +24,7 @@ from gateway.errors import StoreError
 from gateway.horizon import Horizon, horizon
 from gateway.live import MeterNow
 from gateway.news import NotRecorded
-from gateway.quality import VERDICTS, verdict
+from gateway.quality import worst
 from gateway.site import Site
 from gateway.store import Batch, Store
 from ledger_client.record import Value
@@ -162,7 +162,6 @@ def meter_row(config: Config, now: MeterNow, now_ms: int, course: Course = ()) -
     if reading is None or now.newest is None:
         return replace(row, late=now.silent_since_ms is not None)
     points = values.headline(meter, config.profiles[name])
-    verdicts = {verdict(value.quality) for value in reading.values}
     flags = 0
     for value in reading.values:
         flags |= value.quality
@@ -170,7 +169,7 @@ def meter_row(config: Config, now: MeterNow, now_ms: int, course: Course = ()) -
         row,
         shown=values.by_name(reading, points),
         count=len(reading.values),
-        verdict=max(verdicts, key=VERDICTS.index, default="missing"),
+        verdict=worst(value.quality for value in reading.values),
         flags=flags,
         time_ms=reading.time_ms,
         spark=values.spark(course, 40 if len(config.meters) <= FEW else 16),

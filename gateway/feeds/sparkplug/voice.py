@@ -144,8 +144,8 @@ class SparkplugVoice:
 
     async def alarms(self, link: Link) -> None:
         async with self._turn:
-            now = self._meters.alarms()
-            changed = {source: text for source, text in now.items() if self._alarms.get(source) != text}
+            now, born = self._meters.alarms(), self._alarms  # of other sources the next NBIRTH tells
+            changed = {source: now[source] for source, text in born.items() if now.get(source, text) != text}
             if changed:
                 self._alarms |= changed
                 await link.send(self._node.topic("NDATA"), self._node.ndata(changed), qos=0)

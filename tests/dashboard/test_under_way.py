@@ -1,0 +1,128 @@
+"""The pages while the site changes under them: lines and ledgers come and go, and a connection breaks under a page."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway import config
+from gateway.dashboard.loads import EVERY_S, Loads
+from gateway.dashboard.readers import Readers
+from gateway.dashboard.views.diagnosis import Rounds
+from gateway.dashboard.views.ledgers import ledgers
+from gateway.doctor.finding import Finding
+from gateway.errors import Declined, StoreError
+from gateway.fieldbus.bus import Line
+from gateway.lines import line_specs
+from gateway.news import Hub
+from gateway.site import Site
+from gateway.store import Store
+from tests.gateway.desk import Desk
+
+
+class Changing(Desk):
+    """A desk with a site of one line, ``bus-1`` with ``meter-a``."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, {"bus-1": ["meter-a"]})
+        self.site = Site(self.loaded, self.clock, b"", self.recorder, {}, {}, Hub(), self.live, self.board)
+        self.open("bus-1")
+
+    def open(self, name: str) -> None:
+        """A line of this name, as new."""
+        (spec,) = line_specs(self.loaded)
+        self.site.lines[name] = Line(replace(spec, name=name), self.clock, lambda _: None)
+
+
+def at_a_desk(folder: Path, work: Callable[[Changing], None]) -> None:
+    async def inside() -> None:
+        desk = Changing(folder)
+        try:
+            work(desk)
+        finally:
+            desk.stop()
+
+    asyncio.run(inside())
+
+
+def until_ended(rounds: Rounds) -> Sequence[Finding]:
+    """What the doctor found, when he is done."""
+    rounds.look()
+    for thread in threading.enumerate():
+        if thread.name == "doctor":
+            thread.join(60)
+    return rounds.look().findings
+
+
+def test_the_load_of_a_line_that_was_opened_under_way_is_not_known_yet(tmp_path: Path) -> None:
+    def work(desk: Changing) -> None:
+        loads = Loads(desk.site)
+        desk.site.lines["bus-1"].busy_s = 50.0
+        loads.hear([])
+        desk.machine.passes(EVERY_S)
+        loads.hear([])
+        desk.open("bus-1")
+        desk.open("bus-2")
+        assert (loads.of("bus-1"), loads.of("bus-2")) == (None, None)
+        desk.machine.passes(EVERY_S)
+        loads.hear([])
+        for line in desk.site.lines.values():
+            line.busy_s = 1.0
+        desk.machine.passes(EVERY_S)
+        assert (loads.of("bus-1"), loads.of("bus-2")) == (1.0 / EVERY_S, 1.0 / EVERY_S)
+
+    at_a_desk(tmp_path, work)
+
+
+def test_a_ledger_whose_uplink_is_still_to_be_made_is_away(tmp_path: Path) -> None:
+    def work(desk: Changing) -> None:
+        assert [ledger.state for ledger in ledgers(desk.site)] == ["away"]
+
+    at_a_desk(tmp_path, work)
+
+
+def test_an_order_about_a_meter_that_no_line_has_is_declined_with_a_way_out(tmp_path: Path) -> None:
+    def work(desk: Changing) -> None:
+        assert desk.site.line_of("meter-a").spec.name == "bus-1"
+        with pytest.raises(Declined, match="reload"):
+            desk.site.line_of("meter-b")
+
+    at_a_desk(tmp_path, work)
+
+
+def test_the_doctor_examines_the_configuration_that_is_in_force(tmp_path: Path) -> None:
+    def work(desk: Changing) -> None:
+        rounds = Rounds(desk.site)
+        until_ended(rounds)
+        path = desk.loaded.path
+        path.write_text(path.read_text().replace("bus-1", "bus-2"))
+        desk.site.config = config.load(path)
+        assert rounds.look().running, "what was found is of another configuration"
+        names = " ".join(finding.check for finding in until_ended(rounds))
+        assert "bus-2" in names
+        assert "bus-1" not in names
+
+    at_a_desk(tmp_path, work)
+
+
+def test_a_connection_that_breaks_under_a_page_costs_no_thread(tmp_path: Path) -> None:
+    async def work(desk: Changing) -> None:
+        readers = Readers(desk.loaded.database, threads=1)
+        try:
+            with pytest.raises(StoreError):
+                await readers.call(lambda store: store.close())
+            async with asyncio.timeout(60):
+                assert await readers.call(Store.last_batch) is None
+        finally:
+            readers.close()
+            desk.stop()
+
+    async def inside() -> None:
+        await work(Changing(tmp_path))
+
+    asyncio.run(inside())
