@@ -50,6 +50,7 @@ async def run(config: Config) -> None:
                 Manager().alive()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), RETRY_MS / 1000)
+    log.info("gateway %s has stopped", config.gateway_id)
 
 
 async def _until_again(work: Coroutine[Any, Any, None]) -> Sequence[tuple[str, Event]] | None:

@@ -46,7 +46,9 @@ def export(config_path: Path, numbers: tuple[int, ...], age: str | None, output:
             if not as_json:
                 click.echo(f"wrote {done.path}: batch {done.batch}, {done.records} records, {done.size} bytes")
         if not as_json:
-            click.echo(f"{output}: {len(chosen)} batches are there, {len(written)} of them new")
+            there = f"{output}: {len(chosen)} batches are there, {len(written)} of them new"
+            none = "no batch has a receipt yet" if age is None else f"no batch older than {age} has a receipt"
+            click.echo(there if chosen else f"{none}: see `meterseal status {config_path}`")
     if as_json:
         facts = [{"batch": x.batch, "records": x.records, "file": str(x.path), "bytes": x.size} for x in written]
         click.echo(json.dumps({"written": facts}))

@@ -10,6 +10,8 @@ import click
 from gateway import config as configuration
 from gateway.cli_parts import CONFIG
 from gateway.errors import ConfigError, GatewayError
+from gateway.keys import PUBLIC_FILE
+from gateway.ownership import is_there
 
 PASSWORD_FILE = click.option(
     "--password-file",
@@ -39,12 +41,12 @@ def init(folder: Path, gateway: str, web: str | None, state: Path | None, passwo
         raise click.UsageError("--password-file goes with --web")
     if web is not None:
         web = setup.listen(web)
-    if web is None or not config_path.exists():
+    if web is None or not is_there(config_path):
         password = _new_password(setup.FIRST_USER, password_file) if web else ""
         for path in starter.init(folder, gateway=gateway, now_s=now_s, state=state):
             click.echo(f"wrote {path}")
         if web is None:
-            click.echo(f"next: meterseal check {config_path}")
+            click.echo(_next(config_path))
             return
     else:
         configuration.load(config_path)
@@ -56,7 +58,19 @@ def init(folder: Path, gateway: str, web: str | None, state: Path | None, passwo
         f"pages at {done.address} for the user {setup.FIRST_USER}; more users: meterseal password {config_path} NAME"
     )
     click.echo(f"certificate SHA-256 {done.fingerprint}\ncompare it with what the browser shows, once on each device")
-    click.echo(f"next: meterseal check {config_path}")
+    click.echo(_next(config_path))
+
+
+def _next(config_path: Path) -> str:
+    """What is to be done before the first start."""
+    config = configuration.load(config_path)
+    public = config.keys / PUBLIC_FILE
+    return (
+        f"next: make {config_path} say what hangs on which line;\n"
+        f"      give {public} to whoever runs the ledger (meterseal-ledger enroll LDIR {public.name}),\n"
+        f"      and the ledger's key (meterseal-ledger show LDIR --trust) to the end of {config.trust};\n"
+        f"then: meterseal check {config_path}"
+    )
 
 
 @click.command()
@@ -84,13 +98,17 @@ def _new_password(name: str, file: Path | None) -> str:
     from gateway.dashboard.passwords import check_new
 
     if file is None:
-        given = click.prompt(f"password for {name}", hide_input=True, confirmation_prompt="the same again")
+        try:
+            given = click.prompt(f"password for {name}", hide_input=True, confirmation_prompt="the same again")
+        except click.Abort:
+            raise GatewayError("no password was given", "type it at a terminal, or give --password-file FILE") from None
     else:
         try:
             given = file.read_text().partition("\n")[0].rstrip("\r")
         except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise ConfigError(
-                file, "", f"cannot be read: {error}", "give a file whose first line is the password"
+                file, "", f"cannot be read: {why}", "give a file whose first line is the password"
             ) from None
     if problem := check_new(name, given):
         raise GatewayError(problem, "choose another one")

@@ -213,6 +213,8 @@ def load(path: Path | str) -> Config:
         raw = tomllib.loads(path.read_text())
     except FileNotFoundError:
         raise ConfigError(path, "", "there is no such file", "make one with: meterseal init DIR") from None
+    except IsADirectoryError:
+        raise ConfigError(path, "", "is a folder", f"give the file in it: {path / 'gateway.toml'}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(path, "", f"cannot be read: {error}", "check the path and its permissions") from None
     except tomllib.TOMLDecodeError as error:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import Declined, GatewayError, StoreError
+from gateway.ownership import OWN_USER
 
 SOCKET = "control.sock"
 MAX_LINE = 65536
@@ -107,6 +108,8 @@ def give(data: Path, order: str, *, within_s: float = WITHIN_S, **details: Any) 
             link.sendall(json.dumps({"order": order, **details}).encode() + b"\n")
             with link.makefile("rb") as lines:
                 answer: dict[str, Any] = json.loads(lines.readline(MAX_LINE) or b"{}")
+    except PermissionError as error:
+        raise GatewayError(f"{data}: {error.strerror}", OWN_USER) from None
     except TimeoutError:
         problem = f"{data}: the gateway has not answered within {within_s:g} s"
         raise GatewayError(problem, "what was ordered may still be done: meterseal status CONFIG") from None

@@ -81,6 +81,8 @@ def pieces(root: Path, command: Path) -> list[Piece]:
 
 def check(root: Path, command: Path) -> None:
     """Raises GatewayError where the service could not be, or need not be, installed."""
+    if not root.is_dir():
+        raise GatewayError(f"{root}: is no folder", "give the folder where the other machine's disk is mounted")
     if (root / PACKAGED).exists():
         raise Declined(f"{root / PACKAGED}: the Debian package has installed the service already", "use it as it is")
     if root != ROOT:  # another machine's disk: what its users may do cannot be told here

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gateway.config import Config
 from gateway.errors import ConfigError
-from gateway.ownership import as_its_folder
+from gateway.ownership import as_its_folder, is_there
 from ledger_client.cose_key import PrivateKey, Signer, load_private_key, save_private_key
 from ledger_client.errors import KeyFileError
 from ledger_client.trust import key_entry
@@ -45,18 +45,18 @@ def _load(config: Config, name: str, path: Path) -> Signer:
     try:
         return load_private_key(path)
     except KeyFileError as error:
-        way_out = f"meterseal keys {config.path} --make-missing" if not path.exists() else f"chmod 600 {path}"
+        way_out = f"meterseal keys {config.path} --make-missing" if not is_there(path) else f"chmod 600 {path}"
         raise ConfigError(config.path, whose, str(error), way_out) from None
 
 
 def make_missing(config: Config, now_s: int) -> list[str]:
     """Make the keys that do not exist yet and write the public file anew. Returns the names of the new keys."""
-    if not config.keys.exists():
+    if not is_there(config.keys):
         config.keys.mkdir(mode=0o700, parents=True)
         as_its_folder(config.keys)
     made = []
     for name, path in key_files(config).items():
-        if not path.exists():
+        if not is_there(path):
             save_private_key(path, PrivateKey.generate())
             as_its_folder(path)
             made.append(name)

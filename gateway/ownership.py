@@ -5,9 +5,21 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from gateway.errors import GatewayError
+
+OWN_USER = "use the gateway's own user or root (sudo), or check who may enter the folder"
+
 
 def as_its_folder(path: Path) -> None:
     """Give a file or folder that root has just made to whom its folder belongs. Raises OSError."""
     if os.geteuid() == 0:
         owner = path.parent.stat()
         os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file. Raises GatewayError where this user may not look: "no" would be a guess then."""
+    try:
+        return path.exists()
+    except PermissionError as error:
+        raise GatewayError(f"{path}: {error.strerror}", OWN_USER) from None

@@ -11,6 +11,7 @@ from gateway.store import Batch, Row, Store
 from ledger_client.bundle import Bundle, Locator, decode_locator, is_locator
 from ledger_client.statement import id_text, parse_statement
 
+_IDS = "`meterseal readings CONFIG` lists meters and record ids"
 _RECORD = re.compile(r"(?P<meter>[^/]+)/(?P<epoch>[0-9a-f]{16})/(?P<seq>[0-9]{1,18})")
 
 
@@ -27,7 +28,11 @@ def find(store: Store, name: str) -> Row:
                 f"{name}: no such record in {store.path}", "`meterseal readings CONFIG` lists record ids"
             )
         return found[1]
+    if "/" in name:
+        raise GatewayError(f"{name}: is no record id: METER/EPOCH/SEQ, the epoch 16 hexadecimal digits", _IDS)
     row = store.newest_anchored(name)
+    if row is None and not store.readings(name, 1):
+        raise GatewayError(f"{name}: {store.path} holds no reading of a meter of this name", _IDS)
     if row is None:
         raise NotYet(
             f"{name}: no reading of a meter of this name has a receipt yet\n"

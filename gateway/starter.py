@@ -7,6 +7,7 @@ from pathlib import Path
 from gateway.config import load
 from gateway.errors import ConfigError
 from gateway.keys import PUBLIC_FILE, load_keys, make_missing, public_entries
+from gateway.ownership import is_there
 
 GATEWAY_TOML = """\
 # Meterseal gateway. Paths are relative to this file. `meterseal check gateway.toml` validates it and starts nothing.
@@ -101,7 +102,7 @@ def init(
     config_path, trust_path = folder / "gateway.toml", folder / "trust.toml"
     data, keys = (str(state.absolute() / name) if state else name for name in ("data", "keys"))
     for path in (config_path, trust_path, folder / keys):
-        if path.exists():
+        if is_there(path):
             raise ConfigError(path, "", "exists already, and init overwrites nothing", "choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -124,7 +125,11 @@ def init(
         raise ConfigError(
             folder, "", f"cannot be written: {error.strerror}", "choose a folder that you may write to"
         ) from None
-    config = load(config_path)
+    try:
+        config = load(config_path)
+    except ConfigError:  # an id that cannot be: the next attempt must not find this file
+        config_path.unlink()
+        raise
     made = make_missing(config, now_s)
     trust_path.write_text(TRUST_TOML.format(ledger=ledger) + public_entries(config, load_keys(config), made, now_s))
     return [config_path, trust_path, *sorted(config.keys.glob("*.pem")), config.keys / PUBLIC_FILE]

@@ -21,6 +21,7 @@ from gateway.batch_tables import Batches
 from gateway.errors import Damaged, DiskFull, StoreError, Unfinished
 from gateway.feed_tables import Feeds
 from gateway.hold import station
+from gateway.ownership import OWN_USER
 from gateway.pages import log_path
 from gateway.record_tables import Records
 from gateway.rows import Anchor, Batch, Conflict, Grid, Known, Repair, Row, Tail
@@ -37,7 +38,6 @@ WAL_LIMIT = 4 * 1024 * 1024  # bytes that the write-ahead log keeps after a chec
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _DAMAGED_TEXTS = ("Could not decode to UTF-8", "no such table")
 CHECK = "free space, and check the disk and the folder's permissions"
-OWN_USER = "use the gateway's own user, or check who may enter the folder"
 RECOVER = (
     "stop the gateway and start it with `meterseal run`: the damaged database is then set aside, and what can be read "
     "is recovered into a new one"

@@ -19,7 +19,7 @@ from typing import Literal, get_args
 
 from gateway.config import Config
 from gateway.errors import ConfigError
-from gateway.ownership import as_its_folder
+from gateway.ownership import as_its_folder, is_there
 from ledger_client.durable import whole_file
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError, read_file
@@ -91,7 +91,7 @@ def users_file(config: Config) -> Path:
 
 def read_users(path: Path) -> dict[str, User]:
     """The users by name; none where there is no file. Raises ConfigError: readable by others, or not such a file."""
-    if not path.exists():
+    if not is_there(path):
         return {}
     try:
         raw = tomllib.loads(read_file("users", path, secret=True).decode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 
@@ -44,6 +45,7 @@ def _feed(case: Case, entry: FeedEntry, owed: int) -> Finding:
         on_connect=lambda _broker: None,
         on_message=lambda _message: None,
         connect_timeout_s=CONNECT_S,
+        loud=logging.DEBUG,  # the finding says it
     )
     try:
         up = broker.wait_connected(CONNECT_S)

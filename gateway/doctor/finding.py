@@ -11,7 +11,8 @@ from typing import Any, Literal, Protocol, TypeVar
 from gateway import instance
 from gateway.config import Config
 from gateway.errors import GatewayError
-from gateway.store import OWN_USER, Store, missing
+from gateway.ownership import OWN_USER
+from gateway.store import Store, missing
 from ledger_client.errors import TrustFileError
 from ledger_client.trust import Trust, load_trust
 

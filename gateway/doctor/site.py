@@ -17,6 +17,7 @@ from gateway.fieldbus import serial_port
 from gateway.fieldbus.bus import LineSpec
 from gateway.keys import STATEMENT, key_files
 from gateway.ledger_settings import LedgerEntry
+from gateway.ownership import is_there
 from gateway.readiness import holds
 from gateway.refusals import way_out
 from gateway.report import active_alarms
@@ -116,7 +117,8 @@ def keys(case: Case) -> Iterator[Finding]:
     """Whether every private key is there, and the trust file knows it and believes it now."""
     if case.trust_trouble is not None:
         error = case.trust_trouble
-        yield Finding("trust file", "bad", f"{error.source}: {error.key}: {error.problem}", error.way_out)
+        words = (error.source, error.key, error.problem)
+        yield Finding("trust file", "bad", ": ".join(filter(None, words)), error.way_out)
     good, bad = 0, False
     for name, path in key_files(case.config).items():
         finding = _key(case, name, path)
@@ -135,7 +137,9 @@ def _key(case: Case, name: str, path: Path) -> Finding | None:
         key = load_private_key(path)
     except KeyFileError as error:
         missing = f"meterseal keys {case.config.path} --make-missing"
-        return Finding("keys", "bad", f"{whose}: {error.problem} ({path})", error.way_out if path.exists() else missing)
+        return Finding(
+            "keys", "bad", f"{whose}: {error.problem} ({path})", error.way_out if is_there(path) else missing
+        )
     return _believed(case, case.trust, whose, name, key) if case.trust is not None else None
 
 
