@@ -12,7 +12,7 @@ from gateway.alarm_sources import AlarmSources
 from gateway.companion import Companion
 from gateway.dashboard.server import PagesServer
 from gateway.errors import GatewayError
-from gateway.feeds.of_site import make_feed
+from gateway.feed_settings import FeedEntry
 from gateway.lag import Lag
 from gateway.notify import Manager
 from gateway.rebuild import Rebuilding
@@ -43,10 +43,16 @@ def wanted(site: Site) -> list[Wanted]:
         Wanted("lag", None, partial(Lag, site)),
         Wanted("summaries", tuple(site.config.meters), partial(Rebuilding, site)),
     ]
-    found += (Wanted(f"feed {x.name}", x, partial(make_feed, site, x)) for x in site.config.document.feed)
+    found += (Wanted(f"feed {x.name}", x, partial(_feed, site, x)) for x in site.config.document.feed)
     if (web := site.config.document.web) is not None:
         found.append(Wanted("pages", web, partial(PagesServer, site, web)))
     return found
+
+
+def _feed(site: Site, entry: FeedEntry) -> Companion:
+    from gateway.feeds.of_site import make_feed  # paho, which a gateway without feeds need not load
+
+    return make_feed(site, entry)
 
 
 async def keep(name: str, companion: Companion) -> None:
