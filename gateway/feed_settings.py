@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gateway.errors import ConfigError
+from gateway.access_files import file_paths, usable
 from gateway.settings import Model, Name
-from ledger_client.ledgers.access import Access, AccessError, Protocol, resolve
+from ledger_client.ledgers.access import Access, AccessError, Protocol
 
+_FILES = ("ca", "cert", "key", "password_file")
 _SPARKPLUG = ("group", "primary_host")
 
 
@@ -42,19 +43,8 @@ class FeedEntry(Model):
 
     def access(self, base: Path | None = None) -> Access:
         """How to get in; file names relative to ``base``, or as written. Raises AccessError (a systemd credential)."""
-
-        def path(key: str) -> Path | None:
-            text = getattr(self, key)
-            return None if text is None else Path(text) if base is None else resolve(text, base, key)
-
-        return Access(
-            path("ca"),
-            path("cert"),
-            path("key"),
-            user=self.user,
-            password_file=path("password_file"),
-            protocol=self.protocol,
-        )
+        paths = file_paths(self, _FILES, base)
+        return Access(**paths, user=self.user, proxy=None, protocol=self.protocol)
 
     @model_validator(mode="after")
     def _url_fits(self) -> Self:
@@ -81,12 +71,7 @@ def feed_access(path: Path, entry: FeedEntry) -> Access:
 
     Raises ConfigError: file, key, way out.
     """
-    try:
-        access = entry.access(path.parent)
-        access.check_files()
-    except AccessError as error:
-        raise ConfigError(path, f"feed {entry.name!r}, {error.key}", error.problem, error.way_out) from None
-    return access
+    return usable(path, f"feed {entry.name!r}", entry.access)
 
 
 def check_feeds(path: Path, entries: Iterable[FeedEntry]) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from gateway.access_files import file_paths, usable
 from gateway.errors import ConfigError
 from gateway.settings import DurationMs, Model, Name
 from gateway.settling import Contract
@@ -76,11 +77,7 @@ class LedgerEntry(Model):
 
     def access(self, base: Path | None = None) -> Access:
         """How to get in; file names relative to ``base``, or as written. Raises AccessError (a systemd credential)."""
-        files = {key: getattr(self, key) for key in _FILES}
-        paths = {
-            key: None if text is None else Path(text) if base is None else resolve(text, base, key)
-            for key, text in files.items()
-        }
+        paths = file_paths(self, _FILES, base)
         return Access(**paths, user=self.user, proxy=self.proxy, protocol=self.protocol)
 
     @model_validator(mode="after")
@@ -117,12 +114,7 @@ def access_of(path: Path, entry: LedgerEntry) -> Access:
 
     Raises ConfigError: file, key, way out.
     """
-    try:
-        access = entry.access(path.parent)
-        access.check_files()
-    except AccessError as error:
-        raise ConfigError(path, f"ledger {entry.name!r}, {error.key}", error.problem, error.way_out) from None
-    return access
+    return usable(path, f"ledger {entry.name!r}", entry.access)
 
 
 def account_of(path: Path, entry: LedgerEntry) -> Account:

@@ -9,8 +9,9 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from gateway.access_files import file_paths
 from gateway.settings import Model
-from ledger_client.ledgers.access import Access, resolve
+from ledger_client.ledgers.access import Access
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _FILES = ("cert", "key", "metrics_token_file")
@@ -75,11 +76,8 @@ class Web(Model):
 
     def access(self, base: Path) -> Access:
         """Certificate, key and token of the figures. Raises AccessError (a systemd credential that there is not)."""
-        cert, key, token = (
-            None if text is None else resolve(text, base, name)
-            for name, text in ((name, getattr(self, name)) for name in _FILES)
-        )
-        return Access(cert=cert, key=key, token_file=token)
+        paths = file_paths(self, _FILES, base)
+        return Access(cert=paths["cert"], key=paths["key"], token_file=paths["metrics_token_file"])
 
     @model_validator(mode="after")
     def _pair(self) -> Self:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import socket
 
+from gateway.access_files import usable
 from gateway.config import Config
 from gateway.dashboard.passwords import read_users, users_file
 from gateway.errors import ConfigError
 from gateway.web_settings import Web
-from ledger_client.ledgers.access import Access, AccessError
+from ledger_client.ledgers.access import Access
 
 log = logging.getLogger("meterseal.pages")
 
@@ -38,13 +39,7 @@ def check(config: Config) -> None:
 
 def access(config: Config, web: Web) -> Access:
     """Certificate, key and the token of the figures, each there and usable. Raises ConfigError."""
-    try:
-        found = web.access(config.path.parent)
-        found.check_files()
-    except AccessError as error:
-        key = "metrics_token_file" if error.key == "token_file" else error.key
-        raise ConfigError(config.path, f"web, {key}", error.problem, error.way_out) from None
-    return found
+    return usable(config.path, "web", web.access, {"token_file": "metrics_token_file"})
 
 
 def names(web: Web) -> tuple[str, ...]:

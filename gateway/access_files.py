@@ -1,0 +1,40 @@
+"""The files that a ledger, a feed or the pages name in gateway.toml to get in with: where they are, are they usable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from gateway.errors import ConfigError
+from gateway.settings import Model
+from ledger_client.ledgers.access import Access, AccessError, resolve
+
+
+def file_paths(section: Model, keys: Iterable[str], base: Path | None) -> dict[str, Path | None]:
+    """By key: the file that is named there, relative to ``base``, or (None) as written; None where none is.
+
+    Raises AccessError (a systemd credential that there is not).
+    """
+    texts = {key: getattr(section, key) for key in keys}
+    return {
+        key: None if text is None else Path(text) if base is None else resolve(text, base, key)
+        for key, text in texts.items()
+    }
+
+
+def usable(
+    config: Path, where: str, access: Callable[[Path], Access], written: Mapping[str, str] = MappingProxyType({})
+) -> Access:
+    """The access that one section of the gateway.toml at ``config`` gives, every file of it checked.
+
+    ``where`` is the section in words; ``written``: keys that are called otherwise there. Raises ConfigError: file, key,
+    way out.
+    """
+    try:
+        found = access(config.parent)
+        found.check_files()
+    except AccessError as error:
+        key = written.get(error.key, error.key)
+        raise ConfigError(config, f"{where}, {key}", error.problem, error.way_out) from None
+    return found
