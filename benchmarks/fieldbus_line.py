@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.parts.paced_line import paced_line
+from benchmarks.parts.paced_line import paced_line, profile_text
 from gateway.clock import Clock
 from gateway.devices.plan import wire_time_ms
 from gateway.devices.profile import Profile, parse_profile
@@ -122,22 +122,4 @@ def _figures(watch: Watch, seconds: float) -> dict[str, object]:
 
 
 def _profile(registers: int) -> Profile:
-    """So many registers of 32-bit floats, of a device that allows 80 in a read and needs no pause."""
-    points = "\n".join(f"v{n} = {{ address = {n} }}" for n in range(0, registers, 2))
-    text = f"""
-vendor = "Bench"
-device = "Meter of {registers} registers"
-source = "benchmarks/fieldbus_line.py"
-max_registers = 80
-timeout_ms = {TIMEOUT_MS}
-readable = [{{ fc = 3, first = 0, last = 79 }}]
-identity = ["serial_number"]
-[defaults]
-fc = 3
-type = "float32"
-unit = "V"
-[points]
-serial_number = {{ address = 900, type = "uint32", kind = "status", record = false }}
-{points}
-"""
-    return parse_profile(text, "bench", "bench.toml")
+    return parse_profile(profile_text(registers, TIMEOUT_MS), "bench", "bench.toml")

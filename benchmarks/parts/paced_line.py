@@ -20,8 +20,29 @@ from pathlib import Path
 
 from gateway.fieldbus.frames import char_seconds, crc, t35_seconds
 
+PROFILE = """\
+vendor = "Bench"
+device = "Meter of {registers} registers"
+source = "benchmarks/parts/paced_line.py"
+max_registers = 80
+timeout_ms = {timeout_ms}
+readable = [{{ fc = 3, first = 0, last = 79 }}]
+identity = ["serial_number"]
+[defaults]
+fc = 3
+type = "float32"
+unit = "V"
+[points]
+serial_number = {{ address = 900, type = "uint32", kind = "status", record = false }}
+"""
 REQUEST = 8
 """Bytes of a read request."""
+
+
+def profile_text(registers: int, timeout_ms: int) -> str:
+    """So many registers of 32-bit floats, of a device that allows 80 in a read and needs no pause."""
+    points = "".join(f"v{n} = {{ address = {n} }}\n" for n in range(0, registers, 2))
+    return PROFILE.format(registers=registers, timeout_ms=timeout_ms) + points
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.parts.paced_line import profile_text
 from benchmarks.parts.site import before, make_known
 from benchmarks.parts.tcp_gateway import PROFILE
 from gateway import config
@@ -13,22 +14,8 @@ from gateway.dashboard.setup import set_user
 from gateway.store import Store
 from tests.processes import EmbeddedLedger
 
-BAUDRATE, SERIAL_METERS, REGISTERS, LATENCY_MS = 9600, 5, 30, 20
+BAUDRATE, SERIAL_METERS, REGISTERS, LATENCY_MS, TIMEOUT_MS = 9600, 5, 30, 20, 500
 USER, PASSWORD = "bench", "fifty who watch"
-SERIAL_PROFILE = f"""vendor = "Bench"
-device = "Meter of {REGISTERS} registers"
-source = "benchmarks/parts/pages_site.py"
-max_registers = 80
-timeout_ms = 500
-readable = [{{ fc = 3, first = 0, last = 79 }}]
-identity = ["serial_number"]
-[defaults]
-fc = 3
-type = "float32"
-unit = "V"
-[points]
-serial_number = {{ address = 900, type = "uint32", kind = "status", record = false }}
-""" + "".join(f"voltage_{n:02} = {{ address = {2 * n} }}\n" for n in range(REGISTERS // 2))
 
 
 def make_site(folder: Path, ports: Sequence[int], link: Path, ledger: EmbeddedLedger, web_port: int) -> Config:
@@ -44,7 +31,7 @@ def make_site(folder: Path, ports: Sequence[int], link: Path, ledger: EmbeddedLe
         for unit in range(1, SERIAL_METERS + 1)
     )
     (folder / "tcp.toml").write_text(PROFILE)
-    (folder / "serial.toml").write_text(SERIAL_PROFILE)
+    (folder / "serial.toml").write_text(profile_text(REGISTERS, TIMEOUT_MS))
     (folder / "gateway.toml").write_text(
         f'[gateway]\nid = "bench"\n[seal]\nevery = "10s"\n{tcp}{serial}'
         f'[[ledger]]\nname = "{ledger.name}"\ntype = "http"\nurl = "{ledger.url}"\n'
