@@ -8,12 +8,20 @@ import time
 from pathlib import Path
 
 from tests.feeds.conformance import shows
-from tests.feeds.host import FREE, GROUP, HOST, NODE, check_sequence, host_at, metric
-from tests.feeds.rig import METER, OTHER, feed_site, running, until
+from tests.feeds.host import FREE, GROUP, HOST, NODE, Host, check_sequence, host_at, metric
+from tests.feeds.rig import METER, OTHER, Rig, feed_site, running, until
 from tests.feeds.tap import CONNECT, DISCONNECT, tap
 from tests.processes import Mosquitto
 
 BOUND = f'{FREE}primary_host = "{HOST}"\n'
+
+
+async def both_born(rig: Rig, host: Host) -> None:
+    """The feed is connected, both meters were polled, and the host has heard of them."""
+    await until(lambda: rig.feed.connected)
+    await rig.poll()
+    await rig.poll(OTHER)
+    await until(lambda: len(host.of("DBIRTH")) == 2)
 
 
 @shows(
@@ -101,10 +109,7 @@ def test_a_rebirth_is_whole_and_only_a_rebirth_request_makes_one(tmp_path: Path,
         loaded = feed_site(tmp_path / "site", broker.url, FREE, "sparkplug")
         with host_at(broker) as host:
             async with running(loaded) as rig:
-                await until(lambda: rig.feed.connected)
-                await rig.poll()
-                await rig.poll(OTHER)
-                await until(lambda: len(host.of("DBIRTH")) == 2)
+                await both_born(rig, host)
                 for other in ("ff", "00", "0a021000", "120c0a0a4e6f646520436f6e74"):  # no payload, another command
                     host.do(f"ncmd {NODE} {other}")
                 host.do("ncmd another-node 12")
@@ -237,10 +242,7 @@ def test_a_silent_meter_is_dead_until_it_answers(tmp_path: Path, broker: Mosquit
         loaded = feed_site(tmp_path / "site", broker.url, FREE, "sparkplug")
         with host_at(broker) as host:
             async with running(loaded) as rig:
-                await until(lambda: rig.feed.connected)
-                await rig.poll()
-                await rig.poll(OTHER)
-                await until(lambda: len(host.of("DBIRTH")) == 2)
+                await both_born(rig, host)
                 rig.miss(METER, 5_000)
                 rig.miss(OTHER, 3_600_000)
                 await until(lambda: host.of("DDEATH"))
