@@ -322,14 +322,14 @@ class Commits:
         return False
 
     def _waiting_still(self) -> list[tuple[str, Event]]:
-        """The events that wait, without those that the disk has kept after all; recording goes on behind them."""
-        waiting = [(item.meter, item.event) for item in self._unsigned]
+        """The events that wait, and behind them that recording goes on; without those that the disk has kept after
+        all."""
+        waiting = [(item.meter, item.event) for item in (*self._unsigned, GOES_ON)]
         for row in self.store.epoch_events():
             told = row.meter, parse_record(row.data).body
             if row.seq >= self._position[row.meter][0] and told in waiting:
                 waiting.remove(told)
-        goes_on = alarm(STOPPED, "recording goes on", raised=False)
-        return [*waiting, (goes_on.meter, goes_on.event)]
+        return waiting
 
     def lines_used_until_ms(self) -> int | None:
         """Until when a process before this one may have asked meters: its stop, or now if it was killed."""
@@ -346,3 +346,6 @@ class Commits:
 def alarm(code: str, text: str, *, raised: bool) -> Happened:
     """An alarm of the store's own, raised or cleared."""
     return Happened(GATEWAY, Event(ALARM, {"code": code, "line": "store", "text": text, "raised": raised}))
+
+
+GOES_ON = alarm(STOPPED, "recording goes on", raised=False)

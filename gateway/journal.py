@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway import pruning, sealer, space
-from gateway.alarm_kinds import BUFFER, STOPPED
+from gateway.alarm_kinds import BUFFER
 from gateway.changeover import Changeover
 from gateway.clock import SLOWED, Clock, Correction
-from gateway.commits import RETRY_MS, STOP, Finished, Happened, Rules, alarm
+from gateway.commits import GOES_ON, RETRY_MS, STOP, Finished, Happened, Rules, alarm
 from gateway.coverage import stopped_polls
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.hold import station
@@ -181,7 +181,7 @@ class Journal(Changeover):
         if room.share > 1 - space.EASE:
             self._reserve.release()
             self._prune(now)
-        elif self._write_account([alarm(STOPPED, "recording goes on", raised=False)]):
+        elif self._write_account([GOES_ON]):
             log.warning("recording goes on: the database can be written again")
             self.trouble = None
             self._reserve.hold(room)

@@ -35,6 +35,10 @@ def free_port() -> int:
             return port
 
 
+RUNNING: set[Server] = set()
+"""Every server of this test process that is not ended."""
+
+
 class Server:
     """A child process that says when it is ready; its whole output stays in ``output``."""
 
@@ -53,6 +57,7 @@ class Server:
         self.process = subprocess.Popen(
             self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.env, errors="replace"
         )
+        RUNNING.add(self)
         assert self.process.stdout is not None
         self._lines = Queue()
         threading.Thread(target=_drain, args=(self.process.stdout, self.log, self._lines), daemon=True).start()
@@ -101,6 +106,7 @@ class Server:
         self._signal(number)
         assert self.process is not None
         process, self.process = self.process, None
+        RUNNING.discard(self)
         try:
             return process.wait(START_TIMEOUT_S)
         except subprocess.TimeoutExpired:

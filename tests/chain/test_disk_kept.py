@@ -25,12 +25,10 @@ def test_a_gateway_goes_on_by_itself_in_a_new_epoch(tmp_path: Path) -> None:
         until("readings", lambda: status_of(loaded.path)[0] == 0)
         control.set(fault=FAULTS.index("eio"), kinds=SYNCS, at=1, sticky=1)
         control.arm()
-        # nobody else may have the database open: SQLite then looks at the log's frames anew
-        until("recording to stop", lambda: "recording stopped" in gateway.log.read_text())
-        failed = control.get("hit")
-        until("the log to be left behind by a close that fails, too", lambda: control.get("hit") > failed)
-        control.arm(armed=False)
+        # other commits fail as well, and a reader beside it keeps SQLite from looking at the log's frames anew: only
+        # the gateway's own word says that it has found them
         until("a new epoch", lambda: "begins a new epoch" in gateway.log.read_text())
+        control.arm(armed=False)
         until("readings again", lambda: status_of(loaded.path)[0] == 0)
         assert process.poll() is None
         assert gateway.stop() == 0
@@ -38,7 +36,8 @@ def test_a_gateway_goes_on_by_itself_in_a_new_epoch(tmp_path: Path) -> None:
     store = Store(loaded.database, read_only=True)
     bodies = [parse_record(row.data).body for row in store.rows(1, 1 << 60)]
     store.close()
-    assert sum(isinstance(body, Event) and body.name == START for body in bodies) == 2
+    # those that met the failing disk at their beginning may be kept, too
+    assert sum(isinstance(body, Event) and body.name == START for body in bodies) >= 2
     alarms = [
         body.fields["raised"] for body in bodies if isinstance(body, Event) and body.fields.get("code") == STOPPED
     ]

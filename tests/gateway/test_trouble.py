@@ -20,7 +20,8 @@ from ledger_client.record import Coverage, Event, Reading, Value
 from ledger_client.trust import load_trust
 from tests.disk.small import small_disk, writable
 from tests.gateway.books import check_books
-from tests.gateway.samples import Hands, site
+from tests.gateway.clock_history import FrailStore
+from tests.gateway.samples import Hands, Machine, site
 
 METER = "export-main"
 
@@ -113,6 +114,19 @@ def test_a_disk_that_kept_what_it_had_refused_asks_for_a_new_start(loaded: Confi
     again.poll(3)
     again.end()
     check_books(loaded)
+
+
+def test_recording_is_said_to_go_on_once(loaded: Config) -> None:
+    """The disk refuses the word that recording goes on, and keeps it: the epoch behind it does not say it again."""
+    machine = Machine()
+    hands = Hands(loaded, machine, store=lambda path: FrailStore(path, machine))
+    assert isinstance(hands.store, FrailStore)
+    hands.store.fates += [("refused", 0.0), ("kept", 0.0)]
+    with pytest.raises(StartAgain) as caught:
+        hands.poll(5)
+    assert caught.value.waiting == []
+    assert [event["raised"] for event in hands.events(ALARM)] == [True, False]
+    hands.store.close()
 
 
 def test_a_disk_that_became_read_only_is_waited_for(tmp_path: Path) -> None:
