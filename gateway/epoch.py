@@ -26,6 +26,7 @@ from gateway.companions import keep, wanted
 from gateway.drivers import driver
 from gateway.errors import Declined, StoreError
 from gateway.fieldbus.bus import Line, LineSpec
+from gateway.lines import lag_ms
 from gateway.live import Live
 from gateway.news import Hub
 from gateway.notes import Notes
@@ -226,6 +227,7 @@ class Epoch:
             doubts=self._poller.doubts,
             identities=self._known,
             used_until_ms=used_until_ms,
+            lag_ms=lag_ms(self.ready.specs.index(spec), spec),
         )
 
     def _start_line(self, name: str, anchor_ms: int, from_ms: int | None = None) -> None:

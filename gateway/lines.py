@@ -5,6 +5,8 @@ from __future__ import annotations
 from gateway.config import Bus, Config
 from gateway.fieldbus.bus import LineSpec, MeterSpec, merge
 
+APART_MS, MOST_LAG_MS = 2, 200
+
 
 def line_spec(config: Config, bus: Bus) -> LineSpec:
     """One bus of the configuration in the fieldbus's words."""
@@ -44,3 +46,13 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
 def line_specs(config: Config) -> list[LineSpec]:
     """The physical lines of a configuration: several buses of one endpoint are one. Raises FieldbusError."""
     return merge([line_spec(config, bus) for bus in config.document.bus])
+
+
+def lag_ms(place: int, spec: LineSpec) -> int:
+    """How long behind their due times a line begins its polls, by its place among all lines.
+
+    Every poll of a period is due in the same moment: a hundred lines that then asked at once would keep the event loop
+    from everything else. At most a tenth of the line's shortest period.
+    """
+    shortest_ms = min(meter.period_ms for meter in spec.meters)
+    return place * APART_MS % max(1, min(MOST_LAG_MS, shortest_ms // 10))

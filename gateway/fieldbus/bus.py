@@ -43,6 +43,7 @@ class Line:
     ``on_alarm`` is told when an alarm begins and when it ends. ``doubts(meter, answer)`` is asked of each answered
     block: if it is true the block is read once more at once, after the meter's pause and in another shape, and the poll
     carries both answers.
+    ``lag_ms``: so long behind their due times its polls begin (lines.py).
     ``armed=False`` takes the guard against late answers off: only for showing what it is worth.
     """
 
@@ -57,9 +58,10 @@ class Line:
         identities: dict[str, str] | None = None,
         used_until_ms: int | None = None,
         armed: bool = True,
+        lag_ms: int = 0,
     ) -> None:
         self.spec = spec
-        self._clock, self._on_poll = clock, on_poll
+        self._clock, self._on_poll, self._lag_ms = clock, on_poll, lag_ms
         self._identities = {} if identities is None else identities
         before = None if used_until_ms is None else clock.monotonic() - (clock.now_ms() - used_until_ms) / 1000
         self._table = shape_table(spec, used_until=before, armed=armed)
@@ -101,7 +103,7 @@ class Line:
                 beat()
                 if self._link is None and self._clock.monotonic() >= self._reopen_at:
                     await self._open()
-                now = self._clock.schedule_ms()
+                now = self._now_ms()
                 for name, due_ms, reason in self._schedule.settle(now):
                     self._report(Poll(name, due_ms, missed=reason))
                 if self._link is not None and (chosen := self._schedule.choose(now)):
@@ -174,7 +176,7 @@ class Line:
             turn = Turn(self._meters[name], link, due_ms, probe=self._schedule.dead(name))
         begun = self._clock.monotonic()
         ended = await turn.run()
-        now, now_ms = self._clock.monotonic(), self._clock.schedule_ms()
+        now, now_ms = self._clock.monotonic(), self._now_ms()
         turn.spent_s += now - begun
         self.busy_s += now - begun
         if isinstance(ended, Attempt):
@@ -183,11 +185,15 @@ class Line:
             self._waiting[name] = turn
             self._schedule.waits(name, due_ms, now_ms, now_ms + math.ceil((ended - now) * 1000) + 1)
 
+    def _now_ms(self) -> int:
+        """The time of its schedule, which lags behind the gateway's."""
+        return self._clock.schedule_ms() - self._lag_ms
+
     def _ended(self, turn: Turn, attempt: Attempt) -> None:
         """A poll is over: tell everybody what it says of meter and line, and report it."""
         name = turn.meter.spec.name
         was_dead, cost_ms = self._schedule.dead(name), max(1, round(turn.spent_s * 1000))
-        self._schedule.finished(name, self._clock.schedule_ms(), attempt.alive, cost_ms)
+        self._schedule.finished(name, self._now_ms(), attempt.alive, cost_ms)
         self._alarms.polled(self._meters[name], attempt, self._schedule)
         if self._schedule.dead(name) and not was_dead:
             text = "%s: meter %s is silent (%s) and is asked seldom"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,8 +42,13 @@ HARMLESS = {
     "lost",
 }
 """Faults after which an answer may be believed, if it is taken for the answer to its own question."""
+_MS = re.compile(r"(_ms = )([0-9.]+)")
 AT_ONCE_MS = 50
 """The two ends read their clocks apart; a shape is never asked twice within this time."""
+
+
+class NotThere(AssertionError):
+    """A line has not come to what it must in time."""
 
 
 @dataclass
@@ -60,6 +66,13 @@ class Case:
     profile: dict[str, Any] = field(default_factory=dict)
     until: Callable[[Outcome], bool] = lambda outcome: len(outcome.answered) >= 5
 
+    def stretched(self, factor: int) -> Case:
+        """The same with every time so many times as long: for a machine that is too busy for the shorter ones."""
+        fault, bus = (_MS.sub(lambda m: f"{m[1]}{float(m[2]) * factor:g}", text) for text in (self.fault, self.bus))
+        times = {name: getattr(self, name) * factor for name in ("period_ms", "timeout_ms", "life_ms")}
+        pause = {name: value * factor for name, value in self.profile.items() if name.endswith("_ms")}
+        return replace(self, fault=fault, bus=bus, profile={**self.profile, **pause}, **times)
+
 
 @dataclass
 class Outcome:
@@ -71,6 +84,7 @@ class Outcome:
     counters: Counter[str] = field(default_factory=Counter)
     said: list[dict[str, Any]] = field(default_factory=list)
     origin_ms: int = 0
+    period_ms: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -150,7 +164,7 @@ async def _run_line(case: Case, at: dict[str, Any], outcome: Outcome, clock: Clo
                 outcome.news.clear()
                 await outcome.news.wait()
     except TimeoutError:
-        raise AssertionError(f"{case.name}: {outcome.missed}, {line.counters}, {outcome.polls[-3:]}") from None
+        raise NotThere(f"{case.name}: {outcome.missed}, {line.counters}, {outcome.polls[-3:]}") from None
     finally:
         line.request_stop()
         await task
@@ -158,14 +172,16 @@ async def _run_line(case: Case, at: dict[str, Any], outcome: Outcome, clock: Clo
 
 
 async def run(cases: Sequence[Case], folder: Path) -> dict[str, Outcome]:
-    """Run all lines until each has come to what it must; by name. TimeoutError: one has not."""
+    """Run all lines until each has come to what it must; by name. A group with NotThere: one has not."""
     scenario = folder / "hostile.toml"
     scenario.write_text("\n".join(map(_bus, cases)))
     answers = AnswerLog(folder / "answers.jsonl")
     clock = SimClock()
     simulator = Simulator(load_scenario(scenario), folder=folder, log=answers, clock=clock)
     await simulator.open()
-    outcomes = {case.name: Outcome(origin_ms=clock.unix_ms() - clock.now_ms()) for case in cases}
+    outcomes = {
+        case.name: Outcome(origin_ms=clock.unix_ms() - clock.now_ms(), period_ms=case.period_ms) for case in cases
+    }
     try:
         lines = simulator.ready()["lines"]
         gateway = Clock()

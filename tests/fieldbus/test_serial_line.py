@@ -70,6 +70,19 @@ def test_two_meters_are_read_on_their_schedule(tmp_path: Path) -> None:
     run(test)
 
 
+def test_a_line_that_lags_asks_behind_the_due_times_and_reports_each_of_them(tmp_path: Path) -> None:
+    async def test() -> None:
+        pty = Pty(tmp_path / "line", bus({1: addresses}))
+        async with running(rtu_line(pty.link, meter("one", 1, 400)), lag_ms=40) as (_, polls):
+            await polls.until(lambda p: bool(p.answers), count=4)
+        pty.unplug()
+        assert all(p.due_ms + 40 <= a.completed_ms for p in polls for a in p.answers)
+        dues = [p.due_ms for p in polls]
+        assert dues == [dues[0] + k * 400 for k in range(len(dues))]
+
+    run(test)
+
+
 def test_answers_that_come_late_twice_or_damaged_are_never_booked_to_another_question(tmp_path: Path) -> None:
     """Each register holds its address and the number of the request, so that any mix-up shows."""
 

@@ -66,9 +66,9 @@ def number(value: Value) -> float | None:
 
 
 def spark(readings: Sequence[tuple[int, float | None]], most: int) -> Spark | None:
-    """The course of one point over some readings, by their times in ms, in about ``most`` points; None where fewer than
-    two have a number."""
-    step = max(1, len(readings) // most)
+    """The course of one point over some readings, by their times in ms, in ``most`` points or fewer; None where
+    fewer than two have a number."""
+    step = max(1, -(-len(readings) // most))
     course = readings[::-1][::step][::-1]
     numbers = [value for _, value in course if value is not None]
     if len(numbers) < 2:
