@@ -82,7 +82,7 @@ class Epoch:
         self.site.orders.update(accept=self._accept, health=self._health, **orders(board))
         self.site.orders.update(preview=reload.preview, reload=reload.reload)
         self.site.orders["clear-shared"] = self._clear_shared
-        self._reload = reload
+        self._reload, self.site.configured = reload, reload.state
         self._company = {want.name: (want.settings, want.make()) for want in wanted(self.site)}
         self._accompanying: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup

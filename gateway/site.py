@@ -5,6 +5,7 @@ They hear the news, look at the parts and give orders; nothing of them stands be
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +49,9 @@ class Site:
     """How much later than it asked for the event loop called somebody (lag.py)."""
     orders: dict[str, Order] = field(default_factory=dict)
     """What can be ordered, by name: over the control socket, and by whoever may on the pages."""
+    configured: Callable[[], Mapping[str, Any]] = dict
+    """How it stands with the configuration in force: ``trial``, the meters that have to answer before it stays, and
+    ``reverted``, why the one before came back."""
 
     def line_of(self, meter: str) -> Line:
         """The line that a meter hangs on. Raises Declined: there is none."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.dashboard import formats
 from gateway.errors import Declined, GatewayError, NotYet
 from gateway.site import Site
 
@@ -60,7 +61,8 @@ async def accept(site: Site, user: str, form: Mapping[str, str]) -> Done:
         raise Declined(f"there is no meter {meter}", "open the page again")
     reason = form.get("reason", "").strip()[:LONGEST]
     done = await _order(site, "accept", meter=meter, serial=serial, reason=reason, user=user)
-    return Done(f"{meter}: {done['new']} is accepted in place of {done['old']}")
+    new, old = (formats.identity(done[name]) for name in ("new", "old"))
+    return Done(f"{meter}: {new} is accepted in place of {old}")
 
 
 async def clear_shared(site: Site, user: str, form: Mapping[str, str]) -> Done:

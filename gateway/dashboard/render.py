@@ -33,7 +33,9 @@ STATIC: Final = {
     "script.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-_INDENT: Final = re.compile(rb"\n\s+")  # nobody but us reads it
+_OURS: Final = re.compile(
+    rb"\n\s*//.*|\n\s*/\*.*\*/(?=\n)|(?<=\n)\s+"
+)  # what nobody but us reads: comments and indentation
 THEMES: Final = ("auto", "light", "dark")
 LIVE_WORDS: Final = ("s", "min", "h", "d")
 
@@ -89,7 +91,7 @@ def static(name: str) -> tuple[bytes, str, str] | None:
     """A file of ours, its media type, and the short hash that its address carries, so that it may be kept for ever."""
     if name not in STATIC:
         return None
-    content = _INDENT.sub(b"\n", (files("gateway.dashboard") / "static" / name).read_bytes())
+    content = _OURS.sub(b"", (files("gateway.dashboard") / "static" / name).read_bytes())
     return content, STATIC[name], hashlib.sha256(content).hexdigest()[:12]
 
 

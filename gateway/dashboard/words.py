@@ -17,9 +17,9 @@ LANGUAGES: Final = ("en", "zh")
 def table() -> Mapping[str, Mapping[str, str]]:
     """Every message by its key (``section.name``), in each language."""
     sections = tomllib.loads((files("gateway.dashboard") / "words.toml").read_text("utf-8"))
-    for kind in KINDS.values():  # their English is what the log and the feeds say, too
+    for kind in KINDS.values():  # their English is what the log and the feeds say, too, unless a page can do better
         for section, text in (("alarm", kind.title), ("alarm-advice", kind.advice)):
-            sections[section].setdefault(kind.code, {})["en"] = text
+            sections[section].setdefault(kind.code, {}).setdefault("en", text)
     return {f"{section}.{name}": says for section, messages in sections.items() for name, says in messages.items()}
 
 

@@ -50,6 +50,17 @@ def test_an_open_page_keeps_a_viewer_in_but_no_installer() -> None:
     assert not sessions.watches(installer)
 
 
+def test_what_an_open_page_asks_by_itself_is_no_use_of_a_session() -> None:
+    time = Time()
+    sessions = Sessions(time)
+    cookie = sessions.begin(user("i", "installer"))
+    for part in (0.4, 0.8):
+        time.now = 1000 + part * IDLE_S["installer"]
+        assert sessions.find(cookie, watching=True)
+    time.now = 1001 + IDLE_S["installer"]
+    assert sessions.find(cookie, watching=True) is None
+
+
 def test_only_the_right_cookie_is_one_and_none_is_kept() -> None:
     sessions = Sessions(Time())
     cookie = sessions.begin(user())

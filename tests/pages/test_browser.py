@@ -10,11 +10,11 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.chain.site import command, until
-from tests.pages.plant import LABEL, Site, plant_with_pages
+from tests.pages.plant import LABEL, PASSWORDS, Site, plant_with_pages
 from tests.pages.window import NARROW, WIDE, Window, chromium, window
 
 OLD, NEW = "21043387", "21099999"
-LIVE = "document.querySelector('[data-stream]').className.includes('q-good')"
+LIVE = "document.querySelector('[data-stream]')?.className.includes('q-good')"
 PAGES = (
     "/", "/meters/export-main", "/batches", "/batches/0", "/events", "/alarms", "/diagnosis", "/configuration",
 )  # fmt: skip
@@ -86,6 +86,41 @@ def test_values_come_by_themselves(site: Site, browser: Browser) -> None:
         seen.until(f"{power} !== {before!r}")
         seen.until("document.querySelector('[data-meter=\"export-main\"] .tag').textContent === 'live'")
         assert seen.page.evaluate("window.same") is True, "the page was not loaded anew"
+
+
+def test_a_meters_own_page_follows_it_but_for_what_somebody_reads(site: Site, browser: Browser) -> None:
+    with window(browser, site.url) as seen:
+        seen.login("viewer")
+        seen.open("/meters/export-main?span=1h")
+        seen.page.evaluate("window.same = true")
+        seen.page.get_by_text("The same as a table").click()
+        seen.page.evaluate("document.querySelector('#course').same = true")
+        values = "document.querySelector('[data-meter] tbody').textContent"
+        before = seen.page.evaluate(values)
+        seen.until(f"{values} !== {before!r}")
+        assert seen.page.evaluate("document.querySelector('#course').same && window.same") is True
+        seen.page.select_option("[name=span]", "24h")
+        seen.page.wait_for_url("**span=24h*")
+        seen.open("/diagnosis?again=1")
+        seen.page.evaluate("window.same = true")
+        seen.until("!document.querySelector('[data-again]')")
+        assert seen.page.evaluate("window.same") is True, "who has gone on to another page is not brought back"
+
+
+def test_a_page_whose_session_has_ended_says_so(site: Site, browser: Browser) -> None:
+    with window(browser, site.url) as seen:
+        seen.login("viewer")
+        seen.until(LIVE)
+        other = seen.page.context.new_page()
+        other.goto(f"{site.url}/batches")
+        other.get_by_role("button", name="Log out").click()
+        seen.until("document.querySelector('[data-stream]').innerText.includes('logged out, old values')")
+        seen.page.get_by_role("link", name="log in again").click()
+        seen.page.fill("[name=user]", "viewer")
+        seen.page.fill("[name=password]", PASSWORDS["viewer"])
+        seen.page.keyboard.press("Enter")
+        seen.until(LIVE)
+        seen.complaints = [said for said in seen.complaints if "401" not in said]
 
 
 def test_the_keyboard_goes_everywhere_in_order(site: Site, browser: Browser) -> None:
@@ -187,6 +222,7 @@ def test_a_changed_configuration_is_looked_at_and_taken_over(site: Site, browser
         assert "Grid connection" in seen.page.locator(".changes").inner_text()
         seen.page.get_by_role("button", name="Take it over").click()
         assert "taken over" in seen.page.get_by_role("status").inner_text()
+        seen.until("!document.querySelector('main').innerText.includes('stack-co2')")  # it has answered since
         seen.open("/")
         assert seen.page.get_by_role("link", name="Grid connection").count() == 1
 
@@ -210,6 +246,9 @@ def test_an_exchanged_meter_from_its_alarm_to_its_first_values(site: Site, brows
         assert NEW in other.page.locator(".verdict.bad").inner_text()
         assert other.page.locator(".verdict.bad form").count() == 0
         seen.page.fill("[name=serial]", OLD)
+        seen.page.evaluate("document.querySelector('#course').same = true")
+        seen.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # the page is looked at again
+        seen.until("!document.querySelector('#course').same")
         seen.page.keyboard.press("Enter")
         assert f"{NEW}, not {OLD}" in seen.page.locator(".said.bad").inner_text()
         seen.page.fill("[name=serial]", NEW)

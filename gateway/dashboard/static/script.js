@@ -120,26 +120,26 @@
     }));
   }
 
+  function silence(row, now) {
+    for (const before of row.querySelectorAll("[data-silent], [data-silent] + small")) before.remove();
+    if (!now.since) return;
+    const sleeps = now.why === "asleep";
+    const sign = document.createElement("span"), reason = document.createElement("small");
+    sign.className = sleeps ? "quiet" : "q q-bad";
+    sign.dataset.silent = sleeps ? words.asleep : words.silent;
+    sign.dataset.since = now.since;
+    put(sign, sign.dataset.silent.replace("#", age(now.since)));
+    reason.textContent = sleeps ? "" : words.reasons[now.why] || now.why;
+    row.cells[4].prepend(sign, reason);
+  }
+
   function meter(name, now) {
     const row = document.querySelector('[data-meter="' + CSS.escape(name) + '"]');
     if (!row || !now) return;
     const cause = (now.since && now.why) || "";
     if (row.tagName !== "TR" && row.dataset.why !== cause) renew(); // its own page says what to do
     row.dataset.why = cause;
-    const silent = row.querySelector("[data-silent]");
-    if (silent) {
-      silent.replaceChildren();
-      if (now.since) {
-        const sleeps = now.why === "asleep";
-        const sign = document.createElement("span"), reason = document.createElement("small");
-        sign.className = sleeps ? "quiet" : "q q-bad";
-        sign.dataset.words = sleeps ? words.asleep : words.silent;
-        sign.dataset.silentSince = now.since;
-        sign.textContent = sign.dataset.words.replace("#", age(now.since));
-        reason.textContent = sleeps ? "" : words.reasons[now.why] || now.why;
-        silent.append(sign, reason);
-      }
-    }
+    if (row.tagName === "TR") silence(row, now);
     if (!now.t) return;
     const shown = row.querySelector("[data-age]");
     if (row.tagName !== "TR") { // its own page has all values, and says how old those are that it shows
@@ -164,29 +164,25 @@
         put(value.querySelector("i"), unit);
       }
     }
-    const quality = row.querySelector("td[data-quality]");
-    if (quality) {
-      const shared = document.querySelector("[data-shared]");
-      badge(quality.querySelector(".q"), now.q);
-      const own = why(now.f & ~(shared ? Number(shared.dataset.shared) : 0));
-      if (own && !quality.querySelector("small")) quality.append(document.createElement("small"));
-      put(quality.querySelector("small"), own);
-    }
+    const quality = row.cells[3], shared = document.querySelector("[data-shared]");
+    badge(quality.querySelector(".q"), now.q);
+    const own = why(now.f & ~(shared ? Number(shared.dataset.shared) : 0));
+    if (own && !quality.querySelector("small")) quality.append(document.createElement("small"));
+    put(quality.querySelector("small"), own);
     const svg = row.querySelector("td svg");
     if (svg) course(svg, now.t, now.n);
   }
 
   function tick() {
     for (const element of document.querySelectorAll("[data-age]")) put(element, age(Number(element.dataset.age)));
-    for (const element of document.querySelectorAll("[data-silent-since]")) {
-      put(element, element.dataset.words.replace("#", age(Number(element.dataset.silentSince))));
+    for (const element of document.querySelectorAll("[data-since]")) {
+      put(element, element.dataset.silent.replace("#", age(Number(element.dataset.since))));
     }
     for (const row of document.querySelectorAll("[data-every]")) {
       const shown = row.querySelector("[data-age]"), late = 3 * Number(row.dataset.every) + 5000;
-      const silent = row.querySelector("[data-silent-since]"), now = Date.now() + ahead;
-      const gone = silent && now - Number(silent.dataset.silentSince) > 2 * Number(row.dataset.every);
-      const quality = row.querySelector("td[data-quality]");
-      if (quality) quality.dataset.old = words.last;
+      const silent = row.querySelector("[data-since]"), now = Date.now() + ahead;
+      const gone = silent && now - Number(silent.dataset.since) > 2 * Number(row.dataset.every);
+      if (row.cells) row.cells[3].dataset.old = words.last;
       const tag = gone && row.querySelector(".s-live");
       if (tag) {
         tag.className = "tag s-recorded";
@@ -199,7 +195,8 @@
     const rows = document.querySelectorAll("tr[data-every]"), well = [...rows].filter((row) => {
       return row.querySelector("[data-age]") && !row.classList.contains("old");
     });
-    if (rows.length) put(document.querySelector("[data-well]"), words.well.replace("#n", well.length).replace("#a", rows.length));
+    const count = words.well.replace("#n", well.length).replace("#a", rows.length);
+    if (rows.length && !document.body.classList.contains("off")) put(document.querySelector("[data-well]"), count);
   }
 
   function told(change) {
@@ -215,7 +212,7 @@
       sign.hidden = count === "0";
       document.title = document.title.replace(/^(\(\d+\) )?/, sign.hidden ? "" : "(" + count + ") ");
     }
-    const other = (key) => head[key] !== undefined && site.head[key] !== undefined && String(head[key]) !== String(site.head[key]);
+    const other = (key) => key in head && key in site.head && String(head[key]) !== String(site.head[key]);
     if (["alarms", "over", "acked"].some(other)) renew();
     else if (other("batch")) renew(5000 * Math.random());
     if (head.oldest !== undefined) {
@@ -230,6 +227,7 @@
   }
 
   const said = (word, mark) => {
+    document.body.classList.toggle("off", word !== "on");
     if (!state) return;
     state.className = "end q q-" + (mark === "●" ? "good" : "bad");
     state.dataset.mark = mark;
