@@ -236,14 +236,18 @@
 
   // A browser goes on by itself after a connection that broke, but not after an answer that was no stream: then nobody is
   // logged in any more, or there are too many open pages.
+  let stream = null, unseen = 0;
   function listen() {
-    const stream = new EventSource("/stream");
+    if (document.hidden) return;
+    stream = new EventSource("/stream");
     stream.addEventListener("open", () => said("on", "●"));
-    stream.addEventListener("error", async () => {
+    stream.addEventListener("error", async ({ target }) => {
       said("off", "✗");
-      if (stream.readyState !== EventSource.CLOSED) return;
+      if (target.readyState !== EventSource.CLOSED) return;
       const answer = await watch("HEAD");
-      if (!answer || answer.type !== "opaqueredirect") return setTimeout(listen, 5000);
+      if (!answer || answer.type !== "opaqueredirect") {
+        return setTimeout(() => stream.readyState === EventSource.CLOSED && listen(), 5000);
+      }
       said("out", "✗");
       if (!state) return;
       const link = document.createElement("a");
@@ -253,7 +257,19 @@
     });
     for (const kind of ["site", "change"]) stream.addEventListener(kind, (event) => told(JSON.parse(event.data)));
   }
-  listen();
+
+  // A browser opens six connections to a place and no more. Pages that nobody sees leave them to the others, and look up
+  // once a minute how many alarms their titles are to tell of.
+  function attend() {
+    clearInterval(unseen);
+    if (stream) stream.close();
+    if (document.hidden) unseen = setInterval(renew, 60000);
+    else listen();
+  }
+  attend();
   setInterval(tick, 1000);
-  document.addEventListener("visibilitychange", () => document.hidden || renew());
+  document.addEventListener("visibilitychange", () => {
+    attend();
+    if (!document.hidden) renew();
+  });
 })();
