@@ -16,11 +16,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gateway import horizon
+from gateway.alarm_kinds import ON_A_LINE
 from gateway.dashboard import charts, formats
 from gateway.dashboard.charts import Frame, Step
 from gateway.dashboard.formats import Times
 from gateway.dashboard.page import Asked
 from gateway.dashboard.pathway import drawing
+from gateway.dashboard.said import said
 from gateway.dashboard.views.courses import Chart, kind_of
 from gateway.dashboard.views.events import plain
 from gateway.dashboard.views.values import shared_flags
@@ -36,6 +38,8 @@ STATIC: Final = {
 _INDENT: Final = re.compile(rb"\n\s+")  # nobody but us reads it
 THEMES: Final = ("auto", "light", "dark")
 LIVE_WORDS: Final = ("s", "min", "h", "d")
+SENTENCES: Final = ("text", "why")
+"""Facts of events that the gateway has said itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ def static(name: str) -> tuple[bytes, str, str] | None:
 def environment(language: str) -> Environment:
     """The environment of one language."""
     words = Words(language)
+    in_words = said if language == "zh" else str
     env = Environment(
         loader=PackageLoader("gateway.dashboard"),
         autoescape=True,
@@ -115,6 +120,7 @@ def environment(language: str) -> Environment:
         reasons=partial(reasons, words),
         live_words=_live_words(words),
         shared_flags=shared_flags,
+        sentences=SENTENCES,
     )
     env.filters.update(
         age=partial(_age, words),
@@ -130,12 +136,15 @@ def environment(language: str) -> Environment:
         plain=plain,
         without=lambda flags, others: flags & ~others,
         rounded=formats.rounded,
+        said=in_words,
+        part=lambda alarm: alarm.line if alarm.code in ON_A_LINE else in_words(alarm.line),
     )
     return env
 
 
 def prepare() -> None:
     """Read and compile everything, so that no page waits for it. Takes a second: not on the event loop."""
+    said("")  # reads the table of sentences
     for language in LANGUAGES:
         env = environment(language)
         for template in env.list_templates():

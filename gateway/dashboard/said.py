@@ -37,6 +37,8 @@ class Sentence:
     literals: tuple[str, ...]
     blanks: tuple[str, ...]
     chinese: str
+    key: str
+    """The longest word that stands whole in any text of it; ``""`` without one: then it counts only around others."""
 
     @classmethod
     def of(cls, english: str, chinese: str) -> Sentence:
@@ -44,26 +46,14 @@ class Sentence:
         parsed = [(literal, name) for literal, name, _, _ in Formatter().parse(english)]
         blanks = tuple(name for _, name in parsed if name is not None)
         literals = tuple(literal for literal, _ in parsed)
-        return cls(literals if len(literals) > len(blanks) else (*literals, ""), blanks, chinese)
+        literals = literals if len(literals) > len(blanks) else (*literals, "")
+        words = [word for n in range(len(literals)) for word in _whole_words(literals, n)]
+        return cls(literals, blanks, chinese, max(words, key=len, default=""))
 
     @property
     def weight(self) -> int:
         """How much of it is told, so that it is this one rather than another."""
         return sum(map(len, self.literals))
-
-    @property
-    def key(self) -> str:
-        """Its longest word that stands whole in any text of it; ``""`` without one."""
-        words = [word for n in range(len(self.literals)) for word in self._whole_words(n)]
-        return max(words, key=len, default="")
-
-    def _whole_words(self, n: int) -> Iterator[str]:
-        literal = self.literals[n]
-        for found in _WORD.finditer(literal):
-            begins = found.start() > 0 or n == 0
-            ends = found.end() < len(literal) or n == len(self.blanks)
-            if begins and ends:
-                yield found[0]
 
     def fit(self, text: str, *, tight: bool) -> Mapping[str, str] | None:
         """What stands in the blanks if ``text`` is this sentence. ``tight``: and no blank holds several parts."""
@@ -84,6 +74,15 @@ class Sentence:
                 return None
             at = end + len(literal)
         return found
+
+
+def _whole_words(literals: tuple[str, ...], n: int) -> Iterator[str]:
+    """The words of a literal that end with it only at the end of the text, and so for its beginning."""
+    for found in _WORD.finditer(literals[n]):
+        begins = found.start() > 0 or n == 0
+        ends = found.end() < len(literals[n]) or n == len(literals) - 1
+        if begins and ends:
+            yield found[0]
 
 
 @cache
@@ -109,7 +108,7 @@ def _index() -> Mapping[str, tuple[Sentence, ...]]:
 def _candidates(text: str) -> list[Sentence]:
     """Those whose key is in the text, what tells most first."""
     index = _index()
-    found = [sentence for word in set(_WORD.findall(text)) for sentence in index.get(word, ())]
+    found = [sentence for word in ("", *set(_WORD.findall(text))) for sentence in index.get(word, ())]
     return sorted(found, key=lambda sentence: (-sentence.weight, sentence.literals))
 
 
@@ -120,9 +119,9 @@ def said(text: str) -> str:
 
 
 def _said(text: str, deep: int) -> str:
-    candidates = _candidates(text) if deep else []
-    if not candidates:
+    if not deep:
         return text
+    candidates = _candidates(text)
     parts = list(_parts(text))
     if len(parts) > MOST_PARTS:
         return text
@@ -162,5 +161,7 @@ def _one(text: str, candidates: Iterable[Sentence], deep: int, *, tight: bool) -
     for sentence in candidates:
         blanks = sentence.fit(text, tight=tight)
         if blanks is not None:
-            return sentence.chinese.format(**{name: _said(part, deep - 1) for name, part in blanks.items()})
+            inner = {name: _said(part, deep - 1) for name, part in blanks.items()}
+            if sentence.key or inner != blanks:
+                return sentence.chinese.format(**inner)
     return None
