@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.resources import files
@@ -120,7 +120,6 @@ def environment(language: str) -> Environment:
         reasons=partial(reasons, words),
         live_words=_live_words(words),
         shared_flags=shared_flags,
-        sentences=SENTENCES,
     )
     env.filters.update(
         age=partial(_age, words),
@@ -137,7 +136,8 @@ def environment(language: str) -> Environment:
         without=lambda flags, others: flags & ~others,
         rounded=formats.rounded,
         said=in_words,
-        part=lambda alarm: alarm.line if alarm.code in ON_A_LINE else in_words(alarm.line),
+        part=lambda alarm: _part(in_words, alarm.line, alarm.code),
+        fact=partial(_fact, in_words),
     )
     return env
 
@@ -211,6 +211,18 @@ def reasons(words: Words, flags: int) -> list[str]:
 def _flag(words: Words, bit: int) -> str:
     known = bit in Quality.__members__.values()
     return words(f"flag.{Quality(bit).name}") if known else words("flag.unknown", n=bit.bit_length() - 1)
+
+
+def _part(in_words: Callable[[str], str], line: str, code: str) -> str:
+    """What an alarm is about: a line by its name, or a part of the gateway."""
+    return line if code in ON_A_LINE else in_words(line)
+
+
+def _fact(in_words: Callable[[str], str], value: str, key: str, code: str) -> str:
+    """A fact of an event; ``code`` of the alarm, where it is about one."""
+    if key == "line" and code:
+        return _part(in_words, value, code)
+    return in_words(value) if key in SENTENCES else value
 
 
 def _ticks(text: str) -> Markup:

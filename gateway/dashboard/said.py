@@ -25,7 +25,6 @@ KEPT = 512
 _JOINT = re.compile("[:;.] ")
 _FULL: Final = {": ": "：", "; ": "；", ". ": "。"}
 _WORD = re.compile("[A-Za-z]+")
-_HAN = re.compile("[\u4e00-\u9fff]")
 _NUMBER_BLANK = re.compile(r"n\d*")
 _NUMBER = re.compile(r"-?\d[\d.,]*")
 
@@ -140,21 +139,21 @@ def _parts(text: str) -> Iterator[tuple[int, int]]:
 
 def _joined(text: str, parts: list[tuple[int, int]], candidates: list[Sentence], deep: int, *, tight: bool) -> str:
     """Part by part, always as many of them as are one sentence of the table."""
-    out, n = "", 0
+    out: list[str] = []
+    joints: list[str] = []
+    n, known = 0, False
     while n < len(parts):
         begin, last = parts[n][0], n
+        part = text[begin : parts[n][1]]
         for m in range(len(parts) - 1, n - 1, -1):
             found = _one(text[begin : parts[m][1]], candidates, deep, tight=tight)
             if found is not None:
-                last, part = m, found
+                last, part, known = m, found, True
                 break
-        else:
-            part = text[begin : parts[n][1]]
-        if n:
-            joint = text[parts[n - 1][1] : begin]
-            out += _FULL[joint] if _HAN.search(out[-1:] + part) else joint
-        out, n = out + part, last + 1
-    return out
+        out.append(part)
+        joints.append(text[parts[last][1] : parts[last + 1][0]] if last + 1 < len(parts) else "")
+        n = last + 1
+    return "".join(part + _FULL.get(joint, joint) for part, joint in zip(out, joints, strict=True)) if known else text
 
 
 def _one(text: str, candidates: Iterable[Sentence], deep: int, *, tight: bool) -> str | None:

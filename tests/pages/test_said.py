@@ -140,7 +140,7 @@ def test_chinese_is_chinese() -> None:
         (
             "acknowledged: bus-1: /dev/ttyS1: there is no such port; it is tried again every 2 s; check adapter, cable "
             "and network (meters a and b)",
-            "已确认：bus-1: /dev/ttyS1：没有此端口；每 2 秒重试一次；请检查适配器、电缆和网络（电表 a 和 b）",
+            "已确认：bus-1：/dev/ttyS1：没有此端口；每 2 秒重试一次；请检查适配器、电缆和网络（电表 a 和 b）",
         ),
         (
             "7 years left at this rate: 1 MB of 2 GB used, 3 MB a day",
