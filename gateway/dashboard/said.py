@@ -25,8 +25,8 @@ KEPT = 512
 _JOINT = re.compile("[:;.] ")
 _FULL: Final = {": ": "：", "; ": "；", ". ": "。"}
 _WORD = re.compile("[A-Za-z]+")
-_NUMBER_BLANK = re.compile(r"n\d*")
-_NUMBER = re.compile(r"-?\d[\d.,]*")
+_NUMBER, _NAME, _ANY = re.compile(r"-?\d[\d.,]*"), re.compile(r"\S+"), re.compile(".*", re.DOTALL)
+_NAMES: Final = ("bus", "feed", "id", "key", "ledger", "meter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +67,20 @@ class Sentence:
             if end <= at:
                 return None
             found[name] = text[at:end]
-            if _NUMBER_BLANK.fullmatch(name) and not _NUMBER.fullmatch(found[name]):
+            if not _holds(name).fullmatch(found[name]):
                 return None
-            if tight and _JOINT.search(found[name]):
+            if tight and _JOINT.search(text[at : end + 1]):
                 return None
             at = end + len(literal)
         return found
+
+
+@cache
+def _holds(blank: str) -> re.Pattern[str]:
+    """What may stand in a blank of this name."""
+    if re.fullmatch(r"n\d*", blank):
+        return _NUMBER
+    return _NAME if blank in _NAMES else _ANY
 
 
 def _whole_words(literals: tuple[str, ...], n: int) -> Iterator[str]:
