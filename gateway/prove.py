@@ -35,8 +35,8 @@ def find(store: Store, name: str) -> Row:
         raise GatewayError(f"{name}: {store.path} holds no reading of a meter of this name", _IDS)
     if row is None:
         raise NotYet(
-            f"{name}: no reading of a meter of this name has a receipt yet\n"
-            "  way out: wait for the next batch (`meterseal status CONFIG`), or give a record id METER/EPOCH/SEQ"
+            f"{name}: no reading of a meter of this name has a receipt yet",
+            "wait for the next batch (`meterseal status CONFIG`), or give a record id METER/EPOCH/SEQ",
         )
     return row
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.resources import files
@@ -16,11 +16,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gateway import horizon
+from gateway.alarm_kinds import ON_A_LINE
 from gateway.dashboard import charts, formats
 from gateway.dashboard.charts import Frame, Step
 from gateway.dashboard.formats import Times
 from gateway.dashboard.page import Asked
 from gateway.dashboard.pathway import drawing
+from gateway.dashboard.said import said
 from gateway.dashboard.views.courses import Chart, kind_of
 from gateway.dashboard.views.events import plain
 from gateway.dashboard.views.values import shared_flags
@@ -38,6 +40,8 @@ _OURS: Final = re.compile(
 )  # what nobody but us reads: comments and indentation
 THEMES: Final = ("auto", "light", "dark")
 LIVE_WORDS: Final = ("s", "min", "h", "d")
+SENTENCES: Final = ("text", "why")
+"""Facts of events that the gateway has said itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,7 @@ def static(name: str) -> tuple[bytes, str, str] | None:
 def environment(language: str) -> Environment:
     """The environment of one language."""
     words = Words(language)
+    in_words = said if language == "zh" else str
     env = Environment(
         loader=PackageLoader("gateway.dashboard"),
         autoescape=True,
@@ -132,12 +137,16 @@ def environment(language: str) -> Environment:
         plain=plain,
         without=lambda flags, others: flags & ~others,
         rounded=formats.rounded,
+        said=in_words,
+        part=lambda alarm: _part(in_words, alarm.line, alarm.code),
+        fact=partial(_fact, in_words),
     )
     return env
 
 
 def prepare() -> None:
     """Read and compile everything, so that no page waits for it. Takes a second: not on the event loop."""
+    said("")  # reads the table of sentences
     for language in LANGUAGES:
         env = environment(language)
         for template in env.list_templates():
@@ -204,6 +213,18 @@ def reasons(words: Words, flags: int) -> list[str]:
 def _flag(words: Words, bit: int) -> str:
     known = bit in Quality.__members__.values()
     return words(f"flag.{Quality(bit).name}") if known else words("flag.unknown", n=bit.bit_length() - 1)
+
+
+def _part(in_words: Callable[[str], str], line: str, code: str) -> str:
+    """What an alarm is about: a line by its name, or a part of the gateway."""
+    return line if code in ON_A_LINE else in_words(line)
+
+
+def _fact(in_words: Callable[[str], str], value: str, key: str, code: str) -> str:
+    """A fact of an event; ``code`` of the alarm, where it is about one."""
+    if key == "line" and code:
+        return _part(in_words, value, code)
+    return in_words(value) if key in SENTENCES else value
 
 
 def _ticks(text: str) -> Markup:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from benchmarks.parts import tcp_gateway
 from gateway import config
 from gateway.commits import Finished
 from gateway.config import Config
-from gateway.dashboard.contents import contents
 from gateway.dashboard.loads import Loads
-from gateway.dashboard.page import Answer, Asked, NotFound
+from gateway.dashboard.page import NotFound
 from gateway.dashboard.render import Visitor, page, static
 from gateway.dashboard.views import events, meter, record
 from gateway.dashboard.views.states import State, States, newest
@@ -25,22 +23,11 @@ from gateway.store import Store
 from ledger_client.record import Quality, Reading, Value, parse_record
 from tests.gateway.epochs import due_ms, epoch, until
 from tests.gateway.samples import Hands, site
+from tests.pages.looks import looker
 
 LIMIT = 150_000
 VALUES = 18
 TRUST = '[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n'
-INSTALLER = {"languages": "zh", "user": "installer", "role": "installer", "form": "A" * 43}
-
-
-def looker(running: Site) -> Callable[[str, Store, Mapping[str, str], Mapping[str, str]], Answer]:
-    """Makes a page of a running site in one go."""
-    pages = contents(running)
-
-    def look(path: str, store: Store, params: Mapping[str, str], query: Mapping[str, str]) -> Answer:
-        asked = Asked(path=path, params=params, query=query, **INSTALLER)  # type: ignore[arg-type]
-        return pages.views[path](running, asked)(store)
-
-    return look
 
 
 def reading(running: Site, n: int) -> Finished:

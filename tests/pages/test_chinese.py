@@ -1,0 +1,111 @@
+"""The Chinese pages of a site in trouble hold no English sentence, and the English ones what the gateway said."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import re
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from gateway import repaired
+from gateway.alarm_kinds import ANCHOR_OVERDUE, CLOCK, COUNTER_BACK, EQUIVOCATION, LEDGER_REFUSED, REPAIRED, ROLLBACK
+from gateway.comparison import conflict_text, older_text
+from gateway.config import Config
+from gateway.fieldbus.alarms import Alarms
+from gateway.horizon import horizon
+from gateway.refusals import way_out
+from gateway.rows import Conflict, Repair
+from gateway.signer import GATEWAY
+from gateway.site import Site
+from gateway.store import Store
+from tests.gateway.epochs import epoch, until
+from tests.gateway.samples import Hands, site
+from tests.pages.looks import looker
+
+SENTENCE = re.compile(r"(?<![\w/.=-])[a-z]{2,}(?:,? [a-z]{2,}){2,}")
+HIDDEN = re.compile(r"<(script|style|code|pre)\b.*?</\1>", re.DOTALL)
+PAGES: Mapping[str, Mapping[str, str]] = {
+    "/": {}, "/meters/{meter}": {"meter": "export-main"}, "/batches": {}, "/batches/{batch}": {"batch": "0"},
+    "/events": {}, "/alarms": {}, "/diagnosis": {}, "/configuration": {},
+}  # fmt: skip
+
+
+def visible(page: str) -> list[str]:
+    """What a visitor can read of a page, commands apart."""
+    page = HIDDEN.sub("", page)
+    shown = re.findall(r'(?:title|aria-label)="([^"]*)"', page) + re.split(r"<[^>]+>", page)
+    return [text for part in shown if (text := html.unescape(part).strip())]
+
+
+def trouble(running: Site, store: Store) -> Iterator[tuple[str, str, str, str]]:
+    """(source, code, line, text) as the gateway's parts tell them."""
+    config = running.config
+    conflict = Conflict(3, "demo-ledger", b"\x01" * 32, 0)
+    yield GATEWAY, EQUIVOCATION, "ledger demo-ledger", conflict_text("gw", conflict, str(config.database))
+    yield GATEWAY, ROLLBACK, "ledger demo-ledger", older_text("demo-ledger", -1, 7)
+    refused = f"ledger demo-ledger, batch 4: refused: Unknown key; way out: {way_out('Unknown key')}"
+    yield GATEWAY, LEDGER_REFUSED, "ledger demo-ledger", refused
+    yield GATEWAY, ANCHOR_OVERDUE, "store", horizon(config, store, running.clock.now_ms(), running=True).text
+    repair = Repair(1, 0, "meterseal.db.damaged", "why", 120, 7, 3, 1, 120, 3, 0)
+    yield GATEWAY, REPAIRED, "store", repaired.text(repair)
+    yield "export-main", COUNTER_BACK, "rs485-1", "export-main on rs485-1: energy_import went back"
+    yield GATEWAY, CLOCK, "clock", "the kernel does not call its clock synchronised"
+
+
+async def in_trouble(running: Site, store: Store) -> list[str]:
+    """Everything is wrong at once; the texts of the alarms that stand then."""
+    board, since_ms = running.board, running.clock.now_ms() - 7_200_000
+    for source, code, line, text in trouble(running, store):
+        board.condition(source, code, line, text, on=True, since_ms=since_ms)
+    for worker in running.lines.values():
+        Alarms(worker.spec, board.line_alarm).port_gone("there is no such port")
+    await until(lambda: len(board.standing()) > 7)
+    return [alarm.text for alarm in board.standing()]
+
+
+def wronged(loaded: Config) -> None:
+    """A site of which the doctor has much to say."""
+    next(loaded.keys.glob("*.pem")).unlink()
+    loaded.keys.chmod(0o777)
+    loaded.trust.write_text('[policy]\nreceipts = 1\nledgers = ["another"]\n')
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """By language: every page of a site in trouble; under "said" the texts of its alarms."""
+    loaded = site(tmp_path_factory.mktemp("chinese") / "site")
+    hands = Hands(loaded)
+    hands.poll(10)
+    hands.end()
+
+    async def look() -> dict[str, dict[str, str]]:
+        async with epoch(loaded) as running:
+            store, see = Store(loaded.database, read_only=True), looker(running)
+            said = await in_trouble(running, store)
+            wronged(loaded)
+            await until(lambda: b"data-again" not in see("/diagnosis", store, {}, {}).body)
+            shown = {
+                language: {path: see(path, store, params, {}, language).body.decode() for path, params in PAGES.items()}
+                for language in ("zh", "en")
+            }
+            store.close()
+            return shown | {"said": dict.fromkeys(said, "")}
+
+    return asyncio.run(look())
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_english_sentence_is_left_on_a_chinese_page(path: str, pages: dict[str, dict[str, str]]) -> None:
+    assert [text for text in visible(pages["zh"][path]) if SENTENCE.search(text)] == []
+
+
+def test_the_english_pages_show_what_the_gateway_said(pages: dict[str, dict[str, str]]) -> None:
+    shown = " ".join(visible(pages["en"]["/alarms"]))
+    assert [text for text in pages["said"] if "`" not in text and text not in shown] == []
+    assert "the kernel does not call its clock synchronised" in shown
+
+
+def test_the_doctor_found_something_of_each_kind(pages: dict[str, dict[str, str]]) -> None:
+    assert [kind for kind in ("q-good", "q-uncertain", "q-bad") if kind not in pages["zh"]["/diagnosis"]] == []
