@@ -185,6 +185,9 @@ def test_an_exchanged_meter_is_accepted_by_typing_its_number(tmp_path: Path) -> 
             facts = replace(facts, identity="serial_number=21043387", stranger="serial_number=<b>4711")
             store = Store(loaded.database, read_only=True)
             whole = meter.complete(facts, store, running.clock.now_ms())
+            assert whole.row.time_ms is not None
+            again = meter.complete(whole, store, whole.row.time_ms + 1)
+            assert again.row.state != State("live"), "it is silent, however new its last reading is"
             store.close()
             common = {"gateway": "g", "here": "site", "alarm_count": 0, "meters": (), "meter": whole}
             return [page("meter.html", Visitor(user="u", role=role), 0, **common) for role in ("installer", "viewer")]

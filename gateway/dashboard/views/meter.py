@@ -105,8 +105,8 @@ def complete(facts: MeterFacts, store: Store, now_ms: int) -> MeterFacts:
     if row.time_ms is None:  # not read yet since the start: the newest that is kept
         row, values = _kept(row, store.newest(facts.name, "reading"))
     if row.record is not None and row.time_ms is not None:
-        state = newest(states.of(facts.name, *row.record), now_ms - row.time_ms, row.every_ms)
-        row = replace(row, state=state)
+        state = states.of(facts.name, *row.record)
+        row = replace(row, state=state if row.late else newest(state, now_ms - row.time_ms, row.every_ms))
     picked = facts.picked
     return replace(
         facts,
