@@ -16,12 +16,10 @@ from gateway.repair import note_flaws, open_store
 from gateway.sealer import ranges
 from gateway.store import Store
 from ledger_client.trust import load_trust
-from tests.gateway import test_reconcile as lives
 from tests.gateway.books import check_books, check_each_record_is_sealed_once
-from tests.gateway.test_reconcile import METER, Ledger, Life, free, live
+from tests.gateway.older.lives import METER, Ledger, Life, free, live
 
 PAGE = 4096
-loaded, ledger, no_long_pauses = lives.loaded, lives.ledger, lives.no_long_pauses
 
 
 def destroy(loaded: Config, what: Callable[[Store], bytes]) -> None:
