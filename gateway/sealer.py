@@ -89,7 +89,7 @@ def seal(
     names: list[Row] = []
     for row in rows:
         leaves.append(leaf_hash(row.data))
-        names.append(row._replace(data=b""))
+        names.append(Row(row.meter, row.epoch, row.seq, row.kind, row.time_ms, b""))
     if not leaves:
         return None
     statement = Statement(

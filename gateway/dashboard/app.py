@@ -38,6 +38,8 @@ ADDRESS_RATE = 50.0
 """Requests a second that one address may make, and ten times as many at once."""
 CHOICES: Mapping[str, tuple[str, ...]] = {"language": LANGUAGES, "theme": THEMES}
 YEAR_S = 365 * 86_400
+WATCHING = "Meterseal-Watch"
+"""The header of what an open page asks by itself: it keeps no session in use, and takes no message from anybody."""
 _LOCAL = re.compile(r"/(?!/)[A-Za-z0-9/._~%-]*(\?[A-Za-z0-9/._~%=&+:-]*)?")
 
 
@@ -107,7 +109,8 @@ class App:
     # — who asks —
 
     def _session(self, request: Request) -> Session | None:
-        session = self._sessions.find(request.cookies.get(self._cookie(request, "session")))
+        cookie = request.cookies.get(self._cookie(request, "session"))
+        session = self._sessions.find(cookie, watching=WATCHING in request.headers)
         return session if session is not None and self._is_good(session) else None
 
     def _watches(self, session: Session) -> bool:
@@ -151,7 +154,9 @@ class App:
         )
         if session is None:
             return asked
-        done, session.done = session.done or Done(""), None
+        done = session.done or Done("")
+        if WATCHING not in request.headers:
+            session.done = None  # told
         user, form = session.user, self._sessions.form(session)
         known = replace(asked, user=user.name, role=user.role, form=form)
         return replace(known, said=done.text, facts=done.facts, well=session.well)

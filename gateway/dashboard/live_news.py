@@ -23,7 +23,12 @@ from gateway.store import Store
 def source(site: Site) -> Callable[[Store], Document]:
     """What there is to tell now; the rest of it is asked of the database."""
     config, seen = site.config, [now.copy() for now in site.live.meters.values()]
-    head = {"alarms": [alarm.id for alarm in site.board.standing()]}
+    standing = site.board.standing()
+    head: dict[str, Any] = {
+        "alarms": [alarm.id for alarm in standing],
+        "over": [alarm.id for alarm in standing if not alarm.active],
+        "acked": [alarm.id for alarm in standing if alarm.acked_ms is not None],
+    }
 
     def rest(store: Store) -> Document:
         last = store.last_batch()

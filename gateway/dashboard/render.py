@@ -235,7 +235,7 @@ def _live_words(words: Words) -> str:
         "units": {key: words(f"unit.{key}", n="#") for key in LIVE_WORDS},
         "verdicts": {key: words(f"verdict.{key}") for key in VERDICTS},
         "states": {key: words(f"state.{key}") for key in ("live", "recorded", "not-recorded")},
-        "stream": {key: words(f"stream.{key}") for key in ("on", "off")},
+        "stream": {key: words(f"stream.{key}") for key in ("on", "off", "out", "enter")},
         "reasons": {name: words(f"reason.{name}") for name in sorted(MISSED_REASONS)},
         "flags": flags,
         "silent": words("site.silent-for", age="#"),

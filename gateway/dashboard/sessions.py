@@ -69,8 +69,9 @@ class Sessions:
         self._sessions[_kept(cookie)] = Session(user, now, now)
         return cookie
 
-    def find(self, cookie: str | None) -> Session | None:
-        """The session of a cookie, which has been used by that; None for any other."""
+    def find(self, cookie: str | None, *, watching: bool = False) -> Session | None:
+        """The session of a cookie, which has been used by that unless an open page asks by itself, ``watching``; None
+        for any other cookie."""
         if not cookie or len(cookie) > 64:
             return None
         key = _kept(cookie)
@@ -79,8 +80,9 @@ class Sessions:
         if session is None or session.over(now):
             self._sessions.pop(key, None)
             return None
-        session.used = now
-        self._sessions.move_to_end(key)
+        if not watching:
+            session.used = now
+            self._sessions.move_to_end(key)
         return session
 
     def end(self, session: Session) -> None:

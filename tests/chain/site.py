@@ -46,6 +46,7 @@ class Plant(Server):
     def __init__(self, folder: Path, scenario: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.answers, self._ready_file = folder / "answers.jsonl", folder / "ready.json"
+        self._scenario = scenario
         options = ["--dir", folder, "--log", self.answers, "--ready", self._ready_file, "--port", "inverter=0"]
         line = [sys.executable, "-u", "-m", "firmware_sim.cli", "run", str(scenario), *map(str, options)]
         super().__init__("plant", line, "bus inverter", folder / "plant.log")
@@ -54,6 +55,17 @@ class Plant(Server):
         """End it in order: a link that a killed one leaves leads to whoever gets that pseudo-terminal next."""
         if self.process is not None:
             assert self.stop() == 0
+
+    def exchange(self, old: str, new: str) -> None:
+        """Where a device with the serial number ``old`` stood there is one with ``new`` from now on."""
+        text = self._scenario.read_text()
+        assert f'serial = "{old}"' in text
+        scenario = self.answers.with_name("exchanged.toml")
+        scenario.write_text(text.replace(f'serial = "{old}"', f'serial = "{new}"'))
+        self.command[self.command.index(str(self._scenario))] = str(scenario)
+        self._scenario = scenario
+        assert self.stop() == 0
+        self.start()
 
     def lines(self) -> dict[str, Any]:
         """Where its buses are."""

@@ -29,21 +29,15 @@ def exchanged_polls(loaded: Config) -> int:
 
 
 def test_an_exchanged_meter_is_accepted_by_its_number_without_a_restart(tmp_path: Path) -> None:
-    scenario = tmp_path / "exchanged.toml"
-    text = (ROOT / "configs" / "demo" / "plant.toml").read_text()
-    assert f'serial = "{OLD}"' in text
-    scenario.write_text(text.replace(OLD, NEW))
-    with embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
-        with plant(tmp_path / "plant") as meters:
-            loaded = make_site(tmp_path / "site", meters, ledger)
-            gateway = GatewayProcess(loaded)
-            gateway.start()
-            until("the first reading", lambda: loaded.database.exists() and bodies(loaded, "reading"))
+    with plant(tmp_path / "plant") as meters, embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
+        loaded = make_site(tmp_path / "site", meters, ledger)
+        gateway = GatewayProcess(loaded)
+        gateway.start()
+        until("the first reading", lambda: loaded.database.exists() and bodies(loaded, "reading"))
         try:
             said = command("gateway.cli", "accept", loaded.path, "export-main", "--serial", NEW)
             assert said.returncode == 1  # the meter was not exchanged
-            successor = Plant(tmp_path / "plant", scenario)
-            successor.start()
+            meters.exchange(OLD, NEW)
             until("polls missed as exchanged", lambda: exchanged_polls(loaded) > 0)
             before = len(bodies(loaded, "reading"))
             wrong = command("gateway.cli", "accept", loaded.path, "export-main", "--serial", "12345678")
@@ -65,7 +59,6 @@ def test_an_exchanged_meter_is_accepted_by_its_number_without_a_restart(tmp_path
             until("readings of the new meter", lambda: len(bodies(loaded, "reading")) > before + 1)
         finally:
             assert gateway.stop() == 0
-        successor.close()
     commissioned, exchange = (event for event in bodies(loaded, "event") if "identity" in event.fields)
     assert isinstance(commissioned, Event)
     assert (commissioned.name, commissioned.fields["identity"]) == ("commissioned", f"serial_number={OLD}")

@@ -7,7 +7,7 @@ import struct
 from decimal import Decimal
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gateway.devices.decode import Decoded, configured_factor, decode, decode_points
@@ -60,7 +60,6 @@ def test_the_zeros_of_an_unmapped_register_are_the_number_0() -> None:
 orders = st.sampled_from(["big", "little"])
 
 
-@settings(deadline=None)
 @given(st.sampled_from(sorted(INTEGERS)), orders, st.data())
 def test_integers_of_every_width_and_order(type_: str, order: str, data: st.DataObject) -> None:
     bits = 16 * REGISTERS[type_]
@@ -71,7 +70,6 @@ def test_integers_of_every_width_and_order(type_: str, order: str, data: st.Data
     assert type(decoded.value) is int
 
 
-@settings(deadline=None)
 @given(st.sampled_from(sorted(FLOATS)), orders, st.data())
 def test_a_float_is_its_own_value_bit_for_bit(type_: str, order: str, data: st.DataObject) -> None:
     value = data.draw(st.floats(width=32 if type_ == "float32" else 64, allow_nan=False, allow_infinity=False))
@@ -80,7 +78,6 @@ def test_a_float_is_its_own_value_bit_for_bit(type_: str, order: str, data: st.D
     assert number("float64", decoded.value) == number("float64", value)
 
 
-@settings(deadline=None)
 @given(st.integers(-(2**31), 2**31 - 1), st.integers(-18, 18).filter(bool))
 def test_a_power_of_ten_keeps_the_raw_number_as_mantissa(raw: int, scale: int) -> None:
     decoded = decode(point("int32", scale=scale), words(number("int32", raw)))
@@ -89,7 +86,6 @@ def test_a_power_of_ten_keeps_the_raw_number_as_mantissa(raw: int, scale: int) -
     assert (int("".join(map(str, digits))), bool(sign), exponent) == (abs(raw), raw < 0, scale)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**64 - 1), st.integers(1, 10**18 - 1), st.integers(-20, 3))
 def test_any_other_factor_gives_the_exact_product_with_the_shortest_mantissa(raw: int, digits: int, power: int) -> None:
     assume(str(digits).rstrip("0") != "1")
@@ -143,7 +139,6 @@ def test_a_product_beyond_binary64_is_no_value() -> None:
     assert decode(point("float64", scale=18), words(number("float64", 1e300))) == ABSENT
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["uint16", "int16", "uint32", "int64", "float32", "bits32", "enum16"]), orders, st.data())
 def test_a_code_for_no_value_is_a_flag_and_nothing_else(type_: str, order: str, data: st.DataObject) -> None:
     pattern = data.draw(st.integers(0, 2 ** (16 * REGISTERS[type_]) - 1))
@@ -151,7 +146,6 @@ def test_a_code_for_no_value_is_a_flag_and_nothing_else(type_: str, order: str, 
     assert decode(point(type_, word_order=order, not_available=(5, pattern)), registers) == ABSENT
 
 
-@settings(deadline=None)
 @given(st.integers(0, 65535), st.integers(0, 65535))
 def test_only_that_code_is_none(pattern: int, code: int) -> None:
     expected = ABSENT if pattern == code else Decoded(pattern)
@@ -186,7 +180,6 @@ def test_texts(data: bytes, text: str | None) -> None:
     assert decoded == (Decoded(text) if text else ABSENT)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 12))
 def test_a_wrong_number_of_registers_is_no_value(count: int) -> None:
     assume(count != 2)

@@ -69,7 +69,6 @@ limits_of = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(layouts(), limits_of)
 def test_a_plan_covers_every_point_once_and_keeps_every_limit(points: list[Point], limits: Limits) -> None:
     blocks = plan(points, limits)
@@ -135,7 +134,7 @@ def brute_force(points: list[Point], limits: Limits) -> float:
     return best
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(layouts(6), limits_of)
 def test_no_grouping_of_the_points_costs_less(points: list[Point], limits: Limits) -> None:
     few = points[:7]
@@ -194,7 +193,6 @@ shaped = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(shaped, st.integers(1, 5))
 def test_variants_are_distinct_shapes_of_the_same_points_within_the_limits(device: Profile, k: int) -> None:
     limits = Limits.of(device, variants=k)
@@ -213,7 +211,6 @@ def test_variants_are_distinct_shapes_of_the_same_points_within_the_limits(devic
             assert all((other.fc, address) in known for address in range(other.address, other.address + other.count))
 
 
-@settings(deadline=None)
 @given(shaped, st.integers(1, 4))
 def test_no_two_blocks_of_a_unit_share_a_shape(device: Profile, k: int) -> None:
     limits = Limits.of(device, variants=k)
@@ -230,7 +227,7 @@ def lacking(blocks: Sequence[Block], limits: Limits) -> int:
     return sum(limits.variants - len(found) for found in shape_sets(blocks, limits.variants, limits))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(layouts(), limits_of, st.integers(2, 9))
 def test_no_shorter_reads_would_have_more_of_the_shapes_that_are_needed(
     points: list[Point], limits: Limits, k: int
@@ -248,7 +245,6 @@ def test_no_shorter_reads_would_have_more_of_the_shapes_that_are_needed(
 avoided = st.frozensets(st.tuples(st.sampled_from([3, 4]), st.integers(1, 12).map(lambda count: 2 * count)), max_size=9)
 
 
-@settings(deadline=None)
 @given(shaped, st.integers(1, 4), avoided)
 def test_shapes_to_avoid_are_in_no_variant_and_all_else_holds_of_the_others(
     device: Profile, k: int, avoid: frozenset[tuple[int, int]]
@@ -273,7 +269,6 @@ def test_shapes_to_avoid_are_in_no_variant_and_all_else_holds_of_the_others(
             assert all((other.fc, address) in known for address in range(other.address, other.address + other.count))
 
 
-@settings(deadline=None)
 @given(shaped, st.integers(1, 4), avoided)
 def test_shapes_to_avoid_that_no_read_has_change_nothing(
     device: Profile, k: int, avoid: frozenset[tuple[int, int]]
@@ -286,7 +281,7 @@ def test_shapes_to_avoid_that_no_read_has_change_nothing(
     assert shape_sets(without, k, elsewhere) == shape_sets(without, k, limits)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(layouts(), limits_of, st.integers(1, 4), avoided)
 def test_no_shorter_reads_would_have_more_shapes_that_are_not_to_be_avoided(
     points: list[Point], limits: Limits, k: int, avoid: frozenset[tuple[int, int]]

@@ -52,7 +52,7 @@ lines = st.sampled_from([(9600, 10, 20.0), (9600, 11, 150.0), (2400, 11, 20.0), 
 """Baud rate, bits a character, what the device needs in ms."""
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(layouts(40), st.sampled_from([0, 2, 10, 50, 125]), st.sampled_from([8, 20, 60, 125]), lines)
 def test_on_a_serial_line_no_plan_of_max_insert_is_quicker(
     points: list[Point], gap: int, longest: int, wire: tuple[int, int, float]
@@ -68,7 +68,7 @@ def test_on_a_serial_line_no_plan_of_max_insert_is_quicker(
     assert on_the_wire[0] <= on_the_wire[1] + 1e-6
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(layouts(40), st.sampled_from([0, 2, 10, 50, 125]), st.sampled_from([8, 20, 60, 125]))
 def test_over_tcp_no_plan_of_max_insert_has_fewer_requests(points: list[Point], gap: int, longest: int) -> None:
     device = profile(points, max_gap=gap, max_registers=longest)

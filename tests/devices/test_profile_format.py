@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.devices.points import REGISTERS
@@ -283,7 +283,6 @@ def profiles(draw: st.DrawFn) -> Profile:
     )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(profiles())
 def test_a_profile_reads_back_the_same(profile: Profile) -> None:
     assert parse_profile(format_profile(profile), "mine", "mine.toml") == profile

@@ -68,7 +68,6 @@ def test_every_pair_gives_the_worse_of_its_two() -> None:
         assert verdict(one | other) == expected, (one, other)
 
 
-@settings(deadline=None)
 @given(st.sets(st.sampled_from(list(Quality))), st.integers(0, 2**40 - 1))
 def test_a_flag_more_never_makes_it_better(flags: set[Quality], more: int) -> None:
     before = sum(flags)
@@ -195,7 +194,7 @@ points_of_all_kinds = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(points_of_all_kinds, contents, st.integers(0, 10**7), pasts, st.none() | looks, st.integers(0, 2**40))
 def test_no_flag_is_ever_cleared_and_no_value_missing_without_one(
     point: Point, content: object, now: int, past: Past, second: Look | None, flags: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.devices.plan import Block, Limits, plan
@@ -44,7 +44,6 @@ def poll(cuts: Cuts, device: Device, now: float = 0.0) -> tuple[bool, list[Block
 places = st.sets(st.integers(0, 60), min_size=1, max_size=20)
 
 
-@settings(deadline=None)
 @given(places, st.sets(st.integers(0, 60), max_size=6), st.integers(1, 125))
 def test_in_the_end_every_point_that_the_device_has_is_read(starts: set[int], lacks: set[int], longest: int) -> None:
     own = points(*((start, 1) for start in sorted(starts)))

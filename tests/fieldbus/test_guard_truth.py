@@ -120,7 +120,7 @@ class Line:
         self.now = max(self.now, until)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.lists(fates, min_size=2, max_size=25), st.integers(1, 4))
 @example([Fate(delay=250)] * 6, 1)
 @example([Fate(delay=250)] * 6, 4)

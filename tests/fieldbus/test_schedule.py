@@ -64,7 +64,7 @@ def reasons(reports: list[tuple[int, Report]], name: str) -> Counter[str]:
 lines = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([100, 250, 1000, 3000, 60_000]), min_size=1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(lines, st.data())
 def test_every_due_poll_is_reported_once_and_in_order(periods: dict[str, int], data: st.DataObject) -> None:
     outcomes = st.tuples(st.sampled_from([True, True, True, False, False, None]), st.integers(1, 1500))

@@ -166,7 +166,7 @@ wide = st.sampled_from(["uint32", "int32", "uint64", "float32", "float64"])
 """Of one meter: energies in Wh, polled every 10 s, at up to 1 MW."""
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     wide,
     st.integers(1, 2**30),
@@ -204,7 +204,6 @@ def half_a_word(point: Point, value: float) -> float:
     return value / 256 if point.type in ("float64", "uint64") else 2.0**15
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=20), st.sampled_from(["uint32", "float32"]))
 def test_a_counter_that_is_what_it_shows_is_booked_as_it_is_and_never_flagged(steps: list[int], type_: str) -> None:
     point, total, stand = counter(type_), 4_000_000, None
@@ -222,7 +221,7 @@ numbers = st.none() | st.integers(0, 100_000) | st.decimals(0, 100_000, places=2
 looks = st.builds(Look, numbers, st.integers(0, 10**6))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.sampled_from([counter, lambda: counter("float32"), lambda: counter("uint16")]), st.lists(looks, max_size=6))
 def test_any_looks_in_any_order_give_a_record_that_says_what_it_knows(
     make: Callable[[], Point], seen: list[Look]

@@ -78,7 +78,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Config:
     return site(tmp_path_factory.mktemp("every") / "site")
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(epochs)
 def test_every_due_poll_is_a_record_or_counted_under_its_reason(
     loaded: Config, runs: list[tuple[list[Outcome], list[type[StoreError] | None], int]]

@@ -213,7 +213,7 @@ def test_of_several_problems_the_first_is_told_and_the_others_counted() -> None:
     refuse(Path("gateway.toml"), [line_plan(line((profile(2), 5000)))])
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     st.lists(st.tuples(st.sampled_from([1, 12, 40]), st.sampled_from([200, 600, 1000, 2500])), min_size=1, max_size=3),
     st.data(),

@@ -253,7 +253,7 @@ FACTORS = {"ct": Decimal(40), "pt": Decimal("2.5")}
 profiles = st.sampled_from(["eastron-sdm630", "vaisala-gmp252", "sunspec-inverter"])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(profiles, st.lists(st.randoms(use_true_random=False), min_size=1, max_size=4), st.data())
 def test_whatever_a_device_says_becomes_a_record_and_no_flag_is_cleared(
     name: str, turns: Sequence[Any], data: st.DataObject

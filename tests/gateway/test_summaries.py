@@ -109,7 +109,7 @@ _steps = st.lists(
 
 
 def test_rows_are_a_recount_of_the_records(loaded: Config) -> None:
-    @settings(max_examples=25, deadline=None, phases=set(Phase) - {Phase.explain})
+    @settings(max_examples=25, phases=set(Phase) - {Phase.explain})
     @given(steps=_steps, commit_every_ms=st.sampled_from([1, 5_000, 30_000]))
     def told(steps: list[object], commit_every_ms: int) -> None:
         for file in loaded.data.iterdir() if loaded.data.exists() else ():

@@ -14,7 +14,7 @@ from ledger_client import cbor
 from ledger_client.bundle import Bundle, Locator, decode_locator, encode_locator, is_locator
 from ledger_client.errors import EncodeError, Malformed
 from tests.ledger_client.evidence import Site, receipt_for
-from tests.ledger_client.values import NAMES, SEEDED
+from tests.ledger_client.values import NAMES, THOROUGH
 
 HASHES = st.binary(min_size=32, max_size=32)
 UINTS = st.integers(0, 2**64 - 1)
@@ -25,7 +25,7 @@ LOCATORS = st.builds(
 ENTRY = Site().entry()
 
 
-@SEEDED
+@THOROUGH
 @given(
     st.binary(max_size=200),
     st.lists(LOCATORS, max_size=4).map(tuple),
@@ -42,7 +42,7 @@ def test_what_is_written_is_read_back(
 LOCATOR = Locator("consortium", 31337, bytes(20), bytes(32), 7, bytes(32))
 
 
-@SEEDED
+@THOROUGH
 @given(LOCATORS)
 def test_a_lone_locator_is_read_back_and_told_from_a_receipt(locator: Locator) -> None:
     data = encode_locator(locator)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ledger_client import cbor
 from ledger_client.errors import EncodeError, Malformed
-from tests.ledger_client.values import ITEMS, SEEDED, decimals
+from tests.ledger_client.values import ITEMS, THOROUGH, decimals
 
 
 def same(a: Any, b: Any) -> bool:
@@ -30,7 +30,7 @@ def same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and a == b
 
 
-@SEEDED
+@THOROUGH
 @given(ITEMS)
 def test_decode_gives_back_what_encode_was_given(item: Any) -> None:
     encoded = cbor.encode(item)
@@ -38,13 +38,13 @@ def test_decode_gives_back_what_encode_was_given(item: Any) -> None:
     assert cbor.encode(cbor.decode(encoded)) == encoded
 
 
-@SEEDED
+@THOROUGH
 @given(ITEMS)
 def test_the_foreign_reader_reads_ours_too(item: Any) -> None:
     assert cbor.decode(cbor.encode(item), foreign=True) is not cbor  # and never fails
 
 
-@SEEDED
+@THOROUGH
 @given(st.binary(max_size=80))
 def test_whatever_is_accepted_is_what_we_would_write(data: bytes) -> None:
     try:
@@ -54,7 +54,7 @@ def test_whatever_is_accepted_is_what_we_would_write(data: bytes) -> None:
     assert cbor.encode(item) == data
 
 
-@SEEDED
+@THOROUGH
 @given(ITEMS, st.data())
 def test_a_changed_byte_is_refused_or_another_item(item: Any, data: st.DataObject) -> None:
     encoded = bytearray(cbor.encode(item))
@@ -67,13 +67,13 @@ def test_a_changed_byte_is_refused_or_another_item(item: Any, data: st.DataObjec
     assert cbor.encode(changed) == encoded
 
 
-@SEEDED
+@THOROUGH
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_floats_take_the_shortest_form_that_keeps_them(value: float) -> None:
     assert cbor.shortest_float(value) == cbor2.dumps(value, canonical=True)
 
 
-@SEEDED
+@THOROUGH
 @given(decimals())
 def test_decimals_keep_their_exponent(value: Decimal) -> None:
     assert cbor.decode(cbor.encode(value)).as_tuple()[1:] == value.as_tuple()[1:]

@@ -35,7 +35,7 @@ from ledger_client.record import (
 from ledger_client.statement import parse_statement
 from ledger_client.transparency.ledger_keys import sign_key
 from tests.ledger_client.evidence import EPOCH, GATEWAY, LEDGER, METER, T0, Site, claims, key, receipt_for, records
-from tests.ledger_client.values import CLAIMS, EVENTS, READINGS, SEEDED, coverages
+from tests.ledger_client.values import CLAIMS, EVENTS, READINGS, THOROUGH, coverages
 
 CDDL = (Path(__file__).parents[2] / "docs" / "evidence.cddl").read_text()
 LAYERS = [
@@ -116,7 +116,7 @@ def test_real_output_fits(rule: str) -> None:
         schema(rule).validate_cbor(data)
 
 
-@SEEDED
+@THOROUGH
 @given(CLAIMS, READINGS)
 def test_every_reading_fits(facts: Claims, body: Reading) -> None:
     data = ReadingWriter(GATEWAY, METER, key("meter")).sign(facts, body)
@@ -124,13 +124,13 @@ def test_every_reading_fits(facts: Claims, body: Reading) -> None:
         schema(rule).validate_cbor(part)
 
 
-@SEEDED
+@THOROUGH
 @given(coverages())
 def test_every_coverage_fits(body: Coverage) -> None:
     schema("coverage").validate_cbor(payload(sign_record(claims(), body, key("meter"))))
 
 
-@SEEDED
+@THOROUGH
 @given(EVENTS.filter(lambda event: "event" not in event.fields))
 def test_every_event_fits(body: Event) -> None:
     schema("event").validate_cbor(payload(sign_record(claims(), body, key("meter"))))

@@ -20,7 +20,7 @@ from ledger_client.transparency import tree as stored
 from tests.ledger_client.evidence import LEDGER, T0, key
 from tests.ledger_client.test_merkle import LEAVES, recursive_root
 from tests.ledger_client.test_standards import CT_LEAVES, CT_ROOTS
-from tests.ledger_client.values import SEEDED
+from tests.ledger_client.values import THOROUGH
 
 SIGNER = key(LEDGER)
 SIZES = [(first, second) for second in range(2, 41) for first in range(1, second)]
@@ -95,7 +95,7 @@ def test_no_path_leads_from_nothing_from_itself_or_back(first: int, second: int)
             root_from_consistency(first, second, bytes(32), hashes)
 
 
-@SEEDED
+@THOROUGH
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.lists(st.just(bytes(32)), max_size=66))
 def test_any_sizes_and_path_end(first: int, second: int, hashes: list[bytes]) -> None:
     try:
@@ -168,7 +168,7 @@ def ours(first: int = 3, second: int = 7) -> bytes:
     return sign_consistency(LEDGER, T0, first, second, path(first, second), root(second), SIGNER)
 
 
-@SEEDED
+@THOROUGH
 @given(st.sampled_from(SIZES))
 def test_every_consistency_receipt_checks(sizes: tuple[int, int]) -> None:
     first, second = sizes

@@ -20,9 +20,9 @@ from ledger_client.record import parse_record
 from ledger_client.statement import detach_receipts, parse_statement
 from ledger_client.verify import check_receipt, verify
 from tests.ledger_client.evidence import NOW, Site, key, receipt_for, records, trust
-from tests.ledger_client.values import ITEMS, SEEDED
+from tests.ledger_client.values import ITEMS, THOROUGH
 
-MANY = settings(SEEDED, max_examples=250)
+MANY = settings(THOROUGH, max_examples=250)
 ENTRY = Site().entry()
 TRUST = trust()
 PARSERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {

@@ -27,7 +27,7 @@ from ledger_client.cose_key import (
 )
 from ledger_client.errors import BadSignature, EncodeError, KeyFileError, Malformed
 from tests.ledger_client.evidence import key
-from tests.ledger_client.values import SEEDED
+from tests.ledger_client.values import THOROUGH
 
 ED = cbor.decode(key("a").public.cose_key)
 EC = cbor.decode(key("a", ES256).public.cose_key)
@@ -119,7 +119,7 @@ def test_the_es256_twin_is_refused() -> None:
         private.public.verify(other, b"message")
 
 
-@SEEDED
+@THOROUGH
 @given(st.binary(max_size=40))
 def test_a_signer_gives_the_low_form_of_whatever_its_key_signs(message: bytes) -> None:
     private = ec.derive_private_key(12345, ec.SECP256R1())
@@ -128,7 +128,7 @@ def test_a_signer_gives_the_low_form_of_whatever_its_key_signs(message: bytes) -
     PrivateKey(private).public.verify(signature, message)
 
 
-@SEEDED
+@THOROUGH
 @given(st.binary(min_size=64, max_size=64), st.sampled_from([EDDSA, ES256]))
 def test_random_bytes_are_no_signature(signature: bytes, alg: int) -> None:
     with pytest.raises(BadSignature):
@@ -206,7 +206,7 @@ def test_a_key_file_that_is_missing_or_no_file(tmp_path: Path) -> None:
         save_private_key(tmp_path / "none" / "a.pem", PrivateKey.generate())
 
 
-@SEEDED
+@THOROUGH
 @given(st.binary(max_size=50))
 def test_base64url_both_ways(data: bytes) -> None:
     assert unbase64url(base64url(data)) == data

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ledger_client.errors import NotIncluded
 from ledger_client.merkle import EMPTY_ROOT, Tree, leaf_hash, node_hash, root_from_path
-from tests.ledger_client.values import SEEDED
+from tests.ledger_client.values import THOROUGH
 
 LEAVES = [leaf_hash(bytes([n])) for n in range(70)]
 
@@ -88,7 +88,7 @@ def test_places_outside_of_the_tree() -> None:
         root_from_path(LEAVES[0], 0, 0, [])
 
 
-@SEEDED
+@THOROUGH
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.lists(st.just(bytes(32)), max_size=64))
 def test_any_place_and_path_end(size: int, index: int, path: list[bytes]) -> None:
     try:

@@ -18,14 +18,14 @@ from ledger_client.merkle import Tree, leaf_hash
 from ledger_client.receipt import check, parse_receipt, sign_receipt
 from ledger_client.statement import id_text, statement_id
 from tests.ledger_client.evidence import LEDGER, T0, Site, key, receipt_for
-from tests.ledger_client.values import SEEDED
+from tests.ledger_client.values import THOROUGH
 
 SIGNER = key(LEDGER)
 ENTRY = Site().entry()
 OURS = receipt_for(ENTRY)
 
 
-@SEEDED
+@THOROUGH
 @given(st.integers(2, 40), st.data())
 def test_every_entry_of_every_log_gets_a_receipt_that_checks(size: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, size - 1))

@@ -36,12 +36,12 @@ from ledger_client.record import (
     sign_record,
 )
 from tests.ledger_client.evidence import EPOCH, GATEWAY, METER, T0, VALUES, bodies, claims, key, reading
-from tests.ledger_client.values import CLAIMS, EVENTS, NAMES, QUALITIES, READINGS, SEEDED, UNITS, coverages
+from tests.ledger_client.values import CLAIMS, EVENTS, NAMES, QUALITIES, READINGS, THOROUGH, UNITS, coverages
 
 SIGNER = key("meter")
 
 
-@SEEDED
+@THOROUGH
 @given(CLAIMS, st.one_of(READINGS, coverages(), EVENTS))
 def test_what_is_signed_is_read_back(facts: Claims, body: Body) -> None:
     data = sign_record(facts, body, SIGNER)
@@ -51,7 +51,7 @@ def test_what_is_signed_is_read_back(facts: Claims, body: Body) -> None:
     assert record.id == f"{METER}/{facts.epoch.hex()}/{facts.seq}"
 
 
-@SEEDED
+@THOROUGH
 @given(CLAIMS, READINGS, st.sampled_from([EDDSA, ES256]))
 def test_the_reading_writer_writes_the_bytes_of_sign_record(facts: Claims, body: Reading, alg: int) -> None:
     signer = key("meter", alg)
@@ -65,7 +65,7 @@ SINGLES = st.one_of(
 )
 
 
-@SEEDED
+@THOROUGH
 @given(
     st.lists(st.builds(Value, NAMES, SINGLES, UNITS, st.just(0), st.just(0)), min_size=1, max_size=12).map(tuple),
     st.just(Quality(0)) | QUALITIES,
@@ -76,7 +76,7 @@ def test_a_reading_of_floats_alone_is_no_other(floats: tuple[Value, ...], qualit
     assert ReadingWriter(GATEWAY, METER, SIGNER).sign(claims(), body) == sign_record(claims(), body, SIGNER)
 
 
-@SEEDED
+@THOROUGH
 @given(READINGS)
 def test_values_by_column_are_the_same_values(body: Reading) -> None:
     columns = Columns.of(body.values)
@@ -98,7 +98,7 @@ def test_no_way_is_short_enough_for_what_is_no_number(number: float) -> None:
         ReadingWriter(GATEWAY, METER, NeverSigns()).sign(claims(), body)
 
 
-@SEEDED
+@THOROUGH
 @given(READINGS, READINGS)
 def test_the_reading_writer_remembers_no_value(one: Reading, other: Reading) -> None:
     writer = ReadingWriter(GATEWAY, METER, SIGNER)
@@ -107,7 +107,7 @@ def test_the_reading_writer_remembers_no_value(one: Reading, other: Reading) -> 
     assert writer.sign(claims(), one) == first
 
 
-@SEEDED
+@THOROUGH
 @given(CLAIMS, READINGS)
 def test_header_and_pack_are_canonical_by_cbor2_as_well(facts: Claims, body: Reading) -> None:
     sign1 = parse_record(ReadingWriter(GATEWAY, METER, SIGNER).sign(facts, body)).sign1
@@ -440,7 +440,7 @@ def test_an_event_of_the_gateway_itself_is_written() -> None:
     assert record.id == f"gateway/{EPOCH.hex()}/0"
 
 
-@SEEDED
+@THOROUGH
 @given(QUALITIES)
 def test_quality_words_name_every_bit(flags: int) -> None:
     words = quality_words(flags)

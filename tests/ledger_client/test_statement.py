@@ -26,7 +26,7 @@ from ledger_client.statement import (
     statement_id,
 )
 from tests.ledger_client.evidence import EPOCH, METER, Site, key, records, statement_of
-from tests.ledger_client.values import NAMES, SEEDED, TIMES_MS
+from tests.ledger_client.values import NAMES, THOROUGH, TIMES_MS
 
 SIGNER = key("statement", ES256)
 OTHER_EPOCH = bytes.fromhex("ff02030405060708")
@@ -61,7 +61,7 @@ def statements(draw: st.DrawFn) -> Statement:
     )
 
 
-@SEEDED
+@THOROUGH
 @given(statements())
 def test_what_is_signed_is_read_back(statement: Statement) -> None:
     entry = sign_statement(statement, SIGNER)

@@ -16,7 +16,7 @@ from ledger_client.errors import TrustFileError
 from ledger_client.shape import is_ledger_name
 from ledger_client.trust import Trust, key_entry, load_trust, parse_trust
 from tests.ledger_client.evidence import GATEWAY, LEDGER, METER, VALID_FROM, key, trust
-from tests.ledger_client.values import NAMES, SEEDED
+from tests.ledger_client.values import NAMES, THOROUGH
 
 METER_KEY, STATEMENT_KEY, LEDGER_KEY = key("meter").public, key("statement", ES256).public, key(LEDGER).public
 POLICY = '[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n'
@@ -58,7 +58,7 @@ def test_a_key_is_found_under_its_own_role_names_and_kid_only() -> None:
     assert trusted.find("ledger", ledger=LEDGER, kid=METER_KEY.kid) is None
 
 
-@SEEDED
+@THOROUGH
 @given(NAMES, NAMES.filter(lambda name: name != "gateway"), st.integers(0, 2**32), st.integers(1, 2**31))
 def test_an_entry_is_read_as_it_was_written(gateway: str, meter: str, start: int, span: int) -> None:
     text = POLICY + LEDGER_ENTRY
@@ -322,7 +322,7 @@ def test_files(tmp_path: Path) -> None:
             load_trust(missing)
 
 
-@SEEDED
+@THOROUGH
 @given(st.text(max_size=60))
 def test_no_other_exception_for_any_text(text: str) -> None:
     for whole in (text, POLICY + text, POLICY + "[[key]]\n" + text):

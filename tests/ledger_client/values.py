@@ -19,7 +19,7 @@ from ledger_client.record import (
 )
 from tests.ledger_client.evidence import GATEWAY, METER
 
-SEEDED = settings(derandomize=True, deadline=None, database=None, max_examples=200)
+THOROUGH = settings(max_examples=200)
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,12}", fullmatch=True)
 INTEGERS = st.one_of(

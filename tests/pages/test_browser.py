@@ -13,6 +13,8 @@ from tests.chain.site import command, until
 from tests.pages.plant import LABEL, Site, plant_with_pages
 from tests.pages.window import NARROW, WIDE, Window, chromium, window
 
+OLD, NEW = "21043387", "21099999"
+LIVE = "document.querySelector('[data-stream]').className.includes('q-good')"
 PAGES = (
     "/", "/meters/export-main", "/batches", "/batches/0", "/events", "/alarms", "/diagnosis", "/configuration",
 )  # fmt: skip
@@ -77,7 +79,7 @@ def test_every_page_is_whole(site: Site, browser: Browser, language: str, theme:
 def test_values_come_by_themselves(site: Site, browser: Browser) -> None:
     with window(browser, site.url) as seen:
         seen.login("viewer")
-        seen.until("document.querySelector('[data-stream]').className.includes('q-good')")
+        seen.until(LIVE)
         power = "document.querySelector('[data-meter=\"export-main\"] [data-value=active_power_total] b').textContent"
         before = seen.page.evaluate(power)
         seen.page.evaluate("window.same = true")
@@ -142,7 +144,7 @@ def test_a_wrong_password_and_an_unknown_page_are_told_in_words(site: Site, brow
 def test_an_alarm_from_its_cut_to_its_end(site: Site, browser: Browser) -> None:
     with window(browser, site.url) as seen:
         seen.login("installer")
-        seen.until("document.querySelector('[data-stream]').className.includes('q-good')")
+        seen.until(LIVE)
         assert site.meters.stop() == 0
         try:
             seen.until("document.querySelector('.verdict.bad')")
@@ -187,3 +189,49 @@ def test_a_changed_configuration_is_looked_at_and_taken_over(site: Site, browser
         assert "taken over" in seen.page.get_by_role("status").inner_text()
         seen.open("/")
         assert seen.page.get_by_role("link", name="Grid connection").count() == 1
+
+
+def test_an_exchanged_meter_from_its_alarm_to_its_first_values(site: Site, browser: Browser) -> None:
+    with window(browser, site.url) as seen, window(browser, site.url) as other:
+        seen.login("installer")
+        other.login("viewer")
+        seen.open("/meters/export-main")
+        for each in (seen, other):
+            each.until(LIVE)
+            each.page.evaluate("window.same = true")
+        site.meters.exchange(OLD, NEW)
+        seen.until("document.querySelector('.verdict.bad form')")
+        other.until("document.querySelector('main').innerText.includes('Another meter answers')")
+        for each in (seen, other):
+            each.until("document.title.startsWith('(')")
+            assert each.page.evaluate("window.same") is True, "the page was not loaded anew"
+        assert f"The known meter is {OLD}; {NEW} answers now" in seen.page.locator(".verdict.bad").inner_text()
+        other.open("/meters/export-main")
+        assert NEW in other.page.locator(".verdict.bad").inner_text()
+        assert other.page.locator(".verdict.bad form").count() == 0
+        seen.page.fill("[name=serial]", OLD)
+        seen.page.keyboard.press("Enter")
+        assert f"{NEW}, not {OLD}" in seen.page.locator(".said.bad").inner_text()
+        seen.page.fill("[name=serial]", NEW)
+        seen.page.fill("[name=reason]", "struck by lightning")
+        seen.page.keyboard.press("Enter")
+        assert "is accepted" in seen.page.locator(".said.good").inner_text()
+        seen.until("document.querySelector('[data-meter] .tag') && !document.querySelector('.verdict.bad')")
+        assert f"Serial number: {NEW}" in seen.page.get_by_role("main").inner_text()
+        other.until("!document.querySelector('.verdict.bad')")
+        seen.open("/alarms")
+        past = seen.page.locator("table").last.locator("tr", has_text="Another meter answers")
+        until("its end", lambda: past.count() or not _acknowledge(seen))
+        seen.open("/events")
+        (told,) = seen.page.locator("tr", has_text="meter exchanged").all_inner_texts()
+        for words in ("export-main", OLD, NEW, "installer", "struck by lightning"):
+            assert words in told
+
+
+def _acknowledge(seen: Window) -> bool:
+    """Acknowledge an alarm that is over, if there is one."""
+    seen.open("/alarms")
+    button = seen.page.locator(".alarm", has_text="Another meter answers").get_by_role("button", name="Acknowledge")
+    if button.count():
+        button.click()
+    return bool(button.count())

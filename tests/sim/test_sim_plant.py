@@ -28,7 +28,7 @@ def shown(state: State, place: str) -> dict[str, float]:
     return {name: quantity.of(scene) for name, quantity in QUANTITIES.items()}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SPECS, MOMENTS, st.sampled_from(PLACES))
 def test_phases_add_up_and_the_triangle_closes(spec: PlantSpec, t_ms: int, place: str) -> None:
     q = shown(Plant(spec).at(t_ms), place)
@@ -47,7 +47,7 @@ def test_phases_add_up_and_the_triangle_closes(spec: PlantSpec, t_ms: int, place
     assert all(217 < q[f"voltage_ln_l{n}"] < 243 for n in (1, 2, 3))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SPECS, MOMENTS)
 def test_the_grid_is_what_the_other_places_leave(spec: PlantSpec, t_ms: int) -> None:
     flows = Plant(spec).at(t_ms).flows
@@ -57,7 +57,7 @@ def test_the_grid_is_what_the_other_places_leave(spec: PlantSpec, t_ms: int) -> 
         assert flows["load"].watts[n] >= 0 >= flows["pv"].watts[n]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SPECS, MOMENTS, st.integers(1, 5000), st.sampled_from(PLACES))
 def test_energy_is_the_integral_of_the_power_shown(spec: PlantSpec, t_ms: int, span_ms: int, place: str) -> None:
     """Over every stretch of straight lines; a trapezoid of 10 ms is within a sliver of it at a change of sign."""
@@ -72,7 +72,7 @@ def test_energy_is_the_integral_of_the_power_shown(spec: PlantSpec, t_ms: int, s
             assert math.isclose(counted, joules, rel_tol=1e-3, abs_tol=0.5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SPECS, st.lists(MOMENTS, min_size=2, max_size=20))
 def test_counters_never_fall(spec: PlantSpec, moments: list[int]) -> None:
     plant = Plant(spec)
@@ -83,7 +83,7 @@ def test_counters_never_fall(spec: PlantSpec, moments: list[int]) -> None:
         assert all(a[k][n] <= b[k][n] for a, b in pairwise(counters) for k in range(3) for n in range(3))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SPECS, st.lists(MOMENTS, min_size=1, max_size=8))
 def test_the_state_is_a_function_of_seed_and_time(spec: PlantSpec, moments: list[int]) -> None:
     plant = Plant(spec)

@@ -1,13 +1,59 @@
-// Keeps an open page up to date: values as they come over /stream, and how old everything is. Without it each page is
-// whole as it was sent, and a reload shows what is newer.
+// Keeps an open page up to date: values as they come over /stream, how old everything is, and the parts that only the
+// page itself can tell. Without it each page is whole as it was sent, and a reload shows what is newer.
 (() => {
   "use strict";
   document.documentElement.classList.add("js");
-  for (const form of document.querySelectorAll("form.row[action]:not([method])")) {
-    for (const select of form.querySelectorAll("select")) select.addEventListener("change", () => form.submit());
+  document.addEventListener("change", ({ target }) => {
+    if (target.matches("form.row[action]:not([method]) select")) target.form.submit();
+  });
+
+  const WATCHING = { "Meterseal-Watch": "1" }; // keeps no session in use, takes no message from anybody
+  const again = () => document.querySelector("[data-again]"); // something is still being looked at
+  const watch = (method) => {
+    return fetch((again() || location).href, { method, headers: WATCHING, redirect: "manual" }).catch(() => null);
+  };
+
+  // What stands in a part ([data-part]) is fetched again with the page. A part in which somebody types, reads on or marks
+  // something stays as it is. Where the page has got other parts it is loaded anew.
+  let asked = 0, renewed = Date.now();
+  function renew(within = 0) {
+    clearTimeout(asked);
+    asked = setTimeout(async () => {
+      renewed = Date.now();
+      const answer = await watch("GET");
+      if (!answer || !answer.ok) return more();
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const parts = document.querySelectorAll("[data-part]"), others = fresh.querySelectorAll("[data-part]");
+      if (parts.length !== others.length) return location.reload();
+      document.title = fresh.title;
+      parts.forEach((part, n) => busy(part) || take(part, document.adoptNode(others[n])));
+      more();
+    }, within);
   }
-  const more = document.querySelector("[data-again]"); // something is still being looked at
-  if (more) setTimeout(() => location.replace(more.href), 1500);
+
+  function take(part, other) {
+    const place = reached(part).indexOf(document.activeElement);
+    part.replaceWith(other);
+    if (place >= 0) (reached(other)[place] || document.getElementById("main")).focus({ preventScroll: true });
+  }
+
+  function reached(part) {
+    return [...part.querySelectorAll("a, button, summary, [tabindex]")];
+  }
+
+  function busy(part) {
+    const marked = getSelection();
+    return part.querySelector("details[open], input:focus, select:focus") ||
+      (!marked.isCollapsed && marked.containsNode(part, true)) ||
+      [...part.querySelectorAll("input")].some((field) => field.value !== field.defaultValue) ||
+      [...part.querySelectorAll("option")].some((one) => one.selected && one.index && !one.defaultSelected);
+  }
+
+  function more() {
+    if (again()) renew(1500);
+  }
+  more();
+
   const words = JSON.parse(document.body.dataset.words || "null");
   if (!words || !window.EventSource) return;
 
@@ -77,6 +123,9 @@
   function meter(name, now) {
     const row = document.querySelector('[data-meter="' + CSS.escape(name) + '"]');
     if (!row || !now) return;
+    const cause = (now.since && now.why) || "";
+    if (row.tagName !== "TR" && row.dataset.why !== cause) renew(); // its own page says what to do
+    row.dataset.why = cause;
     const silent = row.querySelector("[data-silent]");
     if (silent) {
       silent.replaceChildren();
@@ -93,6 +142,10 @@
     }
     if (!now.t) return;
     const shown = row.querySelector("[data-age]");
+    if (row.tagName !== "TR") { // its own page has all values, and says how old those are that it shows
+      if (!document.hidden && Date.now() - renewed > 4500) renew();
+      return;
+    }
     if (!shown) return location.reload(); // its first reading: the page has no place for it yet
     const fresh = Number(shown.dataset.age) < now.t;
     shown.dataset.age = now.t;
@@ -112,7 +165,7 @@
       }
     }
     const quality = row.querySelector("td[data-quality]");
-    if (quality && row.tagName === "TR") {
+    if (quality) {
       const shared = document.querySelector("[data-shared]");
       badge(quality.querySelector(".q"), now.q);
       const own = why(now.f & ~(shared ? Number(shared.dataset.shared) : 0));
@@ -139,12 +192,14 @@
         tag.className = "tag s-recorded";
         put(tag, words.states.recorded);
       }
-      row.classList.toggle("old", Boolean(gone) || (Boolean(shown) && now - Number(shown.dataset.age) > late));
+      const old = Boolean(gone) || (Boolean(shown) && now - Number(shown.dataset.age) > late);
+      if (old && row.tagName !== "TR" && !row.classList.contains("old")) renew();
+      row.classList.toggle("old", old || (row.tagName !== "TR" && row.classList.contains("old")));
     }
     const rows = document.querySelectorAll("tr[data-every]"), well = [...rows].filter((row) => {
       return row.querySelector("[data-age]") && !row.classList.contains("old");
     });
-    put(document.querySelector("[data-well]"), words.well.replace("#n", well.length).replace("#a", rows.length));
+    if (rows.length) put(document.querySelector("[data-well]"), words.well.replace("#n", well.length).replace("#a", rows.length));
   }
 
   function told(change) {
@@ -153,16 +208,16 @@
       meter(name, now);
     }
     const head = change.head || {};
-    if (head.alarms !== undefined) {
-      const before = site.head.alarms;
-      if (before !== undefined && String(before) !== String(head.alarms) && document.querySelector("[data-verdict]")) {
-        return location.reload(); // what there is to do is told by the page itself
-      }
-      for (const count of document.querySelectorAll("[data-alarms]")) {
-        put(count, String(head.alarms.length));
-        count.hidden = !head.alarms.length;
-      }
+    if (head.alarms) {
+      const count = String(head.alarms.length), sign = document.querySelector("[data-alarms]");
+      if (sign.textContent !== count) renew(); // what there is to do is told by the page itself
+      put(sign, count);
+      sign.hidden = count === "0";
+      document.title = document.title.replace(/^(\(\d+\) )?/, sign.hidden ? "" : "(" + count + ") ");
     }
+    const other = (key) => head[key] !== undefined && site.head[key] !== undefined && String(head[key]) !== String(site.head[key]);
+    if (["alarms", "over", "acked"].some(other)) renew();
+    else if (other("batch")) renew(5000 * Math.random());
     if (head.oldest !== undefined) {
       const oldest = document.querySelector("[data-oldest]");
       if (oldest && head.oldest) oldest.dataset.age = head.oldest;
@@ -174,15 +229,33 @@
     Object.assign(site.head, head);
   }
 
-  const stream = new EventSource("/stream");
-  const said = (on) => {
+  const said = (word, mark) => {
     if (!state) return;
-    state.className = "end q q-" + (on ? "good" : "bad");
-    state.dataset.mark = on ? "●" : "✗";
-    put(state, on ? words.stream.on : words.stream.off);
+    state.className = "end q q-" + (mark === "●" ? "good" : "bad");
+    state.dataset.mark = mark;
+    put(state, words.stream[word]);
   };
-  stream.addEventListener("open", () => said(true));
-  stream.addEventListener("error", () => said(false));
-  for (const kind of ["site", "change"]) stream.addEventListener(kind, (event) => told(JSON.parse(event.data)));
+
+  // A browser goes on by itself after a connection that broke, but not after an answer that was no stream: then nobody is
+  // logged in any more, or there are too many open pages.
+  function listen() {
+    const stream = new EventSource("/stream");
+    stream.addEventListener("open", () => said("on", "●"));
+    stream.addEventListener("error", async () => {
+      said("off", "✗");
+      if (stream.readyState !== EventSource.CLOSED) return;
+      const answer = await watch("HEAD");
+      if (!answer || answer.type !== "opaqueredirect") return setTimeout(listen, 5000);
+      said("out", "✗");
+      if (!state) return;
+      const link = document.createElement("a");
+      link.href = location.href;
+      link.textContent = words.stream.enter;
+      state.append(" ", link);
+    });
+    for (const kind of ["site", "change"]) stream.addEventListener(kind, (event) => told(JSON.parse(event.data)));
+  }
+  listen();
   setInterval(tick, 1000);
+  document.addEventListener("visibilitychange", () => document.hidden || renew());
 })();
