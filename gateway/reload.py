@@ -80,6 +80,8 @@ class _Trial:
     """By meter: until when it has to answer, in seconds of the monotonic clock."""
     again_s: float = 0.0
     """Not before is going back tried, by the same clock."""
+    stuck: str | None = None
+    """Why going back was not possible."""
 
 
 class Reload:
@@ -124,11 +126,12 @@ class Reload:
             return _told(change) | {"done": True, "watched_s": watched_s}
 
     def state(self) -> dict[str, Any]:
-        """For the status: the configuration in force, whether it is on trial, and why an old one came back."""
+        """For the status: the configuration in force, whether it is on trial, why an old one came back, or cannot."""
         config, trial = self._epoch.ready.config, self._trial
         return {
             "fingerprint": config.fingerprint().hex(),
             "trial": sorted(trial.waiting) if trial else None,
+            "stuck": trial.stuck if trial else None,
             "reverted": self._reverted,
         }
 
@@ -216,13 +219,13 @@ class Reload:
             self._trial = None
         elif lost and now_s >= trial.again_s:
             async with self._busy:
-                if await self._revert(trial.before, lost, now_s - trial.began_s):
-                    self._trial = None  # only now: whoever waits for the end of it wants to know how it ended
-                else:
-                    trial.again_s = now_s + AGAIN_S
+                trial.stuck = await self._revert(trial.before, lost, now_s - trial.began_s)
+                trial.again_s = now_s + AGAIN_S
+            if trial.stuck is None:
+                self._trial = None  # only now: whoever waits for the end of it wants to know how it ended
 
-    async def _revert(self, before: Ready, lost: list[str], after_s: float) -> bool:
-        """False: it cannot be done now."""
+    async def _revert(self, before: Ready, lost: list[str], after_s: float) -> str | None:
+        """Returns why it cannot be done now; None: it is done."""
         site = self._epoch.site
         silent = f"{', '.join(lost)} answered nothing for {after_s:.0f} s after the change"
         specs = {name: line.spec for name, line in site.lines.items()}
@@ -231,14 +234,15 @@ class Reload:
         try:
             await self._take(before, back, {"why": f"back to the configuration before: {silent}"})
         except GatewayError as error:
-            log.error("%s, and the configuration before it cannot be brought back yet: %s", silent, error)
-            return False
+            stuck = f"{silent}, and the configuration before it cannot be brought back yet: {error.problem}"
+            log.error("%s; way out: %s", stuck, error.way_out)
+            return f"{stuck}; {error.way_out}"
         self._reverted = (
             f"{silent}, so that the configuration before it is in force again; {before.config.path} still holds the "
             "other one: mend or put it back, then `meterseal reload`"
         )
         site.board.condition(GATEWAY, REVERTED, "configuration", self._reverted, on=True)
-        return True
+        return None
 
 
 def _time_ms(now: MeterNow) -> int:

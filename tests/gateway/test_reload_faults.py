@@ -197,6 +197,8 @@ def test_a_configuration_that_cannot_come_back_yet_comes_back_when_it_can(
                 store.breaks = "before"
             await until(lambda: "it cannot be brought back yet" in caplog.text)
             assert epoch.ready.config.fingerprint() == config.load(loaded.path).fingerprint()
+            state = (await epoch.site.order("health"))["configuration"]
+            assert (state["trial"], "cannot be brought back yet" in state["stuck"]) == ([SECOND], True)
             await works(epoch, FIRST)
             if obstacle == "file":
                 token.touch(0o600)
