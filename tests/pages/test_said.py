@@ -29,9 +29,12 @@ PRODUCERS = [
     # what a change of gateway.toml is refused with
     *(ROOT / "gateway" / f"{name}.py" for name in (
         "config", "budget", "instance", "control", "feed_settings", "ledger_settings", "web_settings", "settings",
-        "devices/plan", "fieldbus/endpoints",
+        "devices/plan", "devices/points", "devices/profile", "devices/profile_rules", "fieldbus/endpoints", "repair",
     )),
-    *(ROOT / "ledger_client" / f"{name}.py" for name in ("trust", "ledgers/access", "ledgers/tls", "ledgers/session")),
+    *(ROOT / "ledger_client" / f"{name}.py" for name in (
+        "trust", "ledgers/access", "ledgers/bounded", "ledgers/evm", "ledgers/evm_account", "ledgers/evm_node",
+        "ledgers/http", "ledgers/mqtt", "ledgers/session", "ledgers/tls",
+    )),
 ]  # fmt: skip
 UNSEEN = {name for name, _ in CHECKS} | {
     # what a log, a thread, a file or another program is told
@@ -42,7 +45,7 @@ UNSEEN = {name for name, _ in CHECKS} | {
     # answers without a page
     "too many requests\n", "there is no such file\n", "log in first\n",
     # on a terminal; where a text is taken apart
-    "    way out: 7002", " Way out: ", "Value error, ",
+    "    way out: 7002", " Way out: ", "Value error, ", "%s: neither receipt nor refusal on %s: %s",
 }  # fmt: skip
 WORDS = re.compile(r"[a-z]{2,} [a-z]|[a-z] [a-z]{2,}")
 """Two words one after the other: a sentence, or the beginning of one."""
