@@ -18,6 +18,7 @@ from gateway.fieldbus.frames import Request
 from gateway.fieldbus.stream import RtuLink
 from ledger_client.record import Quality
 from tests.fieldbus.devices import (
+    SAFETY_S,
     Pty,
     Sent,
     addresses,
@@ -316,7 +317,7 @@ def test_a_write_raises_and_nothing_is_on_the_wire(tmp_path: Path, function: int
             await link.read([Request(1, function, 0, 1)], Manners(0.05))
         with pytest.raises(NotARead):
             await link._send(bytes([1, function, 0, 0, 0, 1, 0, 0]))
-        await link.read([Request(1, 3, 0, 1)], Manners(0.05))
+        await link.read([Request(1, 3, 0, 1)], Manners(SAFETY_S))
         assert pty.responder.raw == Request(1, 3, 0, 1).frame
         link.close()
         pty.unplug()
