@@ -13,7 +13,7 @@ from rich.text import Text
 from gateway import config as configuration
 from gateway import control
 from gateway.cli_parts import CONFIG, JSON, out
-from gateway.errors import Declined
+from gateway.errors import Declined, GatewayError
 
 ASK_EVERY_S = 0.5
 
@@ -92,6 +92,8 @@ def _until_it_holds(data: Path) -> str | None:
         if state["trial"] is None:
             reverted: str | None = state["reverted"]
             return reverted
+        if state["stuck"] is not None:
+            raise GatewayError(state["stuck"], "mend that, or gateway.toml; until then the new one is in force")
         time.sleep(ASK_EVERY_S)
 
 

@@ -7,7 +7,7 @@ meter's own chain, written before the first reading that depends on it. The even
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from ledger_client.record import Event, Quality, Reading, parse_record
 COMMISSIONED, EXCHANGED = "commissioned", "meter-exchange"
 
 
-def identities(store: Store, meters: Mapping[str, object]) -> dict[str, str]:
+def identities(store: Store, meters: Iterable[str]) -> dict[str, str]:
     """The identity that each meter was last commissioned or accepted with, from its newest event."""
     found = {meter: next(_identities_of(store, meter), None) for meter in meters}
     return {meter: identity for meter, identity in found.items() if identity is not None}

@@ -48,6 +48,11 @@ class Difference:
         return [meter.name for spec in self.lines.values() for meter in spec.meters]
 
     @property
+    def added(self) -> list[str]:
+        """The meters that are new."""
+        return [name for name in self.after.meters if name not in self.before.meters]
+
+    @property
     def gone(self) -> list[str]:
         """The meters that are no more."""
         return [name for name in self.before.meters if name not in self.after.meters]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing
 
 from gateway.config import Config
 from gateway.errors import ConfigError
 from gateway.ledger_settings import LedgerEntry, access_of, account_of
 from ledger_client.errors import TrustFileError
 from ledger_client.ledgers import Ledger, Memory
-from ledger_client.ledgers.access import Access
+from ledger_client.ledgers.access import Access, AccessError
 from ledger_client.trust import Trust, load_trust
 
 log = logging.getLogger("meterseal.ledgers")
@@ -99,5 +100,29 @@ def check_accounts(config: Config) -> None:
 
 
 def driver(config: Config, entry: LedgerEntry, memory: Memory) -> Ledger:
-    """The driver of one configured ledger; what it must still know after a crash goes to ``memory``."""
-    return DRIVERS[entry.type](config, entry, access_of(config.path, entry), memory)
+    """The driver of one configured ledger; what it must still know after a crash goes to ``memory``.
+
+    Raises ConfigError: a file that it needs cannot be used.
+    """
+    try:
+        return DRIVERS[entry.type](config, entry, access_of(config.path, entry), memory)
+    except AccessError as error:  # a file that has gone since it was looked at
+        where = f"ledger {entry.name!r}, {error.key}"
+        raise ConfigError(config.path, where, error.problem, error.way_out) from None
+
+
+def close(ledgers: Iterable[Ledger]) -> None:
+    """End their drivers; that of a broker may take as long as its time-out."""
+    for ledger in ledgers:
+        ledger.close()
+
+
+def drivers(config: Config, memory: Callable[[str], Memory]) -> list[Ledger]:
+    """The driver of every configured ledger, or of none: raises ConfigError where one cannot be made.
+
+    ``memory``: that of a ledger, by its name.
+    """
+    with ExitStack() as made:
+        found = [made.enter_context(closing(driver(config, x, memory(x.name)))) for x in config.document.ledger]
+        made.pop_all()
+        return found

@@ -23,7 +23,7 @@ from gateway.clock import Clock
 from gateway.commissioning import Commissioning, identities
 from gateway.commits import ALARM, Rules
 from gateway.companions import keep, wanted
-from gateway.drivers import driver
+from gateway.drivers import close, drivers
 from gateway.errors import Declined, StoreError
 from gateway.fieldbus.bus import Line, LineSpec
 from gateway.lines import lag_ms
@@ -35,12 +35,13 @@ from gateway.poller import Poller
 from gateway.readiness import Ready
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
-from gateway.reload import Reload
+from gateway.reload import Provision, Reload
 from gateway.repair import check_large, note_flaws, open_store
 from gateway.signer import GATEWAY
 from gateway.site import Site
 from gateway.store import Conflict, Store
 from gateway.uplink import Uplink
+from ledger_client.ledgers import Ledger
 from ledger_client.record import Event, Reading, parse_record
 
 log = logging.getLogger("meterseal.agent")
@@ -77,7 +78,7 @@ class Epoch:
         self.site.pulses.ask("recorder", recorder.stuck)
         used_until_ms = recorder.lines_used_until_ms()
         self.site.lines.update({spec.name: self._make_line(spec, used_until_ms) for spec in ready.specs})
-        self._make_uplinks(store.conflicts())
+        self._make_uplinks(drivers(config, self._notes), store.conflicts())
         reload = Reload(self)
         self.site.orders.update(accept=self._accept, health=self._health, **orders(board))
         self.site.orders.update(preview=reload.preview, reload=reload.reload)
@@ -108,7 +109,7 @@ class Epoch:
             for _, companion in self._company.values():
                 companion.close()
             self._recorder.stop()
-            self._close_ledgers()
+            close(self._ledgers)
 
     async def _work(self, waiting: Sequence[tuple[str, Event]]) -> None:
         config, recorder, site = self.ready.config, self._recorder, self.site
@@ -161,32 +162,41 @@ class Epoch:
         for name in names:
             del self.site.lines[name]
 
-    async def meet(self, ready: Ready, anew: Collection[str]) -> None:
-        """Take another configuration as that in force, before its lines are opened."""
-        config = ready.config
+    async def provide(self, ready: Ready, added: Collection[str], *, ledgers: bool) -> Provision:
+        """Get all that another configuration needs and that may not be had; with the drivers of its ``ledgers``.
+
+        Raises StoreError, ConfigError.
+        """
 
         def past(store: Store) -> tuple[dict[str, list[Reading]], dict[str, str]]:
-            return {name: list(_last_readings(store, name)) for name in anew}, identities(store, config.meters)
+            return {name: list(_last_readings(store, name)) for name in added}, identities(store, added)
 
         readings, known = await asyncio.wrap_future(self._recorder.call(past))
-        self.ready, self.site.config = ready, config
+        made = await in_thread(lambda: drivers(ready.config, self._notes), "drivers") if ledgers else None
+        return Provision(readings, known, made)
+
+    def meet(self, ready: Ready, anew: Collection[str], provision: Provision) -> None:
+        """Take another configuration as that in force, before its lines are opened."""
+        self.ready, self.site.config = ready, (config := ready.config)
         self._poller.change(config.meters, config.profiles, anew)
-        for name in anew:
-            self._poller.recall(name, readings[name])
-        self._known.update(known)
-        self._commissioning.change(config.meters, known)
+        for name, readings in provision.readings.items():
+            self._poller.recall(name, readings)
+        self._known.update(provision.known)
+        self._commissioning.change(config.meters, provision.known)
         self.site.live.change(config.meters)
         self.site.board.change(lines_of(ready.specs))
 
-    async def renew_uplinks(self) -> None:
-        """End every uplink and begin again as at a start: each ledger is asked first what it holds."""
+    async def renew_uplinks(self, ledgers: Sequence[Ledger]) -> None:
+        """End every uplink and begin again as at a start, with these drivers: each ledger is asked first what it
+        holds."""
         for task in self._anchoring:
             task.cancel()
         if self._anchoring:
             await asyncio.wait(self._anchoring)
-        self._close_ledgers()
-        self._make_uplinks(await asyncio.wrap_future(self._recorder.call(lambda store: store.conflicts())))
+        before = self._ledgers
+        self._make_uplinks(ledgers, self._reconciliation.conflicts)
         self._start_uplinks()
+        await in_thread(lambda: close(before), "drivers end")
 
     async def renew_companions(self) -> None:
         """Tell those that stay, end those that are another or no more, and begin those that are new."""
@@ -208,8 +218,15 @@ class Epoch:
     # — the parts —
 
     def _begin(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """A task of this epoch. Behind the stop it ends at once: a change that was under way must not keep it."""
-        task = self._group.create_task(work, name=name)
+        """A task of this epoch. Behind the stop it ends at once: a change that was under way must not keep it.
+
+        Raises StoreError when the epoch has ended by itself, for another one that begins by what is in force.
+        """
+        try:
+            task = self._group.create_task(work, name=name)
+        except RuntimeError:
+            work.close()
+            raise StoreError("the gateway begins a new epoch", "see how it is: meterseal status CONFIG") from None
         if self._stop.is_set():
             task.cancel()
         return task
@@ -236,13 +253,17 @@ class Epoch:
         work = self.site.pulses.of(task, partial(self.site.lines[name].run, anchor_ms, from_ms))
         self._reading[name] = self._begin(work, task)
 
-    def _make_uplinks(self, conflicts: Sequence[Conflict]) -> None:
+    def _notes(self, ledger: str) -> Notes:
+        return Notes(ledger, self._recorder)
+
+    def _make_uplinks(self, ledgers: Sequence[Ledger], conflicts: Sequence[Conflict]) -> None:
+        """``conflicts``: those that are known by now."""
         config, recorder, trust, clock = self.ready.config, self._recorder, self.ready.trust, self.site.clock
-        entries = config.document.ledger
-        self._ledgers = [driver(config, entry, Notes(entry.name, recorder)) for entry in entries]
+        self._ledgers, entries = ledgers, config.document.ledger
         alarms, loop = self._ledger_alarms, asyncio.get_running_loop()
         alarms.keep({entry.name for entry in entries})
         reconciliation = Reconciliation(config, recorder, trust, clock, conflicts, alarms=alarms)
+        self._reconciliation = reconciliation
         recorder.on_seal.clear()
         self.site.uplinks.clear()
         for ledger, entry in zip(self._ledgers, entries, strict=True):
@@ -256,10 +277,6 @@ class Epoch:
             task, uplink = f"uplink {entry.name}", self.site.uplinks[entry.name]
             work = self.site.pulses.of(task, uplink.run, call_s=entry.call_s)
             self._anchoring.append(self._begin(work, task))
-
-    def _close_ledgers(self) -> None:
-        for ledger in self._ledgers:
-            ledger.close()
 
     # — orders —
 

@@ -49,13 +49,17 @@ class Poller:
     def change(self, meters: Mapping[str, Meter], profiles: Mapping[str, Profile], anew: Iterable[str]) -> None:
         """Another configuration: the meters of ``anew`` are met for the first time, those that are no more forgotten.
 
-        The first reading of one that was known before bears CONFIG_CHANGED.
+        The first reading of one that was known before bears CONFIG_CHANGED, and its counters go on from where they
+        stood.
         """
         for name in [name for name in self._meters if name not in meters]:
             del self._meters[name]
         for name in anew:
-            flags = int(Quality.CONFIG_CHANGED) if name in self._meters else 0
+            before = self._meters.get(name)
+            flags = int(Quality.CONFIG_CHANGED) if before else 0
             self._meters[name] = _Meter(meters[name], profiles.get(name), self._clock.ahead_ms(), flags)
+            if before:
+                self._meters[name].go_on_from(before)
 
     def poll(self, poll: Poll) -> None:
         """Take one finished poll: a reading if at least one block answered, else its reason."""
@@ -122,8 +126,15 @@ class _Meter:
             for point, value in looks
         )
 
+    def go_on_from(self, before: _Meter) -> None:
+        stands = {name: before._past.get(name, NOTHING).stand for name in self._counters()}
+        self._past = {name: Past(Stand(s.value, s.time_ms)) for name, s in stands.items() if s is not None}
+
+    def _counters(self) -> set[str]:
+        return {p.name for p in self._profile.points if p.kind == "counter"} if self._profile else set()
+
     def recall(self, readings: Iterable[Reading]) -> None:
-        wanted = {p.name for p in self._profile.points if p.kind == "counter"} if self._profile else set()
+        wanted = self._counters()
         if not wanted:
             return
         for reading in readings:

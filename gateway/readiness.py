@@ -11,6 +11,7 @@ from gateway.budget import LinePlan
 from gateway.config import Config
 from gateway.dashboard import door
 from gateway.drivers import check_accounts, check_ledger_access, check_ledger_keys, trust_of
+from gateway.feed_settings import check_feeds
 from gateway.fieldbus import serial_port
 from gateway.fieldbus.bus import LineSpec, PortMissing, check_port
 from gateway.keys import Keys, load_keys
@@ -44,6 +45,7 @@ def prepare(
     check_ledger_keys(config, trust)
     check_ledger_access(config)
     check_accounts(config)
+    check_feeds(config.path, config.document.feed)
     door.check(config)
     specs = line_specs(config)
     for spec in specs:

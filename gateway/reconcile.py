@@ -76,10 +76,11 @@ class Reconciliation:
         self._odd: dict[str, str] = {}
         self._alarms = alarms or LedgerAlarms(recorder)
         self._held: str | None = ""  # not known yet: another one may have held the seals before a reload
+        self.conflicts = [*conflicts]
+        """All that are known by now."""
         self._conflict: str | None = None
         if conflicts:
-            first = conflicts[0]
-            self._conflict = self._text(first)
+            self._conflict = self._text(conflicts[0])
             log.error("%s", self._conflict)
         self._hold()
 
@@ -197,6 +198,7 @@ class Reconciliation:
     async def _equivocation(self, ledger: Ledger, found: Another) -> None:
         conflict = Conflict(found.batch, ledger.name, found.statement_id, self._clock.now_ms())
         text = self._text(conflict)
+        self.conflicts.append(conflict)
         if self._conflict is None:
             self._conflict = text
             self._hold()

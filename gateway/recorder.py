@@ -108,8 +108,13 @@ class Recorder:
 
     def change(self, change: Change) -> Future[int]:
         """Take over another configuration, in order with the polls: the anchor of what is read anew (changeover.py)."""
-        self.room = _room(change.rules)
-        return self.call(lambda _: self._journal.change(change))
+
+        def take_over(_: Store) -> int:
+            anchor_ms = self._journal.change(change)
+            self.room = _room(change.rules)
+            return anchor_ms
+
+        return self.call(take_over)
 
     def skip(self, meters: Collection[str]) -> Future[int]:
         """Nobody polled these meters until now (changeover.py)."""

@@ -1,15 +1,17 @@
 """A running gateway takes over its changed gateway.toml, and goes back by itself when that costs it a meter.
 
-Looked at first, then done: everything that a start would check is checked before anything is touched, only lines that
-changed are opened again, and the change is one signed event and one commit (changeover.py). A meter that answered
-before, stands in both configurations and answers nothing afterwards brings the old one back.
+Looked at first, then done: everything that a start would check is checked, and everything that may not be had is
+there, before anything is touched; only lines that changed are opened again, and the change is one signed event and one
+commit (changeover.py). Before that commit the old configuration stays in force whatever fails, behind it nothing fails
+that is not tried again. A meter that answered before, stands in both and answers nothing afterwards brings the old one
+back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,12 +22,14 @@ from gateway.blocking import in_thread
 from gateway.changeover import CONFIGURATION, Change
 from gateway.commits import Rules
 from gateway.difference import Difference, difference
-from gateway.errors import Declined, GatewayError, StoreError
+from gateway.drivers import close
+from gateway.errors import Declined, GatewayError
 from gateway.live import MeterNow
 from gateway.readiness import Ready, prepare
 from gateway.signer import GATEWAY
 from gateway.site import Site
-from ledger_client.record import Event
+from ledger_client.ledgers import Ledger
+from ledger_client.record import Event, Reading
 
 log = logging.getLogger("meterseal.reload")
 
@@ -34,6 +38,20 @@ RECENT_MS = 600_000
 PERIODS, AT_LEAST_S = 3, 60.0
 """So long has it time to do so."""
 LOOK_EVERY_S = 0.5
+AGAIN_S = 10.0
+"""Until the configuration before is tried to be brought back once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provision:
+    """What a change needs and may not get, and so has before it touches anything."""
+
+    readings: Mapping[str, Sequence[Reading]]
+    """By new meter: what the database holds of it, the newest first."""
+    known: Mapping[str, str]
+    """Which device stands for a new meter, where the database knows it."""
+    ledgers: Sequence[Ledger] | None
+    """Drivers of the ledgers; None where these are the same."""
 
 
 class Parts(Protocol):
@@ -45,8 +63,9 @@ class Parts(Protocol):
     async def close_lines(self, names: Any) -> None: ...
     def open_lines(self, specs: Any, anchor_ms: int | None, from_ms: int | None = None) -> None: ...
     def forget_lines(self, names: Any) -> None: ...
-    async def meet(self, ready: Ready, anew: Any) -> None: ...
-    async def renew_uplinks(self) -> None: ...
+    async def provide(self, ready: Ready, added: Any, *, ledgers: bool) -> Provision: ...
+    def meet(self, ready: Ready, anew: Any, provision: Provision) -> None: ...
+    async def renew_uplinks(self, ledgers: Sequence[Ledger]) -> None: ...
     async def renew_companions(self) -> None: ...
 
 
@@ -59,6 +78,10 @@ class _Trial:
     began_ms: int
     waiting: dict[str, float]
     """By meter: until when it has to answer, in seconds of the monotonic clock."""
+    again_s: float = 0.0
+    """Not before is going back tried, by the same clock."""
+    stuck: str | None = None
+    """Why going back was not possible."""
 
 
 class Reload:
@@ -93,17 +116,22 @@ class Reload:
                 return _told(change) | {"done": False, "watched_s": 0}
             before = self._trial.before if self._trial else self._epoch.ready  # the last that has shown that it holds
             answered = self._answered()
-            await self._take(ready, change, {"why": "reload", "user": order.get("user", "")})
+            try:
+                await self._take(ready, change, {"why": "reload", "user": order.get("user", "")})
+            except GatewayError as error:
+                which = "new" if self._epoch.ready is ready else "old"
+                raise GatewayError(f"{error.problem}; the {which} configuration is in force", error.way_out) from None
             self._reverted = None
             watched_s = self._begin_trial(before, change, answered)
             return _told(change) | {"done": True, "watched_s": watched_s}
 
     def state(self) -> dict[str, Any]:
-        """For the status: the configuration in force, whether it is on trial, and why an old one came back."""
+        """For the status: the configuration in force, whether it is on trial, why an old one came back, or cannot."""
         config, trial = self._epoch.ready.config, self._trial
         return {
             "fingerprint": config.fingerprint().hex(),
             "trial": sorted(trial.waiting) if trial else None,
+            "stuck": trial.stuck if trial else None,
             "reverted": self._reverted,
         }
 
@@ -127,25 +155,38 @@ class Reload:
     # — doing —
 
     async def _take(self, ready: Ready, change: Difference, why: Mapping[str, str]) -> None:
-        epoch, config = self._epoch, ready.config
-        old = [line.spec for name, line in epoch.site.lines.items() if name in change.closed]
-        await epoch.close_lines(change.closed)
+        """Raises GatewayError: nothing has changed then."""
+        epoch = self._epoch
+        provision = await epoch.provide(ready, change.added, ledgers=change.ledgers_changed())
+        ledgers = provision.ledgers
         told = Event(CONFIGURATION, _facts(change) | {key: text for key, text in why.items() if text})
         try:
-            order = Change(Rules.of(config), ready.keys, tuple(change.read_anew), told)
-            anchor_ms = await asyncio.wrap_future(epoch.site.recorder.change(order))
-        except StoreError:
+            order = Change(Rules.of(ready.config), ready.keys, tuple(change.read_anew), told)
+            anchor_ms = await self._commit(order, change.closed)
+        except Exception:
+            if ledgers:
+                await in_thread(lambda: close(ledgers), "drivers end")
+            raise
+        epoch.meet(ready, change.read_anew, provision)
+        epoch.forget_lines(change.closed - change.lines.keys())
+        epoch.open_lines(change.lines.values(), anchor_ms)
+        if ledgers is not None:
+            await epoch.renew_uplinks(ledgers)
+        await epoch.renew_companions()
+        log.warning("the configuration has changed: %s", "; ".join(change.text) or "profiles only")
+
+    async def _commit(self, order: Change, closing: Collection[str]) -> int:
+        """With these lines closed, which are opened again if it fails. Returns the anchor of what is read anew."""
+        epoch = self._epoch
+        old = [line.spec for name, line in epoch.site.lines.items() if name in closing]
+        await epoch.close_lines(closing)
+        try:
+            return await asyncio.wrap_future(epoch.site.recorder.change(order))
+        except Exception:
             meters = [meter.name for spec in old for meter in spec.meters]
             from_ms = await asyncio.wrap_future(epoch.site.recorder.skip(meters))
             epoch.open_lines(old, None, from_ms)
             raise
-        await epoch.meet(ready, change.read_anew)
-        epoch.forget_lines(change.closed - change.lines.keys())
-        epoch.open_lines(change.lines.values(), anchor_ms)
-        if change.ledgers_changed():
-            await epoch.renew_uplinks()
-        await epoch.renew_companions()
-        log.warning("the configuration has changed: %s", "; ".join(change.text) or "profiles only")
 
     # — watching —
 
@@ -176,12 +217,15 @@ class Reload:
         lost = [name for name, end in trial.waiting.items() if now_s >= end]
         if not trial.waiting:
             self._trial = None
-        elif lost:
+        elif lost and now_s >= trial.again_s:
             async with self._busy:
-                await self._revert(trial.before, lost, now_s - trial.began_s)
-            self._trial = None  # only now: whoever waits for the end of it wants to know how it ended
+                trial.stuck = await self._revert(trial.before, lost, now_s - trial.began_s)
+                trial.again_s = now_s + AGAIN_S
+            if trial.stuck is None:
+                self._trial = None  # only now: whoever waits for the end of it wants to know how it ended
 
-    async def _revert(self, before: Ready, lost: list[str], after_s: float) -> None:
+    async def _revert(self, before: Ready, lost: list[str], after_s: float) -> str | None:
+        """Returns why it cannot be done now; None: it is done."""
         site = self._epoch.site
         silent = f"{', '.join(lost)} answered nothing for {after_s:.0f} s after the change"
         specs = {name: line.spec for name, line in site.lines.items()}
@@ -189,14 +233,16 @@ class Reload:
         back = back.with_trust(self._epoch.ready.trust, before.trust)
         try:
             await self._take(before, back, {"why": f"back to the configuration before: {silent}"})
-        except StoreError as error:
-            log.error("%s, and the configuration before cannot be brought back: %s", silent, error)
-            return
+        except GatewayError as error:
+            stuck = f"{silent}, and the configuration before it cannot be brought back yet: {error.problem}"
+            log.error("%s; way out: %s", stuck, error.way_out)
+            return f"{stuck}; {error.way_out}"
         self._reverted = (
             f"{silent}, so that the configuration before it is in force again; {before.config.path} still holds the "
             "other one: mend or put it back, then `meterseal reload`"
         )
         site.board.condition(GATEWAY, REVERTED, "configuration", self._reverted, on=True)
+        return None
 
 
 def _time_ms(now: MeterNow) -> int:
@@ -218,7 +264,7 @@ def _facts(change: Difference) -> dict[str, Any]:
     known = change.before.meters
     facts: dict[str, Any] = {"before": change.before.fingerprint(), "config": change.after.fingerprint()}
     lists = {
-        "added": [name for name in change.read_anew if name not in known],
+        "added": change.added,
         "removed": change.gone,
         "anew": [name for name in change.read_anew if name in known],
     }

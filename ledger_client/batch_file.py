@@ -31,6 +31,11 @@ _ANCHORS, _RECORDS, _STATEMENT = b"\x67anchors", b"\x67records", b"\x69statement
 _WINDOW: Final = 64 * 1024
 
 
+def is_batch(data: bytes) -> bool:
+    """Whether a file that begins with this is meant to be a batch file, sound or not: a bundle has five keys."""
+    return data.startswith(_BEGIN)
+
+
 def write_batch(
     file: IO[bytes],
     records: Iterable[bytes],

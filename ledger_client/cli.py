@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import click
 
+from ledger_client.batch_file import is_batch
 from ledger_client.cli_bridge import bridge
 from ledger_client.cli_evm import evm
 from ledger_client.cli_help import HELP, Grouped
@@ -176,7 +177,7 @@ def verify(
     for warning in trust.warnings:
         click.echo(f"warning: {trust.source}: {warning}", err=True)
     try:
-        bundle = _read(file)
+        bundle = _read(file, trust_file)
         facts = asking(bundle, trust) if asking else NOTHING_ASKED
         proven = verify_bundle(bundle, trust, int(time.time()), kind=kind, facts=facts)
     except VerificationError as error:
@@ -235,12 +236,19 @@ def _asking(logs: tuple[str, ...], nodes: tuple[str, ...], ca: Path | None) -> C
     return lambda bundle, trust: refresh(bundle, trust, chains, ledgers, access=way)
 
 
-def _read(file: Path) -> bytes:
+def _read(file: Path, trust_file: Path) -> bytes:
     try:
         with file.open("rb") as stream:
-            return stream.read(MAX_FILE)
+            data = stream.read(MAX_FILE)
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}; give the path of a .mseal file") from error
+    if is_batch(data):
+        raise UsageError(
+            f"{file}: is a whole batch, and this checks the proof of one record; check all of it with "
+            f"`meterseal-ledger audit {file} --trust {trust_file}`, or take a proof out of it first: "
+            f"`meterseal-ledger prove {file} METER/EPOCH/SEQ -o reading.mseal`"
+        )
+    return data
 
 
 def _time(text: str) -> int:

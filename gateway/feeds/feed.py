@@ -52,17 +52,17 @@ class Feed(Companion):
         history: History,
         *,
         gateway: str,
-        rate: float,
+        rate: Callable[[], float],
         backfill_rate: int,
     ) -> None:
-        """``access`` says how to get in, and raises AccessError; ``rate``: readings a second of the whole site;
-        ``backfill_rate``: the most that is told as history."""
+        """``access`` says how to get in, and raises AccessError; ``rate``: readings a second of the whole site, asked
+        again after a reload; ``backfill_rate``: the most that is told as history."""
         self.name = f"feed {name}"
         self._url, self._access, self._voice, self._history = url, access, voice, history
         self._client_id = f"meterseal-{gateway}-{name}"
-        self._together = self.together(rate)
-        self._backfill_rate = backfill_rate
-        self._outbox = Outbox(min(5000, max(500, int(3 * rate))))
+        self._rate, self._backfill_rate = rate, backfill_rate
+        self._outbox = Outbox()
+        self._fit()
         self._progress = Progress()
         self._alarmed, self._owes, self._gapped = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._unwritten: Gap | None = None
@@ -77,10 +77,11 @@ class Feed(Companion):
         """In words."""
         self.live_count = self.history_count = 0
 
-    @staticmethod
-    def together(rate: float) -> int:
-        """How many new readings of a meter may share a message, at this many readings a second."""
-        return TOGETHER if rate > TOGETHER_ABOVE else 1
+    def _fit(self) -> None:
+        """How many readings may wait, and how many new ones of a meter share a message, at the site's rate."""
+        rate = self._rate()
+        self._together = TOGETHER if rate > TOGETHER_ABOVE else 1
+        self._outbox.room = min(5000, max(500, int(3 * rate)))
 
     def hear(self, news: Sequence[News]) -> None:
         """A listener of the hub."""
@@ -96,6 +97,7 @@ class Feed(Companion):
         self._alarmed.set()
 
     def reloaded(self) -> None:
+        self._fit()
         self._voice.reloaded()
 
     def facts(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class SiteFeed(Feed):
             _voice(site, entry),
             History(entry.name, site.recorder, config.database),
             gateway=config.gateway_id,
-            rate=sum(1000 / meter.every for meter in config.meters.values()),
+            rate=lambda: sum(1000 / meter.every for meter in site.config.meters.values()),
             backfill_rate=entry.backfill_rate,
         )
         self._site = site

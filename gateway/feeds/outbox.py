@@ -12,9 +12,9 @@ from gateway.feeds.told import Told
 class Outbox:
     """For one feed, in the event loop. What is recorded and drops out here is told as history."""
 
-    def __init__(self, room: int) -> None:
-        """``room``: readings that may wait before all but each meter's newest drop out."""
-        self._room = room
+    def __init__(self) -> None:
+        self.room = 0
+        """Readings that may wait before all but each meter's newest drop out."""
         self._waiting: dict[str, deque[Told]] = {}
         self._count = 0
         self._newest_only = True
@@ -36,7 +36,7 @@ class Outbox:
         self._count += 1
         self.filled.set()
         self.empty.clear()
-        if self._count > max(self._room, len(self._waiting)):
+        if self._count > max(self.room, len(self._waiting)):
             self.thin()
             self.overflowed = True
 

@@ -23,6 +23,7 @@ from tests.chain.site import Plant, close_books, command, make_site, plant, unti
 from tests.processes import EmbeddedLedger, Server, embedded_ledger
 
 METER, CO2, INVERTER = "export-main", "stack-co2", "pv-inverter"
+FEED = '[[feed]]\nname = "scada"\ntype = "json"\nurl = "mqtts://127.0.0.1:1"\nuser = "u"\npassword_file = "none"\n'
 PATIENT_S = 10
 RUN = f"import gateway.reload as r; r.AT_LEAST_S = {PATIENT_S}; from gateway.cli import main; main()"
 
@@ -145,6 +146,7 @@ def test_what_cannot_be_taken_over_is_refused_and_touches_nothing(here: Site) ->
         ('name = "stack-co2"', 'name = "new-meter"', "--make-missing"),
         ('every = "1s"', 'every = "100ms"', "rs485-1"),
         ("baudrate = 9600", "baud = 9600", "baudrate"),
+        ("[seal]", f"{FEED}[seal]", "feed 'scada', password_file"),
     ):
         path.write_text(good.replace(old, new))
         refused = command("gateway.cli", "reload", path, "--yes")

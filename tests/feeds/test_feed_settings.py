@@ -88,13 +88,20 @@ def test_no_two_points_of_a_profile_differ_in_capitals_only() -> None:
         assert len({point.lower() for point in points}) == len(points)
 
 
-def test_check_reads_the_files_of_a_feed_and_prints_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_the_files_of_a_feed_are_looked_at_before_anything_is_started(tmp_path: Path, command: str) -> None:
     loaded = feed_site(tmp_path / "a", "mqtts://10.0.0.9", 'user = "u"\npassword_file = "word"\n')
-    with pytest.raises(ConfigError, match="word does not exist") as caught:
-        check_feeds(loaded.path, loaded.document.feed)
-    assert caught.value.key == "feed 'scada', password_file"
-    (loaded.path.parent / "word").write_text("secret\n")
-    (loaded.path.parent / "word").chmod(0o600)
+    text = loaded.path.read_text()
+    loaded.path.write_text(text[: text.index("[[ledger]]")] + text[text.index("[[feed]]") :])
+    line = [sys.executable, "-m", "gateway.cli", command, str(loaded.path)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    word = loaded.path.parent / "word"
+    assert f"feed 'scada', password_file: {word} does not exist" in done.stderr
+    assert "way out: give the path of a file" in done.stderr
+    assert not loaded.database.exists()
+    word.write_text("secret\n")
+    word.chmod(0o600)
     check_feeds(loaded.path, loaded.document.feed)
 
 

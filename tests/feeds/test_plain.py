@@ -8,7 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 
 from gateway import config
-from gateway.feeds.feed import Feed
 from gateway.news import Signed
 from gateway.store import Store
 from ledger_client.record import Quality, Reading, Value, parse_record
@@ -129,20 +128,29 @@ def test_a_message_keeps_all_digits_and_has_no_value_where_there_is_none(tmp_pat
     asyncio.run(work())
 
 
-def test_readings_of_one_meter_share_a_message_only_where_there_are_many(tmp_path: Path, broker: Mosquitto) -> None:
+def test_a_reload_that_brings_many_meters_lets_readings_share_a_message_and_more_of_them_wait(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    meter = '[[bus.meter]]\nname = "m-{0}"\nprofile = "sunspec-inverter"\naddress = {0}\nevery = "100ms"\n'
+    line = '[[bus]]\nname = "wide"\ntype = "modbus-tcp"\nhost = "127.0.0.1"\nport = 1\n'
+
     async def work() -> None:
         loaded = feed_site(tmp_path / "site", broker.url)
         with listening(broker.url) as heard:
-            async with running(loaded) as rig:
+            async with running(loaded, commit_every_ms=500) as rig:
                 await until(lambda: rig.feed.connected)
                 few = await rig.poll(times=30)
                 await until(lambda: len(heard.records("/meters/")) == 30)
                 assert len(heard.on("/meters/")) == 30
-                rig.feed._together = Feed.together(1001.0)
-                many = await rig.poll(times=60)
-                await until(lambda: len(heard.records("/meters/")) == 90)
-                assert len(heard.on("/meters/")) < 60
+                with loaded.path.open("a") as file:
+                    file.write(line + "".join(meter.format(number) for number in range(1, 102)))
+                rig.site.config = config.load(loaded.path)
+                rig.feed.reloaded()
+                many = await rig.poll(times=1200)
+                await until(lambda: len(heard.records("/meters/")) == 1230)
+                assert len(heard.on("/meters/")) < 600
                 assert heard.records("/meters/") == few + many
+                assert rig.feed.facts()["history"] == 0
 
     asyncio.run(work())
 

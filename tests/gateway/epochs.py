@@ -1,10 +1,11 @@
-"""An epoch in the test's own process: every part is real, its lines lead nowhere, and the test gives it its polls."""
+"""An epoch in the test's own process: every part is real, its lines lead where the site says, or a test polls."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 from gateway.budget import line_plans
 from gateway.config import Config
@@ -25,24 +26,31 @@ def made(loaded: Config, store: Store) -> Epoch:
 
 
 @asynccontextmanager
-async def epoch(loaded: Config) -> AsyncIterator[Site]:
-    """The site of a running epoch; it ends in order with the block."""
+async def running(loaded: Config, store: Callable[[Path], Store] = Store) -> AsyncIterator[Epoch]:
+    """A running epoch; it ends in order with the block."""
     loaded.data.mkdir(exist_ok=True)
-    running = made(loaded, Store(loaded.database))
+    found = made(loaded, store(loaded.database))
     stop = asyncio.Event()
-    task = asyncio.create_task(running.run(stop, ()))
+    task = asyncio.create_task(found.run(stop, ()))
     try:
-        yield running.site
+        yield found
     finally:
         stop.set()
         with suppress(asyncio.CancelledError):
             await task
 
 
-async def due_ms(running: Site, meter: str) -> int:
+@asynccontextmanager
+async def epoch(loaded: Config) -> AsyncIterator[Site]:
+    """The site of one."""
+    async with running(loaded) as found:
+        yield found.site
+
+
+async def due_ms(of: Site, meter: str) -> int:
     """When the next poll of a meter is due that its schedule knows of."""
-    tallies = running.recorder._journal._tallies
-    return await asyncio.wrap_future(running.recorder.call(lambda _: tallies[meter].next_due_ms))
+    tallies = of.recorder._journal._tallies
+    return await asyncio.wrap_future(of.recorder.call(lambda _: tallies[meter].next_due_ms))
 
 
 async def until(found: Callable[[], object]) -> None:

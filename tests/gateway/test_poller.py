@@ -65,6 +65,7 @@ class Site:
         self.clock, self.finished = self.machine.clock(), list[Finished]()
         entry = Meter.model_validate({"name": METER, "profile": "site.toml", "address": 1, "every": "1s", **meter})
         self.first = WITNESSED if profile.freshness else FIRST
+        self.meter = entry
         self.poller = Poller({METER: entry}, self.clock, self.finished.append, {METER: profile})
 
     def poll(
@@ -204,6 +205,15 @@ def test_counters_are_taken_up_where_an_earlier_process_left_them() -> None:
     site.poller.recall(METER, [absent, Reading(8000, (Value("energy", Decimal("699.00"), "kWh"),))])
     assert site.poll(registers(energy=0))["energy"].value is None
     assert site.poll(registers(energy=100), registers(energy=100))["energy"].quality == Q.COUNTER_RESET
+
+
+def test_a_meter_that_is_read_anew_says_so_once_and_its_counters_go_on() -> None:
+    site = Site()
+    site.poll(registers(energy=70_000))
+    site.poller.change({METER: site.meter}, {METER: PLAIN}, [METER])
+    values = site.poll(registers(energy=100), registers(energy=100))
+    assert values["energy"].quality == Q.COUNTER_RESET | Q.CONFIG_CHANGED
+    assert site.poll(registers(energy=101))["energy"].quality == 0
 
 
 def test_another_meter_has_no_past_and_the_first_value_of_every_point_says_so() -> None:

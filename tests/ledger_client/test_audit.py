@@ -204,6 +204,10 @@ def test_the_command(gateway: Gateway, tmp_path: Path) -> None:
     proof = run("prove", path, METER, "-o", tmp_path / "x.mseal")
     assert proof.returncode == 0, proof.stderr
     assert run("verify", tmp_path / "x.mseal", "--trust", file).returncode == 0
+    said = run("verify", path, "--trust", file, "--json")
+    assert (said.returncode, said.stdout) == (2, "")
+    assert f"{path}: is a whole batch" in said.stderr
+    assert f"meterseal-ledger audit {path} --trust {file}" in said.stderr
     for wrong in (("audit", tmp_path / "none", "--trust", file), ("prove", path, "nobody", "-o", tmp_path / "y")):
         said = run(*wrong)
         assert (said.returncode, "Traceback" in said.stderr) == (2, False)

@@ -54,6 +54,7 @@ def test_a_cloned_gateway_stops_sealing_and_anchoring_and_goes_on_recording(
     (event,) = life.events("equivocation")
     assert event.fields["ours"] == life.reader.batch(2).statement_id  # type: ignore[union-attr]
     assert life.alarms() == ["equivocation"]
+    assert life.reconciliation.conflicts == [conflict]  # which the next one of this epoch is told of
     facts = life.status()
     text = conflict_text("test-gateway", conflict, str(loaded.database))
     assert facts["conflicts"] == [text]

@@ -1,0 +1,211 @@
+"""A reload that something comes in the way of: one configuration is in force throughout, and it polls and anchors."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import rmtree
+
+import pytest
+
+from benchmarks.parts.farm import farm
+from benchmarks.parts.tcp_gateway import make_site
+from gateway import config
+from gateway import reload as reloading
+from gateway.changeover import CONFIGURATION
+from gateway.config import Config
+from gateway.epoch import Epoch
+from gateway.errors import ConfigError, GatewayError
+from gateway.keys import make_missing
+from gateway.rows import Row
+from gateway.store import Store
+from ledger_client.record import Event, parse_record
+from tests.gateway.books import check_books
+from tests.gateway.epochs import running, until
+from tests.gateway.samples import believe
+from tests.processes import EmbeddedLedger, embedded_ledger, free_port
+
+METERS = FIRST, SECOND = "meter-000", "meter-001"
+LEDGER = '[seal]\nevery = "500ms"\n[[ledger]]\nname = "demo-ledger"\ntype = "http"\nurl = "{}"\ntoken_file = "token"\n'
+TRUST = '[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n'
+
+
+class Breaking(Store):
+    """A database whose connection breaks right before, or right behind, the commit of the next change."""
+
+    breaks: str | None = None
+    _meant = False
+
+    def append(self, rows: Sequence[Row]) -> None:
+        super().append(rows)
+        bodies = [parse_record(row.data).body for row in rows if row.kind == "event"]
+        self._meant = any(isinstance(body, Event) and body.name == CONFIGURATION for body in bodies)
+        if self._meant and self.breaks == "before":
+            self._break()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._meant = False
+        with super().transaction():
+            yield
+        if self._meant and self.breaks == "behind":
+            self._break()
+
+    def _break(self) -> None:
+        self.breaks = None
+        self._db.close()
+
+
+@pytest.fixture(scope="module")
+def ports() -> Iterator[Sequence[int]]:
+    with farm(2) as meters:
+        yield meters.ports
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedLedger]:
+    with embedded_ledger(tmp_path_factory.mktemp("ledger") / "ledger", "demo-ledger") as found:
+        yield found
+
+
+@pytest.fixture
+def loaded(tmp_path: Path, ports: Sequence[int], ledger: EmbeddedLedger) -> Config:
+    """Two meters on lines of their own, every 500 ms; a ledger that is shown a token."""
+    make_site(tmp_path, ports)
+    path = tmp_path / "gateway.toml"
+    text = path.read_text().replace('"100ms"', '"500ms"').replace('"bench"', f'"gateway-{secrets.token_hex(4)}"')
+    path.write_text(text + LEDGER.format(ledger.url))
+    (tmp_path / "trust.toml").write_text(TRUST)
+    for name in ("token", "other"):
+        (tmp_path / name).touch(0o600)
+        (tmp_path / name).write_text(name)
+    found = config.load(path)
+    rmtree(found.keys)
+    make_missing(found, int(time.time()) - 60)
+    believe(ledger.folder, found)
+    return found
+
+
+def rewrite(loaded: Config, *changes: tuple[str, str]) -> None:
+    text = loaded.path.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    loaded.path.write_text(text)
+
+
+async def reload(epoch: Epoch) -> None:
+    seen = await epoch.site.order("preview")
+    assert (await epoch.site.order("reload", fingerprint=seen["fingerprint"]))["done"]
+
+
+async def works(epoch: Epoch, *meters: str) -> None:
+    """New readings of these meters are recorded, and batches that are cut from now on are anchored."""
+    live, began, before = epoch.site.live.meters, settled(epoch), {name: recorded(epoch, name) for name in meters}
+    await until(lambda: all(live[name].recorded > count + 1 for name, count in before.items()))
+    await until(lambda: settled(epoch) > began + 1)
+
+
+def recorded(epoch: Epoch, meter: str) -> int:
+    return epoch.site.live.meters[meter].recorded
+
+
+def settled(epoch: Epoch) -> int:
+    store = Store(epoch.ready.config.database, read_only=True)
+    found = sum(anchor.state == "settled" for anchor in store.anchors())
+    store.close()
+    return found
+
+
+def changes(loaded: Config) -> list[str]:
+    """Why, of each change that stands in the records."""
+    store = Store(loaded.database, read_only=True)
+    bodies = [parse_record(row.data).body for row in store.events_of("gateway")]
+    store.close()
+    events = [body for body in bodies if isinstance(body, Event) and body.name == CONFIGURATION]
+    return [event.fields["why"].partition(":")[0] for event in reversed(events)]
+
+
+def test_a_database_that_breaks_right_behind_the_commit_leaves_the_new_configuration_in_force(loaded: Config) -> None:
+    async def work() -> None:
+        async with running(loaded, Breaking) as epoch:
+            await works(epoch, *METERS)
+            rewrite(loaded, ('"500ms"', '"700ms"'), ('"token"', '"other"'))
+            store = epoch.site.recorder._store
+            assert isinstance(store, Breaking)
+            store.breaks = "behind"
+            await reload(epoch)
+            assert store.breaks is None
+            assert epoch.ready.config.meters[FIRST].every == 700
+            await works(epoch, *METERS)
+
+    asyncio.run(work())
+    assert changes(loaded) == ["reload"]
+    check_books(loaded)
+
+
+def test_a_reload_that_cannot_be_done_touches_nothing_and_says_which_is_in_force(loaded: Config) -> None:
+    async def work() -> None:
+        async with running(loaded, Breaking) as epoch:
+            await works(epoch, *METERS)
+            before, line, uplink = epoch.ready, epoch.site.lines["tcp-000"], epoch.site.uplinks["demo-ledger"]
+            rewrite(loaded, ('"500ms"', '"700ms"'), ('"token"', '"other"'))
+            found = await epoch._reload._look()
+            (loaded.path.parent / "other").unlink()
+            with pytest.raises(ConfigError, match="other does not exist"):
+                await epoch._reload._take(*found, {"why": "reload"})
+            assert (epoch.ready, epoch.site.lines["tcp-000"]) == (before, line)
+            assert epoch.site.uplinks["demo-ledger"] is uplink
+            await works(epoch, *METERS)
+            rewrite(loaded, ('"other"', '"token"'), (FIRST, "added"))
+            make_missing(config.load(loaded.path), int(time.time()) - 60)
+            epoch.site.recorder._store._db.close()
+            with pytest.raises(GatewayError, match="the old configuration is in force"):
+                await reload(epoch)
+            assert (epoch.ready, epoch.site.lines["tcp-000"]) == (before, line)
+            await works(epoch, *METERS)
+            await reload(epoch)
+            await works(epoch, "added", SECOND)
+
+    asyncio.run(work())
+    assert changes(loaded) == ["reload"]
+    check_books(loaded)
+
+
+@pytest.mark.parametrize("obstacle", ["file", "database"])
+def test_a_configuration_that_cannot_come_back_yet_comes_back_when_it_can(
+    loaded: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, obstacle: str
+) -> None:
+    monkeypatch.setattr(reloading, "AT_LEAST_S", 1.0)
+    monkeypatch.setattr(reloading, "AGAIN_S", 0.5)
+    token, port = loaded.path.parent / "token", loaded.document.bus[1].port
+
+    async def work() -> None:
+        async with running(loaded, Breaking) as epoch:
+            await works(epoch, *METERS)
+            rewrite(loaded, (f"port = {port}", f"port = {free_port()}"), ('"token"', '"other"'))
+            await reload(epoch)
+            store = epoch.site.recorder._store
+            assert isinstance(store, Breaking)
+            if obstacle == "file":
+                token.unlink()
+            else:
+                store.breaks = "before"
+            await until(lambda: "it cannot be brought back yet" in caplog.text)
+            assert epoch.ready.config.fingerprint() == config.load(loaded.path).fingerprint()
+            state = (await epoch.site.order("health"))["configuration"]
+            assert (state["trial"], "cannot be brought back yet" in state["stuck"]) == ([SECOND], True)
+            await works(epoch, FIRST)
+            if obstacle == "file":
+                token.touch(0o600)
+                token.write_text("token")
+            await until(lambda: epoch.ready.config.fingerprint() == loaded.fingerprint())
+            await works(epoch, *METERS)
+
+    asyncio.run(work())
+    assert changes(loaded) == ["reload", "back to the configuration before"]
+    check_books(loaded)
