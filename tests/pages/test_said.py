@@ -29,25 +29,26 @@ PRODUCERS = [
     # what a change of gateway.toml is refused with
     *(ROOT / "gateway" / f"{name}.py" for name in (
         "config", "budget", "instance", "control", "feed_settings", "ledger_settings", "web_settings", "settings",
-        "devices/plan", "fieldbus/endpoints",
+        "devices/plan", "devices/points", "devices/profile", "devices/profile_rules", "fieldbus/endpoints", "repair",
     )),
-    *(ROOT / "ledger_client" / f"{name}.py" for name in ("trust", "ledgers/access", "ledgers/tls", "ledgers/session")),
+    *(ROOT / "ledger_client" / f"{name}.py" for name in (
+        "trust", "ledgers/access", "ledgers/bounded", "ledgers/evm", "ledgers/evm_account", "ledgers/evm_node",
+        "ledgers/http", "ledgers/mqtt", "ledgers/session", "ledgers/tls",
+    )),
 ]  # fmt: skip
 UNSEEN = {name for name, _ in CHECKS} | {
     # what a log, a thread, a file or another program is told
-    "the reads in flight are finished, then coverage is written", "check of the database", "look for alarms",
-    "opening the database; one that is damaged is recovered first", "look at the configuration", "give again 7002",
+    "the reads in flight are finished, then coverage is written", "check of the database",
+    "opening the database; one that is damaged is recovered first",
     "# The public keys of this gateway: for whoever runs the ledger (meterseal-ledger enroll).\n", "exclusively lock",
     "no such table", "Could not decode to UTF-8", "it was found", "its state says so",
     # answers without a page
     "too many requests\n", "there is no such file\n", "log in first\n",
     # on a terminal; where a text is taken apart
-    "    way out: 7002", " Way out: ", "Value error, ",
+    "    way out: 7002", " Way out: ", "Value error, ", "%s: neither receipt nor refusal on %s: %s",
 }  # fmt: skip
 WORDS = re.compile(r"[a-z]{2,} [a-z]|[a-z] [a-z]{2,}")
 """Two words one after the other: a sentence, or the beginning of one."""
-
-
 SQL = re.compile("[A-Z]{4,} ")
 FOREIGN = ("spans", "system", "together")
 """Sections of what stands in one piece nowhere in our code: others' words, and what is put together of pieces."""
@@ -73,6 +74,9 @@ def texts(node: ast.AST) -> Iterator[tuple[int, str]]:
         if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
             continue  # a docstring
         if isinstance(child, ast.Call) and ast.unparse(child.func).startswith(("log.", "self._log.")):
+            continue
+        if isinstance(child, ast.Call) and ast.unparse(child.func) == "in_thread":
+            yield from texts(child.args[0])  # behind it stands the thread's name
             continue
         if isinstance(child, ast.Constant | ast.JoinedStr) and (text := template(child)):
             yield child.lineno, text
