@@ -28,7 +28,7 @@ _CARD = re.compile(
     r'(?:<a href="/meters/[^"]*">(?P<meter>[^<]*)</a> · )?(?P<line>[^<]*)</span></header>(?P<rest>.*?)</article>',
     re.DOTALL,
 )
-_OVER = "<span>over since "
+_OVER = "<span>over since ", "<span>at "
 _TIME = re.compile(r'<time datetime="([^"]*)"')
 
 
@@ -91,7 +91,7 @@ class Page:
         titles = {kind.title: kind.code for kind in KINDS.values()}
         found = []
         for card in _CARD.finditer(answer.text):
-            if _OVER in card["rest"]:
+            if any(said in card["rest"] for said in _OVER):
                 continue
             since = _TIME.search(card["rest"])
             assert since is not None
