@@ -35,13 +35,14 @@ STATIC: Final = {
     "script.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-_OURS: Final = re.compile(
-    rb"\n\s*//.*|\n\s*/\*.*\*/(?=\n)|(?<=\n)\s+"
-)  # what nobody but us reads: comments and indentation
+_OURS: Final = re.compile(rb"\n\s*//.*|\n\s*/\*.*\*/(?=\n)|(?<=\n)\s+")
+"""What nobody but us reads in script and style: comments and indentation."""
 THEMES: Final = ("auto", "light", "dark")
 LIVE_WORDS: Final = ("s", "min", "h", "d")
 SENTENCES: Final = ("text", "why")
 """Facts of events that the gateway has said itself."""
+MOMENTS: Final = ("after", "before", "began", "until")
+"""Facts of events that are times in ms, where they are numbers of that size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ def environment(language: str) -> Environment:
         reasons=partial(reasons, words),
         live_words=_live_words(words),
         shared_flags=shared_flags,
+        moments=MOMENTS,
     )
     env.filters.update(
         age=partial(_age, words),

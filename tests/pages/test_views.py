@@ -17,16 +17,18 @@ from gateway.dashboard.page import NotFound
 from gateway.dashboard.render import Visitor, page, static
 from gateway.dashboard.views import events, meter, record
 from gateway.dashboard.views.states import State, States, newest
-from gateway.signer import stamp
+from gateway.dashboard.words import Words
+from gateway.signer import GATEWAY, stamp
 from gateway.site import Site
-from gateway.store import Store
-from ledger_client.record import Quality, Reading, Value, parse_record
+from gateway.store import Row, Store
+from ledger_client.record import Event, Quality, Reading, Value, parse_record
 from tests.gateway.epochs import due_ms, epoch, until
 from tests.gateway.samples import Hands, site
 from tests.pages.looks import looker
 
 LIMIT = 150_000
 VALUES = 18
+RECORD = "/meters/{meter}/records/{epoch}/{seq}"
 TRUST = '[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n'
 
 
@@ -168,6 +170,34 @@ def test_a_record_goes_from_recorded_to_anchored_and_its_way_holds(tmp_path: Pat
     with pytest.raises(NotFound, match="no such record"):
         record.record(hands.store, "export-main", "00" * 8, "1", whole=False)
     hands.end()
+
+
+def test_the_times_in_an_event_are_shown_as_times_and_an_alarm_by_its_name(tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site")
+    facts = {"code": "clock", "before": 1_795_679_383_720, "after": 1_795_679_384_720, "up": 5}
+
+    async def look() -> list[str]:
+        async with epoch(loaded) as running:
+            running.recorder.happened(GATEWAY, Event("clock", facts))
+            store, see = Store(loaded.database, read_only=True), looker(running)
+
+            def row() -> Row | None:
+                found = (row for _, row in store.newest_events(100, None, GATEWAY))
+                return next((row for row in found if parse_record(row.data).body == Event("clock", facts)), None)
+
+            await until(lambda: row() is not None)
+            told = row()
+            assert told is not None
+            name = {"meter": GATEWAY, "epoch": told.epoch.hex(), "seq": str(told.seq)}
+            answers = see("/events", store, {}, {}, "en"), see(RECORD, store, name, {}, "en")
+            store.close()
+            return [answer.body.decode() for answer in answers]
+
+    listed, whole = asyncio.run(look())
+    for shown in (listed, whole):
+        assert "1795679383720" not in shown
+        assert all(f'<time datetime="2026-11-26T07:49:4{second}.720Z"' in shown for second in (3, 4))
+    assert f'<dd class="wide">{Words("en").of("alarm", "clock")}</dd>' in whole
 
 
 @pytest.mark.parametrize(("age_ms", "word"), [(0, "live"), (35_000, "live"), (35_001, "recorded")])
