@@ -3,7 +3,7 @@
 Whoever makes a sentence knows no language but English: it is also in the log, in the feeds and in signed events. Here
 it is found again by what stands between its blanks, and what fills a blank may itself be a sentence of the table. What
 is not known stays as it is. Texts of meters and networks come in here too, so nothing backtracks: a sentence is looked
-for once from left to right, and of what is too long or has too many parts nothing is changed.
+for once from left to right, and of what is too long, has too many parts or fits in too many ways nothing is changed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from typing import Final
 from gateway.dashboard.words import table
 
 LONGEST, MOST_PARTS, DEEPEST = 2000, 24, 5
+MOST_LOOKS = 30_000
+"""So often is a sentence laid against a part of one text: some 20 ms. Our own texts need less than a tenth."""
 KEPT = 512
 """So many sentences are remembered: a page shows up to a hundred."""
 _JOINT = re.compile("[:;.] ")
@@ -119,21 +121,73 @@ def _candidates(text: str) -> list[Sentence]:
     return sorted(found, key=lambda sentence: (-sentence.weight, sentence.literals))
 
 
+class _TooMuch(Exception):
+    """A text fits so many sentences in so many ways that it is left as it is."""
+
+
 @lru_cache(maxsize=KEPT)
 def said(text: str) -> str:
     """A sentence in Chinese, as far as it is known."""
-    return _said(text, DEEPEST) if len(text) <= LONGEST else text
+    try:
+        return _Search().said(text, DEEPEST) if len(text) <= LONGEST else text
+    except _TooMuch:
+        return text
 
 
-def _said(text: str, deep: int) -> str:
-    if not deep:
-        return text
-    candidates = _candidates(text)
-    parts = list(_parts(text))
-    if len(parts) > MOST_PARTS:
-        return text
-    tight = _joined(text, parts, candidates, deep, tight=True)
-    return tight if tight != text else _joined(text, parts, candidates, deep, tight=False)
+class _Search:
+    """For one text. What it holds several times, within others too, is looked up once."""
+
+    def __init__(self) -> None:
+        self._looks = MOST_LOOKS
+        self._known: dict[tuple[str, int], str] = {}
+
+    def said(self, text: str, deep: int) -> str:
+        """``text`` in Chinese, and what it quotes ``deep`` levels down. Raises _TooMuch."""
+        if not deep:
+            return text
+        if (known := self._known.get((text, deep))) is None:
+            known = self._known[text, deep] = self._look(text, deep)
+        return known
+
+    def _look(self, text: str, deep: int) -> str:
+        parts = list(_parts(text))
+        if len(parts) > MOST_PARTS:
+            return text
+        candidates = _candidates(text)
+        tight = self._joined(text, parts, candidates, deep, tight=True)
+        return tight if tight != text else self._joined(text, parts, candidates, deep, tight=False)
+
+    def _joined(
+        self, text: str, parts: list[tuple[int, int]], candidates: list[Sentence], deep: int, *, tight: bool
+    ) -> str:
+        """Part by part, always as many of them as are one sentence of the table."""
+        out: list[str] = []
+        joints: list[str] = []
+        n, known = 0, False
+        while n < len(parts):
+            begin, last = parts[n][0], n
+            part = text[begin : parts[n][1]]
+            for m in range(len(parts) - 1, n - 1, -1):
+                found = self._one(text[begin : parts[m][1]], candidates, deep, tight=tight)
+                if found is not None:
+                    last, part, known = m, found, True
+                    break
+            out.append(part)
+            joints.append(text[parts[last][1] : parts[last + 1][0]] if last + 1 < len(parts) else "")
+            n = last + 1
+        return "".join(part + _FULL.get(joint, joint) for part, joint in zip(out, joints, strict=True)) if known else text
+
+    def _one(self, text: str, candidates: Iterable[Sentence], deep: int, *, tight: bool) -> str | None:
+        for sentence in candidates:
+            self._looks -= 1
+            if self._looks < 0:
+                raise _TooMuch
+            blanks = sentence.fit(text, tight=tight)
+            if blanks is not None:
+                inner = {name: self.said(part, deep - 1) for name, part in blanks.items()}
+                if sentence.key or inner != blanks:
+                    return sentence.chinese.format(**inner)
+        return None
 
 
 def _parts(text: str) -> Iterator[tuple[int, int]]:
@@ -143,32 +197,3 @@ def _parts(text: str) -> Iterator[tuple[int, int]]:
         yield begin, joint.start()
         begin = joint.end()
     yield begin, len(text)
-
-
-def _joined(text: str, parts: list[tuple[int, int]], candidates: list[Sentence], deep: int, *, tight: bool) -> str:
-    """Part by part, always as many of them as are one sentence of the table."""
-    out: list[str] = []
-    joints: list[str] = []
-    n, known = 0, False
-    while n < len(parts):
-        begin, last = parts[n][0], n
-        part = text[begin : parts[n][1]]
-        for m in range(len(parts) - 1, n - 1, -1):
-            found = _one(text[begin : parts[m][1]], candidates, deep, tight=tight)
-            if found is not None:
-                last, part, known = m, found, True
-                break
-        out.append(part)
-        joints.append(text[parts[last][1] : parts[last + 1][0]] if last + 1 < len(parts) else "")
-        n = last + 1
-    return "".join(part + _FULL.get(joint, joint) for part, joint in zip(out, joints, strict=True)) if known else text
-
-
-def _one(text: str, candidates: Iterable[Sentence], deep: int, *, tight: bool) -> str | None:
-    for sentence in candidates:
-        blanks = sentence.fit(text, tight=tight)
-        if blanks is not None:
-            inner = {name: _said(part, deep - 1) for name, part in blanks.items()}
-            if sentence.key or inner != blanks:
-                return sentence.chinese.format(**inner)
-    return None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateway.dashboard import said as module
-from gateway.dashboard.said import KEPT, LONGEST, said, sentences
+from gateway.dashboard.said import KEPT, LONGEST, MOST_LOOKS, said, sentences
 from gateway.doctor.rounds import CHECKS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -179,6 +179,9 @@ HOSTILE = [
     "{0.__class__} answers again; {n!r} {} }{ {{",
     "x" * 100_000,
     "\x00\u202e answers again\n\n",
+    ": ".join(["meter x, key (y)"] * 12),
+    "; ".join(["ledger x, cert, ca (ledger y, cert (meter z) and 5 more)"] * 24),
+    "(".join(["ledger x, cert, synchronised: ledger y "] * 20) + ")" * 20,
 ]
 
 
@@ -198,7 +201,7 @@ def calls(text: str, monkeypatch: pytest.MonkeyPatch) -> int:
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_no_text_costs_much_or_breaks_anything(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert calls(text, monkeypatch) < 60_000
+    assert calls(text, monkeypatch) <= MOST_LOOKS
     assert "<" not in said(text)
 
 
