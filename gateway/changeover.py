@@ -35,6 +35,12 @@ class Change:
 class Changeover(Commits):
     """The commits of a gateway whose configuration may change under way."""
 
+    def demand_recording(self) -> None:
+        """Raises StoreError while nothing can be recorded. Any thread may ask."""
+        trouble = self.trouble
+        if trouble is not None:
+            raise StoreError(f"nothing can be recorded now: {trouble.problem}", "mend that first")
+
     def change(self, change: Change) -> int:
         """Take over; returns the anchor of the schedules of all that is read anew, in ms of the schedule's clock.
 
@@ -42,8 +48,7 @@ class Changeover(Commits):
         meanwhile are to be counted with ``skip``.
         """
         self.flush()
-        if self.trouble is not None:
-            raise StoreError(f"nothing can be recorded now: {self.trouble.problem}", "mend that first")
+        self.demand_recording()
         at_ms, now = self._clock.schedule_ms(), stamp(self._clock)
         periods_ms = change.rules.periods_ms
         gone = [meter for meter in self._tallies if meter not in periods_ms]

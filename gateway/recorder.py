@@ -106,6 +106,10 @@ class Recorder:
             return f"recorder: records wait for their commit since {waited_s:.0f} s"
         return self._pulse.stuck()
 
+    def demand_recording(self) -> None:
+        """Raises StoreError while nothing can be recorded: no change could be taken over now."""
+        self._journal.demand_recording()
+
     def change(self, change: Change) -> Future[int]:
         """Take over another configuration, in order with the polls: the anchor of what is read anew (changeover.py)."""
 

@@ -157,6 +157,7 @@ class Reload:
     async def _take(self, ready: Ready, change: Difference, why: Mapping[str, str]) -> None:
         """Raises GatewayError: nothing has changed then."""
         epoch = self._epoch
+        epoch.site.recorder.demand_recording()
         provision = await epoch.provide(ready, change.added, ledgers=change.ledgers_changed())
         ledgers = provision.ledgers
         told = Event(CONFIGURATION, _facts(change) | {key: text for key, text in why.items() if text})

@@ -39,7 +39,8 @@ ADDRESS_RATE = 50.0
 CHOICES: Mapping[str, tuple[str, ...]] = {"language": LANGUAGES, "theme": THEMES}
 YEAR_S = 365 * 86_400
 WATCHING = "Meterseal-Watch"
-"""The header of what an open page asks by itself: it keeps no session in use, and takes no message from anybody."""
+"""The header of what an open page asks by itself: it keeps no session in use, and takes no message from anybody.
+However many are open, such pages are made one at a time, each with a pause as long behind it."""
 _LOCAL = re.compile(r"/(?!/)[A-Za-z0-9/._~%-]*(\?[A-Za-z0-9/._~%=&+:-]*)?")
 
 
@@ -58,7 +59,7 @@ class App:
         self._site, self._pages, self._readers, self._users = site, pages, readers, users
         self._sessions, self._visitors, self._logins = Sessions(), Visitors(), Logins(users)
         self.stream = Stream(site, pages.source, readers, self._watches)
-        self._rate = Buckets(ADDRESS_RATE)
+        self._rate, self._turn = Buckets(ADDRESS_RATE), asyncio.Lock()
         self.asgi: ASGIApp = Guard(self._limited, names)
         self._router = Router(self._routes())
 
@@ -108,9 +109,9 @@ class App:
 
     # — who asks —
 
-    def _session(self, request: Request) -> Session | None:
+    def _session(self, request: Request, *, watching: bool = False) -> Session | None:
         cookie = request.cookies.get(self._cookie(request, "session"))
-        session = self._sessions.find(cookie, watching=WATCHING in request.headers)
+        session = self._sessions.find(cookie, watching=watching or WATCHING in request.headers)
         return session if session is not None and self._is_good(session) else None
 
     def _watches(self, session: Session) -> bool:
@@ -170,8 +171,13 @@ class App:
         if session is None:
             target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
             return RedirectResponse(f"/login?next={quote(target, safe='')}", 303)
-        rest = view(self._site, self._asked(request, session))
-        return _response(await self._readers.call(rest))
+        if WATCHING not in request.headers:
+            return _response(await self._readers.call(view(self._site, self._asked(request, session))))
+        async with self._turn:
+            begun = time.perf_counter()
+            answer = await self._readers.call(view(self._site, self._asked(request, session)))
+            await asyncio.sleep(time.perf_counter() - begun)
+        return _response(answer)
 
     def _chosen(self, request: Request) -> Response | None:
         """``?language=zh`` or ``?theme=dark`` on any page is remembered, and the page comes again without it."""
@@ -266,7 +272,7 @@ class App:
         return RedirectResponse(_local(form.get("next")), 303)
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        session = self._session(Request(scope))
+        session = self._session(Request(scope), watching=True)  # browsers open it again by themselves
         if session is None:
             await Response("log in first\n", 401)(scope, receive, send)
         else:

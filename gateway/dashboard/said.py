@@ -175,7 +175,9 @@ class _Search:
             out.append(part)
             joints.append(text[parts[last][1] : parts[last + 1][0]] if last + 1 < len(parts) else "")
             n = last + 1
-        return "".join(part + _FULL.get(joint, joint) for part, joint in zip(out, joints, strict=True)) if known else text
+        if not known:
+            return text
+        return "".join(part + _FULL.get(joint, joint) for part, joint in zip(out, joints, strict=True))
 
     def _one(self, text: str, candidates: Iterable[Sentence], deep: int, *, tight: bool) -> str | None:
         for sentence in candidates:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import cast
@@ -11,7 +12,7 @@ from typing import cast
 from gateway.config import load
 from gateway.dashboard import setup
 from gateway.dashboard.app import App
-from gateway.dashboard.page import Answer, Asked, Document, Pages
+from gateway.dashboard.page import Answer, Asked, Document, Pages, Rest, View
 from gateway.dashboard.passwords import Users, users_file
 from gateway.dashboard.readers import Readers
 from gateway.dashboard.serving import Serving
@@ -46,7 +47,9 @@ class Busy:
 
 
 @asynccontextmanager
-async def serving(folder: Path, send_s: float = 30.0, every_s: float = 0.02) -> AsyncIterator[tuple[int, Stream, Busy]]:
+async def serving(
+    folder: Path, send_s: float = 30.0, every_s: float = 0.02, views: Mapping[str, View] | None = None
+) -> AsyncIterator[tuple[int, Stream, Busy]]:
     """A server whose stream is busy, and waits so long for who does not read."""
     loaded = pages_of(folder / "site", (502,), 'listen = "127.0.0.1:0"\n')
     Store(loaded.database).close()
@@ -54,7 +57,7 @@ async def serving(folder: Path, send_s: float = 30.0, every_s: float = 0.02) -> 
     assert web is not None
     listener = listen_at(web.listen)
     readers = Readers(loaded.database)
-    pages = Pages({}, busy, login, problem, lambda name: None)
+    pages = Pages(views or {}, busy, login, problem, lambda name: None)
     app = App(cast(Site, None), pages, readers, Users(users_file(loaded)), ("127.0.0.1",))
     app.stream.every_s, app.stream.send_s = every_s, send_s
     task = asyncio.create_task(Serving(loaded, web).serve(app, listener))
@@ -73,17 +76,19 @@ class Guest:
     def __init__(self, port: int) -> None:
         self.port, self.cookies = port, dict[str, str]()
 
-    async def send(self, method: str, path: str, body: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def send(
+        self, method: str, path: str, body: str = "", *more: str
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=2**20)
         host = f"127.0.0.1:{self.port}"
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         kind = "Content-Type: application/x-www-form-urlencoded"
         head = f"{method} {path} HTTP/1.1", f"Host: {host}", f"Origin: http://{host}", kind, f"Cookie: {cookie}"
-        writer.write("\r\n".join((*head, f"Content-Length: {len(body)}", "", body)).encode())
+        writer.write("\r\n".join((*head, *more, f"Content-Length: {len(body)}", "", body)).encode())
         return reader, writer
 
-    async def answer(self, method: str, path: str, body: str = "") -> str:
-        reader, writer = await self.send(method, path, body)
+    async def answer(self, method: str, path: str, body: str = "", *more: str) -> str:
+        reader, writer = await self.send(method, path, body, *more)
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         for line in head.split("\r\n"):
             name, _, value = line.partition(": ")
@@ -169,5 +174,52 @@ def test_there_are_only_so_many(tmp_path: Path) -> None:
             reader, _ = await guest.send("GET", "/stream")
             assert b" 503 " in await reader.readline()
             assert stream.watching == MOST
+
+    asyncio.run(test())
+
+
+def test_a_stream_that_is_opened_again_is_no_use_of_an_installers_session(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with serving(tmp_path) as (port, stream, _):
+            guest = Guest(port)
+            await guest.login("ines")
+            used = []
+            for _ in range(2):
+                _, writer = await guest.send("GET", "/stream")
+                await until(lambda: stream.watching == 1)
+                (client,) = stream._clients
+                used.append(client.session.used)
+                writer.close()
+                await until(lambda: stream.watching == 0)
+            assert used[0] == used[1]
+
+    asyncio.run(test())
+
+
+def test_what_open_pages_ask_by_themselves_takes_one_thread_and_leaves_the_others_to_visitors(tmp_path: Path) -> None:
+    go, begun = threading.Event(), list[str]()
+
+    def view(site: Site, asked: Asked) -> Rest:
+        def rest(store: Store) -> Answer:
+            begun.append(asked.path)
+            if asked.path != "/visitor":
+                go.wait(30)
+            return Answer(asked.path.encode())
+
+        return rest
+
+    async def test() -> None:
+        async with serving(tmp_path, views={"/{name}": view}) as (port, _, _):
+            guest = Guest(port)
+            await guest.login("vera")
+            pages = [asyncio.create_task(guest.answer("GET", f"/open-{n}", "", "Meterseal-Watch: 1")) for n in range(4)]
+            try:
+                await until(lambda: begun)
+                async with asyncio.timeout(20):
+                    assert await guest.answer("GET", "/visitor") == "/visitor"
+                assert begun[1:] == ["/visitor"]
+            finally:
+                go.set()
+            assert await asyncio.gather(*pages) == [f"/open-{n}" for n in range(4)]
 
     asyncio.run(test())

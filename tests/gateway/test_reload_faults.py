@@ -19,7 +19,7 @@ from gateway import reload as reloading
 from gateway.changeover import CONFIGURATION
 from gateway.config import Config
 from gateway.epoch import Epoch
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError, GatewayError, StoreError
 from gateway.keys import make_missing
 from gateway.rows import Row
 from gateway.store import Store
@@ -38,6 +38,7 @@ class Breaking(Store):
     """A database whose connection breaks right before, or right behind, the commit of the next change."""
 
     breaks: str | None = None
+    away = False
     _meant = False
 
     def append(self, rows: Sequence[Row]) -> None:
@@ -54,6 +55,11 @@ class Breaking(Store):
             yield
         if self._meant and self.breaks == "behind":
             self._break()
+
+    def reopen(self) -> None:
+        if self.away:
+            raise StoreError("the disk is away")
+        super().reopen()
 
     def _break(self) -> None:
         self.breaks = None
@@ -170,6 +176,29 @@ def test_a_reload_that_cannot_be_done_touches_nothing_and_says_which_is_in_force
             await works(epoch, *METERS)
             await reload(epoch)
             await works(epoch, "added", SECOND)
+
+    asyncio.run(work())
+    assert changes(loaded) == ["reload"]
+    check_books(loaded)
+
+
+def test_while_nothing_can_be_recorded_a_reload_closes_no_line(loaded: Config) -> None:
+    async def work() -> None:
+        async with running(loaded, Breaking) as epoch:
+            await works(epoch, *METERS)
+            recorder, line = epoch.site.recorder, epoch.site.lines["tcp-000"]
+            store = recorder._store
+            assert isinstance(store, Breaking)
+            store.away = True
+            store._db.close()
+            await until(lambda: recorder.trouble)
+            rewrite(loaded, ('"500ms"', '"700ms"'))
+            with pytest.raises(GatewayError, match=r"nothing can be recorded now.* old configuration is in force"):
+                await reload(epoch)
+            assert epoch.site.lines["tcp-000"] is line
+            store.away = False
+            await until(lambda: not recorder.trouble)
+            await reload(epoch)
 
     asyncio.run(work())
     assert changes(loaded) == ["reload"]

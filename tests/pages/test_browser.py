@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 
 from tests.chain.site import command, until
 from tests.pages.plant import LABEL, PASSWORDS, Site, plant_with_pages
@@ -105,6 +105,28 @@ def test_a_meters_own_page_follows_it_but_for_what_somebody_reads(site: Site, br
         seen.page.evaluate("window.same = true")
         seen.until("!document.querySelector('[data-again]')")
         assert seen.page.evaluate("window.same") is True, "who has gone on to another page is not brought back"
+
+
+def test_a_page_that_the_gateway_is_too_busy_for_asks_again(site: Site, browser: Browser) -> None:
+    with window(browser, site.url) as seen:
+        seen.login("viewer")
+        seen.page.route("**/stream", lambda route: route.abort())  # so that nothing else makes it ask
+        refused: list[str] = []
+
+        def once(route: Route) -> None:
+            if "meterseal-watch" not in route.request.headers or refused:
+                route.continue_()
+            else:
+                refused.append(route.request.url)
+                route.fulfill(status=503)
+
+        seen.page.route("**/alarms", once)
+        seen.open("/alarms")
+        seen.page.evaluate("document.querySelector('[data-part]').same = true")
+        seen.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        seen.until("!document.querySelector('[data-part]').same")
+        assert len(refused) == 1
+        seen.complaints = [said for said in seen.complaints if "503" not in said and "ERR_FAILED" not in said]
 
 
 def test_a_page_whose_session_has_ended_says_so(site: Site, browser: Browser) -> None:

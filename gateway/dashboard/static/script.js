@@ -15,20 +15,26 @@
 
   // What stands in a part ([data-part]) is fetched again with the page. A part in which somebody types, reads on or marks
   // something stays as it is. Where the page has got other parts it is loaded anew.
-  let asked = 0, renewed = Date.now();
+  let asked = 0, asking = false, renewed = Date.now();
   function renew(within = 0) {
     clearTimeout(asked);
-    asked = setTimeout(async () => {
-      renewed = Date.now();
-      const answer = await watch("GET");
-      if (!answer || !answer.ok) return more();
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const parts = document.querySelectorAll("[data-part]"), others = fresh.querySelectorAll("[data-part]");
-      if (parts.length !== others.length) return location.reload();
-      document.title = fresh.title;
-      parts.forEach((part, n) => busy(part) || take(part, document.adoptNode(others[n])));
-      more();
-    }, within);
+    asked = setTimeout(() => asking ? renew(500) : look(), within);
+  }
+
+  async function look() {
+    asking = true;
+    renewed = Date.now();
+    const answer = await watch("GET");
+    const text = answer && (answer.ok ? await answer.text().catch(() => null) : "");
+    asking = false;
+    if (text === null || answer.status > 428) return document.hidden || renew(2000 + 3000 * Math.random()); // the gateway is away, or too busy
+    if (!answer.ok) return more();
+    const fresh = new DOMParser().parseFromString(text, "text/html");
+    const parts = document.querySelectorAll("[data-part]"), others = fresh.querySelectorAll("[data-part]");
+    if (parts.length !== others.length) return location.reload();
+    document.title = fresh.title;
+    parts.forEach((part, n) => busy(part) || take(part, document.adoptNode(others[n])));
+    more();
   }
 
   function take(part, other) {
