@@ -16,7 +16,7 @@ from gateway import budget, heap, instance
 from gateway.commits import RETRY_MS
 from gateway.config import Config
 from gateway.epoch import begin
-from gateway.errors import StartAgain, StoreError
+from gateway.errors import GatewayError, StartAgain
 from gateway.notify import Manager
 from gateway.readiness import prepare
 from ledger_client.record import Event
@@ -45,7 +45,7 @@ async def run(config: Config) -> None:
             try:
                 epoch = begin(epoch.ready, stop)
                 waiting = await _until_again(epoch.run(stop, waiting))
-            except StoreError as error:  # the disk is not back for good
+            except GatewayError as error:  # the disk is not back for good, or a file has gone
                 log.error("no new epoch yet: %s", error)
                 Manager().alive()
                 with suppress(TimeoutError):

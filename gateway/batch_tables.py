@@ -61,7 +61,7 @@ class Batches(Repairs):
     def cut(self) -> None:
         """Here ends a batch: everything up to the newest record. Call within the transaction that holds those."""
         newest = "SELECT id FROM records ORDER BY id DESC LIMIT 1"
-        self.run(f"INSERT INTO cuts (last_id) SELECT id FROM ({newest}) WHERE id > {_SEALED_TO}")
+        self.run(f"INSERT OR IGNORE INTO cuts (last_id) SELECT id FROM ({newest}) WHERE id > {_SEALED_TO}")
 
     def cuts(self) -> list[tuple[int, int]]:
         """First and last place of every batch that was cut and not sealed, oldest first."""

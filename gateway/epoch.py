@@ -24,7 +24,7 @@ from gateway.commissioning import Commissioning, identities
 from gateway.commits import ALARM, Rules
 from gateway.companions import keep, wanted
 from gateway.drivers import close, drivers
-from gateway.errors import Declined, StoreError
+from gateway.errors import Declined, GatewayError, StoreError
 from gateway.fieldbus.bus import Line, LineSpec
 from gateway.lines import lag_ms
 from gateway.live import Live
@@ -300,7 +300,10 @@ class Epoch:
 
 
 def begin(ready: Ready, stop: asyncio.Event) -> Epoch:
-    """Open the database, recover it where it is damaged, and make the parts of a new epoch. Raises StoreError."""
+    """Open the database, recover it where it is damaged, and make the parts of a new epoch.
+
+    Raises StoreError, and ConfigError for a file that has gone; nothing is left open then.
+    """
     config = ready.config
     log.info("gateway %s is here, its configuration is good", config.gateway_id)
     size = config.database.stat().st_size if config.database.exists() else 0
@@ -309,7 +312,11 @@ def begin(ready: Ready, stop: asyncio.Event) -> Epoch:
         store = open_store(config, ready.keys, ready.trust)
     for number in (signal.SIGTERM, signal.SIGINT):  # before, it just ends: a recovery may be killed at any time
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return Epoch(ready, store)
+    try:
+        return Epoch(ready, store)
+    except GatewayError:
+        store.close()
+        raise
 
 
 def _last_readings(store: Store, meter: str) -> Iterator[Reading]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from gateway.alarm_kinds import STOPPED
 from gateway.commits import START
+from gateway.config import load
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from tests.chain.site import GatewayProcess, close_books, make_site, plant, until
@@ -14,10 +17,29 @@ from tests.disk.torn_disk import FAULTS, SYNCS, Control, build, environment
 from tests.processes import embedded_ledger
 
 
-def test_a_gateway_goes_on_by_itself_in_a_new_epoch(tmp_path: Path) -> None:
+def open_files(pid: int, path: Path) -> Iterator[Path]:
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            if (target := entry.readlink()) == path:
+                yield target
+
+
+def events(database: Path) -> list[Event]:
+    store = Store(database, read_only=True)
+    bodies = [parse_record(row.data).body for row in store.rows(1, 1 << 60)]
+    store.close()
+    return [body for body in bodies if isinstance(body, Event)]
+
+
+def test_a_gateway_goes_on_by_itself_in_a_new_epoch_as_soon_as_it_can(tmp_path: Path) -> None:
     control = Control(tmp_path / "control")
     with plant(tmp_path / "plant") as meters, embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
-        loaded = make_site(tmp_path / "site", meters, ledger)
+        path = make_site(tmp_path / "site", meters, ledger).path
+        path.write_text(path.read_text().replace('type = "http"', 'type = "http"\ntoken_file = "token"'))
+        token = path.parent / "token"
+        token.touch(0o600)
+        token.write_text("token")
+        loaded = load(path)
         gateway = GatewayProcess(loaded, environment(build(tmp_path), loaded.path.parent, control.path))
         gateway.start()
         assert gateway.process is not None
@@ -27,20 +49,19 @@ def test_a_gateway_goes_on_by_itself_in_a_new_epoch(tmp_path: Path) -> None:
         control.arm()
         # other commits fail as well, and a reader beside it keeps SQLite from looking at the log's frames anew: only
         # the gateway's own word says that it has found them
+        token.rename(path.parent / "gone")
         until("a new epoch", lambda: "begins a new epoch" in gateway.log.read_text())
         control.arm(armed=False)
+        until("that it cannot begin", lambda: "no new epoch yet" in gateway.log.read_text())
+        assert not list(open_files(process.pid, loaded.database)), "what cannot begin keeps nothing open"
+        (path.parent / "gone").rename(token)
+        # those epochs that met the failing disk at their beginning may be kept, too
+        until("it to begin", lambda: sum(body.name == START for body in events(loaded.database)) >= 2)
         until("readings again", lambda: status_of(loaded.path)[0] == 0)
         assert process.poll() is None
         assert gateway.stop() == 0
         balances = close_books(loaded, ledger, meters)
-    store = Store(loaded.database, read_only=True)
-    bodies = [parse_record(row.data).body for row in store.rows(1, 1 << 60)]
-    store.close()
-    # those that met the failing disk at their beginning may be kept, too
-    assert sum(isinstance(body, Event) and body.name == START for body in bodies) >= 2
-    alarms = [
-        body.fields["raised"] for body in bodies if isinstance(body, Event) and body.fields.get("code") == STOPPED
-    ]
+    alarms = [body.fields["raised"] for body in events(loaded.database) if body.fields.get("code") == STOPPED]
     assert alarms == [True, False]
     for balance in balances.values():
         assert balance.due == balance.readings + balance.missed
