@@ -25,13 +25,17 @@ class Busy(GatewayError):
     """More is asked than there is time for."""
 
 
+def _ending() -> Busy:
+    return Busy("the pages are ending", "open them again")
+
+
 class Readers:
     """The threads; ``close`` ends them."""
 
     def __init__(self, database: Path, threads: int = THREADS) -> None:
         self._database = database
         self._waiting: queue.Queue[tuple[Callable[[Store], Any], Future[Any]] | None] = queue.Queue(MOST_WAITING)
-        self._count = threads
+        self._count, self._over = threads, False
         for number in range(1, threads + 1):
             threading.Thread(target=self._work, name=f"pages {number}", daemon=True).start()
 
@@ -40,6 +44,8 @@ class Readers:
 
         Raises Busy, StoreError, and what the function raises.
         """
+        if self._over:
+            raise _ending()
         future: Future[T] = Future()
         try:
             self._waiting.put_nowait((function, future))
@@ -48,13 +54,14 @@ class Readers:
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """End the threads when they are done with what waits; does not wait for them."""
+        """End the threads when they are done with what waits; does not wait for them. Nothing more is taken."""
+        self._over = True
         for _ in range(self._count):
-            try:
-                self._waiting.put_nowait(None)
-            except queue.Full:
-                self._waiting.get_nowait()
-                self._waiting.put_nowait(None)
+            if self._waiting.full():
+                item = self._waiting.get_nowait()
+                if item is not None and item[1].set_running_or_notify_cancel():
+                    item[1].set_exception(_ending())
+            self._waiting.put_nowait(None)
 
     def _work(self) -> None:
         store: Store | None = None

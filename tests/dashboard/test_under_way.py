@@ -12,7 +12,7 @@ import pytest
 
 from gateway import config
 from gateway.dashboard.loads import EVERY_S, Loads
-from gateway.dashboard.readers import Readers
+from gateway.dashboard.readers import MOST_WAITING, Busy, Readers
 from gateway.dashboard.views.diagnosis import Rounds
 from gateway.dashboard.views.ledgers import ledgers
 from gateway.doctor.finding import Finding
@@ -126,3 +126,31 @@ def test_a_connection_that_breaks_under_a_page_costs_no_thread(tmp_path: Path) -
         await work(Changing(tmp_path))
 
     asyncio.run(inside())
+
+
+def test_nobody_waits_for_readers_that_are_no_more(tmp_path: Path) -> None:
+    Store(tmp_path / "meterseal.db").close()
+    begun, go = threading.Event(), threading.Event()
+
+    def held(_: Store) -> bool:
+        begun.set()
+        return go.wait(30)
+
+    async def test() -> None:
+        readers = Readers(tmp_path / "meterseal.db", threads=1)
+        calls = [asyncio.create_task(readers.call(held))]
+        await asyncio.to_thread(begun.wait)
+        calls += [asyncio.create_task(readers.call(held)) for _ in range(MOST_WAITING)]
+        await asyncio.sleep(0)  # they wait
+        readers.close()
+        go.set()
+        async with asyncio.timeout(20):
+            *answered, dropped = sorted(
+                await asyncio.gather(*calls, return_exceptions=True), key=lambda one: one is not True
+            )
+            assert answered == [True] * MOST_WAITING
+            assert isinstance(dropped, Busy)
+            with pytest.raises(Busy, match="the pages are ending"):
+                await readers.call(held)
+
+    asyncio.run(test())

@@ -27,7 +27,8 @@
     const answer = await watch("GET");
     const text = answer && (answer.ok ? await answer.text().catch(() => null) : "");
     asking = false;
-    if (text === null || answer.status > 428) return document.hidden || renew(2000 + 3000 * Math.random()); // the gateway is away, or too busy
+    const later = text === null || [429, 503].includes(answer.status); // the gateway is away, or too busy
+    if (later) return renew(2000 + 3000 * Math.random());
     if (!answer.ok) return more();
     const fresh = new DOMParser().parseFromString(text, "text/html");
     const parts = document.querySelectorAll("[data-part]"), others = fresh.querySelectorAll("[data-part]");
