@@ -50,8 +50,8 @@ class Site:
     orders: dict[str, Order] = field(default_factory=dict)
     """What can be ordered, by name: over the control socket, and by whoever may on the pages."""
     configured: Callable[[], Mapping[str, Any]] = dict
-    """How it stands with the configuration in force: ``trial``, the meters that have to answer before it stays, and
-    ``reverted``, why the one before came back."""
+    """How it stands with the configuration in force: ``trial``, the meters that have to answer before it stays,
+    ``reverted``, why the one before came back, and ``stuck``, why it cannot."""
 
     def line_of(self, meter: str) -> Line:
         """The line that a meter hangs on. Raises Declined: there is none."""

@@ -27,6 +27,7 @@ from ledger_client.record import Event, parse_record
 from tests.gateway.books import check_books
 from tests.gateway.epochs import running, until
 from tests.gateway.samples import believe
+from tests.pages.looks import looker
 from tests.processes import EmbeddedLedger, embedded_ledger, free_port
 
 METERS = FIRST, SECOND = "meter-000", "meter-001"
@@ -228,6 +229,10 @@ def test_a_configuration_that_cannot_come_back_yet_comes_back_when_it_can(
             assert epoch.ready.config.fingerprint() == config.load(loaded.path).fingerprint()
             state = (await epoch.site.order("health"))["configuration"]
             assert (state["trial"], "cannot be brought back yet" in state["stuck"]) == ([SECOND], True)
+            store = Store(loaded.database, read_only=True)
+            page = looker(epoch.site)("/configuration", store, {}, {}, "en").body.decode()
+            store.close()
+            assert "cannot be brought back yet" in page
             await works(epoch, FIRST)
             if obstacle == "file":
                 token.touch(0o600)
