@@ -41,6 +41,8 @@ THEMES: Final = ("auto", "light", "dark")
 LIVE_WORDS: Final = ("s", "min", "h", "d")
 SENTENCES: Final = ("text", "why")
 """Facts of events that the gateway has said itself."""
+IDENTITIES: Final = ("identity", "old")
+"""Facts of events that are identities of meters."""
 MOMENTS: Final = ("after", "before", "began", "until")
 """Facts of events that are times in ms, where they are numbers of that size."""
 
@@ -226,6 +228,8 @@ def _fact(in_words: Callable[[str], str], value: str, key: str, code: str) -> st
     """A fact of an event; ``code`` of the alarm, where it is about one."""
     if key == "line" and code:
         return _part(in_words, value, code)
+    if key in IDENTITIES:
+        return formats.identity(value)
     return in_words(value) if key in SENTENCES else value
 
 

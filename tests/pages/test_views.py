@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,9 +173,9 @@ def test_a_record_goes_from_recorded_to_anchored_and_its_way_holds(tmp_path: Pat
     hands.end()
 
 
-def test_the_times_in_an_event_are_shown_as_times_and_an_alarm_by_its_name(tmp_path: Path) -> None:
+def test_facts_of_an_event_are_shown_as_what_they_are(tmp_path: Path) -> None:
     loaded = site(tmp_path / "site")
-    facts = {"code": "clock", "before": 1_795_679_383_720, "after": 1_795_679_384_720, "up": 5}
+    facts = {"code": "clock", "before": 1_795_679_383_720, "after": 1_795_679_384_720, "old": "serial_number=4711"}
 
     async def look() -> list[str]:
         async with epoch(loaded) as running:
@@ -196,6 +197,7 @@ def test_the_times_in_an_event_are_shown_as_times_and_an_alarm_by_its_name(tmp_p
     listed, whole = asyncio.run(look())
     for shown in (listed, whole):
         assert "1795679383720" not in shown
+        assert re.search(r">old</\w+>\s*(<dd[^>]*>)?4711<", shown)
         assert all(f'<time datetime="2026-11-26T07:49:4{second}.720Z"' in shown for second in (3, 4))
     assert f'<dd class="wide">{Words("en").of("alarm", "clock")}</dd>' in whole
 
