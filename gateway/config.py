@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -161,7 +161,7 @@ class Document(Model):
         return self
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True)
 class Config:
     """A configuration that can run: the document, where it stands (paths are relative to it), each meter's profile."""
 
@@ -196,11 +196,18 @@ class Config:
     def fingerprint(self) -> bytes:
         """SHA-256 of the deterministic CBOR of the effective configuration, profiles included.
 
-        Secrets are not in it: they stand in files of their own, of which it holds the names.
+        Secrets are not in it: they stand in files of their own, of which it holds the names. Counted once, for it takes
+        half a second for a hundred meters; then it is at hand.
         """
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> bytes:
         document = self.document.model_dump(mode="json")
-        profiles = {name: dataclasses.asdict(profile) for name, profile in self.profiles.items()}
-        return hashlib.sha256(cbor.encode({"document": document, "profiles": _plain(profiles)})).digest()
+        each = {id(profile): profile for profile in self.profiles.values()}  # most meters share one
+        plain = {key: _plain(dataclasses.asdict(profile)) for key, profile in each.items()}
+        profiles = {name: plain[id(profile)] for name, profile in self.profiles.items()}
+        return hashlib.sha256(cbor.encode({"document": _plain(document), "profiles": profiles})).digest()
 
 
 def load(path: Path | str) -> Config:

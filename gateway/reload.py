@@ -144,6 +144,7 @@ class Reload:
 
         def look() -> tuple[Ready, Difference]:
             after = configuration.load(path)
+            after.fingerprint()  # takes long, and not in the event loop
             difference(self._epoch.ready.config, after, specs, ())  # what needs a new start needs no further look
             ready = prepare(after, ours)
             budget.refuse(path, ready.plans)

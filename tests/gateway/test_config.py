@@ -170,6 +170,7 @@ def test_the_fingerprint_tells_configurations_apart_and_leaves_secrets_out(tmp_p
     other = site(tmp_path / "c", {"baudrate = 9600": "baudrate = 19200"})
     assert one.fingerprint() == two.fingerprint()
     assert other.fingerprint() != one.fingerprint()
+    assert one.fingerprint() is one.fingerprint(), "the running gateway tells it again and again"
     login = {'"http://127.0.0.1:8700"': '"http://127.0.0.1:8700"\ntoken_file = "token"'}
     three, four = site(tmp_path / "d", login), site(tmp_path / "e", login)
     for folder, token in ((tmp_path / "d", "one"), (tmp_path / "e", "another")):

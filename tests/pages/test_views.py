@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,8 +16,9 @@ from benchmarks.parts import tcp_gateway
 from gateway import config
 from gateway.commits import Finished
 from gateway.config import Config
+from gateway.dashboard.contents import contents
 from gateway.dashboard.loads import Loads
-from gateway.dashboard.page import NotFound
+from gateway.dashboard.page import Asked, NotFound
 from gateway.dashboard.render import Visitor, page, static
 from gateway.dashboard.views import events, meter, record
 from gateway.dashboard.views.states import State, States, newest
@@ -29,6 +33,8 @@ from tests.pages.looks import looker
 
 LIMIT = 150_000
 VALUES = 18
+MOST_CALLS = 15_000
+"""Of a page's part that is done in the event loop: a few milliseconds."""
 RECORD = "/meters/{meter}/records/{epoch}/{seq}"
 TRUST = '[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n'
 
@@ -50,6 +56,22 @@ async def fill(running: Site, count: int) -> None:
     await until(lambda: all(now.recorded >= count for now in running.live.meters.values()))
 
 
+def calls_of(work: Callable[[], object]) -> int:
+    """How many calls of functions in Python something takes."""
+    count = 0
+
+    def called(frame: object, kind: str, more: object) -> None:
+        nonlocal count
+        count += kind == "call"
+
+    sys.setprofile(called)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
 def test_no_page_of_a_hundred_meters_is_heavy(tmp_path: Path) -> None:
     tcp_gateway.make_site(tmp_path, range(20001, 20101))
     path = tmp_path / "gateway.toml"
@@ -67,6 +89,9 @@ def test_no_page_of_a_hundred_meters_is_heavy(tmp_path: Path) -> None:
             await fill(running, 60)
             store = Store(loaded.database, read_only=True)
             params = {"meter": "meter-007"}
+            for path, view in contents(running).views.items():
+                asked = Asked(path, params | {"batch": "0", "epoch": "00" * 8, "seq": "0"}, user="ines")
+                assert calls_of(partial(view, running, asked)) < MOST_CALLS, path
             pages = {
                 path: look(path, store, params, {"span": span, "quantity": "voltage_00"})
                 for path in ("/", "/meters/{meter}", "/batches", "/events", "/alarms", "/diagnosis")
