@@ -159,7 +159,7 @@ def _of_readings(
     spans = []
     for reading in readings:
         span = Span(reading.time_ms)
-        span.waiting.append(reading)
+        span.waiting.append(reading if names is None else _only(reading, names))
         spans.append(span.fold())
     between = [later.time_ms - earlier.time_ms for earlier, later in pairwise(readings)]
     usual_ms = median_low(between) if between else 0
@@ -172,6 +172,11 @@ def _of_readings(
         return None
     _fill(series, names, filled)
     return series
+
+
+def _only(reading: Reading, names: Collection[str]) -> Reading:
+    """It, without what nobody asks for: a chart shows one point of dozens."""
+    return Reading(reading.time_ms, tuple(value for value in reading.values if value.name in names))
 
 
 def _in_steps(

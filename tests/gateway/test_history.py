@@ -71,6 +71,10 @@ def test_a_short_time_is_drawn_from_readings_and_a_gap_is_one(plant: Plant) -> N
     assert power.verdict[9:12] == ["good", None, "good"]
     assert list(series.courses) == ["power"]
     everything = history(store, METER, None, BEGIN_MS, BEGIN_MS + HOUR_MS)
+    assert everything.courses["power"] == power
+    assert everything.readings == series.readings
+    only = history(store, METER, ["another"], BEGIN_MS, BEGIN_MS + HOUR_MS)
+    assert (only.readings, dict(only.courses)) == (series.readings, {})
     assert everything.courses["serial"].last[0] == "abc"
     assert everything.courses["serial"].mean[0] is None
     store.close()
