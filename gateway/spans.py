@@ -202,6 +202,8 @@ def _tables(readings: Iterable[Reading]) -> Iterator[_Table]:
     times: list[int] = []
     for reading in readings:
         values = reading.values
+        if not values:
+            continue
         if isinstance(values, Columns):
             shape: tuple[Any, ...] = (values.names, values.units, values.quality)
             contents: Any = values.contents
