@@ -112,7 +112,7 @@ CASES = [
     Case("device-server", ONE_OF, type="modbus-rtu-over-tcp"),
     Case("memory", 'kind = "cached"\nage_ms = 1000', type="modbus-tcp", profile={"concentrator": True}),
     Case("torn", half("torn") + '[[fault]]\nmeter = "torn"\nkind = "slow-update"'),
-    Case("reboots", 'kind = "reboots"\npause_ms = 50', timeout_ms=2000, profile={"pause_ms": 100}, period_ms=300),
+    Case("reboots", 'kind = "reboots"\npause_ms = 50', timeout_ms=2000, profile={"pause_ms": 250}, period_ms=1200),
     Case("night", 'kind = "zero-counters"\nevery = 3', until=lambda outcome: len(twice(outcome)) >= 2),
 ]
 
