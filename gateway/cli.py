@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
 from gateway import cli_care, cli_readings, cli_reload, cli_service, cli_setup, logs, report
@@ -191,7 +190,7 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
     table = Table("point", "value", "unit", "quality", "registers", box=None)
     for v in values:
         registers = " ".join(f"{w:04X}" for w in raw.get(v.value.name, []))
-        table.add_row(v.value.name, escape(v.text), v.value.unit or "", v.quality, registers)
+        table.add_row(v.value.name, v.text, v.value.unit or "", v.quality, registers)
     out.print(table)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from gateway.report import Shown
@@ -24,7 +23,7 @@ def view(facts: dict[str, Any], values: Sequence[Shown], left_s: float | None) -
         mine = [v for v in values if v.meter == meter["name"]]
         for i, v in enumerate(sorted(mine, key=_interest)[:SHOWN_POINTS]):
             name = "" if i else f"{meter['name']} ({meter['age_s']} s ago)"
-            table.add_row(name, v.value.name, escape(v.text), v.value.unit or "", v.quality)
+            table.add_row(name, v.value.name, v.text, v.value.unit or "", v.quality)
         if len(mine) > SHOWN_POINTS:
             table.add_row("", f"… and {len(mine) - SHOWN_POINTS} more", "", "", meter["verdict"])
         table.add_section()

@@ -9,7 +9,6 @@ from itertools import groupby
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -265,7 +264,7 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
     for x in facts["ledgers"]:
         out.print(f"ledger {x['name']} ({x['policy']}): {x['settled']} batches anchored, {x['waiting']} waiting")
     for feed in facts["feeds"]:
-        out.print(feed_line(feed), markup=False)
+        out.print(feed_line(feed))
     if web := facts["web"]:
         known = f", certificate SHA-256 {web['fingerprint']}" if web["fingerprint"] else ""
         out.print(f"pages: {web['address']}{known}")
@@ -292,5 +291,5 @@ def print_readings(out: Console, values: Sequence[Shown]) -> None:
         table.add_column()
         table.add_column(justify="right")
         for v in mine:
-            table.add_row(v.value.name, escape(v.text), v.value.unit or "", v.quality)
+            table.add_row(v.value.name, v.text, v.value.unit or "", v.quality)
         out.print(table)

@@ -9,15 +9,15 @@ import sqlite3
 import sys
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pyarrow.parquet
 import pytest
 from click.testing import CliRunner, Result
-from rich.console import Console
 
 from gateway import report
 from gateway.cli import main
+from gateway.cli_parts import console
 from gateway.commits import Finished
 from gateway.config import Config
 from gateway.quality import verdict
@@ -180,9 +180,10 @@ def test_a_file_is_whole_or_the_old_one(loaded: Config, tmp_path: Path) -> None:
 def test_what_a_meter_says_neither_styles_nor_steers_the_terminal() -> None:
     values = Value("text", "[/red]\x1b[2J"), Value("large", Decimal("1E+3")), Value("door", True)
     reading = Reading(1_800_000_000_000, values)
-    out = Console(file=io.StringIO(), width=200, force_terminal=True)
-    report.print_readings(out, report.shown_reading(reading, "export-main", "not recorded"))
-    told = cast(io.StringIO, out.file).getvalue()
+    said = io.StringIO()
+    report.print_readings(console(said), report.shown_reading(reading, "export-main", "not recorded"))
+    told = said.getvalue()
     assert "[/red]" in told
+    assert "\\[/red]" not in told
     assert "\x1b[2J" not in told
     assert [text in told for text in ("1000", "yes")] == [True, True]
