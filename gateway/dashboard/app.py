@@ -171,13 +171,17 @@ class App:
         if session is None:
             target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
             return RedirectResponse(f"/login?next={quote(target, safe='')}", 303)
-        if WATCHING not in request.headers:
+
+        async def made() -> Response:
             return _response(await self._readers.call(view(self._site, self._asked(request, session))))
+
+        if WATCHING not in request.headers:
+            return await made()
         async with self._turn:
             begun = time.perf_counter()
-            answer = await self._readers.call(view(self._site, self._asked(request, session)))
+            response = await made()
             await asyncio.sleep(time.perf_counter() - begun)
-        return _response(answer)
+        return response
 
     def _chosen(self, request: Request) -> Response | None:
         """``?language=zh`` or ``?theme=dark`` on any page is remembered, and the page comes again without it."""

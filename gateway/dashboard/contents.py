@@ -119,7 +119,8 @@ class _Views:
 
     def configuration(self, site: Site, asked: Asked) -> Rest:
         """What has changed in gateway.toml, after somebody has looked, and the order to take it over."""
-        now = {key: site.configured().get(key) for key in ("trial", "stuck", "reverted")}
+        state = site.configured()
+        now = {key: state.get(key) for key in ("trial", "stuck", "reverted")}
         facts = {"path": str(site.config.path), "preview": asked.facts.get("preview"), **now}
         return self._rest(site, asked, "configuration", lambda store: facts, "diagnosis")
 

@@ -37,6 +37,15 @@ def site(folder: Path, changes: Mapping[str, str] | None = None) -> Config:
     return config.load(path)
 
 
+def rewrite(loaded: Config, *changes: tuple[str, str]) -> None:
+    """Change its gateway.toml, each old text once."""
+    text = loaded.path.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    loaded.path.write_text(text)
+
+
 def believed(folder: Path, loaded: Config, name: str = "demo-ledger") -> None:
     """Make a ledger in ``folder``; the gateway is enrolled there, and believes it."""
     open_dir(folder, name).close()

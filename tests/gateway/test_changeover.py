@@ -21,7 +21,7 @@ from gateway.reconcile import Reconciliation
 from ledger_client.record import Coverage, Event
 from tests.gateway.books import check_books
 from tests.gateway.clock_history import FrailStore
-from tests.gateway.samples import Hands, Machine, finished, recorder, site
+from tests.gateway.samples import Hands, Machine, finished, recorder, rewrite, site
 
 METER, CO2, NEW = "export-main", "stack-co2", "fourth"
 CHANGED = Event("configuration", {"why": "test"})
@@ -33,11 +33,7 @@ def loaded(tmp_path: Path) -> Config:
 
 
 def rewritten(loaded: Config, *changes: tuple[str, str]) -> Config:
-    text = loaded.path.read_text()
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new, 1)
-    loaded.path.write_text(text)
+    rewrite(loaded, *changes)
     after = config.load(loaded.path)
     make_missing(after, 0)
     return after

@@ -26,7 +26,7 @@ from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from tests.gateway.books import check_books
 from tests.gateway.epochs import running, until
-from tests.gateway.samples import believe
+from tests.gateway.samples import believe, rewrite
 from tests.pages.looks import looker
 from tests.processes import EmbeddedLedger, embedded_ledger, free_port
 
@@ -95,14 +95,6 @@ def loaded(tmp_path: Path, ports: Sequence[int], ledger: EmbeddedLedger) -> Conf
     make_missing(found, int(time.time()) - 60)
     believe(ledger.folder, found)
     return found
-
-
-def rewrite(loaded: Config, *changes: tuple[str, str]) -> None:
-    text = loaded.path.read_text()
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new, 1)
-    loaded.path.write_text(text)
 
 
 async def reload(epoch: Epoch) -> None:
