@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
-from gateway import instance
 from gateway.config import Config
 from gateway.errors import GatewayError
 from gateway.ownership import OWN_USER
@@ -62,10 +61,9 @@ class Case:
     full: bool = False
 
     @classmethod
-    def of(cls, config: Config, now_ms: int, *, full: bool = False) -> Case:
-        """The case as it is now. Changes nothing: not even the files that SQLite would leave beside a resting
-        database."""
-        pid = instance.running(config.data)
+    def of(cls, config: Config, now_ms: int, *, pid: int | None, full: bool = False) -> Case:
+        """The case as it is now, with the process ``pid`` at work in its data folder. Changes nothing: not even the
+        files that SQLite would leave beside a resting database."""
         store, store_trouble = None, None
         try:
             if config.database.exists() or missing(config.database):
