@@ -94,10 +94,12 @@ def doctor(config_path: Path, full: bool, as_json: bool) -> None:
 
     Changes nothing; may run beside the gateway, without it, and before its first start.
     """
+    from gateway import instance
     from gateway.doctor import rounds
 
+    config = configuration.load(config_path)
     findings = []
-    for finding in rounds.examine(configuration.load(config_path), int(time.time() * 1000), full=full):
+    for finding in rounds.examine(config, int(time.time() * 1000), pid=instance.running(config.data), full=full):
         findings.append(finding)
         if not as_json:
             rounds.print_finding(out, finding)

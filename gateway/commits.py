@@ -141,6 +141,7 @@ class Commits:
             if not self._reserve.release():
                 raise
             self._begin(rows, grids)
+        self.store.epoch = self._signer.epoch
         self._summaries.kept()
         self._position = self._signer.position()
         self._tell(rows)
@@ -308,6 +309,8 @@ class Commits:
         ends = {meter: record_hash(tail.last_data) if tail else None for meter, tail in tails.items()}
         if ends == {meter: end for meter, (_, end) in self._position.items()}:
             return True
+        if self.store.has_begun(self._signer.epoch):
+            self.store.demand_newest_epoch()
         gateway = tails[GATEWAY]
         if gateway is not None and parse_record(gateway.last_data).claims.epoch == self._signer.epoch:
             raise StartAgain(
