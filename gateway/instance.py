@@ -32,8 +32,10 @@ def demand_free(data: Path) -> None:
 
 
 def _taken(data: Path, pid: int | None) -> GatewayError:
-    who = f"another gateway process (pid {pid})" if pid else "another gateway process"
-    return GatewayError(f"{data}: {who} works in this folder", "stop it first, or give this one its own data folder")
+    works = (
+        f"another gateway process (pid {pid}) works in this folder" if pid else "another gateway works in this folder"
+    )
+    return GatewayError(f"{data}: {works}", "stop it first, or give this one its own data folder")
 
 
 def take(data: Path) -> IO[str]:

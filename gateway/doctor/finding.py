@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from ledger_client.trust import Trust, load_trust
 
 Result = Literal["ok", "warn", "bad"]
 T = TypeVar("T")
+CONNECT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +102,12 @@ def at_once(look: Callable[[T], Finding], things: Sequence[T]) -> list[Finding]:
         return []
     with ThreadPoolExecutor(len(things)) as pool:
         return list(pool.map(look, things))
+
+
+def connect(host: str, port: int) -> str | None:
+    """Why nothing listens there, None when something does."""
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_S).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None

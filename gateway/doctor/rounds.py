@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.config import Config
-from gateway.doctor import database, disk, feeds, machine, site
+from gateway.doctor import database, disk, feeds, ledgers, machine, site
 from gateway.doctor.finding import Case, Check, Finding
 from gateway.errors import GatewayError
 
@@ -26,7 +26,7 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("permissions", site.permissions),
     ("lines", site.ports),
     ("keys", site.keys),
-    ("ledgers", site.ledgers),
+    ("ledgers", ledgers.ledgers),
     ("feeds", feeds.feeds),
     ("clock", machine.clock),
     ("versions", machine.versions),

@@ -89,7 +89,7 @@ def test_a_holder_whose_pid_was_wiped_is_still_a_holder(loaded: Config) -> None:
     with instance.take(loaded.data):
         (loaded.data / "meterseal.lock").open("w").close()  # as an older version's refused start does
         assert instance.running(loaded.data) == instance.UNKNOWN
-        assert "another gateway process works in this folder" in take_elsewhere(loaded.data)
+        assert "another gateway works in this folder" in take_elsewhere(loaded.data)
 
 
 def test_asking_takes_nothing(loaded: Config) -> None:
