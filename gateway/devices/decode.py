@@ -1,9 +1,9 @@
 """Registers → values. Pure, and decoding only: nothing here can encode, and nothing here knows a line or a clock.
 
 Numbers follow one rule: an integer register × 10^k is a Decimal with exponent k (k = 0: an int), any other scale gives
-the decimal product with the shortest mantissa, rounded half to even where it has more than 18 digits; an IEEE register is its own value, and with a scale the product in
-binary64. NaN, infinity and the codes of a profile's ``not_available`` are never values: they come back as None with
-DECODE_ERR.
+the decimal product with the shortest mantissa, rounded half to even where it has more than 18 digits; an IEEE register
+is its own value, and with a scale the product in binary64. NaN, infinity and the codes of a profile's
+``not_available`` are never values: they come back as None with DECODE_ERR.
 
 ``Decoder`` prepares the points of a block once and then takes all of its registers apart in one go; ``decode`` and
 ``decode_points`` are for single values.
