@@ -64,6 +64,11 @@ class LineSpec:
         """The port or endpoint in words."""
         return self.port or f"{self.host}:{self.tcp_port or 502}"
 
+    @property
+    def bridged(self) -> bool:
+        """A converter stands between the network and the meters: an answer may be another question's."""
+        return self.port is None and not all(self.direct(meter) for meter in self.meters)
+
     def timeout_of(self, meter: MeterSpec) -> int:
         """The time-out of a meter's reads in ms, to the first byte of the answer."""
         return meter.timeout_ms or self.timeout_ms or (TUNNEL_TIMEOUT_MS if self.tunnel else meter.profile.timeout_ms)
