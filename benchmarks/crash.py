@@ -35,6 +35,7 @@ from gateway.hold import STATIONS
 
 A_SITE, A_WHOLE_SITE = 24, 10
 """Kills after which a new site begins, so that no database grows long to verify."""
+SMALLEST = ({"kills": 26, "whole_kills": 2},)
 
 
 def run(kills: int = 1000, whole_kills: int = 60, seed: int = 20261125, jobs: int = 2) -> dict[str, object]:

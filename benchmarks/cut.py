@@ -29,14 +29,14 @@ from gateway.alarm_board import SITE
 from gateway.alarm_kinds import COMMS_LOST, KINDS, LINE_DOWN, SITE_SILENT
 from ledger_client.record import Event
 
-METERS = 100
 LOOK_S, WITHIN_S = 0.05, 60.0
+SMALLEST = ({"seconds": 0, "meters": 10},)
 
 
-def run(seconds: float = 20.0) -> dict[str, object]:
-    """For so long it is waited whether more alarms than one are raised."""
+def run(seconds: float = 20.0, meters: int = 100) -> dict[str, object]:
+    """For so long it is waited whether more alarms than one are raised when so many ``meters`` fall silent at once."""
     with tempfile.TemporaryDirectory() as name:
-        return _meter(Path(name) / "meter") | _site(Path(name) / "site", seconds)
+        return _meter(Path(name) / "meter") | _site(Path(name) / "site", seconds, meters)
 
 
 def _meter(folder: Path) -> dict[str, object]:
@@ -54,9 +54,9 @@ def _meter(folder: Path) -> dict[str, object]:
         }
 
 
-def _site(folder: Path, seconds: float) -> dict[str, object]:
+def _site(folder: Path, seconds: float, count: int) -> dict[str, object]:
     with ExitStack() as stack:
-        meters = stack.enter_context(farm(METERS))
+        meters = stack.enter_context(farm(count))
         place = stack.enter_context(watched(folder, partial(tcp_site, folder / "site", meters.ports)))
         cut_ms = time.time_ns() // 1_000_000
         os.kill(meters.pid, signal.SIGSTOP)
@@ -68,7 +68,7 @@ def _site(folder: Path, seconds: float) -> dict[str, object]:
             "site_delay_s": KINDS[LINE_DOWN].delay_ms / 1000,  # what it stands for is true for so long before
             "site_alarms_raised": len(raised),
             "site_codes": sorted({str(event.fields["code"]) for event in raised}),
-            "site_meters": METERS,
+            "site_meters": count,
             "site_since_after_cut_s": (_since_ms(raised) - cut_ms) / 1000,
             "site_channels": _told(seen, _since_ms(raised), LINE_DOWN, None, SITE),
             "site_alarms_shown": {name: len(place.shown(name)) for name in place.channels},

@@ -20,19 +20,20 @@ from benchmarks.parts.tcp_gateway import VALUES, make_site
 
 METERS, PERIOD_MS = 100, 100
 STEP = 1.25
+SMALLEST = ({"meters": 5, "seconds": 1.2, "runs": 1},)
 
 
-def run(seconds: float = 20.0, runs: int = 3) -> dict[str, object]:
-    """``seconds``: how long the paced run is; the comparison: the median of ``runs`` pairs, each side half as long."""
-    with farm(METERS) as meters, tempfile.TemporaryDirectory() as name:
+def run(seconds: float = 30.0, runs: int = 3, meters: int = METERS) -> dict[str, object]:
+    """``seconds``: how long the paced run is, and each side of ``runs`` pairs, whose median is told."""
+    with farm(meters) as plant, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_site(folder, meters.ports)
-        paced = _gateway(meters, folder, PERIOD_MS, seconds)
-        period_ms = _fastest(meters, folder, paced["cpu_us_per_read"], min(seconds, 5.0))
-        pairs = [(_bare(meters, seconds / 2), _gateway(meters, folder, period_ms, seconds / 2)) for _ in range(runs)]
+        make_site(folder, plant.ports)
+        paced = _gateway(plant, folder, PERIOD_MS, seconds)
+        period_ms = _fastest(plant, folder, paced["cpu_us_per_read"], min(seconds, 5.0))
+        pairs = [(_bare(plant, seconds), _gateway(plant, folder, period_ms, seconds)) for _ in range(runs)]
     bare, fast = ([pair[side] for pair in pairs] for side in (0, 1))
     return {
-        "meters": METERS,
+        "meters": meters,
         "values_per_read": VALUES,
         "share_of_due_polls": paced["polls_answered"] / paced["polls_due"],
         "polls_missed": paced["polls_missed"],
@@ -57,11 +58,11 @@ def run(seconds: float = 20.0, runs: int = 3) -> dict[str, object]:
     }
 
 
-def _fastest(meters: Farm, folder: Path, cpu_us_per_read: float, seconds: float) -> int:
+def _fastest(plant: Farm, folder: Path, cpu_us_per_read: float, seconds: float) -> int:
     """The period in ms at which most readings become durable: ever shorter ones, until a shorter one gives less."""
-    period_ms, best = round(cpu_us_per_read * METERS / 1000), (0.0, 0)
+    period_ms, best = round(cpu_us_per_read * len(plant.ports) / 1000), (0.0, 0)
     while period_ms > 0:
-        found = _gateway(meters, folder, period_ms, seconds)["reads_per_s"]
+        found = _gateway(plant, folder, period_ms, seconds)["reads_per_s"]
         if found < best[0]:
             break
         best = found, period_ms
@@ -69,21 +70,21 @@ def _fastest(meters: Farm, folder: Path, cpu_us_per_read: float, seconds: float)
     return best[1]
 
 
-def _gateway(meters: Farm, folder: Path, period_ms: int, seconds: float) -> dict[str, Any]:
-    return _measured(meters, "tcp_gateway", folder, period_ms, seconds)
+def _gateway(plant: Farm, folder: Path, period_ms: int, seconds: float) -> dict[str, Any]:
+    return _measured(plant, "tcp_gateway", folder, period_ms, seconds)
 
 
-def _bare(meters: Farm, seconds: float) -> dict[str, Any]:
-    return _measured(meters, "bare_tcp", seconds, 2 * VALUES, *meters.ports)
+def _bare(plant: Farm, seconds: float) -> dict[str, Any]:
+    return _measured(plant, "bare_tcp", seconds, 2 * VALUES, *plant.ports)
 
 
-def _measured(meters: Farm, part: str, *arguments: object) -> dict[str, Any]:
+def _measured(plant: Farm, part: str, *arguments: object) -> dict[str, Any]:
     """The figures of one process, and the share of a core that the farm used meanwhile."""
-    cpu, begun = meters.cpu_s(), time.monotonic()
+    cpu, begun = plant.cpu_s(), time.monotonic()
     command = [sys.executable, "-m", f"benchmarks.parts.{part}", *map(str, arguments)]
     ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     figures: dict[str, Any] = json.loads(ended.stdout)
-    return {**figures, "farm_core_share": (meters.cpu_s() - cpu) / (time.monotonic() - begun)}
+    return {**figures, "farm_core_share": (plant.cpu_s() - cpu) / (time.monotonic() - begun)}
 
 
 def _median(measured: list[dict[str, Any]], key: str) -> float:

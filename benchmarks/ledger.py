@@ -28,6 +28,8 @@ from tests.evm.chain import Registry, chain, deploy
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import CheckedLog, Site, site
 
+SMALLEST = ({"clients": 2, "statements": 3, "evm_statements": 2, "runs": 1},)
+
 
 def run(clients: int = 20, statements: int = 100, evm_statements: int = 20, runs: int = 3) -> dict[str, object]:
     """So many ``statements`` (on the chain ``evm_statements``) of each of ``clients`` gateways, ``runs`` times."""

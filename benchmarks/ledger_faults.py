@@ -28,7 +28,6 @@ KILLS = 4
 MESSAGES = "$MQTT_msgs"
 TIMEOUT_S = 1.0
 
-
 BUILDERS = STANDS | {"nats-cluster": nats_cluster}
 
 
@@ -79,7 +78,7 @@ CASES = (
     Case("mqtt", "faults", prepare=_every_second_call),
     Case("mqtt", "ledger-killed", plan=Plan(_ledger_killed, KILLS)),
     Case("mqtt", "broker-killed", plan=Plan(_broker_killed, KILLS)),
-    Case("nats", "faults", prepare=_every_second_call),
+    Case("mqtt-3.1.1", "faults", prepare=_every_second_call),
     Case("nats-cluster", "leader-killed", plan=Plan(_leader_killed, KILLS)),
     Case("evm", "faults", prepare=_every_second_call),
     Case("evm", "reorganised", prepare=chain_troubles.blocks, plan=_REORGANISED),
@@ -87,6 +86,10 @@ CASES = (
     Case("evm", "nonce-gap", prepare=chain_troubles.blocks, plan=_GAP),
     Case("evm", "older-state", plan=Plan(chain_troubles.older_state, 2, last_alone=True)),
 )
+
+
+SMALLEST = ({"batches": 3, "driver": "memory", "case": "faults"},)
+"""``one`` is to be called for each of the cases, with few batches: tests/contract/test_faults.py."""
 
 
 def run(batches: int = 500, driver: str = "", case: str = "", within_s: float = 3600.0) -> dict[str, object]:

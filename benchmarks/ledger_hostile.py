@@ -14,6 +14,7 @@ from tests.processes import EmbeddedLedger, embedded_ledger
 
 # the limits of a ledger that is served without any option
 LIMITS = ("--rate", "200", "--gateway-rate", "100", "--connections", "512")
+SMALLEST = ({"requests": 300, "clients": 10, "statements": 5, "seed": 20},)
 
 
 def run(requests: int = 5000, clients: int = 100, statements: int = 100, seed: int = 1) -> dict[str, object]:

@@ -41,6 +41,7 @@ from tests.gateway.books import check_books, check_each_record_is_sealed_once
 from tests.processes import EmbeddedLedger, embedded_ledger
 
 METERS, STATUS_RUNS, CHARTS = 100, 3, 10
+SMALLEST = ({"days": 30 / 1440, "restored_minutes": 4},)
 
 
 def run(days: float = 7.0, restored_minutes: float = 60.0) -> dict[str, object]:

@@ -8,6 +8,7 @@ is false, with the reason on stderr; steps that build on it then fail as well.
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -16,9 +17,11 @@ from pathlib import Path
 
 from benchmarks.parts.machine import Failed, machine
 from benchmarks.parts.package_site import Site
-from benchmarks.parts.package_steps import Step, all_steps
+from benchmarks.parts.package_steps import Step, all_steps, files
 
 ROOT = Path(__file__).resolve().parents[1]
+SMALLEST = ()
+"""It needs two builds, root and a machine; its steps alone are tried: tests/test_bench_smallest.py."""
 
 
 def run(previous: str = "", package: str = "") -> dict[str, object]:
@@ -33,16 +36,16 @@ def run(previous: str = "", package: str = "") -> dict[str, object]:
         with machine(folder) as booted:
             figures["boot_s"] = time.monotonic() - booting
             site = Site(booted, folder / "pki")
-            for step, work in all_steps(site, old, new, folder):
-                figures |= _taken(step, work)
+            for step, work in all_steps(site, old, new, folder, files(site)):
+                figures |= taken(step, work)
     return figures | {"ok": False not in figures.values(), "took_s": time.monotonic() - began}
 
 
-def _taken(step: str, work: Step) -> dict[str, object]:
+def taken(step: str, work: Step) -> dict[str, object]:
     """What a step has shown; a step that fails is false."""
     try:
         return work()
-    except (Failed, AssertionError) as error:
+    except (Failed, AssertionError, OSError, sqlite3.Error) as error:  # the last two: of a step before that has failed
         print(f"{step}: {error}", file=sys.stderr)
         return {step: False}
 

@@ -30,6 +30,8 @@ from benchmarks.parts.soak_plan import Course, counted
 from benchmarks.parts.soak_plant import PLANTS
 from benchmarks.parts.soak_site import STEADY, STRUCK, World, world
 
+SMALLEST = ({"seconds": 20},)
+
 
 def run(seconds: float = 1800.0, seed: int = 20261125) -> dict[str, object]:
     """``seconds`` of it, at least 20; below 300 faults are shorter, and half of the lines are left alone.

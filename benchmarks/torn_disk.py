@@ -17,15 +17,24 @@ from benchmarks.parts.torn_lies import lies
 from benchmarks.parts.torn_stall import stalled
 from tests.disk.torn_disk import build
 
+SMALLEST = ({"cases": 1, "lying_kills": 1, "stall_seconds": 3},)
+
 
 def run(cases: int = 0, lying_kills: int = 300, stall_seconds: float = 30.0, seed: int = 1) -> dict[str, object]:
     """So many cases by chance (0: every one), kills under a lying disk, and seconds of live meters on a slow one."""
     begun = time.monotonic()
     logging.disable()  # thousands of troubles, each of them counted
+    try:
+        figures = _figures(cases, lying_kills, stall_seconds, seed)
+    finally:
+        logging.disable(logging.NOTSET)
+    return {**figures, "seconds": time.monotonic() - begun}
+
+
+def _figures(cases: int, lying_kills: int, stall_seconds: float, seed: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         library = build(folder)
         figures = every_case(library, folder / "cases", cases or None, seed)
         figures |= stalled(library, folder / "stall", stall_seconds)
-        figures |= lies(library, folder / "lies", lying_kills, seed)
-    return {**figures, "seconds": time.monotonic() - begun}
+        return figures | lies(library, folder / "lies", lying_kills, seed)

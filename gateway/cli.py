@@ -149,9 +149,9 @@ def run(config_path: Path) -> None:
 @JSON
 def read(config_path: Path, meter: str, as_json: bool) -> None:
     """One live poll of METER with its raw registers, to compare with the meter's display. Records nothing."""
-    from gateway import instance, lines
+    from gateway import instance, line_use, lines
     from gateway.clock import Clock
-    from gateway.fieldbus.bus import check_port, read_once
+    from gateway.fieldbus.bus import check_port
     from gateway.poller import Poller
     from gateway.readiness import holds
 
@@ -160,13 +160,14 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
     if bus is None:
         raise GatewayError(f"{config_path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
     spec, clock = lines.line_spec(config, bus), Clock()
-    if holds(running := instance.running(config.data), spec):
+    running = instance.running(config.data)
+    if holds(running, spec) or (running is not None and spec.bridged):  # a converter mixes up what two masters ask
         raise GatewayError(
             f"line {bus.name}: the running gateway (pid {running}) asks its meters",
             f"see `meterseal readings {config_path} {meter}`; to ask by hand stop the gateway first",
         )
     check_port(spec)
-    poll = asyncio.run(read_once(spec, meter, clock))
+    (poll,) = asyncio.run(line_use.poll_by_hand(config, spec, [meter], clock))
     if not poll.answers:
         why = (
             "; ".join(f"{f.block.fc}/{f.block.address}: {f.reason} {f.detail}".strip() for f in poll.failures)

@@ -15,6 +15,7 @@ from decimal import Decimal
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
@@ -22,6 +23,7 @@ from gateway.devices.profile import Profile, ProfileError, load_profile
 from gateway.errors import ConfigError
 from gateway.feed_settings import FeedEntry
 from gateway.ledger_settings import LedgerEntry
+from gateway.place_settings import DailyHours, Latitude, Longitude, TimeZone
 from gateway.settings import DurationMs, Model, Name, SizeBytes
 from gateway.web_settings import Web
 from ledger_client import cbor
@@ -32,6 +34,16 @@ class Gateway(Model):
     data: str = "data"
     keys: str = "keys"
     trust: str = "trust.toml"
+    timezone: TimeZone = "UTC"
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.latitude is None) != (self.longitude is None):
+            missing = "latitude" if self.latitude is None else "longitude"
+            raise ValueError(f"{missing}: is missing: latitude and longitude go together, in degrees, north and east +")
+        return self
 
 
 class Store(Model):
@@ -53,6 +65,7 @@ class Meter(Model):
     points: tuple[str, ...] = Field(default=(), strict=False)
     ct: Annotated[Decimal, Field(gt=0, strict=False)] | None = None
     pt: Annotated[Decimal, Field(gt=0, strict=False)] | None = None
+    sleeps: DailyHours | None = None
 
     @property
     def factors(self) -> dict[str, Decimal]:
@@ -190,6 +203,11 @@ class Config:
         return self.path.parent / self.document.gateway.trust
 
     @property
+    def zone(self) -> ZoneInfo:
+        """What the site's clocks show."""
+        return ZoneInfo(self.document.gateway.timezone)
+
+    @property
     def meters(self) -> dict[str, Meter]:
         return {m.name: m for b in self.document.bus for m in b.meter}
 
@@ -253,6 +271,13 @@ def _profiles(path: Path, document: Document) -> dict[str, Profile]:
                         f"is missing: {profile.name} multiplies by the {factor.upper()} ratio",
                         f"add {factor} = RATIO, as on the transformer's plate (1 if there is none)",
                     )
+            if meter.sleeps is not None and not profile.may_sleep:
+                raise ConfigError(
+                    path,
+                    key.replace("profile", "sleeps"),
+                    f"{profile.name} is the profile of a device that does not sleep: its silence is a fault",
+                    "remove sleeps; or write may_sleep = true into a profile of your own, if the device does",
+                )
             known = {p.name for p in profile.points}
             for point in meter.points:
                 if point not in known:

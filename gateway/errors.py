@@ -2,6 +2,7 @@
 
 GatewayError                 root; its text says what, where and the way out
 ├── ConfigError              gateway.toml or a file that it names is wrong: the installer's to mend
+├── Superseded               a newer epoch has begun in the database: this process has to stop
 ├── StoreError               the database cannot be read or written: the machine's fault
 │   ├── DiskFull             … for want of space
 │   ├── Damaged              … it is no sound database any more
@@ -35,6 +36,10 @@ class ConfigError(GatewayError):
     def __init__(self, file: Path | str, key: str, problem: str, way_out: str) -> None:
         super().__init__(f"{file}: {key}: {problem}" if key else f"{file}: {problem}", way_out)
         self.file, self.key = str(file), key
+
+
+class Superseded(GatewayError):
+    """Another gateway has begun a newer epoch in the database. No StoreError: trying again would fork the records."""
 
 
 class StoreError(GatewayError):

@@ -1,7 +1,9 @@
-"""One gateway process a data folder: a lock that the kernel drops with the process, and who holds it (fcntl(2))."""
+"""One gateway process a data folder: a lock that the kernel drops with the process, and who holds it (fcntl(2), open
+file description locks)."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -11,10 +13,16 @@ from typing import IO
 from gateway.errors import GatewayError
 
 _FLOCK = "hhqqi0q"  # struct flock: type, whence, start, length, pid
+UNKNOWN = 0
+"""The pid of a holder that does not say it."""
 
 
 def _path(data: Path) -> Path:
     return data / "meterseal.lock"
+
+
+def _flock(kind: int) -> bytes:
+    return struct.pack(_FLOCK, kind, os.SEEK_SET, 0, 0, 0)
 
 
 def demand_free(data: Path) -> None:
@@ -24,31 +32,49 @@ def demand_free(data: Path) -> None:
 
 
 def _taken(data: Path, pid: int | None) -> GatewayError:
-    problem = f"{data}: another gateway process (pid {pid}) works in this folder"
-    return GatewayError(problem, "stop it first, or give this one its own data folder")
+    works = (
+        f"another gateway process (pid {pid}) works in this folder" if pid else "another gateway works in this folder"
+    )
+    return GatewayError(f"{data}: {works}", "stop it first, or give this one its own data folder")
 
 
 def take(data: Path) -> IO[str]:
-    """Lock the data folder until the returned file is closed. Raises GatewayError naming the holder."""
+    """Lock the data folder until the returned file is closed, and note this process's pid in it.
+
+    The lock is the open file's, not the process's: closing another descriptor of the file does not drop it, and it
+    excludes the process locks (lockf) of older versions. Raises GatewayError: it is taken, or cannot be locked.
+    """
     try:
         data.mkdir(parents=True, exist_ok=True)
-        file = _path(data).open("w")
+        file = _path(data).open("a")  # what is in it is the holder's
     except OSError as error:
         raise GatewayError(f"{data}: {error.strerror}", "make the folder writable for this user") from None
     try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK))
+    except OSError as error:
         file.close()
-        raise _taken(data, running(data)) from None
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            raise _taken(data, running(data)) from None
+        raise GatewayError(f"{data}: cannot be locked: {error.strerror}", "put it on a local file system") from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
     return file
 
 
 def running(data: Path) -> int | None:
-    """The pid of the gateway that holds the data folder now, or None. Asks only, so that it never stands in its way."""
-    asked = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+    """The pid of the gateway that holds the data folder now, UNKNOWN where it does not say it, or None.
+
+    For other processes: the gateway itself knows. Asks only, so that it never stands in its way.
+    """
     try:
         with _path(data).open() as file:
-            kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, asked))
-    except OSError:
+            kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(file, fcntl.F_OFD_GETLK, _flock(fcntl.F_RDLCK)))
+            said = file.read(20).strip()
+    except (OSError, UnicodeDecodeError):
         return None
-    return None if kind == fcntl.F_UNLCK else pid
+    if kind == fcntl.F_UNLCK:
+        return None
+    if pid > 0:  # a process lock, of an older version
+        return int(pid)
+    return int(said) if said.isdecimal() else UNKNOWN

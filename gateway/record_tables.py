@@ -77,6 +77,15 @@ class Records(Repairs):
         """(meter, epoch, anchor_ms, period_ms) of every epoch, oldest first."""
         return self.all("SELECT meter, epoch, anchor_ms, period_ms FROM schedules ORDER BY id")
 
+    def newest_epoch(self) -> bytes | None:
+        """The epoch that has begun last; None in a new database."""
+        row = self.one("SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1")
+        return row[0] if row else None
+
+    def has_begun(self, epoch: bytes) -> bool:
+        """Whether this epoch began in this database."""
+        return self.one("SELECT 1 FROM schedules WHERE epoch = ? LIMIT 1", epoch) is not None
+
     def epoch_began_ms(self) -> int:
         """When the newest epoch began; 0 if there was none."""
         return self.count(
@@ -145,6 +154,11 @@ class Records(Repairs):
         """The newest ``count`` coverage records of a meter, newest first."""
         sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'coverage' ORDER BY id DESC LIMIT ?"
         return [Row(*row) for row in self.all(sql, meter, count)]
+
+    def coverage_from(self, meter: str, place: int) -> Iterator[Row]:
+        """The coverage records of a meter from a place of the commit order on."""
+        sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'coverage' AND id >= ? ORDER BY id"
+        return map(Row._make, self.walk(sql, meter, place))
 
     def newest(self, meter: str, kind: str) -> Row | None:
         """The newest record of one kind of one meter."""

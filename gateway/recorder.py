@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 from gateway.changeover import Change
 from gateway.clock import Clock
 from gateway.commits import Finished, Happened, Rules
-from gateway.errors import Damaged, StartAgain, StoreError
+from gateway.errors import Damaged, StartAgain, StoreError, Superseded
 from gateway.journal import Journal
 from gateway.keys import Keys
 from gateway.pulses import Pulse
@@ -241,3 +241,5 @@ def _answer(future: Future[T], function: Callable[[Store], T], store: Store) -> 
         future.set_result(function(store))
     except Exception as error:
         future.set_exception(error)
+        if isinstance(error, Superseded):  # nobody writes any more, whoever asked
+            raise

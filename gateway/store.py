@@ -18,7 +18,7 @@ from urllib.parse import quote
 from gateway import schema
 from gateway.alarm_tables import Alarms
 from gateway.batch_tables import Batches
-from gateway.errors import Damaged, DiskFull, StoreError, Unfinished
+from gateway.errors import Damaged, DiskFull, StoreError, Superseded, Unfinished
 from gateway.feed_tables import Feeds
 from gateway.hold import station
 from gateway.ownership import OWN_USER
@@ -54,6 +54,8 @@ class Store(Records, Batches, Alarms, Summaries, Feeds):
         ``at_rest``, when read only: nobody has it open, and SQLite is to leave no log and no index beside it.
         """
         self.path = path
+        self.epoch: bytes | None = None
+        """The epoch that writes through this connection, once it has begun."""
         try:
             if gone := missing(path):
                 raise Damaged(f"{path}: {gone}", RECOVER)
@@ -145,10 +147,11 @@ class Store(Records, Batches, Alarms, Summaries, Feeds):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; durable when the block is left."""
+        """All or nothing; durable when the block is left. Raises Superseded as ``demand_newest_epoch`` does."""
         with self._errors():
             self._db.execute("BEGIN IMMEDIATE")
             try:
+                self.demand_newest_epoch()
                 yield
                 station("commit")
                 self._db.execute("COMMIT")
@@ -157,6 +160,16 @@ class Store(Records, Batches, Alarms, Summaries, Feeds):
                     self._db.execute("ROLLBACK")
                 raise
             station("committed")
+
+    def demand_newest_epoch(self) -> None:
+        """Raises Superseded where ``epoch`` is not the newest any more: another gateway writes this database, and only
+        one of them may go on."""
+        if self.epoch is not None and self.newest_epoch() not in (None, self.epoch):
+            raise Superseded(
+                f"{self.path}: another gateway has begun a newer epoch in this database; it goes on, this one stops",
+                "run one gateway in this folder: `meterseal status CONFIG` names the process that works here; if that "
+                "is the wrong one, stop it and start the right one",
+            )
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

@@ -20,7 +20,7 @@ LINES, POLLS = 5, 120
         (["fieldbus-truth", "--gard", "off"], "no option --gard; options and their defaults: --polls 100000, --guard"),
         (["fieldbus-truth", "--guard", "maybe"], "--guard maybe: give one of on, off"),
         (["fieldbus-line", "--seconds=long"], "--seconds long: give a number"),
-        (["pipeline", "--runs"], "options and their defaults: none"),
+        (["pipeline", "--runs"], "--runs : give a number"),
     ],
 )
 def test_wrong_use_is_explained_and_nothing_runs(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from benchmarks.ledger import run
+from benchmarks.ledger import SMALLEST, run
 
 CEILING = {"gas_per_anchor": 65_000, "gas_first_anchor": 80_000}
 
 
 def test_every_figure_comes_out_of_real_parts() -> None:
-    figures = run(clients=2, statements=3, evm_statements=2, runs=1)
+    figures = run(**SMALLEST[0])
     for driver in ("http", "mqtt", "evm"):
         for figure in ("statements_per_s", "p50_ms", "p99_ms"):
             assert float(str(figures[f"{driver}_{figure}"])) > 0

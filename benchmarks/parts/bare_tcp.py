@@ -30,7 +30,7 @@ async def measure(seconds: float, registers: int, ports: Sequence[int]) -> dict[
     clients = [AsyncModbusTcpClient("127.0.0.1", port=port, timeout=3, retries=0) for port in ports]
     await asyncio.gather(*(client.connect() for client in clients))
     tasks = [asyncio.create_task(loop(client)) for client in clients]
-    await asyncio.sleep(WARM_UP_S)
+    await asyncio.sleep(min(WARM_UP_S, seconds))
     begun, cpu, before = time.monotonic(), time.process_time(), reads
     await asyncio.sleep(seconds)
     wall, cpu, done = time.monotonic() - begun, time.process_time() - cpu, reads - before

@@ -183,8 +183,9 @@ def demo(site: Site) -> dict[str, object]:
 
 def upgraded(site: Site, package: Path, folder: Path) -> dict[str, object]:
     """An upgrade while it records: every record is still there, byte for byte, and every signature holds."""
+    old = site.machine.run("dpkg-query", "-W", "-f", "${Version}", "meterseal")
     site.goes_on()
-    before, old = site.records(), site.machine.run("dpkg-query", "-W", "-f", "${Version}", "meterseal")
+    before = site.records()
     began = time.monotonic()
     site.install(package)
     seconds = time.monotonic() - began
@@ -249,9 +250,8 @@ def from_wheels(site: Site, package: Path, clean: set[str]) -> dict[str, object]
     return {"install_and_uninstall_from_wheels": True}
 
 
-def all_steps(site: Site, previous: Path, package: Path, folder: Path) -> Iterator[tuple[str, Step]]:
-    """The steps in order, as (name, what does it)."""
-    clean = files(site)
+def all_steps(site: Site, previous: Path, package: Path, folder: Path, clean: set[str]) -> Iterator[tuple[str, Step]]:
+    """The steps in order, as (name, what does it); ``clean``: the machine's files before the first of them."""
     yield "install", lambda: installed(site, previous)
     yield "configure", site.configure
     yield "start", lambda: started(site)

@@ -91,8 +91,13 @@ def line_specs(loaded: Config, period_ms: int) -> list[LineSpec]:
     ]
 
 
+def warm_up_s(seconds: float) -> float:
+    """How long the site runs before it is measured for so long."""
+    return min(WARM_UP_S, seconds)
+
+
 async def measure(folder: Path, period_ms: int, seconds: float) -> dict[str, object]:
-    """Run the site for so long after ``WARM_UP_S``, then stop it and look into its database."""
+    """Run the site for so long after ``warm_up_s``, then stop it and look into its database."""
     loaded = config.load(folder / "gateway.toml")
     shutil.rmtree(loaded.data, ignore_errors=True)
     loaded.data.mkdir()
@@ -114,10 +119,10 @@ async def measure(folder: Path, period_ms: int, seconds: float) -> dict[str, obj
     lines = [Line(spec, clock, take, doubts=poller.doubts) for spec in line_specs(loaded, period_ms)]
     anchor_ms = recorder.open()
     recorder.start()
-    begin_ms = anchor_ms + int(WARM_UP_S * 1000)
+    begin_ms = anchor_ms + int(warm_up_s(seconds) * 1000)
     window = begin_ms, begin_ms + int(seconds * 1000)
     tasks = [asyncio.create_task(line.run(anchor_ms)) for line in lines]
-    await asyncio.sleep(WARM_UP_S)
+    await asyncio.sleep(warm_up_s(seconds))
     wall, cpu, durable = time.monotonic(), time.process_time(), len(store.ages_ms)
     await asyncio.sleep(seconds)
     wall, cpu, durable = time.monotonic() - wall, time.process_time() - cpu, len(store.ages_ms) - durable

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.parts.farm import farm
-from benchmarks.parts.tcp_gateway import WARM_UP_S, make_site
+from benchmarks.parts.tcp_gateway import make_site, warm_up_s
 from gateway import config
 from gateway.store import Store
 from ledger_client.record import Coverage, parse_record
@@ -38,7 +38,7 @@ def stalled(library: Path, folder: Path, seconds: float, period_ms: int = 250) -
         while control.get("syncs") < RECORDING and process.poll() is None:
             time.sleep(0.005)
         control.set(stall_ms=STALL_MS)
-        time.sleep(WARM_UP_S + seconds)  # then the window of measurement is over
+        time.sleep(warm_up_s(seconds) + seconds)  # then the window of measurement is over
         syncs = control.get("syncs")
         control.set(stall_ms=0)
         out, _ = process.communicate()

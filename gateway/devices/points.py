@@ -103,6 +103,7 @@ class Profile:
     device: str
     source: str
     points: tuple[Point, ...]
+    format: int = 1
     protocol: str = "modbus"
     default_address: int = 1
     serial: Serial = field(default_factory=Serial)
@@ -119,6 +120,7 @@ class Profile:
     direct: bool = False
     leading_bytes: bool = False
     may_sleep: bool = False
+    sleeps_below: str | None = None
     identity: tuple[str, ...] = ()
     identity_object: int | None = None
     freshness: str | None = None

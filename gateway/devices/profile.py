@@ -214,14 +214,18 @@ _SERIAL: dict[str, _Check] = {
 }  # fmt: skip
 _SPAN: dict[str, _Check] = {"fc": _integer(1, 4), "first": _register, "last": _register}
 _PROFILE: dict[str, _Check] = {
-    "vendor": _text, "device": _text, "source": _text, "protocol": _one_of("modbus", "sunspec"),
+    "format": _integer(1, 2), "vendor": _text, "device": _text, "source": _text,
+    "protocol": _one_of("modbus", "sunspec"),
     "default_address": _integer(0, 255), "max_registers": _integer(1, MAX_REGISTERS), "max_bits": _integer(1, MAX_BITS),
     "max_gap": _integer(0, MAX_REGISTERS), "step": _integer(1, 16), "same_functions": _flag,
     "pause_ms": _integer(0, 60_000), "timeout_ms": _integer(1, 60_000), "connect_delay_ms": _integer(0, 60_000),
     "answer_life_ms": _integer(1, 3_600_000), "direct": _flag, "leading_bytes": _flag, "may_sleep": _flag,
+    "sleeps_below": _text,
     "identity": _list(_text), "identity_object": _integer(0, 255), "freshness": _text, "concentrator": _flag,
     "stale_after_ms": _integer(1, 86_400_000), "frozen_after_ms": _integer(1, 86_400_000),
 }  # fmt: skip
+_SECOND_FORMAT = ("sleeps_below",)
+"""Keys of a profile that ``format = 2`` brings."""
 _TABLES = ("serial", "defaults", "not_available", "readable", "points")
 _MEASURED = ("unit", "scale", "lively")
 
@@ -265,6 +269,9 @@ class _Reader:
         for key in ("vendor", "device", "source"):
             if not values.get(key):
                 raise self.refuse(key, "missing", "every profile names its vendor, its device and its source")
+        for key in _SECOND_FORMAT:
+            if key in values and values.get("format", 1) < 2:
+                raise self.refuse(key, "a key of format 2", "write format = 2 at the top of the file")
         serial = Serial(**self.take(table.get("serial", {}), _SERIAL, "serial."))
         defaults = self.take(table.get("defaults", {}), {k: _POINT[k] for k in _DEFAULTS}, "defaults.")
         absent = self.take(table.get("not_available", {}), dict.fromkeys(REGISTERS, _list(_pattern)), "not_available.")

@@ -48,6 +48,7 @@ def check(profile: Profile, refuse: Refuse) -> None:
         _status(profile, point, refuse)
     _overlaps(profile, refuse)
     _witnesses(profile, refuse)
+    _sleep(profile, refuse)
 
 
 def measures(point: Point) -> bool:
@@ -180,3 +181,14 @@ def _witnesses(profile: Profile, refuse: Refuse) -> None:
                 raise refuse(key, f"{name!r} is no point of this profile", nearest(name, names))
     if profile.freshness is not None and profile.point(profile.freshness).kind == "scale":
         raise refuse("freshness", "a scale register does not move", "name a value that always moves")
+
+
+def _sleep(profile: Profile, refuse: Refuse) -> None:
+    name = profile.sleeps_below
+    if name is None:
+        return
+    if not profile.may_sleep:
+        raise refuse("sleeps_below", "this device never sleeps", "add may_sleep = true, or leave sleeps_below out")
+    powers = [p.name for p in profile.points if measures(p) and p.unit in ("W", "kW")]
+    if name not in powers:
+        raise refuse("sleeps_below", f"{name!r} is no point in W or kW of this profile", nearest(name, powers))

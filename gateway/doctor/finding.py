@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
-from gateway import instance
 from gateway.config import Config
 from gateway.errors import GatewayError
 from gateway.ownership import OWN_USER
@@ -18,6 +18,7 @@ from ledger_client.trust import Trust, load_trust
 
 Result = Literal["ok", "warn", "bad"]
 T = TypeVar("T")
+CONNECT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,9 @@ class Case:
     full: bool = False
 
     @classmethod
-    def of(cls, config: Config, now_ms: int, *, full: bool = False) -> Case:
-        """The case as it is now. Changes nothing: not even the files that SQLite would leave beside a resting
-        database."""
-        pid = instance.running(config.data)
+    def of(cls, config: Config, now_ms: int, *, pid: int | None, full: bool = False) -> Case:
+        """The case as it is now, with the process ``pid`` at work in its data folder. Changes nothing: not even the
+        files that SQLite would leave beside a resting database."""
         store, store_trouble = None, None
         try:
             if config.database.exists() or missing(config.database):
@@ -102,3 +102,12 @@ def at_once(look: Callable[[T], Finding], things: Sequence[T]) -> list[Finding]:
         return []
     with ThreadPoolExecutor(len(things)) as pool:
         return list(pool.map(look, things))
+
+
+def connect(host: str, port: int) -> str | None:
+    """Why nothing listens there, None when something does."""
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_S).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None

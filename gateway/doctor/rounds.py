@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.config import Config
-from gateway.doctor import database, disk, feeds, machine, site
+from gateway.doctor import database, disk, feeds, ledgers, machine, meters, site
 from gateway.doctor.finding import Case, Check, Finding
 from gateway.errors import GatewayError
 
@@ -25,8 +25,9 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("horizon", database.horizon),
     ("permissions", site.permissions),
     ("lines", site.ports),
+    ("meters", meters.meters),
     ("keys", site.keys),
-    ("ledgers", site.ledgers),
+    ("ledgers", ledgers.ledgers),
     ("feeds", feeds.feeds),
     ("clock", machine.clock),
     ("versions", machine.versions),
@@ -34,9 +35,10 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
 _MARKS: Final = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✗", "red")}
 
 
-def examine(config: Config, now_ms: int, *, full: bool = False) -> Iterator[Finding]:
-    """What the checks say, one by one, as soon as it is known."""
-    case = Case.of(config, now_ms, full=full)
+def examine(config: Config, now_ms: int, *, pid: int | None, full: bool = False) -> Iterator[Finding]:
+    """What the checks say, one by one, as soon as it is known. ``pid``: the gateway that works in the data folder, as
+    ``instance.running`` tells another process; a gateway that asks gives its own."""
+    case = Case.of(config, now_ms, pid=pid, full=full)
     try:
         for name, check in CHECKS:
             try:

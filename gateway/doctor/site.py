@@ -1,33 +1,26 @@
-"""The site: who may read and write what, the ports of the lines, the keys, the ledgers."""
+"""The site: who may read and write what, the ports of the lines, the keys."""
 
 from __future__ import annotations
 
 import os
 import pwd
-import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from gateway import drivers, lines
-from gateway.doctor.finding import Case, Finding, Result, at_once
+from gateway import lines
+from gateway.doctor.finding import Case, Finding, at_once, connect
 from gateway.errors import GatewayError
 from gateway.fieldbus import serial_port
 from gateway.fieldbus.bus import LineSpec
 from gateway.keys import STATEMENT, key_files
-from gateway.ledger_settings import LedgerEntry
 from gateway.ownership import is_there
 from gateway.readiness import holds
-from gateway.refusals import way_out
 from gateway.report import active_alarms
 from ledger_client.cose_key import Signer, load_private_key
-from ledger_client.errors import KeyFileError, LedgerClientError, Refused, Unsupported
-from ledger_client.ledgers import Ledger, Notebook
+from ledger_client.errors import KeyFileError
 from ledger_client.trust import Trust
 from ledger_client.verify import rfc3339
 
-CONNECT_S = 2.0
 SOON_S = 30 * 86_400
 
 
@@ -98,19 +91,11 @@ def _host(case: Case, name: str, spec: LineSpec) -> Finding:
     where = f"{spec.host} port {spec.tcp_port}"
     if case.pid is not None:
         return Finding(name, "ok", f"{where} is left to the running gateway: many converters take one connection only")
-    problem = _connect(str(spec.host), int(spec.tcp_port or 0))
+    problem = connect(str(spec.host), int(spec.tcp_port or 0))
     if problem:
         way_out = "look at power, network and address; `meterseal check` shows what is configured"
         return Finding(name, "bad", f"{where} cannot be reached: {problem}", way_out)
     return Finding(name, "ok", f"{where} takes connections")
-
-
-def _connect(host: str, port: int) -> str | None:
-    try:
-        socket.create_connection((host, port), timeout=CONNECT_S).close()
-    except OSError as error:
-        return error.strerror or str(error)
-    return None
 
 
 def keys(case: Case) -> Iterator[Finding]:
@@ -160,77 +145,3 @@ def _believed(case: Case, trust: Trust, whose: str, name: str, key: Signer) -> F
         over = entry.valid_to <= now_s
         return Finding("keys", "bad" if over else "warn", f"{whose}: counts until {rfc3339(entry.valid_to)}", renew)
     return None
-
-
-def ledgers(case: Case) -> Iterator[Finding]:
-    """Whether every ledger answers, and its receipts can be checked."""
-    entries = case.config.document.ledger
-    if not entries:
-        text = "none is configured: readings are signed and kept, and no one else vouches for when they were made"
-        yield Finding("ledgers", "warn", text, "add a [[ledger]] to the configuration")
-    for entry in entries:
-        yield from _trusted(case, entry)
-    yield from at_once(lambda entry: _answers(case, entry), entries)
-
-
-def _trusted(case: Case, entry: LedgerEntry) -> Iterator[Finding]:
-    name, trust = f"ledger {entry.name}", case.trust
-    if trust is None:
-        return
-    if entry.place is not None and not any(chain.ledger == entry.name for chain in trust.chains):
-        text = f"{case.config.trust} has no [[chain]] of it: who asks its chain counts nothing by this file"
-        yield Finding(name, "warn", text, "add a [[chain]] with its contract and this gateway's account (docs/evm.md)")
-    elif entry.place is None and not trust.has_ledger_key(entry.name):
-        text = f"{case.config.trust} has no key of it: none of its receipts could be checked"
-        yield Finding(name, "bad", text, "paste what `meterseal-ledger show LDIR --trust` prints")
-    elif entry.name not in trust.ledgers:
-        text = f"policy.ledgers in {case.config.trust} does not list it: its receipts count for nobody with this file"
-        yield Finding(name, "warn", text, "add it to policy.ledgers")
-
-
-def _answers(case: Case, entry: LedgerEntry) -> Finding:
-    name, away = f"ledger {entry.name}", _away(entry)
-    began = time.monotonic()
-    try:
-        quick = entry.model_copy(update={"timeout": min(entry.timeout, int(CONNECT_S * 1000))})
-        driver = drivers.driver(case.config, quick, Notebook())
-    except GatewayError as error:
-        return Finding(name, away, error.problem, error.way_out)
-    wait = "recording goes on, and batches wait in the database; look at the network and at the ledger"
-    try:
-        last = driver.last(case.config.gateway_id)
-        if entry.place is not None:
-            _writes(driver, case.config.gateway_id)
-    except Unsupported:
-        return _broker(name, entry, away, wait)
-    except LedgerClientError as error:
-        if entry.place is not None and isinstance(error, Refused):
-            return Finding(name, away, f"its chain does not let us write: {error}", way_out(error.title))
-        return Finding(name, away, f"{entry.url} does not answer as a ledger: {error}", wait)
-    finally:
-        driver.close()
-    took = f"{(time.monotonic() - began) * 1000:.0f} ms"
-    told = "no batch of this gateway yet" if last is None else f"this gateway's batches up to {last[0]}"
-    return Finding(name, "ok", f"{entry.url} answers within {took}: it holds {told}")
-
-
-def _writes(driver: Ledger, gateway: str) -> None:
-    """An account may write for this gateway. Raises Refused."""
-    from ledger_client.ledgers.evm import EvmLedger  # an extra of its own
-
-    assert isinstance(driver, EvmLedger)
-    driver.demand_account(gateway)
-
-
-def _away(entry: LedgerEntry) -> Result:
-    return "bad" if entry.policy == "required" else "warn"
-
-
-def _broker(name: str, entry: LedgerEntry, away: Result, wait: str) -> Finding:
-    """Over MQTT nothing can be asked; whether the broker is there can be seen."""
-    url = urlsplit(entry.url)
-    problem = _connect(url.hostname or "", url.port or (8883 if url.scheme == "mqtts" else 1883))
-    if problem:
-        return Finding(name, away, f"its broker {entry.url} cannot be reached: {problem}", wait)
-    text = f"its broker {entry.url} takes connections; whether the ledger listens there shows with the next batch"
-    return Finding(name, "ok", text)

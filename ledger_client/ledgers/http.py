@@ -94,6 +94,11 @@ class HttpLedger:
                 return batch, id_
         raise LedgerUnavailable(f"not a last statement: {answer}")
 
+    def demand_key(self, gateway: str, kid: bytes) -> None:
+        """GET /gateways/{gateway}/keys/{kid}: raise ``Refused`` unless a statement signed by this key would be taken
+        now; raises ``Unsupported``."""
+        self._extension(gateway, f"keys/{id_to_text(kid)}", expected=204)
+
     def statements(self, gateway: str, after: int) -> list[bytes]:
         """GET /gateways/{gateway}/statements?after=N, page after page, up to about ``_ENOUGH`` statements."""
         entries: list[bytes] = []
@@ -119,13 +124,13 @@ class HttpLedger:
         except LedgerClientError as error:
             raise LedgerUnavailable(f"not a statement ({error}): {answer}") from error
 
-    def _extension(self, gateway: str, question: str) -> Answer:
+    def _extension(self, gateway: str, question: str, *, expected: int = 200) -> Answer:
         if not is_name(gateway):
             raise Refused("Malformed request", f"{gateway!r} is no gateway's name")
         answer = self._ask("GET", f"{self._base}/gateways/{gateway}/{question}", CBOR, MAX_PAGE)
         if answer.status in (404, 405, 501):
             raise Unsupported(f"{self._base} is not an embedded ledger: it cannot tell what it holds of one gateway")
-        if answer.status != 200:
+        if answer.status != expected:
             raise _refusal(answer)
         return answer
 

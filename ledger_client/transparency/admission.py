@@ -12,6 +12,7 @@ from ledger_client.ledgers.wire import id_to_text
 from ledger_client.statement import SignedStatement, Statement, parse_statement
 from ledger_client.transparency.log import MAX_NUMBER
 from ledger_client.transparency.policy import Policy, flaw_at
+from ledger_client.trust import TrustKey
 
 MALFORMED: Final = "Malformed statement"
 BAD_SIGNATURE: Final = "Bad signature"
@@ -42,21 +43,27 @@ def admitted(entry: bytes, policy: Policy, now: int) -> SignedStatement:
     gateway = signed.statement.gateway
     if signed.statement.batch > MAX_NUMBER:
         raise Refused(MALFORMED, f"batch {signed.statement.batch} is beyond what this log can count, {MAX_NUMBER}")
-    key = policy.find(gateway, signed.kid)
-    if key is None:
-        raise Refused(
-            UNKNOWN_KEY,
-            f"no statement key {id_to_text(signed.kid)} is enrolled for gateway {gateway}; "
-            f"`meterseal-ledger enroll` takes the gateway's gateway.pub.toml",
-        )
-    flaw = flaw_at(key, now)
-    if flaw is not None:
-        raise Refused(KEY_NOT_VALID, f"statement key {id_to_text(signed.kid)} of gateway {gateway} {flaw}")
+    key = enrolled(gateway, signed.kid, policy, now)
     try:
         signed.sign1.verify(key.key)
     except BadSignature as error:
         raise Refused(BAD_SIGNATURE, error.detail) from error
     return signed
+
+
+def enrolled(gateway: str, kid: bytes, policy: Policy, now: int) -> TrustKey:
+    """The gateway's statement key of this kid, enrolled and valid at ``now`` (Unix seconds); raises ``Refused``."""
+    key = policy.find(gateway, kid)
+    if key is None:
+        raise Refused(
+            UNKNOWN_KEY,
+            f"no statement key {id_to_text(kid)} is enrolled for gateway {gateway}; "
+            f"`meterseal-ledger enroll` takes the gateway's gateway.pub.toml",
+        )
+    flaw = flaw_at(key, now)
+    if flaw is not None:
+        raise Refused(KEY_NOT_VALID, f"statement key {id_to_text(kid)} of gateway {gateway} {flaw}")
+    return key
 
 
 def check_order(held: Held, statement: Statement) -> None:

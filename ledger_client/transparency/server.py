@@ -85,6 +85,13 @@ def app(ledger: Service, view: LogView, *, policy_in_force: Callable[[], bool], 
         answer = None if last is None else {"id": last[1], "batch": last[0]}
         return Response(cbor.encode(answer), media_type=CBOR)
 
+    async def get_key(request: Request) -> Response:
+        kid = id_from_text(request.path_params["kid"])
+        if kid is None:
+            raise malformed("a kid is base64url of 32 bytes, without padding")
+        await run_in_threadpool(ledger.demand_key, _gateway(request), kid)
+        return Response(status_code=204)
+
     async def get_statements(request: Request) -> Response:
         entries = await run_in_threadpool(ledger.statements, _gateway(request), number(request, "after", -1, -1))
         return Response(cbor.encode(entries), media_type=CBOR)
@@ -94,6 +101,7 @@ def app(ledger: Service, view: LogView, *, policy_in_force: Callable[[], bool], 
         Route("/entries", post_entry, methods=["POST"]),
         Route("/entries/{id}", get_entry, methods=["GET"]),
         Route("/gateways/{gateway}/last", get_last, methods=["GET"]),
+        Route("/gateways/{gateway}/keys/{kid}", get_key, methods=["GET"]),
         Route("/gateways/{gateway}/statements", get_statements, methods=["GET"]),
         *log_routes(ledger, view),
     ]

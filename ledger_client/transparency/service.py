@@ -27,6 +27,7 @@ from ledger_client.transparency.admission import (
     UNKNOWN_KEY,
     admitted,
     check_order,
+    enrolled,
 )
 from ledger_client.transparency.counts import Counts
 from ledger_client.transparency.directory import LedgerDir
@@ -172,6 +173,10 @@ class Service:
                     break
                 page.append(entry)
         return page
+
+    def demand_key(self, gateway: str, kid: bytes) -> None:
+        """Raises ``Refused`` unless statements of this gateway's key would be taken now."""
+        enrolled(gateway, kid, self._policy(), int(self._now()))
 
     def _checked(self, entry: bytes) -> SignedStatement:
         signed = admitted(entry, self._policy(), int(self._now()))

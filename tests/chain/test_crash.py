@@ -25,7 +25,7 @@ A_COVERAGE = "SELECT id FROM records WHERE kind = 'coverage' ORDER BY id LIMIT 1
 
 
 def test_kills_at_every_station_lose_double_fork_and_skip_nothing() -> None:
-    figures = crash.run(kills=26, whole_kills=2, seed=SEED)
+    figures = crash.run(**crash.SMALLEST[0], seed=SEED)
     assert figures["kills"] == 26
     assert {name: figures[name] for name in ("lost", "duplicated", "forked", "untiled", "unverified")} == {
         "lost": 0,

@@ -9,14 +9,11 @@ import pytest
 
 from benchmarks.ledger_faults import CASES, KILLS, Case, one
 from gateway import refusals, uplink
-from tests.contract.stands import STANDS
 
 BATCHES, WITHIN_S = 25, 120.0
-QUICK = [case for case in CASES if case.driver in STANDS]
-"""Without the cluster of brokers, which takes longer to elect a leader than all else here together."""
 
 
-@pytest.mark.parametrize("case", QUICK, ids=lambda case: f"{case.driver}-{case.name}")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.driver}-{case.name}")
 def test_each_batch_is_there_once(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uplink, "FIRST_PAUSE_S", 0.02)
     monkeypatch.setattr(refusals, "FIRST_DOUBT_S", 0.02)

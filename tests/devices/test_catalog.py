@@ -29,6 +29,14 @@ def test_every_profile_records_something_and_can_be_read(name: str) -> None:
     assert plan(resolved.points, Limits.of(resolved))
 
 
+@pytest.mark.parametrize("name", [name for name in catalog() if load_profile(name).may_sleep])
+def test_a_device_that_may_sleep_names_the_power_that_has_gone_by_then(name: str) -> None:
+    profile = load_profile(name)
+    assert profile.format == 2
+    assert profile.sleeps_below is not None
+    assert profile.point(profile.sleeps_below).record
+
+
 def at(profile: Profile, name: str) -> tuple[int, int, str, str | None, str]:
     point = profile.point(name)
     return point.fc, point.address, point.type, point.unit, point.kind

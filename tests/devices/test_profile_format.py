@@ -39,6 +39,7 @@ def one(point: str, head: str = HEAD) -> Point:
 def test_every_key_of_a_file_arrives() -> None:
     profile = parse(
         """
+        format = 2
         protocol = "modbus"
         default_address = 126
         max_registers = 64
@@ -54,6 +55,7 @@ def test_every_key_of_a_file_arrives() -> None:
         direct = true
         leading_bytes = true
         may_sleep = true
+        sleeps_below = "power"
         identity = ["serial"]
         identity_object = 0x80
         freshness = "power"
@@ -75,6 +77,7 @@ def test_every_key_of_a_file_arrives() -> None:
             Point("serial", 3, 100, "string", 8, kind="text", record=False),
             Point("power", 4, 8, "int32", 2, unit="W"),
         ),
+        format=2,
         default_address=126,
         serial=Serial(19200, "E", 2),
         max_registers=64,
@@ -90,6 +93,7 @@ def test_every_key_of_a_file_arrives() -> None:
         direct=True,
         leading_bytes=True,
         may_sleep=True,
+        sleeps_below="power",
         identity=("serial",),
         identity_object=128,
         freshness="power",

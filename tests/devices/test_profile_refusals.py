@@ -14,6 +14,8 @@ INT16 = "fc = 3, address = 0, type = 'int16', "
 BITS16 = "fc = 3, address = 0, type = 'bits16', "
 TEXT = "fc = 3, address = 0, type = 'string', "
 POINT = "\n[points]\np = { " + BITS16.rstrip(", ") + " }"
+POWER = "\n[points]\np = { " + WATT.rstrip(", ") + " }"
+SLEEPER = "format = 2\nmay_sleep = true\n"
 
 FILES = [
     ("maxregisters = 3", "maxregisters: unknown key; did you mean 'max_registers'"),
@@ -46,6 +48,14 @@ FILES = [
     (
         "freshness = 'q'\n[points]\nq = { fc = 3, address = 0, type = 'sunssf' }",
         "freshness: a scale register does not move",
+    ),
+    ("format = 3", "format: 3 will not do; give a whole number from 1 to 2"),
+    ("may_sleep = true\nsleeps_below = 'p'" + POWER, "sleeps_below: a key of format 2; write format = 2 at the top"),
+    ("format = 2\nsleeps_below = 'p'" + POWER, "sleeps_below: this device never sleeps; add may_sleep = true"),
+    (SLEEPER + "sleeps_below = 'q'" + POWER, "sleeps_below: 'q' is no point in W or kW of this profile; known are p"),
+    (
+        SLEEPER + "sleeps_below = 'p'" + POINT,
+        "sleeps_below: 'p' is no point in W or kW of this profile; known are none",
     ),
     ("stale_after_ms = 0", "stale_after_ms: 0 will not do; give a whole number from 1"),
     ("[points]\n'a.first' = { fc = 3, address = 0, type = 'int16', unit = 'W' }", "points.a.first: names that end in"),

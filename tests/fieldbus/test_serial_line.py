@@ -293,15 +293,15 @@ def test_read_once(tmp_path: Path) -> None:
     async def test() -> None:
         pty = Pty(tmp_path / "line", serial(7001))
         spec = rtu_line(pty.link, meter("one", 1, identity="serial"))
-        poll = await read_once(spec, "one", Clock())
+        (poll,) = await read_once(spec, ["one"], Clock())
         assert poll.identity == "serial=7001"
         assert len(poll.answers) == 2
         pty.unplug()
         with pytest.raises(PortError, match="there is no such port"):
-            await read_once(spec, "one", Clock())
+            await read_once(spec, ["one"], Clock())
         nobody = tcp_line(9, meter("one", 1), kind="modbus-rtu-over-tcp")
         with pytest.raises(PortError, match=r"127\.0\.0\.1:9"):
-            await read_once(nobody, "one", Clock())
+            await read_once(nobody, ["one"], Clock())
 
     run(test)
 

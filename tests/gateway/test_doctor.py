@@ -19,11 +19,10 @@ from gateway.doctor.finding import Case, Finding
 from gateway.errors import Unfinished
 from gateway.store import Store
 from ledger_client.cose_key import PrivateKey, save_private_key
-from ledger_client.trust import key_entry
 from tests.chain.site import command
 from tests.gateway.samples import START_S, Hands
 from tests.gateway.samples import site as make_site
-from tests.processes import embedded_ledger, free_port
+from tests.processes import free_port
 
 NOW_MS = START_S * 1000
 
@@ -34,7 +33,7 @@ def loaded(tmp_path: Path) -> Config:
 
 
 def case(loaded: Config, now_ms: int = NOW_MS, **changes: Any) -> Case:
-    return replace(Case.of(loaded, now_ms), **changes)
+    return replace(Case.of(loaded, now_ms, pid=None), **changes)
 
 
 def results(findings: Iterator[Finding]) -> list[tuple[str, str]]:
@@ -58,14 +57,14 @@ def recorded(loaded: Config, polls: int = 20) -> None:
 
 def test_it_changes_nothing_before_the_first_start_and_at_rest(loaded: Config) -> None:
     before = tree(loaded.path.parent)
-    found = {finding.check: finding for finding in rounds.examine(loaded, NOW_MS)}
+    found = {finding.check: finding for finding in rounds.examine(loaded, NOW_MS, pid=None)}
     assert tree(loaded.path.parent) == before
     assert not loaded.data.exists()
     assert found["database"].text.endswith("is not there yet: the first start makes it")
     assert found["disk speed"].facts["syncs"] > 0
     recorded(loaded)
     before = tree(loaded.path.parent)
-    found = {finding.check: finding for finding in rounds.examine(loaded, NOW_MS, full=True)}
+    found = {finding.check: finding for finding in rounds.examine(loaded, NOW_MS, pid=None, full=True)}
     assert tree(loaded.path.parent) == before
     assert found["database"].result == "ok"
     assert "wholly checked" in found["database"].text
@@ -221,7 +220,7 @@ def test_a_damaged_database_is_bad_and_a_broken_one_too(loaded: Config) -> None:
     assert (finding.check, finding.result) == ("database", "bad")
     loaded.database.write_bytes(os.urandom(10 * page))
     assert results(database.database(case(loaded))) == [("database", "bad")]
-    assert results(rounds.examine(loaded, NOW_MS)).count(("database", "bad")) == 1
+    assert results(rounds.examine(loaded, NOW_MS, pid=None)).count(("database", "bad")) == 1
 
 
 def test_a_log_without_its_database_is_no_first_start(loaded: Config) -> None:
@@ -276,7 +275,7 @@ def test_keys_whose_time_is_over(loaded: Config, lines: str, result: str) -> Non
 def test_a_trust_file_that_cannot_be_used(loaded: Config) -> None:
     loaded.trust.write_text("[policy]\nreceipts = 0\n")
     assert results(site.keys(case(loaded))) == [("trust file", "bad"), ("keys", "ok")]
-    assert ("trust file", "bad") in results(rounds.examine(loaded, NOW_MS))
+    assert ("trust file", "bad") in results(rounds.examine(loaded, NOW_MS, pid=None))
 
 
 def test_folders_that_others_may_write(loaded: Config) -> None:
@@ -301,39 +300,3 @@ def test_lines_that_are_there_and_not(loaded: Config, pty_path: Callable[[], Pat
     moved = load_with(here, 'port = "/dev/', f'port = "{moving}" # /dev/')
     (serial, _) = site.ports(case(moved))
     assert serial.result == "warn"
-
-
-def test_ledgers_that_answer_and_do_not(loaded: Config, tmp_path: Path) -> None:
-    closed = f"http://127.0.0.1:{free_port()}"
-    loaded = load_with(loaded, "http://127.0.0.1:8700", closed)
-    assert results(site.ledgers(case(loaded))) == [("ledger demo-ledger", "bad")] * 2  # no key, no answer
-    with embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
-        here = load_with(loaded, closed, ledger.url)
-        with loaded.trust.open("a") as file:
-            file.write(command("ledger_client.cli", "show", ledger.folder, "--trust").stdout)
-        (finding,) = site.ledgers(case(here))
-        assert finding.result == "ok"
-        assert "no batch of this gateway yet" in finding.text
-    optional = load_with(here, 'policy = "required"', 'policy = "optional"')
-    assert results(site.ledgers(case(optional))) == [("ledger demo-ledger", "warn")]
-    entry = key_entry("ledger", PrivateKey.generate().public, 1_700_000_000, ledger="other")
-    with loaded.trust.open("a") as file:
-        file.write(entry)
-    other = load_with(optional, 'name = "demo-ledger"', 'name = "other"')
-    (listed, _) = site.ledgers(case(other))
-    assert "does not list it" in listed.text
-    none = replace(loaded, document=loaded.document.model_copy(update={"ledger": ()}))
-    assert results(site.ledgers(case(none))) == [("ledgers", "warn")]
-
-
-def test_a_broker_is_looked_for(loaded: Config) -> None:
-    port = free_port()
-    text = loaded.path.read_text().replace('type = "http"', 'type = "mqtt"')
-    loaded.path.write_text(text)
-    over_mqtt = load_with(loaded, "http://127.0.0.1:8700", f"mqtt://127.0.0.1:{port}")
-    (_, answer) = site.ledgers(case(over_mqtt))
-    assert answer.result == "bad"
-    assert "cannot be reached" in answer.text
-    with socket.create_server(("127.0.0.1", port)):
-        (_, answer) = site.ledgers(case(over_mqtt))
-    assert answer.result == "ok"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from benchmarks.ledger_hostile import run
+from benchmarks.ledger_hostile import SMALLEST, run
 from benchmarks.parts.hostile import Hostile
 from tests.ledgers.samples import Gateway
 
-REQUESTS, CLIENTS, STATEMENTS, SEED = 300, 10, 5, 20
+REQUESTS, SEED = SMALLEST[0]["requests"], SMALLEST[0]["seed"]
 
 
 def test_no_hostile_request_is_the_ledgers_fault() -> None:
-    figures = run(REQUESTS, CLIENTS, STATEMENTS, SEED)
+    figures = run(**SMALLEST[0])
     assert figures["server_errors"] == 0
-    assert figures["statements"] == CLIENTS * STATEMENTS
+    assert figures["statements"] == SMALLEST[0]["clients"] * SMALLEST[0]["statements"]
     assert figures["refused"] == {}
     answers = figures["answers_by_status"]
     assert isinstance(answers, dict)

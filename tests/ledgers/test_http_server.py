@@ -139,6 +139,9 @@ def test_every_byte_of_a_statement_matters_and_none_harms(demo: Site, gateway: G
         ("GET", "/gateways/g/statements?after=" + "9" * 5000, 400),
         ("GET", "/gateways/g/statements?after=%F0%9F%98%80", 400),
         ("GET", "/gateways/g/statements?after=9223372036854775807", 200),
+        ("GET", "/gateways/g/keys/AAAA", 400),
+        ("GET", f"/gateways/g/keys/{id_to_text(bytes(32))}", 403),
+        ("POST", f"/gateways/g/keys/{id_to_text(bytes(32))}", 405),
         ("BREW", "/entries", 405),
         ("POST", "/log/head", 405),
         ("GET", "/log", 404),
@@ -239,3 +242,12 @@ def test_a_revoked_key_is_refused_from_then_on(demo: Site, gateway: Gateway) -> 
     assert b"gateway stolen" in refused.body
     assert ask(demo, "POST", "/entries", gateway.statement(0), COSE).body == receipt
     assert "REVOKED" in run("show", demo.ledger.folder).stdout
+
+
+def test_whether_a_key_counts_can_be_asked_without_a_statement(demo: Site, gateway: Gateway) -> None:
+    path = f"/gateways/{gateway.name}/keys/{id_to_text(gateway.key.public.kid)}"
+    answer = ask(demo, "GET", path)
+    assert (answer.status, answer.body) == (204, b"")
+    run("revoke", demo.ledger.folder, gateway.name, "--reason", "gateway stolen")
+    refused = ask(demo, "GET", path)
+    assert (refused.status, refused.title) == (403, "Key not valid")

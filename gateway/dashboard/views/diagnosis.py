@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class Rounds:
 
     def _work(self, config: Config) -> None:
         try:
-            for finding in rounds.examine(config, self._clock.now_ms()):
+            for finding in rounds.examine(config, self._clock.now_ms(), pid=os.getpid()):
                 with self._lock:
                     self._found.append(finding)
         except GatewayError as error:
