@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NoReturn
 import click
 from rich.table import Table
 
-from gateway import cli_care, cli_readings, cli_reload, cli_service, cli_setup, logs, report
+from gateway import cli_care, cli_readings, cli_reload, cli_service, cli_setup, cli_shared, logs, report
 from gateway import config as configuration
 from gateway.cli_parts import CONFIG, JSON, open_store, out
 from gateway.errors import Damaged, Declined, GatewayError, NotYet
@@ -35,7 +35,7 @@ class _Commands(Grouped):
 
     headings: ClassVar = {
         "Set up a site": ("init", "profiles", "keys", "password", "check", "read"),
-        "Run it": ("run", "reload", "accept", "install", "uninstall"),
+        "Run it": ("run", "reload", "accept", "clear-shared", "install", "uninstall"),
         "Look at it": ("status", "readings", "doctor"),
         "Prove and keep": ("prove", "export", "backup"),
         "Try it": ("demo",),
@@ -325,6 +325,7 @@ for _command in (
     cli_care.doctor,
     cli_readings.readings,
     cli_reload.reload,
+    cli_shared.clear_shared,
     cli_service.install,
     cli_service.uninstall,
 ):

@@ -130,7 +130,9 @@ class Line:
         self._notify()
 
     def accept(self, meter: str, identity: str) -> None:
-        """Take values from the meter that now answers under this name, from the next poll on."""
+        """Take values from the meter that now answers under this name, from the next poll on; its answer life is the
+        configured one again."""
+        self._table.as_configured(self._clock.monotonic(), self._meters[meter].spec.address)
         self._meters[meter].accept(identity)
         self._identities[meter] = identity
 
@@ -139,8 +141,9 @@ class Line:
         return self._meters[meter].stranger
 
     def clear_shared(self) -> str:
-        """Somebody says that the other master is off the line: values are not flagged until it is heard again. Gives
-        that master's last frame, as hex; nothing while none is known."""
+        """Somebody says that the other master is off the line: values are not flagged, no shape is avoided, and answer
+        lives are the configured ones, until it is heard again. Gives that master's last frame, as hex; nothing while
+        none is known."""
         return self._ear.clear_shared()
 
     @property

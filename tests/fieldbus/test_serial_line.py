@@ -208,7 +208,9 @@ def test_two_adapters_that_change_places_give_no_value_under_the_others_name(tmp
             await polls.until(lambda p: p.missed == "exchanged", count=4)
             assert not any(p.answers for p in polls)
             assert all(p.flags & Quality.METER_EXCHANGED for p in polls if p.missed == "exchanged")
+            line._table.lengthen(1, 0.5, Clock().monotonic())
             line.accept("one", "serial=7002")
+            assert not line._table.lengthened(Clock().monotonic()), "it was the other device that was slow"
             poll = await polls.until(lambda p: bool(p.answers))
             assert poll.identity == "serial=7002"
             assert identities == {"one": "serial=7002"}
