@@ -16,6 +16,7 @@ from gateway.devices.plan import BITS, Block
 from gateway.errors import ConfigError
 from gateway.fieldbus.budget import FULL, NEARLY_FULL, MeterBudget, ReadBudget, budget
 from gateway.fieldbus.bus import LineSpec, MeterSpec
+from gateway.fieldbus.diagnosis import line_differences
 from gateway.fieldbus.schedule import DEAD_AFTER, PROBE_SHARE
 
 DAY_MS = 86_400_000
@@ -63,7 +64,7 @@ class PlannedMeter:
 @dataclass(frozen=True, slots=True)
 class LinePlan:
     """One line; ``share`` is what it needs of each second, None where its speed is not known (Modbus TCP, RTU over
-    TCP). ``problems`` forbid the start, ``warnings`` do not."""
+    TCP). ``problems`` forbid the start, ``warnings`` do not; ``notes`` say what may be meant."""
 
     line: str
     wire: str
@@ -72,6 +73,7 @@ class LinePlan:
     share: float | None
     problems: tuple[Problem, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The plan as plain data."""
@@ -115,6 +117,7 @@ def line_plan(spec: LineSpec) -> LinePlan:
         share=share,
         problems=tuple(problems),
         warnings=tuple(warnings),
+        notes=tuple(line_differences(spec)),
     )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from gateway.fieldbus.diagnosis import refused
 from gateway.fieldbus.ear import NOISY, Ear
+from gateway.fieldbus.link import NO_FRAME
 from gateway.fieldbus.meter import MeterReader
 from gateway.fieldbus.schedule import Schedule
-from gateway.fieldbus.spec import Alarm, LineSpec
+from gateway.fieldbus.spec import Alarm, LineSpec, Poll
 from gateway.fieldbus.turn import Attempt
 from ledger_client.record import Quality
 
@@ -39,7 +41,10 @@ class Alarms:
                     self._begin("comms-lost", lost, text)
         elif schedule.fault:
             way_out = "check cable and power" + (" and the line settings" if self._spec.port else "")
-            self._line_down(f"no meter answers on {self._spec.where}; {way_out}")
+            heard = f"; heard: {NO_FRAME}" if NO_FRAME in attempt.poll.detail else ""
+            self._line_down(f"no meter answers on {self._spec.where}; {way_out}{heard}")
+        if attempt.alive:
+            self._refusals(meter, attempt.poll)
         if meter.stranger is not None:
             text = (
                 f"{name}: {meter.stranger} answers in place of {meter.identity}, so no values are taken; if it was "
@@ -48,6 +53,13 @@ class Alarms:
             self._begin("meter-exchanged", name, text)
         elif attempt.poll.answers:
             self._end("meter-exchanged", name, f"{name}: {meter.identity} answers, and its values count")
+
+    def _refusals(self, meter: MeterReader, poll: Poll) -> None:
+        name = meter.spec.name
+        if (said := refused(poll, meter.spec.profile.protocol)) is not None:
+            self._begin("meter-refuses", name, f"{name}: {said}")
+        elif poll.answers:
+            self._end("meter-refuses", name, f"{name} gives all that it is asked")
 
     def port_gone(self, because: str) -> None:
         """The line cannot be opened, or broke off."""

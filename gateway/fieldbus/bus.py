@@ -26,10 +26,12 @@ from ledger_client.record import Quality
 
 __all__ = [
     "Alarm", "BlockAnswer", "BlockFailure", "FieldbusError", "Line", "LineSpec", "MeterSpec", "Poll", "PortError",
-    "PortMissing", "check_port", "merge", "read_once",
+    "PortMissing", "Waits", "check_port", "merge", "read_once",
 ]  # fmt: skip
 
 log = logging.getLogger("meterseal.fieldbus")
+
+Waits = Callable[[str, float], object]
 
 REOPEN_S, OPEN_WITHIN_S = 2.0, 60.0
 
@@ -159,23 +161,25 @@ class Line:
         """The last poll in which at least one block of this meter answered, with its registers."""
         return self._answered.get(meter)
 
-    async def poll_each(self, meters: Sequence[str], opened: Callable[[], object]) -> list[Poll]:
+    async def poll_each(self, meters: Sequence[str], opened: Callable[[], object], waits: Waits) -> list[Poll]:
         """Open the line, poll these meters once, one after the other, close. ``opened`` is called before anything is
-        asked. PortError or LineDown when the line cannot be opened."""
+        asked, ``waits`` when a shape is waited for. PortError or LineDown when the line cannot be opened."""
         try:
             self._link = await opening.connect(self.spec, self._table, self._ear.see)
             opened()
-            return [await self._poll_once(self._link, meter) for meter in meters]
+            return [await self._poll_once(self._link, meter, waits) for meter in meters]
         finally:
             self._close()
 
-    async def _poll_once(self, link: Link, meter: str) -> Poll:
-        turn = Turn(self._meters[meter], link, self._clock.schedule_ms())
+    async def _poll_once(self, link: Link, meter: str, waits: Waits) -> Poll:
+        turn = Turn(self._meters[meter], link, self._clock.schedule_ms(), patient=True)
         while True:
             ended = await turn.run()
             if isinstance(ended, Attempt):
                 return ended.poll
-            await asyncio.sleep(ended - self._clock.monotonic())
+            left_s = ended - self._clock.monotonic()
+            waits(meter, left_s)
+            await asyncio.sleep(left_s)
 
     async def _poll(self, link: Link, name: str, due_ms: int) -> None:
         station("poll")
@@ -303,12 +307,14 @@ async def read_once(
     *,
     used_until_ms: int | None = None,
     opened: Callable[[], object] = lambda: None,
+    waits: Waits = lambda meter, seconds: None,
 ) -> list[Poll]:
-    """One poll of each of these meters of a line, now. ``used_until_ms`` as for ``Line``; ``opened`` is called before
-    anything is asked. PortError when the line cannot be opened."""
+    """One poll of each of these meters of a line, now, or as soon as late answers to what was asked before have died
+    out. ``used_until_ms`` as for ``Line``; ``opened`` is called before anything is asked, ``waits`` with meter and
+    seconds before each wait. PortError when the line cannot be opened."""
     try:
         line = Line(spec, clock, lambda poll: None, used_until_ms=used_until_ms)
-        return await line.poll_each(meters, opened)
+        return await line.poll_each(meters, opened, waits)
     except LineDown as error:
         raise PortError(
             spec.where, str(error), "check address, port and cable, and that the device has power"
