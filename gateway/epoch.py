@@ -27,6 +27,7 @@ from gateway.drivers import close, drivers
 from gateway.errors import Declined, GatewayError, StoreError
 from gateway.fieldbus.bus import Line, LineSpec
 from gateway.fieldbus.sleep import PowerRecord
+from gateway.line_use import forget, latest, noted_ms
 from gateway.lines import lag_ms
 from gateway.live import Live
 from gateway.news import Hub
@@ -81,7 +82,10 @@ class Epoch:
         self.site = Site(config, clock, epoch, recorder, {}, {}, hub, live, board)
         self.site.pulses.ask("recorder", recorder.stuck)
         used_until_ms = recorder.lines_used_until_ms()
-        self.site.lines.update({spec.name: self._make_line(spec, used_until_ms) for spec in ready.specs})
+        by_hand = {spec.name: noted_ms(config.data, spec.where, clock.now_ms()) for spec in ready.specs}
+        self.site.lines.update(
+            {spec.name: self._make_line(spec, latest(used_until_ms, by_hand[spec.name])) for spec in ready.specs}
+        )
         self._make_uplinks(drivers(config, self._notes), store.conflicts())
         reload = Reload(self)
         self.site.orders.update(accept=self._accept, health=self._health, **orders(board))
@@ -118,6 +122,7 @@ class Epoch:
     async def _work(self, waiting: Sequence[tuple[str, Event]]) -> None:
         config, recorder, site = self.ready.config, self._recorder, self.site
         anchor_ms = recorder.open()
+        forget(config.data)
         recorder.start()
         for meter, event in waiting:
             recorder.happened(meter, event)
@@ -130,7 +135,7 @@ class Epoch:
                 self._begin(_until_ended(recorder), "recorder"),
                 self._begin(check_database(config.database, site.board), "check"),
                 self._begin(self._reload.watch(), "reload"),
-                self._begin(keep("power history", self._power), "power history"),
+                self._begin(keep("power", self._power), "power"),
             ]
             for name in self._company:
                 self._accompany(name)

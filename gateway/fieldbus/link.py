@@ -47,7 +47,7 @@ class Silence:
 
 def no_shape(table: ShapeTable, requests: Sequence[Request], now: float) -> Silence:
     """None of these requests may be asked now."""
-    detail = f"each shape of this read is another master's or younger than {table.life(requests[0].unit):g} s"
+    detail = f"each shape of this read is another master's or younger than {table.life(requests[0].unit, now):g} s"
     return Silence("no-shape", detail, until=table.free_at(requests, now))
 
 

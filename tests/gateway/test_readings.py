@@ -119,6 +119,19 @@ def test_a_time_begins_with_from_and_ends_before_to(loaded: Config) -> None:
     assert _run(loaded, "--to", "2020-01-01T00:00:00+08:00").stdout.splitlines()[1:] == []
 
 
+@pytest.mark.parametrize(("zone", "hour"), [("Asia/Shanghai", 16), ("America/New_York", 3), (None, 8)])
+def test_a_time_without_a_zone_is_one_of_the_sites_zone_and_of_utc_without_one(
+    loaded: Config, zone: str | None, hour: int
+) -> None:
+    there = loaded.path.with_name("there.toml")
+    key = f'[gateway]\ntimezone = "{zone}"' if zone else "[gateway]"
+    there.write_text(loaded.path.read_text().replace("[gateway]", key, 1))
+    told = "--from", f"2027-01-15 {hour:02}:01:40", "--to", f"2027-01-15T{hour:02}:02"
+    result = CliRunner().invoke(main, ["readings", str(there), "pv-inverter", *told])
+    times = [line.split(",")[0] for line in result.stdout.splitlines()[1:]]
+    assert sorted(set(times)) == [rfc3339_ms((START_S + s) * 1000) for s in (100, 110)]
+
+
 def test_the_last_are_shown_as_ever(loaded: Config) -> None:
     assert _run(loaded, METER, "-n", 2).stdout.count("record ") == 2
     told = json.loads(_run(loaded, METER, "-n", 2, "--json").stdout)["readings"]
