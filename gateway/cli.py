@@ -15,10 +15,11 @@ from rich.table import Table
 
 from gateway import cli_care, cli_read, cli_readings, cli_reload, cli_service, cli_setup, cli_shared, logs, report
 from gateway import config as configuration
-from gateway.cli_parts import CONFIG, JSON, open_store, out
+from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
 from gateway.errors import Damaged, Declined, GatewayError
 from gateway.logs import FORMS, Form
 from gateway.settings import duration_ms
+from ledger_client.bundle import is_bundle
 from ledger_client.cli_help import HELP, Grouped
 from ledger_client.durable import whole_file
 from ledger_client.errors import LedgerClientError
@@ -184,11 +185,13 @@ def status(config_path: Path, as_json: bool) -> None:
 @CONFIG
 @click.argument("record")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.mseal")
-def prove(config_path: Path, record: str, output: Path) -> None:
+@FORCE
+def prove(config_path: Path, record: str, output: Path, force: bool) -> None:
     """Write the proof of RECORD (METER/EPOCH/SEQ, or a meter's name: its newest anchored reading) to one file."""
     from gateway import prove as prover
 
     config, store = open_store(config_path)
+    demand_replaceable(output, "proof (.mseal)", is_bundle, force=force)
     row = prover.find(store, record)
     bundle = prover.prove(store, row)
     try:

@@ -13,11 +13,12 @@ from gateway.fieldbus import opening, serial_port
 from gateway.fieldbus.alarms import Alarms
 from gateway.fieldbus.ear import Ear
 from gateway.fieldbus.endpoints import merge
-from gateway.fieldbus.errors import FieldbusError, LineDown, PortError, PortMissing
+from gateway.fieldbus.errors import FieldbusError, LineDown, PortError, PortMissing, Unreachable
 from gateway.fieldbus.link import Link
 from gateway.fieldbus.meter import MeterReader
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.shapes import ShapeTable
+from gateway.fieldbus.sleep import NOTHING, PowerRecord, Sleepers
 from gateway.fieldbus.spec import Alarm, BlockAnswer, BlockFailure, LineSpec, MeterSpec, Poll
 from gateway.fieldbus.turn import Attempt, Turn
 from gateway.hold import station
@@ -34,6 +35,8 @@ log = logging.getLogger("meterseal.fieldbus")
 Waits = Callable[[str, float], object]
 
 REOPEN_S, OPEN_WITHIN_S = 2.0, 60.0
+UNANSWERED = frozenset({"timeout", "backoff", "line-down", "skipped"})
+"""Why a poll of a silent meter is missed; one that sleeps is `asleep` instead."""
 
 
 class Line:
@@ -45,6 +48,7 @@ class Line:
     ``on_alarm`` is told when an alarm begins and when it ends. ``doubts(meter, answer)`` is asked of each answered
     block: if it is true the block is read once more at once, after the meter's pause and in another shape, and the poll
     carries both answers.
+    ``power`` gives what was recorded of the power of a meter that may sleep (sleep.py).
     ``lag_ms``: so long behind their due times its polls begin (lines.py).
     ``armed=False`` takes the guard against late answers off: only for showing what it is worth.
     """
@@ -58,6 +62,7 @@ class Line:
         on_alarm: Callable[[Alarm], None] | None = None,
         doubts: Callable[[str, BlockAnswer], bool] | None = None,
         identities: dict[str, str] | None = None,
+        power: Callable[[str], PowerRecord] = lambda meter: NOTHING,
         used_until_ms: int | None = None,
         armed: bool = True,
         lag_ms: int = 0,
@@ -68,7 +73,8 @@ class Line:
         before = None if used_until_ms is None else clock.monotonic() - (clock.now_ms() - used_until_ms) / 1000
         self._table = shape_table(spec, used_until=before, armed=armed)
         self._ear = Ear(spec.name, self._table, clock.monotonic, self._learn, shared=spec.shared)
-        self._alarms = Alarms(spec, on_alarm)
+        self._sleepers = Sleepers(spec.meters, power)
+        self._alarms = Alarms(spec, on_alarm, self._sleepers)
         self.counters = self._ear.counters
         self._meters = {
             meter.name: MeterReader(
@@ -117,9 +123,13 @@ class Line:
 
     @property
     def up(self) -> bool:
-        """It is open, and not all of its meters are silent; or they may be, and sleep."""
-        heard = self._link is not None and not self._schedule.fault
-        return heard or all(meter.asleep for meter in self._meters.values())
+        """It is open, and not all of its meters are silent; or they sleep."""
+        return (self._link is not None and not self._schedule.fault) or self.asleep
+
+    @property
+    def asleep(self) -> bool:
+        """All of its meters sleep (sleep.py)."""
+        return self._sleepers.all_asleep
 
     @property
     def silent(self) -> list[str]:
@@ -206,6 +216,7 @@ class Line:
         name = turn.meter.spec.name
         was_dead, cost_ms = self._schedule.dead(name), max(1, round(turn.spent_s * 1000))
         self._schedule.finished(name, self._now_ms(), attempt.alive, cost_ms)
+        self._sleepers.polled(self._clock.now_ms(), attempt)
         self._alarms.polled(self._meters[name], attempt, self._schedule)
         if self._schedule.dead(name) and not was_dead:
             text = "%s: meter %s is silent (%s) and is asked seldom"
@@ -233,7 +244,9 @@ class Line:
         try:
             self._link = await opening.connect(self.spec, self._table, self._ear.see)
         except FieldbusError as error:
-            self._down(error.fault if isinstance(error, PortError) else error.problem)
+            fault = error.fault if isinstance(error, PortError) else error.problem
+            self._sleepers.line_gone(self._clock.now_ms(), unreachable=isinstance(error, Unreachable))
+            self._down(fault)
             return
         self._ear.opened()
         if self._down_because is not None:
@@ -260,7 +273,7 @@ class Line:
             self._link = None
 
     def _report(self, poll: Poll) -> None:
-        if poll.missed in ("timeout", "backoff", "line-down") and self._meters[poll.meter].asleep:
+        if poll.missed in UNANSWERED and self._sleepers.asleep(poll.meter):
             poll = poll._replace(missed="asleep")
         self.counters[poll.missed or "answered"] += 1
         if poll.answers:

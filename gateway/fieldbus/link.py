@@ -69,7 +69,8 @@ class Manners:
 
 
 class Seen(NamedTuple):
-    """Bytes on the line that nobody waited for: ``late``, ``foreign``, ``doubled``, ``damaged`` or ``noise``."""
+    """Bytes on the line that nobody waited for: ``late``, ``foreign``, ``doubled``, ``damaged``, ``noise`` or ``echo``
+    (our own question, which came back where no echo was due)."""
 
     kind: str
     data: bytes

@@ -18,7 +18,7 @@ from gateway.devices.profile import Point
 from gateway.fieldbus.blocks import BlockSet, ReadPlan
 from gateway.fieldbus.cuts import ILLEGAL, Read, read_of
 from gateway.fieldbus.diagnosis import refusal
-from gateway.fieldbus.errors import LineDown
+from gateway.fieldbus.errors import LineDown, Unreachable
 from gateway.fieldbus.frames import Request, identification_object, object_text
 from gateway.fieldbus.link import Answer, Link, Outcome, Refusal, Silence
 from gateway.fieldbus.meter import Ended, MeterReader
@@ -37,11 +37,12 @@ _REASONS = ("line-down", "timeout", "refused", "shared", "no-shape", "stopped")
 
 class Attempt(NamedTuple):
     """A finished poll, and what it says of the meter: it answered, it was silent, or (None) it was not heard out.
-    ``down``: why the line broke off, if it did."""
+    ``down``: why the line broke off, if it did; ``unreachable``: since nobody is there any more."""
 
     poll: Poll
     alive: bool | None
     down: str | None = None
+    unreachable: bool = False
 
 
 class _Waits(Exception):
@@ -58,7 +59,7 @@ class Turn:
 
     __slots__ = (
         "answers", "down", "due_ms", "failures", "left", "link", "meter", "patient", "probe", "reads", "silences",
-        "spent_s", "spoke", "told", "until",
+        "spent_s", "spoke", "told", "unreachable", "until",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +74,7 @@ class Turn:
         self.spoke = False
         self.silences = 0
         self.down: str | None = None
+        self.unreachable = False
         self.until = math.inf
         self.spent_s = 0.0
         """For the caller: how long it had the line."""
@@ -92,8 +94,7 @@ class Turn:
             except Ended as ended:
                 return self._attempt(ended.reason, ended.detail)
             except LineDown as error:
-                self.down = str(error)
-                return self._attempt("line-down", self.down)
+                return self._attempt("line-down", self._lost(error))
             self.failures += _not_there(plan.missing)
             self.failures += [_hole(point) for point in self.meter.holes]
             self.left = plan.blocks
@@ -210,8 +211,7 @@ class Turn:
         try:
             return await self._ask(requests)
         except LineDown as error:
-            self.down = str(error)
-            return Silence("line-down", self.down)
+            return Silence("line-down", self._lost(error))
 
     async def _block_twice(self, block: BlockSet, requests: Sequence[Request]) -> Outcome:
         """On a shared line: two answers of two shapes, with the same witness in both."""
@@ -294,7 +294,12 @@ class Turn:
             detail=detail,
         )
         alive = True if self.spoke else False if missed == "timeout" else None
-        return Attempt(poll, alive, self.down)
+        return Attempt(poll, alive, self.down, self.unreachable)
+
+    def _lost(self, error: LineDown) -> str:
+        """The line broke off under a read."""
+        self.down, self.unreachable = str(error), isinstance(error, Unreachable)
+        return self.down
 
 
 def _not_there(points: tuple[Point, ...]) -> list[BlockFailure]:

@@ -23,10 +23,10 @@ from tests.fieldbus.test_meter_reader import Meter, Moved
 class Watch:
     """The alarms of a line of meters, and its schedule."""
 
-    def __init__(self, names: Sequence[str], extra: str = "") -> None:
+    def __init__(self, names: Sequence[str]) -> None:
         self.told: list[Alarm] = []
         self.schedule = Schedule(dict.fromkeys(names, 1000), 0)
-        meters = [meter(name, unit, 1000, extra=extra) for unit, name in enumerate(names, start=1)]
+        meters = [meter(name, unit, 1000) for unit, name in enumerate(names, start=1)]
         self.spec = tcp_line(502, *meters)
         self.alarms = Alarms(self.spec, self.told.append)
         self.readers = {m.name: MeterReader(self.spec, m, Moved(), lambda: False) for m in meters}
@@ -66,17 +66,6 @@ def test_when_all_are_silent_it_is_the_line_alone() -> None:
     assert len(line.told) == 1, "already told"
     line.polled("a", True)
     assert line.codes[1:] == [("line-down", None, False)]
-
-
-def test_devices_that_may_sleep_raise_no_alarm_by_it() -> None:
-    line = Watch(["a", "b"], extra="may_sleep = true")
-    for _ in range(3):
-        line.polled("a", False)
-    line.polled("b", True)
-    for _ in range(3):
-        line.polled("b", False)
-    line.alarms.port_gone("connection refused")
-    assert line.codes == []
 
 
 def test_a_line_that_cannot_be_opened() -> None:

@@ -294,8 +294,9 @@ def test_an_echo_without_an_answer_decides_as_well() -> None:
 def test_a_line_that_answered_without_an_echo_has_none() -> None:
     bench = Bench(echo="auto")
     bench.read(TWO, 10.0, (0.02, reply(TWO)))
-    assert isinstance(bench.read(THREE, 11.0, (0.02, THREE.frame)), Silence)
-    assert bench.kinds == ["foreign"], "what looks like our question is another master's"
+    other = Request(1, 3, 7, 3)
+    assert isinstance(bench.read(THREE, 11.0, (0.02, other.frame)), Silence)
+    assert bench.kinds == ["foreign"], "a question that is not ours is another master's"
 
 
 def test_bytes_that_only_began_like_an_echo_are_heard_as_what_they_are() -> None:
