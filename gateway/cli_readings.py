@@ -93,7 +93,7 @@ def readings(
     if form == "json":
         click.echo(json.dumps({"readings": [value.as_json() for value in report.shown(rows)]}))
     elif form == "table":
-        report.print_readings(out, report.shown(rows))
+        report.print_readings(out, report.shown(rows), config.profiles)
     else:
         told = Told()
         with _progress(shown=ranged and output is not None) as progress:

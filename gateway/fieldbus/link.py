@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol
 from gateway.fieldbus.frames import Request, Shape
 from gateway.fieldbus.shapes import ShapeTable
 
+NO_FRAME = "bytes that are no frame: speed, parity or A/B?"
+
 
 class Answer(NamedTuple):
     """The answer to exactly this request: its data bytes, and the monotonic moment at which it was complete."""

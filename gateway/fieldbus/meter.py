@@ -85,11 +85,6 @@ class MeterReader:
             self.manners = replace(self.manners, timeout_s=timeout_s)
 
     @property
-    def asleep(self) -> bool:
-        """A device that may sleep was not heard for a while."""
-        return self.spec.profile.may_sleep and self.clock.monotonic() - self.heard_at > OUTAGE_S
-
-    @property
     def stranger(self) -> str | None:
         """The identity of another device that answered last in place of the known one, if it was another."""
         return self._stranger

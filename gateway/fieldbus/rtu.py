@@ -23,7 +23,7 @@ from gateway.fieldbus.frames import (
     parse_request,
     request_length,
 )
-from gateway.fieldbus.link import Answer, Outcome, Refusal, Seen, Silence, Witness
+from gateway.fieldbus.link import NO_FRAME, Answer, Outcome, Refusal, Seen, Silence, Witness
 from gateway.fieldbus.shapes import ShapeTable
 
 COPIES = 1
@@ -125,8 +125,7 @@ class Guard:
         self._buffer += self._maybe_echo
         self._echo_due = self._maybe_echo = b""
         if outcome is None:
-            begun = f"an answer broke off after {len(self._buffer)} bytes" if self._buffer else "no answer"
-            outcome = Silence("timeout", question.seen or begun, question.request)
+            outcome = Silence("timeout", question.seen or _begun(self._buffer, shape), question.request)
         if isinstance(outcome, Silence):
             self.table.silent(shape, now)
         else:
@@ -266,7 +265,7 @@ class Guard:
         if request is None or len(self._buffer) < max(request, answer):
             return False
         if self._question:
-            self._question.seen = "only noise"
+            self._question.seen = NO_FRAME
         self._deaf = True
         return True
 
@@ -290,6 +289,16 @@ class Guard:
     def _noise(self) -> None:
         if self._buffer:
             self._witness(Seen("noise", self._cut(len(self._buffer))))
+
+
+def _begun(buffer: bytes | bytearray, asked: Shape) -> str:
+    """What a question ends with that nothing whole came to."""
+    head = bytes((asked.unit, asked.function)), bytes((asked.unit, asked.function | EXCEPTION))
+    if not buffer:
+        return "no answer"
+    if not any(start.startswith(buffer[:2]) for start in head):
+        return NO_FRAME
+    return f"an answer broke off after {len(buffer)} bytes"
 
 
 def _shape(head: bytes | bytearray) -> Shape:
