@@ -34,10 +34,10 @@ class Alarms:
             self._end("line-down", None, "the line answers again")
             self._end("comms-lost", name, f"{name} answers again")
             for lost in schedule.silent:
-                if lost not in self._sleepers:
+                if lost not in self._sleepers and (lost, "wrong-answer") not in self._raised:
                     text = f"{lost} does not answer and is asked seldom; check its power, its cable and its address"
                     self._begin("comms-lost", lost, text)
-        elif schedule.fault:
+        elif schedule.fault and any((m.name, "wrong-answer") not in self._raised for m in self._spec.meters):
             way_out = "check cable and power" + (" and the line settings" if self._spec.port else "")
             self._line_down(f"no meter answers on {self._spec.where}; {way_out}")
         if meter.stranger is not None:
@@ -48,6 +48,19 @@ class Alarms:
             self._begin("meter-exchanged", name, text)
         elif attempt.poll.answers:
             self._end("meter-exchanged", name, f"{name}: {meter.identity} answers, and its values count")
+
+    def wrong_answers(self, name: str, frame: str) -> None:
+        """A meter answers what it was not asked, last with this frame (hex); with "" it does so no more."""
+        if not frame:
+            self._end("wrong-answer", name, f"{name} gives no wrong answers any more")
+            return
+        text = (
+            f"{name} answers with another function or length than it was asked for, and a good checksum ({frame}), so "
+            "no values are taken from such answers; compare its profile with its register map, update its firmware, "
+            "check that no two devices have its address"
+        )
+        self._begin("wrong-answer", name, text)
+        self._end("comms-lost", name, f"{name} answers, but not what it was asked")
 
     def port_gone(self, because: str) -> None:
         """The line cannot be opened, or broke off."""

@@ -202,6 +202,7 @@ class Line:
         name = turn.meter.spec.name
         was_dead, cost_ms = self._schedule.dead(name), max(1, round(turn.spent_s * 1000))
         self._schedule.finished(name, self._now_ms(), attempt.alive, cost_ms)
+        self._alarms.wrong_answers(name, self._ear.wrong_answer(turn.meter.spec.address))
         self._alarms.polled(self._meters[name], attempt, self._schedule)
         if self._schedule.dead(name) and not was_dead:
             text = "%s: meter %s is silent (%s) and is asked seldom"

@@ -67,7 +67,8 @@ class Manners:
 
 
 class Seen(NamedTuple):
-    """Bytes on the line that nobody waited for: ``late``, ``foreign``, ``doubled``, ``damaged`` or ``noise``."""
+    """Bytes on the line that nobody waited for: ``late``, ``foreign``, ``doubled``, ``damaged``, ``noise``, or
+    ``mismatched`` (the answer of the unit that was asked, of another function or length than it was asked for)."""
 
     kind: str
     data: bytes
