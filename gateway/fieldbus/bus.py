@@ -77,6 +77,7 @@ class Line:
                 self._identities.get(meter.name),
                 doubts=partial(doubts, meter.name) if doubts is not None else None,
                 avoided=partial(self._table.avoided, meter.address),
+                others_at=partial(self._others_at, meter.name),
                 armed=armed,
             )
             for meter in spec.meters
@@ -189,6 +190,10 @@ class Line:
         else:
             self._waiting[name] = turn
             self._schedule.waits(name, due_ms, now_ms, now_ms + math.ceil((ended - now) * 1000) + 1)
+
+    def _others_at(self, name: str) -> float:
+        """The monotonic moment at which another meter's poll is due."""
+        return self._clock.monotonic() + (self._schedule.others_at(name) - self._now_ms()) / 1000
 
     def _now_ms(self) -> int:
         """The time of its schedule, which lags behind the gateway's."""

@@ -11,6 +11,7 @@ them after the other is probed every ``FAULT_MS``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -144,6 +145,10 @@ class Schedule:
             self._down = False
             self._revive(self._meters.values())
 
+    def others_at(self, name: str) -> float:
+        """When the next poll of another live meter may begin; infinity where there is none."""
+        return min((self._ready(m) for m in self._meters.values() if m.name != name and not m.dead), default=math.inf)
+
     @property
     def fault(self) -> bool:
         """All meters are silent."""
@@ -193,7 +198,7 @@ class Schedule:
         """A probe of a dead meter that ends before any other one is due."""
         if not meter.dead or self.fault:
             return False
-        return now + meter.cost + IDLE_MARGIN_MS <= min(self._ready(m) for m in self._meters.values() if not m.dead)
+        return now + meter.cost + IDLE_MARGIN_MS <= self.others_at(meter.name)
 
     def _reason(self, meter: _Meter, now: int) -> str | None:
         """Why a due poll is given up, None while it may still be made: of a dead meter there may be idle time yet."""
