@@ -17,7 +17,7 @@ Renewed = Literal["answer", "look", "wait", "ends"]
 reading; until the next look, which is made at once; for ten minutes unless it is found again; or it ends."""
 
 COMMS_LOST, LINE_DOWN, EXCHANGED = "comms-lost", "line-down", "meter-exchanged"
-STRANGER, CRC_RATE = "stranger", "crc-rate"
+STRANGER, CRC_RATE, REFUSES = "stranger", "crc-rate", "meter-refuses"
 METERS_SILENT, SITE_SILENT = "meters-silent", "site-silent"
 STALE, COUNTER_BACK, CLOCK, CLOCK_STEP = "stale", "counter-back", "clock", "clock-step"
 ANCHOR_OVERDUE, CERTIFICATE_END, KEY_END, DISK = "anchor-overdue", "certificate-end", "key-end", "disk"
@@ -26,7 +26,9 @@ STOPPED, BUFFER, DAMAGED, REPAIRED = "recording-stopped", "buffer", "database-da
 LEDGER_REFUSED, LEDGER_LOST, LEDGER_ODD = "ledger-refused", "ledger-lost", "ledger-odd"
 ROLLBACK, EQUIVOCATION = "rollback", "equivocation"
 """The last two are events of their own, too."""
-ON_A_LINE = frozenset({COMMS_LOST, METERS_SILENT, LINE_DOWN, EXCHANGED, STRANGER, CRC_RATE, STALE, COUNTER_BACK})
+ON_A_LINE = frozenset(
+    {COMMS_LOST, METERS_SILENT, LINE_DOWN, EXCHANGED, REFUSES, STRANGER, CRC_RATE, STALE, COUNTER_BACK}
+)
 AT_A_LEDGER = frozenset({LEDGER_REFUSED, LEDGER_LOST, LEDGER_ODD, ROLLBACK, EQUIVOCATION})
 S, MIN, H = 1000, 60_000, 3_600_000
 
@@ -75,8 +77,13 @@ _ALL = (
          "a device with another serial number answers, and no values are taken from it",
          "if it was exchanged: meterseal accept CONFIG METER --serial NUMBER; if not, check what is plugged in where",
          _INSTALLER, 0, 0, "answer"),
+    Kind(REFUSES, "error", "Meter refuses",
+         "a meter answers with Modbus exception 01 to 04 to all that it is asked, or to a point that it does not have",
+         "compare function and address with its register map, or leave the point out: points = […] of the meter",
+         _INSTALLER, 5 * S, 5 * S, "answer"),
     Kind(STRANGER, "warning", "Another master on the line",
-         "somebody else asks meters on a line that is not `shared`; its values carry SHARED_LINE for a day",
+         "somebody else asks meters on a line that is not `shared`; its values carry SHARED_LINE while it is heard and "
+         "one hour more",
          "take the other master off the line, or give the bus shared = true", _INSTALLER, 0, 0, "wait"),
     Kind(CRC_RATE, "warning", "Damaged frames",
          "more than 1 % of the last thousand frames arrive damaged, so that values are uncertain",

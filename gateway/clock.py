@@ -161,8 +161,8 @@ class Clock:
     def letter(self) -> tuple[str, int | None]:
         """OCMF's clock letter for a record made now, and the error bound in ms where the kernel gives one.
 
-        While the system's clock is ``doubted`` the time is unknown. How far record times are from the system's clock is part of the bound, and beyond ``APART_MS`` they are not
-        called synchronised.
+        While the system's clock is ``doubted`` the time is unknown. How far record times are from it is part of the
+        bound, and beyond ``APART_MS`` they are not called synchronised.
         """
         if not self.usable or self.doubted():
             return "U", None

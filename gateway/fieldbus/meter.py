@@ -108,11 +108,6 @@ class MeterReader:
         return self._others_at() - self.clock.monotonic()
 
     @property
-    def asleep(self) -> bool:
-        """A device that may sleep was not heard for a while."""
-        return self.spec.profile.may_sleep and self.clock.monotonic() - self.heard_at > OUTAGE_S
-
-    @property
     def stranger(self) -> str | None:
         """The identity of another device that answered last in place of the known one, if it was another."""
         return self._stranger
@@ -144,7 +139,7 @@ class MeterReader:
 
     async def plan(self, ask: Ask) -> ReadPlan:
         """The read plan; of a SunSpec device after discovery on this connection. Made anew when another master takes a
-        shape, or has left one alone for a day."""
+        shape, or has left one alone for an hour."""
         avoid = self._avoided(self.clock.monotonic())
         if self._plan is None or self._plan.avoid != avoid:
             profile, points = self.spec.profile, self.spec.points

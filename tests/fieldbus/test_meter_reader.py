@@ -253,19 +253,6 @@ def test_a_meter_that_answers_late_and_is_silent_once_leaves_the_line_to_one_tha
     assert one.link.addresses == [100, 300], "there is time"
 
 
-def test_a_device_that_may_sleep_is_asleep_after_a_minute_of_silence() -> None:
-    one = Meter(meter("one", 1, 1000, extra="may_sleep = true"))
-    one.poll()
-    one.link.silent = lambda request: True
-    one.poll(59.0)
-    assert not one.reader.asleep
-    one.poll(2.0)
-    assert one.reader.asleep
-    other = Meter(meter("one", 1, 1000))
-    other.clock.now += 1000
-    assert not other.reader.asleep
-
-
 def witnessed() -> MeterSpec:
     """A meter whose serial number can be read along with a and b, but not with c."""
     spec = meter("one", 1, 1000)

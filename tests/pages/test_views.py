@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from gateway.dashboard.loads import Loads
 from gateway.dashboard.page import Asked, NotFound
 from gateway.dashboard.render import Visitor, page, static
 from gateway.dashboard.sparks import Sparks
-from gateway.dashboard.views import events, meter, record, values
+from gateway.dashboard.views import courses, events, meter, record, values
+from gateway.dashboard.views.courses import Chart, Quantity
 from gateway.dashboard.views.states import State, States, newest
 from gateway.dashboard.words import Words
 from gateway.news import Missed, NotRecorded, Stamp
@@ -30,7 +32,7 @@ from gateway.site import Site
 from gateway.store import Row, Store
 from ledger_client.record import Event, Quality, Reading, Value, parse_record
 from tests.gateway.epochs import due_ms, epoch, until
-from tests.gateway.samples import Hands, site
+from tests.gateway.samples import Hands, rewrite, site
 from tests.pages.looks import looker
 
 LIMIT = 150_000
@@ -168,6 +170,32 @@ def test_a_chart_says_missed_polls_only_as_coverage_counts_them(tmp_path: Path) 
     assert re.search(r"; by coverage records 0 polls missed from [\d:]+ to [\d:]+<", shown)
 
 
+def test_times_days_and_months_on_pages_are_those_of_the_sites_zone(tmp_path: Path) -> None:
+    loaded = recorded(tmp_path / "site", 30)
+    rewrite(loaded, ("[gateway]", '[gateway]\ntimezone = "Asia/Kolkata"'))
+    loaded = config.load(loaded.path)
+
+    async def show() -> tuple[str, list[Chart]]:
+        async with epoch(loaded) as running:
+            store = Store(loaded.database, read_only=True)
+            made = looker(running)("/meters/{meter}", store, {"meter": "export-main"}, {}, "en").body.decode()
+            energy, now_ms = Quantity("count", "Wh", energy=True), running.clock.now_ms()
+            drawn = [courses.chart(store, "export-main", energy, span, now_ms, loaded.zone) for span in ("30d", "1y")]
+            store.close()
+            return made, drawn
+
+    shown, (month, year) = asyncio.run(show())
+    assert "Times are the site&#39;s, Asia/Kolkata (UTC+05:30)" in shown
+    assert re.search(
+        r'<time datetime="2027-01-15T08:0\d:\d\d.000Z" title="[^"]+">(2027-01-15 )?13:3\d:\d\d</time>', shown
+    )
+    assert (month.made_of, len(month.steps), year.made_of, len(year.steps)) == ("day", 30, "month", 12)
+    assert month.steps[-1].from_ms == 1_799_951_400_000, "its midnight, 18:30 UTC"
+    assert [step.mean for step in month.steps[-2:]] == [None, 29.0]
+    assert year.steps[-1].from_ms == 1_798_741_800_000, "the first of January there"
+    assert year.steps[-1].mean == 29.0
+
+
 def test_no_page_looks_at_more_when_there_is_more(tmp_path: Path) -> None:
     few, many = (steps(recorded(tmp_path / name, polls)) for name, polls in (("few", 300), ("many", 2400)))
     assert {path: (few[path], many[path]) for path in few if many[path] > 1.5 * few[path] + 20} == {}
@@ -299,7 +327,9 @@ def test_an_exchanged_meter_is_accepted_by_typing_its_number(tmp_path: Path) -> 
             assert again.row.state != State("live"), "it is silent, however new its last reading is"
             store.close()
             common = {"gateway": "g", "here": "site", "alarm_count": 0, "meters": (), "meter": whole}
-            return [page("meter.html", Visitor(user="u", role=role), 0, **common) for role in ("installer", "viewer")]
+            return [
+                page("meter.html", Visitor(user="u", role=role), 0, UTC, **common) for role in ("installer", "viewer")
+            ]
 
     installer, viewer = asyncio.run(show())
     for shown in (installer, viewer):
