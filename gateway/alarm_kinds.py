@@ -21,6 +21,7 @@ STRANGER, CRC_RATE, REFUSES = "stranger", "crc-rate", "meter-refuses"
 METERS_SILENT, SITE_SILENT = "meters-silent", "site-silent"
 STALE, COUNTER_BACK, CLOCK, CLOCK_STEP = "stale", "counter-back", "clock", "clock-step"
 ANCHOR_OVERDUE, CERTIFICATE_END, KEY_END, DISK = "anchor-overdue", "certificate-end", "key-end", "disk"
+FEED_AWAY = "feed-away"
 SIGNATURE, CONFIGURATION, REVERTED = "signature-failure", "configuration-changed", "configuration-reverted"
 STOPPED, BUFFER, DAMAGED, REPAIRED = "recording-stopped", "buffer", "database-damaged", "database-repaired"
 LEDGER_REFUSED, LEDGER_LOST, LEDGER_ODD = "ledger-refused", "ledger-lost", "ledger-odd"
@@ -137,6 +138,9 @@ _ALL = (
     Kind(EQUIVOCATION, "critical", "Two gateways bear one name",
          "a ledger holds another batch under a number that this gateway has sealed; sealing has stopped",
          "stop the other gateway for good, then move this database aside (docs/storage.md)", _BOTH),
+    Kind(FEED_AWAY, "warning", "A feed does not reach its broker",
+         "a feed has told nobody anything for two minutes; readings are recorded, and told later as history",
+         "check its broker, the network and the login: `meterseal doctor CONFIG`", _BOTH, 2 * MIN, 10 * S),
     Kind(CERTIFICATE_END, "warning", "Certificate near its end",
          "a TLS certificate that the configuration names ends within 30 days, or has ended",
          "renew it and put the new file in its place; it is read again by itself", _BOTH),
