@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -58,9 +58,18 @@ def lines_of(specs: Iterable[LineSpec]) -> Lines:
 class Board(AlarmList, Companion):
     """The alarms of one gateway. To be used in the event loop only; ``tick`` does what has fallen due."""
 
-    def __init__(self, store: Store, books: Books, clock: Clock, live: Live, lines: Lines) -> None:
-        """``store`` is read here and not kept."""
+    def __init__(
+        self,
+        store: Store,
+        books: Books,
+        clock: Clock,
+        live: Live,
+        lines: Lines,
+        asleep: Callable[[str], bool] = lambda line: False,
+    ) -> None:
+        """``store`` is read here and not kept. ``asleep``: whether all meters of a line sleep."""
         super().__init__(store, books, clock, live)
+        self._asleep = asleep
         self._lay_out(lines)
         self._heard: set[str] | None = set()
         """Meters that gave a reading since something came into doubt; None while nothing is."""
@@ -185,8 +194,8 @@ class Board(AlarmList, Companion):
     def _is_answered(self, key: Key, heard: Collection[str]) -> bool:
         """Whether these meters, having answered, contradict an alarm."""
         if key.code == SITE_SILENT:
-            left = [line for line, meters in self._lines.items() if not meters.keys() & heard]
-            return not alarm_groups.enough(len(left), len(self._lines))
+            left = [line for line in self._awake() if not self._lines[line].keys() & heard]
+            return not alarm_groups.enough(len(left), len(self._awake()))
         if key.code == METERS_SILENT:
             return not alarm_groups.enough(len(self._lines[key.line].keys() - heard), None)
         return key.source in heard or (key.source == GATEWAY and bool(self._lines[key.line].keys() & heard))
@@ -259,6 +268,10 @@ class Board(AlarmList, Companion):
 
     # — many that are one —
 
+    def _awake(self) -> list[str]:
+        """The lines but for those whose meters all sleep."""
+        return [line for line in self._lines if not self._asleep(line)]
+
     def _gather(self, now: int) -> None:
         lost: dict[str, list[State]] = {}
         down: list[State] = []
@@ -271,7 +284,8 @@ class Board(AlarmList, Companion):
             elif state.key.code == LINE_DOWN:
                 down.append(state)
         silent = {state.key.line for state in down if state.on}
-        self._one(now, down, Key(GATEWAY, SITE_SILENT, SITE), len(self._lines), len(self._lines), set())
+        awake = len(self._awake())
+        self._one(now, down, Key(GATEWAY, SITE_SILENT, SITE), awake, awake, set())
         for line, states in lost.items():
             self._one(now, states, Key(GATEWAY, METERS_SILENT, line), len(self._lines[line]), None, silent)
 

@@ -23,13 +23,14 @@ from gateway.fieldbus.frames import (
     parse_request,
     request_length,
 )
-from gateway.fieldbus.link import Answer, Outcome, Refusal, Seen, Silence, Witness
+from gateway.fieldbus.link import NO_FRAME, Answer, Outcome, Refusal, Seen, Silence, Witness
 from gateway.fieldbus.shapes import ShapeTable
 
 COPIES = 1
 """An answer may come twice."""
 EARLY = "bytes came before the request was out"
 MISMATCHED = "an answer of another function or length than was asked"
+RETURNED = "the question itself came back where no echo was due"
 
 
 @dataclass(slots=True)
@@ -54,13 +55,13 @@ class Guard:
         """``echo``: "on" where a two-wire adapter gives back what it sends, "auto" to find out from the first reads."""
         self.table, self.t35_s, self.voided = table, t35_s, set[int]()
         self.last_byte = float("-inf")
-        self._witness, self._echo = witness, echo
+        self._witness, self._echo, self._found_out = witness, echo, echo == "auto"
         self._buffer = bytearray()
         self._echo_due = b""
         self._maybe_echo, self._early = b"", False
         self._deaf = False
         self._question: _Question | None = None
-        self._sent: dict[Shape, float] = {}
+        self._arrived = float("-inf")  # the earliest moment at which what is being taken can have come
         self._strange: dict[Shape, float] = {}  # answers that another master waits for, and since when
         self._owed: dict[Shape, int] = {}  # how many more answers our questions of a shape can have
         self._never_asked = set[Shape]()  # and yet a unit answered so
@@ -90,9 +91,8 @@ class Guard:
             self._noise()
         self._deaf = False
         self._last = None
-        self._sent[request.shape] = now
         self._owed[request.shape] = self._owed.get(request.shape, 0) + 1 + COPIES
-        self.table.use(request.shape, now)
+        self.table.ask(request, now)
         self._echo_due = request.frame if self._echo != "off" else b""
         self._maybe_echo, self._early = b"", False
         self._question = _Question(request, leading)
@@ -102,8 +102,11 @@ class Guard:
         if self._question:
             self._question.out = out
 
-    def receive(self, data: bytes, now: float) -> None:
-        """Take bytes that were read at ``now``."""
+    def receive(self, data: bytes, now: float, since: float | None = None) -> None:
+        """Take bytes that were read at ``now`` and came at ``since`` at the earliest, when nothing was there to read
+        (None: just now). A process that was paused reads late: to name a frame and to learn from it the earliest
+        moment counts, to accept it that of reading."""
+        self._arrived = now if since is None else since
         if self._deaf and now - self.last_byte >= self.t35_s:
             self._deaf = False
         self.last_byte = now
@@ -125,8 +128,7 @@ class Guard:
         self._buffer += self._maybe_echo
         self._echo_due = self._maybe_echo = b""
         if outcome is None:
-            begun = f"an answer broke off after {len(self._buffer)} bytes" if self._buffer else "no answer"
-            outcome = Silence("timeout", question.seen or begun, question.request)
+            outcome = Silence("timeout", question.seen or _begun(self._buffer, shape), question.request)
         fault = isinstance(outcome, Silence) and len(question.mismatched) <= 1 + COPIES
         for seen in question.mismatched:  # what comes beside the right answer is somebody else's
             self._witness(seen if fault else seen._replace(kind="foreign"))
@@ -176,7 +178,7 @@ class Guard:
             return False
         shape = _shape(self._buffer)
         wanted = question is not None and _answers(shape, self._buffer[1], question.request.shape)
-        if not length or (not wanted and not self._asked(shape, self._buffer[1], now)):
+        if not length or (not wanted and not self._asked(shape, self._buffer[1])):
             return self._take_foreign(length, now)
         if len(self._buffer) < length:
             return False
@@ -200,7 +202,7 @@ class Guard:
             if frame[2] in GATEWAY_SILENT:
                 return Silence("timeout", f"exception {frame[2]:02X}: the gateway got no answer", request)
             return Refusal(request, frame[2], self.table.burnt(request.unit, now))
-        if self._echo == "auto":
+        if self._echo == "auto" and self._question and not self._question.seen:
             self._echo = "off"
         self._answers += 1
         self._last = (request.shape, self._answers)
@@ -219,13 +221,13 @@ class Guard:
             self.table.use(shape, now)
             self._witness(Seen("foreign", frame, shape))  # another master asked for it: nothing to learn from
             return
-        latency = now - self._sent[shape] if shape in self._sent else None
+        latency = self.table.latency(shape, self._arrived)
         if self._last and self._last[0] == shape:
             self.table.use(shape, now)
             if self.table.armed:
                 self.voided.add(self._last[1])
             self._witness(Seen("doubled", frame, shape, latency))
-        elif frame[1] & EXCEPTION or self.table.young(shape, now):
+        elif frame[1] & EXCEPTION or self.table.young(shape, self._arrived):
             if not frame[1] & EXCEPTION:
                 self.table.use(shape, now)
             self._witness(Seen("late", frame, shape, latency))
@@ -240,10 +242,10 @@ class Guard:
         self._owed[shape] = owed - 1
         return owed <= 0
 
-    def _asked(self, shape: Shape, function: int, now: float) -> bool:
+    def _asked(self, shape: Shape, function: int) -> bool:
         """The frame at the head has a shape that we asked for, however long ago; an exception: to a young question."""
         if function & EXCEPTION:
-            return self.table.young_function(shape.unit, shape.function, now)
+            return self.table.young_function(shape.unit, shape.function, self._arrived)
         return self.table.asked(shape)
 
     def _take_foreign(self, answer: int, now: float) -> bool:
@@ -258,9 +260,12 @@ class Guard:
                 if length == answer and length != request and self._is_mismatched(_shape(frame), now):
                     self._mismatched(_shape(frame), frame, now)
                     return True
+                shape = _shape_to_come(frame) if length == request else _shape(frame)
+                if shape and length == request and self.table.own_question(frame, shape, self._arrived):
+                    self._take_own(frame, shape, now)
+                    return True
                 if length == answer:
                     self.table.use(_shape(frame), now)
-                shape = _shape_to_come(frame) if length == request else _shape(frame)
                 if shape:
                     self.table.use(shape, now)
                     if length == request:
@@ -274,7 +279,7 @@ class Guard:
         if request is None or len(self._buffer) < max(request, answer):
             return False
         if self._question:
-            self._question.seen = "only noise"
+            self._question.seen = NO_FRAME
         self._deaf = True
         return True
 
@@ -298,6 +303,18 @@ class Guard:
         self._question.seen = MISMATCHED
         self._question.mismatched.append(Seen("mismatched", frame, shape))
 
+    def _take_own(self, frame: bytes, shape: Shape, now: float) -> None:
+        """Our own question came back: an echo behind noise, or one that was read late. Or another master asked the very
+        same, so that its answer is not ours to take; it is ours in all that it says."""
+        self.table.use(shape, now)
+        self._witness(Seen("echo", frame, shape))
+        if self._question:
+            self._question.seen = "only the question itself"
+            if shape == self._question.request.shape:
+                self._void(RETURNED)
+                if self._echo == "off" and self._found_out:
+                    self._echo = "auto"
+
     def _cut(self, length: int) -> bytes:
         frame = bytes(self._buffer[:length])
         del self._buffer[:length]
@@ -306,6 +323,16 @@ class Guard:
     def _noise(self) -> None:
         if self._buffer:
             self._witness(Seen("noise", self._cut(len(self._buffer))))
+
+
+def _begun(buffer: bytes | bytearray, asked: Shape) -> str:
+    """What a question ends with that nothing whole came to."""
+    head = bytes((asked.unit, asked.function)), bytes((asked.unit, asked.function | EXCEPTION))
+    if not buffer:
+        return "no answer"
+    if not any(start.startswith(buffer[:2]) for start in head):
+        return NO_FRAME
+    return f"an answer broke off after {len(buffer)} bytes"
 
 
 def _shape(head: bytes | bytearray) -> Shape:

@@ -17,6 +17,8 @@ from gateway.fieldbus.shapes import ShapeTable
 
 BATCH_S = 0.02
 """A frame that has begun may go on so much later: USB adapters deliver in batches of up to 16 ms."""
+LOOK_S = 0.1
+"""So often, at least, the port is drained: what is read later than that came while the process was held up."""
 RESTLESS_S = 1.0
 """A line that finds no silence within this time cannot be asked."""
 SEND_S = 1.0
@@ -67,7 +69,9 @@ class RtuLink:
         self._wake: asyncio.Future[None] | None = None
         self._lost = ""
         self._reading = True
+        self._drained = self._loop.time()
         self._loop.add_reader(port.fd, self._readable)
+        self._looking = self._loop.call_later(LOOK_S, self._look)
 
     async def read(self, requests: Sequence[Request], manners: Manners) -> Outcome:
         """Ask one of the requests and wait for its answer; LineDown when the port is gone."""
@@ -76,9 +80,9 @@ class RtuLink:
             await self._sleep_until(ready)
         if not await self._silent():
             return Silence("timeout", "the line does not fall silent: somebody keeps sending")
-        request = self._guard.choose(requests, self._loop.time())
+        request = self._guard.choose(requests, self._drained)  # a late answer may have come since then
         if request is None:
-            return no_shape(self._guard.table, requests, self._loop.time())
+            return no_shape(self._guard.table, requests, self._drained)
         self._guard.ask(request, self._loop.time(), leading=manners.leading_bytes)
         try:
             out = await self._send(request.frame)
@@ -158,17 +162,24 @@ class RtuLink:
     def _readable(self) -> None:
         """Take all that waits in the kernel."""
         while self._reading:
+            now = self._loop.time()
             try:
                 data = os.read(self._port.fd, 4096)
             except BlockingIOError:
+                self._drained = now
                 return
             except OSError as error:
                 return self._lose(f"reading failed: {error.strerror}")
             if not data:
                 return self._lose("the other end is gone")
-            self._guard.receive(data, self._loop.time())
+            self._guard.receive(data, self._loop.time(), self._drained)
             if self._guard.decided:
                 self._notify()
+
+    def _look(self) -> None:
+        self._readable()
+        if self._reading:
+            self._looking = self._loop.call_later(LOOK_S, self._look)
 
     def _lose(self, what: str) -> None:
         self._lost = self._lost or what
@@ -178,6 +189,7 @@ class RtuLink:
     def _stop_reading(self) -> None:
         if self._reading:
             self._reading = False
+            self._looking.cancel()
             self._loop.remove_reader(self._port.fd)
 
     def _check(self) -> None:

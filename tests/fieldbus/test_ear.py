@@ -128,6 +128,15 @@ def test_clear_shared_frees_the_shapes_of_a_line_that_is_known_to_be_shared() ->
     assert line.ear.clear_shared() == ""
 
 
+def test_our_own_question_that_came_back_is_counted_and_flags_nothing() -> None:
+    line = Listening()
+    line.ear.opened()
+    line.now += 10
+    line.ear.see(Seen("echo", Request(9, 3, 0, 2).frame, SHAPE))
+    assert (line.ear.flags, line.ear.counters) == (0, {"echo": 1})
+    assert line.table.choose([Request(9, 3, 0, 2)], line.now) is not None
+
+
 def test_late_answers_teach_how_late_they_come() -> None:
     line = Listening()
     line.ear.see(Seen("late", b"", SHAPE, 0.7))

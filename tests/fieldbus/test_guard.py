@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.fieldbus.frames import Reply, Request, Shape, crc
-from gateway.fieldbus.link import Answer, Outcome, Refusal, Seen, Silence
+from gateway.fieldbus.link import NO_FRAME, Answer, Outcome, Refusal, Seen, Silence
 from gateway.fieldbus.rtu import Guard
 from gateway.fieldbus.shapes import ShapeTable
 
@@ -200,7 +200,7 @@ def test_nothing_is_searched_inside_noise() -> None:
     bench = Bench()
     noise = bytes.fromhex("63 63 63")
     outcome = bench.read(TWO, 10.0, (0.05, noise + reply(TWO)))
-    assert outcome == Silence("timeout", "only noise", TWO)
+    assert outcome == Silence("timeout", NO_FRAME, TWO)
     assert bench.kinds == ["noise"]
 
 
@@ -255,7 +255,7 @@ def test_an_identification_answer_of_another_kind_is_noise_and_does_not_hold_the
     question = Request(1, 43, 0, 4)
     body = bytes.fromhex("01 2B 0D 04 83 00 00 01 00 03") + b"abc"
     outcome = Bench().read(question, 10.0, (0.05, body + crc(body)))
-    assert outcome == Silence("timeout", "only noise", question)
+    assert outcome == Silence("timeout", NO_FRAME, question)
 
 
 def test_an_echo_is_stripped_and_must_be_exact() -> None:
@@ -294,8 +294,9 @@ def test_an_echo_without_an_answer_decides_as_well() -> None:
 def test_a_line_that_answered_without_an_echo_has_none() -> None:
     bench = Bench(echo="auto")
     bench.read(TWO, 10.0, (0.02, reply(TWO)))
-    assert isinstance(bench.read(THREE, 11.0, (0.02, THREE.frame)), Silence)
-    assert bench.kinds == ["foreign"], "what looks like our question is another master's"
+    other = Request(1, 3, 7, 3)
+    assert isinstance(bench.read(THREE, 11.0, (0.02, other.frame)), Silence)
+    assert bench.kinds == ["foreign"], "a question that is not ours is another master's"
 
 
 def test_bytes_that_only_began_like_an_echo_are_heard_as_what_they_are() -> None:

@@ -117,6 +117,26 @@ def test_two_lines_are_two_alarms(desk: Desk) -> None:
     assert len(desk.standing()) == 2
 
 
+def test_a_site_is_silent_when_all_lines_are_but_those_whose_meters_sleep(desk: Desk) -> None:
+    """At night the roof sleeps: the two lines that are left are all that there are."""
+    awake = list(LINES)[:2]
+    desk.sleeping |= LINES.keys() - set(awake)
+    down(desk, awake)
+    desk.passes(DELAY_S)
+    assert desk.standing() == [SITE]
+    assert "all 2 lines with 6 meters" in desk.one().text
+    down(desk, awake, on=False)
+    desk.passes(CLEAR_S)
+    assert not desk.one().active
+
+
+def test_one_line_beside_those_that_sleep_is_no_site(desk: Desk) -> None:
+    desk.sleeping |= LINES.keys() - {"line-tcp-00"}
+    down(desk, ["line-tcp-00"])
+    desk.passes(DELAY_S)
+    assert desk.standing() == [("tcp-00", "line-down", "line-tcp-00")]
+
+
 def test_the_end_of_a_cable_is_one_alarm_of_its_line(desk: Desk) -> None:
     for meter in RTU[1:]:
         desk.line("comms-lost", "rs485", meter)
