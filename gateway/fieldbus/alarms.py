@@ -39,8 +39,9 @@ class Alarms:
             self._end("line-down", None, "the line answers again")
             self._end("comms-lost", name, f"{name} answers again")
             for lost in schedule.silent:
-                self._lost(lost)
-        elif schedule.fault:
+                if (lost, "wrong-answer") not in self._raised:
+                    self._lost(lost)
+        elif schedule.fault and any((m.name, "wrong-answer") not in self._raised for m in self._spec.meters):
             way_out = "check cable and power" + (" and the line settings" if self._spec.port else "")
             heard = f"; heard: {NO_FRAME}" if NO_FRAME in attempt.poll.detail else ""
             self._line_down(f"no meter answers on {self._spec.where}; {way_out}{heard}")
@@ -54,6 +55,19 @@ class Alarms:
             self._begin("meter-exchanged", name, text)
         elif attempt.poll.answers:
             self._end("meter-exchanged", name, f"{name}: {meter.identity} answers, and its values count")
+
+    def wrong_answers(self, name: str, frame: str) -> None:
+        """A meter answers what it was not asked, last with this frame (hex); with "" it does so no more."""
+        if not frame:
+            self._end("wrong-answer", name, f"{name} gives no wrong answers any more")
+            return
+        text = (
+            f"{name} answers with another function or length than it was asked for, and a good checksum ({frame}), so "
+            "no values are taken from such answers; compare its profile with its register map, update its firmware, "
+            "check that no two devices have its address"
+        )
+        self._begin("wrong-answer", name, text)
+        self._end("comms-lost", name, f"{name} answers, but not what it was asked")
 
     def _refusals(self, meter: MeterReader, poll: Poll) -> None:
         name = meter.spec.name

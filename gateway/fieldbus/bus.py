@@ -85,6 +85,7 @@ class Line:
                 self._identities.get(meter.name),
                 doubts=partial(doubts, meter.name) if doubts is not None else None,
                 avoided=partial(self._table.avoided, meter.address),
+                others_at=partial(self._others_at, meter.name),
                 armed=armed,
             )
             for meter in spec.meters
@@ -207,6 +208,10 @@ class Line:
             self._waiting[name] = turn
             self._schedule.waits(name, due_ms, now_ms, now_ms + math.ceil((ended - now) * 1000) + 1)
 
+    def _others_at(self, name: str) -> float:
+        """The monotonic moment at which another meter's poll is due."""
+        return self._clock.monotonic() + (self._schedule.others_at(name) - self._now_ms()) / 1000
+
     def _now_ms(self) -> int:
         """The time of its schedule, which lags behind the gateway's."""
         return self._clock.schedule_ms() - self._lag_ms
@@ -217,6 +222,7 @@ class Line:
         was_dead, cost_ms = self._schedule.dead(name), max(1, round(turn.spent_s * 1000))
         self._schedule.finished(name, self._now_ms(), attempt.alive, cost_ms)
         self._sleepers.polled(self._clock.now_ms(), attempt)
+        self._alarms.wrong_answers(name, self._ear.wrong_answer(turn.meter.spec.address))
         self._alarms.polled(self._meters[name], attempt, self._schedule)
         if self._schedule.dead(name) and not was_dead:
             text = "%s: meter %s is silent (%s) and is asked seldom"

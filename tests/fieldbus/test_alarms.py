@@ -166,3 +166,24 @@ def test_a_line_that_is_noise_says_so() -> None:
 
 def test_nobody_needs_to_listen() -> None:
     Alarms(tcp_line(502, meter("one", 1)), None).port_gone("unplugged")
+
+
+def test_a_meter_that_answers_what_it_was_not_asked_is_named_and_is_not_silent() -> None:
+    line = Watch(["a", "b"])
+    for _ in range(3):
+        line.polled("a", False)
+    line.polled("b", True)
+    line.alarms.wrong_answers("a", "01 04 04")
+    line.polled("a", False)
+    line.polled("b", True)
+    line.polled("b", False)
+    line.polled("b", False)
+    line.alarms.wrong_answers("b", "02 04 04")
+    line.polled("b", False)
+    assert line.codes == [
+        ("comms-lost", "a", True), ("wrong-answer", "a", True), ("comms-lost", "a", False),
+        ("line-down", None, True), ("wrong-answer", "b", True),
+    ]  # fmt: skip
+    assert "a answers with another function or length than it was asked for" in line.told[1].text
+    line.alarms.wrong_answers("a", "")
+    assert line.codes[-1] == ("wrong-answer", "a", False)
