@@ -28,6 +28,8 @@ def print_plan(out: Console, plan: LinePlan) -> None:
         out.print(_when_dead(max(plan.meters, key=lambda m: m.probe_ms)))
     for warning in plan.warnings:
         out.print(Text("warning:", "bold"), warning)
+    for note in plan.notes:
+        out.print(Text("note:", "bold"), note)
     for problem in plan.problems:
         out.print(Text("error:", "bold"), f"{problem.key}: {problem.problem}")
 

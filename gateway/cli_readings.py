@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,10 +17,10 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from gateway import report
-from gateway.cli_parts import CONFIG, JSON, console, open_store, out
+from gateway.cli_parts import CONFIG, FORCE, JSON, console, demand_replaceable, open_store, out
 from gateway.errors import GatewayError
 from gateway.local_calendar import moment_ms
-from gateway.reading_files import FORMATS, WRITERS, Line, Told, lines, of_row
+from gateway.reading_files import FORMATS, WRITERS, Line, Told, are_readings, lines, of_row
 from gateway.settings import duration_ms
 from ledger_client.durable import whole_file
 from ledger_client.verify import rfc3339_ms
@@ -56,6 +57,7 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic only in newe
 @click.option("--to", "end", type=Moment(), help="All before this time.")
 @click.option("--format", "form", type=click.Choice(["table", "json", *FORMATS]), help="[default: by FILE, else table]")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write them to a file.")
+@FORCE
 @JSON
 def readings(
     config_path: Path,
@@ -65,6 +67,7 @@ def readings(
     end: int | datetime | None,
     form: str | None,
     output: Path | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """The last readings of METER, or of all meters, with the id of the record that proves each.
@@ -74,6 +77,8 @@ def readings(
     ranged = begin is not None or end is not None or (output is not None and count is None)
     form = "json" if as_json else form or _by_name(output) or ("csv" if ranged else "table")
     _check(form, output, count, ranged=ranged)
+    if output is not None:
+        demand_replaceable(output, f"{form} of readings", partial(are_readings, form), force=force)
     config, store = open_store(config_path)
     from_ms, to_ms = (
         moment_ms(told, config.zone) if isinstance(told, datetime) else told
@@ -88,7 +93,7 @@ def readings(
     if form == "json":
         click.echo(json.dumps({"readings": [value.as_json() for value in report.shown(rows)]}))
     elif form == "table":
-        report.print_readings(out, report.shown(rows))
+        report.print_readings(out, report.shown(rows), config.profiles)
     else:
         told = Told()
         with _progress(shown=ranged and output is not None) as progress:

@@ -42,7 +42,9 @@ class Gateway(Model):
     def _one_place(self) -> Self:
         if (self.latitude is None) != (self.longitude is None):
             missing = "latitude" if self.latitude is None else "longitude"
-            raise ValueError(f"{missing}: is missing: latitude and longitude go together, in degrees, north and east +")
+            raise ValueError(
+                f"{missing}: is missing: latitude and longitude go together, in degrees, north and east positive"
+            )
         return self
 
 

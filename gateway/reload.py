@@ -24,6 +24,7 @@ from gateway.commits import Rules
 from gateway.difference import Difference, difference
 from gateway.drivers import close
 from gateway.errors import Declined, GatewayError
+from gateway.fieldbus.sleep import PowerRecord
 from gateway.live import MeterNow
 from gateway.readiness import Ready, prepare
 from gateway.signer import GATEWAY
@@ -50,6 +51,8 @@ class Provision:
     """By new meter: what the database holds of it, the newest first."""
     known: Mapping[str, str]
     """Which device stands for a new meter, where the database knows it."""
+    power: Mapping[str, PowerRecord]
+    """What the database knows of the power of devices that may sleep and were not known to."""
     ledgers: Sequence[Ledger] | None
     """Drivers of the ledgers; None where these are the same."""
 

@@ -74,7 +74,12 @@ class _Views:
     def site(self, site: Site, asked: Asked) -> Rest:
         """The whole gateway at a glance."""
         facts, config = site_view.look(site, self._loads, self._sparks), site.config
-        return self._rest(site, asked, "site", lambda store: {"site": site_view.complete(facts, config, store)})
+        return self._rest(
+            site,
+            asked,
+            "site",
+            lambda store: {"site": site_view.complete(facts, config, store), "many_left": site_view.MANY_LEFT},
+        )
 
     def meter(self, site: Site, asked: Asked) -> Rest:
         """One meter."""

@@ -136,11 +136,7 @@ class Times:
 
 def symbol(value: Content, point: Point | None) -> str:
     """What a status is called: the word of its code, or of each of its bits that is set."""
-    if point is None or not isinstance(value, int):
-        return ""
-    if point.type.startswith("bits"):
-        return ", ".join(word for bit, word in point.symbols if value >> bit & 1)
-    return dict(point.symbols).get(value, "")
+    return "" if point is None else point.symbol(value)
 
 
 def identity(text: str | None) -> str:

@@ -26,9 +26,8 @@ from gateway.dashboard.pathway import drawing
 from gateway.dashboard.said import said
 from gateway.dashboard.views.courses import Chart, kind_of
 from gateway.dashboard.views.events import plain
-from gateway.dashboard.views.values import shared_flags
 from gateway.dashboard.words import LANGUAGES, Words, choose
-from gateway.quality import VERDICTS, verdict
+from gateway.quality import VERDICTS, shared_flags, verdict
 from ledger_client.record import MISSED_REASONS, Quality
 
 STATIC: Final = {

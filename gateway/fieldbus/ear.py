@@ -12,6 +12,8 @@ from ledger_client.record import Quality
 
 log = logging.getLogger("meterseal.fieldbus")
 
+WRONG_ANSWERS, WRONG_S = 2, 3600.0
+"""So many answers of wrong function or length within this time, and no stranger heard between them, are the unit's."""
 NOISY_SHARE = 0.01
 NOISY = Quality.IMPLAUSIBLE
 """The flag of values from a line with many damaged frames: the bit set has none of its own, and it says uncertain."""
@@ -60,6 +62,7 @@ class Ear:
         self._noise = Rate()
         self._strangers_from: float | None = None
         self._shared_until = float("-inf")
+        self._wrong: dict[int, list[tuple[float, bytes]]] = {}
 
     def opened(self) -> None:
         """The line is open. Soon after the first time, a frame may answer what an earlier process asked."""
@@ -82,6 +85,15 @@ class Ear:
             self._learn(seen.shape.unit, seen.latency_s)
         elif seen.kind == "foreign" and self._strangers_from is not None and self._monotonic() > self._strangers_from:
             self._stranger(seen, self._monotonic())
+        elif seen.kind == "mismatched" and seen.shape is not None:
+            self._mismatched(seen.shape.unit, seen)
+
+    def wrong_answer(self, unit: int) -> str:
+        """The last answer of this unit to what it was not asked, as hex, if it gives such answers; else nothing."""
+        last = self._wrong.get(unit, [])
+        if len(last) < WRONG_ANSWERS or self._monotonic() - last[0][0] >= WRONG_S:
+            return ""
+        return last[-1][1][:16].hex(" ").upper()
 
     @property
     def flags(self) -> int:
@@ -102,6 +114,7 @@ class Ear:
 
     def _stranger(self, seen: Seen, now: float) -> None:
         """A frame that we never asked for; or so long ago that it should have died out."""
+        self._wrong.clear()  # they may have been this one's
         self.stranger = seen.data[:16].hex(" ").upper()
         if not self._shared:
             self._shared_until = now + STRANGER_S
@@ -114,3 +127,11 @@ class Ear:
         log.warning(text, self._line, seen.shape.unit, seen.latency_s, extra={"line": self._line})
         self._table.lengthen(seen.shape.unit, 1.5 * seen.latency_s, now)
         self._table.use(seen.shape, now)
+
+    def _mismatched(self, unit: int, seen: Seen) -> None:
+        """Another function or length came in place of our answer. Where another master is known it may be his."""
+        now = self._monotonic()
+        if now < self._shared_until:
+            self._stranger(seen, now)
+        elif not self._shared:
+            self._wrong[unit] = [*self._wrong.get(unit, []), (now, seen.data)][-WRONG_ANSWERS:]

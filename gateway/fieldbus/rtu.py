@@ -8,7 +8,7 @@ until the line was silent for t3.5: nothing is ever searched inside noise.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.fieldbus.errors import BadFrame
 from gateway.fieldbus.frames import (
@@ -23,12 +23,13 @@ from gateway.fieldbus.frames import (
     parse_request,
     request_length,
 )
-from gateway.fieldbus.link import Answer, Outcome, Refusal, Seen, Silence, Witness
+from gateway.fieldbus.link import NO_FRAME, Answer, Outcome, Refusal, Seen, Silence, Witness
 from gateway.fieldbus.shapes import ShapeTable
 
 COPIES = 1
 """An answer may come twice."""
 EARLY = "bytes came before the request was out"
+MISMATCHED = "an answer of another function or length than was asked"
 RETURNED = "the question itself came back where no echo was due"
 
 
@@ -41,6 +42,7 @@ class _Question:
     seen: str = ""
     pending: bool = False
     """It is void, but its answer may still come: the line is that answer's until then."""
+    mismatched: list[Seen] = field(default_factory=list)
 
 
 class Guard:
@@ -66,6 +68,7 @@ class Guard:
         """The answer that another master still waits for, and when its question was heard."""
         self._strange: dict[Shape, float] = {}  # answers that another master waits for, and since when
         self._owed: dict[Shape, int] = {}  # how many more answers our questions of a shape can have
+        self._never_asked = set[Shape]()  # and yet a unit answered so
         self._answers = 0
         self._last: tuple[Shape, int] | None = None
 
@@ -130,8 +133,10 @@ class Guard:
         self._buffer += self._maybe_echo
         self._echo_due = self._maybe_echo = b""
         if outcome is None:
-            begun = f"an answer broke off after {len(self._buffer)} bytes" if self._buffer else "no answer"
-            outcome = Silence("timeout", question.seen or begun, question.request)
+            outcome = Silence("timeout", question.seen or _begun(self._buffer, shape), question.request)
+        fault = isinstance(outcome, Silence) and len(question.mismatched) <= 1 + COPIES
+        for seen in question.mismatched:  # what comes beside the right answer is somebody else's
+            self._witness(seen if fault else seen._replace(kind="foreign"))
         if isinstance(outcome, Silence):
             self.table.silent(shape, now)
         else:
@@ -196,9 +201,9 @@ class Guard:
         elif question and wanted:
             question.outcome = self._accept(question.request, frame, now)
         else:
-            self._classify(shape, frame, now)
             if question:
                 question.seen = "only the late answer to another question"
+            self._classify(shape, frame, now)
         return True
 
     def _accept(self, request: Request, frame: bytes, now: float) -> Outcome:
@@ -216,6 +221,9 @@ class Guard:
 
     def _classify(self, shape: Shape, frame: bytes, now: float) -> None:
         """A whole frame that no question waits for, of a shape that we know."""
+        if self._is_mismatched(shape, now):
+            self._mismatched(shape, frame, now)
+            return
         heard_at = self._strange.get(shape, float("-inf"))
         foretold = now - heard_at < self.table.life(shape.unit, heard_at)
         if foretold or self._too_many(shape):
@@ -258,10 +266,15 @@ class Guard:
         for length in (request, answer):
             if length and len(self._buffer) >= length and intact(bytes(self._buffer[:length])):
                 frame = self._cut(length)
-                shape = _shape(frame) if length == answer else _shape_to_come(frame)
+                if length == answer and length != request and self._is_mismatched(_shape(frame), now):
+                    self._mismatched(_shape(frame), frame, now)
+                    return True
+                shape = _shape_to_come(frame) if length == request else _shape(frame)
                 if shape and length == request and self.table.own_question(frame, shape, self._arrived):
                     self._take_own(frame, shape, now)
                     return True
+                if length == answer:
+                    self.table.use(_shape(frame), now)
                 if shape:
                     self.table.use(shape, now)
                     if length == request:
@@ -278,9 +291,29 @@ class Guard:
         if request is None or len(self._buffer) < max(request, answer):
             return False
         if self._question:
-            self._question.seen = "only noise"
+            self._question.seen = NO_FRAME
         self._deaf = True
         return True
+
+    def _is_mismatched(self, shape: Shape, now: float) -> bool:
+        """The unit that is being asked has answered, in a shape that nobody asked it for: no question of ours has had
+        it on this line, and no other master's to this unit was heard of late."""
+        if self._question is None or self._question.outcome or shape.unit != self._question.request.unit:
+            return False
+        if shape in self._owed:
+            asked = self._owed[shape] > COPIES or self.table.young(shape, now)
+        else:
+            asked = shape not in self._never_asked and self.table.asked(shape)
+        heard = any(s.unit == shape.unit and now - at < self.table.life(s.unit, at) for s, at in self._strange.items())
+        return not asked and not heard
+
+    def _mismatched(self, shape: Shape, frame: bytes, now: float) -> None:
+        """It stands in place of our answer, unless that comes as well (``finish``)."""
+        assert self._question is not None
+        self._never_asked.add(shape)
+        self.table.use(shape, now)
+        self._question.seen = MISMATCHED
+        self._question.mismatched.append(Seen("mismatched", frame, shape))
 
     def _take_own(self, frame: bytes, shape: Shape, now: float) -> None:
         """Our own question came back: an echo behind noise, or one that was read late. Or another master asked the very
@@ -312,6 +345,16 @@ class Guard:
     def _noise(self) -> None:
         if self._buffer:
             self._witness(Seen("noise", self._cut(len(self._buffer))))
+
+
+def _begun(buffer: bytes | bytearray, asked: Shape) -> str:
+    """What a question ends with that nothing whole came to."""
+    head = bytes((asked.unit, asked.function)), bytes((asked.unit, asked.function | EXCEPTION))
+    if not buffer:
+        return "no answer"
+    if not any(start.startswith(buffer[:2]) for start in head):
+        return NO_FRAME
+    return f"an answer broke off after {len(buffer)} bytes"
 
 
 def _shape(head: bytes | bytearray) -> Shape:

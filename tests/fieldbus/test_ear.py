@@ -164,3 +164,26 @@ def test_one_or_two_damaged_frames_are_chance() -> None:
     assert not rate.high
     rate.add(True)
     assert rate.high
+
+
+def test_answers_of_wrong_function_or_length_are_that_units_and_no_strangers() -> None:
+    line = Listening()
+    line.ear.opened()
+    line.now += 10
+    wrong = Seen("mismatched", bytes.fromhex("09 04 04"), Shape(9, 4, 4))
+    line.ear.see(wrong)
+    assert line.ear.wrong_answer(9) == "", "one may be chance"
+    line.now += HOUR - 1
+    line.ear.see(wrong)
+    assert (line.ear.wrong_answer(9), line.ear.wrong_answer(8), line.ear.flags) == ("09 04 04", "", 0)
+    assert not line.table.avoids(line.now)
+    line.now += 1
+    assert line.ear.wrong_answer(9) == ""
+    line.ear.see(wrong)
+    assert line.ear.wrong_answer(9) == "09 04 04"
+    assert line.foreign(1.0) == Quality.SHARED_LINE
+    assert line.ear.wrong_answer(9) == "", "they may have been the stranger's"
+    line.ear.see(wrong)
+    line.ear.see(wrong)
+    assert line.ear.wrong_answer(9) == ""
+    assert line.ear.stranger == "09 04 04"

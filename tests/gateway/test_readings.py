@@ -21,6 +21,7 @@ from gateway.cli_parts import console
 from gateway.commits import Finished
 from gateway.config import Config
 from gateway.quality import verdict
+from gateway.reading_files import COLUMNS
 from gateway.signer import stamp
 from gateway.store import Store
 from ledger_client.record import Columns, Reading, Value, parse_record
@@ -171,7 +172,8 @@ def test_without_the_library_the_way_out_is_told(
 
 
 def test_a_file_is_whole_or_the_old_one(loaded: Config, tmp_path: Path) -> None:
-    (tmp_path / "all.csv").write_text("the old one")
+    old = f"{','.join(COLUMNS)}\r\nthe old one"
+    (tmp_path / "all.csv").write_text(old, newline="")
     copy = tmp_path / "site"
     made = site(copy, {'every = "60s"': 'every = "10s"'})
     made.data.mkdir(exist_ok=True)
@@ -186,7 +188,7 @@ def test_a_file_is_whole_or_the_old_one(loaded: Config, tmp_path: Path) -> None:
     result = _run(made, "-o", tmp_path / "all.csv")
     assert result.exit_code == 1
     assert "cannot be read" in result.output
-    assert (tmp_path / "all.csv").read_text() == "the old one"
+    assert (tmp_path / "all.csv").read_bytes() == old.encode()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all.csv", "site"]
 
 

@@ -272,6 +272,45 @@ def test_facts_of_an_event_are_shown_as_what_they_are(tmp_path: Path) -> None:
     assert f'<dd class="wide">{Words("en").of("alarm", "clock")}</dd>' in whole
 
 
+def test_feeds_have_a_card_that_says_how_they_stand(tmp_path: Path) -> None:
+    loaded = recorded(tmp_path / "site", 3)
+    feed = '[[feed]]\nname = "scada"\ntype = "json"\nurl = "mqtt://127.0.0.1:1"\n'
+    loaded.path.write_text(f"{loaded.path.read_text()}\n{feed}")
+    loaded = config.load(loaded.path)
+
+    async def show() -> list[str]:
+        async with epoch(loaded) as running:
+            store = Store(loaded.database, read_only=True)
+            shown = []
+            for now in (
+                {
+                    "connected": False,
+                    "state": "the broker refused the connection",
+                    "waiting": 7,
+                    "live": 3,
+                    "history": 2,
+                },
+                {
+                    "connected": True,
+                    "state": "connected, waits for primary host ems",
+                    "waiting": 0,
+                    "live": 0,
+                    "history": 0,
+                },
+                {"connected": True, "state": "connected", "waiting": 0, "live": 12_345, "history": 0},
+            ):
+                running.feeds["scada"] = lambda now=now: now  # type: ignore[misc]
+                page_ = looker(running)("/", store, {}, {}, "en").body.decode()
+                shown.append(re.sub(r"<[^>]+>", "|", page_[page_.index("<h2>Feeds") :]))
+            store.close()
+            return shown
+
+    away, waiting, connected = (re.sub(r"[|\s]+", " ", text) for text in asyncio.run(show()))
+    assert "scada json · mqtt://127.0.0.1:1 tells nobody the broker refused the connection 5 7 0" in away
+    assert "waiting connected, waits for primary host ems 0 0 0" in waiting
+    assert "mqtt://127.0.0.1:1 connected 12345 0 0" in connected
+
+
 def heard(meter: str, point: str, time_ms: int) -> NotRecorded:
     """A reading, as the hub tells it."""
     return NotRecorded(meter, Reading(time_ms, (Value(point, 1.0, "W"),)), Stamp(time_ms, 0, "S", 1), "disk-full")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import pairwise
-from operator import and_
 from statistics import median_low
 
 from gateway.config import Meter
@@ -55,11 +53,6 @@ def by_name(reading: Reading, names: Sequence[str]) -> tuple[Value, ...]:
     """The values of these points, as far as the reading has them."""
     found = {value.name: value for value in reading.values if value.name in names}
     return tuple(found[name] for name in names if name in found)
-
-
-def shared_flags(found: Sequence[Value]) -> int:
-    """The quality bits that all of some values have: said once."""
-    return reduce(and_, (value.quality for value in found)) if len(found) > 1 else 0
 
 
 def number(value: Value) -> float | None:
