@@ -66,10 +66,12 @@ class Board(AlarmList, Companion):
         live: Live,
         lines: Lines,
         asleep: Callable[[str], bool] = lambda line: False,
+        host: Callable[[str], str | None] = lambda line: None,
     ) -> None:
-        """``store`` is read here and not kept. ``asleep``: whether all meters of a line sleep."""
+        """``store`` is read here and not kept. ``asleep``: whether all meters of a line sleep; ``host``: where a line
+        leads over the network, None for a serial port."""
         super().__init__(store, books, clock, live)
-        self._asleep = asleep
+        self._asleep, self._host = asleep, host
         self._lay_out(lines)
         self._heard: set[str] | None = set()
         """Meters that gave a reading since something came into doubt; None while nothing is."""
@@ -332,9 +334,13 @@ class Board(AlarmList, Companion):
         if key.code == METERS_SILENT:
             meters = alarm_groups.names([part.key.source for part in parts])
             return f"{key.line}: {how_many} meters do not answer ({meters}); {advice}"
-        lines = [part.key.line for part in parts]
+        lines = {part.key.line: _cause(part) for part in parts}
         meters_n = sum(len(self._lines.get(line, ())) for line in lines)
-        return f"{how_many} lines with {meters_n} meters do not answer ({alarm_groups.names(lines)}); {advice}"
+        causes = "; ".join(f"{line}: {lines[line]}" for line in alarm_groups.named(list(lines)))
+        if alarm_groups.one_subnet(map(self._host, lines)):
+            advice = f"check the gateway's own network and its switch; {advice}"
+        head = f"{how_many} lines with {meters_n} meters do not answer ({alarm_groups.names(list(lines))})"
+        return f"{head}; {causes}; {advice}"
 
     def _inherit(self, rows: Iterable[Standing]) -> None:
         """What stood before the start."""
@@ -350,6 +356,11 @@ class Board(AlarmList, Companion):
             if self._is_no_more(key):
                 state.over_ms = now
             self._states[key] = state
+
+
+def _cause(part: State) -> str:
+    """Why one line of many does not answer, without its name, its meters and what to do about it."""
+    return part.text.removeprefix(f"{part.key.line}: ").partition("; ")[0].partition(" (meter")[0]
 
 
 def _about(key: Key) -> dict[str, str | None]:

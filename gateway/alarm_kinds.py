@@ -17,7 +17,7 @@ Renewed = Literal["answer", "look", "wait", "ends"]
 reading; until the next look, which is made at once; for ten minutes unless it is found again; or it ends."""
 
 COMMS_LOST, LINE_DOWN, EXCHANGED = "comms-lost", "line-down", "meter-exchanged"
-STRANGER, CRC_RATE, REFUSES = "stranger", "crc-rate", "meter-refuses"
+STRANGER, CRC_RATE, REFUSES, WRONG_ANSWER = "stranger", "crc-rate", "meter-refuses", "wrong-answer"
 METERS_SILENT, SITE_SILENT = "meters-silent", "site-silent"
 STALE, COUNTER_BACK, CLOCK, CLOCK_STEP = "stale", "counter-back", "clock", "clock-step"
 ANCHOR_OVERDUE, CERTIFICATE_END, KEY_END, DISK = "anchor-overdue", "certificate-end", "key-end", "disk"
@@ -29,7 +29,7 @@ LEDGER_REFUSED, LEDGER_LOST, LEDGER_ODD = "ledger-refused", "ledger-lost", "ledg
 ROLLBACK, EQUIVOCATION = "rollback", "equivocation"
 """The last two are events of their own, too."""
 ON_A_LINE = frozenset(
-    {COMMS_LOST, METERS_SILENT, LINE_DOWN, EXCHANGED, REFUSES, STRANGER, CRC_RATE, STALE, COUNTER_BACK}
+    {COMMS_LOST, METERS_SILENT, LINE_DOWN, EXCHANGED, REFUSES, STRANGER, CRC_RATE, WRONG_ANSWER, STALE, COUNTER_BACK}
 )
 AT_A_LEDGER = frozenset({LEDGER_REFUSED, LEDGER_LOST, LEDGER_ODD, ROLLBACK, EQUIVOCATION})
 S, MIN, H = 1000, 60_000, 3_600_000
@@ -67,7 +67,8 @@ _ALL = (
          "check adapter, cable, network and power, and the line settings", _BOTH, 5 * S, 5 * S, "answer"),
     Kind(SITE_SILENT, "critical", "Several lines do not answer",
          "all lines of the site are silent, or three or more fell silent within a minute; it stands for all of them",
-         "check the gateway's own network, its switch and the site's power", _BOTH, 0, 5 * S, "answer"),
+         "look for what these lines have in common: the site's power, a switch, a converter",
+         _BOTH, 0, 5 * S, "answer"),
     Kind(STALE, "warning", "Values do not move",
          "a concentrator passes on values that it has not renewed (STALE), or a lively value stands still (FROZEN)",
          "look at the meter behind the concentrator, or at the sensor itself", _BOTH, 10 * S, 60 * S, "answer"),
@@ -91,6 +92,10 @@ _ALL = (
          "more than 1 % of the last thousand frames arrive damaged, so that values are uncertain",
          "check cable, shield and terminators, and whether two devices share an address",
          _INSTALLER, 0, 60 * S, "wait"),
+    Kind(WRONG_ANSWER, "error", "Meter answers what it was not asked",
+         "answers of another function or length than was asked, with a good checksum; no values are taken from them",
+         "compare its profile with its register map, update its firmware, check that no two devices have its address",
+         _INSTALLER, 0, 0, "wait"),
     Kind(CLOCK, "warning", "Clock not synchronised",
          "the kernel does not call its clock synchronised, or the time is not known at all; values carry CLOCK_UNSYNC",
          "check NTP: `timedatectl`, `meterseal doctor CONFIG`", _INSTALLER, 10 * MIN, 60 * S),

@@ -77,7 +77,7 @@ class Epoch:
         recorder.on_news.append(hub.tell)
         self._power = PowerHistory(config, store)
         hub.listeners.append(self._power.hear)
-        board = Board(store, recorder, clock, live, lines_of(ready.specs), self._asleep)
+        board = Board(store, recorder, clock, live, lines_of(ready.specs), self._asleep, self._host)
         self._ledger_alarms = LedgerAlarms(board)
         self.site = Site(config, clock, epoch, recorder, {}, {}, hub, live, board)
         self.site.pulses.ask("recorder", recorder.stuck)
@@ -262,6 +262,9 @@ class Epoch:
 
     def _asleep(self, name: str) -> bool:
         return name in self.site.lines and self.site.lines[name].asleep
+
+    def _host(self, name: str) -> str | None:
+        return self.site.lines[name].spec.host if name in self.site.lines else None
 
     def _start_line(self, name: str, anchor_ms: int, from_ms: int | None = None) -> None:
         self._anchors[name] = anchor_ms

@@ -41,7 +41,7 @@ from ledger_client.senml import Columns
 from ledger_client.trust import Trust, load_trust
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-STRAYS = ("late", "foreign", "doubled", "damaged", "noise", "echo")
+STRAYS = ("late", "foreign", "doubled", "damaged", "mismatched", "noise", "echo")
 CLOCKS = {"S": "synchronised", "I": "informative", "U": "unknown"}
 IN_FLIGHT = ("submitted", "included", "final")
 KINDS = ("reading", "coverage", "event")

@@ -39,8 +39,9 @@ class Alarms:
             self._end("line-down", None, "the line answers again")
             self._end("comms-lost", name, f"{name} answers again")
             for lost in schedule.silent:
-                self._lost(lost)
-        elif schedule.fault:
+                if (lost, "wrong-answer") not in self._raised:
+                    self._lost(lost)
+        elif schedule.fault and any((m.name, "wrong-answer") not in self._raised for m in self._spec.meters):
             way_out = "check cable and power" + (" and the line settings" if self._spec.port else "")
             heard = f"; heard: {NO_FRAME}" if NO_FRAME in attempt.poll.detail else ""
             self._line_down(f"no meter answers on {self._spec.where}; {way_out}{heard}")
@@ -55,6 +56,19 @@ class Alarms:
         elif attempt.poll.answers:
             self._end("meter-exchanged", name, f"{name}: {meter.identity} answers, and its values count")
 
+    def wrong_answers(self, name: str, frame: str) -> None:
+        """A meter answers what it was not asked, last with this frame (hex); with "" it does so no more."""
+        if not frame:
+            self._end("wrong-answer", name, f"{name} gives no wrong answers any more")
+            return
+        text = (
+            f"{name} answers with another function or length than it was asked for, and a good checksum ({frame}), so "
+            "no values are taken from such answers; compare its profile with its register map, update its firmware, "
+            "check that no two devices have its address"
+        )
+        self._begin("wrong-answer", name, text)
+        self._end("comms-lost", name, f"{name} answers, but not what it was asked")
+
     def _refusals(self, meter: MeterReader, poll: Poll) -> None:
         name = meter.spec.name
         if (said := refused(poll, meter.spec.profile.protocol)) is not None:
@@ -66,8 +80,11 @@ class Alarms:
         """The line cannot be opened, or broke off."""
         self._line_down(f"{self._spec.where}: {because}; it is tried again every 2 s; check adapter, cable and network")
 
-    def heard(self, ear: Ear, flags: int) -> None:
+    def heard(self, ear: Ear) -> None:
         """What the line's ear says of all values."""
+        flags = ear.flags
+        if flags & NOISY:
+            self._damaged(ear.damage.only)
         if flags == self._flags:
             return
         self._flags = flags
@@ -79,11 +96,26 @@ class Alarms:
             self._begin("stranger", None, text)
         else:
             self._end("stranger", None, "no other master is heard any more")
-        if flags & NOISY:
+        if not flags & NOISY:
+            for meter in (None, *(meter.name for meter in self._spec.meters)):
+                self._end("crc-rate", meter, "frames arrive undamaged again")
+
+    def _damaged(self, unit: int | None) -> None:
+        """Many frames arrive damaged: all of one unit, or (None) of several. What was once the line's stays so."""
+        if (None, "crc-rate") in self._raised:
+            return
+        name = next((meter.name for meter in self._spec.meters if meter.address == unit), None)
+        for other in self._spec.meters:
+            if other.name != name:
+                self._end("crc-rate", other.name, "frames of others arrive damaged, too")
+        if name is None:
             text = "more than 1 % of all frames arrive damaged, so values are uncertain; check cable and terminators"
-            self._begin("crc-rate", None, text)
         else:
-            self._end("crc-rate", None, "frames arrive undamaged again")
+            text = (
+                f"more than 1 % of all frames arrive damaged, and all of these are {name}'s, so its values are "
+                f"uncertain; two devices with this address ({unit})?; check its cable and its terminals"
+            )
+        self._begin("crc-rate", name, text)
 
     def _lost(self, meter: str) -> None:
         if self._sleepers.asleep(meter):

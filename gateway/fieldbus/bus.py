@@ -85,6 +85,7 @@ class Line:
                 self._identities.get(meter.name),
                 doubts=partial(doubts, meter.name) if doubts is not None else None,
                 avoided=partial(self._table.avoided, meter.address),
+                others_at=partial(self._others_at, meter.name),
                 armed=armed,
             )
             for meter in spec.meters
@@ -207,6 +208,10 @@ class Line:
             self._waiting[name] = turn
             self._schedule.waits(name, due_ms, now_ms, now_ms + math.ceil((ended - now) * 1000) + 1)
 
+    def _others_at(self, name: str) -> float:
+        """The monotonic moment at which another meter's poll is due."""
+        return self._clock.monotonic() + (self._schedule.others_at(name) - self._now_ms()) / 1000
+
     def _now_ms(self) -> int:
         """The time of its schedule, which lags behind the gateway's."""
         return self._clock.schedule_ms() - self._lag_ms
@@ -217,13 +222,14 @@ class Line:
         was_dead, cost_ms = self._schedule.dead(name), max(1, round(turn.spent_s * 1000))
         self._schedule.finished(name, self._now_ms(), attempt.alive, cost_ms)
         self._sleepers.polled(self._clock.now_ms(), attempt)
+        self._alarms.wrong_answers(name, self._ear.wrong_answer(turn.meter.spec.address))
         self._alarms.polled(self._meters[name], attempt, self._schedule)
         if self._schedule.dead(name) and not was_dead:
             text = "%s: meter %s is silent (%s) and is asked seldom"
             log.warning(text, self.spec.name, name, attempt.poll.detail, extra={"line": self.spec.name, "meter": name})
         if attempt.poll.identity is not None:
             self._identities[name] = attempt.poll.identity
-        self._ear.answered(len(attempt.poll.answers))
+        self._ear.answered(len(attempt.poll.answers), turn.meter.spec.address)
         self._look_after_line(attempt)
         self._report(attempt.poll)
 
@@ -278,8 +284,8 @@ class Line:
         self.counters[poll.missed or "answered"] += 1
         if poll.answers:
             self._answered[poll.meter] = poll
-        flags = self._ear.flags
-        self._alarms.heard(self._ear, flags)
+        flags = self._ear.flags_of(self._meters[poll.meter].spec.address)
+        self._alarms.heard(self._ear)
         self._on_poll(poll._replace(flags=poll.flags | flags) if flags else poll)
 
     def _learn(self, unit: int, latency_s: float) -> None:

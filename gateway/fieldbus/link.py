@@ -69,8 +69,9 @@ class Manners:
 
 
 class Seen(NamedTuple):
-    """Bytes on the line that nobody waited for: ``late``, ``foreign``, ``doubled``, ``damaged``, ``noise`` or ``echo``
-    (our own question, which came back where no echo was due)."""
+    """Bytes on the line that nobody waited for: ``late``, ``foreign``, ``doubled``, ``damaged``, ``noise``, ``echo``
+    (our own question, which came back where no echo was due) or ``mismatched`` (the answer of the unit that was asked,
+    of another function or length than it was asked for)."""
 
     kind: str
     data: bytes

@@ -8,7 +8,7 @@ until the line was silent for t3.5: nothing is ever searched inside noise.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.fieldbus.errors import BadFrame
 from gateway.fieldbus.frames import (
@@ -29,6 +29,7 @@ from gateway.fieldbus.shapes import ShapeTable
 COPIES = 1
 """An answer may come twice."""
 EARLY = "bytes came before the request was out"
+MISMATCHED = "an answer of another function or length than was asked"
 RETURNED = "the question itself came back where no echo was due"
 
 
@@ -39,6 +40,9 @@ class _Question:
     out: float = float("inf")
     outcome: Outcome | None = None
     seen: str = ""
+    pending: bool = False
+    """It is void, but its answer may still come: the line is that answer's until then."""
+    mismatched: list[Seen] = field(default_factory=list)
 
 
 class Guard:
@@ -60,15 +64,19 @@ class Guard:
         self._deaf = False
         self._question: _Question | None = None
         self._arrived = float("-inf")  # the earliest moment at which what is being taken can have come
+        self.awaited: tuple[Shape, float] | None = None
+        """The answer that another master still waits for, and when its question was heard."""
         self._strange: dict[Shape, float] = {}  # answers that another master waits for, and since when
         self._owed: dict[Shape, int] = {}  # how many more answers our questions of a shape can have
+        self._never_asked = set[Shape]()  # and yet a unit answered so
         self._answers = 0
         self._last: tuple[Shape, int] | None = None
 
     @property
     def decided(self) -> bool:
-        """The question in flight has its outcome; or there is none."""
-        return self._question is None or self._question.outcome is not None
+        """The question in flight has its outcome, and nothing is to come for it; or there is none."""
+        question = self._question
+        return question is None or (question.outcome is not None and not question.pending)
 
     @property
     def between_frames(self) -> bool:
@@ -126,6 +134,9 @@ class Guard:
         self._echo_due = self._maybe_echo = b""
         if outcome is None:
             outcome = Silence("timeout", question.seen or _begun(self._buffer, shape), question.request)
+        fault = isinstance(outcome, Silence) and len(question.mismatched) <= 1 + COPIES
+        for seen in question.mismatched:  # what comes beside the right answer is somebody else's
+            self._witness(seen if fault else seen._replace(kind="foreign"))
         if isinstance(outcome, Silence):
             self.table.silent(shape, now)
         else:
@@ -160,13 +171,16 @@ class Guard:
     def _void(self, why: str) -> None:
         if self._question and not self._question.outcome:
             self._question.outcome = Silence("timeout", why, self._question.request)
+            self._question.pending = True
 
     def _take(self, now: float) -> bool:
         """Take one frame from the head of the buffer; False when more bytes are needed."""
-        question = self._question if not self.decided else None
-        if question and question.leading and self._buffer[0] in (0x00, 0xFF):
+        question = self._question
+        if question and not self.decided and question.leading and self._buffer[0] in (0x00, 0xFF):
             del self._buffer[0]
             return True
+        if question and question.outcome:
+            question = None
         length = answer_length(self._buffer)
         if length is None:
             return False
@@ -177,6 +191,7 @@ class Guard:
         if len(self._buffer) < length:
             return False
         frame = self._cut(length)
+        self._came(shape, frame[1])
         if not intact(frame):
             self._witness(Seen("damaged", frame, shape))
             if question:
@@ -186,9 +201,9 @@ class Guard:
         elif question and wanted:
             question.outcome = self._accept(question.request, frame, now)
         else:
-            self._classify(shape, frame, now)
             if question:
                 question.seen = "only the late answer to another question"
+            self._classify(shape, frame, now)
         return True
 
     def _accept(self, request: Request, frame: bytes, now: float) -> Outcome:
@@ -206,6 +221,9 @@ class Guard:
 
     def _classify(self, shape: Shape, frame: bytes, now: float) -> None:
         """A whole frame that no question waits for, of a shape that we know."""
+        if self._is_mismatched(shape, now):
+            self._mismatched(shape, frame, now)
+            return
         heard_at = self._strange.get(shape, float("-inf"))
         foretold = now - heard_at < self.table.life(shape.unit, heard_at)
         if foretold or self._too_many(shape):
@@ -248,14 +266,22 @@ class Guard:
         for length in (request, answer):
             if length and len(self._buffer) >= length and intact(bytes(self._buffer[:length])):
                 frame = self._cut(length)
-                shape = _shape(frame) if length == answer else _shape_to_come(frame)
+                if length == answer and length != request and self._is_mismatched(_shape(frame), now):
+                    self._mismatched(_shape(frame), frame, now)
+                    return True
+                shape = _shape_to_come(frame) if length == request else _shape(frame)
                 if shape and length == request and self.table.own_question(frame, shape, self._arrived):
                     self._take_own(frame, shape, now)
                     return True
+                if length == answer:
+                    self.table.use(_shape(frame), now)
                 if shape:
                     self.table.use(shape, now)
                     if length == request:
                         self._strange[shape] = now
+                        self.awaited = shape, now
+                    else:
+                        self._came(shape, frame[1])
                 self._witness(Seen("foreign", frame, shape))
                 if self._question:
                     self._question.seen = "only frames of another master"
@@ -269,6 +295,26 @@ class Guard:
         self._deaf = True
         return True
 
+    def _is_mismatched(self, shape: Shape, now: float) -> bool:
+        """The unit that is being asked has answered, in a shape that nobody asked it for: no question of ours has had
+        it on this line, and no other master's to this unit was heard of late."""
+        if self._question is None or self._question.outcome or shape.unit != self._question.request.unit:
+            return False
+        if shape in self._owed:
+            asked = self._owed[shape] > COPIES or self.table.young(shape, now)
+        else:
+            asked = shape not in self._never_asked and self.table.asked(shape)
+        heard = any(s.unit == shape.unit and now - at < self.table.life(s.unit, at) for s, at in self._strange.items())
+        return not asked and not heard
+
+    def _mismatched(self, shape: Shape, frame: bytes, now: float) -> None:
+        """It stands in place of our answer, unless that comes as well (``finish``)."""
+        assert self._question is not None
+        self._never_asked.add(shape)
+        self.table.use(shape, now)
+        self._question.seen = MISMATCHED
+        self._question.mismatched.append(Seen("mismatched", frame, shape))
+
     def _take_own(self, frame: bytes, shape: Shape, now: float) -> None:
         """Our own question came back: an echo behind noise, or one that was read late. Or another master asked the very
         same, so that its answer is not ours to take; it is ours in all that it says."""
@@ -280,6 +326,16 @@ class Guard:
                 self._void(RETURNED)
                 if self._echo == "off" and self._found_out:
                     self._echo = "auto"
+                return
+        self.awaited = shape, now
+
+    def _came(self, shape: Shape, function: int) -> None:
+        """An answer has come, whole or damaged: who waits for it waits no longer."""
+        question = self._question
+        if question and question.pending and _answers(shape, function, question.request.shape):
+            question.pending = False
+        elif self.awaited and _answers(shape, function, self.awaited[0]):
+            self.awaited = None
 
     def _cut(self, length: int) -> bytes:
         frame = bytes(self._buffer[:length])

@@ -124,8 +124,8 @@ class Turn:
 
     async def _ask(self, requests: Sequence[Request]) -> Outcome:
         """One read; whatever is heard of the meter is noted."""
-        manners = self.meter.manners
-        beat(READ_MORE_S + manners.timeout_s + manners.pause_s)
+        manners = self.meter.manners_now()
+        beat(READ_MORE_S + 3 * manners.timeout_s + manners.pause_s)  # another's answer is waited for before
         outcome = await self.link.read(requests, manners)
         if isinstance(outcome, Silence):
             self.silences += outcome.reason == "timeout"
@@ -206,7 +206,7 @@ class Turn:
             return Silence("line-down", self.down)
         if self.meter.stopping():
             return Silence("stopped", "the gateway is stopping")
-        if self.silences >= (1 if self.probe else 2):
+        if self.silences and self.silences >= (1 if self.probe else self.meter.patience):
             return Silence("timeout", SILENT)
         try:
             return await self._ask(requests)

@@ -52,7 +52,9 @@ class Desk:
         self.recorder.start()
         self.live, self.sleeping = Live(self.loaded.meters), set[str]()
         lines = lines_of(line_specs(self.loaded))
-        self.board = Board(store, self.recorder, self.clock, self.live, lines, lambda line: line in self.sleeping)
+        self.hosts: dict[str, str] = {}
+        looks = lambda line: line in self.sleeping, self.hosts.get
+        self.board = Board(store, self.recorder, self.clock, self.live, lines, *looks)
         store.close()
         self.told: list[Standing] = []
         self.board.listeners.append(self.told.append)
