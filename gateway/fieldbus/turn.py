@@ -125,7 +125,7 @@ class Turn:
     async def _ask(self, requests: Sequence[Request]) -> Outcome:
         """One read; whatever is heard of the meter is noted."""
         manners = self.meter.manners_now()
-        beat(READ_MORE_S + manners.timeout_s + manners.pause_s)
+        beat(READ_MORE_S + 3 * manners.timeout_s + manners.pause_s)  # another's answer is waited for before
         outcome = await self.link.read(requests, manners)
         if isinstance(outcome, Silence):
             self.silences += outcome.reason == "timeout"
