@@ -302,7 +302,8 @@ def test_polls_that_are_not_sent_share_the_reason_of_the_last_that_was(
 ) -> None:
     async def test() -> None:
         pty = Pty(tmp_path / "line", bus({2: addresses}))
-        spec = rtu_line(pty.link, sleeper(period_ms=250), meter("other", 2, 250))
+        # between two polls of the other there is no room for a probe, so that it is asked seldom
+        spec = rtu_line(pty.link, sleeper(period_ms=250), meter("other", 2, 50), life_ms=100)
         told: list[Alarm] = []
         async with running(spec, power=lambda name: power, on_alarm=told.append) as (line, polls):
             await polls.until(lambda poll: poll.missed == unsent, count=4)
