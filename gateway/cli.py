@@ -109,7 +109,7 @@ def check(config_path: Path, as_json: bool) -> None:
 
     config = configuration.load(config_path)
     running = instance.running(config.data)
-    plans = prepare(config, running=running).plans
+    plans = prepare(config, running=running, all_listed=True).plans
     if as_json:
         ok = not any(plan.problems for plan in plans)
         click.echo(json.dumps({"ok": ok, "gateway": config.gateway_id, "lines": [p.as_json() for p in plans]}))
@@ -214,15 +214,14 @@ def prove(config_path: Path, record: str, output: Path, force: bool) -> None:
 def keys(config_path: Path, make_missing: bool, as_json: bool) -> None:
     """The device keys and their thumbprints."""
     from gateway import keys as keyring
+    from gateway import starter
 
     config = configuration.load(config_path)
     made: list[str] = []
     if make_missing:
         now_s = int(time.time())
         made = keyring.make_missing(config, now_s)
-        if made:
-            with config.trust.open("a") as file:
-                file.write(keyring.public_entries(config, keyring.load_keys(config), made, now_s))
+        starter.add_to_trust(config, made, now_s)
     loaded = keyring.load_keys(config)
     rows = [("statement", "", loaded.statement.public)] + [
         ("meter", name, key.public) for name, key in loaded.meters.items()

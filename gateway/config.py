@@ -24,7 +24,7 @@ from gateway.errors import ConfigError
 from gateway.feed_settings import FeedEntry
 from gateway.ledger_settings import LedgerEntry
 from gateway.place_settings import DailyHours, Latitude, Longitude, TimeZone
-from gateway.settings import DurationMs, Model, Name, SizeBytes, duration_text
+from gateway.settings import DurationMs, Host, Model, Name, SizeBytes, duration_text
 from gateway.web_settings import Web
 from ledger_client import cbor
 
@@ -87,7 +87,7 @@ class Bus(Model):
     name: Name
     type: Literal["modbus-rtu", "modbus-tcp", "modbus-rtu-over-tcp"]
     port: str | int | None = None
-    host: str | None = None
+    host: Host | None = None
     baudrate: Annotated[int, Field(ge=300, le=1_000_000)] = 9600
     parity: Literal["N", "E", "O"] = "N"
     stopbits: Literal[1, 2] = 1

@@ -22,6 +22,7 @@ from gateway.epoch import Epoch
 from gateway.errors import ConfigError, GatewayError, StoreError
 from gateway.keys import make_missing
 from gateway.rows import Row
+from gateway.starter import add_to_trust
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from tests.gateway.books import check_books
@@ -32,7 +33,6 @@ from tests.processes import EmbeddedLedger, embedded_ledger, free_port
 
 METERS = FIRST, SECOND = "meter-000", "meter-001"
 LEDGER = '[seal]\nevery = "500ms"\n[[ledger]]\nname = "demo-ledger"\ntype = "http"\nurl = "{}"\ntoken_file = "token"\n'
-TRUST = '[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n'
 
 
 class Breaking(Store):
@@ -86,13 +86,15 @@ def loaded(tmp_path: Path, ports: Sequence[int], ledger: EmbeddedLedger) -> Conf
     path = tmp_path / "gateway.toml"
     text = path.read_text().replace('"100ms"', '"500ms"').replace('"bench"', f'"gateway-{secrets.token_hex(4)}"')
     path.write_text(text + LEDGER.format(ledger.url))
-    (tmp_path / "trust.toml").write_text(TRUST)
     for name in ("token", "other"):
         (tmp_path / name).touch(0o600)
         (tmp_path / name).write_text(name)
     found = config.load(path)
     rmtree(found.keys)
-    make_missing(found, int(time.time()) - 60)
+    since_s = int(time.time()) - 60
+    make_missing(found, since_s)
+    found.trust.unlink()
+    add_to_trust(found, (), since_s)
     believe(ledger.folder, found)
     return found
 
