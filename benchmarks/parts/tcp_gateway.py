@@ -31,6 +31,7 @@ from gateway.poller import Poller
 from gateway.recorder import Recorder
 from gateway.starter import add_to_trust
 from gateway.store import Row, Store
+from gateway.switching import switch_often
 
 VALUES = 30
 WARM_UP_S = 3.0
@@ -161,5 +162,6 @@ def _durability(loaded: Config, store: TimedStore, commit_every_ms: int) -> dict
 
 
 if __name__ == "__main__":
-    heap.share()  # as `meterseal run` does
+    heap.share()  # as `meterseal run` does, and
+    switch_often()
     print(json.dumps(asyncio.run(measure(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))))

@@ -262,6 +262,8 @@ class Turn:
 
     def _void(self) -> None:
         """Take out the answers that a second frame made doubtful."""
+        if not self.link.voided:
+            return
         for number, answer in self.answers:
             if number in self.link.voided:
                 self.failures.append(BlockFailure(answer.block, "timeout", "two answers came to one question"))

@@ -13,7 +13,7 @@ from shutil import rmtree
 import pytest
 
 from benchmarks.parts.farm import farm
-from benchmarks.parts.tcp_gateway import make_site
+from benchmarks.parts.tcp_gateway import PROFILE, make_site
 from gateway import config
 from gateway import reload as reloading
 from gateway.changeover import CONFIGURATION
@@ -236,4 +236,33 @@ def test_a_configuration_that_cannot_come_back_yet_comes_back_when_it_can(
 
     asyncio.run(work())
     assert changes(loaded) == ["reload", "back to the configuration before"]
+    check_books(loaded)
+
+
+def test_a_meter_that_falls_asleep_behind_a_reload_brings_nothing_back(
+    loaded: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At dusk: it answered a minute ago, and has no power now."""
+    monkeypatch.setattr(reloading, "AT_LEAST_S", 1.0)
+    (loaded.path.parent / "sleepy.toml").write_text(f"may_sleep = true\n{PROFILE}")
+    hour, port = time.gmtime().tm_hour, loaded.document.bus[1].port
+    hours = f"{(hour - 6) % 24:02}:00-{(hour + 6) % 24:02}:00"
+    bench = f'name = "{SECOND}"\nprofile = "bench.toml"'
+
+    async def work() -> None:
+        async with running(loaded) as epoch:
+            await works(epoch, *METERS)
+            rewrite(
+                loaded,
+                (bench, f'{bench.replace("bench", "sleepy")}\nsleeps = "{hours}"'),
+                (f'host = "127.0.0.1"\nport = {port}', f'host = "127.255.255.255"\nport = {port}'),
+            )
+            await reload(epoch)
+            assert SECOND in epoch._reload.state()["trial"]
+            await until(lambda: epoch._reload.state()["trial"] is None)
+            assert epoch.site.live.meters[SECOND].reason == "asleep"
+            assert (epoch._reload.state()["stuck"], epoch._reload.state()["reverted"]) == (None, None)
+
+    asyncio.run(work())
+    assert changes(loaded) == ["reload"]
     check_books(loaded)
