@@ -18,7 +18,7 @@ from gateway import config as configuration
 from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
 from gateway.errors import Damaged, Declined, GatewayError
 from gateway.logs import FORMS, Form
-from gateway.settings import duration_ms
+from gateway.settings import duration_ms, duration_text
 from ledger_client.bundle import is_bundle
 from ledger_client.cli_help import HELP, Grouped
 from ledger_client.durable import whole_file
@@ -121,8 +121,8 @@ def check(config_path: Path, as_json: bool) -> None:
         return
     seal, commit = config.document.seal, config.document.store.commit_every
     out.print(
-        f"a batch every {seal.every / 1000:g} s or {seal.count} records; "
-        f"a power cut costs at most {commit / 1000:g} s of readings"
+        f"a batch every {duration_text(seal.every)} or {seal.count} records; "
+        f"a power cut costs at most {duration_text(commit)} of readings"
     )
     for ledger in config.document.ledger:
         out.print(f"ledger {ledger.name} ({ledger.type}, {ledger.policy}) at {ledger.url}")

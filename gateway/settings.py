@@ -29,6 +29,12 @@ def duration_ms(text: object) -> int:
     return int(value)
 
 
+def duration_text(ms: int) -> str:
+    """The same the other way round, in the largest unit that gives a whole number: 10000 → ``10s``."""
+    unit = next(unit for unit in ("d", "h", "m", "s", "ms") if ms % _UNIT_MS[unit] == 0)
+    return f"{ms // _UNIT_MS[unit]}{unit}"
+
+
 def size_bytes(text: object) -> int:
     """``"8GB"`` → 8,000,000,000. Units B, kB, MB, GB, TB (powers of 1000); anything else is a ValueError."""
     match = _SIZE.fullmatch(text) if isinstance(text, str) else None

@@ -18,7 +18,7 @@ from gateway.belonging import unlisted
 from gateway.cli import main
 from gateway.ledger_settings import LedgerEntry
 from gateway.readiness import prepare
-from gateway.settings import Model
+from gateway.settings import Model, duration_ms, duration_text
 from ledger_client.cose_key import PrivateKey
 from ledger_client.errors import TrustFileError
 from ledger_client.trust import key_entry, load_trust
@@ -296,3 +296,18 @@ def test_the_fingerprint_tells_configurations_apart_and_leaves_secrets_out(tmp_p
 def test_every_key_is_documented(model: type[Model]) -> None:
     text = (Path(config.__file__).parent.parent / "docs" / "configuration.md").read_text()
     assert [key for key in model.model_fields if key != "meter" and f"`{key}`" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [(10_000, "10s"), (500, "500ms"), (1500, "1500ms"), (900_000, "15m"), (90_000, "90s"), (86_400_000, "1d")],
+)
+def test_a_duration_is_told_as_it_may_be_written(ms: int, text: str) -> None:
+    assert duration_text(ms) == text
+    assert duration_ms(text) == ms
+
+
+def test_periods_are_told_as_they_are_written(tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site", {'every = "10s"': 'every = "1.5m"'})
+    assert "1.5m" in loaded.periods.values()
+    assert set(loaded.periods) == set(loaded.meters)
