@@ -6,15 +6,16 @@ and the device's own status say. What it needs to know of the past comes in as `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import and_
 from typing import Literal
 
 from gateway.counters import Look, Stand, book
 from gateway.devices.decode import Content
 from gateway.devices.points import Point, Profile
-from ledger_client.senml import Number, Quality
+from ledger_client.senml import Number, Quality, Value
 
 Verdict = Literal["good", "uncertain", "substituted", "bad", "missing"]
 VERDICTS: tuple[Verdict, ...] = ("good", "uncertain", "substituted", "bad", "missing")
@@ -50,6 +51,7 @@ VERDICT_OF: Mapping[Quality, Verdict] = {
     Quality.IDENTITY_UNPROVEN: "uncertain",
     Quality.CONFIG_CHANGED: "uncertain",
     Quality.BLOCKED: "bad",
+    Quality.NOT_ASKED: "missing",
 }
 
 _KNOWN = sum(VERDICT_OF)
@@ -80,9 +82,14 @@ def worst(flags: Iterable[int]) -> Verdict:
     return max(map(verdict, set(flags)), key=VERDICTS.index, default="missing")
 
 
-def failure_flags(exception_code: int | None) -> int:
-    """The flag of a value whose block did not answer, or answered with this Modbus exception."""
-    return int(_REFUSED.get(exception_code or 0, Quality.COMM_FAIL))
+def shared_flags(found: Sequence[Value]) -> int:
+    """The quality bits that all of some values have: said once."""
+    return reduce(and_, (value.quality for value in found)) if len(found) > 1 else 0
+
+
+def failure_flags(exception_code: int | None, *, asked: bool = True) -> int:
+    """The flag of a value whose block did not answer, answered with this Modbus exception, or was not ``asked``."""
+    return int(_REFUSED.get(exception_code or 0, Quality.COMM_FAIL) if asked else Quality.NOT_ASKED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,9 @@ def format_profile(profile: Profile) -> str:
     lines = [_line(key, getattr(profile, key)) for key in _PROFILE if getattr(profile, key) != keys[key].default]
     if profile.readable:
         lines.append(f"readable = [{', '.join(_inline(_facts(span, Span)) for span in profile.readable)}]")
-    lines += ["", "[serial]", *(_line(key, getattr(profile.serial, key)) for key in _SERIAL), "", "[points]"]
+    if profile.serial is not None:
+        lines += ["", "[serial]", *(_line(key, getattr(profile.serial, key)) for key in _SERIAL)]
+    lines += ["", "[points]"]
     lines += [f"{_key(point.name)} = {_inline(_facts(point, Point))}" for point in profile.points]
     return "\n".join(lines) + "\n"
 
@@ -272,7 +274,7 @@ class _Reader:
         for key in _SECOND_FORMAT:
             if key in values and values.get("format", 1) < 2:
                 raise self.refuse(key, "a key of format 2", "write format = 2 at the top of the file")
-        serial = Serial(**self.take(table.get("serial", {}), _SERIAL, "serial."))
+        serial = Serial(**self.take(table["serial"], _SERIAL, "serial.")) if "serial" in table else None
         defaults = self.take(table.get("defaults", {}), {k: _POINT[k] for k in _DEFAULTS}, "defaults.")
         absent = self.take(table.get("not_available", {}), dict.fromkeys(REGISTERS, _list(_pattern)), "not_available.")
         rows = table.get("points")

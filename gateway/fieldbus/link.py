@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol
 from gateway.fieldbus.frames import Request, Shape
 from gateway.fieldbus.shapes import ShapeTable
 
+NO_FRAME = "bytes that are no frame: speed, parity or A/B?"
+
 
 class Answer(NamedTuple):
     """The answer to exactly this request: its data bytes, and the monotonic moment at which it was complete."""
@@ -47,7 +49,7 @@ class Silence:
 
 def no_shape(table: ShapeTable, requests: Sequence[Request], now: float) -> Silence:
     """None of these requests may be asked now."""
-    detail = f"each shape of this read is another master's or younger than {table.life(requests[0].unit):g} s"
+    detail = f"each shape of this read is another master's or younger than {table.life(requests[0].unit, now):g} s"
     return Silence("no-shape", detail, until=table.free_at(requests, now))
 
 
@@ -67,7 +69,9 @@ class Manners:
 
 
 class Seen(NamedTuple):
-    """Bytes on the line that nobody waited for: ``late``, ``foreign``, ``doubled``, ``damaged`` or ``noise``."""
+    """Bytes on the line that nobody waited for: ``late``, ``foreign``, ``doubled``, ``damaged``, ``noise``, ``echo``
+    (our own question, which came back where no echo was due) or ``mismatched`` (the answer of the unit that was asked,
+    of another function or length than it was asked for)."""
 
     kind: str
     data: bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -38,7 +39,7 @@ class MeterReader:
     ``identity`` is who values are accepted from, None until it was read for the first time. When another meter answers,
     its polls are missed as ``exchanged`` until ``accept``. ``stopping`` ends a poll after the read in flight.
     ``doubts`` is asked of each answered block whether to read it once more at once. ``avoided`` tells which shapes of
-    this unit another master uses, at a monotonic time.
+    this unit another master uses, at a monotonic time; ``others_at`` from which monotonic time on another meter is due.
     """
 
     def __init__(
@@ -51,13 +52,15 @@ class MeterReader:
         *,
         doubts: Callable[[BlockAnswer], bool] | None = None,
         avoided: Callable[[float], Shapes] = lambda now: frozenset(),
+        others_at: Callable[[], float] = lambda: math.inf,
         armed: bool = True,
     ) -> None:
-        self.doubts, self._avoided = doubts, avoided
+        self.doubts, self._avoided, self._others_at = doubts, avoided, others_at
         self.line, self.spec, self.clock, self.stopping, self.identity = line, spec, clock, stopping, identity
         self._armed = armed
+        self._timeout_s = line.timeout_of(spec) / 1000
         self.manners = Manners(
-            timeout_s=line.timeout_of(spec) / 1000,
+            timeout_s=self._timeout_s,
             pause_s=spec.profile.pause_ms / 1000,
             leading_bytes=spec.profile.leading_bytes,
             direct=line.direct(spec),
@@ -84,10 +87,25 @@ class MeterReader:
             log.info(text, self.spec.name, timeout_s * 1000, extra={"line": self.line.name, "meter": self.spec.name})
             self.manners = replace(self.manners, timeout_s=timeout_s)
 
+    def manners_now(self) -> Manners:
+        """How to read now: what late answers have taught to wait longer takes idle time only, never another meter's."""
+        if not self._answers_late:
+            return self.manners
+        timeout_s = max(self._timeout_s, min(self.manners.timeout_s, self._idle_s()))
+        return replace(self.manners, timeout_s=timeout_s)
+
     @property
-    def asleep(self) -> bool:
-        """A device that may sleep was not heard for a while."""
-        return self.spec.profile.may_sleep and self.clock.monotonic() - self.heard_at > OUTAGE_S
+    def patience(self) -> int:
+        """So many silences in a row end a poll: one of a meter that answers late, where another is due before the next
+        could time out."""
+        return 1 if self._answers_late and self._idle_s() < self._timeout_s else 2
+
+    @property
+    def _answers_late(self) -> bool:
+        return self.manners.timeout_s > self._timeout_s
+
+    def _idle_s(self) -> float:
+        return self._others_at() - self.clock.monotonic()
 
     @property
     def stranger(self) -> str | None:
@@ -121,7 +139,7 @@ class MeterReader:
 
     async def plan(self, ask: Ask) -> ReadPlan:
         """The read plan; of a SunSpec device after discovery on this connection. Made anew when another master takes a
-        shape, or has left one alone for a day."""
+        shape, or has left one alone for an hour."""
         avoid = self._avoided(self.clock.monotonic())
         if self._plan is None or self._plan.avoid != avoid:
             profile, points = self.spec.profile, self.spec.points

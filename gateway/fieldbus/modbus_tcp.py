@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from gateway.fieldbus.errors import LineDown
+from gateway.fieldbus.errors import LineDown, not_connected
 from gateway.fieldbus.frames import Request, permit
 from gateway.fieldbus.link import Manners, Outcome, Witness, no_shape
 from gateway.fieldbus.mbap import HEAD, Transactions
@@ -46,10 +46,8 @@ class TcpLink:
                 _, self._connection = await self._loop.create_connection(
                     lambda: _Connection(self._loop, self._transactions), self._host, self._tcp_port
                 )
-        except TimeoutError:
-            raise LineDown(f"{where} does not answer the connection") from None
         except OSError as error:
-            raise LineDown(f"{where}: {error.strerror or error}") from None
+            raise not_connected(where, error) from None
         self._transactions.opened()
         self.generation += 1
         try:

@@ -9,15 +9,19 @@ from typing import NamedTuple
 
 from gateway.devices.plan import Block
 from gateway.devices.profile import Point, Profile
+from gateway.night import Night
 
 ANSWER_LIFE_MS = {"modbus-rtu": 3_000, "modbus-rtu-over-tcp": 10_000, "modbus-tcp": 10_000}
 """How long after a question its answer may still come, by kind of line."""
+NOT_ASKED = frozenset({"no-shape", "shared", "stopped"})
+"""Reasons of blocks that were not asked, or not so that the answer tells whose it is."""
 TUNNEL_TIMEOUT_MS, TUNNEL_LIFE_MS = 15_000, 90_000
 
 
 @dataclass(frozen=True, slots=True)
 class MeterSpec:
-    """One meter of a line. ``points`` are those to poll, scale registers included (``Profile.select``)."""
+    """One meter of a line. ``points`` are those to poll, scale registers included (``Profile.select``). ``night``: when
+    one that may sleep may do so by the clock; None: the clock does not say."""
 
     name: str
     profile: Profile
@@ -26,6 +30,7 @@ class MeterSpec:
     points: tuple[Point, ...]
     factors: Mapping[str, Decimal] = field(default_factory=dict)
     timeout_ms: int | None = None
+    night: Night | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,11 @@ class LineSpec:
         """The port or endpoint in words."""
         return self.port or f"{self.host}:{self.tcp_port or 502}"
 
+    @property
+    def bridged(self) -> bool:
+        """A converter stands between the network and the meters: an answer may be another question's."""
+        return self.port is None and not all(self.direct(meter) for meter in self.meters)
+
     def timeout_of(self, meter: MeterSpec) -> int:
         """The time-out of a meter's reads in ms, to the first byte of the answer."""
         return meter.timeout_ms or self.timeout_ms or (TUNNEL_TIMEOUT_MS if self.tunnel else meter.profile.timeout_ms)
@@ -90,7 +100,8 @@ class Alarm:
 
     ``meter`` is None where the line as a whole is meant. ``text`` says what, where, and the way out. Codes:
     ``meter-exchanged`` (another device answers), ``stranger`` (another master speaks), ``crc-rate`` (too many damaged
-    frames), ``line-down`` (the port is gone, or no meter answers), ``comms-lost`` (one meter is silent, others not).
+    frames), ``line-down`` (the port is gone, or no meter answers), ``comms-lost`` (one meter is silent, others not),
+    ``wrong-answer`` (a meter answers with another function or length than it was asked for).
     """
 
     line: str
@@ -116,6 +127,11 @@ class BlockFailure:
     reason: str
     detail: str
     exception_code: int | None = None
+
+    @property
+    def asked(self) -> bool:
+        """A question was sent, and its answer could have been told from any other."""
+        return self.reason not in NOT_ASKED
 
 
 class Poll(NamedTuple):

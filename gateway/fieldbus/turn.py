@@ -17,10 +17,12 @@ from gateway.devices.plan import Block
 from gateway.devices.profile import Point
 from gateway.fieldbus.blocks import BlockSet, ReadPlan
 from gateway.fieldbus.cuts import ILLEGAL, Read, read_of
-from gateway.fieldbus.errors import LineDown
+from gateway.fieldbus.diagnosis import refusal
+from gateway.fieldbus.errors import LineDown, Unreachable
 from gateway.fieldbus.frames import Request, identification_object, object_text
 from gateway.fieldbus.link import Answer, Link, Outcome, Refusal, Silence
 from gateway.fieldbus.meter import Ended, MeterReader
+from gateway.fieldbus.shapes import LONGEST_LIFE_S
 from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll
 from gateway.pulses import beat
 from ledger_client.record import Quality
@@ -35,11 +37,12 @@ _REASONS = ("line-down", "timeout", "refused", "shared", "no-shape", "stopped")
 
 class Attempt(NamedTuple):
     """A finished poll, and what it says of the meter: it answered, it was silent, or (None) it was not heard out.
-    ``down``: why the line broke off, if it did."""
+    ``down``: why the line broke off, if it did; ``unreachable``: since nobody is there any more."""
 
     poll: Poll
     alive: bool | None
     down: str | None = None
+    unreachable: bool = False
 
 
 class _Waits(Exception):
@@ -51,15 +54,18 @@ class _Waits(Exception):
 
 
 class Turn:
-    """One poll. ``probe``: the meter was silent before, so one silent block says enough, and nothing is waited for."""
+    """One poll. ``probe``: the meter was silent before, so one silent block says enough, and nothing is waited for.
+    ``patient``: a shape is waited for beyond the period, for an answer life."""
 
     __slots__ = (
-        "answers", "down", "due_ms", "failures", "left", "link", "meter", "probe", "reads", "silences", "spent_s",
-        "spoke", "told", "until",
+        "answers", "down", "due_ms", "failures", "left", "link", "meter", "patient", "probe", "reads", "silences",
+        "spent_s", "spoke", "told", "unreachable", "until",
     )  # fmt: skip
 
-    def __init__(self, meter: MeterReader, link: Link, due_ms: int, *, probe: bool = False) -> None:
-        self.meter, self.link, self.due_ms, self.probe = meter, link, due_ms, probe
+    def __init__(
+        self, meter: MeterReader, link: Link, due_ms: int, *, probe: bool = False, patient: bool = False
+    ) -> None:
+        self.meter, self.link, self.due_ms, self.probe, self.patient = meter, link, due_ms, probe, patient
         self.answers: list[tuple[int, BlockAnswer]] = []
         self.failures: list[BlockFailure] = []
         self.reads: list[tuple[Block, Block, int | None]] = []
@@ -68,6 +74,7 @@ class Turn:
         self.spoke = False
         self.silences = 0
         self.down: str | None = None
+        self.unreachable = False
         self.until = math.inf
         self.spent_s = 0.0
         """For the caller: how long it had the line."""
@@ -87,8 +94,7 @@ class Turn:
             except Ended as ended:
                 return self._attempt(ended.reason, ended.detail)
             except LineDown as error:
-                self.down = str(error)
-                return self._attempt("line-down", self.down)
+                return self._attempt("line-down", self._lost(error))
             self.failures += _not_there(plan.missing)
             self.failures += [_hole(point) for point in self.meter.holes]
             self.left = plan.blocks
@@ -118,8 +124,8 @@ class Turn:
 
     async def _ask(self, requests: Sequence[Request]) -> Outcome:
         """One read; whatever is heard of the meter is noted."""
-        manners = self.meter.manners
-        beat(READ_MORE_S + manners.timeout_s + manners.pause_s)
+        manners = self.meter.manners_now()
+        beat(READ_MORE_S + 3 * manners.timeout_s + manners.pause_s)  # another's answer is waited for before
         outcome = await self.link.read(requests, manners)
         if isinstance(outcome, Silence):
             self.silences += outcome.reason == "timeout"
@@ -129,9 +135,12 @@ class Turn:
         return outcome
 
     def _can_wait(self, until: float) -> bool:
-        """A shape is free before the poll's period ends."""
+        """A shape is free before the poll's period ends; for the patient, within an answer life."""
         clock, end_ms = self.meter.clock, self.due_ms + self.meter.spec.period_ms
-        return not self.probe and until < clock.monotonic() + (end_ms - clock.schedule_ms()) / 1000
+        left_s = (end_ms - clock.schedule_ms()) / 1000
+        if self.patient:
+            left_s = 1 + max(left_s, LONGEST_LIFE_S, self.meter.line.answer_life_of(self.meter.spec) / 1000)
+        return not self.probe and until < clock.monotonic() + left_s
 
     async def _pause(self, until: float) -> Attempt | float:
         """Leave the line to others before it is known who the meter is."""
@@ -197,13 +206,12 @@ class Turn:
             return Silence("line-down", self.down)
         if self.meter.stopping():
             return Silence("stopped", "the gateway is stopping")
-        if self.silences >= (1 if self.probe else 2):
+        if self.silences and self.silences >= (1 if self.probe else self.meter.patience):
             return Silence("timeout", SILENT)
         try:
             return await self._ask(requests)
         except LineDown as error:
-            self.down = str(error)
-            return Silence("line-down", self.down)
+            return Silence("line-down", self._lost(error))
 
     async def _block_twice(self, block: BlockSet, requests: Sequence[Request]) -> Outcome:
         """On a shared line: two answers of two shapes, with the same witness in both."""
@@ -237,7 +245,7 @@ class Turn:
             if outcome.code in ILLEGAL and not outcome.doubtful:
                 planned = self._without_witness(block.block)
                 self.reads.append((planned, block.asked(outcome.request), outcome.code))
-            detail = f"exception {outcome.code:02X}"
+            detail = refusal(outcome.code, outcome.request.function)
             self.failures.append(BlockFailure(block.block, "refused", detail, outcome.code))
         else:
             if outcome.reason == "no-shape":
@@ -254,6 +262,8 @@ class Turn:
 
     def _void(self) -> None:
         """Take out the answers that a second frame made doubtful."""
+        if not self.link.voided:
+            return
         for number, answer in self.answers:
             if number in self.link.voided:
                 self.failures.append(BlockFailure(answer.block, "timeout", "two answers came to one question"))
@@ -286,7 +296,12 @@ class Turn:
             detail=detail,
         )
         alive = True if self.spoke else False if missed == "timeout" else None
-        return Attempt(poll, alive, self.down)
+        return Attempt(poll, alive, self.down, self.unreachable)
+
+    def _lost(self, error: LineDown) -> str:
+        """The line broke off under a read."""
+        self.down, self.unreachable = str(error), isinstance(error, Unreachable)
+        return self.down
 
 
 def _not_there(points: tuple[Point, ...]) -> list[BlockFailure]:
@@ -300,7 +315,7 @@ def _not_there(points: tuple[Point, ...]) -> list[BlockFailure]:
 
 def _hole(point: Point) -> BlockFailure:
     block = Block(point.fc, point.address, point.registers, ((point, 0),))
-    return BlockFailure(block, "refused", "the device does not have this point", ILLEGAL_ADDRESS)
+    return BlockFailure(block, "refused", refusal(ILLEGAL_ADDRESS, block.fc), ILLEGAL_ADDRESS)
 
 
 def _words(block: Block, registers: tuple[int, ...], names: Sequence[str]) -> list[str]:

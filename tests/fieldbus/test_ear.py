@@ -6,14 +6,15 @@ import logging
 
 import pytest
 
-from gateway.fieldbus.ear import Ear, Rate
+from gateway.fieldbus.damage import Damage
+from gateway.fieldbus.ear import Ear
 from gateway.fieldbus.frames import Request, Shape
 from gateway.fieldbus.link import Seen
 from gateway.fieldbus.shapes import ShapeTable
 from ledger_client.record import Quality
 
 SHAPE = Shape(9, 3, 4)
-DAY = 86_400
+HOUR = 3600
 
 
 class Listening:
@@ -31,11 +32,12 @@ class Listening:
         return self.ear.flags
 
 
-def test_a_stranger_flags_the_line_for_a_day_and_its_shape_is_avoided() -> None:
+def test_a_stranger_flags_the_line_while_it_comes_and_an_hour_more_and_its_shape_is_avoided() -> None:
     line = Listening()
     line.ear.opened()
-    assert line.foreign(3.1) == Quality.SHARED_LINE
-    line.now += DAY - 1
+    for _ in range(3):
+        assert line.foreign(HOUR - 1) == Quality.SHARED_LINE
+    line.now += HOUR - 1
     assert line.ear.flags == Quality.SHARED_LINE
     assert line.table.choose([Request(9, 3, 0, 2)], line.now) is None
     line.now += 2
@@ -72,11 +74,68 @@ def test_an_answer_older_than_its_life_lengthens_the_life(caplog: pytest.LogCapt
     with caplog.at_level(logging.WARNING):
         assert line.foreign(10.0, latency=5.0) == Quality.SHARED_LINE
     assert "answer_life" in caplog.text
-    assert line.table.life(9) == 7.5
+    assert line.table.life(9, line.now) == 7.5
     assert line.table.choose([Request(9, 3, 0, 2)], line.now + 7.4) is None
     assert line.table.choose([Request(9, 3, 0, 2)], line.now + 7.6) is not None
     line.foreign(1.0, latency=80.0)
-    assert line.table.life(9) == 90.0
+    assert line.table.life(9, line.now) == 90.0
+
+
+def late(line: Listening, after: float, latency: float) -> None:
+    line.now += after
+    line.ear.see(Seen("late", b"", SHAPE, latency))
+
+
+def test_a_lengthened_life_is_the_configured_one_again_an_hour_after_the_last_answer_that_needed_more() -> None:
+    line = Listening()
+    line.ear.opened()
+    line.foreign(10.0, latency=5.0)
+    late(line, HOUR - 10, 3.1)
+    late(line, HOUR - 10, 2.9)
+    line.now += 9
+    assert line.table.life(9, line.now) == 7.5
+    line.table.use(SHAPE, line.now)
+    line.now += 2
+    assert line.table.life(9, line.now) == 3.0
+    question = Request(9, 3, 0, 2)
+    assert line.table.choose([question], line.now + 5.4) is None, "what was asked before rests for the longer life"
+    assert line.table.choose([question], line.now + 5.6) == question
+    late(line, 1, 4.0)
+    assert line.table.life(9, line.now) == 7.5, "to a question of that time an answer came so late after all"
+
+
+def test_clear_shared_ends_lengthened_lives_at_once_and_what_was_asked_before_rests_for_them() -> None:
+    line = Listening()
+    line.ear.opened()
+    line.foreign(10.0, latency=40.0)
+    assert line.table.life(9, line.now) == 60.0
+    assert line.ear.clear_shared() == "09 03"
+    question = Request(9, 3, 0, 2)
+    assert line.table.choose([question], line.now + 59) is None
+    line.now += 61
+    assert line.table.choose([question], line.now) == question
+    line.table.use(SHAPE, line.now)
+    assert line.table.choose([question], line.now + 3.1) == question
+
+
+def test_clear_shared_frees_the_shapes_of_a_line_that_is_known_to_be_shared() -> None:
+    line = Listening()
+    line.ear = Ear("line", line.table, lambda: line.now, lambda unit, latency: None, shared=True)
+    line.ear.opened()
+    assert line.foreign(10.0) == 0
+    assert line.table.avoids(line.now)
+    assert line.ear.clear_shared() == "09 03"
+    assert not line.table.avoids(line.now)
+    assert line.ear.clear_shared() == ""
+
+
+def test_our_own_question_that_came_back_is_counted_and_flags_nothing() -> None:
+    line = Listening()
+    line.ear.opened()
+    line.now += 10
+    line.ear.see(Seen("echo", Request(9, 3, 0, 2).frame, SHAPE))
+    assert (line.ear.flags, line.ear.counters) == (0, {"echo": 1})
+    assert line.table.choose([Request(9, 3, 0, 2)], line.now) is not None
 
 
 def test_late_answers_teach_how_late_they_come() -> None:
@@ -89,20 +148,43 @@ def test_late_answers_teach_how_late_they_come() -> None:
 
 def test_a_noisy_line_is_uncertain_from_more_than_one_percent_on() -> None:
     line = Listening()
-    line.ear.answered(1000)
+    line.ear.answered(1000, 1)
     for _ in range(10):
         line.ear.see(Seen("damaged", b""))
     assert line.ear.flags == 0
     line.ear.see(Seen("damaged", b""))
     assert line.ear.flags == Quality.IMPLAUSIBLE
-    line.ear.answered(1000)
+    line.ear.answered(1000, 1)
     assert line.ear.flags == 0
 
 
 def test_one_or_two_damaged_frames_are_chance() -> None:
-    rate = Rate()
-    rate.add(True)
-    rate.add(True)
+    rate = Damage()
+    rate.add(1, damaged=True)
+    rate.add(1, damaged=True)
     assert not rate.high
-    rate.add(True)
+    rate.add(1, damaged=True)
     assert rate.high
+
+
+def test_answers_of_wrong_function_or_length_are_that_units_and_no_strangers() -> None:
+    line = Listening()
+    line.ear.opened()
+    line.now += 10
+    wrong = Seen("mismatched", bytes.fromhex("09 04 04"), Shape(9, 4, 4))
+    line.ear.see(wrong)
+    assert line.ear.wrong_answer(9) == "", "one may be chance"
+    line.now += HOUR - 1
+    line.ear.see(wrong)
+    assert (line.ear.wrong_answer(9), line.ear.wrong_answer(8), line.ear.flags) == ("09 04 04", "", 0)
+    assert not line.table.avoids(line.now)
+    line.now += 1
+    assert line.ear.wrong_answer(9) == ""
+    line.ear.see(wrong)
+    assert line.ear.wrong_answer(9) == "09 04 04"
+    assert line.foreign(1.0) == Quality.SHARED_LINE
+    assert line.ear.wrong_answer(9) == "", "they may have been the stranger's"
+    line.ear.see(wrong)
+    line.ear.see(wrong)
+    assert line.ear.wrong_answer(9) == ""
+    assert line.ear.stranger == "09 04 04"

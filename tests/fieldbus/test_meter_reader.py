@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -83,7 +84,9 @@ class Meter:
         self.clock = Moved()
         self.link = Scripted(self.clock)
         spec = spec or meter("one", 1, 1000, identity="serial")
-        self.reader = MeterReader(tcp_line(502, spec), spec, self.clock, lambda: stop, identity)
+        self.others_in = math.inf
+        others_at = lambda: self.clock.now + self.others_in  # noqa: E731
+        self.reader = MeterReader(tcp_line(502, spec), spec, self.clock, lambda: stop, identity, others_at=others_at)
 
     def shared(self) -> Meter:
         """The same meter on a line that the site knows to be shared."""
@@ -227,17 +230,27 @@ def test_late_answers_lengthen_the_time_out_up_to_twice_and_never_shorten_it() -
         assert abs(one.link.manners[-1].timeout_s - timeout) < 1e-9
 
 
-def test_a_device_that_may_sleep_is_asleep_after_a_minute_of_silence() -> None:
-    one = Meter(meter("one", 1, 1000, extra="may_sleep = true"))
-    one.poll()
+def test_a_learned_time_out_takes_idle_time_only_and_never_less_than_the_configured_one() -> None:
+    one = Meter(meter("one", 1, 1000))
+    one.reader.learn(0.08)
+    for others_in, timeout in ((1.0, 0.100), (0.08, 0.080), (0.01, 0.060), (-5.0, 0.060)):
+        one.others_in = others_in
+        one.poll()
+        assert abs(one.link.manners[-1].timeout_s - timeout) < 1e-9
+
+
+def test_a_meter_that_answers_late_and_is_silent_once_leaves_the_line_to_one_that_is_due() -> None:
+    one = Meter(meter("one", 1, 1000))
     one.link.silent = lambda request: True
-    one.poll(59.0)
-    assert not one.reader.asleep
-    one.poll(2.0)
-    assert one.reader.asleep
-    other = Meter(meter("one", 1, 1000))
-    other.clock.now += 1000
-    assert not other.reader.asleep
+    one.others_in = 0.01
+    one.poll()
+    assert one.link.addresses == [100, 300], "it has never answered late"
+    one.reader.learn(0.08)
+    one.poll()
+    assert one.link.addresses == [100]
+    one.others_in = 0.5
+    one.poll()
+    assert one.link.addresses == [100, 300], "there is time"
 
 
 def witnessed() -> MeterSpec:

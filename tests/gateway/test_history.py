@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from gateway.commits import Finished
 from gateway.config import Config
-from gateway.energy import Energy, energy_by_hour
-from gateway.history import history
+from gateway.energy import Energy, energy_by_hour, energy_of
+from gateway.history import Covered, covered, history
+from gateway.local_calendar import days, moment_ms
 from gateway.pruning import prune_summaries
 from gateway.signer import stamp
 from gateway.spans import HOUR_MS, MINUTE_MS
 from gateway.store import Store
-from ledger_client.record import Quality, Reading, Value
-from tests.gateway.samples import START_S, Hands, site
+from ledger_client.record import Coverage, Quality, Reading, Value
+from tests.gateway.samples import START_S, Hands, Machine, site
 
 METER, BEGIN_MS = "export-main", START_S * 1000
 EVERY_S = 60
@@ -190,3 +193,64 @@ def test_an_hour_behind_a_gap_begins_with_its_own_register(plant: Plant) -> None
     assert isinstance(hours[2], Energy)
     assert hours[2].begin_ms == BEGIN_MS + 150 * MINUTE_MS
     store.close()
+
+
+BERLIN, KOLKATA = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata")
+
+
+@pytest.mark.parametrize(("zone", "lengths_h"), [(BERLIN, [24, 25, 24]), (UTC, [24, 24, 24]), (KOLKATA, [24, 24, 24])])
+def test_days_of_energy_are_calendar_days_of_23_to_25_hours(made: Config, zone: tzinfo, lengths_h: list[int]) -> None:
+    machine = Machine()
+    begin_ms = moment_ms(datetime(2026, 10, 24), zone)
+    machine.wall_ms = begin_ms - HOUR_MS
+    for file in made.data.iterdir() if made.data.exists() else ():
+        file.unlink()
+    plant = Plant(made, machine, seal_every_ms=24 * HOUR_MS, commit_every_ms=24 * HOUR_MS)
+    plant.store.run("PRAGMA synchronous = OFF")
+    plant.run(6 * 76, lambda n: (Value("energy", n, "Wh"), Value("power", n, "W")), every_s=600)
+    store = plant.reader()
+    stretches = list(days(begin_ms, begin_ms + 72 * HOUR_MS, zone))
+    energy = energy_of(store, METER, "energy", stretches)
+    sums = [sum(int(part.energy or 0) for part in parts) for parts in energy]
+    assert [len(parts) for parts in energy] == ([n + (zone is KOLKATA) for n in lengths_h])
+    assert sums == [6 * n for n in lengths_h], "every 10 min one Wh more"
+    assert all(part.whole for parts in energy for part in parts)
+    series = history(store, METER, ["power"], begin_ms, stretches[-1][1], 5, zone)
+    assert series.times == [begin for begin, _ in stretches]
+    plant.store.close()
+    store.close()
+
+
+def _coverage(plant: Plant) -> list[Coverage]:
+    return [record.body for record in plant.records(METER) if isinstance(record.body, Coverage)]
+
+
+def test_charts_count_missed_polls_from_coverage_or_say_nothing(plant: Plant) -> None:
+    plant.run(60, lambda n: None if 10 <= n < 20 else _power(n))
+    store, ended = plant.reader(), _coverage(plant)
+    begin_ms, end_ms = ended[0].from_ms, ended[-1].to_ms
+    for most, made_of in ((100, "reading"), (30, "minute")):
+        series = history(store, METER, ["power"], begin_ms, end_ms, most)
+        assert series.made_of == made_of
+        assert covered(store, series) == Covered(begin_ms, end_ms, sum(sum(one.missed.values()) for one in ended))
+    unknown = history(store, METER, ["power"], ended[3].to_ms + 1, ended[4].to_ms - 1)
+    assert covered(store, unknown) is None, "no coverage record ends in it"
+    store.close()
+
+
+def test_a_downtime_that_began_before_the_chart_is_counted_with_its_own_time(plant: Plant, made: Config) -> None:
+    plant.run(10, _power)
+    plant.journal.finish()
+    plant.machine.passes(24 * 3600)
+    plant.store.close()
+    later = Plant(made, plant.machine, epoch=bytes(reversed(range(8))))
+    later.run(10, _power)
+    store, stopped = later.reader(), next(one for one in _coverage(later) if "stopped" in one.missed)
+    now_ms = later.clock.now_ms()
+    for most in (100, 15):
+        told = covered(store, history(store, METER, ["power"], now_ms - HOUR_MS // 4, now_ms, most))
+        assert told is not None
+        assert told.missed >= stopped.missed["stopped"] > 24 * 359
+        assert told.from_ms == stopped.from_ms, "not called missed within the chart's time"
+    store.close()
+    later.store.close()

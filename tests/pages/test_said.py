@@ -20,15 +20,17 @@ PRODUCERS = [
     *sorted((ROOT / "gateway/doctor").glob("*.py")),
     *(ROOT / "gateway" / f"{name}.py" for name in (
         "alarm_board", "alarm_groups", "alarm_list", "alarm_looks", "alarm_sources", "alarm_states", "alarms",
-        "changeover", "commissioning", "commits", "comparison", "difference", "drivers", "epoch", "horizon", "journal",
-        "keys", "prove", "reconcile", "refusals", "reload", "repaired", "settling", "site", "store", "uplink",
-        "fieldbus/alarms", "fieldbus/opening", "fieldbus/serial_port", "dashboard/acts", "dashboard/app",
-        "dashboard/contents", "dashboard/logins", "dashboard/readers", "dashboard/views/batches",
+        "belonging", "changeover", "commissioning", "commits", "comparison", "difference", "drivers", "epoch",
+        "horizon", "journal", "keys", "prove", "reconcile", "refusals", "reload", "repaired", "settling", "site",
+        "store", "uplink",
+        "fieldbus/alarms", "fieldbus/sleep", "fieldbus/opening", "fieldbus/serial_port", "dashboard/acts",
+        "dashboard/app", "dashboard/contents", "dashboard/logins", "dashboard/readers", "dashboard/views/batches",
         "dashboard/views/meter", "dashboard/views/record",
     )),
     # what a change of gateway.toml is refused with
     *(ROOT / "gateway" / f"{name}.py" for name in (
         "config", "budget", "instance", "control", "feed_settings", "ledger_settings", "web_settings", "settings",
+        "place_settings",
         "devices/plan", "devices/points", "devices/profile", "devices/profile_rules", "fieldbus/endpoints", "repair",
     )),
     *(ROOT / "ledger_client" / f"{name}.py" for name in (

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC
 from functools import partial
 from pathlib import Path
 
@@ -20,15 +21,18 @@ from gateway.dashboard.contents import contents
 from gateway.dashboard.loads import Loads
 from gateway.dashboard.page import Asked, NotFound
 from gateway.dashboard.render import Visitor, page, static
-from gateway.dashboard.views import events, meter, record
+from gateway.dashboard.sparks import Sparks
+from gateway.dashboard.views import courses, events, meter, record, values
+from gateway.dashboard.views.courses import Chart, Quantity
 from gateway.dashboard.views.states import State, States, newest
 from gateway.dashboard.words import Words
+from gateway.news import Missed, NotRecorded, Stamp
 from gateway.signer import GATEWAY, stamp
 from gateway.site import Site
 from gateway.store import Row, Store
 from ledger_client.record import Event, Quality, Reading, Value, parse_record
 from tests.gateway.epochs import due_ms, epoch, until
-from tests.gateway.samples import Hands, site
+from tests.gateway.samples import Hands, rewrite, site
 from tests.pages.looks import looker
 
 LIMIT = 150_000
@@ -79,7 +83,8 @@ def test_no_page_of_a_hundred_meters_is_heavy(tmp_path: Path) -> None:
         'profile = "bench.toml"', 'label = "并网关口表 Grid connection 07"\nprofile = "bench.toml"'
     )
     path.write_text(labelled)
-    (tmp_path / "trust.toml").write_text(TRUST)
+    trust = tmp_path / "trust.toml"
+    trust.write_text(TRUST + trust.read_text())
     loaded = config.load(path)
     ours = sum(len(found[0]) for name in ("style.css", "script.js") if (found := static(name)))
 
@@ -149,6 +154,47 @@ def steps(loaded: Config) -> dict[str, int]:
         return found
 
     return asyncio.run(count())
+
+
+def test_a_chart_says_missed_polls_only_as_coverage_counts_them(tmp_path: Path) -> None:
+    loaded = recorded(tmp_path / "site", 10)
+
+    async def show() -> str:
+        async with epoch(loaded) as running:
+            store = Store(loaded.database, read_only=True)
+            query = {"span": "1y", "quantity": "count"}
+            made = looker(running)("/meters/{meter}", store, {"meter": "export-main"}, query, "en")
+            store.close()
+            return made.body.decode()
+
+    shown = asyncio.run(show())
+    assert re.search(r"; by coverage records 0 polls missed from [\d:]+ to [\d:]+<", shown)
+
+
+def test_times_days_and_months_on_pages_are_those_of_the_sites_zone(tmp_path: Path) -> None:
+    loaded = recorded(tmp_path / "site", 30)
+    rewrite(loaded, ("[gateway]", '[gateway]\ntimezone = "Asia/Kolkata"'))
+    loaded = config.load(loaded.path)
+
+    async def show() -> tuple[str, list[Chart]]:
+        async with epoch(loaded) as running:
+            store = Store(loaded.database, read_only=True)
+            made = looker(running)("/meters/{meter}", store, {"meter": "export-main"}, {}, "en").body.decode()
+            energy, now_ms = Quantity("count", "Wh", energy=True), running.clock.now_ms()
+            drawn = [courses.chart(store, "export-main", energy, span, now_ms, loaded.zone) for span in ("30d", "1y")]
+            store.close()
+            return made, drawn
+
+    shown, (month, year) = asyncio.run(show())
+    assert "Times are the site&#39;s, Asia/Kolkata (UTC+05:30)" in shown
+    assert re.search(
+        r'<time datetime="2027-01-15T08:0\d:\d\d.000Z" title="[^"]+">(2027-01-15 )?13:3\d:\d\d</time>', shown
+    )
+    assert (month.made_of, len(month.steps), year.made_of, len(year.steps)) == ("day", 30, "month", 12)
+    assert month.steps[-1].from_ms == 1_799_951_400_000, "its midnight, 18:30 UTC"
+    assert [step.mean for step in month.steps[-2:]] == [None, 29.0]
+    assert year.steps[-1].from_ms == 1_798_741_800_000, "the first of January there"
+    assert year.steps[-1].mean == 29.0
 
 
 def test_no_page_looks_at_more_when_there_is_more(tmp_path: Path) -> None:
@@ -227,6 +273,80 @@ def test_facts_of_an_event_are_shown_as_what_they_are(tmp_path: Path) -> None:
     assert f'<dd class="wide">{Words("en").of("alarm", "clock")}</dd>' in whole
 
 
+def test_feeds_have_a_card_that_says_how_they_stand(tmp_path: Path) -> None:
+    loaded = recorded(tmp_path / "site", 3)
+    feed = '[[feed]]\nname = "scada"\ntype = "json"\nurl = "mqtt://127.0.0.1:1"\n'
+    loaded.path.write_text(f"{loaded.path.read_text()}\n{feed}")
+    loaded = config.load(loaded.path)
+
+    async def show() -> list[str]:
+        async with epoch(loaded) as running:
+            store = Store(loaded.database, read_only=True)
+            shown = []
+            for now in (
+                {
+                    "connected": False,
+                    "state": "the broker refused the connection",
+                    "waiting": 7,
+                    "live": 3,
+                    "history": 2,
+                },
+                {
+                    "connected": True,
+                    "state": "connected, waits for primary host ems",
+                    "waiting": 0,
+                    "live": 0,
+                    "history": 0,
+                },
+                {"connected": True, "state": "connected", "waiting": 0, "live": 12_345, "history": 0},
+            ):
+                running.feeds["scada"] = lambda now=now: now  # type: ignore[misc]
+                page_ = looker(running)("/", store, {}, {}, "en").body.decode()
+                shown.append(re.sub(r"<[^>]+>", "|", page_[page_.index("<h2>Feeds") :]))
+            store.close()
+            return shown
+
+    away, waiting, connected = (re.sub(r"[|\s]+", " ", text) for text in asyncio.run(show()))
+    assert "scada json · mqtt://127.0.0.1:1 tells nobody the broker refused the connection 5 7 0" in away
+    assert "waiting connected, waits for primary host ems 0 0 0" in waiting
+    assert "mqtt://127.0.0.1:1 connected 12345 0 0" in connected
+
+
+def heard(meter: str, point: str, time_ms: int) -> NotRecorded:
+    """A reading, as the hub tells it."""
+    return NotRecorded(meter, Reading(time_ms, (Value(point, 1.0, "W"),)), Stamp(time_ms, 0, "S", 1), "disk-full")
+
+
+def test_sparklines_break_at_gaps(tmp_path: Path) -> None:
+    loaded = recorded(tmp_path / "site", 3)
+
+    async def draw() -> list[int]:
+        async with epoch(loaded) as running:
+            sparks = Sparks(running)
+            (point, *_) = values.headline(loaded.meters["export-main"], loaded.profiles["export-main"])
+            for second in range(0, 600, 10):
+                missed = 300 <= second < 330
+                sparks.hear(
+                    [
+                        Missed("export-main", second * 1000, "timeout")
+                        if missed
+                        else heard("export-main", point, second * 1000)
+                    ]
+                )
+            course = sparks.of("export-main")
+            drawn = [values.spark(course, most) for most in (40, 16)]
+            return [len(one.pieces) for one in drawn if one]
+
+    assert asyncio.run(draw()) == [2, 2]
+
+
+def test_a_sparkline_breaks_where_nothing_was_read_for_long_and_one_reading_is_a_dot() -> None:
+    drawn = values.spark([(0, 1.0), (10, 2.0), (20, 1.0), (200, 1.0), (210, None), (220, 1.0), (230, 3.0)], 40)
+    assert drawn is not None
+    assert [len(piece.split()) for piece in drawn.pieces] == [3, 2, 2]
+    assert len(set(drawn.pieces[1].split())) == 1
+
+
 @pytest.mark.parametrize(("age_ms", "word"), [(0, "live"), (35_000, "live"), (35_001, "recorded")])
 def test_what_is_late_is_not_live(age_ms: int, word: str) -> None:
     assert newest(State("recorded"), age_ms, 10_000).word == word
@@ -247,10 +367,13 @@ def test_an_exchanged_meter_is_accepted_by_typing_its_number(tmp_path: Path) -> 
             assert again.row.state != State("live"), "it is silent, however new its last reading is"
             store.close()
             common = {"gateway": "g", "here": "site", "alarm_count": 0, "meters": (), "meter": whole}
-            return [page("meter.html", Visitor(user="u", role=role), 0, **common) for role in ("installer", "viewer")]
+            return [
+                page("meter.html", Visitor(user="u", role=role), 0, UTC, **common) for role in ("installer", "viewer")
+            ]
 
     installer, viewer = asyncio.run(show())
     for shown in (installer, viewer):
-        assert "The known meter is 21043387; &lt;b&gt;4711 answers now" in shown
+        assert "The known meter is 21043387; a device with another number answers now" in shown
+        assert "4711" not in shown[: shown.index("</section>")], "the number to type is read off the meter"
     assert '<form method="post" action="/acts/accept"' in installer
     assert "/acts/accept" not in viewer
