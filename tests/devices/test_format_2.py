@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
-from gateway.devices.decode import decode_points
+from gateway.devices.decode import Decoder, decode, decode_points
 from gateway.devices.profile import Profile, ProfileError, format_profile, parse_profile
+from gateway.quality import judge
+from gateway.ratios import Ratios
+from ledger_client.senml import Quality
 
 HEAD = 'format = 2\nvendor = "V"\ndevice = "D"\nsource = "S"\nmax_gap = 4\n[defaults]\nfc = 3\n[points]\n'
 
@@ -62,7 +66,7 @@ SCALED = """
 ratio = { address = 0, type = "uint16", kind = "scale" }
 places = { address = 1, type = "int16", kind = "scale" }
 negative = { address = 2, type = "uint16", kind = "scale", bits = [0, 0] }
-power = { address = 3, type = "uint16", unit = "W", factor_from = "ratio", scale_from = "places", sign_from = "negative" }
+power = { address = 3, type = "uint16", unit = "W",factor_from = "ratio", scale_from = "places", sign_from = "negative"}
 """
 SUM = """
 high = { address = 0, type = "bcd32", kind = "part", scale = 3 }
@@ -108,3 +112,30 @@ def test_what_does_not_go_together_is_refused_with_the_way_out(points: str, mess
 def test_a_file_of_format_1_knows_no_key_of_format_2() -> None:
     with pytest.raises(ProfileError, match="a key of format 2"):
         parse_profile(HEAD.replace("format = 2", "") + ONE + 'type = "uint16", unit = "V", bits = [0, 1] }', "m", "m")
+
+
+def test_a_changed_ratio_is_told_with_the_values_that_it_is_about() -> None:
+    ratios = Ratios(parse(SCALED).points)
+    ratios.see({(None, "ratio"): Fraction(40), (None, "negative"): Fraction(0)})
+    assert (ratios.changes, ratios.affected) == ({}, [])
+    ratios.see({(None, "ratio"): Fraction(50), (None, "negative"): Fraction(1)})
+    assert ratios.changes == {"ratio": {"before": "40", "now": "50"}}
+    assert ratios.affected == ["power"]
+    ratios.see({(None, "ratio"): Fraction(50)})
+    assert ratios.affected == []
+
+
+@pytest.mark.parametrize(("raw", "flags"), [(12000, 0), (3700, Quality.RANGE_LOW), (20600, Quality.RANGE_HIGH)])
+def test_a_signal_outside_of_its_range_is_kept_and_flagged(raw: int, flags: int) -> None:
+    (point,) = parse(FLOW + ", range = [3.8, 20.5], fault = [3.6, 21] } }").points
+    judged = judge(point, decode(point, [raw]).value, 0)
+    assert judged.value is not None
+    assert judged.flags == flags
+
+
+def test_a_broken_signal_is_a_fault_of_the_device() -> None:
+    (point,) = parse(FLOW + ", fault = [3.6, 21] } }").points
+    decoder = Decoder([(point, 0)])
+    assert decoder.faults(decoder.split([3599]), {}) == ["p"]
+    assert decoder.faults(decoder.split([3600]), {}) == []
+    assert judge(point, None, 0, flags=int(Quality.DEVICE_FAULT)).flags == Quality.DEVICE_FAULT
