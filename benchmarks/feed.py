@@ -139,7 +139,6 @@ def _site(folder: Path, plant: Farm, broker: Mosquitto, kind: str) -> Config:
     path = folder / "gateway.toml"
     group = f'group = "{GROUP}"\n' if kind == "sparkplug" else ""
     path.write_text(f'{path.read_text()}[[feed]]\nname = "bench"\ntype = "{kind}"\nurl = "{broker.url}"\n{group}')
-    (folder / "trust.toml").write_text('[policy]\nreceipts = 1\nledgers = ["none"]\n')
     loaded = config.load(path)
     Store(loaded.database).close()  # only the very first start of a gateway loads what makes the tables
     return loaded

@@ -22,6 +22,7 @@ METERS_SILENT, SITE_SILENT = "meters-silent", "site-silent"
 STALE, COUNTER_BACK, CLOCK, CLOCK_STEP = "stale", "counter-back", "clock", "clock-step"
 ANCHOR_OVERDUE, CERTIFICATE_END, KEY_END, DISK = "anchor-overdue", "certificate-end", "key-end", "disk"
 FEED_AWAY = "feed-away"
+KEY_UNLISTED = "key-unlisted"
 SIGNATURE, CONFIGURATION, REVERTED = "signature-failure", "configuration-changed", "configuration-reverted"
 STOPPED, BUFFER, DAMAGED, REPAIRED = "recording-stopped", "buffer", "database-damaged", "database-repaired"
 LEDGER_REFUSED, LEDGER_LOST, LEDGER_ODD = "ledger-refused", "ledger-lost", "ledger-odd"
@@ -152,6 +153,9 @@ _ALL = (
     Kind(KEY_END, "warning", "Key near its end",
          "a key in trust.toml that this gateway signs with, or believes a ledger by, ends within 30 days, or has ended",
          "make its successor known to ledger and verifiers in time (docs/ledger.md)", _BOTH),
+    Kind(KEY_UNLISTED, "error", "Key is not in the trust file",
+         "trust.toml lacks a key that this gateway signs with, so that nothing signed with it can be verified",
+         "copy its [[key]] from keys/gateway.pub.toml to trust.toml, and hand both to ledger and verifiers", _BOTH),
     Kind(REVERTED, "error", "Configuration went back",
          "a meter answered nothing after a reload, so that the configuration before it is in force again",
          "mend gateway.toml or put the old one back, then `meterseal reload CONFIG`", _BOTH, renewed="ends"),

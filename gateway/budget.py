@@ -211,6 +211,8 @@ def _too_few_shapes(spec: LineSpec, meter: MeterSpec, known: MeterBudget) -> Pro
         said = f"{len(together)} reads, {read} and the like, have {len(shapes)} of the shapes between them"
     else:
         said = f"{read} can be asked in {len(shapes)} of the {worst.needed} shapes"
+    if spec.type == "modbus-tcp" and len(spec.meters) == 1 and not meter.profile.direct:
+        ways.append("if the meter itself has the Ethernet plug, direct = true at the top of its profile")
     if (period_ms := _shortest_by_shapes(spec, meter)) is not None:
         ways.append(f"the shortest that works is every = {_duration(period_ms)}")
     if (life_that_works := _longest_life_ms(spec, meter, len(shapes) / len(together))) is not None:

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.budget import LinePlan, PlannedMeter
+from gateway.settings import duration_text
 
 
 def print_plan(out: Console, plan: LinePlan) -> None:
@@ -14,7 +15,7 @@ def print_plan(out: Console, plan: LinePlan) -> None:
     out.print(Text(plan.line, "bold"), f" {plan.wire}")
     table = Table("meter", "address", "every", "points", "shapes", "time", "reads", box=None)
     for meter in plan.meters:
-        head = meter.meter, str(meter.address), _seconds(meter.every_ms)
+        head = meter.meter, str(meter.address), duration_text(meter.every_ms)
         for read in (r for r in plan.reads if r.meter == meter.meter):
             shapes = f"{len(read.reads)} of {read.needed}"
             shapes += f", for {read.sharing} reads" if read.sharing > 1 else ""

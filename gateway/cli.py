@@ -18,7 +18,7 @@ from gateway import config as configuration
 from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
 from gateway.errors import Damaged, Declined, GatewayError
 from gateway.logs import FORMS, Form
-from gateway.settings import duration_ms
+from gateway.settings import duration_ms, duration_text
 from ledger_client.bundle import is_bundle
 from ledger_client.cli_help import HELP, Grouped
 from ledger_client.durable import whole_file
@@ -109,7 +109,7 @@ def check(config_path: Path, as_json: bool) -> None:
 
     config = configuration.load(config_path)
     running = instance.running(config.data)
-    plans = prepare(config, running=running).plans
+    plans = prepare(config, running=running, all_listed=True).plans
     if as_json:
         ok = not any(plan.problems for plan in plans)
         click.echo(json.dumps({"ok": ok, "gateway": config.gateway_id, "lines": [p.as_json() for p in plans]}))
@@ -121,8 +121,8 @@ def check(config_path: Path, as_json: bool) -> None:
         return
     seal, commit = config.document.seal, config.document.store.commit_every
     out.print(
-        f"a batch every {seal.every / 1000:g} s or {seal.count} records; "
-        f"a power cut costs at most {commit / 1000:g} s of readings"
+        f"a batch every {duration_text(seal.every)} or {seal.count} records; "
+        f"a power cut costs at most {duration_text(commit)} of readings"
     )
     for ledger in config.document.ledger:
         out.print(f"ledger {ledger.name} ({ledger.type}, {ledger.policy}) at {ledger.url}")
@@ -214,15 +214,14 @@ def prove(config_path: Path, record: str, output: Path, force: bool) -> None:
 def keys(config_path: Path, make_missing: bool, as_json: bool) -> None:
     """The device keys and their thumbprints."""
     from gateway import keys as keyring
+    from gateway import starter
 
     config = configuration.load(config_path)
     made: list[str] = []
     if make_missing:
         now_s = int(time.time())
         made = keyring.make_missing(config, now_s)
-        if made:
-            with config.trust.open("a") as file:
-                file.write(keyring.public_entries(config, keyring.load_keys(config), made, now_s))
+        starter.add_to_trust(config, made, now_s)
     loaded = keyring.load_keys(config)
     rows = [("statement", "", loaded.statement.public)] + [
         ("meter", name, key.public) for name, key in loaded.meters.items()

@@ -24,7 +24,7 @@ from gateway.errors import ConfigError
 from gateway.feed_settings import FeedEntry
 from gateway.ledger_settings import LedgerEntry
 from gateway.place_settings import DailyHours, Latitude, Longitude, TimeZone
-from gateway.settings import DurationMs, Model, Name, SizeBytes
+from gateway.settings import DurationMs, Host, Model, Name, SizeBytes, duration_text
 from gateway.web_settings import Web
 from ledger_client import cbor
 
@@ -87,7 +87,7 @@ class Bus(Model):
     name: Name
     type: Literal["modbus-rtu", "modbus-tcp", "modbus-rtu-over-tcp"]
     port: str | int | None = None
-    host: str | None = None
+    host: Host | None = None
     baudrate: Annotated[int, Field(ge=300, le=1_000_000)] = 9600
     parity: Literal["N", "E", "O"] = "N"
     stopbits: Literal[1, 2] = 1
@@ -178,11 +178,13 @@ class Document(Model):
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A configuration that can run: the document, where it stands (paths are relative to it), each meter's profile."""
+    """A configuration that can run: the document, where it stands (paths are relative to it), each meter's profile.
+    ``written``: the document as it stands in the file, with durations as text and without defaults."""
 
     path: Path
     document: Document
     profiles: Mapping[str, Profile]
+    written: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     @property
     def gateway_id(self) -> str:
@@ -212,6 +214,12 @@ class Config:
     @property
     def meters(self) -> dict[str, Meter]:
         return {m.name: m for b in self.document.bus for m in b.meter}
+
+    @property
+    def periods(self) -> dict[str, str]:
+        """How often each meter is read, as it is written: ``10s``."""
+        rows = {m["name"]: m for bus in self.written.get("bus", ()) for m in bus.get("meter", ())}
+        return {name: rows.get(name, {}).get("every", duration_text(m.every)) for name, m in self.meters.items()}
 
     def fingerprint(self) -> bytes:
         """SHA-256 of the deterministic CBOR of the effective configuration, profiles included.
@@ -250,7 +258,7 @@ def load(path: Path | str) -> Config:
         document = Document.model_validate(raw)
     except ValidationError as error:
         raise _explain(path, raw, error) from None
-    return Config(path, document, _profiles(path, document))
+    return Config(path, document, _profiles(path, document), raw)
 
 
 def _profiles(path: Path, document: Document) -> dict[str, Profile]:

@@ -15,7 +15,7 @@ from gateway.errors import ConfigError
 from gateway.ownership import as_its_folder, is_there
 from ledger_client.cose_key import PrivateKey, Signer, load_private_key, save_private_key
 from ledger_client.errors import KeyFileError
-from ledger_client.trust import key_entry
+from ledger_client.trust import Trust, key_entry, load_trust
 
 STATEMENT = "statement"
 PUBLIC_FILE = "gateway.pub.toml"
@@ -27,6 +27,11 @@ class Keys:
 
     statement: Signer
     meters: dict[str, Signer]
+
+
+def load_site_trust(config: Config) -> Trust:
+    """The trust file; its policy is asked for only where there are ledgers. Raises TrustFileError."""
+    return load_trust(config.trust, anchored=bool(config.document.ledger))
 
 
 def key_files(config: Config) -> dict[str, Path]:

@@ -22,6 +22,7 @@ from gateway.errors import ConfigError, Damaged, StoreError
 from gateway.feed_view import feed_line, feed_problems, feed_status
 from gateway.horizon import horizon
 from gateway.quality import shared_flags, verdict, worst
+from gateway.settings import duration_text
 from gateway.store import RECOVER, Row, Store
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError
@@ -138,7 +139,8 @@ def status(
             problems.append(f"meter {meter['name']}: no reading yet")
         elif pid is not None and meter["age_s"] * 1000 > OVERDUE_PERIODS * meter["every_ms"] + 5000:
             problems.append(
-                f"meter {meter['name']}: last reading {meter['age_s']} s ago, due every {meter['every_ms'] / 1000:g} s"
+                f"meter {meter['name']}: last reading {meter['age_s']} s ago, "
+                f"due every {duration_text(meter['every_ms'])}"
             )
     alarms = active_alarms(store, health) if pid is not None else []
     stopped = health["recording"] if health else None

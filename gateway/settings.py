@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
+from contextlib import suppress
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ledger_client.shape import NAME
 
@@ -27,6 +29,12 @@ def duration_ms(text: object) -> int:
     return int(value)
 
 
+def duration_text(ms: int) -> str:
+    """The same the other way round, in the largest unit that gives a whole number: 10000 → ``10s``."""
+    unit = next(unit for unit in ("d", "h", "m", "s", "ms") if ms % _UNIT_MS[unit] == 0)
+    return f"{ms // _UNIT_MS[unit]}{unit}"
+
+
 def size_bytes(text: object) -> int:
     """``"8GB"`` → 8,000,000,000. Units B, kB, MB, GB, TB (powers of 1000); anything else is a ValueError."""
     match = _SIZE.fullmatch(text) if isinstance(text, str) else None
@@ -38,6 +46,24 @@ def size_bytes(text: object) -> int:
     return value
 
 
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?[.]?")
+
+
+def host_name(text: str) -> str:
+    """A host's name or IP address, nothing else; a ValueError says what it holds besides."""
+    with suppress(ValueError):
+        return str(ipaddress.ip_address(text.strip("[]")))
+    if "://" in text:
+        raise ValueError(f'{text!r} is a URL: write the name or IP address alone, such as host = "192.168.1.20"')
+    name, colon, port = text.rpartition(":")
+    if colon and port.isdecimal():
+        raise ValueError(f'{text!r} holds a port: write host = "{name}" and port = {port}')
+    if not _HOST.fullmatch(text):
+        raise ValueError(f'{text!r} is no host\'s name: write a name or IP address, such as host = "192.168.1.20"')
+    return text
+
+
+Host = Annotated[str, AfterValidator(host_name)]
 Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 DurationMs = Annotated[int, BeforeValidator(duration_ms)]
 SizeBytes = Annotated[int, BeforeValidator(size_bytes)]

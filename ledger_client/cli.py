@@ -37,7 +37,7 @@ MAX_FILE = 2 * 1024 * 1024  # what is read of a file that may not be a bundle at
 class _Commands(Grouped):
     headings: ClassVar = {
         "Judge proofs": ("verify", "audit", "prove"),
-        "Run a ledger": ("serve", "show", "enroll", "revoke", "rotate", "backup"),
+        "Run a ledger": ("init", "serve", "show", "enroll", "revoke", "rotate", "backup"),
         "Chains": ("evm", "bridge"),
     }
 
@@ -46,6 +46,16 @@ class _Commands(Grouped):
 @click.version_option(package_name="meterseal", prog_name="meterseal-ledger")
 def cli() -> None:
     """Run the embedded ledger, enrol gateways, verify and audit proofs offline."""
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--name", metavar="NAME", help="the ledger's name, for ever  [default: demo-ledger]")
+def init(folder: Path, name: str | None) -> None:
+    """Make a new ledger in DIR, for `enroll` and `show` before it is served."""
+    from ledger_client.transparency.directory import make_dir
+
+    click.echo(f"made {folder}: ledger {make_dir(folder, name)}; serve it: meterseal-ledger serve {folder}")
 
 
 @cli.command()

@@ -141,8 +141,12 @@ def symbol(value: Content, point: Point | None) -> str:
 
 def identity(text: str | None) -> str:
     """The identity of a meter by its numbers alone: ``serial_number=4711`` is ``4711``."""
-    parts = [part.partition("=")[2] or part for part in (text or "—").split(", ")]
-    return clean(" · ".join(parts))
+    return clean(" · ".join(numbers(text or "—")))
+
+
+def numbers(identity: str) -> list[str]:
+    """The numbers that make up the identity of a meter."""
+    return [part.partition("=")[2] or part for part in identity.split(", ")]
 
 
 def name(text: str) -> str:

@@ -80,8 +80,11 @@ class Alarms:
         """The line cannot be opened, or broke off."""
         self._line_down(f"{self._spec.where}: {because}; it is tried again every 2 s; check adapter, cable and network")
 
-    def heard(self, ear: Ear, flags: int) -> None:
+    def heard(self, ear: Ear) -> None:
         """What the line's ear says of all values."""
+        flags = ear.flags
+        if flags & NOISY:
+            self._damaged(ear.damage.only)
         if flags == self._flags:
             return
         self._flags = flags
@@ -93,11 +96,26 @@ class Alarms:
             self._begin("stranger", None, text)
         else:
             self._end("stranger", None, "no other master is heard any more")
-        if flags & NOISY:
+        if not flags & NOISY:
+            for meter in (None, *(meter.name for meter in self._spec.meters)):
+                self._end("crc-rate", meter, "frames arrive undamaged again")
+
+    def _damaged(self, unit: int | None) -> None:
+        """Many frames arrive damaged: all of one unit, or (None) of several. What was once the line's stays so."""
+        if (None, "crc-rate") in self._raised:
+            return
+        name = next((meter.name for meter in self._spec.meters if meter.address == unit), None)
+        for other in self._spec.meters:
+            if other.name != name:
+                self._end("crc-rate", other.name, "frames of others arrive damaged, too")
+        if name is None:
             text = "more than 1 % of all frames arrive damaged, so values are uncertain; check cable and terminators"
-            self._begin("crc-rate", None, text)
         else:
-            self._end("crc-rate", None, "frames arrive undamaged again")
+            text = (
+                f"more than 1 % of all frames arrive damaged, and all of these are {name}'s, so its values are "
+                f"uncertain; two devices with this address ({unit})?; check its cable and its terminals"
+            )
+        self._begin("crc-rate", name, text)
 
     def _lost(self, meter: str) -> None:
         if self._sleepers.asleep(meter):

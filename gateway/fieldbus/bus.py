@@ -232,7 +232,7 @@ class Line:
             log.warning(text, self.spec.name, name, attempt.poll.detail, extra={"line": self.spec.name, "meter": name})
         if attempt.poll.identity is not None:
             self._identities[name] = attempt.poll.identity
-        self._ear.answered(len(attempt.poll.answers))
+        self._ear.answered(len(attempt.poll.answers), turn.meter.spec.address)
         self._look_after_line(attempt)
         self._report(attempt.poll)
 
@@ -287,8 +287,8 @@ class Line:
         self.counters[poll.missed or "answered"] += 1
         if poll.answers:
             self._answered[poll.meter] = poll
-        flags = self._ear.flags
-        self._alarms.heard(self._ear, flags)
+        flags = self._ear.flags_of(self._meters[poll.meter].spec.address)
+        self._alarms.heard(self._ear)
         self._on_poll(poll._replace(flags=poll.flags | flags) if flags else poll)
 
     def _learn(self, unit: int, latency_s: float) -> None:

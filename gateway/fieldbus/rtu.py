@@ -40,6 +40,8 @@ class _Question:
     out: float = float("inf")
     outcome: Outcome | None = None
     seen: str = ""
+    pending: bool = False
+    """It is void, but its answer may still come: the line is that answer's until then."""
     mismatched: list[Seen] = field(default_factory=list)
 
 
@@ -62,6 +64,8 @@ class Guard:
         self._deaf = False
         self._question: _Question | None = None
         self._arrived = float("-inf")  # the earliest moment at which what is being taken can have come
+        self.awaited: tuple[Shape, float] | None = None
+        """The answer that another master still waits for, and when its question was heard."""
         self._strange: dict[Shape, float] = {}  # answers that another master waits for, and since when
         self._owed: dict[Shape, int] = {}  # how many more answers our questions of a shape can have
         self._never_asked = set[Shape]()  # and yet a unit answered so
@@ -70,8 +74,9 @@ class Guard:
 
     @property
     def decided(self) -> bool:
-        """The question in flight has its outcome; or there is none."""
-        return self._question is None or self._question.outcome is not None
+        """The question in flight has its outcome, and nothing is to come for it; or there is none."""
+        question = self._question
+        return question is None or (question.outcome is not None and not question.pending)
 
     @property
     def between_frames(self) -> bool:
@@ -166,13 +171,16 @@ class Guard:
     def _void(self, why: str) -> None:
         if self._question and not self._question.outcome:
             self._question.outcome = Silence("timeout", why, self._question.request)
+            self._question.pending = True
 
     def _take(self, now: float) -> bool:
         """Take one frame from the head of the buffer; False when more bytes are needed."""
-        question = self._question if not self.decided else None
-        if question and question.leading and self._buffer[0] in (0x00, 0xFF):
+        question = self._question
+        if question and not self.decided and question.leading and self._buffer[0] in (0x00, 0xFF):
             del self._buffer[0]
             return True
+        if question and question.outcome:
+            question = None
         length = answer_length(self._buffer)
         if length is None:
             return False
@@ -183,6 +191,7 @@ class Guard:
         if len(self._buffer) < length:
             return False
         frame = self._cut(length)
+        self._came(shape, frame[1])
         if not intact(frame):
             self._witness(Seen("damaged", frame, shape))
             if question:
@@ -270,6 +279,9 @@ class Guard:
                     self.table.use(shape, now)
                     if length == request:
                         self._strange[shape] = now
+                        self.awaited = shape, now
+                    else:
+                        self._came(shape, frame[1])
                 self._witness(Seen("foreign", frame, shape))
                 if self._question:
                     self._question.seen = "only frames of another master"
@@ -314,6 +326,16 @@ class Guard:
                 self._void(RETURNED)
                 if self._echo == "off" and self._found_out:
                     self._echo = "auto"
+                return
+        self.awaited = shape, now
+
+    def _came(self, shape: Shape, function: int) -> None:
+        """An answer has come, whole or damaged: who waits for it waits no longer."""
+        question = self._question
+        if question and question.pending and _answers(shape, function, question.request.shape):
+            question.pending = False
+        elif self.awaited and _answers(shape, function, self.awaited[0]):
+            self.awaited = None
 
     def _cut(self, length: int) -> bytes:
         frame = bytes(self._buffer[:length])

@@ -96,6 +96,8 @@ class ShapeTable:
 
     def avoided(self, unit: int, now: float) -> frozenset[tuple[int, int]]:
         """The shapes of a unit (function and byte count) that another master uses."""
+        if not self._avoid:
+            return frozenset()
         return frozenset(s[1:] for s, until in self._avoid.items() if s.unit == unit and until > now)
 
     def lengthen(self, unit: int, life_s: float, now: float) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.fieldbus.errors import LineDown
-from gateway.fieldbus.frames import Request, permit
+from gateway.fieldbus.frames import Request, Shape, permit
 from gateway.fieldbus.link import Manners, Outcome, Silence, Witness, no_shape
 from gateway.fieldbus.rtu import Guard
 from gateway.fieldbus.shapes import ShapeTable
@@ -66,6 +66,7 @@ class RtuLink:
         self._guard = Guard(table, port.t35_s, witness, echo=echo)
         self.generation, self.voided = 1, self._guard.voided
         self._ready: dict[int, float] = {}
+        self._timeouts: dict[int, float] = {}
         self._wake: asyncio.Future[None] | None = None
         self._lost = ""
         self._reading = True
@@ -78,7 +79,8 @@ class RtuLink:
         unit = requests[0].unit
         while self._loop.time() < (ready := self._ready.get(unit, 0.0)):
             await self._sleep_until(ready)
-        if not await self._silent():
+        self._timeouts[unit] = manners.timeout_s
+        if not await self._silent(manners.timeout_s):
             return Silence("timeout", "the line does not fall silent: somebody keeps sending")
         request = self._guard.choose(requests, self._drained)  # a late answer may have come since then
         if request is None:
@@ -113,27 +115,42 @@ class RtuLink:
 
     async def _answer(self, request: Request, out: float, manners: Manners) -> None:
         """Until the guard has decided, at longest the device's time and that of its answer on the wire."""
-        byte_count = request.shape.byte_count if request.shape.byte_count >= 0 else LONGEST
-        deadline = out + manners.timeout_s + (byte_count + 5) * self._port.char_s
+        deadline = out + manners.timeout_s + self._length_s(request.shape)
         while not self._guard.decided:
             if self._loop.time() >= deadline:
                 self._readable()  # what came while this process was busy elsewhere is in time
                 return
             await self._sleep_until(deadline)
 
-    async def _silent(self) -> bool:
-        """Wait until nothing came for t3.5, with a frame that has begun for a batch; False on a restless line."""
-        limit = self._loop.time() + RESTLESS_S
+    def _length_s(self, shape: Shape) -> float:
+        """The time on the wire of an answer of this shape."""
+        return ((shape.byte_count if shape.byte_count >= 0 else LONGEST) + 5) * self._port.char_s
+
+    async def _silent(self, timeout_s: float | None = None) -> bool:
+        """Wait until nothing came for t3.5, with a frame that has begun for a batch; False on a restless line.
+
+        ``timeout_s``: a question is to be sent, and no answer that another master waits for is to be talked over. What
+        its unit's time-out is where we do not ask it."""
+        begun = self._loop.time()
         while True:
             self._readable()
             self._check()
             gap = self._port.t35_s if self._guard.between_frames else max(self._port.t35_s, BATCH_S)
-            now, ready = self._loop.time(), self._guard.last_byte + gap
+            kept = self._kept_until(begun, timeout_s) if timeout_s is not None else begun
+            now, ready = self._loop.time(), max(self._guard.last_byte + gap, kept)
             if now >= ready:
                 return True
-            if now >= limit:
+            if now >= max(begun + RESTLESS_S, kept):
                 return False
             await self._sleep_until(ready)
+
+    def _kept_until(self, begun: float, timeout_s: float) -> float:
+        """Until when the answer to another master's question has the line; of a master that goes on asking what nobody
+        answers, one answer's time."""
+        if self._guard.awaited is None:
+            return begun
+        shape, asked = self._guard.awaited
+        return min(asked, begun) + self._timeouts.get(shape.unit, timeout_s) + self._length_s(shape)
 
     async def _send(self, frame: bytes) -> float:
         """Write a frame; gives the earliest moment at which it can be on the wire in full."""

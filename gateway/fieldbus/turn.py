@@ -132,7 +132,7 @@ class Turn:
     async def _ask(self, requests: Sequence[Request]) -> Outcome:
         """One read; whatever is heard of the meter is noted."""
         manners = self.meter.manners_now()
-        beat(READ_MORE_S + manners.timeout_s + manners.pause_s)
+        beat(READ_MORE_S + 3 * manners.timeout_s + manners.pause_s)  # another's answer is waited for before
         outcome = await self.link.read(requests, manners)
         if isinstance(outcome, Silence):
             if outcome.reason == "timeout":
@@ -313,6 +313,8 @@ class Turn:
 
     def _void(self) -> None:
         """Take out the answers that a second frame made doubtful."""
+        if not self.link.voided:
+            return
         for number, answer in self.answers:
             if number in self.link.voided:
                 self.failures.append(BlockFailure(answer.block, "timeout", "two answers came to one question"))

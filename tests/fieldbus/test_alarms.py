@@ -9,6 +9,7 @@ from gateway.devices.plan import Block
 from gateway.fieldbus.alarms import Alarms
 from gateway.fieldbus.diagnosis import refusal
 from gateway.fieldbus.ear import NOISY, Ear
+from gateway.fieldbus.frames import Shape
 from gateway.fieldbus.link import NO_FRAME, Seen
 from gateway.fieldbus.meter import MeterReader
 from gateway.fieldbus.schedule import Schedule
@@ -107,19 +108,19 @@ def test_strangers_and_damaged_frames() -> None:
         clock.now += 4
         for _ in range(3):
             ear.see(Seen("foreign", bytes.fromhex("0903")))
-            alarms.heard(ear, ear.flags)
+            alarms.heard(ear)
         assert ear.flags == (0 if shared else Quality.SHARED_LINE)
         clock.now += 3601
-        alarms.heard(ear, ear.flags)
+        alarms.heard(ear)
         assert [a.code for a in told] == expected
         assert not told or ("09 03" in told[0].text and told[0].raised and not told[1].raised)
         told.clear()
     for _ in range(4):
         ear.see(Seen("damaged", b""))
-        alarms.heard(ear, ear.flags)
+        alarms.heard(ear)
     assert ear.flags == NOISY
-    ear.answered(1000)
-    alarms.heard(ear, ear.flags)
+    ear.answered(1000, 1)
+    alarms.heard(ear)
     assert [(a.code, a.raised) for a in told] == [("crc-rate", True), ("crc-rate", False)]
     assert "terminators" in told[0].text
 
@@ -162,6 +163,68 @@ def test_a_line_that_is_noise_says_so() -> None:
         line.alarms.polled(line.readers["a"], Attempt(poll, False), line.schedule)
     assert line.codes == [("line-down", None, True)]
     assert "bytes that are no frame: speed, parity or A/B?" in line.told[0].text
+
+
+class Noise:
+    """The alarms of a line of two meters, one of which a test damages."""
+
+    def __init__(self) -> None:
+        self.told: list[Alarm] = []
+        clock, spec = Moved(), tcp_line(502, meter("one", 1), meter("two", 2))
+        self.ear = Ear("line", ShapeTable(3.0), clock.monotonic, lambda unit, latency: None)
+        self.alarms = Alarms(spec, self.told.append)
+
+    def frames(self, unit: int, whole: int, damaged: int) -> None:
+        for _ in range(damaged):
+            self.ear.see(Seen("damaged", b"", Shape(unit, 3, 4)))
+        self.ear.answered(whole, unit)
+        self.alarms.heard(self.ear)
+
+    @property
+    def codes(self) -> list[tuple[str, str | None, bool]]:
+        return [(a.code, a.meter, a.raised) for a in self.told]
+
+
+def test_all_damage_on_one_unit_asks_for_two_devices_with_its_address() -> None:
+    line = Noise()
+    line.frames(1, 100, 0)
+    line.frames(2, 100, 9)
+    assert line.codes == [("crc-rate", "two", True)]
+    assert "two devices with this address (2)?" in line.told[0].text
+    assert (line.ear.flags_of(1), line.ear.flags_of(2)) == (0, NOISY)
+    line.frames(2, 1000, 0)
+    assert line.codes[1:] == [("crc-rate", "two", False)]
+    assert line.ear.flags_of(2) == 0
+
+
+def test_damage_on_several_units_is_the_lines_and_stays_so() -> None:
+    line = Noise()
+    line.frames(2, 100, 9)
+    assert line.codes == [("crc-rate", None, True)], "no other unit was heard: it may be the cable"
+    line.frames(1, 100, 0)
+    line.frames(1, 100, 9)
+    assert len(line.codes) == 1
+    assert (line.ear.flags_of(1), line.ear.flags_of(2)) == (NOISY, NOISY)
+    assert "terminators" in line.told[0].text
+    line.frames(1, 1000, 0)
+    assert line.codes[1:] == [("crc-rate", None, False)]
+
+
+def test_damage_that_spreads_to_others_becomes_the_lines() -> None:
+    line = Noise()
+    line.frames(1, 100, 0)
+    line.frames(2, 100, 9)
+    line.frames(1, 100, 9)
+    assert line.codes == [("crc-rate", "two", True), ("crc-rate", "two", False), ("crc-rate", None, True)]
+
+
+def test_implausible_by_damage_is_that_units_and_not_the_lines() -> None:
+    """One damaged frame in a thousand is nobody's fault, also beside a unit that has many."""
+    line = Noise()
+    line.frames(1, 400, 1)
+    line.frames(2, 300, 20)
+    assert line.codes == [("crc-rate", None, True)]
+    assert (line.ear.flags_of(1), line.ear.flags_of(2)) == (0, NOISY)
 
 
 def test_nobody_needs_to_listen() -> None:

@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from gateway.fieldbus.ear import Ear, Rate
+from gateway.fieldbus.damage import Damage
+from gateway.fieldbus.ear import Ear
 from gateway.fieldbus.frames import Request, Shape
 from gateway.fieldbus.link import Seen
 from gateway.fieldbus.shapes import ShapeTable
@@ -147,22 +148,22 @@ def test_late_answers_teach_how_late_they_come() -> None:
 
 def test_a_noisy_line_is_uncertain_from_more_than_one_percent_on() -> None:
     line = Listening()
-    line.ear.answered(1000)
+    line.ear.answered(1000, 1)
     for _ in range(10):
         line.ear.see(Seen("damaged", b""))
     assert line.ear.flags == 0
     line.ear.see(Seen("damaged", b""))
     assert line.ear.flags == Quality.IMPLAUSIBLE
-    line.ear.answered(1000)
+    line.ear.answered(1000, 1)
     assert line.ear.flags == 0
 
 
 def test_one_or_two_damaged_frames_are_chance() -> None:
-    rate = Rate()
-    rate.add(True)
-    rate.add(True)
+    rate = Damage()
+    rate.add(1, damaged=True)
+    rate.add(1, damaged=True)
     assert not rate.high
-    rate.add(True)
+    rate.add(1, damaged=True)
     assert rate.high
 
 

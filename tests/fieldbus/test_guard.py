@@ -412,6 +412,48 @@ def test_another_masters_question_of_our_shape_voids_ours() -> None:
     assert isinstance(guard.finish(1.02), Silence)
 
 
+def test_a_void_read_keeps_the_line_until_its_answer_came_or_cannot_come() -> None:
+    bench = Bench()
+    bench.guard.ask(TWO, 10.0)
+    bench.guard.sent(10.01)
+    bench.guard.receive(reply(TWO)[:1], 10.005)
+    assert not bench.guard.decided, "its answer is on the wire"
+    bench.guard.receive(reply(TWO)[1:], 10.02)
+    assert bench.guard.decided
+    assert bench.guard.finish(10.02) == Silence("timeout", "bytes came before the request was out", TWO)
+    assert bench.kinds == ["late"]
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_another_masters_answer_is_waited_for_until_it_came(damaged: bool) -> None:
+    bench = Bench()
+    bench.guard.receive(THEIRS.frame, 10.0)
+    assert bench.guard.awaited == (THEIRS.shape, 10.0)
+    bench.guard.receive(reply(Request(2, 3, 0, 1)), 10.1)
+    assert bench.guard.awaited, "that was another one's"
+    bench.guard.receive(broken(reply(THEIRS)) if damaged else reply(THEIRS), 10.2)
+    assert bench.guard.awaited is None
+
+
+def test_an_exception_answers_another_masters_question_too() -> None:
+    bench = Bench()
+    bench.guard.receive(THEIRS.frame, 10.0)
+    bench.guard.receive(exception(1, 3, 2), 10.1)
+    assert bench.guard.awaited is None
+
+
+def test_two_answers_are_to_come_when_another_master_asks_in_our_shape_at_the_same_time() -> None:
+    bench = Bench()
+    bench.guard.ask(MINE, 10.0)
+    bench.guard.sent(10.01)
+    bench.guard.receive(THEIRS.frame, 10.02)
+    assert not bench.guard.decided
+    bench.guard.receive(reply(THEIRS), 10.05)
+    assert (bench.guard.decided, bench.guard.awaited is None) == (True, False)
+    bench.guard.receive(reply(MINE), 10.1)
+    assert bench.guard.awaited is None
+
+
 OTHER_FUNCTION, LONGER = reply(Request(1, 4, 0, 2)), reply(Request(1, 3, 0, 9))
 
 

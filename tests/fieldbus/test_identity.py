@@ -204,8 +204,8 @@ def test_a_read_of_who_it_is_that_is_only_due_costs_no_poll_where_it_has_no_shap
     one = every_minute()
     one.poll()
     one.link.young = lambda request: one.clock.now + 9999 if request.address == WHO else None
-    assert all(one.poll(30.0).poll.answers for _ in range(int(IDENTITY_EVERY_S / 30)))
-    assert one.poll(31.0).poll.missed == "no-shape", "for an hour"
+    assert all(one.poll(30.0).poll.answers for _ in range(int(IDENTITY_EVERY_S / 30) - 1))
+    assert one.poll(61.0).poll.missed == "no-shape", "for an hour"
 
 
 def test_how_often_who_it_is_is_read_follows_from_what_it_costs() -> None:

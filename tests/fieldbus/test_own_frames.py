@@ -73,7 +73,7 @@ def test_an_answer_that_came_while_the_process_was_held_up_is_late_and_no_strang
         assert isinstance(await link.read([TWO], Manners(0.02)), Silence)
         os.write(pty.master, answer(TWO))
         time.sleep(0.2)  # noqa: ASYNC251 — nothing of this process turns, as when it is stopped
-        await link.settle(0.01)
+        await asyncio.sleep(0.01)
         assert [s.kind for s in seen] == ["late"]
         assert seen[0].latency_s is not None
         assert seen[0].latency_s < 0.15

@@ -148,11 +148,11 @@ def test_a_site_that_is_well(loaded: Config) -> None:
     hands.journal.flush()
     now_ms = hands.clock.now_ms()
     assert look(loaded, now_ms, None) == Found({code: {} for code in (
-        "ledger-refused", "equivocation", "anchor-overdue", "disk", "certificate-end", "key-end",
+        "ledger-refused", "equivocation", "anchor-overdue", "disk", "certificate-end", "key-end", "key-unlisted",
     )})  # fmt: skip
     hands.end()
     loaded.database.unlink()
-    assert look(loaded, now_ms, None) == Found({"certificate-end": {}, "key-end": {}})
+    assert look(loaded, now_ms, None) == Found({"certificate-end": {}, "key-end": {}, "key-unlisted": {}})
 
 
 def test_a_batch_that_no_ledger_settles_and_sealing_that_waits(loaded: Config) -> None:

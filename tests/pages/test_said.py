@@ -20,8 +20,9 @@ PRODUCERS = [
     *sorted((ROOT / "gateway/doctor").glob("*.py")),
     *(ROOT / "gateway" / f"{name}.py" for name in (
         "alarm_board", "alarm_groups", "alarm_list", "alarm_looks", "alarm_sources", "alarm_states", "alarms",
-        "changeover", "commissioning", "commits", "comparison", "difference", "drivers", "epoch", "horizon", "journal",
-        "keys", "prove", "reconcile", "refusals", "reload", "repaired", "settling", "site", "store", "uplink",
+        "belonging", "changeover", "commissioning", "commits", "comparison", "difference", "drivers", "epoch",
+        "horizon", "journal", "keys", "prove", "reconcile", "refusals", "reload", "repaired", "settling", "site",
+        "store", "uplink",
         "fieldbus/alarms", "fieldbus/sleep", "fieldbus/opening", "fieldbus/serial_port", "dashboard/acts",
         "dashboard/app", "dashboard/contents", "dashboard/logins", "dashboard/readers", "dashboard/views/batches",
         "dashboard/views/meter", "dashboard/views/record",

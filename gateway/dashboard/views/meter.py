@@ -55,6 +55,7 @@ class MeterFacts:
     device: str
     address: int
     every_ms: int
+    every: str
     line: LineRow
     row: MeterRow
     identity: str | None
@@ -87,6 +88,7 @@ def look(site: Site, loads: Loads, name: str, quantity: str | None, span: str | 
         device=profile.device,
         address=meter.address,
         every_ms=meter.every,
+        every=site.config.periods[name],
         line=site_view.line_row(site, loads, line.spec.name),
         row=site_view.meter_row(site.config, site.live.meters[name], site.clock.now_ms()),
         identity=line.identity(name),

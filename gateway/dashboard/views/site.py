@@ -24,7 +24,8 @@ from gateway.errors import StoreError
 from gateway.horizon import Horizon, horizon
 from gateway.live import MeterNow
 from gateway.news import NotRecorded
-from gateway.quality import worst
+from gateway.quality import VERDICT_OF, verdict, worst
+from gateway.settings import duration_text
 from gateway.site import Site
 from gateway.store import Batch, Store
 from ledger_client.record import Value
@@ -46,6 +47,8 @@ class MeterRow:
     count: int = 0
     verdict: str = "missing"
     flags: int = 0
+    common: int = 0
+    """The quality bits that all of its values have."""
     time_ms: int | None = None
     silent_since_ms: int | None = None
     reason: str | None = None
@@ -115,7 +118,7 @@ class SiteFacts:
     horizon: Horizon | None = None
     last_batch: Batch | None = None
     oldest_unanchored_ms: int | None = None
-    commit_every_ms: int = 1000
+    commit_every: str = ""
 
     @property
     def meters(self) -> Sequence[MeterRow]:
@@ -132,6 +135,14 @@ class SiteFacts:
         """The quality bits that everything that was read has: said once."""
         read = [meter.flags for meter in self.meters if meter.time_ms is not None]
         return reduce(and_, read) if len(read) > 1 else 0
+
+    @property
+    def uncertain(self) -> int:
+        """The quality bits for which every value that was read is uncertain; 0 where there is none, or a worse one."""
+        read = [meter.common for meter in self.meters if meter.time_ms is not None]
+        common = reduce(and_, read) if read else 0
+        doubts = sum(flag for flag, found in VERDICT_OF.items() if flag & common and found == "uncertain")
+        return doubts if verdict(common) == "uncertain" else 0
 
     @property
     def asleep(self) -> int:
@@ -158,7 +169,7 @@ def look(site: Site, loads: Loads, sparks: Sparks) -> SiteFacts:
         ledgers=ledgers(site),
         feeds=tuple(_feeds(site)),
         alarms=standing(site),
-        commit_every_ms=site.config.document.store.commit_every,
+        commit_every=duration_text(site.config.document.store.commit_every),
     )
 
 
@@ -203,6 +214,7 @@ def meter_row(config: Config, now: MeterNow, now_ms: int, course: Course = ()) -
         count=len(reading.values),
         verdict=worst(value.quality for value in reading.values),
         flags=flags,
+        common=reduce(and_, (value.quality for value in reading.values)) if reading.values else 0,
         time_ms=reading.time_ms,
         spark=values.spark(course, 40 if len(config.meters) <= FEW else 16),
         spark_of=points[0] if points else "",
