@@ -36,8 +36,8 @@ log = logging.getLogger("meterseal.fieldbus")
 Waits = Callable[[str, float], object]
 
 REOPEN_S, OPEN_WITHIN_S = 2.0, 60.0
-UNANSWERED = frozenset({"timeout", "backoff", "line-down", "skipped"})
-"""Why a poll of a silent meter is missed; one that sleeps is `asleep` instead."""
+UNANSWERED = frozenset({"timeout", "line-down", "backoff", "skipped", "no-shape"})
+"""Why a poll of a silent meter is missed, sent or not; of one that sleeps it is `asleep` instead."""
 
 
 class Line:

@@ -92,7 +92,7 @@
   }
 
   // A sparkline is drawn anew from what it shows: its own scale is kept beside it.
-  function course(svg, time, number, gaps) {
+  function course(svg, time, number, gap) {
     const [low, high, span, to] = svg.dataset.scale.split(" ").map(Number), from = to - span;
     let seen = svg.seen;
     if (!seen) {
@@ -109,8 +109,7 @@
     if (seen.length && time <= seen[seen.length - 1][0]) return;
     const times = seen.filter((pair) => pair[1] !== null).map((pair) => pair[0]), last = times[times.length - 1];
     const between = times.slice(1).map((t, n) => t - times[n]).sort((a, b) => a - b), usual = between[between.length >> 1];
-    if (svg.gaps !== gaps || time - last > 2.5 * usual) seen.push([0, null]);
-    svg.gaps = gaps;
+    if ((last < gap && gap < time) || time - last > 2.5 * usual) seen.push([0, null]);
     seen.push([time, number]);
     while (seen.length > 60) seen.shift();
     const numbers = seen.map((pair) => pair[1]).filter((n) => n !== null);
@@ -158,8 +157,7 @@
       return;
     }
     if (!shown) return location.reload(); // its first reading: the page has no place for it yet
-    const fresh = Number(shown.dataset.age) < now.t, svg = row.querySelector("td svg");
-    if (svg && svg.gaps === undefined) svg.gaps = now.g;
+    const fresh = Number(shown.dataset.age) < now.t;
     shown.dataset.age = now.t;
     put(shown, age(now.t));
     if (!fresh) return;
@@ -181,6 +179,7 @@
     const own = why(now.f & ~(shared ? Number(shared.dataset.shared) : 0));
     if (own && !quality.querySelector("small")) quality.append(document.createElement("small"));
     put(quality.querySelector("small"), own);
+    const svg = row.querySelector("td svg");
     if (svg) course(svg, now.t, now.n, now.g);
   }
 
