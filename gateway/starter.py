@@ -18,6 +18,7 @@ id = "{id}"                # signed into every record: choose it once
 data = "{data}"                      # the database
 keys = "{keys}"                      # one private key a meter, and statement.pem
 trust = "trust.toml"               # the public keys that receipts are checked with
+# timezone = "Asia/Shanghai"       # of the times, days and months on the pages; UTC without it
 
 [store]
 commit_every = "1s"                # the most that a power cut can cost

@@ -186,7 +186,7 @@ class Guard:
             return False
         shape = _shape(self._buffer)
         wanted = question is not None and _answers(shape, self._buffer[1], question.request.shape)
-        if not length or (not wanted and not self._asked(shape, self._buffer[1])):
+        if not length or (not wanted and (not self._asked(shape, self._buffer[1]) or self._is_question(length))):
             return self._take_foreign(length, now)
         if len(self._buffer) < length:
             return False
@@ -256,6 +256,14 @@ class Guard:
         if function & EXCEPTION:
             return self.table.young_function(shape.unit, shape.function, self._arrived)
         return self.table.asked(shape)
+
+    def _is_question(self, answer: int) -> bool:
+        """What begins as an answer of a known shape is another master's question, and no longer answer: one to address
+        0x03F2 begins as an answer of three bytes does."""
+        request = request_length(self._buffer)
+        if not request or len(self._buffer) < request or not intact(bytes(self._buffer[:request])):
+            return False
+        return answer == request or len(self._buffer) < answer or not intact(bytes(self._buffer[:answer]))
 
     def _take_foreign(self, answer: int, now: float) -> bool:
         """A frame that we never asked for, another master's question or its answer, or noise.

@@ -502,3 +502,15 @@ def test_a_question_whose_address_looks_like_a_byte_count_foretells_its_answer_a
     assert seen[0].shape == Shape(1, 3, 8)
     assert guard.choose([Request(1, 3, 0, 4)], 10.1) is None
     assert guard.choose([Request(1, 3, 0, 9)], 10.1) is not None
+
+
+@pytest.mark.parametrize("address", [0x03F2, 0x06F2], ids=["as long as", "longer than"])
+def test_a_question_is_heard_each_time_though_it_begins_as_an_answer_of_a_known_shape(address: int) -> None:
+    bench, theirs = Bench(), Request(1, 3, address, 4)
+    bench.table.use(Shape(1, 3, address >> 8), 9.0)
+    for start in (10.0, 20.0):
+        bench.guard.receive(theirs.frame, start)
+        bench.guard.receive(reply(theirs), start + 0.05)
+    assert bench.kinds == ["foreign"] * 4
+    assert {seen.shape for seen in bench.seen} == {theirs.shape}
+    assert all(seen.latency_s is None for seen in bench.seen), "nothing is to be learned from them"
