@@ -106,6 +106,8 @@ def init(
     """
     config_path, trust_path = folder / "gateway.toml", folder / "trust.toml"
     data, keys = (str(state.absolute() / name) if state else name for name in ("data", "keys"))
+    if is_there(folder) and not folder.is_dir():
+        raise ConfigError(folder, "", "is a file, not a folder", "choose another name")
     for path in (config_path, trust_path, folder / keys):
         if is_there(path):
             raise ConfigError(path, "", "exists already, and init overwrites nothing", "choose another folder")
