@@ -93,7 +93,8 @@ class Alarms:
 
     def port_gone(self, because: str) -> None:
         """The line cannot be opened, or broke off."""
-        self._line_down(f"{self._spec.where}: {because}; it is tried again every 2 s; check adapter, cable and network")
+        where = "" if because.startswith(self._spec.where) else f"{self._spec.where}: "
+        self._line_down(f"{where}{because}; it is tried again every 2 s; check adapter, cable and network")
 
     def heard(self, ear: Ear) -> None:
         """What the line's ear says of all values."""

@@ -302,7 +302,8 @@ def test_polls_that_are_not_sent_share_the_reason_of_the_last_that_was(
 ) -> None:
     async def test() -> None:
         pty = Pty(tmp_path / "line", bus({2: addresses}))
-        spec = rtu_line(pty.link, sleeper(period_ms=250), meter("other", 2, 250))
+        # between two polls of the other there is no room for a probe, so that it is asked seldom
+        spec = rtu_line(pty.link, sleeper(period_ms=250), meter("other", 2, 50), life_ms=100)
         told: list[Alarm] = []
         async with running(spec, power=lambda name: power, on_alarm=told.append) as (line, polls):
             await polls.until(lambda poll: poll.missed == unsent, count=4)
@@ -317,6 +318,22 @@ def test_polls_that_are_not_sent_share_the_reason_of_the_last_that_was(
         pty.unplug()
 
     asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("timeout", "asleep"), ("line-down", "asleep"), ("backoff", "asleep"), ("skipped", "asleep"),
+        ("no-shape", "asleep"), ("stopped", "stopped"), ("exchanged", "exchanged"), ("refused", "refused"),
+    ],
+)  # fmt: skip
+def test_what_the_gateway_did_itself_or_a_device_said_is_no_sleep(reason: str, told: str) -> None:
+    polls: list[Poll] = []
+    line = Line(tcp_line(502, sleeper()), Clock(), polls.append, power=lambda name: LOW)
+    line._sleepers.line_gone(0, unreachable=True)
+    line._report(Poll("pv", 0, missed=reason))
+    assert [poll.missed for poll in polls] == [told]
+    assert line.counters[told] == 1
 
 
 def test_a_sleeper_that_wakes_up_gives_readings_again(tmp_path: Path) -> None:
