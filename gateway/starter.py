@@ -19,6 +19,7 @@ data = "{data}"                      # the database
 keys = "{keys}"                      # one private key a meter, and statement.pem
 trust = "trust.toml"               # the public keys that receipts are checked with
 # timezone = "Asia/Shanghai"       # of the times, days and months on the pages; UTC without it
+# latitude = 31.2                  # with longitude = 121.5: inverters may sleep while the sun is down there
 
 [store]
 commit_every = "1s"                # the most that a power cut can cost

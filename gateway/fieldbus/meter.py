@@ -208,6 +208,23 @@ class MeterReader:
         """Points that the device refused again and again; they are tried once a day."""
         return self._cuts.missing() if self._cuts is not None else ()
 
+    @property
+    def unasked(self) -> tuple[str, ...]:
+        """Points that cannot be asked, since another master uses every shape that is left for them; all of them where
+        that goes for who the meter is and it has to be read."""
+        plan = self._plan
+        if plan is None or not plan.avoid:
+            return ()
+        blocks = [block for block in plan.blocks if self._starved(block, plan.avoid)]
+        if not self.proven and any(self._starved(block, plan.avoid) for block in plan.identity):
+            blocks = list(plan.blocks)
+        wanted = {point.name for point in self.spec.points if point.kind != "scale"}
+        return tuple(p.name for block in blocks for p, _ in block.block.points if p.name in wanted)
+
+    def _starved(self, block: BlockSet, avoid: Shapes) -> bool:
+        """It needs one shape, or two on a line that is known to be shared."""
+        return len({r.shape[1:] for r in block.requests} - avoid) < (2 if self.line.shared else 1)
+
     def prefer(self, hungry: BlockSet) -> None:
         """A block that found no shape in time: in the next poll it comes before those that took them."""
         if self._plan is not None:
