@@ -17,7 +17,8 @@ Renewed = Literal["answer", "look", "wait", "ends"]
 reading; until the next look, which is made at once; for ten minutes unless it is found again; or it ends."""
 
 COMMS_LOST, LINE_DOWN, EXCHANGED = "comms-lost", "line-down", "meter-exchanged"
-STRANGER, CRC_RATE, REFUSES, WRONG_ANSWER = "stranger", "crc-rate", "meter-refuses", "wrong-answer"
+STRANGER, NOT_ASKED = "stranger", "not-asked"
+CRC_RATE, REFUSES, WRONG_ANSWER = "crc-rate", "meter-refuses", "wrong-answer"
 METERS_SILENT, SITE_SILENT = "meters-silent", "site-silent"
 STALE, COUNTER_BACK, CLOCK, CLOCK_STEP = "stale", "counter-back", "clock", "clock-step"
 ANCHOR_OVERDUE, CERTIFICATE_END, KEY_END, DISK = "anchor-overdue", "certificate-end", "key-end", "disk"
@@ -29,7 +30,8 @@ LEDGER_REFUSED, LEDGER_LOST, LEDGER_ODD = "ledger-refused", "ledger-lost", "ledg
 ROLLBACK, EQUIVOCATION = "rollback", "equivocation"
 """The last two are events of their own, too."""
 ON_A_LINE = frozenset(
-    {COMMS_LOST, METERS_SILENT, LINE_DOWN, EXCHANGED, REFUSES, STRANGER, CRC_RATE, WRONG_ANSWER, STALE, COUNTER_BACK}
+    {COMMS_LOST, METERS_SILENT, LINE_DOWN, EXCHANGED, REFUSES, STRANGER, NOT_ASKED, CRC_RATE, WRONG_ANSWER, STALE}
+    | {COUNTER_BACK}
 )
 AT_A_LEDGER = frozenset({LEDGER_REFUSED, LEDGER_LOST, LEDGER_ODD, ROLLBACK, EQUIVOCATION})
 S, MIN, H = 1000, 60_000, 3_600_000
@@ -87,7 +89,12 @@ _ALL = (
     Kind(STRANGER, "warning", "Another master on the line",
          "somebody else asks meters on a line that is not `shared`; its values carry SHARED_LINE while it is heard and "
          "one hour more",
-         "take the other master off the line, or give the bus shared = true", _INSTALLER, 0, 0, "wait"),
+         "take the other master off the line, then `meterseal clear-shared CONFIG BUS`; or give the bus shared = true",
+         _INSTALLER, 0, 0, "wait"),
+    Kind(NOT_ASKED, "error", "Points not asked",
+         "another master uses every shape in which these points of a meter can be read; they carry NOT_ASKED while it "
+         "does and one hour more",
+         "take the other master off the line, then `meterseal clear-shared CONFIG BUS`", _BOTH, renewed="wait"),
     Kind(CRC_RATE, "warning", "Damaged frames",
          "more than 1 % of the last thousand frames arrive damaged, so that values are uncertain",
          "check cable, shield and terminators, and whether two devices share an address",

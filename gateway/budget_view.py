@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gateway.alarm_kinds import NOT_ASKED
 from gateway.budget import LinePlan, PlannedMeter
 from gateway.settings import duration_text
+
+
+def with_found(plans: Iterable[LinePlan], alarms: Iterable[Mapping[str, Any]]) -> list[LinePlan]:
+    """The plans with what the running gateway finds in its lines that no plan can know: points that another master
+    keeps it from asking. ``alarms`` as it tells them (``Standing.as_json``)."""
+    found = [alarm for alarm in alarms if alarm["code"] == NOT_ASKED]
+    return [
+        replace(plan, warnings=(*plan.warnings, *(str(a["text"]) for a in found if a["line"] == plan.line)))
+        for plan in plans
+    ]
 
 
 def print_plan(out: Console, plan: LinePlan) -> None:

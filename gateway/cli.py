@@ -103,13 +103,15 @@ def profiles(name: str | None) -> None:
 @JSON
 def check(config_path: Path, as_json: bool) -> None:
     """Validate CONFIG and what it names, and show what would be read. Starts nothing."""
-    from gateway import budget, instance
-    from gateway.budget_view import print_plan
+    from gateway import budget, control, instance
+    from gateway.budget_view import print_plan, with_found
     from gateway.readiness import prepare
 
     config = configuration.load(config_path)
     running = instance.running(config.data)
     plans = prepare(config, running=running, all_listed=True).plans
+    if running is not None:
+        plans = with_found(plans, (control.ask(config.data, "health") or {}).get("alarms", ()))
     if as_json:
         ok = not any(plan.problems for plan in plans)
         click.echo(json.dumps({"ok": ok, "gateway": config.gateway_id, "lines": [p.as_json() for p in plans]}))

@@ -17,6 +17,7 @@ from gateway.fieldbus import serial_port
 from gateway.fieldbus.bus import LineSpec, PortMissing, check_port
 from gateway.keys import Keys, load_keys
 from gateway.lines import line_specs
+from gateway.ownership import demand_folder
 from ledger_client.trust import Trust
 
 log = logging.getLogger("meterseal.agent")
@@ -48,6 +49,7 @@ def prepare(
 
     Plans that cannot work are for ``budget.refuse``: a command shows them first.
     """
+    demand_folder(config.data, "data")
     keys, trust = load_keys(config), trust_of(config)
     demand_own(config, keys, trust)
     if all_listed:

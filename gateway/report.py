@@ -210,6 +210,7 @@ def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> dict[str, Any
         "values": len(values),
         "verdict": worst(v.value.quality for v in values),
         "missed": dict(body.missed) if isinstance(body, Coverage) else {},
+        "not_asked": [v.value.name for v in values if v.value.quality & Quality.NOT_ASKED],
         "record": rows[0].id if rows else None,
     }
 
@@ -273,6 +274,8 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
     for m in facts["meters"]:
         age = "never" if m["age_s"] is None else f"{m['age_s']} s ago"
         missed = ", ".join(f"{n} {reason}" for reason, n in m["missed"].items()) or "none"
+        if m["not_asked"]:
+            missed += f"; not asked: {', '.join(m['not_asked'])}"
         table.add_row(m["name"], age, str(m["values"]), m["verdict"], missed)
     out.print(table)
     out.print(

@@ -19,6 +19,7 @@ data = "{data}"                      # the database
 keys = "{keys}"                      # one private key a meter, and statement.pem
 trust = "trust.toml"               # the public keys that receipts are checked with
 # timezone = "Asia/Shanghai"       # of the times, days and months on the pages; UTC without it
+# latitude = 31.2                  # with longitude = 121.5: inverters may sleep while the sun is down there
 
 [store]
 commit_every = "1s"                # the most that a power cut can cost
@@ -105,6 +106,8 @@ def init(
     """
     config_path, trust_path = folder / "gateway.toml", folder / "trust.toml"
     data, keys = (str(state.absolute() / name) if state else name for name in ("data", "keys"))
+    if is_there(folder) and not folder.is_dir():
+        raise ConfigError(folder, "", "is a file, not a folder", "choose another name")
     for path in (config_path, trust_path, folder / keys):
         if is_there(path):
             raise ConfigError(path, "", "exists already, and init overwrites nothing", "choose another folder")

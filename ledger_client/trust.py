@@ -14,6 +14,7 @@ from ledger_client.cose_key import PublicKey, base64url, unbase64url
 from ledger_client.errors import TrustFileError, VerificationError
 from ledger_client.record import GATEWAY_ITSELF
 from ledger_client.shape import MAX_TIME_S, is_ledger_name, is_name
+from ledger_client.text_file import UTF8, NotText, text_of
 
 # role: the names that a key of it must bear, in the order of a lookup
 _NAMES: Final = {"meter": ("gateway", "meter"), "statement": ("gateway",), "ledger": ("ledger",)}
@@ -89,9 +90,9 @@ def load_trust(path: str | Path, *, anchored: bool = True) -> Trust:
         way_out = "give the path of a trust file that exists and may be read"
         raise TrustFileError(str(path), "", f"cannot be read ({error.strerror})", way_out) from None
     try:
-        return parse_trust(data.decode(), str(path), anchored=anchored)
-    except UnicodeDecodeError:
-        raise TrustFileError(str(path), "", "is not UTF-8 text", "a trust file is TOML: save it as UTF-8") from None
+        return parse_trust(text_of(data), str(path), anchored=anchored)
+    except NotText as error:
+        raise TrustFileError(str(path), "", error.problem, UTF8) from None
 
 
 def parse_trust(text: str, source: str, *, anchored: bool = True) -> Trust:

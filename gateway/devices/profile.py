@@ -52,6 +52,7 @@ from gateway.devices.points import (
 from gateway.devices.profile_rules import check
 from gateway.devices.units import CONVERSIONS, COUNTED
 from ledger_client.shape import is_name
+from ledger_client.text_file import UTF8, NotText, text_of
 
 __all__ = [
     "Point",
@@ -82,11 +83,11 @@ def load_profile(ref: str, base: Path | None = None) -> Profile:
     else:
         raise ProfileError(ref, "", "the catalog has no such profile", nearest(ref, names))
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = text_of(path.read_bytes())
     except OSError as error:
         raise ProfileError(str(path), "", error.strerror or str(error), "give the path of a readable file") from None
-    except UnicodeDecodeError as error:
-        raise ProfileError(str(path), "", f"byte {error.start} is not UTF-8", "save the file as UTF-8") from None
+    except NotText as error:
+        raise ProfileError(str(path), "", error.problem, UTF8) from None
     return parse_profile(text, path.stem, str(path))
 
 
@@ -234,6 +235,8 @@ class _Reader:
             if key not in checks:
                 if key in _NEW_KEYS and where.startswith(("points.", "defaults.")):
                     raise self.refuse(where + key, *_SECOND)
+                if not where and isinstance(value, dict) and "address" in value:
+                    raise self.refuse(key, "this is a point, and it stands above [points]", "move it below [points]")
                 known = tuple(checks) if where else (*checks, *_TABLES)
                 raise self.refuse(where + key, "unknown key", nearest(key, known))
             try:
@@ -288,6 +291,9 @@ class _Reader:
         where = f"points.{name}"
         if not is_name(name):
             raise self.refuse(where, "this cannot be a point's name", "use letters, digits, . _ - only")
+        if name in _PROFILE and not isinstance(row, dict):
+            problem = "this is a key of the whole profile, and it stands below [points]"
+            raise self.refuse(where, problem, f"move {name} above the first table, to the top of the file")
         own = self.take(row, common.checks, f"{where}.")
         if "sum" in own:
             return self.sum(name, own, common.defaults)

@@ -30,6 +30,7 @@ class Alarms:
         self._spec, self._on_alarm = spec, on_alarm
         self._raised: set[tuple[str | None, str]] = set()
         self._flags = 0
+        self._unasked: dict[str, tuple[str, ...]] = {}
         self._sleepers = sleepers or Sleepers(spec.meters)
 
     def polled(self, meter: MeterReader, attempt: Attempt, schedule: Schedule) -> None:
@@ -47,6 +48,7 @@ class Alarms:
             self._line_down(f"no meter answers on {self._spec.where}; {way_out}{heard}")
         if attempt.alive:
             self._refusals(meter, attempt.poll)
+        self._not_asked(name, meter.unasked)
         if meter.stranger is not None:
             text = (
                 f"{name}: {meter.stranger} answers in place of {meter.identity}, so no values are taken; if it was "
@@ -55,6 +57,19 @@ class Alarms:
             self._begin("meter-exchanged", name, text)
         elif attempt.poll.answers:
             self._end("meter-exchanged", name, f"{name}: {meter.identity} answers, and its values count")
+
+    def _not_asked(self, name: str, points: tuple[str, ...]) -> None:
+        """Points of a meter for which another master has left no shape."""
+        if points == self._unasked.get(name, ()):
+            return
+        self._unasked[name] = points
+        self._end("not-asked", name, f"{name}: all of its points are asked again")
+        if points:
+            text = (
+                f"{name}: not asked: {', '.join(points)}; another master uses every shape that these can be read in; "
+                f"take it off the line, then meterseal clear-shared CONFIG {self._spec.name}"
+            )
+            self._begin("not-asked", name, text)
 
     def wrong_answers(self, name: str, frame: str) -> None:
         """A meter answers what it was not asked, last with this frame (hex); with "" it does so no more."""
@@ -92,7 +107,8 @@ class Alarms:
         if flags & Quality.SHARED_LINE:
             text = (
                 f"another master speaks on this line ({ear.stranger}); its values are flagged SHARED_LINE as long as "
-                "it is heard and one hour more; take it off the line, or give this bus shared = true"
+                f"it is heard and one hour more; take it off the line, then meterseal clear-shared CONFIG "
+                f"{self._spec.name}; or give this bus shared = true"
             )
             self._begin("stranger", None, text)
         else:

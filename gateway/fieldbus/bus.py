@@ -11,6 +11,7 @@ from functools import partial
 from gateway.clock import Clock
 from gateway.fieldbus import opening, serial_port
 from gateway.fieldbus.alarms import Alarms
+from gateway.fieldbus.budget import identity_every_s
 from gateway.fieldbus.ear import Ear
 from gateway.fieldbus.endpoints import merge
 from gateway.fieldbus.errors import FieldbusError, LineDown, PortError, PortMissing, Unreachable
@@ -35,8 +36,8 @@ log = logging.getLogger("meterseal.fieldbus")
 Waits = Callable[[str, float], object]
 
 REOPEN_S, OPEN_WITHIN_S = 2.0, 60.0
-UNANSWERED = frozenset({"timeout", "backoff", "line-down", "skipped"})
-"""Why a poll of a silent meter is missed; one that sleeps is `asleep` instead."""
+UNANSWERED = frozenset({"timeout", "line-down", "backoff", "skipped", "no-shape"})
+"""Why a poll of a silent meter is missed, sent or not; of one that sleeps it is `asleep` instead."""
 
 
 class Line:
@@ -72,10 +73,11 @@ class Line:
         self._identities = {} if identities is None else identities
         before = None if used_until_ms is None else clock.monotonic() - (clock.now_ms() - used_until_ms) / 1000
         self._table = shape_table(spec, used_until=before, armed=armed)
-        self._ear = Ear(spec.name, self._table, clock.monotonic, self._learn, shared=spec.shared)
+        self._ear = Ear(spec.name, self._table, clock.monotonic, self._learn, self._doubt, shared=spec.shared)
         self._sleepers = Sleepers(spec.meters, power)
         self._alarms = Alarms(spec, on_alarm, self._sleepers)
         self.counters = self._ear.counters
+        every_s = identity_every_s(spec)
         self._meters = {
             meter.name: MeterReader(
                 spec,
@@ -86,6 +88,7 @@ class Line:
                 doubts=partial(doubts, meter.name) if doubts is not None else None,
                 avoided=partial(self._table.avoided, meter.address),
                 others_at=partial(self._others_at, meter.name),
+                identity_every_s=every_s,
                 armed=armed,
             )
             for meter in spec.meters
@@ -292,6 +295,11 @@ class Line:
         for meter in self._meters.values():
             if meter.spec.address == unit:
                 meter.learn(latency_s)
+
+    def _doubt(self, unit: int) -> None:
+        for meter in self._meters.values():
+            if meter.spec.address == unit:
+                meter.doubt()
 
     def _notify(self) -> None:
         if self._wake is not None and not self._wake.done():

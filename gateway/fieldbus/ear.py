@@ -32,13 +32,15 @@ class Ear:
         table: ShapeTable,
         monotonic: Callable[[], float],
         learn: Callable[[int, float], None],
+        doubt: Callable[[int], None] = lambda unit: None,
         *,
         shared: bool = False,
     ) -> None:
         self.counters = Counter[str]()
         self.stranger = ""
         self._shared = shared
-        self._line, self._table, self._monotonic, self._learn = line, table, monotonic, learn
+        self._line, self._table, self._monotonic = line, table, monotonic
+        self._learn, self._doubt = learn, doubt
         self.damage = Damage()
         self._strangers_from: float | None = None
         self._shared_until = float("-inf")
@@ -58,6 +60,8 @@ class Ear:
         """Bytes that nobody waited for."""
         self.counters[seen.kind] += 1
         log.debug("%s: %s %s", self._line, seen.kind, seen.data.hex(" "))
+        if seen.kind in ("damaged", "doubled") and seen.shape is not None:
+            self._doubt(seen.shape.unit)
         if seen.kind == "damaged":
             self.damage.add(seen.shape.unit if seen.shape is not None else None, damaged=True)
         elif seen.kind == "late" and seen.shape is not None and seen.latency_s is not None:

@@ -53,11 +53,12 @@ class MeterReader:
         doubts: Callable[[BlockAnswer], bool] | None = None,
         avoided: Callable[[float], Shapes] = lambda now: frozenset(),
         others_at: Callable[[], float] = lambda: math.inf,
+        identity_every_s: float = IDENTITY_EVERY_S,
         armed: bool = True,
     ) -> None:
         self.doubts, self._avoided, self._others_at = doubts, avoided, others_at
         self.line, self.spec, self.clock, self.stopping, self.identity = line, spec, clock, stopping, identity
-        self._armed = armed
+        self._armed, self._identity_every_s = armed, identity_every_s
         self._timeout_s = line.timeout_of(spec) / 1000
         self.manners = Manners(
             timeout_s=self._timeout_s,
@@ -73,6 +74,9 @@ class MeterReader:
         self._proven_at: float | None = None
         self._unproven = False
         self._stranger: str | None = None
+        self._tells = bool(spec.profile.identity) or spec.profile.identity_object is not None
+        self._doubted = self._asked_again = False
+        self._along = True
 
     def accept(self, identity: str) -> None:
         """From now on values come from this meter."""
@@ -119,8 +123,29 @@ class MeterReader:
 
     @property
     def proven(self) -> bool:
-        """Who it is was read on this connection, within the hour, and not before a long silence."""
-        return self._proven_at is not None
+        """Who it is was read on this connection, within the hour, and not before a long silence or what made it
+        doubtful."""
+        return self._proven_at is not None and not self._doubted
+
+    @property
+    def proof_due(self) -> bool:
+        """Who it is should be read again, if that costs no poll."""
+        return self._proven_at is not None and self.clock.monotonic() - self._proven_at >= self._identity_every_s
+
+    @property
+    def doubted(self) -> bool:
+        """Something befell it that another device could be behind: what answers counts once it is known who it is."""
+        return self._doubted
+
+    def doubt(self) -> None:
+        """A read timed out, a frame came damaged or twice, a counter fell: who it is is read before more values count.
+        Once: what befalls it in the very poll in which that was read again does not count anew, or a meter that never
+        answers the read behind that one would give no value any more."""
+        self._doubted = self._doubted or (self._tells and not self._asked_again)
+
+    def begin(self) -> None:
+        """A poll of it begins."""
+        self._asked_again = False
 
     def prove(self, found: str | None) -> None:
         """Take the identity that was read (None: the wire tells none); ends the poll when it is another meter's."""
@@ -128,9 +153,16 @@ class MeterReader:
         if found is not None and self.identity is None:
             self.identity = found
         if found is not None and found != self.identity:
-            self._stranger = found
+            self._stranger, self._proven_at = found, None
             self.refuse_stranger()
         self._stranger, self._proven_at = None, self.clock.monotonic()
+        self._asked_again, self._doubted = self._asked_again or self._doubted, False
+
+    def recognise(self, found: str) -> bool:
+        """Take the identity that was read along with a block: it is the known one, or must be read for itself."""
+        if found == self.identity and self._proven_at is not None:
+            self._proven_at = self.clock.monotonic()
+        return found == self.identity
 
     def refuse_stranger(self) -> None:
         """End the poll when it was another meter that answered last."""
@@ -156,8 +188,9 @@ class MeterReader:
             if self._cuts is None:
                 self._cuts = Cuts(points)
             self._plan = read_plan(
-                self.line, self.spec, profile, points, missing, cuts=self._cuts, avoid=avoid, armed=self._armed
-            )
+                self.line, self.spec, profile, points, missing,
+                cuts=self._cuts, avoid=avoid, armed=self._armed, along=self._along,
+            )  # fmt: skip
         return self._plan
 
     def learn_reads(self, reads: Sequence[tuple[Block, Block, int | None]]) -> None:
@@ -166,12 +199,31 @@ class MeterReader:
             holes = ", ".join(self._cuts.holes) or "none"
             text = "%s: refuses some reads and is asked in others; points that it lacks: %s"
             log.warning(text, self.spec.name, holes, extra={"line": self.line.name, "meter": self.spec.name})
+            if self._along and self._plan is not None and any(block.who for block in self._plan.blocks):
+                self._along, self._cuts = False, None  # it may be the identity alone that it does not give along
             self._plan = None
 
     @property
     def holes(self) -> tuple[Point, ...]:
         """Points that the device refused again and again; they are tried once a day."""
         return self._cuts.missing() if self._cuts is not None else ()
+
+    @property
+    def unasked(self) -> tuple[str, ...]:
+        """Points that cannot be asked, since another master uses every shape that is left for them; all of them where
+        that goes for who the meter is and it has to be read."""
+        plan = self._plan
+        if plan is None or not plan.avoid:
+            return ()
+        blocks = [block for block in plan.blocks if self._starved(block, plan.avoid)]
+        if not self.proven and any(self._starved(block, plan.avoid) for block in plan.identity):
+            blocks = list(plan.blocks)
+        wanted = {point.name for point in self.spec.points if point.kind != "scale"}
+        return tuple(p.name for block in blocks for p, _ in block.block.points if p.name in wanted)
+
+    def _starved(self, block: BlockSet, avoid: Shapes) -> bool:
+        """It needs one shape, or two on a line that is known to be shared."""
+        return len({r.shape[1:] for r in block.requests} - avoid) < (2 if self.line.shared else 1)
 
     def prefer(self, hungry: BlockSet) -> None:
         """A block that found no shape in time: in the next poll it comes before those that took them."""

@@ -58,8 +58,8 @@ class Turn:
     ``patient``: a shape is waited for beyond the period, for an answer life."""
 
     __slots__ = (
-        "answers", "down", "due_ms", "failures", "left", "link", "meter", "patient", "probe", "reads", "silences",
-        "spent_s", "spoke", "told", "unreachable", "until",
+        "answers", "down", "due_ms", "failures", "left", "link", "meter", "patient", "probe", "questioned", "reads",
+        "silences", "spent_s", "spoke", "told", "unreachable", "until",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +71,8 @@ class Turn:
         self.reads: list[tuple[Block, Block, int | None]] = []
         self.left: Sequence[BlockSet] | None = None
         self.told: dict[Read, list[str]] = {}
+        self.questioned = False
+        """What it has read counts only once it is known again who answers."""
         self.spoke = False
         self.silences = 0
         self.down: str | None = None
@@ -78,6 +80,7 @@ class Turn:
         self.until = math.inf
         self.spent_s = 0.0
         """For the caller: how long it had the line."""
+        meter.begin()
 
     async def run(self) -> Attempt | float:
         """Read on. The finished poll, or the monotonic moment at which there is a shape for what is left of it."""
@@ -87,8 +90,8 @@ class Turn:
                 if other:
                     self.told.clear()
                 plan = await self.meter.plan(self.ask)
-                if not self.meter.proven:
-                    self.meter.prove(await self._identity(plan))
+                if not self.meter.proven or self.meter.proof_due:
+                    await self._prove(plan)
             except _Waits as waits:
                 return await self._pause(waits.until)
             except Ended as ended:
@@ -109,10 +112,14 @@ class Turn:
         self._void()
         if self.left and self.down is None and self.silences < 2:
             return self.until
+        if self.questioned and self.answers and (unproven := await self._prove_again()) is not None:
+            return unproven
         return self._finished("timeout" if self.down is None else "line-down", self.down or SILENT)
 
     def abandon(self, reason: str, detail: str) -> Attempt:
         """The poll, which waits, cannot go on."""
+        if self.questioned:
+            return self._dropped(reason, detail)
         return self._attempt(reason, detail) if self.left is None else self._finished(reason, detail)
 
     async def ask(self, requests: Sequence[Request]) -> Outcome:
@@ -128,7 +135,9 @@ class Turn:
         beat(READ_MORE_S + 3 * manners.timeout_s + manners.pause_s)  # another's answer is waited for before
         outcome = await self.link.read(requests, manners)
         if isinstance(outcome, Silence):
-            self.silences += outcome.reason == "timeout"
+            if outcome.reason == "timeout":
+                self.silences += 1
+                self.meter.doubt()
         else:
             self.silences, self.spoke = 0, True
             self.meter.heard_at = self.meter.clock.monotonic()
@@ -153,6 +162,34 @@ class Turn:
             self.told.clear()
             self.link.voided.clear()
         return until
+
+    async def _prove(self, plan: ReadPlan) -> None:
+        """Read who it is. Where that is only due once more, no poll waits or ends for want of a shape."""
+        try:
+            self.meter.prove(await self._identity(plan))
+        except (_Waits, Ended) as none:
+            if not self.meter.proven or (isinstance(none, Ended) and none.reason != "no-shape"):
+                raise
+            self.told.clear()
+
+    async def _prove_again(self) -> Attempt | float | None:
+        """Read who it is before what was read counts; None: it is the known one."""
+        try:
+            if self.meter.stopping():
+                raise Ended("stopped", "the gateway is stopping")
+            self.meter.prove(await self._identity(await self.meter.plan(self.ask)))
+        except _Waits as waits:
+            return await self._pause(waits.until)
+        except Ended as ended:
+            return self._dropped(ended.reason, ended.detail)
+        except LineDown as error:
+            return self._dropped("line-down", self._lost(error))
+        return None
+
+    def _dropped(self, reason: str, detail: str) -> Attempt:
+        """Nothing that was read counts."""
+        self.answers.clear()
+        return self._attempt(reason, detail)
 
     async def _identity(self, plan: ReadPlan) -> str | None:
         """Read who the meter is; None when it does not tell."""
@@ -191,14 +228,34 @@ class Turn:
         if isinstance(outcome, Silence) and outcome.until is not None and self._can_wait(outcome.until):
             self.until = min(self.until, outcome.until)
             return False
+        if isinstance(outcome, Answer) and not self._recognised(block, outcome):
+            detail = "another serial number than the meter's own stood beside its values"
+            self.failures.append(BlockFailure(block.bare(block.block), "timeout", detail))
+            return True
         answer = self._book(block, outcome)
         if answer is not None and self.meter.doubts is not None and self.meter.doubts(answer):
+            self.meter.doubt()
             outcome = await read(block, block.again)
             if isinstance(outcome, Answer):
                 self._book(block, outcome)
             else:
                 log.debug("%s: no second look at its counters: %s", self.meter.spec.name, outcome)
         return True
+
+    def _recognised(self, block: BlockSet, answer: Answer) -> bool:
+        """The identity that was read along with a block is the known one; else it is read for itself before anything
+        counts."""
+        if not block.who:
+            return True
+        words = _words(block.asked(answer.request), answer.registers(), self.meter.spec.profile.identity)
+        if not words or self.meter.recognise(", ".join(words)):
+            return True
+        self._question()
+        return False
+
+    def _question(self) -> None:
+        self.questioned = True
+        self.told.clear()
 
     async def _block(self, block: BlockSet, requests: Sequence[Request]) -> Outcome:
         """Ask for one block, unless nothing can come of it."""
@@ -237,28 +294,22 @@ class Turn:
         if isinstance(outcome, Answer):
             completed_ms = self.meter.clock.at_ms(outcome.completed)
             asked = block.asked(outcome.request)
-            self.reads.append((self._without_witness(block.block), asked, None))
-            answer = BlockAnswer(self._without_witness(asked), outcome.registers(), completed_ms)
+            self.reads.append((block.bare(block.block), asked, None))
+            answer = BlockAnswer(block.bare(asked), outcome.registers(), completed_ms)
             self.answers.append((outcome.number, answer))
+            if self.meter.doubted:
+                self._question()
             return answer
         if isinstance(outcome, Refusal):
             if outcome.code in ILLEGAL and not outcome.doubtful:
-                planned = self._without_witness(block.block)
-                self.reads.append((planned, block.asked(outcome.request), outcome.code))
+                self.reads.append((block.bare(block.block), block.asked(outcome.request), outcome.code))
             detail = refusal(outcome.code, outcome.request.function)
-            self.failures.append(BlockFailure(block.block, "refused", detail, outcome.code))
+            self.failures.append(BlockFailure(block.bare(block.block), "refused", detail, outcome.code))
         else:
             if outcome.reason == "no-shape":
                 self.meter.prefer(block)
-            self.failures.append(BlockFailure(block.block, outcome.reason, outcome.detail))
+            self.failures.append(BlockFailure(block.bare(block.block), outcome.reason, outcome.detail))
         return None
-
-    def _without_witness(self, block: Block) -> Block:
-        """Points that were read along only to tell who answers are no values of the poll."""
-        if not self.meter.line.shared:
-            return block
-        names = {point.name for point in self.meter.spec.points}
-        return replace(block, points=tuple((p, offset) for p, offset in block.points if p.name in names))
 
     def _void(self) -> None:
         """Take out the answers that a second frame made doubtful."""
@@ -271,7 +322,7 @@ class Turn:
         self.link.voided.clear()
 
     def _give_up(self, reason: str, detail: str) -> None:
-        self.failures += [BlockFailure(block.block, reason, detail) for block in self.left or ()]
+        self.failures += [BlockFailure(block.bare(block.block), reason, detail) for block in self.left or ()]
         self.left = ()
 
     def _finished(self, reason: str, detail: str) -> Attempt:

@@ -118,7 +118,7 @@ def test_who_it_is_is_read_first_then_hourly_and_after_an_outage() -> None:
     one.link.silent = lambda request: True
     for _ in range(50):
         one.poll()
-    assert 900 not in one.link.addresses
+    assert one.link.addresses == [100, 300, *[900] * 49], "once silent, it has to say first who it is"
     one.link.silent = lambda request: False
     one.poll(12.0)
     assert one.link.addresses == [900, 100, 300], "after an outage of over a minute"
@@ -388,3 +388,20 @@ def test_who_it_is_is_asked_anew_over_another_connection() -> None:
     assert isinstance(attempt, Attempt)
     assert one.link.addresses == [900, 100, 300]
     assert attempt.poll.identity == "serial=7001"
+
+
+def test_where_another_master_uses_the_only_shape_of_who_it_is_no_point_can_be_asked() -> None:
+    one, avoided = Meter(), set[tuple[int, int]]()
+    one.reader._avoided = lambda now: frozenset(avoided)
+    one.poll()
+    avoided.add((3, 2))
+    one.poll()
+    assert list(one.reader.unasked) == [], "it is known who it is, and the blocks have other shapes"
+    one.link.generation += 1
+    one.link.young = lambda request: math.inf if request.address == 900 else None
+    assert one.poll().poll.missed == "no-shape"
+    assert list(one.reader.unasked) == ["a", "b", "c"]
+    avoided.clear()
+    one.link.young = lambda request: None
+    assert one.poll().poll.answers
+    assert list(one.reader.unasked) == []

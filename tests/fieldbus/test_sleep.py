@@ -320,6 +320,22 @@ def test_polls_that_are_not_sent_share_the_reason_of_the_last_that_was(
     asyncio.run(test())
 
 
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("timeout", "asleep"), ("line-down", "asleep"), ("backoff", "asleep"), ("skipped", "asleep"),
+        ("no-shape", "asleep"), ("stopped", "stopped"), ("exchanged", "exchanged"), ("refused", "refused"),
+    ],
+)  # fmt: skip
+def test_what_the_gateway_did_itself_or_a_device_said_is_no_sleep(reason: str, told: str) -> None:
+    polls: list[Poll] = []
+    line = Line(tcp_line(502, sleeper()), Clock(), polls.append, power=lambda name: LOW)
+    line._sleepers.line_gone(0, unreachable=True)
+    line._report(Poll("pv", 0, missed=reason))
+    assert [poll.missed for poll in polls] == [told]
+    assert line.counters[told] == 1
+
+
 def test_a_sleeper_that_wakes_up_gives_readings_again(tmp_path: Path) -> None:
     async def test() -> None:
         asleep = False

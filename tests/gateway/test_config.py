@@ -6,23 +6,27 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pydantic import ValidationError
 
 from gateway import config
 from gateway.alarm_kinds import KEY_UNLISTED
 from gateway.alarm_looks import look
 from gateway.belonging import unlisted
 from gateway.cli import main
+from gateway.devices.profile import CATALOG
 from gateway.ledger_settings import LedgerEntry
+from gateway.mistakes import explain
 from gateway.readiness import prepare
 from gateway.settings import Model, duration_ms, duration_text
 from ledger_client.cose_key import PrivateKey
 from ledger_client.errors import TrustFileError
 from ledger_client.trust import key_entry, load_trust
-from tests.gateway.samples import Hands, site
+from tests.gateway.samples import Hands, rewrite, site
 
 
 def meterseal(*arguments: object) -> tuple[int, str, str]:
@@ -68,6 +72,24 @@ CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("bus 'inverters', host", 'host = "10.0.0.5" and port = 502'),
     ),
     "host with a blank": ('host = "127.0.0.1"', 'host = "10.0.0.5 "', ("bus 'inverters', host", "is no host's name")),
+    "one bus in single brackets": (
+        "",
+        "",
+        ("bus: stands in single brackets, and there may be several: [bus]", "write [[bus]]"),
+    ),
+    "two buses in single brackets": ("", "", ("Cannot declare ('bus',) twice", "write [[bus]] in double brackets")),
+    "one ledger in single brackets": ("[[ledger]]", "[ledger]", ("ledger: stands in single", "write [[ledger]]")),
+    "a gateway in double brackets": ("[gateway]", "[[gateway]]", ("gateway: stands in double", "write [gateway]")),
+    "parity in a word": ('parity = "N"', 'parity = "even"', ("bus 'rs485-1', parity", "'even'", 'write parity = "E"')),
+    "type in capitals": ('type = "modbus-tcp"', 'type = "Modbus-TCP"', ("type", 'write type = "modbus-tcp"')),
+    "keep of a year": ("[store]", '[store]\nkeep = "1y"', ("store, keep: must be a duration", 'write "365d"')),
+    "keep of weeks": ("[store]", '[store]\nkeep = "2 weeks"', ("store, keep: must be a duration", 'write "14d"')),
+    "every in a word": ('every = "60s"', 'every = "1 minute"', ("seal, every: must be a duration", 'write "1m"')),
+    "ledger with a blank in its address": (
+        "http://127.0.0.1:8700",
+        "http://10.0.0.5 :8700",
+        ("ledger 'demo-ledger', url", "SCHEME://HOST:PORT"),
+    ),
     "not toml": ("[store]", "[store", ("not valid TOML", "line")),
 }
 
@@ -80,6 +102,11 @@ def test_a_mistake_in_gateway_toml_is_named(name: str, tmp_path: Path) -> None:
     old, new, words = CASES[name]
     path = site(tmp_path / "site").path
     text = path.read_text()
+    if name == "one bus in single brackets":
+        head, _, rest = text.partition('[[bus]]\nname = "inverters"')
+        text = head + rest[rest.index("# A batch") :]
+    if name in ("one bus in single brackets", "two buses in single brackets"):
+        text = text.replace("\n[[bus]]", "\n[bus]")
     if name == "missing key":
         text = "\n".join(line for line in text.splitlines() if not line.startswith("id = "))
     else:
@@ -98,6 +125,77 @@ def test_the_highest_address_depends_on_the_kind_of_bus(kind: str, good: int, ba
     assert config.load(loaded.path).meters["pv-inverter"].address == good
     loaded.path.write_text(head + 'name = "pv-inverter"' + tail.replace("address = 1", f"address = {bad}"))
     refused(loaded.path, "bus 'inverters', meter 'pv-inverter', address", str(bad))
+
+
+class Plate(Model):
+    ct: Decimal
+
+
+@pytest.mark.parametrize(("text", "number"), [("400/5", "80"), ("100:1", "100"), ("1/3", "0.3333333333")])
+def test_a_ratio_as_on_a_plate_is_told_as_the_number(text: str, number: str, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Plate.model_validate({"ct": text}, strict=False)
+    assert explain(tmp_path, {"ct": text}, caught.value, Plate, {}).way_out == f"write ct = {number}"
+
+
+UNREADABLE: dict[str, tuple[str, Callable[[str], bytes]]] = {
+    "UTF-16": ("is UTF-16 text, or n", lambda text: text.encode("utf-16")),
+    "BOM": ("begins with a byte order mark (BOM)", lambda text: text.encode("utf-8-sig")),
+    "Latin-1": ("is not UTF-8", lambda text: "é".encode("latin-1") + text.encode()),
+}
+
+
+@pytest.mark.parametrize("encoding", UNREADABLE)
+@pytest.mark.parametrize("name", ["gateway.toml", "trust.toml", "own.toml"])
+def test_a_file_in_another_encoding_says_how_to_save_it(name: str, encoding: str, tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site")
+    if name == "own.toml":
+        shutil.copy(CATALOG / "vaisala-gmp252.toml", loaded.path.with_name(name))
+        rewrite(loaded, ('"vaisala-gmp252"', '"own.toml"'))
+    problem, encode = UNREADABLE[encoding]
+    file = loaded.path.with_name(name)
+    file.write_bytes(encode(file.read_text()))
+    refused(loaded.path, name, problem, "save it as UTF-8, without a byte order mark (BOM)")
+
+
+def test_a_key_file_in_another_encoding_says_so(tmp_path: Path) -> None:
+    path = with_ledger_key(tmp_path / "site")
+    key = path.parent / "keys" / "stack-co2.pem"
+    key.write_bytes(key.read_text().encode("utf-16"))
+    refused(path, "stack-co2.pem", "is UTF-16 text", "save it as UTF-8", "from its backup")
+
+
+def test_a_file_where_a_folder_is_due_is_named(tmp_path: Path) -> None:
+    path = with_ledger_key(tmp_path / "site")
+    file = tmp_path / "file"
+    file.touch()
+    code, _, err = meterseal("init", file)
+    assert (code, f"{file}: is a file, not a folder" in err, "choose another name" in err) == (2, True, True), err
+    code, _, err = meterseal("check", file / "gateway.toml")
+    assert (code, f"{file}: is a file, not a folder" in err) == (2, True), err
+    (path.parent / "data").touch()
+    for command in ("check", "run"):
+        code, _, err = meterseal(command, path)
+        assert (code, "data: is a file, not a folder" in err, "another folder as data in [gateway]" in err) == (
+            2, True, True,
+        ), err  # fmt: skip
+    (path.parent / "data").unlink()
+    shutil.rmtree(path.parent / "keys")
+    (path.parent / "keys").touch()
+    for words in (("check", path), ("keys", path, "--make-missing")):
+        code, _, err = meterseal(*words)
+        assert (code, "keys: is a file, not a folder" in err) == (2, True), err
+
+
+@pytest.mark.parametrize("device", ["/dev/null", "/dev/tty"])
+def test_a_port_that_is_no_serial_port_names_no_process_to_kill(device: str, tmp_path: Path) -> None:
+    """Whoever has /dev/null open is innocent."""
+    path = with_ledger_key(tmp_path / "site")
+    path.write_text(path.read_text().replace('port = "rs485-1"', f'port = "{device}"'))
+    code, _, err = meterseal("check", path)
+    assert code == 2
+    assert f"{device}: this is not a serial port" in err
+    assert "kill" not in err
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
@@ -129,7 +227,9 @@ def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_key_is_refused(tmp_path: Path) -> None:
     path = with_ledger_key(tmp_path / "site")
     (path.parent / "keys" / "statement.pem").write_text("not a key")
-    refused(path, "statement key", "statement.pem")
+    refused(
+        path, "statement key", "statement.pem", "restore it from its backup", f"meterseal keys {path} --make-missing"
+    )
 
 
 def test_one_public_key_in_two_roles_is_refused(tmp_path: Path) -> None:

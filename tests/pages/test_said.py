@@ -29,8 +29,8 @@ PRODUCERS = [
     )),
     # what a change of gateway.toml is refused with
     *(ROOT / "gateway" / f"{name}.py" for name in (
-        "config", "budget", "instance", "control", "feed_settings", "ledger_settings", "web_settings", "settings",
-        "place_settings",
+        "config", "mistakes", "ownership", "budget", "instance", "control", "feed_settings", "ledger_settings",
+        "web_settings", "settings", "place_settings",
         "devices/plan", "devices/points", "devices/profile", "devices/profile_rules", "fieldbus/endpoints", "repair",
     )),
     *(ROOT / "ledger_client" / f"{name}.py" for name in (
@@ -44,6 +44,7 @@ UNSEEN = {name for name, _ in CHECKS} | {
     "opening the database; one that is damaged is recovered first",
     "# The public keys of this gateway: for whoever runs the ledger (meterseal-ledger enroll).\n", "exclusively lock",
     "no such table", "Could not decode to UTF-8", "it was found", "its state says so",
+    r"Cannot declare \('([a-z_]+)',\) twice",
     # answers without a page
     "too many requests\n", "there is no such file\n", "log in first\n",
     # on a terminal; where a text is taken apart

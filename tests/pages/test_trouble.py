@@ -20,6 +20,7 @@ CUT_OFF = """[...document.querySelectorAll('.tile, .card, .verdict, td, th, .q, 
     && !(e.closest('thead') && getComputedStyle(e.closest('thead')).position === 'absolute'))
   .map((e) => e.outerHTML.slice(0, 160))"""
 """What is wider than the place that it has."""
+BETWEEN = (760, 1024)
 Pages = dict[tuple[str, str, str], str]
 
 
@@ -54,9 +55,12 @@ def test_every_page_of_a_site_in_trouble_is_readable_and_nothing_is_cut_off(
         for (name, spoken, shade), html in pages.items():
             if (spoken, shade) == (language, theme):
                 seen.page.set_content(html)
-                found[name] = [*seen.faults(), *seen.page.evaluate(CUT_OFF)]
-                if seen.overflow() > 0:
-                    found[name].append(f"the page is {seen.overflow()} pixels too wide")
+                found[name] = seen.faults()
+                for wide in (width, *(BETWEEN if width == WIDE else ())):
+                    seen.page.set_viewport_size({"width": wide, "height": 900})
+                    found[name] += [f"{wide}: {shape}" for shape in seen.page.evaluate(CUT_OFF)]
+                    if seen.overflow() > 0:
+                        found[name].append(f"the page is {seen.overflow()} pixels wider than {wide}")
     assert len(found) > 12
     assert {name: faults for name, faults in found.items() if faults} == {}
 

@@ -97,8 +97,8 @@
     let seen = svg.seen;
     if (!seen) {
       seen = svg.seen = [];
-      for (const line of svg.querySelectorAll("polyline")) {
-        for (const pair of line.getAttribute("points").split(" ")) {
+      for (const piece of svg.firstElementChild.getAttribute("d").split("M").slice(1)) {
+        for (const pair of piece.split(" ")) {
           const [x, y] = pair.split(",").map(Number);
           seen.push([from + (x / 120) * (to - from), low + ((26 - y) / 24) * (high - low)]);
         }
@@ -123,11 +123,8 @@
         pieces[pieces.length - 1].push(x.toFixed(0) + "," + y.toFixed(0));
       }
     }
-    svg.replaceChildren(...pieces.filter((piece) => piece.length).map((piece) => {
-      const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
-      line.setAttribute("points", (piece.length > 1 ? piece : [...piece, ...piece]).join(" ")); // one point is a dot
-      return line;
-    }));
+    const drawn = pieces.filter((piece) => piece.length).map((piece) => piece.length > 1 ? piece : [...piece, ...piece]);
+    svg.firstElementChild.setAttribute("d", drawn.map((piece) => "M" + piece.join(" ")).join("")); // one point is a dot
   }
 
   function silence(row, now) {

@@ -19,7 +19,7 @@ _PREFERRED = {"generation": "export", "consumption": "import"}
 
 @dataclass(frozen=True, slots=True)
 class Spark:
-    """A sparkline: its pieces as points of a polyline (broken where no value was), and its scale."""
+    """A sparkline: the points of each of its pieces (broken where no value was), and its scale."""
 
     pieces: tuple[str, ...]
     low: float
