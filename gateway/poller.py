@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
@@ -20,7 +19,7 @@ from gateway.config import Meter
 from gateway.counters import Look, Stand, doubtful
 from gateway.devices.decode import Content, Decoder
 from gateway.devices.plan import Block
-from gateway.devices.points import FIRST, SECOND, UNRECORDED, Point, Profile
+from gateway.devices.points import FIRST, SECOND, UNRECORDED, Point, Profile, Ratio
 from gateway.fieldbus.bus import BlockAnswer, Poll
 from gateway.news import Stamp
 from gateway.quality import FROZEN_AFTER_MS, NOTHING, Judged, Past, Still
@@ -108,7 +107,7 @@ class _Meter:
     """One meter's memory."""
 
     def __init__(self, meter: Meter, profile: Profile | None, ahead_ms: int, flags: int = 0) -> None:
-        self._factors: Mapping[str, Decimal] = meter.factors
+        self._factors: Mapping[str, Ratio] = meter.factors
         self._period_ms, self._profile, self._ahead_ms = meter.every, profile, ahead_ms
         self._witness_name = profile.freshness if profile else None
         self._hidden = {self._witness_name} - {p.name for p in profile.points if p.record} if profile else set()

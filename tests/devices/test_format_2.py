@@ -6,11 +6,14 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
+from gateway.config import Config, load
 from gateway.devices.decode import Decoder, decode, decode_points
 from gateway.devices.profile import Profile, ProfileError, format_profile, parse_profile
+from gateway.errors import ConfigError
 from gateway.quality import judge
 from gateway.ratios import Ratios
 from ledger_client.senml import Quality
@@ -139,3 +142,26 @@ def test_a_broken_signal_is_a_fault_of_the_device() -> None:
     assert decoder.faults(decoder.split([3599]), {}) == ["p"]
     assert decoder.faults(decoder.split([3600]), {}) == []
     assert judge(point, None, 0, flags=int(Quality.DEVICE_FAULT)).flags == Quality.DEVICE_FAULT
+
+
+@pytest.mark.parametrize(("ratio", "refused"), [('"200/5"', False), ("40", False), ('"5/0"', True), ("-1", True)])
+def test_a_transformer_ratio_is_a_number_or_a_fraction(tmp_path: Path, ratio: str, refused: bool) -> None:
+    meter = ONE + 'type = "uint16", unit = "W", factor_from = "ct" }'
+    if refused:
+        with pytest.raises(ConfigError, match="ratio above 0"):
+            configured(tmp_path, meter, ratio)
+    else:
+        assert configured(tmp_path, meter, ratio).meters["m"].factors == {"ct": 40}
+
+
+def test_a_ratio_under_a_profile_that_does_not_multiply_by_it_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"ct: would change nothing(.|\n)*shows primary values already, or"):
+        configured(tmp_path, ONE + 'type = "uint16", unit = "W" }', "40")
+
+
+def configured(folder: Path, points: str, ratio: str) -> Config:
+    (folder / "own.toml").write_text(HEAD + points)
+    bus = '[gateway]\nid = "g"\n[[bus]]\nname = "b"\ntype = "modbus-tcp"\nhost = "127.0.0.1"\n'
+    meter = f'[[bus.meter]]\nname = "m"\naddress = 1\nprofile = "own.toml"\nct = {ratio}\n'
+    (folder / "gateway.toml").write_text(bus + meter)
+    return load(folder / "gateway.toml")
