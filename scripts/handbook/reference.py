@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Iterator
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -21,7 +22,14 @@ from gateway.settings import duration_ms, size_bytes
 from ledger_client.cli import cli as ledger
 
 COMMANDS: dict[str, click.Command] = {"meterseal": gateway, "meterseal-ledger": ledger, "meterseal-sim": simulator}
-PLAIN = {str: "text", int: "number", float: "number", bool: "`true` or `false`", Decimal: "number"}
+PLAIN = {
+    str: "text",
+    int: "number",
+    float: "number",
+    bool: "`true` or `false`",
+    Decimal: "number",
+    Fraction: "fraction",
+}
 UNITS_MS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms"))
 UNITS_B = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"), (1, "B"))
 
