@@ -76,7 +76,8 @@ _ALL = (
          "if it was exchanged: meterseal accept CONFIG METER --serial NUMBER; if not, check what is plugged in where",
          _INSTALLER, 0, 0, "answer"),
     Kind(STRANGER, "warning", "Another master on the line",
-         "somebody else asks meters on a line that is not `shared`; its values carry SHARED_LINE for a day",
+         "somebody else asks meters on a line that is not `shared`; its values carry SHARED_LINE while it is heard and "
+         "one hour more",
          "take the other master off the line, or give the bus shared = true", _INSTALLER, 0, 0, "wait"),
     Kind(CRC_RATE, "warning", "Damaged frames",
          "more than 1 % of the last thousand frames arrive damaged, so that values are uncertain",

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NoReturn
 import click
 from rich.table import Table
 
-from gateway import cli_care, cli_readings, cli_reload, cli_service, cli_setup, logs, report
+from gateway import cli_care, cli_readings, cli_reload, cli_service, cli_setup, cli_shared, logs, report
 from gateway import config as configuration
 from gateway.cli_parts import CONFIG, JSON, open_store, out
 from gateway.errors import Damaged, Declined, GatewayError, NotYet
@@ -35,7 +35,7 @@ class _Commands(Grouped):
 
     headings: ClassVar = {
         "Set up a site": ("init", "profiles", "keys", "password", "check", "read"),
-        "Run it": ("run", "reload", "accept", "install", "uninstall"),
+        "Run it": ("run", "reload", "accept", "clear-shared", "install", "uninstall"),
         "Look at it": ("status", "readings", "doctor"),
         "Prove and keep": ("prove", "export", "backup"),
         "Try it": ("demo",),
@@ -149,9 +149,9 @@ def run(config_path: Path) -> None:
 @JSON
 def read(config_path: Path, meter: str, as_json: bool) -> None:
     """One live poll of METER with its raw registers, to compare with the meter's display. Records nothing."""
-    from gateway import instance, lines
+    from gateway import instance, line_use, lines
     from gateway.clock import Clock
-    from gateway.fieldbus.bus import check_port, read_once
+    from gateway.fieldbus.bus import check_port
     from gateway.poller import Poller
     from gateway.readiness import holds
 
@@ -160,13 +160,14 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
     if bus is None:
         raise GatewayError(f"{config_path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
     spec, clock = lines.line_spec(config, bus), Clock()
-    if holds(running := instance.running(config.data), spec):
+    running = instance.running(config.data)
+    if holds(running, spec) or (running is not None and spec.bridged):  # a converter mixes up what two masters ask
         raise GatewayError(
             f"line {bus.name}: the running gateway (pid {running}) asks its meters",
             f"see `meterseal readings {config_path} {meter}`; to ask by hand stop the gateway first",
         )
     check_port(spec)
-    poll = asyncio.run(read_once(spec, meter, clock))
+    (poll,) = asyncio.run(line_use.poll_by_hand(config, spec, [meter], clock))
     if not poll.answers:
         why = (
             "; ".join(f"{f.block.fc}/{f.block.address}: {f.reason} {f.detail}".strip() for f in poll.failures)
@@ -324,6 +325,7 @@ for _command in (
     cli_care.doctor,
     cli_readings.readings,
     cli_reload.reload,
+    cli_shared.clear_shared,
     cli_service.install,
     cli_service.uninstall,
 ):

@@ -92,7 +92,7 @@ def backup(config_path: Path, output: Path, as_json: bool) -> None:
 def doctor(config_path: Path, full: bool, as_json: bool) -> None:
     """Look at everything that the gateway depends on and say how it is. Exit code 1 if something is bad.
 
-    Changes nothing; may run beside the gateway, without it, and before its first start.
+    Polls each meter once where no gateway runs, else changes nothing; may run before the first start.
     """
     from gateway import instance
     from gateway.doctor import rounds

@@ -1,4 +1,4 @@
-"""What every command of `meterseal` is made of: its arguments, where its words go, an open database."""
+"""What every command of `meterseal` is made of: its arguments, where its words go, an open database, its user."""
 
 from __future__ import annotations
 
@@ -31,3 +31,13 @@ def open_store(config_path: Path) -> tuple[Config, Store]:
     """The configuration, and its database to read."""
     config = configuration.load(config_path)
     return config, Store(config.database, read_only=True)
+
+
+def user() -> str:
+    """Who is at the keyboard, for the record."""
+    import getpass
+
+    try:
+        return f"{getpass.getuser()} (command line)"
+    except (KeyError, OSError):  # a user without a name
+        return "command line"

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from gateway import config as configuration
 from gateway import control
-from gateway.cli_parts import CONFIG, JSON, out
+from gateway.cli_parts import CONFIG, JSON, out, user
 from gateway.errors import Declined, GatewayError
 
 ASK_EVERY_S = 0.5
@@ -39,7 +39,7 @@ def reload(config_path: Path, dry_run: bool, yes: bool, wait: bool, as_json: boo
         return
     if not yes and (as_json or not _asked()):
         raise Declined("nothing was changed", "say --yes to change it without being asked")
-    done = control.give(config.data, "reload", fingerprint=change["fingerprint"], user=_user())
+    done = control.give(config.data, "reload", fingerprint=change["fingerprint"], user=user())
     if not as_json:
         watched = f"; for {done['watched_s']:.0f} s it may go back by itself" if done["watched_s"] else ""
         click.echo(f"the gateway works by {config_path} now{watched}")
@@ -55,16 +55,6 @@ def _asked() -> bool:
         return click.confirm("take it over?", default=False)
     except click.Abort:  # nobody is there to answer
         return False
-
-
-def _user() -> str:
-    """Who is at the keyboard, for the record."""
-    import getpass
-
-    try:
-        return f"{getpass.getuser()} (command line)"
-    except (KeyError, OSError):  # a user without a name
-        return "command line"
 
 
 def _show(config: configuration.Config, change: dict[str, Any]) -> None:

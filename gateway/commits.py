@@ -24,7 +24,7 @@ from gateway.keys import Keys
 from gateway.news import News, Signed, Stamp
 from gateway.repair import note_flaws
 from gateway.signer import GATEWAY, Signer, stamp
-from gateway.store import Store
+from gateway.store import Store, Tail
 from gateway.summaries import Summariser
 from ledger_client.record import Event, Reading, parse_record, record_hash
 
@@ -336,14 +336,17 @@ class Commits:
 
     def lines_used_until_ms(self) -> int | None:
         """Until when a process before this one may have asked meters: its stop, or now if it was killed."""
-        tail = self.tails[GATEWAY]
-        if tail is None:
-            return None
-        if self._repairs:  # its stop is not the last thing that it said
-            return self._clock.started_ms
-        record = parse_record(tail.last_data)
-        stopped = isinstance(record.body, Event) and record.body.name == STOP
-        return record.time_ms + 999 if stopped else self._clock.started_ms  # an event's time is in whole seconds
+        return asked_until_ms(self.tails[GATEWAY], self._clock.started_ms, repaired=bool(self._repairs))
+
+
+def asked_until_ms(tail: Tail | None, now_ms: int, *, repaired: bool) -> int | None:
+    """Until when a gateway that is gone may have asked meters, by its last record: its stop, or now if it was killed;
+    None: there never was one. ``repaired``: its stop need not be the last thing that it said."""
+    if tail is None:
+        return None
+    record = parse_record(tail.last_data)
+    stopped = isinstance(record.body, Event) and record.body.name == STOP and not repaired
+    return min(record.time_ms + 999, now_ms) if stopped else now_ms  # an event's time is in whole seconds
 
 
 def alarm(code: str, text: str, *, raised: bool) -> Happened:

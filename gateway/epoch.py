@@ -26,6 +26,7 @@ from gateway.companions import keep, wanted
 from gateway.drivers import close, drivers
 from gateway.errors import Declined, GatewayError, StoreError
 from gateway.fieldbus.bus import Line, LineSpec
+from gateway.line_use import forget, latest, noted_ms
 from gateway.lines import lag_ms
 from gateway.live import Live
 from gateway.news import Hub
@@ -77,7 +78,10 @@ class Epoch:
         self.site = Site(config, clock, epoch, recorder, {}, {}, hub, live, board)
         self.site.pulses.ask("recorder", recorder.stuck)
         used_until_ms = recorder.lines_used_until_ms()
-        self.site.lines.update({spec.name: self._make_line(spec, used_until_ms) for spec in ready.specs})
+        by_hand = {spec.name: noted_ms(config.data, spec.where, clock.now_ms()) for spec in ready.specs}
+        self.site.lines.update(
+            {spec.name: self._make_line(spec, latest(used_until_ms, by_hand[spec.name])) for spec in ready.specs}
+        )
         self._make_uplinks(drivers(config, self._notes), store.conflicts())
         reload = Reload(self)
         self.site.orders.update(accept=self._accept, health=self._health, **orders(board))
@@ -114,6 +118,7 @@ class Epoch:
     async def _work(self, waiting: Sequence[tuple[str, Event]]) -> None:
         config, recorder, site = self.ready.config, self._recorder, self.site
         anchor_ms = recorder.open()
+        forget(config.data)
         recorder.start()
         for meter, event in waiting:
             recorder.happened(meter, event)

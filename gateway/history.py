@@ -18,7 +18,7 @@ from gateway.spans import HOUR_MS, MINUTE_MS, Figures, Span
 from gateway.store import Store
 from gateway.summaries import kept_spans, resume
 from gateway.summary_tables import SLACK_MS
-from ledger_client.record import Number, Quality, Reading
+from ledger_client.record import Coverage, Number, Quality, Reading, parse_record
 
 MOST = 500
 """Steps of a course, if nobody says otherwise."""
@@ -97,6 +97,51 @@ def history(
             if any(series.readings):
                 return series
         return _in_steps(meter, names, from_ms, to_ms, HOUR_MS, spans.hours(from_ms, to_ms), most)
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """How many polls were missed in [from_ms, to_ms), which is the time of the coverage records that end in a series:
+    it may begin before the series, and polls behind its end are in no coverage record yet."""
+
+    from_ms: int
+    to_ms: int
+    missed: int
+
+
+def covered(store: Store, series: Series) -> Covered | None:
+    """What the coverage records that end in the time of a series count; None where there is none. Raises StoreError."""
+    meter, from_ms, to_ms = series.meter, series.from_ms, series.to_ms
+    with store.snapshot():
+        if series.step_ms:
+            return _summed(store, series)
+        story = store.story(meter, store.place_of(from_ms - SLACK_MS), store.place_of(to_ms + SLACK_MS))
+        bodies = [body_of(kind, time_ms, data) for kind, time_ms, data in story if kind == "coverage"]
+    ended = [body for body in bodies if isinstance(body, Coverage) and from_ms < body.to_ms <= to_ms]
+    if not ended:
+        return None
+    return Covered(ended[0].from_ms, ended[-1].to_ms, sum(sum(body.missed.values()) for body in ended))
+
+
+def _summed(store: Store, series: Series) -> Covered | None:
+    """The sum of the steps; its time begins with the record that ends first in them, and ends with the newest."""
+    first_ms = series.times[0] if series.times else series.from_ms
+    first, newest = _coverage_ending_after(store, series.meter, first_ms), store.coverage(series.meter, 1)
+    if first is None or first.to_ms > series.to_ms or not newest:
+        return None
+    last = parse_record(newest[0].data).body
+    assert isinstance(last, Coverage), "the table says so"
+    begin_ms = first.from_ms if first.from_ms < first_ms else first_ms
+    missed = sum(sum(reasons.values()) for reasons in series.missed)
+    return Covered(begin_ms, min(last.to_ms, series.to_ms), missed)
+
+
+def _coverage_ending_after(store: Store, meter: str, time_ms: int) -> Coverage | None:
+    for row in store.coverage_from(meter, store.place_of(time_ms - SLACK_MS)):
+        body = parse_record(row.data).body
+        if isinstance(body, Coverage) and body.to_ms > time_ms:
+            return body
+    return None
 
 
 class Spans:

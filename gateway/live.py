@@ -24,6 +24,8 @@ class MeterNow:
     """Due time of the first of the polls in a row that went without an answer; None: the last one was answered."""
     reason: str | None = None
     """Why that one was not answered."""
+    silences: int = 0
+    """How often it has fallen silent in this epoch."""
 
     @property
     def reading(self) -> Reading | None:
@@ -68,6 +70,7 @@ class Live:
         now.reason = item.reason
         if now.silent_since_ms is None:
             now.silent_since_ms = item.due_ms
+            now.silences += 1
 
     def _answered(self, now: MeterNow, item: Signed | NotRecorded, reading: Reading) -> None:
         now.newest = item

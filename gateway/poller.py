@@ -243,7 +243,7 @@ class _Meter:
         for failure in poll.failures:
             for point, _ in failure.block.points:
                 if point.kind != "scale" and point.name not in self._hidden and point.name not in answered:
-                    failed = quality.failure_flags(failure.exception_code)
+                    failed = quality.failure_flags(failure.exception_code, asked=failure.asked)
                     yield Value(point.name, None, point.unit, failed | flags)
 
     def _judged(self, point: Point, content: Content, time_ms: int, second: Look | None, flags: int) -> Judged:

@@ -50,6 +50,7 @@ VERDICT_OF: Mapping[Quality, Verdict] = {
     Quality.IDENTITY_UNPROVEN: "uncertain",
     Quality.CONFIG_CHANGED: "uncertain",
     Quality.BLOCKED: "bad",
+    Quality.NOT_ASKED: "missing",
 }
 
 _KNOWN = sum(VERDICT_OF)
@@ -80,9 +81,9 @@ def worst(flags: Iterable[int]) -> Verdict:
     return max(map(verdict, set(flags)), key=VERDICTS.index, default="missing")
 
 
-def failure_flags(exception_code: int | None) -> int:
-    """The flag of a value whose block did not answer, or answered with this Modbus exception."""
-    return int(_REFUSED.get(exception_code or 0, Quality.COMM_FAIL))
+def failure_flags(exception_code: int | None, *, asked: bool = True) -> int:
+    """The flag of a value whose block did not answer, answered with this Modbus exception, or was not ``asked``."""
+    return int(_REFUSED.get(exception_code or 0, Quality.COMM_FAIL) if asked else Quality.NOT_ASKED)
 
 
 @dataclass(frozen=True, slots=True)

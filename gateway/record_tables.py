@@ -155,6 +155,11 @@ class Records(Repairs):
         sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'coverage' ORDER BY id DESC LIMIT ?"
         return [Row(*row) for row in self.all(sql, meter, count)]
 
+    def coverage_from(self, meter: str, place: int) -> Iterator[Row]:
+        """The coverage records of a meter from a place of the commit order on."""
+        sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'coverage' AND id >= ? ORDER BY id"
+        return map(Row._make, self.walk(sql, meter, place))
+
     def newest(self, meter: str, kind: str) -> Row | None:
         """The newest record of one kind of one meter."""
         sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = ? ORDER BY id DESC LIMIT 1"

@@ -50,6 +50,7 @@ QUALITY_PHRASES: Final = {
     Quality.IDENTITY_UNPROVEN: "the meter does not tell its serial number",
     Quality.CONFIG_CHANGED: "the configuration changed in this interval",
     Quality.BLOCKED: "blocked by the operator",
+    Quality.NOT_ASKED: "not asked, or not in a way that tells its answer from another's",
 }
 """What each quality bit says, for whoever reads a value: the words of every page, table and verdict."""
 

@@ -62,6 +62,7 @@ class Quality(enum.IntFlag):
     IDENTITY_UNPROVEN = 1 << 26
     CONFIG_CHANGED = 1 << 27
     BLOCKED = 1 << 28
+    NOT_ASKED = 1 << 29
 
 
 def quality_words(flags: int) -> list[str]:

@@ -66,7 +66,7 @@ async def accept(site: Site, user: str, form: Mapping[str, str]) -> Done:
 
 
 async def clear_shared(site: Site, user: str, form: Mapping[str, str]) -> Done:
-    """The other master is off the line: its values need not be flagged for the rest of the day."""
+    """The other master is off the line: its values need not be flagged for the rest of the hour."""
     line = _text(form, "line")
     await _order(site, "clear-shared", line=line, user=user)
     return Done(f"{line}: values are not flagged as shared any more, until another master is heard again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from operator import itemgetter
 
 from gateway.dashboard.views import values
 from gateway.news import Missed, News, Signed
@@ -13,7 +14,7 @@ from ledger_client.record import Reading
 RECENT = 60  # readings of a meter
 
 Course = tuple[tuple[int, float | None], ...]
-"""Record times in ms, with the value where there was a number."""
+"""Record times in ms, with the value where there was a number; None, too, where a poll was missed."""
 
 
 class Sparks:
@@ -31,6 +32,7 @@ class Sparks:
             self._config, self._points, self._courses = self._site.config, self._headlines(), {}
         for item in news:
             if isinstance(item, Missed):
+                self._break(item)
                 continue
             meter, body = (item.row.meter, item.body) if isinstance(item, Signed) else (item.meter, item.reading)
             if isinstance(body, Reading) and (point := self._points.get(meter)):
@@ -38,8 +40,14 @@ class Sparks:
                 self._courses.setdefault(meter, deque(maxlen=RECENT)).append((body.time_ms, number))
 
     def of(self, meter: str) -> Course:
-        """The course of a meter, the oldest first."""
-        return tuple(self._courses.get(meter, ()))
+        """The course of a meter, the oldest first. A reading is told when it is durable, a miss at once."""
+        return tuple(sorted(self._courses.get(meter, ()), key=itemgetter(0)))
+
+    def _break(self, missed: Missed) -> None:
+        """The first of the polls in a row that were missed stands for all of them."""
+        course = self._courses.get(missed.meter)
+        if course and course[-1][1] is not None:
+            course.append((missed.due_ms, None))
 
     def _headlines(self) -> dict[str, str]:
         config = self._config

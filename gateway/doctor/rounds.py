@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.config import Config
-from gateway.doctor import database, disk, feeds, ledgers, machine, site
+from gateway.doctor import database, disk, feeds, ledgers, machine, meters, site
 from gateway.doctor.finding import Case, Check, Finding
 from gateway.errors import GatewayError
 
@@ -25,6 +25,7 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("horizon", database.horizon),
     ("permissions", site.permissions),
     ("lines", site.ports),
+    ("meters", meters.meters),
     ("keys", site.keys),
     ("ledgers", ledgers.ledgers),
     ("feeds", feeds.feeds),

@@ -60,8 +60,8 @@ class Alarms:
         self._flags = flags
         if flags & Quality.SHARED_LINE:
             text = (
-                f"another master speaks on this line ({ear.stranger}); its values are flagged SHARED_LINE for a day; "
-                "take it off the line, or give this bus shared = true"
+                f"another master speaks on this line ({ear.stranger}); its values are flagged SHARED_LINE as long as "
+                "it is heard and one hour more; take it off the line, or give this bus shared = true"
             )
             self._begin("stranger", None, text)
         else:

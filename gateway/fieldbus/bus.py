@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from gateway.clock import Clock
@@ -130,7 +130,9 @@ class Line:
         self._notify()
 
     def accept(self, meter: str, identity: str) -> None:
-        """Take values from the meter that now answers under this name, from the next poll on."""
+        """Take values from the meter that now answers under this name, from the next poll on; its answer life is the
+        configured one again."""
+        self._table.as_configured(self._clock.monotonic(), self._meters[meter].spec.address)
         self._meters[meter].accept(identity)
         self._identities[meter] = identity
 
@@ -139,8 +141,9 @@ class Line:
         return self._meters[meter].stranger
 
     def clear_shared(self) -> str:
-        """Somebody says that the other master is off the line: values are not flagged until it is heard again. Gives
-        that master's last frame, as hex; nothing while none is known."""
+        """Somebody says that the other master is off the line: values are not flagged, no shape is avoided, and answer
+        lives are the configured ones, until it is heard again. Gives that master's last frame, as hex; nothing while
+        none is known."""
         return self._ear.clear_shared()
 
     @property
@@ -156,18 +159,23 @@ class Line:
         """The last poll in which at least one block of this meter answered, with its registers."""
         return self._answered.get(meter)
 
-    async def poll_once(self, meter: str) -> Poll:
-        """Open the line, poll one meter now, close. PortError or LineDown when the line cannot be opened."""
+    async def poll_each(self, meters: Sequence[str], opened: Callable[[], object]) -> list[Poll]:
+        """Open the line, poll these meters once, one after the other, close. ``opened`` is called before anything is
+        asked. PortError or LineDown when the line cannot be opened."""
         try:
             self._link = await opening.connect(self.spec, self._table, self._ear.see)
-            turn = Turn(self._meters[meter], self._link, self._clock.schedule_ms())
-            while True:
-                ended = await turn.run()
-                if isinstance(ended, Attempt):
-                    return ended.poll
-                await asyncio.sleep(ended - self._clock.monotonic())
+            opened()
+            return [await self._poll_once(self._link, meter) for meter in meters]
         finally:
             self._close()
+
+    async def _poll_once(self, link: Link, meter: str) -> Poll:
+        turn = Turn(self._meters[meter], link, self._clock.schedule_ms())
+        while True:
+            ended = await turn.run()
+            if isinstance(ended, Attempt):
+                return ended.poll
+            await asyncio.sleep(ended - self._clock.monotonic())
 
     async def _poll(self, link: Link, name: str, due_ms: int) -> None:
         station("poll")
@@ -288,10 +296,19 @@ def shape_table(spec: LineSpec, *, used_until: float | None = None, armed: bool 
     return ShapeTable(max(lives.values()), lives, used_until=used_until, armed=armed)
 
 
-async def read_once(spec: LineSpec, meter_name: str, clock: Clock) -> Poll:
-    """One poll of one meter, now. PortError when the line cannot be opened."""
+async def read_once(
+    spec: LineSpec,
+    meters: Sequence[str],
+    clock: Clock,
+    *,
+    used_until_ms: int | None = None,
+    opened: Callable[[], object] = lambda: None,
+) -> list[Poll]:
+    """One poll of each of these meters of a line, now. ``used_until_ms`` as for ``Line``; ``opened`` is called before
+    anything is asked. PortError when the line cannot be opened."""
     try:
-        return await Line(spec, clock, lambda poll: None).poll_once(meter_name)
+        line = Line(spec, clock, lambda poll: None, used_until_ms=used_until_ms)
+        return await line.poll_each(meters, opened)
     except LineDown as error:
         raise PortError(
             spec.where, str(error), "check address, port and cable, and that the device has power"

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+RECONNECT_PAUSE_S = 0.2
+"""Between closing and opening again: devices with one slot need a moment to notice."""
 AT_ONCE_S = 0.5
 """An end that comes so soon belongs to the answer before it, be it a reset: a device that closes while the next
 question waits unread resets the connection (RFC 1122, 4.2.2.13)."""

@@ -78,6 +78,7 @@ class Ear:
         if seen.kind == "damaged":
             self._noise.add(True)
         elif seen.kind == "late" and seen.shape is not None and seen.latency_s is not None:
+            self._table.needed(seen.shape.unit, seen.latency_s, self._monotonic())
             self._learn(seen.shape.unit, seen.latency_s)
         elif seen.kind == "foreign" and self._strangers_from is not None and self._monotonic() > self._strangers_from:
             self._stranger(seen, self._monotonic())
@@ -89,12 +90,14 @@ class Ear:
         return shared | int(NOISY) if self._noise.high else shared
 
     def clear_shared(self) -> str:
-        """The other master is off the line: flag nothing and avoid no shape until it is heard again. Gives its last
-        frame, as hex; nothing while none is known."""
-        if self._monotonic() >= self._shared_until:
+        """The other master is off the line: flag nothing, avoid no shape and allow for no longer answer lives until it
+        is heard again. Gives its last frame, as hex; nothing while none is known."""
+        now = self._monotonic()
+        if now >= self._shared_until and not self._table.avoids(now) and not self._table.lengthened(now):
             return ""
         self._shared_until = float("-inf")
         self._table.avoid_none()
+        self._table.as_configured(now)
         return self.stranger
 
     def _stranger(self, seen: Seen, now: float) -> None:
@@ -109,5 +112,5 @@ class Ear:
             return
         text = "%s: or unit %d took %.1f s to answer; if it is that slow, set a longer answer_life"
         log.warning(text, self._line, seen.shape.unit, seen.latency_s, extra={"line": self._line})
-        self._table.lengthen(seen.shape.unit, 1.5 * seen.latency_s)
+        self._table.lengthen(seen.shape.unit, 1.5 * seen.latency_s, now)
         self._table.use(seen.shape, now)

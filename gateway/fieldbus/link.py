@@ -51,7 +51,7 @@ CLOSED = "the device closed the connection behind its answer"
 def no_shape(table: ShapeTable, requests: Sequence[Request], now: float, *, closed: bool = False) -> Silence:
     """None of these requests may be asked now. ``closed``: one was, and met the end of the connection."""
     detail = f"{CLOSED} and this question was lost; " if closed else ""
-    detail += f"each shape of this read is another master's or younger than {table.life(requests[0].unit):g} s"
+    detail += f"each shape of this read is another master's or younger than {table.life(requests[0].unit, now):g} s"
     return Silence("no-shape", detail, until=table.free_at(requests, now))
 
 

@@ -121,7 +121,7 @@ class MeterReader:
 
     async def plan(self, ask: Ask) -> ReadPlan:
         """The read plan; of a SunSpec device after discovery on this connection. Made anew when another master takes a
-        shape, or has left one alone for a day."""
+        shape, or has left one alone for an hour."""
         avoid = self._avoided(self.clock.monotonic())
         if self._plan is None or self._plan.avoid != avoid:
             profile, points = self.spec.profile, self.spec.points

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from gateway.fieldbus.connections import Connections
+from gateway.fieldbus.connections import RECONNECT_PAUSE_S, Connections
 from gateway.fieldbus.errors import LineDown
 from gateway.fieldbus.frames import Request, permit
 from gateway.fieldbus.link import CLOSED, Manners, Outcome, Witness, no_shape
@@ -18,8 +18,6 @@ from gateway.fieldbus.mbap import HEAD, Transactions
 from gateway.fieldbus.shapes import ShapeTable
 
 CONNECT_S = 3.0
-RECONNECT_PAUSE_S = 0.2
-"""Between closing and opening again: devices with one slot need a moment to notice."""
 BUFFER = 2048
 """Bytes read at once; a packet has 260 at most."""
 
@@ -94,8 +92,7 @@ class TcpLink:
         self._closed = True
         self._drop()
 
-    async def _open(self, *, patient: bool = False) -> None:
-        """``patient``: once more after a pause if it is refused."""
+    async def _open(self) -> None:
         where, begun = f"{self._host}:{self._tcp_port}", self._loop.time()
         try:
             async with asyncio.timeout(CONNECT_S):
@@ -105,9 +102,6 @@ class TcpLink:
         except TimeoutError:
             raise LineDown(f"{where} does not answer the connection") from None
         except OSError as error:
-            if patient:
-                await asyncio.sleep(RECONNECT_PAUSE_S)
-                return await self._open()
             raise LineDown(f"{where}: {error.strerror or error}") from None
         self._transactions.opened()
         self._connections.opened(self._loop.time() - begun + self._delay_s)
@@ -152,12 +146,16 @@ class TcpLink:
         return self._connection
 
     async def _after_answer(self) -> _Connection:
-        """Another connection to the same device."""
+        """Another connection to the same device; a device with one slot may need a moment to offer it again."""
         self._drop()
         try:
-            await self._open(patient=True)
-        except LineDown as error:
-            raise LineDown(f"{CLOSED}, and takes no other: {error}") from None
+            await self._open()
+        except LineDown:
+            await asyncio.sleep(RECONNECT_PAUSE_S)
+            try:
+                await self._open()
+            except LineDown as error:
+                raise LineDown(f"{CLOSED}, and takes no other: {error}") from None
         self.renewals += 1
         assert self._connection is not None
         return self._connection

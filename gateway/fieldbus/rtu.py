@@ -70,6 +70,11 @@ class Guard:
         return self._question is None or self._question.outcome is not None
 
     @property
+    def answered(self) -> bool:
+        """The question in flight has a whole answer, be it an exception."""
+        return self._question is not None and isinstance(self._question.outcome, Answer | Refusal)
+
+    @property
     def between_frames(self) -> bool:
         """No frame has begun that is not complete."""
         return not self._buffer
@@ -170,7 +175,7 @@ class Guard:
             return False
         shape = _shape(self._buffer)
         wanted = question is not None and _answers(shape, self._buffer[1], question.request.shape)
-        if not wanted and not self._asked(shape, self._buffer[1], now):
+        if not length or (not wanted and not self._asked(shape, self._buffer[1], now)):
             return self._take_foreign(length, now)
         if len(self._buffer) < length:
             return False
@@ -204,7 +209,8 @@ class Guard:
 
     def _classify(self, shape: Shape, frame: bytes, now: float) -> None:
         """A whole frame that no question waits for, of a shape that we know."""
-        foretold = now - self._strange.get(shape, float("-inf")) < self.table.life(shape.unit)
+        heard_at = self._strange.get(shape, float("-inf"))
+        foretold = now - heard_at < self.table.life(shape.unit, heard_at)
         if foretold or self._too_many(shape):
             self.table.use(shape, now)
             self._witness(Seen("foreign", frame, shape))  # another master asked for it: nothing to learn from

@@ -14,8 +14,10 @@ from gateway.fieldbus.frames import Request, Shape
 
 LATENESS = 0.25
 LONGEST_LIFE_S = 90.0
-STRANGER_S = 86_400.0
-"""How long the shapes of another master's answers are avoided."""
+STRANGER_S = 3600.0
+"""How long after its last frame the shape of another master's answers is avoided, and a line called shared."""
+LONGER_S = 3600.0
+"""How long after the last answer that needed it a longer answer life stays in force."""
 
 
 class ShapeTable:
@@ -36,14 +38,21 @@ class ShapeTable:
         self._last: dict[Shape, float] = {}
         self._avoid: dict[Shape, float] = {}
         self._silent: dict[Shape, float] = {}
+        self._longer: dict[int, tuple[float, float]] = {}
+        """Longer answer lives that were seen to be needed: for all that a unit is asked until that moment."""
 
-    def life(self, unit: int) -> float:
-        """Answer life of a unit in seconds."""
+    def configured_life(self, unit: int) -> float:
+        """Answer life of a unit in seconds, as the site or its profile has it."""
         return self._lives.get(unit, self.life_s)
+
+    def life(self, unit: int, asked_at: float) -> float:
+        """Answer life in seconds of what this unit was asked at that moment."""
+        longer_s, until = self._longer.get(unit, (0.0, -math.inf))
+        return max(self.configured_life(unit), longer_s if asked_at <= until else 0.0)
 
     @property
     def longest(self) -> float:
-        """The longest answer life on this line in seconds."""
+        """The longest configured answer life on this line in seconds."""
         return max((self.life_s, *self._lives.values()))
 
     def use(self, shape: Shape, now: float) -> None:
@@ -56,7 +65,7 @@ class ShapeTable:
         self.use(shape, now)
 
     def avoid(self, shape: Shape, now: float) -> None:
-        """Another master uses this shape; keep away from it for a day."""
+        """Another master uses this shape; keep away from it until an hour has passed without a frame of it."""
         self._avoid[shape] = now + STRANGER_S
 
     def avoid_none(self) -> None:
@@ -65,13 +74,34 @@ class ShapeTable:
             self.use(shape, until - STRANGER_S)
         self._avoid.clear()
 
+    def avoids(self, now: float) -> bool:
+        """Some shape is avoided."""
+        return any(until > now for until in self._avoid.values())
+
     def avoided(self, unit: int, now: float) -> frozenset[tuple[int, int]]:
         """The shapes of a unit (function and byte count) that another master uses."""
         return frozenset(s[1:] for s, until in self._avoid.items() if s.unit == unit and until > now)
 
-    def lengthen(self, unit: int, life_s: float) -> None:
-        """An answer of this unit came later than its answer life allowed for: allow for more from now on."""
-        self._lives[unit] = max(self.life(unit), min(life_s, LONGEST_LIFE_S))
+    def lengthen(self, unit: int, life_s: float, now: float) -> None:
+        """An answer of this unit came later than its answer life allowed for: allow for more until an hour has passed
+        without one that came so late."""
+        self._longer[unit] = max(self.life(unit, now), min(life_s, LONGEST_LIFE_S)), now + LONGER_S
+
+    def needed(self, unit: int, latency_s: float, now: float) -> None:
+        """An answer came so late: a longer life that it needed stays in force."""
+        if latency_s > self.configured_life(unit) and unit in self._longer:
+            self._longer[unit] = self._longer[unit][0], now + LONGER_S
+
+    def lengthened(self, now: float) -> bool:
+        """The answer life of some unit is longer than the configured one."""
+        return any(now < until for _, until in self._longer.values())
+
+    def as_configured(self, now: float, unit: int | None = None) -> None:
+        """From now on the configured answer lives hold, of one unit or of all; what was asked before still rests for
+        the longer ones."""
+        for one in self._longer if unit is None else self._longer.keys() & {unit}:
+            life_s, until = self._longer[one]
+            self._longer[one] = life_s, min(until, now)
 
     def asked(self, shape: Shape) -> bool:
         """We asked for this shape, however long ago."""
@@ -79,7 +109,11 @@ class ShapeTable:
 
     def young(self, shape: Shape, now: float) -> bool:
         """An answer to an earlier question of this shape may still come."""
-        return now - self._last.get(shape, self._before) < self.life(shape.unit)
+        return now < self._rests_until(shape)
+
+    def _rests_until(self, shape: Shape) -> float:
+        last = self._last.get(shape, self._before)
+        return last + self.life(shape.unit, last)
 
     def young_function(self, unit: int, function: int, now: float) -> bool:
         """An answer of this unit and function, whatever its length, may still come."""
@@ -87,15 +121,12 @@ class ShapeTable:
 
     def burnt(self, unit: int, now: float) -> bool:
         """A question to this unit went unanswered within its answer life."""
-        return any(s.unit == unit and now - at < self.life(unit) for s, at in self._silent.items())
+        return any(s.unit == unit and now - at < self.life(unit, at) for s, at in self._silent.items())
 
     def free_at(self, requests: Sequence[Request], now: float) -> float | None:
         """When one of these requests, all of them too young at ``now``, may be asked; None: it is not its age that
         forbids it."""
-        moments = (
-            max(self._last.get(r.shape, self._before) + self.life(r.unit), self._avoid.get(r.shape, -math.inf))
-            for r in requests
-        )
+        moments = (max(self._rests_until(r.shape), self._avoid.get(r.shape, -math.inf)) for r in requests)
         soonest = min(moments, default=-math.inf)
         return soonest if soonest > now else None
 

@@ -12,6 +12,8 @@ from gateway.devices.profile import Point, Profile
 
 ANSWER_LIFE_MS = {"modbus-rtu": 3_000, "modbus-rtu-over-tcp": 10_000, "modbus-tcp": 10_000}
 """How long after a question its answer may still come, by kind of line."""
+NOT_ASKED = frozenset({"no-shape", "shared", "stopped"})
+"""Reasons of blocks that were not asked, or not so that the answer tells whose it is."""
 TUNNEL_TIMEOUT_MS, TUNNEL_LIFE_MS = 15_000, 90_000
 
 
@@ -63,6 +65,11 @@ class LineSpec:
     def where(self) -> str:
         """The port or endpoint in words."""
         return self.port or f"{self.host}:{self.tcp_port or 502}"
+
+    @property
+    def bridged(self) -> bool:
+        """A converter stands between the network and the meters: an answer may be another question's."""
+        return self.port is None and not all(self.direct(meter) for meter in self.meters)
 
     def timeout_of(self, meter: MeterSpec) -> int:
         """The time-out of a meter's reads in ms, to the first byte of the answer."""
@@ -116,6 +123,11 @@ class BlockFailure:
     reason: str
     detail: str
     exception_code: int | None = None
+
+    @property
+    def asked(self) -> bool:
+        """A question was sent, and its answer could have been told from any other."""
+        return self.reason not in NOT_ASKED
 
 
 class Poll(NamedTuple):

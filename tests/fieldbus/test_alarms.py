@@ -118,7 +118,7 @@ def test_strangers_and_damaged_frames() -> None:
             ear.see(Seen("foreign", bytes.fromhex("0903")))
             alarms.heard(ear, ear.flags)
         assert ear.flags == (0 if shared else Quality.SHARED_LINE)
-        clock.now += 86_401
+        clock.now += 3601
         alarms.heard(ear, ear.flags)
         assert [a.code for a in told] == expected
         assert not told or ("09 03" in told[0].text and told[0].raised and not told[1].raised)

@@ -13,7 +13,7 @@ from gateway.fieldbus.shapes import ShapeTable
 from ledger_client.record import Quality
 
 SHAPE = Shape(9, 3, 4)
-DAY = 86_400
+HOUR = 3600
 
 
 class Listening:
@@ -31,11 +31,12 @@ class Listening:
         return self.ear.flags
 
 
-def test_a_stranger_flags_the_line_for_a_day_and_its_shape_is_avoided() -> None:
+def test_a_stranger_flags_the_line_while_it_comes_and_an_hour_more_and_its_shape_is_avoided() -> None:
     line = Listening()
     line.ear.opened()
-    assert line.foreign(3.1) == Quality.SHARED_LINE
-    line.now += DAY - 1
+    for _ in range(3):
+        assert line.foreign(HOUR - 1) == Quality.SHARED_LINE
+    line.now += HOUR - 1
     assert line.ear.flags == Quality.SHARED_LINE
     assert line.table.choose([Request(9, 3, 0, 2)], line.now) is None
     line.now += 2
@@ -72,11 +73,59 @@ def test_an_answer_older_than_its_life_lengthens_the_life(caplog: pytest.LogCapt
     with caplog.at_level(logging.WARNING):
         assert line.foreign(10.0, latency=5.0) == Quality.SHARED_LINE
     assert "answer_life" in caplog.text
-    assert line.table.life(9) == 7.5
+    assert line.table.life(9, line.now) == 7.5
     assert line.table.choose([Request(9, 3, 0, 2)], line.now + 7.4) is None
     assert line.table.choose([Request(9, 3, 0, 2)], line.now + 7.6) is not None
     line.foreign(1.0, latency=80.0)
-    assert line.table.life(9) == 90.0
+    assert line.table.life(9, line.now) == 90.0
+
+
+def late(line: Listening, after: float, latency: float) -> None:
+    line.now += after
+    line.ear.see(Seen("late", b"", SHAPE, latency))
+
+
+def test_a_lengthened_life_is_the_configured_one_again_an_hour_after_the_last_answer_that_needed_more() -> None:
+    line = Listening()
+    line.ear.opened()
+    line.foreign(10.0, latency=5.0)
+    late(line, HOUR - 10, 3.1)
+    late(line, HOUR - 10, 2.9)
+    line.now += 9
+    assert line.table.life(9, line.now) == 7.5
+    line.table.use(SHAPE, line.now)
+    line.now += 2
+    assert line.table.life(9, line.now) == 3.0
+    question = Request(9, 3, 0, 2)
+    assert line.table.choose([question], line.now + 5.4) is None, "what was asked before rests for the longer life"
+    assert line.table.choose([question], line.now + 5.6) == question
+    late(line, 1, 4.0)
+    assert line.table.life(9, line.now) == 7.5, "to a question of that time an answer came so late after all"
+
+
+def test_clear_shared_ends_lengthened_lives_at_once_and_what_was_asked_before_rests_for_them() -> None:
+    line = Listening()
+    line.ear.opened()
+    line.foreign(10.0, latency=40.0)
+    assert line.table.life(9, line.now) == 60.0
+    assert line.ear.clear_shared() == "09 03"
+    question = Request(9, 3, 0, 2)
+    assert line.table.choose([question], line.now + 59) is None
+    line.now += 61
+    assert line.table.choose([question], line.now) == question
+    line.table.use(SHAPE, line.now)
+    assert line.table.choose([question], line.now + 3.1) == question
+
+
+def test_clear_shared_frees_the_shapes_of_a_line_that_is_known_to_be_shared() -> None:
+    line = Listening()
+    line.ear = Ear("line", line.table, lambda: line.now, lambda unit, latency: None, shared=True)
+    line.ear.opened()
+    assert line.foreign(10.0) == 0
+    assert line.table.avoids(line.now)
+    assert line.ear.clear_shared() == "09 03"
+    assert not line.table.avoids(line.now)
+    assert line.ear.clear_shared() == ""
 
 
 def test_late_answers_teach_how_late_they_come() -> None:

@@ -251,6 +251,13 @@ def test_an_identification_answer_is_taken_whatever_its_length() -> None:
         assert outcome.data.endswith(b"\x00\x03abc")
 
 
+def test_an_identification_answer_of_another_kind_is_noise_and_does_not_hold_the_line_up() -> None:
+    question = Request(1, 43, 0, 4)
+    body = bytes.fromhex("01 2B 0D 04 83 00 00 01 00 03") + b"abc"
+    outcome = Bench().read(question, 10.0, (0.05, body + crc(body)))
+    assert outcome == Silence("timeout", "only noise", question)
+
+
 def test_an_echo_is_stripped_and_must_be_exact() -> None:
     bench = Bench(echo="on")
     frame = TWO.frame
@@ -353,14 +360,14 @@ def test_after_a_restart_every_shape_rests() -> None:
     assert table.longest == 10.0
 
 
-def test_a_strangers_shape_is_avoided_for_a_day() -> None:
+def test_a_strangers_shape_is_avoided_for_an_hour() -> None:
     table = ShapeTable(LIFE)
     table.avoid(TWO.shape, 10.0)
     assert table.choose([TWO, THREE], 20.0) == THREE
-    assert table.choose([TWO], 10.0 + 86_399) is None
-    assert table.avoided(1, 10.0 + 86_399) == {(3, 4)}
-    assert table.avoided(2, 20.0) == table.avoided(1, 10.0 + 86_400) == frozenset()
-    assert table.choose([TWO], 10.0 + 86_400) == TWO
+    assert table.choose([TWO], 10.0 + 3599) is None
+    assert table.avoided(1, 10.0 + 3599) == {(3, 4)}
+    assert table.avoided(2, 20.0) == table.avoided(1, 10.0 + 3600) == frozenset()
+    assert table.choose([TWO], 10.0 + 3600) == TWO
 
 
 MINE, THEIRS = Request(1, 3, 100, 3), Request(1, 3, 500, 3)  # one shape

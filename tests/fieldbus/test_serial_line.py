@@ -208,7 +208,9 @@ def test_two_adapters_that_change_places_give_no_value_under_the_others_name(tmp
             await polls.until(lambda p: p.missed == "exchanged", count=4)
             assert not any(p.answers for p in polls)
             assert all(p.flags & Quality.METER_EXCHANGED for p in polls if p.missed == "exchanged")
+            line._table.lengthen(1, 0.5, Clock().monotonic())
             line.accept("one", "serial=7002")
+            assert not line._table.lengthened(Clock().monotonic()), "it was the other device that was slow"
             poll = await polls.until(lambda p: bool(p.answers))
             assert poll.identity == "serial=7002"
             assert identities == {"one": "serial=7002"}
@@ -291,15 +293,15 @@ def test_read_once(tmp_path: Path) -> None:
     async def test() -> None:
         pty = Pty(tmp_path / "line", serial(7001))
         spec = rtu_line(pty.link, meter("one", 1, identity="serial"))
-        poll = await read_once(spec, "one", Clock())
+        (poll,) = await read_once(spec, ["one"], Clock())
         assert poll.identity == "serial=7001"
         assert len(poll.answers) == 2
         pty.unplug()
         with pytest.raises(PortError, match="there is no such port"):
-            await read_once(spec, "one", Clock())
+            await read_once(spec, ["one"], Clock())
         nobody = tcp_line(9, meter("one", 1), kind="modbus-rtu-over-tcp")
         with pytest.raises(PortError, match=r"127\.0\.0\.1:9"):
-            await read_once(nobody, "one", Clock())
+            await read_once(nobody, ["one"], Clock())
 
     run(test)
 

@@ -155,7 +155,7 @@ def test_a_line_that_ends_ends_the_poll_that_waits(tmp_path: Path, end: str) -> 
 def test_one_read_by_hand_waits_too(tmp_path: Path) -> None:
     async def test() -> None:
         pty = Pty(tmp_path / "line", addresses)
-        poll = await read_once(rtu_line(pty.link, apart(800), life_ms=LIFE_MS), "apart", Clock())
+        (poll,) = await read_once(rtu_line(pty.link, apart(800), life_ms=LIFE_MS), ["apart"], Clock())
         pty.unplug()
         assert both(poll)
 

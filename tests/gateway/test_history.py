@@ -10,12 +10,12 @@ import pytest
 from gateway.commits import Finished
 from gateway.config import Config
 from gateway.energy import Energy, energy_by_hour
-from gateway.history import history
+from gateway.history import Covered, covered, history
 from gateway.pruning import prune_summaries
 from gateway.signer import stamp
 from gateway.spans import HOUR_MS, MINUTE_MS
 from gateway.store import Store
-from ledger_client.record import Quality, Reading, Value
+from ledger_client.record import Coverage, Quality, Reading, Value
 from tests.gateway.samples import START_S, Hands, site
 
 METER, BEGIN_MS = "export-main", START_S * 1000
@@ -190,3 +190,38 @@ def test_an_hour_behind_a_gap_begins_with_its_own_register(plant: Plant) -> None
     assert isinstance(hours[2], Energy)
     assert hours[2].begin_ms == BEGIN_MS + 150 * MINUTE_MS
     store.close()
+
+
+def _coverage(plant: Plant) -> list[Coverage]:
+    return [record.body for record in plant.records(METER) if isinstance(record.body, Coverage)]
+
+
+def test_charts_count_missed_polls_from_coverage_or_say_nothing(plant: Plant) -> None:
+    plant.run(60, lambda n: None if 10 <= n < 20 else _power(n))
+    store, ended = plant.reader(), _coverage(plant)
+    begin_ms, end_ms = ended[0].from_ms, ended[-1].to_ms
+    for most, made_of in ((100, "reading"), (30, "minute")):
+        series = history(store, METER, ["power"], begin_ms, end_ms, most)
+        assert series.made_of == made_of
+        assert covered(store, series) == Covered(begin_ms, end_ms, sum(sum(one.missed.values()) for one in ended))
+    unknown = history(store, METER, ["power"], ended[3].to_ms + 1, ended[4].to_ms - 1)
+    assert covered(store, unknown) is None, "no coverage record ends in it"
+    store.close()
+
+
+def test_a_downtime_that_began_before_the_chart_is_counted_with_its_own_time(plant: Plant, made: Config) -> None:
+    plant.run(10, _power)
+    plant.journal.finish()
+    plant.machine.passes(24 * 3600)
+    plant.store.close()
+    later = Plant(made, plant.machine, epoch=bytes(reversed(range(8))))
+    later.run(10, _power)
+    store, stopped = later.reader(), next(one for one in _coverage(later) if "stopped" in one.missed)
+    now_ms = later.clock.now_ms()
+    for most in (100, 15):
+        told = covered(store, history(store, METER, ["power"], now_ms - HOUR_MS // 4, now_ms, most))
+        assert told is not None
+        assert told.missed >= stopped.missed["stopped"] > 24 * 359
+        assert told.from_ms == stopped.from_ms, "not called missed within the chart's time"
+    store.close()
+    later.store.close()

@@ -19,7 +19,9 @@ from gateway.devices.plan import Block, Limits, plan, resolve_profile
 from gateway.devices.profile import Point, Profile, load_profile, parse_profile
 from gateway.fieldbus.bus import BlockAnswer, BlockFailure, Poll
 from gateway.poller import Poller
+from gateway.quality import verdict
 from ledger_client.record import Quality, Reading, Value
+from ledger_client.report import quality_phrases
 from ledger_client.senml import pack
 from tests.gateway.samples import START_S, Machine
 
@@ -115,6 +117,23 @@ def test_blocks_have_their_own_times_and_those_that_failed_their_own_flags() -> 
         failure = BlockFailure(SECOND, "timeout", "", code)
         value = site.poll(registers(), failures=(failure,), flags=Q.SHARED_LINE)["other"]
         assert value == Value("other", None, "kWh", flag | Q.SHARED_LINE)
+
+
+@pytest.mark.parametrize("reason", ["no-shape", "shared", "stopped"])
+def test_not_asked_has_a_bit_and_words_of_its_own(reason: str) -> None:
+    """Never "did not answer" for a question that was not sent."""
+    value = Site().poll(registers(), failures=(BlockFailure(SECOND, reason, "said by the line"),))["other"]
+    assert value == Value("other", None, "kWh", Q.NOT_ASKED)
+    assert verdict(value.quality) == "missing"
+    (words,) = quality_phrases(value.quality)
+    assert words.startswith("not asked")
+    assert "did not answer" not in words
+
+
+@pytest.mark.parametrize("reason", ["timeout", "line-down"])
+def test_a_block_that_was_asked_in_vain_did_not_answer(reason: str) -> None:
+    value = Site().poll(registers(), failures=(BlockFailure(SECOND, reason, ""),))["other"]
+    assert value.quality == Q.COMM_FAIL
 
 
 def test_a_poll_without_an_answer_is_its_reason() -> None:

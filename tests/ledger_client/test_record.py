@@ -455,4 +455,5 @@ def test_the_bits_of_quality_never_move() -> None:
         "SUBSTITUTED": 13, "OUT_OF_CONTROL": 14, "CAL_OVERDUE": 15, "ROLLOVER": 16, "COUNTER_RESET": 17,
         "METER_EXCHANGED": 18, "TAMPER": 19, "IMPLAUSIBLE": 20, "CLOCK_UNSYNC": 21, "CLOCK_STEP": 22, "LATE": 23,
         "CACHED": 24, "SHARED_LINE": 25, "IDENTITY_UNPROVEN": 26, "CONFIG_CHANGED": 27, "BLOCKED": 28,
+        "NOT_ASKED": 29,
     }  # fmt: skip

@@ -20,9 +20,11 @@ from gateway.dashboard.contents import contents
 from gateway.dashboard.loads import Loads
 from gateway.dashboard.page import Asked, NotFound
 from gateway.dashboard.render import Visitor, page, static
-from gateway.dashboard.views import events, meter, record
+from gateway.dashboard.sparks import Sparks
+from gateway.dashboard.views import events, meter, record, values
 from gateway.dashboard.views.states import State, States, newest
 from gateway.dashboard.words import Words
+from gateway.news import Missed, NotRecorded, Stamp
 from gateway.signer import GATEWAY, stamp
 from gateway.site import Site
 from gateway.store import Row, Store
@@ -151,6 +153,21 @@ def steps(loaded: Config) -> dict[str, int]:
     return asyncio.run(count())
 
 
+def test_a_chart_says_missed_polls_only_as_coverage_counts_them(tmp_path: Path) -> None:
+    loaded = recorded(tmp_path / "site", 10)
+
+    async def show() -> str:
+        async with epoch(loaded) as running:
+            store = Store(loaded.database, read_only=True)
+            query = {"span": "1y", "quantity": "count"}
+            made = looker(running)("/meters/{meter}", store, {"meter": "export-main"}, query, "en")
+            store.close()
+            return made.body.decode()
+
+    shown = asyncio.run(show())
+    assert re.search(r"; by coverage records 0 polls missed from [\d:]+ to [\d:]+<", shown)
+
+
 def test_no_page_looks_at_more_when_there_is_more(tmp_path: Path) -> None:
     few, many = (steps(recorded(tmp_path / name, polls)) for name, polls in (("few", 300), ("many", 2400)))
     assert {path: (few[path], many[path]) for path in few if many[path] > 1.5 * few[path] + 20} == {}
@@ -225,6 +242,41 @@ def test_facts_of_an_event_are_shown_as_what_they_are(tmp_path: Path) -> None:
         assert re.search(r">old</\w+>\s*(<dd[^>]*>)?4711<", shown)
         assert all(f'<time datetime="2026-11-26T07:49:4{second}.720Z"' in shown for second in (3, 4))
     assert f'<dd class="wide">{Words("en").of("alarm", "clock")}</dd>' in whole
+
+
+def heard(meter: str, point: str, time_ms: int) -> NotRecorded:
+    """A reading, as the hub tells it."""
+    return NotRecorded(meter, Reading(time_ms, (Value(point, 1.0, "W"),)), Stamp(time_ms, 0, "S", 1), "disk-full")
+
+
+def test_sparklines_break_at_gaps(tmp_path: Path) -> None:
+    loaded = recorded(tmp_path / "site", 3)
+
+    async def draw() -> list[int]:
+        async with epoch(loaded) as running:
+            sparks = Sparks(running)
+            (point, *_) = values.headline(loaded.meters["export-main"], loaded.profiles["export-main"])
+            for second in range(0, 600, 10):
+                missed = 300 <= second < 330
+                sparks.hear(
+                    [
+                        Missed("export-main", second * 1000, "timeout")
+                        if missed
+                        else heard("export-main", point, second * 1000)
+                    ]
+                )
+            course = sparks.of("export-main")
+            drawn = [values.spark(course, most) for most in (40, 16)]
+            return [len(one.pieces) for one in drawn if one]
+
+    assert asyncio.run(draw()) == [2, 2]
+
+
+def test_a_sparkline_breaks_where_nothing_was_read_for_long_and_one_reading_is_a_dot() -> None:
+    drawn = values.spark([(0, 1.0), (10, 2.0), (20, 1.0), (200, 1.0), (210, None), (220, 1.0), (230, 3.0)], 40)
+    assert drawn is not None
+    assert [len(piece.split()) for piece in drawn.pieces] == [3, 2, 2]
+    assert len(set(drawn.pieces[1].split())) == 1
 
 
 @pytest.mark.parametrize(("age_ms", "word"), [(0, "live"), (35_000, "live"), (35_001, "recorded")])

@@ -92,7 +92,7 @@
   }
 
   // A sparkline is drawn anew from what it shows: its own scale is kept beside it.
-  function course(svg, time, number) {
+  function course(svg, time, number, gaps) {
     const [low, high, span, to] = svg.dataset.scale.split(" ").map(Number), from = to - span;
     let seen = svg.seen;
     if (!seen) {
@@ -107,10 +107,14 @@
       seen.pop();
     }
     if (seen.length && time <= seen[seen.length - 1][0]) return;
+    const times = seen.filter((pair) => pair[1] !== null).map((pair) => pair[0]), last = times[times.length - 1];
+    const between = times.slice(1).map((t, n) => t - times[n]).sort((a, b) => a - b), usual = between[between.length >> 1];
+    if (svg.gaps !== gaps || time - last > 2.5 * usual) seen.push([0, null]);
+    svg.gaps = gaps;
     seen.push([time, number]);
     while (seen.length > 60) seen.shift();
     const numbers = seen.map((pair) => pair[1]).filter((n) => n !== null);
-    const least = Math.min(...numbers), most = Math.max(...numbers), begin = seen[0][0] || seen[1][0];
+    const least = Math.min(...numbers), most = Math.max(...numbers), begin = seen.find((pair) => pair[1] !== null)[0];
     const pieces = [[]];
     for (const [t, n] of seen) {
       if (n === null) pieces.push([]);
@@ -122,7 +126,7 @@
     }
     svg.replaceChildren(...pieces.filter((piece) => piece.length).map((piece) => {
       const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
-      line.setAttribute("points", piece.join(" "));
+      line.setAttribute("points", (piece.length > 1 ? piece : [...piece, ...piece]).join(" ")); // one point is a dot
       return line;
     }));
   }
@@ -154,7 +158,8 @@
       return;
     }
     if (!shown) return location.reload(); // its first reading: the page has no place for it yet
-    const fresh = Number(shown.dataset.age) < now.t;
+    const fresh = Number(shown.dataset.age) < now.t, svg = row.querySelector("td svg");
+    if (svg && svg.gaps === undefined) svg.gaps = now.g;
     shown.dataset.age = now.t;
     put(shown, age(now.t));
     if (!fresh) return;
@@ -176,8 +181,7 @@
     const own = why(now.f & ~(shared ? Number(shared.dataset.shared) : 0));
     if (own && !quality.querySelector("small")) quality.append(document.createElement("small"));
     put(quality.querySelector("small"), own);
-    const svg = row.querySelector("td svg");
-    if (svg) course(svg, now.t, now.n);
+    if (svg) course(svg, now.t, now.n, now.g);
   }
 
   function tick() {

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median_low
 from typing import Final, Literal
@@ -14,7 +13,7 @@ from gateway.dashboard.charts import DAY, HOUR, Step, worst_of
 from gateway.dashboard.views.values import headline
 from gateway.devices.points import Point, Profile
 from gateway.energy import Energy, energy_by_hour
-from gateway.history import Series, history
+from gateway.history import Covered, Series, covered, history
 from gateway.quality import verdict
 from gateway.store import Store
 
@@ -37,8 +36,8 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart: steps of [from_ms, to_ms). ``made_of``: reading, minute, hour or day. ``missed``: polls without an
-    answer, by reason; ``readings``: those that were recorded."""
+    """One chart: steps of [from_ms, to_ms). ``made_of``: reading, minute, hour or day. ``readings``: how many it
+    is made of; ``covered``: how many polls were missed, as far as coverage records tell."""
 
     quantity: Quantity
     span: str
@@ -47,7 +46,7 @@ class Chart:
     made_of: str
     steps: tuple[Step, ...]
     readings: int = 0
-    missed: Mapping[str, int] = field(default_factory=dict)
+    covered: Covered | None = None
 
     @property
     def empty(self) -> bool:
@@ -74,13 +73,8 @@ def chart(store: Store, meter: str, quantity: Quantity, span: str, now_ms: int) 
         return _energy(store, meter, quantity, span, now_ms)
     series = history(store, meter, [quantity.point], now_ms - length, now_ms, MOST)
     steps = steps_of(series, quantity.point)
-    missed: Counter[str] = Counter()
-    for reasons in series.missed:
-        missed.update(reasons)
-    made_of = "reading" if series.step_ms == 0 else series.made_of
-    return Chart(
-        quantity, span, series.from_ms, series.to_ms, made_of, tuple(steps), sum(series.readings), dict(missed)
-    )
+    told = covered(store, series)
+    return Chart(quantity, span, series.from_ms, series.to_ms, series.made_of, tuple(steps), sum(series.readings), told)
 
 
 def steps_of(series: Series, name: str) -> list[Step]:

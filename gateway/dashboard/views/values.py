@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import pairwise
 from operator import and_
+from statistics import median_low
 
 from gateway.config import Meter
 from gateway.devices.points import Point, Profile
+from gateway.history import APART
 from ledger_client.record import Number, Reading, Value
 
 WIDTH, HEIGHT = 120, 28  # of a sparkline, in its own units
@@ -66,20 +69,32 @@ def number(value: Value) -> float | None:
 
 
 def spark(readings: Sequence[tuple[int, float | None]], most: int) -> Spark | None:
-    """The course of one point over some readings, by their times in ms, in ``most`` points or fewer; None where
-    fewer than two have a number."""
-    step = max(1, -(-len(readings) // most))
-    course = readings[::-1][::step][::-1]
-    numbers = [value for _, value in course if value is not None]
-    if len(numbers) < 2:
+    """The course of one point over some readings, by their times in ms, in about ``most`` points; None where fewer than
+    two have a number. Readings without a number break it, and so does a time ``APART`` as long as is usual."""
+    known = [(time_ms, value) for time_ms, value in readings if value is not None]
+    if len(known) < 2:
         return None
-    low, high, from_ms, to_ms = min(numbers), max(numbers), course[0][0], course[-1][0]
-    pieces: list[list[str]] = [[]]
-    for time_ms, value in course:
-        if value is None:
-            pieces.append([])
-            continue
+    step = max(1, -(-len(readings) // most))
+    numbers = [value for _, value in known]
+    low, high, from_ms, to_ms = min(numbers), max(numbers), known[0][0], known[-1][0]
+
+    def place(time_ms: int, value: float) -> str:
         x = WIDTH * (time_ms - from_ms) / max(1, to_ms - from_ms)
         y = HEIGHT / 2 if high == low else 2 + (HEIGHT - 4) * (high - value) / (high - low)
-        pieces[-1].append(f"{x:.0f},{y:.0f}")
-    return Spark(tuple(" ".join(piece) for piece in pieces if piece), low, high, from_ms, to_ms)
+        return f"{x:.0f},{y:.0f}"
+
+    pieces = [[place(*one) for one in piece[::-1][::step][::-1]] for piece in _pieces(readings)]
+    return Spark(tuple(" ".join(piece * (3 - min(2, len(piece)))) for piece in pieces), low, high, from_ms, to_ms)
+
+
+def _pieces(readings: Sequence[tuple[int, float | None]]) -> list[list[tuple[int, float]]]:
+    """What follows one another without a gap."""
+    between = [later[0] - earlier[0] for earlier, later in pairwise(readings)]
+    apart_ms = APART * median_low(between)
+    pieces: list[list[tuple[int, float]]] = [[]]
+    for time_ms, value in readings:
+        if value is None or (pieces[-1] and time_ms - pieces[-1][-1][0] > apart_ms):
+            pieces.append([])
+        if value is not None:
+            pieces[-1].append((time_ms, value))
+    return [piece for piece in pieces if piece]

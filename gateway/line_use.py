@@ -1,0 +1,127 @@
+"""Line use: until when earlier processes of a data folder may have asked on a line, so that the next waits it out.
+
+What a gateway asked stands in its database (its stop, or none if it was killed); what `meterseal read` and `doctor`
+asked stands in a small file beside it, by the port or endpoint of the line.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from gateway import instance
+from gateway.clock import Clock
+from gateway.commits import asked_until_ms
+from gateway.config import Config
+from gateway.errors import GatewayError
+from gateway.fieldbus.bus import LineSpec, Poll, read_once
+from gateway.ownership import as_its_folder
+from gateway.signer import GATEWAY
+from gateway.store import Store
+from ledger_client.durable import whole_file
+
+log = logging.getLogger("meterseal.fieldbus")
+
+Use = dict[str, int | None]
+"""Line (its port or endpoint) → unix ms at which it was let go; None: nobody said so, as after a kill."""
+
+
+def _path(data: Path) -> Path:
+    return data / "asked.json"
+
+
+def used_until_ms(config: Config, where: str, now_ms: int) -> int | None:
+    """Until when another process may have asked on this line, never after ``now_ms``; None: none ever did.
+
+    For a process beside no running gateway: that one asks its lines all the time, and nothing can be waited out.
+    """
+    return latest(noted_ms(config.data, where, now_ms), _gateway_ms(config, now_ms))
+
+
+def noted_ms(data: Path, where: str, now_ms: int) -> int | None:
+    """Until when somebody asked by hand; a note that cannot be read may say anything, so it counts as now."""
+    use = _read(data)
+    if use is None:
+        return now_ms
+    if where not in use:
+        return None
+    until_ms = use[where]
+    return now_ms if until_ms is None else min(until_ms, now_ms)
+
+
+def latest(*moments_ms: int | None) -> int | None:
+    """The latest of these moments, as far as there are any."""
+    return max((moment for moment in moments_ms if moment is not None), default=None)
+
+
+def _gateway_ms(config: Config, now_ms: int) -> int | None:
+    try:
+        if not config.database.exists():
+            return None
+        store = Store(config.database, read_only=True, at_rest=instance.running(config.data) is None)
+    except GatewayError:
+        return now_ms
+    try:
+        return latest(asked_until_ms(store.tail(GATEWAY), now_ms, repaired=bool(store.untold_repairs())))
+    finally:
+        store.close()
+
+
+@contextmanager
+def noting(config: Config, where: str, now_ms: Callable[[], int]) -> Iterator[Callable[[], None]]:
+    """Call what is given when the line is open: it is in use then, until the block ends."""
+    opened = False
+
+    def begin() -> None:
+        nonlocal opened
+        opened = True
+        _note(config.data, where, None)
+
+    try:
+        yield begin
+    finally:
+        if opened:
+            _note(config.data, where, now_ms())
+
+
+async def poll_by_hand(config: Config, spec: LineSpec, meters: Sequence[str], clock: Clock) -> list[Poll]:
+    """One poll of each of these meters of a line, outside any schedule: what others asked is waited out, and what is
+    asked here is noted. Raises PortError when the line cannot be opened."""
+    used_until = used_until_ms(config, spec.where, clock.now_ms())
+    with noting(config, spec.where, clock.now_ms) as opened:
+        return await read_once(spec, meters, clock, used_until_ms=used_until, opened=opened)
+
+
+def forget(data: Path) -> None:
+    """The gateway has begun an epoch and waits what was noted out: from now on its database tells."""
+    _path(data).unlink(missing_ok=True)
+
+
+def _note(data: Path, where: str, until_ms: int | None) -> None:
+    try:
+        if not data.exists():
+            data.mkdir(parents=True)
+            as_its_folder(data)
+        use = _read(data) or {}
+        with whole_file(_path(data)) as file:
+            file.write(json.dumps(use | {where: until_ms}).encode())
+        as_its_folder(_path(data))
+    except OSError as error:
+        log.warning(
+            "%s: what is asked on %s cannot be noted (%s): wait for its answer life before the gateway is started, or "
+            "use the gateway's own user", data, where, error.strerror,
+        )  # fmt: skip
+
+
+def _read(data: Path) -> Use | None:
+    try:
+        use = json.loads(_path(data).read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(use, dict) and all(until is None or isinstance(until, int) for until in use.values())
+    return use if whole else None
