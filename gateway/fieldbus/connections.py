@@ -8,7 +8,9 @@ monotonic seconds and come in as arguments.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from gateway.fieldbus.shapes import ShapeTable
 
 RECONNECT_PAUSE_S = 0.2
 """Between closing and opening again: devices with one slot need a moment to notice."""
@@ -95,3 +97,11 @@ class Connections:
         self.habit, self._single_in_a_row, self._kept_in_a_row = habit, 0, 0
         if self.on_change is not None:
             self.on_change(habit)
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """What is known of one port or address, whatever is opened or configured anew on it."""
+
+    table: ShapeTable
+    connections: Connections = field(default_factory=Connections)

@@ -51,8 +51,7 @@ class TcpLink:
 
     async def connect(self) -> None:
         """Open the connection; LineDown, with the reason, when there is none to be had."""
-        await self._open()
-        self.generation += 1
+        await self._open(same_device=False)
 
     async def read(self, requests: Sequence[Request], manners: Manners) -> Outcome:
         """Ask one of the requests and wait for its answer; LineDown when the connection is gone.
@@ -92,7 +91,7 @@ class TcpLink:
         self._closed = True
         self._drop()
 
-    async def _open(self) -> None:
+    async def _open(self, *, same_device: bool) -> None:
         where, begun = f"{self._host}:{self._tcp_port}", self._loop.time()
         try:
             async with asyncio.timeout(CONNECT_S):
@@ -105,6 +104,7 @@ class TcpLink:
             raise LineDown(f"{where}: {error.strerror or error}") from None
         self._transactions.opened()
         self._connections.opened(self._loop.time() - begun + self._delay_s)
+        self.generation, self.renewals = self.generation + (not same_device), self.renewals + same_device
         try:
             await asyncio.sleep(self._delay_s)
         except BaseException:
@@ -149,14 +149,13 @@ class TcpLink:
         """Another connection to the same device; a device with one slot may need a moment to offer it again."""
         self._drop()
         try:
-            await self._open()
+            await self._open(same_device=True)
         except LineDown:
             await asyncio.sleep(RECONNECT_PAUSE_S)
             try:
-                await self._open()
+                await self._open(same_device=True)
             except LineDown as error:
                 raise LineDown(f"{CLOSED}, and takes no other: {error}") from None
-        self.renewals += 1
         assert self._connection is not None
         return self._connection
 
@@ -169,9 +168,7 @@ class TcpLink:
 class _Connection(asyncio.BufferedProtocol):
     """One connection. What it reads goes to the transactions at once; a read waits for ``news``."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, transactions: Transactions, connections: Connections
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, transactions: Transactions, connections: Connections) -> None:
         self._loop, self._transactions, self._connections = loop, transactions, connections
         self._buffer = memoryview(bytearray(BUFFER))
         self._transport: asyncio.Transport | None = None

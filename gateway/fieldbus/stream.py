@@ -80,6 +80,7 @@ class RtuLink:
         self.generation, self.renewals, self.voided = 1, 0, self._guard.voided
         self._ready: dict[int, float] = {}
         self._wake: asyncio.Future[None] | None = None
+        self._lost, self._reading = "", False
         self._opened()
 
     async def read(self, requests: Sequence[Request], manners: Manners) -> Outcome:

@@ -75,27 +75,16 @@ class Turn:
     async def run(self) -> Attempt | float:
         """Read on. The finished poll, or the monotonic moment at which there is a shape for what is left of it."""
         other = self.meter.meet(self.link)
-        if self.left is None:
-            try:
-                if other:
-                    self.told.clear()
-                plan = await self.meter.plan(self.ask)
-                if not self.meter.proven:
-                    self.meter.prove(await self._identity(plan))
-            except _Waits as waits:
-                return await self._pause(waits.until)
-            except Ended as ended:
-                return self._attempt(ended.reason, ended.detail)
-            except LineDown as error:
-                self.down = str(error)
-                return self._attempt("line-down", self.down)
-            self.failures += _not_there(plan.missing)
-            self.failures += [_hole(point) for point in self.meter.holes]
-            self.left = plan.blocks
-        elif other:
+        if other and self.left is not None:
             self._give_up("line-down", "the connection was replaced while this read waited for a shape")
+        elif self.left is None or not self.meter.proven:
+            if other:
+                self.told.clear()
+            ended = await self._begin()
+            if ended is not None:
+                return ended
         self.until = math.inf
-        self.left = [block for block in self.left if not await self._read(block)]
+        self.left = [block for block in self.left or () if not await self._read(block)]
         try:
             await self.link.quiet()
         except LineDown as error:
@@ -104,6 +93,26 @@ class Turn:
         if self.left and self.down is None and self.silences < 2:
             return self.until
         return self._finished("timeout" if self.down is None else "line-down", self.down or SILENT)
+
+    async def _begin(self) -> Attempt | float | None:
+        """Find out what to read, and from whom. None: it is known; else why not, as ``run`` gives it."""
+        try:
+            plan = await self.meter.plan(self.ask)
+            if not self.meter.proven:
+                self.meter.prove(await self._identity(plan))
+            self.told.clear()
+        except _Waits as waits:
+            return await self._pause(waits.until)
+        except Ended as ended:
+            return self.abandon(ended.reason, ended.detail)
+        except LineDown as error:
+            self.down = str(error)
+            return self.abandon("line-down", self.down)
+        if self.left is None:
+            self.failures += _not_there(plan.missing)
+            self.failures += [_hole(point) for point in self.meter.holes]
+            self.left = plan.blocks
+        return None
 
     def abandon(self, reason: str, detail: str) -> Attempt:
         """The poll, which waits, cannot go on."""
@@ -119,7 +128,7 @@ class Turn:
     async def _ask(self, requests: Sequence[Request]) -> Outcome:
         """One read; whatever is heard of the meter is noted."""
         manners = self.meter.manners
-        beat(READ_MORE_S + manners.timeout_s + manners.pause_s)
+        beat(READ_MORE_S + 2 * manners.timeout_s + manners.pause_s)  # a question that meets a hang-up is put again
         outcome = await self.link.read(requests, manners)
         if isinstance(outcome, Silence):
             self.silences += outcome.reason == "timeout"
@@ -134,15 +143,15 @@ class Turn:
         return not self.probe and until < clock.monotonic() + (end_ms - clock.schedule_ms()) / 1000
 
     async def _pause(self, until: float) -> Attempt | float:
-        """Leave the line to others before it is known who the meter is."""
+        """Leave the line to others while it is not known who the meter is."""
         try:
             await self.link.quiet()
         except LineDown as error:
             self.down = str(error)
-            return self._attempt("line-down", self.down)
+            return self.abandon("line-down", self.down)
         if self.link.voided:
             self.told.clear()
-            self.link.voided.clear()
+            self._void()
         return until
 
     async def _identity(self, plan: ReadPlan) -> str | None:
