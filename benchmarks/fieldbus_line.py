@@ -1,11 +1,12 @@
 """A serial line at 9600 8N1: how near the wire's own speed, and what a dead or a slow meter costs the others.
 
-Three lines side by side, each of five meters of sixty registers that take 20 ms to answer, polled by the shipped line
-worker over a pseudo-terminal on which bytes take their time:
+Four lines side by side, each of five meters of sixty registers (``late``: of twenty) that take 20 ms to answer, polled
+by the shipped line worker over a pseudo-terminal on which bytes take their time:
 
 - ``cycle``: every second; from the moment that all five are due until the last answer and the silence after it.
 - ``dead``: every second, with a sixth meter that never answers (ten registers, time-out 500 ms).
 - ``slow``: every two seconds, with one of the five answering after 450 ms of a time-out of 500 ms.
+- ``late``: every second, with a third of the answers of one of the five up to 2.7 s late.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from gateway.fieldbus.bus import Line, LineSpec, MeterSpec, Poll
 from gateway.fieldbus.frames import t35_seconds
 
 BAUDRATE, METERS, REGISTERS, LATENCY_MS, TIMEOUT_MS = 9600, 5, 60, 20, 500
-SLOW_MS, DEAD, DEAD_REGISTERS = 450, 6, 10
+SLOW_MS, DEAD, DEAD_REGISTERS, LATE_REGISTERS = 450, 6, 10, 20
 COUNTED_FROM_MS, CYCLES = 10_000, 60
 MINIMUM_MS = METERS * (wire_time_ms(REGISTERS, BAUDRATE, 10) + LATENCY_MS)
 """(8 + 5 + 2N) characters of 10 bits, t3.5 twice and the device's time, for each meter in turn."""
@@ -34,12 +35,14 @@ MINIMUM_MS = METERS * (wire_time_ms(REGISTERS, BAUDRATE, 10) + LATENCY_MS)
 class Watch:
     """One line at work, and what became of its polls."""
 
-    def __init__(self, folder: Path, name: str, period_ms: int, *, dead: bool = False, slow: int | None = None) -> None:
-        self.name, self.period_ms, self.slow = name, period_ms, slow
+    def __init__(
+        self, folder: Path, name: str, period_ms: int, *, dead: bool = False, slow: int = 0, late: int = 0
+    ) -> None:
+        self.name, self.period_ms, self.late, self.unfit = name, period_ms, late, slow or late
         self.link = folder / name
         self.latency_ms = {unit: SLOW_MS if unit == slow else LATENCY_MS for unit in range(1, METERS + 1)}
         self.polls: list[Poll] = []
-        live = _profile(REGISTERS)
+        live = _profile(LATE_REGISTERS if late else REGISTERS)
         meters = [MeterSpec(f"live-{unit}", live, unit, period_ms, live.select()) for unit in self.latency_ms]
         if dead:
             short = _profile(DEAD_REGISTERS)
@@ -85,16 +88,18 @@ SMALLEST = ({"seconds": 5},)
 
 
 def run(seconds: float = 300.0) -> dict[str, object]:
-    """``seconds`` of the line with the dead meter; the two others run beside it, the cycle for at most 62 seconds."""
+    """``seconds`` of the line with the dead meter; the others run beside it, the cycle for at most 62 seconds."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as lines:
         cycle = Watch(Path(name), "cycle", 1000)
         dead = Watch(Path(name), "dead", 1000, dead=True)
         slow = Watch(Path(name), "slow", 2000, slow=3)
-        for watch in (cycle, dead, slow):
-            lines.enter_context(paced_line(watch.link, BAUDRATE, watch.latency_ms))
+        late = Watch(Path(name), "late", 1000, late=3)
+        for watch in (cycle, dead, slow, late):
+            lines.enter_context(paced_line(watch.link, BAUDRATE, watch.latency_ms, late=watch.late))
 
         async def all_of_them() -> None:
-            await asyncio.gather(cycle.run(min(seconds, CYCLES + 2)), dead.run(seconds), slow.run(seconds))
+            rest = (watch.run(seconds) for watch in (dead, slow, late))
+            await asyncio.gather(cycle.run(min(seconds, CYCLES + 2)), *rest)
 
         asyncio.run(all_of_them())
     cycles = cycle.cycles_ms()
@@ -107,6 +112,7 @@ def run(seconds: float = 300.0) -> dict[str, object]:
         **_figures(dead, seconds),
         "dead_probes": sum(poll.meter == "dead" and poll.missed == "timeout" for poll in dead.polls),
         **_figures(slow, seconds),
+        **_figures(late, seconds),
         "seconds": seconds,
     }
 
@@ -114,7 +120,7 @@ def run(seconds: float = 300.0) -> dict[str, object]:
 def _figures(watch: Watch, seconds: float) -> dict[str, object]:
     """Of the meters that are neither dead nor slow: the share of polls in time, and why the others were not."""
     due = watch.window_ms(seconds)
-    fit = [f"live-{unit}" for unit in watch.latency_ms if unit != watch.slow]
+    fit = [f"live-{unit}" for unit in watch.latency_ms if unit != watch.unfit]
     polls = [poll for poll in watch.polls if poll.meter in fit and poll.due_ms in due]
     late = [poll for poll in polls if not watch.in_time(poll)]
     return {

@@ -13,7 +13,7 @@ from decimal import Decimal
 from firmware_sim import sunspec
 from firmware_sim.packing import Cell, Value
 from firmware_sim.quantities import QUANTITIES, Scene, conversion
-from gateway.devices.profile import Point, Profile
+from gateway.devices.profile import Point, Profile, Serial
 
 Source = Callable[[Scene], Value]
 
@@ -68,14 +68,14 @@ class Layout:
     def __init__(self, spec: MeterSpec) -> None:
         self.spec = spec
         self.unfilled: list[str] = []
-        profile = spec.profile
+        profile, serial = spec.profile, spec.profile.serial or Serial()
         self._plate = {
             "serial_number": spec.serial,
             "manufacturer": profile.vendor,
             "device_model": profile.device,
             "version": "1",
             "modbus_address": spec.address,
-            **line_codes(profile.serial.baudrate, profile.serial.parity),
+            **line_codes(serial.baudrate, serial.parity),
             **spec.plate,
         }
         self.objects = self._identification()

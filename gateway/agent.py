@@ -19,6 +19,7 @@ from gateway.epoch import begin
 from gateway.errors import GatewayError, StartAgain
 from gateway.notify import Manager
 from gateway.readiness import prepare
+from gateway.switching import switch_often
 from ledger_client.record import Event
 
 log = logging.getLogger("meterseal.agent")
@@ -30,6 +31,7 @@ async def run(config: Config) -> None:
     Raises GatewayError or PortError before anything is started when the configuration cannot run on this machine.
     """
     heap.share()
+    switch_often()
     instance.demand_free(config.data)
     ready = prepare(config, may_be_missing=True)
     budget.refuse(config.path, ready.plans)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -58,9 +58,20 @@ def lines_of(specs: Iterable[LineSpec]) -> Lines:
 class Board(AlarmList, Companion):
     """The alarms of one gateway. To be used in the event loop only; ``tick`` does what has fallen due."""
 
-    def __init__(self, store: Store, books: Books, clock: Clock, live: Live, lines: Lines) -> None:
-        """``store`` is read here and not kept."""
+    def __init__(
+        self,
+        store: Store,
+        books: Books,
+        clock: Clock,
+        live: Live,
+        lines: Lines,
+        asleep: Callable[[str], bool] = lambda line: False,
+        host: Callable[[str], str | None] = lambda line: None,
+    ) -> None:
+        """``store`` is read here and not kept. ``asleep``: whether all meters of a line sleep; ``host``: where a line
+        leads over the network, None for a serial port."""
         super().__init__(store, books, clock, live)
+        self._asleep, self._host = asleep, host
         self._lay_out(lines)
         self._heard: set[str] | None = set()
         """Meters that gave a reading since something came into doubt; None while nothing is."""
@@ -185,8 +196,8 @@ class Board(AlarmList, Companion):
     def _is_answered(self, key: Key, heard: Collection[str]) -> bool:
         """Whether these meters, having answered, contradict an alarm."""
         if key.code == SITE_SILENT:
-            left = [line for line, meters in self._lines.items() if not meters.keys() & heard]
-            return not alarm_groups.enough(len(left), len(self._lines))
+            left = [line for line in self._awake() if not self._lines[line].keys() & heard]
+            return not alarm_groups.enough(len(left), len(self._awake()))
         if key.code == METERS_SILENT:
             return not alarm_groups.enough(len(self._lines[key.line].keys() - heard), None)
         return key.source in heard or (key.source == GATEWAY and bool(self._lines[key.line].keys() & heard))
@@ -259,6 +270,10 @@ class Board(AlarmList, Companion):
 
     # — many that are one —
 
+    def _awake(self) -> list[str]:
+        """The lines but for those whose meters all sleep."""
+        return [line for line in self._lines if not self._asleep(line)]
+
     def _gather(self, now: int) -> None:
         lost: dict[str, list[State]] = {}
         down: list[State] = []
@@ -271,7 +286,8 @@ class Board(AlarmList, Companion):
             elif state.key.code == LINE_DOWN:
                 down.append(state)
         silent = {state.key.line for state in down if state.on}
-        self._one(now, down, Key(GATEWAY, SITE_SILENT, SITE), len(self._lines), len(self._lines), set())
+        awake = len(self._awake())
+        self._one(now, down, Key(GATEWAY, SITE_SILENT, SITE), awake, awake, set())
         for line, states in lost.items():
             self._one(now, states, Key(GATEWAY, METERS_SILENT, line), len(self._lines[line]), None, silent)
 
@@ -318,9 +334,13 @@ class Board(AlarmList, Companion):
         if key.code == METERS_SILENT:
             meters = alarm_groups.names([part.key.source for part in parts])
             return f"{key.line}: {how_many} meters do not answer ({meters}); {advice}"
-        lines = [part.key.line for part in parts]
+        lines = {part.key.line: _cause(part) for part in parts}
         meters_n = sum(len(self._lines.get(line, ())) for line in lines)
-        return f"{how_many} lines with {meters_n} meters do not answer ({alarm_groups.names(lines)}); {advice}"
+        causes = "; ".join(f"{line}: {lines[line]}" for line in alarm_groups.named(list(lines)))
+        if alarm_groups.one_subnet(map(self._host, lines)):
+            advice = f"check the gateway's own network and its switch; {advice}"
+        head = f"{how_many} lines with {meters_n} meters do not answer ({alarm_groups.names(list(lines))})"
+        return f"{head}; {causes}; {advice}"
 
     def _inherit(self, rows: Iterable[Standing]) -> None:
         """What stood before the start."""
@@ -336,6 +356,11 @@ class Board(AlarmList, Companion):
             if self._is_no_more(key):
                 state.over_ms = now
             self._states[key] = state
+
+
+def _cause(part: State) -> str:
+    """Why one line of many does not answer, without its name, its meters and what to do about it."""
+    return part.text.removeprefix(f"{part.key.line}: ").partition("; ")[0].partition(" (meter")[0]
 
 
 def _about(key: Key) -> dict[str, str | None]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ipaddress
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 LEAST = 3
+MOST_NAMED = 5
 WINDOW_MS = 60_000
 """What falls silent within it has one cause."""
 
@@ -42,8 +44,25 @@ def together(silent: Sequence[Member], all_: int | None, window_ms: int = WINDOW
     return best
 
 
-def names(of: Sequence[str], most: int = 5) -> str:
+def one_subnet(hosts: Iterable[str | None]) -> bool:
+    """Whether all of these are addresses of one subnet, as far as addresses alone tell it: of one /24, or one /64. A
+    serial line (None) and a name are none."""
+    found = set()
+    for host in hosts:
+        try:
+            address = ipaddress.ip_address(host or "")
+        except ValueError:
+            return False
+        found.add(ipaddress.ip_network((address, 24 if address.version == 4 else 64), strict=False))
+    return len(found) == 1
+
+
+def named(of: Sequence[str]) -> Sequence[str]:
+    """Those of so many that ``names`` gives by name."""
+    return of if len(of) <= MOST_NAMED else of[: MOST_NAMED - 1]
+
+
+def names(of: Sequence[str]) -> str:
     """Names in words: ``"a, b and 98 more"``."""
-    if len(of) <= most:
-        return ", ".join(of)
-    return f"{', '.join(of[: most - 1])} and {len(of) - most + 1} more"
+    first = named(of)
+    return ", ".join(first) + (f" and {len(of) - len(first)} more" if len(of) > len(first) else "")

@@ -17,16 +17,22 @@ Renewed = Literal["answer", "look", "wait", "ends"]
 reading; until the next look, which is made at once; for ten minutes unless it is found again; or it ends."""
 
 COMMS_LOST, LINE_DOWN, EXCHANGED = "comms-lost", "line-down", "meter-exchanged"
-STRANGER, CRC_RATE = "stranger", "crc-rate"
+STRANGER, NOT_ASKED = "stranger", "not-asked"
+CRC_RATE, REFUSES, WRONG_ANSWER = "crc-rate", "meter-refuses", "wrong-answer"
 METERS_SILENT, SITE_SILENT = "meters-silent", "site-silent"
 STALE, COUNTER_BACK, CLOCK, CLOCK_STEP = "stale", "counter-back", "clock", "clock-step"
 ANCHOR_OVERDUE, CERTIFICATE_END, KEY_END, DISK = "anchor-overdue", "certificate-end", "key-end", "disk"
+FEED_AWAY = "feed-away"
+KEY_UNLISTED = "key-unlisted"
 SIGNATURE, CONFIGURATION, REVERTED = "signature-failure", "configuration-changed", "configuration-reverted"
 STOPPED, BUFFER, DAMAGED, REPAIRED = "recording-stopped", "buffer", "database-damaged", "database-repaired"
 LEDGER_REFUSED, LEDGER_LOST, LEDGER_ODD = "ledger-refused", "ledger-lost", "ledger-odd"
 ROLLBACK, EQUIVOCATION = "rollback", "equivocation"
 """The last two are events of their own, too."""
-ON_A_LINE = frozenset({COMMS_LOST, METERS_SILENT, LINE_DOWN, EXCHANGED, STRANGER, CRC_RATE, STALE, COUNTER_BACK})
+ON_A_LINE = frozenset(
+    {COMMS_LOST, METERS_SILENT, LINE_DOWN, EXCHANGED, REFUSES, STRANGER, NOT_ASKED, CRC_RATE, WRONG_ANSWER, STALE}
+    | {COUNTER_BACK}
+)
 AT_A_LEDGER = frozenset({LEDGER_REFUSED, LEDGER_LOST, LEDGER_ODD, ROLLBACK, EQUIVOCATION})
 S, MIN, H = 1000, 60_000, 3_600_000
 
@@ -63,7 +69,8 @@ _ALL = (
          "check adapter, cable, network and power, and the line settings", _BOTH, 5 * S, 5 * S, "answer"),
     Kind(SITE_SILENT, "critical", "Several lines do not answer",
          "all lines of the site are silent, or three or more fell silent within a minute; it stands for all of them",
-         "check the gateway's own network, its switch and the site's power", _BOTH, 0, 5 * S, "answer"),
+         "look for what these lines have in common: the site's power, a switch, a converter",
+         _BOTH, 0, 5 * S, "answer"),
     Kind(STALE, "warning", "Values do not move",
          "a concentrator passes on values that it has not renewed (STALE), or a lively value stands still (FROZEN)",
          "look at the meter behind the concentrator, or at the sensor itself", _BOTH, 10 * S, 60 * S, "answer"),
@@ -75,14 +82,26 @@ _ALL = (
          "a device with another serial number answers, and no values are taken from it",
          "if it was exchanged: meterseal accept CONFIG METER --serial NUMBER; if not, check what is plugged in where",
          _INSTALLER, 0, 0, "answer"),
+    Kind(REFUSES, "error", "Meter refuses",
+         "a meter answers with Modbus exception 01 to 04 to all that it is asked, or to a point that it does not have",
+         "compare function and address with its register map, or leave the point out: points = […] of the meter",
+         _INSTALLER, 5 * S, 5 * S, "answer"),
     Kind(STRANGER, "warning", "Another master on the line",
          "somebody else asks meters on a line that is not `shared`; its values carry SHARED_LINE while it is heard and "
          "one hour more",
          "take the other master off the line, or give the bus shared = true", _INSTALLER, 0, 0, "wait"),
+    Kind(NOT_ASKED, "error", "Points not asked",
+         "another master uses every shape in which these points of a meter can be read; they carry NOT_ASKED while it "
+         "does and one hour more",
+         "take the other master off the line, then `meterseal clear-shared CONFIG BUS`", _BOTH, renewed="wait"),
     Kind(CRC_RATE, "warning", "Damaged frames",
          "more than 1 % of the last thousand frames arrive damaged, so that values are uncertain",
          "check cable, shield and terminators, and whether two devices share an address",
          _INSTALLER, 0, 60 * S, "wait"),
+    Kind(WRONG_ANSWER, "error", "Meter answers what it was not asked",
+         "answers of another function or length than was asked, with a good checksum; no values are taken from them",
+         "compare its profile with its register map, update its firmware, check that no two devices have its address",
+         _INSTALLER, 0, 0, "wait"),
     Kind(CLOCK, "warning", "Clock not synchronised",
          "the kernel does not call its clock synchronised, or the time is not known at all; values carry CLOCK_UNSYNC",
          "check NTP: `timedatectl`, `meterseal doctor CONFIG`", _INSTALLER, 10 * MIN, 60 * S),
@@ -131,12 +150,18 @@ _ALL = (
     Kind(EQUIVOCATION, "critical", "Two gateways bear one name",
          "a ledger holds another batch under a number that this gateway has sealed; sealing has stopped",
          "stop the other gateway for good, then move this database aside (docs/storage.md)", _BOTH),
+    Kind(FEED_AWAY, "warning", "A feed does not reach its broker",
+         "a feed has told nobody anything for two minutes; readings are recorded, and told later as history",
+         "check its broker, the network and the login: `meterseal doctor CONFIG`", _BOTH, 2 * MIN, 10 * S),
     Kind(CERTIFICATE_END, "warning", "Certificate near its end",
          "a TLS certificate that the configuration names ends within 30 days, or has ended",
          "renew it and put the new file in its place; it is read again by itself", _BOTH),
     Kind(KEY_END, "warning", "Key near its end",
          "a key in trust.toml that this gateway signs with, or believes a ledger by, ends within 30 days, or has ended",
          "make its successor known to ledger and verifiers in time (docs/ledger.md)", _BOTH),
+    Kind(KEY_UNLISTED, "error", "Key is not in the trust file",
+         "trust.toml lacks a key that this gateway signs with, so that nothing signed with it can be verified",
+         "copy its [[key]] from keys/gateway.pub.toml to trust.toml, and hand both to ledger and verifiers", _BOTH),
     Kind(REVERTED, "error", "Configuration went back",
          "a meter answered nothing after a reload, so that the configuration before it is in force again",
          "mend gateway.toml or put the old one back, then `meterseal reload CONFIG`", _BOTH, renewed="ends"),

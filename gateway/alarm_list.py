@@ -16,6 +16,7 @@ from gateway.clock import Clock
 from gateway.commits import ALARM
 from gateway.errors import Declined, StoreError
 from gateway.live import Live
+from gateway.settings import duration_text
 from gateway.signer import GATEWAY
 from gateway.store import Store
 from ledger_client.record import Event
@@ -107,7 +108,9 @@ class AlarmList:
         self._demand(user)
         state, row = self._find(number)
         if not 0 < for_ms <= LONGEST_SHELF_MS:
-            raise Declined(f"alarm {number} cannot be shelved for {for_ms} ms", "give a time of up to 30 days")
+            raise Declined(
+                f"alarm {number} cannot be shelved for {duration_text(for_ms)}", "give a time of up to 30 days"
+            )
         until_ms, reason = self._clock.now_ms() + for_ms, reason[:LONGEST_REASON]
         self._tell(state, SHELVED, {"user": user, "until": until_ms} | ({"reason": reason} if reason else {}))
         self._change(state, replace(row, shelved_until_ms=until_ms, shelved_by=user, shelved_why=reason or None))

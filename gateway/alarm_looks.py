@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,15 +13,18 @@ from gateway.alarm_kinds import (
     DISK,
     EQUIVOCATION,
     KEY_END,
+    KEY_UNLISTED,
     KINDS,
     LEDGER_REFUSED,
 )
+from gateway.belonging import unlisted
 from gateway.changeover import CONFIGURATION
 from gateway.commits import START
 from gateway.config import Config
-from gateway.errors import StoreError
+from gateway.errors import ConfigError, StoreError
 from gateway.feed_settings import FeedEntry
 from gateway.horizon import horizon
+from gateway.keys import STATEMENT, load_keys, load_site_trust
 from gateway.ledger_settings import LedgerEntry
 from gateway.signer import GATEWAY
 from gateway.store import Store
@@ -28,7 +32,7 @@ from gateway.web_settings import Web
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError
 from ledger_client.record import Event, parse_record
-from ledger_client.trust import Trust, TrustKey, load_trust
+from ledger_client.trust import Trust, TrustKey
 from ledger_client.verify import rfc3339_ms
 
 DAY_S = 86_400
@@ -73,6 +77,8 @@ def look(config: Config, now_ms: int, held: str | None) -> Found:
     found.alarms[CERTIFICATE_END] = dict(_certificates(config, now_ms))
     if (trust := _trust(config)) is not None:
         found.alarms[KEY_END] = dict(_keys(config, trust, now_ms))
+        with suppress(ConfigError):  # a key file that has gone: the gateway has its key, and the doctor looks at it
+            found.alarms[KEY_UNLISTED] = dict(_unlisted(config, trust))
     return found
 
 
@@ -173,6 +179,11 @@ def _keys(config: Config, trust: Trust, now_ms: int) -> Iterator[_Item]:
             yield (source, line), _ending(what, int(_end(key)), now_ms)
 
 
+def _unlisted(config: Config, trust: Trust) -> Iterator[_Item]:
+    for name, text in unlisted(config, load_keys(config), trust):
+        yield (GATEWAY if name == STATEMENT else name, "trust file"), (text, None)
+
+
 def newest_keys(config: Config, trust: Trust) -> dict[tuple[str, str], TrustKey]:
     """By (source, line): this gateway's keys, and those it believes ledgers by; of each the one that counts longest."""
     last: dict[tuple[str, str], TrustKey] = {}
@@ -200,6 +211,6 @@ def _ending(what: str, end_s: int, now_ms: int) -> tuple[str, int]:
 
 def _trust(config: Config) -> Trust | None:
     try:
-        return load_trust(config.trust)
+        return load_site_trust(config)
     except LedgerClientError:
         return None

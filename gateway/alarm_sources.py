@@ -1,4 +1,4 @@
-"""What the board of alarms hears of: flags of readings, the store's own events, the clock, and a look once a minute."""
+"""What the board of alarms hears of: flags of readings, the store's own events, the clock, feeds, a look a minute."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
-from gateway.alarm_kinds import BUFFER, CLOCK, CLOCK_STEP, CONFIGURATION, COUNTER_BACK, REPAIRED, SIGNATURE, STALE
+from gateway.alarm_kinds import (
+    BUFFER,
+    CLOCK,
+    CLOCK_STEP,
+    CONFIGURATION,
+    COUNTER_BACK,
+    FEED_AWAY,
+    REPAIRED,
+    SIGNATURE,
+    STALE,
+)
 from gateway.alarm_looks import BEFORE, look
 from gateway.blocking import in_thread
 from gateway.changeover import CONFIGURATION as RELOADED
@@ -53,11 +63,12 @@ class AlarmSources(Companion):
         self._site.hub.listeners.remove(self.hear)
 
     async def run(self) -> None:
-        """Look at the clock once a second, at all else once a minute."""
+        """Look at clock and feeds once a second, at all else once a minute."""
         loop = asyncio.get_running_loop()
         due_s = loop.time()
         while True:
             self._look_at_clock()
+            self._look_at_feeds()
             if loop.time() >= due_s:
                 due_s = loop.time() + LOOK_EVERY_S
                 await self._look()
@@ -109,6 +120,11 @@ class AlarmSources(Companion):
         letter, _ = self._site.clock.letter()
         text = _CLOCK_WORDS.get(letter, "the clock is synchronised")
         self._board.condition(GATEWAY, CLOCK, "clock", text, on=letter in _CLOCK_WORDS)
+
+    def _look_at_feeds(self) -> None:
+        away = {name: now["state"] for name, feed in self._site.feeds.items() if not (now := feed())["connected"]}
+        found = {(GATEWAY, f"feed {name}"): (f"feed {name}: {state}", None) for name, state in away.items()}
+        self._board.looked(FEED_AWAY, found)
 
     async def _look(self) -> None:
         site, now_ms = self._site, self._site.clock.now_ms()

@@ -13,7 +13,8 @@ from pathlib import Path
 from gateway import space
 from gateway.config import Config
 from gateway.errors import Damaged, DiskFull, GatewayError
-from gateway.store import Store
+from gateway.pages import log_path
+from gateway.store import Store, is_database
 from ledger_client.durable import rename
 
 LEFT_FOR_S = 86_400
@@ -48,6 +49,11 @@ def backup(config: Config, target: Path, told: Callable[[int, int], None] | None
     finally:
         store.close()
     return copy
+
+
+def is_backup(path: Path) -> bool:
+    """Whether a file is a gateway's database that nobody has open: beside one that is in use stands its log."""
+    return is_database(path) and not log_path(path).exists()
 
 
 def _not_the_database(config: Config, target: Path) -> None:

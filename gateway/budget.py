@@ -16,6 +16,7 @@ from gateway.devices.plan import BITS, Block
 from gateway.errors import ConfigError
 from gateway.fieldbus.budget import FULL, NEARLY_FULL, MeterBudget, ReadBudget, budget
 from gateway.fieldbus.bus import LineSpec, MeterSpec
+from gateway.fieldbus.diagnosis import line_differences
 from gateway.fieldbus.schedule import DEAD_AFTER, PROBE_SHARE
 
 DAY_MS = 86_400_000
@@ -63,7 +64,7 @@ class PlannedMeter:
 @dataclass(frozen=True, slots=True)
 class LinePlan:
     """One line; ``share`` is what it needs of each second, None where its speed is not known (Modbus TCP, RTU over
-    TCP). ``problems`` forbid the start, ``warnings`` do not."""
+    TCP). ``problems`` forbid the start, ``warnings`` do not; ``notes`` say what may be meant."""
 
     line: str
     wire: str
@@ -72,6 +73,7 @@ class LinePlan:
     share: float | None
     problems: tuple[Problem, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The plan as plain data."""
@@ -102,6 +104,7 @@ def line_plan(spec: LineSpec) -> LinePlan:
     elif spec.type == "modbus-rtu-over-tcp" and found.share > NEARLY_FULL:
         behind = f"if the line behind {spec.where} runs at {spec.baudrate} baud"
         warnings.append(f"{behind}, it needs {found.share:.2f} s of each second")
+    warnings += (warning for meter in spec.meters if (warning := _never_asleep(meter)))
     problems = [*_overfull(spec, pairs, share), *(p for m, b in pairs if (p := _too_few_shapes(spec, m, b)))]
     if spec.port is not None:
         wire = f"{spec.port}, {spec.baudrate} baud 8{spec.parity}{spec.stopbits}"
@@ -115,6 +118,19 @@ def line_plan(spec: LineSpec) -> LinePlan:
         share=share,
         problems=tuple(problems),
         warnings=tuple(warnings),
+        notes=tuple(line_differences(spec)),
+    )
+
+
+def _never_asleep(meter: MeterSpec) -> str | None:
+    """What a device that may sleep lacks for its silence at night to be no fault."""
+    profile, below = meter.profile, meter.profile.sleeps_below
+    if not profile.may_sleep or meter.night is not None or below in {point.name for point in meter.points}:
+        return None
+    power = f"record its point {below}" if below else "write sleeps_below into a profile of your own"
+    return (
+        f"{meter.name} may sleep, but nothing tells when, so that its silence at night is an alarm; give it "
+        f'sleeps = "20:00-06:00", or [gateway] latitude and longitude, or {power}'
     )
 
 
@@ -195,6 +211,8 @@ def _too_few_shapes(spec: LineSpec, meter: MeterSpec, known: MeterBudget) -> Pro
         said = f"{len(together)} reads, {read} and the like, have {len(shapes)} of the shapes between them"
     else:
         said = f"{read} can be asked in {len(shapes)} of the {worst.needed} shapes"
+    if spec.type == "modbus-tcp" and len(spec.meters) == 1 and not meter.profile.direct:
+        ways.append("if the meter itself has the Ethernet plug, direct = true at the top of its profile")
     if (period_ms := _shortest_by_shapes(spec, meter)) is not None:
         ways.append(f"the shortest that works is every = {_duration(period_ms)}")
     if (life_that_works := _longest_life_ms(spec, meter, len(shapes) / len(together))) is not None:

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gateway.alarm_kinds import NOT_ASKED
 from gateway.budget import LinePlan, PlannedMeter
+from gateway.settings import duration_text
+
+
+def with_found(plans: Iterable[LinePlan], alarms: Iterable[Mapping[str, Any]]) -> list[LinePlan]:
+    """The plans with what the running gateway finds in its lines that no plan can know: points that another master
+    keeps it from asking. ``alarms`` as it tells them (``Standing.as_json``)."""
+    found = [alarm for alarm in alarms if alarm["code"] == NOT_ASKED]
+    return [
+        replace(plan, warnings=(*plan.warnings, *(str(a["text"]) for a in found if a["line"] == plan.line)))
+        for plan in plans
+    ]
 
 
 def print_plan(out: Console, plan: LinePlan) -> None:
@@ -14,7 +30,7 @@ def print_plan(out: Console, plan: LinePlan) -> None:
     out.print(Text(plan.line, "bold"), f" {plan.wire}")
     table = Table("meter", "address", "every", "points", "shapes", "time", "reads", box=None)
     for meter in plan.meters:
-        head = meter.meter, str(meter.address), _seconds(meter.every_ms)
+        head = meter.meter, str(meter.address), duration_text(meter.every_ms)
         for read in (r for r in plan.reads if r.meter == meter.meter):
             shapes = f"{len(read.reads)} of {read.needed}"
             shapes += f", for {read.sharing} reads" if read.sharing > 1 else ""
@@ -28,6 +44,8 @@ def print_plan(out: Console, plan: LinePlan) -> None:
         out.print(_when_dead(max(plan.meters, key=lambda m: m.probe_ms)))
     for warning in plan.warnings:
         out.print(Text("warning:", "bold"), warning)
+    for note in plan.notes:
+        out.print(Text("note:", "bold"), note)
     for problem in plan.problems:
         out.print(Text("error:", "bold"), f"{problem.key}: {problem.problem}")
 

@@ -13,12 +13,13 @@ from typing import Any, ClassVar, NoReturn
 import click
 from rich.table import Table
 
-from gateway import cli_care, cli_readings, cli_reload, cli_service, cli_setup, cli_shared, logs, report
+from gateway import cli_care, cli_read, cli_readings, cli_reload, cli_service, cli_setup, cli_shared, logs, report
 from gateway import config as configuration
-from gateway.cli_parts import CONFIG, JSON, open_store, out
-from gateway.errors import Damaged, Declined, GatewayError, NotYet
+from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
+from gateway.errors import Damaged, Declined, GatewayError
 from gateway.logs import FORMS, Form
-from gateway.settings import duration_ms
+from gateway.settings import duration_ms, duration_text
+from ledger_client.bundle import is_bundle
 from ledger_client.cli_help import HELP, Grouped
 from ledger_client.durable import whole_file
 from ledger_client.errors import LedgerClientError
@@ -102,13 +103,15 @@ def profiles(name: str | None) -> None:
 @JSON
 def check(config_path: Path, as_json: bool) -> None:
     """Validate CONFIG and what it names, and show what would be read. Starts nothing."""
-    from gateway import budget, instance
-    from gateway.budget_view import print_plan
+    from gateway import budget, control, instance
+    from gateway.budget_view import print_plan, with_found
     from gateway.readiness import prepare
 
     config = configuration.load(config_path)
     running = instance.running(config.data)
-    plans = prepare(config, running=running).plans
+    plans = prepare(config, running=running, all_listed=True).plans
+    if running is not None:
+        plans = with_found(plans, (control.ask(config.data, "health") or {}).get("alarms", ()))
     if as_json:
         ok = not any(plan.problems for plan in plans)
         click.echo(json.dumps({"ok": ok, "gateway": config.gateway_id, "lines": [p.as_json() for p in plans]}))
@@ -120,8 +123,8 @@ def check(config_path: Path, as_json: bool) -> None:
         return
     seal, commit = config.document.seal, config.document.store.commit_every
     out.print(
-        f"a batch every {seal.every / 1000:g} s or {seal.count} records; "
-        f"a power cut costs at most {commit / 1000:g} s of readings"
+        f"a batch every {duration_text(seal.every)} or {seal.count} records; "
+        f"a power cut costs at most {duration_text(commit)} of readings"
     )
     for ledger in config.document.ledger:
         out.print(f"ledger {ledger.name} ({ledger.type}, {ledger.policy}) at {ledger.url}")
@@ -141,58 +144,6 @@ def run(config_path: Path) -> None:
     from gateway import agent
 
     asyncio.run(agent.run(configuration.load(config_path)))
-
-
-@main.command()
-@CONFIG
-@click.argument("meter")
-@JSON
-def read(config_path: Path, meter: str, as_json: bool) -> None:
-    """One live poll of METER with its raw registers, to compare with the meter's display. Records nothing."""
-    from gateway import instance, line_use, lines
-    from gateway.clock import Clock
-    from gateway.fieldbus.bus import check_port
-    from gateway.poller import Poller
-    from gateway.readiness import holds
-
-    config = configuration.load(config_path)
-    bus = next((b for b in config.document.bus for m in b.meter if m.name == meter), None)
-    if bus is None:
-        raise GatewayError(f"{config_path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
-    spec, clock = lines.line_spec(config, bus), Clock()
-    running = instance.running(config.data)
-    if holds(running, spec) or (running is not None and spec.bridged):  # a converter mixes up what two masters ask
-        raise GatewayError(
-            f"line {bus.name}: the running gateway (pid {running}) asks its meters",
-            f"see `meterseal readings {config_path} {meter}`; to ask by hand stop the gateway first",
-        )
-    check_port(spec)
-    (poll,) = asyncio.run(line_use.poll_by_hand(config, spec, [meter], clock))
-    if not poll.answers:
-        why = (
-            "; ".join(f"{f.block.fc}/{f.block.address}: {f.reason} {f.detail}".strip() for f in poll.failures)
-            or poll.missed
-        )
-        raise NotYet(f"{meter}: no answer ({why})", "check wiring, address, line settings and that the meter has power")
-    reading = Poller(config.meters, clock, lambda _: None, config.profiles).reading(poll)
-    raw = {p.name: list(words) for a in poll.answers for p, words in a.block.slices(a.registers)}
-    values = report.shown_reading(reading, meter, "not recorded")
-    if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "meter": meter,
-                    "time": reading.time_ms,
-                    "values": [v.as_json() | {"raw": raw.get(v.value.name)} for v in values],
-                }
-            )
-        )
-        return
-    table = Table("point", "value", "unit", "quality", "registers", box=None)
-    for v in values:
-        registers = " ".join(f"{w:04X}" for w in raw.get(v.value.name, []))
-        table.add_row(v.value.name, v.text, v.value.unit or "", v.quality, registers)
-    out.print(table)
 
 
 @main.command()
@@ -236,11 +187,13 @@ def status(config_path: Path, as_json: bool) -> None:
 @CONFIG
 @click.argument("record")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.mseal")
-def prove(config_path: Path, record: str, output: Path) -> None:
+@FORCE
+def prove(config_path: Path, record: str, output: Path, force: bool) -> None:
     """Write the proof of RECORD (METER/EPOCH/SEQ, or a meter's name: its newest anchored reading) to one file."""
     from gateway import prove as prover
 
     config, store = open_store(config_path)
+    demand_replaceable(output, "proof (.mseal)", is_bundle, force=force)
     row = prover.find(store, record)
     bundle = prover.prove(store, row)
     try:
@@ -263,15 +216,14 @@ def prove(config_path: Path, record: str, output: Path) -> None:
 def keys(config_path: Path, make_missing: bool, as_json: bool) -> None:
     """The device keys and their thumbprints."""
     from gateway import keys as keyring
+    from gateway import starter
 
     config = configuration.load(config_path)
     made: list[str] = []
     if make_missing:
         now_s = int(time.time())
         made = keyring.make_missing(config, now_s)
-        if made:
-            with config.trust.open("a") as file:
-                file.write(keyring.public_entries(config, keyring.load_keys(config), made, now_s))
+        starter.add_to_trust(config, made, now_s)
     loaded = keyring.load_keys(config)
     rows = [("statement", "", loaded.statement.public)] + [
         ("meter", name, key.public) for name, key in loaded.meters.items()
@@ -323,6 +275,7 @@ for _command in (
     cli_care.export,
     cli_care.backup,
     cli_care.doctor,
+    cli_read.read,
     cli_readings.readings,
     cli_reload.reload,
     cli_shared.clear_shared,

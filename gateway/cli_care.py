@@ -10,8 +10,9 @@ from pathlib import Path
 import click
 
 from gateway import config as configuration
-from gateway.cli_parts import CONFIG, JSON, open_store, out
+from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
 from gateway.settings import duration_ms
+from ledger_client.batch_file import is_batch_file
 from ledger_client.verify import rfc3339_ms
 
 
@@ -20,8 +21,11 @@ from ledger_client.verify import rfc3339_ms
 @click.option("--batch", "numbers", type=click.IntRange(0), multiple=True, metavar="N", help="This batch; repeatable.")
 @click.option("--older-than", "age", metavar="DURATION", help='Of all receipted batches those older than, say, "80d".')
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE|FOLDER")
+@FORCE
 @JSON
-def export(config_path: Path, numbers: tuple[int, ...], age: str | None, output: Path, as_json: bool) -> None:
+def export(
+    config_path: Path, numbers: tuple[int, ...], age: str | None, output: Path, force: bool, as_json: bool
+) -> None:
     """Write whole batches with their receipts, for proofs and audits later on.
 
     One --batch goes to FILE (.mbatch). Several, or without --batch every receipted one, go to FOLDER, a file each;
@@ -37,6 +41,7 @@ def export(config_path: Path, numbers: tuple[int, ...], age: str | None, output:
         raise click.BadParameter(str(error), param_hint="--older-than") from None
     config, store = open_store(config_path)
     if len(numbers) == 1 and not output.is_dir():
+        demand_replaceable(output, "batch file (.mbatch)", is_batch_file, force=force)
         written = [exporter.export(store, numbers[0], output)]
     else:
         chosen = list(numbers) or store.receipted(before_ms)
@@ -64,12 +69,14 @@ def export(config_path: Path, numbers: tuple[int, ...], age: str | None, output:
 @click.command()
 @CONFIG
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE")
+@FORCE
 @JSON
-def backup(config_path: Path, output: Path, as_json: bool) -> None:
+def backup(config_path: Path, output: Path, force: bool, as_json: bool) -> None:
     """Copy the database to FILE, beside a running gateway. The private keys are not in it."""
     from gateway import backup as copier
 
     config = configuration.load(config_path)
+    demand_replaceable(output, "backup of a gateway's database", copier.is_backup, force=force)
     done = copier.backup(config, output)
     if as_json:
         facts = {"file": str(done.path), "bytes": done.size, "records": done.records, "batches": done.batches}

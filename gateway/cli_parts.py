@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -11,10 +12,13 @@ from rich.console import Console
 
 from gateway import config as configuration
 from gateway.config import Config
+from gateway.errors import GatewayError
 from gateway.store import Store
+from ledger_client.durable import may_replace
 
 CONFIG = click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+FORCE = click.option("--force", is_flag=True, help="Replace FILE whatever it is.")
 
 
 def console(file: IO[str] | None = None, *, stderr: bool = False) -> Console:
@@ -31,6 +35,12 @@ def open_store(config_path: Path) -> tuple[Config, Store]:
     """The configuration, and its database to read."""
     config = configuration.load(config_path)
     return config, Store(config.database, read_only=True)
+
+
+def demand_replaceable(path: Path, kind: str, is_such: Callable[[Path], bool], *, force: bool) -> None:
+    """Raises GatewayError where a file is there that is not of the kind that a command writes."""
+    if not force and not may_replace(path, is_such):
+        raise GatewayError(f"{path}: is there and is no {kind}", "give another name, or --force to replace it")
 
 
 def user() -> str:

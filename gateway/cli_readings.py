@@ -8,7 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,9 +17,10 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from gateway import report
-from gateway.cli_parts import CONFIG, JSON, console, open_store, out
+from gateway.cli_parts import CONFIG, FORCE, JSON, console, demand_replaceable, open_store, out
 from gateway.errors import GatewayError
-from gateway.reading_files import FORMATS, WRITERS, Line, Told, lines, of_row
+from gateway.local_calendar import moment_ms
+from gateway.reading_files import FORMATS, WRITERS, Line, Told, are_readings, lines, of_row
 from gateway.settings import duration_ms
 from ledger_client.durable import whole_file
 from ledger_client.verify import rfc3339_ms
@@ -28,19 +30,21 @@ FOR_EVER_MS = 1 << 53
 
 
 class Moment(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
-    """A time in Unix milliseconds: RFC 3339, a local date or date and time, or so long ago."""
+    """A time in Unix milliseconds: RFC 3339 or so long ago; or what the site's clocks show, a date or date and time."""
 
     name = "TIME"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | datetime:
+        if isinstance(value, int | datetime):
             return value
         if value == "now":
             return int(time.time() * 1000)
         try:
             if match := re.fullmatch(r"-(.+)", value):
                 return int(time.time() * 1000) - duration_ms(match[1])
-            return int(datetime.fromisoformat(value).astimezone().timestamp() * 1000)
+            told = datetime.fromisoformat(value)
+            moment_ms(told, told.tzinfo or UTC)  # one that no clock can show
+            return told if told.tzinfo is None else moment_ms(told, told.tzinfo)
         except (ValueError, OverflowError, OSError):
             self.fail(f'{value!r} is no time such as 2026-11-26T08:00:00Z, "2026-11-26 08:00" or -24h', param, ctx)
 
@@ -49,29 +53,39 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic only in newe
 @CONFIG
 @click.argument("meter", required=False)
 @click.option("-n", "--last", "count", type=click.IntRange(1), help=f"How many readings.  [default: {LAST}]")
-@click.option("--from", "from_ms", type=Moment(), help="All from this time on: RFC 3339, local time, or -24h.")
-@click.option("--to", "to_ms", type=Moment(), help="All before this time.")
+@click.option("--from", "begin", type=Moment(), help="All from this time on: RFC 3339, time of the site, or -24h.")
+@click.option("--to", "end", type=Moment(), help="All before this time.")
 @click.option("--format", "form", type=click.Choice(["table", "json", *FORMATS]), help="[default: by FILE, else table]")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write them to a file.")
+@FORCE
 @JSON
 def readings(
     config_path: Path,
     meter: str | None,
     count: int | None,
-    from_ms: int | None,
-    to_ms: int | None,
+    begin: int | datetime | None,
+    end: int | datetime | None,
     form: str | None,
     output: Path | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """The last readings of METER, or of all meters, with the id of the record that proves each.
 
     With --from, --to or -o all readings of a time, as CSV, JSON lines or Parquet.
     """
-    ranged = from_ms is not None or to_ms is not None or (output is not None and count is None)
+    ranged = begin is not None or end is not None or (output is not None and count is None)
     form = "json" if as_json else form or _by_name(output) or ("csv" if ranged else "table")
-    _check(form, output, count, from_ms, to_ms, ranged=ranged)
+    _check(form, output, count, ranged=ranged)
+    if output is not None:
+        demand_replaceable(output, f"{form} of readings", partial(are_readings, form), force=force)
     config, store = open_store(config_path)
+    from_ms, to_ms = (
+        moment_ms(told, config.zone) if isinstance(told, datetime) else told
+        for told in (begin or 0, FOR_EVER_MS if end is None else end)
+    )
+    if from_ms >= to_ms:
+        raise click.UsageError("--from is not before --to: there is no time between them")
     if meter is not None and meter not in config.meters and store.newest(meter, "reading") is None:
         raise GatewayError(f"{config_path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
     names = [meter] if meter else list(config.meters)
@@ -79,13 +93,12 @@ def readings(
     if form == "json":
         click.echo(json.dumps({"readings": [value.as_json() for value in report.shown(rows)]}))
     elif form == "table":
-        report.print_readings(out, report.shown(rows))
+        report.print_readings(out, report.shown(rows), config.profiles)
     else:
         told = Told()
         with _progress(shown=ranged and output is not None) as progress:
             if ranged:
-                begin, end = from_ms or 0, to_ms if to_ms is not None else FOR_EVER_MS
-                some: Iterable[list[Line]] = lines(store, meter, begin, end, told, progress)
+                some: Iterable[list[Line]] = lines(store, meter, from_ms, to_ms, told, progress)
             else:
                 some = (told.count(row.time_ms, of_row(row)) for row in rows)
             _write(some, form, output)
@@ -103,14 +116,10 @@ def _by_name(output: Path | None) -> str | None:
     return form
 
 
-def _check(
-    form: str, output: Path | None, count: int | None, from_ms: int | None, to_ms: int | None, *, ranged: bool
-) -> None:
+def _check(form: str, output: Path | None, count: int | None, *, ranged: bool) -> None:
     """Refuse what does not go together."""
     if ranged and count is not None:
         raise click.UsageError("--last is how many of the newest, --from and --to are of when: give one of them")
-    if from_ms is not None and to_ms is not None and from_ms >= to_ms:
-        raise click.UsageError("--from is not before --to: there is no time between them")
     if form in ("table", "json") and (ranged or output is not None):
         raise click.UsageError(f"{form} is for the last few on the screen: give --format {', '.join(FORMATS)}")
     if form == "parquet" and output is None:

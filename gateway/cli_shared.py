@@ -29,10 +29,14 @@ def clear_shared(config_path: Path, bus: str, as_json: bool) -> None:
 
 
 def _line_of(config: Config, bus: str) -> str:
-    """The name of the line that a bus is, or that it is a part of. Raises GatewayError."""
+    """The name of the line that a bus is, or that it is a part of; also by the line's own name, as alarms have it.
+    Raises GatewayError."""
+    lines = line_specs(config)
+    if bus in {spec.name for spec in lines}:
+        return bus
     meters = next((entry.meter for entry in config.document.bus if entry.name == bus), None)
     if meters is None:
         known = ", ".join(entry.name for entry in config.document.bus)
         raise GatewayError(f"{config.path}: no bus {bus!r}", f"one of {known}")
     names = {meter.name for meter in meters}
-    return next(spec.name for spec in line_specs(config) if any(m.name in names for m in spec.meters))
+    return next(spec.name for spec in lines if any(m.name in names for m in spec.meters))

@@ -20,6 +20,9 @@ SLOWED = 9  # tenths: how fast record times run while they wait for a clock that
 STEP_MS = 100
 """A change beyond this is a step: ntpd steps from 128 ms on, others from 0.4 or 1 s, and slew what is less."""
 APART_MS = 1000
+FAR_MS, STANDS_S = 60_000, 60.0
+"""A step forward of more than this is followed only when it has stood for so long, or the kernel calls its clock
+synchronised: times do not run backwards, so a wrong hour would take ten to wait out."""
 TRIES, BETWEEN_S = 5, 0.005
 KERNEL_EVERY_S = 1.0
 """What the kernel thinks of its clock changes so slowly (its error bound by half a millisecond a second) that one
@@ -114,6 +117,8 @@ class Clock:
         self.usable = wall_ms >= max(not_before_ms, USABLE_AFTER_S * 1000)
         self.started_ms = wall_ms if self.usable else max(not_before_ms, BUILT_S * 1000)
         self._course = Course(self.started_ms, self.started_ms)
+        self._far: tuple[int, float] | None = None
+        """A step that is not followed yet: how far ahead of the schedule, and since when (monotonic)."""
 
     def monotonic(self) -> float:
         """Seconds of the monotonic clock."""
@@ -149,13 +154,17 @@ class Clock:
         monotonic, wall_ms = self._both()
         return wall_ms - self._run_ms(monotonic)
 
+    def doubted(self) -> bool:
+        """The system's clock is so far ahead that record times do not follow it yet."""
+        return self._apart()[0] > FAR_MS
+
     def letter(self) -> tuple[str, int | None]:
         """OCMF's clock letter for a record made now, and the error bound in ms where the kernel gives one.
 
-        How far record times are from the system's clock is part of the bound, and beyond ``APART_MS`` they are not
-        called synchronised.
+        While the system's clock is ``doubted`` the time is unknown. How far record times are from it is part of the
+        bound, and beyond ``APART_MS`` they are not called synchronised.
         """
-        if not self.usable:
+        if not self.usable or self.doubted():
             return "U", None
         kernel = self._kernel_state()
         if not kernel.synchronised or kernel.error_ms is None:
@@ -167,12 +176,12 @@ class Clock:
         """The change of course that is due; None while record times are right, or cannot be made so.
 
         Unknown times are dated by a system clock that has come past them. One that is synchronised and still behind the
-        last record is waited for, slowed; so is one that was set back.
+        last record is waited for, slowed; so is one that was set back. One that was set far forward has to stand first.
         """
         apart_ms, run_ms = self._apart()
         now_ms, course = self._course.at(run_ms), self._course
         patience_ms = APART_MS if self.usable else 0  # an unknown clock stays so until the system's has come past it
-        if now_ms + apart_ms < USABLE_AFTER_S * 1000:
+        if now_ms + apart_ms < USABLE_AFTER_S * 1000 or not self._stands(apart_ms):
             return None
         if apart_ms > APART_MS or (apart_ms >= 0 and not self.usable):
             course = Course(run_ms, now_ms + apart_ms)
@@ -184,6 +193,16 @@ class Clock:
             return None
         dates = not self.usable and not course.slow
         return Correction(course, now_ms, run_ms - self.started_ms, dates)
+
+    def _stands(self, apart_ms: int) -> bool:
+        """The system's clock is not far ahead, or has been so for long enough, or the kernel vouches for it."""
+        if apart_ms <= FAR_MS:
+            self._far = None
+            return True
+        ahead_ms, now = self.ahead_ms(), self._monotonic()
+        if self._far is None or abs(ahead_ms - self._far[0]) > APART_MS:
+            self._far = ahead_ms, now
+        return now - self._far[1] >= STANDS_S or self._kernel().synchronised
 
     def turn(self, correction: Correction) -> None:
         """Take the new course. Any thread may read the clock meanwhile."""

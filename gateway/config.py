@@ -6,27 +6,27 @@ Every mistake becomes one ``ConfigError`` that names file and key as the user wr
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
-import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from gateway.devices.profile import Profile, ProfileError, load_profile
 from gateway.errors import ConfigError
 from gateway.feed_settings import FeedEntry
 from gateway.ledger_settings import LedgerEntry
+from gateway.mistakes import closest, explain, not_toml
 from gateway.place_settings import DailyHours, Latitude, Longitude, TimeZone
-from gateway.settings import DurationMs, Model, Name, SizeBytes
+from gateway.settings import DurationMs, Host, Model, Name, SizeBytes, duration_text
 from gateway.web_settings import Web
 from ledger_client import cbor
+from ledger_client.text_file import UTF8, NotText, text_of
 
 
 class Gateway(Model):
@@ -42,7 +42,9 @@ class Gateway(Model):
     def _one_place(self) -> Self:
         if (self.latitude is None) != (self.longitude is None):
             missing = "latitude" if self.latitude is None else "longitude"
-            raise ValueError(f"{missing}: is missing: latitude and longitude go together, in degrees, north and east +")
+            raise ValueError(
+                f"{missing}: is missing: latitude and longitude go together, in degrees, north and east positive"
+            )
         return self
 
 
@@ -85,7 +87,7 @@ class Bus(Model):
     name: Name
     type: Literal["modbus-rtu", "modbus-tcp", "modbus-rtu-over-tcp"]
     port: str | int | None = None
-    host: str | None = None
+    host: Host | None = None
     baudrate: Annotated[int, Field(ge=300, le=1_000_000)] = 9600
     parity: Literal["N", "E", "O"] = "N"
     stopbits: Literal[1, 2] = 1
@@ -174,13 +176,21 @@ class Document(Model):
         return self
 
 
+TABLES: Mapping[str, type[Model]] = {
+    "gateway": Gateway, "store": Store, "bus": Bus, "meter": Meter, "seal": Seal, "ledger": LedgerEntry,
+    "feed": FeedEntry, "web": Web,
+}  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A configuration that can run: the document, where it stands (paths are relative to it), each meter's profile."""
+    """A configuration that can run: the document, where it stands (paths are relative to it), each meter's profile.
+    ``written``: the document as it stands in the file, with durations as text and without defaults."""
 
     path: Path
     document: Document
     profiles: Mapping[str, Profile]
+    written: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     @property
     def gateway_id(self) -> str:
@@ -211,6 +221,12 @@ class Config:
     def meters(self) -> dict[str, Meter]:
         return {m.name: m for b in self.document.bus for m in b.meter}
 
+    @property
+    def periods(self) -> dict[str, str]:
+        """How often each meter is read, as it is written: ``10s``."""
+        rows = {m["name"]: m for bus in self.written.get("bus", ()) for m in bus.get("meter", ())}
+        return {name: rows.get(name, {}).get("every", duration_text(m.every)) for name, m in self.meters.items()}
+
     def fingerprint(self) -> bytes:
         """SHA-256 of the deterministic CBOR of the effective configuration, profiles included.
 
@@ -235,20 +251,24 @@ def load(path: Path | str) -> Config:
     """
     path = Path(path)
     try:
-        raw = tomllib.loads(path.read_text())
+        raw = tomllib.loads(text_of(path.read_bytes()))
     except FileNotFoundError:
         raise ConfigError(path, "", "there is no such file", "make one with: meterseal init DIR") from None
     except IsADirectoryError:
         raise ConfigError(path, "", "is a folder", f"give the file in it: {path / 'gateway.toml'}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except NotADirectoryError:
+        raise ConfigError(path.parent, "", "is a file, not a folder", "give the path of a gateway.toml") from None
+    except OSError as error:
         raise ConfigError(path, "", f"cannot be read: {error}", "check the path and its permissions") from None
+    except NotText as error:
+        raise ConfigError(path, "", error.problem, UTF8) from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(path, "", f"is not valid TOML: {error}", "mend that line") from None
+        raise not_toml(path, error) from None
     try:
         document = Document.model_validate(raw)
     except ValidationError as error:
-        raise _explain(path, raw, error) from None
-    return Config(path, document, _profiles(path, document))
+        raise explain(path, raw, error, Document, TABLES) from None
+    return Config(path, document, _profiles(path, document), raw)
 
 
 def _profiles(path: Path, document: Document) -> dict[str, Profile]:
@@ -260,9 +280,8 @@ def _profiles(path: Path, document: Document) -> dict[str, Profile]:
             try:
                 profile = read(meter.profile)
             except ProfileError as error:
-                raise ConfigError(
-                    path, key, error.problem, f"{error.way_out}; `meterseal profiles` lists them"
-                ) from None
+                more = "; `meterseal profiles` lists them" if error.file == meter.profile else ""
+                raise ConfigError(path, key, error.problem, f"{error.way_out}{more}") from None
             for factor in sorted(profile.factors):
                 if getattr(meter, factor) is None:
                     raise ConfigError(
@@ -281,64 +300,12 @@ def _profiles(path: Path, document: Document) -> dict[str, Profile]:
             known = {p.name for p in profile.points}
             for point in meter.points:
                 if point not in known:
-                    hint = _closest(point, known)
+                    hint = closest(point, known)
                     raise ConfigError(
                         path, key, f"has no point {point!r}{hint}", f"see `meterseal profiles {profile.name}`"
                     )
             profiles[meter.name] = profile
     return profiles
-
-
-def _explain(path: Path, raw: Mapping[str, Any], error: ValidationError) -> ConfigError:
-    """The first mistake of a pydantic report in the words of the file."""
-    first = error.errors(include_url=False)[0]
-    key, model = _where(raw, first["loc"])
-    kind, message, value = first["type"], first["msg"], first["input"]
-    if kind == "extra_forbidden":
-        known = model.model_fields if model else ()
-        return ConfigError(
-            path, key, f"is not a known key{_closest(key.split(', ')[-1], known)}", "correct or remove it"
-        )
-    if kind == "missing":
-        return ConfigError(path, key, "is missing", "add it; `meterseal init DIR` writes a commented example")
-    if kind == "value_error":
-        text = message.removeprefix("Value error, ")
-        inner, found, problem = text.partition(": ")
-        if found and re.fullmatch(r"[a-z0-9_]+( '[^']*')?(, [a-z0-9_]+( '[^']*')?)*", inner):
-            key, text = (f"{key}, {inner}" if key else inner), problem
-        return ConfigError(path, key, text, "correct it and run `meterseal check` again")
-    if kind == "string_pattern_mismatch":
-        rule = "use letters, digits, dot, dash and underscore, at most 64, beginning with a letter or digit"
-        return ConfigError(path, key, f"{value!r} is not a usable name", rule)
-    return ConfigError(
-        path, key, f"{message[0].lower()}{message[1:]}, got {value!r}", "correct it and run `meterseal check` again"
-    )
-
-
-def _where(raw: Any, location: tuple[int | str, ...]) -> tuple[str, type[BaseModel] | None]:
-    """The place of a mistake as a user would say it, and the model whose keys are allowed there."""
-    models: dict[str, type[BaseModel]] = {
-        "gateway": Gateway, "store": Store, "bus": Bus, "meter": Meter, "seal": Seal, "ledger": LedgerEntry,
-        "feed": FeedEntry, "web": Web,
-    }  # fmt: skip
-    words: list[str] = []
-    model: type[BaseModel] | None = Document
-    for step in location:
-        if isinstance(step, int):
-            raw = raw[step] if isinstance(raw, list) and step < len(raw) else None
-            name = raw.get("name") if isinstance(raw, dict) else None
-            words[-1] += f" {name!r}" if isinstance(name, str) else f" number {step + 1}"
-        elif step not in ("str", "int"):  # the branches of a union are not the user's words
-            raw = raw.get(step) if isinstance(raw, dict) else None
-            words.append(step)
-            if raw is not None and step in models and isinstance(raw, dict | list):
-                model = models[step]
-    return ", ".join(words), model
-
-
-def _closest(word: str, known: Iterable[str]) -> str:
-    matches = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 
 def _plain(value: Any) -> Any:

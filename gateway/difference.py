@@ -103,7 +103,7 @@ def _trusted(key: TrustKey) -> str:
 
 
 def _lines(config: Config) -> Iterator[str]:
-    yield from _flat(config.document.model_dump(mode="json", exclude_none=True), "")
+    yield from _flat(config.written, "")
     for meter, profile in config.profiles.items():
         digest = hashlib.sha256(repr(profile).encode()).hexdigest()
         yield f"meter {meter}, content of profile {profile.name} = {digest[:12]}"

@@ -8,11 +8,12 @@ from contextlib import ExitStack, closing
 
 from gateway.config import Config
 from gateway.errors import ConfigError
+from gateway.keys import load_site_trust
 from gateway.ledger_settings import LedgerEntry, access_of, account_of
 from ledger_client.errors import TrustFileError
 from ledger_client.ledgers import Ledger, Memory
 from ledger_client.ledgers.access import Access, AccessError
-from ledger_client.trust import Trust, load_trust
+from ledger_client.trust import Trust
 
 log = logging.getLogger("meterseal.ledgers")
 
@@ -63,7 +64,7 @@ DRIVERS: dict[str, Callable[[Config, LedgerEntry, Access, Memory], Ledger]] = {
 def trust_of(config: Config) -> Trust:
     """The trust file that receipts are checked with. Raises ConfigError: file, key, way out."""
     try:
-        trust = load_trust(config.trust)
+        trust = load_site_trust(config)
     except TrustFileError as error:
         raise ConfigError(error.source, error.key, error.problem, error.way_out) from None
     for warning in trust.warnings:

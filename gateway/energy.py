@@ -1,13 +1,15 @@
-"""The energy of each hour, from the registers that a counter showed at its two ends. Reads only."""
+"""The energy of hours, days and months, from the registers that a counter showed at their ends. Reads only."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from gateway.history import Spans
+from gateway.local_calendar import Stretch
 from gateway.quality import VERDICT_OF
 from gateway.spans import HOUR_MS, Figures, Span
 from gateway.store import Store
@@ -26,7 +28,8 @@ _BAD = sum(flag for flag, verdict in VERDICT_OF.items() if verdict == "bad" and 
 
 @dataclass(frozen=True, slots=True)
 class Energy:
-    """What a counter has counted in one hour: the difference of two of its registers, or None and why.
+    """What a counter has counted from ``start_ms`` to ``until_ms``, an hour or a part of one: the difference of two of
+    its registers, or None and why.
 
     ``begin_ms`` and ``end_ms``: when these were read, the last of the hour before (where nothing was read within ten
     minutes before the hour, the first of the hour itself) and the last of this one. ``whole``: both were read within
@@ -36,6 +39,7 @@ class Energy:
     """
 
     start_ms: int
+    until_ms: int
     energy: Number | None
     unit: str | None
     begin_ms: int | None
@@ -48,31 +52,63 @@ class Energy:
 def energy_by_hour(store: Store, meter: str, counter: str, from_ms: int, to_ms: int) -> list[Energy]:
     """The energy of every hour that begins in [from_ms, to_ms), of the running one up to now. Raises StoreError."""
     from_ms = -(-from_ms // HOUR_MS) * HOUR_MS
+    hours = [(start_ms, start_ms + HOUR_MS) for start_ms in range(from_ms, to_ms, HOUR_MS)]
+    return [part for parts in energy_of(store, meter, counter, hours) for part in parts]
+
+
+def energy_of(store: Store, meter: str, counter: str, stretches: Sequence[Stretch]) -> list[list[Energy]]:
+    """The energy of stretches of time that lie end to end, each by its hours of Unix time, and by the minutes at its
+    ends where these are no full hours. Raises StoreError."""
+    if not stretches:
+        return []
+    parts = [list(_cut(*stretch)) for stretch in stretches]
+    begin_ms = stretches[0][0]
+    before = ((begin_ms - 1) // HOUR_MS * HOUR_MS, begin_ms)
     with store.snapshot():
-        found = {span.start_ms: span for span in Spans(store, meter, [counter]).hours(from_ms - HOUR_MS, to_ms)}
-    return list(_hours(found, counter, from_ms, to_ms))
+        found = _spans(Spans(store, meter, [counter]), [before, *(part for some in parts for part in some)])
+    energy = {
+        part: _energy(part, found.get(before), found.get(part), counter) for before, part in _pairs(before, parts)
+    }
+    return [[energy[part] for part in some] for some in parts]
 
 
-def _hours(found: dict[int, Span], counter: str, from_ms: int, to_ms: int) -> Iterator[Energy]:
-    for start_ms in range(from_ms, to_ms, HOUR_MS):
-        yield _hour(start_ms, found.get(start_ms - HOUR_MS), found.get(start_ms), counter)
+def _cut(from_ms: int, to_ms: int) -> Iterator[Stretch]:
+    """A stretch cut at the full hours of Unix time."""
+    return pairwise([from_ms, *range((from_ms // HOUR_MS + 1) * HOUR_MS, to_ms, HOUR_MS), to_ms])
 
 
-def _hour(start_ms: int, before: Span | None, hour: Span | None, counter: str) -> Energy:
+def _pairs(before: Stretch, parts: Sequence[Sequence[Stretch]]) -> Iterator[tuple[Stretch, Stretch]]:
+    return pairwise([before, *(part for some in parts for part in some)])
+
+
+def _spans(spans: Spans, parts: Sequence[Stretch]) -> Mapping[Stretch, Span]:
+    """What is known of each part: of a whole hour its summary, of less the minutes in it."""
+    found = {(hour.start_ms, hour.start_ms + HOUR_MS): hour for hour in spans.hours(parts[0][0], parts[-1][1])}
+    for from_ms, to_ms in parts:
+        if from_ms % HOUR_MS or to_ms % HOUR_MS:
+            whole = Span(from_ms)
+            for minute in spans.minutes(from_ms, to_ms):
+                whole.merge(minute)
+            found[from_ms, to_ms] = whole
+    return found
+
+
+def _energy(part: Stretch, before: Span | None, hour: Span | None, counter: str) -> Energy:
+    start_ms, until_ms = part
     figures = hour.points.get(counter) if hour else None
     if hour is None or figures is None or not _is_number(figures):
-        return Energy(start_ms, None, None, None, None, ("no-reading",), False, figures.bits if figures else 0)
+        return Energy(*part, None, None, None, None, ("no-reading",), False, figures.bits if figures else 0)
     begin_ms, begin = figures.first_ms, figures.first
     earlier = before.points.get(counter) if before else None
     if earlier is not None and _is_number(earlier) and start_ms - earlier.last_ms <= NEAR_MS and not _is_bad(earlier):
         begin_ms, begin = earlier.last_ms, earlier.last
-    whole = begin_ms - start_ms <= NEAR_MS and start_ms + HOUR_MS - figures.last_ms <= NEAR_MS
+    whole = begin_ms - start_ms <= NEAR_MS and until_ms - figures.last_ms <= NEAR_MS
     breaks = _breaks(figures)
     energy = _difference(begin, figures.last)
     if energy < 0 and not breaks:
         breaks = ("fell",)
-    facts = (figures.unit, begin_ms, figures.last_ms)
-    return Energy(start_ms, None if breaks else energy, *facts, breaks, whole, figures.bits)
+    known, facts = None if breaks else energy, (figures.unit, begin_ms, figures.last_ms)
+    return Energy(start_ms, until_ms, known, *facts, breaks, whole, figures.bits)
 
 
 def _difference(begin: Any, end: Any) -> Number:

@@ -26,6 +26,7 @@ from gateway.companions import keep, wanted
 from gateway.drivers import close, drivers
 from gateway.errors import Declined, GatewayError, StoreError
 from gateway.fieldbus.bus import Line, LineSpec
+from gateway.fieldbus.sleep import PowerRecord
 from gateway.line_use import forget, latest, noted_ms
 from gateway.lines import lag_ms
 from gateway.live import Live
@@ -33,6 +34,7 @@ from gateway.news import Hub
 from gateway.notes import Notes
 from gateway.notify import Manager
 from gateway.poller import Poller
+from gateway.power_history import PowerHistory, recall
 from gateway.readiness import Ready
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
@@ -73,7 +75,9 @@ class Epoch:
         hub, live = Hub(), Live(config.meters)
         hub.listeners.append(live.hear)
         recorder.on_news.append(hub.tell)
-        board = Board(store, recorder, clock, live, lines_of(ready.specs))
+        self._power = PowerHistory(config, store)
+        hub.listeners.append(self._power.hear)
+        board = Board(store, recorder, clock, live, lines_of(ready.specs), self._asleep, self._host)
         self._ledger_alarms = LedgerAlarms(board)
         self.site = Site(config, clock, epoch, recorder, {}, {}, hub, live, board)
         self.site.pulses.ask("recorder", recorder.stuck)
@@ -131,6 +135,7 @@ class Epoch:
                 self._begin(_until_ended(recorder), "recorder"),
                 self._begin(check_database(config.database, site.board), "check"),
                 self._begin(self._reload.watch(), "reload"),
+                self._begin(keep("power", self._power), "power"),
             ]
             for name in self._company:
                 self._accompany(name)
@@ -173,12 +178,13 @@ class Epoch:
         Raises StoreError, ConfigError.
         """
 
-        def past(store: Store) -> tuple[dict[str, list[Reading]], dict[str, str]]:
-            return {name: list(_last_readings(store, name)) for name in added}, identities(store, added)
+        def past(store: Store) -> tuple[dict[str, list[Reading]], dict[str, str], dict[str, PowerRecord]]:
+            power = {name: recall(store, name, point) for name, point in self._power.unknown(ready.config).items()}
+            return {name: list(_last_readings(store, name)) for name in added}, identities(store, added), power
 
-        readings, known = await asyncio.wrap_future(self._recorder.call(past))
+        readings, known, power = await asyncio.wrap_future(self._recorder.call(past))
         made = await in_thread(lambda: drivers(ready.config, self._notes), "drivers") if ledgers else None
-        return Provision(readings, known, made)
+        return Provision(readings, known, power, made)
 
     def meet(self, ready: Ready, anew: Collection[str], provision: Provision) -> None:
         """Take another configuration as that in force, before its lines are opened."""
@@ -188,6 +194,7 @@ class Epoch:
             self._poller.recall(name, readings)
         self._known.update(provision.known)
         self._commissioning.change(config.meters, provision.known)
+        self._power.change(config, provision.power)
         self.site.live.change(config.meters)
         self.site.board.change(lines_of(ready.specs))
 
@@ -248,9 +255,16 @@ class Epoch:
             on_alarm=self.site.board.line_alarm,
             doubts=self._poller.doubts,
             identities=self._known,
+            power=self._power.record,
             used_until_ms=used_until_ms,
             lag_ms=lag_ms(self.ready.specs.index(spec), spec),
         )
+
+    def _asleep(self, name: str) -> bool:
+        return name in self.site.lines and self.site.lines[name].asleep
+
+    def _host(self, name: str) -> str | None:
+        return self.site.lines[name].spec.host if name in self.site.lines else None
 
     def _start_line(self, name: str, anchor_ms: int, from_ms: int | None = None) -> None:
         self._anchors[name] = anchor_ms

@@ -6,12 +6,15 @@ no reading there is None, and what is worth knowing about a value is told with i
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from itertools import pairwise
 from statistics import median_low
 from typing import Any
 
+from gateway.local_calendar import DAY_MS, days
 from gateway.own import body_of
 from gateway.quality import Verdict, verdict
 from gateway.spans import HOUR_MS, MINUTE_MS, Figures, Span
@@ -66,10 +69,11 @@ class Course:
 class Series:
     """Some points of one meter over [from_ms, to_ms).
 
-    ``made_of``: reading, minute or hour. ``step_ms``: how long each step is; of readings 0, each step is one reading
-    then, and where some are missing there is one step without values. ``times`` are the beginnings of the steps in Unix
-    ms; steps without a reading are there too. ``readings`` and ``missed`` (by reason) count polls of each step; missed
-    polls are counted where the coverage record ends that tells of them, and are not known of readings one by one.
+    ``made_of``: reading, minute or hour. ``step_ms``: how long each step is (a day may have 23 or 25 hours); of
+    readings 0, each step is one reading then, and where some are missing there is one without values. ``times`` are the
+    beginnings of the steps in Unix ms; steps without a reading are there too. ``readings`` and ``missed`` (by reason)
+    count polls of each step; missed polls are counted where the coverage record ends that tells of them, and are not
+    known of readings one by one.
     """
 
     meter: str
@@ -84,19 +88,26 @@ class Series:
 
 
 def history(
-    store: Store, meter: str, names: Sequence[str] | None, from_ms: int, to_ms: int, most: int = MOST
+    store: Store,
+    meter: str,
+    names: Sequence[str] | None,
+    from_ms: int,
+    to_ms: int,
+    most: int = MOST,
+    zone: tzinfo = UTC,
 ) -> Series:
-    """The course of some points (None: all) in at most ``most`` steps. Raises StoreError."""
+    """The course of some points (None: all) in at most ``most`` steps; those of a day and more are days of ``zone``.
+    Raises StoreError."""
     with store.snapshot():
         readings = _readings(store, meter, from_ms, to_ms, most)
         if readings is not None and (series := _of_readings(meter, names, from_ms, to_ms, readings, most)):
             return series
         spans = Spans(store, meter, names)
         if to_ms - from_ms <= MANY_MINUTES * MINUTE_MS:
-            series = _in_steps(meter, names, from_ms, to_ms, MINUTE_MS, spans.minutes(from_ms, to_ms), most)
+            series = _in_steps(meter, names, from_ms, to_ms, MINUTE_MS, spans.minutes(from_ms, to_ms), most, zone)
             if any(series.readings):
                 return series
-        return _in_steps(meter, names, from_ms, to_ms, HOUR_MS, spans.hours(from_ms, to_ms), most)
+        return _in_steps(meter, names, from_ms, to_ms, HOUR_MS, spans.hours(from_ms, to_ms), most, zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,19 +243,23 @@ def _in_steps(
     span_ms: int,
     spans: Iterable[Span],
     most: int,
+    zone: tzinfo,
 ) -> Series:
-    """Spans put together to steps of equal length, with the empty ones between them."""
+    """Spans put together to steps of equal length, or of so many days, with the empty ones between them."""
     step_ms = _step_ms(to_ms - from_ms, span_ms, most)
+    if step_ms % DAY_MS:
+        starts = list(range(from_ms - from_ms % step_ms, to_ms, step_ms))
+    else:
+        starts = [start_ms for start_ms, _ in days(from_ms, to_ms, zone, step_ms // DAY_MS)]
     steps: dict[int, Span] = {}
     for span in spans:
-        start_ms = span.start_ms - span.start_ms % step_ms
+        start_ms = starts[max(0, bisect_right(starts, span.start_ms) - 1)]
         if start_ms in steps:
             steps[start_ms].merge(span)
         else:
             span.start_ms, steps[start_ms] = start_ms, span
     series = Series(meter, from_ms, to_ms, "minute" if span_ms == MINUTE_MS else "hour", step_ms, [], [], [], {})
-    first_ms = from_ms - from_ms % step_ms
-    _fill(series, names, [steps.get(at) or Span(at) for at in range(first_ms, to_ms, step_ms)])
+    _fill(series, names, [steps.get(at) or Span(at) for at in starts])
     return series
 
 

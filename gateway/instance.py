@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from gateway.errors import GatewayError
+from gateway.ownership import demand_folder
 
 _FLOCK = "hhqqi0q"  # struct flock: type, whence, start, length, pid
 UNKNOWN = 0
@@ -44,6 +45,7 @@ def take(data: Path) -> IO[str]:
     The lock is the open file's, not the process's: closing another descriptor of the file does not drop it, and it
     excludes the process locks (lockf) of older versions. Raises GatewayError: it is taken, or cannot be locked.
     """
+    demand_folder(data, "data")
     try:
         data.mkdir(parents=True, exist_ok=True)
         file = _path(data).open("a")  # what is in it is the holder's

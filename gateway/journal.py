@@ -76,6 +76,11 @@ class Journal(Changeover):
                 self._read_before = True  # the first reading of an epoch does not wait for company
                 self.flush()
 
+    @property
+    def begun(self) -> bool:
+        """A reading of this epoch has been recorded: from now on they may keep each other company."""
+        return self._read_before
+
     # — what falls due —
 
     def next_ms(self) -> int:

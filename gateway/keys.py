@@ -12,10 +12,10 @@ from pathlib import Path
 
 from gateway.config import Config
 from gateway.errors import ConfigError
-from gateway.ownership import as_its_folder, is_there
-from ledger_client.cose_key import PrivateKey, Signer, load_private_key, save_private_key
+from gateway.ownership import as_its_folder, demand_folder, is_there
+from ledger_client.cose_key import RESTORE, PrivateKey, Signer, load_private_key, save_private_key
 from ledger_client.errors import KeyFileError
-from ledger_client.trust import key_entry
+from ledger_client.trust import Trust, key_entry, load_trust
 
 STATEMENT = "statement"
 PUBLIC_FILE = "gateway.pub.toml"
@@ -29,6 +29,11 @@ class Keys:
     meters: dict[str, Signer]
 
 
+def load_site_trust(config: Config) -> Trust:
+    """The trust file; its policy is asked for only where there are ledgers. Raises TrustFileError."""
+    return load_trust(config.trust, anchored=bool(config.document.ledger))
+
+
 def key_files(config: Config) -> dict[str, Path]:
     """Where each key is kept: ``statement`` (no meter may bear that name) and every configured meter."""
     return {name: config.keys / f"{name}.pem" for name in (STATEMENT, *config.meters)}
@@ -36,6 +41,7 @@ def key_files(config: Config) -> dict[str, Path]:
 
 def load_keys(config: Config) -> Keys:
     """Load every key that the configuration needs. Raises ConfigError: missing, readable by others, not a key."""
+    demand_folder(config.keys, "keys")
     loaded = {name: _load(config, name, path) for name, path in key_files(config).items()}
     return Keys(loaded.pop(STATEMENT), loaded)
 
@@ -45,12 +51,17 @@ def _load(config: Config, name: str, path: Path) -> Signer:
     try:
         return load_private_key(path)
     except KeyFileError as error:
-        way_out = f"meterseal keys {config.path} --make-missing" if not is_there(path) else f"chmod 600 {path}"
-        raise ConfigError(config.path, whose, str(error), way_out) from None
+        make, way_out = f"meterseal keys {config.path} --make-missing", error.way_out
+        if not is_there(path):
+            way_out = make
+        elif RESTORE in way_out:
+            way_out = f"{way_out.partition(RESTORE)[0]}{RESTORE}: {make}"
+        raise ConfigError(config.path, whose, f"{path}: {error.problem}", way_out) from None
 
 
 def make_missing(config: Config, now_s: int) -> list[str]:
     """Make the keys that do not exist yet and write the public file anew. Returns the names of the new keys."""
+    demand_folder(config.keys, "keys")
     if not is_there(config.keys):
         config.keys.mkdir(mode=0o700, parents=True)
         as_its_folder(config.keys)

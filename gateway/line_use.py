@@ -17,7 +17,7 @@ from gateway.clock import Clock
 from gateway.commits import asked_until_ms
 from gateway.config import Config
 from gateway.errors import GatewayError
-from gateway.fieldbus.bus import LineSpec, Poll, read_once
+from gateway.fieldbus.bus import LineSpec, Poll, Waits, read_once
 from gateway.ownership import as_its_folder
 from gateway.signer import GATEWAY
 from gateway.store import Store
@@ -87,12 +87,18 @@ def noting(config: Config, where: str, now_ms: Callable[[], int]) -> Iterator[Ca
             _note(config.data, where, now_ms())
 
 
-async def poll_by_hand(config: Config, spec: LineSpec, meters: Sequence[str], clock: Clock) -> list[Poll]:
-    """One poll of each of these meters of a line, outside any schedule: what others asked is waited out, and what is
-    asked here is noted. Raises PortError when the line cannot be opened."""
+async def poll_by_hand(
+    config: Config,
+    spec: LineSpec,
+    meters: Sequence[str],
+    clock: Clock,
+    waits: Waits = lambda meter, seconds: None,
+) -> list[Poll]:
+    """One poll of each of these meters of a line, outside any schedule: what others asked is waited out (``waits`` is
+    told of it), and what is asked here is noted. Raises PortError when the line cannot be opened."""
     used_until = used_until_ms(config, spec.where, clock.now_ms())
     with noting(config, spec.where, clock.now_ms) as opened:
-        return await read_once(spec, meters, clock, used_until_ms=used_until, opened=opened)
+        return await read_once(spec, meters, clock, used_until_ms=used_until, opened=opened, waits=waits)
 
 
 def forget(data: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.config import Bus, Config
+from gateway.config import Bus, Config, Meter
 from gateway.fieldbus.bus import LineSpec, MeterSpec, merge
+from gateway.night import Night
+from gateway.place_settings import daily_hours
 
 APART_MS, MOST_LAG_MS = 2, 200
 
@@ -19,6 +21,7 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
             points=config.profiles[meter.name].select(meter.points or None),
             factors=meter.factors,
             timeout_ms=meter.timeout,
+            night=_night(config, meter),
         )
         for meter in bus.meter
     )
@@ -41,6 +44,16 @@ def line_spec(config: Config, bus: Bus) -> LineSpec:
         rs485_before_ms=bus.rs485_before or 0,
         rs485_after_ms=bus.rs485_after or 0,
     )
+
+
+def _night(config: Config, meter: Meter) -> Night | None:
+    """When a meter that may sleep may do so by the clock; None where neither hours nor a place are given."""
+    site = config.document.gateway
+    place = (site.latitude, site.longitude) if site.latitude is not None and site.longitude is not None else None
+    hours = daily_hours(meter.sleeps) if meter.sleeps is not None else None
+    if not config.profiles[meter.name].may_sleep or (hours is None and place is None):
+        return None
+    return Night(config.zone, hours, place)
 
 
 def line_specs(config: Config) -> list[LineSpec]:

@@ -24,8 +24,8 @@ class MeterNow:
     """Due time of the first of the polls in a row that went without an answer; None: the last one was answered."""
     reason: str | None = None
     """Why that one was not answered."""
-    silences: int = 0
-    """How often it has fallen silent in this epoch."""
+    fell_silent_ms: int | None = None
+    """Due time of the first poll that went without an answer when it fell silent last."""
 
     @property
     def reading(self) -> Reading | None:
@@ -69,8 +69,7 @@ class Live:
         now.missed[item.reason] += 1
         now.reason = item.reason
         if now.silent_since_ms is None:
-            now.silent_since_ms = item.due_ms
-            now.silences += 1
+            now.silent_since_ms = now.fell_silent_ms = item.due_ms
 
     def _answered(self, now: MeterNow, item: Signed | NotRecorded, reading: Reading) -> None:
         now.newest = item

@@ -41,7 +41,7 @@ from ledger_client.senml import Columns
 from ledger_client.trust import Trust, load_trust
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-STRAYS = ("late", "foreign", "doubled", "damaged", "noise")
+STRAYS = ("late", "foreign", "doubled", "damaged", "mismatched", "noise", "echo")
 CLOCKS = {"S": "synchronised", "I": "informative", "U": "unknown"}
 IN_FLIGHT = ("submitted", "included", "final")
 KINDS = ("reading", "coverage", "event")
@@ -195,7 +195,7 @@ def _ends(sheet: Sheet, config: Config) -> None:
         if (end_s := certificate_end(path)) is not None:
             sheet.put("meterseal_certificate_end_timestamp_seconds", end_s, owner, key)
     try:
-        trust = _trust(config.trust, config.trust.stat().st_mtime_ns)
+        trust = _trust(config.trust, config.trust.stat().st_mtime_ns, bool(config.document.ledger))
     except (OSError, LedgerClientError):
         return  # it was good at the start, and is somebody's to mend; the doctor says how
     for found in newest_keys(config, trust).values():
@@ -205,9 +205,9 @@ def _ends(sheet: Sheet, config: Config) -> None:
 
 
 @lru_cache(1)
-def _trust(path: Path, _: int) -> Trust:
+def _trust(path: Path, _: int, anchored: bool) -> Trust:
     """The trust file as it was at a time: the keys of a hundred meters take 20 ms to read."""
-    return load_trust(path)
+    return load_trust(path, anchored=anchored)
 
 
 def _meter(sheet: Sheet, meter: MeterFigures) -> None:

@@ -23,3 +23,11 @@ def is_there(path: Path) -> bool:
         return path.exists()
     except PermissionError as error:
         raise GatewayError(f"{path}: {error.strerror}", OWN_USER) from None
+
+
+def demand_folder(path: Path, key: str) -> None:
+    """Raise GatewayError where something else than a folder has the name that ``key`` of gateway.toml gives."""
+    if is_there(path) and not path.is_dir():
+        raise GatewayError(
+            f"{path}: is a file, not a folder", f"move it away, or write another folder as {key} in [gateway]"
+        )

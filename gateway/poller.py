@@ -71,7 +71,8 @@ class Poller:
 
     def reading(self, poll: Poll, now: Stamp | None = None) -> Reading:
         """The reading of a poll that was answered at least in part; its time is that of the first complete answer."""
-        return self._meters[poll.meter].reading(poll, now or stamp(self._clock), self._clock.ahead_ms())
+        clock = self._clock
+        return self._meters[poll.meter].reading(poll, now or stamp(clock), clock.ahead_ms(), doubted=clock.doubted())
 
     def doubts(self, meter: str, answer: BlockAnswer) -> bool:
         """Whether a block that has just answered should be read once more at once: a counter fell, or jumped."""
@@ -146,13 +147,13 @@ class _Meter:
             if not wanted:
                 return
 
-    def reading(self, poll: Poll, now: Stamp, ahead_ms: int) -> Reading:
+    def reading(self, poll: Poll, now: Stamp, ahead_ms: int, *, doubted: bool) -> Reading:
         if poll.flags & _EXCHANGED:
             self._past, self._witness = {}, None
         answers = sorted(poll.answers, key=lambda answer: answer.completed_ms)
         time_ms = answers[0].completed_ms
         looks, seconds = self._looks(answers)
-        flags, self._once = int(poll.flags) | self._poll_flags(looks, now, ahead_ms) | self._once, 0
+        flags, self._once = int(poll.flags) | self._poll_flags(looks, now, ahead_ms, doubted) | self._once, 0
         raised = self._raised(looks)
         if len(looks) == 1 and not poll.failures and not self._new:
             form, contents, _ = looks[0]
@@ -190,10 +191,13 @@ class _Meter:
                 seconds[point.name] = Look(_number(contents[n]), answer.completed_ms)
         return looks, seconds
 
-    def _poll_flags(self, looks: Sequence[tuple[_Form, list[Content], int]], now: Stamp, ahead_ms: int) -> int:
-        """What the clock and the concentrator's freshness say of all values of this poll."""
+    def _poll_flags(
+        self, looks: Sequence[tuple[_Form, list[Content], int]], now: Stamp, ahead_ms: int, doubted: bool
+    ) -> int:
+        """What the clock and the concentrator's freshness say of all values of this poll. A step that is ``doubted``
+        stays one."""
         stepped = abs(ahead_ms - self._ahead_ms) > STEP_MS
-        if stepped:
+        if stepped and not doubted:
             self._ahead_ms = ahead_ms
         flags = quality.clock_flags(now.clock, now.error_ms, self._period_ms, stepped=stepped)
         if self._profile is None:

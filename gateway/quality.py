@@ -6,15 +6,16 @@ and the device's own status say. What it needs to know of the past comes in as `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import and_
 from typing import Literal
 
 from gateway.counters import Look, Stand, book
 from gateway.devices.decode import Content
 from gateway.devices.points import Point, Profile
-from ledger_client.senml import Number, Quality
+from ledger_client.senml import Number, Quality, Value
 
 Verdict = Literal["good", "uncertain", "substituted", "bad", "missing"]
 VERDICTS: tuple[Verdict, ...] = ("good", "uncertain", "substituted", "bad", "missing")
@@ -79,6 +80,11 @@ def verdict(flags: int) -> Verdict:
 def worst(flags: Iterable[int]) -> Verdict:
     """The worst verdict on some values with these flags; "missing" where there are none."""
     return max(map(verdict, set(flags)), key=VERDICTS.index, default="missing")
+
+
+def shared_flags(found: Sequence[Value]) -> int:
+    """The quality bits that all of some values have: said once."""
+    return reduce(and_, (value.quality for value in found)) if len(found) > 1 else 0
 
 
 def failure_flags(exception_code: int | None, *, asked: bool = True) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from gateway import budget
+from gateway.belonging import demand_listed, demand_own
 from gateway.budget import LinePlan
 from gateway.config import Config
 from gateway.dashboard import door
@@ -16,6 +17,7 @@ from gateway.fieldbus import serial_port
 from gateway.fieldbus.bus import LineSpec, PortMissing, check_port
 from gateway.keys import Keys, load_keys
 from gateway.lines import line_specs
+from gateway.ownership import demand_folder
 from ledger_client.trust import Trust
 
 log = logging.getLogger("meterseal.agent")
@@ -33,15 +35,25 @@ class Ready:
 
 
 def prepare(
-    config: Config, ports_in_use: Collection[str] = (), *, running: int | None = None, may_be_missing: bool = False
+    config: Config,
+    ports_in_use: Collection[str] = (),
+    *,
+    running: int | None = None,
+    may_be_missing: bool = False,
+    all_listed: bool = False,
 ) -> Ready:
     """Look at everything. ``ports_in_use`` are ours already, and so is what ``running``, the gateway's own process, has
     open; with ``may_be_missing`` an adapter that is not plugged in is only told of, for its line is opened as soon as
-    it comes. Raises GatewayError or PortError: what, where, way out.
+    it comes; with ``all_listed`` every key must be in the trust file, else an alarm tells of it. Raises GatewayError or
+    PortError: what, where, way out.
 
     Plans that cannot work are for ``budget.refuse``: a command shows them first.
     """
+    demand_folder(config.data, "data")
     keys, trust = load_keys(config), trust_of(config)
+    demand_own(config, keys, trust)
+    if all_listed:
+        demand_listed(config, keys, trust)
     check_ledger_keys(config, trust)
     check_ledger_access(config)
     check_accounts(config)

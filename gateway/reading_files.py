@@ -12,9 +12,11 @@ import io
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from gateway.errors import GatewayError
@@ -28,6 +30,7 @@ from ledger_client.verify import rfc3339_ms
 PORTION = 2_000  # records of one look at the database
 ROWS = 50_000  # lines of a row group of Parquet
 FORMATS = ("csv", "jsonl", "parquet")
+LONGEST_LINE = 65_536
 
 
 class Line(NamedTuple):
@@ -229,3 +232,29 @@ WRITERS: dict[str, Callable[[IO[bytes]], Writer]] = {
     "jsonl": JsonLinesWriter,
     "parquet": ParquetWriter,
 }
+
+
+def are_readings(form: str, path: Path) -> bool:
+    """Whether a file is what a writer of this format writes, by its beginning. Raises OSError."""
+    with path.open("rb") as file:
+        begin = file.readline(LONGEST_LINE)
+    if form == "csv":
+        return begin.strip().decode(errors="replace").split(",") == list(COLUMNS)
+    if form == "parquet":
+        return begin.startswith(b"PAR1") and _columns_of_parquet(path)[: len(COLUMNS)] == list(COLUMNS)
+    with suppress(ValueError):
+        first: object = json.loads(begin)
+        return isinstance(first, dict) and list(first) == list(COLUMNS)
+    return False
+
+
+def _columns_of_parquet(path: Path) -> list[str]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        return []
+    try:
+        return list(pyarrow.parquet.read_schema(path).names)
+    except pyarrow.ArrowException:
+        return []

@@ -30,6 +30,9 @@ INBOX_SECONDS = 30
 COMMIT_WITHIN_S = 60
 """A round of the writer, which holds at most one commit, takes longer only when the disk hangs."""
 PORTION = 100  # items of the inbox between two looks at the clock
+GATHER_S = 0.02
+"""So long the writer lets polls gather that would else wake it one by one, each time taking the interpreter from the
+lines. Who waits for an answer, an event, and the first reading of an epoch are taken at once."""
 
 
 class Writer(Protocol):
@@ -70,6 +73,7 @@ class Recorder:
         self._store, self._clock = store, clock
         self._journal = Journal(store, keys, rules, clock, epoch)
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._hurry = threading.Event()
         self.room = _room(rules)
         """Readings that may wait for a slow disk before polls count as missed."""
         self._over = False
@@ -152,12 +156,12 @@ class Recorder:
 
     def happened(self, meter: str, event: Event) -> None:
         """Hand over an event, in order with the polls; it is written once and kept until it can be."""
-        self._inbox.put(Happened(meter, event))
+        self._put_in_a_hurry(Happened(meter, event))
 
     def call(self, function: Callable[[Store], T]) -> Future[T]:
         """Run ``function(store)`` in the writer thread, after what waits there; it makes its own transaction."""
         future: Future[T] = Future()
-        self._inbox.put(_Call(function, future))
+        self._put_in_a_hurry(_Call(function, future))
         if self._over:
             self._decline()
         return future
@@ -165,11 +169,16 @@ class Recorder:
     def stop(self) -> None:
         """Write what waits, each meter's last coverage record and the stop event; end thread and database."""
         if self._thread.is_alive():
-            self._inbox.put(_STOP)
+            self._put_in_a_hurry(_STOP)
             self._thread.join()
         self._over = True
         self._decline()
         self._store.close()
+
+    def _put_in_a_hurry(self, item: Any) -> None:
+        """Hand over what does not wait for polls to gather behind it."""
+        self._inbox.put(item)
+        self._hurry.set()
 
     def _decline(self) -> None:
         """Nobody writes any more: whoever waits for an answer must not wait for ever; events are the next start's."""
@@ -200,12 +209,16 @@ class Recorder:
             self.ended.set_exception(error)
 
     def _next_items(self) -> list[Any]:
-        """What waits in the inbox, in portions so that the time is kept; nothing when a deadline comes first."""
+        """What waits in the inbox, gathered into portions so that the time is kept; nothing when a deadline comes
+        first."""
         items: list[Any] = []
         wait_s = max(0.0, (self._journal.next_ms() - self._clock.schedule_ms()) / 1000)
         self._pulse.beat(wait_s)
         try:
             items.append(self._inbox.get(timeout=wait_s))
+            if isinstance(items[0], Finished) and self._journal.begun and self._waiting < PORTION:
+                self._hurry.wait(GATHER_S)
+            self._hurry.clear()
             while len(items) < PORTION and items[-1] is not _STOP:
                 items.append(self._inbox.get_nowait())
         except queue.Empty:

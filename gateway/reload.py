@@ -4,7 +4,7 @@ Looked at first, then done: everything that a start would check is checked, and 
 there, before anything is touched; only lines that changed are opened again, and the change is one signed event and one
 commit (changeover.py). Before that commit the old configuration stays in force whatever fails, behind it nothing fails
 that is not tried again. A meter that answered before, stands in both and answers nothing afterwards brings the old one
-back.
+back, unless it sleeps.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from gateway.commits import Rules
 from gateway.difference import Difference, difference
 from gateway.drivers import close
 from gateway.errors import Declined, GatewayError
+from gateway.fieldbus.sleep import PowerRecord
 from gateway.live import MeterNow
 from gateway.readiness import Ready, prepare
 from gateway.signer import GATEWAY
@@ -50,6 +51,8 @@ class Provision:
     """By new meter: what the database holds of it, the newest first."""
     known: Mapping[str, str]
     """Which device stands for a new meter, where the database knows it."""
+    power: Mapping[str, PowerRecord]
+    """What the database knows of the power of devices that may sleep and were not known to."""
     ledgers: Sequence[Ledger] | None
     """Drivers of the ledgers; None where these are the same."""
 
@@ -215,7 +218,8 @@ class Reload:
 
     async def _look_after(self, trial: _Trial) -> None:
         meters, now_s = self._epoch.site.live.meters, self._epoch.site.clock.monotonic()
-        trial.waiting = {n: end for n, end in trial.waiting.items() if _time_ms(meters[n]) <= trial.began_ms}
+        silent = {n: end for n, end in trial.waiting.items() if _time_ms(meters[n]) <= trial.began_ms}
+        trial.waiting = {n: end for n, end in silent.items() if now_s < end or meters[n].reason != "asleep"}
         lost = [name for name, end in trial.waiting.items() if now_s >= end]
         if not trial.waiting:
             self._trial = None

@@ -17,10 +17,12 @@ from gateway.alarm_kinds import EQUIVOCATION, LEDGER_REFUSED, STOPPED
 from gateway.comparison import conflict_text
 from gateway.config import Config
 from gateway.dashboard.certificate import fingerprint
+from gateway.devices.points import Point, Profile
 from gateway.errors import ConfigError, Damaged, StoreError
 from gateway.feed_view import feed_line, feed_problems, feed_status
 from gateway.horizon import horizon
-from gateway.quality import verdict, worst
+from gateway.quality import shared_flags, verdict, worst
+from gateway.settings import duration_text
 from gateway.store import RECOVER, Row, Store
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError
@@ -52,6 +54,23 @@ class Shown:
         """The verdict, and why it is not good."""
         reasons = ", ".join(quality_phrases(self.value.quality))
         return f"{self.verdict}: {reasons}" if reasons else self.verdict
+
+    def beside(self, common: int) -> str:
+        """The same without the bits that all values of the reading have, which stand below them."""
+        if not common:
+            return self.quality
+        own = self.value.quality & ~common
+        return f"{verdict(own)}: {', '.join(quality_phrases(own))}" if own else ""
+
+    def symbol(self, points: Mapping[str, Point]) -> str:
+        """What the profile's points call a status; "" where it has no name."""
+        point = points.get(self.value.name)
+        return point.symbol(self.value.value) if point else ""
+
+    def named(self, points: Mapping[str, Point]) -> str:
+        """The value for people, a status with what it is called."""
+        symbol = self.symbol(points)
+        return f"{self.text} ({symbol})" if symbol else self.text
 
     @property
     def text(self) -> str:
@@ -120,7 +139,8 @@ def status(
             problems.append(f"meter {meter['name']}: no reading yet")
         elif pid is not None and meter["age_s"] * 1000 > OVERDUE_PERIODS * meter["every_ms"] + 5000:
             problems.append(
-                f"meter {meter['name']}: last reading {meter['age_s']} s ago, due every {meter['every_ms'] / 1000:g} s"
+                f"meter {meter['name']}: last reading {meter['age_s']} s ago, "
+                f"due every {duration_text(meter['every_ms'])}"
             )
     alarms = active_alarms(store, health) if pid is not None else []
     stopped = health["recording"] if health else None
@@ -190,6 +210,7 @@ def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> dict[str, Any
         "values": len(values),
         "verdict": worst(v.value.quality for v in values),
         "missed": dict(body.missed) if isinstance(body, Coverage) else {},
+        "not_asked": [v.value.name for v in values if v.value.quality & Quality.NOT_ASKED],
         "record": rows[0].id if rows else None,
     }
 
@@ -253,6 +274,8 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
     for m in facts["meters"]:
         age = "never" if m["age_s"] is None else f"{m['age_s']} s ago"
         missed = ", ".join(f"{n} {reason}" for reason, n in m["missed"].items()) or "none"
+        if m["not_asked"]:
+            missed += f"; not asked: {', '.join(m['not_asked'])}"
         table.add_row(m["name"], age, str(m["values"]), m["verdict"], missed)
     out.print(table)
     out.print(
@@ -282,14 +305,28 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
         out.print(Text("look at this:", "bold"), problem)
 
 
-def print_readings(out: Console, values: Sequence[Shown]) -> None:
-    """Readings for people: a headline with the record's id, then its values."""
+def print_readings(out: Console, values: Sequence[Shown], profiles: Mapping[str, Profile] | None = None) -> None:
+    """Readings for people: a headline with the record's id, then its values. ``profiles`` by meter: they name what a
+    status says."""
     for record, group in groupby(values, key=lambda v: v.record):
         mine = list(group)
         out.print(Text(f"{rfc3339_ms(mine[0].time_ms)}  {mine[0].meter}", "bold"), f" record {record}")
+        points, common = points_of((profiles or {}).get(mine[0].meter)), shared_flags([v.value for v in mine])
         table = Table.grid(padding=(0, 2), pad_edge=True)
         table.add_column()
         table.add_column(justify="right")
         for v in mine:
-            table.add_row(v.value.name, v.text, v.value.unit or "", v.quality)
+            table.add_row(v.value.name, v.named(points), v.value.unit or "", v.beside(common))
         out.print(table)
+        print_common(out, common)
+
+
+def points_of(profile: Profile | None) -> dict[str, Point]:
+    """The points of a profile by name."""
+    return {point.name: point for point in profile.points} if profile else {}
+
+
+def print_common(out: Console, common: int) -> None:
+    """What is true of all values of a reading, once."""
+    if common:
+        out.print(f"all values are {verdict(common)}: {', '.join(quality_phrases(common))}")

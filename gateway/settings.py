@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
+from contextlib import suppress
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ledger_client.shape import NAME
 
@@ -16,15 +18,48 @@ _UNIT_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
+_LIKE_DURATION = re.compile(r"(\d+) *([a-z]+)")
+_MEANT = {
+    "y": (365, "d"), "w": (7, "d"), "mo": (30, "d"), "ms": (1, "ms"), "mil": (1, "ms"), "d": (1, "d"), "h": (1, "h"),
+    "m": (1, "m"), "s": (1, "s"),
+}  # fmt: skip
+"""Beginnings of words for units that people write, and what they are here."""
+
+
+class Unfit(ValueError):
+    """A value that cannot be, with the way out where one is plain."""
+
+    def __init__(self, problem: str, way_out: str) -> None:
+        super().__init__(f"{problem}; {way_out}")
+        self.problem, self.way_out = problem, way_out
+
+
 def duration_ms(text: object) -> int:
     """``"10s"`` → 10000. Units ms, s, m or min, h, d; anything else is a ValueError that shows the form."""
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise ValueError('must be a duration in quotes such as "500ms", "10s", "15m", "1h"')
+        raise _no_duration(text)
     value = Decimal(match[1]) * _UNIT_MS[match[2]]
     if value != int(value) or value <= 0:
         raise ValueError("must be a whole number of milliseconds above 0")
     return int(value)
+
+
+def _no_duration(text: object) -> ValueError:
+    """In words, with the duration that was meant where that is plain: "1y" is "365d"."""
+    problem = 'must be a duration in quotes such as "500ms", "10s", "15m", "1h", "90d"'
+    match = _LIKE_DURATION.fullmatch(text.lower()) if isinstance(text, str) else None
+    meant = next((unit for start, unit in _MEANT.items() if match and match[2].startswith(start)), None)
+    if match is None or meant is None:
+        return ValueError(problem)
+    count, unit = meant
+    return Unfit(problem, f'write "{int(match[1]) * count}{unit}"')
+
+
+def duration_text(ms: int) -> str:
+    """The same the other way round, in the largest unit that gives a whole number: 10000 → ``10s``."""
+    unit = next(unit for unit in ("d", "h", "m", "s", "ms") if ms % _UNIT_MS[unit] == 0)
+    return f"{ms // _UNIT_MS[unit]}{unit}"
 
 
 def size_bytes(text: object) -> int:
@@ -38,6 +73,24 @@ def size_bytes(text: object) -> int:
     return value
 
 
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?[.]?")
+
+
+def host_name(text: str) -> str:
+    """A host's name or IP address, nothing else; a ValueError says what it holds besides."""
+    with suppress(ValueError):
+        return str(ipaddress.ip_address(text.strip("[]")))
+    if "://" in text:
+        raise Unfit(f"{text!r} is a URL", 'write the name or IP address alone, such as host = "192.168.1.20"')
+    name, colon, port = text.rpartition(":")
+    if colon and port.isdecimal():
+        raise Unfit(f"{text!r} holds a port", f'write host = "{name}" and port = {port}')
+    if not _HOST.fullmatch(text):
+        raise Unfit(f"{text!r} is no host's name", 'write a name or IP address, such as host = "192.168.1.20"')
+    return text
+
+
+Host = Annotated[str, AfterValidator(host_name)]
 Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 DurationMs = Annotated[int, BeforeValidator(duration_ms)]
 SizeBytes = Annotated[int, BeforeValidator(size_bytes)]

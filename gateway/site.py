@@ -49,6 +49,8 @@ class Site:
     """How much later than it asked for the event loop called somebody (lag.py)."""
     orders: dict[str, Order] = field(default_factory=dict)
     """What can be ordered, by name: over the control socket, and by whoever may on the pages."""
+    feeds: dict[str, Callable[[], Mapping[str, Any]]] = field(default_factory=dict)
+    """How each feed stands, by its name: connected, its state in words, what waits and was told."""
     configured: Callable[[], Mapping[str, Any]] = dict
     """How it stands with the configuration in force: ``trial``, the meters that have to answer before it stays,
     ``reverted``, why the one before came back, and ``stuck``, why it cannot."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from gateway.config import load
+from gateway.config import Config, load
 from gateway.errors import ConfigError
-from gateway.keys import PUBLIC_FILE, load_keys, make_missing, public_entries
-from gateway.ownership import is_there
+from gateway.keys import PUBLIC_FILE, key_files, load_keys, make_missing, public_entries
+from gateway.ownership import OWN_USER, as_its_folder, is_there
 
 GATEWAY_TOML = """\
 # Meterseal gateway. Paths are relative to this file. `meterseal check gateway.toml` validates it and starts nothing.
@@ -17,6 +18,8 @@ id = "{id}"                # signed into every record: choose it once
 data = "{data}"                      # the database
 keys = "{keys}"                      # one private key a meter, and statement.pem
 trust = "trust.toml"               # the public keys that receipts are checked with
+# timezone = "Asia/Shanghai"       # of the times, days and months on the pages; UTC without it
+# latitude = 31.2                  # with longitude = 121.5: inverters may sleep while the sun is down there
 
 [store]
 commit_every = "1s"                # the most that a power cut can cost
@@ -71,13 +74,15 @@ url = "{ledger_url}"
 # ca = "tls/ca.pem"                 # with https:// or mqtts://; cert, key, token_file, user … see docs/configuration.md
 """
 
+
 TRUST_TOML = """\
 # Whom this gateway, and whoever verifies its readings, believes. Public keys only: hand it to verifiers as it is.
+"""
+TRUST_LEDGER_TOML = """\
 # The key of the ledger is missing as yet: paste what `meterseal-ledger show LDIR --trust` prints at the end.
 
 [policy]
 receipts = 1                        # how many distinct ledgers of the list must have given a receipt
-ledgers = ["{ledger}"]
 """
 
 
@@ -101,6 +106,8 @@ def init(
     """
     config_path, trust_path = folder / "gateway.toml", folder / "trust.toml"
     data, keys = (str(state.absolute() / name) if state else name for name in ("data", "keys"))
+    if is_there(folder) and not folder.is_dir():
+        raise ConfigError(folder, "", "is a file, not a folder", "choose another name")
     for path in (config_path, trust_path, folder / keys):
         if is_there(path):
             raise ConfigError(path, "", "exists already, and init overwrites nothing", "choose another folder")
@@ -131,5 +138,30 @@ def init(
         config_path.unlink()
         raise
     made = make_missing(config, now_s)
-    trust_path.write_text(TRUST_TOML.format(ledger=ledger) + public_entries(config, load_keys(config), made, now_s))
+    add_to_trust(config, made, now_s)
     return [config_path, trust_path, *sorted(config.keys.glob("*.pem")), config.keys / PUBLIC_FILE]
+
+
+def add_to_trust(config: Config, made: Iterable[str], now_s: int) -> None:
+    """Add keys that were just made to the trust file; where there is none, make it, with every key. Raises ConfigError:
+    it cannot be written."""
+    new = not is_there(config.trust)
+    names = list(key_files(config)) if new else list(made)
+    if not names:
+        return
+    head = trust_head([entry.name for entry in config.document.ledger]) if new else ""
+    try:
+        with config.trust.open("a") as file:
+            file.write(head + public_entries(config, load_keys(config), names, now_s))
+        if new:
+            as_its_folder(config.trust)
+    except OSError as error:
+        raise ConfigError(config.trust, "", f"cannot be written: {error.strerror}", OWN_USER) from None
+
+
+def trust_head(ledgers: Sequence[str]) -> str:
+    """How a trust file begins: whose receipts count, where there are ledgers."""
+    if not ledgers:
+        return TRUST_TOML + "# There is no [[ledger]] as yet: with the first come [policy] and the ledger's own key.\n"
+    names = ", ".join(f'"{name}"' for name in ledgers)
+    return f"{TRUST_TOML}{TRUST_LEDGER_TOML}ledgers = [{names}]\n"

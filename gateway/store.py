@@ -10,7 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -42,6 +42,16 @@ RECOVER = (
     "stop the gateway and start it with `meterseal run`: the damaged database is then set aside, and what can be read "
     "is recovered into a new one"
 )
+
+
+def is_database(path: Path) -> bool:
+    """Whether a file is a gateway's database, of whatever version."""
+    try:
+        with closing(sqlite3.connect(_uri(path, "ro", alone=True), uri=True)) as db:
+            tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error:
+        return False
+    return {"records", "batches", "schedules"} <= tables
 
 
 class Store(Records, Batches, Alarms, Summaries, Feeds):

@@ -36,6 +36,12 @@ def is_batch(data: bytes) -> bool:
     return data.startswith(_BEGIN)
 
 
+def is_batch_file(path: Path) -> bool:
+    """The same of a file. Raises OSError."""
+    with path.open("rb") as file:
+        return is_batch(file.read(len(_BEGIN)))
+
+
 def write_batch(
     file: IO[bytes],
     records: Iterable[bytes],

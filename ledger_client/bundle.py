@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from ledger_client import cbor
@@ -91,6 +92,17 @@ class Bundle:
         entry, receipts = detach_receipts(fields["statement"])
         anchors = tuple(parse_locator(value) for value in array(fields["anchors"], "anchors", 0, MAX_RECEIPTS))
         return cls(within(fields["record"], MAX_RECORD, "the record"), anchors, size, index, path, entry, receipts)
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a file is a proof bundle. Raises OSError."""
+    with path.open("rb") as file:
+        data = file.read(MAX_BUNDLE + 1)
+    try:
+        Bundle.parse(data)
+    except Malformed:
+        return False
+    return True
 
 
 def encode_locator(locator: Locator) -> bytes:

@@ -17,11 +17,12 @@ from typing import Any, ClassVar
 import click
 
 from ledger_client.batch_file import is_batch
+from ledger_client.bundle import is_bundle
 from ledger_client.cli_bridge import bridge
 from ledger_client.cli_evm import evm
 from ledger_client.cli_help import HELP, Grouped
 from ledger_client.cli_online import UsageError, access, addresses
-from ledger_client.cli_parts import broker_login
+from ledger_client.cli_parts import FORCE, broker_login, demand_replaceable
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.facts import NOTHING_ASKED, Facts
 from ledger_client.report import clean, facts_in_words, steps_in_words
@@ -36,7 +37,7 @@ MAX_FILE = 2 * 1024 * 1024  # what is read of a file that may not be a bundle at
 class _Commands(Grouped):
     headings: ClassVar = {
         "Judge proofs": ("verify", "audit", "prove"),
-        "Run a ledger": ("serve", "show", "enroll", "revoke", "rotate", "backup"),
+        "Run a ledger": ("init", "serve", "show", "enroll", "revoke", "rotate", "backup"),
         "Chains": ("evm", "bridge"),
     }
 
@@ -45,6 +46,16 @@ class _Commands(Grouped):
 @click.version_option(package_name="meterseal", prog_name="meterseal-ledger")
 def cli() -> None:
     """Run the embedded ledger, enrol gateways, verify and audit proofs offline."""
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--name", metavar="NAME", help="the ledger's name, for ever  [default: demo-ledger]")
+def init(folder: Path, name: str | None) -> None:
+    """Make a new ledger in DIR, for `enroll` and `show` before it is served."""
+    from ledger_client.transparency.directory import make_dir
+
+    click.echo(f"made {folder}: ledger {make_dir(folder, name)}; serve it: meterseal-ledger serve {folder}")
 
 
 @cli.command()
@@ -147,11 +158,12 @@ def rotate(folder: Path, prepare: bool) -> None:
 @cli.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="where to")
-def backup(folder: Path, output: Path) -> None:
+@FORCE
+def backup(folder: Path, output: Path, force: bool) -> None:
     """Copy the log of the ledger in DIR, which may be serving, and read the copy through."""
     from ledger_client.transparency.backup import backup as copy
 
-    copied = copy(folder, output)
+    copied = copy(folder, output, force=force)
     click.echo(f"{output}: {copied.size} entries of ledger {copied.ledger}, root {copied.root.hex()}")
     click.echo(f"not in it: {folder}/key.pem, without which it cannot be served, and {folder}/policy.toml")
 
@@ -208,11 +220,13 @@ def audit(files: tuple[Path, ...], trust_file: Path, as_json: bool) -> None:
 @click.argument("file", metavar="FILE.mbatch", type=click.Path(path_type=Path))
 @click.argument("record")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.mseal")
-def prove(file: Path, record: str, output: Path) -> None:
+@FORCE
+def prove(file: Path, record: str, output: Path, force: bool) -> None:
     """Take the proof of RECORD (METER/EPOCH/SEQ, or a meter's name: its newest reading) out of a batch file."""
     from ledger_client.batch_file import BatchFile
     from ledger_client.durable import whole_file
 
+    demand_replaceable(output, "proof (.mseal)", is_bundle, force=force)
     batch = BatchFile.open(file)
     proven, bundle = batch.prove(batch.find(record))
     try:

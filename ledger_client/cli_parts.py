@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
+
+from ledger_client.cli_online import UsageError
+from ledger_client.durable import may_replace
+
+FORCE = click.option("--force", is_flag=True, help="replace FILE whatever it is")
 
 _OPTIONS = (
     click.option("--mqtt-ca", metavar="PEM", help="the private CA of the broker's certificate"),
@@ -22,3 +28,9 @@ def broker_login(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def demand_replaceable(path: Path, kind: str, is_such: Callable[[Path], bool], *, force: bool) -> None:
+    """Raises UsageError where a file is there that is not of the kind that a command writes."""
+    if not force and not may_replace(path, is_such):
+        raise UsageError(f"{path}: is there and is no {kind}; give another name, or --force to replace it")

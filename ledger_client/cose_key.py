@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from ledger_client import cbor, edwards
 from ledger_client.errors import BadSignature, EncodeError, KeyFileError, Malformed
 from ledger_client.shape import table
+from ledger_client.text_file import UTF8
 
 EDDSA: Final = -8
 ES256: Final = -7
@@ -204,6 +205,9 @@ def unbase64url(text: str) -> bytes:
     return data
 
 
+RESTORE: Final = "restore it from its backup, or move it away and make a new one"
+
+
 def load_private_key(path: str | Path) -> PrivateKey:
     """Read a key file; ``KeyFileError`` if missing, readable by others, or not a PKCS#8 key of the two kinds."""
     path = Path(path)
@@ -222,8 +226,10 @@ def load_private_key(path: str | Path) -> PrivateKey:
     try:
         return PrivateKey.from_pem(pem)
     except Malformed as error:
-        way_out = "give an Ed25519 or P-256 key: openssl genpkey -algorithm ed25519"
-        raise KeyFileError(str(path), error.detail, way_out) from None
+        if b"\0" in pem:
+            problem = "is UTF-16 text, or no key at all"
+            raise KeyFileError(str(path), problem, f"{UTF8}, or {RESTORE}") from None
+        raise KeyFileError(str(path), error.detail, f"{RESTORE}: openssl genpkey -algorithm ed25519") from None
 
 
 def save_private_key(path: str | Path, key: PrivateKey) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -47,3 +47,12 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         rename(new, path)
     finally:
         new.unlink(missing_ok=True)
+
+
+def may_replace(path: Path, is_such: Callable[[Path], bool]) -> bool:
+    """Whether a command may write to this path: nothing is there, an empty file, a pipe or a device, or a file of the
+    kind that it writes. ``is_such`` looks at a file of which that is not known, and may raise OSError."""
+    try:
+        return not path.is_file() or path.stat().st_size == 0 or is_such(path)
+    except OSError:
+        return False

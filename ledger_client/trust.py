@@ -14,6 +14,7 @@ from ledger_client.cose_key import PublicKey, base64url, unbase64url
 from ledger_client.errors import TrustFileError, VerificationError
 from ledger_client.record import GATEWAY_ITSELF
 from ledger_client.shape import MAX_TIME_S, is_ledger_name, is_name
+from ledger_client.text_file import UTF8, NotText, text_of
 
 # role: the names that a key of it must bear, in the order of a lookup
 _NAMES: Final = {"meter": ("gateway", "meter"), "statement": ("gateway",), "ledger": ("ledger",)}
@@ -80,26 +81,27 @@ class Trust:
         return any(key.ledger == ledger for key in self.keys)
 
 
-def load_trust(path: str | Path) -> Trust:
-    """Read a trust file; ``TrustFileError`` with file, key and way out."""
+def load_trust(path: str | Path, *, anchored: bool = True) -> Trust:
+    """Read a trust file; ``TrustFileError`` with file, key and way out. ``anchored=False``: of a gateway that has no
+    ledger, so that the file may list none; no evidence meets such a policy."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         way_out = "give the path of a trust file that exists and may be read"
         raise TrustFileError(str(path), "", f"cannot be read ({error.strerror})", way_out) from None
     try:
-        return parse_trust(data.decode(), str(path))
-    except UnicodeDecodeError:
-        raise TrustFileError(str(path), "", "is not UTF-8 text", "a trust file is TOML: save it as UTF-8") from None
+        return parse_trust(text_of(data), str(path), anchored=anchored)
+    except NotText as error:
+        raise TrustFileError(str(path), "", error.problem, UTF8) from None
 
 
-def parse_trust(text: str, source: str) -> Trust:
-    """Read the text of a trust file that came from ``source``; ``TrustFileError`` with file, key and way out."""
+def parse_trust(text: str, source: str, *, anchored: bool = True) -> Trust:
+    """Read the text of a trust file that came from ``source``, as ``load_trust`` does."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise TrustFileError(source, "", f"is not TOML: {error}", "correct that line") from None
-    return _Reader(source).trust(document)
+    return _Reader(source).trust(document, anchored=anchored)
 
 
 class _Reader:
@@ -111,22 +113,28 @@ class _Reader:
     def refuse(self, key: str, problem: str, way_out: str) -> NoReturn:
         raise TrustFileError(self.source, key, problem, way_out)
 
-    def trust(self, document: Mapping[str, Any]) -> Trust:
+    def trust(self, document: Mapping[str, Any], *, anchored: bool) -> Trust:
         self.known(document, "", ("policy", "key", "chain"))
-        policy = document.get("policy")
-        if not isinstance(policy, dict):
-            self.refuse("policy", "missing", 'add [policy] with receipts = 1 and ledgers = ["demo-ledger"]')
-        self.known(policy, "policy", ("receipts", "ledgers"))
-        ledgers = self.ledgers(policy)
-        receipts = policy.get("receipts")
-        if type(receipts) is not int or not 1 <= receipts <= len(ledgers):
-            way_out = f"give a whole number from 1 to {len(ledgers)}, the number of ledgers listed"
-            self.refuse("policy.receipts", f"is {receipts!r}", way_out)
+        receipts, ledgers = self.policy(document, anchored=anchored)
         keys = tuple(self.key(table, where) for table, where in self.tables(document, "key"))
         chains = tuple(self.chain(table, where) for table, where in self.tables(document, "chain"))
         self.one_role_a_key(keys)
         warnings = tuple(_warnings(receipts, ledgers, keys, chains))
         return Trust(receipts, ledgers, keys, chains, warnings, self.source)
+
+    def policy(self, document: Mapping[str, Any], *, anchored: bool) -> tuple[int, tuple[str, ...]]:
+        policy = document.get("policy", {} if not anchored else None)
+        if not isinstance(policy, dict):
+            self.refuse("policy", "missing", 'add [policy] with receipts = 1 and ledgers = ["demo-ledger"]')
+        self.known(policy, "policy", ("receipts", "ledgers"))
+        if not anchored and not policy.get("ledgers"):
+            return 1, ()
+        ledgers = self.ledgers(policy)
+        receipts = policy.get("receipts")
+        if type(receipts) is not int or not 1 <= receipts <= len(ledgers):
+            way_out = f"give a whole number from 1 to {len(ledgers)}, the number of ledgers listed"
+            self.refuse("policy.receipts", f"is {receipts!r}", way_out)
+        return receipts, ledgers
 
     def known(self, table: Mapping[str, Any], where: str, allowed: tuple[str, ...]) -> None:
         for key in table:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
+from benchmarks.fieldbus_truth import run
+from benchmarks.parts.truth_cases import met
 from benchmarks.parts.truth_lines import work
 
 LINES, POLLS = 5, 120
@@ -42,3 +44,17 @@ def test_no_value_is_booked_to_the_wrong_question(tmp_path: Path, wire: str) -> 
 @pytest.mark.parametrize("wire", ["rtu-over-tcp", "converter"])
 def test_with_the_guard_off_they_are(tmp_path: Path, wire: str) -> None:
     assert sum(book["wrong"] for book in work(tmp_path, wire, range(LINES), POLLS, armed=False)) > 0
+
+
+def test_a_case_prints_what_was_wrong_who_was_named_and_what_was_recorded() -> None:
+    cases = run(case="damaged-echoes", seconds=1.5, lines=2, period_ms=500)["cases"]
+    assert isinstance(cases, dict)
+    figures = cases["damaged-echoes"]
+    assert figures["polls"] >= 6
+    assert figures["values"] > 0
+    assert (figures["wrong"], figures["strangers"]) == (0, 0)
+    assert 0 < figures["recorded"] <= 1
+    assert figures["target"] == {"wrong": 0, "strangers": 0, "recorded": 0.99}
+    assert met({"wrong": 0, "strangers": 0, "recorded": 0.99}, figures["target"])
+    assert not met({"wrong": 0, "strangers": 1, "recorded": 1.0}, figures["target"])
+    assert not met({"wrong": 0, "strangers": 0, "recorded": 0.98}, figures["target"])

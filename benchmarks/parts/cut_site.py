@@ -15,6 +15,7 @@ from gateway import config
 from gateway.config import Config
 from gateway.dashboard.setup import set_user
 from gateway.keys import make_missing
+from gateway.starter import add_to_trust
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from tests.chain.site import GatewayProcess, until
@@ -80,7 +81,9 @@ def line_site(folder: Path, plant: CutPlant) -> Config:
         f"{meters}"
     )
     loaded = config.load(folder / "gateway.toml")
-    make_missing(loaded, int(time.time()))
+    now_s = int(time.time())
+    make_missing(loaded, now_s)
+    add_to_trust(loaded, (), now_s)
     return loaded
 
 
@@ -102,7 +105,6 @@ def watched(folder: Path, made: Callable[[], Config]) -> Iterator[Place]:
         feeds = f'[[feed]]\nname = "scada"\ntype = "json"\nurl = "{broker.url}"\n'
         feeds += f'[[feed]]\nname = "host"\ntype = "sparkplug"\nurl = "{broker.url}"\ngroup = "{GROUP}"\n'
         loaded.path.write_text(f'{loaded.path.read_text()}{feeds}[web]\nlisten = "127.0.0.1:{port}"\n')
-        loaded.trust.write_text('[policy]\nreceipts = 1\nledgers = ["none"]\n')
         loaded = config.load(loaded.path)
         set_user(loaded, USER, "installer", PASSWORDS[USER])
         heard, host = stack.enter_context(listening(broker.url)), stack.enter_context(host_at(broker))

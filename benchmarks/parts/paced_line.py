@@ -1,13 +1,15 @@
 """A serial line that takes its time, in a process of its own: bytes come when a wire of this speed would bring them.
 
 A device hears a request when its last character and a silence of t3.5 are over, thinks, and answers character by
-character. Started as ``python -m benchmarks.parts.paced_line LINK BAUDRATE UNIT=LATENCY_MS …`` (8N1); units that are
-not named are silent. Registers hold their own address. Ends when its standard input does.
+character. Started as ``python -m benchmarks.parts.paced_line LINK BAUDRATE LATE UNIT=LATENCY_MS …`` (8N1); units that
+are not named are silent. A third of the answers of unit LATE (0: none) come up to ``LATE_S`` late, when the wire is
+quiet. Registers hold their own address. Ends when its standard input does.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import select
 import struct
 import subprocess
@@ -37,6 +39,7 @@ serial_number = {{ address = 900, type = "uint32", kind = "status", record = fal
 """
 REQUEST = 8
 """Bytes of a read request."""
+LATE_S, LATE_SHARE = 2.7, 1 / 3
 
 
 def profile_text(registers: int, timeout_ms: int) -> str:
@@ -46,10 +49,10 @@ def profile_text(registers: int, timeout_ms: int) -> str:
 
 
 @contextmanager
-def paced_line(link: Path, baudrate: int, latency_ms: Mapping[int, float]) -> Iterator[None]:
+def paced_line(link: Path, baudrate: int, latency_ms: Mapping[int, float], *, late: int = 0) -> Iterator[None]:
     """Such a line behind ``link`` for the time of a ``with``; ``latency_ms`` by unit."""
     units = [f"{unit}={ms}" for unit, ms in latency_ms.items()]
-    command = [sys.executable, "-m", "benchmarks.parts.paced_line", str(link), str(baudrate), *units]
+    command = [sys.executable, "-m", "benchmarks.parts.paced_line", str(link), str(baudrate), str(late), *units]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
@@ -64,7 +67,9 @@ def paced_line(link: Path, baudrate: int, latency_ms: Mapping[int, float]) -> It
 class _Wire:
     """The devices' end of the pseudo-terminal."""
 
-    def __init__(self, link: Path, baudrate: int, latency_s: Mapping[int, float]) -> None:
+    def __init__(self, link: Path, baudrate: int, latency_s: Mapping[int, float], late: int) -> None:
+        self._late, self._waiting = late, list[tuple[float, bytes]]()
+        self._chance = random.Random(2700)
         self.master, slave = os.openpty()
         tty.setraw(slave)
         link.symlink_to(os.ttyname(slave))
@@ -74,7 +79,10 @@ class _Wire:
     def serve(self) -> None:
         """Answer one request after the other until standard input ends."""
         heard = b""
-        while sys.stdin not in select.select([self.master, sys.stdin], [], [])[0]:
+        while sys.stdin not in (ready := select.select([self.master, sys.stdin], [], [], self._next_s())[0]):
+            if not ready:
+                self._send(*self._waiting.pop(0))
+                continue
             try:
                 heard += os.read(self.master, 4096)
             except OSError:  # nobody has the line open
@@ -84,20 +92,31 @@ class _Wire:
                 self._answer(heard[:REQUEST], out + self._t35_s)
                 heard = heard[REQUEST:]
 
+    def _next_s(self) -> float | None:
+        """In how many seconds the next late answer comes."""
+        return max(0.0, self._waiting[0][0] - time.monotonic()) if self._waiting else None
+
     def _answer(self, request: bytes, heard_at: float) -> None:
         unit, function, address, count = struct.unpack(">BBHH", request[:6])
         if unit not in self._latency_s:
             return
         words = ((address + place) & 0xFFFF for place in range(count))
         body = bytes([unit, function, 2 * count]) + struct.pack(f">{count}H", *words)
-        begin = heard_at + self._latency_s[unit]
-        for number, byte in enumerate(body + crc(body), 1):
+        begin, frame = heard_at + self._latency_s[unit], body + crc(body)
+        if unit == self._late and self._chance.random() < LATE_SHARE:
+            self._waiting = sorted([*self._waiting, (begin + self._chance.uniform(0, LATE_S), frame)])
+        else:
+            self._send(begin, frame)
+
+    def _send(self, begin: float, frame: bytes) -> None:
+        for number, byte in enumerate(frame, 1):
             time.sleep(max(0.0, begin + number * self._char_s - time.monotonic()))
             os.write(self.master, bytes([byte]))
 
 
 if __name__ == "__main__":
-    latencies = dict(word.split("=") for word in sys.argv[3:])
-    wire = _Wire(Path(sys.argv[1]), int(sys.argv[2]), {int(u): float(ms) / 1000 for u, ms in latencies.items()})
+    latencies = dict(word.split("=") for word in sys.argv[4:])
+    slow = {int(unit): float(ms) / 1000 for unit, ms in latencies.items()}
+    wire = _Wire(Path(sys.argv[1]), int(sys.argv[2]), slow, int(sys.argv[3]))
     print("ready", flush=True)
     wire.serve()

@@ -29,7 +29,9 @@ from gateway.fieldbus.bus import Line, LineSpec, Poll
 from gateway.keys import load_keys, make_missing
 from gateway.poller import Poller
 from gateway.recorder import Recorder
+from gateway.starter import add_to_trust
 from gateway.store import Row, Store
+from gateway.switching import switch_often
 
 VALUES = 30
 WARM_UP_S = 3.0
@@ -50,7 +52,7 @@ serial_number = {{ address = {SERIAL}, type = "uint32", kind = "status", record 
 
 
 def make_site(folder: Path, ports: Sequence[int]) -> None:
-    """A gateway.toml with one Modbus TCP bus and one meter a port, its profile, and all keys."""
+    """A gateway.toml with one Modbus TCP bus and one meter a port, its profile, all keys, and a trust file."""
     buses = "".join(
         f'[[bus]]\nname = "tcp-{n:03}"\ntype = "modbus-tcp"\nhost = "127.0.0.1"\nport = {port}\n'
         f'[[bus.meter]]\nname = "meter-{n:03}"\nprofile = "bench.toml"\naddress = 1\nevery = "100ms"\n'
@@ -58,7 +60,9 @@ def make_site(folder: Path, ports: Sequence[int]) -> None:
     )
     (folder / "bench.toml").write_text(PROFILE)
     (folder / "gateway.toml").write_text(f'[gateway]\nid = "bench"\n{buses}')
-    make_missing(config.load(folder / "gateway.toml"), int(time.time()))
+    loaded, now_s = config.load(folder / "gateway.toml"), int(time.time())
+    make_missing(loaded, now_s)
+    add_to_trust(loaded, (), now_s)
     Store(folder / EMPTY).close()
 
 
@@ -158,5 +162,6 @@ def _durability(loaded: Config, store: TimedStore, commit_every_ms: int) -> dict
 
 
 if __name__ == "__main__":
-    heap.share()  # as `meterseal run` does
+    heap.share()  # as `meterseal run` does, and
+    switch_often()
     print(json.dumps(asyncio.run(measure(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))))

@@ -59,6 +59,10 @@ async def accept(site: Site, user: str, form: Mapping[str, str]) -> Done:
     meter, serial = _text(form, "meter"), _text(form, "serial")
     if meter not in site.config.meters:
         raise Declined(f"there is no meter {meter}", "open the page again")
+    answers = site.line_of(meter).stranger(meter)
+    if answers is not None and serial not in (answers, *formats.numbers(answers)):
+        problem = f"{meter}: the device on the wire says another number than {serial}"
+        raise Declined(problem, "read it off the device that is to be accepted, and look which one is plugged in")
     reason = form.get("reason", "").strip()[:LONGEST]
     done = await _order(site, "accept", meter=meter, serial=serial, reason=reason, user=user)
     new, old = (formats.identity(done[name]) for name in ("new", "old"))

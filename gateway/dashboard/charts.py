@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from typing import Final
 
 from markupsafe import Markup
 
+from gateway.local_calendar import ahead_ms, days, hours, months
 from gateway.quality import VERDICTS
 
 WIDTH: Final = 480
@@ -29,8 +31,9 @@ HOUR: Final = 60 * MIN
 DAY: Final = 24 * HOUR
 _TICKS: Final = (
     MIN, 5 * MIN, 10 * MIN, 15 * MIN, 30 * MIN, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR,
-    DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 61 * DAY, 91 * DAY,
+    DAY, 2 * DAY, 7 * DAY, 14 * DAY,
 )  # fmt: skip
+_MONTHS: Final = (1, 2, 3, 6, 12)
 MOST_TICKS: Final = 7
 _FROM_GOOD: Final[list[str]] = list(VERDICTS)
 HATCH: Final = Markup(
@@ -104,23 +107,33 @@ def _number(value: float, decimals: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The time that a chart runs over. ``tick`` writes a moment, ``ahead_ms``: how far its zone is before UTC."""
+    """The time that a chart runs over. ``tick`` writes a moment, ``zone``: whose days and hours are round."""
 
     from_ms: int
     to_ms: int
     tick: Callable[[int, int], str]
-    ahead_ms: int = 0
+    zone: tzinfo = UTC
 
     def x(self, ms: float) -> float:
         """Where a moment stands."""
         return LEFT + PLOT_W * (ms - self.from_ms) / (self.to_ms - self.from_ms)
 
-    def ticks(self) -> Iterator[int]:
-        """Round moments of the zone, at most ``MOST_TICKS``."""
-        span = self.to_ms - self.from_ms
-        step = next((step for step in _TICKS if span / step <= MOST_TICKS), _TICKS[-1])
-        first = -(-(self.from_ms + self.ahead_ms) // step) * step - self.ahead_ms
-        yield from range(first, self.to_ms + 1, step)
+    def ticks(self) -> list[int]:
+        """Round moments of the zone, at most ``MOST_TICKS`` or one more."""
+        return [ms for ms in self._round() if self.from_ms <= ms <= self.to_ms]
+
+    def _round(self) -> Iterable[int]:
+        begin, end, span = self.from_ms, self.to_ms + 1, self.to_ms - self.from_ms
+        step = next((step for step in _TICKS if span / step <= MOST_TICKS), None)
+        if step is None:
+            together = next((n for n in _MONTHS if span / (n * 30 * DAY) <= MOST_TICKS), _MONTHS[-1])
+            return (ms for ms, _ in months(begin, end, self.zone, together))
+        if step >= DAY:
+            return (ms for ms, _ in days(begin, end, self.zone, step // DAY))
+        if step > HOUR:
+            return hours(begin, end, self.zone, step // HOUR)
+        ahead = ahead_ms(begin, self.zone)
+        return range(-(-(begin + ahead) // step) * step - ahead, end, step)
 
 
 def line(steps: Sequence[Step], frame: Frame, label: str, unit: str) -> Markup:

@@ -58,7 +58,7 @@ class _Views:
 
     def _rest(self, site: Site, asked: Asked, template: str, facts: Facts, here: str = "") -> Rest:
         """What is left to do of a page in a thread."""
-        now_ms = self._now_ms()
+        now_ms, zone = self._now_ms(), site.config.zone
         common = {
             "gateway": self._gateway,
             "here": here or template,
@@ -67,20 +67,27 @@ class _Views:
         }
 
         def make(store: Store) -> Answer:
-            return Answer(page(f"{template}.html", Visitor.of(asked), now_ms, **common, **facts(store)).encode())
+            return Answer(page(f"{template}.html", Visitor.of(asked), now_ms, zone, **common, **facts(store)).encode())
 
         return make
 
     def site(self, site: Site, asked: Asked) -> Rest:
         """The whole gateway at a glance."""
         facts, config = site_view.look(site, self._loads, self._sparks), site.config
-        return self._rest(site, asked, "site", lambda store: {"site": site_view.complete(facts, config, store)})
+        return self._rest(
+            site,
+            asked,
+            "site",
+            lambda store: {"site": site_view.complete(facts, config, store), "many_left": site_view.MANY_LEFT},
+        )
 
     def meter(self, site: Site, asked: Asked) -> Rest:
         """One meter."""
-        query, now_ms = asked.query, self._now_ms()
+        query, now_ms, zone = asked.query, self._now_ms(), site.config.zone
         facts = meter.look(site, self._loads, asked.params["meter"], query.get("quantity"), query.get("span"))
-        return self._rest(site, asked, "meter", lambda store: {"meter": meter.complete(facts, store, now_ms)}, "site")
+        return self._rest(
+            site, asked, "meter", lambda store: {"meter": meter.complete(facts, store, now_ms, zone)}, "site"
+        )
 
     def record(self, site: Site, asked: Asked) -> Rest:
         """One record, and its way to the ledgers."""
@@ -144,7 +151,7 @@ class _Views:
 
     def _alone(self, template: str, asked: Asked, status: int, facts: dict[str, Any]) -> Answer:
         common = {"gateway": self._gateway, "here": "", "alarm_count": 0}
-        body = page(template, Visitor.of(asked), self._now_ms(), **common, **facts)
+        body = page(template, Visitor.of(asked), self._now_ms(), self._site.config.zone, **common, **facts)
         return Answer(body.encode(), status=status)
 
 

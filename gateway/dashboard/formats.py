@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, tzinfo
 from decimal import Decimal
 from typing import Final
 
 from gateway.dashboard.words import Words
 from gateway.devices.decode import Content
 from gateway.devices.points import Point
+from gateway.local_calendar import ahead_ms, local
 from ledger_client.report import clean, number_text
 
 UNITS: Final = {
@@ -18,6 +19,7 @@ UNITS: Final = {
 }  # fmt: skip
 _KILO: Final = {"W": "kW", "Wh": "kWh", "VA": "kVA", "VAh": "kVAh", "var": "kvar", "varh": "kvarh"}
 _MEGA: Final = {"kW": "MW", "kWh": "MWh", "kVA": "MVA", "kVAh": "MVAh", "kvar": "Mvar", "kvarh": "Mvarh"}
+_STEPS: Final = {"day": "%Y-%m-%d", "month": "%Y-%m"}
 THIN: Final = "\u202f"  # between thousands, and between a number and its unit
 
 
@@ -99,56 +101,52 @@ def age(ms: int | float | None, words: Words) -> str:
 
 
 class Times:
-    """Moments in the gateway's time zone, as of ``now_ms``."""
+    """Moments in the site's time zone, as of ``now_ms``."""
 
-    def __init__(self, now_ms: int, zone: tzinfo | None = None) -> None:
-        self.now_ms = now_ms
-        self._zone = zone
-        self._today = self._local(now_ms).date()
-
-    def _local(self, ms: int) -> datetime:
-        return datetime.fromtimestamp(ms / 1000, UTC).astimezone(self._zone)
+    def __init__(self, now_ms: int, zone: tzinfo = UTC) -> None:
+        self.now_ms, self.tz = now_ms, zone
+        self._today = local(now_ms, zone).date()
 
     def text(self, ms: int) -> str:
         """The time of a moment of today, else its date and time."""
-        local = self._local(ms)
-        return f"{local:%H:%M:%S}" if local.date() == self._today else f"{local:%Y-%m-%d %H:%M:%S}"
+        shown = local(ms, self.tz)
+        return f"{shown:%H:%M:%S}" if shown.date() == self._today else f"{shown:%Y-%m-%d %H:%M:%S}"
+
+    def step(self, ms: int, made_of: str) -> str:
+        """The beginning of a step of a chart: a day or a month by its name."""
+        return f"{local(ms, self.tz):{_STEPS[made_of]}}" if made_of in _STEPS else self.text(ms)
 
     def utc(self, ms: int) -> str:
         """The same moment as RFC 3339 in UTC, to the millisecond."""
-        return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return local(ms, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def tick(self, ms: int, span_ms: int) -> str:
         """A moment on the axis of a chart that covers ``span_ms``."""
-        local = self._local(ms)
-        return f"{local:%H:%M}" if span_ms <= 36 * 3_600_000 else f"{local:%m-%d}"
-
-    def offset_ms(self, ms: int) -> int:
-        """How far the zone is ahead of UTC then."""
-        ahead = self._local(ms).utcoffset()
-        return round(ahead.total_seconds() * 1000) if ahead else 0
+        return f"{local(ms, self.tz):{'%H:%M' if span_ms <= 36 * 3_600_000 else '%m-%d'}}"
 
     @property
     def zone(self) -> str:
-        """The zone in words, ``UTC+08:00``."""
-        ahead = self.offset_ms(self.now_ms) // 60_000
+        """The zone in words, ``Asia/Shanghai (UTC+08:00)``."""
+        ahead = ahead_ms(self.now_ms, self.tz) // 60_000
         hours, minutes = divmod(abs(ahead), 60)
-        return f"UTC{'+' if ahead > 0 else '−'}{hours:02}:{minutes:02}" if ahead else "UTC"
+        offset = f"UTC{'+' if ahead > 0 else '−'}{hours:02}:{minutes:02}" if ahead else "UTC"
+        name = getattr(self.tz, "key", offset)
+        return offset if name == offset else f"{name} ({offset})"
 
 
 def symbol(value: Content, point: Point | None) -> str:
     """What a status is called: the word of its code, or of each of its bits that is set."""
-    if point is None or not isinstance(value, int):
-        return ""
-    if point.type.startswith("bits"):
-        return ", ".join(word for bit, word in point.symbols if value >> bit & 1)
-    return dict(point.symbols).get(value, "")
+    return "" if point is None else point.symbol(value)
 
 
 def identity(text: str | None) -> str:
     """The identity of a meter by its numbers alone: ``serial_number=4711`` is ``4711``."""
-    parts = [part.partition("=")[2] or part for part in (text or "—").split(", ")]
-    return clean(" · ".join(parts))
+    return clean(" · ".join(numbers(text or "—")))
+
+
+def numbers(identity: str) -> list[str]:
+    """The numbers that make up the identity of a meter."""
+    return [part.partition("=")[2] or part for part in identity.split(", ")]
 
 
 def name(text: str) -> str:

@@ -40,8 +40,9 @@ def source(site: Site) -> Callable[[Store], Document]:
 
 def meter(config: Config, now: MeterNow) -> Mapping[str, Any]:
     """One meter: ``t`` its time, ``q`` verdict and ``f`` flags, ``s`` state, ``v`` short values by point, ``n`` the
-    number of its sparkline, ``since`` and ``why`` of its silence, ``g`` how many gaps its sparkline has had."""
-    silence = {"since": now.silent_since_ms, "why": now.reason, "g": now.silences}
+    number of its sparkline, ``since`` and ``why`` of its silence, ``g`` when the last gap of its
+    sparkline begins."""
+    silence = {"since": now.silent_since_ms, "why": now.reason, "g": now.fell_silent_ms}
     reading = now.reading
     if reading is None:
         return silence

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, tzinfo
 from functools import cache, partial
 from importlib.resources import files
 from typing import Any, Final
@@ -25,9 +26,8 @@ from gateway.dashboard.pathway import drawing
 from gateway.dashboard.said import said
 from gateway.dashboard.views.courses import Chart, kind_of
 from gateway.dashboard.views.events import plain
-from gateway.dashboard.views.values import shared_flags
 from gateway.dashboard.words import LANGUAGES, Words, choose
-from gateway.quality import VERDICTS, verdict
+from gateway.quality import VERDICTS, shared_flags, verdict
 from ledger_client.record import MISSED_REASONS, Quality
 
 STATIC: Final = {
@@ -159,9 +159,9 @@ def prepare() -> None:
         static(name)
 
 
-def page(template: str, visitor: Visitor, now_ms: int, **facts: Any) -> str:
-    """A whole page. ``facts`` are what the template shows."""
-    times = Times(now_ms)
+def page(template: str, visitor: Visitor, now_ms: int, zone: tzinfo = UTC, **facts: Any) -> str:
+    """A whole page, with times of a zone. ``facts`` are what the template shows."""
+    times = Times(now_ms, zone)
     env, words = environment(visitor.language), Words(visitor.language)
     return env.get_template(template).render(
         visitor=visitor,
@@ -194,7 +194,7 @@ def draw(words: Words, times: Times, chart: Chart) -> Drawn:
         )
         for s in chart.steps
     ]
-    frame = Frame(chart.from_ms, chart.to_ms, times.tick, times.offset_ms(chart.to_ms))
+    frame = Frame(chart.from_ms, chart.to_ms, times.tick, times.tz)
     label = words("meter.chart-of", name=words.of("point", chart.quantity.point), span=words(f"span.{chart.span}"))
     made = charts.bars if kind_of(chart) == "bars" else charts.line
     return Drawn(made(steps, frame, label, unit), unit, charts.table(steps))
@@ -250,7 +250,7 @@ def _age(words: Words, ms: int | None) -> str:
 
 
 def _time(times: Times, ms: int | None) -> Markup | str:
-    """A moment as text in the gateway's zone that carries its UTC time with it."""
+    """A moment as text in the site's zone that carries its UTC time with it."""
     if ms is None:
         return "—"
     utc = times.utc(ms)

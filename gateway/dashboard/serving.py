@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import socket
-import sys
 from contextlib import closing
 
 import uvicorn
@@ -28,8 +27,6 @@ from ledger_client.transparency.quiet import Quiet
 HEAD_S, REQUEST_S, IDLE_S = 10.0, 60.0, 30.0
 MOST, MOST_OF_ONE = 256, 128
 GRACE_S = 0.5
-SWITCH_S = 0.0005
-"""A thread that makes a page gives the interpreter back after so long, for the event loop must not wait for it."""
 SEND_BUFFER = 128 * 1024
 """What the kernel keeps for a client that does not read: bounded, so that it is soon known."""
 QUIET = Quiet()
@@ -68,7 +65,6 @@ class Serving:
 
     async def serve(self, app: App, listener: socket.socket) -> None:
         """Serve this application until cancelled."""
-        sys.setswitchinterval(SWITCH_S)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # connections inherit it
         async with asyncio.TaskGroup() as group:
             group.create_task(app.stream.run(), name="pages' stream")

@@ -1,9 +1,9 @@
 """Registers → values. Pure, and decoding only: nothing here can encode, and nothing here knows a line or a clock.
 
 Numbers follow one rule: an integer register × 10^k is a Decimal with exponent k (k = 0: an int), any other scale gives
-the exact decimal product with the shortest mantissa; an IEEE register is its own value, and with a scale the product in
-binary64. NaN, infinity and the codes of a profile's ``not_available`` are never values: they come back as None with
-DECODE_ERR.
+the decimal product with the shortest mantissa, rounded half to even where it has more than 18 digits; an IEEE register
+is its own value, and with a scale the product in binary64. NaN, infinity and the codes of a profile's
+``not_available`` are never values: they come back as None with DECODE_ERR.
 
 ``Decoder`` prepares the points of a block once and then takes all of its registers apart in one go; ``decode`` and
 ``decode_points`` are for single values.
@@ -15,7 +15,7 @@ import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Context, Decimal, Inexact, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact, InvalidOperation
 from operator import itemgetter
 from typing import Any
 
@@ -27,7 +27,7 @@ Content = int | float | Decimal | str | bool | None
 
 _EXACT = Context(prec=1000, traps=[Inexact, InvalidOperation])
 _ONE = Decimal(1)
-_MANTISSA = 1 << 64  # what an integer without a tag holds in CBOR: -2^64 to 2^64 - 1
+_DIGITS = Context(prec=18, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])  # of a product: 64 bits hold them
 _SF_LIMIT = 10  # SunSpec: a sunssf runs from -10 to 10
 _IEEE = {"float32": struct.Struct(">f"), "float64": struct.Struct(">d")}
 _FORMATS = {
@@ -245,12 +245,8 @@ def _integer_reader(scale: int | Decimal) -> Callable[[Any], Content]:
     factor = scale
 
     def read(raw: Any) -> Content:
-        product = _EXACT.multiply(Decimal(raw), factor).normalize(_EXACT)
-        sign, digits, exponent = product.as_tuple()
-        mantissa = int("".join(map(str, digits))) * (-1 if sign else 1)
-        if not -_MANTISSA <= mantissa < _MANTISSA:
-            return None  # no record can hold it, and no meter means it
-        return product if exponent else mantissa
+        product = _DIGITS.normalize(_DIGITS.multiply(Decimal(raw), factor))
+        return product if product.as_tuple().exponent else int(product)
 
     return read
 

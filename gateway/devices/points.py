@@ -6,7 +6,7 @@ They are read from TOML by ``gateway.devices.profile`` and checked by ``gateway.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 
 from gateway.errors import GatewayError
@@ -70,6 +70,14 @@ class Point:
     about: tuple[str, ...] = ()
     note: str | None = None
 
+    def symbol(self, value: object) -> str:
+        """What a status is called: the word of its code, or of each of its bits that is set; "" without one."""
+        if not isinstance(value, int):
+            return ""
+        if self.type.startswith("bits"):
+            return ", ".join(word for bit, word in self.symbols if value >> bit & 1)
+        return dict(self.symbols).get(value, "")
+
     @property
     def end(self) -> int:
         """First address behind the point."""
@@ -106,7 +114,7 @@ class Profile:
     format: int = 1
     protocol: str = "modbus"
     default_address: int = 1
-    serial: Serial = field(default_factory=Serial)
+    serial: Serial | None = None
     max_registers: int = MAX_REGISTERS
     max_bits: int = MAX_BITS
     max_gap: int = 0

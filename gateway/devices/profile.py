@@ -32,6 +32,7 @@ from gateway.devices.points import (
 )
 from gateway.devices.profile_rules import check
 from ledger_client.shape import is_name
+from ledger_client.text_file import UTF8, NotText, text_of
 
 __all__ = [
     "Point",
@@ -62,11 +63,11 @@ def load_profile(ref: str, base: Path | None = None) -> Profile:
     else:
         raise ProfileError(ref, "", "the catalog has no such profile", nearest(ref, names))
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = text_of(path.read_bytes())
     except OSError as error:
         raise ProfileError(str(path), "", error.strerror or str(error), "give the path of a readable file") from None
-    except UnicodeDecodeError as error:
-        raise ProfileError(str(path), "", f"byte {error.start} is not UTF-8", "save the file as UTF-8") from None
+    except NotText as error:
+        raise ProfileError(str(path), "", error.problem, UTF8) from None
     return parse_profile(text, path.stem, str(path))
 
 
@@ -87,7 +88,9 @@ def format_profile(profile: Profile) -> str:
     lines = [_line(key, getattr(profile, key)) for key in _PROFILE if getattr(profile, key) != keys[key].default]
     if profile.readable:
         lines.append(f"readable = [{', '.join(_inline(_facts(span, Span)) for span in profile.readable)}]")
-    lines += ["", "[serial]", *(_line(key, getattr(profile.serial, key)) for key in _SERIAL), "", "[points]"]
+    if profile.serial is not None:
+        lines += ["", "[serial]", *(_line(key, getattr(profile.serial, key)) for key in _SERIAL)]
+    lines += ["", "[points]"]
     lines += [f"{_key(point.name)} = {_inline(_facts(point, Point))}" for point in profile.points]
     return "\n".join(lines) + "\n"
 
@@ -255,6 +258,8 @@ class _Reader:
         values: dict[str, Any] = {}
         for key, value in table.items():
             if key not in checks:
+                if not where and isinstance(value, dict) and "address" in value:
+                    raise self.refuse(key, "this is a point, and it stands above [points]", "move it below [points]")
                 known = tuple(checks) if where else (*checks, *_TABLES)
                 raise self.refuse(where + key, "unknown key", nearest(key, known))
             try:
@@ -272,7 +277,7 @@ class _Reader:
         for key in _SECOND_FORMAT:
             if key in values and values.get("format", 1) < 2:
                 raise self.refuse(key, "a key of format 2", "write format = 2 at the top of the file")
-        serial = Serial(**self.take(table.get("serial", {}), _SERIAL, "serial."))
+        serial = Serial(**self.take(table["serial"], _SERIAL, "serial.")) if "serial" in table else None
         defaults = self.take(table.get("defaults", {}), {k: _POINT[k] for k in _DEFAULTS}, "defaults.")
         absent = self.take(table.get("not_available", {}), dict.fromkeys(REGISTERS, _list(_pattern)), "not_available.")
         rows = table.get("points")
@@ -300,6 +305,9 @@ class _Reader:
         where = f"points.{name}"
         if not is_name(name):
             raise self.refuse(where, "this cannot be a point's name", "use letters, digits, . _ - only")
+        if name in _PROFILE and not isinstance(row, dict):
+            problem = "this is a key of the whole profile, and it stands below [points]"
+            raise self.refuse(where, problem, f"move {name} above the first table, to the top of the file")
         own = self.take(row, _POINT, f"{where}.")
         values = {**common.defaults, **own}
         type_ = values.get("type", "")

@@ -11,10 +11,11 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from gateway.config import Config
 from gateway.errors import GatewayError
+from gateway.keys import load_site_trust
 from gateway.ownership import OWN_USER
 from gateway.store import Store, missing
 from ledger_client.errors import TrustFileError
-from ledger_client.trust import Trust, load_trust
+from ledger_client.trust import Trust
 
 Result = Literal["ok", "warn", "bad"]
 T = TypeVar("T")
@@ -76,7 +77,7 @@ class Case:
             store_trouble = GatewayError(f"{config.database}: {error.strerror}", OWN_USER)
         trust, trust_trouble = None, None
         try:
-            trust = load_trust(config.trust)
+            trust = load_site_trust(config)
         except TrustFileError as error:
             trust_trouble = error
         return cls(config, now_ms, pid, store, store_trouble, trust, trust_trouble, full)

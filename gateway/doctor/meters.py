@@ -10,9 +10,8 @@ from gateway.clock import Clock
 from gateway.doctor.finding import Case, Finding
 from gateway.errors import GatewayError
 from gateway.fieldbus import serial_port
-from gateway.fieldbus.bus import LineSpec, Poll
-
-CHECK = "check its power and address, the line's settings and the wiring"
+from gateway.fieldbus.bus import LineSpec, MeterSpec, Poll
+from gateway.fieldbus.diagnosis import no_values, refused
 
 
 def meters(case: Case) -> Iterator[Finding]:
@@ -20,9 +19,9 @@ def meters(case: Case) -> Iterator[Finding]:
     if case.pid is not None:
         return
     for spec, polls in asyncio.run(_poll_all(case)):
-        sleepers = {meter.name for meter in spec.meters if meter.profile.may_sleep}
+        meters = {meter.name: meter for meter in spec.meters}
         for poll in polls:
-            yield _judged(poll, may_sleep=poll.meter in sleepers)
+            yield _judged(spec, meters[poll.meter], poll)
 
 
 async def _poll_all(case: Case) -> list[tuple[LineSpec, list[Poll]]]:
@@ -40,19 +39,17 @@ async def _poll_line(case: Case, spec: LineSpec, clock: Clock) -> list[Poll]:
         return []
 
 
-def _judged(poll: Poll, *, may_sleep: bool) -> Finding:
-    name, detail = f"meter {poll.meter}", poll.detail or poll.missed
-    look = f"see each point: `meterseal read CONFIG {poll.meter}`"
+def _judged(line: LineSpec, meter: MeterSpec, poll: Poll) -> Finding:
+    name, look = f"meter {meter.name}", f"see each point: `meterseal read CONFIG {meter.name}`"
     if poll.answers:
-        text = f"it answers as {poll.identity or 'no number'}"
+        text, said = f"it answers as {poll.identity or 'no number'}", refused(poll, meter.profile.protocol)
         missing = sum(len(failure.block.points) for failure in poll.failures)
-        return (
-            Finding(name, "warn", f"{text}; {missing} points are missing", look)
-            if missing
-            else Finding(name, "ok", text)
-        )
+        if not missing:
+            return Finding(name, "ok", text)
+        return Finding(name, "warn", f"{text}; {missing} points are missing" + (f": {said}" if said else ""), look)
+    problem, way_out = no_values(line, meter, poll)
     if poll.missed == "refused":
-        return Finding(name, "bad", f"it answers and refuses what is asked: {detail}", look)
-    if may_sleep and poll.missed == "timeout":
-        return Finding(name, "warn", f"it does not answer, and may be asleep: {detail}", look)
-    return Finding(name, "bad", f"it gave no values: {detail}", CHECK)
+        return Finding(name, "bad", problem, look)
+    if meter.profile.may_sleep and poll.missed == "timeout":
+        return Finding(name, "warn", f"it does not answer, and may be asleep: {problem}", look)
+    return Finding(name, "bad", problem, way_out)

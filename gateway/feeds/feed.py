@@ -32,8 +32,6 @@ MARK_EVERY_S = 10.0
 """So often the cursor is written while all goes well: after a kill so much may be told once more, as history."""
 TOGETHER = 20
 """Readings of one meter in one message, at most."""
-TOGETHER_ABOVE = 1000
-"""From so many readings a second on, new ones of one meter may share a message."""
 PORTION = 500
 """Readings of history that are read at once, at most."""
 AGAIN_S = 5.0
@@ -78,10 +76,8 @@ class Feed(Companion):
         self.live_count = self.history_count = 0
 
     def _fit(self) -> None:
-        """How many readings may wait, and how many new ones of a meter share a message, at the site's rate."""
-        rate = self._rate()
-        self._together = TOGETHER if rate > TOGETHER_ABOVE else 1
-        self._outbox.room = min(5000, max(500, int(3 * rate)))
+        """How many readings may wait, at the site's rate."""
+        self._outbox.room = min(5000, max(500, int(3 * self._rate())))
 
     def hear(self, news: Sequence[News]) -> None:
         """A listener of the hub."""
@@ -185,10 +181,11 @@ class Feed(Companion):
             if self._outbox.overflowed:
                 await self._catch_up(link)
                 continue
-            told = self._outbox.take(self._together)
+            told = self._outbox.take(TOGETHER)
             self._sent[told[-1].meter] = told[-1]
             future = await self._voice.live(link, told)
             future.add_done_callback(partial(self._told, told))
+            await asyncio.sleep(0)  # the lines come first: what a commit has brought is told message by message
 
     async def _catch_up(self, link: Link) -> None:
         """Tell each meter's newest, and note that of what came before it the rest is a gap."""

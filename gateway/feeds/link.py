@@ -17,11 +17,11 @@ from typing import Any
 
 from gateway.blocking import in_thread
 from gateway.errors import GatewayError
+from gateway.feeds.window import MOST, Window
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.broker import Broker, Message, Will
 from ledger_client.transparency.limits import Buckets
 
-IN_FLIGHT = 20
 CLOSE_WITHIN_S = 1.0
 LONGEST, TOPIC = 2**19, 512
 """Bytes of a message, and of what stands before it in its packet."""
@@ -59,6 +59,7 @@ class Link:
         self._marks: dict[int, list[asyncio.Future[None]]] = {}
         self._changed = asyncio.Event()
         self._rate = Buckets(rate)
+        self._window = Window()
         self.in_flight = 0
         self.down: str | None = None
         """Why there is no connection any more."""
@@ -70,8 +71,9 @@ class Link:
             access,
             client_id=client_id,
             will=will,
-            queue=IN_FLIGHT,
-            on_connect=lambda _broker: self._post(self._connected),
+            queue=2 * MOST,  # paho counts a message until after it has told of its acknowledgement
+            in_flight=MOST,
+            on_connect=lambda broker: self._post(self._connected, broker.receive_maximum),
             on_message=lambda message: self._heard(on_message, message, longest),
             on_ack=lambda mid, code, words: self._post(self._acked, mid, code, words),
             on_unsubscribed=lambda mid: self._post(self._marked, mid),
@@ -104,9 +106,10 @@ class Link:
         return self._broker
 
     async def send(self, topic: str, data: bytes, *, qos: int = 1, retain: bool = False) -> asyncio.Future[None]:
-        """Publish as soon as fewer than ``IN_FLIGHT`` messages are on their way. The future is done when the broker has
-        acknowledged it, and raises ``Down`` when it never will: whatever it refuses ends the connection."""
-        while self.in_flight >= IN_FLIGHT:
+        """Publish as soon as the window has room (window.py). The future is done when the broker has acknowledged it,
+        and raises ``Down`` when it never will: whatever it refuses ends the connection."""
+        while self.in_flight >= self._window.size:
+            self._window.full(self._loop.time())
             await self._change()
         self._check()
         return self._publish(topic, data, qos, retain)
@@ -182,7 +185,8 @@ class Link:
         if len(message.data) <= longest and not self._rate.take(message.topic):
             self._post(hear, message)
 
-    def _connected(self) -> None:
+    def _connected(self, receive_maximum: int) -> None:
+        self._window.limit(receive_maximum)
         self._up = self.down is None
         self._tell()
 
@@ -210,8 +214,8 @@ class Link:
 
     def _landed(self, future: asyncio.Future[None]) -> None:
         self.in_flight -= 1
-        if not future.cancelled():
-            future.exception()  # whoever sent it may have gone
+        if not future.cancelled() and future.exception() is None:  # whoever sent it may have gone
+            self._window.acknowledged(self._loop.time())
         self._tell()
 
     def _lost(self, state: str) -> None:

@@ -18,7 +18,7 @@ from gateway.site import Site
 
 
 class SiteFeed(Feed):
-    """A feed of a site: it listens to the hub, and the order ``feed NAME`` tells how it stands."""
+    """A feed of a site: it listens to the hub; the order ``feed NAME`` and the site's ``feeds`` say how it stands."""
 
     def __init__(self, site: Site, entry: FeedEntry) -> None:
         config = site.config
@@ -32,15 +32,15 @@ class SiteFeed(Feed):
             rate=lambda: sum(1000 / meter.every for meter in site.config.meters.values()),
             backfill_rate=entry.backfill_rate,
         )
-        self._site = site
+        self._site, self._entry = site, entry
         site.hub.listeners.append(self.hear)
         site.board.listeners.append(self.alarms_changed)
-        site.orders[self.name] = self._tell
+        site.orders[self.name], site.feeds[entry.name] = self._tell, self.facts
 
     def close(self) -> None:
         self._site.hub.listeners.remove(self.hear)
         self._site.board.listeners.remove(self.alarms_changed)
-        del self._site.orders[self.name]
+        del self._site.orders[self.name], self._site.feeds[self._entry.name]
 
     async def _tell(self, _: Mapping[str, Any]) -> dict[str, Any]:
         return self.facts()

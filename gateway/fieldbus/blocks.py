@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from gateway.devices.plan import Block, Limits, plan, shape_sets
 from gateway.devices.profile import Point, Profile
@@ -28,6 +28,7 @@ class BlockSet:
 
     ``block`` itself is none of them where its shape is another block's or another master's.
     ``spare``: variants that only a second read within one poll may use (``again``), so that it finds a shape free.
+    ``who``: the whole identity of the meter, if it is read along with this block.
     """
 
     block: Block
@@ -35,12 +36,28 @@ class BlockSet:
     requests: tuple[Request, ...]
     spare: tuple[Block, ...] = ()
     again: tuple[Request, ...] = ()
+    who: tuple[Point, ...] = ()
+    _bare: Mapping[int, Block] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def of(cls, unit: int, block: Block, variants: tuple[Block, ...], spare: tuple[Block, ...] = ()) -> BlockSet:
-        """The block of one unit."""
+    def of(
+        cls,
+        unit: int,
+        block: Block,
+        variants: tuple[Block, ...],
+        spare: tuple[Block, ...] = (),
+        *,
+        wanted: Container[str] | None = None,
+        who: tuple[Point, ...] = (),
+    ) -> BlockSet:
+        """The block of one unit. ``wanted``: the points that are values of a poll; None: all are."""
         requests, more = ([Request(unit, b.fc, b.address, b.count) for b in some] for some in (variants, spare))
-        return cls(block, variants, tuple(requests), spare, (*more, *requests))
+        bare = {id(b): _only(b, wanted) for b in (block, *variants, *spare)}
+        return cls(block, variants, tuple(requests), spare, (*more, *requests), who, bare)
+
+    def bare(self, block: Block) -> Block:
+        """The block or one of its variants without the points that are read along only to tell who answers."""
+        return self._bare[id(block)]
 
     def asked(self, request: Request) -> Block:
         """The variant that a request asked for."""
@@ -65,11 +82,19 @@ class ReadPlan:
     avoid: Shapes = frozenset()
 
 
+ALONG_SHARE = 0.01
+"""What reading the identity along with a block may cost of a meter's period."""
 _AGAIN = 1
 """Spare shapes of a block that holds a counter: for the second look at one that fell or jumped."""
 _IN_HAND = 1
 """Shapes of each block beyond K where another master uses some: for the next one that it takes in the midst of a poll,
 and for the first one that the device refuses."""
+
+
+def _only(block: Block, wanted: Container[str] | None) -> Block:
+    if wanted is None or all(point.name in wanted for point, _ in block.points):
+        return block
+    return replace(block, points=tuple((p, offset) for p, offset in block.points if p.name in wanted))
 
 
 def _counts(block: Block) -> bool:
@@ -107,6 +132,28 @@ def _with_witness(points: Sequence[Point], profile: Profile) -> list[Point]:
     return [*points, *(p for p in profile.points if p.name in profile.identity and p.name not in names)]
 
 
+def _along(points: Sequence[Point], profile: Profile, bounds: Limits, period_ms: int) -> Sequence[Point]:
+    """The points, with those of the identity where one of their reads then holds all of it: no read more, no shape
+    less, and next to no time of the line."""
+    who = [point for point in profile.points if point.name in profile.identity]
+    lowest, most = min((p.address for p in who), default=0), max((bounds.most(p.fc) for p in who), default=0)
+    near = [p for p in points if who and p.fc == who[0].fc and abs(p.address - lowest) < most]
+    if not near or profile.identity_object is not None:
+        return points
+    more = _with_witness(points, profile)
+    alone, along = plan(points, replace(bounds, variants=1)), plan(more, replace(bounds, variants=1))
+    cost = sum(bounds.cost(b.fc, b.count) for b in along) - sum(bounds.cost(b.fc, b.count) for b in alone)
+    if len(along) != len(alone) or cost > ALONG_SHARE * period_ms or not any(_holds(b, profile) for b in along):
+        return points
+    shapes = [sum(map(len, shape_sets(blocks, bounds.variants, bounds))) for blocks in (alone, along)]
+    return more if shapes[1] >= shapes[0] else points
+
+
+def _holds(block: Block, profile: Profile) -> bool:
+    """All of the profile's identity is in the block."""
+    return bool(profile.identity) and {p.name for p, _ in block.points}.issuperset(profile.identity)
+
+
 def read_plan(
     line: LineSpec,
     meter: MeterSpec,
@@ -117,18 +164,21 @@ def read_plan(
     cuts: Cuts | None = None,
     avoid: Shapes = frozenset(),
     armed: bool = True,
+    along: bool = True,
 ) -> ReadPlan:
     """What to read of a meter; profile and points at absolute addresses (SunSpec: resolved).
 
     ``cuts``: what the device has taught us about these points. ``avoid``: shapes that another master uses; others take
     their place, and a block that has no other is not asked. ``armed=False`` plans as if there were no guard: each block
-    in one shape, two blocks perhaps in the same.
+    in one shape, two blocks perhaps in the same. ``along``: the identity may be read along with a block.
     """
     k = shapes_needed(line, meter) if armed else 1
     bounds = replace(limits(line, profile, min(k, MOST_SHAPES)), avoid=avoid if armed else frozenset())
     groups: Sequence[Sequence[Point]] = [points] if cuts is None else cuts.groups
     if line.shared:
         groups = [_with_witness(group, profile) for group in groups]
+    elif along and len(groups) == 1 and not (cuts and (cuts.banned or cuts.holes)):
+        groups = [_along(groups[0], profile, bounds, meter.period_ms)]
     wanted = {point.name for point in points}
     blocks = tuple(b for group in groups for b in plan(group, bounds) if any(p.name in wanted for p, _ in b.points))
     identity = plan([p for p in profile.points if p.name in profile.identity], replace(bounds, variants=1))
@@ -144,10 +194,13 @@ def read_plan(
         shapes = offered(every, most + extra)
     else:
         most, shapes = 1, [(block,) for block in every]
-    sets = []
+    sets: list[BlockSet] = []
     for found, block in zip(shapes, every, strict=True):
         spare = found[most:][:_AGAIN] if _counts(block) else ()
         # a block without a shape of its own shares those of others: that costs waiting, never truth
         own = found[:most] or offered((block,), MOST_SHAPES)[0] or (block,)
-        sets.append(BlockSet.of(meter.address, block, own, spare))
+        whole = not line.shared and profile.identity_object is None and _holds(block, profile)
+        who = tuple(p for p, _ in block.points if p.name in profile.identity) if whole else ()
+        names = wanted if len(sets) < len(blocks) else None
+        sets.append(BlockSet.of(meter.address, block, own, spare, wanted=names, who=who))
     return ReadPlan(k, tuple(sets[: len(blocks)]), tuple(sets[len(blocks) :]), missing, avoid)

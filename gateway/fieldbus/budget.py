@@ -10,12 +10,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.devices.plan import Block
-from gateway.fieldbus.blocks import LATENCY_MS, BlockSet, read_plan, shapes_occupied
+from gateway.devices.plan import Block, plan
+from gateway.fieldbus.blocks import LATENCY_MS, BlockSet, limits, read_plan, shapes_occupied
 from gateway.fieldbus.frames import BITS, char_seconds, t35_seconds
 from gateway.fieldbus.spec import LineSpec, MeterSpec
 
 FULL, NEARLY_FULL = 1.0, 0.8
+IDENTITY_OFTEN_S, IDENTITY_SELDOM_S, IDENTITY_SHARE = 60.0, 3600.0, 0.01
+TUNNEL_LATENCY_MS = 1000.0
+"""What a read over radio or GPRS takes at least."""
+IDENTITY_OBJECT_BYTES = 32
+"""About so much says who a device is that tells it by function 43."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +90,29 @@ def read_ms(line: LineSpec, block: Block) -> float:
     return ((13 + data) * char_s + 2 * t35_seconds(line.baudrate)) * 1000 + LATENCY_MS
 
 
+def identity_every_s(line: LineSpec) -> float:
+    """How often it is read who each meter of this line is: every minute where all of these reads take less than 1 % of
+    its time, else once an hour."""
+    cost_ms = sum(_identity_ms(line, meter) for meter in line.meters)
+    return IDENTITY_OFTEN_S if cost_ms < IDENTITY_SHARE * IDENTITY_OFTEN_S * 1000 else IDENTITY_SELDOM_S
+
+
+def _identity_ms(line: LineSpec, meter: MeterSpec) -> float:
+    profile = meter.profile
+    points = [point for point in profile.points if point.name in profile.identity]
+    reads = list(plan(points, limits(line, profile, 1)))
+    if profile.identity_object is not None:
+        reads.append(Block(3, 0, IDENTITY_OBJECT_BYTES // 2, ()))
+    more_ms = profile.pause_ms + (TUNNEL_LATENCY_MS if line.tunnel else 0)
+    return sum(read_ms(line, block) + more_ms for block in reads)
+
+
 def _meter(line: LineSpec, meter: MeterSpec) -> MeterBudget:
     reads = []
     for model in sorted({p.model for p in meter.points}, key=lambda m: m or 0):
-        plan = read_plan(line, meter, meter.profile, [p for p in meter.points if p.model == model])
-        reads += [_read(line, blocks, plan.k, shapes_occupied(line, meter)) for blocks in plan.blocks]
+        points = [p for p in meter.points if p.model == model]
+        found = read_plan(line, meter, meter.profile, points, along=meter.profile.protocol != "sunspec")
+        reads += [_read(line, blocks, found.k, shapes_occupied(line, meter)) for blocks in found.blocks]
     pauses = meter.profile.pause_ms * max(0, len(reads) - 1)
     poll_ms = sum(read.time_ms for read in reads) + pauses
     share = 0.0 if line.type == "modbus-tcp" else poll_ms / meter.period_ms
@@ -98,4 +121,4 @@ def _meter(line: LineSpec, meter: MeterSpec) -> MeterBudget:
 
 def _read(line: LineSpec, blocks: BlockSet, needed: int, occupied: float) -> ReadBudget:
     mean = sum(read_ms(line, variant) for variant in blocks.variants) / len(blocks.variants)
-    return ReadBudget(blocks.block, blocks.variants, needed, occupied, mean)
+    return ReadBudget(blocks.bare(blocks.block), blocks.variants, needed, occupied, mean)

@@ -11,14 +11,16 @@ from functools import partial
 from gateway.clock import Clock
 from gateway.fieldbus import opening, serial_port
 from gateway.fieldbus.alarms import Alarms
+from gateway.fieldbus.budget import identity_every_s
 from gateway.fieldbus.connections import Endpoint
 from gateway.fieldbus.ear import Ear
 from gateway.fieldbus.endpoints import merge
-from gateway.fieldbus.errors import FieldbusError, LineDown, PortError, PortMissing
+from gateway.fieldbus.errors import FieldbusError, LineDown, PortError, PortMissing, Unreachable
 from gateway.fieldbus.link import Link
 from gateway.fieldbus.meter import MeterReader
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.shapes import ShapeTable
+from gateway.fieldbus.sleep import NOTHING, PowerRecord, Sleepers
 from gateway.fieldbus.spec import Alarm, BlockAnswer, BlockFailure, LineSpec, MeterSpec, Poll
 from gateway.fieldbus.turn import Attempt, Turn
 from gateway.hold import station
@@ -27,12 +29,16 @@ from ledger_client.record import Quality
 
 __all__ = [
     "Alarm", "BlockAnswer", "BlockFailure", "FieldbusError", "Line", "LineSpec", "MeterSpec", "Poll", "PortError",
-    "PortMissing", "check_port", "merge", "read_once",
+    "PortMissing", "Waits", "check_port", "merge", "read_once",
 ]  # fmt: skip
 
 log = logging.getLogger("meterseal.fieldbus")
 
+Waits = Callable[[str, float], object]
+
 REOPEN_S, OPEN_WITHIN_S = 2.0, 60.0
+UNANSWERED = frozenset({"timeout", "line-down", "backoff", "skipped", "no-shape"})
+"""Why a poll of a silent meter is missed, sent or not; of one that sleeps it is `asleep` instead."""
 
 
 class Line:
@@ -44,6 +50,7 @@ class Line:
     ``on_alarm`` is told when an alarm begins and when it ends. ``doubts(meter, answer)`` is asked of each answered
     block: if it is true the block is read once more at once, after the meter's pause and in another shape, and the poll
     carries both answers.
+    ``power`` gives what was recorded of the power of a meter that may sleep (sleep.py).
     ``lag_ms``: so long behind their due times its polls begin (lines.py). ``endpoint``: what an earlier line of this
     process knows of its port or address; ``used_until_ms`` is not needed then.
     ``armed=False`` takes the guard against late answers off: only for showing what it is worth.
@@ -58,6 +65,7 @@ class Line:
         on_alarm: Callable[[Alarm], None] | None = None,
         doubts: Callable[[str, BlockAnswer], bool] | None = None,
         identities: dict[str, str] | None = None,
+        power: Callable[[str], PowerRecord] = lambda meter: NOTHING,
         used_until_ms: int | None = None,
         armed: bool = True,
         lag_ms: int = 0,
@@ -72,9 +80,11 @@ class Line:
         else:
             endpoint.table.configure(*_lives(spec), clock.monotonic())
         self.endpoint, self._table = endpoint, endpoint.table
-        self._ear = Ear(spec.name, self._table, clock.monotonic, self._learn, shared=spec.shared)
-        self._alarms = Alarms(spec, on_alarm)
+        self._ear = Ear(spec.name, self._table, clock.monotonic, self._learn, self._doubt, shared=spec.shared)
+        self._sleepers = Sleepers(spec.meters, power)
+        self._alarms = Alarms(spec, on_alarm, self._sleepers)
         self.counters = self._ear.counters
+        every_s = identity_every_s(spec)
         self._meters = {
             meter.name: MeterReader(
                 spec,
@@ -84,6 +94,8 @@ class Line:
                 self._identities.get(meter.name),
                 doubts=partial(doubts, meter.name) if doubts is not None else None,
                 avoided=partial(self._table.avoided, meter.address),
+                others_at=partial(self._others_at, meter.name),
+                identity_every_s=every_s,
                 armed=armed,
             )
             for meter in spec.meters
@@ -122,9 +134,13 @@ class Line:
 
     @property
     def up(self) -> bool:
-        """It is open, and not all of its meters are silent; or they may be, and sleep."""
-        heard = self._link is not None and not self._schedule.fault
-        return heard or all(meter.asleep for meter in self._meters.values())
+        """It is open, and not all of its meters are silent; or they sleep."""
+        return (self._link is not None and not self._schedule.fault) or self.asleep
+
+    @property
+    def asleep(self) -> bool:
+        """All of its meters sleep (sleep.py)."""
+        return self._sleepers.all_asleep
 
     @property
     def silent(self) -> list[str]:
@@ -166,23 +182,25 @@ class Line:
         """The last poll in which at least one block of this meter answered, with its registers."""
         return self._answered.get(meter)
 
-    async def poll_each(self, meters: Sequence[str], opened: Callable[[], object]) -> list[Poll]:
+    async def poll_each(self, meters: Sequence[str], opened: Callable[[], object], waits: Waits) -> list[Poll]:
         """Open the line, poll these meters once, one after the other, close. ``opened`` is called before anything is
-        asked. PortError or LineDown when the line cannot be opened."""
+        asked, ``waits`` when a shape is waited for. PortError or LineDown when the line cannot be opened."""
         try:
             self._link = await opening.connect(self.spec, self._table, self._ear.see, self.endpoint.connections)
             opened()
-            return [await self._poll_once(self._link, meter) for meter in meters]
+            return [await self._poll_once(self._link, meter, waits) for meter in meters]
         finally:
             self._close()
 
-    async def _poll_once(self, link: Link, meter: str) -> Poll:
-        turn = Turn(self._meters[meter], link, self._clock.schedule_ms())
+    async def _poll_once(self, link: Link, meter: str, waits: Waits) -> Poll:
+        turn = Turn(self._meters[meter], link, self._clock.schedule_ms(), patient=True)
         while True:
             ended = await turn.run()
             if isinstance(ended, Attempt):
                 return ended.poll
-            await asyncio.sleep(ended - self._clock.monotonic())
+            left_s = ended - self._clock.monotonic()
+            waits(meter, left_s)
+            await asyncio.sleep(left_s)
 
     async def _poll(self, link: Link, name: str, due_ms: int) -> None:
         station("poll")
@@ -200,6 +218,10 @@ class Line:
             self._waiting[name] = turn
             self._schedule.waits(name, due_ms, now_ms, now_ms + math.ceil((ended - now) * 1000) + 1)
 
+    def _others_at(self, name: str) -> float:
+        """The monotonic moment at which another meter's poll is due."""
+        return self._clock.monotonic() + (self._schedule.others_at(name) - self._now_ms()) / 1000
+
     def _now_ms(self) -> int:
         """The time of its schedule, which lags behind the gateway's."""
         return self._clock.schedule_ms() - self._lag_ms
@@ -209,13 +231,15 @@ class Line:
         name = turn.meter.spec.name
         was_dead, cost_ms = self._schedule.dead(name), max(1, round(turn.spent_s * 1000))
         self._schedule.finished(name, self._now_ms(), attempt.alive, cost_ms)
+        self._sleepers.polled(self._clock.now_ms(), attempt)
+        self._alarms.wrong_answers(name, self._ear.wrong_answer(turn.meter.spec.address))
         self._alarms.polled(self._meters[name], attempt, self._schedule)
         if self._schedule.dead(name) and not was_dead:
             text = "%s: meter %s is silent (%s) and is asked seldom"
             log.warning(text, self.spec.name, name, attempt.poll.detail, extra={"line": self.spec.name, "meter": name})
         if attempt.poll.identity is not None:
             self._identities[name] = attempt.poll.identity
-        self._ear.answered(len(attempt.poll.answers))
+        self._ear.answered(len(attempt.poll.answers), turn.meter.spec.address)
         self._look_after_line(attempt)
         self._report(attempt.poll)
 
@@ -236,7 +260,9 @@ class Line:
         try:
             self._link = await opening.connect(self.spec, self._table, self._ear.see, self.endpoint.connections)
         except FieldbusError as error:
-            self._down(error.fault if isinstance(error, PortError) else error.problem)
+            fault = error.fault if isinstance(error, PortError) else error.problem
+            self._sleepers.line_gone(self._clock.now_ms(), unreachable=isinstance(error, Unreachable))
+            self._down(fault)
             return
         self._ear.opened()
         if self._down_because is not None:
@@ -263,19 +289,24 @@ class Line:
             self._link = None
 
     def _report(self, poll: Poll) -> None:
-        if poll.missed in ("timeout", "backoff", "line-down") and self._meters[poll.meter].asleep:
+        if poll.missed in UNANSWERED and self._sleepers.asleep(poll.meter):
             poll = poll._replace(missed="asleep")
         self.counters[poll.missed or "answered"] += 1
         if poll.answers:
             self._answered[poll.meter] = poll
-        flags = self._ear.flags
-        self._alarms.heard(self._ear, flags)
+        flags = self._ear.flags_of(self._meters[poll.meter].spec.address)
+        self._alarms.heard(self._ear)
         self._on_poll(poll._replace(flags=poll.flags | flags) if flags else poll)
 
     def _learn(self, unit: int, latency_s: float) -> None:
         for meter in self._meters.values():
             if meter.spec.address == unit:
                 meter.learn(latency_s)
+
+    def _doubt(self, unit: int) -> None:
+        for meter in self._meters.values():
+            if meter.spec.address == unit:
+                meter.doubt()
 
     def _notify(self) -> None:
         if self._wake is not None and not self._wake.done():
@@ -315,12 +346,14 @@ async def read_once(
     *,
     used_until_ms: int | None = None,
     opened: Callable[[], object] = lambda: None,
+    waits: Waits = lambda meter, seconds: None,
 ) -> list[Poll]:
-    """One poll of each of these meters of a line, now. ``used_until_ms`` as for ``Line``; ``opened`` is called before
-    anything is asked. PortError when the line cannot be opened."""
+    """One poll of each of these meters of a line, now, or as soon as late answers to what was asked before have died
+    out. ``used_until_ms`` as for ``Line``; ``opened`` is called before anything is asked, ``waits`` with meter and
+    seconds before each wait. PortError when the line cannot be opened."""
     try:
         line = Line(spec, clock, lambda poll: None, used_until_ms=used_until_ms)
-        return await line.poll_each(meters, opened)
+        return await line.poll_each(meters, opened, waits)
     except LineDown as error:
         raise PortError(
             spec.where, str(error), "check address, port and cable, and that the device has power"

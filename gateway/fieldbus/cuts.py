@@ -50,6 +50,8 @@ class Cuts:
 
     def retry(self, now: float) -> bool:
         """Give holes that are a day old another try; True when there were any."""
+        if not self.holes:
+            return False
         due = [name for name, until in self.holes.items() if until <= now]
         for name in due:
             del self.holes[name]

@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 
+from gateway.fieldbus.damage import Damage
 from gateway.fieldbus.link import Seen
 from gateway.fieldbus.shapes import LONGEST_LIFE_S, STRANGER_S, ShapeTable
 from ledger_client.record import Quality
 
 log = logging.getLogger("meterseal.fieldbus")
 
-NOISY_SHARE = 0.01
+WRONG_ANSWERS, WRONG_S = 2, 3600.0
+"""So many answers of wrong function or length within this time, and no stranger heard between them, are the unit's."""
 NOISY = Quality.IMPLAUSIBLE
-"""The flag of values from a line with many damaged frames: the bit set has none of its own, and it says uncertain."""
-
-
-class Rate:
-    """The share of damaged frames among the last thousand."""
-
-    def __init__(self) -> None:
-        self._last = deque[bool](maxlen=1000)
-        self._bad = 0
-
-    def add(self, bad: bool) -> None:
-        """One more frame."""
-        if len(self._last) == self._last.maxlen:
-            self._bad -= self._last[0]
-        self._last.append(bad)
-        self._bad += bad
-
-    @property
-    def high(self) -> bool:
-        """More than 1 % are damaged, and more than one or two by chance."""
-        return self._bad > max(2, NOISY_SHARE * len(self._last))
+"""The flag of values where many frames arrive damaged: the bit set has none of its own, and it says uncertain."""
 
 
 class Ear:
-    """Listens on one line. ``counters`` counts stray frames by kind; ``flags`` are quality bits for all of its values.
+    """Listens on one line. ``counters`` counts stray frames by kind; ``flags_of`` are quality bits for a unit's values.
 
     ``learn(unit, latency in seconds)`` is told of answers that came late. ``shared``: the site knows of another master,
     so that its frames flag nothing; their shapes are avoided all the same. ``stranger`` is its last frame, as hex.
@@ -50,44 +32,65 @@ class Ear:
         table: ShapeTable,
         monotonic: Callable[[], float],
         learn: Callable[[int, float], None],
+        doubt: Callable[[int], None] = lambda unit: None,
         *,
         shared: bool = False,
     ) -> None:
         self.counters = Counter[str]()
         self.stranger = ""
         self._shared = shared
-        self._line, self._table, self._monotonic, self._learn = line, table, monotonic, learn
-        self._noise = Rate()
+        self._line, self._table, self._monotonic = line, table, monotonic
+        self._learn, self._doubt = learn, doubt
+        self.damage = Damage()
         self._strangers_from: float | None = None
         self._shared_until = float("-inf")
+        self._wrong: dict[int, list[tuple[float, bytes]]] = {}
 
     def opened(self) -> None:
         """The line is open. Soon after the first time, a frame may answer what an earlier process asked."""
         if self._strangers_from is None:
             self._strangers_from = self._monotonic() + self._table.longest
 
-    def answered(self, frames: int) -> None:
-        """So many answers came whole."""
+    def answered(self, frames: int, unit: int) -> None:
+        """So many answers of a unit came whole."""
         for _ in range(frames):
-            self._noise.add(False)
+            self.damage.add(unit, damaged=False)
 
     def see(self, seen: Seen) -> None:
         """Bytes that nobody waited for."""
         self.counters[seen.kind] += 1
         log.debug("%s: %s %s", self._line, seen.kind, seen.data.hex(" "))
+        if seen.kind in ("damaged", "doubled") and seen.shape is not None:
+            self._doubt(seen.shape.unit)
         if seen.kind == "damaged":
-            self._noise.add(True)
+            self.damage.add(seen.shape.unit if seen.shape is not None else None, damaged=True)
         elif seen.kind == "late" and seen.shape is not None and seen.latency_s is not None:
             self._table.needed(seen.shape.unit, seen.latency_s, self._monotonic())
             self._learn(seen.shape.unit, seen.latency_s)
         elif seen.kind == "foreign" and self._strangers_from is not None and self._monotonic() > self._strangers_from:
             self._stranger(seen, self._monotonic())
+        elif seen.kind == "mismatched" and seen.shape is not None:
+            self._mismatched(seen.shape.unit, seen)
+
+    def wrong_answer(self, unit: int) -> str:
+        """The last answer of this unit to what it was not asked, as hex, if it gives such answers; else nothing."""
+        last = self._wrong.get(unit, [])
+        if len(last) < WRONG_ANSWERS or self._monotonic() - last[0][0] >= WRONG_S:
+            return ""
+        return last[-1][1][:16].hex(" ").upper()
 
     @property
     def flags(self) -> int:
-        """Quality bits of everything that is read on this line now."""
-        shared = int(Quality.SHARED_LINE) if self._monotonic() < self._shared_until else 0
-        return shared | int(NOISY) if self._noise.high else shared
+        """Quality bits of what is read on this line now, of any unit."""
+        return self._shared_flag | int(NOISY) if self.damage.high else self._shared_flag
+
+    def flags_of(self, unit: int) -> int:
+        """Quality bits of what is read from a unit now: damage is its own, another master is the line's."""
+        return self._shared_flag | int(NOISY) if self.damage.noisy(unit) else self._shared_flag
+
+    @property
+    def _shared_flag(self) -> int:
+        return int(Quality.SHARED_LINE) if self._monotonic() < self._shared_until else 0
 
     def clear_shared(self) -> str:
         """The other master is off the line: flag nothing, avoid no shape and allow for no longer answer lives until it
@@ -102,6 +105,7 @@ class Ear:
 
     def _stranger(self, seen: Seen, now: float) -> None:
         """A frame that we never asked for; or so long ago that it should have died out."""
+        self._wrong.clear()  # they may have been this one's
         self.stranger = seen.data[:16].hex(" ").upper()
         if not self._shared:
             self._shared_until = now + STRANGER_S
@@ -114,3 +118,11 @@ class Ear:
         log.warning(text, self._line, seen.shape.unit, seen.latency_s, extra={"line": self._line})
         self._table.lengthen(seen.shape.unit, 1.5 * seen.latency_s, now)
         self._table.use(seen.shape, now)
+
+    def _mismatched(self, unit: int, seen: Seen) -> None:
+        """Another function or length came in place of our answer. Where another master is known it may be his."""
+        now = self._monotonic()
+        if now < self._shared_until:
+            self._stranger(seen, now)
+        elif not self._shared:
+            self._wrong[unit] = [*self._wrong.get(unit, []), (now, seen.data)][-WRONG_ANSWERS:]

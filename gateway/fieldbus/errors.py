@@ -6,13 +6,20 @@ FieldbusError
 ├── PortError   a port cannot be opened: what, where, and the way out
 │   └── PortMissing … because it is not there now
 └── LineDown    the port or connection went away in use
+    └── Unreachable … or is not to be had, for nobody is there: no answer to the connection, no route
 
 A device's silence or refusal is no error here: it is an outcome, reported with its reason.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+
 from gateway.errors import GatewayError
+
+NOBODY = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN})
+"""Why a connection fails when its other end has no power. Who refuses or resets has."""
 
 
 class FieldbusError(GatewayError):
@@ -45,3 +52,17 @@ class PortMissing(PortError):
 
 class LineDown(FieldbusError):
     """The port or connection is gone; the line is reopened before the next read."""
+
+
+class Unreachable(LineDown):
+    """Nobody is there to connect to, as when the device has no power."""
+
+
+def not_connected(where: str, error: OSError) -> LineDown:
+    """Why a connection could not be made."""
+    if isinstance(error, TimeoutError):
+        return Unreachable(f"{where} does not answer the connection")
+    kind = Unreachable if error.errno in NOBODY else LineDown
+    code = error.errno or 0
+    words = os.strerror(code) if code > 0 else error.strerror or error  # asyncio only says that a call failed
+    return kind(f"{where}: {words}")

@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol
 from gateway.fieldbus.frames import Request, Shape
 from gateway.fieldbus.shapes import ShapeTable
 
+NO_FRAME = "bytes that are no frame: speed, parity or A/B?"
+
 
 class Answer(NamedTuple):
     """The answer to exactly this request: its data bytes, and the monotonic moment at which it was complete."""
@@ -71,7 +73,9 @@ class Manners:
 
 
 class Seen(NamedTuple):
-    """Bytes on the line that nobody waited for: ``late``, ``foreign``, ``doubled``, ``damaged`` or ``noise``."""
+    """Bytes on the line that nobody waited for: ``late``, ``foreign``, ``doubled``, ``damaged``, ``noise``, ``echo``
+    (our own question, which came back where no echo was due) or ``mismatched`` (the answer of the unit that was asked,
+    of another function or length than it was asked for)."""
 
     kind: str
     data: bytes

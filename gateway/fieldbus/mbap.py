@@ -56,6 +56,7 @@ class Transactions:
         self._timeouts = 0
         self._answers = 0
         self._last: tuple[Shape, int] | None = None
+        self._never_asked = set[Shape]()  # and yet a unit answered so
 
     @property
     def stale(self) -> bool:
@@ -165,12 +166,21 @@ class Transactions:
             return Silence("timeout", "two answers came to one question", request)
         if shape == request.shape:
             return self._answer(request, frame)
+        late = not direct and self._asked_before(shape)
         if not direct:
-            kind = "late" if self.table.young(shape, self._completed) else "foreign"
             self.table.use(shape, self._completed)
-            self._witness(Seen(kind, frame, shape))
+        self._witness(Seen("late" if late else "mismatched", frame, shape))
         self._spoilt = True
         return Silence("timeout", f"an answer of function {function} with {frame[8]} bytes to {request.shape}", request)
+
+    def _asked_before(self, shape: Shape) -> bool:
+        """An earlier question, be it over another connection, had this shape: a converter may be one answer behind."""
+        if any(asked is not None and asked[1].shape == shape for asked in self._asked):
+            return True
+        if self.table.young(shape, self._completed) and shape not in self._never_asked:
+            return True
+        self._never_asked.add(shape)
+        return False
 
     def _answer(self, request: Request, frame: bytes) -> Answer:
         self._answers += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -38,7 +39,7 @@ class MeterReader:
     ``identity`` is who values are accepted from, None until it was read for the first time. When another meter answers,
     its polls are missed as ``exchanged`` until ``accept``. ``stopping`` ends a poll after the read in flight.
     ``doubts`` is asked of each answered block whether to read it once more at once. ``avoided`` tells which shapes of
-    this unit another master uses, at a monotonic time.
+    this unit another master uses, at a monotonic time; ``others_at`` from which monotonic time on another meter is due.
     """
 
     def __init__(
@@ -51,13 +52,16 @@ class MeterReader:
         *,
         doubts: Callable[[BlockAnswer], bool] | None = None,
         avoided: Callable[[float], Shapes] = lambda now: frozenset(),
+        others_at: Callable[[], float] = lambda: math.inf,
+        identity_every_s: float = IDENTITY_EVERY_S,
         armed: bool = True,
     ) -> None:
-        self.doubts, self._avoided = doubts, avoided
+        self.doubts, self._avoided, self._others_at = doubts, avoided, others_at
         self.line, self.spec, self.clock, self.stopping, self.identity = line, spec, clock, stopping, identity
-        self._armed = armed
+        self._armed, self._identity_every_s = armed, identity_every_s
+        self._timeout_s = line.timeout_of(spec) / 1000
         self.manners = Manners(
-            timeout_s=line.timeout_of(spec) / 1000,
+            timeout_s=self._timeout_s,
             pause_s=spec.profile.pause_ms / 1000,
             leading_bytes=spec.profile.leading_bytes,
             direct=line.direct(spec),
@@ -71,6 +75,9 @@ class MeterReader:
         self._proven_at: float | None = None
         self._unproven = False
         self._stranger: str | None = None
+        self._tells = bool(spec.profile.identity) or spec.profile.identity_object is not None
+        self._doubted = self._asked_again = False
+        self._along = True
 
     def accept(self, identity: str) -> None:
         """From now on values come from this meter."""
@@ -85,10 +92,25 @@ class MeterReader:
             log.info(text, self.spec.name, timeout_s * 1000, extra={"line": self.line.name, "meter": self.spec.name})
             self.manners = replace(self.manners, timeout_s=timeout_s)
 
+    def manners_now(self) -> Manners:
+        """How to read now: what late answers have taught to wait longer takes idle time only, never another meter's."""
+        if not self._answers_late:
+            return self.manners
+        timeout_s = max(self._timeout_s, min(self.manners.timeout_s, self._idle_s()))
+        return replace(self.manners, timeout_s=timeout_s)
+
     @property
-    def asleep(self) -> bool:
-        """A device that may sleep was not heard for a while."""
-        return self.spec.profile.may_sleep and self.clock.monotonic() - self.heard_at > OUTAGE_S
+    def patience(self) -> int:
+        """So many silences in a row end a poll: one of a meter that answers late, where another is due before the next
+        could time out."""
+        return 1 if self._answers_late and self._idle_s() < self._timeout_s else 2
+
+    @property
+    def _answers_late(self) -> bool:
+        return self.manners.timeout_s > self._timeout_s
+
+    def _idle_s(self) -> float:
+        return self._others_at() - self.clock.monotonic()
 
     @property
     def stranger(self) -> str | None:
@@ -102,8 +124,34 @@ class MeterReader:
 
     @property
     def proven(self) -> bool:
-        """Who it is was read on this connection, within the hour, and not before a long silence."""
-        return self._proven_at is not None
+        """Who it is was read on this connection, within the hour, and not before a long silence or what made it
+        doubtful."""
+        return self._proven_at is not None and not self._doubted
+
+    @property
+    def forgotten(self) -> bool:
+        """Who it is was not read, or so long ago that it does not count."""
+        return self._proven_at is None
+
+    @property
+    def proof_due(self) -> bool:
+        """Who it is should be read again, if that costs no poll."""
+        return self._proven_at is not None and self.clock.monotonic() - self._proven_at >= self._identity_every_s
+
+    @property
+    def doubted(self) -> bool:
+        """Something befell it that another device could be behind: what answers counts once it is known who it is."""
+        return self._doubted
+
+    def doubt(self) -> None:
+        """A read timed out, a frame came damaged or twice, a counter fell: who it is is read before more values count.
+        Once: what befalls it in the very poll in which that was read again does not count anew, or a meter that never
+        answers the read behind that one would give no value any more."""
+        self._doubted = self._doubted or (self._tells and not self._asked_again)
+
+    def begin(self) -> None:
+        """A poll of it begins."""
+        self._asked_again = False
 
     def prove(self, found: str | None) -> None:
         """Take the identity that was read (None: the wire tells none); ends the poll when it is another meter's."""
@@ -111,9 +159,16 @@ class MeterReader:
         if found is not None and self.identity is None:
             self.identity = found
         if found is not None and found != self.identity:
-            self._stranger = found
+            self._stranger, self._proven_at = found, None
             self.refuse_stranger()
         self._stranger, self._proven_at = None, self.clock.monotonic()
+        self._asked_again, self._doubted = self._asked_again or self._doubted, False
+
+    def recognise(self, found: str) -> bool:
+        """Take the identity that was read along with a block: it is the known one, or must be read for itself."""
+        if found == self.identity and self._proven_at is not None:
+            self._proven_at = self.clock.monotonic()
+        return found == self.identity
 
     def refuse_stranger(self) -> None:
         """End the poll when it was another meter that answered last."""
@@ -142,8 +197,9 @@ class MeterReader:
             if self._cuts is None:
                 self._cuts = Cuts(points)
             self._plan = read_plan(
-                self.line, self.spec, profile, points, missing, cuts=self._cuts, avoid=avoid, armed=self._armed
-            )
+                self.line, self.spec, profile, points, missing,
+                cuts=self._cuts, avoid=avoid, armed=self._armed, along=self._along,
+            )  # fmt: skip
         return self._plan
 
     def learn_reads(self, reads: Sequence[tuple[Block, Block, int | None]]) -> None:
@@ -152,12 +208,31 @@ class MeterReader:
             holes = ", ".join(self._cuts.holes) or "none"
             text = "%s: refuses some reads and is asked in others; points that it lacks: %s"
             log.warning(text, self.spec.name, holes, extra={"line": self.line.name, "meter": self.spec.name})
+            if self._along and self._plan is not None and any(block.who for block in self._plan.blocks):
+                self._along, self._cuts = False, None  # it may be the identity alone that it does not give along
             self._plan = None
 
     @property
     def holes(self) -> tuple[Point, ...]:
         """Points that the device refused again and again; they are tried once a day."""
         return self._cuts.missing() if self._cuts is not None else ()
+
+    @property
+    def unasked(self) -> tuple[str, ...]:
+        """Points that cannot be asked, since another master uses every shape that is left for them; all of them where
+        that goes for who the meter is and it has to be read."""
+        plan = self._plan
+        if plan is None or not plan.avoid:
+            return ()
+        blocks = [block for block in plan.blocks if self._starved(block, plan.avoid)]
+        if not self.proven and any(self._starved(block, plan.avoid) for block in plan.identity):
+            blocks = list(plan.blocks)
+        wanted = {point.name for point in self.spec.points if point.kind != "scale"}
+        return tuple(p.name for block in blocks for p, _ in block.block.points if p.name in wanted)
+
+    def _starved(self, block: BlockSet, avoid: Shapes) -> bool:
+        """It needs one shape, or two on a line that is known to be shared."""
+        return len({r.shape[1:] for r in block.requests} - avoid) < (2 if self.line.shared else 1)
 
     def prefer(self, hungry: BlockSet) -> None:
         """A block that found no shape in time: in the next poll it comes before those that took them."""
@@ -180,13 +255,10 @@ class MeterReader:
             self._connection, self._proven_at, self._mapped_at = connection, None, 0.0
             if self.spec.profile.protocol == "sunspec":
                 self._plan = self._search = None
-        elif (renewed and self._proven_at is not None and now - self._proven_at > OUTAGE_S) or (
-            self._proven_at is not None
-            and (
-                now - self.heard_at > OUTAGE_S + self.spec.period_ms / 1000 or now - self._proven_at > IDENTITY_EVERY_S
-            )
-        ):
-            self._proven_at = None
+        elif self._proven_at is not None:
+            counts_s = OUTAGE_S if renewed else IDENTITY_EVERY_S
+            if now - self.heard_at > OUTAGE_S + self.spec.period_ms / 1000 or now - self._proven_at > counts_s:
+                self._proven_at = None
         if self._cuts is not None and self._cuts.retry(now):
             self._plan = None
         return other

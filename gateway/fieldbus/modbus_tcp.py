@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 
 from gateway.fieldbus.connections import RECONNECT_PAUSE_S, Connections
-from gateway.fieldbus.errors import LineDown
+from gateway.fieldbus.errors import LineDown, not_connected
 from gateway.fieldbus.frames import Request, permit
 from gateway.fieldbus.link import CLOSED, Manners, Outcome, Witness, no_shape
 from gateway.fieldbus.mbap import HEAD, Transactions
@@ -98,10 +98,8 @@ class TcpLink:
                 _, self._connection = await self._loop.create_connection(
                     lambda: _Connection(self._loop, self._transactions, self._connections), self._host, self._tcp_port
                 )
-        except TimeoutError:
-            raise LineDown(f"{where} does not answer the connection") from None
         except OSError as error:
-            raise LineDown(f"{where}: {error.strerror or error}") from None
+            raise not_connected(where, error) from None
         self._transactions.opened()
         self._connections.opened(self._loop.time() - begun + self._delay_s)
         self.generation, self.renewals = self.generation + (not same_device), self.renewals + same_device
@@ -155,7 +153,7 @@ class TcpLink:
             try:
                 await self._open(same_device=True)
             except LineDown as error:
-                raise LineDown(f"{CLOSED}, and takes no other: {error}") from None
+                raise type(error)(f"{CLOSED}, and takes no other: {error}") from None
         assert self._connection is not None
         return self._connection
 

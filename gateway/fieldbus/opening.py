@@ -9,7 +9,7 @@ from serial.rs485 import RS485Settings
 
 from gateway.fieldbus import serial_port, stream
 from gateway.fieldbus.connections import Connections
-from gateway.fieldbus.errors import LineDown
+from gateway.fieldbus.errors import not_connected
 from gateway.fieldbus.frames import char_seconds, t35_seconds
 from gateway.fieldbus.link import Link, Witness
 from gateway.fieldbus.modbus_tcp import TcpLink
@@ -80,7 +80,5 @@ async def _device_server(spec: LineSpec) -> stream.Port:
     char_s = char_seconds(spec.baudrate, spec.parity, spec.stopbits)
     try:
         return await stream.connect(str(spec.host), spec.tcp_port or 502, CONNECT_S, char_s, t35_seconds(spec.baudrate))
-    except TimeoutError:
-        raise LineDown(f"{spec.where} does not answer the connection") from None
     except OSError as error:
-        raise LineDown(f"{spec.where}: {error.strerror or error}") from None
+        raise not_connected(spec.where, error) from None

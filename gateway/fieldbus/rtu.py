@@ -8,7 +8,7 @@ until the line was silent for t3.5: nothing is ever searched inside noise.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.fieldbus.errors import BadFrame
 from gateway.fieldbus.frames import (
@@ -23,12 +23,14 @@ from gateway.fieldbus.frames import (
     parse_request,
     request_length,
 )
-from gateway.fieldbus.link import Answer, Outcome, Refusal, Seen, Silence, Witness
+from gateway.fieldbus.link import NO_FRAME, Answer, Outcome, Refusal, Seen, Silence, Witness
 from gateway.fieldbus.shapes import ShapeTable
 
 COPIES = 1
 """An answer may come twice."""
 EARLY = "bytes came before the request was out"
+MISMATCHED = "an answer of another function or length than was asked"
+RETURNED = "the question itself came back where no echo was due"
 
 
 @dataclass(slots=True)
@@ -38,6 +40,9 @@ class _Question:
     out: float = float("inf")
     outcome: Outcome | None = None
     seen: str = ""
+    pending: bool = False
+    """It is void, but its answer may still come: the line is that answer's until then."""
+    mismatched: list[Seen] = field(default_factory=list)
 
 
 class Guard:
@@ -52,22 +57,26 @@ class Guard:
         """``echo``: "on" where a two-wire adapter gives back what it sends, "auto" to find out from the first reads."""
         self.table, self.t35_s, self.voided = table, t35_s, set[int]()
         self.last_byte = float("-inf")
-        self._witness, self._echo = witness, echo
+        self._witness, self._echo, self._found_out = witness, echo, echo == "auto"
         self._buffer = bytearray()
         self._echo_due = b""
         self._maybe_echo, self._early = b"", False
         self._deaf = False
         self._question: _Question | None = None
-        self._sent: dict[Shape, float] = {}
+        self._arrived = float("-inf")  # the earliest moment at which what is being taken can have come
+        self.awaited: tuple[Shape, float] | None = None
+        """The answer that another master still waits for, and when its question was heard."""
         self._strange: dict[Shape, float] = {}  # answers that another master waits for, and since when
         self._owed: dict[Shape, int] = {}  # how many more answers our questions of a shape can have
+        self._never_asked = set[Shape]()  # and yet a unit answered so
         self._answers = 0
         self._last: tuple[Shape, int] | None = None
 
     @property
     def decided(self) -> bool:
-        """The question in flight has its outcome; or there is none."""
-        return self._question is None or self._question.outcome is not None
+        """The question in flight has its outcome, and nothing is to come for it; or there is none."""
+        question = self._question
+        return question is None or (question.outcome is not None and not question.pending)
 
     @property
     def answered(self) -> bool:
@@ -92,9 +101,8 @@ class Guard:
             self._noise()
         self._deaf = False
         self._last = None
-        self._sent[request.shape] = now
         self._owed[request.shape] = self._owed.get(request.shape, 0) + 1 + COPIES
-        self.table.use(request.shape, now)
+        self.table.ask(request, now)
         self._echo_due = request.frame if self._echo != "off" else b""
         self._maybe_echo, self._early = b"", False
         self._question = _Question(request, leading)
@@ -104,8 +112,11 @@ class Guard:
         if self._question:
             self._question.out = out
 
-    def receive(self, data: bytes, now: float) -> None:
-        """Take bytes that were read at ``now``."""
+    def receive(self, data: bytes, now: float, since: float | None = None) -> None:
+        """Take bytes that were read at ``now`` and came at ``since`` at the earliest, when nothing was there to read
+        (None: just now). A process that was paused reads late: to name a frame and to learn from it the earliest
+        moment counts, to accept it that of reading."""
+        self._arrived = now if since is None else since
         if self._deaf and now - self.last_byte >= self.t35_s:
             self._deaf = False
         self.last_byte = now
@@ -127,8 +138,10 @@ class Guard:
         self._buffer += self._maybe_echo
         self._echo_due = self._maybe_echo = b""
         if outcome is None:
-            begun = f"an answer broke off after {len(self._buffer)} bytes" if self._buffer else "no answer"
-            outcome = Silence("timeout", question.seen or begun, question.request)
+            outcome = Silence("timeout", question.seen or _begun(self._buffer, shape), question.request)
+        fault = isinstance(outcome, Silence) and len(question.mismatched) <= 1 + COPIES
+        for seen in question.mismatched:  # what comes beside the right answer is somebody else's
+            self._witness(seen if fault else seen._replace(kind="foreign"))
         if isinstance(outcome, Silence):
             self.table.silent(shape, now)
         else:
@@ -163,23 +176,27 @@ class Guard:
     def _void(self, why: str) -> None:
         if self._question and not self._question.outcome:
             self._question.outcome = Silence("timeout", why, self._question.request)
+            self._question.pending = True
 
     def _take(self, now: float) -> bool:
         """Take one frame from the head of the buffer; False when more bytes are needed."""
-        question = self._question if not self.decided else None
-        if question and question.leading and self._buffer[0] in (0x00, 0xFF):
+        question = self._question
+        if question and not self.decided and question.leading and self._buffer[0] in (0x00, 0xFF):
             del self._buffer[0]
             return True
+        if question and question.outcome:
+            question = None
         length = answer_length(self._buffer)
         if length is None:
             return False
         shape = _shape(self._buffer)
         wanted = question is not None and _answers(shape, self._buffer[1], question.request.shape)
-        if not length or (not wanted and not self._asked(shape, self._buffer[1], now)):
+        if not length or (not wanted and (not self._asked(shape, self._buffer[1]) or self._is_question(length))):
             return self._take_foreign(length, now)
         if len(self._buffer) < length:
             return False
         frame = self._cut(length)
+        self._came(shape, frame[1])
         if not intact(frame):
             self._witness(Seen("damaged", frame, shape))
             if question:
@@ -189,9 +206,9 @@ class Guard:
         elif question and wanted:
             question.outcome = self._accept(question.request, frame, now)
         else:
-            self._classify(shape, frame, now)
             if question:
                 question.seen = "only the late answer to another question"
+            self._classify(shape, frame, now)
         return True
 
     def _accept(self, request: Request, frame: bytes, now: float) -> Outcome:
@@ -199,7 +216,7 @@ class Guard:
             if frame[2] in GATEWAY_SILENT:
                 return Silence("timeout", f"exception {frame[2]:02X}: the gateway got no answer", request)
             return Refusal(request, frame[2], self.table.burnt(request.unit, now))
-        if self._echo == "auto":
+        if self._echo == "auto" and self._question and not self._question.seen:
             self._echo = "off"
         self._answers += 1
         self._last = (request.shape, self._answers)
@@ -209,19 +226,22 @@ class Guard:
 
     def _classify(self, shape: Shape, frame: bytes, now: float) -> None:
         """A whole frame that no question waits for, of a shape that we know."""
+        if self._is_mismatched(shape, now):
+            self._mismatched(shape, frame, now)
+            return
         heard_at = self._strange.get(shape, float("-inf"))
         foretold = now - heard_at < self.table.life(shape.unit, heard_at)
         if foretold or self._too_many(shape):
             self.table.use(shape, now)
             self._witness(Seen("foreign", frame, shape))  # another master asked for it: nothing to learn from
             return
-        latency = now - self._sent[shape] if shape in self._sent else None
+        latency = self.table.latency(shape, self._arrived)
         if self._last and self._last[0] == shape:
             self.table.use(shape, now)
             if self.table.armed:
                 self.voided.add(self._last[1])
             self._witness(Seen("doubled", frame, shape, latency))
-        elif frame[1] & EXCEPTION or self.table.young(shape, now):
+        elif frame[1] & EXCEPTION or self.table.young(shape, self._arrived):
             if not frame[1] & EXCEPTION:
                 self.table.use(shape, now)
             self._witness(Seen("late", frame, shape, latency))
@@ -236,11 +256,19 @@ class Guard:
         self._owed[shape] = owed - 1
         return owed <= 0
 
-    def _asked(self, shape: Shape, function: int, now: float) -> bool:
+    def _asked(self, shape: Shape, function: int) -> bool:
         """The frame at the head has a shape that we asked for, however long ago; an exception: to a young question."""
         if function & EXCEPTION:
-            return self.table.young_function(shape.unit, shape.function, now)
+            return self.table.young_function(shape.unit, shape.function, self._arrived)
         return self.table.asked(shape)
+
+    def _is_question(self, answer: int) -> bool:
+        """What begins as an answer of a known shape is another master's question, and no longer answer: one to address
+        0x03F2 begins as an answer of three bytes does."""
+        request = request_length(self._buffer)
+        if not request or len(self._buffer) < request or not intact(bytes(self._buffer[:request])):
+            return False
+        return answer == request or len(self._buffer) < answer or not intact(bytes(self._buffer[:answer]))
 
     def _take_foreign(self, answer: int, now: float) -> bool:
         """A frame that we never asked for, another master's question or its answer, or noise.
@@ -251,11 +279,22 @@ class Guard:
         for length in (request, answer):
             if length and len(self._buffer) >= length and intact(bytes(self._buffer[:length])):
                 frame = self._cut(length)
-                shape = _shape(frame) if length == answer else _shape_to_come(frame)
+                if length == answer and length != request and self._is_mismatched(_shape(frame), now):
+                    self._mismatched(_shape(frame), frame, now)
+                    return True
+                shape = _shape_to_come(frame) if length == request else _shape(frame)
+                if shape and length == request and self.table.own_question(frame, shape, self._arrived):
+                    self._take_own(frame, shape, now)
+                    return True
+                if length == answer:
+                    self.table.use(_shape(frame), now)
                 if shape:
                     self.table.use(shape, now)
                     if length == request:
                         self._strange[shape] = now
+                        self.awaited = shape, now
+                    else:
+                        self._came(shape, frame[1])
                 self._witness(Seen("foreign", frame, shape))
                 if self._question:
                     self._question.seen = "only frames of another master"
@@ -265,9 +304,51 @@ class Guard:
         if request is None or len(self._buffer) < max(request, answer):
             return False
         if self._question:
-            self._question.seen = "only noise"
+            self._question.seen = NO_FRAME
         self._deaf = True
         return True
+
+    def _is_mismatched(self, shape: Shape, now: float) -> bool:
+        """The unit that is being asked has answered, in a shape that nobody asked it for: no question of ours has had
+        it on this line, and no other master's to this unit was heard of late."""
+        if self._question is None or self._question.outcome or shape.unit != self._question.request.unit:
+            return False
+        if shape in self._owed:
+            asked = self._owed[shape] > COPIES or self.table.young(shape, now)
+        else:
+            asked = shape not in self._never_asked and self.table.asked(shape)
+        heard = any(s.unit == shape.unit and now - at < self.table.life(s.unit, at) for s, at in self._strange.items())
+        return not asked and not heard
+
+    def _mismatched(self, shape: Shape, frame: bytes, now: float) -> None:
+        """It stands in place of our answer, unless that comes as well (``finish``)."""
+        assert self._question is not None
+        self._never_asked.add(shape)
+        self.table.use(shape, now)
+        self._question.seen = MISMATCHED
+        self._question.mismatched.append(Seen("mismatched", frame, shape))
+
+    def _take_own(self, frame: bytes, shape: Shape, now: float) -> None:
+        """Our own question came back: an echo behind noise, or one that was read late. Or another master asked the very
+        same, so that its answer is not ours to take; it is ours in all that it says."""
+        self.table.use(shape, now)
+        self._witness(Seen("echo", frame, shape))
+        if self._question:
+            self._question.seen = "only the question itself"
+            if shape == self._question.request.shape:
+                self._void(RETURNED)
+                if self._echo == "off" and self._found_out:
+                    self._echo = "auto"
+                return
+        self.awaited = shape, now
+
+    def _came(self, shape: Shape, function: int) -> None:
+        """An answer has come, whole or damaged: who waits for it waits no longer."""
+        question = self._question
+        if question and question.pending and _answers(shape, function, question.request.shape):
+            question.pending = False
+        elif self.awaited and _answers(shape, function, self.awaited[0]):
+            self.awaited = None
 
     def _cut(self, length: int) -> bytes:
         frame = bytes(self._buffer[:length])
@@ -277,6 +358,16 @@ class Guard:
     def _noise(self) -> None:
         if self._buffer:
             self._witness(Seen("noise", self._cut(len(self._buffer))))
+
+
+def _begun(buffer: bytes | bytearray, asked: Shape) -> str:
+    """What a question ends with that nothing whole came to."""
+    head = bytes((asked.unit, asked.function)), bytes((asked.unit, asked.function | EXCEPTION))
+    if not buffer:
+        return "no answer"
+    if not any(start.startswith(buffer[:2]) for start in head):
+        return NO_FRAME
+    return f"an answer broke off after {len(buffer)} bytes"
 
 
 def _shape(head: bytes | bytearray) -> Shape:

@@ -3,13 +3,15 @@
 Every meter's polls are due at anchor + k × period. Each is taken by ``choose`` or given back by ``settle`` with its
 reason, exactly once and in order. Earliest deadline first; a poll's deadline is the meter's next due time.
 
-A meter that was silent twice in a row is *dead*: it is probed so seldom that all dead meters together cost the line at
-most ``PROBE_SHARE``, but at least every ``cap_ms``. When all meters are dead the line itself is at fault, and one of
+A meter that was silent twice in a row is *dead*. A probe of it that ends before any live meter is due costs nobody and
+is made whenever it is due; probes that take time from others are so seldom that all dead meters together cost the line
+at most ``PROBE_SHARE``, but at least every ``cap_ms``. When all meters are dead the line itself is at fault, and one of
 them after the other is probed every ``FAULT_MS``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -18,6 +20,8 @@ PROBE_SHARE = 0.01
 SECOND_CHANCE_MS = 5_000
 """A meter that has just died is tried again soon: most are only restarting."""
 FAULT_MS = 2_000
+IDLE_MARGIN_MS = 20
+"""A probe may take so much longer than the last one without running into a poll that is due."""
 AT_ONCE_MS = 5
 """A poll that begins so soon after the last one ended begins right behind it."""
 
@@ -84,7 +88,7 @@ class Schedule:
         """The poll to make now, as (meter, due time), or None. Call ``settle`` with the same time before."""
         if now < self._soonest:
             return None
-        ready = [m for m in self._meters.values() if m.due <= now and self._ready(m) <= now]
+        ready = [m for m in self._meters.values() if m.due <= now and (self._ready(m) <= now or self._idle(m, now))]
         ready.sort(key=self._rank)
         for place, meter in enumerate(ready):
             if self._hopeless(meter, now) and (place + 1 < len(ready) or self._hurts(meter, now)):
@@ -141,6 +145,10 @@ class Schedule:
             self._down = False
             self._revive(self._meters.values())
 
+    def others_at(self, name: str) -> float:
+        """When the next poll of another live meter may begin; infinity where there is none."""
+        return min((self._ready(m) for m in self._meters.values() if m.name != name and not m.dead), default=math.inf)
+
     @property
     def fault(self) -> bool:
         """All meters are silent."""
@@ -186,17 +194,21 @@ class Schedule:
             return max(meter.due, self._probe_at)
         return max(meter.due, meter.probe_at) if meter.dead else meter.due
 
+    def _idle(self, meter: _Meter, now: int) -> bool:
+        """A probe of a dead meter that ends before any other one is due."""
+        if not meter.dead or self.fault:
+            return False
+        return now + meter.cost + IDLE_MARGIN_MS <= self.others_at(meter.name)
+
     def _reason(self, meter: _Meter, now: int) -> str | None:
-        """Why a due poll is given up, None while it may still be made."""
-        if meter.until or (not self._dead and not self._down and now < meter.deadline):
+        """Why a due poll is given up, None while it may still be made: of a dead meter there may be idle time yet."""
+        if meter.until:
             return None
-        if self._down:
+        over, unreachable = now >= meter.deadline, self._ready(meter) >= meter.deadline
+        if self._down or (self.fault and (over or unreachable)):
             return "line-down"
-        unreachable = self._ready(meter) >= meter.deadline
-        if not unreachable and now < meter.deadline:
+        if not over:
             return None
-        if self.fault:
-            return "line-down"
         return "backoff" if unreachable else "skipped"
 
     def _rank(self, meter: _Meter) -> tuple[int, int, int, int]:

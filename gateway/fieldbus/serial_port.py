@@ -20,6 +20,7 @@ from gateway.fieldbus.frames import char_seconds, t35_seconds
 from gateway.fieldbus.stream import Port
 
 _PTY_SLAVES = range(136, 144)  # major numbers, Linux Documentation/admin-guide/devices.txt
+_SCREEN, _FIRST_SERIAL, _OWN_TERMINAL = 4, 64, 5  # tty0 to tty63 before ttyS0; /dev/tty, console, ptmx
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,22 @@ def check(path: str) -> None:
         raise PortMissing(path, "there is no such port", _instead(path)) from None
     except OSError as error:
         raise PortError(path, _words(error), "check the path") from None
-    if not stat.S_ISCHR(mode):
+    if not stat.S_ISCHR(mode) or _is_other(os.stat(path).st_rdev):
         raise PortError(path, "this is not a serial port", "give a device such as /dev/serial/by-id/…")
     if not os.access(path, os.R_OK | os.W_OK):
         raise PortError(path, "no permission to read and write it", _permission(path))
     if found := holders(path):
         raise _held(path, found)
+
+
+def _is_other(device: int) -> bool:
+    """A character device that is no port: the screen's terminals, and what the kernel calls no terminal at all, such as
+    /dev/null. It is not opened, which would move the lines of a real port."""
+    major, minor = os.major(device), os.minor(device)
+    if (major == _SCREEN and minor < _FIRST_SERIAL) or major == _OWN_TERMINAL:
+        return True
+    subsystem = Path(f"/sys/dev/char/{major}:{minor}/subsystem")
+    return subsystem.exists() and subsystem.resolve().name != "tty"
 
 
 def warning(path: str) -> str | None:

@@ -36,6 +36,7 @@ class ShapeTable:
         self.life_s, self._lives, self.armed = life_s, dict(lives_s or {}), armed
         self._before = -math.inf if used_until is None else used_until
         self._last: dict[Shape, float] = {}
+        self._sent: dict[Shape, tuple[Request, float]] = {}
         self._avoid: dict[Shape, float] = {}
         self._silent: dict[Shape, float] = {}
         self._longer: dict[int, tuple[float, float]] = {}
@@ -63,6 +64,21 @@ class ShapeTable:
         """The longest configured answer life on this line in seconds."""
         return max((self.life_s, *self._lives.values()))
 
+    def ask(self, request: Request, now: float) -> None:
+        """This question is sent at ``now``."""
+        self._sent[request.shape] = request, now
+        self.use(request.shape, now)
+
+    def latency(self, shape: Shape, arrived: float) -> float | None:
+        """Seconds from the last question of this shape to ``arrived``; None: there was none."""
+        sent = self._sent.get(shape)
+        return None if sent is None else max(0.0, arrived - sent[1])
+
+    def own_question(self, frame: bytes, shape: Shape, arrived: float) -> bool:
+        """We sent this very frame, which asks for that shape, within its answer life before ``arrived``."""
+        request, at = self._sent.get(shape, (None, -math.inf))
+        return request is not None and request.frame == frame and arrived - at < self.life(shape.unit, at)
+
     def use(self, shape: Shape, now: float) -> None:
         """The shape is or was on the wire at ``now``: asked, answered or seen."""
         self._last[shape] = max(now, self._last.get(shape, now))
@@ -88,6 +104,8 @@ class ShapeTable:
 
     def avoided(self, unit: int, now: float) -> frozenset[tuple[int, int]]:
         """The shapes of a unit (function and byte count) that another master uses."""
+        if not self._avoid:
+            return frozenset()
         return frozenset(s[1:] for s, until in self._avoid.items() if s.unit == unit and until > now)
 
     def lengthen(self, unit: int, life_s: float, now: float) -> None:

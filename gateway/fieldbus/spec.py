@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from gateway.devices.plan import Block
 from gateway.devices.profile import Point, Profile
+from gateway.night import Night
 
 ANSWER_LIFE_MS = {"modbus-rtu": 3_000, "modbus-rtu-over-tcp": 10_000, "modbus-tcp": 10_000}
 """How long after a question its answer may still come, by kind of line."""
@@ -19,7 +20,8 @@ TUNNEL_TIMEOUT_MS, TUNNEL_LIFE_MS = 15_000, 90_000
 
 @dataclass(frozen=True, slots=True)
 class MeterSpec:
-    """One meter of a line. ``points`` are those to poll, scale registers included (``Profile.select``)."""
+    """One meter of a line. ``points`` are those to poll, scale registers included (``Profile.select``). ``night``: when
+    one that may sleep may do so by the clock; None: the clock does not say."""
 
     name: str
     profile: Profile
@@ -28,6 +30,7 @@ class MeterSpec:
     points: tuple[Point, ...]
     factors: Mapping[str, Decimal] = field(default_factory=dict)
     timeout_ms: int | None = None
+    night: Night | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,8 @@ class Alarm:
 
     ``meter`` is None where the line as a whole is meant. ``text`` says what, where, and the way out. Codes:
     ``meter-exchanged`` (another device answers), ``stranger`` (another master speaks), ``crc-rate`` (too many damaged
-    frames), ``line-down`` (the port is gone, or no meter answers), ``comms-lost`` (one meter is silent, others not).
+    frames), ``line-down`` (the port is gone, or no meter answers), ``comms-lost`` (one meter is silent, others not),
+    ``wrong-answer`` (a meter answers with another function or length than it was asked for).
     """
 
     line: str

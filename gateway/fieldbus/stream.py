@@ -11,13 +11,15 @@ from dataclasses import dataclass
 
 from gateway.fieldbus.connections import RECONNECT_PAUSE_S, Connections
 from gateway.fieldbus.errors import LineDown
-from gateway.fieldbus.frames import Request, permit
+from gateway.fieldbus.frames import Request, Shape, permit
 from gateway.fieldbus.link import CLOSED, Manners, Outcome, Silence, Witness, no_shape
 from gateway.fieldbus.rtu import Guard
 from gateway.fieldbus.shapes import ShapeTable
 
 BATCH_S = 0.02
 """A frame that has begun may go on so much later: USB adapters deliver in batches of up to 16 ms."""
+LOOK_S = 0.1
+"""So often, at least, the port is drained: what is read later than that came while the process was held up."""
 RESTLESS_S = 1.0
 """A line that finds no silence within this time cannot be asked."""
 SEND_S = 1.0
@@ -79,6 +81,7 @@ class RtuLink:
         self._guard = Guard(table, port.t35_s, witness, echo=echo)
         self.generation, self.renewals, self.voided = 1, 0, self._guard.voided
         self._ready: dict[int, float] = {}
+        self._timeouts: dict[int, float] = {}
         self._wake: asyncio.Future[None] | None = None
         self._lost, self._reading = "", False
         self._opened()
@@ -92,13 +95,16 @@ class RtuLink:
         unit, met = requests[0].unit, False
         while self._loop.time() < (ready := self._ready.get(unit, 0.0)):
             await self._sleep_until(ready)
+        self._timeouts[unit] = manners.timeout_s
         while True:
             await self._usable()
-            if not await self._silent():
+            if not await self._silent(manners.timeout_s):
                 return Silence("timeout", "the line does not fall silent: somebody keeps sending")
-            request = self._guard.choose(requests, self._loop.time())
+            if self._lost:
+                continue
+            request = self._guard.choose(requests, self._drained)  # a late answer may have come since then
             if request is None:
-                return no_shape(self._guard.table, requests, self._loop.time(), closed=met)
+                return no_shape(self._guard.table, requests, self._drained, closed=met)
             if (outcome := await self._put(request, manners)) is not None:
                 self._ready[unit] = self._loop.time() + manners.pause_s
                 return outcome
@@ -124,8 +130,9 @@ class RtuLink:
             self._port.close()
 
     def _opened(self) -> None:
-        self._lost, self._reading = "", True
+        self._lost, self._reading, self._drained = "", True, self._loop.time()
         self._loop.add_reader(self._port.fd, self._readable)
+        self._looking = self._loop.call_later(LOOK_S, self._look)
 
     async def _usable(self) -> None:
         """Wait for the end that is due of this connection, and put another one in its place if it came."""
@@ -167,8 +174,7 @@ class RtuLink:
 
     async def _answer(self, request: Request, out: float, manners: Manners) -> None:
         """Until the guard has decided, at longest the device's time and that of its answer on the wire."""
-        byte_count = request.shape.byte_count if request.shape.byte_count >= 0 else LONGEST
-        deadline = out + manners.timeout_s + (byte_count + 5) * self._port.char_s
+        deadline = out + manners.timeout_s + self._length_s(request.shape)
         while not self._guard.decided:
             if self._loop.time() >= deadline:
                 self._readable()  # what came while this process was busy elsewhere is in time
@@ -177,19 +183,35 @@ class RtuLink:
                 return
             await self._sleep_until(deadline)
 
-    async def _silent(self) -> bool:
-        """Wait until nothing came for t3.5, with a frame that has begun for a batch; False on a restless line."""
-        limit = self._loop.time() + RESTLESS_S
+    def _length_s(self, shape: Shape) -> float:
+        """The time on the wire of an answer of this shape."""
+        return ((shape.byte_count if shape.byte_count >= 0 else LONGEST) + 5) * self._port.char_s
+
+    async def _silent(self, timeout_s: float | None = None) -> bool:
+        """Wait until nothing came for t3.5, with a frame that has begun for a batch; False on a restless line.
+
+        ``timeout_s``: a question is to be sent, and no answer that another master waits for is to be talked over. What
+        its unit's time-out is where we do not ask it."""
+        begun = self._loop.time()
         while True:
             self._readable()
             self._check()
             gap = self._port.t35_s if self._guard.between_frames else max(self._port.t35_s, BATCH_S)
-            now, ready = self._loop.time(), self._guard.last_byte + gap
+            kept = self._kept_until(begun, timeout_s) if timeout_s is not None else begun
+            now, ready = self._loop.time(), max(self._guard.last_byte + gap, kept)
             if now >= ready:
                 return True
-            if now >= limit:
+            if now >= max(begun + RESTLESS_S, kept):
                 return False
             await self._sleep_until(ready)
+
+    def _kept_until(self, begun: float, timeout_s: float) -> float:
+        """Until when the answer to another master's question has the line; of a master that goes on asking what nobody
+        answers, one answer's time."""
+        if self._guard.awaited is None:
+            return begun
+        shape, asked = self._guard.awaited
+        return min(asked, begun) + self._timeouts.get(shape.unit, timeout_s) + self._length_s(shape)
 
     async def _send(self, frame: bytes) -> float:
         """Write a frame; gives the earliest moment at which it can be on the wire in full."""
@@ -221,20 +243,27 @@ class RtuLink:
     def _readable(self) -> None:
         """Take all that waits in the kernel."""
         while self._reading:
+            now = self._loop.time()
             try:
                 data = os.read(self._port.fd, 4096)
             except BlockingIOError:
+                self._drained = now
                 return
             except OSError as error:
                 return self._lose(f"reading failed: {error.strerror}")
             if not data:
                 return self._lose(self._closed(), orderly=True)
-            now, waited = self._loop.time(), not self._guard.decided
-            self._guard.receive(data, now)
+            arrived, waited = self._loop.time(), not self._guard.decided
+            self._guard.receive(data, arrived, self._drained)
             if self._guard.decided:
                 if waited and self._guard.answered:
-                    self._connections.answered(now)
+                    self._connections.answered(arrived)
                 self._notify()
+
+    def _look(self) -> None:
+        self._readable()
+        if self._reading:
+            self._looking = self._loop.call_later(LOOK_S, self._look)
 
     def _closed(self) -> str:
         if self._reconnect is None:
@@ -252,6 +281,7 @@ class RtuLink:
     def _stop_reading(self) -> None:
         if self._reading:
             self._reading = False
+            self._looking.cancel()
             self._loop.remove_reader(self._port.fd)
 
     def _check(self) -> None:

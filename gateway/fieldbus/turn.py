@@ -17,10 +17,12 @@ from gateway.devices.plan import Block
 from gateway.devices.profile import Point
 from gateway.fieldbus.blocks import BlockSet, ReadPlan
 from gateway.fieldbus.cuts import ILLEGAL, Read, read_of
-from gateway.fieldbus.errors import LineDown
+from gateway.fieldbus.diagnosis import refusal
+from gateway.fieldbus.errors import LineDown, Unreachable
 from gateway.fieldbus.frames import Request, identification_object, object_text
 from gateway.fieldbus.link import Answer, Link, Outcome, Refusal, Silence
 from gateway.fieldbus.meter import Ended, MeterReader
+from gateway.fieldbus.shapes import LONGEST_LIFE_S
 from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll
 from gateway.pulses import beat
 from ledger_client.record import Quality
@@ -35,11 +37,12 @@ _REASONS = ("line-down", "timeout", "refused", "shared", "no-shape", "stopped")
 
 class Attempt(NamedTuple):
     """A finished poll, and what it says of the meter: it answered, it was silent, or (None) it was not heard out.
-    ``down``: why the line broke off, if it did."""
+    ``down``: why the line broke off, if it did; ``unreachable``: since nobody is there any more."""
 
     poll: Poll
     alive: bool | None
     down: str | None = None
+    unreachable: bool = False
 
 
 class _Waits(Exception):
@@ -51,40 +54,59 @@ class _Waits(Exception):
 
 
 class Turn:
-    """One poll. ``probe``: the meter was silent before, so one silent block says enough, and nothing is waited for."""
+    """One poll. ``probe``: the meter was silent before, so one silent block says enough, and nothing is waited for.
+    ``patient``: a shape is waited for beyond the period, for an answer life."""
 
     __slots__ = (
-        "answers", "down", "due_ms", "failures", "left", "link", "meter", "probe", "reads", "silences", "spent_s",
-        "spoke", "told", "until",
+        "answers", "down", "due_ms", "failures", "left", "link", "meter", "patient", "probe", "questioned", "reads",
+        "silences", "spent_s", "spoke", "told", "unreachable", "until",
     )  # fmt: skip
 
-    def __init__(self, meter: MeterReader, link: Link, due_ms: int, *, probe: bool = False) -> None:
-        self.meter, self.link, self.due_ms, self.probe = meter, link, due_ms, probe
+    def __init__(
+        self, meter: MeterReader, link: Link, due_ms: int, *, probe: bool = False, patient: bool = False
+    ) -> None:
+        self.meter, self.link, self.due_ms, self.probe, self.patient = meter, link, due_ms, probe, patient
         self.answers: list[tuple[int, BlockAnswer]] = []
         self.failures: list[BlockFailure] = []
         self.reads: list[tuple[Block, Block, int | None]] = []
         self.left: Sequence[BlockSet] | None = None
         self.told: dict[Read, list[str]] = {}
+        self.questioned = False
+        """What it has read counts only once it is known again who answers."""
         self.spoke = False
         self.silences = 0
         self.down: str | None = None
+        self.unreachable = False
         self.until = math.inf
         self.spent_s = 0.0
         """For the caller: how long it had the line."""
+        meter.begin()
 
     async def run(self) -> Attempt | float:
         """Read on. The finished poll, or the monotonic moment at which there is a shape for what is left of it."""
         other = self.meter.meet(self.link)
-        if other and self.left is not None:
+        if self.left is None:
+            try:
+                if other:
+                    self.told.clear()
+                plan = await self.meter.plan(self.ask)
+                if not self.meter.proven or self.meter.proof_due:
+                    await self._prove(plan)
+            except _Waits as waits:
+                return await self._pause(waits.until)
+            except Ended as ended:
+                return self._attempt(ended.reason, ended.detail)
+            except LineDown as error:
+                return self._attempt("line-down", self._lost(error))
+            self.failures += _not_there(plan.missing)
+            self.failures += [_hole(point) for point in self.meter.holes]
+            self.left = plan.blocks
+        elif other:
             self._give_up("line-down", "the connection was replaced while this read waited for a shape")
-        elif self.left is None or not self.meter.proven:
-            if other:
-                self.told.clear()
-            ended = await self._begin()
-            if ended is not None:
-                return ended
+        elif self.meter.forgotten:
+            self._question()
         self.until = math.inf
-        self.left = [block for block in self.left or () if not await self._read(block)]
+        self.left = [block for block in self.left if not await self._read(block)]
         try:
             await self.link.quiet()
         except LineDown as error:
@@ -92,30 +114,14 @@ class Turn:
         self._void()
         if self.left and self.down is None and self.silences < 2:
             return self.until
+        if self.questioned and self.answers and (unproven := await self._prove_again()) is not None:
+            return unproven
         return self._finished("timeout" if self.down is None else "line-down", self.down or SILENT)
-
-    async def _begin(self) -> Attempt | float | None:
-        """Find out what to read, and from whom. None: it is known; else why not, as ``run`` gives it."""
-        try:
-            plan = await self.meter.plan(self.ask)
-            if not self.meter.proven:
-                self.meter.prove(await self._identity(plan))
-            self.told.clear()
-        except _Waits as waits:
-            return await self._pause(waits.until)
-        except Ended as ended:
-            return self.abandon(ended.reason, ended.detail)
-        except LineDown as error:
-            self.down = str(error)
-            return self.abandon("line-down", self.down)
-        if self.left is None:
-            self.failures += _not_there(plan.missing)
-            self.failures += [_hole(point) for point in self.meter.holes]
-            self.left = plan.blocks
-        return None
 
     def abandon(self, reason: str, detail: str) -> Attempt:
         """The poll, which waits, cannot go on."""
+        if self.questioned:
+            return self._dropped(reason, detail)
         return self._attempt(reason, detail) if self.left is None else self._finished(reason, detail)
 
     async def ask(self, requests: Sequence[Request]) -> Outcome:
@@ -127,32 +133,65 @@ class Turn:
 
     async def _ask(self, requests: Sequence[Request]) -> Outcome:
         """One read; whatever is heard of the meter is noted."""
-        manners = self.meter.manners
-        beat(READ_MORE_S + 2 * manners.timeout_s + manners.pause_s)  # a question that meets a hang-up is put again
+        manners = self.meter.manners_now()
+        beat(READ_MORE_S + 3 * manners.timeout_s + manners.pause_s)  # another's answer is waited for before
         outcome = await self.link.read(requests, manners)
         if isinstance(outcome, Silence):
-            self.silences += outcome.reason == "timeout"
+            if outcome.reason == "timeout":
+                self.silences += 1
+                self.meter.doubt()
         else:
             self.silences, self.spoke = 0, True
             self.meter.heard_at = self.meter.clock.monotonic()
         return outcome
 
     def _can_wait(self, until: float) -> bool:
-        """A shape is free before the poll's period ends."""
+        """A shape is free before the poll's period ends; for the patient, within an answer life."""
         clock, end_ms = self.meter.clock, self.due_ms + self.meter.spec.period_ms
-        return not self.probe and until < clock.monotonic() + (end_ms - clock.schedule_ms()) / 1000
+        left_s = (end_ms - clock.schedule_ms()) / 1000
+        if self.patient:
+            left_s = 1 + max(left_s, LONGEST_LIFE_S, self.meter.line.answer_life_of(self.meter.spec) / 1000)
+        return not self.probe and until < clock.monotonic() + left_s
 
     async def _pause(self, until: float) -> Attempt | float:
-        """Leave the line to others while it is not known who the meter is."""
+        """Leave the line to others before it is known who the meter is."""
         try:
             await self.link.quiet()
         except LineDown as error:
             self.down = str(error)
-            return self.abandon("line-down", self.down)
+            return self._attempt("line-down", self.down)
         if self.link.voided:
             self.told.clear()
-            self._void()
+            self.link.voided.clear()
         return until
+
+    async def _prove(self, plan: ReadPlan) -> None:
+        """Read who it is. Where that is only due once more, no poll waits or ends for want of a shape."""
+        try:
+            self.meter.prove(await self._identity(plan))
+        except (_Waits, Ended) as none:
+            if not self.meter.proven or (isinstance(none, Ended) and none.reason != "no-shape"):
+                raise
+            self.told.clear()
+
+    async def _prove_again(self) -> Attempt | float | None:
+        """Read who it is before what was read counts; None: it is the known one."""
+        try:
+            if self.meter.stopping():
+                raise Ended("stopped", "the gateway is stopping")
+            self.meter.prove(await self._identity(await self.meter.plan(self.ask)))
+        except _Waits as waits:
+            return await self._pause(waits.until)
+        except Ended as ended:
+            return self._dropped(ended.reason, ended.detail)
+        except LineDown as error:
+            return self._dropped("line-down", self._lost(error))
+        return None
+
+    def _dropped(self, reason: str, detail: str) -> Attempt:
+        """Nothing that was read counts."""
+        self.answers.clear()
+        return self._attempt(reason, detail)
 
     async def _identity(self, plan: ReadPlan) -> str | None:
         """Read who the meter is; None when it does not tell."""
@@ -191,8 +230,13 @@ class Turn:
         if isinstance(outcome, Silence) and outcome.until is not None and self._can_wait(outcome.until):
             self.until = min(self.until, outcome.until)
             return False
+        if isinstance(outcome, Answer) and not self._recognised(block, outcome):
+            detail = "another serial number than the meter's own stood beside its values"
+            self.failures.append(BlockFailure(block.bare(block.block), "timeout", detail))
+            return True
         answer = self._book(block, outcome)
         if answer is not None and self.meter.doubts is not None and self.meter.doubts(answer):
+            self.meter.doubt()
             outcome = await read(block, block.again)
             if isinstance(outcome, Answer):
                 self._book(block, outcome)
@@ -200,19 +244,33 @@ class Turn:
                 log.debug("%s: no second look at its counters: %s", self.meter.spec.name, outcome)
         return True
 
+    def _recognised(self, block: BlockSet, answer: Answer) -> bool:
+        """The identity that was read along with a block is the known one; else it is read for itself before anything
+        counts."""
+        if not block.who:
+            return True
+        words = _words(block.asked(answer.request), answer.registers(), self.meter.spec.profile.identity)
+        if not words or self.meter.recognise(", ".join(words)):
+            return True
+        self._question()
+        return False
+
+    def _question(self) -> None:
+        self.questioned = True
+        self.told.clear()
+
     async def _block(self, block: BlockSet, requests: Sequence[Request]) -> Outcome:
         """Ask for one block, unless nothing can come of it."""
         if self.down is not None:
             return Silence("line-down", self.down)
         if self.meter.stopping():
             return Silence("stopped", "the gateway is stopping")
-        if self.silences >= (1 if self.probe else 2):
+        if self.silences and self.silences >= (1 if self.probe else self.meter.patience):
             return Silence("timeout", SILENT)
         try:
             return await self._ask(requests)
         except LineDown as error:
-            self.down = str(error)
-            return Silence("line-down", self.down)
+            return Silence("line-down", self._lost(error))
 
     async def _block_twice(self, block: BlockSet, requests: Sequence[Request]) -> Outcome:
         """On a shared line: two answers of two shapes, with the same witness in both."""
@@ -238,15 +296,16 @@ class Turn:
         if isinstance(outcome, Answer):
             completed_ms = self.meter.clock.at_ms(outcome.completed)
             asked = block.asked(outcome.request)
-            self.reads.append((self._without_witness(block.block), asked, None))
-            answer = BlockAnswer(self._without_witness(asked), outcome.registers(), completed_ms)
+            self.reads.append((block.bare(block.block), asked, None))
+            answer = BlockAnswer(block.bare(asked), outcome.registers(), completed_ms)
             self.answers.append((outcome.number, answer))
+            if self.meter.doubted:
+                self._question()
             return answer
         if isinstance(outcome, Refusal):
             if outcome.code in ILLEGAL and not outcome.doubtful:
-                planned = self._without_witness(block.block)
-                self.reads.append((planned, block.asked(outcome.request), outcome.code))
-            detail = f"exception {outcome.code:02X}"
+                self.reads.append((block.bare(block.block), block.asked(outcome.request), outcome.code))
+            detail = refusal(outcome.code, outcome.request.function)
             self.failures.append(BlockFailure(block.block, "refused", detail, outcome.code))
         else:
             if outcome.reason == "no-shape":
@@ -254,15 +313,10 @@ class Turn:
             self.failures.append(BlockFailure(block.block, outcome.reason, outcome.detail))
         return None
 
-    def _without_witness(self, block: Block) -> Block:
-        """Points that were read along only to tell who answers are no values of the poll."""
-        if not self.meter.line.shared:
-            return block
-        names = {point.name for point in self.meter.spec.points}
-        return replace(block, points=tuple((p, offset) for p, offset in block.points if p.name in names))
-
     def _void(self) -> None:
         """Take out the answers that a second frame made doubtful."""
+        if not self.link.voided:
+            return
         for number, answer in self.answers:
             if number in self.link.voided:
                 self.failures.append(BlockFailure(answer.block, "timeout", "two answers came to one question"))
@@ -295,7 +349,12 @@ class Turn:
             detail=detail,
         )
         alive = True if self.spoke else False if missed == "timeout" else None
-        return Attempt(poll, alive, self.down)
+        return Attempt(poll, alive, self.down, self.unreachable)
+
+    def _lost(self, error: LineDown) -> str:
+        """The line broke off under a read."""
+        self.down, self.unreachable = str(error), isinstance(error, Unreachable)
+        return self.down
 
 
 def _not_there(points: tuple[Point, ...]) -> list[BlockFailure]:
@@ -309,7 +368,7 @@ def _not_there(points: tuple[Point, ...]) -> list[BlockFailure]:
 
 def _hole(point: Point) -> BlockFailure:
     block = Block(point.fc, point.address, point.registers, ((point, 0),))
-    return BlockFailure(block, "refused", "the device does not have this point", ILLEGAL_ADDRESS)
+    return BlockFailure(block, "refused", refusal(ILLEGAL_ADDRESS, block.fc), ILLEGAL_ADDRESS)
 
 
 def _words(block: Block, registers: tuple[int, ...], names: Sequence[str]) -> list[str]:

@@ -39,11 +39,13 @@ _LOG = logging.getLogger("meterseal.mqtt")
 P = ParamSpec("P")
 
 KEEPALIVE_S = 10  # a broker that hangs with its TCP connection up is noticed within two of these
+IN_FLIGHT = 20  # messages that paho sends before it waits for an acknowledgement
 QUEUE = 20  # messages that paho may hold; whoever submits keeps the rest
 NO_SUBSCRIBER = 0x10  # MQTT 5 §3.4.2.1: acknowledged, and delivered to nobody
 _OTHER_VERSION = 0x84  # MQTT 5 §3.2.2.2, and paho's word for return code 1 of 3.1.1
 _UNSPECIFIED = 0x80  # paho's word for a connection that just ended
 _NO_ENTRY = frozenset({0x86, 0x87})  # bad user name or password, not authorized
+_NO_MAXIMUM = 65_535  # messages in flight where a CONNACK says nothing of them (MQTT 5 §3.2.2.3.3)
 _NEW = "not connected yet"
 _RECONNECT_S = (1, 5)
 _MAX_PACKET = 2 * MAX_ENTRY  # the broker keeps what is larger to itself
@@ -180,6 +182,7 @@ class Broker:
         acknowledged_later: bool = False,
         session_s: int = 0,
         queue: int = 0,
+        in_flight: int = IN_FLIGHT,
         connect_timeout_s: float = 5.0,
         will: Will | None = None,
         on_down: Callable[[str], None] = lambda _state: None,
@@ -188,7 +191,8 @@ class Broker:
         longest: int = _MAX_PACKET,
     ) -> None:
         """In the network thread, too: ``on_down``, with why there is no connection; ``on_unsubscribed``, with the id of
-        the ``unsubscribe`` up to which all has been read. ``loud``: a loss in the log; ``longest``: packet in bytes."""
+        the ``unsubscribe`` up to which all has been read. ``loud``: a loss in the log; ``longest``: packet in bytes;
+        ``in_flight``: messages that are sent before an acknowledgement is waited for, whatever the broker says."""
         self.url = url
         self._address = parse_url(url)
         self._access = Access() if access is None else access
@@ -196,6 +200,7 @@ class Broker:
         self._tls = self._access.tls_context() if self._address.tls else None
         self._client_id = client_id
         self._session_s, self._queue, self._connect_timeout_s = session_s, queue, connect_timeout_s
+        self._in_flight, self.receive_maximum = in_flight, _NO_MAXIMUM
         self._will, self._shares, self._closing, self._longest = will, False, False, longest
         self._on_connect, self._on_message, self._on_ack = on_connect, on_message, on_ack
         self._on_down, self._on_unsubscribed, self._loud = on_down, on_unsubscribed, loud
@@ -213,6 +218,7 @@ class Broker:
         client.manual_ack_set(self._acknowledged_later)
         client.connect_timeout = self._connect_timeout_s
         client.max_queued_messages_set(self._queue)
+        client.max_inflight_messages_set(self._in_flight)
         client.reconnect_delay_set(*_RECONNECT_S)
         if self._tls is not None:
             client.tls_set_context(self._tls)
@@ -343,6 +349,7 @@ class Broker:
             _LOG.log(min(self._loud, logging.INFO), "connected to %s%s", self.url, again)
             available = getattr(properties, "SharedSubscriptionAvailable", 1)  # MQTT 5 §3.2.2.3.13
             self._shares = client.protocol == MQTTv5 and available != 0
+            self.receive_maximum = getattr(properties, "ReceiveMaximum", _NO_MAXIMUM)
             self._state = "connected"
             _guarded(self._on_connect, self)  # may say that a subscription is refused
             with self._news:

@@ -28,8 +28,9 @@ class Copied:
     root: bytes
 
 
-def backup(folder: Path, target: Path) -> Copied:
-    """Copy the log in ``folder`` to ``target``, durably; an older backup of the same log there is replaced.
+def backup(folder: Path, target: Path, *, force: bool = False) -> Copied:
+    """Copy the log in ``folder`` to ``target``, durably; an older backup of the same log there is replaced, with
+    ``force`` whatever it is.
 
     Raises ``BackupError``, and leaves what was there, if the file is anything else or the copy does not hold.
     """
@@ -38,7 +39,7 @@ def backup(folder: Path, target: Path) -> Copied:
     try:
         new.unlink(missing_ok=True)
         with closing(Log.open(folder / LOG, read_only=True)) as log:
-            if target.exists():
+            if not force and target.exists():
                 _demand_older(target, log)
             log.copy(new)
         copied = _read_through(new)
@@ -57,7 +58,7 @@ def backup(folder: Path, target: Path) -> Copied:
 
 
 def _demand_older(target: Path, log: Log) -> None:
-    way_out = "give another name, or move it away"
+    way_out = "give another name, or --force to replace it"
     try:
         with closing(Log.open(target, read_only=True)) as other, other.read() as held:
             size = held.size()

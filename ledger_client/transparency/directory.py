@@ -95,10 +95,19 @@ def open_dir(path: Path, name: str | None) -> LedgerDir:
     return LedgerDir(path, log, lock)
 
 
+def make_dir(path: Path, name: str | None) -> str:
+    """Make a new ledger in ``path`` and give its name. Raises ``LedgerDirError`` where there is one."""
+    if (path / LOG).exists():
+        raise LedgerDirError(f"{path}: there is a ledger already; serve it: meterseal-ledger serve {path}")
+    made = open_dir(path, name)
+    made.close()
+    return made.log.name
+
+
 def policy_of(path: Path) -> Path:
     """The policy file of the ledger, or bridge, in ``path``; raises ``LedgerDirError`` where there is neither."""
     if not (path / LOG).exists() and not (path / BOOK).exists():
-        raise LedgerDirError(f"{path}: no ledger here; its first start makes it: meterseal-ledger serve {path}")
+        raise LedgerDirError(f"{path}: no ledger here; make one: meterseal-ledger init {path}")
     return path / POLICY
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ledger_client.durable import write_text
 from ledger_client.errors import TrustFileError
+from ledger_client.text_file import UTF8, NotText, text_of
 from ledger_client.trust import TrustKey, key_entry, parse_trust
 from ledger_client.verify import rfc3339
 
@@ -156,12 +157,12 @@ def quoted(text: str) -> str:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return text_of(path.read_bytes())
     except OSError as error:
         way_out = "give the path of a file that exists and may be read"
         raise TrustFileError(str(path), "", f"cannot be read ({error.strerror})", way_out) from None
-    except UnicodeDecodeError as error:
-        raise TrustFileError(str(path), "", f"is not TOML: {error}", "correct that line") from None
+    except NotText as error:
+        raise TrustFileError(str(path), "", error.problem, UTF8) from None
 
 
 def _parse_keys(text: str, source: str) -> tuple[dict[str, object], tuple[TrustKey, ...]]:

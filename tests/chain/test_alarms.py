@@ -20,7 +20,7 @@ from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from tests.chain.site import GatewayProcess, command, until
 
-MACHINE = ("clock", "clock-step")
+MACHINE = ("clock", "clock-step", "key-unlisted")
 MANY, LONE = 99, "meter-099"
 """The last meter has a farm of its own, so that it can be cut alone."""
 

@@ -19,6 +19,12 @@ from tests.processes import free_port
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
+PATH_BLOCK = BLOCKS[2]
+LATER = [line for block in BLOCKS[3:] for line in block.splitlines()]
+
+
+AND_WAIT = "trap '' TERM; echo pasted; for job in $(jobs -p); do wait $job; done\n"
+"""Then every command that keeps running is waited for, and must end in order."""
 
 
 def test_the_two_commands_come_first() -> None:
@@ -34,32 +40,41 @@ def test_every_document_that_it_names_exists() -> None:
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 
-def test_the_path_runs_as_written(tmp_path: Path) -> None:
-    """Background commands are started, the others repeated until they succeed, as a reader at a terminal would."""
+def test_the_path_pasted_as_a_whole_works(tmp_path: Path) -> None:
+    """The block goes into a shell as it is, which stops at the first command that fails; then a reading is proven."""
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     ledger_port, inverter_port = free_port(), free_port()
     edit(tmp_path / "configs" / "demo" / "plant.toml", {"port = 5020": f"port = {inverter_port}"})
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    (tmp_path / "background.log").touch()
-    background: list[subprocess.Popen[bytes]] = []
-    try:
-        for line in COMMANDS[2:]:
-            if line.startswith("export "):
-                continue
-            line = re.sub(r"(serve ledger)", rf"\1 --listen 127.0.0.1:{ledger_port}", line)
-            if line.endswith(" &"):
-                background.append(start(line[:-2], tmp_path, env))
-            else:
+    block, init = PATH_BLOCK.partition("\n")[2], re.compile("(meterseal init site .*\n)")
+    changes = ("s/60s/2s/", "s/10s/5s/", f"s/:8700/:{ledger_port}/", f"s/port = 5020/port = {inverter_port}/")
+    quick = "sed -i " + " ".join(f"-e '{change}'" for change in changes) + " site/gateway.toml\n"
+    block = init.sub(lambda found: found[1] + quick, block)
+    block = block.replace("serve ledger", f"serve ledger --listen 127.0.0.1:{ledger_port}")
+    with (tmp_path / "shell.log").open("w+") as log:
+        shell = subprocess.Popen(
+            ["bash", "-e"], cwd=tmp_path, env=env, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+        )
+        assert shell.stdin is not None
+        try:
+            shell.stdin.write(f"{block}{AND_WAIT}".encode())
+            shell.stdin.close()
+            await_word(shell, "pasted", tmp_path / "shell.log")
+            for line in LATER:
                 succeed(line, tmp_path, env)
-            if line.startswith("meterseal init"):
-                quick = {'"60s"': '"2s"', '"10s"': '"5s"'}
-                ports = {":8700": f":{ledger_port}", "port = 5020": f"port = {inverter_port}"}
-                edit(tmp_path / "site" / "gateway.toml", quick | ports)
-        assert (tmp_path / "reading.mseal").exists()
-    finally:
-        for process in reversed(background):
-            os.killpg(process.pid, signal.SIGTERM)
-            assert process.wait(PATIENCE_S) == 0
+            assert (tmp_path / "reading.mseal").exists()
+        finally:
+            os.killpg(shell.pid, signal.SIGTERM)
+            assert shell.wait(PATIENCE_S) == 0, (tmp_path / "shell.log").read_text()
+
+
+def await_word(shell: subprocess.Popen[bytes], word: str, log: Path) -> None:
+    """Until the shell has said it in a line of its own."""
+    deadline = time.monotonic() + PATIENCE_S
+    while word not in log.read_text().splitlines():
+        assert shell.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
 
 
 def edit(file: Path, changes: dict[str, str]) -> None:
@@ -70,13 +85,6 @@ def edit(file: Path, changes: dict[str, str]) -> None:
     file.write_text(text)
 
 
-def start(line: str, folder: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
-    with (folder / "background.log").open("ab") as log:
-        return subprocess.Popen(
-            f"exec {line}", shell=True, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True
-        )
-
-
 def succeed(line: str, folder: Path, env: dict[str, str]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while True:
@@ -85,5 +93,5 @@ def succeed(line: str, folder: Path, env: dict[str, str]) -> None:
             return
         assert "Traceback" not in done.stderr, done.stderr
         if time.monotonic() > deadline:
-            pytest.fail(f"{line}\n{done.stdout}\n{done.stderr}\n{(folder / 'background.log').read_text()}")
+            pytest.fail(f"{line}\n{done.stdout}\n{done.stderr}\n{(folder / 'shell.log').read_text()}")
         time.sleep(0.3)

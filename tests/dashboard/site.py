@@ -34,7 +34,8 @@ def pages_of(folder: Path, ports: Sequence[int], section: str, users: Iterable[s
     make_site(folder, ports)
     path = folder / "gateway.toml"
     path.write_text(path.read_text().replace('"100ms"', '"1s"') + f"\n[web]\n{section}")
-    (folder / "trust.toml").write_text(TRUST)
+    trust = folder / "trust.toml"
+    trust.write_text(TRUST + trust.read_text())
     loaded = config.load(path)
     for name in users:
         setup.set_user(loaded, name, ROLES[name], PASSWORDS[name])

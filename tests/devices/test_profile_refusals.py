@@ -64,6 +64,14 @@ FILES = [
         f"points.{'e' * 58}: a counter's name has at most 57 letters; shorten it",
     ),
     ("[points]\n'a b' = {}", "points.a b: this cannot be a point's name; use letters"),
+    (
+        "volts = { fc = 3, address = 0, type = 'int16', unit = 'V' }\n[points]",
+        r"volts: this is a point, and it stands above \[points\]; move it below",
+    ),
+    (
+        "[points]\ntimeout_ms = 500",
+        r"points.timeout_ms: this is a key of the whole profile, and it stands below \[points\]; move timeout_ms above",
+    ),
     ("[points]\np = 5", "points.p: this is not a table"),
     (
         "[points]\na = { fc = 4, address = 0, type = 'float32', unit = 'V' }\n"

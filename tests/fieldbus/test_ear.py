@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from gateway.fieldbus.ear import Ear, Rate
+from gateway.fieldbus.damage import Damage
+from gateway.fieldbus.ear import Ear
 from gateway.fieldbus.frames import Request, Shape
 from gateway.fieldbus.link import Seen
 from gateway.fieldbus.shapes import ShapeTable
@@ -128,6 +129,15 @@ def test_clear_shared_frees_the_shapes_of_a_line_that_is_known_to_be_shared() ->
     assert line.ear.clear_shared() == ""
 
 
+def test_our_own_question_that_came_back_is_counted_and_flags_nothing() -> None:
+    line = Listening()
+    line.ear.opened()
+    line.now += 10
+    line.ear.see(Seen("echo", Request(9, 3, 0, 2).frame, SHAPE))
+    assert (line.ear.flags, line.ear.counters) == (0, {"echo": 1})
+    assert line.table.choose([Request(9, 3, 0, 2)], line.now) is not None
+
+
 def test_late_answers_teach_how_late_they_come() -> None:
     line = Listening()
     line.ear.see(Seen("late", b"", SHAPE, 0.7))
@@ -138,20 +148,43 @@ def test_late_answers_teach_how_late_they_come() -> None:
 
 def test_a_noisy_line_is_uncertain_from_more_than_one_percent_on() -> None:
     line = Listening()
-    line.ear.answered(1000)
+    line.ear.answered(1000, 1)
     for _ in range(10):
         line.ear.see(Seen("damaged", b""))
     assert line.ear.flags == 0
     line.ear.see(Seen("damaged", b""))
     assert line.ear.flags == Quality.IMPLAUSIBLE
-    line.ear.answered(1000)
+    line.ear.answered(1000, 1)
     assert line.ear.flags == 0
 
 
 def test_one_or_two_damaged_frames_are_chance() -> None:
-    rate = Rate()
-    rate.add(True)
-    rate.add(True)
+    rate = Damage()
+    rate.add(1, damaged=True)
+    rate.add(1, damaged=True)
     assert not rate.high
-    rate.add(True)
+    rate.add(1, damaged=True)
     assert rate.high
+
+
+def test_answers_of_wrong_function_or_length_are_that_units_and_no_strangers() -> None:
+    line = Listening()
+    line.ear.opened()
+    line.now += 10
+    wrong = Seen("mismatched", bytes.fromhex("09 04 04"), Shape(9, 4, 4))
+    line.ear.see(wrong)
+    assert line.ear.wrong_answer(9) == "", "one may be chance"
+    line.now += HOUR - 1
+    line.ear.see(wrong)
+    assert (line.ear.wrong_answer(9), line.ear.wrong_answer(8), line.ear.flags) == ("09 04 04", "", 0)
+    assert not line.table.avoids(line.now)
+    line.now += 1
+    assert line.ear.wrong_answer(9) == ""
+    line.ear.see(wrong)
+    assert line.ear.wrong_answer(9) == "09 04 04"
+    assert line.foreign(1.0) == Quality.SHARED_LINE
+    assert line.ear.wrong_answer(9) == "", "they may have been the stranger's"
+    line.ear.see(wrong)
+    line.ear.see(wrong)
+    assert line.ear.wrong_answer(9) == ""
+    assert line.ear.stranger == "09 04 04"

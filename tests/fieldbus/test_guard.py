@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.fieldbus.frames import Reply, Request, Shape, crc
-from gateway.fieldbus.link import Answer, Outcome, Refusal, Seen, Silence
+from gateway.fieldbus.link import NO_FRAME, Answer, Outcome, Refusal, Seen, Silence
 from gateway.fieldbus.rtu import Guard
 from gateway.fieldbus.shapes import ShapeTable
 
@@ -200,7 +200,7 @@ def test_nothing_is_searched_inside_noise() -> None:
     bench = Bench()
     noise = bytes.fromhex("63 63 63")
     outcome = bench.read(TWO, 10.0, (0.05, noise + reply(TWO)))
-    assert outcome == Silence("timeout", "only noise", TWO)
+    assert outcome == Silence("timeout", NO_FRAME, TWO)
     assert bench.kinds == ["noise"]
 
 
@@ -255,7 +255,7 @@ def test_an_identification_answer_of_another_kind_is_noise_and_does_not_hold_the
     question = Request(1, 43, 0, 4)
     body = bytes.fromhex("01 2B 0D 04 83 00 00 01 00 03") + b"abc"
     outcome = Bench().read(question, 10.0, (0.05, body + crc(body)))
-    assert outcome == Silence("timeout", "only noise", question)
+    assert outcome == Silence("timeout", NO_FRAME, question)
 
 
 def test_an_echo_is_stripped_and_must_be_exact() -> None:
@@ -294,8 +294,9 @@ def test_an_echo_without_an_answer_decides_as_well() -> None:
 def test_a_line_that_answered_without_an_echo_has_none() -> None:
     bench = Bench(echo="auto")
     bench.read(TWO, 10.0, (0.02, reply(TWO)))
-    assert isinstance(bench.read(THREE, 11.0, (0.02, THREE.frame)), Silence)
-    assert bench.kinds == ["foreign"], "what looks like our question is another master's"
+    other = Request(1, 3, 7, 3)
+    assert isinstance(bench.read(THREE, 11.0, (0.02, other.frame)), Silence)
+    assert bench.kinds == ["foreign"], "a question that is not ours is another master's"
 
 
 def test_bytes_that_only_began_like_an_echo_are_heard_as_what_they_are() -> None:
@@ -409,3 +410,107 @@ def test_another_masters_question_of_our_shape_voids_ours() -> None:
     guard.receive(THEIRS.frame, 1.005)
     guard.receive(reply(THEIRS), 1.01)
     assert isinstance(guard.finish(1.02), Silence)
+
+
+def test_a_void_read_keeps_the_line_until_its_answer_came_or_cannot_come() -> None:
+    bench = Bench()
+    bench.guard.ask(TWO, 10.0)
+    bench.guard.sent(10.01)
+    bench.guard.receive(reply(TWO)[:1], 10.005)
+    assert not bench.guard.decided, "its answer is on the wire"
+    bench.guard.receive(reply(TWO)[1:], 10.02)
+    assert bench.guard.decided
+    assert bench.guard.finish(10.02) == Silence("timeout", "bytes came before the request was out", TWO)
+    assert bench.kinds == ["late"]
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_another_masters_answer_is_waited_for_until_it_came(damaged: bool) -> None:
+    bench = Bench()
+    bench.guard.receive(THEIRS.frame, 10.0)
+    assert bench.guard.awaited == (THEIRS.shape, 10.0)
+    bench.guard.receive(reply(Request(2, 3, 0, 1)), 10.1)
+    assert bench.guard.awaited, "that was another one's"
+    bench.guard.receive(broken(reply(THEIRS)) if damaged else reply(THEIRS), 10.2)
+    assert bench.guard.awaited is None
+
+
+def test_an_exception_answers_another_masters_question_too() -> None:
+    bench = Bench()
+    bench.guard.receive(THEIRS.frame, 10.0)
+    bench.guard.receive(exception(1, 3, 2), 10.1)
+    assert bench.guard.awaited is None
+
+
+def test_two_answers_are_to_come_when_another_master_asks_in_our_shape_at_the_same_time() -> None:
+    bench = Bench()
+    bench.guard.ask(MINE, 10.0)
+    bench.guard.sent(10.01)
+    bench.guard.receive(THEIRS.frame, 10.02)
+    assert not bench.guard.decided
+    bench.guard.receive(reply(THEIRS), 10.05)
+    assert (bench.guard.decided, bench.guard.awaited is None) == (True, False)
+    bench.guard.receive(reply(MINE), 10.1)
+    assert bench.guard.awaited is None
+
+
+OTHER_FUNCTION, LONGER = reply(Request(1, 4, 0, 2)), reply(Request(1, 3, 0, 9))
+
+
+@pytest.mark.parametrize("wrong", [OTHER_FUNCTION, LONGER, exception(1, 4, 2)], ids=["function", "length", "exception"])
+def test_an_answer_of_wrong_function_or_length_in_place_of_ours_is_the_units_fault(wrong: bytes) -> None:
+    bench = Bench()
+    for start in (10.0, 12.0, 20.0):
+        outcome = bench.read(TWO if start != 12.0 else THREE, start, (0.05, wrong))
+        assert isinstance(outcome, Silence)
+        assert (outcome.reason, outcome.detail) == ("timeout", "an answer of another function or length than was asked")
+    assert bench.kinds == ["mismatched"] * 3
+    shape = bench.seen[0].shape
+    assert shape is not None
+    assert shape.unit == 1
+    asked_so = Request(1, shape.function, 0, shape.byte_count // 2)
+    assert shape.byte_count < 0 or bench.guard.choose([asked_so], 22.9) is None, "its shape rests"
+
+
+def test_what_comes_beside_our_own_answer_or_when_nothing_was_asked_is_a_strangers() -> None:
+    bench = Bench()
+    assert isinstance(bench.read(TWO, 10.0, (0.05, OTHER_FUNCTION), (0.06, reply(TWO))), Answer)
+    bench.guard.receive(OTHER_FUNCTION, 12.0)
+    bench.read(THREE, 14.0, *((0.03, OTHER_FUNCTION),) * 3)
+    assert bench.kinds == ["foreign", "late", *["foreign"] * 3], "one answer may come twice, and no more"
+
+
+def test_what_a_heard_question_foretells_is_a_strangers() -> None:
+    bench = Bench()
+    bench.guard.receive(Request(1, 4, 300, 2).frame, 10.0)
+    assert isinstance(bench.read(TWO, 10.1, (0.05, OTHER_FUNCTION)), Silence)
+    assert isinstance(bench.read(TWO, 14.1, (0.03, Request(1, 4, 300, 9).frame), (0.05, LONGER)), Silence)
+    assert bench.kinds == ["foreign"] * 4
+
+
+def test_an_answer_that_we_asked_for_before_is_late_and_no_fault() -> None:
+    bench = Bench()
+    bench.read(THREE, 10.0)
+    bench.read(TWO, 11.0, (0.05, reply(THREE)))
+    assert bench.kinds == ["late"]
+
+
+def test_a_question_whose_address_looks_like_a_byte_count_foretells_its_answer_as_any_other() -> None:
+    seen: list[Seen] = []
+    guard = Guard(ShapeTable(LIFE), T35, seen.append)
+    guard.receive(Request(1, 3, 0x03F2, 4).frame, 10.0)
+    assert seen[0].shape == Shape(1, 3, 8)
+    assert guard.choose([Request(1, 3, 0, 4)], 10.1) is None
+    assert guard.choose([Request(1, 3, 0, 9)], 10.1) is not None
+
+
+@pytest.mark.parametrize("address", [0x03F2, 0x06F2], ids=["as long as", "longer than"])
+def test_a_question_is_heard_each_time_though_it_begins_as_an_answer_of_a_known_shape(address: int) -> None:
+    bench, theirs = Bench(), Request(1, 3, address, 4)
+    bench.table.use(Shape(1, 3, address >> 8), 9.0)
+    for start in (10.0, 20.0):
+        bench.guard.receive(theirs.frame, start)
+        bench.guard.receive(reply(theirs), start + 0.05)
+    assert bench.kinds == ["foreign"] * 4
+    assert {seen.shape for seen in bench.seen} == {theirs.shape}
+    assert all(seen.latency_s is None for seen in bench.seen), "nothing is to be learned from them"

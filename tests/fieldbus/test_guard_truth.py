@@ -32,6 +32,8 @@ class Fate:
     cut: int = 0
     noise: bytes = b""
     pause: int = 0
+    echo: str = ""
+    """What a two-wire adapter gives back: "whole", "damaged", "beheaded", "lost", "behind noise" or "late"."""
 
 
 fates = st.builds(
@@ -50,10 +52,10 @@ fates = st.builds(
 class Line:
     """Runs a list of fates against one guard; ``wrong`` collects answers that belong to another request."""
 
-    def __init__(self, *, armed: bool, k: int = 4) -> None:
+    def __init__(self, *, armed: bool, k: int = 4, echo: str = "off") -> None:
         self.k = k
         self.seen: list[Seen] = []
-        self.guard = Guard(ShapeTable(LIFE / 1000, armed=armed), 0.004, self.seen.append)
+        self.guard = Guard(ShapeTable(LIFE / 1000, armed=armed), 0.004, self.seen.append, echo=echo)
         self.now = 0
         self.number = 0
         self.wire: list[tuple[int, int, bytes]] = []
@@ -93,6 +95,8 @@ class Line:
     def send(self, fate: Fate, request: Request, out: int) -> None:
         data = self.number.to_bytes(4, "big").ljust(request.shape.byte_count, b"\0")
         frame = Reply(request.shape, data).encode()
+        if fate.echo:
+            self.give_back(fate, request.frame, out)
         if fate.kind == "lost":
             return
         if fate.kind == "damaged":
@@ -106,8 +110,25 @@ class Line:
             moment = min(out + start, out + LIFE - 1)  # within the life of the question
             head = fate.noise + frame[: fate.cut]
             for part in (head, frame[fate.cut :]):
-                if part:
-                    heapq.heappush(self.wire, (moment, len(self.wire) + 1000 * self.number, part))
+                self.put(moment, part)
+
+    def give_back(self, fate: Fate, sent: bytes, out: int) -> None:
+        place, moment = fate.cut % len(sent), out
+        if fate.echo == "damaged":
+            sent = sent[:place] + bytes([sent[place] ^ 1 << fate.delay % 8]) + sent[place + 1 :]
+        elif fate.echo == "beheaded":
+            sent = sent[1 + place :]
+        elif fate.echo == "behind noise":
+            self.put(out - 7, b"\x63\x63\x63")
+        elif fate.echo == "late":
+            moment = out + fate.delay
+        if fate.echo != "lost":
+            self.put(moment - 1, sent[:place])
+            self.put(moment, sent[place:])
+
+    def put(self, moment: int, part: bytes) -> None:
+        if part:
+            heapq.heappush(self.wire, (moment, len(self.wire) + 1000 * self.number, part))
 
     def deliver(self) -> None:
         moment, _, data = heapq.heappop(self.wire)
@@ -149,3 +170,24 @@ def test_without_the_guard_the_same_line_is_wrong_for_ever() -> None:
     line = Line(armed=True)
     line.run(slow)
     assert line.wrong == []
+
+
+echoing = st.builds(
+    Fate,
+    unit=st.sampled_from([1, 1, 2]),
+    block=st.sampled_from([0, 0, 1]),
+    kind=st.sampled_from(["answer"] * 4 + ["lost", "damaged", "short"]),
+    delay=st.integers(9, TIMEOUT - 10) | st.integers(9, LIFE - 2 * OUT),
+    cut=st.integers(0, 12),
+    pause=st.sampled_from([0, 0, 5, 50, 700]),
+    echo=st.sampled_from(["whole"] * 4 + ["damaged", "beheaded", "lost", "behind noise", "late"]),
+)
+
+
+@settings(max_examples=500)
+@given(st.lists(echoing, min_size=2, max_size=20), st.sampled_from(["auto", "on", "off"]))
+def test_our_own_frames_are_nobody_elses_however_damaged_or_late_they_come(fates: list[Fate], echo: str) -> None:
+    line = Line(armed=True, echo=echo)
+    line.run(fates)
+    assert line.wrong == []
+    assert "foreign" not in {seen.kind for seen in line.seen}

@@ -209,14 +209,24 @@ def test_an_exception_may_belong_to_the_question_before() -> None:
     assert bench.read(refuse(OTHER), request=OTHER) == Refusal(OTHER, 2, doubtful=True)
 
 
-def test_an_answer_of_another_shape_is_late_or_foreign_and_spoils_the_connection() -> None:
+def test_an_answer_of_another_shape_is_late_or_the_units_fault_and_spoils_the_connection() -> None:
     bench = Bench()
     bench.read()
-    for request, frame, kind in ((OTHER, answer(READ), "late"), (OTHER, answer(Request(1, 3, 0, 9)), "foreign")):
+    for request, frame, kind in ((OTHER, answer(READ), "late"), (OTHER, answer(Request(1, 3, 0, 9)), "mismatched")):
         assert isinstance(bench.read(frame, request=request, now=11.0), Silence)
         assert bench.kinds[-1] == kind
         assert bench.transactions.stale
         bench.transactions.opened()
+
+
+def test_an_answer_of_wrong_function_over_tcp_is_the_units_fault_each_time() -> None:
+    for direct in (False, True):
+        bench = Bench(direct=direct)
+        for now in (10.0, 11.0, 30.0):
+            outcome = bench.read(answer(Request(1, 4, 100, 2)), now=now)
+            assert isinstance(outcome, Silence)
+            assert "function 4" in outcome.detail
+        assert bench.kinds == ["mismatched"] * 3
 
 
 # What may come: each piece is made for the transaction in flight, the one before, and the data that is right.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -83,7 +84,9 @@ class Meter:
         self.clock = Moved()
         self.link = Scripted(self.clock)
         spec = spec or meter("one", 1, 1000, identity="serial")
-        self.reader = MeterReader(tcp_line(502, spec), spec, self.clock, lambda: stop, identity)
+        self.others_in = math.inf
+        others_at = lambda: self.clock.now + self.others_in  # noqa: E731
+        self.reader = MeterReader(tcp_line(502, spec), spec, self.clock, lambda: stop, identity, others_at=others_at)
 
     def shared(self) -> Meter:
         """The same meter on a line that the site knows to be shared."""
@@ -115,7 +118,7 @@ def test_who_it_is_is_read_first_then_hourly_and_after_an_outage() -> None:
     one.link.silent = lambda request: True
     for _ in range(50):
         one.poll()
-    assert 900 not in one.link.addresses
+    assert one.link.addresses == [100, 300, *[900] * 49], "once silent, it has to say first who it is"
     one.link.silent = lambda request: False
     one.poll(12.0)
     assert one.link.addresses == [900, 100, 300], "after an outage of over a minute"
@@ -227,17 +230,27 @@ def test_late_answers_lengthen_the_time_out_up_to_twice_and_never_shorten_it() -
         assert abs(one.link.manners[-1].timeout_s - timeout) < 1e-9
 
 
-def test_a_device_that_may_sleep_is_asleep_after_a_minute_of_silence() -> None:
-    one = Meter(meter("one", 1, 1000, extra="may_sleep = true"))
-    one.poll()
+def test_a_learned_time_out_takes_idle_time_only_and_never_less_than_the_configured_one() -> None:
+    one = Meter(meter("one", 1, 1000))
+    one.reader.learn(0.08)
+    for others_in, timeout in ((1.0, 0.100), (0.08, 0.080), (0.01, 0.060), (-5.0, 0.060)):
+        one.others_in = others_in
+        one.poll()
+        assert abs(one.link.manners[-1].timeout_s - timeout) < 1e-9
+
+
+def test_a_meter_that_answers_late_and_is_silent_once_leaves_the_line_to_one_that_is_due() -> None:
+    one = Meter(meter("one", 1, 1000))
     one.link.silent = lambda request: True
-    one.poll(59.0)
-    assert not one.reader.asleep
-    one.poll(2.0)
-    assert one.reader.asleep
-    other = Meter(meter("one", 1, 1000))
-    other.clock.now += 1000
-    assert not other.reader.asleep
+    one.others_in = 0.01
+    one.poll()
+    assert one.link.addresses == [100, 300], "it has never answered late"
+    one.reader.learn(0.08)
+    one.poll()
+    assert one.link.addresses == [100]
+    one.others_in = 0.5
+    one.poll()
+    assert one.link.addresses == [100, 300], "there is time"
 
 
 def witnessed() -> MeterSpec:
@@ -375,3 +388,20 @@ def test_who_it_is_is_asked_anew_over_another_connection() -> None:
     assert isinstance(attempt, Attempt)
     assert one.link.addresses == [900, 100, 300]
     assert attempt.poll.identity == "serial=7001"
+
+
+def test_where_another_master_uses_the_only_shape_of_who_it_is_no_point_can_be_asked() -> None:
+    one, avoided = Meter(), set[tuple[int, int]]()
+    one.reader._avoided = lambda now: frozenset(avoided)
+    one.poll()
+    avoided.add((3, 2))
+    one.poll()
+    assert list(one.reader.unasked) == [], "it is known who it is, and the blocks have other shapes"
+    one.link.generation += 1
+    one.link.young = lambda request: math.inf if request.address == 900 else None
+    assert one.poll().poll.missed == "no-shape"
+    assert list(one.reader.unasked) == ["a", "b", "c"]
+    avoided.clear()
+    one.link.young = lambda request: None
+    assert one.poll().poll.answers
+    assert list(one.reader.unasked) == []

@@ -155,7 +155,7 @@ def test_a_dead_meter_costs_one_percent_and_comes_back_within_a_minute() -> None
 
     def poll(name: str, due: int, now: int) -> tuple[bool, int]:
         if name != "dead":
-            return True, 100
+            return True, 120
         probes.append(now)
         return False, 550
 
@@ -165,7 +165,36 @@ def test_a_dead_meter_costs_one_percent_and_comes_back_within_a_minute() -> None
     assert 550 * len(probes) <= 0.011 * 3_600_000
     assert set(reasons(reports, "dead")) == {"done", "backoff"}
     backed_off = [(at, due) for at, (name, due, reason) in reports if name == "dead" and reason == "backoff"]
-    assert all(at - due < 1000 for at, due in backed_off), "told when due, not when the probe comes"
+    assert all(at - due <= 1000 for at, due in backed_off), "told within its period, not when the probe comes"
+
+
+def test_a_probe_in_idle_time_costs_nobody_and_a_meter_that_returns_is_asked_within_two_periods() -> None:
+    periods = {"gone": 2000, **{f"m{i}": 2000 for i in range(4)}}
+    away, back = ANCHOR + 10_000, ANCHOR + 90_000
+    schedule, heard = Schedule(periods, ANCHOR), list[int]()
+
+    def poll(name: str, due: int, now: int) -> tuple[bool, int]:
+        if name != "gone" or not away <= now < back:
+            heard.extend([now] if name == "gone" and now >= back else [])
+            return True, 100
+        return False, 550
+
+    reports = drive(schedule, ANCHOR + 100_000, poll)
+    assert heard[0] <= back + 4000
+    assert reasons(reports, "gone").keys() == {"done"}, "every poll of it had idle time"
+    for at, (name, due, reason) in reports:
+        assert name == "gone" or (reason == "done" and at <= due + 1000), "and nobody waited for it"
+
+
+def test_a_probe_that_would_run_into_a_due_poll_is_no_idle_time() -> None:
+    schedule, made = Schedule({"dead": 2000, "live": 500}, ANCHOR), list[int]()
+
+    def poll(name: str, due: int, now: int) -> tuple[bool, int]:
+        made.extend([now] if name == "dead" else [])
+        return (True, 100) if name == "live" else (False, 390)
+
+    drive(schedule, ANCHOR + 600_000, poll)
+    assert 390 * len(made) <= 0.013 * 600_000
 
 
 def test_many_dead_meters_share_the_one_percent_up_to_the_cap() -> None:
@@ -176,7 +205,7 @@ def test_many_dead_meters_share_the_one_percent_up_to_the_cap() -> None:
     def poll(name: str, due: int, now: int) -> tuple[bool, int]:
         if name != "live":
             probes.append(name)
-        return (True, 50) if name == "live" else (False, 500)
+        return (True, 550) if name == "live" else (False, 500)
 
     drive(schedule, ANCHOR + 3_600_000, poll)
     assert 500 * len(probes) <= 0.012 * 3_600_000

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.devices.profile import parse_profile
-from gateway.fieldbus.bus import LineSpec, MeterSpec, Poll
+from gateway.fieldbus.bus import Alarm, LineSpec, MeterSpec, Poll
 from gateway.fieldbus.frames import Request
 from ledger_client.record import Quality
 from tests.fieldbus.devices import Polls, Pty, addresses, answer, meter, rtu_line, running
@@ -92,14 +92,22 @@ def test_only_a_block_that_can_be_read_in_no_other_shape_is_missed(tmp_path: Pat
         other = Beside(pty)
         found = parse_profile(ALONE, "alone", "alone.toml")
         spec = rtu_line(pty.link, MeterSpec("one", found, 1, SLOWLY_MS, found.select()), life_ms=LIFE_MS)
-        async with running(spec) as (_, polls):
+        told: list[Alarm] = []
+        async with running(spec, on_alarm=told.append) as (line, polls):
             await polls.until(lambda p: len(p.answers) == 2, count=3)
             other.asks(3, 2)
             other.asks(4, 1)
             known = len(polls) + 1
             await polls.until(lambda p: polls.index(p) > known and len(p.answers) == 1, count=3)
+            (alarm,) = (a for a in told if a.code == "not-asked")
+            assert alarm.meter == "one"
+            assert "not asked: alone; another master uses every shape" in alarm.text
+            line.clear_shared()
+            freed = len(polls)
+            await polls.until(lambda p: polls.index(p) > freed and len(p.answers) == 2)
+            assert [a.raised for a in told if a.code == "not-asked"] == [True, False]
         pty.unplug()
-        after = [p for p in polls[known + 1 :] if p.answers]
+        after = [p for p in polls[known + 1 : freed] if p.answers]
         assert {a.block.points[0][0].name for p in after for a in p.answers} == {"wide"}
         assert {(f.block.points[0][0].name, f.reason) for p in after for f in p.failures} == {("alone", "no-shape")}
 

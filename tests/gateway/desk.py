@@ -50,8 +50,11 @@ class Desk:
         self.clock = self.machine.clock(store.latest_ms())
         self.recorder, _ = recorder(self.loaded, self.clock, bytes([self._starts]) * 8)
         self.recorder.start()
-        self.live = Live(self.loaded.meters)
-        self.board = Board(store, self.recorder, self.clock, self.live, lines_of(line_specs(self.loaded)))
+        self.live, self.sleeping = Live(self.loaded.meters), set[str]()
+        lines = lines_of(line_specs(self.loaded))
+        self.hosts: dict[str, str] = {}
+        looks = lambda line: line in self.sleeping, self.hosts.get
+        self.board = Board(store, self.recorder, self.clock, self.live, lines, *looks)
         store.close()
         self.told: list[Standing] = []
         self.board.listeners.append(self.told.append)

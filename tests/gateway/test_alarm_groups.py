@@ -10,6 +10,7 @@ import pytest
 
 from gateway.alarm_groups import Member, names, together
 from gateway.alarm_kinds import KINDS
+from gateway.fieldbus.bus import Alarm
 from tests.gateway.desk import Desk
 
 DELAY_S = KINDS["line-down"].delay_ms / 1000 + 0.01
@@ -51,6 +52,58 @@ def test_all_lines_at_once_are_one_alarm_of_the_gateway(desk: Desk) -> None:
     assert not desk.one().active
     desk.passes(86_400)
     assert desk.raised() == [("site-silent", True), ("site-silent", False)]
+
+
+def tells(desk: Desk, line: str, text: str) -> None:
+    """The worker of a line says that it is down, and why."""
+    desk.line("line-down", line, on=False)
+    desk.board.line_alarm(Alarm(line, None, "line-down", f"{line}: {text}; it is tried again every 2 s; check", True))
+
+
+def test_many_that_are_one_name_each_lines_own_cause(desk: Desk) -> None:
+    causes = {
+        "rs485": "/dev/ttyUSB0: there is no such port",
+        "line-tcp-00": "10.0.0.7:502: Connection refused",
+        "line-tcp-01": "no meter answers on 10.0.0.8:502",
+    }
+    for line, why in causes.items():
+        tells(desk, line, why)
+    desk.passes(DELAY_S)
+    assert desk.standing() == [SITE]
+    text = desk.one().text
+    assert [f"{line}: {why}" in text for line, why in causes.items()] == [True] * 3
+    assert ("(meter" in text, "tried again" in text) == (False, False)
+    assert "gateway's own network" not in text
+
+
+def test_of_very_many_as_many_causes_are_named_as_lines(desk: Desk) -> None:
+    for line in LINES:
+        tells(desk, line, f"no meter answers on {line}")
+    desk.passes(DELAY_S)
+    assert "and 6 more" in desk.one().text
+    assert desk.one().text.count("no meter answers on") == 4
+
+
+@pytest.mark.parametrize(
+    ("hosts", "network"),
+    [
+        (("10.0.0.7", "10.0.0.8", "10.0.0.200"), True),
+        (("10.0.0.7", "10.0.0.8", "10.0.1.9"), False),
+        (("10.0.0.7", "10.0.0.8", "inverter.local"), False),
+        (("10.0.0.7", "10.0.0.8", None), False),
+        (("fd00::1", "fd00::2", "fd00:0:0:0:1::1"), True),
+        (("fd00::1", "fd00::2", "10.0.0.8"), False),
+    ],
+)
+def test_the_gateways_network_is_to_be_checked_only_where_all_lead_to_one_subnet(
+    hosts: tuple[str | None, ...], network: bool, desk: Desk
+) -> None:
+    lines = list(LINES)[1:4]
+    desk.hosts.update({line: host for line, host in zip(lines, hosts, strict=True) if host is not None})
+    down(desk, lines)
+    desk.passes(DELAY_S)
+    assert ("check the gateway's own network" in desk.one().text) is network
+    assert "have in common" in desk.one().text
 
 
 def test_those_that_are_found_a_moment_later_grow_the_one(desk: Desk) -> None:
@@ -115,6 +168,26 @@ def test_two_lines_are_two_alarms(desk: Desk) -> None:
     down(desk, ["line-tcp-00", "line-tcp-01"])
     desk.passes(DELAY_S)
     assert len(desk.standing()) == 2
+
+
+def test_a_site_is_silent_when_all_lines_are_but_those_whose_meters_sleep(desk: Desk) -> None:
+    """At night the roof sleeps: the two lines that are left are all that there are."""
+    awake = list(LINES)[:2]
+    desk.sleeping |= LINES.keys() - set(awake)
+    down(desk, awake)
+    desk.passes(DELAY_S)
+    assert desk.standing() == [SITE]
+    assert "all 2 lines with 6 meters" in desk.one().text
+    down(desk, awake, on=False)
+    desk.passes(CLEAR_S)
+    assert not desk.one().active
+
+
+def test_one_line_beside_those_that_sleep_is_no_site(desk: Desk) -> None:
+    desk.sleeping |= LINES.keys() - {"line-tcp-00"}
+    down(desk, ["line-tcp-00"])
+    desk.passes(DELAY_S)
+    assert desk.standing() == [("tcp-00", "line-down", "line-tcp-00")]
 
 
 def test_the_end_of_a_cable_is_one_alarm_of_its_line(desk: Desk) -> None:

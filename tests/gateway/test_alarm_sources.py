@@ -148,11 +148,11 @@ def test_a_site_that_is_well(loaded: Config) -> None:
     hands.journal.flush()
     now_ms = hands.clock.now_ms()
     assert look(loaded, now_ms, None) == Found({code: {} for code in (
-        "ledger-refused", "equivocation", "anchor-overdue", "disk", "certificate-end", "key-end",
+        "ledger-refused", "equivocation", "anchor-overdue", "disk", "certificate-end", "key-end", "key-unlisted",
     )})  # fmt: skip
     hands.end()
     loaded.database.unlink()
-    assert look(loaded, now_ms, None) == Found({"certificate-end": {}, "key-end": {}})
+    assert look(loaded, now_ms, None) == Found({"certificate-end": {}, "key-end": {}, "key-unlisted": {}})
 
 
 def test_a_batch_that_no_ledger_settles_and_sealing_that_waits(loaded: Config) -> None:
@@ -237,3 +237,36 @@ def test_room_for_less_than_two_days(tmp_path: Path) -> None:
     assert list(short) == [(GATEWAY, "store")]
     assert "left at this rate" in short[GATEWAY, "store"]
     hands.end()
+
+
+def test_a_feed_that_tells_nobody_for_two_minutes_is_an_alarm_until_it_is_connected(tmp_path: Path) -> None:
+    def work(ears: Ears) -> None:
+        now = {"connected": False, "state": "nobody answers at that address (timed out)"}
+        ears.sources._site.feeds["scada"] = lambda: now
+
+        def passes(seconds: int) -> None:
+            for _ in range(seconds):
+                ears.sources._look_at_feeds()
+                ears.passes(1)
+
+        passes(100)
+        now["connected"] = True
+        passes(5)
+        now["connected"] = False
+        passes(119)
+        assert ears.board.standing() == []
+        passes(3)
+        away = ears.one()
+        assert (away.source, away.code, away.line) == (GATEWAY, "feed-away", "feed scada")
+        assert away.text == "feed scada: nobody answers at that address (timed out)"
+        now["connected"] = True
+        passes(12)
+        assert not ears.one().active
+        now["connected"] = False
+        passes(125)
+        assert ears.one().active
+        del ears.sources._site.feeds["scada"]
+        passes(12)
+        assert not ears.one().active, "a feed that is no more is not away"
+
+    with_ears(tmp_path, work)

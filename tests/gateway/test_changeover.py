@@ -108,12 +108,12 @@ def test_what_needs_a_new_start_is_refused(loaded: Config, key: str, old: str, n
         difference(loaded, rewritten(loaded, (old, new)), {}, ())
 
 
-def test_a_difference_names_settings_and_the_lines_to_open(loaded: Config) -> None:
+def test_a_difference_shows_durations_as_they_are_written_and_names_the_lines_to_open(loaded: Config) -> None:
     specs = {spec.name: spec for spec in line_specs(loaded)}
     after = rewritten(loaded, ('every = "10s"', 'every = "7s"'))
     found = difference(loaded, after, specs, line_specs(after))
     assert list(found.text) == [
-        "- bus rs485-1, meter export-main, every = 10000", "+ bus rs485-1, meter export-main, every = 7000"
+        "- bus rs485-1, meter export-main, every = 10s", "+ bus rs485-1, meter export-main, every = 7s"
     ]  # fmt: skip
     assert set(found.lines) == found.closed == {"rs485-1"}
     assert found.read_anew == [METER, CO2]

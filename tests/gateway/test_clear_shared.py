@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from gateway import config, control
 from gateway.cli import main
 from gateway.config import Config
 from gateway.fieldbus.frames import Request
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
-from tests.fieldbus.devices import Pty, addresses, answer
+from tests.chain.site import GatewayProcess
+from tests.fieldbus.devices import Pty, addresses, answer, rtu_talk, serving
 from tests.gateway.epochs import running, until
 from tests.gateway.samples import site
 
 CHANGES = {'every = "10s"': 'every = "100ms"', "stopbits = 1": 'stopbits = 1\nanswer_life = "100ms"'}
 
 
-def ordered(*words: object) -> Result:
-    return CliRunner().invoke(main, ["clear-shared", *map(str, words)])
+def ordered(*words: object, command: str = "clear-shared") -> Result:
+    return CliRunner().invoke(main, [command, *map(str, words)])
 
 
 def cleared(loaded: Config) -> list[Event]:
@@ -86,4 +89,97 @@ def test_a_bus_that_is_a_part_of_a_line_means_the_line(tmp_path: Path) -> None:
     loaded = site(tmp_path / "site", {"[seal]\n": second})
     from gateway.cli_shared import _line_of
 
-    assert _line_of(loaded, "more") == _line_of(loaded, "inverters") == "inverters_more"
+    assert {_line_of(loaded, name) for name in ("more", "inverters", "inverters_more")} == {"inverters_more"}
+
+
+ALONE = """
+vendor = "Test"
+device = "Test meter"
+source = "made up for this test"
+answer_life_ms = 100
+timeout_ms = 60
+max_registers = 2
+[points]
+power = { fc = 4, address = 300, type = "uint16", unit = "W" }
+energy = { fc = 3, address = 100, type = "uint32", unit = "kWh", kind = "counter" }
+"""
+
+
+LONE_BLOCK = """
+[[bus]]
+name = "rs485-1"
+type = "modbus-rtu-over-tcp"
+host = "127.0.0.1"
+port = {}
+[[bus.meter]]
+name = "export-main"
+profile = "alone.toml"
+address = 1
+every = "400ms"
+
+"""
+
+
+def recorded(loaded: Config) -> int:
+    """How many readings of its meter there are."""
+    store = Store(loaded.database, read_only=True)
+    found = store.totals()["readings"]
+    store.close()
+    return int(found)
+
+
+def lone_block(folder: Path, port: int) -> Config:
+    """A site with one meter, whose counter can be read in one shape only."""
+    path = site(folder).path
+    (folder / "alone.toml").write_text(ALONE)
+    text = path.read_text()
+    seal = text[text.index("[seal]") : text.index("[[ledger]]")]
+    path.write_text(text[: text.index("[[bus]]")] + LONE_BLOCK.format(port) + seal)
+    return config.load(path)
+
+
+def test_points_for_which_no_shape_is_left_are_named_by_alarm_status_and_check(tmp_path: Path) -> None:
+    wire: list[asyncio.StreamWriter] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        wire.append(writer)
+        await rtu_talk(addresses)(reader, writer)
+
+    async def said(loaded: Config, command: str) -> dict[str, Any]:
+        result = await asyncio.to_thread(ordered, loaded.path, "--json", command=command)
+        found: dict[str, Any] = json.loads(result.stdout)
+        return found
+
+    async def told(loaded: Config, command: str) -> str:
+        result = await asyncio.to_thread(ordered, loaded.path, command=command)
+        return " ".join(result.stdout.split())
+
+    async def alarms(loaded: Config) -> dict[str, str]:
+        health = await asyncio.to_thread(control.give, loaded.data, "health")
+        return {alarm["code"]: alarm["text"] for alarm in health["alarms"]}
+
+    async def look(loaded: Config) -> None:
+        wire[-1].write(Request(1, 3, 500, 2).frame + answer(Request(1, 3, 500, 2)))
+        async with asyncio.timeout(60):
+            while "not-asked" not in (found := await alarms(loaded)):
+                pass
+            assert "not asked: energy; " in found["not-asked"]
+            while (meters := (await said(loaded, "status"))["meters"])[0]["not_asked"] != ["energy"]:
+                pass
+        assert meters[0]["missed"] == {}
+        assert "none; not asked: energy" in await told(loaded, "status")
+        assert any("not asked: energy; " in text for text in (await said(loaded, "check"))["lines"][0]["warnings"])
+        assert "warning: rs485-1: export-main: not asked: energy; " in await told(loaded, "check")
+
+    async def work() -> None:
+        async with serving(talk) as server:
+            loaded = lone_block(tmp_path / "site", server.port)
+            gateway = GatewayProcess(loaded)
+            await asyncio.to_thread(gateway.start)
+            try:
+                await until(lambda: wire and recorded(loaded) > 1)
+                await look(loaded)
+            finally:
+                await asyncio.to_thread(gateway.stop)
+
+    asyncio.run(work())

@@ -97,3 +97,64 @@ def test_the_kernel_is_asked_and_answers() -> None:
     state = kernel_clock()
     assert state.error_ms is None or state.error_ms >= 0
     assert state.synchronised or state.error_ms is None
+
+
+UNSYNCHRONISED = KernelClock(False, None)
+
+
+def test_an_hour_that_was_wrong_for_seconds_is_never_followed() -> None:
+    machine = Machine()
+    machine.kernel = UNSYNCHRONISED
+    clock = machine.clock()
+    for _ in range(3):  # it comes back: its minutes do not add up
+        machine.wall_ms += 3_600_000
+        for _ in range(59):
+            assert clock.correction() is None
+            assert clock.letter() == ("U", None)
+            assert clock.doubted()
+            machine.passes(1)
+        machine.wall_ms -= 3_600_000
+        assert clock.correction() is None
+        assert clock.letter() == ("I", None)
+        assert not clock.doubted()
+    assert clock.now_ms() == machine.wall_ms
+
+
+def test_a_step_forward_is_followed_when_it_has_stood_for_a_minute() -> None:
+    machine = Machine()
+    machine.kernel = UNSYNCHRONISED
+    clock = machine.clock()
+    machine.wall_ms += 3_600_000
+    assert clock.correction() is None
+    machine.passes(30)
+    machine.wall_ms += 5_000  # another step: its minute begins
+    assert clock.correction() is None
+    machine.passes(59)
+    assert clock.correction() is None
+    machine.passes(1)
+    change = clock.correction()
+    assert change is not None
+    clock.turn(change)
+    assert clock.now_ms() == machine.wall_ms
+    assert clock.letter() == ("I", None)
+
+
+def test_a_step_forward_that_the_kernel_vouches_for_is_followed_at_once() -> None:
+    machine = Machine()
+    machine.kernel = UNSYNCHRONISED
+    clock = machine.clock()
+    clock.letter()
+    machine.wall_ms += 3_600_000
+    machine.kernel = KernelClock(True, 20)
+    assert clock.correction() is not None, "it is asked anew, whatever it said less than a second ago"
+    machine.kernel = UNSYNCHRONISED
+    assert clock.correction() is None
+
+
+def test_a_step_of_a_minute_or_less_is_followed_at_once() -> None:
+    machine = Machine()
+    machine.kernel = UNSYNCHRONISED
+    clock = machine.clock()
+    machine.wall_ms += 60_000
+    assert clock.correction() is not None
+    assert not clock.doubted()

@@ -243,3 +243,34 @@ def test_a_clock_that_is_right_is_left_alone(loaded: Config, kernel: KernelClock
     assert not any(flag & Quality.CLOCK_STEP for flag in flags)
     hands.end()
     check(loaded)
+
+
+def test_a_clock_that_was_an_hour_ahead_for_seven_seconds_moves_no_record_time(loaded: Config) -> None:
+    machine = Machine()
+    machine.kernel = KernelClock(False, None)
+    hands = Hands(loaded, machine)
+    hands.poll(3)
+    machine.wall_ms += HOUR_MS
+    hands.poll(1)  # ten seconds, with looks at the clock
+    machine.wall_ms -= HOUR_MS
+    hands.poll(10)
+    assert hands.events(CLOCK) == []
+    assert [b - a for a, b in pairwise(times(hands))] == [10_000] * 13
+    assert times(hands)[-1] == machine.wall_ms - 10_000
+    hands.end()
+    check(loaded)
+
+
+def test_a_clock_that_stands_an_hour_ahead_is_followed_after_a_minute_by_a_signed_event(loaded: Config) -> None:
+    machine = Machine()
+    machine.kernel = KernelClock(False, None)
+    hands = Hands(loaded, machine)
+    hands.poll(3)
+    machine.wall_ms += HOUR_MS
+    hands.poll(10)
+    (event,) = hands.events(CLOCK)
+    assert event["after"] - event["before"] == HOUR_MS
+    letters = [record.claims.clock for record in hands.records(METER) if isinstance(record.body, Reading)]
+    assert letters == ["I"] * 3 + ["U"] * 7 + ["I"] * 3
+    hands.end()
+    check(loaded)

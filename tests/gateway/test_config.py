@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,12 +12,18 @@ import pytest
 from click.testing import CliRunner
 
 from gateway import config
+from gateway.alarm_kinds import KEY_UNLISTED
+from gateway.alarm_looks import look
+from gateway.belonging import unlisted
 from gateway.cli import main
+from gateway.devices.profile import CATALOG
 from gateway.ledger_settings import LedgerEntry
-from gateway.settings import Model
+from gateway.readiness import prepare
+from gateway.settings import Model, duration_ms, duration_text
 from ledger_client.cose_key import PrivateKey
-from ledger_client.trust import key_entry
-from tests.gateway.samples import site
+from ledger_client.errors import TrustFileError
+from ledger_client.trust import key_entry, load_trust
+from tests.gateway.samples import Hands, rewrite, site
 
 
 def meterseal(*arguments: object) -> tuple[int, str, str]:
@@ -54,6 +61,27 @@ CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "rs485 delay alone": ("stopbits = 1", 'rs485_after = "2ms"', ("bus 'rs485-1', rs485", "rs485 = true")),
     "echo on tcp": ('host = "127.0.0.1"', 'host = "127.0.0.1"\necho = "on"', ("bus 'inverters', echo", "Modbus TCP")),
     "http ledger over mqtt": ("http://127.0.0.1:8700", "mqtt://127.0.0.1:1883", ("ledger 'demo-ledger', url", "http")),
+    "host that is empty": ('host = "127.0.0.1"', 'host = ""', ("bus 'inverters', host", "is no host's name")),
+    "host that is a URL": ('host = "127.0.0.1"', 'host = "http://10.0.0.5"', ("bus 'inverters', host", "is a URL")),
+    "host with a port": (
+        'host = "127.0.0.1"',
+        'host = "10.0.0.5:502"',
+        ("bus 'inverters', host", 'host = "10.0.0.5" and port = 502'),
+    ),
+    "host with a blank": ('host = "127.0.0.1"', 'host = "10.0.0.5 "', ("bus 'inverters', host", "is no host's name")),
+    "one bus in single brackets": (
+        "",
+        "",
+        ("bus: stands in single brackets, and there may be several: [bus]", "write [[bus]]"),
+    ),
+    "two buses in single brackets": ("", "", ("Cannot declare ('bus',) twice", "write [[bus]] in double brackets")),
+    "one ledger in single brackets": ("[[ledger]]", "[ledger]", ("ledger: stands in single", "write [[ledger]]")),
+    "a gateway in double brackets": ("[gateway]", "[[gateway]]", ("gateway: stands in double", "write [gateway]")),
+    "parity in a word": ('parity = "N"', 'parity = "even"', ("bus 'rs485-1', parity", "'even'", 'write parity = "E"')),
+    "type in capitals": ('type = "modbus-tcp"', 'type = "Modbus-TCP"', ("type", 'write type = "modbus-tcp"')),
+    "keep of a year": ("[store]", '[store]\nkeep = "1y"', ("store, keep: must be a duration", 'write "365d"')),
+    "keep of weeks": ("[store]", '[store]\nkeep = "2 weeks"', ("store, keep: must be a duration", 'write "14d"')),
+    "every in a word": ('every = "60s"', 'every = "1 minute"', ("seal, every: must be a duration", 'write "1m"')),
     "not toml": ("[store]", "[store", ("not valid TOML", "line")),
 }
 
@@ -66,6 +94,11 @@ def test_a_mistake_in_gateway_toml_is_named(name: str, tmp_path: Path) -> None:
     old, new, words = CASES[name]
     path = site(tmp_path / "site").path
     text = path.read_text()
+    if name == "one bus in single brackets":
+        head, _, rest = text.partition('[[bus]]\nname = "inverters"')
+        text = head + rest[rest.index("# A batch") :]
+    if name in ("one bus in single brackets", "two buses in single brackets"):
+        text = text.replace("\n[[bus]]", "\n[bus]")
     if name == "missing key":
         text = "\n".join(line for line in text.splitlines() if not line.startswith("id = "))
     else:
@@ -84,6 +117,66 @@ def test_the_highest_address_depends_on_the_kind_of_bus(kind: str, good: int, ba
     assert config.load(loaded.path).meters["pv-inverter"].address == good
     loaded.path.write_text(head + 'name = "pv-inverter"' + tail.replace("address = 1", f"address = {bad}"))
     refused(loaded.path, "bus 'inverters', meter 'pv-inverter', address", str(bad))
+
+
+UNREADABLE: dict[str, tuple[str, Callable[[str], bytes]]] = {
+    "UTF-16": ("is UTF-16 text, or n", lambda text: text.encode("utf-16")),
+    "BOM": ("begins with a byte order mark (BOM)", lambda text: text.encode("utf-8-sig")),
+    "Latin-1": ("is not UTF-8", lambda text: "é".encode("latin-1") + text.encode()),
+}
+
+
+@pytest.mark.parametrize("encoding", UNREADABLE)
+@pytest.mark.parametrize("name", ["gateway.toml", "trust.toml", "own.toml"])
+def test_a_file_in_another_encoding_says_how_to_save_it(name: str, encoding: str, tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site")
+    if name == "own.toml":
+        shutil.copy(CATALOG / "vaisala-gmp252.toml", loaded.path.with_name(name))
+        rewrite(loaded, ('"vaisala-gmp252"', '"own.toml"'))
+    problem, encode = UNREADABLE[encoding]
+    file = loaded.path.with_name(name)
+    file.write_bytes(encode(file.read_text()))
+    refused(loaded.path, name, problem, "save it as UTF-8, without a byte order mark (BOM)")
+
+
+def test_a_key_file_in_another_encoding_says_so(tmp_path: Path) -> None:
+    path = with_ledger_key(tmp_path / "site")
+    key = path.parent / "keys" / "stack-co2.pem"
+    key.write_bytes(key.read_text().encode("utf-16"))
+    refused(path, "stack-co2.pem", "is UTF-16 text", "save it as UTF-8", "from its backup")
+
+
+def test_a_file_where_a_folder_is_due_is_named(tmp_path: Path) -> None:
+    path = with_ledger_key(tmp_path / "site")
+    file = tmp_path / "file"
+    file.touch()
+    code, _, err = meterseal("init", file)
+    assert (code, f"{file}: is a file, not a folder" in err, "choose another name" in err) == (2, True, True), err
+    code, _, err = meterseal("check", file / "gateway.toml")
+    assert (code, f"{file}: is a file, not a folder" in err) == (2, True), err
+    (path.parent / "data").touch()
+    for command in ("check", "run"):
+        code, _, err = meterseal(command, path)
+        assert (code, "data: is a file, not a folder" in err, "another folder as data in [gateway]" in err) == (
+            2, True, True,
+        ), err  # fmt: skip
+    (path.parent / "data").unlink()
+    shutil.rmtree(path.parent / "keys")
+    (path.parent / "keys").touch()
+    for words in (("check", path), ("keys", path, "--make-missing")):
+        code, _, err = meterseal(*words)
+        assert (code, "keys: is a file, not a folder" in err) == (2, True), err
+
+
+@pytest.mark.parametrize("device", ["/dev/null", "/dev/tty"])
+def test_a_port_that_is_no_serial_port_names_no_process_to_kill(device: str, tmp_path: Path) -> None:
+    """Whoever has /dev/null open is innocent."""
+    path = with_ledger_key(tmp_path / "site")
+    path.write_text(path.read_text().replace('port = "rs485-1"', f'port = "{device}"'))
+    code, _, err = meterseal("check", path)
+    assert code == 2
+    assert f"{device}: this is not a serial port" in err
+    assert "kill" not in err
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
@@ -115,7 +208,9 @@ def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_key_is_refused(tmp_path: Path) -> None:
     path = with_ledger_key(tmp_path / "site")
     (path.parent / "keys" / "statement.pem").write_text("not a key")
-    refused(path, "statement key", "statement.pem")
+    refused(
+        path, "statement key", "statement.pem", "restore it from its backup", f"meterseal keys {path} --make-missing"
+    )
 
 
 def test_one_public_key_in_two_roles_is_refused(tmp_path: Path) -> None:
@@ -130,6 +225,106 @@ def test_one_public_key_in_two_roles_is_refused(tmp_path: Path) -> None:
 def test_a_ledger_without_a_key_in_the_trust_file_is_refused(tmp_path: Path) -> None:
     loaded = site(tmp_path / "site")
     refused(loaded.path, "trust.toml", "'demo-ledger'", "meterseal-ledger show")
+
+
+def demand_refused_by_run(path: Path, *words: str) -> None:
+    code, _, err = meterseal("run", path)
+    assert code == 2
+    for word in (*words, "way out: "):
+        assert word in err, err
+
+
+def test_check_refuses_a_key_that_the_trust_file_lacks(tmp_path: Path) -> None:
+    path = with_ledger_key(tmp_path / "site")
+    trust = path.with_name("trust.toml")
+    head, _, rest = trust.read_text().partition('meter = "stack-co2"')
+    trust.write_text(head.rpartition("[[key]]")[0] + "[[key]]" + rest.partition("[[key]]")[2])
+    refused(path, "trust.toml", "lacks the key of meter 'stack-co2'", "copy its [[key]] from", "gateway.pub.toml")
+    ready = prepare(config.load(path), may_be_missing=True)  # of a start: the alarm tells
+    (missing,) = unlisted(ready.config, ready.keys, ready.trust)
+    assert missing[0] == "stack-co2"
+    found = look(ready.config, 0, None).alarms[KEY_UNLISTED]
+    assert list(found) == [("stack-co2", "trust file")]
+    assert found["stack-co2", "trust file"][0] == missing[1]
+
+
+@pytest.mark.parametrize("other", ["export-main", "statement"])
+def test_check_and_run_refuse_key_files_that_are_swapped(other: str, tmp_path: Path) -> None:
+    path = with_ledger_key(tmp_path / "site")
+    one, two = (path.parent / "keys" / f"{name}.pem" for name in ("stack-co2", other))
+    first, second = one.read_bytes(), two.read_bytes()
+    one.write_bytes(second)
+    two.write_bytes(first)
+    words = (f"keys/{other}.pem", "this is the key of meter 'stack-co2'", "put the key files back")
+    refused(path, *words)
+    demand_refused_by_run(path, *words)
+
+
+def test_check_and_run_refuse_an_id_that_is_not_the_databases(tmp_path: Path) -> None:
+    path = with_ledger_key(tmp_path / "site")
+    hands = Hands(config.load(path))
+    hands.poll(1)
+    hands.end()
+    path.write_text(path.read_text().replace('id = "test-gateway"', 'id = "renamed"'))
+    words = ("gateway, id", "is 'renamed'", "is of gateway 'test-gateway'", "write id = 'test-gateway'")
+    refused(path, *words)
+    demand_refused_by_run(path, *words)
+
+
+SIMPLEST = """
+vendor = "Test"
+device = "Simplest"
+source = "made up for this test"
+[points]
+power = { fc = 3, address = 0, type = "uint16", unit = "W" }
+"""
+
+
+def test_the_way_out_asks_first_if_the_meter_itself_has_the_ethernet_plug(tmp_path: Path) -> None:
+    path, profile = with_ledger_key(tmp_path / "site"), tmp_path / "simplest.toml"
+    profile.write_text(SIMPLEST)
+    serial, tcp = path.read_text().split('[[bus]]\nname = "inverters"')
+    head = serial.split("# One [[bus]]")[0]
+    tcp = tcp.replace('profile = "sunspec-inverter"', 'profile = "../simplest.toml"').replace('  every = "10s"\n', "")
+    path.write_text(f'{head}[[bus]]\nname = "inverters"{tcp}')
+    code, _, err = meterseal("check", path)
+    assert code == 2
+    assert "  way out: if the meter itself has the Ethernet plug, direct = true at the top of its profile; or " in err
+    profile.write_text(f"direct = true\n{SIMPLEST}")
+    assert meterseal("check", path)[0] == 0
+
+
+def test_a_site_without_a_ledger_runs(tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site")
+    text, _, _ = loaded.path.read_text().partition("[[ledger]]")
+    loaded.path.write_text(text)
+    key = "[[key]]" + loaded.trust.read_text().partition("[[key]]")[2]
+    for policy in ("", "[policy]\nreceipts = 1\nledgers = []\n"):
+        loaded.trust.write_text(policy + key)
+        assert prepare(config.load(loaded.path), may_be_missing=True).trust.ledgers == ()
+    with pytest.raises(TrustFileError, match="policy"):
+        load_trust(loaded.trust)
+
+
+def test_a_site_made_by_keys_make_missing_without_init_runs(tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site")
+    with_ledger = loaded.path.read_text()
+    for text, ledgers in ((with_ledger.partition("[[ledger]]")[0], ()), (with_ledger, ("demo-ledger",))):
+        loaded.path.write_text(text)
+        shutil.rmtree(loaded.keys)
+        loaded.trust.unlink()
+        code, _, err = meterseal("keys", loaded.path, "--make-missing")
+        assert code == 0, err
+        if ledgers:
+            refused(loaded.path, "[[key]] of ledger 'demo-ledger'", "meterseal-ledger show")
+        else:
+            demand_no_complaint(loaded.path)
+
+
+def demand_no_complaint(path: Path) -> None:
+    found = config.load(path)
+    ready = prepare(found, may_be_missing=True)
+    assert unlisted(found, ready.keys, ready.trust) == []
 
 
 def test_a_serial_port_that_another_process_holds_is_named_with_its_holder(
@@ -182,3 +377,18 @@ def test_the_fingerprint_tells_configurations_apart_and_leaves_secrets_out(tmp_p
 def test_every_key_is_documented(model: type[Model]) -> None:
     text = (Path(config.__file__).parent.parent / "docs" / "configuration.md").read_text()
     assert [key for key in model.model_fields if key != "meter" and f"`{key}`" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [(10_000, "10s"), (500, "500ms"), (1500, "1500ms"), (900_000, "15m"), (90_000, "90s"), (86_400_000, "1d")],
+)
+def test_a_duration_is_told_as_it_may_be_written(ms: int, text: str) -> None:
+    assert duration_text(ms) == text
+    assert duration_ms(text) == ms
+
+
+def test_periods_are_told_as_they_are_written(tmp_path: Path) -> None:
+    loaded = site(tmp_path / "site", {'every = "10s"': 'every = "1.5m"'})
+    assert "1.5m" in loaded.periods.values()
+    assert set(loaded.periods) == set(loaded.meters)

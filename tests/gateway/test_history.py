@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from gateway.commits import Finished
 from gateway.config import Config
-from gateway.energy import Energy, energy_by_hour
+from gateway.energy import Energy, energy_by_hour, energy_of
 from gateway.history import Covered, covered, history
+from gateway.local_calendar import days, moment_ms
 from gateway.pruning import prune_summaries
 from gateway.signer import stamp
 from gateway.spans import HOUR_MS, MINUTE_MS
 from gateway.store import Store
 from ledger_client.record import Coverage, Quality, Reading, Value
-from tests.gateway.samples import START_S, Hands, site
+from tests.gateway.samples import START_S, Hands, Machine, site
 
 METER, BEGIN_MS = "export-main", START_S * 1000
 EVERY_S = 60
@@ -189,6 +192,32 @@ def test_an_hour_behind_a_gap_begins_with_its_own_register(plant: Plant) -> None
     assert [(h.energy, h.whole) for h in hours] == [(59, True), (None, False), (29, False), (30, False)]
     assert isinstance(hours[2], Energy)
     assert hours[2].begin_ms == BEGIN_MS + 150 * MINUTE_MS
+    store.close()
+
+
+BERLIN, KOLKATA = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata")
+
+
+@pytest.mark.parametrize(("zone", "lengths_h"), [(BERLIN, [24, 25, 24]), (UTC, [24, 24, 24]), (KOLKATA, [24, 24, 24])])
+def test_days_of_energy_are_calendar_days_of_23_to_25_hours(made: Config, zone: tzinfo, lengths_h: list[int]) -> None:
+    machine = Machine()
+    begin_ms = moment_ms(datetime(2026, 10, 24), zone)
+    machine.wall_ms = begin_ms - HOUR_MS
+    for file in made.data.iterdir() if made.data.exists() else ():
+        file.unlink()
+    plant = Plant(made, machine, seal_every_ms=24 * HOUR_MS, commit_every_ms=24 * HOUR_MS)
+    plant.store.run("PRAGMA synchronous = OFF")
+    plant.run(6 * 76, lambda n: (Value("energy", n, "Wh"), Value("power", n, "W")), every_s=600)
+    store = plant.reader()
+    stretches = list(days(begin_ms, begin_ms + 72 * HOUR_MS, zone))
+    energy = energy_of(store, METER, "energy", stretches)
+    sums = [sum(int(part.energy or 0) for part in parts) for parts in energy]
+    assert [len(parts) for parts in energy] == ([n + (zone is KOLKATA) for n in lengths_h])
+    assert sums == [6 * n for n in lengths_h], "every 10 min one Wh more"
+    assert all(part.whole for parts in energy for part in parts)
+    series = history(store, METER, ["power"], begin_ms, stretches[-1][1], 5, zone)
+    assert series.times == [begin for begin, _ in stretches]
+    plant.store.close()
     store.close()
 
 

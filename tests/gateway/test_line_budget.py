@@ -22,6 +22,7 @@ from ledger_client.cose_key import PrivateKey
 from ledger_client.trust import key_entry
 from tests.gateway.samples import site
 
+INVERTER = 'profile = "sunspec-inverter"'
 HEAD = 'vendor = "T"\ndevice = "T"\nsource = "T"\ntimeout_ms = 500\n'
 
 
@@ -274,3 +275,35 @@ def test_the_starters_site_passes_at_the_periods_that_demo_and_tests_use(
     plans = line_plans([lines.line_spec(loaded, bus) for bus in loaded.document.bus])
     assert [words(plan) for plan in plans] == ["", ""]
     assert [plan.warnings for plan in plans] == [(), ()]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, ()),
+        ({INVERTER: f'{INVERTER}\npoints = ["frequency"]'}, ("pv-inverter may sleep", "record its point active_power")),
+        ({INVERTER: f'{INVERTER}\npoints = ["frequency"]\nsleeps = "20:00-06:00"'}, ()),
+        (
+            {
+                INVERTER: f'{INVERTER}\npoints = ["frequency"]',
+                "[store]": "latitude = 52.5\nlongitude = 13.4\n[store]",
+            },
+            (),
+        ),
+    ],
+)
+def test_a_meter_that_may_sleep_and_never_is_asleep_is_named(
+    changes: dict[str, str], words: tuple[str, ...], tmp_path: Path
+) -> None:
+    loaded = site(tmp_path / "site", changes)
+    plans = line_plans(lines.line_specs(loaded))
+    found = [warning for plan in plans for warning in plan.warnings]
+    assert len(found) == (1 if words else 0)
+    assert all(word in found[0] for word in words)
+
+
+def test_a_profile_without_sleeps_below_is_told_where_to_write_it() -> None:
+    (warning,) = line_plan(line((profile(4, "may_sleep = true"), 60_000))).warnings
+    assert 'sleeps = "20:00-06:00"' in warning
+    assert "latitude and longitude" in warning
+    assert "sleeps_below into a profile" in warning

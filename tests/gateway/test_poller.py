@@ -99,6 +99,18 @@ def test_a_reading_bears_every_recorded_value_with_unit_and_time() -> None:
     assert finished.stamp.clock == "S"
 
 
+def test_a_far_step_of_the_clock_stays_one_until_it_is_followed_or_undone() -> None:
+    site = Site()
+    site.machine.kernel = KernelClock(False, None)
+    site.machine.passes(2.0)
+    site.machine.wall_ms += 3_600_000
+    both = int(Q.CLOCK_STEP | Q.CLOCK_UNSYNC)
+    for _ in range(3):
+        assert {value.quality & both for value in site.poll(registers()).values()} == {both}
+    site.machine.wall_ms -= 3_600_000
+    assert {value.quality & both for value in site.poll(registers()).values()} == {int(Q.CLOCK_UNSYNC)}
+
+
 def test_blocks_have_their_own_times_and_those_that_failed_their_own_flags() -> None:
     site = Site()
     at = site.clock.now_ms()

@@ -21,6 +21,7 @@ from gateway.cli_parts import console
 from gateway.commits import Finished
 from gateway.config import Config
 from gateway.quality import verdict
+from gateway.reading_files import COLUMNS
 from gateway.signer import stamp
 from gateway.store import Store
 from ledger_client.record import Columns, Reading, Value, parse_record
@@ -119,6 +120,19 @@ def test_a_time_begins_with_from_and_ends_before_to(loaded: Config) -> None:
     assert _run(loaded, "--to", "2020-01-01T00:00:00+08:00").stdout.splitlines()[1:] == []
 
 
+@pytest.mark.parametrize(("zone", "hour"), [("Asia/Shanghai", 16), ("America/New_York", 3), (None, 8)])
+def test_a_time_without_a_zone_is_one_of_the_sites_zone_and_of_utc_without_one(
+    loaded: Config, zone: str | None, hour: int
+) -> None:
+    there = loaded.path.with_name("there.toml")
+    key = f'[gateway]\ntimezone = "{zone}"' if zone else "[gateway]"
+    there.write_text(loaded.path.read_text().replace("[gateway]", key, 1))
+    told = "--from", f"2027-01-15 {hour:02}:01:40", "--to", f"2027-01-15T{hour:02}:02"
+    result = CliRunner().invoke(main, ["readings", str(there), "pv-inverter", *told])
+    times = [line.split(",")[0] for line in result.stdout.splitlines()[1:]]
+    assert sorted(set(times)) == [rfc3339_ms((START_S + s) * 1000) for s in (100, 110)]
+
+
 def test_the_last_are_shown_as_ever(loaded: Config) -> None:
     assert _run(loaded, METER, "-n", 2).stdout.count("record ") == 2
     told = json.loads(_run(loaded, METER, "-n", 2, "--json").stdout)["readings"]
@@ -158,7 +172,8 @@ def test_without_the_library_the_way_out_is_told(
 
 
 def test_a_file_is_whole_or_the_old_one(loaded: Config, tmp_path: Path) -> None:
-    (tmp_path / "all.csv").write_text("the old one")
+    old = f"{','.join(COLUMNS)}\r\nthe old one"
+    (tmp_path / "all.csv").write_text(old, newline="")
     copy = tmp_path / "site"
     made = site(copy, {'every = "60s"': 'every = "10s"'})
     made.data.mkdir(exist_ok=True)
@@ -173,7 +188,7 @@ def test_a_file_is_whole_or_the_old_one(loaded: Config, tmp_path: Path) -> None:
     result = _run(made, "-o", tmp_path / "all.csv")
     assert result.exit_code == 1
     assert "cannot be read" in result.output
-    assert (tmp_path / "all.csv").read_text() == "the old one"
+    assert (tmp_path / "all.csv").read_bytes() == old.encode()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all.csv", "site"]
 
 

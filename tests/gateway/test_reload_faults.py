@@ -13,7 +13,7 @@ from shutil import rmtree
 import pytest
 
 from benchmarks.parts.farm import farm
-from benchmarks.parts.tcp_gateway import make_site
+from benchmarks.parts.tcp_gateway import PROFILE, make_site
 from gateway import config
 from gateway import reload as reloading
 from gateway.changeover import CONFIGURATION
@@ -22,6 +22,7 @@ from gateway.epoch import Epoch
 from gateway.errors import ConfigError, GatewayError, StoreError
 from gateway.keys import make_missing
 from gateway.rows import Row
+from gateway.starter import add_to_trust
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from tests.gateway.books import check_books
@@ -32,7 +33,6 @@ from tests.processes import EmbeddedLedger, embedded_ledger, free_port
 
 METERS = FIRST, SECOND = "meter-000", "meter-001"
 LEDGER = '[seal]\nevery = "500ms"\n[[ledger]]\nname = "demo-ledger"\ntype = "http"\nurl = "{}"\ntoken_file = "token"\n'
-TRUST = '[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n'
 
 
 class Breaking(Store):
@@ -86,13 +86,15 @@ def loaded(tmp_path: Path, ports: Sequence[int], ledger: EmbeddedLedger) -> Conf
     path = tmp_path / "gateway.toml"
     text = path.read_text().replace('"100ms"', '"500ms"').replace('"bench"', f'"gateway-{secrets.token_hex(4)}"')
     path.write_text(text + LEDGER.format(ledger.url))
-    (tmp_path / "trust.toml").write_text(TRUST)
     for name in ("token", "other"):
         (tmp_path / name).touch(0o600)
         (tmp_path / name).write_text(name)
     found = config.load(path)
     rmtree(found.keys)
-    make_missing(found, int(time.time()) - 60)
+    since_s = int(time.time()) - 60
+    make_missing(found, since_s)
+    found.trust.unlink()
+    add_to_trust(found, (), since_s)
     believe(ledger.folder, found)
     return found
 
@@ -234,4 +236,33 @@ def test_a_configuration_that_cannot_come_back_yet_comes_back_when_it_can(
 
     asyncio.run(work())
     assert changes(loaded) == ["reload", "back to the configuration before"]
+    check_books(loaded)
+
+
+def test_a_meter_that_falls_asleep_behind_a_reload_brings_nothing_back(
+    loaded: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At dusk: it answered a minute ago, and has no power now."""
+    monkeypatch.setattr(reloading, "AT_LEAST_S", 1.0)
+    (loaded.path.parent / "sleepy.toml").write_text(f"may_sleep = true\n{PROFILE}")
+    hour, port = time.gmtime().tm_hour, loaded.document.bus[1].port
+    hours = f"{(hour - 6) % 24:02}:00-{(hour + 6) % 24:02}:00"
+    bench = f'name = "{SECOND}"\nprofile = "bench.toml"'
+
+    async def work() -> None:
+        async with running(loaded) as epoch:
+            await works(epoch, *METERS)
+            rewrite(
+                loaded,
+                (bench, f'{bench.replace("bench", "sleepy")}\nsleeps = "{hours}"'),
+                (f'host = "127.0.0.1"\nport = {port}', f'host = "127.255.255.255"\nport = {port}'),
+            )
+            await reload(epoch)
+            assert SECOND in epoch._reload.state()["trial"]
+            await until(lambda: epoch._reload.state()["trial"] is None)
+            assert epoch.site.live.meters[SECOND].reason == "asleep"
+            assert (epoch._reload.state()["stuck"], epoch._reload.state()["reverted"]) == (None, None)
+
+    asyncio.run(work())
+    assert changes(loaded) == ["reload"]
     check_books(loaded)

@@ -264,6 +264,15 @@ def test_show(proofs: Proofs, bundles: dict[str, Path], trust: Path) -> None:
     assert "no ledger here" in complaint("show", folder.parent)
 
 
+def test_init_makes_a_ledger_once(tmp_path: Path) -> None:
+    folder = tmp_path / "ledger"
+    assert f"no ledger here; make one: meterseal-ledger init {folder}" in complaint("show", folder)
+    assert "a ledger's name is" in complaint("init", folder, "--name", "a b")
+    assert "ledger mine; serve it" in run("init", folder, "--name", "mine").stdout
+    assert "there is a ledger already; serve it" in complaint("init", folder)
+    assert "mine" in run("show", folder).stdout
+
+
 def test_serving_a_ledger_that_is_served_already(proofs: Proofs) -> None:
     assert proofs.ledger.process is not None
     message = complaint("serve", proofs.ledger.folder, "--listen", "127.0.0.1:0")

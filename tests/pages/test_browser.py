@@ -202,11 +202,23 @@ def test_an_alarm_from_its_cut_to_its_end(site: Site, browser: Browser) -> None:
     with window(browser, site.url) as seen:
         seen.login("installer")
         seen.until(LIVE)
+        open_all_the_time = seen.page.context.new_page()
+        open_all_the_time.goto(site.url)
+        open_all_the_time.evaluate("window.same = true")
+        pieces = """document.querySelector('[data-meter="export-main"] path').getAttribute('d').split('M').length - 1"""
+        until("a line of one piece", lambda: open_all_the_time.evaluate(pieces) == 1)
+        diagnosis = seen.page.context.new_page()
+        diagnosis.goto(f"{site.url}/diagnosis")
+        until("the doctor's rounds", lambda: not diagnosis.locator("[data-again]").count())
+        diagnosis.evaluate("window.same = document.querySelector('[data-part]').same = true")
         assert site.meters.stop() == 0
         try:
             seen.until("document.querySelector('.verdict.bad')")
-            assert "Line does not answer" in seen.page.locator(".verdict.bad").inner_text()
-            assert seen.page.locator(".todo li").count() == 1, "two meters of a line are one alarm, and inverters sleep"
+            assert "Several lines do not answer" in seen.page.locator(".verdict.bad").inner_text()
+            assert seen.page.locator(".todo li").count() == 1, "all lines at once are one alarm"
+            assert diagnosis.evaluate("window.same") is True, "the page was not loaded anew"
+            until("another look", lambda: not diagnosis.evaluate("document.querySelector('[data-part]').same === true"))
+            diagnosis.close()
             seen.open("/alarms")
             seen.page.get_by_role("button", name="Acknowledge").click()
             assert "acknowledged by installer" in seen.page.locator(".alarm").inner_text()
@@ -218,14 +230,18 @@ def test_an_alarm_from_its_cut_to_its_end(site: Site, browser: Browser) -> None:
             seen.page.get_by_role("button", name="Acknowledge").click()
         finally:
             site.meters.start()
+        until("a gap in the line", lambda: open_all_the_time.evaluate(pieces) == 2)
+        assert open_all_the_time.evaluate("window.same") is True, "drawn by the script"
+        open_all_the_time.close()
         seen.open("/")
-        seen.until("!document.querySelector('main').innerText.includes('Line does not answer')")
+        assert seen.page.evaluate(pieces) == 2, "the server draws the same"
+        seen.until("!document.querySelector('main').innerText.includes('Several lines do not answer')")
         seen.open("/events")
         told = seen.page.get_by_role("main").inner_text()
         for words in ("alarm acknowledged", "alarm put aside", "alarm taken back", "over"):
             assert words in told
         seen.open("/alarms")
-        assert seen.page.locator("table").last.locator("tr", has_text="Line does not answer").count() == 1
+        assert seen.page.locator("table").last.locator("tr", has_text="Several lines do not answer").count() == 1
     with window(browser, site.url) as seen:
         seen.login("viewer")
         seen.open("/alarms")
@@ -263,16 +279,19 @@ def test_an_exchanged_meter_from_its_alarm_to_its_first_values(site: Site, brows
         for each in (seen, other):
             each.until("document.title.startsWith('(')")
             assert each.page.evaluate("window.same") is True, "the page was not loaded anew"
-        assert f"The known meter is {OLD}; {NEW} answers now" in seen.page.locator(".verdict.bad").inner_text()
+        assert (
+            f"The known meter is {OLD}; a device with another number" in seen.page.locator(".verdict.bad").inner_text()
+        )
+        assert NEW not in seen.page.locator(".verdict.bad").inner_text(), "the number to type is read off the meter"
         other.open("/meters/export-main")
-        assert NEW in other.page.locator(".verdict.bad").inner_text()
         assert other.page.locator(".verdict.bad form").count() == 0
         seen.page.fill("[name=serial]", OLD)
         seen.page.evaluate("document.querySelector('#course').same = true")
         seen.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # the page is looked at again
         seen.until("!document.querySelector('#course').same")
         seen.page.keyboard.press("Enter")
-        assert f"{NEW}, not {OLD}" in seen.page.locator(".said.bad").inner_text()
+        assert f"another number than {OLD}" in (refused := seen.page.locator(".said.bad").inner_text())
+        assert NEW not in refused
         seen.page.fill("[name=serial]", NEW)
         seen.page.fill("[name=reason]", "struck by lightning")
         seen.page.keyboard.press("Enter")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from xml.etree import ElementTree
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -17,8 +19,8 @@ MIN = 60_000
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def frame(minutes: int, ahead_ms: int = 0) -> Frame:
-    return Frame(0, minutes * MIN, lambda ms, span: str(ms // MIN), ahead_ms)
+def frame(minutes: int, zone: tzinfo = UTC) -> Frame:
+    return Frame(0, minutes * MIN, lambda ms, span: str(ms // MIN), zone)
 
 
 def step(minute: int, mean: float | None, verdict: str | None = "good", spread: float = 0.0) -> Step:
@@ -101,9 +103,20 @@ def test_an_axis_holds_its_numbers_and_has_few_round_ticks(values: list[float], 
 
 @given(st.integers(1, 500 * 24 * 60), st.integers(-14 * 60, 14 * 60))
 def test_ticks_of_time_are_few_round_and_inside(minutes: int, ahead_min: int) -> None:
-    ticks = list(frame(minutes, ahead_min * MIN).ticks())
+    ticks = frame(minutes, timezone(timedelta(minutes=ahead_min))).ticks()
     assert len(ticks) <= charts.MOST_TICKS + 1
     assert all(0 <= ms <= minutes * MIN and (ms + ahead_min * MIN) % MIN == 0 for ms in ticks)
+
+
+@pytest.mark.parametrize("hours", [24, 25 * 24, 365 * 24])
+def test_ticks_of_days_and_months_stand_at_midnight_when_the_clocks_are_changed(hours: int) -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    end_ms = round(datetime(2026, 11, 8, 12, tzinfo=zone).timestamp() * 1000)
+    ticks = Frame(end_ms - hours * 60 * MIN, end_ms, lambda ms, span: "", zone).ticks()
+    shown = [datetime.fromtimestamp(ms / 1000, zone) for ms in ticks]
+    assert 3 <= len(ticks) <= charts.MOST_TICKS + 1
+    assert {(one.minute, one.hour % (6 if hours == 24 else 24)) for one in shown} == {(0, 0)}
+    assert hours != 365 * 24 or {one.day for one in shown} == {1}
 
 
 @given(st.lists(st.none() | st.floats(-1e6, 1e6), max_size=300))

@@ -20,15 +20,17 @@ PRODUCERS = [
     *sorted((ROOT / "gateway/doctor").glob("*.py")),
     *(ROOT / "gateway" / f"{name}.py" for name in (
         "alarm_board", "alarm_groups", "alarm_list", "alarm_looks", "alarm_sources", "alarm_states", "alarms",
-        "changeover", "commissioning", "commits", "comparison", "difference", "drivers", "epoch", "horizon", "journal",
-        "keys", "prove", "reconcile", "refusals", "reload", "repaired", "settling", "site", "store", "uplink",
-        "fieldbus/alarms", "fieldbus/opening", "fieldbus/serial_port", "dashboard/acts", "dashboard/app",
-        "dashboard/contents", "dashboard/logins", "dashboard/readers", "dashboard/views/batches",
+        "belonging", "changeover", "commissioning", "commits", "comparison", "difference", "drivers", "epoch",
+        "horizon", "journal", "keys", "prove", "reconcile", "refusals", "reload", "repaired", "settling", "site",
+        "store", "uplink",
+        "fieldbus/alarms", "fieldbus/sleep", "fieldbus/opening", "fieldbus/serial_port", "dashboard/acts",
+        "dashboard/app", "dashboard/contents", "dashboard/logins", "dashboard/readers", "dashboard/views/batches",
         "dashboard/views/meter", "dashboard/views/record",
     )),
     # what a change of gateway.toml is refused with
     *(ROOT / "gateway" / f"{name}.py" for name in (
-        "config", "budget", "instance", "control", "feed_settings", "ledger_settings", "web_settings", "settings",
+        "config", "mistakes", "ownership", "budget", "instance", "control", "feed_settings", "ledger_settings",
+        "web_settings", "settings", "place_settings",
         "devices/plan", "devices/points", "devices/profile", "devices/profile_rules", "fieldbus/endpoints", "repair",
     )),
     *(ROOT / "ledger_client" / f"{name}.py" for name in (
@@ -42,6 +44,7 @@ UNSEEN = {name for name, _ in CHECKS} | {
     "opening the database; one that is damaged is recovered first",
     "# The public keys of this gateway: for whoever runs the ledger (meterseal-ledger enroll).\n", "exclusively lock",
     "no such table", "Could not decode to UTF-8", "it was found", "its state says so",
+    r"Cannot declare \('([a-z_]+)',\) twice",
     # answers without a page
     "too many requests\n", "there is no such file\n", "log in first\n",
     # on a terminal; where a text is taken apart

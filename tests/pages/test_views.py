@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from gateway.dashboard.loads import Loads
 from gateway.dashboard.page import Asked, NotFound
 from gateway.dashboard.render import Visitor, page, static
 from gateway.dashboard.sparks import Sparks
-from gateway.dashboard.views import events, meter, record, values
+from gateway.dashboard.views import courses, events, meter, record, values
+from gateway.dashboard.views.courses import Chart, Quantity
 from gateway.dashboard.views.states import State, States, newest
 from gateway.dashboard.words import Words
 from gateway.news import Missed, NotRecorded, Stamp
@@ -30,7 +32,7 @@ from gateway.site import Site
 from gateway.store import Row, Store
 from ledger_client.record import Event, Quality, Reading, Value, parse_record
 from tests.gateway.epochs import due_ms, epoch, until
-from tests.gateway.samples import Hands, site
+from tests.gateway.samples import Hands, rewrite, site
 from tests.pages.looks import looker
 
 LIMIT = 150_000
@@ -81,7 +83,8 @@ def test_no_page_of_a_hundred_meters_is_heavy(tmp_path: Path) -> None:
         'profile = "bench.toml"', 'label = "并网关口表 Grid connection 07"\nprofile = "bench.toml"'
     )
     path.write_text(labelled)
-    (tmp_path / "trust.toml").write_text(TRUST)
+    trust = tmp_path / "trust.toml"
+    trust.write_text(TRUST + trust.read_text())
     loaded = config.load(path)
     ours = sum(len(found[0]) for name in ("style.css", "script.js") if (found := static(name)))
 
@@ -101,7 +104,7 @@ def test_no_page_of_a_hundred_meters_is_heavy(tmp_path: Path) -> None:
             }
             store.close()
             shown = pages["/"].body.decode()
-            assert shown.count("<polyline") == shown.count("data-meter=") == 100
+            assert shown.count('<svg viewBox="0 0 120 28"') == shown.count("data-meter=") == 100
             return {path: len(page.body) + ours for path, page in pages.items()}
 
     weights = asyncio.run(weigh())
@@ -166,6 +169,32 @@ def test_a_chart_says_missed_polls_only_as_coverage_counts_them(tmp_path: Path) 
 
     shown = asyncio.run(show())
     assert re.search(r"; by coverage records 0 polls missed from [\d:]+ to [\d:]+<", shown)
+
+
+def test_times_days_and_months_on_pages_are_those_of_the_sites_zone(tmp_path: Path) -> None:
+    loaded = recorded(tmp_path / "site", 30)
+    rewrite(loaded, ("[gateway]", '[gateway]\ntimezone = "Asia/Kolkata"'))
+    loaded = config.load(loaded.path)
+
+    async def show() -> tuple[str, list[Chart]]:
+        async with epoch(loaded) as running:
+            store = Store(loaded.database, read_only=True)
+            made = looker(running)("/meters/{meter}", store, {"meter": "export-main"}, {}, "en").body.decode()
+            energy, now_ms = Quantity("count", "Wh", energy=True), running.clock.now_ms()
+            drawn = [courses.chart(store, "export-main", energy, span, now_ms, loaded.zone) for span in ("30d", "1y")]
+            store.close()
+            return made, drawn
+
+    shown, (month, year) = asyncio.run(show())
+    assert "Times are the site&#39;s, Asia/Kolkata (UTC+05:30)" in shown
+    assert re.search(
+        r'<time datetime="2027-01-15T08:0\d:\d\d.000Z" title="[^"]+">(2027-01-15 )?13:3\d:\d\d</time>', shown
+    )
+    assert (month.made_of, len(month.steps), year.made_of, len(year.steps)) == ("day", 30, "month", 12)
+    assert month.steps[-1].from_ms == 1_799_951_400_000, "its midnight, 18:30 UTC"
+    assert [step.mean for step in month.steps[-2:]] == [None, 29.0]
+    assert year.steps[-1].from_ms == 1_798_741_800_000, "the first of January there"
+    assert year.steps[-1].mean == 29.0
 
 
 def test_no_page_looks_at_more_when_there_is_more(tmp_path: Path) -> None:
@@ -244,6 +273,45 @@ def test_facts_of_an_event_are_shown_as_what_they_are(tmp_path: Path) -> None:
     assert f'<dd class="wide">{Words("en").of("alarm", "clock")}</dd>' in whole
 
 
+def test_feeds_have_a_card_that_says_how_they_stand(tmp_path: Path) -> None:
+    loaded = recorded(tmp_path / "site", 3)
+    feed = '[[feed]]\nname = "scada"\ntype = "json"\nurl = "mqtt://127.0.0.1:1"\n'
+    loaded.path.write_text(f"{loaded.path.read_text()}\n{feed}")
+    loaded = config.load(loaded.path)
+
+    async def show() -> list[str]:
+        async with epoch(loaded) as running:
+            store = Store(loaded.database, read_only=True)
+            shown = []
+            for now in (
+                {
+                    "connected": False,
+                    "state": "the broker refused the connection",
+                    "waiting": 7,
+                    "live": 3,
+                    "history": 2,
+                },
+                {
+                    "connected": True,
+                    "state": "connected, waits for primary host ems",
+                    "waiting": 0,
+                    "live": 0,
+                    "history": 0,
+                },
+                {"connected": True, "state": "connected", "waiting": 0, "live": 12_345, "history": 0},
+            ):
+                running.feeds["scada"] = lambda now=now: now  # type: ignore[misc]
+                page_ = looker(running)("/", store, {}, {}, "en").body.decode()
+                shown.append(re.sub(r"<[^>]+>", "|", page_[page_.index("<h2>Feeds") :]))
+            store.close()
+            return shown
+
+    away, waiting, connected = (re.sub(r"[|\s]+", " ", text) for text in asyncio.run(show()))
+    assert "scada json · mqtt://127.0.0.1:1 tells nobody the broker refused the connection 5 7 0" in away
+    assert "waiting connected, waits for primary host ems 0 0 0" in waiting
+    assert "mqtt://127.0.0.1:1 connected 12345 0 0" in connected
+
+
 def heard(meter: str, point: str, time_ms: int) -> NotRecorded:
     """A reading, as the hub tells it."""
     return NotRecorded(meter, Reading(time_ms, (Value(point, 1.0, "W"),)), Stamp(time_ms, 0, "S", 1), "disk-full")
@@ -299,10 +367,13 @@ def test_an_exchanged_meter_is_accepted_by_typing_its_number(tmp_path: Path) -> 
             assert again.row.state != State("live"), "it is silent, however new its last reading is"
             store.close()
             common = {"gateway": "g", "here": "site", "alarm_count": 0, "meters": (), "meter": whole}
-            return [page("meter.html", Visitor(user="u", role=role), 0, **common) for role in ("installer", "viewer")]
+            return [
+                page("meter.html", Visitor(user="u", role=role), 0, UTC, **common) for role in ("installer", "viewer")
+            ]
 
     installer, viewer = asyncio.run(show())
     for shown in (installer, viewer):
-        assert "The known meter is 21043387; &lt;b&gt;4711 answers now" in shown
+        assert "The known meter is 21043387; a device with another number answers now" in shown
+        assert "4711" not in shown[: shown.index("</section>")], "the number to type is read off the meter"
     assert '<form method="post" action="/acts/accept"' in installer
     assert "/acts/accept" not in viewer

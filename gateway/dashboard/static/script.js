@@ -92,13 +92,13 @@
   }
 
   // A sparkline is drawn anew from what it shows: its own scale is kept beside it.
-  function course(svg, time, number, gaps) {
+  function course(svg, time, number, gap) {
     const [low, high, span, to] = svg.dataset.scale.split(" ").map(Number), from = to - span;
     let seen = svg.seen;
     if (!seen) {
       seen = svg.seen = [];
-      for (const line of svg.querySelectorAll("polyline")) {
-        for (const pair of line.getAttribute("points").split(" ")) {
+      for (const piece of svg.firstElementChild.getAttribute("d").split("M").slice(1)) {
+        for (const pair of piece.split(" ")) {
           const [x, y] = pair.split(",").map(Number);
           seen.push([from + (x / 120) * (to - from), low + ((26 - y) / 24) * (high - low)]);
         }
@@ -109,8 +109,7 @@
     if (seen.length && time <= seen[seen.length - 1][0]) return;
     const times = seen.filter((pair) => pair[1] !== null).map((pair) => pair[0]), last = times[times.length - 1];
     const between = times.slice(1).map((t, n) => t - times[n]).sort((a, b) => a - b), usual = between[between.length >> 1];
-    if (svg.gaps !== gaps || time - last > 2.5 * usual) seen.push([0, null]);
-    svg.gaps = gaps;
+    if ((last < gap && gap < time) || time - last > 2.5 * usual) seen.push([0, null]);
     seen.push([time, number]);
     while (seen.length > 60) seen.shift();
     const numbers = seen.map((pair) => pair[1]).filter((n) => n !== null);
@@ -124,11 +123,8 @@
         pieces[pieces.length - 1].push(x.toFixed(0) + "," + y.toFixed(0));
       }
     }
-    svg.replaceChildren(...pieces.filter((piece) => piece.length).map((piece) => {
-      const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
-      line.setAttribute("points", (piece.length > 1 ? piece : [...piece, ...piece]).join(" ")); // one point is a dot
-      return line;
-    }));
+    const drawn = pieces.filter((piece) => piece.length).map((piece) => piece.length > 1 ? piece : [...piece, ...piece]);
+    svg.firstElementChild.setAttribute("d", drawn.map((piece) => "M" + piece.join(" ")).join("")); // one point is a dot
   }
 
   function silence(row, now) {
@@ -158,8 +154,7 @@
       return;
     }
     if (!shown) return location.reload(); // its first reading: the page has no place for it yet
-    const fresh = Number(shown.dataset.age) < now.t, svg = row.querySelector("td svg");
-    if (svg && svg.gaps === undefined) svg.gaps = now.g;
+    const fresh = Number(shown.dataset.age) < now.t;
     shown.dataset.age = now.t;
     put(shown, age(now.t));
     if (!fresh) return;
@@ -181,6 +176,7 @@
     const own = why(now.f & ~(shared ? Number(shared.dataset.shared) : 0));
     if (own && !quality.querySelector("small")) quality.append(document.createElement("small"));
     put(quality.querySelector("small"), own);
+    const svg = row.querySelector("td svg");
     if (svg) course(svg, now.t, now.n, now.g);
   }
 

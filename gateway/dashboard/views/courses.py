@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date, timedelta, tzinfo
 from itertools import pairwise
 from statistics import median_low
 from typing import Final, Literal
@@ -12,8 +13,9 @@ from gateway.config import Meter
 from gateway.dashboard.charts import DAY, HOUR, Step, worst_of
 from gateway.dashboard.views.values import headline
 from gateway.devices.points import Point, Profile
-from gateway.energy import Energy, energy_by_hour
+from gateway.energy import NEAR_MS, Energy, energy_of
 from gateway.history import Covered, Series, covered, history
+from gateway.local_calendar import Stretch, day_ms, days, later, local, months
 from gateway.quality import verdict
 from gateway.store import Store
 
@@ -21,8 +23,8 @@ SPANS: Final = {"1h": HOUR, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "1y": 36
 USUAL: Final = "24h"
 MOST: Final = 480
 ENERGY: Final = ("Wh", "kWh", "MWh", "varh", "kvarh", "VAh", "kVAh")
-DAILY_MS: Final = 8 * DAY
-"""From this span on energy is summed up by day."""
+SHOWN_DAYS, SHOWN_MONTHS = 30, 12
+"""Energy of a month is shown by day, that of a year by month, the running ones included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart: steps of [from_ms, to_ms). ``made_of``: reading, minute, hour or day. ``readings``: how many it
+    """One chart: steps of [from_ms, to_ms). ``made_of``: reading, minute, hour, day or month. ``readings``: how many it
     is made of; ``covered``: how many polls were missed, as far as coverage records tell."""
 
     quantity: Quantity
@@ -66,12 +68,12 @@ def _has_course(point: Point) -> bool:
     return point.kind in ("gauge", "counter") and point.type not in ("string", "bit")
 
 
-def chart(store: Store, meter: str, quantity: Quantity, span: str, now_ms: int) -> Chart:
-    """The chart of a quantity up to now. Raises StoreError."""
+def chart(store: Store, meter: str, quantity: Quantity, span: str, now_ms: int, zone: tzinfo) -> Chart:
+    """The chart of a quantity up to now, by the calendar of a zone. Raises StoreError."""
     length = SPANS[span]
     if quantity.energy and length >= DAY:
-        return _energy(store, meter, quantity, span, now_ms)
-    series = history(store, meter, [quantity.point], now_ms - length, now_ms, MOST)
+        return _energy(store, meter, quantity, span, now_ms, zone)
+    series = history(store, meter, [quantity.point], now_ms - length, now_ms, MOST, zone)
     steps = steps_of(series, quantity.point)
     told = covered(store, series)
     return Chart(quantity, span, series.from_ms, series.to_ms, series.made_of, tuple(steps), sum(series.readings), told)
@@ -85,7 +87,7 @@ def steps_of(series: Series, name: str) -> list[Step]:
     steps = []
     for n, start_ms in enumerate(times):
         end_ms = start_ms + usual
-        if series.step_ms == 0 and n + 1 < len(times):
+        if n + 1 < len(times):
             end_ms = times[n + 1]
         mean = course.mean[n] if course else None
         steps.append(
@@ -102,40 +104,52 @@ def steps_of(series: Series, name: str) -> list[Step]:
     return steps
 
 
-def _energy(store: Store, meter: str, quantity: Quantity, span: str, now_ms: int) -> Chart:
-    length = SPANS[span]
-    by_day = length >= DAILY_MS
-    from_ms = (now_ms - length) // HOUR * HOUR + HOUR
-    hours = energy_by_hour(store, meter, quantity.point, from_ms, now_ms)
-    steps = [_hour(hour) for hour in hours]
-    to_ms = now_ms // HOUR * HOUR + HOUR
-    if by_day:
-        steps = list(_days(steps))
-    return Chart(quantity, span, from_ms, to_ms, "day" if by_day else "hour", tuple(steps))
+def _energy(store: Store, meter: str, quantity: Quantity, span: str, now_ms: int, zone: tzinfo) -> Chart:
+    made_of, stretches = _stretches(SPANS[span], now_ms, zone)
+    until_now = [(from_ms, min(to_ms, max(now_ms, from_ms + 1))) for from_ms, to_ms in stretches]
+    energy = energy_of(store, meter, quantity.point, stretches if made_of == "hour" else until_now)
+    steps = [
+        _hour(parts[0]) if made_of == "hour" else _sum(stretch, [_hour(part) for part in parts])
+        for stretch, parts in zip(stretches, energy, strict=True)
+    ]
+    return Chart(quantity, span, stretches[0][0], stretches[-1][1], made_of, tuple(steps))
+
+
+def _stretches(length_ms: int, now_ms: int, zone: tzinfo) -> tuple[str, list[Stretch]]:
+    """Of what a chart of energy is made, and when each begins and ends."""
+    today = local(now_ms, zone).date()
+    if length_ms > SHOWN_DAYS * DAY:
+        first = later(date(today.year, today.month, 1), 1 - SHOWN_MONTHS)
+        return "month", list(months(day_ms(first, zone), now_ms + 1, zone))
+    if length_ms == SHOWN_DAYS * DAY:
+        first = today - timedelta(days=SHOWN_DAYS - 1)
+        return "day", list(days(day_ms(first, zone), now_ms + 1, zone))
+    from_ms = (now_ms - length_ms) // HOUR * HOUR + HOUR
+    return "hour", [(start_ms, start_ms + HOUR) for start_ms in range(from_ms, now_ms + 1, HOUR)]
 
 
 def _hour(hour: Energy) -> Step:
     energy = None if hour.energy is None else float(hour.energy)
     found = verdict(hour.quality) if energy is not None else None
-    return Step(
-        hour.start_ms, hour.start_ms + HOUR, energy, energy, energy, found, " ".join(hour.breaks) or _whole(hour)
-    )
+    note = " ".join(hour.breaks) or _whole(hour)
+    return Step(hour.start_ms, hour.until_ms, energy, energy, energy, found, note)
 
 
 def _whole(hour: Energy) -> str:
     return "" if hour.whole else "partly"
 
 
-def _days(hours: Sequence[Step]) -> Iterable[Step]:
-    """Hours put together by twenty-four; a day in which one hour is not known is the sum of the others, and says so."""
-    for n in range(0, len(hours), 24):
-        day = hours[n : n + 24]
-        known = [step for step in day if step.mean is not None]
-        total = sum(step.mean or 0.0 for step in known) if known else None
-        worst = worst_of(known)
-        note = "partly" if known and len(known) < len(day) else next((s.note for s in day if s.note), "")
-        first = Step(day[0].from_ms, day[-1].to_ms, total, total, total, worst, note)
-        yield replace(first, verdict="uncertain") if note == "partly" and worst in (None, "good") else first
+def _sum(stretch: Stretch, hours: Sequence[Step]) -> Step:
+    """Hours put together; a day or month in which one hour is not known is the sum of the others, and says so. In the
+    first minutes of an hour there may be nothing yet."""
+    if len(hours) > 1 and hours[-1].mean is None and hours[-1].to_ms - hours[-1].from_ms < NEAR_MS:
+        hours = hours[:-1]
+    known = [step for step in hours if step.mean is not None]
+    total = sum(step.mean or 0.0 for step in known) if known else None
+    worst = worst_of(known)
+    note = "partly" if known and len(known) < len(hours) else next((s.note for s in hours if s.note), "")
+    whole = Step(*stretch, total, total, total, worst, note)
+    return replace(whole, verdict="uncertain") if note == "partly" and worst in (None, "good") else whole
 
 
 Kind = Literal["line", "bars"]
@@ -143,4 +157,6 @@ Kind = Literal["line", "bars"]
 
 def kind_of(chart: Chart) -> Kind:
     """How it is drawn."""
-    return "bars" if chart.made_of in ("hour", "day") and chart.quantity.energy and chart.span != "1h" else "line"
+    return (
+        "bars" if chart.made_of in ("hour", "day", "month") and chart.quantity.energy and chart.span != "1h" else "line"
+    )

@@ -37,19 +37,21 @@ class Rounds:
     def __init__(self, site: Site) -> None:
         self._site, self._clock = site, site.clock
         self._of: Config | None = None
+        self._alarms: list[tuple[int, bool]] = []
         self._lock = threading.Lock()
         self._found: list[Finding] = []
         self._running = False
         self._ended: tuple[float, int] | None = None
 
     def look(self, *, again: bool = False) -> Diagnosis:
-        """What is known; begins a round where nothing fresh is of the configuration in force, or ``again``. In the
-        event loop."""
-        config = self._site.config
+        """What is known; begins a round where nothing fresh is of the configuration in force and of the alarms that
+        stand, or ``again``. In the event loop."""
+        config, alarms = self._site.config, [(alarm.id, alarm.active) for alarm in self._site.board.standing()]
         with self._lock:
             stale = self._ended is None or time.monotonic() - self._ended[0] > FRESH_S or self._of is not config
+            stale = stale or self._alarms != alarms
             if not self._running and (again or stale):
-                self._running, self._found, self._of = True, [], config
+                self._running, self._found, self._of, self._alarms = True, [], config, alarms
                 threading.Thread(target=self._work, args=(config,), name="doctor", daemon=True).start()
             found = sorted(self._found, key=lambda finding: ORDER.index(finding.result))
             return Diagnosis(tuple(found), self._running, self._ended[1] if self._ended else None)

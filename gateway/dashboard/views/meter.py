@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, tzinfo
 
 from gateway.dashboard.charts import HOUR
 from gateway.dashboard.loads import Loads
@@ -54,6 +55,7 @@ class MeterFacts:
     device: str
     address: int
     every_ms: int
+    every: str
     line: LineRow
     row: MeterRow
     identity: str | None
@@ -86,6 +88,7 @@ def look(site: Site, loads: Loads, name: str, quantity: str | None, span: str | 
         device=profile.device,
         address=meter.address,
         every_ms=meter.every,
+        every=site.config.periods[name],
         line=site_view.line_row(site, loads, line.spec.name),
         row=site_view.meter_row(site.config, site.live.meters[name], site.clock.now_ms()),
         identity=line.identity(name),
@@ -98,8 +101,8 @@ def look(site: Site, loads: Loads, name: str, quantity: str | None, span: str | 
     )
 
 
-def complete(facts: MeterFacts, store: Store, now_ms: int) -> MeterFacts:
-    """The same with what the database tells. Raises StoreError."""
+def complete(facts: MeterFacts, store: Store, now_ms: int, zone: tzinfo = UTC) -> MeterFacts:
+    """The same with what the database tells, its chart by the calendar of a zone. Raises StoreError."""
     states = States(store)
     row, values = facts.row, facts.values
     if row.time_ms is None:  # not read yet since the start: the newest that is kept
@@ -112,14 +115,14 @@ def complete(facts: MeterFacts, store: Store, now_ms: int) -> MeterFacts:
         facts,
         row=row,
         values=values,
-        chart=_chart(store, facts.name, picked, now_ms) if picked else None,
+        chart=_chart(store, facts.name, picked, now_ms, zone) if picked else None,
         coverage=tuple(_coverage(store, facts.name)),
         chain=tuple(_link(place, row, states) for place, row in store.chain(facts.name, CHAIN)),
     )
 
 
-def _chart(store: Store, meter: str, picked: Picked, now_ms: int) -> Chart:
-    return courses.chart(store, meter, picked.quantity, picked.span or _usual(store, meter, now_ms), now_ms)
+def _chart(store: Store, meter: str, picked: Picked, now_ms: int, zone: tzinfo) -> Chart:
+    return courses.chart(store, meter, picked.quantity, picked.span or _usual(store, meter, now_ms), now_ms, zone)
 
 
 def _usual(store: Store, meter: str, now_ms: int) -> str:

@@ -6,7 +6,7 @@ what the database tells.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import and_
@@ -24,12 +24,14 @@ from gateway.errors import StoreError
 from gateway.horizon import Horizon, horizon
 from gateway.live import MeterNow
 from gateway.news import NotRecorded
-from gateway.quality import worst
+from gateway.quality import VERDICT_OF, verdict, worst
+from gateway.settings import duration_text
 from gateway.site import Site
 from gateway.store import Batch, Store
 from ledger_client.record import Value
 
 FAULTS = {"timeouts": "timeout", "late": "late", "foreign": "foreign", "damaged": "damaged"}
+MANY_LEFT = 10_000  # readings that a feed still has to tell: of more the page does not count them
 FEW = 30  # meters: of more than these the sparklines are coarser
 
 
@@ -45,6 +47,8 @@ class MeterRow:
     count: int = 0
     verdict: str = "missing"
     flags: int = 0
+    common: int = 0
+    """The quality bits that all of its values have."""
     time_ms: int | None = None
     silent_since_ms: int | None = None
     reason: str | None = None
@@ -76,6 +80,26 @@ class LineRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedRow:
+    """One feed: how it stands in words, the readings that wait and those that it has told since it was made, and how
+    many are left to be told as history (``MANY_LEFT``: so many or more)."""
+
+    name: str
+    type: str
+    url: str
+    connected: bool
+    state: str
+    waiting: int
+    told: int
+    left: int = 0
+
+    @property
+    def word(self) -> str:
+        """connected, waiting (for whom its state says) or away."""
+        return "away" if not self.connected else "connected" if self.state == "connected" else "waiting"
+
+
+@dataclass(frozen=True, slots=True)
 class SiteFacts:
     """All that the site page shows."""
 
@@ -89,11 +113,12 @@ class SiteFacts:
     courses: Mapping[str, Course]
     """The course of each meter's first value."""
     ledgers: tuple[LedgerNow, ...] = ()
+    feeds: tuple[FeedRow, ...] = ()
     alarms: tuple[Standing, ...] = ()
     horizon: Horizon | None = None
     last_batch: Batch | None = None
     oldest_unanchored_ms: int | None = None
-    commit_every_ms: int = 1000
+    commit_every: str = ""
 
     @property
     def meters(self) -> Sequence[MeterRow]:
@@ -110,6 +135,14 @@ class SiteFacts:
         """The quality bits that everything that was read has: said once."""
         read = [meter.flags for meter in self.meters if meter.time_ms is not None]
         return reduce(and_, read) if len(read) > 1 else 0
+
+    @property
+    def uncertain(self) -> int:
+        """The quality bits for which every value that was read is uncertain; 0 where there is none, or a worse one."""
+        read = [meter.common for meter in self.meters if meter.time_ms is not None]
+        common = reduce(and_, read) if read else 0
+        doubts = sum(flag for flag, found in VERDICT_OF.items() if flag & common and found == "uncertain")
+        return doubts if verdict(common) == "uncertain" else 0
 
     @property
     def asleep(self) -> int:
@@ -134,9 +167,19 @@ def look(site: Site, loads: Loads, sparks: Sparks) -> SiteFacts:
         seen={name: [known[meter.name].copy() for meter in line.spec.meters] for name, line in site.lines.items()},
         courses={name: sparks.of(name) for name in known},
         ledgers=ledgers(site),
+        feeds=tuple(_feeds(site)),
         alarms=standing(site),
-        commit_every_ms=site.config.document.store.commit_every,
+        commit_every=duration_text(site.config.document.store.commit_every),
     )
+
+
+def _feeds(site: Site) -> Iterator[FeedRow]:
+    """Every feed that is configured; while a reload is under way one may not be there yet."""
+    nothing: Mapping[str, Any] = {"connected": False, "state": "connecting", "waiting": 0, "live": 0, "history": 0}
+    for entry in site.config.document.feed:
+        now = site.feeds[entry.name]() if entry.name in site.feeds else nothing
+        told = now["live"] + now["history"]
+        yield FeedRow(entry.name, entry.type, entry.url, now["connected"], now["state"], now["waiting"], told)
 
 
 def line_row(site: Site, loads: Loads, name: str) -> LineRow:
@@ -171,6 +214,7 @@ def meter_row(config: Config, now: MeterNow, now_ms: int, course: Course = ()) -
         count=len(reading.values),
         verdict=worst(value.quality for value in reading.values),
         flags=flags,
+        common=reduce(and_, (value.quality for value in reading.values)) if reading.values else 0,
         time_ms=reading.time_ms,
         spark=values.spark(course, 40 if len(config.meters) <= FEW else 16),
         spark_of=points[0] if points else "",
@@ -205,6 +249,7 @@ def complete(facts: SiteFacts, config: Config, store: Store) -> SiteFacts:
             for line in facts.lines
         ),
         ledgers=tuple(ledger.complete(store) for ledger in facts.ledgers),
+        feeds=tuple(replace(feed, left=store.feed_owes(feed.name, MANY_LEFT)) for feed in facts.feeds),
         last_batch=store.last_batch(),
         horizon=_horizon(config, store, now_ms),
         oldest_unanchored_ms=oldest_unanchored_ms(config, store),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import pairwise
-from operator import and_
 from statistics import median_low
 
 from gateway.config import Meter
@@ -21,7 +19,7 @@ _PREFERRED = {"generation": "export", "consumption": "import"}
 
 @dataclass(frozen=True, slots=True)
 class Spark:
-    """A sparkline: its pieces as points of a polyline (broken where no value was), and its scale."""
+    """A sparkline: the points of each of its pieces (broken where no value was), and its scale."""
 
     pieces: tuple[str, ...]
     low: float
@@ -55,11 +53,6 @@ def by_name(reading: Reading, names: Sequence[str]) -> tuple[Value, ...]:
     """The values of these points, as far as the reading has them."""
     found = {value.name: value for value in reading.values if value.name in names}
     return tuple(found[name] for name in names if name in found)
-
-
-def shared_flags(found: Sequence[Value]) -> int:
-    """The quality bits that all of some values have: said once."""
-    return reduce(and_, (value.quality for value in found)) if len(found) > 1 else 0
 
 
 def number(value: Value) -> float | None:

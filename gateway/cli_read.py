@@ -1,0 +1,101 @@
+"""`meterseal read`: one live poll of a meter with its raw registers, to compare with the meter's display."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from gateway import config as configuration
+from gateway import report
+from gateway.cli_parts import CONFIG, JSON, out
+from gateway.config import Config
+from gateway.errors import GatewayError, NotYet
+from gateway.fieldbus.bus import LineSpec, Poll
+from gateway.fieldbus.diagnosis import block_name, failure_text, no_values
+from gateway.quality import shared_flags
+from gateway.report import Shown
+
+
+@click.command()
+@CONFIG
+@click.argument("meter")
+@JSON
+def read(config_path: Path, meter: str, as_json: bool) -> None:
+    """One live poll of METER with its raw registers, to compare with the meter's display. Records nothing.
+
+    Waits until no late answer to an earlier question can be taken for one of its own, whatever the meter's period is.
+    """
+    from gateway import line_use
+    from gateway.clock import Clock
+    from gateway.fieldbus.bus import check_port
+    from gateway.poller import Poller
+
+    config = configuration.load(config_path)
+    spec, clock = _line_of(config, meter), Clock()
+    check_port(spec)
+    (poll,) = asyncio.run(line_use.poll_by_hand(config, spec, [meter], clock, _waits))
+    if not poll.answers:
+        problem, way_out = no_values(spec, next(m for m in spec.meters if m.name == meter), poll)
+        raise NotYet(f"{meter}: {problem}", way_out)
+    reading = Poller(config.meters, clock, lambda _: None, config.profiles).reading(poll)
+    values = report.shown_reading(reading, meter, "not recorded")
+    if as_json:
+        click.echo(json.dumps(_as_json(config, poll, reading.time_ms, values)))
+    else:
+        _print(config, poll, values)
+
+
+def _line_of(config: Config, meter: str) -> LineSpec:
+    """The line of a meter, if it may be asked by hand."""
+    from gateway import instance, lines
+    from gateway.readiness import holds
+
+    bus = next((b for b in config.document.bus for m in b.meter if m.name == meter), None)
+    if bus is None:
+        raise GatewayError(f"{config.path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
+    spec, running = lines.line_spec(config, bus), instance.running(config.data)
+    if holds(running, spec) or (running is not None and spec.bridged):  # a converter mixes up what two masters ask
+        raise GatewayError(
+            f"line {bus.name}: the running gateway (pid {running}) asks its meters",
+            f"see `meterseal readings {config.path} {meter}`; to ask by hand stop the gateway first",
+        )
+    return spec
+
+
+def _waits(meter: str, seconds: float) -> None:
+    text = f"{meter}: waiting {seconds:.1f} s, until no late answer can be taken for the one to the next question"
+    click.echo(text, err=True)
+
+
+def _registers(poll: Poll) -> dict[str, list[int]]:
+    return {p.name: list(words) for a in poll.answers for p, words in a.block.slices(a.registers)}
+
+
+def _as_json(config: Config, poll: Poll, time_ms: int, values: Sequence[Shown]) -> dict[str, Any]:
+    raw, points = _registers(poll), report.points_of(config.profiles[poll.meter])
+    shown = [v.as_json() | {"raw": raw.get(v.value.name), "symbol": v.symbol(points) or None} for v in values]
+    failures = [
+        {"block": block_name(f.block), "reason": f.reason, "detail": f.detail, "exception": f.exception_code}
+        for f in poll.failures
+    ]
+    return {"meter": poll.meter, "time": time_ms, "values": shown, "failures": failures}
+
+
+def _print(config: Config, poll: Poll, values: Sequence[Shown]) -> None:
+    """The values one by one, then once what is true of all of them, then the blocks that gave none, and why."""
+    table = Table("point", "value", "unit", "quality", "registers", box=None)
+    raw, points = _registers(poll), report.points_of(config.profiles[poll.meter])
+    common = shared_flags([v.value for v in values])
+    for v in values:
+        registers = " ".join(f"{w:04X}" for w in raw.get(v.value.name, []))
+        table.add_row(v.value.name, v.named(points), v.value.unit or "", v.beside(common), registers)
+    out.print(table)
+    report.print_common(out, common)
+    for failure in poll.failures:
+        out.print(failure_text(failure))

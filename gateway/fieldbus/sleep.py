@@ -1,0 +1,122 @@
+"""Whether a device that does not answer sleeps, or is at fault. Pure: moments come in as Unix ms.
+
+A device sleeps that may (its profile), fell silent when it could be expected to, and is silent as one without power is:
+questions time out, or nobody is there to connect to. Whoever refuses, resets or has lost its port is at fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Literal, NamedTuple
+
+from gateway.fieldbus.spec import MeterSpec
+from gateway.fieldbus.turn import Attempt
+from gateway.night import Night
+
+NEARLY_NONE = 0.01
+"""Below this share of its greatest power a device is about to sleep."""
+LONGEST_MS = 16 * 3_600_000
+"""So long may one sleep, unless the night itself is longer."""
+
+
+Ending = Literal["timeout", "unreachable", "line-down"]
+"""What a question came to that had no answer: silence; nobody to connect to; any other end of the line."""
+
+
+class PowerRecord(NamedTuple):
+    """What has been recorded of the power that goes to nearly nothing when a device falls asleep: the last and the
+    greatest, without their signs; None while nothing is known. ``silent_since_ms``: the device was silent already when
+    this process began, since then."""
+
+    last: float | None = None
+    greatest: float | None = None
+    silent_since_ms: int | None = None
+
+
+NOTHING = PowerRecord()
+
+
+def why_awake(now_ms: int, fell_ms: int, night: Night | None, power: PowerRecord) -> str | None:
+    """Why a device that may sleep, and is silent since ``fell_ms``, does not; None: it does."""
+    by_power = power.last is not None and power.greatest is not None and power.last < NEARLY_NONE * power.greatest
+    if not by_power and not (night is not None and night.at(fell_ms)):
+        return _fell_awake(night, power)
+    if night is not None and not night.at(now_ms):
+        return "it is day"
+    longest_ms = max(LONGEST_MS, night.long_ms(now_ms) if night is not None else 0)
+    return f"it is silent for more than {longest_ms / 3_600_000:g} h" if now_ms - fell_ms > longest_ms else None
+
+
+def _fell_awake(night: Night | None, power: PowerRecord) -> str:
+    if power.last is not None and power.greatest:
+        return f"its last power was {power.last / power.greatest:.0%} of its greatest"
+    return "it fell silent by day" if night is not None else "nothing tells when it sleeps"
+
+
+class Sleeper:
+    """One device: since when it is silent, and whether it sleeps. ``record`` gives what is known of its power."""
+
+    def __init__(self, spec: MeterSpec, record: Callable[[], PowerRecord]) -> None:
+        self._may, self._night, self._record = spec.profile.may_sleep, spec.night, record
+        self._fell_ms: int | None = None
+        self._heard = False
+        self.asleep = False
+        """What its last question came to; polls that are not made meanwhile share it."""
+        self.why_awake = ""
+        """Why it is not asleep though it may be and is silent, in words."""
+
+    def answered(self) -> None:
+        """It answered, be it with an exception."""
+        self._heard, self._fell_ms, self.asleep, self.why_awake = True, None, False, ""
+
+    def unanswered(self, now_ms: int, ending: Ending) -> None:
+        """A question had no answer, or there was no connection to ask it on. One silence makes no sleeper: any one
+        question may be lost."""
+        if not self._may:
+            return
+        record = self._record()
+        if self._fell_ms is None and not self._heard:
+            self._fell_ms = record.silent_since_ms
+        again = self._fell_ms is not None
+        self._fell_ms = now_ms if self._fell_ms is None else self._fell_ms
+        why = why_awake(now_ms, self._fell_ms, self._night, record)
+        self.asleep = why is None and (ending == "unreachable" or (ending == "timeout" and again))
+        self.why_awake = why or ""
+
+
+class Sleepers:
+    """The devices of one line; only those whose profile says that they may sleep ever do."""
+
+    def __init__(
+        self, meters: Iterable[MeterSpec], record: Callable[[str], PowerRecord] = lambda name: NOTHING
+    ) -> None:
+        self._each = {meter.name: Sleeper(meter, partial(record, meter.name)) for meter in meters}
+
+    def polled(self, now_ms: int, attempt: Attempt) -> None:
+        """A poll ended; one that was not heard out tells nothing."""
+        sleeper = self._each[attempt.poll.meter]
+        if attempt.alive:
+            sleeper.answered()
+        elif attempt.down is not None:
+            sleeper.unanswered(now_ms, "unreachable" if attempt.unreachable else "line-down")
+        elif attempt.alive is False:
+            sleeper.unanswered(now_ms, "timeout")
+
+    def line_gone(self, now_ms: int, *, unreachable: bool) -> None:
+        """The line cannot be opened: no device on it is reached."""
+        for sleeper in self._each.values():
+            sleeper.unanswered(now_ms, "unreachable" if unreachable else "line-down")
+
+    def asleep(self, name: str) -> bool:
+        """Whether this device sleeps."""
+        return self._each[name].asleep
+
+    def why_awake(self, name: str) -> str:
+        """Why a device that may sleep and is silent does not, in words; else empty."""
+        return self._each[name].why_awake
+
+    @property
+    def all_asleep(self) -> bool:
+        """Every device of the line sleeps."""
+        return all(sleeper.asleep for sleeper in self._each.values())

@@ -1,0 +1,130 @@
+"""`-o` of any command replaces what is of its own kind, or empty, and nothing else unless it is told to."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from firmware_sim.cli import main as simulator
+from gateway.cli import main
+from gateway.config import Config
+from gateway.store import Store
+from ledger_client.cli import cli as ledger
+from ledger_client.errors import LedgerClientError
+from ledger_client.transparency.directory import open_dir
+from ledger_client.trust import key_entry
+from tests.gateway.samples import Hands, site
+from tests.gateway.test_export import LEDGER, settle
+
+LETTER = b"Dear Sir or Madam\n"
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    made = site(tmp_path_factory.mktemp("output") / "site", {'every = "60s"': 'every = "10s"'})
+    with made.trust.open("a") as file:
+        file.write(key_entry("ledger", LEDGER.public, 1_700_000_000, ledger="demo-ledger"))
+    hands = Hands(made)
+    hands.poll(18)
+    settle(hands.store, [0])
+    hands.end()
+    open_dir(made.path.parent / "ledger", "demo-ledger").close()
+    return made
+
+
+def words_of(case: str, loaded: Config, folder: Path) -> tuple[click.Command, list[object]]:
+    """The command of a case, but for its output."""
+    batch = loaded.path.parent / "kept.mbatch"
+    if case == "ledger prove" and not batch.exists():
+        run(main, ["export", loaded.path, "--batch", 0, "-o", batch])
+    return {
+        "prove": (main, ["prove", loaded.path, "export-main"]),
+        "export": (main, ["export", loaded.path, "--batch", 0]),
+        "backup": (main, ["backup", loaded.path]),
+        "readings csv": (main, ["readings", loaded.path, "--format", "csv"]),
+        "readings jsonl": (main, ["readings", loaded.path, "--format", "jsonl"]),
+        "readings parquet": (main, ["readings", loaded.path, "--format", "parquet"]),
+        "ledger prove": (ledger, ["prove", batch, "export-main"]),
+        "ledger backup": (ledger, ["backup", loaded.path.parent / "ledger"]),
+    }[case]
+
+
+CASES = (
+    "prove", "export", "backup", "readings csv", "readings jsonl", "readings parquet", "ledger prove", "ledger backup",
+)  # fmt: skip
+
+
+def run(command: click.Command, words: Sequence[object]) -> tuple[int, str]:
+    result = CliRunner().invoke(command, [*map(str, words)])
+    code = 2 if isinstance(result.exception, LedgerClientError) else result.exit_code  # as its main() ends
+    return code, " ".join((result.output + str(result.exception or "")).split())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_output_refuses_to_replace_what_is_not_of_its_kind_without_force(
+    case: str, loaded: Config, tmp_path: Path
+) -> None:
+    command, words = words_of(case, loaded, tmp_path)
+    output = tmp_path / "output"
+    output.write_bytes(LETTER)
+    code, said = run(command, [*words, "-o", output])
+    assert (code, output.read_bytes()) == (2, LETTER)
+    assert f"{output}: " in said
+    assert "--force to replace it" in said
+    code, said = run(command, [*words, "-o", output, "--force"])
+    assert code == 0, said
+    assert output.read_bytes() != LETTER
+    code, said = run(command, [*words, "-o", output])
+    assert code == 0, f"its own kind is replaced: {said}"
+    empty = tmp_path / "empty"
+    empty.touch()
+    assert run(command, [*words, "-o", empty])[0] == (2 if case == "ledger backup" else 0)  # no older state of the log
+
+
+@pytest.mark.parametrize(
+    ("case", "other"),
+    [
+        ("prove", lambda loaded: loaded.keys / "gateway.pub.toml"),
+        ("export", lambda loaded: loaded.trust),
+        ("readings csv", lambda loaded: loaded.path),
+        ("backup", lambda loaded: loaded.path.parent / "ledger" / "log.db"),
+        ("ledger backup", lambda loaded: loaded.database),
+    ],
+)
+def test_what_looks_much_like_it_is_not_replaced(
+    case: str, other: Callable[[Config], Path], loaded: Config, tmp_path: Path
+) -> None:
+    command, words = words_of(case, loaded, tmp_path)
+    output = tmp_path / other(loaded).name
+    shutil.copyfile(other(loaded), output)
+    held = output.read_bytes()
+    assert run(command, [*words, "-o", output])[0] == 2
+    assert output.read_bytes() == held
+
+
+def test_a_database_that_is_in_use_is_not_replaced_by_a_backup(loaded: Config, tmp_path: Path) -> None:
+    used = Store(tmp_path / "gateway.db")
+    command, words = words_of("backup", loaded, tmp_path)
+    code, said = run(command, [*words, "-o", used.path])
+    assert code == 2, said
+    used.close()
+
+
+def test_every_output_option_of_every_command_has_force() -> None:
+    def commands(group: click.Command) -> list[click.Command]:
+        inner = list(group.commands.values()) if isinstance(group, click.Group) else []
+        return [group, *(one for sub in inner for one in commands(sub))]
+
+    with_output = {
+        command.name: {option for each in command.params for option in each.opts}
+        for root in (main, ledger, simulator)
+        for command in commands(root)
+        if any("-o" in each.opts for each in command.params)
+    }
+    assert {name for name, options in with_output.items() if "--force" not in options} == set()
+    assert {case.split(" ")[-1 if case.startswith("ledger") else 0] for case in CASES} == set(with_output)

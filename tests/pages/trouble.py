@@ -1,0 +1,208 @@
+"""Every page of a site in trouble, made from a real database and facts of what can be wrong; no process is needed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC
+from typing import Any
+
+from gateway.alarm_kinds import KINDS
+from gateway.alarm_tables import Standing
+from gateway.config import Config
+from gateway.dashboard.loads import Loads
+from gateway.dashboard.render import Visitor, page, static
+from gateway.dashboard.sparks import Sparks
+from gateway.dashboard.views import alarms, batches, events, meter, record
+from gateway.dashboard.views import site as site_view
+from gateway.dashboard.views.diagnosis import Diagnosis
+from gateway.dashboard.views.ledgers import LedgerNow
+from gateway.dashboard.views.site import FeedRow, MeterRow, SiteFacts
+from gateway.dashboard.views.states import State
+from gateway.devices.points import Point
+from gateway.doctor.finding import Finding
+from gateway.horizon import horizon
+from gateway.store import Store
+from ledger_client.record import Coverage, Quality, Value
+from tests.gateway.epochs import epoch
+
+MIN = 60_000
+Page = Callable[[Visitor], str]
+LONG = "a-very-long-name-without-any-blank-in-it-" + "x" * 23
+VALUES = (
+    Value("active_power_total", -23274.73046875, "W", int(Quality.CLOCK_UNSYNC)),
+    Value("energy_export", 4821, "kWh", int(Quality.CLOCK_UNSYNC | Quality.COUNTER_RESET | Quality.SHARED_LINE)),
+    Value("voltage_l1", None, "V", int(Quality.CLOCK_UNSYNC | Quality.NOT_FOUND)),
+    Value("co2", 2210.4, "ppm", int(Quality.CLOCK_UNSYNC | Quality.FROZEN)),
+    Value("state", 5, None, int(Quality.CLOCK_UNSYNC)),
+    Value("events_1", 5, None, int(Quality.CLOCK_UNSYNC | Quality.DEVICE_FAULT)),
+)
+SYMBOLS = {
+    "state": Point("state", 3, 0, "u16", 1, symbols=((5, "throttled by the grid operator"),)),
+    "events_1": Point("events_1", 3, 1, "bits16", 1, symbols=((0, "ground fault"), (2, "the grid is disconnected"))),
+}
+
+
+@asynccontextmanager
+async def trouble(loaded: Config) -> AsyncIterator[dict[str, Page]]:
+    """The pages by what they show, each to be made for a visitor."""
+    async with epoch(loaded) as running:
+        store = Store(loaded.database, read_only=True)
+        now_ms = running.clock.now_ms()
+        common = {"gateway": "yunnan-hydro-07", "here": "site", "alarm_count": 7, "meters": tuple(loaded.meters)}
+
+        def made(template: str, **facts: Any) -> Page:
+            return lambda visitor: _whole(page(f"{template}.html", visitor, now_ms, UTC, **{**common, **facts}))
+
+        look = site_view.look(running, Loads(running), Sparks(running))
+        well = site_view.complete(look, loaded, store)
+        facts = meter.look(running, Loads(running), "export-main", None, "1h")
+        whole = meter.complete(facts, store, now_ms)
+        row, place = store.newest("export-main", "reading"), store.newest("export-main", "coverage")
+        assert row is not None
+        assert place is not None
+        name = row.meter, row.epoch.hex(), str(row.seq)
+        bad = replace(whole, row=_lost(whole.row, now_ms), values=VALUES, symbols=SYMBOLS, coverage=_coverage(now_ms))
+        listed = batches.batches(store, None, "demo-ledger was not asked yet what it holds")
+        yield {
+            "site": made("site", many_left=10_000, site=_site(well, loaded, store, now_ms)),
+            "site, clock unknown": made("site", many_left=10_000, site=_clock(well, now_ms)),
+            "site, over": made("site", many_left=10_000, site=replace(well, alarms=_alarms(now_ms)[-1:])),
+            "meter, silent": made("meter", meter=bad),
+            "meter, exchanged": made(
+                "meter", meter=replace(bad, stranger="serial_number=4711", identity="serial_number=21043387")
+            ),
+            "meter, not recorded": made(
+                "meter", meter=replace(bad, row=replace(bad.row, state=State("not-recorded"), late=False))
+            ),
+            "alarms": made("alarms", here="alarms", alarms=_alarm_facts(now_ms)),
+            "diagnosis": made("diagnosis", here="diagnosis", diagnosis=_diagnosis(now_ms)),
+            "batches": made("batches", here="batches", list=replace(listed, rows=tuple(map(_refused, listed.rows)))),
+            "batch": made("batch", here="batches", row=_refused(batches.batch(store, 0))),
+            "events": made("events", here="events", list=_happened(events.events(store, None, ""))),
+            "record": made("record", here="batches", record=record.record(store, *name, whole=False)),
+            "configuration": made(
+                "configuration", here="diagnosis", path=str(loaded.path), preview=_preview(),
+                trial=(), stuck="", reverted="export-main has answered nothing",
+            ),
+            "problem": made("problem", status=503, problem="the database cannot be read", way_out="`meterseal doctor`"),
+            "login": made("login", problem="the password is wrong", next="/"),
+        }  # fmt: skip
+        store.close()
+
+
+def _whole(html: str) -> str:
+    """The page with its sheet in it, for a browser that has no server."""
+    sheet = static("style.css")
+    assert sheet is not None
+    html = re.sub(r"<script.*?</script>", "", html)
+    return re.sub(r'<link rel="stylesheet"[^>]*>', lambda _: f"<style>{sheet[0].decode()}</style>", html)
+
+
+def _lost(row: MeterRow, now_ms: int) -> MeterRow:
+    flags = int(Quality.CLOCK_UNSYNC | Quality.COUNTER_RESET | Quality.FROZEN)
+    silent = replace(row, late=True, silent_since_ms=now_ms - 7 * MIN, reason="timeout", flags=flags, verdict="bad")
+    return replace(silent, time_ms=now_ms - 8 * MIN, shown=VALUES[:2], state=State("recorded"))
+
+
+def _coverage(now_ms: int) -> tuple[Coverage, ...]:
+    missed = {"timeout": 17, "no-shape": 3, "crc": 2, "stopped": 400, "line-down": 31}
+    return (
+        Coverage(now_ms - 60 * MIN, now_ms, 460, 7, missed),
+        Coverage(now_ms - 120 * MIN, now_ms - 60 * MIN, 4, 4, {}),
+    )
+
+
+def _site(well: SiteFacts, loaded: Config, store: Store, now_ms: int) -> SiteFacts:
+    first, *others = well.lines
+    lost = tuple(_lost(one, now_ms) for one in first.meters)
+    asleep = [
+        replace(one, reason="asleep", silent_since_ms=now_ms - 400 * MIN, time_ms=now_ms - 401 * MIN, late=True)
+        for one in (meter for line in others for meter in line.meters)
+    ]
+    unread = MeterRow(LONG, "并网关口表 Grid connection point of the second plant", "generation", 10_000)
+    shaky = MeterRow(
+        "shaky", "", "emission", 10_000, VALUES[:2], 6, "uncertain", int(Quality.SHARED_LINE), 0, now_ms - 2000,
+        state=State("not-recorded"), record=None, spark=lost[0].spark, spark_of="co2",
+    )  # fmt: skip
+    shaky = replace(shaky, state=State("anchored", 3, ("demo-ledger", LONG)))
+    lines = (
+        replace(
+            first, up=False, meters=lost, silent=tuple(one.name for one in lost), where="/dev/serial/by-id/" + LONG
+        ),
+        *(replace(line, meters=(*asleep, shaky, unread)) for line in others[:1]),
+    )
+    return replace(
+        well,
+        lines=lines,
+        alarms=_alarms(now_ms),
+        clock=("U", None),
+        health=well.health | {"recording": {"reason": "disk-full", "problem": "no room", "way_out": "free space"}},
+        horizon=horizon(loaded, store, now_ms, running=True),
+        oldest_unanchored_ms=now_ms - 90_000 * MIN,
+        ledgers=(
+            LedgerNow("demo-ledger", "http", f"https://{LONG}.example/", True, False, 3, now_ms - 90 * MIN, 412, "no"),
+            LedgerNow("chain", "evm", "http://127.0.0.1:8545", False, False, None, None, 12),
+        ),
+        feeds=(
+            FeedRow("scada", "json", f"mqtts://{LONG}:8883", False, "nobody answers at that address", 500, 3, 10_000),
+            FeedRow("ems", "sparkplug", "mqtt://10.0.0.9", True, "connected, waits for primary host ems", 0, 0, 17),
+        ),
+    )  # fmt: skip
+
+
+def _clock(well: SiteFacts, now_ms: int) -> SiteFacts:
+    flag = int(Quality.CLOCK_UNSYNC)
+    doubtful = {"common": flag, "flags": flag, "verdict": "uncertain", "late": False, "time_ms": now_ms}
+    rows = tuple(
+        replace(line, meters=tuple(replace(one, **doubtful) for one in line.meters))  # type: ignore[arg-type]
+        for line in well.lines
+    )
+    return replace(well, lines=rows, alarms=(), clock=("I", None), health=well.health | {"every_poll": 10})
+
+
+def _alarms(now_ms: int) -> tuple[Standing, ...]:
+    standing = [
+        Standing(n, "export-main" if n % 3 == 0 else "gateway", code, "rs485-1" if n % 2 else "ledger demo-ledger",
+                 f"export-main on rs485-1: {KINDS[code].meaning} ({LONG})", now_ms - n * 17 * MIN, now_ms - n * MIN)
+        for n, code in enumerate(("recording-stopped", "meter-exchanged", "line-down", "clock", "clock-step"), 1)
+    ]  # fmt: skip
+    over = replace(standing[2], id=90, cleared_ms=now_ms - MIN, times=4)
+    return (*standing[:3], replace(standing[3], acked_ms=now_ms - MIN, acked_by="ines"), standing[4], over)
+
+
+def _alarm_facts(now_ms: int) -> alarms.AlarmFacts:
+    standing = _alarms(now_ms)
+    shelved = replace(standing[1], id=91, shelved_until_ms=now_ms + 480 * MIN, shelved_by="ines", shelved_why=LONG)
+    past = replace(standing[2], id=92, cleared_ms=now_ms - 3000 * MIN, acked_ms=now_ms, acked_by="ines")
+    return alarms.AlarmFacts(standing, (shelved,), (past, replace(past, id=93, code="clock-step")))
+
+
+def _diagnosis(now_ms: int) -> Diagnosis:
+    results: tuple[Any, ...] = ("bad", "warn", "ok")
+    findings = (
+        Finding(f"line {LONG}", result, f"{result}: {LONG}", "do `meterseal doctor CONFIG`") for result in results
+    )
+    return Diagnosis(tuple(findings), False, now_ms)
+
+
+def _refused(row: batches.BatchRow) -> batches.BatchRow:
+    states = ("refused", "queued", "submitted", "settled")
+    first = row.anchors[0]
+    return replace(row, anchors=tuple(replace(first, state=state, detail=f"{LONG} says no") for state in states))
+
+
+def _happened(found: events.EventList) -> events.EventList:
+    facts = (("identity", "serial_number=4711"), ("old", "serial_number=21043387"), ("reason", LONG))
+    both = tuple(
+        replace(found.rows[0], name="alarm", code="line-down", raised=raised, text=f"it is so: {LONG}", facts=facts)
+        for raised in (True, False)
+    )
+    return replace(found, rows=(*both, *found.rows))
+
+
+def _preview() -> dict[str, Any]:
+    changes = ["- bus rs485-1, meter export-main, every = 10s", f"+ bus rs485-1, meter {LONG}, every = 7s"]
+    return {"nothing": False, "changes": changes, "opened": ["rs485-1"], "closed": [], "fingerprint": "00"}
