@@ -59,13 +59,11 @@ def run(seconds: float = 30.0, runs: int = 3, meters: int = METERS) -> dict[str,
 
 
 def _fastest(plant: Farm, folder: Path, cpu_us_per_read: float, seconds: float) -> int:
-    """The period in ms at which most readings become durable: ever shorter ones, until a shorter one gives less."""
-    period_ms, best = round(cpu_us_per_read * len(plant.ports) / 1000), (0.0, 0)
-    while period_ms > 0:
+    """The period in ms at which most readings become durable: ever shorter ones, until two in a row give less."""
+    period_ms, best, worse = max(1, round(cpu_us_per_read * len(plant.ports) / 1000)), (0.0, 0), 0
+    while period_ms > 0 and worse < 2:
         found = _gateway(plant, folder, period_ms, seconds)["reads_per_s"]
-        if found < best[0]:
-            break
-        best = found, period_ms
+        best, worse = ((found, period_ms), 0) if found > best[0] else (best, worse + 1)
         period_ms = int(period_ms / STEP)
     return best[1]
 

@@ -89,7 +89,8 @@ _ALL = (
     Kind(STRANGER, "warning", "Another master on the line",
          "somebody else asks meters on a line that is not `shared`; its values carry SHARED_LINE while it is heard and "
          "one hour more",
-         "take the other master off the line, or give the bus shared = true", _INSTALLER, 0, 0, "wait"),
+         "take the other master off the line, then `meterseal clear-shared CONFIG BUS`; or give the bus shared = true",
+         _INSTALLER, 0, 0, "wait"),
     Kind(NOT_ASKED, "error", "Points not asked",
          "another master uses every shape in which these points of a meter can be read; they carry NOT_ASKED while it "
          "does and one hour more",

@@ -10,6 +10,7 @@ import hashlib
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -23,7 +24,7 @@ from gateway.feed_settings import FeedEntry
 from gateway.ledger_settings import LedgerEntry
 from gateway.mistakes import closest, explain, not_toml
 from gateway.place_settings import DailyHours, Latitude, Longitude, TimeZone
-from gateway.settings import DurationMs, Host, Model, Name, SizeBytes, duration_text
+from gateway.settings import DurationMs, Host, Model, Name, SizeBytes, TransformerRatio, duration_text
 from gateway.web_settings import Web
 from ledger_client import cbor
 from ledger_client.text_file import UTF8, NotText, text_of
@@ -65,12 +66,12 @@ class Meter(Model):
     role: Literal["generation", "consumption", "emission", "auxiliary"] = "auxiliary"
     label: str = ""
     points: tuple[str, ...] = Field(default=(), strict=False)
-    ct: Annotated[Decimal, Field(gt=0, strict=False)] | None = None
-    pt: Annotated[Decimal, Field(gt=0, strict=False)] | None = None
+    ct: TransformerRatio | None = None
+    pt: TransformerRatio | None = None
     sleeps: DailyHours | None = None
 
     @property
-    def factors(self) -> dict[str, Decimal]:
+    def factors(self) -> dict[str, Decimal | Fraction]:
         """The configured transformer ratios, by the names that profiles use."""
         return {name: value for name, value in (("ct", self.ct), ("pt", self.pt)) if value is not None}
 
@@ -297,6 +298,15 @@ def _profiles(path: Path, document: Document) -> dict[str, Profile]:
                     f"{profile.name} is the profile of a device that does not sleep: its silence is a fault",
                     "remove sleeps; or write may_sleep = true into a profile of your own, if the device does",
                 )
+            for factor in ("ct", "pt"):
+                if getattr(meter, factor) is not None and factor not in profile.factors:
+                    raise ConfigError(
+                        path,
+                        key.replace("profile", factor),
+                        f"would change nothing: no point of {profile.name} is multiplied by it",
+                        f"leave {factor} out: the meter shows primary values already, or has the ratio set; "
+                        f'if it shows secondary values, add factor_from = ["{factor}"] to those points of its profile',
+                    )
             known = {p.name for p in profile.points}
             for point in meter.points:
                 if point not in known:

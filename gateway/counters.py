@@ -11,8 +11,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from fractions import Fraction
 
-from gateway.devices.points import Point
+from gateway.devices.points import SUM, Point
+from gateway.devices.scaling import quantum, recorded
 from ledger_client.senml import Number, Quality
 
 TORN = 1 << 15
@@ -134,8 +136,10 @@ def _meaning(point: Point, stand: Stand, look: Look) -> int:
         return int(Quality.IMPLAUSIBLE) if step > _real_room(point, stand, look) else 0
     if _shown(stand, look).value is None:
         return int(Quality.DECODE_ERR)
-    end = _wraps_at(point, stand.value)
-    if end is not None and stand.value >= end * (1 - _WRAP_EDGE) and value <= end * _WRAP_EDGE:
+    end, offset = _wraps_at(point, stand.value), Decimal(0)
+    if point.offset is not None:
+        offset = Decimal(recorded(Fraction(point.offset)))  # the registers go round, what is added stays
+    if end is not None and stand.value >= end * (1 - _WRAP_EDGE) + offset and value <= end * _WRAP_EDGE + offset:
         return int(Quality.ROLLOVER)
     return int(Quality.COUNTER_RESET)
 
@@ -176,6 +180,8 @@ def _last_place(point: Point, value: Number) -> float:
     """What one unit of the raw number is worth, in the recorded unit: of an IEEE number the gap to the next one."""
     if isinstance(value, float):
         return math.ldexp(1.0, math.frexp(value)[1] - (24 if point.registers == 2 else 53))
+    if point.factor is not None or point.from_unit:  # the digits of a product are not those of the register
+        return float(quantum(point))
     exponent = value.as_tuple().exponent if isinstance(value, Decimal) else 0
     return 10.0**exponent if isinstance(exponent, int) else 1.0
 
@@ -184,7 +190,21 @@ def _wraps_at(point: Point, value: Number) -> Decimal | None:
     """Where the counter starts again at 0: as the profile says, else where its unsigned registers end."""
     if point.wraps_at is not None:
         return point.wraps_at
-    if not point.type.startswith(("uint", "acc")) or point.factor is not None or point.factor_from:
+    if point.type == SUM or point.factor is not None or point.factor_from:
         return None
+    room = _room(point)
+    if room is None:
+        return None
+    if point.from_unit or point.offset:
+        return None if point.scale_from else Decimal(recorded(room * quantum(point)))
     exponent = value.as_tuple().exponent if isinstance(value, Decimal) else 0
-    return Decimal((0, (1,), exponent)) * (1 << 16 * point.registers) if isinstance(exponent, int) else None
+    return Decimal((0, (1,), exponent)) * room if isinstance(exponent, int) else None
+
+
+def _room(point: Point) -> int | None:
+    """How many numbers an unsigned point has."""
+    if point.bits:
+        return 1 << point.bits[1] - point.bits[0] + 1
+    if point.type.startswith("bcd"):
+        return int(10 ** (4 * point.registers))
+    return 1 << 16 * point.registers if point.type.startswith(("uint", "acc")) else None

@@ -67,7 +67,7 @@ class Epoch:
         self.ready, config = ready, ready.config
         clock, epoch = Clock(not_before_ms=store.latest_ms()), secrets.token_bytes(8)
         self._recorder = recorder = Recorder(store, ready.keys, Rules.of(config), clock, epoch)
-        self._poller = Poller(config.meters, clock, recorder.put, config.profiles)
+        self._poller = Poller(config.meters, clock, recorder.put, config.profiles, recorder.happened)
         for name in config.meters:
             self._poller.recall(name, _last_readings(store, name))
         self._known = identities(store, config.meters)

@@ -75,7 +75,9 @@ def _brackets(
 
 
 def _meant(first: Mapping[str, Any], value: object) -> str | None:
-    """The one of several allowed words that was meant: "even" is "E"."""
+    """What was meant: of several allowed words one ("even" is "E"), of a ratio as on a plate the number."""
+    if isinstance(value, str) and (ratio := re.fullmatch(r" *(\d+) *[/:] *([1-9]\d*) *", value)):
+        return f"write {first['loc'][-1]} = {int(ratio[1]) / int(ratio[2]):.10g}"  # such as ct = "400/5"
     allowed = re.findall(r"'([^']+)'", str(first.get("ctx", {}).get("expected", "")))
     if not isinstance(value, str) or not value:
         return None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
@@ -20,12 +19,13 @@ from gateway.config import Meter
 from gateway.counters import Look, Stand, doubtful
 from gateway.devices.decode import Content, Decoder
 from gateway.devices.plan import Block
-from gateway.devices.points import FIRST, SECOND, Point, Profile
+from gateway.devices.points import FIRST, SECOND, UNRECORDED, Point, Profile, Ratio
 from gateway.fieldbus.bus import BlockAnswer, Poll
 from gateway.news import Stamp
 from gateway.quality import FROZEN_AFTER_MS, NOTHING, Judged, Past, Still
+from gateway.ratios import RATIO_CHANGED, Ratios
 from gateway.signer import stamp
-from ledger_client.record import Columns, Number, Quality, Reading, Value
+from ledger_client.record import Columns, Event, Number, Quality, Reading, Value
 
 _EXCHANGED = int(Quality.METER_EXCHANGED)
 MOST_DECODERS = 256  # variants of a meter's blocks
@@ -40,9 +40,11 @@ class Poller:
         clock: Clock,
         put: Callable[[Finished], None],
         profiles: Mapping[str, Profile] = MappingProxyType({}),
+        happened: Callable[[str, Event], None] = lambda meter, event: None,
     ) -> None:
-        """``profiles`` by meter: without its profile a meter has no witness of freshness and no limits of its own."""
-        self._clock, self._put = clock, put
+        """``profiles`` by meter: without its profile a meter has no witness of freshness and no limits of its own.
+        ``happened`` takes events of a meter, before the reading that they belong to."""
+        self._clock, self._put, self._happened = clock, put, happened
         ahead_ms = clock.ahead_ms()
         self._meters = {name: _Meter(meter, profiles.get(name), ahead_ms) for name, meter in meters.items()}
 
@@ -67,7 +69,10 @@ class Poller:
             self._put(Finished(poll.meter, poll.due_ms, None, None, poll.missed or "timeout"))
             return
         now = stamp(self._clock)
-        self._put(Finished(poll.meter, poll.due_ms, self.reading(poll, now), now))
+        reading = self.reading(poll, now)
+        if changes := self._meters[poll.meter].ratio_changes:
+            self._happened(poll.meter, Event(RATIO_CHANGED, {"ratios": changes}))
+        self._put(Finished(poll.meter, poll.due_ms, reading, now))
 
     def reading(self, poll: Poll, now: Stamp | None = None) -> Reading:
         """The reading of a poll that was answered at least in part; its time is that of the first complete answer."""
@@ -102,7 +107,7 @@ class _Meter:
     """One meter's memory."""
 
     def __init__(self, meter: Meter, profile: Profile | None, ahead_ms: int, flags: int = 0) -> None:
-        self._factors: Mapping[str, Decimal] = meter.factors
+        self._factors: Mapping[str, Ratio] = meter.factors
         self._period_ms, self._profile, self._ahead_ms = meter.every, profile, ahead_ms
         self._witness_name = profile.freshness if profile else None
         self._hidden = {self._witness_name} - {p.name for p in profile.points if p.record} if profile else set()
@@ -114,13 +119,20 @@ class _Meter:
         self._witness: Still | None = None
         self._new: set[str] = set()
         self._once = flags  # of the next reading
+        self._ratios = Ratios(profile.points if profile else ())
+        self._faulty: list[str] = []
+
+    @property
+    def ratio_changes(self) -> dict[str, dict[str, str]]:
+        """Of the last poll: scale points that differ from the poll before."""
+        return self._ratios.changes
 
     def doubts(self, answer: BlockAnswer) -> bool:
         form = self._form(answer.block)
         if not form.counters:
             return False
         split = form.decoder.split(answer.registers)
-        contents = form.decoder.values(split, form.decoder.scales(split))
+        contents = form.decoder.values(split, {**self._ratios.scales, **form.decoder.scales(split)})
         looks = ((point, _number(contents[n])) for n, point in form.counters)
         return any(
             doubtful(point, self._past.get(point.name, NOTHING).stand, Look(value, answer.completed_ms))
@@ -149,7 +161,7 @@ class _Meter:
 
     def reading(self, poll: Poll, now: Stamp, ahead_ms: int, *, doubted: bool) -> Reading:
         if poll.flags & _EXCHANGED:
-            self._past, self._witness = {}, None
+            self._past, self._witness, self._ratios = {}, None, self._ratios.forgotten()
         answers = sorted(poll.answers, key=lambda answer: answer.completed_ms)
         time_ms = answers[0].completed_ms
         looks, seconds = self._looks(answers)
@@ -177,12 +189,15 @@ class _Meter:
         """Each block's values and when it was complete; and what the counters of blocks that were read twice said."""
         parts = [(answer, form := self._form(answer.block), form.decoder.split(answer.registers)) for answer in answers]
         scales = {key: scale for _, form, split in parts for key, scale in form.decoder.scales(split).items()}
+        self._ratios.see(scales)
+        self._faulty = []
         looks: list[tuple[_Form, list[Content], int]] = []
         seconds: dict[str, Look] = {}
         seen: set[str] = set()
         for answer, form, split in parts:
             own = form.decoder.scales(split)
             contents = form.decoder.values(split, scales | own if own else scales)
+            self._faulty += form.decoder.faults(split, scales) if form.decoder.lines else ()
             if seen.isdisjoint(form.names):
                 seen.update(form.names)
                 looks.append((form, contents, answer.completed_ms))
@@ -210,12 +225,16 @@ class _Meter:
         return flags | quality.freshness(self._profile, self._witness, looks[-1][2])
 
     def _raised(self, looks: Sequence[tuple[_Form, list[Content], int]]) -> dict[str, int]:
+        """What values are flagged with by others: a status, a broken signal, a ratio that has changed."""
         points = [point for form, _, _ in looks for point in form.raising]
-        if not points:
-            return {}
-        return quality.raised(
-            points, {n: v for form, contents, _ in looks for n, v in zip(form.names, contents, strict=True)}
+        values = (
+            {n: v for form, contents, _ in looks for n, v in zip(form.names, contents, strict=True)} if points else {}
         )
+        raised = quality.raised(points, values) if points else {}
+        for names, flag in ((self._faulty, Quality.DEVICE_FAULT), (self._ratios.affected, Quality.CONFIG_CHANGED)):
+            for name in names:
+                raised[name] = raised.get(name, 0) | int(flag)
+        return raised
 
     def _values(
         self,
@@ -233,7 +252,7 @@ class _Meter:
             if name in self._hidden:
                 continue
             if not earns:
-                absent = int(Quality.DECODE_ERR) if content is None else 0
+                absent = quality.none_flag(point, own) if content is None else 0
                 yield Value(name, content, point.unit, own | absent, completed_ms - time_ms)
                 continue
             judged = self._judged(point, content, completed_ms, seconds.get(name), own)
@@ -246,7 +265,7 @@ class _Meter:
         """The values of blocks that failed; of one that was read twice, a second answer may be there all the same."""
         for failure in poll.failures:
             for point, _ in failure.block.points:
-                if point.kind != "scale" and point.name not in self._hidden and point.name not in answered:
+                if point.kind not in UNRECORDED and point.name not in self._hidden and point.name not in answered:
                     failed = quality.failure_flags(failure.exception_code, asked=failure.asked)
                     yield Value(point.name, None, point.unit, failed | flags)
 

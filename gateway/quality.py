@@ -15,6 +15,7 @@ from typing import Literal
 from gateway.counters import Look, Stand, book
 from gateway.devices.decode import Content
 from gateway.devices.points import Point, Profile
+from gateway.devices.scaling import recorded
 from ledger_client.senml import Number, Quality, Value
 
 Verdict = Literal["good", "uncertain", "substituted", "bad", "missing"]
@@ -136,7 +137,8 @@ class Judged:
 
 def earns(point: Point) -> bool:
     """Whether ``judge`` can have anything to say of this point's values but that there is none."""
-    return point.kind == "counter" or point.lively or point.low is not None or point.high is not None
+    limited = point.low is not None or point.high is not None or (point.span is not None and bool(point.span.range))
+    return point.kind == "counter" or point.lively or limited
 
 
 def judge(
@@ -154,7 +156,7 @@ def judge(
     ``second``: what another read said of a counter right after this one (``counters.doubtful``).
     """
     if not isinstance(content, Number) or isinstance(content, bool):
-        return Judged(content, now_ms, flags | (int(Quality.DECODE_ERR) if content is None else 0), past)
+        return Judged(content, now_ms, flags | (none_flag(point, flags) if content is None else 0), past)
     still = past.still
     if point.lively:
         still = still.next(content, now_ms) if still else Still(content, now_ms)
@@ -175,7 +177,15 @@ def _range(point: Point, value: Number | None) -> int:
         flags |= int(Quality.RANGE_HIGH)
     if value is not None and point.low is not None and value < point.low:
         flags |= int(Quality.RANGE_LOW)
+    if value is not None and point.span is not None and (limits := point.span.limits):
+        low, high = (recorded(limit) for limit in limits)
+        flags |= int(Quality.RANGE_HIGH) if value > high else int(Quality.RANGE_LOW) if value < low else 0
     return flags
+
+
+def none_flag(point: Point, flags: int) -> int:
+    """The flag of a point whose registers hold no value; none where a broken signal has said it already."""
+    return 0 if point.span is not None and flags & Quality.DEVICE_FAULT else int(Quality.DECODE_ERR)
 
 
 def raised(points: Iterable[Point], values: Mapping[str, Content]) -> dict[str, int]:

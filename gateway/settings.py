@@ -6,9 +6,10 @@ import ipaddress
 import re
 from contextlib import suppress
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator
 
 from ledger_client.shape import NAME
 
@@ -72,6 +73,21 @@ def size_bytes(text: object) -> int:
         raise ValueError("must be above 0")
     return value
 
+
+def transformer_ratio(value: object) -> Decimal | Fraction:
+    """``40``, ``2.5`` or ``"200/5"``, above 0; anything else is a ValueError that shows the form."""
+    if isinstance(value, str) and (found := re.fullmatch(r"(\d{1,18})/(\d{1,18})", value)) and int(found[2]):
+        ratio: Decimal | Fraction = Fraction(int(found[1]), int(found[2]))
+    elif isinstance(value, int | float | Decimal) and not isinstance(value, bool) and Decimal(str(value)).is_finite():
+        ratio = Decimal(str(value))
+    else:
+        raise ValueError('must be a ratio above 0 such as 40 or "200/5"')
+    if ratio <= 0:
+        raise ValueError('must be a ratio above 0 such as 40 or "200/5"')
+    return ratio
+
+
+TransformerRatio = Annotated[Decimal | Fraction, PlainValidator(transformer_ratio), PlainSerializer(str)]
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?[.]?")
 

@@ -38,6 +38,7 @@ def blocks(text: str) -> list[str]:
     console = re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     typed = [line for block in shell for line in block.splitlines()]
     typed += [line[2:] for block in console for line in block.splitlines() if line.startswith(("$ ", "# "))]
+    typed = [re.sub(r"^until (.*); do sleep 1; done$", r"\1", line) for line in typed]
     return [line for line in typed if line.strip() and not line.startswith("#")]
 
 

@@ -5,6 +5,8 @@ the decimal product with the shortest mantissa, rounded half to even where it ha
 is its own value, and with a scale the product in binary64. NaN, infinity and the codes of a profile's
 ``not_available`` are never values: they come back as None with DECODE_ERR.
 
+Points that use a key of format 2 take the steps of ``gateway.devices.scaling``; all others are read here, faster.
+
 ``Decoder`` prepares the points of a block once and then takes all of its registers apart in one go; ``decode`` and
 ``decode_points`` are for single values.
 """
@@ -15,19 +17,19 @@ import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact, InvalidOperation
+from decimal import Decimal
+from fractions import Fraction
 from operator import itemgetter
 from typing import Any
 
-from gateway.devices.points import Point
+from gateway.devices.points import UNRECORDED, Point, Ratio
+from gateway.devices.scaling import DIGITS, EXACT, MOST_EXPONENT, Scales, Steps, decimal_of, is_exact, shortest
 from ledger_client.senml import Quality
 
 Content = int | float | Decimal | str | bool | None
 """What a point's registers say; None: nothing that is a value."""
 
-_EXACT = Context(prec=1000, traps=[Inexact, InvalidOperation])
 _ONE = Decimal(1)
-_DIGITS = Context(prec=18, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])  # of a product: 64 bits hold them
 _SF_LIMIT = 10  # SunSpec: a sunssf runs from -10 to 10
 _IEEE = {"float32": struct.Struct(">f"), "float64": struct.Struct(">d")}
 _FORMATS = {
@@ -36,9 +38,6 @@ _FORMATS = {
     "sunssf": "h",
 }  # fmt: skip
 _UNSIGNED = {1: "H", 2: "I", 4: "Q"}
-
-Scales = Mapping[tuple[int | None, str], int]
-"""Values of scale registers by model and name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +55,40 @@ class Decoder:
     """The points of one block. ``points`` are those that have a value, in the block's order: scale registers have none
     of their own."""
 
-    def __init__(self, points: Sequence[tuple[Point, int]], factors: Mapping[str, Decimal] | None = None) -> None:
+    def __init__(self, points: Sequence[tuple[Point, int]], factors: Mapping[str, Ratio] | None = None) -> None:
         """``points`` with their offsets; ``factors``: the meter's configured ``ct`` and ``pt``."""
-        valued = [pair for pair in points if pair[0].kind != "scale"]
+        valued = [pair for pair in points if pair[0].kind not in UNRECORDED]
         both = valued + [pair for pair in points if pair[0].kind == "scale"]
         self.points = tuple(point for point, _ in valued)
         self._scale_points = tuple(point for point, _ in both[len(valued) :])
+        given = factors or {}
+        decimals = {name: number for name, ratio in given.items() if (number := _decimal(ratio)) is not None}
+        self._steps = {n: Steps(p, given) for n, (p, _) in enumerate(both) if _takes_steps(p, given)}
+        """By place among the valued points, scale points behind them."""
+        self.lines = tuple(n for n in self._steps if n < len(valued) and self.points[n].span is not None)
+        """Places of points that are read from an analogue signal."""
         self._reach = max((offset + point.registers for point, offset in both), default=0)
         self._bits = bool(both) and both[0][0].type == "bit"
-        self._take = _taker([place for point, offset in both for place in _places(point, offset)])
+        self._take = _taker(
+            [
+                place
+                for n, (point, offset) in enumerate(both)
+                for place in (range(offset, offset + point.registers) if n in self._steps else _places(point, offset))
+            ]
+        )
         self._words = struct.Struct(f">{sum(point.registers for point, _ in both)}H")
-        self._numbers = struct.Struct(">" + "".join(_format(point) for point, _ in both))
-        self._floats = [n for n, point in enumerate(self.points) if _is_plain_float(point)]
+        self._numbers = struct.Struct(
+            ">" + "".join(_bytes(p) if n in self._steps else _format(p) for n, (p, _) in enumerate(both))
+        )
+        self._floats = [n for n, p in enumerate(self.points) if n not in self._steps and _is_plain_float(p)]
         self._readers = [
             (n, read)
             for n, point in enumerate(self.points)
-            if not point.scale_from and (read := _reader(point, factors or {})) is not None
+            if not point.scale_from and n not in self._steps and (read := _reader(point, decimals)) is not None
         ]
-        self._scaled = [(n, point) for n, point in enumerate(self.points) if point.scale_from]
-        self._factors = dict(factors or {})
+        self._scaled = [(n, p) for n, p in enumerate(self.points) if p.scale_from and n not in self._steps]
+        self._exact = [(n, self._steps[n]) for n, p in enumerate(self.points) if n in self._steps]
+        self._factors = decimals
         self._by_scale: dict[tuple[int, int], Callable[[Any], Content]] = {}
 
     def split(self, registers: Sequence[int]) -> Sequence[Any]:
@@ -84,12 +98,22 @@ class Decoder:
         own = self._take(registers)
         return own if self._bits else self._numbers.unpack(self._words.pack(*own))
 
-    def scales(self, split: Sequence[Any]) -> dict[tuple[int | None, str], int]:
+    def scales(self, split: Sequence[Any]) -> dict[tuple[int | None, str], int | Fraction]:
         """The block's scale registers, those that hold a scale."""
         if not split or not self._scale_points:
             return {}
-        found = zip(self._scale_points, split[len(self.points) :], strict=True)
-        return {(point.model, point.name): raw for point, raw in found if _usable(point, raw)}
+        found: dict[tuple[int | None, str], int | Fraction] = {}
+        for n, point in enumerate(self._scale_points, len(self.points)):
+            if n in self._steps:
+                if (number := self._steps[n].number(split[n], {})) is not None:
+                    found[point.model, point.name] = number
+            elif _usable(point, split[n]):
+                found[point.model, point.name] = split[n]
+        return found
+
+    def faults(self, split: Sequence[Any], scales: Scales) -> list[str]:
+        """Names of the points whose signal no sound sensor sends."""
+        return [self.points[n].name for n in self.lines if split and self._steps[n].is_faulty(split[n], scales)]
 
     def values(self, split: Sequence[Any], scales: Scales) -> list[Content]:
         """A value or None for each of ``points``; ``scales`` are those of the whole poll."""
@@ -105,17 +129,23 @@ class Decoder:
         for n, point in self._scaled:
             exponent = scales.get((point.model, str(point.scale_from)))
             values[n] = None if exponent is None else self._scaled_reader(n, point, exponent)(split[n])
+        for n, steps in self._exact:
+            values[n] = (
+                _text_of(steps, split[n]) if self.points[n].type == "string" else steps.content(split[n], scales)
+            )
         return values
 
-    def _scaled_reader(self, n: int, point: Point, exponent: int) -> Callable[[Any], Content]:
-        key = n, exponent
+    def _scaled_reader(self, n: int, point: Point, exponent: int | Fraction) -> Callable[[Any], Content]:
+        if exponent.denominator != 1 or abs(int(exponent)) > MOST_EXPONENT:
+            return _nothing
+        key = n, int(exponent)
         if key not in self._by_scale:
-            self._by_scale[key] = _reader(point, self._factors, exponent) or _as_it_is
+            self._by_scale[key] = _reader(point, self._factors, key[1]) or _as_it_is
         return self._by_scale[key]
 
 
 def decode(
-    point: Point, registers: Sequence[int], *, scale: int | None = None, factors: Mapping[str, Decimal] | None = None
+    point: Point, registers: Sequence[int], *, scale: int | None = None, factors: Mapping[str, Ratio] | None = None
 ) -> Decoded:
     """The value of one point from its own registers (fc 1 and 2: its bit).
 
@@ -127,13 +157,13 @@ def decode(
     split = decoder.split(registers)
     if point.kind == "scale":
         exponent = decoder.scales(split).get((point.model, point.name))
-        return ABSENT if exponent is None else Decoded(exponent)
+        return ABSENT if exponent is None else Decoded(int(exponent))
     scales = {} if scale is None else {(point.model, str(point.scale_from)): scale}
     return _decoded(decoder.values(split, scales)[0])
 
 
 def decode_points(
-    read: Iterable[tuple[Point, Sequence[int]]], factors: Mapping[str, Decimal] | None = None
+    read: Iterable[tuple[Point, Sequence[int]]], factors: Mapping[str, Ratio] | None = None
 ) -> dict[str, Decoded]:
     """Decode all points of one poll, scale registers first; they scale their points and are not in the result."""
     split = [(Decoder([(point, 0)], factors), registers) for point, registers in read]
@@ -152,7 +182,7 @@ def configured_factor(point: Point, factors: Mapping[str, Decimal]) -> Decimal |
         return None
     product = _ONE
     for name in point.factor_from:
-        product = _EXACT.multiply(product, factors[name])
+        product = EXACT.multiply(product, factors[name])
     return product
 
 
@@ -168,15 +198,32 @@ def _taker(places: Sequence[int]) -> Callable[[Sequence[int]], Sequence[int]]:
     return lambda registers: tuple(registers[place] for place in places)
 
 
+def _decimal(ratio: Ratio) -> Decimal | None:
+    return ratio if isinstance(ratio, Decimal) else decimal_of(ratio)
+
+
+def _takes_steps(point: Point, factors: Mapping[str, Ratio]) -> bool:
+    given = (factors[name] for name in point.factor_from if name in factors)
+    return is_exact(point) or any(_decimal(ratio) is None for ratio in given)
+
+
 def _places(point: Point, offset: int) -> Sequence[int]:
     """Where the point's registers stand, the highest word first."""
     places = range(offset, offset + point.registers)
     return places if point.word_order == "big" or point.type == "string" else places[::-1]
 
 
+def _bytes(point: Point) -> str:
+    return f"{2 * point.registers}s"
+
+
+def _text_of(steps: Steps, data: bytes) -> Content:
+    return _string(steps.text(data))
+
+
 def _format(point: Point) -> str:
     if point.type in ("string", "bit"):
-        return f"{2 * point.registers}s"
+        return _bytes(point)
     if point.type in _IEEE and point.not_available:
         return _UNSIGNED[point.registers]  # a code is a pattern of bits, not a number
     return _FORMATS[point.type]
@@ -210,7 +257,7 @@ def _reader(
     configured = configured_factor(point, factors)
     if point.factor_from and configured is None:
         return _nothing
-    total = _scale(point, point.scale if exponent is None else exponent, configured)
+    total = _scale(point, point.scale + (exponent or 0), configured)
     if point.type in _IEEE:
         return None if _is_plain_float(point) else _ieee_reader(point, total)
     read = None if total == 0 else _integer_reader(total)
@@ -224,7 +271,7 @@ def _coded(point: Point, read: Callable[[Any], Content]) -> Callable[[Any], Cont
 
 
 def _ieee_reader(point: Point, scale: int | Decimal) -> Callable[[Any], Content]:
-    multiplier = float(_EXACT.scaleb(_ONE, scale) if isinstance(scale, int) else scale)
+    multiplier = float(EXACT.scaleb(_ONE, scale) if isinstance(scale, int) else scale)
     number, codes, size = _IEEE[point.type], frozenset(point.not_available), 2 * point.registers
 
     def read(raw: Any) -> Content:
@@ -241,12 +288,11 @@ def _ieee_reader(point: Point, scale: int | Decimal) -> Callable[[Any], Content]
 def _integer_reader(scale: int | Decimal) -> Callable[[Any], Content]:
     if isinstance(scale, int):
         exponent = Decimal(scale)
-        return lambda raw: _EXACT.scaleb(Decimal(raw), exponent)
+        return lambda raw: EXACT.scaleb(Decimal(raw), exponent)
     factor = scale
 
     def read(raw: Any) -> Content:
-        product = _DIGITS.normalize(_DIGITS.multiply(Decimal(raw), factor))
-        return product if product.as_tuple().exponent else int(product)
+        return shortest(DIGITS.multiply(Decimal(raw), factor))
 
     return read
 
@@ -265,11 +311,12 @@ def _string(data: bytes) -> Content:
 
 def _scale(point: Point, exponent: int, configured: Decimal | None) -> int | Decimal:
     """What the raw number is multiplied with: k for 10^k, or the exact factor that is no power of ten."""
-    if point.factor is None and configured is None:
+    own = None if point.factor is None else _decimal(point.factor)
+    if own is None and configured is None:
         return exponent
-    total = _EXACT.scaleb(_ONE, exponent)
-    for factor in (point.factor, configured):
+    total = EXACT.scaleb(_ONE, exponent)
+    for factor in (own, configured):
         if factor is not None:
-            total = _EXACT.multiply(total, factor)
-    sign, digits, power = total.normalize(_EXACT).as_tuple()
+            total = EXACT.multiply(total, factor)
+    sign, digits, power = total.normalize(EXACT).as_tuple()
     return int(power) if (sign, digits) == (0, (1,)) else total

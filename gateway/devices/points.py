@@ -6,18 +6,24 @@ They are read from TOML by ``gateway.devices.profile`` and checked by ``gateway.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
 
 from gateway.errors import GatewayError
 
 REGISTERS = {
     "uint16": 1, "int16": 1, "uint32": 2, "int32": 2, "uint64": 4, "int64": 4, "float32": 2, "float64": 4,
+    "uint48": 3, "int48": 3, "bcd16": 1, "bcd32": 2, "bcd48": 3, "bcd64": 4,
     "bits16": 1, "bits32": 2, "enum16": 1, "enum32": 2, "acc32": 2, "acc64": 4, "sunssf": 1, "bit": 1,
 }  # fmt: skip
 """Registers that a value of each type fills; a ``bit`` (fc 1 and 2) fills one bit, a ``string`` what its point says."""
 TYPES = (*REGISTERS, "string")
-KINDS = ("gauge", "counter", "status", "text", "scale")
+KINDS = ("gauge", "counter", "status", "text", "scale", "part")
+UNRECORDED = ("scale", "part")
+"""Kinds of points that have no value of their own in a record."""
+SUM = "sum"
+"""The type of a point that is a sum: its registers are those of its parts and all between them."""
 FACTORS = ("ct", "pt")
 FIRST, SECOND = ".first", ".second"
 """Ends of the names under which a record keeps the look at a counter that was not booked, when it was read twice."""
@@ -32,6 +38,38 @@ class ProfileError(GatewayError):
     def __init__(self, file: str, key: str, problem: str, way_out: str) -> None:
         super().__init__(f"{file}: {key}: {problem}" if key else f"{file}: {problem}", way_out)
         self.file, self.key = file, key
+
+
+Ratio = Decimal | Fraction
+"""A number as written: a decimal, or a fraction of whole numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalLine:
+    """A straight line through two points of an analogue signal, such as 4 to 20 mA, and where the signal is sound.
+
+    ``start`` and ``end`` are in the signal's own unit, ``to`` in the recorded one. Outside of ``fault`` there is no
+    value; outside of ``range`` it is kept and flagged.
+    """
+
+    start: Decimal
+    end: Decimal
+    to: tuple[Decimal, Decimal]
+    range: tuple[Decimal, Decimal] | None = None
+    fault: tuple[Decimal, Decimal] | None = None
+
+    def at(self, signal: Fraction) -> Fraction:
+        """The recorded value of a signal."""
+        low, high = (Fraction(x) for x in self.to)
+        return low + (signal - Fraction(self.start)) * (high - low) / (Fraction(self.end) - Fraction(self.start))
+
+    @property
+    def limits(self) -> tuple[Fraction, Fraction] | None:
+        """The recorded values at the ends of ``range``, the smaller first."""
+        if self.range is None:
+            return None
+        first, last = (self.at(Fraction(x)) for x in self.range)
+        return min(first, last), max(first, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +88,19 @@ class Point:
     registers: int
     word_order: str = "big"
     scale: int = 0
-    factor: Decimal | None = None
+    factor: Ratio | None = None
     scale_from: str | None = None
     factor_from: tuple[str, ...] = ()
+    byte_order: str = "big"
+    bits: tuple[int, int] | None = None
+    sign_from: str | None = None
+    from_unit: str | None = None
+    offset: Ratio | None = None
+    span: SignalLine | None = None
+    chars: str = "two"
+    sum: tuple[str, ...] = ()
+    parts: tuple[tuple[Point, int], ...] = ()
+    """Of a sum: its parts, each with its offset in registers."""
     unit: str | None = None
     wire_unit: str | None = None
     kind: str = "gauge"
@@ -77,6 +125,18 @@ class Point:
         if self.type.startswith("bits"):
             return ", ".join(word for bit, word in self.symbols if value >> bit & 1)
         return dict(self.symbols).get(value, "")
+
+    @property
+    def ratio_points(self) -> tuple[str, ...]:
+        """The points that it takes a ratio or a power of ten from, itself or for its parts."""
+        own = [*self.factor_from, *([self.scale_from] if self.scale_from else [])]
+        return tuple(dict.fromkeys([*own, *(name for part, _ in self.parts for name in part.ratio_points)]))
+
+    @property
+    def scale_points(self) -> tuple[str, ...]:
+        """The scale points that it needs, itself or for its parts."""
+        own = [*self.factor_from, *(name for name in (self.scale_from, self.sign_from) if name)]
+        return tuple(dict.fromkeys([*own, *(name for part, _ in self.parts for name in part.scale_points)]))
 
     @property
     def end(self) -> int:
@@ -112,6 +172,8 @@ class Profile:
     source: str
     points: tuple[Point, ...]
     format: int = 1
+    kind_unsaid: tuple[str, ...] = field(default=(), compare=False)
+    """Gauges in a unit that is mostly that of counters, whose kind the file does not say."""
     protocol: str = "modbus"
     default_address: int = 1
     serial: Serial | None = None
@@ -147,13 +209,13 @@ class Profile:
         """The points to poll: those named (None: all recorded by default), the scale registers that they need, and the
         witness of freshness."""
         wanted = [self.point(n) for n in names] if names is not None else [p for p in self.points if p.record]
-        taken = {p.name for p in wanted} | {p.scale_from for p in wanted} | {self.freshness}
+        taken = {p.name for p in wanted} | {n for p in wanted for n in p.scale_points} | {self.freshness}
         return tuple(p for p in self.points if p.name in taken)
 
     @property
     def factors(self) -> frozenset[str]:
         """The factors (``ct``, ``pt``) that the meter's configuration must give before its points can be decoded."""
-        return frozenset(f for p in self.points for f in p.factor_from)
+        return frozenset(f for p in self.points for f in p.factor_from if f in FACTORS)
 
 
 def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:

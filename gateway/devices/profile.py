@@ -10,27 +10,47 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from gateway.devices.key_values import (
+    Check,
+    Wrong,
+    codes,
+    factor,
+    fraction,
+    integer,
+    kind_of,
+    list_of,
+    number,
+    one_of,
+    pair,
+    ratio,
+    signal_line,
+)
 from gateway.devices.points import (
     FACTORS,
     KINDS,
     MAX_BITS,
     MAX_REGISTERS,
     REGISTERS,
+    SUM,
     TYPES,
+    UNRECORDED,
     Point,
     Profile,
     ProfileError,
     Serial,
+    SignalLine,
     Span,
     nearest,
 )
 from gateway.devices.profile_rules import check
+from gateway.devices.units import CONVERSIONS, COUNTED
 from ledger_client.shape import is_name
 from ledger_client.text_file import UTF8, NotText, text_of
 
@@ -101,8 +121,10 @@ def _facts(thing: Point | Span, kind: type[Point] | type[Span]) -> dict[str, Any
         facts["kind"] = thing.kind
         facts["not_available"] = thing.not_available
         if thing.type != "string":
-            del facts["registers"]
-        del facts["name"]
+            facts.pop("registers", None)
+        if thing.type == SUM:
+            facts = {key: value for key, value in facts.items() if key in _OF_SUM}
+        facts.pop("name", None)
     return facts
 
 
@@ -123,114 +145,64 @@ def _line(key: str, value: Any) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, Fraction):
+        return f'"{value.numerator}/{value.denominator}"'
+    if isinstance(value, SignalLine):
+        told = {"from": (value.start, value.end), "to": value.to, "fault": value.fault or False}
+        return _inline(told | ({"range": value.range} if value.range else {}))
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML's one escape beyond JSON's
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-class _Wrong(Exception):
-    """What a key's value should have been; turned into a ProfileError where file and key are known."""
+_text = kind_of(str, "give a text")
+_flag = kind_of(bool, "give true or false")
+_register = integer(0, 65535)
+_pattern = integer(-(2**63), 2**64 - 1)
 
-
-_Check = Callable[[Any], Any]
-
-
-def _is(kind: type, what: str) -> _Check:
-    def check(value: Any) -> Any:
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise _Wrong(what)
-        return value
-
-    return check
-
-
-def _integer(low: int, high: int) -> _Check:
-    def check(value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise _Wrong(f"give a whole number from {low} to {high}")
-        return value
-
-    return check
-
-
-def _number(value: Any) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not Decimal(value).is_finite():
-        raise _Wrong("give a number")
-    return Decimal(value)
-
-
-def _factor(value: Any) -> Decimal:
-    if (number := _number(value)) == 0:
-        raise _Wrong("give a number other than 0")
-    return number
-
-
-def _one_of(*options: str) -> _Check:
-    def check(value: Any) -> str:
-        if value not in options or not isinstance(value, str):
-            raise _Wrong(f"give one of {', '.join(options)}")
-        return value
-
-    return check
-
-
-def _list(item: _Check) -> _Check:
-    def check(value: Any) -> tuple[Any, ...]:
-        values = value if isinstance(value, list) else [value]
-        return tuple(item(v) for v in values)
-
-    return check
-
-
-def _codes(item: _Check) -> _Check:
-    def check(value: Any) -> tuple[tuple[int, Any], ...]:
-        if not isinstance(value, dict):
-            raise _Wrong('give a table of codes, such as { 1 = "OFF" }')
-        try:
-            codes = {int(code, 0): item(meaning) for code, meaning in value.items()}
-        except ValueError:
-            raise _Wrong("write each code as a whole number, decimal or 0x…") from None
-        if len(codes) < len(value):
-            raise _Wrong("write each code once")
-        return tuple(sorted(codes.items()))
-
-    return check
-
-
-_text = _is(str, "give a text")
-_flag = _is(bool, "give true or false")
-_register = _integer(0, 65535)
-_pattern = _integer(-(2**63), 2**64 - 1)
-
-_POINT: dict[str, _Check] = {
-    "fc": _integer(1, 4), "address": _register, "type": _one_of(*TYPES), "registers": _integer(1, MAX_REGISTERS),
-    "word_order": _one_of("big", "little"), "scale": _integer(-18, 18), "factor": _factor, "scale_from": _text,
-    "factor_from": _list(_one_of(*FACTORS)), "unit": _text, "wire_unit": _text, "kind": _one_of(*KINDS),
-    "not_available": _list(_pattern), "low": _number, "high": _number, "wraps_at": _factor,
-    "max_per_hour": _factor, "lively": _flag,
-    "model": _integer(1, 65534), "record": _flag, "sunspec": _text, "symbols": _codes(_text), "raises": _codes(_text),
-    "about": _list(_text), "note": _text,
+_NEW_TYPES = ("uint48", "int48", "bcd16", "bcd32", "bcd48", "bcd64")
+_POINT: dict[str, Check] = {
+    "fc": integer(1, 4), "address": _register, "type": one_of(*(t for t in TYPES if t not in _NEW_TYPES)),
+    "registers": integer(1, MAX_REGISTERS),
+    "word_order": one_of("big", "little"), "scale": integer(-18, 18), "factor": factor, "scale_from": _text,
+    "factor_from": list_of(one_of(*FACTORS)), "unit": _text, "wire_unit": _text,
+    "kind": one_of(*(k for k in KINDS if k != "part")),
+    "not_available": list_of(_pattern), "low": number, "high": number, "wraps_at": factor,
+    "max_per_hour": factor, "lively": _flag,
+    "model": integer(1, 65534), "record": _flag, "sunspec": _text, "symbols": codes(_text), "raises": codes(_text),
+    "about": list_of(_text), "note": _text,
+}  # fmt: skip
+_NEW_KEYS: dict[str, Check] = {
+    "byte_order": one_of("big", "little"), "bits": pair(integer(0, 63), "give the lowest and the highest bit: [0, 3]"),
+    "sign_from": _text, "chars": one_of("two", "low", "high"), "offset": fraction, "span": signal_line,
+    "sum": list_of(_text), "from_unit": one_of(*CONVERSIONS),
+}  # fmt: skip
+_POINT_2: dict[str, Check] = {
+    **_POINT, **_NEW_KEYS, "type": one_of(*TYPES), "factor": ratio, "factor_from": list_of(_text),
+    "kind": one_of(*KINDS),
 }  # fmt: skip
 _DEFAULTS = ("fc", "type", "word_order", "scale", "unit", "kind", "model", "record", "lively")
-_SERIAL: dict[str, _Check] = {
-    "baudrate": _integer(50, 4_000_000), "parity": _one_of("N", "E", "O"), "stopbits": _integer(1, 2),
+_SERIAL: dict[str, Check] = {
+    "baudrate": integer(50, 4_000_000), "parity": one_of("N", "E", "O"), "stopbits": integer(1, 2),
 }  # fmt: skip
-_SPAN: dict[str, _Check] = {"fc": _integer(1, 4), "first": _register, "last": _register}
-_PROFILE: dict[str, _Check] = {
-    "format": _integer(1, 2), "vendor": _text, "device": _text, "source": _text,
-    "protocol": _one_of("modbus", "sunspec"),
-    "default_address": _integer(0, 255), "max_registers": _integer(1, MAX_REGISTERS), "max_bits": _integer(1, MAX_BITS),
-    "max_gap": _integer(0, MAX_REGISTERS), "step": _integer(1, 16), "same_functions": _flag,
-    "pause_ms": _integer(0, 60_000), "timeout_ms": _integer(1, 60_000), "connect_delay_ms": _integer(0, 60_000),
-    "answer_life_ms": _integer(1, 3_600_000), "direct": _flag, "leading_bytes": _flag, "may_sleep": _flag,
+_SPAN: dict[str, Check] = {"fc": integer(1, 4), "first": _register, "last": _register}
+_PROFILE: dict[str, Check] = {
+    "format": integer(1, 2), "vendor": _text, "device": _text, "source": _text,
+    "protocol": one_of("modbus", "sunspec"),
+    "default_address": integer(0, 255), "max_registers": integer(1, MAX_REGISTERS), "max_bits": integer(1, MAX_BITS),
+    "max_gap": integer(0, MAX_REGISTERS), "step": integer(1, 16), "same_functions": _flag,
+    "pause_ms": integer(0, 60_000), "timeout_ms": integer(1, 60_000), "connect_delay_ms": integer(0, 60_000),
+    "answer_life_ms": integer(1, 3_600_000), "direct": _flag, "leading_bytes": _flag, "may_sleep": _flag,
     "sleeps_below": _text,
-    "identity": _list(_text), "identity_object": _integer(0, 255), "freshness": _text, "concentrator": _flag,
-    "stale_after_ms": _integer(1, 86_400_000), "frozen_after_ms": _integer(1, 86_400_000),
+    "identity": list_of(_text), "identity_object": integer(0, 255), "freshness": _text, "concentrator": _flag,
+    "stale_after_ms": integer(1, 86_400_000), "frozen_after_ms": integer(1, 86_400_000),
 }  # fmt: skip
 _SECOND_FORMAT = ("sleeps_below",)
 """Keys of a profile that ``format = 2`` brings."""
+_SECOND = "a key of format 2", "write format = 2 at the top of the file"
 _TABLES = ("serial", "defaults", "not_available", "readable", "points")
 _MEASURED = ("unit", "scale", "lively")
+_OF_SUM = ("sum", "unit", "wire_unit", "kind", "low", "high", "wraps_at", "max_per_hour", "lively", "record", "note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +211,7 @@ class _Common:
 
     defaults: Mapping[str, Any]
     not_available: Mapping[str, tuple[int, ...]]
+    checks: Mapping[str, Check]
     sunspec: bool
 
 
@@ -247,24 +220,28 @@ class _Reader:
 
     def __init__(self, file: str) -> None:
         self.file = file
+        self.unsaid: list[str] = []
+        """Points that may be counters, and do not say."""
 
     def refuse(self, key: str, problem: str, way_out: str) -> ProfileError:
         return ProfileError(self.file, key, problem, way_out)
 
-    def take(self, table: Any, checks: Mapping[str, _Check], where: str) -> dict[str, Any]:
+    def take(self, table: Any, checks: Mapping[str, Check], where: str) -> dict[str, Any]:
         """The values of a table, each checked; an unknown key is refused with the nearest known one."""
         if not isinstance(table, dict):
             raise self.refuse(where.rstrip("."), "this is not a table", "write it as a TOML table")
         values: dict[str, Any] = {}
         for key, value in table.items():
             if key not in checks:
+                if key in _NEW_KEYS and where.startswith(("points.", "defaults.")):
+                    raise self.refuse(where + key, *_SECOND)
                 if not where and isinstance(value, dict) and "address" in value:
                     raise self.refuse(key, "this is a point, and it stands above [points]", "move it below [points]")
                 known = tuple(checks) if where else (*checks, *_TABLES)
                 raise self.refuse(where + key, "unknown key", nearest(key, known))
             try:
                 values[key] = checks[key](value)
-            except _Wrong as wrong:
+            except Wrong as wrong:
                 raise self.refuse(where + key, f"{_shown(value)} will not do", str(wrong)) from None
         return values
 
@@ -274,19 +251,28 @@ class _Reader:
         for key in ("vendor", "device", "source"):
             if not values.get(key):
                 raise self.refuse(key, "missing", "every profile names its vendor, its device and its source")
+        second = values.get("format", 1) == 2
         for key in _SECOND_FORMAT:
-            if key in values and values.get("format", 1) < 2:
-                raise self.refuse(key, "a key of format 2", "write format = 2 at the top of the file")
+            if key in values and not second:
+                raise self.refuse(key, *_SECOND)
         serial = Serial(**self.take(table["serial"], _SERIAL, "serial.")) if "serial" in table else None
-        defaults = self.take(table.get("defaults", {}), {k: _POINT[k] for k in _DEFAULTS}, "defaults.")
-        absent = self.take(table.get("not_available", {}), dict.fromkeys(REGISTERS, _list(_pattern)), "not_available.")
+        checks, by_default = (_POINT_2, (*_DEFAULTS, "byte_order")) if second else (_POINT, _DEFAULTS)
+        defaults = self.take(table.get("defaults", {}), {k: checks[k] for k in by_default}, "defaults.")
+        absent = self.take(
+            table.get("not_available", {}), dict.fromkeys(REGISTERS, list_of(_pattern)), "not_available."
+        )
         rows = table.get("points")
         if not isinstance(rows, dict) or not rows:
             raise self.refuse("points", "there are none", "add a [points] table with one entry a point")
-        common = _Common(defaults, absent, sunspec=values.get("protocol") == "sunspec")
-        points = tuple(self.point(key, row, common) for key, row in rows.items())
+        common = _Common(defaults, absent, checks, sunspec=values.get("protocol") == "sunspec")
+        points = self.with_sums([self.point(key, row, common) for key, row in rows.items()])
         readable = self.spans(table.get("readable", []))
-        profile = Profile(name=name, serial=serial, points=points, readable=readable, **values)
+        unsaid = tuple(self.unsaid)
+        if second and unsaid:
+            problem = f"missing: {', '.join(unsaid)} may be a counter or not" if len(unsaid) > 1 else "missing"
+            way_out = 'write kind = "counter" if it only grows, kind = "gauge" if not'
+            raise self.refuse(f"points.{unsaid[0]}.kind", problem, way_out)
+        profile = Profile(name=name, serial=serial, points=points, readable=readable, kind_unsaid=unsaid, **values)
         check(profile, self.refuse)
         return profile
 
@@ -308,7 +294,9 @@ class _Reader:
         if name in _PROFILE and not isinstance(row, dict):
             problem = "this is a key of the whole profile, and it stands below [points]"
             raise self.refuse(where, problem, f"move {name} above the first table, to the top of the file")
-        own = self.take(row, _POINT, f"{where}.")
+        own = self.take(row, common.checks, f"{where}.")
+        if "sum" in own:
+            return self.sum(name, own, common.defaults)
         values = {**common.defaults, **own}
         type_ = values.get("type", "")
         for key in ("fc", "address", "type", *(("model",) if common.sunspec else ())):
@@ -318,14 +306,57 @@ class _Reader:
             raise self.refuse(f"{where}.registers", "missing", "say how many registers the text fills")
         values.setdefault("registers", REGISTERS.get(type_))
         values["kind"] = own.get("kind") or _kind(type_, common.defaults.get("kind"))
-        codes = values.get("not_available", common.not_available.get(type_, ()))
-        values["not_available"] = tuple(self.code(code, values, where) for code in codes)
+        self.mark(name, values, own, common.defaults)
+        absent = values.get("not_available", common.not_available.get(type_, ()))
+        values["not_available"] = tuple(self.code(code, values, where) for code in absent)
         for key in _MEASURED if values["kind"] not in ("gauge", "counter") else ():
-            if key not in own:  # a default for the numbers is none for a text or a status
-                values.pop(key, None)
-        if values["kind"] == "scale":
+            if key not in own and (values["kind"], key) != ("part", "scale"):
+                values.pop(key, None)  # a default for the numbers is none for a text or a status
+        if values["kind"] in UNRECORDED:
             values["record"] = False
         return Point(name=name, **values)
+
+    def mark(self, name: str, values: Mapping[str, Any], own: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+        """Note a point that is a gauge only because nothing is said, and whose unit is mostly that of counters."""
+        said = "kind" in own or "kind" in defaults
+        if values["kind"] == "gauge" and not said and values.get("unit") in COUNTED:
+            self.unsaid.append(name)
+
+    def sum(self, name: str, own: Mapping[str, Any], defaults: Mapping[str, Any]) -> Point:
+        """A point that is the sum of others; its place follows from its parts (``with_sums``)."""
+        for key in own:
+            if key not in _OF_SUM:
+                problem = "a sum has no place and no steps of its own"
+                raise self.refuse(
+                    f"points.{name}.{key}", problem, "give them at its parts; only their values are added"
+                )
+        values = {key: value for key, value in defaults.items() if key in _OF_SUM} | dict(own)
+        values["kind"] = values.get("kind", "gauge")
+        self.mark(name, values, own, defaults)
+        return Point(name=name, fc=3, address=0, type=SUM, registers=1, **values)
+
+    def with_sums(self, points: list[Point]) -> tuple[Point, ...]:
+        """The points, each sum at the registers of its parts."""
+        parts = {p.name: p for p in points if p.kind == "part"}
+        found = []
+        for point in points:
+            for name in point.sum:
+                if name not in parts:
+                    problem, way_out = (
+                        f"{name!r} is no part",
+                        f'add it as a point of kind = "part"; {nearest(name, [*parts])}',
+                    )
+                    raise self.refuse(f"points.{point.name}.sum", problem, way_out)
+            if point.type == SUM:
+                some = [parts[name] for name in point.sum]
+                first = min((part.address for part in some), default=0)
+                reach = max((part.end for part in some), default=1) - first
+                offsets = tuple((part, part.address - first) for part in some)
+                point = replace(point, address=first, registers=reach, parts=offsets)
+                if some:
+                    point = replace(point, fc=some[0].fc, model=some[0].model)
+            found.append(point)
+        return tuple(found)
 
     def code(self, code: int, values: Mapping[str, Any], where: str) -> int:
         """A not-available code as the unsigned pattern of the point's registers."""

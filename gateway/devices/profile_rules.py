@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 
-from gateway.devices.points import FIRST, MAX_NAME, REGISTERS, SECOND, Point, Profile, ProfileError, nearest
+from gateway.devices.points import (
+    FIRST,
+    MAX_NAME,
+    REGISTERS,
+    SECOND,
+    SUM,
+    UNRECORDED,
+    Point,
+    Profile,
+    nearest,
+)
+from gateway.devices.scaling_rules import Refuse, check_scaling, measures
+from gateway.devices.units import line_to_write
 from ledger_client.senml import PRIMARY_UNITS, SECONDARY_UNITS
-
-Refuse = Callable[[str, str, str], ProfileError]
-"""(key, problem, way out) → the error of this file."""
 
 WAYS_OUT = {
     "%": 'in SenML "%" is a ratio from 0 to 1; percent is "/100", a ratio "/"',
@@ -22,11 +30,6 @@ WAYS_OUT = {
     "kVAr": 'write "kvar"',
     "kVArh": 'write "kvarh"',
     "mbar": 'write "hPa" (1 mbar = 1 hPa)',
-    "bar": 'record "hPa" with scale = 3',
-    "kPa": 'record "Pa" with scale = 3',
-    "MWh": 'record "kWh" with scale = 3',
-    "MW": 'record "kW" with scale = 3',
-    "mg/m3": 'record "ug/m3" with scale = 3',
 }
 """What to write in place of a unit that people use and SenML does not have (RFC 8428 12.1, RFC 8798)."""
 
@@ -43,17 +46,12 @@ def check(profile: Profile, refuse: Refuse) -> None:
         _name(point, refuse)
         _shape(profile, point, refuse)
         _unit(point, refuse)
-        _scaling(profile, point, refuse)
+        check_scaling(profile, point, refuse)
         _range(point, refuse)
         _status(profile, point, refuse)
     _overlaps(profile, refuse)
     _witnesses(profile, refuse)
     _sleep(profile, refuse)
-
-
-def measures(point: Point) -> bool:
-    """Whether the point is a number with a unit, not a status, a text or a scale register."""
-    return point.kind in ("gauge", "counter")
 
 
 def _name(point: Point, refuse: Refuse) -> None:
@@ -67,7 +65,7 @@ def _name(point: Point, refuse: Refuse) -> None:
 
 def _shape(profile: Profile, point: Point, refuse: Refuse) -> None:
     where = f"points.{point.name}"
-    if point.type != "string" and point.registers != REGISTERS[point.type]:
+    if point.type not in ("string", SUM) and point.registers != REGISTERS[point.type]:
         raise refuse(f"{where}.registers", f"type {point.type} fills {REGISTERS[point.type]}", "leave registers out")
     if point.end > 65536:
         raise refuse(f"{where}.address", f"the point reaches to {point.end - 1}", "registers end at 65535")
@@ -89,7 +87,9 @@ def _shape(profile: Profile, point: Point, refuse: Refuse) -> None:
 
 def _unit(point: Point, refuse: Refuse) -> None:
     where = f"points.{point.name}"
-    if not measures(point):
+    if point.kind == "part" and point.unit is None and point.from_unit is None:
+        return
+    if not measures(point) and point.kind != "part":
         if point.unit is not None or point.wire_unit is not None:
             raise refuse(f"{where}.unit", f"a {point.kind} has no unit", "leave unit out, or set kind")
         return
@@ -100,25 +100,10 @@ def _unit(point: Point, refuse: Refuse) -> None:
     if point.unit in WAYS_OUT:
         raise refuse(f"{where}.unit", f"{point.unit!r} will not do", WAYS_OUT[point.unit])
     known = tuple(PRIMARY_UNITS | SECONDARY_UNITS)
+    if point.unit not in known and (line := line_to_write(point.unit)):
+        raise refuse(f"{where}.unit", f"{point.unit!r} is not in the SenML unit registries", line)
     if point.unit not in known:
         raise refuse(f"{where}.unit", f"{point.unit!r} is not in the SenML unit registries", nearest(point.unit, known))
-
-
-def _scaling(profile: Profile, point: Point, refuse: Refuse) -> None:
-    where = f"points.{point.name}"
-    if not measures(point) and (point.scale or point.factor or point.scale_from or point.factor_from):
-        raise refuse(f"{where}.scale", f"a {point.kind} is not scaled", "leave scale and factor out, or set kind")
-    if point.factor is not None and (len(point.factor.as_tuple().digits) > 18 or abs(point.factor.adjusted()) > 18):
-        problem = "more than 18 digits, or beyond 10^18 or 10^-18"
-        raise refuse(f"{where}.factor", problem, "give the factor as the manual prints it")
-    if point.scale_from is None:
-        return
-    if point.scale:
-        raise refuse(f"{where}.scale", "the scale comes from scale_from already", "leave one of them out")
-    scales = [p.name for p in profile.points if p.model == point.model and p.type == "sunssf"]
-    if point.scale_from not in scales:
-        way_out = nearest(point.scale_from, scales) if scales else 'add a point of type = "sunssf"'
-        raise refuse(f"{where}.scale_from", f"{point.scale_from!r} is no scale register of the same model", way_out)
 
 
 def _range(point: Point, refuse: Refuse) -> None:
@@ -156,7 +141,9 @@ def _status(profile: Profile, point: Point, refuse: Refuse) -> None:
 
 def _overlaps(profile: Profile, refuse: Refuse) -> None:
     """Points may share registers wholly (a word and its parts), never by a part of each."""
-    ordered = sorted(profile.points, key=lambda p: (p.model or 0, p.fc, p.address, -p.end))
+    ordered = sorted(
+        (p for p in profile.points if p.type != SUM), key=lambda p: (p.model or 0, p.fc, p.address, -p.end)
+    )
     reach: list[Point] = []
     for before, after in pairwise(ordered):
         if (before.model, before.fc) != (after.model, after.fc):
@@ -179,7 +166,7 @@ def _witnesses(profile: Profile, refuse: Refuse) -> None:
         for name in wanted:
             if name not in names:
                 raise refuse(key, f"{name!r} is no point of this profile", nearest(name, names))
-    if profile.freshness is not None and profile.point(profile.freshness).kind == "scale":
+    if profile.freshness is not None and profile.point(profile.freshness).kind in UNRECORDED:
         raise refuse("freshness", "a scale register does not move", "name a value that always moves")
 
 

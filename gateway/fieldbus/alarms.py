@@ -107,7 +107,8 @@ class Alarms:
         if flags & Quality.SHARED_LINE:
             text = (
                 f"another master speaks on this line ({ear.stranger}); its values are flagged SHARED_LINE as long as "
-                "it is heard and one hour more; take it off the line, or give this bus shared = true"
+                f"it is heard and one hour more; take it off the line, then meterseal clear-shared CONFIG "
+                f"{self._spec.name}; or give this bus shared = true"
             )
             self._begin("stranger", None, text)
         else:

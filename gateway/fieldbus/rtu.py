@@ -314,7 +314,7 @@ class Guard:
         if self._question is None or self._question.outcome or shape.unit != self._question.request.unit:
             return False
         if shape in self._owed:
-            asked = self._owed[shape] > COPIES or self.table.young(shape, now)
+            asked = self._owed[shape] > COPIES or self.table.young(shape, self._arrived)
         else:
             asked = shape not in self._never_asked and self.table.asked(shape)
         heard = any(s.unit == shape.unit and now - at < self.table.life(s.unit, at) for s, at in self._strange.items())

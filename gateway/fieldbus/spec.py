@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import NamedTuple
 
 from gateway.devices.plan import Block
+from gateway.devices.points import Ratio
 from gateway.devices.profile import Point, Profile
 from gateway.night import Night
 
@@ -28,7 +28,7 @@ class MeterSpec:
     address: int
     period_ms: int
     points: tuple[Point, ...]
-    factors: Mapping[str, Decimal] = field(default_factory=dict)
+    factors: Mapping[str, Ratio] = field(default_factory=dict)
     timeout_ms: int | None = None
     night: Night | None = None
 

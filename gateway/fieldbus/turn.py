@@ -306,11 +306,11 @@ class Turn:
             if outcome.code in ILLEGAL and not outcome.doubtful:
                 self.reads.append((block.bare(block.block), block.asked(outcome.request), outcome.code))
             detail = refusal(outcome.code, outcome.request.function)
-            self.failures.append(BlockFailure(block.block, "refused", detail, outcome.code))
+            self.failures.append(BlockFailure(block.bare(block.block), "refused", detail, outcome.code))
         else:
             if outcome.reason == "no-shape":
                 self.meter.prefer(block)
-            self.failures.append(BlockFailure(block.block, outcome.reason, outcome.detail))
+            self.failures.append(BlockFailure(block.bare(block.block), outcome.reason, outcome.detail))
         return None
 
     def _void(self) -> None:
@@ -324,7 +324,7 @@ class Turn:
         self.link.voided.clear()
 
     def _give_up(self, reason: str, detail: str) -> None:
-        self.failures += [BlockFailure(block.block, reason, detail) for block in self.left or ()]
+        self.failures += [BlockFailure(block.bare(block.block), reason, detail) for block in self.left or ()]
         self.left = ()
 
     def _finished(self, reason: str, detail: str) -> Attempt:

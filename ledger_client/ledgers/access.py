@@ -164,6 +164,8 @@ def _split(key: str, url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port
+        if any(c.isspace() for c in url):
+            raise ValueError
     except ValueError:
         raise AccessError(key, "is no address", "write it as SCHEME://HOST:PORT") from None
     if "@" in parts.netloc:  # the address itself is not quoted: it may hold a password

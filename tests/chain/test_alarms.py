@@ -71,7 +71,6 @@ def place(tmp_path: Path) -> Iterator[Place]:
         make_site(tmp_path, [*many.ports, *lone.ports])
         path = tmp_path / "gateway.toml"
         path.write_text(path.read_text().replace('every = "100ms"', 'every = "1s"'))
-        (tmp_path / "trust.toml").write_text('[policy]\nreceipts = 1\nledgers = ["none"]\n')
         made = Place(config.load(path), many, lone)
         made.gateway.start()
         stack.callback(made.close)

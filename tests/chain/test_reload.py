@@ -94,7 +94,7 @@ def test_only_what_changed_is_opened_again_and_nothing_is_lost(here: Site) -> No
     done = here.reload("--wait")
     assert (done["opened"], done["closed"], done["reverted"]) == (["rs485-1"], [], None)
     assert done["changes"] == [
-        "- bus rs485-1, meter stack-co2, every = 1000", "+ bus rs485-1, meter stack-co2, every = 1500"
+        "- bus rs485-1, meter stack-co2, every = 1s", "+ bus rs485-1, meter stack-co2, every = 1500ms"
     ]  # fmt: skip
     assert not here.reload()["done"]
     with here.loaded.trust.open("a") as trust:

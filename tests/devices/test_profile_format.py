@@ -156,10 +156,10 @@ def test_every_key_of_a_point_arrives() -> None:
 @pytest.mark.parametrize("type_", sorted(REGISTERS))
 def test_every_type_has_its_registers_and_its_kind(type_: str) -> None:
     fc = 2 if type_ == "bit" else 3
-    numeric = type_.startswith(("uint", "int", "float", "acc"))
+    numeric = type_.startswith(("uint", "int", "float", "acc", "bcd"))
     unit = ', unit = "W"' if numeric else ""
     kind = {"sunssf": "scale", "acc32": "counter", "acc64": "counter"}.get(type_, "gauge" if numeric else "status")
-    point = one(f'fc = {fc}, address = 1, type = "{type_}"{unit}')
+    point = one(f'fc = {fc}, address = 1, type = "{type_}"{unit}', "format = 2\n" + HEAD)
     assert (point.registers, point.kind, point.end) == (REGISTERS[type_], kind, 1 + REGISTERS[type_])
 
 
@@ -310,6 +310,8 @@ def test_every_key_is_documented() -> None:
     keys = {*Profile.__dataclass_fields__, *Point.__dataclass_fields__, *Serial.__dataclass_fields__} - {
         "name",
         "points",
+        "parts",
+        "kind_unsaid",
     }
     assert [key for key in sorted(keys) if f"`{key}`" not in documented and f"`[{key}]`" not in documented] == []
 

@@ -120,7 +120,7 @@ def test_doctor_looks_whether_the_account_may_write(plant: Plant) -> None:
     def said() -> str:
         return " ".join(meterseal("doctor", plant.loaded.path)[1].split())
 
-    assert "does not let us write: Unknown account" in said()
+    assert "it would refuse the next batch: Unknown account" in said()
     plant.register()
     assert "it holds no batch of this gateway yet" in said()
     plant.registry.send(plant.registry.owner, "revoke", plant.account.address)

@@ -65,7 +65,6 @@ def place(tmp_path: Path) -> Iterator[Place]:
         text += f'[[feed]]\nname = "scada"\ntype = "json"\nurl = "{wire.url}"\n'
         text += f'[[feed]]\nname = "host"\ntype = "sparkplug"\nurl = "{wire.url}"\ngroup = "{GROUP}"\n'
         path.write_text(text)
-        (tmp_path / "trust.toml").write_text('[policy]\nreceipts = 1\nledgers = ["none"]\n')
         loaded = config.load(path)
         heard, host = stack.enter_context(listening(broker.url)), stack.enter_context(host_at(broker))
         gateway = GatewayProcess(loaded)

@@ -280,3 +280,14 @@ def test_a_device_that_refuses_who_it_is_along_with_a_block_is_asked_without() -
         one.poll()
     attempt = one.poll()
     assert [[p.name for p, _ in a.block.points] for a in attempt.poll.answers] == [["a", "b"], ["c"]]
+
+
+def test_a_point_that_is_read_along_only_to_tell_who_answers_is_no_missing_value_of_a_block_that_failed() -> None:
+    one = every_minute(beside())
+    one.link.serial_at = NEAR
+    one.poll()
+    one.link.silent = lambda request: request.address != NEAR
+    failures = one.poll().poll.failures
+    one.link.down = lambda request: request.address != NEAR
+    failures += one.poll().poll.failures
+    assert [[p.name for p, _ in f.block.points] for f in failures] == [["a", "b"], ["c"]] * 2

@@ -65,6 +65,15 @@ def test_what_a_paused_process_reads_late_came_in_time() -> None:
     assert bench.guard.choose([TWO], 17.0) is None, "its shape rests from when it was read"
 
 
+def test_a_copy_that_a_paused_process_reads_late_is_no_fault_of_its_unit() -> None:
+    bench = Bench()
+    assert isinstance(bench.read(TWO, 10.0, (0.05, reply(TWO))), Answer)
+    bench.guard.ask(THREE, 12.0)
+    bench.guard.receive(reply(TWO), 14.0, 12.9)
+    bench.guard.finish(14.0)
+    assert bench.kinds == ["late"]
+
+
 def test_an_answer_that_came_while_the_process_was_held_up_is_late_and_no_strangers(tmp_path: Path) -> None:
     async def test() -> None:
         seen: list[Seen] = []

@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pydantic import ValidationError
 
 from gateway import config
 from gateway.alarm_kinds import KEY_UNLISTED
@@ -18,6 +20,7 @@ from gateway.belonging import unlisted
 from gateway.cli import main
 from gateway.devices.profile import CATALOG
 from gateway.ledger_settings import LedgerEntry
+from gateway.mistakes import explain
 from gateway.readiness import prepare
 from gateway.settings import Model, duration_ms, duration_text
 from ledger_client.cose_key import PrivateKey
@@ -82,6 +85,11 @@ CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "keep of a year": ("[store]", '[store]\nkeep = "1y"', ("store, keep: must be a duration", 'write "365d"')),
     "keep of weeks": ("[store]", '[store]\nkeep = "2 weeks"', ("store, keep: must be a duration", 'write "14d"')),
     "every in a word": ('every = "60s"', 'every = "1 minute"', ("seal, every: must be a duration", 'write "1m"')),
+    "ledger with a blank in its address": (
+        "http://127.0.0.1:8700",
+        "http://10.0.0.5 :8700",
+        ("ledger 'demo-ledger', url", "SCHEME://HOST:PORT"),
+    ),
     "not toml": ("[store]", "[store", ("not valid TOML", "line")),
 }
 
@@ -117,6 +125,17 @@ def test_the_highest_address_depends_on_the_kind_of_bus(kind: str, good: int, ba
     assert config.load(loaded.path).meters["pv-inverter"].address == good
     loaded.path.write_text(head + 'name = "pv-inverter"' + tail.replace("address = 1", f"address = {bad}"))
     refused(loaded.path, "bus 'inverters', meter 'pv-inverter', address", str(bad))
+
+
+class Plate(Model):
+    ct: Decimal
+
+
+@pytest.mark.parametrize(("text", "number"), [("400/5", "80"), ("100:1", "100"), ("1/3", "0.3333333333")])
+def test_a_ratio_as_on_a_plate_is_told_as_the_number(text: str, number: str, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Plate.model_validate({"ct": text}, strict=False)
+    assert explain(tmp_path, {"ct": text}, caught.value, Plate, {}).way_out == f"write ct = {number}"
 
 
 UNREADABLE: dict[str, tuple[str, Callable[[str], bytes]]] = {

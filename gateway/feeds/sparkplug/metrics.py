@@ -38,10 +38,13 @@ def datatype_of(point: Point) -> int:
         return STRING
     if point.type == "bit":
         return BOOLEAN
-    scaled = point.scale or point.factor is not None or point.scale_from or point.factor_from
+    scaled = bool(point.scale or point.factor is not None or point.scale_from or point.factor_from)
+    scaled = scaled or bool(point.from_unit or point.offset or point.span or point.sum)
+    if point.sign_from and not scaled:
+        return INT64
     if scaled or point.type.startswith("float"):
         return DOUBLE
-    return INT64 if point.type in _SIGNED else UINT64
+    return INT64 if point.type in _SIGNED and not point.bits else UINT64
 
 
 def datatype_for(value: Content) -> int:
