@@ -12,6 +12,7 @@ from gateway.clock import Clock
 from gateway.fieldbus import opening, serial_port
 from gateway.fieldbus.alarms import Alarms
 from gateway.fieldbus.budget import identity_every_s
+from gateway.fieldbus.connections import Endpoint
 from gateway.fieldbus.ear import Ear
 from gateway.fieldbus.endpoints import merge
 from gateway.fieldbus.errors import FieldbusError, LineDown, PortError, PortMissing, Unreachable
@@ -50,7 +51,8 @@ class Line:
     block: if it is true the block is read once more at once, after the meter's pause and in another shape, and the poll
     carries both answers.
     ``power`` gives what was recorded of the power of a meter that may sleep (sleep.py).
-    ``lag_ms``: so long behind their due times its polls begin (lines.py).
+    ``lag_ms``: so long behind their due times its polls begin (lines.py). ``endpoint``: what an earlier line of this
+    process knows of its port or address; ``used_until_ms`` is not needed then.
     ``armed=False`` takes the guard against late answers off: only for showing what it is worth.
     """
 
@@ -67,12 +69,17 @@ class Line:
         used_until_ms: int | None = None,
         armed: bool = True,
         lag_ms: int = 0,
+        endpoint: Endpoint | None = None,
     ) -> None:
         self.spec = spec
         self._clock, self._on_poll, self._lag_ms = clock, on_poll, lag_ms
         self._identities = {} if identities is None else identities
         before = None if used_until_ms is None else clock.monotonic() - (clock.now_ms() - used_until_ms) / 1000
-        self._table = shape_table(spec, used_until=before, armed=armed)
+        if endpoint is None:
+            endpoint = Endpoint(shape_table(spec, used_until=before, armed=armed))
+        else:
+            endpoint.table.configure(*_lives(spec), clock.monotonic())
+        self.endpoint, self._table = endpoint, endpoint.table
         self._ear = Ear(spec.name, self._table, clock.monotonic, self._learn, self._doubt, shared=spec.shared)
         self._sleepers = Sleepers(spec.meters, power)
         self._alarms = Alarms(spec, on_alarm, self._sleepers)
@@ -179,7 +186,7 @@ class Line:
         """Open the line, poll these meters once, one after the other, close. ``opened`` is called before anything is
         asked, ``waits`` when a shape is waited for. PortError or LineDown when the line cannot be opened."""
         try:
-            self._link = await opening.connect(self.spec, self._table, self._ear.see)
+            self._link = await opening.connect(self.spec, self._table, self._ear.see, self.endpoint.connections)
             opened()
             return [await self._poll_once(self._link, meter, waits) for meter in meters]
         finally:
@@ -251,7 +258,7 @@ class Line:
         self._reopen_at = self._clock.monotonic() + REOPEN_S
         beat(OPEN_WITHIN_S)
         try:
-            self._link = await opening.connect(self.spec, self._table, self._ear.see)
+            self._link = await opening.connect(self.spec, self._table, self._ear.see, self.endpoint.connections)
         except FieldbusError as error:
             fault = error.fault if isinstance(error, PortError) else error.problem
             self._sleepers.line_gone(self._clock.now_ms(), unreachable=isinstance(error, Unreachable))
@@ -323,8 +330,13 @@ class Line:
 
 def shape_table(spec: LineSpec, *, used_until: float | None = None, armed: bool = True) -> ShapeTable:
     """The shapes of a line, with each meter's answer life."""
+    return ShapeTable(*_lives(spec), used_until=used_until, armed=armed)
+
+
+def _lives(spec: LineSpec) -> tuple[float, dict[int, float]]:
+    """Answer lives in seconds: the longest, and that of each unit."""
     lives = {meter.address: spec.answer_life_of(meter) / 1000 for meter in spec.meters}
-    return ShapeTable(max(lives.values()), lives, used_until=used_until, armed=armed)
+    return max(lives.values()), lives
 
 
 async def read_once(

@@ -47,9 +47,13 @@ class Silence:
     until: float | None = None
 
 
-def no_shape(table: ShapeTable, requests: Sequence[Request], now: float) -> Silence:
-    """None of these requests may be asked now."""
-    detail = f"each shape of this read is another master's or younger than {table.life(requests[0].unit, now):g} s"
+CLOSED = "the device closed the connection behind its answer"
+
+
+def no_shape(table: ShapeTable, requests: Sequence[Request], now: float, *, closed: bool = False) -> Silence:
+    """None of these requests may be asked now. ``closed``: one was, and met the end of the connection."""
+    detail = f"{CLOSED} and this question was lost; " if closed else ""
+    detail += f"each shape of this read is another master's or younger than {table.life(requests[0].unit, now):g} s"
     return Silence("no-shape", detail, until=table.free_at(requests, now))
 
 
@@ -91,6 +95,8 @@ class Link(Protocol):
 
     generation: int
     """Counts the connections that this link renewed by itself; behind a new one may stand another device."""
+    renewals: int
+    """Counts those that took the place of one that the device closed behind a whole answer."""
     voided: set[int]
     """Numbers of answers that turned out to be doubtful after they were given; the reader takes them out."""
 

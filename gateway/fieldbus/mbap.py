@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
+from gateway.fieldbus.connections import Connections
 from gateway.fieldbus.frames import BITS, EXCEPTION, GATEWAY_SILENT, REGISTERS, Request, Shape
 from gateway.fieldbus.link import Answer, Outcome, Refusal, Seen, Silence, Witness
 from gateway.fieldbus.shapes import ShapeTable
@@ -37,13 +38,14 @@ class Transactions:
     ``opened`` says that it was. ``voided`` holds the numbers of answers that what came behind them made doubtful.
     """
 
-    def __init__(self, table: ShapeTable, witness: Witness) -> None:
+    def __init__(self, table: ShapeTable, witness: Witness, connections: Connections | None = None) -> None:
         self.table, self.voided = table, set[int]()
+        self._connections = connections or Connections()
         self.decided, self._spoilt = True, False
         self._witness = witness
         self._request: Request | None = None
         self._direct = False
-        self._tid = 0
+        self._tid = self._connections.transaction
         self._asked: list[tuple[int, Request, float] | None] = [None] * REMEMBERED
         self._rest = b""
         self._head, self._length = b"", 0
@@ -78,6 +80,7 @@ class Transactions:
         packet = start + request.mbap
         answer_head, self._length = request.answer_mbap
         self._tid, self._request, self._direct = tid, request, direct
+        self._connections.transaction = tid
         self._head = start + answer_head
         self._asked[tid % REMEMBERED] = tid, request, now
         self._frame, self._copies, self._seen, self._last, self.decided = None, 0, "", None, False
@@ -109,10 +112,15 @@ class Transactions:
 
     def abandon(self, now: float) -> None:
         """End the question in flight unanswered, in the middle of whatever is coming: that belongs to nobody."""
+        self.lost(now)
+        self._spoilt = True
+
+    def lost(self, now: float) -> None:
+        """The question in flight met the end of its connection: it was asked all the same, and may yet be answered
+        behind a converter."""
         request, self._request, self.decided = self._request, None, True
         if request is not None:
             self.table.silent(request.shape, now)
-        self._spoilt = True
 
     def _split(self, data: bytes, now: float) -> None:
         """Take the whole packets at the head of the data, and keep the rest for later."""

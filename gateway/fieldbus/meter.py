@@ -71,6 +71,7 @@ class MeterReader:
         self._search: Discovery | None = None
         self._cuts: Cuts | None = None
         self._connection: tuple[Link, int] | None = None
+        self._renewals, self._mapped_at, self._mapped = 0, 0.0, dict[int, int]()
         self._proven_at: float | None = None
         self._unproven = False
         self._stranger: str | None = None
@@ -128,6 +129,11 @@ class MeterReader:
         return self._proven_at is not None and not self._doubted
 
     @property
+    def forgotten(self) -> bool:
+        """Who it is was not read, or so long ago that it does not count."""
+        return self._proven_at is None
+
+    @property
     def proof_due(self) -> bool:
         """Who it is should be read again, if that costs no poll."""
         return self._proven_at is not None and self.clock.monotonic() - self._proven_at >= self._identity_every_s
@@ -183,6 +189,9 @@ class MeterReader:
                     raise Ended(ended.reason, f"SunSpec discovery: {ended.detail}")
                 if ended is not None:
                     raise Ended("refused", "no SunSpec map at 40000, 0 or 50000")
+                if search.models != self._mapped:
+                    self._cuts = None
+                self._mapped, self._mapped_at = search.models, self._mapped_at or self.clock.monotonic()
                 missing = tuple(p for p in points if p.model not in search.models)
                 profile, points = search.profile(profile), resolve(points, search.models)
             if self._cuts is None:
@@ -233,17 +242,23 @@ class MeterReader:
 
     def meet(self, link: Link) -> bool:
         """Forget what was proven on another connection, before a long silence, or an hour ago. True: this connection is
-        another one than that of the last read."""
+        another one than that of the last read, and nothing of that one counts.
+
+        Where the device closed the last connection behind its answer, what was read less than a minute ago counts.
+        """
         connection, now = (link, link.generation), self.clock.monotonic()
-        other = connection != self._connection
+        other, renewed = connection != self._connection, link.renewals != self._renewals
+        self._renewals = link.renewals
+        if renewed and self._mapped_at and now - self._mapped_at > OUTAGE_S:
+            other = True
         if other:
-            self._connection, self._proven_at = connection, None
+            self._connection, self._proven_at, self._mapped_at = connection, None, 0.0
             if self.spec.profile.protocol == "sunspec":
-                self._plan = self._search = self._cuts = None
-        elif self._proven_at is not None and (
-            now - self.heard_at > OUTAGE_S + self.spec.period_ms / 1000 or now - self._proven_at > IDENTITY_EVERY_S
-        ):
-            self._proven_at = None
+                self._plan = self._search = None
+        elif self._proven_at is not None:
+            counts_s = OUTAGE_S if renewed else IDENTITY_EVERY_S
+            if now - self.heard_at > OUTAGE_S + self.spec.period_ms / 1000 or now - self._proven_at > counts_s:
+                self._proven_at = None
         if self._cuts is not None and self._cuts.retry(now):
             self._plan = None
         return other

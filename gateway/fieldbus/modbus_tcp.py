@@ -10,77 +10,78 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from gateway.fieldbus.connections import RECONNECT_PAUSE_S, Connections
 from gateway.fieldbus.errors import LineDown, not_connected
 from gateway.fieldbus.frames import Request, permit
-from gateway.fieldbus.link import Manners, Outcome, Witness, no_shape
+from gateway.fieldbus.link import CLOSED, Manners, Outcome, Witness, no_shape
 from gateway.fieldbus.mbap import HEAD, Transactions
 from gateway.fieldbus.shapes import ShapeTable
 
 CONNECT_S = 3.0
-RECONNECT_PAUSE_S = 0.2
-"""Between closing and opening again: devices with one slot need a moment to notice."""
 BUFFER = 2048
 """Bytes read at once; a packet has 260 at most."""
 
 
 class TcpLink:
-    """A connection to one endpoint, renewed by itself after time-outs. See ``link.Link``.
+    """A connection to one endpoint, renewed by itself after time-outs, and when the device closes it behind an answer.
+    See ``link.Link``.
 
-    ``generation`` counts the connections: behind a new one may stand another device.
+    ``generation`` counts the connections behind which may stand another device. ``connections``: what is known of the
+    endpoint from earlier links.
     """
 
-    def __init__(self, host: str, tcp_port: int, table: ShapeTable, witness: Witness, delay_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        host: str,
+        tcp_port: int,
+        table: ShapeTable,
+        witness: Witness,
+        delay_s: float = 0.0,
+        *,
+        connections: Connections | None = None,
+    ) -> None:
         self._host, self._tcp_port, self._delay_s = host, tcp_port, delay_s
         self._loop = asyncio.get_running_loop()
-        self._transactions = Transactions(table, witness)
-        self.generation, self.voided = 0, self._transactions.voided
+        self._connections = connections or Connections()
+        self._transactions = Transactions(table, witness, self._connections)
+        self.generation, self.renewals, self.voided = 0, 0, self._transactions.voided
         self._connection: _Connection | None = None
         self._ready: dict[int, float] = {}
         self._closed = False
 
     async def connect(self) -> None:
         """Open the connection; LineDown, with the reason, when there is none to be had."""
-        where = f"{self._host}:{self._tcp_port}"
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                _, self._connection = await self._loop.create_connection(
-                    lambda: _Connection(self._loop, self._transactions), self._host, self._tcp_port
-                )
-        except OSError as error:
-            raise not_connected(where, error) from None
-        self._transactions.opened()
-        self.generation += 1
-        try:
-            await asyncio.sleep(self._delay_s)
-        except BaseException:
-            self._drop()
-            raise
+        await self._open(same_device=False)
 
     async def read(self, requests: Sequence[Request], manners: Manners) -> Outcome:
-        """Ask one of the requests and wait for its answer; LineDown when the connection is gone."""
+        """Ask one of the requests and wait for its answer; LineDown when the connection is gone.
+
+        A question that meets the end of its connection behind an earlier answer is put once more, in another shape, to
+        another connection.
+        """
         if self._ready and (wait := self._ready.get(requests[0].unit, 0.0) - self._loop.time()) > 0:
             await asyncio.sleep(wait)
-        transactions, connection = self._transactions, self._connection
-        if transactions.stale or connection is None or connection.closing:
-            connection = await self._renew()
-        now = self._loop.time()
-        request = transactions.choose(requests, now, direct=manners.direct)
-        if request is None:
-            return no_shape(transactions.table, requests, now)
-        packet = transactions.ask(request, now, direct=manners.direct)
-        try:
-            connection.send(packet)
-            await connection.news(now + manners.timeout_s)
-            if connection.lost and not transactions.decided:
-                raise LineDown(f"{self._host}:{self._tcp_port} closed the connection")
-        except BaseException:  # a cancelled read, too, has used its shape
-            transactions.abandon(self._loop.time())
-            raise
-        now = self._loop.time()
-        outcome = transactions.finish(now)
-        if manners.pause_s:
-            self._ready[request.unit] = now + manners.pause_s
-        return outcome
+        transactions, met = self._transactions, False
+        while True:
+            connection = self._connection
+            if transactions.stale or connection is None or connection.closing or self._connections.end_due is not None:
+                connection = await self._usable()
+            now = self._loop.time()
+            request = transactions.choose(requests, now, direct=manners.direct)
+            if request is None:
+                return no_shape(transactions.table, requests, now, closed=met)
+            packet = transactions.ask(request, now, direct=manners.direct)
+            try:
+                connection.send(packet)
+                await connection.news(now + manners.timeout_s)
+                if transactions.decided or not connection.lost:
+                    return self._finish(request, manners)
+                self._demand_hung_up()
+            except BaseException:  # a cancelled read, too, has used its shape
+                transactions.abandon(self._loop.time())
+                raise
+            transactions.lost(self._loop.time())
+            met = True
 
     async def quiet(self) -> None:
         """Nothing to wait for: a second answer bears a transaction id that has been served."""
@@ -90,12 +91,69 @@ class TcpLink:
         self._closed = True
         self._drop()
 
-    async def _renew(self) -> _Connection:
+    async def _open(self, *, same_device: bool) -> None:
+        where, begun = f"{self._host}:{self._tcp_port}", self._loop.time()
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                _, self._connection = await self._loop.create_connection(
+                    lambda: _Connection(self._loop, self._transactions, self._connections), self._host, self._tcp_port
+                )
+        except OSError as error:
+            raise not_connected(where, error) from None
+        self._transactions.opened()
+        self._connections.opened(self._loop.time() - begun + self._delay_s)
+        self.generation, self.renewals = self.generation + (not same_device), self.renewals + same_device
+        try:
+            await asyncio.sleep(self._delay_s)
+        except BaseException:
+            self._drop()
+            raise
+
+    def _finish(self, request: Request, manners: Manners) -> Outcome:
+        now, transactions = self._loop.time(), self._transactions
+        came = transactions.decided
+        outcome = transactions.finish(now)
+        if came and not transactions.stale:
+            self._connections.answered(now)
+        if manners.pause_s:
+            self._ready[request.unit] = now + manners.pause_s
+        return outcome
+
+    def _demand_hung_up(self) -> None:
+        """LineDown, unless the connection ended as it does behind a whole answer."""
+        broken = self._transactions.stale
+        if broken or not self._connections.behind_answer:
+            how = "in the midst of an answer" if broken else "without an answer"
+            raise LineDown(f"{self._host}:{self._tcp_port} closed the connection {how}")
+
+    async def _usable(self) -> _Connection:
+        """The connection as it is, or another one in its place: at once where the device closed it behind an answer."""
+        connection, due = self._connection, self._connections.end_due
+        if connection is not None and due is not None and not connection.closing:
+            await connection.news(due)
+        if connection is not None and not connection.closing and not self._transactions.stale:
+            return connection
         if self._closed:
             raise LineDown("closed")
+        if self._connections.behind_answer and not self._transactions.stale:
+            return await self._after_answer()
         self._drop()
         await asyncio.sleep(RECONNECT_PAUSE_S)
         await self.connect()
+        assert self._connection is not None
+        return self._connection
+
+    async def _after_answer(self) -> _Connection:
+        """Another connection to the same device; a device with one slot may need a moment to offer it again."""
+        self._drop()
+        try:
+            await self._open(same_device=True)
+        except LineDown:
+            await asyncio.sleep(RECONNECT_PAUSE_S)
+            try:
+                await self._open(same_device=True)
+            except LineDown as error:
+                raise type(error)(f"{CLOSED}, and takes no other: {error}") from None
         assert self._connection is not None
         return self._connection
 
@@ -108,14 +166,14 @@ class TcpLink:
 class _Connection(asyncio.BufferedProtocol):
     """One connection. What it reads goes to the transactions at once; a read waits for ``news``."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, transactions: Transactions) -> None:
-        self._loop, self._transactions = loop, transactions
+    def __init__(self, loop: asyncio.AbstractEventLoop, transactions: Transactions, connections: Connections) -> None:
+        self._loop, self._transactions, self._connections = loop, transactions, connections
         self._buffer = memoryview(bytearray(BUFFER))
         self._transport: asyncio.Transport | None = None
         self._news: asyncio.Future[None] | None = None
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self.lost = False
+        self.lost = self._dropped = False
 
     @property
     def closing(self) -> bool:
@@ -146,6 +204,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def drop(self) -> None:
         """Close it; nothing that comes after this is listened to."""
+        self._dropped = True
         self._stop_timer()
         if self._transport is not None:
             self._transport.abort()
@@ -162,10 +221,18 @@ class _Connection(asyncio.BufferedProtocol):
         if self._transactions.decided:
             self._tell()
 
+    def eof_received(self) -> None:
+        self._ended(orderly=True)
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self._ended(orderly=exc is None)
         self.lost = True
         self._stop_timer()
         self._tell()
+
+    def _ended(self, *, orderly: bool) -> None:
+        if not self._dropped:
+            self._connections.ended(self._loop.time(), orderly=orderly, met=not self._transactions.decided)
 
     def _ring(self) -> None:
         self._timer = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from serial.rs485 import RS485Settings
 
 from gateway.fieldbus import serial_port, stream
+from gateway.fieldbus.connections import Connections
 from gateway.fieldbus.errors import not_connected
 from gateway.fieldbus.frames import char_seconds, t35_seconds
 from gateway.fieldbus.link import Link, Witness
@@ -19,21 +21,33 @@ SETTLE_S = 0.05
 """What a device or adapter still had to say comes within this time after opening."""
 
 
-async def connect(spec: LineSpec, table: ShapeTable, witness: Witness) -> Link:
-    """Open the line. PortError (serial) or LineDown (network) when it cannot be opened."""
+async def connect(spec: LineSpec, table: ShapeTable, witness: Witness, connections: Connections | None = None) -> Link:
+    """Open the line. PortError (serial) or LineDown (network) when it cannot be opened. ``connections``: what is known
+    of the endpoint from earlier ones."""
     if spec.type == "modbus-tcp":
         delay_ms = max(meter.profile.connect_delay_ms for meter in spec.meters)
-        tcp = TcpLink(str(spec.host), spec.tcp_port or 502, table, witness, delay_ms / 1000)
+        host, tcp_port = str(spec.host), spec.tcp_port or 502
+        tcp = TcpLink(host, tcp_port, table, witness, delay_ms / 1000, connections=connections)
         await tcp.connect()
         return tcp
-    port = await (_serial(spec) if spec.type == "modbus-rtu" else _device_server(spec))
-    link = stream.RtuLink(port, table, witness, echo=spec.echo)
+    if spec.type == "modbus-rtu":
+        link = stream.RtuLink(await _serial(spec), table, witness, echo=spec.echo)
+    else:
+        link = await _over_tcp(spec, table, witness, connections or Connections())
     try:
         await link.settle(SETTLE_S)
     except BaseException:
         link.close()
         raise
     return link
+
+
+async def _over_tcp(spec: LineSpec, table: ShapeTable, witness: Witness, connections: Connections) -> stream.RtuLink:
+    begun = asyncio.get_running_loop().time()
+    port = await _device_server(spec)
+    connections.opened(asyncio.get_running_loop().time() - begun)
+    again = partial(_device_server, spec)
+    return stream.RtuLink(port, table, witness, echo=spec.echo, reconnect=again, connections=connections)
 
 
 def direction_of(spec: LineSpec) -> RS485Settings | None:

@@ -79,6 +79,11 @@ class Guard:
         return question is None or (question.outcome is not None and not question.pending)
 
     @property
+    def answered(self) -> bool:
+        """The question in flight has a whole answer, be it an exception."""
+        return self._question is not None and isinstance(self._question.outcome, Answer | Refusal)
+
+    @property
     def between_frames(self) -> bool:
         """No frame has begun that is not complete."""
         return not self._buffer

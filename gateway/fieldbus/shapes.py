@@ -51,6 +51,14 @@ class ShapeTable:
         longer_s, until = self._longer.get(unit, (0.0, -math.inf))
         return max(self.configured_life(unit), longer_s if asked_at <= until else 0.0)
 
+    def configure(self, life_s: float, lives_s: Mapping[int, float], now: float) -> None:
+        """The site has changed the answer lives; what was asked before still rests for the longer one."""
+        before = {unit: self.life(unit, now) for unit in self._lives.keys() | lives_s.keys()}
+        self.life_s, self._lives = life_s, dict(lives_s)
+        for unit, was_s in before.items():
+            if was_s > self.configured_life(unit) and unit not in self._longer:
+                self._longer[unit] = was_s, now
+
     @property
     def longest(self) -> float:
         """The longest configured answer life on this line in seconds."""

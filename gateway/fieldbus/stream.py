@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from gateway.fieldbus.connections import RECONNECT_PAUSE_S, Connections
 from gateway.fieldbus.errors import LineDown
 from gateway.fieldbus.frames import Request, Shape, permit
-from gateway.fieldbus.link import Manners, Outcome, Silence, Witness, no_shape
+from gateway.fieldbus.link import CLOSED, Manners, Outcome, Silence, Witness, no_shape
 from gateway.fieldbus.rtu import Guard
 from gateway.fieldbus.shapes import ShapeTable
 
@@ -59,41 +60,55 @@ async def connect(host: str, tcp_port: int, timeout_s: float, char_s: float, t35
 
 
 class RtuLink:
-    """One open line with its guard. See ``link.Link``."""
+    """One open line with its guard. See ``link.Link``.
 
-    def __init__(self, port: Port, table: ShapeTable, witness: Witness, *, echo: str = "off") -> None:
-        self._port, self._loop = port, asyncio.get_running_loop()
+    ``reconnect`` opens the port once more, where the device behind it may close it behind an answer (RTU over TCP);
+    ``connections`` is what is known of that.
+    """
+
+    def __init__(
+        self,
+        port: Port,
+        table: ShapeTable,
+        witness: Witness,
+        *,
+        echo: str = "off",
+        reconnect: Callable[[], Awaitable[Port]] | None = None,
+        connections: Connections | None = None,
+    ) -> None:
+        self._port, self._loop, self._reconnect = port, asyncio.get_running_loop(), reconnect
+        self._connections = connections or Connections()
         self._guard = Guard(table, port.t35_s, witness, echo=echo)
-        self.generation, self.voided = 1, self._guard.voided
+        self.generation, self.renewals, self.voided = 1, 0, self._guard.voided
         self._ready: dict[int, float] = {}
         self._timeouts: dict[int, float] = {}
         self._wake: asyncio.Future[None] | None = None
-        self._lost = ""
-        self._reading = True
-        self._drained = self._loop.time()
-        self._loop.add_reader(port.fd, self._readable)
-        self._looking = self._loop.call_later(LOOK_S, self._look)
+        self._lost, self._reading = "", False
+        self._opened()
 
     async def read(self, requests: Sequence[Request], manners: Manners) -> Outcome:
-        """Ask one of the requests and wait for its answer; LineDown when the port is gone."""
-        unit = requests[0].unit
+        """Ask one of the requests and wait for its answer; LineDown when the port is gone.
+
+        A question that meets the end of its connection behind an earlier answer is put once more, in another shape, to
+        another connection.
+        """
+        unit, met = requests[0].unit, False
         while self._loop.time() < (ready := self._ready.get(unit, 0.0)):
             await self._sleep_until(ready)
         self._timeouts[unit] = manners.timeout_s
-        if not await self._silent(manners.timeout_s):
-            return Silence("timeout", "the line does not fall silent: somebody keeps sending")
-        request = self._guard.choose(requests, self._drained)  # a late answer may have come since then
-        if request is None:
-            return no_shape(self._guard.table, requests, self._drained)
-        self._guard.ask(request, self._loop.time(), leading=manners.leading_bytes)
-        try:
-            out = await self._send(request.frame)
-            self._guard.sent(out)
-            await self._answer(request, out, manners)
-        finally:  # a cancelled read, too, has used its shape
-            outcome = self._guard.finish(self._loop.time())
-        self._ready[unit] = self._loop.time() + manners.pause_s
-        return outcome
+        while True:
+            await self._usable()
+            if not await self._silent(manners.timeout_s):
+                return Silence("timeout", "the line does not fall silent: somebody keeps sending")
+            if self._lost:
+                continue
+            request = self._guard.choose(requests, self._drained)  # a late answer may have come since then
+            if request is None:
+                return no_shape(self._guard.table, requests, self._drained, closed=met)
+            if (outcome := await self._put(request, manners)) is not None:
+                self._ready[unit] = self._loop.time() + manners.pause_s
+                return outcome
+            met = True
 
     async def quiet(self) -> None:
         """Wait for t3.5 of silence; LineDown when the port is gone."""
@@ -107,11 +122,55 @@ class RtuLink:
 
     def close(self) -> None:
         """Release the port."""
+        self._reconnect = None
         self._stop_reading()
         if not self._lost:
             self._lost = "closed"
         with contextlib.suppress(OSError):
             self._port.close()
+
+    def _opened(self) -> None:
+        self._lost, self._reading, self._drained = "", True, self._loop.time()
+        self._loop.add_reader(self._port.fd, self._readable)
+        self._looking = self._loop.call_later(LOOK_S, self._look)
+
+    async def _usable(self) -> None:
+        """Wait for the end that is due of this connection, and put another one in its place if it came."""
+        while not self._lost and (due := self._connections.end_due) is not None and self._loop.time() < due:
+            await self._sleep_until(due)
+        if self._lost:
+            self._check()
+            await self._renew()
+
+    async def _renew(self) -> None:
+        """Another connection to the same device; a device with one slot may need a moment to offer it again."""
+        assert self._reconnect is not None
+        self._port.close()
+        begun = self._loop.time()
+        try:
+            port = await self._reconnect()
+        except LineDown:
+            await asyncio.sleep(RECONNECT_PAUSE_S)
+            begun = self._loop.time()
+            try:
+                port = await self._reconnect()
+            except LineDown as error:
+                raise LineDown(f"{CLOSED}, and takes no other: {error}") from None
+        self._port, self.renewals = port, self.renewals + 1
+        self._connections.opened(self._loop.time() - begun)
+        self._opened()
+
+    async def _put(self, request: Request, manners: Manners) -> Outcome | None:
+        """Ask it; None when the question met the end of its connection, in which case it has used its shape."""
+        self._guard.ask(request, self._loop.time(), leading=manners.leading_bytes)
+        try:
+            out = await self._send(request.frame)
+            self._guard.sent(out)
+            await self._answer(request, out, manners)
+        finally:  # a cancelled read, too, has used its shape
+            met = bool(self._lost) and not self._guard.decided
+            outcome = self._guard.finish(self._loop.time())
+        return None if met else outcome
 
     async def _answer(self, request: Request, out: float, manners: Manners) -> None:
         """Until the guard has decided, at longest the device's time and that of its answer on the wire."""
@@ -119,6 +178,8 @@ class RtuLink:
         while not self._guard.decided:
             if self._loop.time() >= deadline:
                 self._readable()  # what came while this process was busy elsewhere is in time
+                return
+            if self._lost:
                 return
             await self._sleep_until(deadline)
 
@@ -162,8 +223,11 @@ class RtuLink:
             except BlockingIOError:
                 await self._writable(begun + SEND_S)
             except OSError as error:
+                self._readable()
                 self._lose(f"writing failed: {error.strerror}")
             self._check()
+            if self._lost:
+                break
         return begun + len(frame) * self._port.char_s if self._port.paced else self._loop.time()
 
     async def _writable(self, limit: float) -> None:
@@ -188,9 +252,12 @@ class RtuLink:
             except OSError as error:
                 return self._lose(f"reading failed: {error.strerror}")
             if not data:
-                return self._lose("the other end is gone")
-            self._guard.receive(data, self._loop.time(), self._drained)
+                return self._lose(self._closed(), orderly=True)
+            arrived, waited = self._loop.time(), not self._guard.decided
+            self._guard.receive(data, arrived, self._drained)
             if self._guard.decided:
+                if waited and self._guard.answered:
+                    self._connections.answered(arrived)
                 self._notify()
 
     def _look(self) -> None:
@@ -198,8 +265,16 @@ class RtuLink:
         if self._reading:
             self._looking = self._loop.call_later(LOOK_S, self._look)
 
-    def _lose(self, what: str) -> None:
-        self._lost = self._lost or what
+    def _closed(self) -> str:
+        if self._reconnect is None:
+            return "the other end is gone"
+        whole = self._guard.between_frames
+        return "the device closed the connection " + ("without an answer" if whole else "in the midst of an answer")
+
+    def _lose(self, what: str, *, orderly: bool = False) -> None:
+        if not self._lost:
+            self._lost = what
+            self._connections.ended(self._loop.time(), orderly=orderly, met=not self._guard.decided)
         self._stop_reading()
         self._notify()
 
@@ -210,7 +285,9 @@ class RtuLink:
             self._loop.remove_reader(self._port.fd)
 
     def _check(self) -> None:
-        if self._lost:
+        """LineDown when the port is gone, unless it ended as it does behind a whole answer."""
+        hung_up = self._reconnect is not None and self._guard.between_frames and self._connections.behind_answer
+        if self._lost and not hung_up:
             raise LineDown(self._lost)
 
     def _notify(self) -> None:

@@ -103,6 +103,8 @@ class Turn:
             self.left = plan.blocks
         elif other:
             self._give_up("line-down", "the connection was replaced while this read waited for a shape")
+        elif self.meter.forgotten:
+            self._question()
         self.until = math.inf
         self.left = [block for block in self.left if not await self._read(block)]
         try:

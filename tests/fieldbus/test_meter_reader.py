@@ -35,7 +35,7 @@ class Scripted:
     """A link whose answers the test decides; registers hold their address, 900 the serial number."""
 
     def __init__(self, clock: Moved) -> None:
-        self.clock, self.generation, self.voided = clock, 1, set[int]()
+        self.clock, self.generation, self.renewals, self.voided = clock, 1, 0, set[int]()
         self.serial, self.serial_at = 7001, 900
         self.asked: list[Request] = []
         self.manners: list[Manners] = []
