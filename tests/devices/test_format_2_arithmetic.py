@@ -87,18 +87,18 @@ def as_fraction(value: Content) -> Fraction | None:
     return None if value is None else Fraction(value)
 
 
-def patterns(type_: str, draw: st.DrawFn) -> int:
+def pattern_of(type_: str, data: st.DataObject) -> int:
     size = 16 * WORDS[type_]
-    if type_.startswith("bcd") and draw(st.integers(0, 9)):
-        return int(str(draw(st.integers(0, 10 ** (size // 4) - 1))), 16)
-    return draw(st.integers(0, 2**size - 1))
+    if type_.startswith("bcd") and data.draw(st.integers(0, 9)):
+        return int(str(data.draw(st.integers(0, 10 ** (size // 4) - 1))), 16)
+    return data.draw(st.integers(0, 2**size - 1))
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_integers_and_packed_decimals_are_one_rational_number(data: st.DataObject) -> None:
     type_ = data.draw(st.sampled_from(sorted(WORDS)))
-    pattern, byte_order, word_order = patterns(type_, data.draw), data.draw(ORDERS), data.draw(ORDERS)
+    pattern, byte_order, word_order = pattern_of(type_, data), data.draw(ORDERS), data.draw(ORDERS)
     keys: dict[str, Any] = {"type": type_, "byte_order": byte_order, "word_order": word_order}
     bits = None
     if not type_.startswith("bcd") and data.draw(st.booleans()):
