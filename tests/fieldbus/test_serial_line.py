@@ -358,7 +358,8 @@ def test_a_running_line_whose_driver_refuses_parity_is_down_and_says_why(tmp_pat
         pty = Pty(tmp_path / "line", bus({1: addresses}))
         open_port(str(pty.link)).close()  # nothing but the parity changes from here on
         told: list[Alarm] = []
-        async with running(replace(rtu_line(pty.link, meter("one", 1)), parity="E"), on_alarm=told.append) as (_, polls):
+        spec = replace(rtu_line(pty.link, meter("one", 1)), parity="E")
+        async with running(spec, on_alarm=told.append) as (_, polls):
             await polls.until(lambda p: p.missed == "line-down")
         pty.unplug()
         assert [alarm.code for alarm in told] == ["line-down"]
