@@ -24,7 +24,8 @@ from tests.feeds.rig import Heard
 
 SINCE = "meterseal_alarm_since_timestamp_seconds"
 _CARD = re.compile(
-    r'<article class="card alarm (?P<state>[^"]*)"[^>]*><header class="head"><h2>(?P<title>[^<]*)</h2>.*?<span class="quiet">'
+    r'<article class="card alarm (?P<state>[^"]*)"[^>]*><header class="head"><h2>(?P<title>[^<]*)</h2>.*?'
+    r'<span class="quiet">'
     r'(?:<a href="/meters/[^"]*">(?P<meter>[^<]*)</a> · )?(?P<line>[^<]*)</span></header>(?P<rest>.*?)</article>',
     re.DOTALL,
 )
