@@ -217,3 +217,13 @@ def test_check_says_where_a_bus_differs_from_the_profiles(loaded: Config) -> Non
     said = io.StringIO()
     print_plan(console(said), line_plan(line_specs(loaded)[0]))
     assert f"note: {notes[0]}" in said.getvalue()
+
+
+def test_a_driver_that_refuses_parity_is_told_without_a_traceback(tmp_path: Path) -> None:
+    loaded = made(tmp_path, {'parity = "N"': 'parity = "E"'})
+    for _ in range(2):
+        done = read(loaded, addresses)
+        assert done.exit_code == 2
+        assert "rs485-1: its driver refuses 9600 baud 8E1" in done.stderr
+        assert 'write parity = "N"' in done.stderr
+        assert "Traceback" not in done.output
