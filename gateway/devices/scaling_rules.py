@@ -74,7 +74,9 @@ def _references(profile: Profile, point: Point, where: str, refuse: Refuse) -> N
         if point.scale and profile.format == 1:
             raise refuse(f"{where}.scale", "the scale comes from scale_from already", "leave one of them out")
         if point.scale_from not in exponents:
-            new = 'add a point of type = "sunssf"' + (', or of kind = "scale"' if profile.format == 2 else "")
+            new = 'add a point of type = "sunssf"'
+            if profile.format == 2:
+                new = 'add a point of type = "sunssf", or of kind = "scale"'
             way_out = nearest(point.scale_from, exponents) if exponents else new
             raise refuse(f"{where}.scale_from", f"{point.scale_from!r} is no scale register of the same model", way_out)
     ratios = [name for name in point.factor_from if name not in FACTORS]

@@ -60,5 +60,6 @@ def line_to_write(unit: str) -> str | None:
     if ways is None:
         return None
     to = next(iter(ways))
-    name = f', and end the name in "{NORMAL}"' if unit in NORMAL_UNITS else ""
-    return f'write unit = "{to}", from_unit = "{unit}"{name} (format = 2)'
+    if unit in NORMAL_UNITS:
+        return f'write unit = "{to}", from_unit = "{unit}", and end the name in "{NORMAL}" (format = 2)'
+    return f'write unit = "{to}", from_unit = "{unit}" (format = 2)'

@@ -31,7 +31,8 @@ PRODUCERS = [
     *(ROOT / "gateway" / f"{name}.py" for name in (
         "config", "mistakes", "ownership", "budget", "instance", "control", "feed_settings", "ledger_settings",
         "web_settings", "settings", "place_settings",
-        "devices/plan", "devices/points", "devices/profile", "devices/profile_rules", "fieldbus/endpoints", "repair",
+        "devices/key_values", "devices/plan", "devices/points", "devices/profile", "devices/profile_rules",
+        "devices/scaling_rules", "devices/units", "fieldbus/endpoints", "repair",
     )),
     *(ROOT / "ledger_client" / f"{name}.py" for name in (
         "trust", "ledgers/access", "ledgers/bounded", "ledgers/evm", "ledgers/evm_account", "ledgers/evm_node",
