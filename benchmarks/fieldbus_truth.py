@@ -42,9 +42,7 @@ LINES, PROCESSES = 20, 4
 POLLS_A_PROCESS = 1000
 """So many polls are worth a process more."""
 ALL, CROWDED = "all", "crowded"
-Name = Literal[
-    "damaged-echoes", "paused-process", "second-master", "wrong-function", "identity-swap", "closing-device"
-]
+Name = Literal["damaged-echoes", "paused-process", "second-master", "wrong-function", "identity-swap", "closing-device"]
 _KEPT: Final = {"wrong": 0, "strangers": 0, "recorded": 0.99}
 
 CASES: Mapping[Name, Case] = {
