@@ -26,6 +26,7 @@ from gateway.companions import keep, wanted
 from gateway.drivers import close, drivers
 from gateway.errors import Declined, GatewayError, StoreError
 from gateway.fieldbus.bus import Line, LineSpec
+from gateway.fieldbus.endpoints import endpoint_of
 from gateway.fieldbus.sleep import PowerRecord
 from gateway.line_use import forget, latest, noted_ms
 from gateway.lines import lag_ms
@@ -82,7 +83,7 @@ class Epoch:
         self.site = Site(config, clock, epoch, recorder, {}, {}, hub, live, board)
         self.site.pulses.ask("recorder", recorder.stuck)
         used_until_ms = recorder.lines_used_until_ms()
-        by_hand = {spec.name: noted_ms(config.data, spec.where, clock.now_ms()) for spec in ready.specs}
+        by_hand = {spec.name: noted_ms(config.data, endpoint_of(spec), clock.now_ms()) for spec in ready.specs}
         self.site.lines.update(
             {spec.name: self._make_line(spec, latest(used_until_ms, by_hand[spec.name])) for spec in ready.specs}
         )

@@ -124,7 +124,7 @@ class _Meter:
 
     @property
     def ratio_changes(self) -> dict[str, dict[str, str]]:
-        """Of the last poll: scale points that differ from the poll before."""
+        """Of the last poll: scale points that differ from what was told before."""
         return self._ratios.changes
 
     def doubts(self, answer: BlockAnswer) -> bool:
@@ -189,7 +189,7 @@ class _Meter:
         """Each block's values and when it was complete; and what the counters of blocks that were read twice said."""
         parts = [(answer, form := self._form(answer.block), form.decoder.split(answer.registers)) for answer in answers]
         scales = {key: scale for _, form, split in parts for key, scale in form.decoder.scales(split).items()}
-        self._ratios.see(scales)
+        self._ratios.see(scales, answers[0].completed_ms)
         self._faulty = []
         looks: list[tuple[_Form, list[Content], int]] = []
         seconds: dict[str, Look] = {}

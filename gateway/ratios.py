@@ -9,7 +9,9 @@ from gateway.devices.points import Point
 from gateway.devices.scaling import Scales
 
 RATIO_CHANGED = "ratio-changed"
-"""Event of a meter: ``ratios``, by name of the scale point its value ``before`` and ``now``."""
+"""Event of a meter: ``ratios``, by name of the scale point the value told ``before`` and the one ``now``."""
+TOLD_EVERY_MS = 60_000
+"""A scale point has at most one event in this time: a register that flaps must not fill the journal."""
 
 
 class Ratios:
@@ -26,23 +28,28 @@ class Ratios:
                     self._scaled.setdefault(name, []).append(point.name)
         self.scales: dict[tuple[int | None, str], int | Fraction] = {}
         """The values of the poll before, of all scale points."""
+        self._told: dict[str, tuple[int | Fraction, int | None]] = {}
+        """What events have said of each: its value, and when; None: never by an event."""
         self.changes: dict[str, dict[str, str]] = {}
-
-    def see(self, scales: Scales) -> None:
-        """Take the scale points of one poll; one without a value tells nothing."""
-        self.changes = {}
-        if not scales:
-            return
-        for key, now in scales.items():
-            before = self.scales.get(key)
-            if key[1] in self._scaled and before is not None and before != now:
-                self.changes[key[1]] = {"before": str(before), "now": str(now)}
-        self.scales.update(scales)
-
-    @property
-    def affected(self) -> list[str]:
+        """What an event has to say after the last poll."""
+        self.affected: list[str] = []
         """The values that a change in the last poll is about."""
-        return [name for ratio in self.changes for name in self._scaled[ratio]]
+
+    def see(self, scales: Scales, time_ms: int) -> None:
+        """Take the scale points of one poll; one without a value tells nothing. A change within a minute of the last
+        event waits: what differs then from what that event said is told."""
+        self.changes, self.affected = {}, []
+        for key, now in scales.items():
+            name = key[1]
+            if name not in self._scaled:
+                continue
+            if self.scales.get(key, now) != now:
+                self.affected += self._scaled[name]
+            told, at_ms = self._told.setdefault(name, (now, None))
+            if told != now and (at_ms is None or abs(time_ms - at_ms) >= TOLD_EVERY_MS):
+                self.changes[name] = {"before": str(told), "now": str(now)}
+                self._told[name] = now, time_ms
+        self.scales.update(scales)
 
     def forgotten(self) -> Ratios:
         """For another meter under the same name."""

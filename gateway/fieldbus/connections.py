@@ -75,6 +75,14 @@ class Connections:
         return self._orderly or self._ended_at - self._answered_at <= AT_ONCE_S
 
     @property
+    def same_device(self) -> bool:
+        """It ended as this device ends its connections, or at once behind an answer: the next one leads to it, too.
+        Later, it may as well have been exchanged."""
+        if self._ended_at is None or not self._answers:
+            return False
+        return self.habit.one_question or self._ended_at - self._answered_at <= AT_ONCE_S
+
+    @property
     def end_due(self) -> float | None:
         """Until when the end of this connection is to be waited for before another question; None: it may be asked."""
         return self._answered_at + self._wait_s if self.habit.one_question and self._answers else None

@@ -119,12 +119,12 @@ def test_a_file_of_format_1_knows_no_key_of_format_2() -> None:
 
 def test_a_changed_ratio_is_told_with_the_values_that_it_is_about() -> None:
     ratios = Ratios(parse(SCALED).points)
-    ratios.see({(None, "ratio"): Fraction(40), (None, "negative"): Fraction(0)})
+    ratios.see({(None, "ratio"): Fraction(40), (None, "negative"): Fraction(0)}, 0)
     assert (ratios.changes, ratios.affected) == ({}, [])
-    ratios.see({(None, "ratio"): Fraction(50), (None, "negative"): Fraction(1)})
+    ratios.see({(None, "ratio"): Fraction(50), (None, "negative"): Fraction(1)}, 1000)
     assert ratios.changes == {"ratio": {"before": "40", "now": "50"}}
     assert ratios.affected == ["power"]
-    ratios.see({(None, "ratio"): Fraction(50)})
+    ratios.see({(None, "ratio"): Fraction(50)}, 2000)
     assert ratios.affected == []
 
 
