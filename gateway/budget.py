@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.devices.plan import BITS, Block
+from gateway.devices.points import Profile
+from gateway.devices.remarks import unbounded
 from gateway.errors import ConfigError
 from gateway.fieldbus.budget import FULL, NEARLY_FULL, MeterBudget, ReadBudget, budget
 from gateway.fieldbus.bus import LineSpec, MeterSpec
@@ -105,6 +107,8 @@ def line_plan(spec: LineSpec) -> LinePlan:
         behind = f"if the line behind {spec.where} runs at {spec.baudrate} baud"
         warnings.append(f"{behind}, it needs {found.share:.2f} s of each second")
     warnings += (warning for meter in spec.meters if (warning := _never_asleep(meter)))
+    profiles = {meter.profile.name: meter.profile for meter in spec.meters}.values()
+    warnings += (_kind_unsaid(profile) for profile in profiles if profile.kind_unsaid)
     problems = [*_overfull(spec, pairs, share), *(p for m, b in pairs if (p := _too_few_shapes(spec, m, b)))]
     if spec.port is not None:
         wire = f"{spec.port}, {spec.baudrate} baud 8{spec.parity}{spec.stopbits}"
@@ -118,7 +122,25 @@ def line_plan(spec: LineSpec) -> LinePlan:
         share=share,
         problems=tuple(problems),
         warnings=tuple(warnings),
-        notes=tuple(line_differences(spec)),
+        notes=(*line_differences(spec), *(note for profile in profiles if (note := _unbounded(profile)))),
+    )
+
+
+def _kind_unsaid(profile: Profile) -> str:
+    """What points lack that are mostly counters, and are gauges where nothing is said."""
+    return (
+        f"profile {profile.name}: {', '.join(profile.kind_unsaid)} may be a counter or not, and count as gauges; "
+        'write kind = "counter" if it only grows, kind = "gauge" if not'
+    )
+
+
+def _unbounded(profile: Profile) -> str:
+    """The integers of which any pattern is a value; "" without one."""
+    if not (names := ", ".join(unbounded(profile))):
+        return ""
+    return (
+        f"profile {profile.name}: {names} have neither not_available nor low or high, so that a code for no value is "
+        "recorded as a value"
     )
 
 

@@ -15,6 +15,7 @@ from gateway import config as configuration
 from gateway import report
 from gateway.cli_parts import CONFIG, JSON, out
 from gateway.config import Config
+from gateway.devices.remarks import remark
 from gateway.errors import GatewayError, NotYet
 from gateway.fieldbus.bus import LineSpec, Poll
 from gateway.fieldbus.diagnosis import block_name, failure_text, no_values
@@ -77,9 +78,24 @@ def _registers(poll: Poll) -> dict[str, list[int]]:
     return {p.name: list(words) for a in poll.answers for p, words in a.block.slices(a.registers)}
 
 
+def _remarks(poll: Poll) -> dict[str, str]:
+    """By point, what its registers look like that a meter seldom means."""
+    slices = [pair for a in poll.answers for pair in a.block.slices(a.registers)]
+    return {point.name: said for point, words in slices if (said := remark(point, words))}
+
+
 def _as_json(config: Config, poll: Poll, time_ms: int, values: Sequence[Shown]) -> dict[str, Any]:
     raw, points = _registers(poll), report.points_of(config.profiles[poll.meter])
-    shown = [v.as_json() | {"raw": raw.get(v.value.name), "symbol": v.symbol(points) or None} for v in values]
+    remarks = _remarks(poll)
+    shown = [
+        v.as_json()
+        | {
+            "raw": raw.get(v.value.name),
+            "symbol": v.symbol(points) or None,
+            "remark": remarks.get(v.value.name),
+        }
+        for v in values
+    ]
     failures = [
         {"block": block_name(f.block), "reason": f.reason, "detail": f.detail, "exception": f.exception_code}
         for f in poll.failures
@@ -88,7 +104,8 @@ def _as_json(config: Config, poll: Poll, time_ms: int, values: Sequence[Shown]) 
 
 
 def _print(config: Config, poll: Poll, values: Sequence[Shown]) -> None:
-    """The values one by one, then once what is true of all of them, then the blocks that gave none, and why."""
+    """The values one by one, then once what is true of all of them, then what looks misread, then the blocks that gave
+    none, and why."""
     table = Table("point", "value", "unit", "quality", "registers", box=None)
     raw, points = _registers(poll), report.points_of(config.profiles[poll.meter])
     common = shared_flags([v.value for v in values])
@@ -97,5 +114,8 @@ def _print(config: Config, poll: Poll, values: Sequence[Shown]) -> None:
         table.add_row(v.value.name, v.named(points), v.value.unit or "", v.beside(common), registers)
     out.print(table)
     report.print_common(out, common)
+    remarks = _remarks(poll)
+    for said in dict.fromkeys(remarks.values()):
+        out.print(f"{', '.join(name for name, own in remarks.items() if own == said)}: {said}")
     for failure in poll.failures:
         out.print(failure_text(failure))

@@ -26,6 +26,7 @@ from gateway.companions import keep, wanted
 from gateway.drivers import close, drivers
 from gateway.errors import Declined, GatewayError, StoreError
 from gateway.fieldbus.bus import Line, LineSpec
+from gateway.fieldbus.endpoints import endpoint_of
 from gateway.fieldbus.sleep import PowerRecord
 from gateway.line_use import forget, latest, noted_ms
 from gateway.lines import lag_ms
@@ -82,7 +83,7 @@ class Epoch:
         self.site = Site(config, clock, epoch, recorder, {}, {}, hub, live, board)
         self.site.pulses.ask("recorder", recorder.stuck)
         used_until_ms = recorder.lines_used_until_ms()
-        by_hand = {spec.name: noted_ms(config.data, spec.where, clock.now_ms()) for spec in ready.specs}
+        by_hand = {spec.name: noted_ms(config.data, endpoint_of(spec), clock.now_ms()) for spec in ready.specs}
         self.site.lines.update(
             {spec.name: self._make_line(spec, latest(used_until_ms, by_hand[spec.name])) for spec in ready.specs}
         )
@@ -315,7 +316,8 @@ class Epoch:
 
     async def _health(self, _: Mapping[str, Any]) -> dict[str, Any]:
         active = [row.as_json() for row in self.site.board.standing() if row.active]
-        return self._recorder.health() | {"configuration": self._reload.state(), "alarms": active}
+        known = {"configuration": self._reload.state(), "alarms": active, "closing": self.site.closing_lines()}
+        return self._recorder.health() | known
 
 
 def begin(ready: Ready, stop: asyncio.Event) -> Epoch:

@@ -18,6 +18,7 @@ from gateway.commits import asked_until_ms
 from gateway.config import Config
 from gateway.errors import GatewayError
 from gateway.fieldbus.bus import LineSpec, Poll, Waits, read_once
+from gateway.fieldbus.endpoints import endpoint_of
 from gateway.ownership import as_its_folder
 from gateway.signer import GATEWAY
 from gateway.store import Store
@@ -96,8 +97,9 @@ async def poll_by_hand(
 ) -> list[Poll]:
     """One poll of each of these meters of a line, outside any schedule: what others asked is waited out (``waits`` is
     told of it), and what is asked here is noted. Raises PortError when the line cannot be opened."""
-    used_until = used_until_ms(config, spec.where, clock.now_ms())
-    with noting(config, spec.where, clock.now_ms) as opened:
+    where = endpoint_of(spec)
+    used_until = used_until_ms(config, where, clock.now_ms())
+    with noting(config, where, clock.now_ms) as opened:
         return await read_once(spec, meters, clock, used_until_ms=used_until, opened=opened, waits=waits)
 
 

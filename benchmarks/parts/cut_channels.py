@@ -24,11 +24,11 @@ from tests.feeds.rig import Heard
 
 SINCE = "meterseal_alarm_since_timestamp_seconds"
 _CARD = re.compile(
-    r'<article class="card alarm"[^>]*><header class="head"><h2>(?P<title>[^<]*)</h2>.*?<span class="quiet">'
+    r'<article class="card alarm (?P<state>[^"]*)"[^>]*><header class="head"><h2>(?P<title>[^<]*)</h2>.*?'
+    r'<span class="quiet">'
     r'(?:<a href="/meters/[^"]*">(?P<meter>[^<]*)</a> · )?(?P<line>[^<]*)</span></header>(?P<rest>.*?)</article>',
     re.DOTALL,
 )
-_OVER = "<span>over since ", "<span>at "
 _TIME = re.compile(r'<time datetime="([^"]*)"')
 
 
@@ -91,7 +91,7 @@ class Page:
         titles = {kind.title: kind.code for kind in KINDS.values()}
         found = []
         for card in _CARD.finditer(answer.text):
-            if any(said in card["rest"] for said in _OVER):
+            if card["state"] == "over":
                 continue
             since = _TIME.search(card["rest"])
             assert since is not None

@@ -91,7 +91,7 @@ class Steps:
 
     def __init__(self, point: Point, factors: Mapping[str, Ratio]) -> None:
         self._point = point
-        self._order = _byte_places(point)
+        self._order = byte_places(point)
         self._codes = frozenset(point.not_available)
         self._parts = [
             (Steps(part, factors), 2 * offset, 2 * (offset + part.registers)) for part, offset in point.parts
@@ -205,7 +205,7 @@ def _binary64(value: Fraction) -> float | None:
         return None
 
 
-def _byte_places(point: Point) -> Sequence[int]:
+def byte_places(point: Point) -> Sequence[int]:
     """Which bytes of the registers the value has, in the order that the type is read in."""
     words = range(point.registers)
     if point.word_order == "little" and point.type != "string":

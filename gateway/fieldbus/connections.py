@@ -30,6 +30,15 @@ class Habit:
     one_question: bool = False
     connect_s: float = 0.0
 
+    def __str__(self) -> str:
+        """In words; nothing where there is nothing to say."""
+        if not self.one_question:
+            return ""
+        return (
+            "one question a connection, for the device closes it behind each answer; "
+            f"connecting takes {self.connect_s * 1000:.0f} ms"
+        )
+
 
 class Connections:
     """The connections to one endpoint, one after the other, and what outlives them.
@@ -73,6 +82,14 @@ class Connections:
         if self._ended_at is None or not self._answers:
             return False
         return self._orderly or self._ended_at - self._answered_at <= AT_ONCE_S
+
+    @property
+    def same_device(self) -> bool:
+        """It ended as this device ends its connections, or at once behind an answer: the next one leads to it, too.
+        Later, it may as well have been exchanged."""
+        if self._ended_at is None or not self._answers:
+            return False
+        return self.habit.one_question or self._ended_at - self._answered_at <= AT_ONCE_S
 
     @property
     def end_due(self) -> float | None:

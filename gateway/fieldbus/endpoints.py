@@ -11,6 +11,8 @@ from gateway.fieldbus.spec import LineSpec
 
 _OWN = {"name", "meters", "host", "tcp_port", "timeout_ms", "port"}
 """What buses of one endpoint may differ in; a time-out goes with its meters."""
+_LOCALHOST = {"127.0.0.1", "::1"}
+"""What localhost stands for (RFC 6761, 6.3); other addresses of the loopback may be other devices."""
 
 
 def merge(specs: Sequence[LineSpec]) -> list[LineSpec]:
@@ -18,23 +20,31 @@ def merge(specs: Sequence[LineSpec]) -> list[LineSpec]:
 
     FieldbusError: buses of one endpoint that contradict each other, or two meters with one unit address on it.
     """
-    groups: dict[object, list[LineSpec]] = {}
+    groups: dict[str, list[LineSpec]] = {}
     for spec in specs:
-        groups.setdefault(_endpoint(spec), []).append(spec)
+        groups.setdefault(endpoint_of(spec), []).append(spec)
     lines = [_joined(group) for group in groups.values()]
     for line in lines:
         _distinct(line)
     return lines
 
 
-def _endpoint(spec: LineSpec) -> object:
+def endpoint_of(spec: LineSpec) -> str:
+    """The port or address of a line, the same for every spelling of it. Names other than localhost are not resolved."""
     if spec.host is None:
         return spec.port or spec.name
+    return f"{_address(spec.host)}:{spec.tcp_port or 502}"
+
+
+def _address(host: str) -> str:
+    name = host.rstrip(".").lower()
     try:
-        host = str(ipaddress.ip_address(spec.host))
+        address = ipaddress.ip_address(name)
     except ValueError:
-        host = spec.host.rstrip(".").lower()
-    return host, spec.tcp_port or 502
+        return name
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
+    return "localhost" if str(address) in _LOCALHOST else str(address)
 
 
 def _joined(group: Sequence[LineSpec]) -> LineSpec:

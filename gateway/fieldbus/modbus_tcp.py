@@ -145,13 +145,14 @@ class TcpLink:
 
     async def _after_answer(self) -> _Connection:
         """Another connection to the same device; a device with one slot may need a moment to offer it again."""
+        same_device = self._connections.same_device
         self._drop()
         try:
-            await self._open(same_device=True)
+            await self._open(same_device=same_device)
         except LineDown:
             await asyncio.sleep(RECONNECT_PAUSE_S)
             try:
-                await self._open(same_device=True)
+                await self._open(same_device=same_device)
             except LineDown as error:
                 raise type(error)(f"{CLOSED}, and takes no other: {error}") from None
         assert self._connection is not None

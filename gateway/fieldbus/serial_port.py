@@ -119,11 +119,15 @@ def open_port(
 ) -> Port:
     """Open the port, locked (flock) and exclusive (TIOCEXCL), at low latency where the driver can.
 
-    PortError when that cannot be, or when ``rs485`` asks for direction control that the driver does not have.
+    PortError when that cannot be, when the driver does not take the settings, or when ``rs485`` asks for direction
+    control that it does not have.
     """
     check(path)
+    settings = f"{baudrate} baud 8{parity}{stopbits}"
     try:
         device = serial.Serial(path, baudrate, parity=parity, stopbits=stopbits, timeout=0, exclusive=True)
+    except termios.error:
+        raise _unsuited(path, settings, parity) from None
     except (serial.SerialException, OSError, ValueError) as error:
         raise _refused(path, error) from None
     fd = device.fileno()
@@ -136,9 +140,14 @@ def open_port(
         if not pty:  # on a pseudo-terminal the mark would outlive a process that was killed
             fcntl.ioctl(fd, termios.TIOCEXCL)
         attributes = termios.tcgetattr(fd)
+        if parity != "N" and not attributes[2] & termios.PARENB:  # some drivers drop it without a word
+            raise _unsuited(path, settings, parity)
         attributes[6][termios.VMIN] = 1  # an empty read then means that the port is gone, never that nothing came
         termios.tcsetattr(fd, termios.TCSANOW, attributes)
         os.set_blocking(fd, False)
+    except PortError:
+        device.close()
+        raise
     except ValueError as error:
         device.close()
         way_out = "leave rs485 out: most USB adapters switch the direction by themselves"
@@ -147,6 +156,14 @@ def open_port(
         device.close()
         raise PortError(path, _words(error), "unplug and plug the adapter, then try again") from None
     return Port(fd, device.close, char_seconds(baudrate, parity, stopbits), t35_seconds(baudrate), not pty)
+
+
+def _unsuited(path: str, settings: str, parity: str) -> PortError:
+    """The driver does not take the settings."""
+    pseudo = parity != "N" and os.major(os.stat(path).st_rdev) in _PTY_SLAVES
+    instead = 'a pseudo-terminal has no parity: write parity = "N"'
+    way_out = instead if pseudo else "correct baudrate, parity and stopbits, or use another adapter"
+    return PortError(path, f"its driver refuses {settings}", way_out)
 
 
 def _refused(path: str, error: Exception) -> PortError:
@@ -169,6 +186,8 @@ def _held(path: str, found: list[Holder]) -> PortError:
 
 
 def _words(error: Exception) -> str:
+    if isinstance(error, termios.error):  # no OSError: its arguments are number and words
+        return str(error.args[-1])
     return getattr(error, "strerror", None) or str(error)
 
 

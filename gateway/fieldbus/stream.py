@@ -145,6 +145,7 @@ class RtuLink:
     async def _renew(self) -> None:
         """Another connection to the same device; a device with one slot may need a moment to offer it again."""
         assert self._reconnect is not None
+        same_device = self._connections.same_device
         self._port.close()
         begun = self._loop.time()
         try:
@@ -156,7 +157,8 @@ class RtuLink:
                 port = await self._reconnect()
             except LineDown as error:
                 raise LineDown(f"{CLOSED}, and takes no other: {error}") from None
-        self._port, self.renewals = port, self.renewals + 1
+        self._port = port
+        self.generation, self.renewals = self.generation + (not same_device), self.renewals + same_device
         self._connections.opened(self._loop.time() - begun)
         self._opened()
 

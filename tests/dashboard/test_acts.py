@@ -32,13 +32,11 @@ class Meter(socketserver.ThreadingTCPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Talk)
-        self.serial, self._links = 70_000, set[Any]()
+        self.serial = 70_000
 
     def exchange(self, serial: int) -> None:
-        """Another device is in its place; connections to the old one end."""
+        """Another device is in its place; connections to the old one end with their next question."""
         self.serial = serial
-        for link in list(self._links):
-            link.close()
 
 
 class _Talk(socketserver.StreamRequestHandler):

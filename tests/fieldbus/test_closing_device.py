@@ -201,6 +201,21 @@ def test_an_end_is_behind_an_answer_if_it_is_orderly_or_comes_at_once(
     assert connections.behind_answer is behind
 
 
+def test_behind_an_end_long_after_an_answer_another_device_may_stand() -> None:
+    for after_s, same in ((0.002, True), (0.5, True), (0.6, False)):
+        connections = Connections()
+        connections.opened(0.0)
+        connections.answered(100.0)
+        assert not connections.same_device, "it has not ended"
+        connections.ended(100.0 + after_s, orderly=True, met=False)
+        assert connections.same_device is same
+    known = Connections(Habit(one_question=True))
+    known.opened(0.0)
+    known.answered(100.0)
+    known.ended(101.5, orderly=True, met=False)
+    assert known.same_device, "that is how this one ends them"
+
+
 def test_who_it_is_counts_for_a_minute_over_connections_that_the_device_closed() -> None:
     one = Meter()
     one.poll()

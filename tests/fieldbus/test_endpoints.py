@@ -38,6 +38,19 @@ def test_one_host_under_two_spellings(one: str, two: str) -> None:
     assert len(merge([bus("a", 1, host=one), bus("b", 2, host=two)])) == 1
 
 
+@pytest.mark.parametrize("other", ["127.0.0.1", "::1", "LocalHost", "localhost.", "0:0::1", "::ffff:127.0.0.1"])
+def test_localhost_and_its_addresses_are_one_endpoint(other: str) -> None:
+    (line,) = merge([bus("a", 1, host="localhost"), bus("b", 2, host=other)])
+    assert line.where == "localhost:502", "it is connected to as the first bus says"
+    assert len(merge([bus("a", 1, host=other), bus("b", 2, host="localhost", tcp_port=503)])) == 2
+    with pytest.raises(FieldbusError, match="both have the unit address 1"):
+        merge([bus("a", 1, host="localhost"), bus("b", 1, host=other)])
+
+
+def test_another_address_of_the_loopback_is_another_endpoint() -> None:
+    assert len(merge([bus("a", 1, host="localhost"), bus("b", 1, host="127.0.0.2")])) == 2
+
+
 def test_one_unit_address_twice_on_one_endpoint() -> None:
     with pytest.raises(FieldbusError, match=r"b1 and a1: both have the unit address 1 on 10\.0\.0\.5:502") as error:
         merge([bus("a", 1), bus("b", 1)])

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from gateway.clock import Clock
-from gateway.fieldbus.bus import PortError, read_once
+from gateway.fieldbus.bus import Alarm, PortError, read_once
 from gateway.fieldbus.errors import NotARead
 from gateway.fieldbus.frames import Request
+from gateway.fieldbus.serial_port import open_port
 from gateway.fieldbus.stream import RtuLink
 from ledger_client.record import Quality
 from tests.fieldbus.devices import (
@@ -348,5 +349,20 @@ def test_rtu_over_tcp_stays_connected_over_time_outs_and_comes_back_after_a_brea
                 before = len(polls)
                 await polls.until(lambda p: bool(p.answers) and polls.index(p) >= before)
         assert set(polls.values("one")) == EXPECTED
+
+    run(test)
+
+
+def test_a_running_line_whose_driver_refuses_parity_is_down_and_says_why(tmp_path: Path) -> None:
+    async def test() -> None:
+        pty = Pty(tmp_path / "line", bus({1: addresses}))
+        open_port(str(pty.link)).close()  # nothing but the parity changes from here on
+        told: list[Alarm] = []
+        spec = replace(rtu_line(pty.link, meter("one", 1)), parity="E")
+        async with running(spec, on_alarm=told.append) as (_, polls):
+            await polls.until(lambda p: p.missed == "line-down")
+        pty.unplug()
+        assert [alarm.code for alarm in told] == ["line-down"]
+        assert "its driver refuses 115200 baud 8E1" in told[0].text
 
     run(test)

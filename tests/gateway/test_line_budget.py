@@ -307,3 +307,42 @@ def test_a_profile_without_sleeps_below_is_told_where_to_write_it() -> None:
     assert 'sleeps = "20:00-06:00"' in warning
     assert "latitude and longitude" in warning
     assert "sleeps_below into a profile" in warning
+
+
+UNSAID = """
+[points]
+total = { fc = 3, address = 0, type = "uint32", unit = "kWh" }
+water = { fc = 3, address = 2, type = "float32", unit = "m3" }
+power = { fc = 3, address = 4, type = "uint32", unit = "W", high = 5000 }
+volts = { fc = 3, address = 6, type = "uint16", unit = "V", not_available = [65535] }
+amps  = { fc = 3, address = 7, type = "int16", unit = "A" }
+sold  = { fc = 3, address = 8, type = "uint32", unit = "kWh", kind = "counter" }
+state = { fc = 3, address = 10, type = "uint16", kind = "status" }
+"""
+
+
+def test_a_counters_unit_without_a_kind_is_a_warning() -> None:
+    made = parse_profile(HEAD + UNSAID, "made", "made.toml")
+    (warning,) = line_plan(line((made, 60_000), (made, 60_000))).warnings
+    assert warning.startswith("profile made: total, water may be a counter or not")
+    assert 'write kind = "counter" if it only grows, kind = "gauge" if not' in warning
+
+
+def test_integers_without_a_code_for_no_value_or_limits_are_listed_in_one_line_a_profile() -> None:
+    made = parse_profile(HEAD + UNSAID, "made", "made.toml")
+    notes = line_plan(line((made, 60_000), (made, 60_000))).notes
+    (note,) = [note for note in notes if "not_available" in note]
+    assert note.startswith("profile made: total, amps, sold have neither not_available nor low or high")
+
+
+def test_of_a_sum_the_parts_are_listed_unless_it_has_limits() -> None:
+    parts = """format = 2
+[points]
+e_mwh = { fc = 3, address = 0, type = "bcd32", kind = "part", scale = 3 }
+e_kwh = { fc = 3, address = 2, type = "uint16", kind = "part" }
+"""
+    total = 'energy = { sum = ["e_mwh", "e_kwh"], unit = "kWh", kind = "counter", wraps_at = 100000000000'
+    bare, limited = (parse_profile(f"{HEAD}{parts}{total}{end} }}", "made", "f") for end in ("", ", high = 99999999"))
+    (note,) = line_plan(line((bare, 60_000))).notes
+    assert note.startswith("profile made: e_kwh have neither")
+    assert line_plan(line((limited, 60_000))).notes == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,13 +14,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from gateway import config as configuration
 from gateway.budget import line_plan
 from gateway.budget_view import print_plan
 from gateway.cli import main
 from gateway.cli_parts import console
 from gateway.config import Config
+from gateway.fieldbus.frames import Request
 from gateway.lines import line_specs
-from tests.fieldbus.devices import Device, Pty, addresses, answer, refuse
+from tests.fieldbus.devices import Device, Pty, Sent, addresses, answer, refuse
 from tests.gateway.samples import site
 
 PROFILE = """
@@ -110,6 +113,53 @@ def test_symbols_of_states_are_shown(loaded: Config) -> None:
     assert json.loads(read(loaded, addresses, "--json").stdout)["values"][1]["symbol"] == "RUNNING"
 
 
+ODD = """
+vendor = "Test"
+device = "Odd"
+source = "made up for this test"
+[defaults]
+fc = 4
+[points]
+ones = { address = 0, type = "uint32", unit = "W" }
+least = { address = 2, type = "int16", unit = "W" }
+most = { address = 3, type = "int32", unit = "W", word_order = "little" }
+tiny = { address = 5, type = "float32", unit = "W" }
+huge = { address = 7, type = "float32", unit = "W" }
+coded = { address = 9, type = "uint16", unit = "W", not_available = [65535] }
+good = { address = 10, type = "uint16", unit = "W" }
+zero = { address = 11, type = "float32", unit = "W" }
+state = { address = 13, type = "uint16", kind = "status" }
+"""
+ODD_REGISTERS = (
+    *(0xFFFF, 0xFFFF, 0x8000, 0xFFFF, 0x7FFF, 0x0000, 0x435C),  # the last two are 220.0 with its words exchanged
+    *(0x7F00, 0x0000, 0xFFFF, 230, 0x8000, 0x0000, 0xFFFF),
+)
+
+
+def odd(request: Request) -> Sent:
+    words = ODD_REGISTERS[request.address : request.address + request.count]
+    return [(0.0, answer(request, struct.pack(f">{request.count}H", *words)))]
+
+
+def test_read_marks_what_a_meter_seldom_means(tmp_path: Path) -> None:
+    loaded = made(tmp_path, {})
+    (tmp_path / "apart.toml").write_text(ODD)
+    held = configuration.load(loaded.path)
+    done = read(held, odd)
+    assert done.exit_code == 0, done.stderr
+    told = " ".join(done.stdout.split())
+    code = "is the code of many meters for no value, and this profile does not say so"
+    asked = "other word order or address off by one?"
+    for pattern, name in (("FFFFFFFF", "ones"), ("8000", "least"), ("7FFFFFFF", "most")):
+        assert f"{name}: 0x{pattern} {code}: {asked}" in told
+    assert f"tiny, huge: a float of this size is hardly measured: {asked}" in told
+    assert f"state: 0xFFFF {code}: {asked}" in told
+    assert told.count(asked) == 5
+    values = json.loads(read(held, odd, "--json").stdout)["values"]
+    marked = {value["name"] for value in values if value["remark"]}
+    assert marked == {"ones", "least", "most", "tiny", "huge", "state"}
+
+
 def test_facts_true_of_all_points_are_said_once_below_the_table(loaded: Config) -> None:
     done = read(loaded, addresses)
     assert done.stdout.count("the meter does not tell its serial number") == 1
@@ -157,12 +207,23 @@ def test_read_says_where_the_bus_differs_from_the_profile(loaded: Config) -> Non
 
 
 def test_check_says_where_a_bus_differs_from_the_profiles(loaded: Config) -> None:
-    notes = line_plan(line_specs(loaded)[0]).notes
-    assert notes == (
+    *notes, unbounded = line_plan(line_specs(loaded)[0]).notes
+    assert unbounded.startswith("profile apart: first have neither")
+    assert notes == [
         "bus 'rs485-1' has baudrate 9600, apart is delivered with 19200",
         "bus 'rs485-1' has parity N, apart is delivered with E",
         f"{METER} is asked at address 240, apart is delivered with 7",
-    )
+    ]
     said = io.StringIO()
     print_plan(console(said), line_plan(line_specs(loaded)[0]))
     assert f"note: {notes[0]}" in said.getvalue()
+
+
+def test_a_driver_that_refuses_parity_is_told_without_a_traceback(tmp_path: Path) -> None:
+    loaded = made(tmp_path, {'parity = "N"': 'parity = "E"'})
+    for _ in range(2):
+        done = read(loaded, addresses)
+        assert done.exit_code == 2
+        assert "rs485-1: its driver refuses 9600 baud 8E1" in done.stderr
+        assert 'write parity = "N"' in done.stderr
+        assert "Traceback" not in done.output

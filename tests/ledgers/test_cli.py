@@ -247,7 +247,7 @@ def test_what_cannot_be_enrolled(proofs: Proofs, tmp_path: Path) -> None:
         offered.write_text(text)
         assert message in complaint("enroll", folder, offered)
     offered.write_bytes(b"\xff\xfe")
-    assert "is not TOML" in complaint("enroll", folder, offered)
+    assert "save it as UTF-8" in complaint("enroll", folder, offered)
     assert (folder / "policy.toml").read_text() == before
 
 

@@ -1,0 +1,60 @@
+"""Signs of a misread register map: patterns that meters seldom mean, and integers that any pattern is a value of."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+
+from gateway.devices.points import UNRECORDED, Point, Profile
+from gateway.devices.scaling import byte_places
+
+MISREAD = "other word order or address off by one?"
+LEAST, MOST = 1e-30, 1e15
+"""Sizes of floats between which measured values lie, whatever their unit."""
+_INTEGERS = ("uint", "int", "acc")
+_IEEE = {"float32": struct.Struct(">f"), "float64": struct.Struct(">d")}
+
+
+def remark(point: Point, registers: Sequence[int]) -> str:
+    """What is odd about the registers of a point, in words; "" for what a meter may well mean."""
+    parts = point.parts or ((point, 0),)
+    remarks = (_remark(part, registers[first : first + part.registers]) for part, first in parts)
+    return next((found for found in remarks if found), "")
+
+
+def _remark(point: Point, registers: Sequence[int]) -> str:
+    if not point.type.startswith((*_INTEGERS, "bcd", "float")) or len(registers) != point.registers or point.bits:
+        return ""
+    words = struct.pack(f">{point.registers}H", *registers)
+    data = bytes(words[place] for place in byte_places(point))
+    pattern = int.from_bytes(data, "big")
+    if pattern in point.not_available:
+        return ""
+    top = 1 << 8 * len(data) - 1
+    if pattern in (2 * top - 1, top - 1) or (pattern == top and point.type not in _IEEE):
+        code = f"0x{data.hex().upper()}"
+        return f"{code} is the code of many meters for no value, and this profile does not say so: {MISREAD}"
+    if point.type in _IEEE:
+        size = abs(_IEEE[point.type].unpack(data)[0])
+        if 0 < size < LEAST or size > MOST:
+            return f"a float of this size is hardly measured: {MISREAD}"
+    return ""
+
+
+def unbounded(profile: Profile) -> list[str]:
+    """The integers for which the profile gives neither a code for no value nor limits."""
+    found = (
+        number.name
+        for point in profile.points
+        if point.kind not in (*UNRECORDED, "status") and point.low is None and point.high is None
+        for number in _integers(point)
+    )
+    return list(dict.fromkeys(found))
+
+
+def _integers(point: Point) -> Iterator[Point]:
+    """The point, or the parts of a sum, that are whole registers read as integers, of which any pattern is a value."""
+    for number in [part for part, _ in point.parts] or [point]:
+        bounded = number.not_available or number.bits or (number.span and number.span.fault)
+        if number.type.startswith(_INTEGERS) and not bounded:
+            yield number
