@@ -35,13 +35,14 @@ from benchmarks.parts.truth_cases import (
     stopped_now_and_then,
     wrong_function,
 )
+from benchmarks.parts.truth_closing import closing_device
 from benchmarks.parts.truth_lines import TIMEOUT_MS, WIRES, hush, work
 
 LINES, PROCESSES = 20, 4
 POLLS_A_PROCESS = 1000
 """So many polls are worth a process more."""
 ALL, CROWDED = "all", "crowded"
-Name = Literal["damaged-echoes", "paused-process", "second-master", "wrong-function", "identity-swap"]
+Name = Literal["damaged-echoes", "paused-process", "second-master", "wrong-function", "identity-swap", "closing-device"]
 _KEPT: Final = {"wrong": 0, "strangers": 0, "recorded": 0.99}
 
 CASES: Mapping[Name, Case] = {
@@ -50,6 +51,7 @@ CASES: Mapping[Name, Case] = {
     "second-master": Case(second_master, {"wrong": 0, "recorded": 0.99}),
     "wrong-function": Case(wrong_function, {"wrong": 0, "strangers": 0}),
     "identity-swap": Case(identity_swap, {"wrong": 0, "strangers": 0, "exchanged": 12}),
+    "closing-device": Case(closing_device, _KEPT),
 }
 
 _CROWDED = {"case": CROWDED, "polls": 200}

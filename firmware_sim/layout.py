@@ -6,13 +6,15 @@ knowledge of the simulator's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from fractions import Fraction
 
 from firmware_sim import sunspec
-from firmware_sim.packing import Cell, Value
+from firmware_sim.packing import Cell, Value, arranged, pack
 from firmware_sim.quantities import QUANTITIES, Scene, conversion
+from firmware_sim.steps import Line, limits_of, line_of, shares
 from gateway.devices.profile import Point, Profile, Serial
 
 Source = Callable[[Scene], Value]
@@ -60,7 +62,7 @@ class Shown:
 
 class Layout:
     """The registers of one meter, in address order; ``unfilled`` names the points that nothing in the plant can fill,
-    ``objects`` what the device tells by "read device identification".
+    ``objects`` what the device tells by "read device identification", ``sums`` the points that are sums of others.
 
     Raises ``Mismatch``.
     """
@@ -68,6 +70,8 @@ class Layout:
     def __init__(self, spec: MeterSpec) -> None:
         self.spec = spec
         self.unfilled: list[str] = []
+        self.sums: list[tuple[str, tuple[str, ...]]] = []
+        self._held: dict[str, Fraction] = {}
         profile, serial = spec.profile, spec.profile.serial or Serial()
         self._plate = {
             "serial_number": spec.serial,
@@ -79,8 +83,8 @@ class Layout:
             **spec.plate,
         }
         self.objects = self._identification()
-        cells = self._sunspec() if profile.protocol == "sunspec" else [self._cell(p) for p in profile.points]
-        self.cells = tuple(sorted(cells, key=lambda s: s.cell.address))
+        cells = self._sunspec() if profile.protocol == "sunspec" else self._plain()
+        self.cells = tuple(sorted(cells, key=lambda s: (s.cell.address, s.cell.bits is not None)))
 
     def _identification(self) -> dict[int, str]:
         """Objects of "read device identification": vendor, product, version, and the serial number where it is kept."""
@@ -90,36 +94,92 @@ class Layout:
         basic = ("manufacturer", "device_model", "version")
         return {**{n: str(self._plate[name]) for n, name in enumerate(basic)}, number: self.spec.serial}
 
+    def _plain(self) -> list[Shown]:
+        """The points of a plain Modbus profile: ratios first, then what they scale, then the signs and parts of it."""
+        points = self.spec.profile.points
+        signed: dict[str | None, Point] = {p.sign_from: p for p in points if p.sign_from}
+        scaling = {p.name: p for p in points if p.kind == "scale" and p.name not in signed}
+        exponents = {p.scale_from for p in points}
+        cells = []
+        for point in scaling.values():
+            value = self.spec.show.get(point.name, 0 if point.name in exponents else 1)
+            if isinstance(value, str):
+                raise Mismatch(f"show.{point.name}", "a ratio or exponent is a number", "give a number")
+            shown = Shown(cell_of(point, Fraction(1)), _constant(value))
+            self._held[point.name] = self._held_by(point, shown)
+            cells.append(shown)
+        parts = self._parts(points)
+        for point in points:
+            if point.name not in scaling and point.name not in signed and not point.sum:
+                cells.append(parts.get(point.name) or self._cell(point))
+        by_name = {shown.cell.name: shown for shown in cells}
+        for point in (p for p in points if p.bits):
+            whole = [p for p in points if not p.bits and not p.sum and p.fc == point.fc]
+            if any(p.address < point.end and point.address < p.end for p in whole):
+                raise beyond(point, "bits", "beside a point of the whole register")
+        return cells + [self._sign(point, signed, by_name) for point in points if point.name in signed]
+
+    def _held_by(self, point: Point, shown: Shown) -> Fraction:
+        """What a reader finds in a scale point."""
+        value = shown.source(None) if shown.source else None  # type: ignore[arg-type]
+        held = pack(shown.cell, value).reading
+        if held is None or (value and not Fraction(held)):
+            raise Mismatch(f"show.{point.name}", f"{value} does not fit into {point.type}", "give one that does")
+        return Fraction(held)
+
+    def _sign(self, point: Point, signed: Mapping[str | None, Point], by_name: Mapping[str | None, Shown]) -> Shown:
+        """Not 0 while the number that takes its sign from this point is negative."""
+        owners = [p.name for p in self.spec.profile.points if p.sign_from == point.name]
+        if len(owners) > 1:
+            raise beyond(point, "kind", f"as the sign of {' and '.join(owners)} ")
+        if point.name in self.spec.show:
+            raise Mismatch(f"show.{point.name}", f"it is the sign of {owners[0]}", "leave it out")
+        number = by_name[signed[point.name].name]
+        line, source = number.cell.line, number.source
+
+        def negative(scene: Scene) -> Value:
+            value = source(scene) if source else None
+            if value is None or isinstance(value, str) or line is None:
+                return 0
+            return int(line.raw(Fraction(value)) < 0)
+
+        return Shown(cell_of(point, Fraction(1)), negative)
+
+    def _parts(self, points: Sequence[Point]) -> dict[str, Shown]:
+        """The parts of sums, each with its share of what the sum shows."""
+        found: dict[str, Shown] = {}
+        for point in (p for p in points if p.sum):
+            cells = [self._cell(part).cell for part, _ in point.parts]
+            for part, cell in zip((part for part, _ in point.parts), cells, strict=True):
+                if cell.line is None or cell.line.zero or cell.type.startswith("float") or not cell.line.gain:
+                    raise beyond(part, "kind", "as a part with an offset or a ratio of 0, or as a float, ")
+                if part.name in found:
+                    raise beyond(part, "kind", "as a part of two sums ")
+            source = self._source(point.name, point.name, point.unit, text=False)
+            for n, cell in enumerate(cells):
+                own = replace(cell, kind=point.kind)
+                found[str(cell.name)] = Shown(own, source and _share(source, [c.line for c in cells if c.line], n))
+            self.sums.append((point.name, point.sum))
+        return found
+
+    def _times(self, point: Point) -> Fraction:
+        """The product of a point's ratios and its power of ten."""
+        times = Fraction(1)
+        for name in point.factor_from:
+            if name not in self._held and name not in self.spec.factors:
+                raise Mismatch("factors", f"{point.name} needs {name}", f"give factors = {{ {name} = … }} at the meter")
+            times *= self._held[name] if name in self._held else Fraction(self.spec.factors[name])
+        power = self._held.get(point.scale_from or "", Fraction(0))
+        return times * Fraction(10) ** int(power) if power.denominator == 1 and abs(power) <= 18 else Fraction(0)
+
     def _cell(self, point: Point) -> Shown:
         """A point of a plain Modbus profile."""
-        if point.scale_from:
-            raise Mismatch(f"points.{point.name}.scale_from", "only SunSpec devices are simulated with it", "use scale")
-        if self.spec.profile.format == 2 and not isinstance(point.factor, Decimal | None):
-            raise Mismatch(f"points.{point.name}.factor", "a fraction is not simulated", "write it as a decimal")
-        if is_new := _beyond(point):
-            raise Mismatch(f"points.{point.name}.{is_new}", "this key is not simulated", "use a profile without it")
-        factor = Decimal(1) if point.factor is None else Decimal(str(point.factor))
-        for name in point.factor_from:
-            if name not in self.spec.factors:
-                raise Mismatch("factors", f"{point.name} needs {name}", f"give factors = {{ {name} = … }} at the meter")
-            factor *= self.spec.factors[name]
-        absent = point.not_available[0] if point.not_available else 0
-        if point.type.startswith("float") and not point.not_available:
-            absent = 0x7FC00000 if point.type == "float32" else 0x7FF8000000000000  # NaN
-        words = tuple(absent >> 16 * n & 0xFFFF for n in reversed(range(point.registers)))
-        cell = Cell(
-            name=point.name,
-            fc=point.fc,
-            address=point.address,
-            registers=point.registers,
-            type=point.type,
-            word_order=point.word_order,
-            exponent=point.scale,
-            factor=factor,
-            kind=point.kind,
-            absent=words[::-1] if point.word_order == "little" else words,
-            not_available=point.not_available,
-        )
+        cell = cell_of(point, self._times(point))
+        if cell.line is None and point.factor_from:
+            factor = cell.factor
+            for name in point.factor_from:
+                factor *= self.spec.factors[name]
+            cell = replace(cell, factor=factor)
         return Shown(cell, self._source(point.name, point.name, point.unit, point.type == "string"))
 
     def _sunspec(self) -> list[Shown]:
@@ -140,6 +200,8 @@ class Layout:
             chain.append(_fixed(places[number], (number, model.length)))
             offsets = {row.offset: row for row in model.rows}
             for point in (p for (m, _), p in named.items() if m == number):
+                if key := _is_new(point):
+                    raise beyond(point, key, "in a SunSpec device")
                 row = offsets.get(point.address)
                 if row is None or (row.registers, row.type) != (point.registers, point.type):
                     raise Mismatch(
@@ -193,16 +255,71 @@ class Layout:
         return lambda scene: quantity.of(scene) * factor
 
 
-def _beyond(point: Point) -> str | None:
-    """The first key of format 2 that the simulator cannot lay out yet."""
-    keys = ("bits", "sign_from", "from_unit", "offset", "span", "sum")
+def beyond(point: Point, key: str, what: str = "") -> Mismatch:
+    """The refusal of a key that the simulator does not know to lay out."""
+    return Mismatch(f"points.{point.name}.{key}", f"this key is not simulated {what}".rstrip(), "use a profile without")
+
+
+def _is_new(point: Point) -> str | None:
+    """The first key of a point that asks for the steps of format 2."""
     if point.type.startswith("bcd") or point.type in ("uint48", "int48"):
         return "type"
     if point.byte_order != "big" or point.chars != "two":
-        return "byte_order"
-    if point.kind == "part" or any(name not in ("ct", "pt") for name in point.factor_from):
+        return "byte_order" if point.chars == "two" else "chars"
+    if point.kind == "part" or (point.kind == "scale" and point.type != "sunssf"):
         return "kind"
+    if isinstance(point.factor, Fraction):
+        return "factor"
+    if any(name not in ("ct", "pt") for name in point.factor_from):
+        return "factor_from"
+    keys = ("bits", "sign_from", "from_unit", "offset", "span", "sum")
     return next((key for key in keys if getattr(point, key)), None)
+
+
+def cell_of(point: Point, times: Fraction) -> Cell:
+    """The cell of a point whose ratios and power of ten make ``times``."""
+    if point.bits and point.not_available:
+        raise beyond(point, "bits", "beside not_available")
+    if point.span and point.span.to[0] == point.span.to[1]:
+        raise beyond(point, "span", "as a level line")
+    stepped = (_is_new(point) or point.scale_from) and point.type not in ("string", "bit")
+    return Cell(
+        name=point.name,
+        fc=point.fc,
+        address=point.address,
+        registers=point.registers,
+        type=point.type,
+        word_order=point.word_order,
+        exponent=point.scale,
+        factor=point.factor if isinstance(point.factor, Decimal) else Decimal(1),
+        kind=point.kind,
+        absent=_absent(point),
+        not_available=point.not_available,
+        byte_order=point.byte_order,
+        bits=point.bits,
+        chars=point.chars,
+        line=line_of(point, times) if stepped else None,
+        magnitude=bool(point.sign_from),
+        limits=limits_of(point),
+    )
+
+
+def _absent(point: Point) -> tuple[int, ...]:
+    """Registers without a value: the first code, what no reader takes for a number, else 0."""
+    size = 2 * point.registers
+    nothing = {"float32": 0x7FC00000, "float64": 0x7FF8000000000000}.get(point.type, 0)
+    if point.type.startswith("bcd"):
+        nothing = 256**size - 1
+    code = point.not_available[0] if point.not_available else nothing
+    return arranged(code.to_bytes(size, "big"), point.word_order, point.byte_order)
+
+
+def _share(source: Source, lines: list[Line], n: int) -> Source:
+    def share(scene: Scene) -> Value:
+        value = source(scene)
+        return None if value is None or isinstance(value, str) else shares(Fraction(value), lines)[n]
+
+    return share
 
 
 def line_codes(baudrate: int, parity: str) -> dict[str, str | int]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 from firmware_sim.layout import Layout, MeterSpec, Shown
-from firmware_sim.packing import Cell, Value, pack
+from firmware_sim.packing import Cell, Value, mask, pack
 from firmware_sim.plant import SLEEPING, Plant
 from firmware_sim.quantities import Scene
+from firmware_sim.steps import in_digits
 
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3  # Modbus application protocol v1.1b3, clause 7
 MAX_BITS = 2000
@@ -48,7 +50,8 @@ class Meter:
     def __init__(self, spec: MeterSpec, plant: Plant) -> None:
         self.spec, self._plant = spec, plant
         layout = Layout(spec)
-        self.unfilled, self.objects = tuple(layout.unfilled), layout.objects
+        self.unfilled, self.objects, self._sums = tuple(layout.unfilled), layout.objects, layout.sums
+        self._parts = {part for _, parts in layout.sums for part in parts}
         self._spaces: dict[int, list[Shown]] = {}
         for shown in layout.cells:
             alias = spec.profile.same_functions and shown.cell.fc in (3, 4)
@@ -74,12 +77,22 @@ class Meter:
                 continue
             value = source(scene) if source else None
             packed = pack(cell, alter(cell, value) if alter else value)
-            for place, word in enumerate(packed.words, cell.address - address):
-                if 0 <= place < count:
-                    registers[place] = word
+            for n, word in enumerate(packed.words):
+                if 0 <= (place := cell.address - address + n) < count:
+                    others = 0 if cell.bits is None else registers[place] & ~mask(cell)[n]
+                    registers[place] = others | word
             if cell.name and address <= cell.address and cell.end <= end:
                 values[cell.name] = packed.reading
-        return Reply(tuple(registers), values)
+        return Reply(tuple(registers), self._with_sums(values))
+
+    def _with_sums(self, values: dict[str, Value]) -> dict[str, Value]:
+        """The readings, parts of sums as their sum: it needs all of them."""
+        for name, parts in self._sums:
+            if set(parts) <= values.keys():
+                numbers = [values[part] for part in parts]
+                known = [Fraction(number) for number in numbers if number is not None]
+                values[name] = in_digits(sum(known, Fraction(0))) if len(known) == len(parts) else None
+        return {name: value for name, value in values.items() if name not in self._parts}
 
     def sleeps_at(self, t_ms: int) -> bool:
         """Whether the device is off because its inverter is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,17 +13,39 @@ from rich.text import Text
 
 from gateway.alarm_kinds import NOT_ASKED
 from gateway.budget import LinePlan, PlannedMeter
+from gateway.fieldbus.budget import NEARLY_FULL
 from gateway.settings import duration_text
 
 
-def with_found(plans: Iterable[LinePlan], alarms: Iterable[Mapping[str, Any]]) -> list[LinePlan]:
+def with_found(plans: Iterable[LinePlan], health: Mapping[str, Any]) -> list[LinePlan]:
     """The plans with what the running gateway finds in its lines that no plan can know: points that another master
-    keeps it from asking. ``alarms`` as it tells them (``Standing.as_json``)."""
-    found = [alarm for alarm in alarms if alarm["code"] == NOT_ASKED]
-    return [
-        replace(plan, warnings=(*plan.warnings, *(str(a["text"]) for a in found if a["line"] == plan.line)))
-        for plan in plans
-    ]
+    keeps it from asking, and devices that close each connection. ``health`` as it tells it; an older one tells less."""
+    closing = {entry["line"]: entry for entry in health.get("closing", ())}
+    unasked = [alarm for alarm in health.get("alarms", ()) if alarm["code"] == NOT_ASKED]
+    return [_found(plan, closing.get(plan.line), unasked) for plan in plans]
+
+
+def _found(plan: LinePlan, closing: Mapping[str, Any] | None, unasked: Iterable[Mapping[str, Any]]) -> LinePlan:
+    if closing is not None:
+        plan = _connecting(plan, closing["connect_ms"])
+        share = sum(meter.share for meter in plan.meters)
+        needs = f"; with that its meters need {share:.2f} s of each second" if share > NEARLY_FULL else ""
+        plan = replace(plan, warnings=(*plan.warnings, f"{closing['text']}, which is reckoned in each read{needs}"))
+    return replace(plan, warnings=(*plan.warnings, *(str(a["text"]) for a in unasked if a["line"] == plan.line)))
+
+
+def _connecting(plan: LinePlan, connect_ms: float) -> LinePlan:
+    """The plan where each read needs a connection of its own."""
+    count = Counter(read.meter for read in plan.reads)
+    polls_ms = {meter.meter: meter.poll_ms + count[meter.meter] * connect_ms for meter in plan.meters}
+    return replace(
+        plan,
+        reads=tuple(replace(read, time_ms=read.time_ms + connect_ms) for read in plan.reads),
+        meters=tuple(
+            replace(meter, poll_ms=polls_ms[meter.meter], share=polls_ms[meter.meter] / meter.every_ms)
+            for meter in plan.meters
+        ),
+    )
 
 
 def print_plan(out: Console, plan: LinePlan) -> None:

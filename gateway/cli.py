@@ -110,8 +110,8 @@ def check(config_path: Path, as_json: bool) -> None:
     config = configuration.load(config_path)
     running = instance.running(config.data)
     plans = prepare(config, running=running, all_listed=True).plans
-    if running is not None:
-        plans = with_found(plans, (control.ask(config.data, "health") or {}).get("alarms", ()))
+    if (health := control.ask(config.data, "health")) is not None:
+        plans = with_found(plans, health)
     if as_json:
         ok = not any(plan.problems for plan in plans)
         click.echo(json.dumps({"ok": ok, "gateway": config.gateway_id, "lines": [p.as_json() for p in plans]}))

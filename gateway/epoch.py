@@ -323,7 +323,8 @@ class Epoch:
 
     async def _health(self, _: Mapping[str, Any]) -> dict[str, Any]:
         active = [row.as_json() for row in self.site.board.standing() if row.active]
-        return self._recorder.health() | {"configuration": self._reload.state(), "alarms": active}
+        known = {"configuration": self._reload.state(), "alarms": active, "closing": self.site.closing_lines()}
+        return self._recorder.health() | known
 
 
 def begin(ready: Ready, stop: asyncio.Event) -> Epoch:

@@ -172,6 +172,7 @@ def status(
         "web": _web(config),
         "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
         "meters": meters,
+        "closing": list((health or {}).get("closing", ())),
         "ledgers": ledgers,
         "feeds": feed_states,
         "alarms": alarms,
@@ -278,6 +279,8 @@ def print_status(out: Console, facts: dict[str, Any]) -> None:
             missed += f"; not asked: {', '.join(m['not_asked'])}"
         table.add_row(m["name"], age, str(m["values"]), m["verdict"], missed)
     out.print(table)
+    for x in facts["closing"]:
+        out.print(x["text"])
     out.print(
         f"{facts['records']} records ({facts['readings']} readings), {facts['batches']} batches, "
         f"{facts['unsealed']} records in none yet"

@@ -63,6 +63,15 @@ class Site:
         problem = f"the running gateway has no meter {meter}"
         raise Declined(problem, f"if it is new: meterseal reload {self.config.path}")
 
+    def closing_lines(self) -> list[dict[str, Any]]:
+        """The lines whose device closes each connection behind an answer: ``line``, ``connect_ms``, ``text``."""
+        habits = [(name, line.endpoint.connections.habit) for name, line in self.lines.items()]
+        return [
+            {"line": name, "connect_ms": habit.connect_s * 1000, "text": f"{name}: {habit}"}
+            for name, habit in habits
+            if habit.one_question
+        ]
+
     async def order(self, name: str, **details: Any) -> dict[str, Any]:
         """Give an order as the control socket would. Raises GatewayError: why not, and the way out."""
         return await self.orders[name]({"order": name, **details})

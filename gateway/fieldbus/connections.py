@@ -31,6 +31,15 @@ class Habit:
     one_question: bool = False
     connect_s: float = 0.0
 
+    def __str__(self) -> str:
+        """In words; nothing where there is nothing to say."""
+        if not self.one_question:
+            return ""
+        return (
+            "one question a connection, for the device closes it behind each answer; "
+            f"connecting takes {self.connect_s * 1000:.0f} ms"
+        )
+
 
 class Connections:
     """The connections to one endpoint, one after the other, and what outlives them.

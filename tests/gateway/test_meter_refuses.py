@@ -1,0 +1,85 @@
+"""A meter that refuses what it is asked, end to end: `meterseal status` of a running gateway says code and block."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from gateway import config, instance
+from gateway.alarm_kinds import KINDS, REFUSES
+from gateway.cli import main
+from gateway.config import Config
+from gateway.fieldbus.frames import Request
+from tests.fieldbus.devices import Pty, Sent, answer, refuse
+from tests.gateway.epochs import running, until
+from tests.gateway.samples import site
+
+PROFILE = """
+vendor = "Test"
+device = "Test meter"
+source = "made up for this test"
+[points]
+power = { fc = 4, address = 300, type = "uint16", unit = "W" }
+energy = { fc = 3, address = 100, type = "uint32", unit = "kWh", kind = "counter" }
+"""
+BUS = """
+[[bus]]
+name = "rs485-1"
+type = "modbus-rtu"
+port = "rs485-1"
+answer_life = "100ms"
+[[bus.meter]]
+name = "export-main"
+profile = "made.toml"
+address = 1
+every = "500ms"
+
+"""
+SAID = "export-main: function 3, registers 100 to 101: exception 02: it answers, and has no such register"
+
+
+def made(folder: Path) -> Config:
+    """A site with one meter, which does not have one of its two blocks."""
+    path = site(folder).path
+    (folder / "made.toml").write_text(PROFILE)
+    text = path.read_text()
+    path.write_text(text[: text.index("[[bus]]")] + BUS + text[text.index("[seal]") :])
+    return config.load(path)
+
+
+def without_energy(request: Request) -> Sent:
+    return [(0.0, refuse(request) if request.function == 3 else answer(request))]
+
+
+def test_a_meter_that_refuses_stands_in_status_with_code_and_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KINDS, REFUSES, replace(KINDS[REFUSES], delay_ms=0))  # the delay has tests of its own
+    loaded = made(tmp_path / "site")
+    told: dict[str, str] = {}
+
+    def ask(*options: str) -> str:
+        return CliRunner().invoke(main, ["status", str(loaded.path), *options]).stdout
+
+    async def work() -> None:
+        pty = Pty(loaded.path.parent / "rs485-1", without_energy)
+        with instance.take(loaded.data):
+            async with running(loaded) as epoch:
+                board = epoch.site.board
+                await until(lambda: any(alarm.code == REFUSES for alarm in board.standing()))
+                told["json"] = await asyncio.to_thread(ask, "--json")
+                told["people"] = " ".join((await asyncio.to_thread(ask)).split())
+        pty.unplug()
+
+    asyncio.run(work())
+    facts = json.loads(told["json"])
+    (alarm,) = [alarm for alarm in facts["alarms"] if alarm["code"] == "meter-refuses"]
+    assert SAID in alarm["text"]
+    assert "comms-lost" not in told["json"]
+    assert not facts["healthy"]
+    assert f"look at this: rs485-1: {SAID}" in told["people"]
