@@ -6,7 +6,9 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
+from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.devices.plan import Block, resolve
 from gateway.devices.profile import Point
@@ -196,10 +198,11 @@ class MeterReader:
                 profile, points = search.profile(profile), resolve(points, search.models)
             if self._cuts is None:
                 self._cuts = Cuts(points)
-            self._plan = read_plan(
-                self.line, self.spec, profile, points, missing,
+            work = partial(
+                read_plan, self.line, self.spec, profile, points, missing,
                 cuts=self._cuts, avoid=avoid, armed=self._armed, along=self._along,
             )  # fmt: skip
+            self._plan = await in_thread(work, f"plan {self.spec.name}")  # hundreds of isolated points take seconds
         return self._plan
 
     def learn_reads(self, reads: Sequence[tuple[Block, Block, int | None]]) -> None:
