@@ -83,8 +83,10 @@ class Simulator:
         if isinstance(table, RtuTable):
             return RtuBus(units, table.line(), self._folder.absolute() / table.port, table.disturbances())
         if isinstance(table, RtuTcpTable):
-            return RtuTcpBus(units, table.line(), table.host, table.port, table.disturbances())
-        return TcpBus(units, table.host, table.port, unknown_unit=table.unknown_unit)
+            line, others, closes = table.line(), table.disturbances(), table.closes_behind_answer
+            return RtuTcpBus(units, line, table.host, table.port, others, closes_behind_answer=closes)
+        closes = table.closes_behind_answer
+        return TcpBus(units, table.host, table.port, unknown_unit=table.unknown_unit, closes_behind_answer=closes)
 
 
 async def serve(simulator: Simulator, *, seconds: float | None, opened: Callable[[Simulator], None]) -> None:

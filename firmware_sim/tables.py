@@ -141,6 +141,7 @@ class RtuTcpTable(_SerialTable):
     type: Literal["modbus-rtu-over-tcp"]
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)]
+    closes_behind_answer: bool = False
 
 
 class TcpTable(_Table):
@@ -151,6 +152,7 @@ class TcpTable(_Table):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)]
     unknown_unit: Literal["silent", "exception"] = "silent"
+    closes_behind_answer: bool = False
     meter: Annotated[list[MeterTable], Field(min_length=1)]
 
     def codes(self) -> dict[str, str | int]:

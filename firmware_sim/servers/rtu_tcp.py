@@ -19,12 +19,21 @@ KEPT = 1024
 
 
 class RtuTcpBus(RtuWire):
-    """One listening address with a serial line behind it; ``port`` is the real one once it is open."""
+    """One listening address with a serial line behind it; ``port`` is the real one once it is open.
+    ``closes_behind_answer``: each connection ends behind its first answer."""
 
     def __init__(
-        self, units: Units, line: Line, host: str, port: int, disturbances: Sequence[Noise | SecondMaster] = ()
+        self,
+        units: Units,
+        line: Line,
+        host: str,
+        port: int,
+        disturbances: Sequence[Noise | SecondMaster] = (),
+        *,
+        closes_behind_answer: bool = False,
     ) -> None:
         super().__init__(units, line, disturbances)
+        self._closes_behind_answer = closes_behind_answer
         self.host, self.port = host, port
         self.connections: list[asyncio.Transport] = []
         self._kept = b""
@@ -56,9 +65,15 @@ class RtuTcpBus(RtuWire):
         if kept:
             transport.write(kept)
 
+    def _open_ones(self) -> list[asyncio.Transport]:
+        return [transport for transport in self.connections if not transport.is_closing()]
+
+    def _answered(self) -> None:
+        if self._closes_behind_answer and (open_ones := self._open_ones()):
+            open_ones[-1].close()
+
     def _write(self, data: bytes) -> None:
-        open_ones = [transport for transport in self.connections if not transport.is_closing()]
-        if open_ones:
+        if open_ones := self._open_ones():
             open_ones[-1].write(data)
         else:
             self._kept = (self._kept + data)[-KEPT:]

@@ -14,11 +14,14 @@ GATEWAY_TARGET_FAILED = 0x0B  # Modbus application protocol v1.1b3, clause 7
 
 
 class TcpBus:
-    """One listening address; ``port`` is the real one once it is open. Raises ``WireError`` when it is taken."""
+    """One listening address; ``port`` is the real one once it is open. Raises ``WireError`` when it is taken.
+    ``closes_behind_answer``: each connection ends behind its first answer."""
 
-    def __init__(self, units: Units, host: str, port: int, *, unknown_unit: str = "silent") -> None:
+    def __init__(
+        self, units: Units, host: str, port: int, *, unknown_unit: str = "silent", closes_behind_answer: bool = False
+    ) -> None:
         self.units, self.host, self.port = units, host, port
-        self.answers_unknown = unknown_unit == "exception"
+        self.answers_unknown, self.closes_behind_answer = unknown_unit == "exception", closes_behind_answer
         self.connections: set[_Connection] = set()
 
     async def open(self) -> None:
@@ -80,6 +83,7 @@ class _Connection(asyncio.Protocol):
             if self._bus.answers_unknown:
                 refusal = frames.exception(pdu[0], GATEWAY_TARGET_FAILED)
                 self._transport.write(frames.tcp(transaction, unit, refusal))
+                self._answered()
             return
         outcome = self._units.ask(unit, pdu, lambda answering, answer: frames.tcp(transaction, answering, answer))
         latency_ms = self._units.latency_ms(unit)
@@ -96,8 +100,18 @@ class _Connection(asyncio.Protocol):
         self._units.record(outcome, delivery)
         size = delivery.piece or len(delivery.data)
         for number, at in enumerate(range(0, len(delivery.data), size)):
-            piece = delivery.data[at : at + size]
+            piece, last = delivery.data[at : at + size], at + size >= len(delivery.data)
             if number and delivery.gap_ms:
-                self._loop.call_later(number * delivery.gap_ms / 1000, self._transport.write, piece)
+                self._loop.call_later(number * delivery.gap_ms / 1000, self._write, piece, last)
             else:
-                self._transport.write(piece)
+                self._write(piece, last)
+
+    def _write(self, piece: bytes, last: bool) -> None:
+        self._transport.write(piece)
+        if last:
+            self._answered()
+
+    def _answered(self) -> None:
+        """An answer is sent in whole."""
+        if self._bus.closes_behind_answer:
+            self._transport.close()

@@ -139,10 +139,9 @@ class RtuWire:
         begin = max(at, self._free_at)
         self._free_at = begin + self._wire_s(len(delivery.data))
         pieces = self._pieces(delivery, begin)
-        first_at, first = pieces[0]
-        self._loop.call_at(first_at, self.put, first, outcome, delivery)
-        for later, piece in pieces[1:]:
-            self._loop.call_at(later, self.put, piece)
+        for number, (moment, piece) in enumerate(pieces):
+            said = (outcome, delivery) if number == 0 else ()
+            self._loop.call_at(moment, self._put_last if number == len(pieces) - 1 else self.put, piece, *said)
 
     def _pieces(self, delivery: Delivery, begin: float) -> list[tuple[float, bytes]]:
         """What arrives when: the whole frame at its end, or piece by piece."""
@@ -157,6 +156,13 @@ class RtuWire:
             cuts = range(0, len(data), size)
             return [(begin + (n + 1) * batch_s, data[at : at + size]) for n, at in enumerate(cuts)]
         return [(end, data)]
+
+    def _put_last(self, data: bytes, outcome: Outcome | None = None, delivery: Delivery | None = None) -> None:
+        self.put(data, outcome, delivery)
+        self._answered()
+
+    def _answered(self) -> None:
+        """An answer is on the line in whole."""
 
     def put(self, data: bytes, outcome: Outcome | None = None, delivery: Delivery | None = None) -> None:
         """Write bytes, and the log before them; with nobody on the line they are neither heard nor logged."""

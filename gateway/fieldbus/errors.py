@@ -6,7 +6,7 @@ FieldbusError
 ├── PortError   a port cannot be opened: what, where, and the way out
 │   └── PortMissing … because it is not there now
 └── LineDown    the port or connection went away in use
-    └── Unreachable … or is not to be had, for nobody is there: no answer to the connection, no route
+    └── Unreachable … or is not to be had, for nobody is there: no answer to the connection or on it, no route
 
 A device's silence or refusal is no error here: it is an outcome, reported with its reason.
 """
@@ -55,14 +55,19 @@ class LineDown(FieldbusError):
 
 
 class Unreachable(LineDown):
-    """Nobody is there to connect to, as when the device has no power."""
+    """Nobody is there at the other end, as when the device has no power."""
 
 
 def not_connected(where: str, error: OSError) -> LineDown:
     """Why a connection could not be made."""
     if isinstance(error, TimeoutError):
         return Unreachable(f"{where} does not answer the connection")
-    kind = Unreachable if error.errno in NOBODY else LineDown
     code = error.errno or 0
     words = os.strerror(code) if code > 0 else error.strerror or error  # asyncio only says that a call failed
-    return kind(f"{where}: {words}")
+    return broken(f"{where}: {words}", error)
+
+
+def broken(what: str, error: BaseException | None) -> LineDown:
+    """That a connection is none or broke off, and whether nobody is there; ``error``: what the system said."""
+    nobody = isinstance(error, OSError) and error.errno in NOBODY
+    return Unreachable(what) if nobody else LineDown(what)

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 
 from gateway.fieldbus.connections import RECONNECT_PAUSE_S, Connections
-from gateway.fieldbus.errors import LineDown, not_connected
+from gateway.fieldbus.errors import LineDown, broken, not_connected
 from gateway.fieldbus.frames import Request, permit
 from gateway.fieldbus.link import CLOSED, Manners, Outcome, Witness, no_shape
 from gateway.fieldbus.mbap import HEAD, Transactions
@@ -76,7 +76,7 @@ class TcpLink:
                 await connection.news(now + manners.timeout_s)
                 if transactions.decided or not connection.lost:
                     return self._finish(request, manners)
-                self._demand_hung_up()
+                self._demand_hung_up(connection.why)
             except BaseException:  # a cancelled read, too, has used its shape
                 transactions.abandon(self._loop.time())
                 raise
@@ -119,12 +119,13 @@ class TcpLink:
             self._ready[request.unit] = now + manners.pause_s
         return outcome
 
-    def _demand_hung_up(self) -> None:
+    def _demand_hung_up(self, why: Exception | None) -> None:
         """LineDown, unless the connection ended as it does behind a whole answer."""
-        broken = self._transactions.stale
-        if broken or not self._connections.behind_answer:
-            how = "in the midst of an answer" if broken else "without an answer"
-            raise LineDown(f"{self._host}:{self._tcp_port} closed the connection {how}")
+        midst = self._transactions.stale
+        if midst or not self._connections.behind_answer:
+            how = "in the midst of an answer" if midst else "without an answer"
+            said = f"broke ({why.strerror}) {how}" if isinstance(why, OSError) else f"closed the connection {how}"
+            raise broken(f"{self._host}:{self._tcp_port} {said}", why)
 
     async def _usable(self) -> _Connection:
         """The connection as it is, or another one in its place: at once where the device closed it behind an answer."""
@@ -175,6 +176,8 @@ class _Connection(asyncio.BufferedProtocol):
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.lost = self._dropped = False
+        self.why: Exception | None = None
+        """What it broke of; None: it was closed."""
 
     @property
     def closing(self) -> bool:
@@ -227,7 +230,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended(orderly=exc is None)
-        self.lost = True
+        self.lost, self.why = True, exc
         self._stop_timer()
         self._tell()
 

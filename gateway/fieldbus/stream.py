@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.fieldbus.connections import RECONNECT_PAUSE_S, Connections
-from gateway.fieldbus.errors import LineDown
+from gateway.fieldbus.errors import LineDown, broken
 from gateway.fieldbus.frames import Request, Shape, permit
 from gateway.fieldbus.link import CLOSED, Manners, Outcome, Silence, Witness, no_shape
 from gateway.fieldbus.rtu import Guard
@@ -84,6 +84,7 @@ class RtuLink:
         self._timeouts: dict[int, float] = {}
         self._wake: asyncio.Future[None] | None = None
         self._lost, self._reading = "", False
+        self._why: OSError | None = None
         self._opened()
 
     async def read(self, requests: Sequence[Request], manners: Manners) -> Outcome:
@@ -130,7 +131,7 @@ class RtuLink:
             self._port.close()
 
     def _opened(self) -> None:
-        self._lost, self._reading, self._drained = "", True, self._loop.time()
+        self._lost, self._why, self._reading, self._drained = "", None, True, self._loop.time()
         self._loop.add_reader(self._port.fd, self._readable)
         self._looking = self._loop.call_later(LOOK_S, self._look)
 
@@ -156,7 +157,7 @@ class RtuLink:
             try:
                 port = await self._reconnect()
             except LineDown as error:
-                raise LineDown(f"{CLOSED}, and takes no other: {error}") from None
+                raise type(error)(f"{CLOSED}, and takes no other: {error}") from None
         self._port = port
         self.generation, self.renewals = self.generation + (not same_device), self.renewals + same_device
         self._connections.opened(self._loop.time() - begun)
@@ -226,7 +227,7 @@ class RtuLink:
                 await self._writable(begun + SEND_S)
             except OSError as error:
                 self._readable()
-                self._lose(f"writing failed: {error.strerror}")
+                self._lose(f"writing failed: {error.strerror}", why=error)
             self._check()
             if self._lost:
                 break
@@ -252,7 +253,7 @@ class RtuLink:
                 self._drained = now
                 return
             except OSError as error:
-                return self._lose(f"reading failed: {error.strerror}")
+                return self._lose(f"reading failed: {error.strerror}", why=error)
             if not data:
                 return self._lose(self._closed(), orderly=True)
             arrived, waited = self._loop.time(), not self._guard.decided
@@ -273,9 +274,9 @@ class RtuLink:
         whole = self._guard.between_frames
         return "the device closed the connection " + ("without an answer" if whole else "in the midst of an answer")
 
-    def _lose(self, what: str, *, orderly: bool = False) -> None:
+    def _lose(self, what: str, *, orderly: bool = False, why: OSError | None = None) -> None:
         if not self._lost:
-            self._lost = what
+            self._lost, self._why = what, why
             self._connections.ended(self._loop.time(), orderly=orderly, met=not self._guard.decided)
         self._stop_reading()
         self._notify()
@@ -290,7 +291,7 @@ class RtuLink:
         """LineDown when the port is gone, unless it ended as it does behind a whole answer."""
         hung_up = self._reconnect is not None and self._guard.between_frames and self._connections.behind_answer
         if self._lost and not hung_up:
-            raise LineDown(self._lost)
+            raise broken(self._lost, self._why)
 
     def _notify(self) -> None:
         if self._wake and not self._wake.done():

@@ -110,7 +110,8 @@ class Turn:
         try:
             await self.link.quiet()
         except LineDown as error:
-            self.down = self.down or str(error)
+            if self.down is None:
+                self._lost(error)
         self._void()
         if self.left and self.down is None and self.silences < 2:
             return self.until
@@ -158,8 +159,7 @@ class Turn:
         try:
             await self.link.quiet()
         except LineDown as error:
-            self.down = str(error)
-            return self._attempt("line-down", self.down)
+            return self._attempt("line-down", self._lost(error))
         if self.link.voided:
             self.told.clear()
             self.link.voided.clear()

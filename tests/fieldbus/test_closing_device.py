@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -43,9 +44,9 @@ def closing(kind: str, asked: list[Request], *, after_s: float = 0.0, how: Liter
     return talk
 
 
-@pytest.mark.parametrize("extra", ["", "direct = true"])
-@pytest.mark.parametrize("after_s", [0.0, 0.02])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "after_s", "extra"), [(KINDS[0], 0.0, "direct = true"), (KINDS[0], 0.02, ""), (KINDS[1], 0.02, "")]
+)
 def test_a_device_that_closes_tcp_behind_each_answer_gives_a_reading_at_every_poll(
     kind: str, after_s: float, extra: str
 ) -> None:
@@ -53,6 +54,7 @@ def test_a_device_that_closes_tcp_behind_each_answer_gives_a_reading_at_every_po
         asked: list[Request] = []
         async with serving(closing(kind, asked, after_s=after_s)) as server:
             spec = tcp_line(server.port, meter("one", 1, 400, identity="serial", extra=extra), kind=kind, life_ms=100)
+            spec = replace(spec, timeout_ms=2000)  # a busy machine takes its time
             async with running(spec) as (line, polls):
                 await polls.until(lambda p: p.meter == "one", count=5)
         assert [(p.missed, p.failures) for p in polls if p.missed != "stopped"] == [(None, ())] * len(polls)
