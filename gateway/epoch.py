@@ -26,6 +26,7 @@ from gateway.companions import keep, wanted
 from gateway.drivers import close, drivers
 from gateway.errors import Declined, GatewayError, StoreError
 from gateway.fieldbus.bus import Line, LineSpec
+from gateway.fieldbus.connections import Endpoint
 from gateway.fieldbus.endpoints import endpoint_of
 from gateway.fieldbus.sleep import PowerRecord
 from gateway.line_use import forget, latest, noted_ms
@@ -161,11 +162,16 @@ class Epoch:
             await asyncio.wait(tasks)
 
     def open_lines(self, specs: Iterable[LineSpec], anchor_ms: int | None, from_ms: int | None = None) -> None:
-        """Begin lines anew, under a schedule that is anchored at ``anchor_ms`` (None: where it was); they may have been
-        asked until now."""
+        """Begin lines anew, under a schedule that is anchored at ``anchor_ms`` (None: where it was). What a line that
+        ended knows of its endpoint goes on to the next; one that was none of ours may have been asked until now."""
+        now_ms = self.site.clock.now_ms()
+        known = {_endpoint(line.spec): line.endpoint for line in self.site.lines.values()}
         for spec in specs:
             self.site.board.line_anew(spec.name)
-            self.site.lines[spec.name] = self._make_line(spec, self.site.clock.now_ms())
+            endpoint = known.get(_endpoint(spec))
+            by_hand_ms = noted_ms(self.ready.config.data, endpoint_of(spec), now_ms)
+            used_until_ms = now_ms if endpoint is None else by_hand_ms
+            self.site.lines[spec.name] = self._make_line(spec, used_until_ms, endpoint)
             self._start_line(spec.name, self._anchors[spec.name] if anchor_ms is None else anchor_ms, from_ms)
 
     def forget_lines(self, names: Iterable[str]) -> None:
@@ -248,7 +254,7 @@ class Epoch:
         _, companion = self._company[name]
         self._accompanying[name] = self._begin(keep(name, companion), name)
 
-    def _make_line(self, spec: LineSpec, used_until_ms: int | None) -> Line:
+    def _make_line(self, spec: LineSpec, used_until_ms: int | None, endpoint: Endpoint | None = None) -> Line:
         return Line(
             spec,
             self.site.clock,
@@ -259,6 +265,7 @@ class Epoch:
             power=self._power.record,
             used_until_ms=used_until_ms,
             lag_ms=lag_ms(self.ready.specs.index(spec), spec),
+            endpoint=endpoint,
         )
 
     def _asleep(self, name: str) -> bool:
@@ -338,6 +345,11 @@ def begin(ready: Ready, stop: asyncio.Event) -> Epoch:
     except GatewayError:
         store.close()
         raise
+
+
+def _endpoint(spec: LineSpec) -> tuple[str, str]:
+    """What two lines have in common whose questions and answers may meet."""
+    return spec.type, endpoint_of(spec)
 
 
 def _last_readings(store: Store, meter: str) -> Iterator[Reading]:

@@ -173,8 +173,8 @@ class Reload:
                 await in_thread(lambda: close(ledgers), "drivers end")
             raise
         epoch.meet(ready, change.read_anew, provision)
-        epoch.forget_lines(change.closed - change.lines.keys())
         epoch.open_lines(change.lines.values(), anchor_ms)
+        epoch.forget_lines(change.closed - change.lines.keys())
         if ledgers is not None:
             await epoch.renew_uplinks(ledgers)
         await epoch.renew_companions()

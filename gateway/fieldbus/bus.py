@@ -52,7 +52,7 @@ class Line:
     carries both answers.
     ``power`` gives what was recorded of the power of a meter that may sleep (sleep.py).
     ``lag_ms``: so long behind their due times its polls begin (lines.py). ``endpoint``: what an earlier line of this
-    process knows of its port or address; ``used_until_ms`` is not needed then.
+    process knows of its port or address; ``used_until_ms`` then tells of other processes only.
     ``armed=False`` takes the guard against late answers off: only for showing what it is worth.
     """
 
@@ -79,8 +79,18 @@ class Line:
             endpoint = Endpoint(shape_table(spec, used_until=before, armed=armed))
         else:
             endpoint.table.configure(*_lives(spec), clock.monotonic())
+            if before is not None:
+                endpoint.table.used_by_others(before)
         self.endpoint, self._table = endpoint, endpoint.table
-        self._ear = Ear(spec.name, self._table, clock.monotonic, self._learn, self._doubt, shared=spec.shared)
+        self._ear = Ear(
+            spec.name,
+            self._table,
+            clock.monotonic,
+            self._learn,
+            self._doubt,
+            shared=spec.shared,
+            other_master=endpoint.other_master,
+        )
         self._sleepers = Sleepers(spec.meters, power)
         self._alarms = Alarms(spec, on_alarm, self._sleepers)
         self.counters = self._ear.counters

@@ -7,6 +7,7 @@ monotonic seconds and come in as arguments.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -117,8 +118,17 @@ class Connections:
 
 
 @dataclass(slots=True)
+class OtherMaster:
+    """What is known of another master on the line: its last frame as hex, and until when its line counts as shared."""
+
+    frame: str = ""
+    until: float = -math.inf
+
+
+@dataclass(slots=True)
 class Endpoint:
     """What is known of one port or address, whatever is opened or configured anew on it."""
 
     table: ShapeTable
     connections: Connections = field(default_factory=Connections)
+    other_master: OtherMaster = field(default_factory=OtherMaster)

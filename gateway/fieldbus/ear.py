@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
+from gateway.fieldbus.connections import OtherMaster
 from gateway.fieldbus.damage import Damage
 from gateway.fieldbus.link import Seen
 from gateway.fieldbus.shapes import LONGEST_LIFE_S, STRANGER_S, ShapeTable
@@ -23,7 +24,8 @@ class Ear:
     """Listens on one line. ``counters`` counts stray frames by kind; ``flags_of`` are quality bits for a unit's values.
 
     ``learn(unit, latency in seconds)`` is told of answers that came late. ``shared``: the site knows of another master,
-    so that its frames flag nothing; their shapes are avoided all the same. ``stranger`` is its last frame, as hex.
+    so that its frames flag nothing; their shapes are avoided all the same. ``other_master`` is what an
+    earlier ear on this endpoint heard of it.
     """
 
     def __init__(
@@ -35,15 +37,15 @@ class Ear:
         doubt: Callable[[int], None] = lambda unit: None,
         *,
         shared: bool = False,
+        other_master: OtherMaster | None = None,
     ) -> None:
         self.counters = Counter[str]()
-        self.stranger = ""
+        self._other = other_master or OtherMaster()
         self._shared = shared
         self._line, self._table, self._monotonic = line, table, monotonic
         self._learn, self._doubt = learn, doubt
         self.damage = Damage()
         self._strangers_from: float | None = None
-        self._shared_until = float("-inf")
         self._wrong: dict[int, list[tuple[float, bytes]]] = {}
 
     def opened(self) -> None:
@@ -90,15 +92,20 @@ class Ear:
 
     @property
     def _shared_flag(self) -> int:
-        return int(Quality.SHARED_LINE) if self._monotonic() < self._shared_until else 0
+        return int(Quality.SHARED_LINE) if not self._shared and self._monotonic() < self._other.until else 0
+
+    @property
+    def stranger(self) -> str:
+        """The last frame of another master, as hex."""
+        return self._other.frame
 
     def clear_shared(self) -> str:
         """The other master is off the line: flag nothing, avoid no shape and allow for no longer answer lives until it
         is heard again. Gives its last frame, as hex; nothing while none is known."""
         now = self._monotonic()
-        if now >= self._shared_until and not self._table.avoids(now) and not self._table.lengthened(now):
+        if now >= self._other.until and not self._table.avoids(now) and not self._table.lengthened(now):
             return ""
-        self._shared_until = float("-inf")
+        self._other.until = float("-inf")
         self._table.avoid_none()
         self._table.as_configured(now)
         return self.stranger
@@ -106,9 +113,9 @@ class Ear:
     def _stranger(self, seen: Seen, now: float) -> None:
         """A frame that we never asked for; or so long ago that it should have died out."""
         self._wrong.clear()  # they may have been this one's
-        self.stranger = seen.data[:16].hex(" ").upper()
+        self._other.frame = seen.data[:16].hex(" ").upper()
         if not self._shared:
-            self._shared_until = now + STRANGER_S
+            self._other.until = now + STRANGER_S
         if seen.shape is None:
             return
         if seen.latency_s is None or seen.latency_s > LONGEST_LIFE_S:
@@ -122,7 +129,7 @@ class Ear:
     def _mismatched(self, unit: int, seen: Seen) -> None:
         """Another function or length came in place of our answer. Where another master is known it may be his."""
         now = self._monotonic()
-        if now < self._shared_until:
+        if now < self._other.until:
             self._stranger(seen, now)
         elif not self._shared:
             self._wrong[unit] = [*self._wrong.get(unit, []), (now, seen.data)][-WRONG_ANSWERS:]

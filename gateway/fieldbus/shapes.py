@@ -42,6 +42,10 @@ class ShapeTable:
         self._longer: dict[int, tuple[float, float]] = {}
         """Longer answer lives that were seen to be needed: for all that a unit is asked until that moment."""
 
+    def used_by_others(self, until: float) -> None:
+        """Another process may have asked anything until then."""
+        self._before = max(self._before, until)
+
     def configured_life(self, unit: int) -> float:
         """Answer life of a unit in seconds, as the site or its profile has it."""
         return self._lives.get(unit, self.life_s)
@@ -138,7 +142,7 @@ class ShapeTable:
         return now < self._rests_until(shape)
 
     def _rests_until(self, shape: Shape) -> float:
-        last = self._last.get(shape, self._before)
+        last = max(self._last.get(shape, -math.inf), self._before)
         return last + self.life(shape.unit, last)
 
     def young_function(self, unit: int, function: int, now: float) -> bool:

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from gateway.fieldbus.connections import OtherMaster
 from gateway.fieldbus.damage import Damage
 from gateway.fieldbus.ear import Ear
 from gateway.fieldbus.frames import Request, Shape
@@ -188,3 +189,16 @@ def test_answers_of_wrong_function_or_length_are_that_units_and_no_strangers() -
     line.ear.see(wrong)
     assert line.ear.wrong_answer(9) == ""
     assert line.ear.stranger == "09 04 04"
+
+
+def test_what_is_known_of_another_master_outlives_the_line_on_its_endpoint() -> None:
+    line, other = Listening(), OtherMaster()
+    for shared in (False, True):
+        line.ear = Ear(
+            "line", line.table, lambda: line.now, lambda unit, latency: None, other_master=other, shared=shared
+        )
+        assert line.ear.flags == 0
+        other.frame, other.until = "09 04 04", line.now + 5
+        assert line.ear.flags == (0 if shared else Quality.SHARED_LINE)
+        assert line.ear.clear_shared() == "09 04 04"
+        assert line.ear.flags == 0
