@@ -162,8 +162,8 @@ def test_chinese_is_chinese() -> None:
         ),
         ("10.0.0.9:502 closed the connection without an answer", "10.0.0.9:502 未应答就关闭了连接"),
         (
-            "b: 10.0.0.9:502: the device closed the connection behind its answer, and takes no other: 10.0.0.9:502 does "
-            "not answer the connection; it is tried again every 2 s; check adapter, cable and network",
+            "b: 10.0.0.9:502: the device closed the connection behind its answer, and takes no other: 10.0.0.9:502 "
+            "does not answer the connection; it is tried again every 2 s; check adapter, cable and network",
             "b：10.0.0.9:502：设备在应答后关闭了连接，且不接受新的连接：10.0.0.9:502 不响应连接；每 2 秒重试一次；"
             "请检查适配器、电缆和网络",
         ),
