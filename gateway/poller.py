@@ -195,9 +195,10 @@ class _Meter:
         seconds: dict[str, Look] = {}
         seen: set[str] = set()
         for answer, form, split in parts:
-            own = form.decoder.scales(split)
+            own = form.decoder.scales(split) if scales and len(parts) > 1 else None
             contents = form.decoder.values(split, scales | own if own else scales)
-            self._faulty += form.decoder.faults(split, scales) if form.decoder.lines else ()
+            if form.decoder.lines:
+                self._faulty += form.decoder.faults(split, scales)
             if seen.isdisjoint(form.names):
                 seen.update(form.names)
                 looks.append((form, contents, answer.completed_ms))
@@ -231,6 +232,8 @@ class _Meter:
             {n: v for form, contents, _ in looks for n, v in zip(form.names, contents, strict=True)} if points else {}
         )
         raised = quality.raised(points, values) if points else {}
+        if not self._faulty and not self._ratios.affected:
+            return raised
         for names, flag in ((self._faulty, Quality.DEVICE_FAULT), (self._ratios.affected, Quality.CONFIG_CHANGED)):
             for name in names:
                 raised[name] = raised.get(name, 0) | int(flag)

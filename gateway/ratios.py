@@ -38,6 +38,9 @@ class Ratios:
     def see(self, scales: Scales, time_ms: int) -> None:
         """Take the scale points of one poll; one without a value tells nothing. A change within a minute of the last
         event waits: what differs then from what that event said is told."""
+        if not self._scaled:
+            self.scales.update(scales)
+            return
         self.changes, self.affected = {}, []
         for key, now in scales.items():
             name = key[1]

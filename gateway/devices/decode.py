@@ -60,11 +60,14 @@ class Decoder:
         valued = [pair for pair in points if pair[0].kind not in UNRECORDED]
         both = valued + [pair for pair in points if pair[0].kind == "scale"]
         self.points = tuple(point for point, _ in valued)
-        self._scale_points = tuple(point for point, _ in both[len(valued) :])
         given = factors or {}
         decimals = {name: number for name, ratio in given.items() if (number := _decimal(ratio)) is not None}
         self._steps = {n: Steps(p, given) for n, (p, _) in enumerate(both) if _takes_steps(p, given)}
         """By place among the valued points, scale points behind them."""
+        scales = [(n, (p.model, p.name), p) for n, (p, _) in enumerate(both) if n >= len(valued)]
+        self._has_scales = bool(scales)
+        self._exponents = [(n, key, p.not_available) for n, key, p in scales if n not in self._steps]
+        self._numbers_of_steps = [(n, key, self._steps[n]) for n, key, _ in scales if n in self._steps]
         self.lines = tuple(n for n in self._steps if n < len(valued) and self.points[n].span is not None)
         """Places of points that are read from an analogue signal."""
         self._reach = max((offset + point.registers for point, offset in both), default=0)
@@ -86,10 +89,12 @@ class Decoder:
             for n, point in enumerate(self.points)
             if not point.scale_from and n not in self._steps and (read := _reader(point, decimals)) is not None
         ]
-        self._scaled = [(n, p) for n, p in enumerate(self.points) if p.scale_from and n not in self._steps]
+        self._scaled = [
+            (n, p, (p.model, p.scale_from)) for n, p in enumerate(self.points) if p.scale_from and n not in self._steps
+        ]
         self._exact = [(n, self._steps[n]) for n, p in enumerate(self.points) if n in self._steps]
         self._factors = decimals
-        self._by_scale: dict[tuple[int, int], Callable[[Any], Content]] = {}
+        self._by_scale: dict[tuple[int, int | Fraction], Callable[[Any], Content]] = {}
 
     def split(self, registers: Sequence[int]) -> Sequence[Any]:
         """What stands in the registers (fc 1 and 2: bits), for ``scales`` and ``values``; empty if they are too few."""
@@ -100,15 +105,16 @@ class Decoder:
 
     def scales(self, split: Sequence[Any]) -> dict[tuple[int | None, str], int | Fraction]:
         """The block's scale registers, those that hold a scale."""
-        if not split or not self._scale_points:
+        if not split or not self._has_scales:
             return {}
         found: dict[tuple[int | None, str], int | Fraction] = {}
-        for n, point in enumerate(self._scale_points, len(self.points)):
-            if n in self._steps:
-                if (number := self._steps[n].number(split[n], {})) is not None:
-                    found[point.model, point.name] = number
-            elif _usable(point, split[n]):
-                found[point.model, point.name] = split[n]
+        for n, key, codes in self._exponents:
+            raw = split[n]
+            if -_SF_LIMIT <= raw <= _SF_LIMIT and raw % 0x10000 not in codes:
+                found[key] = raw
+        for n, key, steps in self._numbers_of_steps:
+            if (number := steps.number(split[n], {})) is not None:
+                found[key] = number
         return found
 
     def faults(self, split: Sequence[Any], scales: Scales) -> list[str]:
@@ -126,9 +132,13 @@ class Decoder:
                 values[n] = None
         for n, read in self._readers:
             values[n] = read(split[n])
-        for n, point in self._scaled:
-            exponent = scales.get((point.model, str(point.scale_from)))
-            values[n] = None if exponent is None else self._scaled_reader(n, point, exponent)(split[n])
+        for n, point, key in self._scaled:
+            exponent = scales.get(key)
+            if exponent is None:
+                values[n] = None
+            else:
+                read = self._by_scale.get((n, exponent)) or self._scaled_reader(n, point, exponent)
+                values[n] = read(split[n])
         for n, steps in self._exact:
             values[n] = (
                 _text_of(steps, split[n]) if self.points[n].type == "string" else steps.content(split[n], scales)
@@ -138,10 +148,8 @@ class Decoder:
     def _scaled_reader(self, n: int, point: Point, exponent: int | Fraction) -> Callable[[Any], Content]:
         if exponent.denominator != 1 or abs(int(exponent)) > MOST_EXPONENT:
             return _nothing
-        key = n, int(exponent)
-        if key not in self._by_scale:
-            self._by_scale[key] = _reader(point, self._factors, key[1]) or _as_it_is
-        return self._by_scale[key]
+        read = _reader(point, self._factors, int(exponent)) or _as_it_is
+        return self._by_scale.setdefault((n, exponent), read)
 
 
 def decode(
@@ -232,10 +240,6 @@ def _format(point: Point) -> str:
 def _is_plain_float(point: Point) -> bool:
     scaled = point.scale or point.factor is not None or point.factor_from or point.scale_from
     return point.type in _IEEE and not scaled and not point.not_available
-
-
-def _usable(point: Point, raw: int) -> bool:
-    return -_SF_LIMIT <= raw <= _SF_LIMIT and raw % 0x10000 not in point.not_available
 
 
 def _as_it_is(raw: Any) -> Content:

@@ -48,6 +48,7 @@ class Silence:
 
 
 CLOSED = "the device closed the connection behind its answer"
+TAKES_NO_OTHER = "the device closed the connection behind its answer, and takes no other"
 
 
 def no_shape(table: ShapeTable, requests: Sequence[Request], now: float, *, closed: bool = False) -> Silence:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from gateway.fieldbus.connections import RECONNECT_PAUSE_S, Connections
 from gateway.fieldbus.errors import LineDown, broken, not_connected
 from gateway.fieldbus.frames import Request, permit
-from gateway.fieldbus.link import CLOSED, Manners, Outcome, Witness, no_shape
+from gateway.fieldbus.link import TAKES_NO_OTHER, Manners, Outcome, Witness, no_shape
 from gateway.fieldbus.mbap import HEAD, Transactions
 from gateway.fieldbus.shapes import ShapeTable
 
@@ -123,9 +123,13 @@ class TcpLink:
         """LineDown, unless the connection ended as it does behind a whole answer."""
         midst = self._transactions.stale
         if midst or not self._connections.behind_answer:
-            how = "in the midst of an answer" if midst else "without an answer"
-            said = f"broke ({why.strerror}) {how}" if isinstance(why, OSError) else f"closed the connection {how}"
-            raise broken(f"{self._host}:{self._tcp_port} {said}", why)
+            how = (
+                " closed the connection in the midst of an answer"
+                if midst
+                else " closed the connection without an answer"
+            )
+            said = f": {why.strerror or why}" if isinstance(why, OSError) else how
+            raise broken(f"{self._host}:{self._tcp_port}{said}", why)
 
     async def _usable(self) -> _Connection:
         """The connection as it is, or another one in its place: at once where the device closed it behind an answer."""
@@ -155,7 +159,7 @@ class TcpLink:
             try:
                 await self._open(same_device=same_device)
             except LineDown as error:
-                raise type(error)(f"{CLOSED}, and takes no other: {error}") from None
+                raise type(error)(f"{TAKES_NO_OTHER}: {error}") from None
         assert self._connection is not None
         return self._connection
 

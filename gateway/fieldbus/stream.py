@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gateway.fieldbus.connections import RECONNECT_PAUSE_S, Connections
 from gateway.fieldbus.errors import LineDown, broken
 from gateway.fieldbus.frames import Request, Shape, permit
-from gateway.fieldbus.link import CLOSED, Manners, Outcome, Silence, Witness, no_shape
+from gateway.fieldbus.link import TAKES_NO_OTHER, Manners, Outcome, Silence, Witness, no_shape
 from gateway.fieldbus.rtu import Guard
 from gateway.fieldbus.shapes import ShapeTable
 
@@ -157,7 +157,7 @@ class RtuLink:
             try:
                 port = await self._reconnect()
             except LineDown as error:
-                raise type(error)(f"{CLOSED}, and takes no other: {error}") from None
+                raise type(error)(f"{TAKES_NO_OTHER}: {error}") from None
         self._port = port
         self.generation, self.renewals = self.generation + (not same_device), self.renewals + same_device
         self._connections.opened(self._loop.time() - begun)
@@ -271,8 +271,9 @@ class RtuLink:
     def _closed(self) -> str:
         if self._reconnect is None:
             return "the other end is gone"
-        whole = self._guard.between_frames
-        return "the device closed the connection " + ("without an answer" if whole else "in the midst of an answer")
+        if self._guard.between_frames:
+            return "the device closed the connection without an answer"
+        return "the device closed the connection in the midst of an answer"
 
     def _lose(self, what: str, *, orderly: bool = False, why: OSError | None = None) -> None:
         if not self._lost:

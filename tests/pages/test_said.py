@@ -160,6 +160,13 @@ def test_chinese_is_chinese() -> None:
             "7 years left at this rate: 1 MB of 2 GB used, 3 MB a day",
             "按目前速度还可维持 7 年：已用 1 MB，上限 2 GB，每天增加 3 MB",
         ),
+        ("10.0.0.9:502 closed the connection without an answer", "10.0.0.9:502 未应答就关闭了连接"),
+        (
+            "b: 10.0.0.9:502: the device closed the connection behind its answer, and takes no other: 10.0.0.9:502 "
+            "does not answer the connection; it is tried again every 2 s; check adapter, cable and network",
+            "b：10.0.0.9:502：设备在应答后关闭了连接，且不接受新的连接：10.0.0.9:502 不响应连接；每 2 秒重试一次；"
+            "请检查适配器、电缆和网络",
+        ),
         ("m on b: power, energy stands still", "b 上的 m：power, energy 不变化"),
         ("x s", "x s"),
         ("{meter} answers again", "{meter} 恢复应答"),

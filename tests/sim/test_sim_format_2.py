@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from firmware_sim.layout import MeterSpec, Mismatch
 from firmware_sim.meter import Meter
@@ -78,6 +80,28 @@ ONE = "p = { address = 0, "
 def test_registers_hold_what_the_profile_says(points: str, value: float | str, registers: list[int]) -> None:
     name = points.split()[0]
     assert list(shown(points, {name: value})[0]) == registers
+
+
+TYPES = ("uint16", "int32", "uint48", "int48", "uint64", "bcd16", "bcd48", "bcd64", "float32", "float64")
+STEPS = (
+    "", "scale = -3", 'factor = "7/3"', "offset = -40", 'factor = -0.5, offset = "1/3"',
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(TYPES), st.sampled_from(["big", "little"]), st.sampled_from(["big", "little"]),
+    st.sampled_from(STEPS), st.floats(-1e6, 1e6),
+)  # fmt: skip
+def test_the_gateway_reads_what_the_log_promises(
+    type_: str, byte_order: str, word_order: str, steps: str, value: float
+) -> None:
+    keys = f'type = "{type_}", unit = "V", byte_order = "{byte_order}", word_order = "{word_order}", {steps}'
+    keys = f"not_available = [{2 ** int(type_[-2:]) - 1}], {keys}"
+    _, values = shown(f"{ONE}{keys.rstrip(', ')} }}", {"p": value})
+    promised = values["p"]
+    if promised is not None and not type_.startswith("float"):
+        assert abs(Decimal(str(promised)) - Decimal(value)) <= Decimal("1.17"), "half a step of 7/3"
 
 
 SIGNED = """
