@@ -185,6 +185,7 @@ class Profile:
     same_functions: bool = False
     pause_ms: int = 0
     timeout_ms: int = 1000
+    latency_ms: int | None = None
     connect_delay_ms: int = 0
     answer_life_ms: int | None = None
     direct: bool = False

@@ -192,12 +192,13 @@ _PROFILE: dict[str, Check] = {
     "default_address": integer(0, 255), "max_registers": integer(1, MAX_REGISTERS), "max_bits": integer(1, MAX_BITS),
     "max_gap": integer(0, MAX_REGISTERS), "step": integer(1, 16), "same_functions": _flag,
     "pause_ms": integer(0, 60_000), "timeout_ms": integer(1, 60_000), "connect_delay_ms": integer(0, 60_000),
+    "latency_ms": integer(0, 60_000),
     "answer_life_ms": integer(1, 3_600_000), "direct": _flag, "leading_bytes": _flag, "may_sleep": _flag,
     "sleeps_below": _text,
     "identity": list_of(_text), "identity_object": integer(0, 255), "freshness": _text, "concentrator": _flag,
     "stale_after_ms": integer(1, 86_400_000), "frozen_after_ms": integer(1, 86_400_000),
 }  # fmt: skip
-_SECOND_FORMAT = ("sleeps_below",)
+_SECOND_FORMAT = ("sleeps_below", "latency_ms")
 """Keys of a profile that ``format = 2`` brings."""
 _SECOND = "a key of format 2", "write format = 2 at the top of the file"
 _TABLES = ("serial", "defaults", "not_available", "readable", "points")

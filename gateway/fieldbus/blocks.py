@@ -19,7 +19,8 @@ Shapes = frozenset[tuple[int, int]]
 MOST_SHAPES = 24
 """Shapes that a block is planned for; a period that needs more is an error of the configuration (``budget``)."""
 LATENCY_MS = 20.0
-"""What a device usually needs to begin its answer; devices answer within 20 to 50 ms, some need 150."""
+"""What a device usually needs to begin its answer, where its profile does not say; devices answer within 20 to 50 ms,
+some need 150."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +102,18 @@ def _counts(block: Block) -> bool:
     return any(point.kind == "counter" for point, _ in block.points)
 
 
+def latency_ms(profile: Profile) -> float:
+    """What a device needs from the question to the beginning of its answer."""
+    return LATENCY_MS if profile.latency_ms is None else profile.latency_ms
+
+
 def limits(line: LineSpec, profile: Profile, k: int) -> Limits:
     """The planner's limits for a device on this line, costs in ms."""
     if line.type == "modbus-tcp":
         return Limits.over_tcp(profile, variants=k)
     char_ms = char_seconds(line.baudrate, line.parity, line.stopbits) * 1000
     silence_ms = 2 * t35_seconds(line.baudrate) * 1000
-    request = 13 * char_ms + silence_ms + LATENCY_MS + profile.pause_ms
+    request = 13 * char_ms + silence_ms + latency_ms(profile) + profile.pause_ms
     return Limits.of(profile, request_cost=request, register_cost=2 * char_ms, variants=k)
 
 

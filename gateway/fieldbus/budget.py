@@ -1,7 +1,7 @@
 """What is asked of a line in time and in shapes, told before anything is started. Pure.
 
 Wire time of a read of N registers: t = (8 + 5 + 2N) · b / baud + 2 · t3.5 + t_device, b bits a character. The device's
-time is not known before; ``LATENCY_MS`` stands for it, and its pause is added where it is asked twice in one poll.
+time is its profile's ``latency_ms``, else ``LATENCY_MS``, and its pause is added where it is asked twice in one poll.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.devices.plan import Block, plan
-from gateway.fieldbus.blocks import LATENCY_MS, BlockSet, limits, read_plan, shapes_occupied
+from gateway.fieldbus.blocks import BlockSet, latency_ms, limits, read_plan, shapes_occupied
 from gateway.fieldbus.frames import BITS, char_seconds, t35_seconds
 from gateway.fieldbus.spec import LineSpec, MeterSpec
 
@@ -81,13 +81,13 @@ def budget(line: LineSpec) -> LineBudget:
     return LineBudget(line.name, meters, sum(meter.share for meter in meters))
 
 
-def read_ms(line: LineSpec, block: Block) -> float:
-    """The time of one read on the line in ms; over TCP only the device's."""
+def read_ms(line: LineSpec, block: Block, device_ms: float) -> float:
+    """The time of one read on the line in ms, of which the device takes ``device_ms``; over TCP only that."""
     if line.type == "modbus-tcp":
-        return LATENCY_MS
+        return device_ms
     data = math.ceil(block.count / 8) if block.fc in BITS else 2 * block.count
     char_s = char_seconds(line.baudrate, line.parity, line.stopbits)
-    return ((13 + data) * char_s + 2 * t35_seconds(line.baudrate)) * 1000 + LATENCY_MS
+    return ((13 + data) * char_s + 2 * t35_seconds(line.baudrate)) * 1000 + device_ms
 
 
 def identity_every_s(line: LineSpec) -> float:
@@ -104,7 +104,7 @@ def _identity_ms(line: LineSpec, meter: MeterSpec) -> float:
     if profile.identity_object is not None:
         reads.append(Block(3, 0, IDENTITY_OBJECT_BYTES // 2, ()))
     more_ms = profile.pause_ms + (TUNNEL_LATENCY_MS if line.tunnel else 0)
-    return sum(read_ms(line, block) + more_ms for block in reads)
+    return sum(read_ms(line, block, latency_ms(profile)) + more_ms for block in reads)
 
 
 def _meter(line: LineSpec, meter: MeterSpec) -> MeterBudget:
@@ -112,13 +112,14 @@ def _meter(line: LineSpec, meter: MeterSpec) -> MeterBudget:
     for model in sorted({p.model for p in meter.points}, key=lambda m: m or 0):
         points = [p for p in meter.points if p.model == model]
         found = read_plan(line, meter, meter.profile, points, along=meter.profile.protocol != "sunspec")
-        reads += [_read(line, blocks, found.k, shapes_occupied(line, meter)) for blocks in found.blocks]
+        reads += [_read(line, meter, blocks, found.k) for blocks in found.blocks]
     pauses = meter.profile.pause_ms * max(0, len(reads) - 1)
     poll_ms = sum(read.time_ms for read in reads) + pauses
     share = 0.0 if line.type == "modbus-tcp" else poll_ms / meter.period_ms
     return MeterBudget(meter.name, tuple(reads), poll_ms, share)
 
 
-def _read(line: LineSpec, blocks: BlockSet, needed: int, occupied: float) -> ReadBudget:
-    mean = sum(read_ms(line, variant) for variant in blocks.variants) / len(blocks.variants)
+def _read(line: LineSpec, meter: MeterSpec, blocks: BlockSet, needed: int) -> ReadBudget:
+    device_ms, occupied = latency_ms(meter.profile), shapes_occupied(line, meter)
+    mean = sum(read_ms(line, variant, device_ms) for variant in blocks.variants) / len(blocks.variants)
     return ReadBudget(blocks.bare(blocks.block), blocks.variants, needed, occupied, mean)

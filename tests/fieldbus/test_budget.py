@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.devices.plan import Block
 from gateway.devices.profile import Point, load_profile, parse_profile
 from gateway.fieldbus.blocks import LATENCY_MS
-from gateway.fieldbus.budget import budget, read_ms
+from gateway.fieldbus.budget import budget, identity_every_s, read_ms
 from gateway.fieldbus.spec import LineSpec, MeterSpec
 
 POINTS = "\n".join(f'p{i} = {{ fc = 3, address = {2 * i}, type = "float32", unit = "W" }}' for i in range(30))
@@ -33,7 +35,7 @@ def sixty(period_ms: int, count: int = 5) -> LineSpec:
 )
 def test_the_wire_times_that_are_published_for_9600_baud(parity: str, count: int, published: float) -> None:
     spec = line(parity=parity)
-    assert read_ms(spec, Block(3, 0, count, ((POINT, 0),))) - LATENCY_MS == pytest.approx(published, abs=0.01)
+    assert read_ms(spec, Block(3, 0, count, ((POINT, 0),)), 0.0) == pytest.approx(published, abs=0.01)
 
 
 @pytest.mark.parametrize(("period", "share"), [(2000, 0.42), (1000, 0.85), (500, 1.74)])
@@ -42,6 +44,23 @@ def test_the_share_of_a_line(period: int, share: float) -> None:
     assert found.share == pytest.approx(share, abs=0.02)
     assert [len(m.reads) for m in found.meters] == [1] * 5
     assert [m.short() for m in found.meters] == [[]] * 5
+
+
+@pytest.mark.parametrize("latency_ms", [0, 150, 600])
+def test_the_budget_uses_the_latency_of_the_profile(latency_ms: int) -> None:
+    slow = replace(SIXTY, latency_ms=latency_ms)
+    meter = MeterSpec("m", slow, 1, 10_000, slow.points)
+    (usual,), (found,) = (budget(line(one)).meters for one in (replace(meter, profile=SIXTY), meter))
+    assert found.poll_ms - usual.poll_ms == pytest.approx(len(found.reads) * (latency_ms - LATENCY_MS))
+    assert found.share == found.poll_ms / 10_000
+
+
+def test_a_device_with_a_long_latency_is_asked_who_it_is_as_seldom_as_its_line_can_bear() -> None:
+    who = replace(SIXTY, identity=("p0",))
+    every_s = [
+        identity_every_s(line(MeterSpec("m", replace(who, latency_ms=ms), 1, 10_000, who.points))) for ms in (20, 600)
+    ]
+    assert every_s == [60.0, 3600.0]
 
 
 @pytest.mark.parametrize(("period", "short"), [(500, True), (3000, True), (3400, True), (3500, False)])
