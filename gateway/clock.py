@@ -164,13 +164,13 @@ class Clock:
         While the system's clock is ``doubted`` the time is unknown. How far record times are from it is part of the
         bound, and beyond ``APART_MS`` they are not called synchronised.
         """
-        if not self.usable or self.doubted():
+        apart_ms = self._apart()[0]
+        if not self.usable or apart_ms > FAR_MS:
             return "U", None
         kernel = self._kernel_state()
         if not kernel.synchronised or kernel.error_ms is None:
             return "S" if kernel.synchronised else "I", None
-        apart_ms = abs(self._apart()[0])
-        return "S" if apart_ms <= APART_MS else "I", kernel.error_ms + apart_ms
+        return "S" if abs(apart_ms) <= APART_MS else "I", kernel.error_ms + abs(apart_ms)
 
     def correction(self) -> Correction | None:
         """The change of course that is due; None while record times are right, or cannot be made so.

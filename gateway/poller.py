@@ -77,7 +77,7 @@ class Poller:
     def reading(self, poll: Poll, now: Stamp | None = None) -> Reading:
         """The reading of a poll that was answered at least in part; its time is that of the first complete answer."""
         clock = self._clock
-        return self._meters[poll.meter].reading(poll, now or stamp(clock), clock.ahead_ms(), doubted=clock.doubted())
+        return self._meters[poll.meter].reading(poll, now or stamp(clock), clock.ahead_ms(), clock.doubted)
 
     def doubts(self, meter: str, answer: BlockAnswer) -> bool:
         """Whether a block that has just answered should be read once more at once: a counter fell, or jumped."""
@@ -159,7 +159,7 @@ class _Meter:
             if not wanted:
                 return
 
-    def reading(self, poll: Poll, now: Stamp, ahead_ms: int, *, doubted: bool) -> Reading:
+    def reading(self, poll: Poll, now: Stamp, ahead_ms: int, doubted: Callable[[], bool]) -> Reading:
         if poll.flags & _EXCHANGED:
             self._past, self._witness, self._ratios = {}, None, self._ratios.forgotten()
         answers = sorted(poll.answers, key=lambda answer: answer.completed_ms)
@@ -208,12 +208,12 @@ class _Meter:
         return looks, seconds
 
     def _poll_flags(
-        self, looks: Sequence[tuple[_Form, list[Content], int]], now: Stamp, ahead_ms: int, doubted: bool
+        self, looks: Sequence[tuple[_Form, list[Content], int]], now: Stamp, ahead_ms: int, doubted: Callable[[], bool]
     ) -> int:
         """What the clock and the concentrator's freshness say of all values of this poll. A step that is ``doubted``
         stays one."""
         stepped = abs(ahead_ms - self._ahead_ms) > STEP_MS
-        if stepped and not doubted:
+        if stepped and not doubted():
             self._ahead_ms = ahead_ms
         flags = quality.clock_flags(now.clock, now.error_ms, self._period_ms, stepped=stepped)
         if self._profile is None:

@@ -159,6 +159,8 @@ class TcpLink:
             try:
                 await self._open(same_device=same_device)
             except LineDown as error:
+                if not same_device:
+                    raise
                 raise type(error)(f"{TAKES_NO_OTHER}: {error}") from None
         assert self._connection is not None
         return self._connection

@@ -157,6 +157,8 @@ class RtuLink:
             try:
                 port = await self._reconnect()
             except LineDown as error:
+                if not same_device:
+                    raise
                 raise type(error)(f"{TAKES_NO_OTHER}: {error}") from None
         self._port = port
         self.generation, self.renewals = self.generation + (not same_device), self.renewals + same_device
