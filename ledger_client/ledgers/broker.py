@@ -46,6 +46,8 @@ _OTHER_VERSION = 0x84  # MQTT 5 §3.2.2.2, and paho's word for return code 1 of 
 _UNSPECIFIED = 0x80  # paho's word for a connection that just ended
 _NO_ENTRY = frozenset({0x86, 0x87})  # bad user name or password, not authorized
 _NO_MAXIMUM = 65_535  # messages in flight where a CONNACK says nothing of them (MQTT 5 §3.2.2.3.3)
+RESUBSCRIBE_S = 2.0  # behind a subscription that was refused
+_DEAF = "connected, but the broker refused the subscription"
 _NEW = "not connected yet"
 _RECONNECT_S = (1, 5)
 _MAX_PACKET = 2 * MAX_ENTRY  # the broker keeps what is larger to itself
@@ -206,6 +208,7 @@ class Broker:
         self._on_down, self._on_unsubscribed, self._loud = on_down, on_unsubscribed, loud
         self._acknowledged_later = acknowledged_later
         self._swap, self._news = threading.Lock(), threading.Condition()
+        self._asking, self._subscribing = threading.RLock(), dict[int, str]()
         self._state, self._up, self._refused = _NEW, False, False
         self._client = self._make(MQTTv311 if self._access.protocol == "3.1.1" else MQTTv5)
         self._begin(self._client)
@@ -296,7 +299,10 @@ class Broker:
 
     def subscribe(self, topic: str) -> None:
         """Ask for a topic filter with QoS 1: in force before whatever is published after it on this connection."""
-        self._client.subscribe(topic, qos=1)
+        with self._asking:
+            _, mid = self._client.subscribe(topic, qos=1)
+            if mid is not None:  # else there is no connection, and the next one asks for all
+                self._subscribing[mid] = topic
 
     def unsubscribe(self, topic: str) -> int | None:
         """Ask for no more of a topic filter; gives the message id that ``on_unsubscribed`` will be called with."""
@@ -351,6 +357,7 @@ class Broker:
             self._shares = client.protocol == MQTTv5 and available != 0
             self.receive_maximum = getattr(properties, "ReceiveMaximum", _NO_MAXIMUM)
             self._state = "connected"
+            self._subscribing.clear()
             _guarded(self._on_connect, self)  # may say that a subscription is refused
             with self._news:
                 self._up, self._refused = True, False
@@ -395,9 +402,25 @@ class Broker:
         _guarded(self._on_down, state)
 
     def _subscribed(
-        self, _client: Client, _userdata: object, _mid: int, codes: list[ReasonCode], _properties: Properties | None
+        self, client: Client, _userdata: object, mid: int, codes: list[ReasonCode], _properties: Properties | None
     ) -> None:
-        for code in codes:
-            if code.is_failure:
-                self._state = f"connected, but the broker refused the subscription: {code}"
-                _LOG.error("%s: %s", self.url, self._state)
+        """A subscription that is refused is asked for again: a cluster without a leader refuses it for a moment, and
+        whoever hears nothing would wait for ever on a connection that holds."""
+        with self._asking:
+            topic = self._subscribing.pop(mid, None)
+        refused = next((code for code in codes if code.is_failure), None)
+        if refused is None:
+            self._state = "connected" if self._up and self._state.startswith(_DEAF) else self._state
+            return
+        if not self._state.startswith(_DEAF):
+            _LOG.error("%s: %s: %s", self.url, _DEAF, refused)
+        self._state = f"{_DEAF}: {refused}"
+        if topic is not None:
+            again = threading.Timer(RESUBSCRIBE_S, self._subscribe_again, (client, topic))
+            again.daemon = True
+            again.start()
+
+    def _subscribe_again(self, client: Client, topic: str) -> None:
+        """On the same connection: another one has asked for all that it needs."""
+        if client is self._client and not self._closing and self._state.startswith(_DEAF):
+            self.subscribe(topic)
