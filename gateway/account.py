@@ -15,8 +15,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from gateway.coverage import due_by
 from gateway.store import Row, Store
+from ledger_client.grids import due_by
 from ledger_client.record import Coverage, Reading, parse_record
 
 

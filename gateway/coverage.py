@@ -7,29 +7,11 @@ record, so that anyone who holds the records and the period can count the due po
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gateway.store import Grid, Tail
+from gateway.store import Tail
+from ledger_client.grids import Grid, due_by
 from ledger_client.record import Coverage
-
-
-def due_between(anchor_ms: int, period_ms: int, from_ms: int, to_ms: int) -> int:
-    """How many polls of the grid fall due in [from, to), none before the anchor; a grid of period 0 has none."""
-    low = max(from_ms, anchor_ms)
-    if to_ms <= low or period_ms == 0:
-        return 0
-    return -((anchor_ms - to_ms) // period_ms) - -((anchor_ms - low) // period_ms)
-
-
-def due_by(grids: Sequence[Grid], from_ms: int, to_ms: int) -> int:
-    """How many polls fall due in [from, to) by grids in the order in which they were noted, each of which counts until
-    any later one begins: an epoch may be killed before a grid that it had noted has begun."""
-    due, end_ms = 0, to_ms
-    for anchor_ms, period_ms in reversed(grids):
-        due += due_between(anchor_ms, period_ms, from_ms, end_ms)
-        end_ms = min(end_ms, anchor_ms)
-    return due
 
 
 def first_coverage(tail: Tail | None, anchor_ms: int, *, clock_usable: bool) -> Coverage:

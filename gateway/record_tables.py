@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.repair_tables import Repairs
-from gateway.rows import Grid, Row, Tail
+from gateway.rows import Row, Tail
+from ledger_client.grids import Grid
 from ledger_client.record import Coverage, parse_record
 
 _ROW = "meter, epoch, seq, kind, time_ms, data"

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ledger_client.grids import Grid
+
 
 class Row(NamedTuple):
     """One signed record in the order of the table's columns; ``data`` is the evidence, the rest finds it."""
@@ -96,11 +98,6 @@ class Repair:
     last_id: int
     last_batch: int
     sealed_to: int
-
-
-Grid = tuple[int, int]
-"""Of the polls of a meter that are recorded: from which record time on they are due, and how far apart, in ms (0: none,
-until the next grid begins)."""
 
 
 @dataclass(frozen=True, slots=True)

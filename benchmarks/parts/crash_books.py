@@ -15,8 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway.coverage import due_by
 from gateway.store import Store
+from ledger_client.grids import due_by
 from ledger_client.record import Coverage, Reading, parse_record
 from ledger_client.statement import Statement, parse_statement
 

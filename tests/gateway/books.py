@@ -9,7 +9,6 @@ from typing import Any
 from gateway.batch_tables import UNTOLD
 from gateway.commits import ALARM
 from gateway.config import Config
-from gateway.coverage import due_by
 from gateway.keys import load_keys
 from gateway.repair_tables import Hole
 from gateway.sealer import ranges, tree_of
@@ -17,6 +16,7 @@ from gateway.signer import GATEWAY
 from gateway.store import Batch, Row, Store
 from ledger_client.bundle import decode_locator, is_locator
 from ledger_client.cose_key import load_private_key
+from ledger_client.grids import due_by
 from ledger_client.record import Coverage, Event, parse_record, record_hash
 from ledger_client.statement import Statement, parse_statement, statement_id
 from ledger_client.trust import load_trust
