@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from firmware_sim.errors import ScenarioError
 from firmware_sim.faults import KINDS, Fault
 from firmware_sim.plant import PlantSpec
 from firmware_sim.tables import BusTable, ChoiceTable, FaultTable, FileTable
-from gateway.devices.profile import Profile, load_profile
+from gateway.devices.profile import NotToml, Profile, load_profile, toml_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +39,12 @@ def load_scenario(path: Path, *, seed: int | None = None, ports: Mapping[str, st
     Raises ``ScenarioError``; ``ProfileError`` for a profile that it names.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = toml_of(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ScenarioError(str(path), "", error.strerror or str(error), "give the path of a scenario file") from None
     except UnicodeDecodeError as error:
         raise ScenarioError(str(path), "", f"byte {error.start} is not UTF-8", "save the file as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+    except NotToml as error:
         raise ScenarioError(str(path), "", f"not TOML: {error}", "mend that line") from None
     return _Check(path).scenario(_overridden(table, path, seed, ports or {}))
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
@@ -27,7 +26,7 @@ from gateway.place_settings import DailyHours, Latitude, Longitude, TimeZone
 from gateway.settings import DurationMs, Host, Model, Name, SizeBytes, TransformerRatio, duration_text
 from gateway.web_settings import Web
 from ledger_client import cbor
-from ledger_client.text_file import UTF8, NotText, text_of
+from ledger_client.text_file import UTF8, NotText, NotToml, text_of, toml_of
 
 
 class Gateway(Model):
@@ -252,7 +251,7 @@ def load(path: Path | str) -> Config:
     """
     path = Path(path)
     try:
-        raw = tomllib.loads(text_of(path.read_bytes()))
+        raw = toml_of(text_of(path.read_bytes()))
     except FileNotFoundError:
         raise ConfigError(path, "", "there is no such file", "make one with: meterseal init DIR") from None
     except IsADirectoryError:
@@ -263,7 +262,7 @@ def load(path: Path | str) -> Config:
         raise ConfigError(path, "", f"cannot be read: {error}", "check the path and its permissions") from None
     except NotText as error:
         raise ConfigError(path, "", error.problem, UTF8) from None
-    except tomllib.TOMLDecodeError as error:
+    except NotToml as error:
         raise not_toml(path, error) from None
     try:
         document = Document.model_validate(raw)

@@ -13,7 +13,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from gateway import instance
 from gateway.errors import Declined, GatewayError
 from gateway.shipped import shipped
 from ledger_client.durable import whole_file
+from ledger_client.text_file import toml_of
 
 MARK = "# Written by `meterseal install`; `meterseal uninstall` removes it."
 FOLDER = "# With its folder, which was made for it."
@@ -198,7 +198,7 @@ def _gateway_id(root: Path, found: Iterable[Path]) -> str | None:
     public = [path for path in found if path.name == "gateway.pub.toml"]
     for path in [root / CONFIG, *public]:
         try:
-            document = tomllib.loads(path.read_text())
+            document = toml_of(path.read_text())
         except (OSError, ValueError):
             continue
         named = [document.get("gateway"), *document.get("key", [])]

@@ -16,6 +16,7 @@ from ledger_client.shape import NAME
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|d)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|kB|MB|GB|TB)")
 _UNIT_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+MAX_SIZE_TB, MAX_DURATION_DAYS = 1_000_000, 36_500
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -43,6 +44,8 @@ def duration_ms(text: object) -> int:
     value = Decimal(match[1]) * _UNIT_MS[match[2]]
     if value != int(value) or value <= 0:
         raise ValueError("must be a whole number of milliseconds above 0")
+    if value > MAX_DURATION_DAYS * _UNIT_MS["d"]:
+        raise ValueError(f'must be at most "{MAX_DURATION_DAYS}d"')
     return int(value)
 
 
@@ -71,6 +74,8 @@ def size_bytes(text: object) -> int:
     value = int(Decimal(match[1]) * _UNIT_BYTES[match[2]])
     if value <= 0:
         raise ValueError("must be above 0")
+    if value > MAX_SIZE_TB * _UNIT_BYTES["TB"]:
+        raise ValueError(f'must be at most "{MAX_SIZE_TB}TB"')
     return value
 
 

@@ -1,9 +1,13 @@
-"""Text of files that people edit: UTF-8 without a byte order mark (RFC 3629; TOML 1.0, "Spec")."""
+"""Files that people edit: UTF-8 without a byte order mark (RFC 3629), and TOML 1.0 within bounds. No I/O."""
 
 from __future__ import annotations
 
 import codecs
-from typing import Final
+import re
+import tomllib
+from collections.abc import Callable
+from math import isinf
+from typing import Any, Final
 
 UTF8: Final = "save it as UTF-8, without a byte order mark (BOM)"
 
@@ -26,3 +30,57 @@ def text_of(data: bytes) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         raise NotText(f"byte {error.start} is not UTF-8") from None
+
+
+MAX_DEPTH: Final = 64
+_BEYOND_64_BITS: Final = 1 << 64
+_LONG_EXPONENT: Final = re.compile(r"[eE][+-]?[0-9]{4,}")
+
+
+class NotToml(ValueError):
+    """Text that is no TOML, or nests or counts further than any file of ours: what, and where if that is known."""
+
+
+def toml_of(text: str, number: Callable[[str], Any] = float) -> dict[str, Any]:
+    """The document that ``text`` is in TOML 1.0; ``number`` makes the value of digits with a point or an exponent.
+
+    Raises NotToml and nothing else. It goes as deep as 64 tables or arrays and as far as 64 bits, so that whoever
+    walks over the document or prints a value of it is safe.
+    """
+    try:
+        document = tomllib.loads(text, parse_float=lambda digits: number(_moderate(digits)))
+    except RecursionError:
+        raise NotToml(_TOO_DEEP) from None
+    except tomllib.TOMLDecodeError as error:
+        raise NotToml(str(error)) from None
+    except NotToml:
+        raise
+    except ValueError:  # int() takes no more than sys.get_int_max_str_digits()
+        raise NotToml("a whole number has thousands of digits") from None
+    _demand_moderate(document)
+    return document
+
+
+_TOO_DEEP: Final = f"tables or arrays stand inside of one another, more than {MAX_DEPTH} deep"
+
+
+def _moderate(digits: str) -> str:
+    """Digits that a double can hold; ``inf`` and ``nan`` stay what they are."""
+    infinite = digits.lstrip("+-") == "inf"
+    if len(digits) > 400 or _LONG_EXPONENT.search(digits) or (isinf(float(digits)) and not infinite):
+        shown = digits if len(digits) <= 40 else f"{digits[:20]}… of {len(digits)} characters"
+        raise NotToml(f"the number {shown} is too long, or larger than a double can be")
+    return digits
+
+
+def _demand_moderate(document: dict[str, Any]) -> None:
+    """Dotted keys nest without recursion in the parser, and hexadecimal digits know no end there."""
+    ahead: list[tuple[object, int, str]] = [(value, 1, key) for key, value in document.items()]
+    while ahead:
+        value, depth, where = ahead.pop()
+        if depth > MAX_DEPTH:
+            raise NotToml(f"{where[:64]}: {_TOO_DEEP}")
+        if type(value) is int and abs(value) >= _BEYOND_64_BITS:
+            raise NotToml(f"{where[:64]}: a whole number of more than 64 bits")
+        inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        ahead += [(item, depth + 1, where) for item in inside]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from ledger_client.cose_key import PublicKey, base64url, unbase64url
 from ledger_client.errors import TrustFileError, VerificationError
 from ledger_client.record import GATEWAY_ITSELF
 from ledger_client.shape import MAX_TIME_S, is_ledger_name, is_name
-from ledger_client.text_file import UTF8, NotText, text_of
+from ledger_client.text_file import UTF8, NotText, NotToml, text_of, toml_of
 
 # role: the names that a key of it must bear, in the order of a lookup
 _NAMES: Final = {"meter": ("gateway", "meter"), "statement": ("gateway",), "ledger": ("ledger",)}
@@ -98,8 +97,8 @@ def load_trust(path: str | Path, *, anchored: bool = True) -> Trust:
 def parse_trust(text: str, source: str, *, anchored: bool = True) -> Trust:
     """Read the text of a trust file that came from ``source``, as ``load_trust`` does."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = toml_of(text)
+    except NotToml as error:
         raise TrustFileError(source, "", f"is not TOML: {error}", "correct that line") from None
     return _Reader(source).trust(document, anchored=anchored)
 

@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import re
 import secrets
-import tomllib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from ledger_client.durable import whole_file
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError, read_file
 from ledger_client.shape import is_name
+from ledger_client.text_file import NotToml, toml_of
 
 FILE = "web.users"
 N, R, P = 2**14, 8, 5
@@ -94,10 +94,10 @@ def read_users(path: Path) -> dict[str, User]:
     if not is_there(path):
         return {}
     try:
-        raw = tomllib.loads(read_file("users", path, secret=True).decode())
+        raw = toml_of(read_file("users", path, secret=True).decode())
     except AccessError as error:
         raise ConfigError(path, "", error.problem, error.way_out) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (NotToml, UnicodeDecodeError) as error:
         raise ConfigError(path, "", f"is no file of users: {error}", _AGAIN) from None
     entries = raw.get("user", [])
     if not isinstance(entries, list) or set(raw) - {"user"}:

@@ -9,7 +9,6 @@ Errors: ``ProfileError``, always with the file, the key and the way out.
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
@@ -53,6 +52,8 @@ from gateway.devices.profile_rules import check
 from gateway.devices.units import CONVERSIONS, COUNTED
 from ledger_client.shape import is_name
 from ledger_client.text_file import UTF8, NotText, text_of
+from ledger_client.text_file import NotToml as NotToml  # the simulator reads its scenarios with the two, too
+from ledger_client.text_file import toml_of as toml_of
 
 __all__ = [
     "Point",
@@ -96,8 +97,8 @@ def parse_profile(text: str, name: str, file: str) -> Profile:
     if not is_name(name):
         raise ProfileError(file, "", f"{name!r} cannot be a profile's name", "use letters, digits, . _ - only")
     try:
-        table = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
+        table = toml_of(text, Decimal)
+    except NotToml as error:
         raise ProfileError(file, "", f"not TOML, or a key written twice: {error}", "mend that line") from None
     return _Reader(file).profile(table, name)
 

@@ -11,14 +11,13 @@ import json
 import logging
 import os
 import threading
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ledger_client.durable import write_text
 from ledger_client.errors import TrustFileError
-from ledger_client.text_file import UTF8, NotText, text_of
+from ledger_client.text_file import UTF8, NotText, NotToml, text_of, toml_of
 from ledger_client.trust import TrustKey, key_entry, parse_trust
 from ledger_client.verify import rfc3339
 
@@ -168,8 +167,8 @@ def _read_text(path: Path) -> str:
 def _parse_keys(text: str, source: str) -> tuple[dict[str, object], tuple[TrustKey, ...]]:
     """The document and its ``[[key]]`` entries, of a file with or without a ``[policy]``."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = toml_of(text)
+    except NotToml as error:
         raise TrustFileError(source, "", f"is not TOML: {error}", "correct that line") from None
     return document, parse_trust(text if "policy" in document else text + _NO_POLICY, source).keys
 

@@ -75,8 +75,13 @@ class Host:
 
 def metric(message: dict[str, Any], name: str) -> dict[str, Any]:
     """The one metric of that name."""
-    (found,) = [m for m in message["metrics"] if m["name"] == name]
-    return dict(found)
+    (found,) = metrics(message, name)
+    return found
+
+
+def metrics(message: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Every metric of that name, in order: readings that wait together share a message."""
+    return [dict(found) for found in message["metrics"] if found["name"] == name]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from gateway import config
 from gateway.blocking import in_thread
 from tests.chain.test_disk_full import fill
 from tests.disk.small import small_disk
-from tests.feeds.host import GROUP, host_at, metric
+from tests.feeds.host import GROUP, host_at, metrics
 from tests.feeds.rig import METER, OTHER, feed_site, listening, running, say, until
 from tests.feeds.tap import tap
 from tests.ledgers.pki import Authority
@@ -50,8 +50,8 @@ def test_on_a_full_disk_readings_are_told_as_not_recorded_and_never_as_history(
                 last = heard.readings("/meters/")[-1]
                 assert (last["record"], last["not_recorded"]) == (None, "disk-full")
                 assert last["values"][0]["value"] is not None
-                await until(lambda: host.of("DDATA") and metric(host.of("DDATA")[-1], "Record")["value"] is None)
-                assert metric(host.of("DDATA")[-1], "count")["properties"]["Recorded"] is False
+                await until(lambda: host.of("DDATA") and metrics(host.of("DDATA")[-1], "Record")[-1]["value"] is None)
+                assert metrics(host.of("DDATA")[-1], "count")[-1]["properties"]["Recorded"] is False
                 wire.cut()  # and what is told behind a gap that cannot be written down is told all the same
                 await until(lambda: not rig.feed.connected)
                 await until(lambda: rig.feed.connected)
@@ -62,7 +62,7 @@ def test_on_a_full_disk_readings_are_told_as_not_recorded_and_never_as_history(
                 again = await rig.poll()
                 await until(lambda: heard.records("/meters/")[-1] == again[-1])
                 await until(lambda: again[-1] in host.records(historical=False))
-                assert metric(host.of("DDATA")[-1], "count")["properties"]["Recorded"] is True
+                assert metrics(host.of("DDATA")[-1], "count")[-1]["properties"]["Recorded"] is True
                 assert heard.on("/history/") == []
 
     asyncio.run(work())

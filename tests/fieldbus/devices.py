@@ -12,7 +12,7 @@ import socket
 import struct
 import tty
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +235,12 @@ def meter(name: str, unit: int, period_ms: int = 100, **kwargs: str) -> MeterSpe
 def rtu_line(link: Path, *meters: MeterSpec, life_ms: int = 300) -> LineSpec:
     """A fast serial line: its answer life is short, so that few variants will do."""
     return LineSpec("line", "modbus-rtu", meters, port=str(link), baudrate=115200, answer_life_ms=life_ms)
+
+
+def patient(spec: LineSpec) -> LineSpec:
+    """The same line, whose meters are waited for as long as a busy machine may let them wait: for tests of meters that
+    answer."""
+    return replace(spec, timeout_ms=2000)
 
 
 def tcp_line(port: int, *meters: MeterSpec, kind: str = "modbus-tcp", life_ms: int = 300) -> LineSpec:

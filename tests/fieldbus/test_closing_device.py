@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -16,7 +15,7 @@ from gateway.fieldbus.frames import Request, parse_request
 from gateway.fieldbus.link import Answer, Manners, Outcome, Silence
 from gateway.fieldbus.modbus_tcp import TcpLink
 from gateway.fieldbus.shapes import ShapeTable
-from tests.fieldbus.devices import SAFETY_S, Server, answer, meter, packet, running, serving, tcp_line
+from tests.fieldbus.devices import SAFETY_S, Server, answer, meter, packet, patient, running, serving, tcp_line
 from tests.fieldbus.test_meter_reader import Meter
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -54,8 +53,7 @@ def test_a_device_that_closes_tcp_behind_each_answer_gives_a_reading_at_every_po
         asked: list[Request] = []
         async with serving(closing(kind, asked, after_s=after_s)) as server:
             spec = tcp_line(server.port, meter("one", 1, 400, identity="serial", extra=extra), kind=kind, life_ms=100)
-            spec = replace(spec, timeout_ms=2000)  # a busy machine takes its time
-            async with running(spec) as (line, polls):
+            async with running(patient(spec)) as (line, polls):
                 await polls.until(lambda p: p.meter == "one", count=5)
         assert [(p.missed, p.failures) for p in polls if p.missed != "stopped"] == [(None, ())] * len(polls)
         assert set(polls.values("one")) == {(100,), (101, 102), (300,)}

@@ -11,7 +11,7 @@ from gateway.devices.profile import parse_profile
 from gateway.fieldbus.bus import Alarm, LineSpec, MeterSpec, Poll
 from gateway.fieldbus.frames import Request
 from ledger_client.record import Quality
-from tests.fieldbus.devices import Polls, Pty, addresses, answer, meter, rtu_line, running
+from tests.fieldbus.devices import Polls, Pty, addresses, answer, meter, patient, rtu_line, running
 
 THEIRS = 5000
 """Where the other master reads: registers that no point of ours has."""
@@ -93,7 +93,7 @@ def test_only_a_block_that_can_be_read_in_no_other_shape_is_missed(tmp_path: Pat
         found = parse_profile(ALONE, "alone", "alone.toml")
         spec = rtu_line(pty.link, MeterSpec("one", found, 1, SLOWLY_MS, found.select()), life_ms=LIFE_MS)
         told: list[Alarm] = []
-        async with running(spec, on_alarm=told.append) as (line, polls):
+        async with running(patient(spec), on_alarm=told.append) as (line, polls):
             await polls.until(lambda p: len(p.answers) == 2, count=3)
             other.asks(3, 2)
             other.asks(4, 1)

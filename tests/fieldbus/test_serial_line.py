@@ -28,6 +28,7 @@ from tests.fieldbus.devices import (
     bus,
     descriptors,
     meter,
+    patient,
     refuse,
     rtu_line,
     rtu_talk,
@@ -130,7 +131,7 @@ def test_a_dead_meter_is_backed_off_and_the_other_keeps_its_schedule(tmp_path: P
 def test_a_refused_block_leaves_the_others_their_values(tmp_path: Path) -> None:
     async def test() -> None:
         pty = Pty(tmp_path / "line", lambda r: [(0.0, refuse(r) if r.address >= 290 else answer(r))])
-        async with running(rtu_line(pty.link, meter("one", 1))) as (_, polls):
+        async with running(patient(rtu_line(pty.link, meter("one", 1)))) as (_, polls):
             poll = await polls.until(lambda p: bool(p.answers))
         pty.unplug()
         assert poll.missed is None
@@ -142,7 +143,7 @@ def test_a_refused_block_leaves_the_others_their_values(tmp_path: Path) -> None:
 def test_a_meter_that_only_refuses_is_asked_on(tmp_path: Path) -> None:
     async def test() -> None:
         pty = Pty(tmp_path / "line", lambda r: [(0.0, refuse(r, 4))])
-        async with running(rtu_line(pty.link, meter("one", 1))) as (_, polls):
+        async with running(patient(rtu_line(pty.link, meter("one", 1)))) as (_, polls):
             await polls.until(lambda p: p.missed == "refused", count=10)
         pty.unplug()
         assert {p.missed for p in polls} <= {"refused", "skipped"}
@@ -166,7 +167,7 @@ def test_lone_bytes_before_an_answer(tmp_path: Path) -> None:
 def test_a_two_wire_adapter_that_echoes(tmp_path: Path, echo: str) -> None:
     async def test() -> None:
         pty = Pty(tmp_path / "line", lambda r: [(0.0, r.frame), (0.005, answer(r))])
-        spec = replace(rtu_line(pty.link, meter("one", 1)), echo=echo)
+        spec = replace(patient(rtu_line(pty.link, meter("one", 1))), echo=echo)
         async with running(spec) as (line, polls):
             await polls.until(lambda p: bool(p.answers), count=5)
         pty.unplug()

@@ -20,6 +20,7 @@ from tests.fieldbus.devices import (
     answer,
     bus,
     meter,
+    patient,
     rtu_line,
     running,
 )
@@ -105,7 +106,7 @@ def test_where_the_period_is_too_short_they_take_turns(tmp_path: Path) -> None:
 
     async def test() -> None:
         pty = Pty(tmp_path / "line", addresses)
-        async with running(rtu_line(pty.link, apart(200), life_ms=LIFE_MS)) as (_, polls):
+        async with running(patient(rtu_line(pty.link, apart(200), life_ms=LIFE_MS))) as (_, polls):
             await polls.until(lambda p: bool(p.answers), count=8)
         pty.unplug()
         answered = [a.block.address for p in polls for a in p.answers]

@@ -91,6 +91,19 @@ CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("ledger 'demo-ledger', url", "SCHEME://HOST:PORT"),
     ),
     "not toml": ("[store]", "[store", ("not valid TOML", "line")),
+    "brackets without end": (
+        "[store]",
+        "a = " + "[" * 20_000 + "\n[store]",
+        ("not valid TOML", "inside of one another"),
+    ),
+    "a dotted key without end": (
+        "[store]",
+        "a." * 2_000 + "a = 1\n[store]",
+        ("not valid TOML", "inside of one another"),
+    ),
+    "a number without end": ("address = 240", "address = " + "9" * 6_000, ("not valid TOML", "thousands of digits")),
+    "a duration without end": ('every = "60s"', f'every = "{"9" * 6_000}s"', ("seal, every", 'at most "36500d"')),
+    "a size without end": ("[store]", f'[store]\nmax_size = "{"9" * 6_000}TB"', ("store, max_size", "at most")),
 }
 
 

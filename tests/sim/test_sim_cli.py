@@ -140,6 +140,8 @@ def test_seed_and_ports_can_be_replaced(tmp_path: Path) -> None:
         ("[[bus]]", "[plant]\nload_kw = inf\n[[bus]]", "plant.load_kw", "less than or equal"),
         ("[[bus]]", "[plant]\nload_kw = nan\n[[bus]]", "plant.load_kw", "will not do"),
         ("[[bus]]", "[[bus]", "", "not TOML"),
+        ("[[bus]]", "a = " + "[" * 20_000 + "\n[[bus]]", "", "not TOML: tables or arrays stand inside"),
+        ("port = 0", "port = " + "9" * 6_000, "", "not TOML: a whole number has thousands of digits"),
     ],
 )
 def test_a_wrong_scenario_is_refused_by_file_and_key(tmp_path: Path, old: str, new: str, key: str, hint: str) -> None:
