@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from benchmarks.parts.dishonest_audit import other_value
-from benchmarks.parts.dishonest_stage import LEDGERS, Case, Said, Stage, ledger_command
+from benchmarks.parts.dishonest_stage import LEDGERS, Case, Said, Stage
 from benchmarks.parts.forged_history import Batch, History, Sealed
 from ledger_client.cose_key import EDDSA, PrivateKey
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.record import GATEWAY_ITSELF, Reading
 from ledger_client.statement import parse_statement, sign_statement
+from tests.commands import ledger_command
 
 HOUR_MS = 3_600_000
 Edit = Callable[[History, Stage], None]

@@ -5,9 +5,7 @@ All are asked as a stranger would ask them, by their commands; an answer with an
 
 from __future__ import annotations
 
-import json
 import random
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,16 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import click
-from click.testing import CliRunner
-
 from benchmarks.parts.forged_history import History, Sealed
 from benchmarks.parts.honest_history import TAKES_S, honest
-from gateway.cli import main as gateway_cli
-from gateway.errors import GatewayError
-from ledger_client.cli import cli as ledger_cli
 from ledger_client.cose_key import EDDSA, PrivateKey
-from ledger_client.errors import STEPS, LedgerClientError, Refused
+from ledger_client.errors import STEPS, Refused
 from ledger_client.ledgers import Pending
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.merkle import Tree, leaf_hash
@@ -33,6 +25,7 @@ from ledger_client.record import GATEWAY_ITSELF
 from ledger_client.statement import id_text, statement_id
 from ledger_client.transparency.show import trust_entry
 from ledger_client.trust import key_entry
+from tests.commands import Answer, ledger_command
 from tests.processes import EmbeddedLedger, embedded_ledger
 
 LEDGERS = "demo-ledger", "second-ledger"
@@ -50,43 +43,9 @@ class Said(NamedTuple):
     text: str
 
 
-class Answer(NamedTuple):
-    """What a command answered."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Of ``--json``."""
-        found: dict[str, Any] = json.loads(self.out)
-        return found
-
-    def no(self, by: str, where: str = "usage") -> list[Said]:
-        """What it said, unless it did what it was asked."""
-        return [] if self.code == 0 else [Said(by, f"{where}, exit {self.code}", (self.err or self.out).strip())]
-
-
-def command(program: click.Command, *arguments: object) -> Answer:
-    """Run one of our commands in this process, without a terminal."""
-    done = CliRunner().invoke(program, [*map(str, arguments)])
-    if isinstance(done.exception, LedgerClientError | GatewayError):
-        return Answer(2, done.stdout, f"error: {done.exception}")
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        trace = "".join(traceback.format_exception_only(done.exception))
-        return Answer(1, done.stdout, f"Traceback: {trace}")
-    return Answer(done.exit_code, done.stdout, done.stderr)
-
-
-def ledger_command(*arguments: object) -> Answer:
-    """``meterseal-ledger``."""
-    return command(ledger_cli, *arguments)
-
-
-def gateway_command(*arguments: object) -> Answer:
-    """``meterseal``."""
-    return command(gateway_cli, *arguments)
+def no(answer: Answer, by: str, where: str = "usage") -> list[Said]:
+    """What a command said, unless it did what it was asked."""
+    return [] if answer.code == 0 else [Said(by, f"{where}, exit {answer.code}", (answer.err or answer.out).strip())]
 
 
 @dataclass
@@ -210,7 +169,7 @@ class Stage:
         """What ``audit`` finds."""
         answer = ledger_command("audit", *files, "--trust", trust, "--json", *options)
         if answer.code == 0 or not answer.out:
-            return answer.no("audit")
+            return no(answer, "audit")
         findings = answer.facts["findings"]
         assert findings, answer.out
         return [Said("audit", f["step"], f"{f['record'] or f['batch']}: {f['detail']}") for f in findings]
@@ -221,7 +180,7 @@ class Stage:
         path.write_bytes(bundle)
         answer = ledger_command("verify", path, "--trust", trust, "--json", *options)
         if answer.code == 0 or not answer.out:
-            return answer.no("verify")
+            return no(answer, "verify")
         facts = answer.facts
         return [Said("verify", STEPS.get(facts["step"], str(facts["step"])), f"{facts['error']}: {facts['detail']}")]
 
