@@ -13,7 +13,7 @@ from ledger_client.cose_key import PublicKey, base64url, unbase64url
 from ledger_client.errors import TrustFileError, VerificationError
 from ledger_client.record import GATEWAY_ITSELF
 from ledger_client.shape import MAX_TIME_S, is_ledger_name, is_name
-from ledger_client.text_file import UTF8, NotText, NotToml, text_of, toml_of
+from ledger_client.text_file import UTF8, NotText, NotToml, duration_ms, text_of, toml_of
 
 # role: the names that a key of it must bear, in the order of a lookup
 _NAMES: Final = {"meter": ("gateway", "meter"), "statement": ("gateway",), "ledger": ("ledger",)}
@@ -58,7 +58,10 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """A trust file that was read: ``receipts`` is k, ``ledgers`` the list, ``warnings`` what a reader should know."""
+    """A trust file that was read: ``receipts`` is k, ``ledgers`` the list, ``warnings`` what a reader should know.
+
+    ``max_delay_s``: so many seconds may lie between a record's time and its ledgers' (None: any number).
+    """
 
     receipts: int
     ledgers: tuple[str, ...]
@@ -66,6 +69,7 @@ class Trust:
     chains: tuple[Chain, ...]
     warnings: tuple[str, ...]
     source: str
+    max_delay_s: int | None = None
     _index: dict[tuple[str | bytes | None, ...], TrustKey] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -117,26 +121,39 @@ class _Reader:
 
     def trust(self, document: Mapping[str, Any], *, anchored: bool) -> Trust:
         self.known(document, "", ("policy", "key", "chain"))
-        receipts, ledgers = self.policy(document, anchored=anchored)
+        receipts, ledgers, max_delay = self.policy(document, anchored=anchored)
         keys = tuple(self.key(table, where) for table, where in self.tables(document, "key"))
         chains = tuple(self.chain(table, where) for table, where in self.tables(document, "chain"))
         self.one_role_a_key(keys)
+        self.one_ledger_a_contract(chains)
         warnings = tuple(_warnings(receipts, ledgers, keys, chains))
-        return Trust(receipts, ledgers, keys, chains, warnings, self.source)
+        return Trust(receipts, ledgers, keys, chains, warnings, self.source, max_delay)
 
-    def policy(self, document: Mapping[str, Any], *, anchored: bool) -> tuple[int, tuple[str, ...]]:
+    def policy(self, document: Mapping[str, Any], *, anchored: bool) -> tuple[int, tuple[str, ...], int | None]:
         policy = document.get("policy", {} if not anchored else None)
         if not isinstance(policy, dict):
             self.refuse("policy", "missing", 'add [policy] with receipts = 1 and ledgers = ["demo-ledger"]')
-        self.known(policy, "policy", ("receipts", "ledgers"))
+        self.known(policy, "policy", ("receipts", "ledgers", "max_delay"))
+        max_delay = self.max_delay(policy["max_delay"]) if "max_delay" in policy else None
         if not anchored and not policy.get("ledgers"):
-            return 1, ()
+            return 1, (), max_delay
         ledgers = self.ledgers(policy)
         receipts = policy.get("receipts")
         if type(receipts) is not int or not 1 <= receipts <= len(ledgers):
             way_out = f"give a whole number from 1 to {len(ledgers)}, the number of ledgers listed"
             self.refuse("policy.receipts", f"is {receipts!r}", way_out)
-        return receipts, ledgers
+        return receipts, ledgers, max_delay
+
+    def max_delay(self, value: object) -> int:
+        try:
+            ms = duration_ms(value)
+        except ValueError as error:
+            ms, problem = 0, str(error)
+        else:
+            problem = "is not in whole seconds"
+        if ms == 0 or ms % 1000:
+            self.refuse("policy.max_delay", f"is {value!r}: {problem}", 'give a time in quotes: "8d", "36h"')
+        return ms // 1000
 
     def known(self, table: Mapping[str, Any], where: str, allowed: tuple[str, ...]) -> None:
         for key in table:
@@ -260,6 +277,16 @@ class _Reader:
                 self.refuse(f"key {number}", problem, "keep one of them, with the validity that you mean")
             lookups[lookup] = number
 
+    def one_ledger_a_contract(self, chains: tuple[Chain, ...]) -> None:
+        """What one contract holds is one ledger's word, however many names it is given."""
+        ledgers: dict[tuple[int, bytes], str] = {}
+        for number, chain in enumerate(chains, 1):
+            first = ledgers.setdefault((chain.chain_id, chain.contract), chain.ledger)
+            if first != chain.ledger:
+                which = f"contract 0x{chain.contract.hex()} on chain {chain.chain_id}"
+                problem = f"{which} is both {first} and {chain.ledger}"
+                self.refuse(f"chain {number}.contract", problem, "name it once, else it would count as two ledgers")
+
 
 def _warnings(
     receipts: int, ledgers: tuple[str, ...], keys: tuple[TrustKey, ...], chains: tuple[Chain, ...]
@@ -275,6 +302,17 @@ def _warnings(
             yield f"policy.ledgers: {ledger} has no key here, so no receipt of it can count"
     for extra in sorted({key.ledger for key in keys if key.ledger} - set(ledgers)):
         yield f"ledger {extra} has a key, but policy.ledgers does not list it, so its receipts do not count"
+    yield from _shared(keys)
+
+
+def _shared(keys: tuple[TrustKey, ...]) -> Iterator[str]:
+    """One key of two meters or gateways: each could sign for the other."""
+    owners: dict[bytes, tuple[int, TrustKey]] = {}
+    for number, key in enumerate(keys, 1):
+        first, other = owners.setdefault(key.key.kid, (number, key))
+        if (other.gateway, other.meter) != (key.gateway, key.meter):
+            whose = " and ".join(f"{k.meter or 'the gateway'} of {k.gateway}" for k in (other, key))
+            yield f"key {number}: is the same as key {first}, so that {whose} could sign for each other"
 
 
 def key_entry(

@@ -27,8 +27,8 @@ from tests.ledgers.samples import EPOCH, Gateway
 from tests.processes import EmbeddedLedger, embedded_ledger
 
 FIELDS = [
-    "verified", "step", "error", "detail", "kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than", "clock",
-    "values", "batch", "root", "statement_id", "receipts", "unconfirmed",
+    "verified", "step", "error", "detail", "kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than", "delay",
+    "clock", "values", "batch", "resume", "root", "statement_id", "receipts", "unconfirmed",
 ]  # fmt: skip
 
 
