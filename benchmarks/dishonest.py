@@ -21,13 +21,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.parts import dishonest_audit, dishonest_ledger, dishonest_verify
+from benchmarks.parts import dishonest_due, dishonest_files, dishonest_ledger, dishonest_times, dishonest_verify
 from benchmarks.parts.dishonest_stage import LEDGERS, Case, Said, Stage, stage
 from benchmarks.parts.honest_controls import CONTROLS, Control, Place
 
 SMALLEST: tuple[dict[str, Any]] = ({"seed": 7},)
 BY = "ledger", "verify", "audit", "enroll", "meterseal"
-CASES: Mapping[str, Case] = {**dishonest_ledger.CASES, **dishonest_audit.CASES, **dishonest_verify.CASES}
+PARTS = dishonest_ledger, dishonest_times, dishonest_due, dishonest_files, dishonest_verify
+CASES: Mapping[str, Case] = {name: case for part in PARTS for name, case in part.CASES.items()}
 
 
 def run(seed: int = 20261127, only: str = "") -> dict[str, object]:
