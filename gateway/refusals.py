@@ -12,7 +12,7 @@ FIRST_DOUBT_S = 0.5
 
 NOT_YET = "Not yet"
 _WAYS_OUT = {
-    "Unknown key": "have the ledger's operator enrol keys/gateway.pub.toml (`meterseal-ledger enroll LDIR FILE`)",
+    "Unknown key": "have the ledger's operator enrol keys/gateway.enrol (`meterseal-ledger enroll LDIR FILE`)",
     "Key not valid": "have a new statement key enrolled at the ledger, or the validity of this one mended there",
     "Bad signature": "compare the statement key with the one that is enrolled at the ledger under its kid",
     "Malformed statement": "ledger and gateway do not agree on the format: bring both to versions that fit",

@@ -78,11 +78,11 @@ def parse(command: click.Command, name: str, words: list[str], line: str) -> Non
             command.make_parser(context).parse_args(args=list(words))
             return
         _, rest, _ = command.make_parser(context).parse_args(args=list(words))
+        found, inner, rest = command.resolve_command(context, rest) if rest else (None, None, [])
     except click.UsageError as error:
         pytest.fail(f"{line}: {error.message}")
-    if rest:
-        assert rest[0] in command.commands, f"{line}: no command {rest[0]!r}"
-        parse(command.commands[rest[0]], rest[0], rest[1:], line)
+    if inner is not None:
+        parse(inner, str(found), rest, line)
 
 
 @pytest.mark.parametrize("name", reference.COMMANDS)

@@ -90,7 +90,7 @@ def enrolled(gateway: str, kid: bytes, policy: Policy, now: int) -> TrustKey:
         raise Refused(
             UNKNOWN_KEY,
             f"no statement key {id_to_text(kid)} is enrolled for gateway {gateway}; "
-            f"`meterseal-ledger enroll` takes the gateway's gateway.pub.toml",
+            f"`meterseal-ledger enroll` takes the gateway's gateway.enrol",
         )
     flaw = flaw_at(key, now)
     if flaw is not None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from ledger_client.cose_key import EDDSA, PrivateKey
+from ledger_client.enrolment import Enrolment, sign_request
 from ledger_client.statement import Range, Statement, sign_statement, statement_id
 
 EPOCH = bytes(range(8))
@@ -19,6 +21,13 @@ class Gateway:
         self.name = name
         self.key = PrivateKey.generate(alg)
         self._chain: list[bytes] = []
+
+    def request(self, folder: Path, time_s: int = 0) -> Path:
+        """Its enrolment request of that time, as a file in ``folder``."""
+        path = folder / f"{self.name}.enrol"
+        asked = Enrolment(self.name, time_s, self.key.public)
+        path.write_bytes(sign_request(asked, {self.key.public.kid: self.key}))
+        return path
 
     def statement(self, batch: int) -> bytes:
         """The entry of a batch of the chain."""
