@@ -11,13 +11,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator
 
+from ledger_client import text_file
 from ledger_client.shape import NAME
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|d)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|kB|MB|GB|TB)")
 _UNIT_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-MAX_SIZE_TB, MAX_DURATION_DAYS = 1_000_000, 36_500
-_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+MAX_SIZE_TB = 1_000_000
+_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 _LIKE_DURATION = re.compile(r"(\d+) *([a-z]+)")
@@ -38,20 +38,14 @@ class Unfit(ValueError):
 
 def duration_ms(text: object) -> int:
     """``"10s"`` → 10000. Units ms, s, m or min, h, d; anything else is a ValueError that shows the form."""
-    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise _no_duration(text)
-    value = Decimal(match[1]) * _UNIT_MS[match[2]]
-    if value != int(value) or value <= 0:
-        raise ValueError("must be a whole number of milliseconds above 0")
-    if value > MAX_DURATION_DAYS * _UNIT_MS["d"]:
-        raise ValueError(f'must be at most "{MAX_DURATION_DAYS}d"')
-    return int(value)
+    try:
+        return text_file.duration_ms(text)
+    except text_file.NoDuration as error:
+        raise _no_duration(text, str(error)) from None
 
 
-def _no_duration(text: object) -> ValueError:
+def _no_duration(text: object, problem: str) -> ValueError:
     """In words, with the duration that was meant where that is plain: "1y" is "365d"."""
-    problem = 'must be a duration in quotes such as "500ms", "10s", "15m", "1h", "90d"'
     match = _LIKE_DURATION.fullmatch(text.lower()) if isinstance(text, str) else None
     meant = next((unit for start, unit in _MEANT.items() if match and match[2].startswith(start)), None)
     if match is None or meant is None:

@@ -18,11 +18,11 @@ from ledger_client.audit_records import Fact, Looker, Name
 from ledger_client.batch_file import BatchFile
 from ledger_client.errors import STEPS, UnknownKey, VerificationError, at_step
 from ledger_client.merkle import Tree
-from ledger_client.receipt import parse_receipt
 from ledger_client.record import GATEWAY_ITSELF
+from ledger_client.shape import rfc3339, rfc3339_ms
 from ledger_client.statement import Range, SignedStatement, Statement, check_statement, id_text, read_statement
 from ledger_client.trust import Trust
-from ledger_client.verify import TOLERANCE_S, demand_valid, rfc3339, rfc3339_ms, too_few, vouching_ledgers
+from ledger_client.vouching import TOLERANCE_S, demand_valid, read_receipts, too_few, vouching_ledgers
 
 MOST: Final = 100
 """So many findings, and so many notes, are kept in words; the others are counted."""
@@ -216,13 +216,9 @@ class _Auditor:
 
     def _vouching(self, file: BatchFile) -> dict[str, int]:
         """Steps 6 and 8: the ledgers that vouch, each with its time."""
-        receipts = []
-        for data in file.receipts:
-            try:
-                receipts.append(parse_receipt(data))
-            except VerificationError as error:
-                self._failed(error)
+        receipts, junk = read_receipts(file.receipts)
         vouching, failures = vouching_ledgers(file.entry, receipts, self._trust, self._now)
+        failures = junk + failures
         if len(vouching) < self._trust.receipts:
             self._failed(too_few(vouching, failures, self._trust))
         for _, failure in failures:

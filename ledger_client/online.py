@@ -13,9 +13,10 @@ from ledger_client.ledgers.evm_node import Node
 from ledger_client.ledgers.evm_proof import confirm
 from ledger_client.ledgers.log_client import LogClient
 from ledger_client.ledgers.log_proof import confirm as confirm_log
-from ledger_client.receipt import Receipt, parse_receipt
+from ledger_client.receipt import Receipt
 from ledger_client.statement import SignedStatement, read_statement
 from ledger_client.trust import Trust
+from ledger_client.vouching import read_receipts
 
 TIMEOUT_S: Final = 10.0
 
@@ -35,7 +36,7 @@ def refresh(
     those that speak https. Raises ``Malformed`` for a bundle that cannot be read.
     """
     parts = Bundle.parse(bundle)
-    receipts = [parse_receipt(data) for data in parts.receipts]
+    receipts, _ = read_receipts(parts.receipts)  # what is none, its ledger cannot be asked about
     signed = read_statement(parts.statement)
     asking = _Asking(trust, access, timeout_s)
     return Facts(

@@ -13,7 +13,7 @@ from struct import Struct
 from typing import Any, Final
 
 from ledger_client import cbor
-from ledger_client.senml import SECONDARY_UNITS, Columns, Reading, Value, base_name, check_point
+from ledger_client.senml import SECONDARY_UNITS, Columns, Reading, Value, base_name, check_point, named_twice
 from ledger_client.shape import MAX_TIME_MS
 
 _MILLISECONDS: Final = b"\xc4\x82\x22"  # tag 4, array of two, exponent −3; the mantissa follows
@@ -44,6 +44,8 @@ class _Form:
     """A pack of 32-bit floats of given names, units and one quality, ready but for its numbers and its time."""
 
     def __init__(self, points: _Points, names: tuple[str, ...], units: tuple[str | None, ...], quality: int) -> None:
+        if len(set(names)) != len(names):
+            raise Unusual
         known = [points[point] for point in zip(names, units, strict=True)]
         secondary = any(is_secondary for _, is_secondary in known)
         more = 1 if quality else 0
@@ -120,7 +122,7 @@ class PackWriter:
     def _encode(self, reading: Reading) -> bytes:
         points, writers = self._points, _WRITERS
         first, *others = reading.values or (None,)
-        if first is None or not 0 <= reading.time_ms <= MAX_TIME_MS:
+        if first is None or not 0 <= reading.time_ms <= MAX_TIME_MS or named_twice(reading.values) is not None:
             raise Unusual
         variants, secondary = points[first.name, first.unit]
         parts = [b""]
@@ -275,6 +277,8 @@ def _decimal(value: Decimal) -> bytes:
 
 
 def _text(value: str) -> bytes:
+    if not value:
+        raise Unusual
     return b"\x03" + cbor.encode(value)
 
 

@@ -20,6 +20,7 @@ from ledger_client.cose_key import PublicKey, Signer
 from ledger_client.errors import BadReceipt, BadSignature, Malformed, NotIncluded, UnsupportedLog
 from ledger_client.merkle import leaf_hash, root_from_path
 from ledger_client.shape import MAX_BUNDLE, array, blob, name, proof, table, text, time_s, uint, within, writing
+from ledger_client.statement import id_text, statement_id
 
 VDS_RFC9162_SHA256: Final = 1
 INCLUSION: Final = -1
@@ -170,6 +171,8 @@ def check(receipt: Receipt, entry: bytes, key: PublicKey) -> None:
     if receipt.size_claim is not None and receipt.size_claim != receipt.size:
         problem = f"the proof is for a tree of {receipt.size}, the ledger signed {receipt.size_claim}"
         raise BadReceipt(f"{receipt.ledger}: {problem}", step=6)
+    if receipt.size_claim is not None and receipt.sub != id_text(statement_id(entry)):
+        raise BadReceipt(f"{receipt.ledger}: the ledger signed it for {receipt.sub!r}, another statement", step=6)
     try:
         root = root_from_path(leaf_hash(entry), receipt.size, receipt.index, receipt.path)
         receipt.sign1.verify(key, root, low_s=False)  # nothing hashes a receipt: a twin harms nobody

@@ -85,6 +85,17 @@ def number_text(value: object) -> str:
     return clean(str(value))
 
 
+def span_in_words(ms: int) -> str:
+    """A time between two moments, to a tenth of a second, or in the two units that tell most: ``300 d 2 h``."""
+    sign, rest = "-" if ms < 0 else "", abs(ms)
+    if rest < 60_000:
+        return f"{sign}{rest / 1000:.1f} s"
+    for unit_ms, unit, less_ms, less in ((86_400_000, "d", 3_600_000, "h"), (3_600_000, "h", 60_000, "min")):
+        if rest >= unit_ms:
+            return f"{sign}{rest // unit_ms} {unit} {rest % unit_ms // less_ms} {less}"
+    return f"{sign}{rest // 60_000} min {rest % 60_000 // 1000} s"
+
+
 def steps_in_words(proven: Verified) -> list[str]:
     """The eight steps, each with what it established."""
     ledgers = ", ".join(ledger for ledger, _ in proven.receipts)
@@ -108,9 +119,11 @@ def facts_in_words(proven: Verified) -> list[str]:
         f"VERIFIED: {_KINDS[proven.kind]} of {_whose(proven)}",
         f"  recorded       {rfc3339_ms(proven.time_ms)} by the gateway's clock ({clock})",
         f"  no later than  {rfc3339(proven.no_later_than)} by the ledger's",
+        f"  delay          {span_in_words(proven.delay_ms)}",
         *_body(proven),
         f"  batch          {proven.batch}, statement {id_text(proven.statement_id)}",
         f"  root           {proven.root.hex()}",
+        *([f"  after a loss   {clean(proven.resume)}"] if proven.resume is not None else []),
         *(f"  ledger         {_vouched(proven, ledger, time)}" for ledger, time in proven.receipts),
         *(f"  still there    {clean(ledger)}, {_in_its_log(log)}" for ledger, log in proven.in_log.items()),
         *(f"  not confirmed  {clean(line)}" for line in proven.unconfirmed),

@@ -77,8 +77,8 @@ Number = int | float | Decimal
 class Value(NamedTuple):
     """One point of a poll. ``value`` None: there is none, and ``quality`` says why. Unit: a SenML name, or none.
 
-    A ``Decimal`` keeps its exponent (scaled registers); ``offset_ms`` is the time since the reading's own. Text that
-    is empty while a quality bit is set is the same as no value. A tuple, because a poll makes dozens.
+    A ``Decimal`` keeps its exponent (scaled registers); ``offset_ms`` is the time since the reading's own. Empty text
+    is no value: it needs a quality bit and is read back as None. A tuple, because a poll makes dozens.
     """
 
     name: str
@@ -157,6 +157,8 @@ def pack(reading: Reading, gateway: str, meter: str) -> bytes:
     for what, ms in (("time_ms", reading.time_ms), *((f"{v.name}: offset_ms", v.offset_ms) for v in reading.values)):
         if not 0 <= ms <= MAX_TIME_MS:
             raise EncodeError(f"{what} is {ms}, not from 0 to {MAX_TIME_MS}")
+    if (twice := named_twice(reading.values)) is not None:
+        raise EncodeError(f"{twice}: stands in the reading twice with one time")
     entries = [_entry(value) for value in reading.values]
     entries[0] |= {_BN: base_name(gateway, meter), _BT: milliseconds(reading.time_ms)}
     if any(value.unit in SECONDARY_UNITS for value in reading.values):
@@ -172,7 +174,7 @@ def _entry(value: Value) -> dict[Any, object]:
     content = value.value
     if content is None or isinstance(content, str):
         entry[_VS] = content or ""
-        if content is None and not value.quality:
+        if not content and not value.quality:
             raise EncodeError(f"{value.name}: there is no value, and no quality bit says why")
     elif isinstance(content, bool):
         entry[_VB] = content
@@ -183,6 +185,18 @@ def _entry(value: Value) -> dict[Any, object]:
     if value.quality:
         entry[_Q] = value.quality
     return entry
+
+
+def named_twice(values: Sequence[Value]) -> str | None:
+    """The point that has two values of one time: which of them counts nobody could say."""
+    if len({value.name for value in values}) == len(values):
+        return None
+    seen: set[tuple[str, int]] = set()
+    for value in values:
+        if (at := (value.name, value.offset_ms)) in seen:
+            return value.name
+        seen.add(at)
+    return None
 
 
 def check_point(point: str, unit: str | None) -> None:
@@ -209,6 +223,8 @@ def parse_pack(payload: bytes, gateway: str, meter: str) -> Reading:
     table(base, "pack entry 0", {_BN, _BT}, {_BVER})
     rest = {key: value for key, value in entries[0].items() if key not in base}
     values = tuple(_value(entry, f"pack entry {n}") for n, entry in enumerate([rest, *entries[1:]]))
+    if (twice := named_twice(values)) is not None:
+        raise Malformed(f"the pack has two values of {twice} at one time")
     secondary = any(value.unit in SECONDARY_UNITS for value in values)
     if base.get(_BVER) != (_VERSION_SECONDARY if secondary else None):
         raise Malformed(f"pack version is {base.get(_BVER)!r}; with a secondary unit it is 26, else absent")
@@ -242,8 +258,9 @@ def _content(fields: Mapping[Any, Any], where: str, quality: int) -> Number | st
             raise Malformed(f"{where}: vb is not a boolean")
         return bool(fields[_VB])
     if _VS in fields:
-        content = text(fields[_VS], f"{where} vs", 65536) if fields[_VS] != "" else ""
-        return None if content == "" and quality else content
+        if fields[_VS] == "" and quality:
+            return None
+        return text(fields[_VS], f"{where} vs", 65536)
     number = fields[_V]
     if type(number) not in (int, float, Decimal):
         raise Malformed(f"{where}: v is not a number")

@@ -1,10 +1,11 @@
-"""Names, caps and the small checks that every layer of evidence shares. All of them raise ``Malformed``."""
+"""Names, caps, times and the small checks that every layer of evidence shares. The checks raise ``Malformed``."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from ledger_client.errors import EncodeError, Malformed
@@ -110,3 +111,13 @@ def writing(what: str) -> Iterator[None]:
         yield
     except Malformed as error:
         raise EncodeError(f"{what}: {error.detail}") from None
+
+
+def rfc3339(seconds: int) -> str:
+    """A time in Unix seconds as RFC 3339 text in UTC."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def rfc3339_ms(ms: int) -> str:
+    """A time in Unix milliseconds as RFC 3339 text in UTC."""
+    return f"{rfc3339(ms // 1000)[:-1]}.{ms % 1000:03d}Z"

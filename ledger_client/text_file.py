@@ -6,6 +6,7 @@ import codecs
 import re
 import tomllib
 from collections.abc import Callable
+from decimal import Decimal
 from math import isinf
 from typing import Any, Final
 
@@ -84,3 +85,26 @@ def _demand_moderate(document: dict[str, Any]) -> None:
             raise NotToml(f"{where[:64]}: a whole number of more than 64 bits")
         inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         ahead += [(item, depth + 1, where) for item in inside]
+
+
+_DURATION: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(ms|s|min|m|h|d)")
+_UNIT_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+MAX_DURATION_DAYS: Final = 36_500
+
+
+class NoDuration(ValueError):
+    """A value that is no duration at all."""
+
+
+def duration_ms(text: object) -> int:
+    """``"10s"`` → 10000. Units ms, s, m or min, h, d. Raises NoDuration for what has not this form, and ValueError for
+    a part of a millisecond, for 0 and for more than 36500 days."""
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise NoDuration('must be a duration in quotes such as "500ms", "10s", "15m", "1h", "90d"')
+    value = Decimal(match[1]) * _UNIT_MS[match[2]]
+    if value != int(value) or value <= 0:
+        raise ValueError("must be a whole number of milliseconds above 0")
+    if value > MAX_DURATION_DAYS * _UNIT_MS["d"]:
+        raise ValueError(f'must be at most "{MAX_DURATION_DAYS}d"')
+    return int(value)

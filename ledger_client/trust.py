@@ -13,11 +13,12 @@ from ledger_client.cose_key import PublicKey, base64url, unbase64url
 from ledger_client.errors import TrustFileError, VerificationError
 from ledger_client.record import GATEWAY_ITSELF
 from ledger_client.shape import MAX_TIME_S, is_ledger_name, is_name
-from ledger_client.text_file import UTF8, NotText, NotToml, text_of, toml_of
+from ledger_client.text_file import UTF8, NotText, NotToml, duration_ms, text_of, toml_of
 
 # role: the names that a key of it must bear, in the order of a lookup
 _NAMES: Final = {"meter": ("gateway", "meter"), "statement": ("gateway",), "ledger": ("ledger",)}
 _KEY_COMMON: Final = {"role", "public", "valid_from", "valid_to", "revoked", "revoked_reason"}
+_MORE: Final = {"ledger": ("kid",), "meter": ("identity",)}
 _CHAIN: Final = ("ledger", "chain_id", "contract", "sender", "confirmations")
 _NAME_RULE: Final = "a name is a letter or digit and up to 63 letters, digits, dots, dashes or underscores"
 
@@ -37,6 +38,8 @@ class TrustKey:
     valid_to: int | None
     revoked: int | None
     revoked_reason: str | None
+    identity: str | None = None
+    """Of the device that a meter's key was enrolled for, where it was known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,10 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """A trust file that was read: ``receipts`` is k, ``ledgers`` the list, ``warnings`` what a reader should know."""
+    """A trust file that was read: ``receipts`` is k, ``ledgers`` the list, ``warnings`` what a reader should know.
+
+    ``max_delay_s``: so many seconds may lie between a record's time and its ledgers' (None: any number).
+    """
 
     receipts: int
     ledgers: tuple[str, ...]
@@ -63,6 +69,7 @@ class Trust:
     chains: tuple[Chain, ...]
     warnings: tuple[str, ...]
     source: str
+    max_delay_s: int | None = None
     _index: dict[tuple[str | bytes | None, ...], TrustKey] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -114,26 +121,39 @@ class _Reader:
 
     def trust(self, document: Mapping[str, Any], *, anchored: bool) -> Trust:
         self.known(document, "", ("policy", "key", "chain"))
-        receipts, ledgers = self.policy(document, anchored=anchored)
+        receipts, ledgers, max_delay = self.policy(document, anchored=anchored)
         keys = tuple(self.key(table, where) for table, where in self.tables(document, "key"))
         chains = tuple(self.chain(table, where) for table, where in self.tables(document, "chain"))
         self.one_role_a_key(keys)
+        self.one_ledger_a_contract(chains)
         warnings = tuple(_warnings(receipts, ledgers, keys, chains))
-        return Trust(receipts, ledgers, keys, chains, warnings, self.source)
+        return Trust(receipts, ledgers, keys, chains, warnings, self.source, max_delay)
 
-    def policy(self, document: Mapping[str, Any], *, anchored: bool) -> tuple[int, tuple[str, ...]]:
+    def policy(self, document: Mapping[str, Any], *, anchored: bool) -> tuple[int, tuple[str, ...], int | None]:
         policy = document.get("policy", {} if not anchored else None)
         if not isinstance(policy, dict):
             self.refuse("policy", "missing", 'add [policy] with receipts = 1 and ledgers = ["demo-ledger"]')
-        self.known(policy, "policy", ("receipts", "ledgers"))
+        self.known(policy, "policy", ("receipts", "ledgers", "max_delay"))
+        max_delay = self.max_delay(policy["max_delay"]) if "max_delay" in policy else None
         if not anchored and not policy.get("ledgers"):
-            return 1, ()
+            return 1, (), max_delay
         ledgers = self.ledgers(policy)
         receipts = policy.get("receipts")
         if type(receipts) is not int or not 1 <= receipts <= len(ledgers):
             way_out = f"give a whole number from 1 to {len(ledgers)}, the number of ledgers listed"
             self.refuse("policy.receipts", f"is {receipts!r}", way_out)
-        return receipts, ledgers
+        return receipts, ledgers, max_delay
+
+    def max_delay(self, value: object) -> int:
+        try:
+            ms = duration_ms(value)
+        except ValueError as error:
+            ms, problem = 0, str(error)
+        else:
+            problem = "is not in whole seconds"
+        if ms == 0 or ms % 1000:
+            self.refuse("policy.max_delay", f"is {value!r}: {problem}", 'give a time in quotes: "8d", "36h"')
+        return ms // 1000
 
     def known(self, table: Mapping[str, Any], where: str, allowed: tuple[str, ...]) -> None:
         for key in table:
@@ -160,7 +180,7 @@ class _Reader:
         if not isinstance(role, str) or role not in _NAMES:
             self.refuse(f"{where}.role", f"is {role!r}", "choose meter, statement or ledger")
         names = _NAMES[role]
-        self.known(table, where, (*sorted(_KEY_COMMON), *names, *(["kid"] if role == "ledger" else [])))
+        self.known(table, where, (*sorted(_KEY_COMMON), *names, *_MORE.get(role, ())))
         for name in names:
             self.name(table, where, name)
         if table.get("meter") == GATEWAY_ITSELF:
@@ -169,7 +189,10 @@ class _Reader:
         valid_from, valid_to, revoked, reason = self.validity(table, where)
         kid = self.kid(table["kid"], f"{where}.kid") if "kid" in table else public.kid
         owner = (table.get("gateway"), table.get("meter"), table.get("ledger"))
-        return TrustKey(role, public, *owner, kid, valid_from, valid_to, revoked, reason)
+        identity = table.get("identity")
+        if identity is not None and not isinstance(identity, str):
+            self.refuse(f"{where}.identity", f"is {identity!r}", "give what the device says of itself, as text")
+        return TrustKey(role, public, *owner, kid, valid_from, valid_to, revoked, reason, identity)
 
     def name(self, table: Mapping[str, Any], where: str, name: str) -> None:
         valid = is_ledger_name if name == "ledger" else is_name
@@ -254,6 +277,16 @@ class _Reader:
                 self.refuse(f"key {number}", problem, "keep one of them, with the validity that you mean")
             lookups[lookup] = number
 
+    def one_ledger_a_contract(self, chains: tuple[Chain, ...]) -> None:
+        """What one contract holds is one ledger's word, however many names it is given."""
+        ledgers: dict[tuple[int, bytes], str] = {}
+        for number, chain in enumerate(chains, 1):
+            first = ledgers.setdefault((chain.chain_id, chain.contract), chain.ledger)
+            if first != chain.ledger:
+                which = f"contract 0x{chain.contract.hex()} on chain {chain.chain_id}"
+                problem = f"{which} is both {first} and {chain.ledger}"
+                self.refuse(f"chain {number}.contract", problem, "name it once, else it would count as two ledgers")
+
 
 def _warnings(
     receipts: int, ledgers: tuple[str, ...], keys: tuple[TrustKey, ...], chains: tuple[Chain, ...]
@@ -269,6 +302,17 @@ def _warnings(
             yield f"policy.ledgers: {ledger} has no key here, so no receipt of it can count"
     for extra in sorted({key.ledger for key in keys if key.ledger} - set(ledgers)):
         yield f"ledger {extra} has a key, but policy.ledgers does not list it, so its receipts do not count"
+    yield from _shared(keys)
+
+
+def _shared(keys: tuple[TrustKey, ...]) -> Iterator[str]:
+    """One key of two meters or gateways: each could sign for the other."""
+    owners: dict[bytes, tuple[int, TrustKey]] = {}
+    for number, key in enumerate(keys, 1):
+        first, other = owners.setdefault(key.key.kid, (number, key))
+        if (other.gateway, other.meter) != (key.gateway, key.meter):
+            whose = " and ".join(f"{k.meter or 'the gateway'} of {k.gateway}" for k in (other, key))
+            yield f"key {number}: is the same as key {first}, so that {whose} could sign for each other"
 
 
 def key_entry(
@@ -281,22 +325,41 @@ def key_entry(
     ledger: str | None = None,
     kid: bytes | None = None,
     valid_to: int | None = None,
+    revoked: int | None = None,
+    revoked_reason: str | None = None,
+    identity: str | None = None,
 ) -> str:
     """The ``[[key]]`` entry of a trust file as TOML text; times are Unix seconds, ``kid`` only if it is not ours."""
-    lines = ["[[key]]", f"role = {_quoted(role)}"]
+    lines = ["[[key]]", f"role = {quoted(role)}"]
     names = {"gateway": gateway, "meter": meter, "ledger": ledger}
-    lines += [f"{name} = {_quoted(value)}" for name, value in names.items() if value is not None]
+    lines += [f"{name} = {quoted(value)}" for name, value in names.items() if value is not None]
     if kid is not None:
-        lines.append(f"kid = {_quoted(base64url(kid))}")
-    lines.append(f"public = {_quoted(key.to_text())}")
+        lines.append(f"kid = {quoted(base64url(kid))}")
+    if identity is not None:
+        lines.append(f"identity = {quoted(identity)}")
+    lines.append(f"public = {quoted(key.to_text())}")
     lines.append(f"valid_from = {_moment(valid_from)}")
     if valid_to is not None:
         lines.append(f"valid_to = {_moment(valid_to)}")
+    if revoked is not None:
+        lines.append(f"revoked = {_moment(revoked)}")
+    if revoked_reason is not None:
+        lines.append(f"revoked_reason = {quoted(revoked_reason)}")
     return "\n".join(lines) + "\n"
 
 
-def _quoted(text: str) -> str:
-    return json.dumps(text)  # names and base64url are ASCII: JSON's string is TOML's
+def entry_of(key: TrustKey) -> str:
+    """The ``[[key]]`` entry of a key as it was read; one of a ledger that bears a kid of its own keeps it."""
+    kid = key.kid if key.kid != key.key.kid else None
+    return key_entry(
+        key.role, key.key, key.valid_from, gateway=key.gateway, meter=key.meter, ledger=key.ledger, kid=kid,
+        valid_to=key.valid_to, revoked=key.revoked, revoked_reason=key.revoked_reason, identity=key.identity,
+    )  # fmt: skip
+
+
+def quoted(text: str) -> str:
+    """A TOML basic string: JSON's, but with no surrogate pairs and DEL escaped."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _moment(seconds: int) -> str:

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from ledger_client.bundle import Bundle, Locator
+from ledger_client.bundle import Bundle
 from ledger_client.cose_key import base64url
 from ledger_client.errors import (
-    BadReceipt,
-    KeyNotValid,
     Malformed,
     NotIncluded,
     OutOfRange,
-    PolicyNotMet,
     UnknownKey,
-    UnknownLedger,
     VerificationError,
     at_step,
 )
-from ledger_client.facts import NOTHING_ASKED, Facts, InLog, Placed
+from ledger_client.facts import NOTHING_ASKED, Facts, InLog
 from ledger_client.merkle import leaf_hash, root_from_path
-from ledger_client.receipt import Receipt, check, parse_receipt
+from ledger_client.receipt import Receipt
 from ledger_client.record import (
     GATEWAY_ITSELF,
     Body,
@@ -35,10 +30,24 @@ from ledger_client.record import (
     parse_record,
     quality_words,
 )
+from ledger_client.shape import rfc3339, rfc3339_ms
 from ledger_client.statement import SignedStatement, check_statement, id_text, read_statement
 from ledger_client.trust import Trust, TrustKey
+from ledger_client.vouching import (
+    TOLERANCE_S,
+    check_receipt,
+    count_places,
+    demand_valid,
+    in_log,
+    read_receipts,
+    too_few,
+    vouching_ledgers,
+)
 
-TOLERANCE_S: Final = 300  # how far the clocks of gateway, ledger and verifier may be apart
+__all__ = [
+    "TOLERANCE_S", "Verified", "check_receipt", "demand_valid", "failure_json", "record_key_of", "rfc3339",
+    "rfc3339_ms", "too_few", "verify", "vouching_ledgers",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,8 @@ class Verified:
 
     ``time_ms`` is the time that the record claims (Unix ms, by a clock in the state ``clock``); ``no_later_than`` (Unix
     seconds) is the time at which enough ledgers had its batch. They are two facts: the second bounds the first.
+    ``delay_ms`` is what lies between the two; below 0 by as much as the clocks disagree. ``resume``: why the batch goes
+    on after a loss, as the gateway states it; None where it states none.
     ``receipts`` are the ledgers that count, each with its earliest time, ``on_chain`` those of them whose chain was
     asked, ``in_log`` those whose log was asked and has only grown; ``unconfirmed`` says what does not count, or is not
     proven, and why.
@@ -60,6 +71,7 @@ class Verified:
     time_ms: int
     no_later_than: int
     clock: str
+    resume: str | None
     body: Body
     values: tuple[Value, ...]
     batch: int
@@ -69,6 +81,10 @@ class Verified:
     unconfirmed: tuple[str, ...]
     on_chain: frozenset[str] = frozenset()
     in_log: Mapping[str, InLog] = field(default_factory=dict)
+
+    @property
+    def delay_ms(self) -> int:
+        return self.no_later_than * 1000 - self.time_ms
 
     def as_json(self) -> dict[str, Any]:
         """The facts for ``--json``. Times are RFC 3339; a decimal that a float cannot show exactly is text."""
@@ -81,9 +97,11 @@ class Verified:
             "epoch": self.epoch.hex(),
             "time": rfc3339_ms(self.time_ms),
             "no_later_than": rfc3339(self.no_later_than),
+            "delay": self.delay_ms / 1000,
             "clock": self.clock,
             "values": _json_values(self.body),
             "batch": self.batch,
+            "resume": self.resume,
             "root": self.root.hex(),
             "statement_id": id_text(self.statement_id),
             "receipts": [self._json_receipt(ledger, time) for ledger, time in self.receipts],
@@ -97,11 +115,19 @@ class Verified:
         return {"ledger": ledger, "time": rfc3339(time), **now}
 
 
-_FACTS: Final = ("kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than", "clock")
+_FACTS: Final = ("kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than", "delay", "clock")
 _ANSWER: Final[dict[str, Any]] = (
     {"verified": False, "step": None, "error": None, "detail": None}
     | dict.fromkeys(_FACTS)
-    | {"values": [], "batch": None, "root": None, "statement_id": None, "receipts": [], "unconfirmed": []}
+    | {
+        "values": [],
+        "batch": None,
+        "resume": None,
+        "root": None,
+        "statement_id": None,
+        "receipts": [],
+        "unconfirmed": [],
+    }
 )
 
 
@@ -120,7 +146,6 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
     """
     # 1 parse: every layer, strictly, before anything is believed
     parts = Bundle.parse(bundle)
-    receipts = [parse_receipt(data) for data in parts.receipts]
     signed = read_statement(parts.statement)
     record = parse_record(parts.record)  # last: it may already find what belongs to step 2
     statement = signed.statement
@@ -156,9 +181,11 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
         raise OutOfRange(f"record {record.id} is in no range of batch {statement.batch}", step=5)
 
     # 6 receipts, and of 7 what concerns one receipt: which ledgers vouch, and since when
+    receipts, junk = read_receipts(parts.receipts)
     vouching, failures = vouching_ledgers(parts.statement, receipts, trust, now, facts)
+    failures = junk + failures
     by_receipt = frozenset(vouching)
-    in_log, notes = _in_log([receipt for receipt in receipts if receipt.ledger in vouching], facts, now)
+    still_there, notes = in_log([receipt for receipt in receipts if receipt.ledger in vouching], facts, now)
     notes += count_places(parts.anchors, signed.id, facts, trust, now, vouching, failures)
 
     # 8 policy: k distinct ledgers of the list; before the rest of 7, whose T only they give
@@ -172,6 +199,10 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
     if record.time_ms > (no_later_than + TOLERANCE_S) * 1000:
         span = f"{rfc3339_ms(record.time_ms)}, more than {TOLERANCE_S} s after {rfc3339(no_later_than)}"
         raise OutOfRange(f"the record claims {span}, when its batch was on a ledger already", step=7)
+    if trust.max_delay_s is not None and no_later_than * 1000 - record.time_ms > trust.max_delay_s * 1000:
+        span = f"of {rfc3339_ms(record.time_ms)}, its batch was on the ledgers at {rfc3339(no_later_than)}"
+        most = f"the trust file takes what was held back for {trust.max_delay_s} s (policy.max_delay)"
+        raise OutOfRange(f"the record is {span}; {most}", step=7)
 
     values = record.body.values if isinstance(record.body, Reading) else ()
     counted = tuple(sorted(vouching.items(), key=lambda item: (item[1], item[0])))
@@ -184,6 +215,7 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
         time_ms=record.time_ms,
         no_later_than=no_later_than,
         clock=claims.clock,
+        resume=statement.resume,
         body=record.body,
         values=tuple(values),
         batch=statement.batch,
@@ -192,31 +224,8 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
         receipts=counted,
         unconfirmed=_unconfirmed(receipts, vouching, failures, notes),
         on_chain=frozenset(vouching) - by_receipt,
-        in_log=in_log,
+        in_log=still_there,
     )
-
-
-def check_receipt(entry: bytes, receipt: bytes, trust: Trust, now: int) -> tuple[str, int]:
-    """Steps 6 and 7 for one receipt of ``entry``: (ledger, its time in Unix seconds), or the error that stopped it."""
-    return _check_receipt(entry, parse_receipt(receipt), trust, now)
-
-
-def _check_receipt(entry: bytes, receipt: Receipt, trust: Trust, now: int) -> tuple[str, int]:
-    ledger = receipt.ledger
-    if not trust.has_ledger_key(ledger):
-        raise UnknownLedger(f"{ledger}: the trust file has no key of this ledger", step=6)
-    key = trust.find("ledger", ledger=ledger, kid=receipt.kid)
-    if key is None:
-        raise UnknownKey(f"{ledger}: the trust file has no key {base64url(receipt.kid)} of this ledger", step=6)
-    check(receipt, entry, key.key)
-    if receipt.iat is None:
-        raise BadReceipt(f"{ledger}: the receipt does not say when it was signed (iat), so it cannot count", step=7)
-    if receipt.iat > now + TOLERANCE_S:
-        raise BadReceipt(f"{ledger}: the receipt is of {rfc3339(receipt.iat)}, which is in the future", step=7)
-    if key.revoked is not None:
-        raise KeyNotValid(f"{ledger}: its key was revoked ({key.revoked_reason or 'no reason given'})", step=7)
-    demand_valid(key, receipt.iat, f"the key of ledger {ledger}")
-    return ledger, receipt.iat
 
 
 def record_key_of(record: Record, trust: Trust) -> TrustKey:
@@ -242,106 +251,6 @@ def _statement_key(signed: SignedStatement, record: Record, trust: Trust) -> Tru
     return key
 
 
-def vouching_ledgers(
-    entry: bytes, receipts: list[Receipt], trust: Trust, now: int, facts: Facts = NOTHING_ASKED
-) -> tuple[dict[str, int], list[tuple[str, VerificationError]]]:
-    """({ledger: its earliest time}, [(ledger, why a receipt does not count)]). A ledger counts once however often."""
-    vouching: dict[str, int] = {}
-    failures: list[tuple[str, VerificationError]] = []
-    for receipt in receipts:
-        try:
-            ledger, time = _check_receipt(entry, receipt, trust, now)
-            if ledger not in trust.ledgers:
-                raise UnknownLedger(f"{ledger}: policy.ledgers does not list this ledger", step=6)
-            if isinstance(fact := facts.logs.get(receipt.data), VerificationError):
-                raise fact
-            vouching[ledger] = min(time, vouching.get(ledger, time))
-        except VerificationError as error:
-            failures.append((receipt.ledger, error))
-    return vouching, failures
-
-
-def _in_log(receipts: Sequence[Receipt], facts: Facts, now: int) -> tuple[dict[str, InLog], list[str]]:
-    """Of receipts that count: ({ledger: its log as it is now}, what is left to say of those that were not asked)."""
-    found: dict[str, InLog] = {}
-    notes: dict[str, None] = {}
-    for receipt in receipts:
-        fact = facts.logs.get(receipt.data)
-        if isinstance(fact, InLog) and fact.time <= now + TOLERANCE_S:
-            found[receipt.ledger] = fact
-        elif isinstance(fact, InLog):
-            notes[f"{receipt.ledger}: the head of its log is of {rfc3339(fact.time)}, which is in the future"] = None
-        elif isinstance(fact, str):
-            notes[f"{receipt.ledger}: {fact}"] = None
-    return found, list(notes)
-
-
-def too_few(
-    vouching: Mapping[str, int], failures: list[tuple[str, VerificationError]], trust: Trust
-) -> VerificationError:
-    """The first receipt's failure where it made the difference, else that the policy is not met."""
-    lost = {ledger for ledger, _ in failures} - vouching.keys()
-    if lost and len(vouching) + len(lost) >= trust.receipts:
-        return next(error for ledger, error in failures if ledger in lost)
-    asked = f"{trust.receipts} of the ledgers {', '.join(trust.ledgers)} must vouch"
-    reasons = "".join(f"; {error.detail}" for _, error in failures)
-    return PolicyNotMet(f"{asked}, {len(vouching)} do ({', '.join(vouching) or 'none'}){reasons}", step=8)
-
-
-def demand_valid(key: TrustKey, time: int, whose: str) -> None:
-    """Raise ``KeyNotValid`` (step 7) unless a key counts at a time (Unix seconds)."""
-    if time < key.valid_from:
-        raise KeyNotValid(f"{whose} counts from {rfc3339(key.valid_from)}, not at {rfc3339(time)}", step=7)
-    if key.valid_to is not None and time >= key.valid_to:
-        raise KeyNotValid(f"{whose} counted until {rfc3339(key.valid_to)}, not at {rfc3339(time)}", step=7)
-    if key.revoked is not None and time >= key.revoked:
-        reason = key.revoked_reason or "no reason given"
-        raise KeyNotValid(f"{whose} was revoked at {rfc3339(key.revoked)} ({reason}), before {rfc3339(time)}", step=7)
-
-
-def count_places(
-    anchors: Sequence[Locator],
-    statement_id: bytes,
-    facts: Facts,
-    trust: Trust,
-    now: int,
-    vouching: dict[str, int],
-    failures: list[tuple[str, VerificationError]],
-) -> list[str]:
-    """Add the chains that hold a statement to those who vouch, and why one does not to the failures.
-
-    Returns what is left to say of the places: not asked about, or shared.
-    """
-    notes = []
-    for place in anchors:
-        fact = facts.places.get(place)
-        if isinstance(fact, Placed):
-            try:
-                time = _placed(place, fact, statement_id, trust, now)
-                vouching[place.ledger] = min(time, vouching.get(place.ledger, time))
-                if fact.shared:
-                    notes.append(f"{place.ledger}: under a root shared by many gateways, whose order it did not check")
-            except VerificationError as error:
-                failures.append((place.ledger, error))
-        elif isinstance(fact, VerificationError):
-            failures.append((place.ledger, fact))
-        else:
-            said = f"said to be on chain {place.chain}, block {place.block}, transaction 0x{place.tx.hex()}"
-            notes.append(f"{place.ledger}: {said}" + (f"; {fact}" if fact else ""))
-    return notes
-
-
-def _placed(place: Locator, fact: Placed, statement_id: bytes, trust: Trust, now: int) -> int:
-    """The time at which a chain had the statement."""
-    if place.ledger not in trust.ledgers:
-        raise UnknownLedger(f"{place.ledger}: policy.ledgers does not list this ledger", step=6)
-    if fact.statement_id != statement_id:
-        raise BadReceipt(f"{place.ledger}: what is known of its place is about another statement", step=6)
-    if fact.time > now + TOLERANCE_S:
-        raise BadReceipt(f"{place.ledger}: its block is of {rfc3339(fact.time)}, which is in the future", step=7)
-    return fact.time
-
-
 def _unconfirmed(
     receipts: list[Receipt],
     vouching: Mapping[str, int],
@@ -355,16 +264,6 @@ def _unconfirmed(
         if receipt.ledger in vouching and receipt.size_claim is None
     ]
     return (*lines, *notes)
-
-
-def rfc3339(seconds: int) -> str:
-    """A time in Unix seconds as RFC 3339 text in UTC."""
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def rfc3339_ms(ms: int) -> str:
-    """A time in Unix milliseconds as RFC 3339 text in UTC."""
-    return f"{rfc3339(ms // 1000)[:-1]}.{ms % 1000:03d}Z"
 
 
 def _json_values(body: Body) -> list[dict[str, Any]]:
@@ -390,5 +289,10 @@ def _json(value: object) -> Any:
     if isinstance(value, list):
         return [_json(item) for item in value]
     if isinstance(value, Mapping):
-        return {str(key): _json(item) for key, item in value.items()}
+        return {_json_key(key): _json(item) for key, item in value.items()}
     return value
+
+
+def _json_key(key: object) -> str:
+    """Integer keys as ``#1``; text that begins with # gets another one, so that no two keys become one."""
+    return key if isinstance(key, str) and not key.startswith("#") else f"#{key}"

@@ -24,6 +24,7 @@ WRONG = "wrong_values", "lost", "duplicated", "missing", "broken"
 TESTS = Path(__file__).parent
 SHOWN_BY = {
     "crash": "chain/test_crash.py",
+    "dishonest": "chain/test_dishonest.py",
     "ledger": "test_bench_ledger.py",
     "ledger-hostile": "ledgers/test_hostile.py",
     "outage": "chain/test_outage.py",

@@ -31,14 +31,26 @@ def test_every_entry_of_every_log_gets_a_receipt_that_checks(size: int, data: st
     index = data.draw(st.integers(0, size - 1))
     entries = [b"entry %d" % number for number in range(size)]
     tree = Tree([leaf_hash(entry) for entry in entries])
-    signed = sign_receipt(LEDGER, "sub", T0, size, index, tree.path(index), tree.root, SIGNER)
+    sub = id_text(statement_id(entries[index]))
+    signed = sign_receipt(LEDGER, sub, T0, size, index, tree.path(index), tree.root, SIGNER)
     receipt = parse_receipt(signed)
     check(receipt, entries[index], SIGNER.public)
-    assert (receipt.ledger, receipt.sub, receipt.iat, receipt.kid) == (LEDGER, "sub", T0, SIGNER.public.kid)
+    assert (receipt.ledger, receipt.sub, receipt.iat, receipt.kid) == (LEDGER, sub, T0, SIGNER.public.kid)
     assert (receipt.size, receipt.size_claim, receipt.index) == (size, size, index)
     assert list(receipt.path) == tree.path(index)
     with pytest.raises(BadReceipt):
         check(receipt, entries[index - 1], SIGNER.public)
+
+
+@pytest.mark.parametrize("sub", ["sub", id_text(bytes(32)), f"{id_text(statement_id(ENTRY))}="])
+def test_a_receipt_in_our_form_that_bears_another_statements_id_does_not_count(sub: str) -> None:
+    lie = parse_receipt(resign(lambda header, _: header[15].update({2: sub})))
+    with pytest.raises(BadReceipt, match="the ledger signed it for"):
+        check(lie, ENTRY, SIGNER.public)
+
+
+def test_a_foreign_ledger_names_its_entries_as_it_likes() -> None:
+    check(replace(parse_receipt(resign(foreign)), sub="entry/1"), ENTRY, SIGNER.public)
 
 
 def test_the_form_of_a_receipt() -> None:
@@ -230,7 +242,7 @@ def test_bytes_after_a_foreign_receipt_are_refused(tail: bytes) -> None:
 def test_a_foreign_es256_receipt_may_have_either_s() -> None:
     signer = key("es256-ledger", ES256)
     tree = Tree([leaf_hash(b"0"), leaf_hash(ENTRY)])
-    sign1 = cose.Sign1.parse(sign_receipt("l", "s", T0, 2, 1, tree.path(1), tree.root, signer))
+    sign1 = cose.Sign1.parse(sign_receipt("l", id_text(statement_id(ENTRY)), T0, 2, 1, tree.path(1), tree.root, signer))
     high = P256_ORDER - int.from_bytes(sign1.signature[32:], "big")
     twin = replace(sign1, signature=sign1.signature[:32] + high.to_bytes(32, "big")).encode()
     check(parse_receipt(twin), ENTRY, signer.public)

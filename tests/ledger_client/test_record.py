@@ -67,7 +67,12 @@ SINGLES = st.one_of(
 
 @THOROUGH
 @given(
-    st.lists(st.builds(Value, NAMES, SINGLES, UNITS, st.just(0), st.just(0)), min_size=1, max_size=12).map(tuple),
+    st.lists(
+        st.builds(Value, NAMES, SINGLES, UNITS, st.just(0), st.just(0)),
+        min_size=1,
+        max_size=12,
+        unique_by=lambda value: value.name,
+    ).map(tuple),
     st.just(Quality(0)) | QUALITIES,
 )
 def test_a_reading_of_floats_alone_is_no_other(floats: tuple[Value, ...], quality: Quality) -> None:
@@ -188,6 +193,10 @@ UNWRITABLE: dict[str, tuple[Claims, Body]] = {
     "a number of more than 64 bits": (claims(), reading(values=(Value("x", 2**64),))),
     "a decimal of more than 64 bits": (claims(), reading(values=(Value("x", Decimal(2**64).scaleb(-2)),))),
     "a unit that nobody registered": (claims(), reading(values=(Value("x", 1, "MWh"),))),
+    "empty text that was measured": (claims(), reading(values=(VALUES[0], Value("x", "")))),
+    "one point twice": (claims(), reading(values=(Value("x", 1.5), Value("y", 1.5), Value("x", 2.5)))),
+    "one point twice, flagged": (claims(), reading(values=(Value("x", 1), Value("x", None, quality=1)))),
+    "one point twice, later": (claims(), reading(values=(Value("x", 1, offset_ms=7), Value("x", "a", offset_ms=7)))),
     "no unit, but an empty one": (claims(), reading(values=(Value("x", 1, ""),))),
     "a point name with a slash": (claims(), reading(values=(Value("a/b", 1),))),
     "an empty point name": (claims(), reading(values=(VALUES[0], Value("", 1)))),
@@ -255,9 +264,14 @@ def test_a_writer_signs_for_its_own_meter_only() -> None:
 
 
 def test_empty_text_with_a_flag_is_no_value() -> None:
-    body = reading(values=(Value("x", "", quality=2), Value("y", "")))
+    body = reading(values=(Value("x", "", quality=2), Value("y", "z")))
     read = parse_record(sign_record(claims(), body, SIGNER)).body
-    assert read == reading(values=(Value("x", None, quality=2), Value("y", "")))
+    assert read == reading(values=(Value("x", None, quality=2), Value("y", "z")))
+
+
+def test_one_point_may_have_values_of_several_times() -> None:
+    body = reading(values=(Value("x", 1), Value("x", 2, offset_ms=5), Value("x", 3, offset_ms=6)))
+    assert parse_record(sign_record(claims(), body, SIGNER)).body == body
 
 
 def resign(change: Callable[[dict[Any, Any], list[Any] | dict[Any, Any]], object], body: Body | None = None) -> bytes:
@@ -324,6 +338,9 @@ PACK_CHANGES: dict[str, Callable[[dict[Any, Any], Any], object]] = {
     "no name": lambda h, p: p[1].pop(0),
     "a name with a slash": lambda h, p: p[1].update({0: "a/b"}),
     "an unregistered unit": lambda h, p: p[1].update({1: "MWh"}),
+    "empty text without a flag": lambda h, p: p[4].update({3: ""}) or p[4].pop("q_", None),
+    "one point twice with one time": lambda h, p: p.append(dict(p[1])),
+    "one point twice, with another unit": lambda h, p: p.append({0: p[1][0], 1: "A", 2: 5}),
     "an empty unit": lambda h, p: p[1].update({1: ""}),
     "a unit that is null": lambda h, p: p[1].update({1: None}),
     "two values": lambda h, p: p[1].update({3: "x"}),

@@ -113,6 +113,30 @@ def test_a_ledger_without_a_key_is_a_warning_and_so_is_a_key_without_its_ledger(
     assert parse_trust(on_chain, "t").warnings == ()
 
 
+def test_the_most_that_a_record_may_be_held_back() -> None:
+    assert parse_trust(WHOLE, "t").max_delay_s is None
+    for text, seconds in (("8d", 691_200), ("36h", 129_600), ("1.5h", 5_400), ("2000ms", 2), ("36500d", 3_153_600_000)):
+        assert parse_trust(WHOLE.replace("receipts", f'max_delay = "{text}"\nreceipts'), "t").max_delay_s == seconds
+
+
+def test_several_senders_and_chains_of_one_ledger_are_one_ledger() -> None:
+    other_sender = CHAIN.replace("0x7099", "0x7199")
+    elsewhere = CHAIN.replace("consortium", "second").replace("31337", "31338")
+    assert len(parse_trust(WHOLE + CHAIN + other_sender + elsewhere, "t").chains) == 3
+
+
+def test_one_key_of_two_meters_or_gateways_is_a_warning() -> None:
+    elsewhere = key_entry("meter", METER_KEY, VALID_FROM, gateway="other", meter=METER)
+    both = key_entry("statement", STATEMENT_KEY, VALID_FROM, gateway="other")
+    named = {
+        "key 4: is the same as key 1": (f"{METER} of {GATEWAY}", f"import-main of {GATEWAY}"),
+        "key 5: is the same as key 1": (f"{METER} of {GATEWAY}", f"{METER} of other"),
+        "key 6: is the same as key 2": (f"the gateway of {GATEWAY}", "the gateway of other"),
+    }
+    said = [f"{key}, so that {a} and {b} could sign for each other" for key, (a, b) in named.items()]
+    assert list(parse_trust(WHOLE + OTHER_METER + elsewhere + both, "t").warnings) == said
+
+
 OTHER_METER = key_entry("meter", METER_KEY, VALID_FROM, gateway=GATEWAY, meter="import-main")
 WEAK = base64url(cbor.encode({1: 1, -1: 6, -2: bytes(32)}))
 
@@ -128,6 +152,27 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
     "receipts = 2 of 1": (WHOLE.replace("receipts = 1", "receipts = 2"), "policy.receipts", "is 2", "from 1 to 1"),
     "receipts = true": (WHOLE.replace("receipts = 1", "receipts = true"), "policy.receipts", "is True", "whole number"),
     "receipts as text": (WHOLE.replace("receipts = 1", 'receipts = "1"'), "policy.receipts", "is '1'", "whole number"),
+    "max_delay as a number": (WHOLE.replace("receipts", "max_delay = 8\nreceipts"), "policy.max_delay", "is 8", '"8d"'),
+    "max_delay of weeks": (WHOLE.replace("receipts", 'max_delay = "1w"\nreceipts'), "policy.max_delay", "1w", '"8d"'),
+    "max_delay in ms": (
+        WHOLE.replace("receipts", 'max_delay = "1500ms"\nreceipts'),
+        "policy.max_delay",
+        "is not in whole seconds",
+        '"8d"',
+    ),
+    "max_delay of 0": (WHOLE.replace("receipts", 'max_delay = "0s"\nreceipts'), "policy.max_delay", "above 0", '"8d"'),
+    "max_delay without end": (
+        WHOLE.replace("receipts", f'max_delay = "{"9" * 18}d"\nreceipts'),
+        "policy.max_delay",
+        'at most "36500d"',
+        '"8d"',
+    ),
+    "one contract under two names": (
+        WHOLE + CHAIN + CHAIN.replace("consortium", "second").replace("0x5FbDB", "0x5fbdb").replace("0x7099", "0x7199"),
+        "chain 2.contract",
+        "on chain 31337 is both consortium and second",
+        "name it once",
+    ),
     "no ledgers": (WHOLE.replace('ledgers = ["demo-ledger"]\n', ""), "policy.ledgers", "is None", "list the ledgers"),
     "an empty list": (WHOLE.replace('["demo-ledger"]', "[]"), "policy.ledgers", "is []", "list the ledgers"),
     "a ledger as a number": (WHOLE.replace('["demo-ledger"]', "[1]"), "policy.ledgers", "is [1]", "a name is"),

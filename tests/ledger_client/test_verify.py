@@ -22,6 +22,7 @@ from ledger_client.errors import (
     VerificationError,
 )
 from ledger_client.record import GATEWAY_ITSELF, Coverage, Event, Reading, Value, sign_record
+from ledger_client.report import facts_in_words, span_in_words
 from ledger_client.statement import Range, statement_id
 from ledger_client.trust import Trust, key_entry
 from ledger_client.verify import failure_json, verify
@@ -37,6 +38,7 @@ from tests.ledger_client.evidence import (
     Site,
     claims,
     key,
+    limited,
     reading,
     receipt_for,
     records,
@@ -75,7 +77,7 @@ def test_the_answer_in_json() -> None:
     answer = verify(Site().build(), trust(), NOW).as_json()
     assert list(answer) == [
         "verified", "step", "error", "detail", "kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than",
-        "clock", "values", "batch", "root", "statement_id", "receipts", "unconfirmed",
+        "delay", "clock", "values", "batch", "resume", "root", "statement_id", "receipts", "unconfirmed",
     ]  # fmt: skip
     assert answer["verified"] is True
     assert answer["step"] is answer["error"] is answer["detail"] is None
@@ -102,6 +104,43 @@ def test_coverage_and_events_in_json() -> None:
     }  # fmt: skip
     shown = {v["name"]: v["value"] for v in verify(Site().build(2), trust(), NOW).as_json()["values"]}
     assert shown == {"event": "meter-exchanged", "serial": "A-77", "old": ["01", {"n": 0.5}]}
+
+
+def test_keys_1_and_1_as_text_stay_apart_in_json() -> None:
+    numbers = {1: "a", "1": "b", "#1": "c", "##1": "d", -1: "e", "n": {2: {"2": 2}}}
+    batch = [sign_record(claims(), Event("odd", {"numbers": numbers}), METER_KEY)]
+    shown = verify(Site(batch).build(), trust(), NOW).as_json()["values"][1]["value"]
+    assert shown == {"#1": "a", "1": "b", "##1": "c", "###1": "d", "#-1": "e", "n": {"#2": {"2": 2}}}
+
+
+def test_a_statement_that_goes_on_after_a_loss_is_told_with_its_reason() -> None:
+    site = Site()
+    assert verify(site.build(), trust(), NOW).resume is None
+    site = replace(
+        site, statement=replace(statement_of(site.batch), batch=7, prev=bytes(32), resume="disk \x1b[2J lost")
+    )
+    proven = verify(site.build(), trust(), NOW)
+    assert (proven.resume, proven.as_json()["resume"]) == ("disk \x1b[2J lost", "disk \x1b[2J lost")
+    assert "  after a loss   disk \\x1b[2J lost" in facts_in_words(proven)
+
+
+def test_the_delay_between_a_record_and_its_ledgers() -> None:
+    proven = verify(Site().build(), trust(), NOW)
+    assert (proven.delay_ms, proven.as_json()["delay"]) == (4877, 4.877)
+    assert "  delay          4.9 s" in facts_in_words(proven)
+    early = verify(Site().build(), limited(LEDGER, valid_from=0), NOW)
+    assert early.delay_ms == 4877
+
+
+@pytest.mark.parametrize(
+    ("ms", "words"),
+    [
+        (0, "0.0 s"), (-1500, "-1.5 s"), (59_999, "60.0 s"), (60_000, "1 min 0 s"), (3_599_999, "59 min 59 s"),
+        (3_600_000, "1 h 0 min"), (86_399_999, "23 h 59 min"), (300 * 86_400_000 + 7_200_001, "300 d 2 h"),
+    ],
+)  # fmt: skip
+def test_a_span_in_words(ms: int, words: str) -> None:
+    assert span_in_words(ms) == words
 
 
 def test_the_answer_in_json_when_something_is_wrong() -> None:

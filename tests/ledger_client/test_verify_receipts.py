@@ -27,7 +27,7 @@ from ledger_client.merkle import leaf_hash, root_from_path
 from ledger_client.receipt import parse_receipt
 from ledger_client.record import sign_record
 from ledger_client.statement import sign_statement
-from ledger_client.trust import Trust, key_entry
+from ledger_client.trust import Trust, key_entry, parse_trust
 from ledger_client.verify import check_receipt, verify
 from tests.ledger_client.evidence import (
     LEDGER,
@@ -97,7 +97,49 @@ def test_the_receipt_of_another_statement() -> None:
     refused(BadReceipt, 6, site.build(receipts=(other,)))
 
 
+@pytest.mark.parametrize("where", [0, 1])
+@pytest.mark.parametrize("junk", [b"junk", b"", b"\xf6", bytes(70_000), b"\xd2" * 20_000, b"\x81" * 20_000])
+def test_junk_beside_a_good_receipt_is_reported_and_does_not_count(where: int, junk: bytes) -> None:
+    site = Site()
+    receipts = [receipt_for(site.entry())]
+    receipts.insert(where, junk)
+    proven = verify(site.build(receipts=tuple(receipts)), trust(), NOW)
+    assert proven.receipts == ((LEDGER, T0 + 5),)
+    (line,) = proven.unconfirmed
+    assert line.startswith(f"receipt {where + 1} of 2 is none: ")
+
+
+def test_junk_alone_is_the_receipt_that_is_missing() -> None:
+    assert "receipt 1 of 1 is none" in refused(Malformed, 6, Site().build(receipts=(b"junk",)))
+    two = trust(receipts=2, ledgers=(LEDGER, "second", "third"))
+    site = Site()
+    bundle = site.build(receipts=(receipt_for(site.entry()), b"junk"))
+    assert "receipt 2 of 2 is none" in refused(Malformed, 6, bundle, two)
+    three = trust(receipts=3, ledgers=(LEDGER, "second", "third"))
+    assert "1 do (demo-ledger); receipt 2 of 2 is none" in refused(PolicyNotMet, 8, bundle, three)
+
+
 # step 7
+
+
+@pytest.mark.parametrize(("most", "holds"), [("5s", True), ("4s", False), ("8d", True)])
+def test_a_record_that_was_held_back_longer_than_the_trust_file_takes(most: str, holds: bool) -> None:
+    believed = replace(
+        trust(), max_delay_s=parse_trust(f'[policy]\nmax_delay = "{most}"\n', "t", anchored=False).max_delay_s
+    )
+    if holds:
+        assert verify(Site().build(), believed, NOW).delay_ms == 4877
+    else:
+        assert "was on the ledgers at 2026-11-18T11:06:45Z" in refused(OutOfRange, 7, Site().build(), believed)
+
+
+def test_the_delay_is_counted_to_the_last_receipt_that_the_policy_needs() -> None:
+    site = Site()
+    late = receipt_for(site.entry(), "second", iat=T0 + 86_400)
+    bundle = site.build(receipts=(receipt_for(site.entry()), late))
+    ledgers = (LEDGER, "second")
+    assert verify(bundle, replace(trust(ledgers=ledgers), max_delay_s=10), NOW).delay_ms == 4877
+    refused(OutOfRange, 7, bundle, replace(trust(receipts=2, ledgers=ledgers), max_delay_s=10))
 
 
 def test_a_receipt_from_the_future() -> None:

@@ -66,14 +66,16 @@ def values(draw: st.DrawFn) -> Value:
     quality = draw(QUALITIES)
     if content is None and not quality:
         quality = 1
-    if content == "" and quality:
-        content = None  # the two are one
+    if content == "":
+        content, quality = None, quality or 1  # empty text is no value
     if isinstance(content, Decimal) and content.as_tuple().exponent == 0:
         content = int(content)  # and so are these
     return Value(draw(NAMES), content, draw(UNITS), quality, draw(st.one_of(st.just(0), TIMES_MS)))
 
 
-READINGS = st.builds(Reading, TIMES_MS, st.lists(values(), min_size=1, max_size=6).map(tuple))
+READINGS = st.builds(
+    Reading, TIMES_MS, st.lists(values(), min_size=1, max_size=6, unique_by=lambda v: (v.name, v.offset_ms)).map(tuple)
+)
 UINTS = st.integers(0, 2**64 - 1)
 CLAIMS = st.builds(
     Claims,

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
+from ledger_client import cbor, cose
 from ledger_client.cose_key import PrivateKey
 from ledger_client.errors import VerificationError
 from ledger_client.ledgers.wire import COSE, MAX_ENTRY, PROBLEM, encode_problem
 from ledger_client.merkle import Tree, leaf_hash
-from ledger_client.receipt import sign_receipt
+from ledger_client.receipt import INCLUSION, VDS_RFC9162_SHA256
 from ledger_client.statement import detach_receipts, parse_statement
 from ledger_client.trust import Trust, key_entry, parse_trust
 
@@ -105,7 +106,10 @@ class ForeignScitt:
         tree = Tree(self._hashes)
         size = len(self._hashes)
         path = tree.path(number)
-        return sign_receipt(self.name, f"entry/{number}", int(time.time()), size, number, path, tree.root, self.key)
+        claims = {cose.ISS: self.name, cose.SUB: f"entry/{number}", cose.IAT: int(time.time())}
+        protected = {cose.VDS: VDS_RFC9162_SHA256, cose.CWT_CLAIMS: claims}
+        proofs = {cose.VDP: {INCLUSION: [cbor.encode([size, number, list(path)])]}}
+        return cose.sign1(protected, tree.root, self.key, unprotected=proofs, detached=True)
 
 
 def _problem(status: int, title: str, detail: str) -> Answer:

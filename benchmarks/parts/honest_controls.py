@@ -1,0 +1,344 @@
+"""Honest histories of all that may befall a gateway, made by its own parts: an audit of their exports finds nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.parts.honest_history import machine_at
+from benchmarks.parts.honest_scene import Scene
+from gateway.changeover import Change
+from gateway.clock import KernelClock
+from gateway.commits import Happened
+from gateway.config import Config
+from gateway.drivers import trust_of
+from gateway.keys import load_keys
+from gateway.repair import open_store
+from gateway.store import Store
+from ledger_client.record import Event
+from tests.chain.test_restore import Look
+from tests.commands import audit_exports, ledger_command
+from tests.gateway.clock_history import LIMIT, History
+from tests.gateway.epochs import running, until
+from tests.processes import EmbeddedLedger
+
+PAGE = 4096
+RESTORED = ("--allow-resume",)
+Tale = Callable[[Scene], None]
+
+
+def _restart(scene: Scene) -> None:
+    for seconds in (130, 70, 200):
+        scene.begin()
+        scene.live(seconds)
+        scene.stop()
+        scene.off(25)
+
+
+def _killed_twice_in_a_batch(scene: Scene) -> None:
+    for seconds in (130, 12, 17, 150):
+        scene.begin()
+        scene.live(seconds)
+        scene.kill()
+        scene.off(4)
+    scene.begin()
+    scene.live(100)
+    scene.stop()
+
+
+def _week_without_a_ledger(scene: Scene) -> None:
+    """The lines are down for a week, and the ledger is not asked until its end."""
+    scene.begin(seal_every_ms=6 * 3_600_000)
+    scene.live(3600, step_s=5)
+    scene.live(6 * 86_400, lambda *_: "line-down", step_s=1800)
+    scene.live(3600, step_s=5)
+    scene.stop()
+
+
+def _thinning(scene: Scene) -> None:
+    scene.begin()
+    scene.live(130)
+    for factor in (2, 10, 5, 1):
+        scene.journal._record_every(factor, LIMIT)
+        scene.live(140 + factor)
+    scene.stop()
+
+
+def _full_disk(scene: Scene) -> None:
+    scene.begin()
+    scene.live(130)
+    scene.store.fates = [("full", 0.0)] * 20
+    scene.live(200)
+    scene.stop()
+
+
+def _slow_disk(scene: Scene) -> None:
+    scene.begin()
+    for seconds in (3.0, 20.0, 0.5, 8.0):
+        scene.live(90)
+        scene.store.fates = [("good", seconds)] * 5
+    scene.live(130)
+    scene.stop()
+
+
+def _disk_error(scene: Scene) -> None:
+    scene.begin()
+    scene.live(90)
+    scene.store.fates = [("refused", 1.0)] * 4
+    scene.live(200)
+    scene.stop()
+
+
+def _exchanged_meter(scene: Scene) -> None:
+    """Another device answers for a while, and is accepted then."""
+    scene.begin()
+    scene.journal.happened(Happened("export-main", Event("commissioned", {"identity": "serial=1"})))
+    scene.live(100)
+    scene.live(100, lambda meter, _: "exchanged" if meter == "export-main" else None)
+    facts = {"identity": "serial=2", "old": "serial=1", "last": {}, "first": {}, "reason": "broken"}
+    scene.journal.happened(Happened("export-main", Event("meter-exchange", facts)))
+    scene.live(150)
+    scene.stop()
+
+
+def _clock_set(*steps_s: float) -> Tale:
+    """The system's clock is set so far, once and again, each followed."""
+
+    def tale(scene: Scene) -> None:
+        scene.begin()
+        for step_s in steps_s:
+            scene.live(130)
+            scene.machine.wall_ms += round(step_s * 1000)
+            scene.live(700)
+        scene.stop()
+        scene.begin()
+        scene.live(70)
+        scene.stop()
+
+    return tale
+
+
+def _no_clock(scene: Scene) -> None:
+    """It starts without a clock, which becomes right after a while; and so it starts again with a past."""
+    right_ms = scene.machine.wall_ms
+    for _ in range(2):
+        scene.machine.wall_ms, scene.machine.kernel = 1000, KernelClock(False, None)
+        up_s = scene.machine.up_s
+        scene.begin()
+        scene.live(200)
+        right_ms += round((scene.machine.up_s - up_s) * 1000)
+        scene.machine.wall_ms, scene.machine.kernel = right_ms, KernelClock(True, 20)
+        scene.live(200)
+        right_ms += 200_000
+        scene.stop()
+        scene.off(30)
+        right_ms += 30_000
+
+
+def _hourly(scene: Scene) -> None:
+    scene.begin(seal_every_ms=240_000)
+    scene.live(3 * 3600 + 300, step_s=5)
+    scene.stop()
+    scene.off(1800)
+    scene.begin(seal_every_ms=240_000)
+    scene.live(3600, step_s=5)
+    scene.stop()
+
+
+def _waiting_polls(scene: Scene) -> None:
+    """A meter's polls wait for a shape: one is answered long after it was due, those meanwhile are not asked."""
+    scene.begin()
+    waiting = scene.due.pop("export-main")
+    for _ in range(4):
+        scene.live(47)
+        scene.due["export-main"] = waiting
+        scene.over("export-main", None)
+        while scene.due["export-main"] < scene.clock.schedule_ms():
+            scene.over("export-main", "no-shape")
+        waiting = scene.due.pop("export-main")
+    scene.due["export-main"] = waiting
+    scene.live(130)
+    scene.stop()
+
+
+def _reload(scene: Scene) -> None:
+    """A meter is taken out, put in again, and read at another period, all in one epoch."""
+    scene.begin()
+    everyone, keys = scene.journal.rules, load_keys(scene.loaded)
+    periods_ms = dict(everyone.periods_ms)
+    for meters in (
+        {"export-main", "stack-co2"},
+        {"export-main", "stack-co2", "pv-inverter"},
+        {"export-main", "pv-inverter"},
+        {"export-main", "stack-co2", "pv-inverter"},
+    ):
+        scene.live(95)
+        rules = replace(everyone, periods_ms={meter: periods_ms[meter] for meter in meters})
+        anew = meters - scene.due.keys()
+        at_ms = scene.journal.change(Change(rules, keys, anew, Event("configuration", {"why": "reload"})))
+        scene.due = {meter: scene.due.get(meter, at_ms) for meter in meters}
+    scene.live(95)
+    scene.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A tale, how many seconds it takes at most, what it must have led to (events, or codes of alarms), and the periods
+    of its meters where they are not 10 s."""
+
+    tale: Tale
+    takes_s: float
+    led_to: frozenset[str] = frozenset()
+    periods: Mapping[str, str] = field(default_factory=dict)
+
+
+TALES = {
+    "restart": Told(_restart, 700, frozenset({"stop"})),
+    "killed-twice-in-a-batch": Told(_killed_twice_in_a_batch, 700),
+    "week-without-a-ledger": Told(_week_without_a_ledger, 6.2 * 86_400),
+    "thinning": Told(_thinning, 900, frozenset({"recording-period"})),
+    "full-disk": Told(_full_disk, 500, frozenset({"recording-stopped"})),
+    "slow-disk": Told(_slow_disk, 1200),
+    "disk-error": Told(_disk_error, 500, frozenset({"recording-stopped"})),
+    "exchanged-meter": Told(_exchanged_meter, 500, frozenset({"meter-exchange"})),
+    "clock-set-forward": Told(_clock_set(30.0, 45.0), 2400, frozenset({"clock"})),
+    "clock-set-far-forward": Told(_clock_set(3600.0), 6000, frozenset({"clock"})),
+    "clock-set-back": Told(_clock_set(-30.0, -45.0), 2400, frozenset({"clock"})),
+    "clock-set-both-ways": Told(_clock_set(50.0, -50.0, 20.0), 4000, frozenset({"clock"})),
+    "start-without-a-clock": Told(_no_clock, 1200, frozenset({"clock"})),
+    "hourly": Told(_hourly, 5 * 3600, periods={"stack-co2": "1h"}),
+    "polls-that-wait": Told(_waiting_polls, 500),
+    "reload": Told(_reload, 700, frozenset({"configuration"})),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where controls are told: an empty folder, a running ledger, and what their chances follow from."""
+
+    folder: Path
+    ledger: EmbeddedLedger
+    now_s: float
+    seed: int
+
+    def scene(self, name: str, takes_s: float, periods: Mapping[str, str] | None = None) -> Scene:
+        """A gateway whose story ends about now."""
+        return Scene(self.folder / name, self.ledger, self.now_s - takes_s - 60, self.seed, periods or {})
+
+
+def told(place: Place, name: str) -> dict[str, Any]:
+    """The audit of a tale's exports."""
+    told = TALES[name]
+    scene = place.scene(name, told.takes_s, told.periods)
+    told.tale(scene)
+    scene.anchored()
+    assert told.led_to <= scene.events(), f"{name}: nothing of the kind has happened"
+    return audit_exports(scene.loaded)
+
+
+def by_chance(place: Place) -> dict[str, Any]:
+    """Clock, disk, meters and process misbehave by chance, and the last epoch ends in order."""
+    scene = place.scene("by-chance", 4 * 3600)
+    history = History(scene.loaded, random.Random(place.seed), machine_at(place.now_s - 4 * 3600))
+    history.run(3)
+    scene.machine = history.machine
+    history.machine.kernel = KernelClock(True, 20)
+    scene.begin()
+    scene.live(60)
+    scene.stop()
+    scene.anchored()
+    return audit_exports(scene.loaded)
+
+
+def rotated(place: Place) -> dict[str, Any]:
+    """The ledger signs with another key from some batch on."""
+    scene = place.scene("ledger-key-rotated", 700)
+    scene.begin()
+    scene.live(250)
+    scene.stop()
+    scene.anchored()
+    done = ledger_command("rotate", place.ledger.folder)
+    assert done.code == 0, done
+    shown = ledger_command("show", place.ledger.folder, "--trust")
+    text = scene.loaded.trust.read_text()
+    head = text.partition('[[key]]\nrole = "ledger"')[0]
+    scene.loaded.trust.write_text(head + shown.out)
+    scene.begin()
+    scene.live(150)
+    scene.stop()
+    scene.anchored()
+    return audit_exports(scene.loaded)
+
+
+def restored(place: Place) -> dict[str, Any]:
+    """A copy of the database is put back, and the ledger holds more than it."""
+    scene = place.scene("restored", 900)
+    scene.begin()
+    scene.live(200)
+    scene.stop()
+    scene.anchored()
+    copy = shutil.copy(scene.loaded.database, scene.loaded.database.with_suffix(".copy"))
+    scene.off(10)
+    scene.begin()
+    scene.live(250)
+    scene.stop()
+    scene.anchored()
+    scene.loaded.database.unlink()
+    Path(copy).rename(scene.loaded.database)
+    asyncio.run(_goes_on(scene.loaded))
+    scene.anchored()
+    return audit_exports(scene.loaded, *RESTORED)
+
+
+def repaired(place: Place) -> dict[str, Any]:
+    """Pages of the database are destroyed while the gateway stands still, among them records that no batch holds."""
+    scene = place.scene("repaired", 700)
+    scene.begin()
+    scene.live(200)
+    scene.stop()
+    scene.anchored()
+    scene.off(10)
+    scene.begin()
+    scene.live(150)
+    scene.kill()
+    newest = Look(scene.loaded)(
+        lambda store: store.all("SELECT data FROM records WHERE id > (SELECT max(last_id) FROM batches)")
+    )
+    content = bytearray(scene.loaded.database.read_bytes())
+    hit = {0, content.index(bytes(newest[len(newest) // 2][0])) // PAGE}
+    for page in hit:
+        content[page * PAGE : (page + 1) * PAGE] = os.urandom(PAGE)
+    scene.loaded.database.write_bytes(content)
+    asyncio.run(_goes_on(scene.loaded))
+    scene.anchored()
+    return audit_exports(scene.loaded, *RESTORED)
+
+
+async def _goes_on(loaded: Config) -> None:
+    """The whole gateway, its lines leading nowhere: it compares itself with the ledger, seals and anchors."""
+
+    def opened(_: Path) -> Store:
+        return open_store(loaded, load_keys(loaded), trust_of(loaded))
+
+    look = Look(loaded)
+    async with running(loaded, opened) as epoch:
+        await until(lambda: epoch.site.recorder.health()["sealing"] is None)
+        await asyncio.wrap_future(epoch.site.recorder.call(lambda _: epoch.site.recorder._journal.cut()))
+        await until(lambda: look.settled() == look.batches() and not look(lambda store: store.cuts()))
+
+
+Control = Callable[[Place], dict[str, Any]]
+CONTROLS: Mapping[str, Control] = {
+    **{name: partial(told, name=name) for name in TALES},
+    "by-chance": by_chance,
+    "restored": restored,
+    "repaired": repaired,
+    "ledger-key-rotated": rotated,  # the last: the others' trust files know one key
+}

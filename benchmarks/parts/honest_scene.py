@@ -1,0 +1,99 @@
+"""A gateway that nobody forges: the shipped journal; its meters, clock and disk do as the teller says.
+
+No time passes but as it is told; its keys are enrolled at a running ledger, which gets its batches at the end.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.parts.honest_history import machine_at
+from gateway import config, drain, starter
+from gateway.commits import Finished, Rules
+from gateway.journal import Journal
+from gateway.keys import load_keys
+from gateway.store import Store
+from ledger_client.record import Event, parse_record
+from tests.gateway.clock_history import FrailStore
+from tests.gateway.samples import believe, finished
+from tests.processes import EmbeddedLedger
+
+Answers = Callable[[str, int], str | None]
+"""What becomes of a meter's poll that was due then (ms of the schedule's clock): None: it answers, else why not."""
+
+
+class Scene:
+    """One gateway, from its commissioning on."""
+
+    def __init__(
+        self, folder: Path, ledger: EmbeddedLedger, began_s: float, seed: int, periods: Mapping[str, str]
+    ) -> None:
+        """``periods``: of its meters, where they are not 10 s."""
+        starter.init(folder, gateway=folder.name, now_s=int(began_s) - 60, ledger=ledger.name, ledger_url=ledger.url)
+        path = folder / "gateway.toml"
+        text = path.read_text()
+        for meter, every in periods.items():
+            head, name, tail = text.partition(f'name = "{meter}"')
+            assert name
+            text = head + name + tail.replace('every = "10s"', f'every = "{every}"', 1)
+        path.write_text(text)
+        self.loaded = config.load(path)
+        believe(ledger.folder, self.loaded)
+        self.machine, self.chance = machine_at(began_s), random.Random(seed)
+        self.due: dict[str, int] = {}
+
+    def begin(self, **rules: object) -> None:
+        """Start the gateway."""
+        self.store = FrailStore(self.loaded.database, self.machine)
+        self.clock = self.machine.clock(self.store.latest_ms())
+        made = replace(Rules.of(self.loaded), **rules)  # type: ignore[arg-type]
+        self.journal = Journal(self.store, load_keys(self.loaded), made, self.clock, self.chance.randbytes(8))
+        anchor_ms = self.journal.open()
+        self.due = dict.fromkeys(self.journal.rules.periods_ms, anchor_ms)
+
+    def live(self, seconds: float, answers: Answers = lambda *_: None, *, step_s: float = 1.0) -> None:
+        """Time passes, and every poll is over a moment after it was due."""
+        end_s = self.machine.up_s + seconds
+        while self.machine.up_s < end_s:
+            self.machine.passes(step_s)
+            for meter in [*self.due]:
+                while self.due[meter] <= self.clock.schedule_ms():
+                    self.over(meter, answers(meter, self.due[meter]))
+            self.journal.keep_time()
+
+    def over(self, meter: str, reason: str | None) -> None:
+        """The meter's next poll is over."""
+        due_ms = self.due[meter]
+        if reason is None:
+            self.journal.poll(finished(meter, due_ms, self.clock, value=due_ms // 1000))
+        else:
+            self.journal.poll(Finished(meter, due_ms, None, None, reason))
+        self.due[meter] = due_ms + self.journal.rules.periods_ms[meter]
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.store.close()
+
+    def stop(self) -> None:
+        """An orderly stop."""
+        self.journal.finish()
+        self.store.close()
+
+    def off(self, seconds: float) -> None:
+        """The gateway is not there for so long."""
+        self.machine.passes(seconds)
+
+    def events(self) -> set[str]:
+        """The names of all events that were recorded, and the codes of alarms."""
+        store = Store(self.loaded.database, read_only=True)
+        bodies = [parse_record(row.data).body for row in store.rows(1, 1 << 60) if row.kind == "event"]
+        store.close()
+        told = [body for body in bodies if isinstance(body, Event)]
+        return {body.name for body in told} | {str(body.fields.get("code")) for body in told}
+
+    def anchored(self) -> None:
+        """What is not sealed is, and the ledger gets what it has not."""
+        drain.finish(self.loaded, within_s=60)

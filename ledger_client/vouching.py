@@ -1,0 +1,161 @@
+"""Which ledgers vouch for a statement, and since when: steps 6 and 7 of one receipt or place, step 8 of all. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from ledger_client.bundle import Locator
+from ledger_client.cose_key import base64url
+from ledger_client.errors import (
+    BadReceipt,
+    KeyNotValid,
+    Malformed,
+    PolicyNotMet,
+    UnknownKey,
+    UnknownLedger,
+    VerificationError,
+)
+from ledger_client.facts import NOTHING_ASKED, Facts, InLog, Placed
+from ledger_client.receipt import Receipt, check, parse_receipt
+from ledger_client.shape import rfc3339
+from ledger_client.trust import Trust, TrustKey
+
+TOLERANCE_S: Final = 300  # how far the clocks of gateway, ledger and verifier may be apart
+
+
+def check_receipt(entry: bytes, receipt: bytes, trust: Trust, now: int) -> tuple[str, int]:
+    """Steps 6 and 7 for one receipt of ``entry``: (ledger, its time in Unix seconds), or the error that stopped it."""
+    return _check_receipt(entry, parse_receipt(receipt), trust, now)
+
+
+def _check_receipt(entry: bytes, receipt: Receipt, trust: Trust, now: int) -> tuple[str, int]:
+    ledger = receipt.ledger
+    if not trust.has_ledger_key(ledger):
+        raise UnknownLedger(f"{ledger}: the trust file has no key of this ledger", step=6)
+    key = trust.find("ledger", ledger=ledger, kid=receipt.kid)
+    if key is None:
+        raise UnknownKey(f"{ledger}: the trust file has no key {base64url(receipt.kid)} of this ledger", step=6)
+    check(receipt, entry, key.key)
+    if receipt.iat is None:
+        raise BadReceipt(f"{ledger}: the receipt does not say when it was signed (iat), so it cannot count", step=7)
+    if receipt.iat > now + TOLERANCE_S:
+        raise BadReceipt(f"{ledger}: the receipt is of {rfc3339(receipt.iat)}, which is in the future", step=7)
+    if key.revoked is not None:
+        raise KeyNotValid(f"{ledger}: its key was revoked ({key.revoked_reason or 'no reason given'})", step=7)
+    demand_valid(key, receipt.iat, f"the key of ledger {ledger}")
+    return ledger, receipt.iat
+
+
+def read_receipts(receipts: Sequence[bytes]) -> tuple[list[Receipt], list[tuple[str, VerificationError]]]:
+    """Those that are receipts; and of bytes that are none which of them they are and why (step 6): anybody may put
+    them beside a statement, so they spoil nothing and count for nothing."""
+    found: list[Receipt] = []
+    junk: list[tuple[str, VerificationError]] = []
+    for number, data in enumerate(receipts, 1):
+        try:
+            found.append(parse_receipt(data))
+        except Malformed as error:
+            which = f"receipt {number} of {len(receipts)}"
+            junk.append((which, Malformed(f"{which} is none: {error.detail}", step=6)))
+    return found, junk
+
+
+def vouching_ledgers(
+    entry: bytes, receipts: list[Receipt], trust: Trust, now: int, facts: Facts = NOTHING_ASKED
+) -> tuple[dict[str, int], list[tuple[str, VerificationError]]]:
+    """({ledger: its earliest time}, [(ledger, why a receipt does not count)]). A ledger counts once however often."""
+    vouching: dict[str, int] = {}
+    failures: list[tuple[str, VerificationError]] = []
+    for receipt in receipts:
+        try:
+            ledger, time = _check_receipt(entry, receipt, trust, now)
+            if ledger not in trust.ledgers:
+                raise UnknownLedger(f"{ledger}: policy.ledgers does not list this ledger", step=6)
+            if isinstance(fact := facts.logs.get(receipt.data), VerificationError):
+                raise fact
+            vouching[ledger] = min(time, vouching.get(ledger, time))
+        except VerificationError as error:
+            failures.append((receipt.ledger, error))
+    return vouching, failures
+
+
+def in_log(receipts: Sequence[Receipt], facts: Facts, now: int) -> tuple[dict[str, InLog], list[str]]:
+    """Of receipts that count: ({ledger: its log as it is now}, what is left to say of those that were not asked)."""
+    found: dict[str, InLog] = {}
+    notes: dict[str, None] = {}
+    for receipt in receipts:
+        fact = facts.logs.get(receipt.data)
+        if isinstance(fact, InLog) and fact.time <= now + TOLERANCE_S:
+            found[receipt.ledger] = fact
+        elif isinstance(fact, InLog):
+            notes[f"{receipt.ledger}: the head of its log is of {rfc3339(fact.time)}, which is in the future"] = None
+        elif isinstance(fact, str):
+            notes[f"{receipt.ledger}: {fact}"] = None
+    return found, list(notes)
+
+
+def too_few(
+    vouching: Mapping[str, int], failures: list[tuple[str, VerificationError]], trust: Trust
+) -> VerificationError:
+    """The first receipt's failure where it made the difference, else that the policy is not met."""
+    lost = {ledger for ledger, _ in failures} - vouching.keys()
+    if lost and len(vouching) + len(lost) >= trust.receipts:
+        return next(error for ledger, error in failures if ledger in lost)
+    asked = f"{trust.receipts} of the ledgers {', '.join(trust.ledgers)} must vouch"
+    reasons = "".join(f"; {error.detail}" for _, error in failures)
+    return PolicyNotMet(f"{asked}, {len(vouching)} do ({', '.join(vouching) or 'none'}){reasons}", step=8)
+
+
+def demand_valid(key: TrustKey, time: int, whose: str) -> None:
+    """Raise ``KeyNotValid`` (step 7) unless a key counts at a time (Unix seconds)."""
+    if time < key.valid_from:
+        raise KeyNotValid(f"{whose} counts from {rfc3339(key.valid_from)}, not at {rfc3339(time)}", step=7)
+    if key.valid_to is not None and time >= key.valid_to:
+        raise KeyNotValid(f"{whose} counted until {rfc3339(key.valid_to)}, not at {rfc3339(time)}", step=7)
+    if key.revoked is not None and time >= key.revoked:
+        reason = key.revoked_reason or "no reason given"
+        raise KeyNotValid(f"{whose} was revoked at {rfc3339(key.revoked)} ({reason}), before {rfc3339(time)}", step=7)
+
+
+def count_places(
+    anchors: Sequence[Locator],
+    statement_id: bytes,
+    facts: Facts,
+    trust: Trust,
+    now: int,
+    vouching: dict[str, int],
+    failures: list[tuple[str, VerificationError]],
+) -> list[str]:
+    """Add the chains that hold a statement to those who vouch, and why one does not to the failures.
+
+    Returns what is left to say of the places: not asked about, or shared.
+    """
+    notes = []
+    for place in anchors:
+        fact = facts.places.get(place)
+        if isinstance(fact, Placed):
+            try:
+                time = _placed(place, fact, statement_id, trust, now)
+                vouching[place.ledger] = min(time, vouching.get(place.ledger, time))
+                if fact.shared:
+                    notes.append(f"{place.ledger}: under a root shared by many gateways, whose order it did not check")
+            except VerificationError as error:
+                failures.append((place.ledger, error))
+        elif isinstance(fact, VerificationError):
+            failures.append((place.ledger, fact))
+        else:
+            said = f"said to be on chain {place.chain}, block {place.block}, transaction 0x{place.tx.hex()}"
+            notes.append(f"{place.ledger}: {said}" + (f"; {fact}" if fact else ""))
+    return notes
+
+
+def _placed(place: Locator, fact: Placed, statement_id: bytes, trust: Trust, now: int) -> int:
+    """The time at which a chain had the statement."""
+    if place.ledger not in trust.ledgers:
+        raise UnknownLedger(f"{place.ledger}: policy.ledgers does not list this ledger", step=6)
+    if fact.statement_id != statement_id:
+        raise BadReceipt(f"{place.ledger}: what is known of its place is about another statement", step=6)
+    if fact.time > now + TOLERANCE_S:
+        raise BadReceipt(f"{place.ledger}: its block is of {rfc3339(fact.time)}, which is in the future", step=7)
+    return fact.time

@@ -1,0 +1,70 @@
+"""Our commands, run in the test's own process without a terminal; and the audit of what a gateway exports."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+from click.testing import CliRunner
+
+from gateway.cli import main as gateway_cli
+from gateway.config import Config
+from gateway.errors import GatewayError
+from ledger_client.cli import cli as ledger_cli
+from ledger_client.errors import LedgerClientError
+
+
+class Answer(NamedTuple):
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Of ``--json``."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+
+def command(program: click.Command, *arguments: object) -> Answer:
+    """Run one of our commands; its exit code is that of the process, and a traceback is code 1, as it would be."""
+    done = CliRunner().invoke(program, [*map(str, arguments)])
+    if isinstance(done.exception, LedgerClientError | GatewayError):
+        return Answer(2, done.stdout, f"error: {done.exception}")
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        return Answer(1, done.stdout, "Traceback: " + "".join(traceback.format_exception(done.exception)))
+    return Answer(done.exit_code, done.stdout, done.stderr)
+
+
+def ledger_command(*arguments: object) -> Answer:
+    """``meterseal-ledger``."""
+    return command(ledger_cli, *arguments)
+
+
+def gateway_command(*arguments: object) -> Answer:
+    """``meterseal``."""
+    return command(gateway_cli, *arguments)
+
+
+def audit_exports(loaded: Config, *options: object) -> dict[str, Any]:
+    """Export every batch of an ended gateway, as an operator does, and audit all of it with the gateway's trust file:
+    what ``audit --json`` says, with its exit code as ``exit``."""
+    with tempfile.TemporaryDirectory() as folder:
+        exported = gateway_command("export", loaded.path, "-o", f"{folder}/")
+        assert exported.code == 0, exported
+        files = sorted(path for path in Path(folder).iterdir() if path.suffix in (".mbatch", ".mseal"))
+        answer = ledger_command("audit", *files, "--trust", loaded.trust, "--json", *options)
+    assert answer.out, answer.err
+    return {**answer.facts, "exit": answer.code}
+
+
+def check_audit(loaded: Config, *options: object) -> None:
+    """Nothing is found against an ended gateway's exports."""
+    facts = audit_exports(loaded, *options)
+    assert (facts["exit"], facts["findings_total"]) == (0, 0), facts["findings"][:5]
