@@ -21,12 +21,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.parts import dishonest_audit, dishonest_ledger
+from benchmarks.parts import (
+    dishonest_due,
+    dishonest_enrolment,
+    dishonest_files,
+    dishonest_ledger,
+    dishonest_times,
+    dishonest_verify,
+)
 from benchmarks.parts.dishonest_stage import LEDGERS, Case, Said, Stage, stage
 from benchmarks.parts.honest_controls import CONTROLS, Control, Place
 
 SMALLEST: tuple[dict[str, Any]] = ({"seed": 7},)
-CASES: Mapping[str, Case] = {**dishonest_ledger.CASES, **dishonest_audit.CASES}
+BY = "ledger", "verify", "audit", "gateway"
+PARTS = (
+    dishonest_enrolment,
+    dishonest_ledger,
+    dishonest_times,
+    dishonest_due,
+    dishonest_files,
+    dishonest_verify,
+)
+CASES: Mapping[str, Case] = {name: case for part in PARTS for name, case in part.CASES.items()}
 
 
 def run(seed: int = 20261127, only: str = "") -> dict[str, object]:
@@ -43,7 +59,7 @@ def run(seed: int = 20261127, only: str = "") -> dict[str, object]:
         print(f"missed: {name}: {cases[name]}", file=sys.stderr)
     for name in unsound:
         print(f"unsound: {name}: {controls[name]}", file=sys.stderr)
-    found = {by: sorted(n for n, f in cases.items() if f["caught"] == by) for by in ("ledger", "verify", "audit")}
+    found = {by: sorted(n for n, f in cases.items() if f["caught"] == by) for by in BY}
     return {
         "cases": cases,
         **{f"by_{by}": names for by, names in found.items()},

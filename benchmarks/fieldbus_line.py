@@ -105,9 +105,9 @@ def run(seconds: float = 300.0) -> dict[str, object]:
     cycles = cycle.cycles_ms()
     return {
         "minimum_ms": MINIMUM_MS,
-        "cycle_ms": statistics.median(cycles),
-        "cycle_over_minimum": statistics.median(cycles) / MINIMUM_MS,
-        "cycle_worst": max(cycles) / MINIMUM_MS,
+        "cycle_ms": statistics.median(cycles) if cycles else None,
+        "cycle_over_minimum": statistics.median(cycles) / MINIMUM_MS if cycles else None,
+        "cycle_worst": max(cycles) / MINIMUM_MS if cycles else None,
         "cycles": len(cycles),
         **_figures(dead, seconds),
         "dead_probes": sum(poll.meter == "dead" and poll.missed == "timeout" for poll in dead.polls),

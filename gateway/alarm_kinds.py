@@ -162,7 +162,7 @@ _ALL = (
          "make its successor known to ledger and verifiers in time (docs/ledger.md)", _BOTH),
     Kind(KEY_UNLISTED, "error", "Key is not in the trust file",
          "trust.toml lacks a key that this gateway signs with, so that nothing signed with it can be verified",
-         "copy its [[key]] from keys/gateway.pub.toml to trust.toml, and hand both to ledger and verifiers", _BOTH),
+         "meterseal-ledger trust add trust.toml keys/gateway.enrol, and hand both to ledger and verifiers", _BOTH),
     Kind(REVERTED, "error", "Configuration went back",
          "a meter answered nothing after a reload, so that the configuration before it is in force again",
          "mend gateway.toml or put the old one back, then `meterseal reload CONFIG`", _BOTH, renewed="ends"),

@@ -283,6 +283,17 @@ class Batches(Repairs):
         told = self.count("SELECT count(*) FROM elsewhere WHERE statement_id <> ?", UNTOLD)
         return told, self.count("SELECT count(*) FROM elsewhere WHERE statement_id = ?", UNTOLD)
 
+    def any_apart(self) -> bool:
+        """Whether records may be in no batch of this database although later ones are."""
+        sql = "SELECT EXISTS (SELECT 1 FROM elsewhere) OR EXISTS (SELECT 1 FROM repairs)"
+        return bool(self.count(sql))
+
+    def is_apart(self, meter: str, epoch: bytes, seq: int) -> bool:
+        """Whether this record is none that a batch of this database holds, as far as its rows tell."""
+        named = "epoch = ? AND meter = ? AND seq = ?"
+        sql = f"SELECT 1 FROM records WHERE {named} AND id NOT IN (SELECT id FROM elsewhere)"
+        return self.one(sql, epoch, meter, seq) is None
+
     def elsewhere(self, record_id: int) -> bytes | None:
         """The statement of another database that holds this record; ``UNTOLD``: nobody can tell if there is one."""
         row = self.one("SELECT statement_id FROM elsewhere WHERE id = ?", record_id)

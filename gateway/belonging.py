@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gateway import instance
 from gateway.config import Config
 from gateway.errors import ConfigError, GatewayError
-from gateway.keys import PUBLIC_FILE, STATEMENT, Keys, key_files
+from gateway.keys import REQUEST_FILE, STATEMENT, Keys, key_files
 from gateway.store import Store
 from ledger_client.errors import LedgerClientError
 from ledger_client.record import parse_record
@@ -50,7 +50,7 @@ def demand_listed(config: Config, keys: Keys, trust: Trust) -> None:
 
 def copy_entry(config: Config) -> str:
     """What to do about a key that the trust file lacks."""
-    return f"copy its [[key]] from {config.keys / PUBLIC_FILE}"
+    return f"meterseal-ledger trust add {config.trust} {config.keys / REQUEST_FILE}"
 
 
 def _demand_own_database(config: Config) -> None:

@@ -13,7 +13,18 @@ from typing import Any, ClassVar, NoReturn
 import click
 from rich.table import Table
 
-from gateway import cli_care, cli_read, cli_readings, cli_reload, cli_service, cli_setup, cli_shared, logs, report
+from gateway import (
+    cli_care,
+    cli_keys,
+    cli_read,
+    cli_readings,
+    cli_reload,
+    cli_service,
+    cli_setup,
+    cli_shared,
+    logs,
+    report,
+)
 from gateway import config as configuration
 from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
 from gateway.errors import Damaged, Declined, GatewayError
@@ -208,50 +219,6 @@ def prove(config_path: Path, record: str, output: Path, force: bool) -> None:
 
 
 @main.command()
-@CONFIG
-@click.option(
-    "--make-missing", is_flag=True, help="Make a key for every meter that has none, and add it to the trust file."
-)
-@JSON
-def keys(config_path: Path, make_missing: bool, as_json: bool) -> None:
-    """The device keys and their thumbprints."""
-    from gateway import keys as keyring
-    from gateway import starter
-
-    config = configuration.load(config_path)
-    made: list[str] = []
-    if make_missing:
-        now_s = int(time.time())
-        made = keyring.make_missing(config, now_s)
-        starter.add_to_trust(config, made, now_s)
-    loaded = keyring.load_keys(config)
-    rows = [("statement", "", loaded.statement.public)] + [
-        ("meter", name, key.public) for name, key in loaded.meters.items()
-    ]
-    if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "made": made,
-                    "keys": [
-                        {"role": r, "meter": m or None, "kid": p.kid.hex(), "public": p.to_text()} for r, m, p in rows
-                    ],
-                }
-            )
-        )
-        return
-    table = Table("role", "meter", "thumbprint (kid)", "public", box=None)
-    for role, name, public in rows:
-        table.add_row(role, name, public.kid.hex(), public.to_text())
-    out.print(table)
-    if made:
-        out.print(
-            f"made: {', '.join(made)}; "
-            f"hand {config.keys / keyring.PUBLIC_FILE} to the ledger and {config.trust} to verifiers again"
-        )
-
-
-@main.command()
 @click.option(
     "--dir", "folder", type=click.Path(path_type=Path), help="Where everything goes.  [default: ./meterseal-demo-TIME]"
 )
@@ -272,6 +239,7 @@ def demo(folder: Path | None, duration: str | None, as_json: bool) -> None:
 for _command in (
     cli_setup.init,
     cli_setup.password,
+    cli_keys.keys,
     cli_care.export,
     cli_care.backup,
     cli_care.doctor,

@@ -10,7 +10,7 @@ import click
 from gateway import config as configuration
 from gateway.cli_parts import CONFIG
 from gateway.errors import ConfigError, GatewayError
-from gateway.keys import PUBLIC_FILE
+from gateway.keys import REQUEST_FILE
 from gateway.ownership import is_there
 
 PASSWORD_FILE = click.option(
@@ -64,10 +64,10 @@ def init(folder: Path, gateway: str, web: str | None, state: Path | None, passwo
 def _next(config_path: Path) -> str:
     """What is to be done before the first start."""
     config = configuration.load(config_path)
-    public = config.keys / PUBLIC_FILE
+    request = config.keys / REQUEST_FILE
     return (
         f"next: make {config_path} say what hangs on which line;\n"
-        f"      give {public} to whoever runs the ledger (meterseal-ledger enroll LDIR {public.name}),\n"
+        f"      give {request} to whoever runs the ledger (meterseal-ledger enroll LDIR {request.name}),\n"
         f"      and the ledger's key (meterseal-ledger show LDIR --trust) to the end of {config.trust};\n"
         f"then: meterseal check {config_path}"
     )

@@ -28,6 +28,7 @@ from gateway.config import Config
 from gateway.dashboard import setup
 from gateway.demo_view import summary_text, view
 from gateway.errors import GatewayError
+from gateway.keys import REQUEST_FILE
 from gateway.shipped import shipped
 from gateway.store import Store
 from ledger_client.errors import VerificationError
@@ -158,7 +159,7 @@ def _site(place: Place, ledger: subprocess.Popen[bytes], plant: subprocess.Popen
         ledger_url=listens[0],
     )
     config = configuration.load(place.site / "gateway.toml")
-    _ledger_command("enroll", place.ledger, config.keys / "gateway.pub.toml")
+    _ledger_command("enroll", place.ledger, config.keys / REQUEST_FILE, "--yes")
     with config.trust.open("a") as trust:
         trust.write("\n" + _ledger_command("show", place.ledger, "--trust"))
     return config

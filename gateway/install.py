@@ -14,13 +14,17 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway import instance
 from gateway.errors import Declined, GatewayError
+from gateway.keys import REQUEST_FILE
 from gateway.shipped import shipped
 from ledger_client.durable import whole_file
+from ledger_client.enrolment import parse_request
+from ledger_client.errors import VerificationError
 from ledger_client.text_file import toml_of
 
 MARK = "# Written by `meterseal install`; `meterseal uninstall` removes it."
@@ -194,18 +198,16 @@ def holdings(root: Path) -> Holdings | None:
 
 
 def _gateway_id(root: Path, found: Iterable[Path]) -> str | None:
-    """As the configuration says, else as the public keys beside the private ones do."""
-    public = [path for path in found if path.name == "gateway.pub.toml"]
-    for path in [root / CONFIG, *public]:
-        try:
-            document = toml_of(path.read_text())
-        except (OSError, ValueError):
-            continue
-        named = [document.get("gateway"), *document.get("key", [])]
-        for entry in named:
-            name = entry.get("id") or entry.get("gateway") if isinstance(entry, dict) else None
-            if isinstance(name, str):
-                return name
+    """As the configuration says, else as the enrolment request beside the private keys does."""
+    with suppress(OSError, ValueError):
+        document = toml_of((root / CONFIG).read_text())
+        entry = document.get("gateway")
+        if isinstance(entry, dict) and isinstance(entry.get("id"), str):
+            return str(entry["id"])
+    for path in found:
+        if path.name == REQUEST_FILE:
+            with suppress(OSError, VerificationError):
+                return parse_request(path.read_bytes()).gateway
     return None
 
 

@@ -314,6 +314,7 @@ def seal_next(store: Store, keys: Keys, rules: Rules, now_ms: int) -> bool:
             now_ms=now_ms,
             signer=keys.statement,
             lost=store.lost_unsealed(),
+            apart=store.is_apart if store.any_apart() else None,
         )
         if batch is None:
             store.drop_cut(last_id)

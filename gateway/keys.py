@@ -1,24 +1,26 @@
 """Device keys in files: one private key a meter plus the gateway's statement key, PKCS#8, readable by the owner only.
 
-Reads and makes ``<keys>/<meter>.pem`` and ``<keys>/statement.pem``; the public halves go to ``gateway.pub.toml`` beside
-them and into the trust file, as ``[[key]]`` entries (EVIDENCE §8).
+Reads and makes ``<keys>/<meter>.pem`` and ``<keys>/statement.pem``; the public halves go into the enrolment request
+``gateway.enrol`` beside them, and into the trust file, as ``[[key]]`` entries (EVIDENCE §8).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config import Config
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, GatewayError
 from gateway.ownership import as_its_folder, demand_folder, is_there
 from ledger_client.cose_key import RESTORE, PrivateKey, Signer, load_private_key, save_private_key
+from ledger_client.durable import whole_file
+from ledger_client.enrolment import MAX_IDENTITY, Enrolment, MeterKey, sign_request
 from ledger_client.errors import KeyFileError
 from ledger_client.trust import Trust, key_entry, load_trust
 
 STATEMENT = "statement"
-PUBLIC_FILE = "gateway.pub.toml"
+REQUEST_FILE = "gateway.enrol"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,11 @@ def _load(config: Config, name: str, path: Path) -> Signer:
         raise ConfigError(config.path, whose, f"{path}: {error.problem}", way_out) from None
 
 
-def make_missing(config: Config, now_s: int) -> list[str]:
-    """Make the keys that do not exist yet and write the public file anew. Returns the names of the new keys."""
+def make_missing(config: Config, now_s: int, identities: Mapping[str, str] | None = None) -> list[str]:
+    """Make the keys that do not exist yet and write the enrolment request anew. Returns the names of the new keys.
+
+    ``now_s``: Unix seconds, from when on the keys count; ``identities``: of the meters' devices, where they are known.
+    """
     demand_folder(config.keys, "keys")
     if not is_there(config.keys):
         config.keys.mkdir(mode=0o700, parents=True)
@@ -71,19 +76,37 @@ def make_missing(config: Config, now_s: int) -> list[str]:
             save_private_key(path, PrivateKey.generate())
             as_its_folder(path)
             made.append(name)
-    if made or not (config.keys / PUBLIC_FILE).exists():
-        keys = load_keys(config)
-        entries = public_entries(config, keys, made, now_s)
-        public = config.keys / PUBLIC_FILE
-        head = (
-            ""
-            if public.exists()
-            else "# The public keys of this gateway: for whoever runs the ledger (meterseal-ledger enroll).\n"
-        )
-        with public.open("a") as file:
-            file.write(head + entries)
-        as_its_folder(public)
+    request = config.keys / REQUEST_FILE
+    if made or not request.exists():
+        write_request(request, enrol_request(config, load_keys(config), now_s, identities or {}))
+        as_its_folder(request)
     return made
+
+
+def enrol_request(
+    config: Config, keys: Keys, now_s: int, identities: Mapping[str, str], before: Signer | None = None
+) -> bytes:
+    """What a ledger is asked to let in, signed by every key; ``before`` is the statement key that was used until now.
+
+    An identity that is no printable text of 256 characters at most is left out.
+    """
+    known = {m: text for m, text in identities.items() if text.isprintable() and 0 < len(text) <= MAX_IDENTITY}
+    meters = {name: MeterKey(signer.public, known.get(name)) for name, signer in keys.meters.items()}
+    old = None if before is None or before.public.kid == keys.statement.public.kid else before
+    enrolment = Enrolment(config.gateway_id, now_s, keys.statement.public, meters, None if old is None else old.public)
+    signers = [keys.statement, *keys.meters.values(), *([] if old is None else [old])]
+    return sign_request(enrolment, {signer.public.kid: signer for signer in signers})
+
+
+def write_request(path: Path, request: bytes) -> None:
+    """Replace the file of a request, durably; it is no secret. Raises GatewayError."""
+    try:
+        with whole_file(path) as file:
+            file.write(request)
+        if path.is_file():
+            path.chmod(0o644)
+    except OSError as error:
+        raise GatewayError(f"{path}: {error.strerror}", "give a path that can be written") from None
 
 
 def public_entries(config: Config, keys: Keys, names: Iterable[str], now_s: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gateway.config import Config, load
 from gateway.errors import ConfigError
-from gateway.keys import PUBLIC_FILE, key_files, load_keys, make_missing, public_entries
+from gateway.keys import REQUEST_FILE, key_files, load_keys, make_missing, public_entries
 from gateway.ownership import OWN_USER, as_its_folder, is_there
 
 GATEWAY_TOML = """\
@@ -139,7 +139,7 @@ def init(
         raise
     made = make_missing(config, now_s)
     add_to_trust(config, made, now_s)
-    return [config_path, trust_path, *sorted(config.keys.glob("*.pem")), config.keys / PUBLIC_FILE]
+    return [config_path, trust_path, *sorted(config.keys.glob("*.pem")), config.keys / REQUEST_FILE]
 
 
 def add_to_trust(config: Config, made: Iterable[str], now_s: int) -> None:

@@ -230,7 +230,7 @@ class Uplink:
                 return
             flight.refusals += 1
             detail = f"refused: {error}; way out: {way_out(error.title)}"
-            await self._refuse(batch, flight, detail, refusals.pause_s(error.title, flight.refusals))
+            await self._refuse(batch, flight, detail, refusals.pause_s(error, flight.refusals))
             if await self._has_lost_some():
                 flight.due_s = _now_s() + refusals.doubt_s(flight.refusals)
             return

@@ -22,7 +22,8 @@ from ledger_client.cli_bridge import bridge
 from ledger_client.cli_evm import evm
 from ledger_client.cli_help import HELP, Grouped
 from ledger_client.cli_online import UsageError, access, addresses
-from ledger_client.cli_parts import FORCE, broker_login, demand_replaceable
+from ledger_client.cli_parts import FORCE, YES, agreed, broker_login, demand_replaceable
+from ledger_client.cli_trust import trust
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.facts import NOTHING_ASKED, Facts
 from ledger_client.report import clean, facts_in_words, steps_in_words
@@ -36,7 +37,7 @@ MAX_FILE = 2 * 1024 * 1024  # what is read of a file that may not be a bundle at
 
 class _Commands(Grouped):
     headings: ClassVar = {
-        "Judge proofs": ("verify", "audit", "prove"),
+        "Judge proofs": ("verify", "audit", "prove", "trust"),
         "Run a ledger": ("init", "serve", "show", "enroll", "revoke", "rotate", "backup"),
         "Chains": ("evm", "bridge"),
     }
@@ -91,17 +92,21 @@ def serve(
 
 @cli.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.argument("public", metavar="GATEWAY.PUB.TOML", type=click.Path(path_type=Path))
-def enroll(folder: Path, public: Path) -> None:
-    """Take the statement keys of a gateway's public file into DIR/policy.toml; may run while the ledger serves."""
-    from ledger_client.ledgers.wire import id_to_text
-    from ledger_client.transparency.directory import policy_of
-    from ledger_client.transparency.policy import enroll as add
+@click.argument("request", metavar="GATEWAY.ENROL", type=click.Path(path_type=Path))
+@click.option("--add-key", is_flag=True, help="let in a known gateway's new statement key that no old one has signed")
+@YES
+def enroll(folder: Path, request: Path, add_key: bool, yes: bool) -> None:
+    """Let in the gateway that made a request, with its meters; asks first. May run while the ledger serves."""
+    from ledger_client.transparency import enroll as enrolling
 
-    new, known = add(policy_of(folder), public)
-    for keys, state in ((new, "enrolled"), (known, "enrolled already, left as it is")):
-        for key in keys:
-            click.echo(f"gateway {key.gateway}: statement key {id_to_text(key.kid)} {state}")
+    proposal = enrolling.propose(folder, request, add_key=add_key)
+    for line in proposal.in_words():
+        click.echo(line)
+    if not proposal.changes:
+        return
+    agreed("compare the thumbprints with the gateway's operator by another way than the file came", yes=yes)
+    enrolling.let_in(folder, proposal, add_key=add_key)
+    click.echo(f"gateway {proposal.enrolment.gateway} enrolled: {len(proposal.new)} new keys")
 
 
 @cli.command()
@@ -111,14 +116,15 @@ def enroll(folder: Path, public: Path) -> None:
 @click.option("--reason", metavar="TEXT", help="why, for whoever reads a refusal")
 @click.option("--at", metavar="TIME", help="from when on it does not count, as 2026-11-24T12:00:00Z  [default: now]")
 def revoke(folder: Path, gateway: str, kid: str | None, reason: str | None, at: str | None) -> None:
-    """Take no more statements by a gateway's key; may run while the ledger serves. What was taken stays."""
+    """Have a gateway's key count no more; may run while the ledger serves. What was taken stays."""
     from ledger_client.ledgers.wire import id_to_text
     from ledger_client.transparency.directory import policy_of
     from ledger_client.transparency.revoke import revoke as mark
 
     key, changed = mark(policy_of(folder), gateway, kid, int(time.time()) if at is None else _time(at), reason)
     state = "revoked" if changed else "revoked already, left as it is:"
-    click.echo(f"gateway {gateway}: statement key {id_to_text(key.kid)} {state} from {rfc3339(key.revoked or 0)} on")
+    whose = "statement key" if key.meter is None else f"key of meter {key.meter}"
+    click.echo(f"gateway {gateway}: {whose} {id_to_text(key.kid)} {state} from {rfc3339(key.revoked or 0)} on")
 
 
 @cli.command()
@@ -244,6 +250,7 @@ def prove(file: Path, record: str, output: Path, force: bool) -> None:
 
 cli.add_command(bridge)
 cli.add_command(evm)
+cli.add_command(trust)
 
 
 def _asking(

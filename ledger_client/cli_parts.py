@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import click
 from ledger_client.cli_online import UsageError
 from ledger_client.durable import may_replace
 
+YES = click.option("--yes", is_flag=True, help="do it without a question")
 FORCE = click.option("--force", is_flag=True, help="replace FILE whatever it is")
 
 _OPTIONS = (
@@ -34,3 +36,15 @@ def demand_replaceable(path: Path, kind: str, is_such: Callable[[Path], bool], *
     """Raises UsageError where a file is there that is not of the kind that a command writes."""
     if not force and not may_replace(path, is_such):
         raise UsageError(f"{path}: is there and is no {kind}; give another name, or --force to replace it")
+
+
+def agreed(hint: str, *, yes: bool) -> None:
+    """Go on if somebody at the terminal agrees, or ``yes``. A no ends with exit code 1; UsageError: no terminal."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("nobody is at a terminal to be asked; look at the lines above, then give --yes")
+    click.echo(hint)
+    if not click.confirm("go on?"):
+        click.echo("nothing has changed")
+        sys.exit(1)

@@ -27,8 +27,10 @@ LedgerClientError
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Final
 
 STEPS = {
     1: "parse",
@@ -40,6 +42,9 @@ STEPS = {
     7: "validity",
     8: "policy",
 }
+
+
+NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class LedgerClientError(Exception):
@@ -154,12 +159,14 @@ class LedgerError(LedgerClientError):
 
 
 class Refused(LedgerError):
-    """The ledger says no until somebody mends the cause: ``title`` and ``detail`` as it gave them (RFC 9290)."""
+    """The ledger says no until somebody mends the cause: ``title`` and ``detail`` as it gave them (RFC 9290), and
+    ``more`` for programs (docs/ledger.md)."""
 
-    def __init__(self, title: str, detail: str) -> None:
+    def __init__(self, title: str, detail: str, more: Mapping[str, object] = NOTHING) -> None:
         super().__init__(f"{title}: {detail}" if detail else title)
         self.title = title
         self.detail = detail
+        self.more = more
 
 
 class LedgerUnavailable(LedgerError):

@@ -18,6 +18,7 @@ from ledger_client.text_file import UTF8, NotText, NotToml, duration_ms, text_of
 # role: the names that a key of it must bear, in the order of a lookup
 _NAMES: Final = {"meter": ("gateway", "meter"), "statement": ("gateway",), "ledger": ("ledger",)}
 _KEY_COMMON: Final = {"role", "public", "valid_from", "valid_to", "revoked", "revoked_reason"}
+_MORE: Final = {"ledger": ("kid",), "meter": ("identity",)}
 _CHAIN: Final = ("ledger", "chain_id", "contract", "sender", "confirmations")
 _NAME_RULE: Final = "a name is a letter or digit and up to 63 letters, digits, dots, dashes or underscores"
 
@@ -37,6 +38,8 @@ class TrustKey:
     valid_to: int | None
     revoked: int | None
     revoked_reason: str | None
+    identity: str | None = None
+    """Of the device that a meter's key was enrolled for, where it was known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,7 @@ class _Reader:
         if not isinstance(role, str) or role not in _NAMES:
             self.refuse(f"{where}.role", f"is {role!r}", "choose meter, statement or ledger")
         names = _NAMES[role]
-        self.known(table, where, (*sorted(_KEY_COMMON), *names, *(["kid"] if role == "ledger" else [])))
+        self.known(table, where, (*sorted(_KEY_COMMON), *names, *_MORE.get(role, ())))
         for name in names:
             self.name(table, where, name)
         if table.get("meter") == GATEWAY_ITSELF:
@@ -186,7 +189,10 @@ class _Reader:
         valid_from, valid_to, revoked, reason = self.validity(table, where)
         kid = self.kid(table["kid"], f"{where}.kid") if "kid" in table else public.kid
         owner = (table.get("gateway"), table.get("meter"), table.get("ledger"))
-        return TrustKey(role, public, *owner, kid, valid_from, valid_to, revoked, reason)
+        identity = table.get("identity")
+        if identity is not None and not isinstance(identity, str):
+            self.refuse(f"{where}.identity", f"is {identity!r}", "give what the device says of itself, as text")
+        return TrustKey(role, public, *owner, kid, valid_from, valid_to, revoked, reason, identity)
 
     def name(self, table: Mapping[str, Any], where: str, name: str) -> None:
         valid = is_ledger_name if name == "ledger" else is_name
@@ -319,22 +325,41 @@ def key_entry(
     ledger: str | None = None,
     kid: bytes | None = None,
     valid_to: int | None = None,
+    revoked: int | None = None,
+    revoked_reason: str | None = None,
+    identity: str | None = None,
 ) -> str:
     """The ``[[key]]`` entry of a trust file as TOML text; times are Unix seconds, ``kid`` only if it is not ours."""
-    lines = ["[[key]]", f"role = {_quoted(role)}"]
+    lines = ["[[key]]", f"role = {quoted(role)}"]
     names = {"gateway": gateway, "meter": meter, "ledger": ledger}
-    lines += [f"{name} = {_quoted(value)}" for name, value in names.items() if value is not None]
+    lines += [f"{name} = {quoted(value)}" for name, value in names.items() if value is not None]
     if kid is not None:
-        lines.append(f"kid = {_quoted(base64url(kid))}")
-    lines.append(f"public = {_quoted(key.to_text())}")
+        lines.append(f"kid = {quoted(base64url(kid))}")
+    if identity is not None:
+        lines.append(f"identity = {quoted(identity)}")
+    lines.append(f"public = {quoted(key.to_text())}")
     lines.append(f"valid_from = {_moment(valid_from)}")
     if valid_to is not None:
         lines.append(f"valid_to = {_moment(valid_to)}")
+    if revoked is not None:
+        lines.append(f"revoked = {_moment(revoked)}")
+    if revoked_reason is not None:
+        lines.append(f"revoked_reason = {quoted(revoked_reason)}")
     return "\n".join(lines) + "\n"
 
 
-def _quoted(text: str) -> str:
-    return json.dumps(text)  # names and base64url are ASCII: JSON's string is TOML's
+def entry_of(key: TrustKey) -> str:
+    """The ``[[key]]`` entry of a key as it was read; one of a ledger that bears a kid of its own keeps it."""
+    kid = key.kid if key.kid != key.key.kid else None
+    return key_entry(
+        key.role, key.key, key.valid_from, gateway=key.gateway, meter=key.meter, ledger=key.ledger, kid=kid,
+        valid_to=key.valid_to, revoked=key.revoked, revoked_reason=key.revoked_reason, identity=key.identity,
+    )  # fmt: skip
+
+
+def quoted(text: str) -> str:
+    """A TOML basic string: JSON's, but with no surrogate pairs and DEL escaped."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _moment(seconds: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from benchmarks.parts.dishonest_audit import other_value
+from benchmarks.parts.dishonest_edits import other_value
 from benchmarks.parts.dishonest_stage import LEDGERS, Case, Said, Stage
 from benchmarks.parts.forged_history import Batch, History, Sealed
 from ledger_client.cose_key import EDDSA, PrivateKey

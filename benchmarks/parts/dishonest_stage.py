@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -144,6 +145,16 @@ class Stage:
 
     def _key_of(self, name: str) -> str:
         return trust_entry(self.ledgers[name].folder)
+
+    def health(self, ledger: str = LEDGERS[0]) -> str:
+        """Status and text of a ledger's /healthz."""
+        connection = HTTPConnection("127.0.0.1", self.ledgers[ledger].port, timeout=30)
+        try:
+            connection.request("GET", "/healthz")
+            answer = connection.getresponse()
+            return f"{answer.status} {answer.read().decode()}"
+        finally:
+            connection.close()
 
     # — who may notice —
 

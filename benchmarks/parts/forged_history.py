@@ -14,16 +14,20 @@ from typing import Any, NamedTuple
 from gateway.config import Config
 from gateway.keys import load_keys
 from gateway.store import Store
+from ledger_client import cose
 from ledger_client.batch_file import write_batch
+from ledger_client.bundle import Bundle
 from ledger_client.cose_key import EDDSA, PrivateKey, Signer
 from ledger_client.merkle import Tree, leaf_hash
 from ledger_client.record import (
+    CONTENT_READING,
     GATEWAY_ITSELF,
     Body,
     Claims,
     Coverage,
     Event,
     Reading,
+    claims_map,
     parse_record,
     record_hash,
     sign_record,
@@ -38,6 +42,8 @@ class Unsigned(NamedTuple):
     body: Body
     signer: Signer | None = None
     """Another key than that of its meter."""
+    payload: bytes | None = None
+    """What is signed in place of its body, which our own writer would refuse."""
 
     @property
     def meter(self) -> str:
@@ -94,6 +100,12 @@ class Sealed:
     def id(self) -> bytes:
         """The statement's."""
         return statement_id(self.entry)
+
+    def proof(self, index: int, receipts: Sequence[bytes]) -> bytes:
+        """The bundle of one of its records."""
+        tree = Tree([leaf_hash(record) for record in self.records])
+        path = tuple(tree.path(index))
+        return Bundle(self.records[index], (), tree.size, index, path, self.entry, tuple(receipts)).encode()
 
     def file(self, path: Path, receipts: Sequence[bytes]) -> Path:
         """Write its batch file."""
@@ -231,7 +243,7 @@ class History:
             ends = dict(ends if batch.behind is None else ended[batch.behind])
             for record in batch.records:
                 claims = record.claims._replace(prev=ends.get(record.meter))
-                data.append(sign_record(claims, record.body, record.signer or self.keys[record.meter]))
+                data.append(_signed(record, claims, record.signer or self.keys[record.meter]))
                 ends[record.meter] = record_hash(data[-1])
             statement = self._statement(batch, data, found[-1] if found else None)
             found.append(Sealed(statement.batch, sign_statement(statement, self.keys[GATEWAY_ITSELF]), data))
@@ -255,6 +267,13 @@ class History:
             resume=batch.resume,
         )
         return replace(true, **batch.changes)
+
+
+def _signed(record: Unsigned, claims: Claims, signer: Signer) -> bytes:
+    if record.payload is None:
+        return sign_record(claims, record.body, signer)
+    header = {cose.CONTENT_TYPE: CONTENT_READING, cose.CWT_CLAIMS: claims_map(claims)}
+    return cose.sign1(header, record.payload, signer)
 
 
 def ranges(records: Iterable[Unsigned]) -> Mapping[str, tuple[Range, ...]]:

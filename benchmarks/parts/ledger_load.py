@@ -7,8 +7,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ledger_client.transparency.policy import enroll
-from ledger_client.trust import key_entry
+from ledger_client.transparency.enroll import enroll
 from tests.ledgers.samples import Gateway
 from tests.processes import EmbeddedLedger
 
@@ -33,9 +32,8 @@ class Load:
 def enrolled(ledger: EmbeddedLedger, scratch: Path, count: int, prefix: str = "load") -> list[Gateway]:
     """So many gateways whose keys the ledger knows."""
     gateways = [Gateway(f"{prefix}-{number}") for number in range(count)]
-    public = scratch / f"{prefix}.pub.toml"
-    public.write_text("\n".join(key_entry("statement", g.key.public, 0, gateway=g.name) for g in gateways))
-    enroll(ledger.folder / "policy.toml", public)
+    for gateway in gateways:
+        enroll(ledger.folder, gateway.request(scratch))
     return gateways
 
 

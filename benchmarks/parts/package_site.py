@@ -66,7 +66,7 @@ class Site:
                 raise Failed(f"{CONFIG}: {old} is not in it")
             text = text.replace(old, new)
         path.write_text(f'{text}\n[web]\nlisten = "{PAGES}"\n')
-        run("meterseal-ledger", "enroll", "/srv/ledger", f"{STATE}/keys/gateway.pub.toml")
+        run("meterseal-ledger", "enroll", "/srv/ledger", f"{STATE}/keys/gateway.enrol", "--yes")
         with self.machine.path("/etc/meterseal/trust.toml").open("a") as trust:
             trust.write("\n" + run("meterseal-ledger", "show", "/srv/ledger", "--trust"))
         return {"configured": True}

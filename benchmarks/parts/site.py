@@ -7,8 +7,8 @@ from pathlib import Path
 
 from gateway import config
 from gateway.config import Config
-from gateway.keys import load_keys, make_missing, public_entries
-from ledger_client.transparency.policy import enroll
+from gateway.keys import REQUEST_FILE, load_keys, make_missing, public_entries
+from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry
 from tests.processes import EmbeddedLedger
 
@@ -60,7 +60,7 @@ def make_known(loaded: Config, ledger: EmbeddedLedger, since_s: int) -> None:
         + public_entries(loaded, load_keys(loaded), made, since_s)
         + trust_entry(ledger.folder)
     )
-    enroll(ledger.folder / "policy.toml", loaded.keys / "gateway.pub.toml")
+    enroll(ledger.folder, loaded.keys / REQUEST_FILE)
 
 
 def before(seconds: float) -> int:

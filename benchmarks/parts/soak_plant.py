@@ -14,8 +14,8 @@ from pathlib import Path
 from benchmarks.parts.soak_plan import Strike
 from gateway import config
 from gateway.config import Config
-from gateway.keys import load_keys, make_missing, public_entries
-from ledger_client.transparency.policy import enroll
+from gateway.keys import REQUEST_FILE, load_keys, make_missing, public_entries
+from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry
 from tests.processes import EmbeddedLedger, Server
 
@@ -130,5 +130,5 @@ def make_site(
         + "\n".join(trust_entry(ledger.folder) for ledger in parts)
     )
     for ledger in parts:
-        enroll(ledger.folder / "policy.toml", loaded.keys / "gateway.pub.toml")
+        enroll(ledger.folder, loaded.keys / REQUEST_FILE)
     return loaded

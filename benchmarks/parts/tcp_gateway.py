@@ -140,7 +140,7 @@ async def measure(folder: Path, period_ms: int, seconds: float) -> dict[str, obj
         "polls_answered": outcomes[None],
         "polls_missed": {reason: count for reason, count in outcomes.items() if reason},
         "reads_per_s": durable / wall,
-        "cpu_us_per_read": cpu / durable * 1e6,
+        "cpu_us_per_read": cpu / max(durable, 1) * 1e6,  # none in time: as if it had been one
         "resident_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
         **_durability(loaded, store, rules.commit_every_ms),
     }

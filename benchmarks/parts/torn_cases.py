@@ -17,8 +17,9 @@ from typing import Any
 from benchmarks.parts.torn_books import Findings, Told, examine, read_told
 from benchmarks.parts.torn_work import GOES_ON, KILLED, OPERATIONS, Life, Request
 from gateway import config, starter
+from gateway.keys import REQUEST_FILE
 from ledger_client.transparency.directory import open_dir
-from ledger_client.transparency.policy import enroll
+from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry
 from tests.disk.torn_disk import ANY, CACHE_OF_FILE, FAULTS, SYNCS, WRITES, Control, environment, roll_back
 
@@ -111,7 +112,7 @@ def bench(library: Path, folder: Path) -> Iterator[Bench]:
     starter.init(folder / "new", gateway="torn", now_s=1_700_000_000)
     loaded = config.load(folder / "new" / "gateway.toml")
     open_dir(folder / "new" / "ledger", loaded.document.ledger[0].name).close()
-    enroll(folder / "new" / "ledger" / "policy.toml", loaded.keys / "gateway.pub.toml")
+    enroll(folder / "new" / "ledger", loaded.keys / REQUEST_FILE)
     with loaded.trust.open("a") as trust:
         trust.write("\n" + trust_entry(folder / "new" / "ledger"))
     shutil.copytree(folder / "new", folder / "used")

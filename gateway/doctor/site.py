@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway import lines
+from gateway.belonging import copy_entry
 from gateway.doctor.finding import Case, Finding, at_once, connect
 from gateway.errors import GatewayError
 from gateway.fieldbus import serial_port
@@ -134,7 +135,7 @@ def _believed(case: Case, trust: Trust, whose: str, name: str, key: Signer) -> F
     entry = trust.find(role, gateway=config.gateway_id, meter=meter, kid=key.public.kid)
     if entry is None:
         text = f"{whose}: {config.trust} has no entry for it, so that nothing signed with it can be verified"
-        return Finding("keys", "bad", text, f"copy its [[key]] from {config.keys / 'gateway.pub.toml'}")
+        return Finding("keys", "bad", text, copy_entry(config))
     renew = "make a new key, add it to the trust file, and hand it to ledger and verifiers"
     if entry.revoked is not None and entry.revoked <= now_s:
         return Finding("keys", "bad", f"{whose}: was revoked at {rfc3339(entry.revoked)}", renew)

@@ -33,6 +33,10 @@ _RULES = (
     "batch is one above the gateway's last and prev is the id of the last",
     "a gateway's first statement is taken at any number, one with resume at any number above the last",
     "the same statement again gives its first receipt, another one for a taken number is refused for ever",
+    "a record is registered once: numbers of a meter in an epoch go on from the last one, or begin with 0; "
+    "a first statement begins anywhere, and one with resume leaves numbers out",
+    "a statement's times are not more than 300 s ahead of this ledger's, and its from not before that of the last, "
+    "unless it bears resume",
 )
 
 

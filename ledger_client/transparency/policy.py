@@ -1,45 +1,50 @@
-"""Whose statements a ledger takes: ``policy.toml``, the ``[[key]]`` entries of gateways' statement keys.
+"""Whose statements a ledger takes: ``policy.toml``, the ``[[key]]`` entries of gateways' statement and meter keys.
 
-The entries are those of a trust file, so that what a gateway publishes can be enrolled as it is. A running ledger reads
-the file again when it has changed; ``enroll`` and ``revoke`` only ever add to it, so what the operator wrote stays.
+The entries are those of a trust file. Statements are taken by statement keys alone; the meters' stand here so that
+whoever trusts the ledger can have them from it. A running ledger reads the file again when it has changed; ``enroll``
+and ``revoke`` only ever add to it, so what the operator wrote stays.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import os
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from ledger_client.durable import write_text
 from ledger_client.errors import TrustFileError
 from ledger_client.text_file import UTF8, NotText, NotToml, text_of, toml_of
-from ledger_client.trust import TrustKey, key_entry, parse_trust
+from ledger_client.trust import TrustKey, entry_of, parse_trust, quoted
 from ledger_client.verify import rfc3339
 
 _LOG = logging.getLogger("meterseal.ledger")
+_ENTRY = re.compile(r"^[ \t]*\[\[[ \t]*key[ \t]*\]\].*\n", re.MULTILINE)
 EMPTY_POLICY = """\
-# Statement keys of the gateways whose batches this ledger takes. `meterseal-ledger enroll` adds to this file, and a
+# The gateways whose batches this ledger takes, and their meters. `meterseal-ledger enroll` adds to this file, and a
 # running ledger picks up every change. `meterseal-ledger revoke` adds `revoked` and `revoked_reason` to a key's entry.
 """
-# parse_trust demands a [policy], which here says nothing; at the end, so that line numbers in its errors stay right
-_NO_POLICY = '\n[policy]\nreceipts = 1\nledgers = ["none"]\n'
 
 
 class Policy:
-    """The statement keys that are enrolled."""
+    """The keys that are enrolled."""
 
     def __init__(self, keys: tuple[TrustKey, ...]) -> None:
         self.keys = keys
-        self._index = {(key.gateway, key.kid): key for key in keys}
+        self._index = {(key.gateway, key.meter, key.kid): key for key in keys}
 
-    def find(self, gateway: str, kid: bytes) -> TrustKey | None:
-        """The enrolled key of a gateway with this kid."""
-        return self._index.get((gateway, kid))
+    def find(self, gateway: str, kid: bytes, meter: str | None = None) -> TrustKey | None:
+        """The enrolled key of a gateway, or of its meter, with this kid."""
+        return self._index.get((gateway, meter, kid))
+
+    def statement_keys(self, gateway: str) -> list[TrustKey]:
+        """The statement keys of a gateway, revoked ones too."""
+        return [key for key in self.keys if key.gateway == gateway and key.role == "statement"]
 
 
 def flaw_at(key: TrustKey, now: int) -> str | None:
@@ -104,31 +109,39 @@ def parse_policy(text: str, source: str) -> Policy:
     """Read the text of a policy file; raises ``TrustFileError`` with file, key and the way out."""
     document, keys = _parse_keys(text, source)
     if "policy" in document or "chain" in document:
-        way_out = "only [[key]] entries of role statement belong here"
+        way_out = "only [[key]] entries of gateways belong here"
         raise TrustFileError(source, "policy" if "policy" in document else "chain", "unknown key", way_out)
     for number, key in enumerate(keys, start=1):
-        if key.role != "statement":
-            raise TrustFileError(source, f"key {number}.role", f"is {key.role!r}", "enrol statement keys only")
+        if key.role == "ledger":
+            raise TrustFileError(source, f"key {number}.role", "is 'ledger'", "enrol keys of gateways only")
     return Policy(keys)
 
 
-def enroll(policy: Path, offered: Path) -> tuple[list[TrustKey], list[TrustKey]]:
-    """Add the statement keys of a gateway's public file to a policy, durably; returns (new ones, those there already).
+def add_keys(policy: Path, keys: Sequence[TrustKey], identities: Mapping[TrustKey, str]) -> None:
+    """Add entries to a policy file, and identities to some that are there, durably; all else stays word for word.
 
-    A key that is there stays as it is: enrolling never changes its validity and never takes back that it was revoked.
-    Raises ``TrustFileError`` and changes nothing when either file is not in order.
+    The caller holds ``alone``. Raises ``TrustFileError`` and changes nothing where the file would not be in order.
     """
-    keys = [key for key in _parse_keys(_read_text(offered), str(offered))[1] if key.role == "statement"]
-    if not keys:
-        way_out = "give the gateway's gateway.pub.toml, made by `meterseal init`"
-        raise TrustFileError(str(offered), "key", "no entry of role statement", way_out)
-    with alone(policy.parent):
-        enrolled = load_policy(policy)
-        new = [key for key in keys if enrolled.find(key.gateway or "", key.kid) is None]
-        if new:
-            text = policy.read_text(encoding="utf-8").rstrip() + "\n"
-            write_policy(policy, text + "".join("\n" + _entry(key) for key in new))
-    return new, [key for key in keys if key not in new]
+    text, before = policy.read_text(encoding="utf-8"), load_policy(policy).keys
+    wanted = [replace(key, identity=identities.get(key, key.identity)) for key in before] + list(keys)
+    for number in range(len(before) - 1, -1, -1):  # from the last on, so that the places of the others stay right
+        if before[number] in identities:
+            text = with_lines(text, number, f"identity = {quoted(identities[before[number]])}\n") or ""
+    text = text.rstrip() + "\n" + "".join("\n" + entry_of(key) for key in keys)
+    if list(parse_policy(text, str(policy)).keys) != wanted:  # whatever a TOML file may hide an entry in
+        way_out = "write identity = … into its entries by hand, or make them plain [[key]] tables"
+        raise TrustFileError(str(policy), "", "has entries that are not plain [[key]] tables", way_out)
+    write_policy(policy, text)
+
+
+def with_lines(text: str, number: int, lines: str) -> str | None:
+    """The text with more lines in its ``[[key]]`` entry ``number`` (0 is the first); ``None`` if there is none."""
+    text = text if text.endswith("\n") else text + "\n"
+    headers = list(_ENTRY.finditer(text))
+    if number >= len(headers):
+        return None
+    end = headers[number].end()
+    return text[:end] + lines + text[end:]
 
 
 def write_policy(path: Path, text: str) -> None:
@@ -138,20 +151,6 @@ def write_policy(path: Path, text: str) -> None:
     except OSError as error:
         way_out = "nothing has changed; see that its disk has room and that this user may write in its folder"
         raise TrustFileError(str(path), "", f"cannot be written ({error.strerror})", way_out) from None
-
-
-def _entry(key: TrustKey) -> str:
-    text = key_entry("statement", key.key, key.valid_from, gateway=key.gateway, valid_to=key.valid_to)
-    if key.revoked is not None:
-        text += f"revoked = {rfc3339(key.revoked)}\n"
-    if key.revoked_reason is not None:
-        text += f"revoked_reason = {quoted(key.revoked_reason)}\n"
-    return text
-
-
-def quoted(text: str) -> str:
-    """A TOML basic string: JSON's, but with no surrogate pairs and DEL escaped."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _read_text(path: Path) -> str:
@@ -170,7 +169,7 @@ def _parse_keys(text: str, source: str) -> tuple[dict[str, object], tuple[TrustK
         document = toml_of(text)
     except NotToml as error:
         raise TrustFileError(source, "", f"is not TOML: {error}", "correct that line") from None
-    return document, parse_trust(text if "policy" in document else text + _NO_POLICY, source).keys
+    return document, parse_trust(text, source, anchored=False).keys
 
 
 @contextmanager

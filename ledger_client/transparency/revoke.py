@@ -1,17 +1,14 @@
-"""Revoke an enrolled statement key: two lines in its entry of ``policy.toml``, and nothing else in the file changes."""
+"""Revoke an enrolled key: two lines in its entry of ``policy.toml``, and nothing else in the file changes."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.wire import id_to_text
-from ledger_client.transparency.policy import Policy, alone, load_policy, parse_policy, quoted, write_policy
-from ledger_client.trust import TrustKey
+from ledger_client.transparency.policy import Policy, alone, load_policy, parse_policy, with_lines, write_policy
+from ledger_client.trust import TrustKey, quoted
 from ledger_client.verify import rfc3339
-
-_ENTRY = re.compile(r"^[ \t]*\[\[[ \t]*key[ \t]*\]\].*\n", re.MULTILINE)
 
 
 class RevokeError(LedgerClientError):
@@ -21,8 +18,8 @@ class RevokeError(LedgerClientError):
 def revoke(policy: Path, gateway: str, kid: str | None, at: int, reason: str | None) -> tuple[TrustKey, bool]:
     """Have a gateway's key count until ``at`` (Unix seconds) and no longer, durably.
 
-    ``kid`` is the key's, base64url; without it the gateway's only key that is not revoked. Returns the key as it is now
-    and whether anything changed: a key that is revoked already stays as it is. Raises ``RevokeError`` or
+    ``kid`` is the key's, base64url; without it the gateway's only statement key that is not revoked. Returns the key as
+    it is now and whether anything changed: a key that is revoked already stays as it is. Raises ``RevokeError`` or
     ``TrustFileError``.
     """
     with alone(policy.parent):
@@ -32,7 +29,8 @@ def revoke(policy: Path, gateway: str, kid: str | None, at: int, reason: str | N
             return key, False
         number = enrolled.keys.index(key)
         text = policy.read_text(encoding="utf-8")
-        changed = _marked(text, number, at, reason)
+        lines = f"revoked = {rfc3339(at)}\n" + (f"revoked_reason = {quoted(reason)}\n" if reason is not None else "")
+        changed = with_lines(text, number, lines)
         # whatever a TOML file may hide an entry in: either exactly this key has changed, or nothing is written
         keys = parse_policy(changed, str(policy)).keys if changed is not None else ()
         others = keys[:number] + keys[number + 1 :] == enrolled.keys[:number] + enrolled.keys[number + 1 :]
@@ -48,6 +46,7 @@ def _chosen(policy: Policy, gateway: str, kid: str | None) -> TrustKey:
     if not keys:
         raise RevokeError(f"no key of gateway {gateway} is enrolled here; `show` lists those that are")
     if kid is None:
+        keys = [key for key in keys if key.role == "statement"]
         keys = [key for key in keys if key.revoked is None] if len(keys) > 1 else keys
         problem = "which one is meant"
     else:
@@ -60,13 +59,3 @@ def _chosen(policy: Policy, gateway: str, kid: str | None) -> TrustKey:
         listed = ", ".join(id_to_text(key.kid) for key in keys) or "revoked ones only"
         raise RevokeError(f"gateway {gateway} has the keys {listed}; say with --kid {problem}")
     return keys[0]
-
-
-def _marked(text: str, number: int, at: int, reason: str | None) -> str | None:
-    """The text with the lines in its ``[[key]]`` entry ``number`` (0 is the first); ``None`` if there is none."""
-    headers = list(_ENTRY.finditer(text if text.endswith("\n") else text + "\n"))
-    if number >= len(headers):
-        return None
-    end = headers[number].end()
-    lines = f"revoked = {rfc3339(at)}\n" + (f"revoked_reason = {quoted(reason)}\n" if reason is not None else "")
-    return text[:end] + lines + text[end:]

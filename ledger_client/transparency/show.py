@@ -18,8 +18,9 @@ from ledger_client.verify import rfc3339
 def facts(folder: Path) -> dict[str, Any]:
     """What ``show --json`` prints; times are RFC 3339 text or null.
 
-    ``{ledger, entries, kid, keys: [{kid, since, until}], gateways: [{gateway, statements, last_batch, keys: […]}]}``; a
-    gateway's key is ``{kid, valid_from, valid_to, revoked, revoked_reason}``; ``entries`` counts the ledger's own, too.
+    ``{ledger, entries, kid, keys: [{kid, since, until}], gateways: […]}``; a gateway is ``{gateway, statements,
+    last_batch, keys: […], meters: […]}``, its key ``{kid, valid_from, valid_to, revoked, revoked_reason}``, with
+    ``meter`` and ``identity`` for that of a meter; ``entries`` counts the ledger's own, too.
     Raises ``LedgerClientError`` where there is no ledger in order.
     """
     policy = load_policy(policy_of(folder))
@@ -41,7 +42,12 @@ def facts(folder: Path) -> dict[str, Any]:
                 "gateway": gateway,
                 "statements": gateways.get(gateway, (0, None))[0],
                 "last_batch": gateways.get(gateway, (0, None))[1],
-                "keys": [_key(key) for key in policy.keys if key.gateway == gateway],
+                "keys": [_key(key) for key in policy.statement_keys(gateway)],
+                "meters": [
+                    {"meter": key.meter, "identity": key.identity, **_key(key)}
+                    for key in policy.keys
+                    if key.gateway == gateway and key.role == "meter"
+                ],
             }
             for gateway in names
         ],
@@ -65,8 +71,9 @@ def in_words(facts: dict[str, Any]) -> str:
         last = "no batch yet" if gateway["last_batch"] is None else f"last batch {gateway['last_batch']}"
         keys = ", ".join(map(_key_in_words, gateway["keys"])) or "none, so nothing more of it is taken"
         lines.append(f"gateway {gateway['gateway']}: {gateway['statements']} statements, {last}; keys: {keys}")
+        lines += [f"  meter {meter['meter']}: {_key_in_words(meter)}{_device(meter)}" for meter in gateway["meters"]]
     if not facts["gateways"]:
-        lines.append("no gateway is enrolled; `meterseal-ledger enroll DIR gateway.pub.toml` lets one in")
+        lines.append("no gateway is enrolled; `meterseal-ledger enroll DIR gateway.enrol` lets one in")
     return "\n".join(lines)
 
 
@@ -74,6 +81,10 @@ def _key_in_words(key: dict[str, Any]) -> str:
     if key["revoked"] is not None:
         return f"{key['kid']} REVOKED from {key['revoked']} on ({key['revoked_reason'] or 'no reason given'})"
     return f"{key['kid']} until {key['valid_to']}" if key["valid_to"] else str(key["kid"])
+
+
+def _device(meter: dict[str, Any]) -> str:
+    return f", its device {meter['identity']}" if meter["identity"] else ""
 
 
 def log_state(folder: Path) -> tuple[int, bytes]:

@@ -19,8 +19,7 @@ from ledger_client.ledgers.evm_account import make_account
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.merkle import leaf_hash, root_from_path
 from ledger_client.statement import statement_id
-from ledger_client.transparency.policy import enroll
-from ledger_client.trust import key_entry
+from ledger_client.transparency.enroll import enroll
 from tests.evm.chain import Registry
 from tests.ledgers.samples import Gateway
 from tests.processes import Server
@@ -43,9 +42,7 @@ class BridgeProcess(Server):
 
     def enroll(self, gateway: Gateway) -> Gateway:
         """Let a gateway in at a bridge to a chain; its first start has made the policy."""
-        public = self.folder / f"{gateway.name}.pub.toml"
-        public.write_text(key_entry("statement", gateway.key.public, 0, gateway=gateway.name))
-        enroll(self.folder / "policy.toml", public)
+        enroll(self.folder, gateway.request(self.folder))
         return gateway
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway import config, drain, drivers
+from gateway.keys import REQUEST_FILE
 from gateway.prove import find, prove
 from gateway.store import Store
 from ledger_client.errors import Refused
@@ -19,7 +20,7 @@ from ledger_client.ledgers.evm_node import Node
 from ledger_client.online import refresh
 from ledger_client.statement import statement_id
 from ledger_client.transparency import service
-from ledger_client.transparency.policy import enroll
+from ledger_client.transparency.enroll import enroll
 from ledger_client.trust import load_trust
 from ledger_client.verify import verify
 from tests.bridge.site import (
@@ -158,7 +159,7 @@ def test_a_gateways_reading_is_proved_by_a_shared_root(ground: Ground) -> None:
     record(loaded, 3)
     bridge = ground.bridge("one")
     with running(bridge):
-        enroll(bridge.folder / "policy.toml", loaded.path.parent / "keys" / "gateway.pub.toml")
+        enroll(bridge.folder, loaded.path.parent / "keys" / REQUEST_FILE)
         drain.finish(loaded, within_s=60)
     store = Store(loaded.database, read_only=True)
     assert {anchor.state for anchor in store.anchors()} == {"settled"}

@@ -13,9 +13,8 @@ from ledger_client.bridge.book import Book, Taken
 from ledger_client.bridge.relay import Relay
 from ledger_client.ledgers.wire import COSE, PROBLEM, parse_problem
 from ledger_client.statement import parse_statement
-from ledger_client.transparency.policy import enroll
+from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.service import OUT_OF_ORDER
-from ledger_client.trust import key_entry
 from tests.contract.memory import NearLedger
 from tests.ledgers.samples import Gateway
 
@@ -48,9 +47,7 @@ def gateway() -> Gateway:
 def ledger(gateway: Gateway, tmp_path: Path) -> Iterator[Refusing]:
     """It has the gateway's batch 0, which came another way."""
     with closing(Refusing(tmp_path / "ledger")) as made:
-        public = tmp_path / "gateway.pub.toml"
-        public.write_text(key_entry("statement", gateway.key.public, 0, gateway=gateway.name))
-        enroll(tmp_path / "ledger" / "policy.toml", public)
+        enroll(tmp_path / "ledger", gateway.request(tmp_path))
         made.submit(gateway.statement(0))
         yield made
 

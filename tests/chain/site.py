@@ -131,7 +131,7 @@ def make_site(
     inverter = inverter.replace(f'every = "{every}"', f'every = "{inverter_every}"', 1)
     path.write_text(f'{head}name = "pv-inverter"{inverter}')
     loaded = config.load(path)
-    enrolled = command("ledger_client.cli", "enroll", ledger.folder, loaded.keys / "gateway.pub.toml")
+    enrolled = command("ledger_client.cli", "enroll", ledger.folder, loaded.keys / "gateway.enrol", "--yes")
     assert enrolled.returncode == 0, enrolled.stderr
     with loaded.trust.open("a") as trust:
         trust.write("\n" + command("ledger_client.cli", "show", ledger.folder, "--trust").stdout)

@@ -12,13 +12,13 @@ from gateway.clock import Clock, KernelClock
 from gateway.commits import Finished, Rules
 from gateway.config import Config
 from gateway.journal import Journal
-from gateway.keys import load_keys
+from gateway.keys import REQUEST_FILE, load_keys
 from gateway.recorder import Recorder
 from gateway.signer import GATEWAY, stamp
 from gateway.store import Store
 from ledger_client.record import Event, Reading, Record, Value, parse_record
 from ledger_client.transparency.directory import open_dir
-from ledger_client.transparency.policy import enroll
+from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry
 
 EPOCH = bytes(range(8))
@@ -54,7 +54,7 @@ def believed(folder: Path, loaded: Config, name: str = "demo-ledger") -> None:
 
 def believe(folder: Path, loaded: Config) -> None:
     """Enrol the gateway at the ledger in ``folder``, and write the ledger's key into the trust file."""
-    enroll(folder / "policy.toml", loaded.keys / "gateway.pub.toml")
+    enroll(folder, loaded.keys / REQUEST_FILE)
     with loaded.trust.open("a") as trust:
         trust.write("\n" + trust_entry(folder))
 

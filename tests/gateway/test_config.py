@@ -271,7 +271,7 @@ def test_check_refuses_a_key_that_the_trust_file_lacks(tmp_path: Path) -> None:
     trust = path.with_name("trust.toml")
     head, _, rest = trust.read_text().partition('meter = "stack-co2"')
     trust.write_text(head.rpartition("[[key]]")[0] + "[[key]]" + rest.partition("[[key]]")[2])
-    refused(path, "trust.toml", "lacks the key of meter 'stack-co2'", "copy its [[key]] from", "gateway.pub.toml")
+    refused(path, "trust.toml", "lacks the key of meter 'stack-co2'", "meterseal-ledger trust add", "gateway.enrol")
     ready = prepare(config.load(path), may_be_missing=True)  # of a start: the alarm tells
     (missing,) = unlisted(ready.config, ready.keys, ready.trust)
     assert missing[0] == "stack-co2"

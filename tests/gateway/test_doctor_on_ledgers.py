@@ -26,7 +26,7 @@ def loaded(tmp_path: Path) -> Config:
 
 
 def enrol(loaded: Config, folder: Path) -> None:
-    done = command("ledger_client.cli", "enroll", folder, loaded.keys / "gateway.pub.toml")
+    done = command("ledger_client.cli", "enroll", folder, loaded.keys / "gateway.enrol", "--yes")
     assert done.returncode == 0, done.stderr
 
 

@@ -32,7 +32,7 @@ def install(root: Path, *more: object, text: str | None = None) -> Result:
 
 
 def files(root: Path) -> dict[str, str]:
-    return {str(p.relative_to(root)): p.read_text() for p in sorted(root.rglob("*")) if p.is_file()}
+    return {str(p.relative_to(root)): p.read_text(errors="replace") for p in sorted(root.rglob("*")) if p.is_file()}
 
 
 def configured(root: Path) -> None:
@@ -120,10 +120,10 @@ def test_a_command_that_a_service_cannot_see_is_refused() -> None:
     assert (missing.exit_code, "No such file" in missing.output) == (2, True)
 
 
-@pytest.mark.parametrize("known_by", ["gateway.toml", "public keys"])
+@pytest.mark.parametrize("known_by", ["gateway.toml", "enrolment request"])
 def test_data_goes_only_for_the_typed_id(root: Path, known_by: str) -> None:
     configured(root)
-    if known_by == "public keys":
+    if known_by == "enrolment request":
         (root / CONFIG).unlink()
     kept = files(root)
     for typed in ("", "plant-8\n", "yes\n", "\n"):
@@ -166,7 +166,7 @@ def test_what_root_makes_for_the_gateway_is_the_gateways(root: Path) -> None:
     done = call("init", root / CONFIG.parent, "--state", state, "--id", "plant-7", *pages)
     assert done.exit_code == 0, done.output
     keys = [state / "keys", *(state / "keys").iterdir()]
-    assert {"web.key", "web.crt", "web.users", "statement.pem", "gateway.pub.toml"} <= {path.name for path in keys}
+    assert {"web.key", "web.crt", "web.users", "statement.pem", "gateway.enrol"} <= {path.name for path in keys}
     owner = state.stat()
     assert {(path.stat().st_uid, path.stat().st_gid) for path in keys} == {(owner.st_uid, owner.st_gid)}
     assert (root / CONFIG).stat().st_uid == os.geteuid()

@@ -49,13 +49,15 @@ def words_of(case: str, loaded: Config, folder: Path) -> tuple[click.Command, li
         "readings csv": (main, ["readings", loaded.path, "--format", "csv"]),
         "readings jsonl": (main, ["readings", loaded.path, "--format", "jsonl"]),
         "readings parquet": (main, ["readings", loaded.path, "--format", "parquet"]),
+        "enrol-request": (main, ["keys", "enrol-request", loaded.path]),
         "ledger prove": (ledger, ["prove", batch, "export-main"]),
         "ledger backup": (ledger, ["backup", loaded.path.parent / "ledger"]),
     }[case]
 
 
 CASES = (
-    "prove", "export", "backup", "readings csv", "readings jsonl", "readings parquet", "ledger prove", "ledger backup",
+    "enrol-request", "prove", "export", "backup", "readings csv", "readings jsonl", "readings parquet", "ledger prove",
+    "ledger backup",
 )  # fmt: skip
 
 
@@ -89,7 +91,7 @@ def test_output_refuses_to_replace_what_is_not_of_its_kind_without_force(
 @pytest.mark.parametrize(
     ("case", "other"),
     [
-        ("prove", lambda loaded: loaded.keys / "gateway.pub.toml"),
+        ("prove", lambda loaded: loaded.keys / "gateway.enrol"),
         ("export", lambda loaded: loaded.trust),
         ("readings csv", lambda loaded: loaded.path),
         ("backup", lambda loaded: loaded.path.parent / "ledger" / "log.db"),

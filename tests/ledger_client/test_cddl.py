@@ -20,6 +20,7 @@ from ledger_client import cbor, cose
 from ledger_client.bundle import Bundle, Locator
 from ledger_client.consistency import sign_consistency
 from ledger_client.cose_key import ES256
+from ledger_client.enrolment import Enrolment, MeterKey, sign_request
 from ledger_client.errors import Malformed
 from ledger_client.log_head import LogHead, sign_head
 from ledger_client.record import (
@@ -40,11 +41,11 @@ from tests.ledger_client.values import CLAIMS, EVENTS, READINGS, THOROUGH, cover
 CDDL = (Path(__file__).parents[2] / "docs" / "evidence.cddl").read_text()
 LAYERS = [
     "envelope", "protected", "pack", "coverage", "event", "statement", "receipt", "bundle", "batch-file", "consistency",
-    "head", "ledger-key",
+    "head", "ledger-key", "enrol-request",
 ]  # fmt: skip
 INNER = [
     "receipt-header", "receipt-proof", "statement-header", "record-header", "attached", "locator", "consistency-header",
-    "consistency-proof", "head-header", "ledger-key-header",
+    "consistency-proof", "head-header", "ledger-key-header", "enrolment", "enrol-proof", "enrol-proof-header",
 ]  # fmt: skip
 
 
@@ -81,6 +82,10 @@ RECEIPT = receipt_for(ENTRY)
 CONSISTENCY = sign_consistency(LEDGER, T0, 2, 3, [bytes(32)], bytes(32), key(LEDGER))
 HEAD = sign_head(LogHead(LEDGER, 3, bytes(32), T0), key(LEDGER))
 NEW_KEY = sign_key(LEDGER, T0, key("next").public, key(LEDGER))
+METERS = {METER: MeterKey(key("meter").public, "serial=4711")}
+ASKED = Enrolment(GATEWAY, T0, key("statement", ES256).public, METERS, key("old").public)
+REQUEST = sign_request(ASKED, {k.public.kid: k for k in (key("statement", ES256), key("meter"), key("old"))})
+PROOFS = cbor.decode(REQUEST)["proofs"]
 BUNDLES = [Site(BATCH, anchors=LOCATORS).build(index) for index in range(len(BATCH))]
 ATTACHED = cbor.decode(BUNDLES[0])["statement"]
 BATCH_FILE = {"v": 1, "anchors": cbor.decode(BUNDLES[0])["anchors"], "records": BATCH, "statement": ATTACHED}
@@ -104,6 +109,10 @@ REAL: dict[str, list[bytes]] = {
     "head-header": [protected(HEAD)],
     "ledger-key": [payload(NEW_KEY)],
     "ledger-key-header": [protected(NEW_KEY)],
+    "enrol-request": [REQUEST],
+    "enrolment": [cbor.decode(REQUEST)["request"]],
+    "enrol-proof": PROOFS,
+    "enrol-proof-header": [protected(proof) for proof in PROOFS],
     "bundle": BUNDLES,
     "batch-file": [cbor.encode(BATCH_FILE)],
     "locator": [cbor.encode(locator) for locator in cbor.decode(BUNDLES[0])["anchors"]],
@@ -213,6 +222,20 @@ WRONG: dict[str, list[tuple[list[Any], object]]] = {
     "head-header": [([3], "application/cbor"), ([15, 2], "head"), ([15, "size"], 1)],
     "ledger-key": [(["v"], 2), (["new"], "text"), (["note"], 1)],
     "ledger-key-header": [([3], "application/cbor"), ([15, 2], "log"), ([4], bytes(31))],
+    "enrol-request": [(["v"], 2), (["proofs"], []), (["proofs", 0], "text"), (["request"], "text"), (["note"], 1)],
+    "enrolment": [
+        (["time"], -1),
+        (["before"], "text"),
+        (["gateway"], 1),
+        (["statement"], None),
+        (["meters"], []),
+        (["meters", METER], {"identity": "x"}),
+        (["meters", METER, "identity"], ""),
+        (["meters", METER, "key"], "text"),
+        (["note"], 1),
+    ],
+    "enrol-proof": [([0], 1), ([2], b"payload"), ([3], bytes(63))],
+    "enrol-proof-header": [([1], -35), ([3], "application/cbor"), ([4], bytes(31)), ([15], {})],
     "statement-header": [([3], "application/cbor"), ([15, 2], 0), ([15, 1], 1), ([15, "seq"], 1)],
     "record-header": [([3], "application/vnd.meterseal.batch+cbor")],
     "attached": [([1], {394: []}), ([1], {394: [1]}), ([3], bytes(65))],

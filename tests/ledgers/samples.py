@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from pathlib import Path
 
 from ledger_client.cose_key import EDDSA, PrivateKey
+from ledger_client.enrolment import Enrolment, sign_request
 from ledger_client.statement import Range, Statement, sign_statement, statement_id
 
 EPOCH = bytes(range(8))
+TIMES_MS = 1_700_000_000_000, 1_700_000_060_000
 
 
 class Gateway:
@@ -18,6 +22,13 @@ class Gateway:
         self.key = PrivateKey.generate(alg)
         self._chain: list[bytes] = []
 
+    def request(self, folder: Path, time_s: int = 0) -> Path:
+        """Its enrolment request of that time, as a file in ``folder``."""
+        path = folder / f"{self.name}.enrol"
+        asked = Enrolment(self.name, time_s, self.key.public)
+        path.write_bytes(sign_request(asked, {self.key.public.kid: self.key}))
+        return path
+
     def statement(self, batch: int) -> bytes:
         """The entry of a batch of the chain."""
         while len(self._chain) <= batch:
@@ -25,19 +36,29 @@ class Gateway:
             self._chain.append(self.sign(len(self._chain), prev))
         return self._chain[batch]
 
-    def sign(self, batch: int, prev: bytes | None, *, resume: str | None = None, mark: int = 0) -> bytes:
+    def sign(
+        self,
+        batch: int,
+        prev: bytes | None,
+        *,
+        resume: str | None = None,
+        mark: int = 0,
+        meters: Mapping[str, tuple[Range, ...]] | None = None,
+        times_ms: tuple[int, int] = TIMES_MS,
+    ) -> bytes:
         """Any statement; ``mark`` makes another one of the same batch."""
-        records = Range(EPOCH, batch * 10, batch * 10 + 9)
+        if meters is None:
+            meters = {"export-main": (Range(EPOCH, batch * 10, batch * 10 + 9),)}
         statement = Statement(
             gateway=self.name,
             batch=batch,
             iat=int(time.time()),
             prev=prev,
             root=bytes([mark]) * 32,
-            size=10,
-            from_ms=1_700_000_000_000,
-            to_ms=1_700_000_060_000,
-            meters={"export-main": (records,)},
+            size=sum(len(stretch) for stretches in meters.values() for stretch in stretches),
+            from_ms=times_ms[0],
+            to_ms=times_ms[1],
+            meters=meters,
             config=bytes(32),
             software="meterseal/0.1.0",
             resume=resume,

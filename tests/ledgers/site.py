@@ -14,6 +14,7 @@ from typing import TypeVar
 from ledger_client import cbor
 from ledger_client.cose import Sign1
 from ledger_client.cose_key import PublicKey, load_private_key
+from ledger_client.durable import write_text
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.ledgers import Ledger, Pending
 from ledger_client.ledgers.http import HttpLedger
@@ -21,7 +22,7 @@ from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.merkle import Tree, leaf_hash
 from ledger_client.receipt import check, parse_receipt
 from ledger_client.statement import parse_statement
-from ledger_client.transparency.policy import enroll
+from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry
 from ledger_client.trust import Trust, key_entry, parse_trust
 from tests.ledgers.samples import Gateway
@@ -40,10 +41,13 @@ class Place:
         self._log = CheckedLog(folder)
 
     def enroll(self, gateway: Gateway, *, valid_from: int = 0, extra: str = "") -> Gateway:
-        """Enrol a gateway's statement key; ``extra`` is more TOML of its entry."""
-        public = self._scratch / f"{gateway.name}.pub.toml"
-        public.write_text(key_entry("statement", gateway.key.public, valid_from, gateway=gateway.name) + extra)
-        enroll(self.folder / "policy.toml", public)
+        """Enrol a gateway's statement key; ``extra`` is more TOML of its entry, which an operator writes by hand."""
+        if valid_from or extra:
+            policy = self.folder / "policy.toml"
+            entry = key_entry("statement", gateway.key.public, valid_from, gateway=gateway.name)
+            write_text(policy, f"{policy.read_text()}\n{entry}{extra}")
+        else:
+            enroll(self.folder, gateway.request(self._scratch))
         return gateway
 
     @contextmanager

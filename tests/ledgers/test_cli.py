@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 
 from ledger_client.bundle import Bundle
 from ledger_client.cose_key import PrivateKey
+from ledger_client.enrolment import Enrolment, MeterKey, sign_request
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.merkle import Tree, leaf_hash
 from ledger_client.record import Claims, Coverage, Event, Quality, Reading, Value, sign_record
@@ -52,6 +52,26 @@ def complaint(*arguments: object) -> str:
     return stderr
 
 
+def request(
+    gateway: Gateway,
+    folder: Path,
+    meters: Mapping[str, tuple[PrivateKey, str | None]] | None = None,
+    *,
+    before: PrivateKey | None = None,
+    time_s: int = 0,
+) -> Path:
+    """A gateway's enrolment request with meters, as a file in ``folder``; ``before``: its statement key until now."""
+    signers = [gateway.key, *(key for key, _ in (meters or {}).values()), *([before] if before else [])]
+    asked = Enrolment(
+        gateway.name, time_s, gateway.key.public,
+        {meter: MeterKey(key.public, identity) for meter, (key, identity) in (meters or {}).items()},
+        before.public if before else None,
+    )  # fmt: skip
+    path = folder / f"{gateway.name}-{gateway.key.public.kid.hex()[:8]}.enrol"
+    path.write_bytes(sign_request(asked, {key.public.kid: key for key in signers}))
+    return path
+
+
 class Proofs:
     """A ledger that serves, and one proof of each kind of record with what is needed to believe it."""
 
@@ -61,15 +81,15 @@ class Proofs:
         self.gateway = Gateway("hydro-07")
         self.meter = PrivateKey.generate()
         self.now = int(time.time())
-        self.public = folder / "gateway.pub.toml"
         statement = key_entry("statement", self.gateway.key.public, 0, gateway="hydro-07")
         meter = key_entry("meter", self.meter.public, 0, gateway="hydro-07", meter="export-main")
-        self.public.write_text(meter + "\n" + statement)
+        self.entries = meter + "\n" + statement
+        self.request = request(self.gateway, folder, {"export-main": (self.meter, "serial_number=4711")})
 
     def trust(self) -> Path:
         path = self.folder / "trust.toml"
         policy = f'[policy]\nreceipts = 1\nledgers = ["{self.ledger.name}"]\n'
-        path.write_text(policy + self.public.read_text() + run("show", self.ledger.folder, "--trust").stdout)
+        path.write_text(policy + self.entries + run("show", self.ledger.folder, "--trust").stdout)
         return path
 
     def records(self) -> list[bytes]:
@@ -114,7 +134,7 @@ def proofs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proofs]:
     folder = tmp_path_factory.mktemp("cli")
     with embedded_ledger(folder / "ledger", "demo-ledger") as ledger:
         proofs = Proofs(ledger, folder)
-        run("enroll", ledger.folder, proofs.public)  # while it serves
+        run("enroll", ledger.folder, proofs.request, "--yes")  # while it serves
         yield proofs
 
 
@@ -207,51 +227,6 @@ def test_verify_of_what_is_not_there(bundles: dict[str, Path], trust: Path, tmp_
     assert "bad.toml: key 4.role" in complaint("verify", bundles["reading"], "--trust", bad)
 
 
-def test_enrolling_again_changes_nothing(proofs: Proofs) -> None:
-    policy = proofs.ledger.folder / "policy.toml"
-    before = policy.read_text()
-    assert "hydro-07" in before
-    assert "export-main" not in before  # the meter's key is the verifier's business
-    assert "enrolled already" in run("enroll", proofs.ledger.folder, proofs.public).stdout
-    assert policy.read_text() == before
-
-
-def test_enrolling_keeps_the_operators_words_and_takes_back_no_revocation(proofs: Proofs, tmp_path: Path) -> None:
-    policy = tmp_path / "policy.toml"
-    shutil.copy(proofs.ledger.folder / "log.db", tmp_path / "log.db")
-    policy.write_text("# mine\n" + proofs.public.read_text().split("\n\n")[1] + "revoked = 2026-01-01T00:00:00Z # !\n")
-    before = policy.read_text()
-    run("enroll", tmp_path, proofs.public)
-    assert policy.read_text() == before
-    other = tmp_path / "other.toml"
-    revoked = 'revoked = 2026-02-02T00:00:00Z\nrevoked_reason = "a \\"lost\\" \\u007f \U0001f600 key"\n'
-    other.write_text(key_entry("statement", Gateway("b").key.public, 5, gateway="b", valid_to=99) + revoked)
-    run("enroll", tmp_path, other)
-    assert policy.read_text().startswith(before)
-    added = policy.read_text().removeprefix(before)
-    assert added.replace("\x7f", "\\u007f").strip() == other.read_text().strip()
-
-
-def test_what_cannot_be_enrolled(proofs: Proofs, tmp_path: Path) -> None:
-    folder = proofs.ledger.folder
-    before = (folder / "policy.toml").read_text()
-    offered = tmp_path / "offered.toml"
-    assert "cannot be read" in complaint("enroll", folder, tmp_path / "no.toml")
-    assert "no ledger here" in complaint("enroll", tmp_path, proofs.public)
-    for text, message in [
-        ("", "no entry of role statement"),
-        ("not toml", "is not TOML"),
-        (key_entry("meter", proofs.meter.public, 0, gateway="g", meter="m"), "no entry of role statement"),
-        (proofs.public.read_text().replace("public = ", "public = 'x' #"), "key 1.public"),
-        (key_entry("statement", proofs.meter.public, 0, gateway="g") + "colour = 'red'\n", "unknown key"),
-    ]:
-        offered.write_text(text)
-        assert message in complaint("enroll", folder, offered)
-    offered.write_bytes(b"\xff\xfe")
-    assert "save it as UTF-8" in complaint("enroll", folder, offered)
-    assert (folder / "policy.toml").read_text() == before
-
-
 def test_show(proofs: Proofs, bundles: dict[str, Path], trust: Path) -> None:
     folder = proofs.ledger.folder
     assert "gateway hydro-07: 1 statements, last batch 0; keys: " in run("show", folder).stdout
@@ -341,7 +316,7 @@ def test_a_folder_that_is_not_in_order(tmp_path: Path) -> None:
     (folder / "key.pem").write_bytes(key)
 
     policy = (folder / "policy.toml").read_text()
-    (folder / "policy.toml").write_text("[[key]]\nrole = 'meter'\n")
+    (folder / "policy.toml").write_text("[[key]]\nrole = 'ledger'\n")
     assert "policy.toml" in complaint(*serve)
     (folder / "policy.toml").unlink()
     assert "policy.toml" in complaint(*serve)

@@ -10,9 +10,11 @@ import pytest
 from ledger_client.cose_key import PrivateKey
 from ledger_client.errors import TrustFileError
 from ledger_client.ledgers.wire import id_to_text
-from ledger_client.transparency.policy import EMPTY_POLICY, PolicyFile, enroll, load_policy
+from ledger_client.transparency.enroll import enroll
+from ledger_client.transparency.policy import EMPTY_POLICY, PolicyFile, load_policy
 from ledger_client.transparency.revoke import RevokeError, revoke
 from ledger_client.trust import key_entry
+from tests.ledgers.samples import Gateway
 from tests.ledgers.test_cli import complaint, run
 
 A, B, C = (PrivateKey.generate().public for _ in range(3))
@@ -32,7 +34,7 @@ def test_the_policy_in_force_outlives_a_broken_file(policy: Path) -> None:
     file = PolicyFile(policy)
     in_order = policy.read_text()
     assert file.flaw is None
-    for broken in ("[[key]]\n", "x", "[policy]\n", in_order + "role = 'meter'\n"):
+    for broken in ("[[key]]\n", "x", "[policy]\n", in_order + "role = 'ledger'\n"):
         policy.write_text(broken)
         assert file.current().find("one", A.kid) is not None
         assert file.flaw is not None
@@ -106,11 +108,11 @@ def test_what_cannot_be_revoked(policy: Path, gateway: str, kid: str | None, pro
 
 
 def test_a_policy_that_cannot_be_written_stays_and_is_named(policy: Path) -> None:
-    offered = policy.with_name("offered.toml")
-    offered.write_text(key_entry("statement", PrivateKey.generate().public, 0, gateway="three"))
+    policy.with_name("bridge.db").touch()
+    offered = Gateway("three").request(policy.parent)
     before = policy.read_text()
     policy.with_name("policy.toml.new").mkdir()  # as a disk that is full, or may only be read
-    for act in (lambda: enroll(policy, offered), lambda: revoke(policy, "one", None, T, None)):
+    for act in (lambda: enroll(policy.parent, offered), lambda: revoke(policy, "one", None, T, None)):
         with pytest.raises(TrustFileError, match="nothing has changed"):
             act()
     assert policy.read_text() == before

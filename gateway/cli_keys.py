@@ -1,0 +1,138 @@
+"""`meterseal keys`: the device keys, and the request by which a ledger is asked to let them in."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import suppress
+from io import StringIO
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from gateway import config as configuration
+from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, out
+from gateway.config import Config
+from gateway.errors import GatewayError
+from gateway.ownership import is_there
+from ledger_client.cose_key import base64url, load_private_key
+from ledger_client.enrolment import is_request, parse_request, to_text
+
+MOST_IN_A_CODE = 1273
+"""Characters: QR version 25, level L. A larger one is hard to scan from a terminal."""
+
+
+class _Keys(click.Group):
+    """`meterseal keys CONFIG …` is `meterseal keys list CONFIG …`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["list", *args])
+
+
+@click.group(cls=_Keys)
+def keys() -> None:
+    """The device keys: list them, make what is missing, ask a ledger to let them in."""
+
+
+@keys.command(name="list")
+@CONFIG
+@click.option(
+    "--make-missing", is_flag=True, help="Make a key for every meter that has none, and add it to the trust file."
+)
+@JSON
+def list_keys(config_path: Path, make_missing: bool, as_json: bool) -> None:
+    """The device keys and their thumbprints; `meterseal keys CONFIG` is the same."""
+    from gateway import keys as keyring
+    from gateway import starter
+
+    config = configuration.load(config_path)
+    made: list[str] = []
+    if make_missing:
+        now_s = int(time.time())
+        made = keyring.make_missing(config, now_s, _identities(config))
+        starter.add_to_trust(config, made, now_s)
+    loaded = keyring.load_keys(config)
+    rows = [("statement", "", loaded.statement.public)] + [
+        ("meter", name, key.public) for name, key in loaded.meters.items()
+    ]
+    if as_json:
+        listed = [{"role": r, "meter": m or None, "kid": p.kid.hex(), "public": p.to_text()} for r, m, p in rows]
+        click.echo(json.dumps({"made": made, "keys": listed}))
+        return
+    table = Table("role", "meter", "thumbprint (kid)", "public", box=None)
+    for role, name, public in rows:
+        table.add_row(role, name, base64url(public.kid), public.to_text())
+    out.print(table)
+    if made:
+        out.print(
+            f"made: {', '.join(made)}; "
+            f"hand {config.keys / keyring.REQUEST_FILE} to the ledger and {config.trust} to verifiers again"
+        )
+
+
+@keys.command(name="enrol-request")
+@CONFIG
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE")
+@click.option(
+    "--old-key",
+    type=click.Path(path_type=Path),
+    metavar="PEM",
+    help="The statement key until now, where it was replaced: it signs, too, and so the ledger knows the gateway.",
+)
+@FORCE
+def enrol_request(config_path: Path, output: Path, old_key: Path | None, force: bool) -> None:
+    """Write what `meterseal-ledger enroll` takes: all public keys, signed by each, with the meters' identities.
+
+    In a terminal also as text and, if it is not too long, as a QR code.
+    """
+    from gateway import keys as keyring
+
+    config = configuration.load(config_path)
+    demand_replaceable(output, "enrolment request (.enrol)", is_request, force=force)
+    before = None if old_key is None else load_private_key(old_key)
+    loaded = keyring.load_keys(config)
+    request = keyring.enrol_request(config, loaded, int(time.time()), _identities(config), before)
+    keyring.write_request(output, request)
+    asked = parse_request(request)
+    click.echo(f"wrote {output}: gateway {asked.gateway}, {len(request)} bytes; compare with what the ledger shows:")
+    click.echo(f"  statement key {base64url(asked.statement.kid)}")
+    for name, meter in asked.meters.items():
+        click.echo(f"  meter {name} {base64url(meter.key.kid)}{f' ({meter.identity})' if meter.identity else ''}")
+    if sys.stdout.isatty():
+        click.echo(_drawn(to_text(request)))
+
+
+def _drawn(text: str) -> str:
+    """A text, with its QR code where one holds it."""
+    import segno  # needed here only
+
+    if len(text) > MOST_IN_A_CODE:
+        return f"{text}\n(too long for a QR code that a terminal can show: give the file, or this text)"
+    drawing = StringIO()
+    segno.make(text, error="l", micro=False).terminal(drawing, compact=True)
+    return f"{text}\n{drawing.getvalue()}"
+
+
+def _identities(config: Config) -> dict[str, str]:
+    """What the meters' devices said of themselves, as the newest events in the database tell; none without one."""
+    from gateway.commissioning import identities
+    from gateway.store import Store
+
+    if not is_there(config.database):
+        return {}
+    with suppress(GatewayError):  # a database that is not in order is no reason to have no keys
+        store = Store(config.database, read_only=True)
+        try:
+            return identities(store, config.meters)
+        finally:
+            store.close()
+    return {}

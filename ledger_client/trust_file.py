@@ -1,0 +1,95 @@
+"""What is added to a trust file, and from where: an enrolment request, or the ``[[key]]`` entries that a ledger shows.
+
+Looks and changes are two steps, so that somebody can be asked between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from ledger_client.cose_key import base64url
+from ledger_client.durable import write_text
+from ledger_client.enrolment import Enrolment, is_request, parse_request
+from ledger_client.errors import TrustFileError, VerificationError
+from ledger_client.text_file import UTF8, NotText, text_of
+from ledger_client.trust import TrustKey, entry_of, parse_trust, quoted
+
+
+def keys_of(path: Path) -> list[TrustKey]:
+    """The keys of an enrolment request, or of a file with ``[[key]]`` entries; raises ``TrustFileError``."""
+    try:
+        if is_request(path):
+            return list(requested(parse_request(path.read_bytes())))
+        keys = parse_trust(text_of(path.read_bytes()), str(path), anchored=False).keys
+    except OSError as error:
+        way_out = "give an enrolment request, or a file with [[key]] entries"
+        raise TrustFileError(str(path), "", f"cannot be read ({error.strerror})", way_out) from None
+    except NotText as error:
+        raise TrustFileError(str(path), "", error.problem, UTF8) from None
+    except VerificationError as error:
+        way_out = "have it made again: meterseal keys enrol-request CONFIG -o gateway.enrol"
+        raise TrustFileError(str(path), "", f"is no signed enrolment request ({error.detail})", way_out) from None
+    if not keys:
+        way_out = "give an enrolment request, or what `meterseal-ledger show LDIR --trust` prints"
+        raise TrustFileError(str(path), "", "has no [[key]]", way_out)
+    return list(keys)
+
+
+def requested(request: Enrolment, latest: int | None = None) -> Iterator[TrustKey]:
+    """The entries of a request's keys, valid from its time on, or from ``latest`` (Unix seconds) if that is earlier."""
+    valid_from = request.time if latest is None else min(request.time, latest)
+    rest = (valid_from, None, None, None)
+    key = request.statement
+    yield TrustKey("statement", key, request.gateway, None, None, key.kid, *rest)
+    for meter, facts in sorted(request.meters.items()):
+        yield TrustKey("meter", facts.key, request.gateway, meter, None, facts.key.kid, *rest, facts.identity)
+
+
+def missing_in(path: Path, keys: Iterable[TrustKey]) -> list[TrustKey]:
+    """Those of the keys that a trust file lacks; all of them where there is no file. Raises ``TrustFileError``."""
+    if not path.exists():
+        return list(keys)
+    trust = parse_trust(_text(path), str(path), anchored=False)
+    return [k for k in keys if trust.find(k.role, gateway=k.gateway, meter=k.meter, ledger=k.ledger, kid=k.kid) is None]
+
+
+def add(path: Path, keys: Sequence[TrustKey]) -> tuple[str, ...]:
+    """Add entries to a trust file, which is made where there is none; what is there stays word for word.
+
+    Where no ``[policy]`` is there, the first ledger key brings one. Returns what a reader should know of the file now.
+    Raises ``TrustFileError`` and changes nothing where the file would not be in order.
+    """
+    text = _text(path) if path.exists() else ""
+    before = parse_trust(text, str(path), anchored=False)
+    added = "".join("\n" + entry_of(key) for key in keys)
+    ledgers = sorted({key.ledger for key in keys if key.ledger is not None})
+    if ledgers and not before.ledgers and "[policy]" not in text:
+        added += f"\n[policy]\nreceipts = 1\nledgers = [{', '.join(map(quoted, ledgers))}]\n"
+    text = f"{text.rstrip()}\n{added}".lstrip()
+    after = parse_trust(text, str(path), anchored=False)
+    try:
+        write_text(path, text)
+    except OSError as error:
+        way_out = "give a path in a folder that this user may write in"
+        raise TrustFileError(str(path), "", f"cannot be written ({error.strerror})", way_out) from None
+    return after.warnings
+
+
+def in_words(key: TrustKey) -> str:
+    """Whose key, and its thumbprint."""
+    if key.ledger is not None:
+        return f"key of ledger {key.ledger} {base64url(key.kid)}"
+    whose = "statement key" if key.meter is None else f"key of meter {key.meter}"
+    identity = f" ({key.identity})" if key.identity is not None else ""
+    return f"{whose} of gateway {key.gateway} {base64url(key.kid)}{identity}"
+
+
+def _text(path: Path) -> str:
+    try:
+        return text_of(path.read_bytes())
+    except OSError as error:
+        way_out = "give the path of a trust file that may be read"
+        raise TrustFileError(str(path), "", f"cannot be read ({error.strerror})", way_out) from None
+    except NotText as error:
+        raise TrustFileError(str(path), "", error.problem, UTF8) from None
