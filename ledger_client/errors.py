@@ -12,6 +12,8 @@ LedgerClientError
 │   ├── UnknownLedger          a receipt of a ledger that the trust file does not list
 │   ├── UnsupportedLog         a receipt over a structure that is not an RFC 9162 tree
 │   ├── BadReceipt             a receipt of a known ledger that does not prove this entry
+│   ├── Forked                 a ledger holds another statement of the same gateway and number
+│   ├── NotAsked               a ledger of the policy could not be asked whether it does
 │   ├── KeyNotValid            a known key outside of its time, or revoked
 │   └── PolicyNotMet           fewer ledgers vouch than the trust file asks for
 ├── TrustFileError         the trust file is wrong
@@ -109,6 +111,14 @@ class UnsupportedLog(VerificationError):
 
 class BadReceipt(VerificationError):
     """The receipt of a known ledger does not prove that the entry is in its log."""
+
+
+class Forked(VerificationError):
+    """A ledger holds another statement under this batch number of this gateway: there are two histories."""
+
+
+class NotAsked(VerificationError):
+    """A ledger of the policy could not be asked what it holds under this batch number."""
 
 
 class KeyNotValid(VerificationError):

@@ -126,6 +126,7 @@ def facts_in_words(proven: Verified) -> list[str]:
         *([f"  after a loss   {clean(proven.resume)}"] if proven.resume is not None else []),
         *(f"  ledger         {_vouched(proven, ledger, time)}" for ledger, time in proven.receipts),
         *(f"  still there    {clean(ledger)}, {_in_its_log(log)}" for ledger, log in proven.in_log.items()),
+        *([f"  no other       batch {proven.batch} on {clean(', '.join(proven.asked))}"] if proven.asked else []),
         *(f"  not confirmed  {clean(line)}" for line in proven.unconfirmed),
     ]
     return lines

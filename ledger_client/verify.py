@@ -37,6 +37,8 @@ from ledger_client.vouching import (
     TOLERANCE_S,
     check_receipt,
     count_places,
+    demand_all_asked,
+    demand_no_other,
     demand_valid,
     in_log,
     read_receipts,
@@ -59,7 +61,8 @@ class Verified:
     ``delay_ms`` is what lies between the two; below 0 by as much as the clocks disagree. ``resume``: why the batch goes
     on after a loss, as the gateway states it; None where it states none.
     ``receipts`` are the ledgers that count, each with its earliest time, ``on_chain`` those of them whose chain was
-    asked, ``in_log`` those whose log was asked and has only grown; ``unconfirmed`` says what does not count, or is not
+    asked, ``in_log`` those whose log was asked and has only grown; ``asked`` are the ledgers of the policy that hold no
+    other statement under this number; ``unconfirmed`` says what does not count, or is not
     proven, and why.
     """
 
@@ -81,6 +84,7 @@ class Verified:
     unconfirmed: tuple[str, ...]
     on_chain: frozenset[str] = frozenset()
     in_log: Mapping[str, InLog] = field(default_factory=dict)
+    asked: tuple[str, ...] = ()
 
     @property
     def delay_ms(self) -> int:
@@ -106,6 +110,7 @@ class Verified:
             "statement_id": id_text(self.statement_id),
             "receipts": [self._json_receipt(ledger, time) for ledger, time in self.receipts],
             "unconfirmed": list(self.unconfirmed),
+            "asked": list(self.asked),
         }
 
     def _json_receipt(self, ledger: str, time: int) -> dict[str, Any]:
@@ -115,26 +120,17 @@ class Verified:
         return {"ledger": ledger, "time": rfc3339(time), **now}
 
 
-_FACTS: Final = ("kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than", "delay", "clock")
-_ANSWER: Final[dict[str, Any]] = (
-    {"verified": False, "step": None, "error": None, "detail": None}
-    | dict.fromkeys(_FACTS)
-    | {
-        "values": [],
-        "batch": None,
-        "resume": None,
-        "root": None,
-        "statement_id": None,
-        "receipts": [],
-        "unconfirmed": [],
-    }
-)
+_KEYS: Final = (
+    "verified", "step", "error", "detail", "kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than", "delay",
+    "clock", "values", "batch", "resume", "root", "statement_id", "receipts", "unconfirmed", "asked",
+)  # fmt: skip
+_ANSWER: Final[dict[str, Any]] = dict.fromkeys(_KEYS)
 
 
 def failure_json(error: VerificationError) -> dict[str, Any]:
     """The answer for ``--json`` when verification stopped: the same keys, with what stopped it and no facts."""
-    stopped = {"step": error.step, "error": type(error).__name__, "detail": error.detail}
-    return _ANSWER | {"values": [], "receipts": [], "unconfirmed": []} | stopped
+    stopped = {"verified": False, "step": error.step, "error": type(error).__name__, "detail": error.detail}
+    return _ANSWER | stopped | {"values": [], "receipts": [], "unconfirmed": [], "asked": []}
 
 
 def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, facts: Facts = NOTHING_ASKED) -> Verified:
@@ -186,6 +182,8 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
     failures = junk + failures
     by_receipt = frozenset(vouching)
     still_there, notes = in_log([receipt for receipt in receipts if receipt.ledger in vouching], facts, now)
+    untold = list(notes)
+    asked, more = demand_no_other(signed, facts, trust)
     notes += count_places(parts.anchors, signed.id, facts, trust, now, vouching, failures)
 
     # 8 policy: k distinct ledgers of the list; before the rest of 7, whose T only they give
@@ -203,6 +201,9 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
         span = f"of {rfc3339_ms(record.time_ms)}, its batch was on the ledgers at {rfc3339(no_later_than)}"
         most = f"the trust file takes what was held back for {trust.max_delay_s} s (policy.max_delay)"
         raise OutOfRange(f"the record is {span}; {most}", step=7)
+
+    # 6 again: online, what nobody could tell is no yes
+    demand_all_asked(facts, trust, untold)
 
     values = record.body.values if isinstance(record.body, Reading) else ()
     counted = tuple(sorted(vouching.items(), key=lambda item: (item[1], item[0])))
@@ -222,9 +223,10 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
         root=statement.root,
         statement_id=signed.id,
         receipts=counted,
-        unconfirmed=_unconfirmed(receipts, vouching, failures, notes),
+        unconfirmed=_unconfirmed(receipts, vouching, failures, [*notes, *more]),
         on_chain=frozenset(vouching) - by_receipt,
         in_log=still_there,
+        asked=asked,
     )
 
 
