@@ -6,10 +6,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from gateway.announcements import CONFIGURATION
 from gateway.repair_tables import Hole
+from gateway.signer import GATEWAY
 from gateway.store import Batch, Known, Repair, Row
 from ledger_client.cose_key import Signer
+from ledger_client.errors import LedgerClientError
 from ledger_client.merkle import Tree, leaf_hash
+from ledger_client.record import Event, parse_record
 from ledger_client.statement import Range, Statement, sign_statement, statement_id
 
 LEFT_OUT = "left out: records that are lost here, or that another batch may hold"
@@ -97,7 +101,8 @@ def seal(
 ) -> Batch | None:
     """The next batch: all ``rows``, which stand at ``first_id`` … ``last_id`` of the commit order; None for no rows.
     ``lost``: numbers that a repair has noted as lost. ``apart``: whether a record is in no batch of this database
-    although later ones are; None: there is none such.
+    although later ones are; None: there is none such. ``config``: by which the first of them were recorded; it is that
+    of the last ``configuration`` among them, where there is one.
 
     Walks them once and keeps of each its hash and its name, so that a large batch need not be held whole.
     """
@@ -105,6 +110,7 @@ def seal(
     names: list[Row] = []
     for row in rows:
         leaves.append(leaf_hash(row.data))
+        config = _configured(row) or config
         names.append(Row(row.meter, row.epoch, row.seq, row.kind, row.time_ms, b""))
     if not leaves:
         return None
@@ -127,3 +133,14 @@ def seal(
     )
     entry = sign_statement(statement, signer)
     return Batch(statement.batch, statement_id(entry), entry, first_id, last_id, len(leaves), now_ms)
+
+
+def _configured(row: Row) -> bytes | None:
+    """The fingerprint that a ``configuration`` of the gateway tells of; None: it is another record."""
+    if row.meter != GATEWAY or CONFIGURATION.encode() not in row.data:
+        return None
+    try:
+        body = parse_record(row.data).body
+    except LedgerClientError:  # it is damaged; who verifies the batch will see
+        return None
+    return body.fields["config"] if isinstance(body, Event) and body.name == CONFIGURATION else None

@@ -182,7 +182,7 @@ def _reload(scene: Scene) -> None:
         scene.live(95)
         rules = replace(everyone, periods_ms={meter: periods_ms[meter] for meter in meters})
         anew = meters - scene.due.keys()
-        at_ms = scene.journal.change(Change(rules, keys, anew, Event("configuration", {"why": "reload"})))
+        at_ms = scene.journal.change(Change(rules, keys, anew, {"why": "reload"}))
         scene.due = {meter: scene.due.get(meter, at_ms) for meter in meters}
     scene.live(95)
     scene.stop()

@@ -21,6 +21,7 @@ from ledger_client.record import Coverage, Event, parse_record, record_hash
 from ledger_client.statement import Statement, parse_statement, statement_id
 from ledger_client.trust import load_trust
 from ledger_client.verify import check_receipt
+from tests.gateway.announced import check_announced
 
 FAR_FUTURE_S = 1 << 40
 
@@ -33,6 +34,8 @@ def check_books(config: Config) -> None:
         pruned_to, _ = store.pruned()
         rows = store.rows(pruned_to + 1, 1 << 60)
         lost = store.lost()
+        if pruned_to == 0 and not store.repairs():
+            check_announced(rows)
         torn = _check_chains(rows, lost, whole=pruned_to == 0)
         grids: dict[str, list[tuple[int, int]]] = defaultdict(list)
         planned = set[tuple[str, bytes]]()
