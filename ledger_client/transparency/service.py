@@ -132,7 +132,8 @@ class Service:
         known = self.receipt(statement_id)
         if known is not None:
             return statement_id, known, None
-        statement = self._checked(entry).statement
+        signed = self._checked(entry)
+        statement = signed.statement
         sub = id_to_text(statement_id)
 
         def register(log: Writer) -> bytes:
@@ -145,7 +146,7 @@ class Service:
                     return sign_receipt(self.name, sub, iat, place.size, place.index, place.path, place.root, signer)
 
                 first = log.append(entry, sign, gateway=statement.gateway, batch=statement.batch)
-                log.take_ranges(statement)
+                log.take_ranges(signed)
             assert first is not None  # append returns what its signer returned
             return first
 
