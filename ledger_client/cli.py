@@ -118,10 +118,9 @@ def enroll(folder: Path, request: Path, add_key: bool, yes: bool) -> None:
 def revoke(folder: Path, gateway: str, kid: str | None, reason: str | None, at: str | None) -> None:
     """Have a gateway's key count no more; may run while the ledger serves. What was taken stays."""
     from ledger_client.ledgers.wire import id_to_text
-    from ledger_client.transparency.directory import policy_of
     from ledger_client.transparency.revoke import revoke as mark
 
-    key, changed = mark(policy_of(folder), gateway, kid, int(time.time()) if at is None else _time(at), reason)
+    key, changed = mark(folder, gateway, kid, int(time.time()) if at is None else _time(at), reason)
     state = "revoked" if changed else "revoked already, left as it is:"
     whose = "statement key" if key.meter is None else f"key of meter {key.meter}"
     click.echo(f"gateway {gateway}: {whose} {id_to_text(key.kid)} {state} from {rfc3339(key.revoked or 0)} on")

@@ -70,12 +70,10 @@ def test_a_trust_file_of_that_kind_is_one_sentence_and_exit_2(what: str, tmp_pat
     trust.write_text(HOSTILE[what][0])
     proof.write_bytes(Site().build())
     batch.write_bytes(b"")
-    ledger = tmp_path / "ledger"
-    command(0, "init", ledger)
     for arguments in (
         ("verify", proof, "--trust", trust),
         ("audit", batch, "--trust", trust),
-        ("enroll", ledger, trust),
+        ("trust", "add", tmp_path / "mine.toml", trust, "--yes"),
     ):
         said = command(2, *arguments).stderr
         assert said.startswith(f"error: {trust}: is not TOML: ")
