@@ -21,13 +21,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.parts import dishonest_due, dishonest_files, dishonest_ledger, dishonest_times, dishonest_verify
+from benchmarks.parts import (
+    dishonest_due,
+    dishonest_enrolment,
+    dishonest_files,
+    dishonest_ledger,
+    dishonest_times,
+    dishonest_verify,
+)
 from benchmarks.parts.dishonest_stage import LEDGERS, Case, Said, Stage, stage
 from benchmarks.parts.honest_controls import CONTROLS, Control, Place
 
 SMALLEST: tuple[dict[str, Any]] = ({"seed": 7},)
-BY = "ledger", "verify", "audit", "enroll", "meterseal"
-PARTS = dishonest_ledger, dishonest_times, dishonest_due, dishonest_files, dishonest_verify
+BY = "ledger", "verify", "audit", "gateway"
+PARTS = (
+    dishonest_enrolment,
+    dishonest_ledger,
+    dishonest_times,
+    dishonest_due,
+    dishonest_files,
+    dishonest_verify,
+)
 CASES: Mapping[str, Case] = {name: case for part in PARTS for name, case in part.CASES.items()}
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.commits import Finished, Rules
+from gateway.config import Configured
 from gateway.keys import Keys
 from gateway.recorder import Recorder
 from gateway.signer import stamp
@@ -57,6 +58,7 @@ def _durable(records: int) -> float:
         rules = Rules(
             gateway="bench",
             periods_ms=dict.fromkeys(names, PERIOD_MS),
+            configured=dict.fromkeys(names, Configured("auxiliary", "bench", bytes(32), {})),
             commit_every_ms=1000,
             seal_every_ms=60_000,
             seal_count=10_000,

@@ -17,8 +17,8 @@ from gateway.alarm_kinds import (
     KINDS,
     LEDGER_REFUSED,
 )
+from gateway.announcements import CONFIGURATION
 from gateway.belonging import unlisted
-from gateway.changeover import CONFIGURATION
 from gateway.commits import START
 from gateway.config import Config
 from gateway.errors import ConfigError, StoreError
@@ -127,7 +127,12 @@ def _signatures(config: Config, store: Store) -> Iterator[_Item]:
 def _changed(store: Store) -> str | None:
     """That the newest start was of another configuration than the one in force before it."""
     bodies = (parse_record(row.data).body for row in store.events_of(GATEWAY))
-    events = (body for body in bodies if isinstance(body, Event) and body.name in (START, CONFIGURATION))
+    events = (
+        body
+        for body in bodies
+        if isinstance(body, Event)
+        and (body.name == START or (body.name == CONFIGURATION and body.fields.get("at") == "change"))
+    )
     now = next((event.fields["config"] for event in events if event.name == START), None)
     before = next((event.fields["config"] for event in events), None)
     if now is None or before is None or now == before:

@@ -18,11 +18,11 @@ from gateway.alarm_kinds import (
     STALE,
 )
 from gateway.alarm_looks import BEFORE, look
+from gateway.announcements import CONFIGURATION as CONFIGURED
 from gateway.blocking import in_thread
-from gateway.changeover import CONFIGURATION as RELOADED
 from gateway.commits import ALARM
+from gateway.commits import CLOCK as CORRECTED
 from gateway.companion import Companion
-from gateway.journal import CLOCK as CORRECTED
 from gateway.news import News, NotRecorded, Signed
 from gateway.signer import GATEWAY
 from gateway.site import Site
@@ -106,7 +106,7 @@ class AlarmSources(Companion):
         fields = event.fields
         if event.name == ALARM and fields["code"] in (BUFFER, REPAIRED):
             self._board.condition(GATEWAY, fields["code"], fields["line"], fields["text"], on=fields["raised"])
-        elif event.name == RELOADED:
+        elif event.name == CONFIGURED and "why" in fields:  # the first part of a change
             whom = f", by {fields['user']}" if fields.get("user") else ""
             self._board.notice(GATEWAY, CONFIGURATION, "configuration", f"{fields['why']}{whom}: {_hashes(fields)}")
         elif event.name == CORRECTED:

@@ -6,30 +6,30 @@ are read anew it begins there with the new one.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
+from gateway.announcements import identities, new_keys, schedule
 from gateway.commits import Commits, Rules
 from gateway.coverage import Tally, first_coverage
 from gateway.errors import StoreError
 from gateway.keys import Keys
 from gateway.signer import GATEWAY, stamp
 from gateway.store import Tail
-from ledger_client.record import Event
-
-CONFIGURATION = "configuration"
-"""Event: the fingerprints ``before`` and ``config``, ``why``, the meters added, removed and read anew, ``user``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What the writer is told. ``anew``: meters of the new rules whose lines begin again; their old ones have ended."""
+    """What the writer is told. ``anew``: meters of the new rules whose lines begin again; their old ones have ended.
+    ``facts``: what the event ``configuration`` says of the change (fingerprint ``before``, ``why``, meters ``added``,
+    ``removed`` and read ``anew``, ``user``)."""
 
     rules: Rules
     keys: Keys
     anew: Collection[str]
-    event: Event
+    facts: Mapping[str, Any]
 
 
 class Changeover(Commits):
@@ -53,6 +53,7 @@ class Changeover(Commits):
         periods_ms = change.rules.periods_ms
         gone = [meter for meter in self._tallies if meter not in periods_ms]
         tails = {meter: self.store.tail(meter) for meter in change.anew if meter not in self._tallies}
+        identified = identities(self.store, tails)
         going = [*gone, *(meter for meter in change.anew if meter in self._tallies)]
         last = {meter: deepcopy(self._tallies[meter]) for meter in going}  # should the commit fail, they go on
         ended = {meter: tally.end(at_ms, self._clock.record_ms(at_ms)) for meter, tally in last.items()}
@@ -62,15 +63,24 @@ class Changeover(Commits):
         }
         rows = self._coverage(now, last)
         self._signer.learn(change.keys, {meter: tail.last_data if tail else None for meter, tail in tails.items()})
+        grids = [(meter, *grid) for meter, grid in ended.items()]
+        grids += [(meter, ruler.time_ms, ruler.step_ms) for meter, ruler in rulers.items()]
+        self.announced.identities.update(identified)
+        counted_to_ms = {meter: tally.to_ms for meter, tally in self._tallies.items()}
+        counted_to_ms |= {meter: ruler.time_ms for meter, ruler in rulers.items()}
+        counted_to_ms |= {meter: ended_ms for meter, (ended_ms, _) in ended.items()}
+        events = [
+            *schedule([grid for grid in grids if grid[0] in gone]),
+            *new_keys({meter: self._signer.kids[meter] for meter in tails}, tails, begun=True),
+            *self._configuration({**change.facts, "at": "change"}, change.rules, counted_to_ms, grids),
+        ]
+        rows += [self._signer.event(GATEWAY, event, now) for event in events]
         for meter, tail in tails.items():
             body = first_coverage(tail, rulers[meter].time_ms, clock_usable=self._clock.usable)
             rows.append(self._signer.coverage(meter, body, now))
-        rows.append(self._signer.event(GATEWAY, change.event, now))
-        grids = [(meter, *grid) for meter, grid in ended.items()]
-        grids += [(meter, ruler.time_ms, ruler.step_ms) for meter, ruler in rulers.items()]
         if not self._write(rows, coverage=True, grids=grids):
             raise StoreError("the change could not be written", "mend the disk, then try again")
-        self._uncut += 1
+        self.announced.configured_at(now.time_ms)
         for meter in gone:
             del self._tallies[meter]
         for meter, ruler in rulers.items():

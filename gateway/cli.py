@@ -92,7 +92,7 @@ def main(verbose: bool, form: Form) -> None:
 @click.argument("name", required=False)
 def profiles(name: str | None) -> None:
     """The catalog of meters, or the points of one of them."""
-    from gateway.devices.profile import catalog, load_profile
+    from gateway.devices.profile import catalog, decoding_hash, load_profile
 
     if name is None:
         table = Table("profile", "device", "protocol", "points", box=None)
@@ -103,6 +103,7 @@ def profiles(name: str | None) -> None:
         return
     profile = load_profile(name)
     out.print(f"{profile.vendor} {profile.device} ({profile.protocol}), usually at address {profile.default_address}")
+    out.print(f"SHA-256 of its decoding: {decoding_hash(profile).hex()}", soft_wrap=True)
     table = Table("point", "function", "address", "type", "unit", "kind", "recorded", box=None)
     for p in profile.points:
         table.add_row(p.name, str(p.fc), str(p.address), p.type, p.unit or "", p.kind, "yes" if p.record else "")

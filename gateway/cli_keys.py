@@ -124,7 +124,7 @@ def _drawn(text: str) -> str:
 
 def _identities(config: Config) -> dict[str, str]:
     """What the meters' devices said of themselves, as the newest events in the database tell; none without one."""
-    from gateway.commissioning import identities
+    from gateway.announcements import identities
     from gateway.store import Store
 
     if not is_there(config.database):

@@ -7,7 +7,7 @@ meter's own chain, written before the first reading that depends on it. The even
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,23 +17,9 @@ from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.bus import Line, Poll
 from gateway.poller import Poller
 from gateway.recorder import Recorder
-from gateway.store import Store
 from ledger_client.record import Event, Quality, Reading, parse_record
 
 COMMISSIONED, EXCHANGED = "commissioned", "meter-exchange"
-
-
-def identities(store: Store, meters: Iterable[str]) -> dict[str, str]:
-    """The identity that each meter was last commissioned or accepted with, from its newest event."""
-    found = {meter: next(_identities_of(store, meter), None) for meter in meters}
-    return {meter: identity for meter, identity in found.items() if identity is not None}
-
-
-def _identities_of(store: Store, meter: str) -> Iterator[str]:
-    for row in store.events_of(meter):
-        body = parse_record(row.data).body
-        if isinstance(body, Event) and isinstance(identity := body.fields.get("identity"), str):
-            yield identity
 
 
 @dataclass(slots=True)
@@ -52,7 +38,7 @@ class Commissioning:
     """``poll`` is the callback of every line; ``accept`` is what `meterseal accept` orders."""
 
     def __init__(self, meters: Mapping[str, Meter], known: dict[str, str], poller: Poller, recorder: Recorder) -> None:
-        """``known`` are the identities of ``identities``; it is kept up to date here."""
+        """``known`` are the identities that the database knows; it is kept up to date here."""
         self._meters, self._known, self._poller, self._recorder = meters, known, poller, recorder
         self._exchanges: dict[str, _Exchange] = {}
 

@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from types import MappingProxyType
+from typing import Any
 
 from gateway import repaired, space
 from gateway.alarm_kinds import REPAIRED, STOPPED
+from gateway.announcements import SCHEDULE, Announcements, NamedGrid, new_keys, schedule
 from gateway.clock import STEP_MS, Clock
-from gateway.config import Config
+from gateway.config import Config, Configured
 from gateway.coverage import Ruler, Tally, first_coverage
 from gateway.durations import Durations
 from gateway.errors import Damaged, DiskFull, StartAgain, StoreError
@@ -32,6 +34,10 @@ log = logging.getLogger("meterseal.recorder")
 
 START, STOP = "start", "stop"  # the gateway's own events at the two ends of an epoch
 ALARM = "alarm"  # of a meter, or of the gateway where a whole line is meant; ``raised`` true and later false
+CLOCK = "clock"  # record times are corrected; in an epoch of an unknown clock, when it really was
+_OF_THE_EPOCH = CLOCK, SCHEDULE
+"""Events of the record times and grids of one epoch: they come before all else that waits, which bears later stamps,
+and mean nothing in the next epoch."""
 RETRY_MS = 2_000
 COMMIT_S = (0.005, 0.02, 0.05, 0.2, 1.0, 5.0, 30.0)
 
@@ -62,6 +68,7 @@ class Rules:
 
     gateway: str
     periods_ms: Mapping[str, int]
+    configured: Mapping[str, Configured]
     commit_every_ms: int
     seal_every_ms: int
     seal_count: int
@@ -78,6 +85,7 @@ class Rules:
         return Rules(
             gateway=config.gateway_id,
             periods_ms={name: meter.every for name, meter in config.meters.items()},
+            configured=config.configured,
             commit_every_ms=document.store.commit_every,
             seal_every_ms=document.seal.every,
             seal_count=document.seal.count,
@@ -101,12 +109,13 @@ class Commits:
         self._signer = Signer(rules.gateway, epoch, keys, last)
         self._position = self._signer.position()
         self._summaries = Summariser(store, [meter for meter, tail in self.tails.items() if tail is None])
+        self.announced = Announcements(store, rules.periods_ms)
         self._tallies: dict[str, Tally] = {}
         self._pending: list[Signed] = []
         self._signed: list[Happened] = []  # the events among the pending: they are signed again if the commit fails
         self._unsigned: list[Happened] = []  # events that wait while nothing is recorded
         self._first_pending_ms: int | None = None
-        self._grids: list[tuple[str, int, int]] = []  # in force and not noted yet: (meter, anchor, period)
+        self._grids: list[NamedGrid] = []  # in force and not noted yet
         self._uncut = store.count_unsealed()
         self.factor = 1
         """Every so-manieth poll is recorded."""
@@ -128,13 +137,20 @@ class Commits:
             body = first_coverage(self.tails[meter], anchor_ms, clock_usable=self._clock.usable)
             rows.append(self._signer.coverage(meter, body, now))
             self._tallies[meter] = Tally(anchor_ms, anchor_ms, period_ms)
-        started = Event(START, {"software": self.rules.software, "config": self.rules.config})
+        grids = [(meter, anchor_ms, period_ms) for meter, period_ms in self.rules.periods_ms.items()]
+        gone = [(meter, anchor_ms, 0) for meter in self.store.scheduled() if meter not in self._tallies]
         lost = self.store.lost(repaired.RANGES_TOLD)
         told = [Event(repaired.REPAIRED, repaired.facts(repair, lost)) for repair in self._repairs]
+        announced = [
+            *self._configuration({"at": "start"}, self.rules, grids=grids),
+            *new_keys(self._signer.kids, self.tails, begun=self.tails[GATEWAY] is not None),
+            *schedule(gone),
+        ]
+        started = Event(START, {"software": self.rules.software, "config": self.rules.config})
         alarms = [alarm(REPAIRED, repaired.text(r), raised=True).event for r in self._repairs]
-        events = [self._signer.event(GATEWAY, event, now) for event in [*told, started, *alarms]]
-        rows = [*events[: len(told)], *rows, *events[len(told) :]]
-        grids = [(meter, anchor_ms, period_ms) for meter, period_ms in self.rules.periods_ms.items()]
+        before = [self._signer.event(GATEWAY, event, now) for event in [*told, *announced]]
+        behind = [self._signer.event(GATEWAY, event, now) for event in [started, *alarms]]
+        rows, grids = [*before, *rows, *behind], [*grids, *gone]
         try:
             self._begin(rows, grids)
         except DiskFull:
@@ -142,14 +158,32 @@ class Commits:
                 raise
             self._begin(rows, grids)
         self.store.epoch = self._signer.epoch
+        self.announced.note(grids)
+        self.announced.configured_at(anchor_ms)
         self._summaries.kept()
         self._position = self._signer.position()
         self._tell(rows)
-        self._uncut += len(events)
+        self._uncut += len(told) + len(behind)
         self._reserve.hold(space.measure(self.store, self.rules.limits, self._reserve.owed))
         return anchor_ms
 
-    def _begin(self, signed: Sequence[Signed], grids: Sequence[tuple[str, int, int]]) -> None:
+    def _configuration(
+        self,
+        facts: Mapping[str, Any],
+        rules: Rules,
+        counted_to_ms: Mapping[str, int] | None = None,
+        grids: Sequence[NamedGrid] = (),
+    ) -> list[Event]:
+        """The event of what is configured by these rules, with the ``grids`` that this commit brings;
+        ``counted_to_ms``: the end of each meter's coverage, where it is not that of what is counted now."""
+        if counted_to_ms is None:
+            counted_to_ms = {meter: tally.to_ms for meter, tally in self._tallies.items()}
+        facts = {**facts, "config": rules.config}
+        return self.announced.configuration(
+            facts, rules.periods_ms, rules.configured, self._signer.kids, counted_to_ms, grids
+        )
+
+    def _begin(self, signed: Sequence[Signed], grids: Sequence[NamedGrid]) -> None:
         with self.store.transaction():
             self.store.schedule(self._signer.epoch, grids)
             self._summaries.write(signed)
@@ -158,6 +192,7 @@ class Commits:
 
     def happened(self, item: Happened) -> None:
         """Book an event; it is kept until it can be written."""
+        self.announced.hear(item.meter, item.event)
         if self.trouble is not None:
             self._unsigned.append(item)
             return
@@ -214,7 +249,7 @@ class Commits:
         milliseconds, and it never begins before what is counted already."""
         return abs(ruler.time_ms - self._tallies[meter].rulers[-1].time_of(ruler.due_ms)) > STEP_MS
 
-    def _grids_of(self, rulers: Mapping[str, Ruler]) -> list[tuple[str, int, int]]:
+    def _grids_of(self, rulers: Mapping[str, Ruler]) -> list[NamedGrid]:
         return [(meter, *grid) for meter, ruler in rulers.items() for grid in self._tallies[meter].grids(ruler)]
 
     def _take(self, rulers: Mapping[str, Ruler]) -> None:
@@ -229,9 +264,11 @@ class Commits:
         *,
         cut: bool = False,
         coverage: bool = False,
-        grids: Sequence[tuple[str, int, int]] = (),
+        grids: Sequence[NamedGrid] = (),
+        behind: Sequence[Signed] = (),
     ) -> bool:
-        """Commit what is pending and then ``more``; False if the disk did not take it, and nothing is booked then."""
+        """Commit what is pending and then ``more``, where a batch may end, and what is ``behind`` its cut; False if the
+        disk did not take it, and nothing is booked then."""
         pending = self._pending
         self._pending, self._first_pending_ms = [], None
         began_s = self._clock.monotonic()
@@ -244,10 +281,12 @@ class Commits:
                 if cut:
                     station("cut")
                     self.store.cut()
+                    self.store.append([one.row for one in behind])
         except StoreError as error:
             self._undo(pending, error)
             return False
         self.durations.count(self._clock.monotonic() - began_s)
+        self.announced.note([*self._grids, *grids])
         self._signed, self._grids = [], []
         self._summaries.kept()
         self._position = self._signer.position()
@@ -255,7 +294,7 @@ class Commits:
         if cut or coverage:
             for tally in self._tallies.values():
                 tally.start_over()
-        self._tell((*pending, *more))
+        self._tell((*pending, *more, *behind))
         return True
 
     def _tell(self, news: Sequence[News]) -> None:
@@ -288,7 +327,8 @@ class Commits:
     def _write_account(self, more: Sequence[Happened] = ()) -> bool:
         """Commit each meter's coverage and the events that wait, with ``more`` behind them."""
         now = stamp(self._clock)
-        waiting = [self._signer.event(item.meter, item.event, now) for item in self._unsigned]
+        ordered = sorted(self._unsigned, key=lambda item: item.event.name not in _OF_THE_EPOCH)
+        waiting = [self._signer.event(item.meter, item.event, now) for item in ordered]
         last = [self._signer.event(item.meter, item.event, now) for item in more]
         written = self._write([*waiting, *self._coverage(), *last], coverage=True)
         if written:
@@ -326,8 +366,9 @@ class Commits:
 
     def _waiting_still(self) -> list[tuple[str, Event]]:
         """The events that wait, and behind them that recording goes on; without those that the disk has kept after
-        all."""
-        waiting = [(item.meter, item.event) for item in (*self._unsigned, GOES_ON)]
+        all, and those that tell of this epoch's own times."""
+        items = (*self._unsigned, GOES_ON)
+        waiting = [(item.meter, item.event) for item in items if item.event.name not in _OF_THE_EPOCH]
         for row in self.store.epoch_events():
             told = row.meter, parse_record(row.data).body
             if row.seq >= self._position[row.meter][0] and told in waiting:

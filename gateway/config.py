@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, model_validator
 
-from gateway.devices.profile import Profile, ProfileError, load_profile
+from gateway.devices.profile import Profile, ProfileError, decoding_hash, load_profile
 from gateway.errors import ConfigError
 from gateway.feed_settings import FeedEntry
 from gateway.ledger_settings import LedgerEntry
@@ -182,6 +182,16 @@ TABLES: Mapping[str, type[Model]] = {
 }  # fmt: skip
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Configured:
+    """What is signed of one meter's configuration, besides its period. ``ratios``: of its transformers, as written."""
+
+    role: str
+    profile: str
+    profile_hash: bytes
+    ratios: Mapping[str, str]
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """A configuration that can run: the document, where it stands (paths are relative to it), each meter's profile.
@@ -226,6 +236,21 @@ class Config:
         """How often each meter is read, as it is written: ``10s``."""
         rows = {m["name"]: m for bus in self.written.get("bus", ()) for m in bus.get("meter", ())}
         return {name: rows.get(name, {}).get("every", duration_text(m.every)) for name, m in self.meters.items()}
+
+    @cached_property
+    def configured(self) -> dict[str, Configured]:
+        """What is signed of each meter's configuration, besides its period."""
+        hashes = {id(profile): decoding_hash(profile) for profile in self.profiles.values()}  # most meters share one
+        written = {row["name"]: row for bus in self.written.get("bus", ()) for row in bus["meter"]}
+        return {
+            name: Configured(
+                role=meter.role,
+                profile=self.profiles[name].name,
+                profile_hash=hashes[id(self.profiles[name])],
+                ratios={key: str(written.get(name, {}).get(key, ratio)) for key, ratio in meter.factors.items()},
+            )
+            for name, meter in self.meters.items()
+        }
 
     def fingerprint(self) -> bytes:
         """SHA-256 of the deterministic CBOR of the effective configuration, profiles included.

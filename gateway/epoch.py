@@ -18,9 +18,10 @@ from gateway import control
 from gateway.alarm_board import Board, lines_of, orders
 from gateway.alarm_kinds import DAMAGED
 from gateway.alarms import Events, LedgerAlarms
+from gateway.announcements import identities
 from gateway.blocking import in_thread
 from gateway.clock import Clock
-from gateway.commissioning import Commissioning, identities
+from gateway.commissioning import Commissioning
 from gateway.commits import ALARM, Rules
 from gateway.companions import keep, wanted
 from gateway.drivers import close, drivers
@@ -72,7 +73,7 @@ class Epoch:
         self._poller = Poller(config.meters, clock, recorder.put, config.profiles, recorder.happened)
         for name in config.meters:
             self._poller.recall(name, _last_readings(store, name))
-        self._known = identities(store, config.meters)
+        self._known = recorder.identities()
         self._commissioning = Commissioning(config.meters, dict(self._known), self._poller, recorder)
         hub, live = Hub(), Live(config.meters)
         hub.listeners.append(live.hear)

@@ -8,14 +8,15 @@ or the limit is reached, polls are only counted; recording goes on by itself whe
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway import pruning, sealer, space
 from gateway.alarm_kinds import BUFFER
+from gateway.announcements import by_meter, schedule, spread
 from gateway.changeover import Changeover
 from gateway.clock import SLOWED, Clock, Correction
-from gateway.commits import GOES_ON, RETRY_MS, STOP, Finished, Happened, Rules, alarm
+from gateway.commits import CLOCK, GOES_ON, RETRY_MS, STOP, Finished, Happened, Rules, alarm
 from gateway.coverage import stopped_polls
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.hold import station
@@ -24,11 +25,11 @@ from gateway.news import Missed, NotRecorded
 from gateway.signer import GATEWAY, stamp
 from gateway.store import Store
 from ledger_client.record import Event
+from ledger_client.statement import parse_statement
 
 log = logging.getLogger("meterseal.recorder")
 
 PERIOD = "recording-period"  # every so-manieth poll is recorded from now on
-CLOCK = "clock"  # record times are corrected; in an epoch of an unknown clock, when it really was
 CLOCK_EVERY_MS = 1_000
 LAST_TRIES = 2
 LAST_SEALS_MS = 1_000
@@ -133,9 +134,16 @@ class Journal(Changeover):
     def cut(self) -> None:
         """A batch ends here: commit what is pending, with each meter's coverage."""
         rulers = {meter: ruler for meter, ruler in self._rulers().items() if self._is_off(meter, ruler)}
-        if self._write(self._coverage(), cut=True, grids=self._grids_of(rulers)):
+        now, grids = stamp(self._clock), self._grids_of(rulers)
+        rows = [*self._coverage(now), *(self._signer.event(GATEWAY, event, now) for event in schedule(grids))]
+        another_day = self.announced.another_day(now.time_ms)
+        events = self._configuration({"at": "day"}, self.rules, grids=grids) if another_day else []
+        behind = [self._signer.event(GATEWAY, event, now) for event in events]
+        if self._write(rows, cut=True, grids=grids, behind=behind):
             self._uncut, self._cuts, self._last_cut_ms = 0, True, self._clock.schedule_ms()
             self._take(rulers)
+            if behind:
+                self.announced.configured_at(now.time_ms)
 
     def finish(self) -> None:
         """The epoch's last records: what is pending, each meter's coverage, the stop event; and the cuts that wait.
@@ -213,14 +221,15 @@ class Journal(Changeover):
         now = stamp(self._clock)
         facts = {"factor": factor, "used": room.used, "limit": room.limit}
         told = [alarm(BUFFER, text, raised=factor > 1).event] if 1 in (factor, self.factor) else []
-        events = [Event(PERIOD, facts), *told]
         from_ms = self._clock.schedule_ms()
         rulers = {
             meter: self._ruler(due_ms := tally.next_from(from_ms), tally.period_ms * factor, tally.ends_ms(due_ms))
             for meter, tally in self._tallies.items()
         }
-        rows = [*self._coverage(), *(self._signer.event(GATEWAY, event, now) for event in events)]
-        if self._write(rows, coverage=True, grids=self._grids_of(rulers)):
+        grids = self._grids_of(rulers)
+        events = [*spread(Event(PERIOD, facts), {"grids": by_meter(grids)}), *told]
+        rows = [*self._coverage(now), *(self._signer.event(GATEWAY, event, now) for event in events)]
+        if self._write(rows, coverage=True, grids=grids):
             log.warning("%s", text)
             self.factor = factor
             self._uncut += len(events)
@@ -238,21 +247,26 @@ class Journal(Changeover):
         if change is None or self.trouble is not None:
             return
         self._clock.turn(change)
-        event = Happened(GATEWAY, Event(CLOCK, self._clock_facts(change)))
         log.warning("the clock is corrected: record times go from %d to %d ms", change.before_ms, change.after_ms)
         rulers = self._rulers()
-        self._grids += self._grids_of(rulers)  # noted with the first commit that succeeds
+        self._grids += (grids := self._grids_of(rulers))  # noted with the first commit that succeeds
         self._take(rulers)
-        coverage = self._coverage(before)
-        row = self._signer.event(GATEWAY, event.event, stamp(self._clock))
-        if self._write([*coverage, row], coverage=True):
-            self._uncut += 1
-        else:
-            self._unsigned.append(event)
+        tables: dict[str, Mapping[str, Any]] = {"stopped": self._stopped(change), "grids": by_meter(grids)}
+        events = spread(Event(CLOCK, self._clock_facts(change)), tables)
+        self._signed += [Happened(GATEWAY, event) for event in events]  # told with the commit that notes the grids
+        coverage, after = self._coverage(before), stamp(self._clock)
+        if self._write([*coverage, *(self._signer.event(GATEWAY, event, after) for event in events)], coverage=True):
+            self._uncut += len(events)
+
+    def _stopped(self, change: Correction) -> dict[str, int]:
+        """Of an epoch that is dated by a change, what was due while the gateway was off."""
+        if not change.dates:
+            return {}
+        began_ms = change.after_ms - change.up_ms
+        return {m: n for m, t in self.tails.items() if t is not None and (n := stopped_polls(t, began_ms))}
 
     def _clock_facts(self, change: Correction) -> dict[str, Any]:
-        """Record times before and after at one moment of the epoch; of an epoch that is dated by it, what was due
-        while the gateway was off."""
+        """Record times before and after at one moment of the epoch; of an epoch that is dated by it, when it began."""
         letter, error_ms = self._clock.letter()
         facts = {"before": change.before_ms, "after": change.after_ms, "up": change.up_ms, "clock": letter}
         if error_ms is not None:
@@ -260,11 +274,7 @@ class Journal(Changeover):
         if change.course.slow:
             facts["tenths"] = SLOWED
         if change.dates:
-            began_ms = change.after_ms - change.up_ms
-            facts["began"] = began_ms
-            stopped = {m: n for m, t in self.tails.items() if t is not None and (n := stopped_polls(t, began_ms))}
-            if stopped:
-                facts["stopped"] = stopped
+            facts["began"] = change.after_ms - change.up_ms
         return facts
 
     def _prune(self, now: int) -> None:
@@ -301,6 +311,8 @@ def seal_next(store: Store, keys: Keys, rules: Rules, now_ms: int) -> bool:
     if not cuts:
         return False
     (first_id, last_id), *others = cuts
+    last = store.last_batch()
+    config = parse_statement(last.entry).statement.config if last is not None else rules.config
     with store.transaction():
         station("seal")
         batch = sealer.seal(
@@ -308,12 +320,13 @@ def seal_next(store: Store, keys: Keys, rules: Rules, now_ms: int) -> bool:
             first_id=first_id,
             last_id=last_id,
             gateway=rules.gateway,
-            before=sealer.Before.of(store.last_batch(), store.known()).after(store.repairs()),
-            config=rules.config,
+            before=sealer.Before.of(last, store.known()).after(store.repairs()),
+            config=config,
             software=rules.software,
             now_ms=now_ms,
             signer=keys.statement,
             lost=store.lost_unsealed(),
+            apart=store.is_apart if store.any_apart() else None,
         )
         if batch is None:
             store.drop_cut(last_id)

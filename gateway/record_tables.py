@@ -74,6 +74,12 @@ class Records(Repairs):
         sql = "INSERT INTO schedules (epoch, meter, anchor_ms, period_ms) VALUES (?, ?, ?, ?)"
         self.run_each(sql, ((epoch, *grid) for grid in grids))
 
+    def scheduled(self) -> list[str]:
+        """The meters of which polls are due by their newest grid."""
+        newest = "SELECT max(id) FROM schedules GROUP BY meter"
+        sql = f"SELECT meter FROM schedules WHERE id IN ({newest}) AND period_ms > 0 ORDER BY meter"
+        return [str(meter) for (meter,) in self.all(sql)]
+
     def schedules(self) -> list[tuple[str, bytes, int, int]]:
         """(meter, epoch, anchor_ms, period_ms) of every epoch, oldest first."""
         return self.all("SELECT meter, epoch, anchor_ms, period_ms FROM schedules ORDER BY id")

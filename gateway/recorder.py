@@ -132,6 +132,10 @@ class Recorder:
         """Until when a process before this one may have asked meters: its stop, or now if it was killed."""
         return self._journal.lines_used_until_ms()
 
+    def identities(self) -> dict[str, str]:
+        """Which device stands for which meter, as far as the database knew when it was opened."""
+        return dict(self._journal.announced.identities)
+
     def hold_seals(self, why: str | None) -> None:
         """Seal nothing from now on, for this reason; None: seal what has been cut. Batches are cut all the same."""
         self._journal.held = why

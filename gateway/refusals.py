@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ledger_client.errors import Refused
 from ledger_client.pauses import growing_s
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 3600.0
@@ -9,6 +10,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 3600.0
 FIRST_DOUBT_S = 0.5
 """The first pause after a receipt that does not hold: the wire may have garbled it."""
 
+NOT_YET = "Not yet"
 _WAYS_OUT = {
     "Unknown key": "have the ledger's operator enrol keys/gateway.enrol (`meterseal-ledger enroll LDIR FILE`)",
     "Key not valid": "have a new statement key enrolled at the ledger, or the validity of this one mended there",
@@ -20,6 +22,7 @@ _WAYS_OUT = {
     "Wrong contract": "correct contract or chain_id in [[ledger]]; if the chain was set back, deploy and register anew",
     "No funds": "send the account something to pay its gas with",
     "Out of gas": "raise gas_limit in [[ledger]]",
+    NOT_YET: "look at both clocks, this machine's and the ledger's; the batch is given again when its time has come",
     "Out of order": "the ledger lacks a batch that went before: have its operator put back what it has lost",
 }  # fmt: skip
 _SAME_FOR_EVER = {"Bad signature", "Malformed statement", "Batch number taken"}
@@ -31,10 +34,13 @@ def way_out(title: str) -> str:
     return _WAYS_OUT.get(title, "ask the ledger's operator what it means")
 
 
-def pause_s(title: str, times: int) -> float:
-    """How long to leave a batch alone that was refused ``times`` times with this title."""
-    if title in _SAME_FOR_EVER:
+def pause_s(refusal: Refused, times: int) -> float:
+    """How long to leave a batch alone that was refused ``times`` times, at last in these words."""
+    if refusal.title in _SAME_FOR_EVER:
         return growing_s(LONGEST_PAUSE_S, LONGEST_PAUSE_S, 1)
+    match refusal.more:
+        case {"at": int(at), "now": int(now)} if refusal.title == NOT_YET and at > now:  # by the ledger's clock
+            return float(min(at - now, LONGEST_PAUSE_S))
     return growing_s(FIRST_PAUSE_S, LONGEST_PAUSE_S, times)
 
 

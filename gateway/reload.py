@@ -19,7 +19,7 @@ from gateway import budget
 from gateway import config as configuration
 from gateway.alarm_kinds import REVERTED
 from gateway.blocking import in_thread
-from gateway.changeover import CONFIGURATION, Change
+from gateway.changeover import Change
 from gateway.commits import Rules
 from gateway.difference import Difference, difference
 from gateway.drivers import close
@@ -30,7 +30,7 @@ from gateway.readiness import Ready, prepare
 from gateway.signer import GATEWAY
 from gateway.site import Site
 from ledger_client.ledgers import Ledger
-from ledger_client.record import Event, Reading
+from ledger_client.record import Reading
 
 log = logging.getLogger("meterseal.reload")
 
@@ -164,7 +164,7 @@ class Reload:
         epoch.site.recorder.demand_recording()
         provision = await epoch.provide(ready, change.added, ledgers=change.ledgers_changed())
         ledgers = provision.ledgers
-        told = Event(CONFIGURATION, _facts(change) | {key: text for key, text in why.items() if text})
+        told = _facts(change) | {key: text for key, text in why.items() if text}
         try:
             order = Change(Rules.of(ready.config), ready.keys, tuple(change.read_anew), told)
             anchor_ms = await self._commit(order, change.closed)

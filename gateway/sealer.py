@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
+from gateway.announcements import CONFIGURATION
 from gateway.repair_tables import Hole
+from gateway.signer import GATEWAY
 from gateway.store import Batch, Known, Repair, Row
 from ledger_client.cose_key import Signer
+from ledger_client.errors import LedgerClientError
 from ledger_client.merkle import Tree, leaf_hash
+from ledger_client.record import Event, parse_record
 from ledger_client.statement import Range, Statement, sign_statement, statement_id
+
+LEFT_OUT = "left out: records that are lost here, or that another batch may hold"
 
 
 def due(*, now_ms: int, last_ms: int, records: int, every_ms: int, count: int) -> bool:
@@ -37,6 +44,17 @@ def ranges(rows: Iterable[Row], lost: Collection[Hole] = ()) -> dict[str, tuple[
     for (meter, epoch), stretches in sorted(ends.items()):
         found.setdefault(meter, []).extend(Range(epoch, first, last) for first, last in stretches)
     return {meter: tuple(stretches) for meter, stretches in found.items()}
+
+
+def leaves_out(found: Mapping[str, Sequence[Range]], apart: Callable[[str, bytes, int], bool]) -> bool:
+    """Whether a batch of these ranges leaves out numbers of an epoch: between two of them, or in front of one where
+    ``apart`` says so of (meter, epoch, number). A ledger takes it under ``resume`` only."""
+    for meter, stretches in found.items():
+        if any(a.epoch == b.epoch and a.last + 1 < b.first for a, b in pairwise(stretches)):
+            return True
+        if any(stretch.first and apart(meter, stretch.epoch, stretch.first - 1) for stretch in stretches):
+            return True
+    return False
 
 
 def tree_of(rows: Sequence[Row]) -> Tree:
@@ -79,9 +97,12 @@ def seal(
     now_ms: int,
     signer: Signer,
     lost: Sequence[Hole] = (),
+    apart: Callable[[str, bytes, int], bool] | None = None,
 ) -> Batch | None:
     """The next batch: all ``rows``, which stand at ``first_id`` … ``last_id`` of the commit order; None for no rows.
-    ``lost``: numbers that a repair has noted as lost.
+    ``lost``: numbers that a repair has noted as lost. ``apart``: whether a record is in no batch of this database
+    although later ones are; None: there is none such. ``config``: by which the first of them were recorded; it is that
+    of the last ``configuration`` among them, where there is one.
 
     Walks them once and keeps of each its hash and its name, so that a large batch need not be held whole.
     """
@@ -89,9 +110,13 @@ def seal(
     names: list[Row] = []
     for row in rows:
         leaves.append(leaf_hash(row.data))
+        config = _configured(row) or config
         names.append(Row(row.meter, row.epoch, row.seq, row.kind, row.time_ms, b""))
     if not leaves:
         return None
+    meters, resume = ranges(names, frozenset(lost)), before.resume
+    if resume is None and apart is not None and leaves_out(meters, apart):
+        resume = LEFT_OUT
     statement = Statement(
         gateway=gateway,
         batch=before.batch + 1,
@@ -101,10 +126,21 @@ def seal(
         size=len(leaves),
         from_ms=min(row.time_ms for row in names),
         to_ms=max(row.time_ms for row in names),
-        meters=ranges(names, frozenset(lost)),
+        meters=meters,
         config=config,
         software=software,
-        resume=before.resume,
+        resume=resume,
     )
     entry = sign_statement(statement, signer)
     return Batch(statement.batch, statement_id(entry), entry, first_id, last_id, len(leaves), now_ms)
+
+
+def _configured(row: Row) -> bytes | None:
+    """The fingerprint that a ``configuration`` of the gateway tells of; None: it is another record."""
+    if row.meter != GATEWAY or CONFIGURATION.encode() not in row.data:
+        return None
+    try:
+        body = parse_record(row.data).body
+    except LedgerClientError:  # it is damaged; who verifies the batch will see
+        return None
+    return body.fields["config"] if isinstance(body, Event) and body.name == CONFIGURATION else None

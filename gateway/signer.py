@@ -34,6 +34,11 @@ class Signer:
             meter: (0, record_hash(data) if data else None) for meter, data in tails.items()
         }
 
+    @property
+    def kids(self) -> dict[str, bytes]:
+        """The thumbprint of each key that signs, by meter, and of the statement key under ``gateway``."""
+        return {owner: key.public.kid for owner, key in self._keys.items()}
+
     def learn(self, keys: Keys, tails: Mapping[str, bytes | None]) -> None:
         """Sign for more meters from now on, ``tails`` as above; one that signed in this epoch before counts on."""
         for meter, data in tails.items():

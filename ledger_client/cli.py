@@ -177,19 +177,24 @@ def backup(folder: Path, output: Path, force: bool) -> None:
 @click.argument("file", metavar="FILE.mseal", type=click.Path(path_type=Path))
 @click.option("--trust", "trust_file", required=True, metavar="trust.toml", type=click.Path(path_type=Path))
 @click.option("--kind", type=click.Choice(["reading", "coverage", "event"]), help="demand this kind of record")
-@click.option("--online", is_flag=True, help="ask chains and ledgers whether they still hold it")
+@click.option("--online", is_flag=True, help="ask all ledgers whether they hold it, and no other")
 @click.option("--ledger", "logs", multiple=True, metavar="LEDGER=URL", help="for --online: where that ledger serves")
 @click.option("--rpc", "nodes", multiple=True, metavar="LEDGER=URL", help="for --online: a node of that ledger's chain")
 @click.option("--ca", metavar="PEM", type=click.Path(path_type=Path), help="the private CA of those that speak https")
+@click.option("--offline-ok", is_flag=True, help="for --online: a ledger that cannot be asked changes nothing")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object and nothing else")
 def verify(
     file: Path, trust_file: Path, kind: str | None, online: bool, logs: tuple[str, ...], nodes: tuple[str, ...],
-    ca: Path | None, as_json: bool,
+    ca: Path | None, offline_ok: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Check a proof with nothing but the trust file: exit 0 verified, 1 not verified."""
-    asking = _asking(logs, nodes, ca) if online else None
-    if not online and (logs or nodes or ca):
-        raise UsageError("--ledger, --rpc and --ca say whom to ask, and nobody is asked; add --online")
+    """Check a proof with nothing but the trust file: exit 0 verified, 1 not verified.
+
+    With --online every ledger of the trust file's policy must be asked, with --ledger or --rpc, whether it holds
+    another statement under the same number.
+    """
+    asking = _asking(logs, nodes, ca, offline_ok=offline_ok) if online else None
+    if not online and (logs or nodes or ca or offline_ok):
+        raise UsageError("--ledger, --rpc, --ca and --offline-ok are about asking, and nobody is asked; add --online")
     trust = load_trust(trust_file)
     for warning in trust.warnings:
         click.echo(f"warning: {trust.source}: {warning}", err=True)
@@ -247,13 +252,15 @@ cli.add_command(evm)
 cli.add_command(trust)
 
 
-def _asking(logs: tuple[str, ...], nodes: tuple[str, ...], ca: Path | None) -> Callable[[bytes, Trust], Facts]:
+def _asking(
+    logs: tuple[str, ...], nodes: tuple[str, ...], ca: Path | None, *, offline_ok: bool
+) -> Callable[[bytes, Trust], Facts]:
     """What ``verify --online`` asks; found wrong before anything else is done."""
     from ledger_client.online import refresh  # needs the network; verifying does not
 
     ledgers, chains = addresses("--ledger", logs), addresses("--rpc", nodes)
     way = access(ca, [*ledgers.values(), *chains.values()])
-    return lambda bundle, trust: refresh(bundle, trust, chains, ledgers, access=way)
+    return lambda bundle, trust: refresh(bundle, trust, chains, ledgers, access=way, offline_ok=offline_ok)
 
 
 def _read(file: Path, trust_file: Path) -> bytes:

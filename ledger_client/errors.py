@@ -12,6 +12,8 @@ LedgerClientError
 │   ├── UnknownLedger          a receipt of a ledger that the trust file does not list
 │   ├── UnsupportedLog         a receipt over a structure that is not an RFC 9162 tree
 │   ├── BadReceipt             a receipt of a known ledger that does not prove this entry
+│   ├── Forked                 a ledger holds another statement of the same gateway and number
+│   ├── NotAsked               a ledger of the policy could not be asked whether it does
 │   ├── KeyNotValid            a known key outside of its time, or revoked
 │   └── PolicyNotMet           fewer ledgers vouch than the trust file asks for
 ├── TrustFileError         the trust file is wrong
@@ -25,8 +27,10 @@ LedgerClientError
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Final
 
 STEPS = {
     1: "parse",
@@ -38,6 +42,9 @@ STEPS = {
     7: "validity",
     8: "policy",
 }
+
+
+NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class LedgerClientError(Exception):
@@ -106,6 +113,14 @@ class BadReceipt(VerificationError):
     """The receipt of a known ledger does not prove that the entry is in its log."""
 
 
+class Forked(VerificationError):
+    """A ledger holds another statement under this batch number of this gateway: there are two histories."""
+
+
+class NotAsked(VerificationError):
+    """A ledger of the policy could not be asked what it holds under this batch number."""
+
+
 class KeyNotValid(VerificationError):
     """A known key, but not at the time that counts, or revoked."""
 
@@ -144,12 +159,14 @@ class LedgerError(LedgerClientError):
 
 
 class Refused(LedgerError):
-    """The ledger says no until somebody mends the cause: ``title`` and ``detail`` as it gave them (RFC 9290)."""
+    """The ledger says no until somebody mends the cause: ``title`` and ``detail`` as it gave them (RFC 9290), and
+    ``more`` for programs (docs/ledger.md)."""
 
-    def __init__(self, title: str, detail: str) -> None:
+    def __init__(self, title: str, detail: str, more: Mapping[str, object] = NOTHING) -> None:
         super().__init__(f"{title}: {detail}" if detail else title)
         self.title = title
         self.detail = detail
+        self.more = more
 
 
 class LedgerUnavailable(LedgerError):

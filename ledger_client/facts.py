@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ledger_client.bundle import Locator
@@ -30,12 +30,33 @@ class InLog:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What a ledger holds under a batch number of a gateway: a statement id, or None where it has none.
+
+    ``by`` is the kid that signed that statement (None: a chain does not say). ``shared``: there may be more under the
+    roots that a bridge wrote, which nobody can ask for by number.
+    """
+
+    gateway: str
+    batch: int
+    statement_id: bytes | None
+    by: bytes | None = None
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Of each locator and each receipt that was asked about: what its ledger holds, why it does not count, or why
-    nobody could tell. A receipt is known by its bytes."""
+    nobody could tell. A receipt is known by its bytes.
+
+    ``held``: of each ledger of the policy what it holds under the statement's number, in each way in which it was
+    asked, or why that could not be told; ``all_asked``: whether each of them must have been.
+    """
 
     places: Mapping[Locator, Placed | VerificationError | str] = field(default_factory=dict)
     logs: Mapping[bytes, InLog | VerificationError | str] = field(default_factory=dict)
+    held: Mapping[str, Sequence[Held | str]] = field(default_factory=dict)
+    all_asked: bool = False
 
 
 NOTHING_ASKED = Facts()

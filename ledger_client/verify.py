@@ -30,13 +30,15 @@ from ledger_client.record import (
     parse_record,
     quality_words,
 )
-from ledger_client.shape import rfc3339, rfc3339_ms
+from ledger_client.shape import MAX_TIME_MS, rfc3339, rfc3339_ms, span_in_words
 from ledger_client.statement import SignedStatement, check_statement, id_text, read_statement
 from ledger_client.trust import Trust, TrustKey
 from ledger_client.vouching import (
     TOLERANCE_S,
     check_receipt,
     count_places,
+    demand_all_asked,
+    demand_no_other,
     demand_valid,
     in_log,
     read_receipts,
@@ -59,7 +61,8 @@ class Verified:
     ``delay_ms`` is what lies between the two; below 0 by as much as the clocks disagree. ``resume``: why the batch goes
     on after a loss, as the gateway states it; None where it states none.
     ``receipts`` are the ledgers that count, each with its earliest time, ``on_chain`` those of them whose chain was
-    asked, ``in_log`` those whose log was asked and has only grown; ``unconfirmed`` says what does not count, or is not
+    asked, ``in_log`` those whose log was asked and has only grown; ``asked`` are the ledgers of the policy that hold no
+    other statement under this number; ``unconfirmed`` says what does not count, or is not
     proven, and why.
     """
 
@@ -81,6 +84,7 @@ class Verified:
     unconfirmed: tuple[str, ...]
     on_chain: frozenset[str] = frozenset()
     in_log: Mapping[str, InLog] = field(default_factory=dict)
+    asked: tuple[str, ...] = ()
 
     @property
     def delay_ms(self) -> int:
@@ -106,6 +110,7 @@ class Verified:
             "statement_id": id_text(self.statement_id),
             "receipts": [self._json_receipt(ledger, time) for ledger, time in self.receipts],
             "unconfirmed": list(self.unconfirmed),
+            "asked": list(self.asked),
         }
 
     def _json_receipt(self, ledger: str, time: int) -> dict[str, Any]:
@@ -115,26 +120,17 @@ class Verified:
         return {"ledger": ledger, "time": rfc3339(time), **now}
 
 
-_FACTS: Final = ("kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than", "delay", "clock")
-_ANSWER: Final[dict[str, Any]] = (
-    {"verified": False, "step": None, "error": None, "detail": None}
-    | dict.fromkeys(_FACTS)
-    | {
-        "values": [],
-        "batch": None,
-        "resume": None,
-        "root": None,
-        "statement_id": None,
-        "receipts": [],
-        "unconfirmed": [],
-    }
-)
+_KEYS: Final = (
+    "verified", "step", "error", "detail", "kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than", "delay",
+    "clock", "values", "batch", "resume", "root", "statement_id", "receipts", "unconfirmed", "asked",
+)  # fmt: skip
+_ANSWER: Final[dict[str, Any]] = dict.fromkeys(_KEYS)
 
 
 def failure_json(error: VerificationError) -> dict[str, Any]:
     """The answer for ``--json`` when verification stopped: the same keys, with what stopped it and no facts."""
-    stopped = {"step": error.step, "error": type(error).__name__, "detail": error.detail}
-    return _ANSWER | {"values": [], "receipts": [], "unconfirmed": []} | stopped
+    stopped = {"verified": False, "step": error.step, "error": type(error).__name__, "detail": error.detail}
+    return _ANSWER | stopped | {"values": [], "receipts": [], "unconfirmed": [], "asked": []}
 
 
 def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, facts: Facts = NOTHING_ASKED) -> Verified:
@@ -186,6 +182,8 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
     failures = junk + failures
     by_receipt = frozenset(vouching)
     still_there, notes = in_log([receipt for receipt in receipts if receipt.ledger in vouching], facts, now)
+    untold = list(notes)
+    asked, more = demand_no_other(signed, facts, trust)
     notes += count_places(parts.anchors, signed.id, facts, trust, now, vouching, failures)
 
     # 8 policy: k distinct ledgers of the list; before the rest of 7, whose T only they give
@@ -196,13 +194,18 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
     no_later_than = sorted(vouching.values())[trust.receipts - 1]
     demand_valid(record_key, no_later_than, f"the key of meter {claims.meter}")
     demand_valid(statement_key, no_later_than, f"the statement key of {claims.gateway}")
-    if record.time_ms > (no_later_than + TOLERANCE_S) * 1000:
-        span = f"{rfc3339_ms(record.time_ms)}, more than {TOLERANCE_S} s after {rfc3339(no_later_than)}"
+    latest_ms = _latest_ms(record)
+    if latest_ms > (no_later_than + TOLERANCE_S) * 1000:
+        span = f"{rfc3339_ms(latest_ms)}, more than {TOLERANCE_S} s after {rfc3339(no_later_than)}"
         raise OutOfRange(f"the record claims {span}, when its batch was on a ledger already", step=7)
     if trust.max_delay_s is not None and no_later_than * 1000 - record.time_ms > trust.max_delay_s * 1000:
-        span = f"of {rfc3339_ms(record.time_ms)}, its batch was on the ledgers at {rfc3339(no_later_than)}"
-        most = f"the trust file takes what was held back for {trust.max_delay_s} s (policy.max_delay)"
-        raise OutOfRange(f"the record is {span}; {most}", step=7)
+        held_ms, most_ms = no_later_than * 1000 - record.time_ms, trust.max_delay_s * 1000
+        span = f"{span_in_words(held_ms)}, from {rfc3339_ms(record.time_ms)} to {rfc3339(no_later_than)}"
+        most = f"policy.max_delay of the trust file is {span_in_words(most_ms)}"
+        raise OutOfRange(f"the record was held back for {span}, when the ledgers had it; {most}", step=7)
+
+    # 6 again: online, what nobody could tell is no yes
+    demand_all_asked(facts, trust, untold)
 
     values = record.body.values if isinstance(record.body, Reading) else ()
     counted = tuple(sorted(vouching.items(), key=lambda item: (item[1], item[0])))
@@ -222,10 +225,18 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
         root=statement.root,
         statement_id=signed.id,
         receipts=counted,
-        unconfirmed=_unconfirmed(receipts, vouching, failures, notes),
+        unconfirmed=_unconfirmed(receipts, vouching, failures, [*notes, *more]),
         on_chain=frozenset(vouching) - by_receipt,
         in_log=still_there,
+        asked=asked,
     )
+
+
+def _latest_ms(record: Record) -> int:
+    """The latest time that a record speaks of (Unix ms): its own, that of its signing, that of its last value."""
+    values = record.body.values if isinstance(record.body, Reading) else ()
+    last_ms = record.time_ms + max((value.offset_ms for value in values), default=0)
+    return min(max(last_ms, record.claims.iat * 1000), MAX_TIME_MS)
 
 
 def record_key_of(record: Record, trust: Trust) -> TrustKey:
@@ -269,7 +280,10 @@ def _unconfirmed(
 def _json_values(body: Body) -> list[dict[str, Any]]:
     """The values of a reading; of another record its facts, in the same form."""
     if isinstance(body, Reading):
-        return [_json_value(v.name, v.value, v.unit, v.quality) for v in body.values]
+        return [
+            _json_value(v.name, v.value, v.unit, v.quality) | ({"offset_ms": v.offset_ms} if v.offset_ms else {})
+            for v in body.values
+        ]
     if isinstance(body, Event):
         return [_json_value(name, fact) for name, fact in {"event": body.name, **body.fields}.items()]
     missed = {f"missed.{reason}": count for reason, count in body.missed.items()}

@@ -9,16 +9,19 @@ from ledger_client.bundle import Locator
 from ledger_client.cose_key import base64url
 from ledger_client.errors import (
     BadReceipt,
+    Forked,
     KeyNotValid,
     Malformed,
+    NotAsked,
     PolicyNotMet,
     UnknownKey,
     UnknownLedger,
     VerificationError,
 )
-from ledger_client.facts import NOTHING_ASKED, Facts, InLog, Placed
+from ledger_client.facts import NOTHING_ASKED, Facts, Held, InLog, Placed
 from ledger_client.receipt import Receipt, check, parse_receipt
 from ledger_client.shape import rfc3339
+from ledger_client.statement import SignedStatement, id_text
 from ledger_client.trust import Trust, TrustKey
 
 TOLERANCE_S: Final = 300  # how far the clocks of gateway, ledger and verifier may be apart
@@ -93,6 +96,53 @@ def in_log(receipts: Sequence[Receipt], facts: Facts, now: int) -> tuple[dict[st
         elif isinstance(fact, str):
             notes[f"{receipt.ledger}: {fact}"] = None
     return found, list(notes)
+
+
+def demand_no_other(signed: SignedStatement, facts: Facts, trust: Trust) -> tuple[tuple[str, ...], list[str]]:
+    """(the ledgers of the policy that were asked and hold no other statement under this number, what is left to say).
+
+    Raises ``Forked`` (step 6), by the names of those that hold another one.
+    """
+    statement = signed.statement
+    asked: list[str] = []
+    others: list[str] = []
+    notes: list[str] = []
+    for ledger in trust.ledgers:
+        held = [fact for fact in facts.held.get(ledger, ()) if isinstance(fact, Held)]
+        for fact in held:
+            if (fact.gateway, fact.batch) != (statement.gateway, statement.batch):
+                raise BadReceipt(f"{ledger}: what is known of it is about another batch", step=6)
+            if fact.statement_id not in (None, signed.id):
+                others.append(f"{ledger} has {id_text(fact.statement_id or b'')}{_signed_by(fact, trust)}")
+            if fact.shared:
+                notes.append(f"{ledger}: what stands under its shared roots cannot be asked for by number")
+        if held and len(held) == len(facts.held[ledger]):
+            asked.append(ledger)
+    if others:
+        which = f"batch {statement.batch} of {statement.gateway} is {id_text(signed.id)} here"
+        raise Forked(f"there are two histories: {which}, and {'; '.join(others)}", step=6)
+    return tuple(asked), notes
+
+
+def _signed_by(fact: Held, trust: Trust) -> str:
+    if fact.by is None or trust.find("statement", gateway=fact.gateway, kid=fact.by) is not None:
+        return ""
+    return f", by a key that the trust file does not have, {base64url(fact.by)}"
+
+
+def demand_all_asked(facts: Facts, trust: Trust, still_there: Sequence[str]) -> None:
+    """Raise ``NotAsked`` (step 6) where each ledger of the policy must have been asked and one was not.
+
+    ``still_there``: what could not be told of logs whose receipts count.
+    """
+    if not facts.all_asked:
+        return
+    untold = [
+        f"{ledger}: {fact}" for ledger in trust.ledgers for fact in facts.held.get(ledger, ()) if isinstance(fact, str)
+    ]
+    if untold or still_there:
+        why = "; ".join(dict.fromkeys([*untold, *still_there]))
+        raise NotAsked(f"whether there is another statement of this number is not known: {why}", step=6)
 
 
 def too_few(

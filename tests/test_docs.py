@@ -12,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from benchmarks import dishonest
 from scripts.handbook import pages, reference
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,6 +100,16 @@ def test_the_tutorial_walks_the_path_that_is_walked_in_the_tests() -> None:
     """tests/chain/test_readme.py runs every command of the README."""
     walked = {line.removesuffix(" &") for line in blocks((ROOT / "README.md").read_text())}
     assert set(blocks((DOCS / "tutorial.md").read_text())) <= walked
+
+
+def test_the_threats_name_every_dishonest_history_and_tests_that_there_are() -> None:
+    text = (DOCS / "threats.md").read_text()
+    named = re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`", text)
+    assert sorted(named) == sorted({*named}), "a case stands in two rows"
+    assert set(named) == set(dishonest.CASES)
+    tests = set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text))
+    assert {file for file, _ in tests if not (ROOT / file).is_file()} == set()
+    assert [f"{file}::{name}" for file, name in tests if name and f"def {name}(" not in (ROOT / file).read_text()] == []
 
 
 def test_every_document_has_its_place_in_the_menu() -> None:

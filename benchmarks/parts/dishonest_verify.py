@@ -20,6 +20,7 @@ from ledger_client.trust import key_entry
 from tests.commands import gateway_command, ledger_command
 
 DAY_S = 86_400
+WHO = {"verify": "verify", "audit": "audit", "enroll": "ledger", "meterseal": "gateway"}
 BOMBS = {"deep": "a = " + "[" * 20_000, "digits": "a = " + "9" * 6_000}
 
 
@@ -240,7 +241,7 @@ def _bomb(kind: str, by: str) -> Callable[[Stage], list[Said]]:
             "enroll": lambda: ledger_command("enroll", stage.ledgers[LEDGERS[0]].folder, bomb),
             "meterseal": lambda: gateway_command("check", bomb),
         }[by]()
-        said = no(answer, by)
+        said = no(answer, WHO[by])
         assert all(len(one.text) < 2000 for one in said), "that is no sentence"
         return said
 
@@ -271,9 +272,9 @@ def _bomb_in_policy(kind: str) -> Callable[[Stage], list[Said]]:
 def _bombs() -> Mapping[str, Case]:
     sentence = r"^(error|meterseal): [^\n]*bomb\.toml"
     cases = {
-        f"toml-{kind}-to-{by}": Case(by, "usage, exit 2", sentence, _bomb(kind, by))
+        f"toml-{kind}-to-{command}": Case(by, "usage, exit 2", sentence, _bomb(kind, command))
         for kind in BOMBS
-        for by in ("verify", "audit", "enroll", "meterseal")
+        for command, by in WHO.items()
     }
     return cases | {
         f"toml-{kind}-as-policy": Case("ledger", "health", "^200 ok, by an older policy", _bomb_in_policy(kind))
@@ -282,13 +283,13 @@ def _bombs() -> Mapping[str, Case]:
 
 
 CASES = {
-    "one-point-twice": Case("verify", "parse", "twice", _payload(_point_twice)),
-    "empty-value-that-is-good": Case("verify", "parse", "q_", _payload(_empty_and_good)),
+    "one-point-twice": Case("verify", "parse", "two values", _payload(_point_twice)),
+    "empty-value-that-is-good": Case("verify", "parse", "vs is ''", _payload(_empty_and_good)),
     "junk-beside-a-receipt": Case("verify", "unconfirmed", "receipt", _junk_beside_a_good_one),
     "receipt-of-another-statement": Case("verify", "receipts|policy", "another", _of_another_statement),
     "revoked-keys-event-verified": Case("verify", "validity", "revoked", _event_by_revoked_key),
-    "held-back-verified": Case("verify", "validity", r"\b8 ?d", _held_back_verified),
-    "held-back-audited": Case("audit", "validity", r"\b8 ?d", _held_back_audited),
+    "held-back-verified": Case("verify", "validity", "held back", _held_back_verified),
+    "held-back-audited": Case("audit", "validity", "held back", _held_back_audited),
     "resume-said": Case("verify", "resume", "put back", _told("resume", _under_resume)),
     "two-keys-alike": Case("verify", "values", "(?s)first.*second", _told("values", _two_keys_alike)),
     "two-ledgers": Case("verify", "receipts|policy", "Forked.*second-ledger", _forked),

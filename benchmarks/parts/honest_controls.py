@@ -57,7 +57,7 @@ def _week_without_a_ledger(scene: Scene) -> None:
     """The lines are down for a week, and the ledger is not asked until its end."""
     scene.begin(seal_every_ms=6 * 3_600_000)
     scene.live(3600, step_s=5)
-    scene.live(6 * 86_400, lambda *_: "line-down", step_s=600)
+    scene.live(6 * 86_400, lambda *_: "line-down", step_s=1800)
     scene.live(3600, step_s=5)
     scene.stop()
 
@@ -143,11 +143,11 @@ def _no_clock(scene: Scene) -> None:
 
 
 def _hourly(scene: Scene) -> None:
-    scene.begin()
+    scene.begin(seal_every_ms=240_000)
     scene.live(3 * 3600 + 300, step_s=5)
     scene.stop()
     scene.off(1800)
-    scene.begin()
+    scene.begin(seal_every_ms=240_000)
     scene.live(3600, step_s=5)
     scene.stop()
 
@@ -182,7 +182,7 @@ def _reload(scene: Scene) -> None:
         scene.live(95)
         rules = replace(everyone, periods_ms={meter: periods_ms[meter] for meter in meters})
         anew = meters - scene.due.keys()
-        at_ms = scene.journal.change(Change(rules, keys, anew, Event("configuration", {"why": "reload"})))
+        at_ms = scene.journal.change(Change(rules, keys, anew, {"why": "reload"}))
         scene.due = {meter: scene.due.get(meter, at_ms) for meter in meters}
     scene.live(95)
     scene.stop()

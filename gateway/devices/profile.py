@@ -8,6 +8,7 @@ Errors: ``ProfileError``, always with the file, the key and the way out.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -62,6 +63,7 @@ __all__ = [
     "Serial",
     "Span",
     "catalog",
+    "decoding_hash",
     "format_profile",
     "load_profile",
     "parse_profile",
@@ -114,6 +116,14 @@ def format_profile(profile: Profile) -> str:
     lines += ["", "[points]"]
     lines += [f"{_key(point.name)} = {_inline(_facts(point, Point))}" for point in profile.points]
     return "\n".join(lines) + "\n"
+
+
+def decoding_hash(profile: Profile) -> bytes:
+    """SHA-256 of what determines how registers become values: the text of ``format_profile`` without the words for
+    people (vendor, device, source, notes)."""
+    points = tuple(replace(point, note=None) for point in profile.points)
+    bare = replace(profile, vendor="", device="", source="", points=points)
+    return hashlib.sha256(format_profile(bare).encode()).digest()
 
 
 def _facts(thing: Point | Span, kind: type[Point] | type[Span]) -> dict[str, Any]:

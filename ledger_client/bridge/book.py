@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from ledger_client.errors import LedgerClientError, LedgerUnavailable
 from ledger_client.statement import SignedStatement
+from ledger_client.transparency import ranges
 from ledger_client.transparency.admission import check_order
 
 APPLICATION_ID: Final = 0x4D534252  # "MSBR": this file is a Meterseal bridge's book
@@ -91,6 +92,7 @@ class Book:
             if self.has(signed.id):
                 return False
             check_order(self, signed.statement)
+            ranges.take(self._db, signed.statement)
             return self._insert(signed, None)
 
     def has(self, statement_id: bytes) -> bool:
@@ -106,6 +108,16 @@ class Book:
         """Number and statement id of a gateway's highest batch."""
         row = self._one("SELECT batch, id FROM statements WHERE gateway = ? ORDER BY batch DESC LIMIT 1", gateway)
         return None if row is None else (int(row[0]), bytes(row[1]))
+
+    def order(self, gateway: str) -> ranges.Order | None:
+        """What is known of a gateway's order; None also where its last statement was taken by an older program."""
+        with self._lock, self._told():
+            return ranges.order(self._db, gateway)
+
+    def held(self, gateway: str, epoch: bytes) -> dict[str, ranges.Held]:
+        """What is held of an epoch of a gateway, by meter."""
+        with self._lock, self._told():
+            return ranges.held(self._db, gateway, epoch)
 
     def waiting(self) -> list[Taken]:
         """Statements that no root is over yet, in the order in which they came."""
@@ -206,10 +218,11 @@ def _open(path: Path, duty: str) -> sqlite3.Connection:
             raise BookError(f"{path}: the file system takes no write-ahead log; use a local disk")
         db.execute("PRAGMA synchronous = FULL")
         if not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-            db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA}")
+            db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} {'; '.join(ranges.TABLES)};")
             db.execute("INSERT INTO about (identity, duty) VALUES (?, ?)", (secrets.token_bytes(16), duty))
             db.execute("COMMIT")
         _check(db, path, duty)
+        _bring_up(db)
         return db
     except (sqlite3.Error, BookError) as error:
         if db is not None:
@@ -217,6 +230,12 @@ def _open(path: Path, duty: str) -> sqlite3.Connection:
         if isinstance(error, BookError):
             raise
         raise BookError(f"{path}: {error}; give a folder that this user may write in, or restore the file") from error
+
+
+def _bring_up(db: sqlite3.Connection) -> None:
+    """A book that an older program made has kept no ranges: they begin with each gateway's next statement."""
+    if not ranges.there(db):
+        db.executescript(f"BEGIN EXCLUSIVE; {'; '.join(ranges.TABLES)}; COMMIT")
 
 
 def _check(db: sqlite3.Connection, path: Path, duty: str) -> None:

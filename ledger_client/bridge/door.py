@@ -156,7 +156,7 @@ class Door:
             answer = self._take(demand_named(topic, message.data))
         except Refused as error:
             _LOG.warning("refused: %s", error)
-            answer = encode_problem(error.title, error.detail), PROBLEM
+            answer = encode_problem(error.title, error.detail, error.more), PROBLEM
         except LedgerUnavailable as error:  # no answer is the right one: whoever submitted tries again
             _LOG.error("%s", error.detail)
             return

@@ -122,7 +122,7 @@ class Relay:
                 self._put_off(going, None)
                 return False
             _LOG.warning("refused: %s", error)
-            return self._finish(taken, encode_problem(error.title, error.detail), PROBLEM)
+            return self._finish(taken, encode_problem(error.title, error.detail, error.more), PROBLEM)
         except LedgerUnavailable as error:
             if not self._unreachable:
                 _LOG.warning("ledger %s cannot be reached, statements wait: %s", self._ledger.name, error)

@@ -38,13 +38,25 @@ def standing(node: Node, contract: bytes, gateway: str) -> Standing:
     return Standing(address(account) if any(account) else None, (number(batch), id_) if flag(known) else None)
 
 
+def anchored(node: Node, contract: bytes, gateway: str, batch: int) -> bytes | None:
+    """The statement id that a gateway has anchored under a batch number; None: none."""
+    (id_,) = _view(node, contract, "get", gateway_hash(gateway), batch, count=1)
+    return id_ if any(id_) else None
+
+
+def is_bridge(node: Node, contract: bytes, account: bytes) -> bool:
+    """Whether an account may write shared roots now."""
+    (allowed,) = _view(node, contract, "isBridge", account, count=1)
+    return flag(allowed)
+
+
 def shared(node: Node, contract: bytes, root: bytes) -> tuple[int, int] | None:
     """Of a root that was written for many: how many are under it, and its block; None if it was not written."""
     size, block = (number(word) for word in _view(node, contract, "shared", root, count=2))
     return (size, block) if size else None
 
 
-def _view(node: Node, contract: bytes, method: str, *arguments: bytes, count: int) -> list[bytes]:
+def _view(node: Node, contract: bytes, method: str, *arguments: bytes | int, count: int) -> list[bytes]:
     try:
         return words(node.call(contract, contracts.call(method, *arguments)), count)
     except (NotAbi, Reverted) as error:

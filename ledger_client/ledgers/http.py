@@ -110,6 +110,10 @@ class HttpLedger:
                 entries.append(entry)
         return entries
 
+    def statement(self, gateway: str, batch: int) -> bytes | None:
+        """GET /gateways/{gateway}/statements?after=N for the one of this number; None: there is none."""
+        return next((entry for number, entry in self._page(gateway, batch - 1) if number == batch), None)
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ledger_client import cbor
 from ledger_client.cose_key import base64url, unbase64url
-from ledger_client.errors import Malformed
+from ledger_client.errors import NOTHING, Malformed
 from ledger_client.shape import is_name
 
 COSE: Final = "application/cose"
@@ -38,13 +39,22 @@ def id_from_text(text: str) -> bytes | None:
     return data if len(data) == 32 else None
 
 
-def encode_problem(title: str, detail: str) -> bytes:
-    """Concise problem details (RFC 9290): what was refused, and why."""
-    return cbor.encode({_TITLE: title, _DETAIL: detail})
+class Problem(NamedTuple):
+    """Concise problem details: title, detail, and ``more`` for programs, by its names."""
+
+    title: str
+    detail: str
+    more: Mapping[str, object] = NOTHING
 
 
-def parse_problem(data: bytes) -> tuple[str, str] | None:
-    """Title and detail of concise problem details; ``None`` when the bytes are none (the caller keeps the evidence)."""
+def encode_problem(title: str, detail: str, more: Mapping[str, object] = NOTHING) -> bytes:
+    """Concise problem details (RFC 9290): what was refused, and why; ``more`` as custom entries (§3.2)."""
+    problem: dict[int | str, object] = {_TITLE: title, _DETAIL: detail}
+    return cbor.encode(problem | dict(more))
+
+
+def parse_problem(data: bytes) -> Problem | None:
+    """What concise problem details say; ``None`` when the bytes are none (the caller keeps the evidence)."""
     try:
         problem = cbor.decode(data, foreign=True)
     except Malformed:
@@ -52,7 +62,8 @@ def parse_problem(data: bytes) -> tuple[str, str] | None:
     if not isinstance(problem, dict) or not isinstance(problem.get(_TITLE), str):
         return None
     detail = problem.get(_DETAIL, "")
-    return problem[_TITLE], detail if isinstance(detail, str) else ""
+    more = {key: value for key, value in problem.items() if isinstance(key, str)}
+    return Problem(problem[_TITLE], detail if isinstance(detail, str) else "", more)
 
 
 def encode_pending(retry_after_s: float) -> bytes:

@@ -5,11 +5,14 @@ Whoever registers statements asks this: the embedded ledger, and a bridge to a c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from ledger_client.errors import BadSignature, Refused, VerificationError
 from ledger_client.ledgers.wire import id_to_text
 from ledger_client.statement import SignedStatement, Statement, parse_statement
+from ledger_client.transparency import ranges
 from ledger_client.transparency.log import MAX_NUMBER
 from ledger_client.transparency.policy import Policy, flaw_at
 from ledger_client.trust import TrustKey
@@ -20,6 +23,13 @@ UNKNOWN_KEY: Final = "Unknown key"
 KEY_NOT_VALID: Final = "Key not valid"
 TAKEN: Final = "Batch number taken"
 OUT_OF_ORDER: Final = "Out of order"
+NOT_YET: Final = "Not yet"
+
+FUTURE_S: Final = 300
+"""So far a gateway's clock may be ahead of this one as a verifier allows a record."""
+GRACE_MS: Final = 1000
+MOST_TOLD: Final = 500
+"""Ranges that a refusal tells of: with the longest names they fit the largest answer."""
 
 
 class Held(Protocol):
@@ -33,6 +43,14 @@ class Held(Protocol):
         """Number and statement id of a gateway's highest batch."""
         ...
 
+    def order(self, gateway: str) -> ranges.Order | None:
+        """What is known of a gateway's order."""
+        ...
+
+    def held(self, gateway: str, epoch: bytes) -> Mapping[str, ranges.Held]:
+        """What is held of an epoch of a gateway, by meter."""
+        ...
+
 
 def admitted(entry: bytes, policy: Policy, now: int) -> SignedStatement:
     """A statement that is well formed and signed by a key that is enrolled and valid; raises ``Refused``."""
@@ -40,15 +58,29 @@ def admitted(entry: bytes, policy: Policy, now: int) -> SignedStatement:
         signed = parse_statement(entry)
     except VerificationError as error:
         raise Refused(MALFORMED, error.detail) from error
-    gateway = signed.statement.gateway
-    if signed.statement.batch > MAX_NUMBER:
-        raise Refused(MALFORMED, f"batch {signed.statement.batch} is beyond what this log can count, {MAX_NUMBER}")
+    statement, gateway = signed.statement, signed.statement.gateway
+    lasts = (stretch.last for stretches in statement.meters.values() for stretch in stretches)
+    if (most := max(statement.batch, *lasts)) > MAX_NUMBER:
+        raise Refused(MALFORMED, f"number {most} is beyond what this log can count, {MAX_NUMBER}")
     key = enrolled(gateway, signed.kid, policy, now)
     try:
         signed.sign1.verify(key.key)
     except BadSignature as error:
         raise Refused(BAD_SIGNATURE, error.detail) from error
+    _demand_past(statement, now)
     return signed
+
+
+def _demand_past(statement: Statement, now: int) -> None:
+    """Raises ``Refused`` for a statement of the future, with when it is taken."""
+    if statement.to_ms <= (now + FUTURE_S) * 1000:
+        return
+    at = -(-statement.to_ms // 1000) - FUTURE_S
+    detail = (
+        f"its records reach to {time_text(statement.to_ms)}, by the clock here it is {time_text(now * 1000)}: "
+        f"batch {statement.batch} is taken from {time_text(at * 1000)} on"
+    )
+    raise Refused(NOT_YET, detail, {"at": at, "now": now})
 
 
 def enrolled(gateway: str, kid: bytes, policy: Policy, now: int) -> TrustKey:
@@ -67,13 +99,27 @@ def enrolled(gateway: str, kid: bytes, policy: Policy, now: int) -> TrustKey:
 
 
 def check_order(held: Held, statement: Statement) -> None:
-    """The order of a gateway's batches; raises ``Refused``."""
+    """The order of a gateway's batches, of their times and of their records; raises ``Refused``, which bears under
+    ``held`` what is registered of all that the statement names."""
+    last = held.last(statement.gateway)
+    try:
+        _check_batch(held, statement, last)
+        _check_from(held, statement)
+        _check_ranges(held, statement)
+    except Refused as error:
+        if last is None:
+            raise
+        told = _told(held, statement)
+        raise Refused(error.title, error.detail, {"held": {"batch": last[0], "id": last[1], "ranges": told}}) from None
+
+
+def _check_batch(held: Held, statement: Statement, last: tuple[int, bytes] | None) -> None:
+    """Number and prev."""
     gateway, batch = statement.gateway, statement.batch
     holder = held.at(gateway, batch)
     if holder is not None:
         detail = f"batch {batch} of gateway {gateway} is statement {id_to_text(holder)} for ever; another was offered"
         raise Refused(TAKEN, detail)
-    last = held.last(gateway)
     if last is None:
         return
     number, statement_id = last
@@ -89,3 +135,76 @@ def check_order(held: Held, statement: Statement) -> None:
         raise Refused(
             OUT_OF_ORDER, f"prev must be {id_to_text(statement_id)}, the id of batch {number}; it is {offered}"
         )
+
+
+def _check_from(held: Held, statement: Statement) -> None:
+    """Time goes on, to within a second: an event's time is in whole ones, and a grid may be a little off the clock."""
+    order = held.order(statement.gateway)
+    if order is None or statement.resume is not None or statement.from_ms >= order.from_ms - GRACE_MS:
+        return
+    raise Refused(
+        OUT_OF_ORDER,
+        f"from is {time_text(statement.from_ms)}, before that of the batch before it, {time_text(order.from_ms)}",
+    )
+
+
+def _check_ranges(held: Held, statement: Statement) -> None:
+    """One id, one record: each number of a meter and epoch comes once, and none is left out but under resume.
+
+    Of a gateway that comes from another ledger the first statement begins anywhere, and so does a meter that was out of
+    the configuration then, in an epoch of that statement.
+    """
+    gateway, epochs = statement.gateway, _epochs(held, statement)
+    order = held.order(gateway)
+    for meter, stretches in statement.meters.items():
+        ends = {epoch: known[meter].last for epoch, known in epochs.items() if meter in known}
+        for stretch in stretches:
+            epoch = stretch.epoch
+            last = ends.get(epoch)
+            ends[epoch] = stretch.last
+            if last is None:
+                anywhere = order is None or _open(epochs[epoch], order)
+                if stretch.first and statement.resume is None and not anywhere:
+                    raise Refused(
+                        OUT_OF_ORDER,
+                        f"{meter} begins epoch {epoch.hex()} with number {stretch.first}; number 0 is first",
+                    )
+                continue
+            if stretch.first == last + 1 or (stretch.first > last and statement.resume is not None):
+                continue
+            known = epochs[epoch].get(meter)
+            place = f", in batch {known.batch}" if known is not None and known.last == last else ""
+            way_out = "" if stretch.first <= last else "; numbers may be left out only under resume"
+            raise Refused(
+                OUT_OF_ORDER,
+                f"the numbers of {meter} in epoch {epoch.hex()} have come to {last}{place}; "
+                f"{stretch.first} to {stretch.last} were offered{way_out}",
+            )
+
+
+def _open(epoch: Mapping[str, ranges.Held], order: ranges.Order) -> bool:
+    """Whether an epoch was under way before the first statement that came here."""
+    return order.since > 0 and any(meter.since == order.since for meter in epoch.values())
+
+
+def _epochs(held: Held, statement: Statement) -> dict[bytes, Mapping[str, ranges.Held]]:
+    named = {stretch.epoch for stretches in statement.meters.values() for stretch in stretches}
+    return {epoch: held.held(statement.gateway, epoch) for epoch in named}
+
+
+def _told(held: Held, statement: Statement) -> list[list[object]]:
+    """[meter, epoch, last number held, the batch that holds it] of the ranges that do not go on from there; as many as
+    an answer can bear."""
+    epochs = _epochs(held, statement)
+    told: dict[tuple[str, bytes], list[object]] = {}
+    for meter, stretches in sorted(statement.meters.items()):
+        for stretch in stretches:
+            known = epochs[stretch.epoch].get(meter)
+            if known is not None and stretch.first != known.last + 1 and len(told) < MOST_TOLD:
+                told.setdefault((meter, stretch.epoch), [meter, stretch.epoch, known.last, known.batch])
+    return list(told.values())
+
+
+def time_text(ms: int) -> str:
+    """A time in ms as people read it, to the second."""
+    return f"{datetime.fromtimestamp(ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"

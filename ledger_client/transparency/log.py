@@ -1,8 +1,8 @@
 """The ledger's log: an append-only table of entries in SQLite (WAL, synchronous FULL), with Merkle tree and receipts.
 
-After ``Writer.append`` and the end of its ``with Log.write()`` an entry, the tree nodes it completed and its first
-receipt are durable, together or not at all. One lock owns the one connection that writes: whoever checks an order and
-appends does both under it. Another connection reads, so that a question never waits for the disk of a writer.
+After ``Writer.append`` and the end of its ``with Log.write()`` an entry, the tree nodes it completed, its first receipt
+and its ranges are durable, together or not at all. One lock owns the one connection that writes: whoever checks an
+order and appends does both under it. Another connection reads, so that a question never waits for a writer's disk.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from ledger_client.errors import LedgerClientError, LedgerUnavailable
+from ledger_client.errors import LedgerClientError, LedgerUnavailable, VerificationError
 from ledger_client.merkle import leaf_hash
-from ledger_client.transparency import tree
+from ledger_client.statement import Statement
+from ledger_client.transparency import ranges, tree
 
 APPLICATION_ID = 0x4D53454C  # "MSEL": this file is a Meterseal ledger's log
 VERSION = 1
@@ -84,7 +85,7 @@ class Log:
         """Make an empty log of the ledger ``name`` at a path where nothing is yet; raises ``LogError``."""
         db = _connect(path.absolute().as_uri() + "?mode=rwc", path)
         try:
-            db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA}{_OWN_INDEX};")
+            db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA}{_OWN_INDEX}; {'; '.join(ranges.TABLES)};")
             db.execute("INSERT INTO about (name) VALUES (?)", (name,))
             db.execute("COMMIT")
         except sqlite3.Error as error:
@@ -93,12 +94,12 @@ class Log:
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False) -> Self:
-        """Open an existing log; raises ``LogError``."""
+        """Open an existing log, and give one that was made by an older program what it lacks; raises ``LogError``."""
         db = _connect(path.absolute().as_uri() + ("?mode=ro" if read_only else "?mode=rw"), path)
         try:
             name = _name(db, path)
             if not read_only:
-                _make_index(db, path)
+                _bring_up(db, path)
             return cls(path, db, _connect(path.absolute().as_uri() + "?mode=ro", path), name)
         except BaseException:
             db.close()
@@ -175,6 +176,14 @@ class Reader:
         query = "SELECT batch, id FROM entries WHERE gateway = ? ORDER BY batch DESC LIMIT 1"
         row = self._db.execute(query, (gateway,)).fetchone()
         return None if row is None else (int(row[0]), bytes(row[1]))
+
+    def order(self, gateway: str) -> ranges.Order | None:
+        """What is known of a gateway's order."""
+        return ranges.order(self._db, gateway)
+
+    def held(self, gateway: str, epoch: bytes) -> dict[str, ranges.Held]:
+        """What is held of an epoch of a gateway, by meter."""
+        return ranges.held(self._db, gateway, epoch)
 
     def after(self, gateway: str, batch: int) -> Iterator[bytes]:
         """A gateway's entries with a batch number above ``batch``, in order."""
@@ -261,6 +270,10 @@ class Writer(Reader):
         )
         return signed
 
+    def take_ranges(self, statement: Statement) -> None:
+        """Whose records the statement holds that is being appended."""
+        ranges.take(self._db, statement)
+
 
 def _name(db: sqlite3.Connection, path: Path) -> str:
     """The ledger's name, once the file has shown that it is a log of this version."""
@@ -275,10 +288,20 @@ def _name(db: sqlite3.Connection, path: Path) -> str:
         raise LogError(f"{path}: {error}; restore the file from a backup") from error
 
 
-def _make_index(db: sqlite3.Connection, path: Path) -> None:
+def _bring_up(db: sqlite3.Connection, path: Path) -> None:
     try:
-        db.execute(_OWN_INDEX)
-    except sqlite3.Error as error:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            db.execute(_OWN_INDEX)
+            if not ranges.there(db):
+                found = db.execute("SELECT entry FROM entries WHERE gateway IS NOT NULL ORDER BY number")
+                ranges.make(db, (bytes(entry) for (entry,) in found))
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+    except (sqlite3.Error, VerificationError) as error:
         raise LogError(f"{path}: {error}; check the disk, or restore the file from a backup") from error
 
 

@@ -103,7 +103,7 @@ class MqttService:
 
     def _refuse(self, message: Message, topic: Topic, problem: Refused) -> None:
         _LOG.warning("refused: %s: %s", problem.title, problem.detail)
-        self._answer(topic, message, encode_problem(problem.title, problem.detail), PROBLEM)
+        self._answer(topic, message, encode_problem(problem.title, problem.detail, problem.more), PROBLEM)
 
     def _answer(self, topic: Topic, message: Message, answer: bytes, content_type: str) -> None:
         own = Topic(topic.ledger, "receipts", topic.gateway, topic.id_text).encode()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ledger_client import cbor
-from ledger_client.errors import LedgerUnavailable, Refused
+from ledger_client.errors import NOTHING, LedgerUnavailable, Refused
 from ledger_client.ledgers.wire import (
     CBOR,
     COSE,
@@ -49,6 +49,7 @@ _STATUS = {
     service.KEY_NOT_VALID: 403,
     service.TAKEN: 409,
     service.OUT_OF_ORDER: 409,
+    service.NOT_YET: 409,
 }
 
 
@@ -137,8 +138,10 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> Response:
-    return Response(encode_problem(title, detail), status, headers, media_type=PROBLEM)
+def _problem(
+    status: int, title: str, detail: str, headers: dict[str, str] | None = None, more: Mapping[str, object] = NOTHING
+) -> Response:
+    return Response(encode_problem(title, detail, more), status, headers, media_type=PROBLEM)
 
 
 async def _answer_http(_request: Request, error: Exception) -> Response:
@@ -151,7 +154,7 @@ async def _answer_http(_request: Request, error: Exception) -> Response:
 async def _answer_refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     _LOG.warning("refused: %s: %s", error.title, error.detail)
-    return _problem(_STATUS[error.title], error.title, error.detail)
+    return _problem(_STATUS[error.title], error.title, error.detail, more=error.more)
 
 
 async def _answer_too_often(_request: Request, error: Exception) -> Response:

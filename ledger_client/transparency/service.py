@@ -24,6 +24,7 @@ from ledger_client.transparency.admission import (
     BAD_SIGNATURE,
     KEY_NOT_VALID,
     MALFORMED,
+    NOT_YET,
     OUT_OF_ORDER,
     TAKEN,
     UNKNOWN_KEY,
@@ -43,6 +44,7 @@ __all__ = [
     "BAD_SIGNATURE",
     "KEY_NOT_VALID",
     "MALFORMED",
+    "NOT_YET",
     "OUT_OF_ORDER",
     "TAKEN",
     "UNKNOWN_KEY",
@@ -159,6 +161,7 @@ class Service:
                     return sign_receipt(self.name, sub, iat, place.size, place.index, place.path, place.root, signer)
 
                 first = log.append(entry, sign, gateway=statement.gateway, batch=statement.batch)
+                log.take_ranges(statement)
             assert first is not None  # append returns what its signer returned
             return first
 

@@ -14,6 +14,7 @@ MENU = {
         "install",
         "operator",
         "verifier",
+        "threats",
         "readings",
         "pages",
         "profiles",

@@ -5,16 +5,46 @@ from __future__ import annotations
 from benchmarks import dishonest
 from benchmarks.parts.dishonest_stage import Case, Said
 
-CAUGHT = {
-    "copied-file-given-first",
-    "in-a-foreign-name",
-    "numbers-left-out-at-an-accomplice",
-    "resume-at-an-old-number",
-    "same-number-again",
-    "statement-by-a-revoked-key",
-    "twin-ids-at-an-accomplice",
+NOT_YET = {
+    "back-dated",
+    "bt-falls",
+    "clock-set-untold",
+    "copied-file-given-last",
+    "coverage-stands-still",
+    "due-before-any-configuration",
+    "halved-due",
+    "head-cut-off",
+    "held-back-audited",
+    "ledger-not-there",
+    "lost-by-an-event",
+    "meter-that-no-configuration-knows",
+    "middle-cut",
+    "no-configuration",
+    "no-coverage",
+    "nothing-due-for-a-minute",
+    "other-config-than-the-events",
+    "part-of-a-configuration",
+    "period-changed-silently",
+    "quiet-key",
+    "reading-behind-its-coverage",
+    "revoked-keys-event",
+    "second-ledger-not-asked",
+    "signed-after-its-receipt",
+    "signed-before-it-was-read",
+    "signed-long-after",
+    "start-without-coverage",
+    "statement-from-wrong",
+    "statement-to-wrong",
+    "tail-cut-off",
+    "tail-cut-off-online",
+    "thinning-untold",
+    "three-polls-not-due",
+    "told-again",
+    "two-ledgers",
+    "up-falls",
+    "vanished-meter",
 }
-"""What the rules that there are catch."""
+"""What no rule catches as yet."""
 
 
 def test_each_dishonest_history_is_caught_and_each_honest_one_is_sound() -> None:
@@ -22,7 +52,7 @@ def test_each_dishonest_history_is_caught_and_each_honest_one_is_sound() -> None
     missed, unsound = figures["missed"], figures["unsound"]
     assert isinstance(missed, list)
     assert isinstance(unsound, list)
-    assert CAUGHT & set(missed) == set()
+    assert set(missed) <= NOT_YET
     assert set(unsound) <= {"restored", "repaired"}
 
 

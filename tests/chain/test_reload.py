@@ -58,9 +58,10 @@ class Site:
     def readings(self, meter: str) -> list[Reading]:
         return [record.body for record in self.records(meter) if isinstance(record.body, Reading)]
 
-    def events(self, name: str) -> list[Event]:
+    def changes(self) -> list[Event]:
+        """What the gateway says of changes of its configuration."""
         bodies = [record.body for record in self.records("gateway")]
-        return [body for body in bodies if isinstance(body, Event) and body.name == name]
+        return [body for body in bodies if isinstance(body, Event) and body.fields.get("at") == "change"]
 
 
 def beside_it(path: Path) -> None:
@@ -103,7 +104,7 @@ def test_only_what_changed_is_opened_again_and_nothing_is_lost(here: Site) -> No
     assert (done["done"], done["opened"], done["ledgers"]) == (True, [], True)
     assert [line.partition(",")[0] for line in done["changes"]] == ["+ trust file: ledger key of another"]
     until("more readings", lambda: len(here.readings(INVERTER)) > before + 8)
-    event, _ = here.events("configuration")
+    event, _ = here.changes()
     assert (event.fields["why"], event.fields["anew"]) == ("reload", [METER, CO2])
     assert "command line" in event.fields["user"]
     epochs = {record.claims.epoch for meter in here.loaded.meters for record in here.records(meter)}
@@ -125,7 +126,7 @@ def test_a_meter_that_answers_nothing_any_more_brings_the_old_configuration_back
     assert "stack-co2 answered nothing" in str(done["reverted"])
     since = len(here.readings(CO2))
     until("the meter again", lambda: len(here.readings(CO2)) > since + 3)
-    assert [e.fields["why"].partition(":")[0] for e in here.events("configuration")] == [
+    assert [e.fields["why"].partition(":")[0] for e in here.changes()] == [
         "reload", "reload", "back to the configuration before"
     ]  # fmt: skip
     told = command("gateway.cli", "status", here.loaded.path)
@@ -158,7 +159,7 @@ def test_what_cannot_be_taken_over_is_refused_and_touches_nothing(here: Site) ->
     asked = command("gateway.cli", "reload", path)
     assert asked.returncode == 1
     assert "nothing was changed" in asked.stderr
-    assert not here.events("configuration")
+    assert not here.changes()
     path.write_text(good)
     assert here.gateway.process is not None
     os.kill(here.gateway.process.pid, signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from ledger_client.errors import LedgerUnavailable
@@ -19,13 +20,15 @@ class NearLog:
 
     def __init__(self, folder: Path, name: str = NAME) -> None:
         self._folder, self._name = folder, name
+        self.behind_s = 0.0
+        """So far its clock is behind this machine's."""
         self._service: Service | None = None
         self.begin()
 
     def begin(self) -> None:
         """Be there."""
         self._dir = open_dir(self._folder, self._name)
-        self._service = Service(self._dir, CommittedPolicy.begun(self._dir))
+        self._service = Service(self._dir, CommittedPolicy.begun(self._dir), now=lambda: time.time() - self.behind_s)
 
     def end(self) -> None:
         """Be gone, and let go of the folder."""

@@ -14,14 +14,14 @@ from click.testing import CliRunner
 from ledger_client import contracts
 from ledger_client.bundle import Locator, decode_locator
 from ledger_client.cli import cli
-from ledger_client.errors import BadReceipt, PolicyNotMet, UnknownLedger, VerificationError
+from ledger_client.errors import BadReceipt, Forked, NotAsked, PolicyNotMet, UnknownLedger, VerificationError
 from ledger_client.facts import Facts, Placed
 from ledger_client.ledgers import Notebook, Pending
 from ledger_client.ledgers.evm_account import Account
 from ledger_client.ledgers.evm_node import Node
 from ledger_client.merkle import Tree, leaf_hash
-from ledger_client.online import refresh
-from ledger_client.statement import statement_id
+from ledger_client.online import last_batches, refresh
+from ledger_client.statement import id_text, statement_id
 from ledger_client.trust import Trust, key_entry
 from ledger_client.verify import Verified, verify
 from tests.evm.chain import Registry, chain, mined
@@ -30,7 +30,7 @@ from tests.evm.site import CHAIN, EvmSite, evm_site, settle
 from tests.ledger_client import evidence
 from tests.ledger_client.evidence import GATEWAY, LEDGER, Site
 from tests.ledgers.samples import Gateway
-from tests.processes import Anvil
+from tests.processes import Anvil, free_port
 
 NOW = 4_000_000_000  # the node's blocks bear the time of this machine
 NAME = "consortium"
@@ -68,11 +68,16 @@ def _own(site: EvmSite) -> bytes:
     return site.account.address
 
 
+def asked(bundle: bytes, trust: Trust, node: str) -> Facts:
+    """What the chain says; the ledger with the log is not asked, and that changes nothing."""
+    return refresh(bundle, trust, {NAME: node}, {}, timeout_s=5.0, offline_ok=True)
+
+
 def check(site: EvmSite, place: Locator, trust: Trust | None = None, url: str | None = None) -> Verified:
     """Verify a bundle that has nothing but this locator."""
     bundle = Site(anchors=(place,), receipts=()).build()
     trust = trust or trust_of(site)
-    return verify(bundle, trust, NOW, facts=refresh(bundle, trust, {NAME: url or site.process.url}, {}, timeout_s=5.0))
+    return verify(bundle, trust, NOW, facts=asked(bundle, trust, url or site.process.url))
 
 
 def refused(site: EvmSite, place: Locator, kind: type[VerificationError] = BadReceipt, **more: object) -> str:
@@ -84,11 +89,12 @@ def refused(site: EvmSite, place: Locator, kind: type[VerificationError] = BadRe
     assert isinstance(trust, Trust)
     plain = verify(Site().build(), trust, NOW)
     bundle = Site(anchors=(place,)).build()
-    facts = refresh(bundle, trust, {NAME: str(more.get("url") or site.process.url)}, {}, timeout_s=5.0)
+    facts = asked(bundle, trust, str(more.get("url") or site.process.url))
     beside = verify(bundle, trust, NOW, facts=facts)
-    assert len(beside.unconfirmed) == 2
+    of_others = [line for line in beside.unconfirmed if "cannot be asked for by number" not in line]
+    assert len(of_others) == 2
     assert "its log was not asked" in "".join(beside.unconfirmed)
-    assert replace(beside, unconfirmed=()) == plain
+    assert replace(beside, unconfirmed=(), asked=()) == plain
     return caught.value.detail
 
 
@@ -104,7 +110,7 @@ def test_a_good_locator_counts_as_one_ledger_at_its_blocks_time(site: EvmSite) -
 def test_it_makes_two_ledgers_with_a_receipt(site: EvmSite) -> None:
     place = anchored(site)
     bundle, trust = Site(anchors=(place, place)).build(), trust_of(site, receipts=2)
-    proven = verify(bundle, trust, NOW, facts=refresh(bundle, trust, {NAME: site.process.url}, {}))
+    proven = verify(bundle, trust, NOW, facts=asked(bundle, trust, site.process.url))
     assert [ledger for ledger, _ in proven.receipts] == [LEDGER, NAME]
     with pytest.raises(PolicyNotMet):
         verify(bundle, trust, NOW)
@@ -150,7 +156,40 @@ def test_another_statement(site: EvmSite) -> None:
     with site.driver(memory=Notebook()) as driver:
         gateway = Gateway(GATEWAY)
         place = settle(driver, gateway.statement(0))
-    assert "does not write this statement as batch 0" in refused(site, place)
+    facts = asked(Site(anchors=(place,)).build(), trust_of(site), site.process.url)
+    assert "does not write this statement as batch 0" in str(facts.places[place])
+    with pytest.raises(Forked, match=f"and {NAME} has {id_text(statement_id(gateway.statement(0)))}$"):
+        check(site, place)
+
+
+def test_a_fork_on_a_chain_shows_beside_a_good_receipt(site: EvmSite) -> None:
+    """The proof says nothing of the chain; the policy lists it, so it is asked."""
+    bundle, trust = Site().build(), trust_of(site)
+    assert verify(bundle, trust, NOW, facts=asked(bundle, trust, site.process.url)).asked == (NAME,)
+    with site.driver(memory=Notebook()) as driver:
+        settle(driver, Gateway(GATEWAY).statement(0))
+    with pytest.raises(Forked, match=f"and {NAME} has "):
+        verify(bundle, trust, NOW, facts=asked(bundle, trust, site.process.url))
+
+
+def test_a_chain_that_was_not_asked_is_no_yes(site: EvmSite) -> None:
+    bundle, trust = Site().build(), trust_of(site)
+    for nodes, told in (
+        ({}, f"{NAME}: no node was given to ask, as --rpc {NAME}=URL"),
+        ({NAME: f"http://127.0.0.1:{free_port()}"}, f"{NAME}: its chain could not be asked: "),
+    ):
+        with pytest.raises(NotAsked, match=told):
+            verify(bundle, trust, NOW, facts=refresh(bundle, trust, nodes, {}))
+    elsewhere = trust_of(site, chain_id=5)
+    with pytest.raises(NotAsked, match="follows chain 31337, not 5"):
+        verify(bundle, elsewhere, NOW, facts=refresh(bundle, elsewhere, {NAME: site.process.url}, {}))
+
+
+def test_the_last_batch_on_a_chain(site: EvmSite) -> None:
+    trust = trust_of(site)
+    assert last_batches(GATEWAY, trust, {NAME: site.process.url}, {})[NAME] == (None,)
+    anchored(site)
+    assert last_batches(GATEWAY, trust, {NAME: site.process.url}, {})[NAME] == ((0, statement_id(Site().entry())),)
 
 
 def test_the_right_id_under_another_gateway(site: EvmSite) -> None:
@@ -212,7 +251,7 @@ def test_a_chain_that_calls_nothing_final_is_told(site: EvmSite) -> None:
 
             between.before = nothing_final
             bundle, trust = Site(anchors=(place,)).build(), trust_of(site, confirmations=None)
-            facts = refresh(bundle, trust, {NAME: between.url}, {})
+            facts = asked(bundle, trust, between.url)
         assert "calls no block final; say after how many blocks one is: confirmations" in str(facts.places[place])
 
 
@@ -262,6 +301,7 @@ def test_a_shared_root(site: EvmSite) -> None:
     proven = check(site, place, trust)
     assert [ledger for ledger, _ in proven.receipts] == [NAME]
     assert "shared by many gateways" in proven.unconfirmed[0]
+    assert "shared roots cannot be asked for by number" in proven.unconfirmed[1]
     for wrong in ((3, 0, tuple(tree.path(1))), (4, 1, tuple(tree.path(1))), (3, 1, (bytes(32), bytes(32))), (3, 1, ())):
         assert "under a shared root" in refused(site, replace(place, inclusion=wrong), trust=trust)
     assert "as batch 0" in refused(site, replace(place, inclusion=None), trust=trust)
@@ -278,7 +318,7 @@ def test_a_node_that_does_not_answer_confirms_nothing(site: EvmSite, junk: bytes
             bundle := Site(anchors=(place,)).build(),
             trust := trust_of(site),
             NOW,
-            facts=refresh(bundle, trust, {NAME: between.url}, {}),
+            facts=asked(bundle, trust, between.url),
         )
     assert "its chain could not be asked" in proven.unconfirmed[-1] or "follows chain 1," in proven.unconfirmed[-1]
 
@@ -304,5 +344,6 @@ def test_on_the_command_line(site: EvmSite, tmp_path: Path) -> None:
     for more in ([], ["--online"]):
         done = run(cli, [*usual, *more, "--json"])
         assert (done.exit_code, json.loads(done.output)["error"]) == (1, "PolicyNotMet")
-    for wrong in (rpc, ["--online", "--rpc", "x"], ["--online", "--rpc", f"{NAME}=ftp://x"]):
+    assert json.loads(run(cli, [*usual, "--online", *rpc, "--json"]).output)["asked"] == [NAME]
+    for wrong in (rpc, ["--offline-ok"], ["--online", "--rpc", "x"], ["--online", "--rpc", f"{NAME}=ftp://x"]):
         assert "--rpc" in str(run(cli, [*usual, *wrong]).exception)

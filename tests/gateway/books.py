@@ -11,7 +11,7 @@ from gateway.commits import ALARM
 from gateway.config import Config
 from gateway.keys import load_keys
 from gateway.repair_tables import Hole
-from gateway.sealer import ranges, tree_of
+from gateway.sealer import LEFT_OUT, ranges, tree_of
 from gateway.signer import GATEWAY
 from gateway.store import Batch, Row, Store
 from ledger_client.bundle import decode_locator, is_locator
@@ -21,6 +21,8 @@ from ledger_client.record import Coverage, Event, parse_record, record_hash
 from ledger_client.statement import Statement, parse_statement, statement_id
 from ledger_client.trust import load_trust
 from ledger_client.verify import check_receipt
+from tests.gateway.announced import check_announced
+from tests.gateway.taken import check_taken
 
 FAR_FUTURE_S = 1 << 40
 
@@ -33,6 +35,8 @@ def check_books(config: Config) -> None:
         pruned_to, _ = store.pruned()
         rows = store.rows(pruned_to + 1, 1 << 60)
         lost = store.lost()
+        if pruned_to == 0 and not store.repairs():
+            check_announced(rows)
         torn = _check_chains(rows, lost, whole=pruned_to == 0)
         grids: dict[str, list[tuple[int, int]]] = defaultdict(list)
         planned = set[tuple[str, bytes]]()
@@ -45,6 +49,7 @@ def check_books(config: Config) -> None:
                 grid = []  # a schedule is lost
             _check_coverage(mine, grid, torn, whole=pruned_to == 0)
         _check_batches(store, store.batches())
+        check_taken([parse_statement(batch.entry) for batch in store.batches()])
         _check_receipts(config, store)
     finally:
         store.close()
@@ -202,7 +207,7 @@ def _check_continuation(store: Store, statement: Statement, before: Batch | None
     """A statement follows the one before it here; with ``resume``, one that a ledger told of, and says why."""
     if statement.resume is not None and "were lost with a damaged database" in statement.resume:
         assert max(repair.last_batch for repair in store.repairs()) >= statement.batch - 1
-    elif statement.resume is not None:
+    elif statement.resume is not None and statement.resume != LEFT_OUT:
         told = store.all("SELECT batch, statement_id, reason FROM known")
         assert (statement.batch - 1, statement.prev, statement.resume) in [(n, bytes(i), why) for n, i, why in told]
         assert before is None or statement.batch > before.batch + 1

@@ -24,7 +24,7 @@ from gateway.journal import Journal
 from gateway.keys import load_keys
 from gateway.signer import stamp
 from gateway.store import Store
-from ledger_client.record import Coverage, Event, Reading, Value, parse_record
+from ledger_client.record import Coverage, Reading, Value, parse_record
 from tests.gateway.books import check_books
 from tests.gateway.samples import Machine
 
@@ -204,10 +204,9 @@ class History:
         periods_ms |= {meter: self.chance.choice(PERIODS_MS) for meter in names if meter in anew}
         before = {m: (told.next_due_ms, self._period_ms(m)) for m, told in self.polls.items()}
         tallies = {meter: deepcopy(self.journal._tallies[meter]) for meter in before}
-        event = Event("configuration", {"why": "test"})
         rules = replace(self.journal.rules, periods_ms=periods_ms)
         try:
-            at_ms = self.journal.change(Change(rules, self._keys, anew, event))
+            at_ms = self.journal.change(Change(rules, self._keys, anew, {"why": "test"}))
         except StoreError:
             return
         for meter in (anew | going) & before.keys():

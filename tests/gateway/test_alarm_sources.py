@@ -179,7 +179,9 @@ def test_another_configuration_than_at_the_last_start(loaded: Config) -> None:
     assert changed is not None
     assert "0505050505050505" in changed
     hands = Hands(loaded, epoch=b"\5" * 8, config=b"\5" * 32)
-    hands.journal.happened(Happened(GATEWAY, Event("configuration", {"config": b"\4" * 32, "before": b"\5" * 32})))
+    hands.journal.happened(
+        Happened(GATEWAY, Event("configuration", {"at": "change", "config": b"\4" * 32, "before": b"\5" * 32}))
+    )
     hands.end()
     assert look(loaded, 0, None).changed is None
     Hands(loaded, epoch=b"\4" * 8, config=b"\4" * 32).end()  # what a reload has brought is known

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.announcements import identities
 from gateway.clock import Clock
-from gateway.commissioning import identities
 from gateway.commits import Finished, Rules
 from gateway.config import Config
 from gateway.errors import StoreError
@@ -42,13 +42,14 @@ def test_an_epoch_begins_with_one_coverage_record_a_meter_and_a_start_event(load
     store = Store(loaded.database, read_only=True)
     rows = store.rows(1, 1 << 60)
     assert [(r.meter, r.kind, r.seq) for r in rows] == [
+        ("gateway", "event", 0),
         ("export-main", "coverage", 0),
         ("stack-co2", "coverage", 0),
         ("pv-inverter", "coverage", 0),
-        ("gateway", "event", 0),
+        ("gateway", "event", 1),
     ]
-    assert parse_record(rows[0].data).body == Coverage(anchor_ms, anchor_ms, 0, 0, {})
-    assert parse_record(rows[0].data).claims.prev is None
+    assert parse_record(rows[1].data).body == Coverage(anchor_ms, anchor_ms, 0, 0, {})
+    assert parse_record(rows[1].data).claims.prev is None
 
 
 def test_polls_become_a_chain_of_signed_records_and_coverage_counts_them(loaded: Config) -> None:
@@ -75,8 +76,9 @@ def test_a_batch_is_cut_at_the_count_before_its_coverage_records(loaded: Config)
     store = Store(loaded.database, read_only=True)
     batches = store.batches()
     kinds = [[row.kind for row in store.rows(b.first_id, b.last_id)] for b in batches]
-    # The start event is one of the first four; each batch ends with one coverage record for each of the three meters.
-    assert [k.count("reading") + k.count("event") for k in kinds] == [4, 4]
+    # The start event is one of the first four, what is configured is none of them; each batch ends with one coverage
+    # record for each of the three meters.
+    assert [k.count("reading") + k.count("event") for k in kinds] == [1 + 4, 4]
     assert all(k[-3:] == ["coverage"] * 3 for k in kinds)
     assert [a.state for a in store.anchors()] == ["queued", "queued"]
 

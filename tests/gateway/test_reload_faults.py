@@ -16,7 +16,7 @@ from benchmarks.parts.farm import farm
 from benchmarks.parts.tcp_gateway import PROFILE, make_site
 from gateway import config
 from gateway import reload as reloading
-from gateway.changeover import CONFIGURATION
+from gateway.announcements import CONFIGURATION
 from gateway.config import Config
 from gateway.epoch import Epoch
 from gateway.errors import ConfigError, GatewayError, StoreError
@@ -45,7 +45,7 @@ class Breaking(Store):
     def append(self, rows: Sequence[Row]) -> None:
         super().append(rows)
         bodies = [parse_record(row.data).body for row in rows if row.kind == "event"]
-        self._meant = any(isinstance(body, Event) and body.name == CONFIGURATION for body in bodies)
+        self._meant = any(isinstance(body, Event) and body.fields.get("at") == "change" for body in bodies)
         if self._meant and self.breaks == "before":
             self._break()
 
@@ -128,7 +128,7 @@ def changes(loaded: Config) -> list[str]:
     bodies = [parse_record(row.data).body for row in store.events_of("gateway")]
     store.close()
     events = [body for body in bodies if isinstance(body, Event) and body.name == CONFIGURATION]
-    return [event.fields["why"].partition(":")[0] for event in reversed(events)]
+    return [event.fields["why"].partition(":")[0] for event in reversed(events) if event.fields["at"] == "change"]
 
 
 def test_a_database_that_breaks_right_behind_the_commit_leaves_the_new_configuration_in_force(loaded: Config) -> None:

@@ -385,6 +385,40 @@ def test_sealing_goes_on_over_a_hole_among_records_that_no_batch_holds(killed: K
     store.close()
 
 
+@pytest.mark.parametrize("lost", [0, 1], ids=["in front of a batch", "within it"])
+def test_a_batch_that_leaves_lost_numbers_out_says_so_and_is_taken(killed: Killed, tmp_path: Path, lost: int) -> None:
+    loaded = killed.copy(tmp_path / "site")
+    shutil.copytree(killed.folder.parent / "ledger", tmp_path / "ledger")
+    hands = Hands(loaded, killed.machine, epoch=(500 + next(_epochs)).to_bytes(8, "big"))
+    hands.poll(2)
+    hands.journal.cut()
+    hands.poll(4)
+    edge = hands.store.sealed_to()
+    unsealed = [row for place, row in places(hands.store).items() if place > edge and row[0] == METER]
+    hands.store.close()  # killed
+    row = unsealed[lost]
+    content = loaded.database.read_bytes()
+    at = content.index(row.data)
+    overwrite(loaded.database, at + len(row.data) - 70, bytes([content[at + len(row.data) - 70] ^ 1]))
+    overwrite(loaded.database, 0, os.urandom(16))
+    store = open_again(loaded)
+    assert (METER, row.epoch, row.seq, row.seq) in store.lost()
+    store.close()
+    go_on(loaded, killed)
+    store = Store(loaded.database)
+    batch = store.batch_of(edge + 1)
+    assert batch is not None
+    statement = parse_statement(batch.entry).statement
+    firsts = [r.first for r in statement.meters[METER] if r.epoch == row.epoch]
+    assert firsts == ([row.seq + 1] if lost == 0 else [row.seq - 1, row.seq + 1])
+    assert [b.batch for b in store.batches() if parse_statement(b.entry).statement.resume] == [batch.batch]
+    ledger = NearLedger(tmp_path / "ledger")
+    settle(store, loaded, ledger)
+    assert ledger.last("test-gateway") == (store.batches()[-1].batch, store.batches()[-1].statement_id)
+    ledger.close()
+    store.close()
+
+
 def test_a_second_damage_is_recovered_like_the_first(killed: Killed, tmp_path: Path) -> None:
     loaded = killed.copy(tmp_path / "site")
     hit_a_leaf(loaded, killed, sealed=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from gateway.keys import REQUEST_FILE
 from gateway.recorder import Recorder
 from gateway.store import Store
 from gateway.uplink import Uplink
+from ledger_client.statement import parse_statement
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry
@@ -144,6 +146,26 @@ def test_a_refusal_is_an_alarm_and_anchoring_goes_on_once_it_is_mended(
     assert "Unknown key" in (store.anchors()[0].detail or "")
     store.close()
     enroll(tmp_path / "ledger", loaded.keys / REQUEST_FILE)
+    work(ledger, sealed, loaded, lambda: anchored(loaded))
+    ledger.close()
+
+
+def test_a_batch_of_the_future_is_given_again_and_the_alarm_says_when_it_is_taken(
+    loaded: Config, sealed: Recorder, tmp_path: Path
+) -> None:
+    believed(tmp_path / "ledger", loaded)
+    ledger = NearLedger(tmp_path / "ledger")
+    assert ledger.log is not None
+    ledger.log.behind_s = 1000.0  # as a gateway whose clock is ahead
+    work(ledger, sealed, loaded, lambda: "refused" in states(loaded))
+    store = Store(loaded.database, read_only=True)
+    first, (batch, *_) = store.anchors()[0], store.batches()
+    at = -(-parse_statement(batch.entry).statement.to_ms // 1000) - 300
+    assert first.detail is not None
+    assert f"batch 0 is taken from {datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ} on" in first.detail
+    assert "way out: look at both clocks" in first.detail
+    store.close()
+    ledger.log.behind_s = 0.0
     work(ledger, sealed, loaded, lambda: anchored(loaded))
     ledger.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ledger_client.cose_key import EDDSA, PrivateKey
@@ -14,6 +14,7 @@ from ledger_client.transparency.directory import LedgerDir
 from ledger_client.trust import key_entry
 
 EPOCH = bytes(range(8))
+TIMES_MS = 1_700_000_000_000, 1_700_000_060_000
 
 
 def policy_with(folder: LedgerDir, gateways: Iterable[Gateway]) -> CommittedPolicy:
@@ -45,19 +46,29 @@ class Gateway:
             self._chain.append(self.sign(len(self._chain), prev))
         return self._chain[batch]
 
-    def sign(self, batch: int, prev: bytes | None, *, resume: str | None = None, mark: int = 0) -> bytes:
+    def sign(
+        self,
+        batch: int,
+        prev: bytes | None,
+        *,
+        resume: str | None = None,
+        mark: int = 0,
+        meters: Mapping[str, tuple[Range, ...]] | None = None,
+        times_ms: tuple[int, int] = TIMES_MS,
+    ) -> bytes:
         """Any statement; ``mark`` makes another one of the same batch."""
-        records = Range(EPOCH, batch * 10, batch * 10 + 9)
+        if meters is None:
+            meters = {"export-main": (Range(EPOCH, batch * 10, batch * 10 + 9),)}
         statement = Statement(
             gateway=self.name,
             batch=batch,
             iat=int(time.time()),
             prev=prev,
             root=bytes([mark]) * 32,
-            size=10,
-            from_ms=1_700_000_000_000,
-            to_ms=1_700_000_060_000,
-            meters={"export-main": (records,)},
+            size=sum(len(stretch) for stretches in meters.values() for stretch in stretches),
+            from_ms=times_ms[0],
+            to_ms=times_ms[1],
+            meters=meters,
             config=bytes(32),
             software="meterseal/0.1.0",
             resume=resume,

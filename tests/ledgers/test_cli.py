@@ -29,6 +29,7 @@ from tests.processes import EmbeddedLedger, embedded_ledger
 FIELDS = [
     "verified", "step", "error", "detail", "kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than", "delay",
     "clock", "values", "batch", "resume", "root", "statement_id", "receipts", "unconfirmed",
+    "asked",
 ]  # fmt: skip
 
 

@@ -5,23 +5,29 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import threading
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from ledger_client import cbor, cose
 from ledger_client.cli import cli
 from ledger_client.consistency import sign_consistency
 from ledger_client.cose_key import ES256, load_private_key
-from ledger_client.errors import Inconsistent, LedgerUnavailable, NotIncluded
-from ledger_client.facts import Facts, InLog
+from ledger_client.errors import Forked, Inconsistent, LedgerUnavailable, NotAsked, NotIncluded
+from ledger_client.facts import Facts, Held, InLog
 from ledger_client.ledgers.http import HttpLedger
+from ledger_client.ledgers.log_client import LogClient
 from ledger_client.ledgers.log_proof import confirm
-from ledger_client.online import refresh
+from ledger_client.online import last_batches, refresh
 from ledger_client.receipt import parse_receipt
+from ledger_client.statement import id_text, statement_id
 from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.rotate import rotate
 from ledger_client.transparency.show import trust_entry
@@ -89,9 +95,11 @@ def two(tmp_path: Path) -> Two:
     return replace(both, receipt=both.give(true, other.statement(0), ENTRY))
 
 
-def ask(two: Two, url: str, trust: Trust | None = None, bundle: bytes = b"") -> Verified:
+def ask(
+    two: Two, url: str, trust: Trust | None = None, bundle: bytes = b"", *, offline_ok: bool = False, **more: str
+) -> Verified:
     trust, bundle = trust or two.trust(), bundle or two.bundle()
-    facts = refresh(bundle, trust, {}, {LEDGER: url}, timeout_s=5.0)
+    facts = refresh(bundle, trust, {}, {LEDGER: url, **more}, timeout_s=5.0, offline_ok=offline_ok)
     return verify(bundle, trust, int(time.time()), facts=facts)
 
 
@@ -105,7 +113,8 @@ def test_a_log_that_has_only_grown_still_has_it(two: Two) -> None:
             proven = ask(two, ledger.url)
             ((name, log),) = proven.in_log.items()
             assert (name, log.entries) == (LEDGER, entries)
-            assert replace(proven, in_log={}) == plain
+            assert proven.asked == (LEDGER,)
+            assert replace(proven, in_log={}, asked=()) == plain
 
 
 def test_a_log_that_was_rewritten_is_refused_by_name(two: Two) -> None:
@@ -114,7 +123,8 @@ def test_a_log_that_was_rewritten_is_refused_by_name(two: Two) -> None:
         with pytest.raises(Inconsistent, match="does not begin with that of the receipt, 5: the log was rewritten"):
             ask(two, ledger.url)
         backup = evidence.receipt_for(ENTRY, "backup-ledger")
-        proven = ask(two, ledger.url, two.trust(ledgers=(LEDGER, "backup-ledger")), two.bundle(backup))
+        trust = two.trust(ledgers=(LEDGER, "backup-ledger"))
+        proven = ask(two, ledger.url, trust, two.bundle(backup), offline_ok=True)
     assert [ledger for ledger, _ in proven.receipts] == ["backup-ledger"]
     assert "the log was rewritten" in proven.unconfirmed[0]
     assert "backup-ledger: its log was not asked" in proven.unconfirmed[1]
@@ -209,12 +219,146 @@ def test_what_cannot_be_asked_is_listed_and_the_receipt_counts(two: Two, tmp_pat
     told: list[str] = []
     with embedded_ledger(tmp_path / "elsewhere", "elsewhere") as elsewhere, serving(ForeignScitt()) as foreign:
         for url in (f"http://127.0.0.1:{free_port()}", elsewhere.url, foreign.url):
-            proven = ask(two, url)
+            proven = ask(two, url, offline_ok=True)
+            with pytest.raises(NotAsked, match=rf"{LEDGER}: it could not be asked: "):
+                ask(two, url)
             assert (proven.in_log, len(proven.unconfirmed)) == ({}, 1)
             told += proven.unconfirmed
     assert all(line.startswith(f"{LEDGER}: its log could not be asked: ") for line in told)
     assert "what answers is the ledger elsewhere" in told[1]
     assert "not every ledger shows its log" in told[2]
+
+
+def second(tmp_path: Path, gateway: Gateway | None = None) -> Place:
+    """Another ledger, which lets the same gateway in."""
+    NearLog(tmp_path / "second", "second").end()
+    place = Place(tmp_path / "second", "second", tmp_path)
+    if gateway is None:
+        gateway = Gateway(GATEWAY)
+        gateway.key = evidence.key("statement", ES256)
+    place.enroll(gateway)
+    return place
+
+
+def both(two: Two, place: Place, *more: str) -> Trust:
+    """A policy that lists the two."""
+    keys = {LEDGER: trust_entry(two.true.folder), "second": trust_entry(place.folder)}
+    return evidence.trust(ledgers=(LEDGER, "second", *more), keys=keys)
+
+
+def told_otherwise(**changes: object) -> bytes:
+    """Batch 0 of the same gateway with another history, by the same key."""
+    site = evidence.Site()
+    return replace(site, statement=replace(evidence.statement_of(site.batch), **changes)).entry()  # type: ignore[arg-type]
+
+
+def test_another_statement_of_the_number_on_any_ledger_of_the_policy_is_a_fork_by_name(
+    two: Two, tmp_path: Path
+) -> None:
+    place = second(tmp_path)
+    trust = both(two, place)
+    with embedded_ledger(two.true.folder, LEDGER) as first, embedded_ledger(place.folder, "second") as other:
+        assert ask(two, first.url, trust, second=other.url).asked == (
+            LEDGER,
+            "second",
+        )  # it has nothing of this gateway
+        with closing(HttpLedger("second", other.url)) as driver:
+            driver.submit(lie := told_otherwise(iat=evidence.T0 + 3))
+        for offline_ok in (False, True):
+            with pytest.raises(Forked, match=f"and second has {id_text(statement_id(lie))}$") as caught:
+                ask(two, first.url, trust, offline_ok=offline_ok, second=other.url)
+        assert caught.value.step == 6
+        assert ask(two, first.url, second=other.url).asked == (LEDGER,)  # the policy alone says who is asked
+
+
+def test_the_same_statement_on_every_ledger_is_no_fork(two: Two, tmp_path: Path) -> None:
+    place = second(tmp_path)
+    trust = both(two, place)
+    with embedded_ledger(two.true.folder, LEDGER) as first, embedded_ledger(place.folder, "second") as other:
+        with closing(HttpLedger("second", other.url)) as driver:
+            driver.submit(ENTRY)
+        assert ask(two, first.url, trust, second=other.url).asked == (LEDGER, "second")
+
+
+def test_a_fork_by_a_key_that_the_trust_file_does_not_have_says_so(two: Two, tmp_path: Path) -> None:
+    place = second(tmp_path, gateway := Gateway(GATEWAY))
+    with embedded_ledger(two.true.folder, LEDGER) as first, embedded_ledger(place.folder, "second") as other:
+        with closing(HttpLedger("second", other.url)) as driver:
+            driver.submit(gateway.statement(0))
+        with pytest.raises(Forked, match="by a key that the trust file does not have"):
+            ask(two, first.url, both(two, place), second=other.url)
+
+
+def test_a_ledger_of_the_policy_without_an_address_is_not_asked(two: Two) -> None:
+    trust = two.trust(ledgers=(LEDGER, "second"))
+    with embedded_ledger(two.true.folder, LEDGER) as first:
+        with pytest.raises(NotAsked, match="second: it was not asked, no address was given, as --ledger second=URL"):
+            ask(two, first.url, trust)
+        assert ask(two, first.url, trust, offline_ok=True).asked == (LEDGER,)
+
+
+def test_what_an_embedded_ledger_may_show_under_a_number(two: Two) -> None:
+    """Bytes that no key signed are no statement: whoever stands in between cannot make a fork out of nothing."""
+    forged = replace(cose.Sign1.parse(told_otherwise(iat=evidence.T0 + 3)), signature=bytes(63) + b"\1").encode()
+    another = told_otherwise(batch=1, prev=bytes(32))
+    ours = Held(GATEWAY, 0, statement_id(ENTRY), evidence.key("statement", ES256).public.kid)
+    with embedded_ledger(two.true.folder, LEDGER) as ledger, closing(LogClient(ledger.url)) as log:
+        head = log.head()
+    for shown, expected in (
+        ([forged], "does not hold"),
+        ([Gateway(GATEWAY).statement(0)], "it gives no receipt for "),
+        ([another], Held(GATEWAY, 0, None)), ([b"junk"], "not a statement"),
+        ("junk", "not a list"), ([ENTRY, ENTRY], ours), ([], Held(GATEWAY, 0, None)),
+    ):  # fmt: skip
+        with answering({f"/gateways/{GATEWAY}/statements": cbor.encode(shown), "/log/head": head}) as url:
+            facts = refresh(two.bundle(), two.trust(), {}, {LEDGER: url})
+        ((fact,),) = facts.held.values()
+        assert fact == expected or (isinstance(expected, str) and expected in str(fact))
+
+
+def test_an_empty_ledger_at_a_wrong_address_is_not_the_ledger_that_was_asked(two: Two, tmp_path: Path) -> None:
+    trust = two.trust(ledgers=(LEDGER, "second"))
+    with embedded_ledger(two.true.folder, LEDGER) as first, embedded_ledger(tmp_path / "empty", "second") as empty:
+        facts = refresh(two.bundle(), trust, {}, {LEDGER: first.url, "second": empty.url})
+    with pytest.raises(NotAsked, match="second: it could not be asked: its head is by key"):
+        verify(two.bundle(), trust, int(time.time()), facts=facts)
+
+
+def test_the_last_batch_of_a_gateway_at_each_ledger(two: Two, tmp_path: Path) -> None:
+    place = second(tmp_path)
+    trust = both(two, place, "third")
+    with embedded_ledger(two.true.folder, LEDGER) as first, embedded_ledger(place.folder, "second") as other:
+        lasts = last_batches(GATEWAY, trust, {}, {LEDGER: first.url, "second": other.url})
+    assert lasts[LEDGER] == ((0, statement_id(ENTRY)),)
+    assert lasts["second"] == (None,)
+    assert "no address was given" in str(lasts["third"][0])
+
+
+@contextmanager
+def answering(pages: dict[str, bytes]) -> Iterator[str]:
+    """A server that gives the same bytes to whoever asks."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = pages.get(self.path.partition("?")[0], b"")
+            self.send_response(200 if body else 404)
+            self.send_header("Content-Type", "application/cose" if self.path == "/log/head" else "application/cbor")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def test_on_the_command_line_over_tls(two: Two, tmp_path: Path) -> None:
@@ -234,10 +378,13 @@ def test_on_the_command_line_over_tls(two: Two, tmp_path: Path) -> None:
         way = ["--online", "--ledger", f"{LEDGER}={ledger.url}"]
         answer = json.loads(run(cli, [*usual, *way, "--ca", str(own.ca), "--json"]).output)
         words = run(cli, [*usual, *way, "--ca", str(own.ca)]).output
-        stranger = json.loads(run(cli, [*usual, *way, "--json"]).output)
+        stranger = json.loads(run(cli, [*usual, *way, "--offline-ok", "--json"]).output)
+        refused = run(cli, [*usual, *way, "--json"])
     (receipt,) = answer["receipts"]
     assert (answer["verified"], receipt["ledger"], receipt["log"]["entries"]) == (True, LEDGER, 5)
     assert re.search(rf"still there +{LEDGER}, in the log of 5 entries at 20\d\d-", words)
+    assert re.search(rf"no other +batch 0 on {LEDGER}\n", words)
+    assert (refused.exit_code, json.loads(refused.output)["error"]) == (1, "NotAsked")
     assert (stranger["verified"], list(stranger["receipts"][0])) == (True, ["ledger", "time"])
     assert "not trusted" in stranger["unconfirmed"][0]
     two.give(two.false, *(two.other.statement(batch) for batch in range(3)))

@@ -14,6 +14,8 @@ from ledger_client.report import number_text
 
 PAGE = 40
 LONGEST = 240
+OF_METERS = {"meters", "grids", "stopped"}
+"""Facts for each meter: too many for a line, which shows the meters' names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ def _happened(row: Any) -> Happened:
     text = str(fields.pop("text", "")) if is_alarm else ""
     code = str(fields.pop("code", ""))
     raised = bool(fields.pop("raised")) if is_alarm and "raised" in fields else None
-    facts = tuple((key, plain(value)) for key, value in sorted(fields.items()))
+    of_meters = {table: list(fields[table]) for table in OF_METERS & fields.keys()}
+    facts = tuple((key, plain(value)) for key, value in sorted((fields | of_meters).items()))
     return Happened(row.meter, row.epoch, row.seq, row.time_ms, body.name, code, raised, text, facts)
 
 

@@ -1,0 +1,185 @@
+"""The gateway's own events by which an audit counts again: what is configured, each new grid, each new key (032).
+
+Makes events for the writer to sign, and remembers what they have said; reads the database once, and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from gateway.config import Configured
+from gateway.signer import GATEWAY
+from gateway.store import Store, Tail
+from ledger_client import cbor
+from ledger_client.cose import KID, Sign1
+from ledger_client.grids import Grid
+from ledger_client.record import Event, parse_record
+
+CONFIGURATION = "configuration"
+"""What is configured: ``at`` the start of an epoch, at a change, or as the first record behind a cut of another day."""
+KEYS = "keys"
+"""A key that takes the place of another one (``before``), or is new to the gateway."""
+SCHEDULE = "schedule"
+"""New grids that belong to no other event, or found no room in it."""
+MOST_BYTES = 60 * 1024
+"""An event that would pass this is split: a record may have 64 KiB."""
+MOST_FACTS_BYTES = 30 * 1024
+"""So much room have the names that a change adds and removes; of more only the number is told."""
+DAY_MS = 86_400_000
+
+NamedGrid = tuple[str, int, int]
+"""Meter, beginning, and period: of a grid that the database notes."""
+_Fact = tuple[str, str, Any]
+"""Table, meter, and what it says of it."""
+
+
+def identities(store: Store, meters: Iterable[str]) -> dict[str, str]:
+    """The identity that each meter was last commissioned or accepted with, from its newest event."""
+    found = {meter: next(_identities_of(store, meter), None) for meter in meters}
+    return {meter: identity for meter, identity in found.items() if identity is not None}
+
+
+def _identities_of(store: Store, meter: str) -> Iterator[str]:
+    for row in store.events_of(meter):
+        body = parse_record(row.data).body
+        if isinstance(body, Event) and isinstance(identity := body.fields.get("identity"), str):
+            yield identity
+
+
+def spread(event: Event, tables: Mapping[str, Mapping[str, Any]]) -> list[Event]:
+    """The event with tables of facts by meter; what finds no room in it stands in events ``schedule`` behind it."""
+    facts = [(table, meter, fact) for table, by_meter in tables.items() for meter, fact in by_meter.items()]
+    if not facts:
+        return [event]
+    room = MOST_BYTES - len(cbor.encode(dict(event.fields)))
+    first, *others = map(_tables, _portions(facts, room))
+    return [Event(event.name, {**event.fields, **first}), *(Event(SCHEDULE, fields) for fields in others)]
+
+
+def _tables(facts: Iterable[_Fact]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for table, meter, fact in facts:
+        found.setdefault(table, {})[meter] = fact
+    return found
+
+
+def by_meter(grids: Iterable[NamedGrid]) -> dict[str, list[list[int]]]:
+    """Grids as events bear them: each meter's in order."""
+    found: dict[str, list[list[int]]] = {}
+    for meter, begins_ms, period_ms in grids:
+        found.setdefault(meter, []).append([begins_ms, period_ms])
+    return found
+
+
+def schedule(grids: Sequence[NamedGrid]) -> list[Event]:
+    """New grids that no other event bears."""
+    return spread(Event(SCHEDULE, {}), {"grids": by_meter(grids)}) if grids else []
+
+
+def new_keys(kids: Mapping[str, bytes], tails: Mapping[str, Tail | None], *, begun: bool) -> list[Event]:
+    """An event for each owner of ``kids`` whose last record bears another key, or who has none while the gateway has
+    ``begun`` before: its last key is one that an event has told of."""
+    found = []
+    for owner, kid in kids.items():
+        tail = tails.get(owner)
+        before = Sign1.parse(tail.last_data).protected[KID] if tail is not None else None
+        if before != kid and (begun or before is not None):
+            told = {"owner": owner, "key": kid}
+            found.append(Event(KEYS, told if before is None else told | {"before": before}))
+    return found
+
+
+class Announcements:
+    """What has been announced of one epoch: its grids, identities as they become known, and the day of the last
+    ``configuration``. Not to be shared between threads."""
+
+    def __init__(self, store: Store, meters: Iterable[str]) -> None:
+        self.identities = identities(store, meters)
+        self._grids: dict[str, list[Grid]] = {}
+        self._day = -1
+
+    def hear(self, meter: str, event: Event) -> None:
+        """An event is booked that may say which device a meter is."""
+        if meter != GATEWAY and isinstance(identity := event.fields.get("identity"), str):
+            self.identities[meter] = identity
+
+    def note(self, grids: Iterable[NamedGrid]) -> None:
+        """These grids are in force, or will be."""
+        for meter, begins_ms, period_ms in grids:
+            self._grids.setdefault(meter, []).append((begins_ms, period_ms))
+
+    def another_day(self, time_ms: int) -> bool:
+        """The UTC day is another one than that of the last ``configuration``."""
+        return time_ms // DAY_MS != self._day
+
+    def configured_at(self, time_ms: int) -> None:
+        """A ``configuration`` of this moment is durable."""
+        self._day = time_ms // DAY_MS
+
+    def configuration(
+        self,
+        facts: Mapping[str, Any],
+        periods_ms: Mapping[str, int],
+        configured: Mapping[str, Configured],
+        kids: Mapping[str, bytes],
+        counted_to_ms: Mapping[str, int],
+        grids: Iterable[NamedGrid] = (),
+    ) -> list[Event]:
+        """The event with ``facts``, in parts. ``counted_to_ms``: the end of each meter's coverage, behind which its
+        grids are of interest; ``grids``: those that this commit brings."""
+        coming: dict[str, list[Grid]] = {}
+        for meter, begins_ms, period_ms in grids:
+            coming.setdefault(meter, []).append((begins_ms, period_ms))
+        entries = []
+        for meter, period_ms in periods_ms.items():
+            known = self._grids[meter] = _in_force(self._grids.get(meter, []), counted_to_ms[meter])
+            told = _in_force([*known, *coming.get(meter, ())], counted_to_ms[meter])
+            entries.append(("meters", meter, self._entry(meter, period_ms, configured[meter], kids[meter], told)))
+        facts = _shortened({**facts, "statement": kids[GATEWAY]})
+        parts = list(_portions(entries, MOST_BYTES - len(cbor.encode(dict(facts))) - 100))
+        shared = {key: facts[key] for key in ("at", "config", "statement")}
+        of_parts = [facts, *[shared] * (len(parts) - 1)]
+        return [
+            Event(CONFIGURATION, {**own, "part": [number, len(parts)], **_tables(part)})
+            for number, (own, part) in enumerate(zip(of_parts, parts, strict=True), 1)
+        ]
+
+    def _entry(
+        self, meter: str, period_ms: int, configured: Configured, kid: bytes, grids: Sequence[Grid]
+    ) -> dict[str, Any]:
+        entry = {
+            "key": kid,
+            "role": configured.role,
+            "grids": [list(grid) for grid in grids],
+            "period": period_ms,
+            "profile": configured.profile,
+            "profile-hash": configured.profile_hash,
+        }
+        optional = {"ratios": dict(configured.ratios), "identity": self.identities.get(meter)}
+        return entry | {key: fact for key, fact in optional.items() if fact}
+
+
+def _in_force(grids: list[Grid], from_ms: int) -> list[Grid]:
+    """The grids by which polls are due from a moment on."""
+    begun = [place for place, (begins_ms, _) in enumerate(grids) if begins_ms <= from_ms]
+    return grids[begun[-1] :] if begun else grids
+
+
+def _shortened(facts: Mapping[str, Any]) -> dict[str, Any]:
+    if len(cbor.encode(dict(facts))) <= MOST_FACTS_BYTES:
+        return dict(facts)
+    return {key: len(fact) if isinstance(fact, list | tuple) else fact for key, fact in facts.items()}
+
+
+def _portions(facts: Sequence[_Fact], room: int) -> Iterator[list[_Fact]]:
+    """Facts in groups, the first of which fills at most ``room`` bytes and the others ``MOST_BYTES``."""
+    portion, left = list[_Fact](), room
+    for fact in facts:
+        size = len(cbor.encode(list(fact)))
+        if size > left:
+            yield portion
+            portion, left = [], MOST_BYTES - 100
+        portion.append(fact)
+        left -= size
+    yield portion

@@ -1,0 +1,88 @@
+"""Which records of its gateways a ledger holds: of each meter and epoch the last number over all batches.
+
+Two tables beside whatever keeps the statements, written in the transaction that appends one: ``orders`` with a line a
+gateway, ``ranges`` with a line a meter and epoch. They never shrink, so that no number is ever registered twice.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from ledger_client.statement import Statement, parse_statement
+
+TABLES: Final = (
+    "CREATE TABLE orders (gateway TEXT PRIMARY KEY, since INTEGER NOT NULL, from_ms INTEGER NOT NULL) "
+    "STRICT, WITHOUT ROWID",
+    "CREATE TABLE ranges (gateway TEXT NOT NULL, epoch BLOB NOT NULL, meter TEXT NOT NULL, since INTEGER NOT NULL, "
+    "batch INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (gateway, epoch, meter)) STRICT, WITHOUT ROWID",
+    "CREATE TRIGGER ranges_never_shrink BEFORE UPDATE ON ranges WHEN NEW.last <= OLD.last "
+    "BEGIN SELECT RAISE(ABORT, 'ranges never shrink'); END",
+    "CREATE TRIGGER ranges_never_go BEFORE DELETE ON ranges BEGIN SELECT RAISE(ABORT, 'ranges never shrink'); END",
+)
+"""What makes the tables, to be run in one transaction."""
+_MOST: Final = 2**63 - 1  # SQLite's integers
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Of one gateway: ``since``, the number of its first batch here, and ``from_ms`` of its last one."""
+
+    since: int
+    from_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Of one meter in one epoch: the batch in which it came first, the ``last`` number and the ``batch`` of that."""
+
+    since: int
+    batch: int
+    last: int
+
+
+def there(db: sqlite3.Connection) -> bool:
+    """Whether the tables have been made."""
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'ranges'").fetchone() is not None
+
+
+def make(db: sqlite3.Connection, entries: Iterable[bytes]) -> None:
+    """Make the tables and fill them from the statements that are there, in their order. Call within a transaction."""
+    for table in TABLES:
+        db.execute(table)
+    for entry in entries:
+        take(db, parse_statement(entry).statement)
+
+
+def order(db: sqlite3.Connection, gateway: str) -> Order | None:
+    """What is known of a gateway's order; None before its first statement."""
+    row = db.execute("SELECT since, from_ms FROM orders WHERE gateway = ?", (gateway,)).fetchone()
+    return None if row is None else Order(*row)
+
+
+def held(db: sqlite3.Connection, gateway: str, epoch: bytes) -> dict[str, Held]:
+    """What is held of an epoch, by meter."""
+    query = "SELECT meter, since, batch, last FROM ranges WHERE gateway = ? AND epoch = ?"
+    return {str(meter): Held(*row) for meter, *row in db.execute(query, (gateway, epoch))}
+
+
+def take(db: sqlite3.Connection, statement: Statement) -> None:
+    """The ranges of a statement that is being appended. Call within that transaction."""
+    gateway, batch = statement.gateway, statement.batch
+    db.execute(
+        "INSERT INTO orders (gateway, since, from_ms) VALUES (?, ?, ?) "
+        "ON CONFLICT (gateway) DO UPDATE SET from_ms = excluded.from_ms",
+        (gateway, batch, statement.from_ms),
+    )
+    db.executemany(
+        "INSERT INTO ranges (gateway, epoch, meter, since, batch, last) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (gateway, epoch, meter) DO UPDATE SET last = excluded.last, batch = excluded.batch "
+        "WHERE excluded.last > last",
+        (
+            (gateway, stretch.epoch, meter, batch, batch, min(stretch.last, _MOST))
+            for meter, stretches in statement.meters.items()
+            for stretch in stretches
+        ),
+    )

@@ -1,0 +1,53 @@
+"""What a gateway has announced, counted again from its records alone, as an audit does (docs/decisions/032)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.store import Row
+from ledger_client.grids import Grid, due_by
+from ledger_client.record import Coverage, Event, Record, parse_record
+
+GATEWAY = "gateway"
+
+
+def check_announced(rows: Sequence[Row]) -> dict[str, list[Grid]]:
+    """Every coverage record counts the polls that were due by the grids announced up to it, every key was announced,
+    and every ``configuration`` is complete. Gives the grids of each meter."""
+    grids: dict[str, list[Grid]] = defaultdict(list)
+    keys = set[bytes]()
+    found: list[Record] = [parse_record(row.data) for row in rows]
+    parts: list[Any] = []
+    for record in found:
+        body, who = record.body, record.claims.meter
+        if isinstance(body, Event) and who == GATEWAY:
+            for meter, its in body.fields.get("grids", {}).items():
+                grids[meter] += [(begins, period) for begins, period in its]
+            if body.name == "configuration":
+                parts.append(body.fields)
+                assert body.fields["part"] == [len(parts), parts[0]["part"][1]], record.id
+                if len(parts) == parts[0]["part"][1]:
+                    keys |= _take(parts, grids)
+                    parts = []
+            elif body.name == "keys":
+                keys.add(body.fields["key"])
+        assert not parts or who == GATEWAY, f"{record.id}: within a configuration"
+        if isinstance(body, Coverage) and record.claims.clock != "U":  # nobody knows what was due before
+            due = due_by(grids[who], body.from_ms, body.to_ms)
+            assert body.due == due, f"{record.id}: due {body.due}, by what was announced {due}"
+        assert who == GATEWAY or record.kid in keys, f"{record.id}: its key was never announced"
+    return grids
+
+
+def _take(parts: Sequence[dict[str, Any]], grids: dict[str, list[Grid]]) -> set[bytes]:
+    """The keys of a configuration that is complete, whose grids are added."""
+    meters: dict[str, Any] = {}
+    for part in parts:
+        assert not meters.keys() & part["meters"].keys()
+        meters |= part["meters"]
+    for meter, its in meters.items():
+        grids[meter] += [(begins, period) for begins, period in its["grids"]]
+        assert its["grids"], meter
+    return {parts[0]["statement"], *(its["key"] for its in meters.values())}
