@@ -30,7 +30,7 @@ from ledger_client.record import (
     parse_record,
     quality_words,
 )
-from ledger_client.shape import MAX_TIME_MS, rfc3339, rfc3339_ms
+from ledger_client.shape import MAX_TIME_MS, rfc3339, rfc3339_ms, span_in_words
 from ledger_client.statement import SignedStatement, check_statement, id_text, read_statement
 from ledger_client.trust import Trust, TrustKey
 from ledger_client.vouching import (
@@ -199,9 +199,10 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
         span = f"{rfc3339_ms(latest_ms)}, more than {TOLERANCE_S} s after {rfc3339(no_later_than)}"
         raise OutOfRange(f"the record claims {span}, when its batch was on a ledger already", step=7)
     if trust.max_delay_s is not None and no_later_than * 1000 - record.time_ms > trust.max_delay_s * 1000:
-        span = f"of {rfc3339_ms(record.time_ms)}, its batch was on the ledgers at {rfc3339(no_later_than)}"
-        most = f"the trust file takes what was held back for {trust.max_delay_s} s (policy.max_delay)"
-        raise OutOfRange(f"the record is {span}; {most}", step=7)
+        held_ms, most_ms = no_later_than * 1000 - record.time_ms, trust.max_delay_s * 1000
+        span = f"{span_in_words(held_ms)}, from {rfc3339_ms(record.time_ms)} to {rfc3339(no_later_than)}"
+        most = f"policy.max_delay of the trust file is {span_in_words(most_ms)}"
+        raise OutOfRange(f"the record was held back for {span}, when the ledgers had it; {most}", step=7)
 
     # 6 again: online, what nobody could tell is no yes
     demand_all_asked(facts, trust, untold)

@@ -131,7 +131,8 @@ def test_a_record_that_was_held_back_longer_than_the_trust_file_takes(most: str,
     if holds:
         assert verify(Site().build(), believed, NOW).delay_ms == 4877
     else:
-        assert "was on the ledgers at 2026-11-18T11:06:45Z" in refused(OutOfRange, 7, Site().build(), believed)
+        span = "4.9 s, from 2026-11-18T11:06:40.123Z to 2026-11-18T11:06:45Z"
+        assert f"held back for {span}" in refused(OutOfRange, 7, Site().build(), believed)
 
 
 def test_the_delay_is_counted_to_the_last_receipt_that_the_policy_needs() -> None:
