@@ -232,7 +232,7 @@ def test_show(proofs: Proofs, bundles: dict[str, Path], trust: Path) -> None:
     assert "gateway hydro-07: 1 statements, last batch 0; keys: " in run("show", folder).stdout
     facts = json.loads(run("show", folder, "--json").stdout)
     assert facts["ledger"] == "demo-ledger"
-    assert facts["entries"] == 2
+    assert facts["entries"] == 3  # its rules, the gateway that was let in, and the statement
     (gateway,) = facts["gateways"]
     assert (gateway["gateway"], gateway["statements"], gateway["last_batch"]) == ("hydro-07", 1, 0)
     (entry,) = [key for key in load_trust(trust).keys if key.role == "ledger"]

@@ -107,9 +107,9 @@ def test_a_log_that_has_only_grown_still_has_it(two: Two) -> None:
     with embedded_ledger(two.true.folder, LEDGER) as ledger, closing(HttpLedger(LEDGER, ledger.url)) as driver:
         plain = verify(two.bundle(), two.trust(), int(time.time()))
         assert (plain.in_log, plain.unconfirmed) == ({}, ())
-        for entries in (3, 4, 5):  # the first time the head is of the receipt's own size
-            if entries > 3:
-                driver.submit(two.other.statement(entries - 3))
+        for entries in (5, 6, 7):  # the first time the head is of the receipt's own size
+            if entries > 5:
+                driver.submit(two.other.statement(entries - 5))
             proven = ask(two, ledger.url)
             ((name, log),) = proven.in_log.items()
             assert (name, log.entries) == (LEDGER, entries)
@@ -120,7 +120,7 @@ def test_a_log_that_has_only_grown_still_has_it(two: Two) -> None:
 def test_a_log_that_was_rewritten_is_refused_by_name(two: Two) -> None:
     two.give(two.false, *(two.other.statement(batch) for batch in range(3)))
     with embedded_ledger(two.false.folder, LEDGER) as ledger:
-        with pytest.raises(Inconsistent, match="does not begin with that of the receipt, 3: the log was rewritten"):
+        with pytest.raises(Inconsistent, match="does not begin with that of the receipt, 5: the log was rewritten"):
             ask(two, ledger.url)
         backup = evidence.receipt_for(ENTRY, "backup-ledger")
         trust = two.trust(ledgers=(LEDGER, "backup-ledger"))
@@ -132,12 +132,12 @@ def test_a_log_that_was_rewritten_is_refused_by_name(two: Two) -> None:
 
 def test_a_log_of_the_same_size_with_other_entries(two: Two) -> None:
     two.give(two.false, two.other.statement(0), two.other.statement(1))
-    with pytest.raises(Inconsistent, match="is another one than that of the receipt, 3"):
+    with pytest.raises(Inconsistent, match="is another one than that of the receipt, 5"):
         two.confirm(two.false)
 
 
 def test_a_log_that_was_set_back(two: Two) -> None:
-    with pytest.raises(Inconsistent, match=r"of 1 entries at .* is smaller than that of the receipt, 3"):
+    with pytest.raises(Inconsistent, match=r"of 3 entries at .* is smaller than that of the receipt, 5"):
         two.confirm(two.false, late_s=60)
     with pytest.raises(LedgerUnavailable, match="not later than the receipt"):  # an old head proves nothing
         two.confirm(two.false, late_s=-60)
@@ -182,11 +182,11 @@ class NoHead(LogView):
 @pytest.mark.parametrize(
     ("log", "error", "told"),
     [
-        (OtherEntry, NotIncluded, "entry 2 of its log is not this statement"),
-        (NoEntry, LedgerUnavailable, "does not show entry 2"),
+        (OtherEntry, NotIncluded, "entry 4 of its log is not this statement"),
+        (NoEntry, LedgerUnavailable, "does not show entry 4"),
         (OtherPath, Inconsistent, "the log was rewritten"),
-        (OtherSizes, LedgerUnavailable, "its proof is from 2 entries to 4"),
-        (NoPath, LedgerUnavailable, "no proof from 3 entries to 4"),
+        (OtherSizes, LedgerUnavailable, "its proof is from 4 entries to 6"),
+        (NoPath, LedgerUnavailable, "no proof from 5 entries to 6"),
         (Junk, LedgerUnavailable, "its proof of consistency is none"),
         (NoHead, LedgerUnavailable, "its head is none"),
     ],
@@ -202,7 +202,7 @@ def test_whose_head_it_is(two: Two) -> None:
     before = two.trust(two.false)
     with pytest.raises(LedgerUnavailable, match="which the trust file does not have"):
         two.confirm(two.true, trust=before)
-    assert two.confirm(two.true).entries == 4
+    assert two.confirm(two.true).entries == 6
     revoked = two.trust(more='revoked = 2026-01-01T00:00:00Z\nrevoked_reason = "stolen"\n')
     with pytest.raises(LedgerUnavailable, match=r"was revoked \(stolen\)"):
         two.confirm(two.true, trust=revoked)
@@ -381,8 +381,8 @@ def test_on_the_command_line_over_tls(two: Two, tmp_path: Path) -> None:
         stranger = json.loads(run(cli, [*usual, *way, "--offline-ok", "--json"]).output)
         refused = run(cli, [*usual, *way, "--json"])
     (receipt,) = answer["receipts"]
-    assert (answer["verified"], receipt["ledger"], receipt["log"]["entries"]) == (True, LEDGER, 3)
-    assert re.search(rf"still there +{LEDGER}, in the log of 3 entries at 20\d\d-", words)
+    assert (answer["verified"], receipt["ledger"], receipt["log"]["entries"]) == (True, LEDGER, 5)
+    assert re.search(rf"still there +{LEDGER}, in the log of 5 entries at 20\d\d-", words)
     assert re.search(rf"no other +batch 0 on {LEDGER}\n", words)
     assert (refused.exit_code, json.loads(refused.output)["error"]) == (1, "NotAsked")
     assert (stranger["verified"], list(stranger["receipts"][0])) == (True, ["ledger", "time"])
