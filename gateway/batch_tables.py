@@ -16,8 +16,10 @@ _CONFLICT = "batch, ledger, statement_id, found_ms"
 _ROW = "meter, epoch, seq, kind, time_ms, data"
 _SEALED_TO = "(SELECT coalesce(max(last_id), 0) FROM batches)"
 _WHOLE = (
-    "first_id > (SELECT to_id FROM pruned) AND NOT EXISTS (SELECT 1 FROM lost_places AS lost "
-    "WHERE lost.first_id <= batches.last_id AND lost.last_id >= batches.first_id)"
+    "first_id > (SELECT to_id FROM pruned) AND (NOT EXISTS (SELECT 1 FROM lost_places AS lost "
+    "WHERE lost.first_id <= batches.last_id AND lost.last_id >= batches.first_id) "
+    "OR size = (SELECT count(*) FROM records WHERE records.id BETWEEN batches.first_id AND batches.last_id "
+    "AND records.id NOT IN (SELECT id FROM elsewhere)))"  # sealed after the loss, it never held what was lost
 )
 _UNSEALED = f"id > {_SEALED_TO} AND id NOT IN (SELECT id FROM elsewhere)"
 _OLD_UNSEALED = f"{_UNSEALED} AND epoch <> (SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1)"

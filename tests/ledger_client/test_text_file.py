@@ -72,7 +72,11 @@ def test_a_trust_file_of_that_kind_is_one_sentence_and_exit_2(what: str, tmp_pat
     batch.write_bytes(b"")
     ledger = tmp_path / "ledger"
     command(0, "init", ledger)
-    for arguments in (("verify", proof, "--trust", trust), ("audit", batch, "--trust", trust)):
+    for arguments in (
+        ("verify", proof, "--trust", trust),
+        ("audit", batch, "--trust", trust),
+        ("trust", "add", tmp_path / "mine.toml", trust, "--yes"),
+    ):
         said = command(2, *arguments).stderr
         assert said.startswith(f"error: {trust}: is not TOML: ")
         assert said.count("\n") == 1

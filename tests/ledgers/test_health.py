@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ledger_client.transparency import group
+from ledger_client.transparency.committed import CommittedPolicy
 from ledger_client.transparency.directory import open_dir
-from ledger_client.transparency.policy import PolicyFile
 from ledger_client.transparency.service import Service
 from tests.ledgers.client import COSE, ask
 from tests.ledgers.samples import Gateway
@@ -40,8 +40,8 @@ def figures(metrics: str) -> dict[str, float]:
 
 
 def test_figures(demo: Site, metrics: str) -> None:
-    before = figures(metrics)
     gateway, stranger = demo.enroll(Gateway("gw-figures")), Gateway("stranger")
+    before = figures(metrics)
     with demo.driver("http") as driver:
         for batch in range(3):
             persist(driver, gateway.statement(batch))
@@ -85,7 +85,7 @@ def test_a_disk_that_takes_nothing_is_seen_and_its_recovery_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
-        ledger = Service(folder, PolicyFile(folder.policy).current)
+        ledger = Service(folder, CommittedPolicy.begun(folder))
         assert ledger.writable()
         monkeypatch.setattr(group, "FRESH_S", 0.0)
         assert ledger.writable()  # tried out
