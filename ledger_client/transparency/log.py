@@ -18,7 +18,7 @@ from typing import Self
 
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, VerificationError
 from ledger_client.merkle import leaf_hash
-from ledger_client.statement import Statement
+from ledger_client.statement import SignedStatement
 from ledger_client.transparency import ranges, tree
 
 APPLICATION_ID = 0x4D53454C  # "MSEL": this file is a Meterseal ledger's log
@@ -270,9 +270,9 @@ class Writer(Reader):
         )
         return signed
 
-    def take_ranges(self, statement: Statement) -> None:
+    def take_ranges(self, signed: SignedStatement) -> None:
         """Whose records the statement holds that is being appended."""
-        ranges.take(self._db, statement)
+        ranges.take(self._db, signed)
 
 
 def _name(db: sqlite3.Connection, path: Path) -> str:

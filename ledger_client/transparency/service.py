@@ -161,7 +161,7 @@ class Service:
                     return sign_receipt(self.name, sub, iat, place.size, place.index, place.path, place.root, signer)
 
                 first = log.append(entry, sign, gateway=statement.gateway, batch=statement.batch)
-                log.take_ranges(statement)
+                log.take_ranges(signed)
             assert first is not None  # append returns what its signer returned
             return first
 

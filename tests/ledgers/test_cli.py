@@ -172,7 +172,7 @@ def test_verify_of_the_other_kinds(bundles: dict[str, Path], trust: Path) -> Non
     assert "VERIFIED: a coverage record of meter export-main" in coverage
     assert "due 60, recorded 58, missed: skipped 1, timeout 1" in coverage
     event = run("verify", bundles["event"], "--trust", trust, "--kind", "event").stdout
-    assert "configuration, every_ms = 1000, reason = new period" in event
+    assert "  event          configuration\n    every_ms = 1000\n    reason = new period\n" in event
 
 
 def test_verify_as_json(proofs: Proofs, bundles: dict[str, Path], trust: Path) -> None:

@@ -280,6 +280,19 @@ def test_the_same_statement_on_every_ledger_is_no_fork(two: Two, tmp_path: Path)
         assert ask(two, first.url, trust, second=other.url).asked == (LEDGER, "second")
 
 
+def test_a_ledger_that_begins_behind_the_number_is_told_of(two: Two, tmp_path: Path) -> None:
+    """The same records could stand there in a batch of another number, which cannot be asked for."""
+    place = second(tmp_path)
+    with embedded_ledger(two.true.folder, LEDGER) as first, embedded_ledger(place.folder, "second") as other:
+        assert ask(two, first.url, both(two, place), second=other.url).unconfirmed[-1] == (
+            f"second: has no batch 0 of {GATEWAY}; none at all"
+        )
+        with closing(HttpLedger("second", other.url)) as driver:
+            driver.submit(told_otherwise(batch=3, prev=bytes(32)))
+        proven = ask(two, first.url, both(two, place), second=other.url)
+    assert proven.unconfirmed == (f"second: has no batch 0 of {GATEWAY}; its last is 3",)
+
+
 def test_a_fork_by_a_key_that_the_trust_file_does_not_have_says_so(two: Two, tmp_path: Path) -> None:
     place = second(tmp_path, gateway := Gateway(GATEWAY))
     with embedded_ledger(two.true.folder, LEDGER) as first, embedded_ledger(place.folder, "second") as other:
@@ -310,7 +323,8 @@ def test_what_an_embedded_ledger_may_show_under_a_number(two: Two) -> None:
         ([another], Held(GATEWAY, 0, None)), ([b"junk"], "not a statement"),
         ("junk", "not a list"), ([ENTRY, ENTRY], ours), ([], Held(GATEWAY, 0, None)),
     ):  # fmt: skip
-        with answering({f"/gateways/{GATEWAY}/statements": cbor.encode(shown), "/log/head": head}) as url:
+        pages = {"/log/head": head, f"/gateways/{GATEWAY}/last": cbor.encode(None)}
+        with answering({f"/gateways/{GATEWAY}/statements": cbor.encode(shown), **pages}) as url:
             facts = refresh(two.bundle(), two.trust(), {}, {LEDGER: url})
         ((fact,),) = facts.held.values()
         assert fact == expected or (isinstance(expected, str) and expected in str(fact))

@@ -13,7 +13,7 @@ from ledger_client.bridge.book import Book
 from ledger_client.errors import Refused
 from ledger_client.ledgers.wire import MAX_RECEIPT, encode_problem, parse_problem
 from ledger_client.statement import Range, SignedStatement, parse_statement, statement_id
-from ledger_client.transparency import admission, service
+from ledger_client.transparency import admission, ranges, service
 from ledger_client.transparency.admission import admitted
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.policy import Policy
@@ -196,12 +196,11 @@ def test_what_is_held_of_an_epoch_never_shrinks(tmp_path: Path, gateway: Gateway
     with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
         chain = Chain(gateway, Service(folder, policy_with(folder, [gateway]), now=lambda: NOW).submit)
         assert chain.give(main((A, 0, 9))) is None
-    for statement in ("UPDATE ranges SET last = 3", "DELETE FROM ranges"):
-        with (
-            closing(sqlite3.connect(tmp_path / "ledger" / "log.db")) as db,
-            pytest.raises(sqlite3.IntegrityError, match="never shrink"),
-        ):
-            db.execute(statement)
+    with closing(sqlite3.connect(tmp_path / "ledger" / "log.db")) as db:
+        with pytest.raises(sqlite3.IntegrityError, match="never shrink"):
+            db.execute("DELETE FROM ranges")
+        ranges.take(db, parse_statement(gateway.sign(1, bytes(32), meters=main((A, 2, 3)))))
+        assert db.execute("SELECT last FROM ranges").fetchall() == [(9,)]
 
 
 def test_a_bridge_that_was_there_before_the_rule_begins_with_what_comes_next(tmp_path: Path, gateway: Gateway) -> None:
