@@ -22,6 +22,7 @@ from ledger_client.statement import Statement, parse_statement, statement_id
 from ledger_client.trust import load_trust
 from ledger_client.verify import check_receipt
 from tests.gateway.announced import check_announced
+from tests.gateway.timely import check_times
 
 FAR_FUTURE_S = 1 << 40
 
@@ -36,6 +37,7 @@ def check_books(config: Config) -> None:
         lost = store.lost()
         if pruned_to == 0 and not store.repairs():
             check_announced(rows)
+            check_times(rows)
         torn = _check_chains(rows, lost, whole=pruned_to == 0)
         grids: dict[str, list[tuple[int, int]]] = defaultdict(list)
         planned = set[tuple[str, bytes]]()
@@ -181,7 +183,8 @@ def _check_batches(store: Store, batches: Sequence[Batch]) -> None:
             continue
         assert (len(leaves), statement.root) == (statement.size, tree_of(leaves).root)
         assert statement.meters == ranges(leaves, lost)
-        assert all(statement.from_ms <= row.time_ms <= statement.to_ms for row in leaves)
+        assert statement.from_ms == min(row.time_ms for row in leaves)
+        assert statement.to_ms == max(row.time_ms for row in leaves)
         own = {(row.meter, row.epoch, row.seq) for row in leaves}
         for row in rows:  # what is sealed elsewhere comes first in its epoch, and nothing is left out
             begin = reached.get((row.meter, row.epoch), -1) + 1
