@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from gateway.repair_tables import Repairs
 from gateway.rows import Anchor, Batch, Conflict, Known, Row
+from gateway.schema import GUARDS
 
 _BATCH = "batch, statement_id, entry, first_id, last_id, size, sealed_ms"
 _ANCHOR = "batch, ledger, state, receipt, detail, updated_ms"
@@ -15,8 +16,10 @@ _CONFLICT = "batch, ledger, statement_id, found_ms"
 _ROW = "meter, epoch, seq, kind, time_ms, data"
 _SEALED_TO = "(SELECT coalesce(max(last_id), 0) FROM batches)"
 _WHOLE = (
-    "first_id > (SELECT to_id FROM pruned) AND NOT EXISTS (SELECT 1 FROM lost_places AS lost "
-    "WHERE lost.first_id <= batches.last_id AND lost.last_id >= batches.first_id)"
+    "first_id > (SELECT to_id FROM pruned) AND (NOT EXISTS (SELECT 1 FROM lost_places AS lost "
+    "WHERE lost.first_id <= batches.last_id AND lost.last_id >= batches.first_id) "
+    "OR size = (SELECT count(*) FROM records WHERE records.id BETWEEN batches.first_id AND batches.last_id "
+    "AND records.id NOT IN (SELECT id FROM elsewhere)))"  # sealed after the loss, it never held what was lost
 )
 _UNSEALED = f"id > {_SEALED_TO} AND id NOT IN (SELECT id FROM elsewhere)"
 _OLD_UNSEALED = f"{_UNSEALED} AND epoch <> (SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1)"
@@ -136,6 +139,36 @@ class Batches(Repairs):
         queued = "INSERT INTO anchors (batch, ledger, state, updated_ms) VALUES (?, ?, 'queued', ?)"
         self.run_each(queued, ((batch.batch, ledger, batch.sealed_ms) for ledger in ledgers))
 
+    def may_open_again(self, number: int, ledger: str) -> bool:
+        """Whether no ledger has a batch of this number or above, or may have one on its way, and ``ledger`` has taken
+        nothing that was sealed in the present epoch."""
+        elsewhere = "SELECT 1 FROM anchors WHERE batch >= ? AND state NOT IN ('queued', 'refused')"
+        began = "SELECT min(id) FROM records WHERE epoch = (SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1)"
+        of_it = f"SELECT 1 FROM batches JOIN anchors USING (batch) WHERE last_id >= ({began})"
+        taken = f"{of_it} AND ledger = ? AND state = 'settled'"
+        return self.one(elsewhere, number) is None and self.one(taken, ledger) is None
+
+    def open_again(self, number: int) -> None:
+        """The batches from this number on are none: they are cut as they were, and get other numbers. Call within
+        ``transaction()``, once ``may_open_again`` has said so."""
+        self.run("DROP TRIGGER batches_leave_by_pruning")  # back before anybody else sees it
+        self.run("INSERT OR IGNORE INTO cuts (last_id) SELECT last_id FROM batches WHERE batch >= ?", number)
+        self.run("DELETE FROM notes WHERE statement_id IN (SELECT statement_id FROM batches WHERE batch >= ?)", number)
+        self.run("DELETE FROM anchors WHERE batch >= ?", number)
+        self.run("DELETE FROM batches WHERE batch >= ?", number)
+        self.run(f"CREATE TRIGGER batches_leave_by_pruning BEFORE {GUARDS['batches_leave_by_pruning']}")
+
+    def unanchored(self, number: int, meter: str, epoch: bytes, last: int) -> tuple[int, int] | None:
+        """First and last number, up to ``last``, of the records of a meter in an epoch that no batch below this number
+        holds."""
+        sealed = "(SELECT coalesce(max(last_id), 0) FROM batches WHERE batch < ?)"
+        sql = (
+            "SELECT min(seq), max(seq) FROM records WHERE epoch = ? AND meter = ? AND seq <= ? "
+            f"AND id > {sealed} AND id NOT IN (SELECT id FROM elsewhere)"
+        )
+        row = self.one(sql, epoch, meter, last, number)
+        return (int(row[0]), int(row[1])) if row and row[0] is not None else None
+
     def drop_batch(self, batch: Batch) -> None:
         """Forget a batch whose records have been pruned, with its receipts. Call within ``transaction()``."""
         gone = self.count("SELECT count(*) FROM anchors WHERE batch = ? AND state = 'settled'", batch.batch)
@@ -208,9 +241,10 @@ class Batches(Repairs):
         *,
         receipt: bytes | None = None,
         detail: str | None = None,
-    ) -> None:
-        """Move an anchor to ``state``; a settled one never moves again. Call within ``transaction()``."""
-        self.run(
+    ) -> bool:
+        """Move an anchor to ``state``; a settled one never moves again, and one that is gone does not come back: False.
+        Call within ``transaction()``."""
+        moved = self.run(
             "UPDATE anchors SET state = ?, receipt = ?, detail = ?, updated_ms = ? "
             "WHERE batch = ? AND ledger = ? AND state <> 'settled'",
             *(state, receipt, detail, now_ms, batch, ledger),
@@ -218,6 +252,7 @@ class Batches(Repairs):
         if state == "settled":
             which = "statement_id = (SELECT statement_id FROM batches WHERE batch = ?)"
             self.run(f"DELETE FROM notes WHERE ledger = ? AND {which}", ledger, batch)
+        return moved > 0
 
     # — what the drivers of ledgers must still know after a crash —
 

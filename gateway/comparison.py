@@ -13,7 +13,8 @@ from typing import NamedTuple
 from gateway.rows import Conflict
 from gateway.sealer import Before
 from ledger_client.cose_key import PublicKey
-from ledger_client.errors import LedgerClientError
+from ledger_client.errors import LedgerClientError, Refused
+from ledger_client.shape import is_name
 from ledger_client.statement import Range, SignedStatement, id_text, parse_statement
 
 MAX_BATCH = 2**63 - 1  # SQLite's integers
@@ -80,8 +81,35 @@ class Rollback:
     told: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """What a ledger that cannot be asked says that it holds, in a refusal: the gateway's last statement, and of meters
+    and epochs that it was offered the last numbers."""
+
+    last: Told
+    numbers: Mapping[tuple[str, bytes], int]
+
+
+MOST_NUMBERS = 500
+"""Of a refusal's numbers so many are read; so the event that tells of them fits a record."""
+
 Unsealed = Mapping[tuple[str, bytes], int]
 """The highest unsealed sequence number of each meter and epoch that was recorded before the present epoch."""
+
+
+def holds(refusal: Refused) -> Holds | None:
+    """What a refusal says that its ledger holds (docs/ledger.md, ``held``); None where it says nothing of that."""
+    match refusal.more.get("held"):
+        case {"batch": int(batch), "id": bytes(id_), "ranges": list(ranges)} if len(id_) == 32 and batch < MAX_BATCH:
+            numbers = {}
+            for entry in ranges[:MOST_NUMBERS]:
+                match entry:
+                    case [str(meter), bytes(epoch), int(last), int(_)] if is_name(meter) and last <= MAX_BATCH:
+                        numbers[meter, epoch] = last
+                    case _:
+                        return None
+            return Holds(Told(batch, id_), numbers)
+    return None
 
 
 def judge(last: Told | None, here: Before, ours: bytes | None, settled: int | None) -> Agreed | Lost | Ahead | Another:

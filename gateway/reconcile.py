@@ -15,11 +15,13 @@ from typing import TypeVar
 
 from gateway.alarm_kinds import EQUIVOCATION, LEDGER_LOST, LEDGER_ODD, ROLLBACK
 from gateway.alarms import LedgerAlarms
+from gateway.batch_tables import UNTOLD
 from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.comparison import (
     Ahead,
     Another,
+    Holds,
     Lost,
     Odd,
     Rollback,
@@ -27,6 +29,7 @@ from gateway.comparison import (
     Waiting,
     Walk,
     conflict_text,
+    holds,
     judge,
     older_text,
     resume_text,
@@ -36,12 +39,14 @@ from gateway.config import Config
 from gateway.hold import station
 from gateway.pulses import beat
 from gateway.recorder import Recorder
+from gateway.repair_tables import Hole
 from gateway.sealer import Before
 from gateway.signer import GATEWAY
 from gateway.store import Batch, Conflict, Known, Store
 from ledger_client.errors import Refused, Unsupported
 from ledger_client.ledgers import Ledger
 from ledger_client.record import Event
+from ledger_client.statement import parse_statement
 from ledger_client.trust import Trust
 
 log = logging.getLogger("meterseal.reconcile")
@@ -195,6 +200,48 @@ class Reconciliation:
 
         return await self._ask(write)
 
+    # — what a ledger that cannot be asked says in a refusal —
+
+    def cannot_ask(self, ledger: str) -> bool:
+        """Whether this ledger cannot tell what it holds; then its refusals are all that is heard of it."""
+        return ledger in self._waiting.unable
+
+    async def leave_out(self, ledger: str, batch: Batch, refusal: Refused) -> bool:
+        """Go on from what a ledger holds that has refused this batch for it, again and again; False: stand still.
+
+        A refusal is not signed. So only records of epochs before the present one are left out, and only batches that no
+        ledger has or may be given are sealed anew; and a ledger that has taken something of this epoch knows this
+        gateway as it is: then there is another one (docs/decisions/033).
+        """
+        found = holds(refusal)
+        if found is None or not self.cannot_ask(ledger) or self.stopped:
+            return False
+        look, last, ours = partial(_to_leave_out, ledger, batch, found), found.last, batch.batch - 1
+        left = await self._ask(look)
+        if left is None:
+            return False
+        fields: dict[str, object] = {"ledger": ledger, "theirs": last.batch, "statement": last.statement_id}
+        fields |= {"records": sum(to - first + 1 for _, _, first, to in left), "ranges": [list(hole) for hole in left]}
+        self._recorder.happened(GATEWAY, Event(ROLLBACK, fields | ({"ours": ours} if ours >= 0 else {})))
+        self._alarms.raise_(ROLLBACK, ledger, older_text(ledger, ours, last.batch))
+        reason = resume_text(ledger, ours, last.batch)
+        known = Known(last.batch, last.statement_id, ledger, reason, self._clock.now_ms())
+
+        def write(store: Store) -> bool:
+            if look(store) != left:
+                return False
+            with store.transaction():
+                store.open_again(batch.batch)
+                for hole in left:
+                    store.sealed_elsewhere(UNTOLD, *hole)
+                if known.batch > ours:
+                    store.go_on_from(known)
+                station("restore")
+            station("restored")
+            return True
+
+        return await self._ask(write)
+
     async def _equivocation(self, ledger: Ledger, found: Another) -> None:
         conflict = Conflict(found.batch, ledger.name, found.statement_id, self._clock.now_ms())
         text = self._text(conflict)
@@ -239,6 +286,22 @@ class Reconciliation:
         answer = await asyncio.wrap_future(self._recorder.call(function))
         beat()
         return answer
+
+
+def _to_leave_out(ledger: str, batch: Batch, found: Holds, store: Store) -> list[Hole] | None:
+    """Which numbers that the ledger holds are not to be sealed again; None where nothing may be left out, or where that
+    would help nothing."""
+    if store.statement_at(batch.batch) != batch.statement_id or not store.may_open_again(batch.batch, ledger):
+        return None
+    if any(epoch == store.newest_epoch() for _, epoch in found.numbers):
+        return None
+    stretches = (
+        (meter, epoch, store.unanchored(batch.batch, meter, epoch, last))
+        for (meter, epoch), last in sorted(found.numbers.items())
+    )
+    left = [(meter, epoch, *stretch) for meter, epoch, stretch in stretches if stretch is not None]
+    follows = parse_statement(batch.entry).statement.prev == found.last.statement_id
+    return left if (follows and left) or found.last.batch >= batch.batch else None
 
 
 def _never_seal_lost_batches(store: Store) -> None:

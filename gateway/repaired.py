@@ -9,7 +9,7 @@ from gateway.repair_tables import Hole
 from gateway.rows import Repair
 
 REPAIRED = "repaired"  # the first event of an epoch behind a repair
-RANGES_TOLD = 20  # stretches of lost records that an event names
+RANGES_TOLD = 500  # stretches of lost records that an event names, which has room for no more
 
 
 def facts(repair: Repair, lost: Sequence[Hole]) -> dict[str, Any]:

@@ -50,6 +50,8 @@ class _Flight:
     state: str
     due_s: float = 0.0
     refusals: int = 0
+    held: object = None
+    """What its ledger said in its last refusal that it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,10 @@ class _Rest:
 
     pause_s: float | None
     wakes: bool = True
+
+
+class _SealedAnew(Exception):
+    """What is on its way to the ledger is no batch any more: the records are sealed anew."""
 
 
 class Uplink:
@@ -183,6 +189,9 @@ class Uplink:
         """Ask about every batch on its way whose time has come, and submit what follows. Never raises."""
         try:
             return await self._go_through()
+        except _SealedAnew:
+            self._forget()
+            return _Rest(0.0)
         except StoreError as error:
             self._forget()  # what was done and not noted is found at the ledger again when the disk is back
             self._log.error("ledger %s waits for the database: %s", self._ledger.name, error)
@@ -228,11 +237,7 @@ class Uplink:
             if not may_submit:  # as a consequence: what is refused before it comes first
                 flight.due_s = _now_s() + LONGEST_PAUSE_S
                 return
-            flight.refusals += 1
-            detail = f"refused: {error}; way out: {way_out(error.title)}"
-            await self._refuse(batch, flight, detail, refusals.pause_s(error, flight.refusals))
-            if await self._has_lost_some():
-                flight.due_s = _now_s() + refusals.doubt_s(flight.refusals)
+            await self._refused(batch, flight, error)
             return
         except NotOurs as error:
             flight.refusals += 1
@@ -254,6 +259,22 @@ class Uplink:
             name = self._ledger.name
             self._alarms.lower(LEDGER_REFUSED, name, f"ledger {name} has taken batch {batch.batch} after all")
             self._question_all()  # what has changed for this one may have changed for those behind it
+
+    async def _refused(self, batch: Batch, flight: _Flight, error: Refused) -> None:
+        """The ledger's own no: an alarm; and where it may have lost something, or this database, that is mended."""
+        flight.refusals += 1
+        detail = f"refused: {error}; way out: {way_out(error.title)}"
+        before, flight.held = flight.held, error.more.get("held")
+        await self._refuse(batch, flight, detail, refusals.pause_s(error, flight.refusals))
+        if await self._has_lost_some():
+            flight.due_s = _now_s() + refusals.doubt_s(flight.refusals)
+        elif self._reconciliation is not None and flight.held and self._reconciliation.cannot_ask(self._ledger.name):
+            if before != flight.held:  # once is not believed: no one has signed it
+                flight.due_s = _now_s() + refusals.FIRST_PAUSE_S
+            elif await self._reconciliation.leave_out(self._ledger.name, batch, error):
+                name = self._ledger.name
+                self._alarms.lower(LEDGER_REFUSED, name, f"what ledger {name} holds already is not given to it again")
+                raise _SealedAnew
 
     def _question_all(self) -> None:
         """A ledger that has dropped one batch may have dropped those before it, which go first."""
@@ -326,14 +347,16 @@ class Uplink:
             return
         marks, self._unwritten, now_ms = self._unwritten, [], self._clock.now_ms()
 
-        def write(store: Store) -> None:
+        def write(store: Store) -> bool:
             with store.transaction():
-                for mark in marks:
-                    store.mark(
-                        mark.batch, self._ledger.name, mark.state, now_ms, receipt=mark.receipt, detail=mark.detail
-                    )
+                moved = [
+                    store.mark(m.batch, self._ledger.name, m.state, now_ms, receipt=m.receipt, detail=m.detail)
+                    for m in marks
+                ]
+            return all(done or mark.state != "submitted" for done, mark in zip(moved, marks, strict=True))
 
-        await self._ask(write)
+        if not await self._ask(write):
+            raise _SealedAnew
         if any(mark.state == "settled" for mark in marks):
             station("settled")
 

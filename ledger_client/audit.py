@@ -1,205 +1,189 @@
 """An audit: whole batches, and everything between them. Reads batch files, and believes the trust file alone.
 
 Of each batch: every record's form, owner and signature, the tree, the statement with its ranges, times and signature,
-receipts, validity and policy as ``verify`` has them. Over them: every chain of seq and prev, the tiling of coverage,
-the chain of statements. Nothing stops it: all that does not hold is found and named.
+receipts, validity and policy as ``verify`` has them. Over them: every chain of seq and prev and the chain of statements
+(audit_chain.py), coverage (audit_coverage.py), times (audit_times.py), and what was due, counted again
+(audit_configured.py, audit_due.py). Nothing stops it: all that does not hold is found and named.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
 
-from ledger_client.audit_chain import Story, Told
+from ledger_client import audit_events as events
+from ledger_client.audit_chain import Chains, Step
+from ledger_client.audit_configured import Configured
+from ledger_client.audit_coverage import Coverages
+from ledger_client.audit_due import Due
+from ledger_client.audit_ends import Ends
+from ledger_client.audit_files import Files, open_files
 from ledger_client.audit_records import Fact, Looker, Name
+from ledger_client.audit_result import MOST, Audit, Audited, Finding, Told
+from ledger_client.audit_times import Times
 from ledger_client.batch_file import BatchFile
-from ledger_client.errors import STEPS, UnknownKey, VerificationError, at_step
+from ledger_client.errors import STEPS, Malformed, UnknownKey, VerificationError, at_step
 from ledger_client.merkle import Tree
-from ledger_client.record import GATEWAY_ITSELF
+from ledger_client.record import GATEWAY_ITSELF, Event
+from ledger_client.report import span_in_words
 from ledger_client.shape import rfc3339, rfc3339_ms
-from ledger_client.statement import Range, SignedStatement, Statement, check_statement, id_text, read_statement
+from ledger_client.statement import Range, SignedStatement, Statement, check_statement
 from ledger_client.trust import Trust
 from ledger_client.vouching import TOLERANCE_S, demand_valid, read_receipts, too_few, vouching_ledgers
 
-MOST: Final = 100
-"""So many findings, and so many notes, are kept in words; the others are counted."""
+__all__ = ["MOST", "Audit", "Audited", "Finding", "Wanted", "audit"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that does not hold: in which file and batch, of which record (None: of the batch), at which step."""
-
-    file: str
-    batch: int | None
-    record: str | None
-    step: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Audited:
-    """One batch of an audit; ``no_later_than`` (Unix seconds) is None where too few ledgers vouch."""
-
-    file: str
-    batch: int
-    records: int
-    statement_id: bytes
-    no_later_than: int | None
-    receipts: tuple[tuple[str, int], ...]
-
-
-@dataclass(slots=True)
-class Audit:
-    """What an audit found. Nothing holds as long as ``sound`` is not true."""
+class Wanted:
+    """What the files are to hold: batches of which gateway (None: of the first file), the time from and to in ms (None:
+    whatever they hold; a gateway without a beginning: from its first batch on). ``allow_resume``: what an announced
+    loss left behind is noted, not found."""
 
     gateway: str | None = None
-    batches: list[Audited] = field(default_factory=list)
-    kinds: Counter[str] = field(default_factory=Counter)
-    meters: dict[str, Told] = field(default_factory=dict)
     from_ms: int | None = None
     to_ms: int | None = None
-    findings: list[Finding] = field(default_factory=list)
-    findings_total: int = 0
-    notes: list[str] = field(default_factory=list)
-    notes_total: int = 0
-
-    @property
-    def sound(self) -> bool:
-        """Everything holds."""
-        return bool(self.batches) and not self.findings_total
-
-    def found(self, finding: Finding) -> None:
-        """Keep a finding."""
-        self.findings_total += 1
-        if len(self.findings) < MOST:
-            self.findings.append(finding)
-
-    def noted(self, text: str) -> None:
-        """Keep what is no fault, and is to be known."""
-        self.notes_total += 1
-        if len(self.notes) < MOST:
-            self.notes.append(text)
-
-    def as_json(self) -> dict[str, Any]:
-        """The answer for ``--json``."""
-        span = (self.from_ms, self.to_ms)
-        meters = [
-            {"name": name, "readings": t.readings, "due": t.due, "recorded": t.recorded, "missed": dict(t.missed)}
-            for name, t in sorted(self.meters.items())
-            if name != GATEWAY_ITSELF
-        ]
-        return {
-            "sound": self.sound,
-            "gateway": self.gateway,
-            "from": None if span[0] is None else rfc3339_ms(span[0]),
-            "to": None if span[1] is None else rfc3339_ms(span[1]),
-            "records": sum(self.kinds.values()),
-            "kinds": dict(sorted(self.kinds.items())),
-            "batches": [_batch_json(batch) for batch in self.batches],
-            "meters": meters,
-            "findings": [
-                {"file": f.file, "batch": f.batch, "record": f.record, "step": f.step, "detail": f.detail}
-                for f in self.findings
-            ],
-            "findings_total": self.findings_total,
-            "notes": self.notes,
-            "notes_total": self.notes_total,
-        }
+    allow_resume: bool = False
 
 
-def _batch_json(batch: Audited) -> dict[str, Any]:
-    return {
-        "file": batch.file,
-        "batch": batch.batch,
-        "records": batch.records,
-        "statement_id": id_text(batch.statement_id),
-        "no_later_than": None if batch.no_later_than is None else rfc3339(batch.no_later_than),
-        "receipts": [{"ledger": ledger, "time": rfc3339(time)} for ledger, time in batch.receipts],
-    }
-
-
-def audit(paths: Sequence[Path], trust: Trust, now: int, *, processes: int | None = None) -> Audit:
+def audit(
+    paths: Sequence[Path], trust: Trust, now: int, *, wanted: Wanted | None = None, processes: int | None = None
+) -> Audit:
     """Audit batch files, in the order of their batches whatever that of ``paths`` is, at the time ``now`` (Unix s).
 
+    Proofs (``.mseal``) of the gateway's events may be among the files: they tell what was due before the first batch.
     Raises ``FileError`` where a file cannot be read; whatever its bytes are they raise nothing. ``processes``: how many
     to use for the signatures (None: as many processors as there are, once that is worth while).
     """
-    result = Audit()
-    files = _open(paths, result)
-    with Looker(trust, sum(len(file) for file, _ in files), processes) as looker:
-        auditor = _Auditor(result, trust, now, looker)
-        for file, signed in files:
+    wanted = wanted or Wanted()
+    result = Audit(allow_resume=wanted.allow_resume, gateway=wanted.gateway)
+    files = open_files(paths, trust, now, result)
+    with Looker(trust, files.records, processes) as looker:
+        auditor = _Auditor(result, trust, now, looker, files, wanted)
+        for file, signed in files.batches:
             auditor.batch(file, signed)
-    result.meters = auditor.story.told
+        for file, signed in files.others:
+            auditor.judge(file, signed)
+        auditor.end()
     return result
-
-
-def _open(paths: Iterable[Path], result: Audit) -> list[tuple[BatchFile, SignedStatement]]:
-    """The files of one gateway by batch, without those that are none."""
-    files: dict[int, tuple[BatchFile, SignedStatement]] = {}
-    for path in paths:
-        try:
-            file = BatchFile.open(path)
-            signed = read_statement(file.entry)
-        except VerificationError as error:
-            result.found(Finding(str(path), None, None, STEPS[1], error.detail))
-            continue
-        statement = signed.statement
-        result.gateway = result.gateway or statement.gateway
-        other = files.get(statement.batch)
-        if statement.gateway != result.gateway:
-            problem = f"is of gateway {statement.gateway}, the files before it of {result.gateway}: audit each alone"
-            result.found(Finding(str(path), statement.batch, None, STEPS[4], problem))
-        elif other is None:
-            files[statement.batch] = file, signed
-        elif other[1].id == signed.id:
-            result.noted(f"{path}: the same batch as {other[0].path}")
-        else:
-            problem = f"another batch {statement.batch} than in {other[0].path}: the gateway has told two stories"
-            result.found(Finding(str(path), statement.batch, None, "chain", problem))
-    return [files[batch] for batch in sorted(files)]
 
 
 class _Auditor:
     """Goes through the batches of one gateway, in order."""
 
-    def __init__(self, result: Audit, trust: Trust, now: int, looker: Looker) -> None:
+    def __init__(self, result: Audit, trust: Trust, now: int, looker: Looker, files: Files, wanted: Wanted) -> None:
         self._result, self._trust, self._now, self._looker = result, trust, now, looker
-        self._file, self._batch = "", 0
-        self.story = Story(self._found, result.noted)
+        self._proofs = files.proofs
+        from_the_first = wanted.gateway is not None and wanted.from_ms is None
+        self._chains = Chains(result, from_the_first=from_the_first)
+        self._coverages, self._times = Coverages(result), Times(result)
+        self._configured = Configured(result, self._times)
+        self._due = Due(result, self._configured, self._chains)
+        self._ends = Ends(result, self._configured, self._coverages, self._times, wanted.from_ms, wanted.to_ms)
 
-    def _found(self, step: str, name: Name | None, detail: str) -> None:
-        record = None if name is None else str(name)
-        self._result.found(Finding(self._file, self._batch, record, step, detail))
-
-    def _failed(self, error: VerificationError) -> None:
-        self._found(STEPS[error.step], None, error.detail)
+    # — batches —
 
     def batch(self, file: BatchFile, signed: SignedStatement) -> None:
-        """Everything about one batch."""
+        """Everything about the next batch."""
         statement, result = signed.statement, self._result
-        self._file, self._batch = str(file.path), statement.batch
+        result.place = str(file.path), statement.batch
+        before = result.batches[-1].batch if result.batches else -1
+        self._due.doubted |= statement.resume is not None and statement.batch > before + 1
+        if self._chains.batch(signed):
+            self._begin_anew(statement.batch)
+        result.from_ms = statement.from_ms if result.from_ms is None else min(result.from_ms, statement.from_ms)
+        result.to_ms = statement.to_ms if result.to_ms is None else max(result.to_ms, statement.to_ms)
+        gathered = self.judge(file, signed, in_order=True)
+        present = {*(self._configured.meters or {}), *self._configured.gone}
+        self._coverages.end_batch(present, resume=statement.resume is not None)
+        self._due.end_batch()
+        self._configured.end_batch(statement.config, gathered.kids)
+        self._ends.end_batch(statement)
+        result.kinds.update(gathered.kinds)
+
+    def _begin_anew(self, batch: int) -> None:
+        """Nothing is known but what proofs tell of what was before this batch."""
+        self._coverages.begin_anew()
+        self._times.begin_anew()
+        self._configured.begin_anew()
+        for proof in self._proofs:
+            if proof.batch < batch:
+                self._event(proof.event, proof.name, proven=True)
+
+    def end(self) -> None:
+        """All batches were seen."""
+        self._chains.end()
+        self._due.end()
+        self._ends.end()
+
+    def judge(self, file: BatchFile, signed: SignedStatement, *, in_order: bool = False) -> _Gathered:
+        """What a file is by itself; ``in_order``: and each record beside what was before it."""
+        statement, result, trust = signed.statement, self._result, self._trust
+        result.place = str(file.path), statement.batch
         self._statement(signed)
         vouching = self._vouching(file)
         times = sorted(vouching.values())
-        until = times[self._trust.receipts - 1] if len(times) >= self._trust.receipts else None
-        self.story.batch(signed)
+        until = times[trust.receipts - 1] if len(times) >= trust.receipts else None
         gathered = _Gathered()
         for fact in self._looker.facts(file, statement.gateway):
             self._record(fact, statement, until)
-            gathered.add(fact)
-            self.story.record(fact)
+            gathered.add(fact, until)
+            if in_order and fact.name is not None:
+                self._in_order(fact, fact.name, until)
         self._whole(gathered, statement)
+        self._held_back(gathered)
         if until is not None:
             self._keys(signed, gathered.kids, until)
-        result.kinds.update(gathered.kinds)
-        result.from_ms = statement.from_ms if result.from_ms is None else min(result.from_ms, statement.from_ms)
-        result.to_ms = statement.to_ms if result.to_ms is None else max(result.to_ms, statement.to_ms)
-        counted = tuple(sorted(vouching.items(), key=lambda item: (item[1], item[0])))
-        result.batches.append(Audited(self._file, self._batch, len(file), signed.id, until, counted))
+        if in_order:
+            counted = tuple(sorted(vouching.items(), key=lambda item: (item[1], item[0])))
+            place, number = result.place[0], statement.batch
+            result.batches.append(Audited(place, number, len(file), signed.id, until, counted))
+            gathered.delays_into(result)
+        return gathered
+
+    # — records in order —
+
+    def _in_order(self, fact: Fact, name: Name, until: int | None) -> None:
+        step = self._chains.record(fact, name)
+        if step is Step.OLDER:
+            self._times.forget(name.meter)
+        if fact.event is not None:
+            self._event(fact.event, name)
+        elif name.meter == GATEWAY_ITSELF and step is Step.GAP:
+            self._due.doubted = True
+        meters = self._configured.meters
+        self._times.record(fact, name, meters.get(name.meter) if meters else None, until)
+        interval = self._coverages.record(fact, name, step)
+        if interval is not None:
+            self._due.covered(interval)
+
+    def _event(self, event: Event, name: Name, *, proven: bool = False) -> None:
+        """An event by which is counted; ``proven``: from before the batches."""
+        fields, configured = event.fields, self._configured
+        try:
+            if event.name == events.CONFIGURATION:
+                part = events.configuration(fields)
+                self._due.begins |= part.at == "start"
+                configured.configured(part, name)
+            elif event.name == events.KEYS:
+                configured.keyed(events.new_key(fields))
+            elif event.name == events.CLOCK:
+                correction = events.correction(fields)
+                configured.corrected(correction)
+                if not proven:
+                    self._times.corrected(correction, name)
+                    self._due.corrected(name, correction)
+            elif event.name == events.PERIOD:
+                configured.thinned(events.factor(fields), name)
+            elif event.name in (events.REPAIRED, events.ROLLBACK):
+                self._chains.lost(events.lost(fields))
+            configured.announced(events.new_grids(fields), name)
+        except Malformed as error:
+            self._result.found(STEPS[1], name, f"an event {event.name} that cannot be counted by: {error.detail}")
+
+    # — a batch by itself —
 
     def _statement(self, signed: SignedStatement) -> None:
         """Step 4: by a statement key of the gateway, and it agrees with itself."""
@@ -212,47 +196,62 @@ class _Auditor:
                 signed.sign1.verify(key.key)
             check_statement(signed)
         except VerificationError as error:
-            self._failed(error)
+            self._result.failed(error)
 
     def _vouching(self, file: BatchFile) -> dict[str, int]:
         """Steps 6 and 8: the ledgers that vouch, each with its time."""
+        batch = self._result.place[1]
         receipts, junk = read_receipts(file.receipts)
         vouching, failures = vouching_ledgers(file.entry, receipts, self._trust, self._now)
         failures = junk + failures
         if len(vouching) < self._trust.receipts:
-            self._failed(too_few(vouching, failures, self._trust))
+            self._result.failed(too_few(vouching, failures, self._trust))
         for _, failure in failures:
-            self._result.noted(f"batch {self._batch}: not confirmed: {failure.detail}")
+            self._result.noted(f"batch {batch}: not confirmed: {failure.detail}")
         for place in file.anchors:
-            self._result.noted(f"batch {self._batch}: not confirmed: {place.ledger}, chain {place.chain}")
+            self._result.noted(f"batch {batch}: not confirmed: {place.ledger}, chain {place.chain}")
         return vouching
 
     def _record(self, fact: Fact, statement: Statement, until: int | None) -> None:
         """Steps 1, 2, 4 and 7 for one record."""
         if fact.problem is not None:
             step, detail = fact.problem
-            self._found(STEPS[step], fact.name, detail)
+            self._result.found(STEPS[step], fact.name, detail)
         if fact.name is None:
             return
         if not statement.from_ms <= fact.time_ms <= statement.to_ms:
-            span = f"{rfc3339_ms(statement.from_ms)} to {rfc3339_ms(statement.to_ms)}"
-            self._found(STEPS[4], fact.name, f"the record is of {rfc3339_ms(fact.time_ms)}, its batch of {span}")
+            detail = f"the record is of {rfc3339_ms(fact.time_ms)}, its batch of {_span(statement)}"
+            self._result.found(STEPS[4], fact.name, detail)
         if until is not None and fact.time_ms > (until + TOLERANCE_S) * 1000:
             span = f"{rfc3339_ms(fact.time_ms)}, more than {TOLERANCE_S} s after {rfc3339(until)}"
-            self._found(STEPS[7], fact.name, f"the record claims {span}, when its batch was on a ledger already")
+            self._result.found(STEPS[7], fact.name, f"the record claims {span}, when its batch was on a ledger already")
 
     def _whole(self, gathered: _Gathered, statement: Statement) -> None:
-        """Steps 3 and 5: the tree over all records, and the ranges that they fill."""
-        leaves = gathered.leaves
+        """Steps 3 to 5: the tree over all records, the time that they span, and the ranges that they fill."""
+        leaves, found = gathered.leaves, self._result.found
         if len(leaves) != statement.size:
-            self._found(STEPS[3], None, f"holds {len(leaves)} records, its statement counts {statement.size}")
+            found(STEPS[3], None, f"holds {len(leaves)} records, its statement counts {statement.size}")
         elif Tree(leaves).root != statement.root:
-            self._found(
-                STEPS[3], None, "the records do not give the root of the statement: one at least is not its own"
-            )
+            found(STEPS[3], None, "the records do not give the root of the statement: one at least is not its own")
+        from_ms, to_ms = gathered.from_ms, gathered.to_ms
+        if from_ms is not None and (statement.from_ms < from_ms or to_ms < statement.to_ms):
+            records = f"{rfc3339_ms(from_ms)} to {rfc3339_ms(to_ms)}"
+            found(STEPS[4], None, f"its statement says from {_span(statement)}, and its records are from {records}")
         for meter in sorted({*gathered.spans, *statement.meters}):
             if gathered.ranges(meter) != statement.meters.get(meter, ()):
-                self._found(STEPS[5], None, f"the records of {meter} are not those that the statement counts")
+                found(STEPS[5], None, f"the records of {meter} are not those that the statement counts")
+
+    def _held_back(self, gathered: _Gathered) -> None:
+        """Step 7: no record is older than the policy allows when the ledgers have its batch."""
+        most_s, until = self._trust.max_delay_s, gathered.until
+        if most_s is None or until is None or gathered.from_ms is None:
+            return
+        delay_ms = until * 1000 - gathered.from_ms
+        if delay_ms > most_s * 1000:
+            held = f"{rfc3339_ms(gathered.from_ms)}, {span_in_words(delay_ms)} before {rfc3339(until)}"
+            most = span_in_words(most_s * 1000)
+            text = f"its oldest record is of {held}, when the ledgers had it; policy.max_delay is {most}"
+            self._result.found(STEPS[7], None, text)
 
     def _keys(self, signed: SignedStatement, kids: Iterable[tuple[str, bytes]], until: int) -> None:
         """Step 7: every key counted at the time of the batch."""
@@ -261,12 +260,15 @@ class _Auditor:
         for meter, kid in sorted(kids):
             if meter != GATEWAY_ITSELF:
                 owners.append((f"the key of meter {meter}", trust.find("meter", gateway=gateway, meter=meter, kid=kid)))
+            elif kid != signed.kid:
+                whose = f"the statement key by which events of {gateway} are signed"
+                owners.append((whose, trust.find("statement", gateway=gateway, kid=kid)))
         for whose, key in owners:
             try:
                 if key is not None:  # else its signatures were found wanting already
                     demand_valid(key, until, whose)
             except VerificationError as error:
-                self._failed(error)
+                self._result.failed(error)
 
 
 class _Gathered:
@@ -276,20 +278,41 @@ class _Gathered:
         self.leaves: list[bytes] = []
         self.kinds: Counter[str] = Counter()
         self.kids: set[tuple[str, bytes]] = set()
-        self.spans: dict[str, dict[bytes, tuple[int, int]]] = {}
+        self.spans: dict[str, dict[bytes, list[tuple[int, int]]]] = {}
+        self.from_ms: int | None = None
+        self.to_ms = 0
+        self.until: int | None = None
+        self._delays: dict[str, Counter[int]] = {}
 
-    def add(self, fact: Fact) -> None:
+    def add(self, fact: Fact, until: int | None) -> None:
         self.leaves.append(fact.leaf)
         if fact.name is None:
             self.kinds["unreadable"] += 1
             return
         meter, epoch, seq = fact.name
+        time_ms, self.until = fact.time_ms, until
         self.kinds[fact.kind] += 1
         self.kids.add((meter, fact.kid))
-        epochs = self.spans.setdefault(meter, {})
-        first, last = epochs.get(epoch, (seq, seq))
-        epochs[epoch] = min(first, seq), max(last, seq)
+        self.from_ms = time_ms if self.from_ms is None else min(self.from_ms, time_ms)
+        self.to_ms = max(self.to_ms, time_ms)
+        stretches = self.spans.setdefault(meter, {}).setdefault(epoch, [])
+        if stretches and stretches[-1][1] == seq - 1:
+            stretches[-1] = stretches[-1][0], seq
+        else:
+            stretches.append((seq, seq))
+        if until is not None and fact.kind == "reading":
+            self._delays.setdefault(meter, Counter())[max(0, until - time_ms // 1000)] += 1
 
     def ranges(self, meter: str) -> tuple[Range, ...]:
-        """The numbers of one meter, by epoch; that none is left out is the chain's to say."""
-        return tuple(sorted(Range(epoch, *span) for epoch, span in self.spans.get(meter, {}).items()))
+        """The numbers of one meter, by epoch."""
+        spans = self.spans.get(meter, {})
+        return tuple(sorted(Range(epoch, *span) for epoch, stretches in spans.items() for span in stretches))
+
+    def delays_into(self, result: Audit) -> None:
+        """Add how old each reading was when the ledgers had it."""
+        for meter, delays in self._delays.items():
+            result.meters.setdefault(meter, Told()).delays_s.update(delays)
+
+
+def _span(statement: Statement) -> str:
+    return f"{rfc3339_ms(statement.from_ms)} to {rfc3339_ms(statement.to_ms)}"

@@ -1,152 +1,218 @@
-"""The part of an audit that runs over records and batches: chains of seq and prev, coverage, the chain of statements.
+"""The part of an audit that is about order: the chain of statements, and each meter's chain of seq and prev.
 
-Says what does not hold in words, to ``found`` and ``noted``; what lies before the first batch is not known, and where a
-batch is missing everything begins anew.
+What lies before the first batch is not known, and where a batch is missing everything begins anew. Numbers may be left
+out, and a meter may go on from an older record, only in a batch that says ``resume``; that the numbers are lost must
+stand in a signed event of any of the batches.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
+from ledger_client.audit_events import Lost
 from ledger_client.audit_records import Fact, Name
-from ledger_client.record import Coverage
+from ledger_client.audit_result import CHAIN, Audit
 from ledger_client.report import clean
 from ledger_client.statement import SignedStatement
-from ledger_client.verify import rfc3339_ms
-
-CHAIN, COVERAGE = "chain", "coverage"
-Found = Callable[[str, Name | None, str], None]
 
 
-@dataclass(slots=True)
-class Told:
-    """What the records of one meter tell: its readings, and by its coverage what was due and what became of it."""
+class Step(Enum):
+    """How a record comes after the one before it."""
 
-    readings: int = 0
-    due: int = 0
-    recorded: int = 0
-    missed: Counter[str] = field(default_factory=Counter)
+    FIRST = auto()  # nothing is known of what was before it
+    NEXT = auto()
+    OLDER = auto()  # it goes on from an older record: a database was put back
+    GAP = auto()  # numbers are left out
 
 
 @dataclass(slots=True)
 class _Link:
-    """Where one meter's story stands: its last record, the epochs that it left, the end of its coverage (None: not
-    known) and the readings since that end (None: not known)."""
+    """Where one meter's chain stands: its last record, and the epochs that it left."""
 
     name: Name
     hash: bytes
     left: set[bytes] = field(default_factory=set)
-    covered_to_ms: int | None = None
-    readings: int | None = None
 
 
-class Story:
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """Numbers that were left out, before which record; ``resume``: its batch says so; ``apart``: batches are, too."""
+
+    place: tuple[str, int | None]
+    name: Name
+    first: int
+    resume: bool
+    apart: bool
+
+    @property
+    def numbers(self) -> str:
+        first, last = self.first, self.name.seq - 1
+        return f"number {first} is" if first == last else f"numbers {first} to {last} are"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Batches are missing before one that does not say ``resume``; ``known``: each meter's last record before them."""
+
+    place: tuple[str, int | None]
+    text: str
+    known: Mapping[str, Name]
+
+
+class Chains:
     """Batches in order, and within each its records in order."""
 
-    def __init__(self, found: Found, noted: Callable[[str], None]) -> None:
-        self._found, self._noted = found, noted
+    def __init__(self, result: Audit, *, from_the_first: bool = False) -> None:
+        """``from_the_first``: it is a finding where the files do not begin with batch 0."""
+        self._result, self._from_the_first = result, from_the_first
         self._links: dict[str, _Link] = {}
         self._before: SignedStatement | None = None
         self._whole = False  # everything since batch 0 was seen
-        self._running: set[bytes] | None = None  # epochs that may have begun before what was seen; None: not known yet
-        self._breaks: set[str] = set()  # meters whose story may go on from an older record: a database was put back
-        self.told: dict[str, Told] = {}
+        self._running: set[bytes] = set()  # epochs that may have begun before what was seen
+        self._breaks: set[str] = set()  # meters that may go on from an older record: a database was put back
+        self._apart: set[str] = set()  # meters of which nothing was seen since batches that are missing, under resume
+        self._resume = False
+        self._gaps: list[_Gap] = []
+        self._missing: list[Missing] = []
+        self._lost: dict[tuple[str, bytes], list[tuple[int, int]]] = {}
 
     # — statements —
 
-    def batch(self, signed: SignedStatement) -> None:
-        """The next batch, by its number; its records follow."""
+    def batch(self, signed: SignedStatement) -> bool:
+        """The next batch, by its number; its records follow. True where everything begins anew with it."""
         statement, before = signed.statement, self._before
+        follows = before is not None and statement.batch == before.statement.batch + 1
         if before is None:
-            self._start(signed)
-        elif statement.batch == before.statement.batch + 1:
-            if statement.prev != before.id:
-                self._found(CHAIN, None, f"it does not follow batch {before.statement.batch}: its prev is another one")
-        else:
-            self._gap(signed, before.statement.batch)
-            self._start(signed)
+            self._begin(signed)
+        elif not follows and statement.resume is not None:
+            self._result.resumed(
+                None, f"{_missing(statement.batch, before.statement.batch)}; a lost database had what it tells"
+            )
+            self._apart = set(self._links)
+            follows = True
+        elif not follows:
+            text = _missing(statement.batch, before.statement.batch)
+            known = {meter: link.name for meter, link in self._links.items()}
+            self._missing.append(Missing(self._result.place, text, known))
+            self._begin(signed)
+        elif statement.prev != before.id:
+            self._result.found(
+                CHAIN, None, f"it does not follow batch {before.statement.batch}: its prev is another one"
+            )
+        self._resume = statement.resume is not None
         if statement.resume is not None:
-            self._noted(f"batch {statement.batch} goes on after a loss: {clean(statement.resume)}")
+            self._result.resumed(None, f"goes on after a loss: {clean(statement.resume)}")
             self._breaks = set(self._links)
             self._whole = False
         self._before = signed
+        return not follows
 
-    def _start(self, signed: SignedStatement) -> None:
+    def _begin(self, signed: SignedStatement) -> None:
         statement = signed.statement
         self._links, self._breaks = {}, set()
         self._whole = statement.batch == 0
         epochs = {r.epoch for ranges in statement.meters.values() for r in ranges}
         self._running = set() if self._whole else epochs
-        if not self._whole and self._before is None:
-            self._noted(f"begins at batch {statement.batch}: nothing is said of what was before it")
-
-    def _gap(self, signed: SignedStatement, before: int) -> None:
-        number = signed.statement.batch
-        missing = f"batch {before + 1} is" if number == before + 2 else f"batches {before + 1} to {number - 1} are"
-        self._found(CHAIN, None, f"{missing} missing before it; give their files too")
+        if self._whole or self._before is not None:
+            return
+        begins = f"begins at batch {statement.batch}: nothing is said of what was before it"
+        if self._from_the_first:
+            self._result.found(CHAIN, None, f"{begins}; give the files of the batches before it, or say --from")
+        else:
+            self._result.noted(begins)
 
     # — records —
 
-    def record(self, fact: Fact) -> None:
+    def record(self, fact: Fact, name: Name) -> Step:
         """The next record of the batch."""
-        name = fact.name
-        if name is None:
-            return
-        told = self.told.setdefault(name.meter, Told())
         link = self._links.get(name.meter)
         if link is None:
-            link = self._links[name.meter] = self._first(fact, name)
+            step = self._first(fact, name)
+            self._links[name.meter] = _Link(name, fact.hash)
         else:
-            self._follow(fact, name, link)
-        link.name, link.hash = name, fact.hash
-        if fact.coverage is not None:
-            self._covered(fact.coverage, name, link, told)
-        elif fact.kind == "reading":
-            told.readings += 1
-            link.readings = None if link.readings is None else link.readings + 1
+            step = self._follow(fact, name, link)
+            link.name, link.hash = name, fact.hash
+            self._apart.discard(name.meter)
+        return step
 
-    def _first(self, fact: Fact, name: Name) -> _Link:
+    def _first(self, fact: Fact, name: Name) -> Step:
         if self._whole and fact.prev is not None:
-            self._found(CHAIN, name, "it says that it follows a record, and no batch holds that")
-        early = self._running is not None and name.epoch in self._running and fact.prev is not None
+            self._result.found(CHAIN, name, "it says that it follows a record, and no batch holds that")
+        early = name.epoch in self._running and fact.prev is not None
         if name.seq != 0 and not early:
-            self._found(CHAIN, name, "the first record of an epoch has the number 0")
-        return _Link(name, fact.hash, readings=0 if fact.prev is None else None)
+            return self._gap(name, 0)
+        return Step.FIRST
 
-    def _follow(self, fact: Fact, name: Name, link: _Link) -> None:
+    def _follow(self, fact: Fact, name: Name, link: _Link) -> Step:
         last = link.name
-        if name.epoch == last.epoch:
-            if name.seq != last.seq + 1:
-                self._found(CHAIN, name, f"it comes after number {last.seq} of its epoch")
-        else:
+        expected = last.seq + 1 if name.epoch == last.epoch else 0
+        if name.epoch != last.epoch:
             link.left.add(last.epoch)
             if name.epoch in link.left:
-                self._found(CHAIN, name, "its epoch was left, and has returned")
-            if name.seq != 0:
-                self._found(CHAIN, name, "the first record of an epoch has the number 0")
+                self._result.found(CHAIN, name, "its epoch was left, and has returned")
+        if name.seq > expected:
+            return self._gap(name, expected)
+        if name.seq < expected:
+            self._result.found(CHAIN, name, f"it comes after number {last.seq} of its epoch")
         if fact.prev == link.hash:
-            return
+            return Step.NEXT
         if name.meter in self._breaks and name.epoch != last.epoch:
             self._breaks.discard(name.meter)
-            link.covered_to_ms = link.readings = None
-            self._noted(f"{name} goes on from an older record than {last}: the database had been put back")
-        else:
-            self._found(CHAIN, name, f"its prev is not the record before it, {last}")
+            self._result.resumed(name, f"it goes on from another record than {last}: the database had been put back")
+            return Step.OLDER
+        self._result.found(CHAIN, name, f"its prev is not the record before it, {last}")
+        return Step.NEXT
 
-    def _covered(self, body: Coverage, name: Name, link: _Link, told: Told) -> None:
-        if link.covered_to_ms is not None and body.from_ms != link.covered_to_ms:
-            ended = rfc3339_ms(link.covered_to_ms)
-            what = "a hole" if body.from_ms > link.covered_to_ms else "an overlap"
-            self._found(
-                COVERAGE, name, f"{what}: it begins at {rfc3339_ms(body.from_ms)}, the one before ends at {ended}"
-            )
-        if link.readings is not None and body.recorded != link.readings:
-            self._found(
-                COVERAGE, name, f"it counts {body.recorded} readings as recorded, and there are {link.readings}"
-            )
-        link.covered_to_ms, link.readings = body.to_ms, 0
-        told.due += body.due
-        told.recorded += body.recorded
-        told.missed.update(body.missed)
+    def _gap(self, name: Name, first: int) -> Step:
+        self._gaps.append(_Gap(self._result.place, name, first, self._resume, name.meter in self._apart))
+        return Step.GAP
+
+    # — what is lost —
+
+    def lost(self, stretches: Iterable[Lost]) -> None:
+        """A signed event calls these numbers lost."""
+        for meter, epoch, first, last in stretches:
+            self._lost.setdefault((meter, epoch), []).append((first, last))
+
+    def missing_before(self) -> Missing | None:
+        """The batches that are missing before all that was seen since."""
+        return self._missing[-1] if self._missing else None
+
+    def is_lost(self, missing: Missing) -> bool:
+        """Whether a signed event calls records lost that came behind what was known before the missing batches: a
+        batch of which records are lost cannot be exported any more."""
+        known = ((name.meter, name.epoch, name.seq) for name in missing.known.values())
+        return any(last > seq for meter, epoch, seq in known for _, last in self._lost.get((meter, epoch), []))
+
+    def end(self) -> None:
+        """All batches were seen: what is missing is lost by a signed event, or it is left out."""
+        for missing in self._missing:
+            with self._result.speaking_of(missing.place):
+                if self.is_lost(missing):
+                    self._result.resumed(None, f"{missing.text}; a signed event calls records of them lost")
+                else:
+                    self._result.found(CHAIN, None, f"{missing.text}; give their files too")
+        for gap in self._gaps:
+            with self._result.speaking_of(gap.place):
+                if gap.apart:
+                    self._result.resumed(gap.name, f"{gap.numbers} missing before it, as batches are")
+                elif gap.resume and self._is_lost(gap):
+                    self._result.resumed(gap.name, f"{gap.numbers} lost before it, as a signed event says")
+                elif gap.resume:
+                    self._result.found(CHAIN, gap.name, f"{gap.numbers} left out before it, and no event calls it lost")
+                else:
+                    self._result.found(CHAIN, gap.name, f"{gap.numbers} left out before it")
+
+    def _is_lost(self, gap: _Gap) -> bool:
+        number = gap.first
+        for first, last in sorted(self._lost.get((gap.name.meter, gap.name.epoch), [])):
+            if first <= number <= last:
+                number = last + 1
+        return number >= gap.name.seq
+
+
+def _missing(number: int, before: int) -> str:
+    missing = f"batch {before + 1} is" if number == before + 2 else f"batches {before + 1} to {number - 1} are"
+    return f"{missing} missing before it"

@@ -9,15 +9,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from ledger_client.audit_events import COUNTED
 from ledger_client.batch_file import BatchFile, read_records
 from ledger_client.errors import FileError, OutOfRange, VerificationError, at_step
 from ledger_client.merkle import leaf_hash
-from ledger_client.record import Claims, Coverage, parse_record, record_hash
+from ledger_client.record import (
+    GATEWAY_ITSELF,
+    Claims,
+    Coverage,
+    Event,
+    Quality,
+    Reading,
+    Record,
+    parse_record,
+    record_hash,
+)
 from ledger_client.trust import Trust
 from ledger_client.verify import record_key_of
 
 PORTION: Final = 500  # records that one process takes at a time
 ALONE: Final = 4_000  # records below which further processes cost more than they give
+
+
+_LATE: Final = int(Quality.LATE)
 
 
 class Name(NamedTuple):
@@ -34,7 +48,8 @@ class Name(NamedTuple):
 class Fact(NamedTuple):
     """What an audit keeps of one record: its two hashes, and what it says where it can be read.
 
-    ``problem`` is (step, words) where its form, its owner or its signature is not good.
+    ``problem`` is (step, words) where its form, its owner or its signature is not good. ``late``: every value of a
+    reading says that it came late. ``event``: the gateway's own, where an audit counts by it.
     """
 
     leaf: bytes
@@ -46,6 +61,11 @@ class Fact(NamedTuple):
     time_ms: int = 0
     kid: bytes = b""
     coverage: Coverage | None = None
+    iat: int = 0
+    up_ms: int = 0
+    clock: str = ""
+    late: bool = False
+    event: Event | None = None
 
 
 def fact_of(data: bytes, gateway: str, trust: Trust) -> Fact:
@@ -63,10 +83,21 @@ def fact_of(data: bytes, gateway: str, trust: Trust) -> Fact:
             record.sign1.verify(key.key)
     except VerificationError as error:
         problem = error.step, error.detail
-    claims, body = record.claims, record.body
-    name = Name(claims.meter, claims.epoch, claims.seq)
-    coverage = body if isinstance(body, Coverage) else None
-    return Fact(leaf, own, problem, name, claims.prev, record.kind, record.time_ms, record.kid, coverage)
+    return _fact(leaf, own, problem, record)
+
+
+def _fact(leaf: bytes, own: bytes, problem: tuple[int, str] | None, record: Record) -> Fact:
+    (_, meter, iat, up_ms, seq, epoch, prev, clock, *_), body = record.claims, record.body
+    coverage = event = None
+    late = False
+    if isinstance(body, Reading):
+        late = all(value.quality & _LATE for value in body.values)
+    elif isinstance(body, Coverage):
+        coverage = body
+    elif meter == GATEWAY_ITSELF and body.name in COUNTED:
+        event = body
+    place, time_ms, kid = Name(meter, epoch, seq), record.time_ms, record.kid
+    return Fact(leaf, own, problem, place, prev, record.kind, time_ms, kid, coverage, iat, up_ms, clock, late, event)
 
 
 def _check_owner(claims: Claims, gateway: str) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from ledger_client.audit import Audit, Audited, Finding
+from ledger_client.audit_result import Audit, Audited, Finding, Told
 from ledger_client.record import GATEWAY_ITSELF
-from ledger_client.report import clean
-from ledger_client.verify import rfc3339, rfc3339_ms
+from ledger_client.report import clean, span_in_words
+from ledger_client.shape import rfc3339, rfc3339_ms
 
 _MEANT: Final = {
     "parse": "is not in the form of evidence",
@@ -21,6 +21,11 @@ _MEANT: Final = {
     "policy": "has too few receipts",
     "chain": "breaks a chain",
     "coverage": "leaves time unaccounted for",
+    "times": "tells times that do not agree",
+    "due": "counts what was due otherwise than announced",
+    "keys": "is by a key that was not announced",
+    "ends": "is not all that there is",
+    "resume": "goes on after a loss (--allow-resume takes it as it is told)",
 }
 
 
@@ -56,6 +61,18 @@ def _finding(finding: Finding) -> str:
     return clean(f"{what}{where} {_MEANT[finding.step]}: {finding.detail}")
 
 
+def _of_times(told: Told) -> str:
+    """Between which moments, and how old readings were when the ledgers had them."""
+    words = ""
+    if told.from_ms is not None and told.to_ms is not None:
+        words = f"; from {rfc3339_ms(told.from_ms)} to {rfc3339_ms(told.to_ms)}"
+    if told.delay_s is not None:
+        median, worst = told.delay_s
+        held = f"{span_in_words(median * 1000)} (median), {span_in_words(worst * 1000)} (worst)"
+        words += f"; on the ledgers after {held}"
+    return words
+
+
 def _facts(audit: Audit) -> list[str]:
     lines = []
     for name, told in sorted(audit.meters.items()):
@@ -63,7 +80,7 @@ def _facts(audit: Audit) -> list[str]:
             continue
         missed = ", ".join(f"{reason} {count}" for reason, count in sorted(told.missed.items())) or "none"
         polls = f"due {told.due}, recorded {told.recorded}, missed: {missed}"
-        lines.append(f"  {clean(name):<14} {told.readings} readings; polls covered: {polls}")
+        lines.append(f"  {clean(name):<14} {told.readings} readings; polls covered: {polls}{_of_times(told)}")
     if audit.from_ms is not None and audit.to_ms is not None:
         lines.append(
             f"  time           {rfc3339_ms(audit.from_ms)} to {rfc3339_ms(audit.to_ms)} by the gateway's clock"

@@ -121,7 +121,7 @@ def revoke(folder: Path, gateway: str, kid: str | None, reason: str | None, at: 
     from ledger_client.transparency.directory import policy_of
     from ledger_client.transparency.revoke import revoke as mark
 
-    key, changed = mark(policy_of(folder), gateway, kid, int(time.time()) if at is None else _time(at), reason)
+    key, changed = mark(policy_of(folder), gateway, kid, int(time.time()) if at is None else _time("--at", at), reason)
     state = "revoked" if changed else "revoked already, left as it is:"
     whose = "statement key" if key.meter is None else f"key of meter {key.meter}"
     click.echo(f"gateway {gateway}: {whose} {id_to_text(key.kid)} {state} from {rfc3339(key.revoked or 0)} on")
@@ -211,18 +211,32 @@ def verify(
 
 
 @cli.command()
-@click.argument("files", metavar="FILE.mbatch…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--trust", "trust_file", required=True, metavar="trust.toml", type=click.Path(path_type=Path))
+@click.option("--gateway", metavar="NAME", help="the files must be this gateway's; without --from from its batch 0 on")
+@click.option("--from", "begin", metavar="TIME", help="they must reach back to then, as 2026-11-24T12:00:00Z")
+@click.option("--to", "end", metavar="TIME", help="they must reach until then")
+@click.option("--allow-resume", is_flag=True, help="note what an announced loss left behind; without it: exit 1")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object and nothing else")
-def audit(files: tuple[Path, ...], trust_file: Path, as_json: bool) -> None:
-    """Check whole batches, and that nothing is missing between them: exit 0 all holds, 1 something does not."""
+def audit(
+    files: tuple[Path, ...], trust_file: Path, gateway: str | None, begin: str | None, end: str | None,
+    allow_resume: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Check whole batches, and that nothing is missing between them: exit 0 all holds, 1 something does not.
+
+    Proofs (.mseal) of the gateway's events that `meterseal export` wrote beside batches go with them.
+    """
     from ledger_client import audit as audits
     from ledger_client.audit_report import audit_in_words
 
+    from_ms, to_ms = (
+        None if text is None else _time(option, text) * 1000 for option, text in (("--from", begin), ("--to", end))
+    )
     trust = load_trust(trust_file)
     for warning in trust.warnings:
         click.echo(f"warning: {trust.source}: {warning}", err=True)
-    result = audits.audit(files, trust, int(time.time()))
+    wanted = audits.Wanted(gateway, from_ms, to_ms, allow_resume)
+    result = audits.audit(files, trust, int(time.time()), wanted=wanted)
     _say(result.as_json(), "\n".join(audit_in_words(result)), as_json)
     sys.exit(0 if result.sound else 1)
 
@@ -279,14 +293,14 @@ def _read(file: Path, trust_file: Path) -> bytes:
     return data
 
 
-def _time(text: str) -> int:
+def _time(option: str, text: str) -> int:
     """Unix seconds of an RFC 3339 time."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = datetime.min
     if moment.tzinfo is None or moment.timestamp() < 0:
-        raise UsageError(f"--at {text!r}: not a time with its zone; write it as 2026-11-24T12:00:00Z")
+        raise UsageError(f"{option} {text!r}: not a time with its zone; write it as 2026-11-24T12:00:00Z")
     return int(moment.timestamp())
 
 

@@ -9,8 +9,10 @@ from typing import Final
 from ledger_client.errors import STEPS
 from ledger_client.facts import InLog
 from ledger_client.record import GATEWAY_ITSELF, Coverage, Event, Quality, Value
+from ledger_client.shape import rfc3339, rfc3339_ms
+from ledger_client.shape import span_in_words as span_in_words
 from ledger_client.statement import id_text
-from ledger_client.verify import Verified, rfc3339, rfc3339_ms
+from ledger_client.verify import Verified
 
 _CLOCKS: Final = {
     "U": "unknown, the clock was not set",
@@ -83,17 +85,6 @@ def number_text(value: object) -> str:
         case bytes():
             return value.hex()
     return clean(str(value))
-
-
-def span_in_words(ms: int) -> str:
-    """A time between two moments, to a tenth of a second, or in the two units that tell most: ``300 d 2 h``."""
-    sign, rest = "-" if ms < 0 else "", abs(ms)
-    if rest < 60_000:
-        return f"{sign}{rest / 1000:.1f} s"
-    for unit_ms, unit, less_ms, less in ((86_400_000, "d", 3_600_000, "h"), (3_600_000, "h", 60_000, "min")):
-        if rest >= unit_ms:
-            return f"{sign}{rest // unit_ms} {unit} {rest % unit_ms // less_ms} {less}"
-    return f"{sign}{rest // 60_000} min {rest % 60_000 // 1000} s"
 
 
 def steps_in_words(proven: Verified) -> list[str]:

@@ -189,7 +189,7 @@ def _ranges(meter: str, value: object) -> tuple[Range, ...]:
 
 
 def _agrees(statement: Statement) -> None:
-    total = sum(len(r) for ranges in statement.meters.values() for r in ranges)
+    total = sum(r.last - r.first + 1 for ranges in statement.meters.values() for r in ranges)  # may pass len()
     if not 0 < statement.size == total:
         raise Malformed(f"size is {statement.size}, its ranges hold {total} records", step=4)
     if (statement.prev is None) != (statement.batch == 0):

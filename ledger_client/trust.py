@@ -312,7 +312,7 @@ def _shared(keys: tuple[TrustKey, ...]) -> Iterator[str]:
         first, other = owners.setdefault(key.key.kid, (number, key))
         if (other.gateway, other.meter) != (key.gateway, key.meter):
             whose = " and ".join(f"{k.meter or 'the gateway'} of {k.gateway}" for k in (other, key))
-            yield f"key {number}: is the same as key {first}, so that {whose} could sign for each other"
+            yield f"key {number}: is the same key as key {first}, so that {whose} could sign for each other"
 
 
 def key_entry(

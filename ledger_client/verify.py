@@ -30,7 +30,7 @@ from ledger_client.record import (
     parse_record,
     quality_words,
 )
-from ledger_client.shape import rfc3339, rfc3339_ms
+from ledger_client.shape import MAX_TIME_MS, rfc3339, rfc3339_ms, span_in_words
 from ledger_client.statement import SignedStatement, check_statement, id_text, read_statement
 from ledger_client.trust import Trust, TrustKey
 from ledger_client.vouching import (
@@ -194,13 +194,15 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
     no_later_than = sorted(vouching.values())[trust.receipts - 1]
     demand_valid(record_key, no_later_than, f"the key of meter {claims.meter}")
     demand_valid(statement_key, no_later_than, f"the statement key of {claims.gateway}")
-    if record.time_ms > (no_later_than + TOLERANCE_S) * 1000:
-        span = f"{rfc3339_ms(record.time_ms)}, more than {TOLERANCE_S} s after {rfc3339(no_later_than)}"
+    latest_ms = _latest_ms(record)
+    if latest_ms > (no_later_than + TOLERANCE_S) * 1000:
+        span = f"{rfc3339_ms(latest_ms)}, more than {TOLERANCE_S} s after {rfc3339(no_later_than)}"
         raise OutOfRange(f"the record claims {span}, when its batch was on a ledger already", step=7)
     if trust.max_delay_s is not None and no_later_than * 1000 - record.time_ms > trust.max_delay_s * 1000:
-        span = f"of {rfc3339_ms(record.time_ms)}, its batch was on the ledgers at {rfc3339(no_later_than)}"
-        most = f"the trust file takes what was held back for {trust.max_delay_s} s (policy.max_delay)"
-        raise OutOfRange(f"the record is {span}; {most}", step=7)
+        held_ms, most_ms = no_later_than * 1000 - record.time_ms, trust.max_delay_s * 1000
+        span = f"{span_in_words(held_ms)}, from {rfc3339_ms(record.time_ms)} to {rfc3339(no_later_than)}"
+        most = f"policy.max_delay of the trust file is {span_in_words(most_ms)}"
+        raise OutOfRange(f"the record was held back for {span}, when the ledgers had it; {most}", step=7)
 
     # 6 again: online, what nobody could tell is no yes
     demand_all_asked(facts, trust, untold)
@@ -228,6 +230,13 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
         in_log=still_there,
         asked=asked,
     )
+
+
+def _latest_ms(record: Record) -> int:
+    """The latest time that a record speaks of (Unix ms): its own, that of its signing, that of its last value."""
+    values = record.body.values if isinstance(record.body, Reading) else ()
+    last_ms = record.time_ms + max((value.offset_ms for value in values), default=0)
+    return min(max(last_ms, record.claims.iat * 1000), MAX_TIME_MS)
 
 
 def record_key_of(record: Record, trust: Trust) -> TrustKey:
@@ -271,7 +280,10 @@ def _unconfirmed(
 def _json_values(body: Body) -> list[dict[str, Any]]:
     """The values of a reading; of another record its facts, in the same form."""
     if isinstance(body, Reading):
-        return [_json_value(v.name, v.value, v.unit, v.quality) for v in body.values]
+        return [
+            _json_value(v.name, v.value, v.unit, v.quality) | ({"offset_ms": v.offset_ms} if v.offset_ms else {})
+            for v in body.values
+        ]
     if isinstance(body, Event):
         return [_json_value(name, fact) for name, fact in {"event": body.name, **body.fields}.items()]
     missed = {f"missed.{reason}": count for reason, count in body.missed.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks import dishonest
 from benchmarks.parts.dishonest_stage import Case, Said
+from tests.commands import beyond_configuration
 
 NOT_YET = {
     "back-dated",
@@ -53,7 +54,10 @@ def test_each_dishonest_history_is_caught_and_each_honest_one_is_sound() -> None
     assert isinstance(missed, list)
     assert isinstance(unsound, list)
     assert set(missed) <= NOT_YET
-    assert set(unsound) <= {"restored", "repaired"}
+    controls = figures["controls"]
+    assert isinstance(controls, dict)
+    found = {name: beyond_configuration(facts["findings"]) for name, facts in controls.items()}
+    assert {name: findings for name, findings in found.items() if findings} == {}
 
 
 def test_what_is_caught_by_another_or_for_another_reason_is_missed() -> None:

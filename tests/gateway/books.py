@@ -22,6 +22,7 @@ from ledger_client.statement import Statement, parse_statement, statement_id
 from ledger_client.trust import load_trust
 from ledger_client.verify import check_receipt
 from tests.gateway.announced import check_announced
+from tests.gateway.taken import check_taken
 from tests.gateway.timely import check_times
 
 FAR_FUTURE_S = 1 << 40
@@ -50,6 +51,7 @@ def check_books(config: Config) -> None:
                 grid = []  # a schedule is lost
             _check_coverage(mine, grid, torn, whole=pruned_to == 0)
         _check_batches(store, store.batches())
+        check_taken([parse_statement(batch.entry) for batch in store.batches()])
         _check_receipts(config, store)
     finally:
         store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from gateway.doctor import ledgers
 from ledger_client.cose_key import PrivateKey
 from ledger_client.trust import key_entry
 from tests.chain.site import command
-from tests.gateway.samples import Hands
+from tests.gateway.samples import Hands, Machine
 from tests.gateway.samples import site as make_site
 from tests.gateway.test_doctor import NOW_MS, case, load_with, results
 from tests.processes import embedded_ledger, free_port
@@ -77,19 +78,21 @@ def test_the_doctor_asks_whether_the_last_batch_was_taken(loaded: Config, tmp_pa
         enrol(here, ledger.folder)
         with loaded.trust.open("a") as file:
             file.write(command("ledger_client.cli", "show", ledger.folder, "--trust").stdout)
+        machine = Machine()
+        machine.wall_ms = int(time.time() - 3600) * 1000  # the ledger has a clock of its own
         for epoch in (b"first...", b"second.."):
-            hands = Hands(here, epoch=epoch)
+            hands = Hands(here, machine, epoch=epoch)
             hands.poll(10)
             hands.end()
             drain.finish(here, within_s=30)
-        (finding,) = ledgers.ledgers(case(here))
+        (finding,) = ledgers.ledgers(case(here, machine.wall_ms))
         assert finding.result == "ok"
         last = int(finding.text.rsplit(" ", 1)[1])
         assert last >= 1
-        hands = Hands(here, epoch=b"waiting!")
+        hands = Hands(here, machine, epoch=b"waiting!")
         hands.poll(10)
         hands.end()
-        (finding,) = ledgers.ledgers(case(here))
+        (finding,) = ledgers.ledgers(case(here, machine.wall_ms))
         assert finding.result == "ok"
         assert f"; batch {last + 1} waits for the gateway to run" in finding.text
         (finding,) = ledgers.ledgers(case(here, NOW_MS * 2, pid=1))
@@ -100,6 +103,6 @@ def test_the_doctor_asks_whether_the_last_batch_was_taken(loaded: Config, tmp_pa
         ledger.folder.rename(tmp_path / "lost")
         ledger.start()
         enrol(here, ledger.folder)
-        (finding,) = ledgers.ledgers(case(here))
+        (finding,) = ledgers.ledgers(case(here, machine.wall_ms))
         assert finding.result == "bad"
         assert f"it gave a receipt for batch {last + 2} and does not hold it any more" in finding.text

@@ -117,6 +117,19 @@ def ranges_of(parsed: Sequence[Record]) -> Mapping[str, tuple[Range, ...]]:
     }
 
 
+def parts_of(batch: Sequence[bytes]) -> Mapping[str, tuple[Range, ...]]:
+    """The ranges of a batch in which numbers are left out."""
+    stretches: dict[str, list[Range]] = {}
+    for record in map(parse_record, batch):
+        meter, epoch, seq = record.claims.meter, record.claims.epoch, record.claims.seq
+        mine = stretches.setdefault(meter, [])
+        if mine and mine[-1].epoch == epoch and mine[-1].last == seq - 1:
+            mine[-1] = Range(epoch, mine[-1].first, seq)
+        else:
+            mine.append(Range(epoch, seq, seq))
+    return {meter: tuple(sorted(ranges)) for meter, ranges in stretches.items()}
+
+
 def receipt_for(entry: bytes, ledger: str = LEDGER, *, iat: int = T0 + 5, signer: PrivateKey | None = None) -> bytes:
     """A ledger's receipt for an entry that is the third of four in its log."""
     tree = Tree([leaf_hash(data) for data in (b"policy", b"another", entry, b"later")])

@@ -5,18 +5,30 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ledger_client.audit import MOST
+from ledger_client.audit import MOST, Wanted
 from ledger_client.audit_report import audit_in_words
+from ledger_client.batch_file import BatchFile
 from ledger_client.cose_key import ES256
-from ledger_client.record import Reading, Value, parse_record
+from ledger_client.record import Event, parse_record
 from ledger_client.trust import key_entry
 from tests.ledger_client.batches import OTHER, Gateway, audited, findings, trusted
-from tests.ledger_client.evidence import EPOCH, GATEWAY, LEDGER, METER, NOW, T0, VALID_FROM, key, receipt_for, trust
+from tests.ledger_client.evidence import (
+    EPOCH,
+    GATEWAY,
+    LEDGER,
+    METER,
+    NOW,
+    T0,
+    VALID_FROM,
+    key,
+    moment,
+    receipt_for,
+    trust,
+)
 
 
 @pytest.fixture
@@ -37,31 +49,40 @@ def test_a_period_that_holds(gateway: Gateway) -> None:
     told = result.meters[OTHER]
     assert (told.readings, told.due, told.recorded, told.missed) == (36, 48, 36, {"timeout": 12})
     words = "\n".join(audit_in_words(result))
-    assert words.startswith(f"SOUND: batches 0 to 11 of gateway {GATEWAY}, 96 records: everything holds")
+    assert words.startswith(f"SOUND: batches 0 to 11 of gateway {GATEWAY}, 99 records: everything holds")
     assert json.loads(json.dumps(result.as_json()))["batches"][3]["receipts"][0]["ledger"] == LEDGER
+
+
+def test_how_old_readings_were_when_the_ledgers_had_them(gateway: Gateway) -> None:
+    result = audited(gateway.write(), gateway.write(gateway.usual(9)))
+    assert result.meters[METER].delay_s == (42, 102)
+    meter = result.as_json()["meters"][0]
+    assert (meter["name"], meter["delay_s"]) == (METER, {"median": 42, "worst": 102})
+    assert (meter["from"], meter["to"]) == ("2026-11-18T09:26:40.000Z", "2026-11-18T09:28:50.001Z")
+    assert "on the ledgers after 42.0 s (median), 1 min 42 s (worst)" in "\n".join(audit_in_words(result))
 
 
 def test_several_processors_find_the_same(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ledger_client.audit_records.PORTION", 3)
     paths = [gateway.write() for _ in range(3)]
     data = paths[1].read_bytes()
-    paths[1].write_bytes(data[:400] + bytes((data[400] ^ 1,)) + data[401:])
+    paths[1].write_bytes(data[:300] + bytes((data[300] ^ 1,)) + data[301:])
     assert findings(audited(*paths, processes=2)) == findings(audited(*paths, processes=1)) != []
 
 
 def test_a_period_may_begin_later_and_says_so(gateway: Gateway) -> None:
-    paths = [gateway.write() for _ in range(4)]
-    result = audited(*paths[2:])
-    assert result.sound
-    assert result.notes == ["begins at batch 2: nothing is said of what was before it"]
-    gateway.chains[METER].new_epoch(1)
-    assert audited(paths[3], gateway.write()).sound
+    paths = [gateway.write(), gateway.write([gateway.configuration("day"), *gateway.usual()]), gateway.write()]
+    result = audited(*paths[1:])
+    assert result.findings == []
+    assert result.notes == ["begins at batch 1: nothing is said of what was before it"]
+    paths.append(gateway.write([*gateway.polls(2), *gateway.restart(1, stopped_ms=35_007), *gateway.usual()]))
+    assert audited(*paths[1:]).sound
 
 
 def test_a_missing_batch_is_a_finding(gateway: Gateway) -> None:
     paths = [gateway.write() for _ in range(5)]
     result = audited(paths[0], paths[1], paths[4])
-    assert findings(result) == [(4, None, "chain")]
+    assert findings(result) == [(4, None, "chain"), (4, None, "due")]
     assert "batches 2 to 3 are missing" in result.findings[0].detail
 
 
@@ -74,7 +95,24 @@ def test_two_stories_about_one_batch(gateway: Gateway, tmp_path: Path) -> None:
     assert "two stories" in result.findings[0].detail
     copy = tmp_path / "copy"
     copy.write_bytes(first.read_bytes())
-    assert audited(first, copy).notes == [f"{copy}: the same batch as {first}"]
+    for files in ((first, copy), (copy, first)):
+        assert audited(*files).notes == [f"{copy}: the same batch as {first}"]
+        assert audited(*files).sound
+
+
+def test_a_second_file_of_a_batch_with_a_changed_record_is_found_in_either_order(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    first, copy = gateway.write(), tmp_path / "zz-copy"
+    record = next(iter(BatchFile.open(first).records(4, 5)))
+    copy.write_bytes(first.read_bytes().replace(record, record[:-70] + bytes((record[-70] ^ 1,)) + record[-69:]))
+    for name, other in ((copy, first), (tmp_path / "aa-copy", first)):
+        copy.replace(name)
+        for files in ((name, other), (other, name)):
+            steps = {f.step for f in audited(*files).findings if f.file == str(name)}
+            assert {"record", "inclusion"} <= steps
+            assert not audited(*files).sound
+        copy = name
 
 
 def test_a_statement_that_follows_another(gateway: Gateway) -> None:
@@ -82,74 +120,18 @@ def test_a_statement_that_follows_another(gateway: Gateway) -> None:
     assert findings(result) == [(1, None, "chain")]
 
 
-@pytest.mark.parametrize(
-    ("what", "changes"),
-    [("left out", {"seq": 2}), ("another story", {"prev": bytes(32)}), ("no past", {"prev": None})],
-)
-def test_a_broken_chain_of_records(gateway: Gateway, what: str, changes: dict[str, object]) -> None:
-    first, chain = gateway.write(), gateway.chains[METER]
-    seq = chain.seq + (1 if what == "left out" else 0)
-    chain.since += 1
-    row = chain.add(Reading(T0 * 1000, (Value("count", 1, "count"),)), **{**changes, "seq": seq})
-    result = audited(first, gateway.write([row, chain.coverage()]))
-    assert findings(result) == [(1, name(seq), "chain")]
-
-
-def test_an_epoch_that_was_left_never_returns(gateway: Gateway) -> None:
-    chain = gateway.chains[METER]
-    rows = [chain.coverage(due=0, recorded=0)]
-    chain.new_epoch(1)
-    rows.append(chain.coverage(due=0, recorded=0))
-    chain.epoch, chain.seq = EPOCH, 1
-    rows.append(chain.coverage(due=0, recorded=0))
-    result = audited(gateway.write(rows[:2]), gateway.write(rows[2:]))
-    assert findings(result) == [(1, name(1), "chain")] * 2
-    assert result.findings[0].detail == "its epoch was left, and has returned"
-
-
-def test_the_first_record_of_all_has_no_past(gateway: Gateway) -> None:
-    gateway.chains[METER].prev = bytes(32)
-    assert findings(audited(gateway.write())) == [(0, name(0), "chain")]
-
-
-@pytest.mark.parametrize("shift", [-1, 1])
-def test_coverage_that_does_not_tile(gateway: Gateway, shift: int) -> None:
-    first, chain = gateway.write(), gateway.chains[METER]
-    from_ms = chain.covered_to_ms + shift
-    row = chain.coverage(from_ms=from_ms)
-    assert findings(audited(first, gateway.write([row]))) == [(1, name(4), "coverage")]
-
-
-def test_coverage_that_counts_what_is_not_there(gateway: Gateway) -> None:
-    chain = gateway.chains[METER]
-    rows = [chain.reading(), chain.coverage(due=2, recorded=2)]
-    result = audited(gateway.write(rows))
-    assert findings(result) == [(0, name(1), "coverage")]
-    assert result.findings[0].detail == "it counts 2 readings as recorded, and there are 1"
-
-
-def test_a_database_that_was_put_back_is_noted_not_found(gateway: Gateway) -> None:
-    first = gateway.write()
-    chain = gateway.chains[METER]
-    kept = replace(chain)
-    lost = gateway.write([chain.reading(), chain.coverage()])
-    gateway.chains[METER] = kept
-    kept.new_epoch(5)
-    resumed = gateway.write([kept.coverage(missed=9)], resume="restored")
-    result = audited(first, lost, resumed, gateway.write())
-    assert findings(result) == []
-    assert result.notes[0] == "batch 2 goes on after a loss: restored"
-    assert "goes on from an older record" in result.notes[1]
-    assert len(result.notes) == 2
-    alone = audited(first, resumed)
-    assert findings(alone) == [(2, None, "chain")]
-
-
-def test_statement_and_records_do_not_agree(gateway: Gateway) -> None:
+def test_a_statement_says_the_least_and_the_greatest_time_of_its_records(gateway: Gateway) -> None:
     rows = gateway.usual()
     times = [parse_record(row).time_ms for row in rows]
-    result = audited(gateway.write(rows, from_ms=min(times) + 1, to_ms=max(times)))
-    assert {(f.record, f.step) for f in result.findings} == {(name(0), "statement"), (name(0, OTHER), "statement")}
+    narrow = audited(gateway.write(rows, from_ms=min(times) + 1, to_ms=max(times)))
+    assert {(f.record, f.step) for f in narrow.findings} == {
+        (name(0, meter), "statement") for meter in (METER, OTHER, "gateway")
+    }
+    for from_ms, to_ms in ((min(times) - 1, max(times)), (min(times), max(times) + 1)):
+        gateway.batch, gateway.prev = 0, None
+        wide = audited(gateway.write(rows, from_ms=from_ms, to_ms=to_ms))
+        assert findings(wide) == [(0, None, "statement")]
+        assert "and its records are from" in wide.findings[0].detail
 
 
 def test_keys_receipts_and_policy_are_those_of_the_trust_file(gateway: Gateway) -> None:
@@ -159,9 +141,22 @@ def test_keys_receipts_and_policy_are_those_of_the_trust_file(gateway: Gateway) 
     late = key_entry("meter", key("meter").public, NOW, gateway=GATEWAY, meter=METER)
     assert findings(audited(path, by=trusted(keys={"meter": late}))) == [(0, None, "validity")]
     stranger = key_entry("statement", key("stranger", ES256).public, VALID_FROM, gateway=GATEWAY)
-    assert findings(audited(path, by=trusted(keys={"statement": stranger}))) == [(0, None, "statement")]
+    assert {f.step for f in audited(path, by=trusted(keys={"statement": stranger})).findings} == {"statement", "record"}
     nothing = gateway.write(receipts=[])
     assert findings(audited(path, nothing)) == [(1, None, "policy")]
+
+
+def test_an_event_by_a_revoked_statement_key_is_found(gateway: Gateway) -> None:
+    stolen = key("stolen", ES256)
+    entry = key_entry("statement", stolen.public, VALID_FROM, gateway=GATEWAY)
+    rows = gateway.usual()
+    keyed = gateway.event("keys", owner="gateway", key=stolen.public.kid)
+    event = gateway.own.add(Event("commissioning", {}), stolen)
+    path = gateway.write([*rows, keyed, event])
+    assert audited(path, by=trusted(extra=entry)).sound
+    revoked = audited(path, by=trusted(extra=entry + f"revoked = {moment(T0 - 6100)}\n"))
+    assert findings(revoked) == [(0, None, "validity")]
+    assert "was revoked" in revoked.findings[0].detail
 
 
 def test_a_reading_from_after_its_receipt(gateway: Gateway) -> None:
@@ -173,13 +168,32 @@ def test_a_reading_from_after_its_receipt(gateway: Gateway) -> None:
     assert late == {"validity"}
 
 
+def test_what_is_missing_at_the_ends_is_named(gateway: Gateway) -> None:
+    paths = [gateway.write()]
+    paths += [gateway.write([gateway.configuration("day"), *gateway.usual()]) for _ in range(8)]
+    begin_ms, end_ms = T0 * 1000 - 6_000_000, gateway.clock.now_ms
+
+    def ends(first: int, last: int, **wanted: object) -> list[tuple[int | None, str | None, str]]:
+        return findings(audited(*paths[first:last], wanted=Wanted(GATEWAY, **wanted)))  # type: ignore[arg-type]
+
+    assert ends(0, 9, from_ms=begin_ms, to_ms=end_ms) == []
+    assert ends(0, 9, from_ms=begin_ms - 86_400_000) == []  # it began with batch 0
+    assert ends(0, 9) == []
+    assert ends(1, 9) == [(1, None, "chain")]  # no --from: from its first batch on
+    assert ends(4, 9, from_ms=begin_ms) == [(4, None, "ends")]
+    assert ends(4, 9, from_ms=begin_ms + 160_000 - 80_000) == []  # two periods and a minute
+    assert ends(0, 6, from_ms=begin_ms, to_ms=end_ms) == [(5, None, "ends")]
+    assert ends(0, 8, from_ms=begin_ms, to_ms=end_ms) == []
+    assert findings(audited(paths[0], wanted=Wanted("another"))) == [(0, None, "statement")]
+
+
 def test_findings_are_bounded_and_counted(gateway: Gateway) -> None:
     path = gateway.write(gateway.usual(60))
     result = audited(path, by=trust())
-    assert (len(result.findings), result.findings_total) == (61, 61)
+    assert (len(result.findings), result.findings_total) == (62, 62)
     result = audited(*[gateway.write(gateway.usual(60)) for _ in range(2)], by=trust())
-    assert (len(result.findings), result.findings_total) == (MOST, 122)
-    assert "  … and 22 more" in audit_in_words(result)
+    assert (len(result.findings), result.findings_total) == (MOST, 123)
+    assert "  … and 23 more" in audit_in_words(result)
 
 
 def test_the_command(gateway: Gateway, tmp_path: Path) -> None:
@@ -198,7 +212,7 @@ def test_the_command(gateway: Gateway, tmp_path: Path) -> None:
         return subprocess.run(line, capture_output=True, text=True)
 
     said = run("audit", path, "--trust", file, "--json")
-    assert (said.returncode, json.loads(said.stdout)["findings_total"]) == (1, 4)
+    assert (said.returncode, json.loads(said.stdout)["findings_total"]) == (1, 5)
     file.write_text(policy + "".join([*entries, other]))
     assert run("audit", path, "--trust", file).returncode == 0
     proof = run("prove", path, METER, "-o", tmp_path / "x.mseal")

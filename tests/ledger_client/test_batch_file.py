@@ -44,7 +44,7 @@ def test_a_proof_comes_out_of_it(tmp_path: Path) -> None:
         assert (proven.meter, proven.seq) == (record.claims.meter, record.claims.seq)
         assert batch.find(record.id) == index
     newest, _ = batch.prove(batch.find(METER))
-    assert newest.id == f"{METER}/{EPOCH.hex()}/2"
+    assert newest.id == f"{METER}/{EPOCH.hex()}/3"
     with pytest.raises(FileError, match="holds no record nobody"):
         batch.find("nobody")
 
@@ -54,7 +54,7 @@ def test_records_that_are_not_the_statements_are_not_written(tmp_path: Path) -> 
     records = gateway.usual()
     entry = gateway.entry(records)
     for wrong in (records[:-1], records[::-1], [*records, records[0]]):
-        with (tmp_path / "x").open("wb") as file, pytest.raises(EncodeError, match="are not the 8"):
+        with (tmp_path / "x").open("wb") as file, pytest.raises(EncodeError, match="are not the 11"):
             write_batch(file, wrong, entry, [])
 
 

@@ -72,14 +72,14 @@ def test_a_trust_file_of_that_kind_is_one_sentence_and_exit_2(what: str, tmp_pat
     batch.write_bytes(b"")
     ledger = tmp_path / "ledger"
     command(0, "init", ledger)
-    for arguments in (
-        ("verify", proof, "--trust", trust),
-        ("audit", batch, "--trust", trust),
-        ("enroll", ledger, trust),
-    ):
+    for arguments in (("verify", proof, "--trust", trust), ("audit", batch, "--trust", trust)):
         said = command(2, *arguments).stderr
         assert said.startswith(f"error: {trust}: is not TOML: ")
         assert said.count("\n") == 1
+    assert command(2, "enroll", ledger, trust).stderr.count("\n") == 1
+    (ledger / "policy.toml").write_text(HOSTILE[what][0])
+    said = command(2, "revoke", ledger, "any").stderr
+    assert said.startswith(f"error: {ledger / 'policy.toml'}: is not TOML: ")
 
 
 def command(code: int, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -129,9 +129,9 @@ def test_one_key_of_two_meters_or_gateways_is_a_warning() -> None:
     elsewhere = key_entry("meter", METER_KEY, VALID_FROM, gateway="other", meter=METER)
     both = key_entry("statement", STATEMENT_KEY, VALID_FROM, gateway="other")
     named = {
-        "key 4: is the same as key 1": (f"{METER} of {GATEWAY}", f"import-main of {GATEWAY}"),
-        "key 5: is the same as key 1": (f"{METER} of {GATEWAY}", f"{METER} of other"),
-        "key 6: is the same as key 2": (f"the gateway of {GATEWAY}", "the gateway of other"),
+        "key 4: is the same key as key 1": (f"{METER} of {GATEWAY}", f"import-main of {GATEWAY}"),
+        "key 5: is the same key as key 1": (f"{METER} of {GATEWAY}", f"{METER} of other"),
+        "key 6: is the same key as key 2": (f"the gateway of {GATEWAY}", "the gateway of other"),
     }
     said = [f"{key}, so that {a} and {b} could sign for each other" for key, (a, b) in named.items()]
     assert list(parse_trust(WHOLE + OTHER_METER + elsewhere + both, "t").warnings) == said

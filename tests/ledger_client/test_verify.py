@@ -85,7 +85,8 @@ def test_the_answer_in_json() -> None:
     assert (answer["time"], answer["no_later_than"]) == ("2026-11-18T11:06:40.123Z", "2026-11-18T11:06:45Z")
     assert answer["epoch"] == "0102030405060708"
     assert answer["values"][1] == {"name": "power_active", "value": 18.25, "unit": "kW", "quality": []}
-    assert answer["values"][3] == {"name": "co2", "value": None, "unit": "ppm", "quality": ["COMM_FAIL"]}
+    unread = {"name": "co2", "value": None, "unit": "ppm", "quality": ["COMM_FAIL"], "offset_ms": 40}
+    assert answer["values"][3] == unread
     assert answer["receipts"] == [{"ledger": LEDGER, "time": "2026-11-18T11:06:45Z"}]
     assert json.loads(json.dumps(answer)) == answer
 
@@ -310,6 +311,14 @@ def test_a_statement_of_another_batch_than_its_sub() -> None:
 def test_a_statement_whose_ranges_do_not_make_its_size() -> None:
     lie = resigned(lambda h, p: p.update(meters={METER: [[EPOCH, 0, 5]]}))
     assert "its ranges hold 6 records" in refused(Malformed, 4, lie)
+
+
+@pytest.mark.parametrize("last", [2**63 - 1, 2**63, 2**64 - 1])
+def test_ranges_that_no_log_could_ever_hold(last: int) -> None:
+    meters = {METER: [[EPOCH, 0, last], [b"\xff" * 8, 0, last]]}
+    assert f"its ranges hold {2 * (last + 1)} records" in refused(
+        Malformed, 4, resigned(lambda h, p: p.update(meters=meters))
+    )
 
 
 @pytest.mark.parametrize("changes", [{"from_ms": T0 * 1000 + 124}, {"to_ms": T0 * 1000 + 122}])

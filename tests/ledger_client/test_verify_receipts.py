@@ -25,7 +25,7 @@ from ledger_client.errors import (
 )
 from ledger_client.merkle import leaf_hash, root_from_path
 from ledger_client.receipt import parse_receipt
-from ledger_client.record import sign_record
+from ledger_client.record import Coverage, Value, sign_record
 from ledger_client.statement import sign_statement
 from ledger_client.trust import Trust, key_entry, parse_trust
 from ledger_client.verify import check_receipt, verify
@@ -34,6 +34,7 @@ from tests.ledger_client.evidence import (
     NOW,
     T0,
     VALID_FROM,
+    VALUES,
     Site,
     claims,
     key,
@@ -130,7 +131,8 @@ def test_a_record_that_was_held_back_longer_than_the_trust_file_takes(most: str,
     if holds:
         assert verify(Site().build(), believed, NOW).delay_ms == 4877
     else:
-        assert "was on the ledgers at 2026-11-18T11:06:45Z" in refused(OutOfRange, 7, Site().build(), believed)
+        span = "4.9 s, from 2026-11-18T11:06:40.123Z to 2026-11-18T11:06:45Z"
+        assert f"held back for {span}" in refused(OutOfRange, 7, Site().build(), believed)
 
 
 def test_the_delay_is_counted_to_the_last_receipt_that_the_policy_needs() -> None:
@@ -179,11 +181,33 @@ def test_a_key_revoked_before_the_batch_was_on_a_ledger_and_after(role: str) -> 
     assert verify(bundle, limited(role, f"revoked = {moment(T0 + 6)}"), NOW).seq == 0  # it was whole when it counted
 
 
+@pytest.mark.parametrize("iat", [T0 + 5 + 301, 253_402_300_799])
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_record_that_was_signed_later_than_its_receipt(index: int, iat: int) -> None:
+    def signed_at(time: int) -> bytes:
+        body = (reading(), Coverage((T0 - 60) * 1000, T0 * 1000, 6, 6, {}))[index]
+        return Site([sign_record(claims(iat=time), body, METER_KEY)]).build()
+
+    assert verify(signed_at(T0 + 5 + 300), trust(), NOW).seq == 0
+    assert "when its batch was on a ledger already" in refused(OutOfRange, 7, signed_at(iat))
+
+
+@pytest.mark.parametrize("offset_ms", [(5 + 300) * 1000 - 122, 10**14, 253_402_300_799_999])
+def test_a_value_that_was_read_later_than_its_receipt(offset_ms: int) -> None:
+    def read_after(ms: int) -> bytes:
+        values = (Value("a", 1), Value("b", 2, offset_ms=ms))
+        return Site([sign_record(claims(), reading(values=values), METER_KEY)]).build()
+
+    shown = verify(read_after((5 + 300) * 1000 - 123), trust(), NOW).as_json()["values"]
+    assert [value.get("offset_ms") for value in shown] == [None, 304_877]
+    assert "when its batch was on a ledger already" in refused(OutOfRange, 7, read_after(offset_ms))
+
+
 def test_a_record_that_claims_to_be_later_than_its_receipt() -> None:
     just, late = (T0 + 305) * 1000, (T0 + 305) * 1000 + 1
-    batch = [sign_record(claims(), reading(just), METER_KEY)]
+    batch = [sign_record(claims(), reading(just, VALUES[:1]), METER_KEY)]
     assert verify(Site(batch).build(), trust(), NOW).time_ms == just
-    batch = [sign_record(claims(), reading(late), METER_KEY)]
+    batch = [sign_record(claims(), reading(late, VALUES[:1]), METER_KEY)]
     assert "more than 300 s after" in refused(OutOfRange, 7, Site(batch).build())
 
 

@@ -1,0 +1,191 @@
+"""The part of an audit that knows what is configured: meters and their periods, keys, and each meter's grids.
+
+It is told by the gateway's events, in order. What does not agree in them is found: parts that are missing, a grid that
+is not one of its meter's period, time between two grids in which nothing would be due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from ledger_client.audit_events import SLOWED, Configuration, Correction, MeterConfiguration, NewKey
+from ledger_client.audit_records import Name
+from ledger_client.audit_result import DUE, KEYS, Audit
+from ledger_client.audit_times import SECOND_MS, Times
+from ledger_client.cose_key import base64url
+from ledger_client.grids import Grid
+from ledger_client.record import GATEWAY_ITSELF
+from ledger_client.shape import rfc3339_ms
+
+FULL: Final = 10
+
+
+@dataclass(slots=True)
+class Schedule:
+    """One meter: its period, its grids in the order in which they were announced, each with the epoch of that event."""
+
+    period_ms: int = 0
+    grids: list[Grid] = field(default_factory=list)
+    epochs: list[bytes] = field(default_factory=list)
+    new: bool = False
+    """It was not configured before: nothing was due before its first grid."""
+    odd: list[Grid] = field(default_factory=list)
+
+    def before(self, epoch: bytes) -> list[Grid]:
+        """The grids that were announced before this epoch."""
+        return [grid for grid, announced in zip(self.grids, self.epochs, strict=True) if announced != epoch]
+
+
+@dataclass(slots=True)
+class Configured:
+    """What the gateway's events have told so far; ``meters`` is None before the first configuration."""
+
+    result: Audit
+    times: Times
+    meters: dict[str, int] | None = None
+    """Each configured meter's period in ms."""
+    config: bytes | None = None
+    schedules: dict[str, Schedule] = field(default_factory=dict)
+    factor: int | None = None
+    """Every so-manieth poll is recorded; None: not known."""
+    started: dict[bytes, frozenset[str]] = field(default_factory=dict)
+    """The meters with which an epoch began."""
+    gone: set[str] = field(default_factory=set)
+    """Taken out since the last batch ended, by a change."""
+    _speeds: frozenset[int] = frozenset({FULL, SLOWED})
+    _keys: set[tuple[str, bytes]] = field(default_factory=set)
+    _parts: list[Configuration] = field(default_factory=list)
+
+    def begin_anew(self) -> None:
+        """Batches are missing: what they have announced is not known."""
+        self.__init__(self.result, self.times)  # type: ignore[misc]
+
+    def recorded_period_ms(self, meter: str) -> int:
+        """How far apart the polls of a configured meter are that are recorded."""
+        return (self.meters or {}).get(meter, 0) * (self.factor or 1)
+
+    # — what the events say —
+
+    def configured(self, part: Configuration, name: Name) -> None:
+        """A part of a configuration; it counts once all parts are there."""
+        expected = len(self._parts) + 1
+        if part.part != expected or (self._parts and _whole_of(part) != _whole_of(self._parts[0])):
+            self._demand_whole(name)
+        self._parts.append(part)
+        if part.part == part.of == len(self._parts):
+            parts, self._parts = self._parts, []
+            self._take(part, {m: facts for p in parts for m, facts in p.meters.items()}, name)
+
+    def _demand_whole(self, name: Name | None) -> None:
+        if self._parts:
+            last = self._parts[-1]
+            text = f"the configuration event ends with part {last.part} of {last.of}"
+            self.result.found(DUE, name, text)
+        self._parts = []
+
+    def _take(self, part: Configuration, meters: Mapping[str, MeterConfiguration], name: Name) -> None:
+        before = self.meters
+        if part.at == "start":
+            self.factor, self._speeds = 1, frozenset({FULL})
+            self.started[name.epoch] = frozenset(meters)
+        elif before is not None:
+            self.gone |= before.keys() - meters.keys()
+        self.meters = {meter: facts.period_ms for meter, facts in meters.items()}
+        self.config = part.config
+        self._keys |= {(meter, facts.key) for meter, facts in meters.items()} | {(GATEWAY_ITSELF, part.statement)}
+        for meter, facts in meters.items():
+            absent = before is not None and meter not in before
+            schedule = self.schedules.setdefault(meter, Schedule(new=absent))
+            schedule.period_ms = facts.period_ms
+            self._learn_factor(facts)
+            self._announce(meter, facts.grids, name, absent=absent or before is None)
+            self._demand_step(meter, schedule, schedule.grids[-1], name)
+
+    def _learn_factor(self, facts: MeterConfiguration) -> None:
+        """Where the files begin within an epoch, its grids show how recording was thinned."""
+        step = facts.grids[-1][1]
+        if self.factor is None and step:
+            self.factor = max(1, round(step / facts.period_ms))
+            if self.factor > 1:
+                self.result.noted(f"the files begin where every {self.factor}. poll is recorded")
+
+    def thinned(self, factor: int, name: Name) -> None:
+        """Every so-manieth poll is recorded from now on; the event's grids follow."""
+        self.factor = factor
+        what = "every poll is recorded again" if factor == 1 else f"every {factor}. poll is recorded from here on"
+        self.result.noted(f"{name}: {what}, the database being nearly full")
+
+    def corrected(self, correction: Correction) -> None:
+        """Record times run at full speed, or slowed, from now on; the event's grids follow."""
+        self._speeds = frozenset({SLOWED if correction.slow else FULL})
+
+    def announced(self, grids: Mapping[str, Iterable[Grid]], name: Name) -> None:
+        """The grids of an event."""
+        for meter, those in grids.items():
+            self.schedules.setdefault(meter, Schedule())
+            self._announce(meter, those, name, absent=meter not in (self.meters or {}))
+
+    def _announce(self, meter: str, grids: Iterable[Grid], name: Name, *, absent: bool) -> None:
+        """To announce a grid again changes nothing."""
+        schedule = self.schedules[meter]
+        known = bool(schedule.grids)
+        for grid in grids:
+            if grid in schedule.grids:
+                continue
+            if known and not absent:
+                self._demand_next(meter, schedule, grid, name)
+                self._demand_step(meter, schedule, grid, name)
+            schedule.grids.append(grid)
+            schedule.epochs.append(name.epoch)
+
+    def _demand_next(self, meter: str, schedule: Schedule, grid: Grid, name: Name) -> None:
+        """Between a grid's end and the next one's begin lies no more than a period, and what the clock jumps."""
+        ends_ms, ended = schedule.grids[-1]
+        if ended or not grid[1]:
+            return
+        most_ms = max(period_ms for _, period_ms in [*schedule.grids[-3:], grid]) + SECOND_MS
+        free_ms = grid[0] - ends_ms
+        if free_ms > most_ms and free_ms > most_ms + self.times.jumped_ms(ends_ms, grid[0]):
+            span = f"{rfc3339_ms(ends_ms)} to {rfc3339_ms(grid[0])}"
+            self.result.found(DUE, name, f"nothing would be due of meter {meter} from {span}, and it is configured")
+
+    def _demand_step(self, meter: str, schedule: Schedule, grid: Grid, name: Name) -> None:
+        """A grid is as far apart as the meter's period and the thinning say; what was found once is not found again."""
+        step_ms = grid[1]
+        if step_ms == 0 or self.factor is None or not schedule.period_ms or grid in schedule.odd:
+            return
+        every_ms = schedule.period_ms * self.factor
+        if step_ms not in {every_ms * speed // FULL for speed in self._speeds}:
+            schedule.odd.append(grid)
+            text = f"a grid of meter {meter} is {step_ms} ms apart; its period and the thinning say {every_ms} ms"
+            self.result.found(DUE, name, text)
+
+    # — keys —
+
+    def keyed(self, key: NewKey) -> None:
+        """A key is introduced; one that it takes the place of counted before."""
+        self._keys.add((key.owner, key.key))
+        if key.before is not None:
+            self._keys.add((key.owner, key.before))
+
+    def end_batch(self, config: bytes, kids: Iterable[tuple[str, bytes]]) -> None:
+        """The batch's records are by keys that were introduced, and its statement is of the configuration in force."""
+        self._demand_whole(None)
+        self.gone = set()
+        if self.meters is None:
+            return
+        for meter, kid in sorted(kids):
+            if (meter, kid) not in self._keys:
+                text = f"the key {base64url(kid)} of {meter} stands in no configuration or keys event so far"
+                self.result.found(KEYS, None, text)
+        if config != self.config:
+            self.result.found(DUE, None, "its statement is of another configuration than the last configuration event")
+        for meter in sorted(self.meters):
+            if self.schedules[meter].grids[-1][1] == 0:
+                self.result.found(DUE, None, f"nothing is due any more of meter {meter}, and it is configured")
+
+
+def _whole_of(part: Configuration) -> tuple[str, int, bytes, bytes]:
+    return part.at, part.of, part.config, part.statement

@@ -1,0 +1,152 @@
+"""The part of an audit that is about coverage: it is there, it tiles time, and it counts the readings that are there.
+
+Of time that is told twice, because a database was put back, what was anchored first is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ledger_client.audit_chain import Step
+from ledger_client.audit_records import Fact, Name
+from ledger_client.audit_result import COVERAGE, Audit, Told
+from ledger_client.audit_times import SECOND_MS
+from ledger_client.record import GATEWAY_ITSELF, Coverage
+from ledger_client.shape import rfc3339, rfc3339_ms
+
+
+class Interval(NamedTuple):
+    """A coverage record: the first of its epoch or not, by which clock letter; ``told_to_ms``: until when its time was
+    told before (0: none of it), and how many readings it counts that were not counted before."""
+
+    name: Name
+    body: Coverage
+    clock: str
+    told_to_ms: int
+    readings: int
+
+    @property
+    def first(self) -> bool:
+        return self.name.seq == 0
+
+
+@dataclass(slots=True)
+class _Span:
+    """One meter: the end of its coverage (None: not known), the readings since (``sure``: all of them are there, and
+    the earliest and latest), and until when its time was told before a database was put back."""
+
+    covered_to_ms: int | None = None
+    readings: int = 0
+    sure: bool = False
+    earliest: tuple[int, Name] | None = None
+    latest: tuple[int, Name] | None = None
+    broken: bool = False
+    told_to_ms: int = 0
+
+
+@dataclass(slots=True)
+class Coverages:
+    """The coverage of one gateway's meters, in order."""
+
+    result: Audit
+    _spans: dict[str, _Span] = field(default_factory=dict)
+    _batch: set[str] = field(default_factory=set)
+    _broken: set[str] = field(default_factory=set)
+
+    def begin_anew(self) -> None:
+        """Batches are missing: nothing is known of what was before."""
+        self._spans = {}
+
+    def record(self, fact: Fact, name: Name, step: Step) -> Interval | None:
+        """The next record of a meter, and how it follows; of a coverage what is to be counted again."""
+        if name.meter == GATEWAY_ITSELF:
+            return None
+        span = self._spans.setdefault(name.meter, _Span())
+        if step is Step.FIRST:
+            span.sure = fact.prev is None
+            self.result.meters.setdefault(name.meter, Told()).begins |= span.sure
+        elif step is not Step.NEXT:
+            self._lose(span, name, step)
+        if fact.coverage is not None:
+            return self._covered(fact, fact.coverage, name, span)
+        if name.seq == 0:
+            self.result.found(COVERAGE, name, "the first record of an epoch is a coverage record, and this is none")
+        if fact.kind == "reading":
+            self.result.meters.setdefault(name.meter, Told()).readings += 1
+            span.readings += 1
+            moment = fact.time_ms, name
+            if span.earliest is None or moment[0] < span.earliest[0]:
+                span.earliest = moment
+            if span.latest is None or moment[0] > span.latest[0]:
+                span.latest = moment
+        return None
+
+    def _lose(self, span: _Span, name: Name, step: Step) -> None:
+        """Records are not there: the readings since the last coverage are not known, and their time may be a hole."""
+        self._broken.add(name.meter)
+        span.broken, span.sure = True, False
+        if step is Step.OLDER:
+            span.told_to_ms = max(span.told_to_ms, span.covered_to_ms or 0)
+            span.readings, span.earliest, span.latest = 0, None, None
+
+    def _covered(self, fact: Fact, body: Coverage, name: Name, span: _Span) -> Interval:
+        self._batch.add(name.meter)
+        self._tile(body, name, span)
+        if span.sure and body.recorded != span.readings:
+            text = f"it counts {body.recorded} readings as recorded, and there are {span.readings}"
+            self.result.found(COVERAGE, name, text)
+        self._holds_its_readings(fact, body, span)
+        interval = Interval(name, body, fact.clock, span.told_to_ms, span.readings)
+        span.covered_to_ms, span.readings, span.sure, span.broken = body.to_ms, 0, True, False
+        span.earliest = span.latest = None
+        return interval
+
+    def _tile(self, body: Coverage, name: Name, span: _Span) -> None:
+        ended_ms = span.covered_to_ms
+        if body.from_ms < span.told_to_ms:
+            again = body.from_ms, min(body.to_ms, span.told_to_ms)
+            if again[0] < again[1]:
+                self.result.meters.setdefault(name.meter, Told()).told_twice.append(again)
+                self.result.resumed(name, f"{_time(*again)} is told twice; counted as it was anchored first")
+        if ended_ms is None or body.from_ms == ended_ms:
+            return
+        begins, ended = rfc3339_ms(body.from_ms), rfc3339_ms(ended_ms)
+        if not span.broken:
+            what = "a hole" if body.from_ms > ended_ms else "an overlap"
+            self.result.found(COVERAGE, name, f"{what}: it begins at {begins}, the one before ends at {ended}")
+        elif body.from_ms > ended_ms:
+            self.result.resumed(name, f"{_time(ended_ms, body.from_ms)} is told by no record: it was lost")
+
+    def _holds_its_readings(self, fact: Fact, body: Coverage, span: _Span) -> None:
+        """No reading is dated before the interval that counts it, or after the coverage was signed."""
+        if span.earliest is not None and span.earliest[0] < body.from_ms - SECOND_MS:
+            time_ms, name = span.earliest
+            text = f"its time {rfc3339_ms(time_ms)} is before {rfc3339_ms(body.from_ms)}, where its coverage begins"
+            self.result.found(COVERAGE, name, text)
+        if span.latest is not None and span.latest[0] >= (fact.iat + 1) * SECOND_MS:
+            time_ms, name = span.latest
+            text = f"its time {rfc3339_ms(time_ms)} is after {rfc3339(fact.iat)}, when its coverage was signed"
+            self.result.found(COVERAGE, name, text)
+
+    def end_batch(self, configured: Iterable[str], *, resume: bool) -> None:
+        """Each configured meter has one in the batch; where records were lost, under ``resume``, it may be lost too."""
+        for meter in sorted(configured):
+            if meter in self._batch:
+                continue
+            text = f"it holds no coverage record of meter {meter}, which is configured"
+            if resume or meter in self._broken:
+                self.result.resumed(None, text)
+            else:
+                self.result.found(COVERAGE, None, text)
+        self._batch, self._broken = set(), set()
+
+    def covered_to_ms(self, meter: str) -> int | None:
+        """The end of a meter's coverage; None where it has none."""
+        span = self._spans.get(meter)
+        return span.covered_to_ms if span else None
+
+
+def _time(from_ms: int, to_ms: int) -> str:
+    return f"the time from {rfc3339_ms(from_ms)} to {rfc3339_ms(to_ms)}"

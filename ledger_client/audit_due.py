@@ -1,0 +1,170 @@
+"""The part of an audit that counts again: what was due, by the grids that were announced; each poll once.
+
+The coverage of a batch is counted at its end, with all grids that the batch announces: none of them begins before what
+is counted already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ledger_client.audit_chain import Chains, Missing
+from ledger_client.audit_configured import Configured, Schedule
+from ledger_client.audit_coverage import Interval
+from ledger_client.audit_events import Correction
+from ledger_client.audit_records import Name
+from ledger_client.audit_result import DUE, Audit, Told
+from ledger_client.grids import due_by
+from ledger_client.shape import rfc3339_ms
+
+UNKNOWN = "U"
+
+
+class _Undated(NamedTuple):
+    """A meter's downtime before an epoch of an unknown clock: the clock event that dates the epoch brings its count."""
+
+    name: Name
+    from_ms: int
+    recorded: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Uncounted:
+    """What cannot be counted since batches were missing (None: since the beginning), until when, by meter."""
+
+    place: tuple[str, int | None]
+    missing: Missing | None
+    until_ms: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Due:
+    """What was due of one gateway's meters, batch after batch."""
+
+    result: Audit
+    configured: Configured
+    chains: Chains
+    doubted: bool = False
+    """Events of the gateway are lost: until an epoch has begun, at a batch's end, its grids may not be known."""
+    begins: bool = False
+    """An epoch begins in this batch: it announces all of its grids."""
+    _intervals: list[Interval] = field(default_factory=list)
+    _corrections: list[tuple[Name, Correction]] = field(default_factory=list)
+    _undated: dict[tuple[bytes, str], _Undated] = field(default_factory=dict)
+    _slowed: set[bytes] = field(default_factory=set)
+    _uncounted: list[_Uncounted] = field(default_factory=list)
+
+    def covered(self, interval: Interval) -> None:
+        """A coverage record; it is counted again at the end of its batch."""
+        self._intervals.append(interval)
+
+    def corrected(self, name: Name, correction: Correction) -> None:
+        """A clock event: it may date its epoch, and slow it."""
+        self._corrections.append((name, correction))
+        if correction.slow:
+            self._slowed.add(name.epoch)
+
+    def end_batch(self) -> None:
+        """Count what the batch's coverage tells."""
+        for interval in self._intervals:
+            told = self.result.meters.setdefault(interval.name.meter, Told())
+            self._count(interval, told)
+        for name, correction in self._corrections:
+            if correction.began_ms is not None:
+                self._date(name, correction, correction.began_ms)
+        self._intervals, self._corrections = [], []
+        self.doubted, self.begins = self.doubted and not self.begins, False
+        if self.configured.meters is None:
+            self._cannot_count("", self.result.to_ms or 0)
+
+    def _count(self, interval: Interval, told: Told) -> None:
+        body, meter = interval.body, interval.name.meter
+        schedule = self.configured.schedules.get(meter)
+        grids = schedule.grids if schedule else []
+        told.from_ms = body.from_ms if told.from_ms is None else min(told.from_ms, body.from_ms)
+        told.to_ms = body.to_ms if told.to_ms is None else max(told.to_ms, body.to_ms)
+        if interval.told_to_ms > body.from_ms:
+            _count_rest(told, interval, due_by(grids, interval.told_to_ms, body.to_ms))
+            return
+        told.due += body.due
+        told.recorded += body.recorded
+        told.missed.update(body.missed)
+        if interval.first and interval.clock == UNKNOWN and body.due == body.recorded:
+            self._undated[interval.name.epoch, meter] = _Undated(interval.name, body.from_ms, body.recorded)
+        elif schedule is None or (body.from_ms < body.to_ms and body.from_ms < grids[0][0]):
+            if schedule is None or not schedule.new or body.due:
+                self._cannot_count(meter, body.to_ms)
+        else:
+            self._compare(interval, due_by(grids, body.from_ms, body.to_ms))
+
+    def _compare(self, interval: Interval, due: int) -> None:
+        body, name = interval.body, interval.name
+        if abs(body.due - due) <= (1 if name.epoch in self._slowed else 0):
+            return
+        span = f"from {rfc3339_ms(body.from_ms)} to {rfc3339_ms(body.to_ms)}"
+        text = f"it says that {body.due} polls were due {span}; by the announced grids {due} were"
+        if self.doubted:
+            self.result.resumed(name, text)
+        else:
+            self.result.found(DUE, name, text)
+
+    def _date(self, name: Name, correction: Correction, began_ms: int) -> None:
+        """The downtime before an epoch, which began with an unknown clock, by the event that dates it."""
+        waiting = {meter: u for (epoch, meter), u in self._undated.items() if epoch == name.epoch}
+        for meter in sorted(waiting.keys() | correction.stopped.keys()):
+            said, undated = correction.stopped.get(meter, 0), waiting.get(meter)
+            schedule = self.configured.schedules.get(meter, Schedule())
+            grids = schedule.before(name.epoch)
+            if undated is None or meter not in self.configured.started.get(name.epoch, {meter}):
+                due = 0
+            elif not grids or undated.from_ms < grids[0][0]:
+                due = said
+                if said:
+                    self._cannot_count(meter, began_ms)
+            else:
+                due = max(0, due_by(grids, undated.from_ms, began_ms) - undated.recorded)
+            if said != due:
+                text = (
+                    f"it says that {said} polls of {meter} were due before its epoch; by the announced grids {due} were"
+                )
+                self.result.found(DUE, name, text)
+            self._undated.pop((name.epoch, meter), None)
+            told = self.result.meters.setdefault(meter, Told())
+            told.due += said
+            told.missed.update({"stopped": said} if said else {})
+
+    def _cannot_count(self, meter: str, until_ms: int) -> None:
+        missing = self.chains.missing_before()
+        if not self._uncounted or self._uncounted[-1].missing is not missing:
+            self._uncounted.append(_Uncounted(self.result.place, missing))
+        until = self._uncounted[-1].until_ms
+        until[meter] = max(until_ms, until.get(meter, 0))
+
+    def end(self) -> None:
+        """All batches were seen."""
+        for uncounted in self._uncounted:
+            meters = sorted(filter(None, uncounted.until_ms))
+            who = f" of {', '.join(meters[:3])}{' …' if len(meters) > 3 else ''}" if meters else ""
+            until = rfc3339_ms(max(uncounted.until_ms.values()))
+            text = (
+                f"what was due{who} until {until} cannot be counted again, for no configuration event is before it: "
+                "give earlier batches, or the proofs (.mseal) that `meterseal export` writes beside such a batch"
+            )
+            with self.result.speaking_of(uncounted.place):
+                if uncounted.missing is not None and self.chains.is_lost(uncounted.missing):
+                    self.result.resumed(None, text)
+                else:
+                    self.result.found(DUE, None, text)
+        for undated in self._undated.values():
+            since = rfc3339_ms(undated.from_ms)
+            self.result.noted(f"{undated.name}: what was due from {since} on is not told: its clock is unknown")
+
+
+def _count_rest(told: Told, interval: Interval, due: int) -> None:
+    """Of an interval that begins with time that was told before: what comes behind that."""
+    recorded = min(interval.readings, due)
+    told.due += due
+    told.recorded += recorded
+    if due > recorded:
+        told.missed["stopped"] += due - recorded

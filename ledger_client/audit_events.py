@@ -1,0 +1,150 @@
+"""The gateway's events by which an audit counts again, read as facts (docs/evidence.cddl). Pure.
+
+An event may say anything; what these say is demanded in their form: every function raises ``Malformed``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from ledger_client.errors import Malformed
+from ledger_client.grids import Grid
+from ledger_client.shape import array, blob, name, time_ms, uint
+
+CONFIGURATION, KEYS, CLOCK, PERIOD = "configuration", "keys", "clock", "recording-period"
+REPAIRED, ROLLBACK, SCHEDULE = "repaired", "rollback", "schedule"
+COUNTED: Final = frozenset({CONFIGURATION, KEYS, CLOCK, PERIOD, REPAIRED, ROLLBACK, SCHEDULE})
+"""The events that an audit reads; others only have their place in the chain."""
+SLOWED: Final = 9
+"""Tenths of their speed at which record times run while they wait for a clock that is behind them."""
+_AT: Final = frozenset({"start", "change", "day"})
+
+Fields = Mapping[str, Any]
+Lost = tuple[str, bytes, int, int]
+"""Meter, epoch, first and last number of records that a signed event calls lost."""
+
+
+class MeterConfiguration(NamedTuple):
+    """What is configured of one meter: the thumbprint of its key, ms between two polls, the grids in force."""
+
+    key: bytes
+    period_ms: int
+    grids: tuple[Grid, ...]
+
+
+class Configuration(NamedTuple):
+    """One part of what is configured (``part`` of ``of``, from 1)."""
+
+    at: str
+    part: int
+    of: int
+    config: bytes
+    meters: Mapping[str, MeterConfiguration]
+    statement: bytes
+
+
+class NewKey(NamedTuple):
+    """A key that takes the place of another one, or is new to the gateway."""
+
+    owner: str
+    key: bytes
+    before: bytes | None
+
+
+class Correction(NamedTuple):
+    """Record times before and after at one moment of an epoch, and whether they run at nine tenths from there.
+
+    ``began_ms``: of an epoch of an unknown clock, when it really was; ``stopped``: what was due before it, by meter.
+    """
+
+    before_ms: int
+    after_ms: int
+    up_ms: int
+    slow: bool
+    began_ms: int | None
+    stopped: Mapping[str, int]
+
+
+def configuration(fields: Fields) -> Configuration:
+    """A part of a configuration."""
+    part, of = array(_of(fields, "part"), "part", 2, 2)
+    part, of = uint(part, "part"), uint(of, "part")
+    at = _of(fields, "at")
+    if type(at) is not str or at not in _AT or not 1 <= part <= of:
+        raise Malformed(f"configuration at {at!r}, part {part} of {of}")
+    meters = _map(_of(fields, "meters"), "meters")
+    return Configuration(
+        at,
+        part,
+        of,
+        blob(_of(fields, "config"), "config", 32),
+        {name(meter, "meter"): _meter(meter, facts) for meter, facts in meters.items()},
+        blob(_of(fields, "statement"), "statement", 32),
+    )
+
+
+def _meter(meter: str, facts: object) -> MeterConfiguration:
+    of = _map(facts, f"configuration of {meter}")
+    period_ms, grids = uint(_of(of, "period"), "period"), _grids(_of(of, "grids"), meter)
+    if not period_ms or not grids:
+        raise Malformed(f"{meter} has a period of {period_ms} ms and {len(grids)} grids")
+    return MeterConfiguration(blob(_of(of, "key"), "key", 32), period_ms, grids)
+
+
+def new_grids(fields: Fields) -> dict[str, tuple[Grid, ...]]:
+    """The grids that begin with an event, by meter; none where it bears none."""
+    return {name(m, "meter"): _grids(g, m) for m, g in _map(fields.get("grids", {}), "grids").items()}
+
+
+def _grids(value: object, meter: str) -> tuple[Grid, ...]:
+    pairs = [array(pair, f"a grid of {meter}", 2, 2) for pair in array(value, f"grids of {meter}", 1)]
+    return tuple((time_ms(begins, "grid"), uint(period, "period")) for begins, period in pairs)
+
+
+def factor(fields: Fields) -> int:
+    """Every so-manieth poll is recorded, by a ``recording-period`` event."""
+    value = uint(_of(fields, "factor"), "factor")
+    if value < 1:
+        raise Malformed("a factor of 0")
+    return value
+
+
+def new_key(fields: Fields) -> NewKey:
+    """The key of a ``keys`` event."""
+    before = blob(fields["before"], "before", 32) if "before" in fields else None
+    return NewKey(name(_of(fields, "owner"), "owner"), blob(_of(fields, "key"), "key", 32), before)
+
+
+def correction(fields: Fields) -> Correction:
+    """The correction of a ``clock`` event."""
+    tenths = fields.get("tenths", 10)
+    if type(tenths) is not int or tenths not in (10, SLOWED):
+        raise Malformed(f"record times run at {tenths!r} tenths of their speed")
+    stopped = _map(fields.get("stopped", {}), "stopped")
+    return Correction(
+        time_ms(_of(fields, "before"), "before"),
+        time_ms(_of(fields, "after"), "after"),
+        uint(_of(fields, "up"), "up"),
+        tenths == SLOWED,
+        time_ms(fields["began"], "began") if "began" in fields else None,
+        {name(meter, "meter"): uint(count, "stopped") for meter, count in stopped.items()},
+    )
+
+
+def lost(fields: Fields) -> list[Lost]:
+    """The stretches of numbers that a ``repaired`` or ``rollback`` event calls lost; none where it names none."""
+    rows = [array(row, "lost", 4, 4) for row in array(fields.get("ranges", []), "ranges", 0)]
+    return [(name(m, "meter"), blob(e, "epoch", 8), uint(a, "first"), uint(z, "last")) for m, e, a, z in rows]
+
+
+def _of(fields: Fields, key: str) -> Any:
+    if key not in fields:
+        raise Malformed(f"it does not say {key!r}")
+    return fields[key]
+
+
+def _map(value: object, what: str) -> Mapping[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise Malformed(f"{what} is no map")
+    return value

@@ -1,0 +1,114 @@
+"""The files of an audit: batches by number, all that are given, and the proofs of events from before them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ledger_client.audit_events import COUNTED
+from ledger_client.audit_records import Name
+from ledger_client.audit_result import CHAIN, Audit
+from ledger_client.batch_file import BatchFile
+from ledger_client.bundle import Bundle, is_bundle
+from ledger_client.errors import STEPS, FileError, VerificationError
+from ledger_client.record import GATEWAY_ITSELF, Event, parse_record
+from ledger_client.shape import MAX_BUNDLE
+from ledger_client.statement import SignedStatement, read_statement
+from ledger_client.trust import Trust
+from ledger_client.verify import verify
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """An event of the gateway that a proof brings: of which batch, at which place of it."""
+
+    batch: int
+    index: int
+    name: Name
+    event: Event
+
+
+@dataclass(slots=True)
+class Files:
+    """What was given. Of several files of one batch the first by name is gone through in order; all are judged."""
+
+    batches: list[tuple[BatchFile, SignedStatement]] = field(default_factory=list)
+    others: list[tuple[BatchFile, SignedStatement]] = field(default_factory=list)
+    proofs: list[Proven] = field(default_factory=list)
+
+    @property
+    def records(self) -> int:
+        """How many records there are to look at."""
+        return sum(len(file) for file, _ in [*self.batches, *self.others])
+
+
+def open_files(paths: Iterable[Path], trust: Trust, now: int, result: Audit) -> Files:
+    """Read the frames of batch files, and the proofs; what cannot be read is found. Raises ``FileError``."""
+    files, found = Files(), list[tuple[BatchFile, SignedStatement]]()
+    for path in paths:
+        with result.speaking_of((str(path), None)):
+            try:
+                if _is_proof(path):
+                    _proof(path, trust, now, result, files)
+                    continue
+                file = BatchFile.open(path)
+                found.append((file, read_statement(file.entry)))
+            except VerificationError as error:
+                result.found(STEPS[1], None, error.detail)
+    _sort(found, result, files)
+    files.proofs = sorted((p for p in files.proofs), key=lambda proof: (proof.batch, proof.index))
+    return files
+
+
+def _sort(found: list[tuple[BatchFile, SignedStatement]], result: Audit, files: Files) -> None:
+    first: dict[int, tuple[BatchFile, SignedStatement]] = {}
+    result.gateway = result.gateway or (found[0][1].statement.gateway if found else None)
+    for file, signed in sorted(found, key=lambda pair: str(pair[0].path)):
+        statement = signed.statement
+        with result.speaking_of((str(file.path), statement.batch)):
+            if statement.gateway != result.gateway:
+                other = f"is of gateway {statement.gateway}, not of {result.gateway}: audit each alone"
+                result.found(STEPS[4], None, other)
+                continue
+            known = first.setdefault(statement.batch, (file, signed))
+            if known[0] is file:
+                continue
+            files.others.append((file, signed))
+            if known[1].id == signed.id:
+                result.noted(f"{file.path}: the same batch as {known[0].path}")
+            else:
+                text = f"another batch {statement.batch} than in {known[0].path}: the gateway has told two stories"
+                result.found(CHAIN, None, text)
+    files.batches = [first[batch] for batch in sorted(first)]
+
+
+def _is_proof(path: Path) -> bool:
+    try:
+        return is_bundle(path)
+    except OSError:
+        return False  # the batch file's reader says what is wrong
+
+
+def _proof(path: Path, trust: Trust, now: int, result: Audit, files: Files) -> None:
+    """An event of the gateway from before the batches, verified as any proof."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BUNDLE + 1)
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror}; give the path of a .mseal file that may be read") from None
+    try:
+        verify(data, trust, now)
+    except VerificationError as error:
+        result.failed(error)
+        return
+    bundle = Bundle.parse(data)
+    record, statement = parse_record(bundle.record), read_statement(bundle.statement).statement
+    claims, event = record.claims, record.body
+    if result.gateway is not None and claims.gateway != result.gateway:
+        result.found(STEPS[4], None, f"is of gateway {claims.gateway}, not of {result.gateway}: audit each alone")
+    elif not isinstance(event, Event) or claims.meter != GATEWAY_ITSELF or event.name not in COUNTED:
+        result.noted(f"{path}: a proof that says nothing of what was due; it verifies")
+    else:
+        name = Name(claims.meter, claims.epoch, claims.seq)
+        files.proofs.append(Proven(statement.batch, bundle.index, name, event))

@@ -1,0 +1,185 @@
+"""What an audit found, as facts: findings, notes, batches and what each meter's records tell. Touches nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ledger_client.audit_records import Name
+from ledger_client.errors import STEPS, VerificationError
+from ledger_client.record import GATEWAY_ITSELF
+from ledger_client.shape import rfc3339, rfc3339_ms
+from ledger_client.statement import id_text
+
+MOST: Final = 100
+"""So many findings, and so many notes, are kept in words; the others are counted."""
+CHAIN, COVERAGE, TIMES, DUE, KEYS, ENDS, RESUME = "chain", "coverage", "times", "due", "keys", "ends", "resume"
+"""Steps of an audit beyond those of a proof."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that does not hold: in which file and batch, of which record (None: of the batch), at which step."""
+
+    file: str
+    batch: int | None
+    record: str | None
+    step: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """One batch of an audit; ``no_later_than`` (Unix seconds) is None where too few ledgers vouch."""
+
+    file: str
+    batch: int
+    records: int
+    statement_id: bytes
+    no_later_than: int | None
+    receipts: tuple[tuple[str, int], ...]
+
+
+@dataclass(slots=True)
+class Told:
+    """What the records of one meter tell: its readings, and by its coverage what was due and what became of it.
+
+    Each poll is counted once: of time that is told twice what was anchored first. ``delays_s``: how often a reading
+    was so many seconds old when the ledgers had its batch.
+    """
+
+    readings: int = 0
+    due: int = 0
+    recorded: int = 0
+    missed: Counter[str] = field(default_factory=Counter)
+    from_ms: int | None = None
+    to_ms: int | None = None
+    begins: bool = False
+    """Its first record of all is among the files."""
+    told_twice: list[tuple[int, int]] = field(default_factory=list)
+    delays_s: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def delay_s(self) -> tuple[int, int] | None:
+        """(median, worst) delay of the readings in seconds; None where no ledger vouches for any."""
+        if not self.delays_s:
+            return None
+        half, worst = (self.delays_s.total() + 1) // 2, max(self.delays_s)
+        for delay, count in sorted(self.delays_s.items()):
+            half -= count
+            if half <= 0:
+                return delay, worst
+        return worst, worst
+
+
+@dataclass(slots=True)
+class Audit:
+    """What an audit found. Nothing holds as long as ``sound`` is not true.
+
+    With ``allow_resume`` what an announced loss left behind is noted, else it is a finding.
+    """
+
+    allow_resume: bool = False
+    gateway: str | None = None
+    batches: list[Audited] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+    meters: dict[str, Told] = field(default_factory=dict)
+    from_ms: int | None = None
+    to_ms: int | None = None
+    findings: list[Finding] = field(default_factory=list)
+    findings_total: int = 0
+    notes: list[str] = field(default_factory=list)
+    notes_total: int = 0
+    place: tuple[str, int | None] = "", None
+    """The file and the batch of which is spoken."""
+
+    @property
+    def sound(self) -> bool:
+        """Everything holds."""
+        return bool(self.batches) and not self.findings_total
+
+    @contextmanager
+    def speaking_of(self, place: tuple[str, int | None]) -> Iterator[None]:
+        """Findings in this block are about this file and batch."""
+        before, self.place = self.place, place
+        try:
+            yield
+        finally:
+            self.place = before
+
+    def found(self, step: str, name: Name | None, detail: str) -> None:
+        """Keep a finding: of a record, or of the batch (file) that is spoken of."""
+        self.findings_total += 1
+        if len(self.findings) < MOST:
+            file, batch = self.place
+            self.findings.append(Finding(file, batch, None if name is None else str(name), step, detail))
+
+    def failed(self, error: VerificationError) -> None:
+        """Keep a failed step as a finding."""
+        self.found(STEPS[error.step], None, error.detail)
+
+    def resumed(self, name: Name | None, detail: str) -> None:
+        """Keep what an announced loss left behind."""
+        if not self.allow_resume:
+            self.found(RESUME, name, detail)
+        else:
+            self.noted(f"{f'batch {self.place[1]}' if name is None else name}: {detail}")
+
+    def noted(self, text: str) -> None:
+        """Keep what is no fault, and is to be known."""
+        self.notes_total += 1
+        if len(self.notes) < MOST:
+            self.notes.append(text)
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer for ``--json``."""
+        return {
+            "sound": self.sound,
+            "gateway": self.gateway,
+            "from": _time(self.from_ms),
+            "to": _time(self.to_ms),
+            "records": sum(self.kinds.values()),
+            "kinds": dict(sorted(self.kinds.items())),
+            "batches": [_batch_json(batch) for batch in self.batches],
+            "meters": [_meter_json(n, t) for n, t in sorted(self.meters.items()) if n != GATEWAY_ITSELF],
+            "findings": [
+                {"file": f.file, "batch": f.batch, "record": f.record, "step": f.step, "detail": f.detail}
+                for f in self.findings
+            ],
+            "findings_total": self.findings_total,
+            "notes": self.notes,
+            "notes_total": self.notes_total,
+        }
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else rfc3339_ms(ms)
+
+
+def _batch_json(batch: Audited) -> dict[str, Any]:
+    return {
+        "file": batch.file,
+        "batch": batch.batch,
+        "records": batch.records,
+        "statement_id": id_text(batch.statement_id),
+        "no_later_than": None if batch.no_later_than is None else rfc3339(batch.no_later_than),
+        "receipts": [{"ledger": ledger, "time": rfc3339(time)} for ledger, time in batch.receipts],
+    }
+
+
+def _meter_json(name: str, told: Told) -> dict[str, Any]:
+    delay = told.delay_s
+    return {
+        "name": name,
+        "readings": told.readings,
+        "from": _time(told.from_ms),
+        "to": _time(told.to_ms),
+        "due": told.due,
+        "recorded": told.recorded,
+        "missed": dict(told.missed),
+        "told_twice": [{"from": rfc3339_ms(a), "to": rfc3339_ms(b)} for a, b in told.told_twice],
+        "delay_s": None if delay is None else {"median": delay[0], "worst": delay[1]},
+    }

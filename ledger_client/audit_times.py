@@ -1,0 +1,160 @@
+"""The part of an audit that is about times: each record's own, along a meter's numbers, and by the epoch's course.
+
+Within an epoch record times follow ``up`` by a course, which ``clock`` events change. Says what does not agree, once:
+what comes behind is compared with the time that was found wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from ledger_client.audit_events import SLOWED, Correction
+from ledger_client.audit_records import Fact, Name
+from ledger_client.audit_result import TIMES, Audit
+from ledger_client.errors import STEPS
+from ledger_client.shape import rfc3339, rfc3339_ms
+from ledger_client.vouching import TOLERANCE_S
+
+FULL: Final = 10
+SECOND_MS: Final = 1000  # ``iat`` is in whole seconds; a due time may be 100 ms off the clock
+AGREE_MS: Final = 2000  # how far iat and up may drift apart between two clock events
+LATENESS_MS: Final = 60_000  # how much later than its period a reading may be signed
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """Between two clock events: ``offsets`` of record times less ``up`` at each speed (in tenths) that fits so far, as
+    (least, greatest) in tenths of a ms."""
+
+    up_ms: int
+    offsets: dict[int, tuple[int, int] | None]
+
+    def fits(self, iat: int, up_ms: int) -> bool:
+        """Whether a record goes on alike; it is then part of what the next is compared with."""
+        fitting: dict[int, tuple[int, int] | None] = {}
+        for speed, known in self.offsets.items():
+            offset = iat * SECOND_MS * FULL - up_ms * speed
+            low, high = (offset, offset) if known is None else (min(known[0], offset), max(known[1], offset))
+            if high - low <= AGREE_MS * FULL:
+                fitting[speed] = low, high
+        if fitting:
+            self.offsets = fitting
+        return bool(fitting)
+
+    def begin_anew(self, iat: int, up_ms: int) -> None:
+        """What comes is compared with this record."""
+        self.offsets = {s: (o := iat * SECOND_MS * FULL - up_ms * s, o) for s in self.offsets}
+
+
+@dataclass(slots=True)
+class _Line:
+    """Along one meter's numbers: its epoch, the last ``up`` and ``iat`` of it, the latest reading."""
+
+    epoch: bytes
+    up_ms: int = 0
+    iat: int = 0
+    latest_ms: int = 0
+
+
+@dataclass(slots=True)
+class Times:
+    """The times of one gateway's records, in order."""
+
+    result: Audit
+    _lines: dict[str, _Line] = field(default_factory=dict)
+    _courses: dict[bytes, list[_Stretch]] = field(default_factory=dict)
+    _jumps: list[tuple[int, int]] = field(default_factory=list)
+
+    def begin_anew(self) -> None:
+        """Batches are missing, and clock events with them."""
+        self._lines, self._courses = {}, {}
+
+    def forget(self, meter: str) -> None:
+        """A meter's numbers go on from an older record: what was told since is not before what comes."""
+        self._lines.pop(meter, None)
+
+    def jumped_ms(self, from_ms: int, to_ms: int) -> int:
+        """By how much record times have jumped forward between two moments, by the clock events."""
+        return sum(
+            after - before
+            for before, after in self._jumps
+            if before >= from_ms - AGREE_MS and after <= to_ms + AGREE_MS
+        )
+
+    def record(self, fact: Fact, name: Name, period_ms: int | None, until: int | None) -> None:
+        """The next record; ``period_ms``: of its meter's polls, where known; ``until``: its batch's T (Unix s)."""
+        iat, up_ms = fact.iat, fact.up_ms
+        line = self._lines.get(name.meter)
+        if line is None or line.epoch != name.epoch:
+            line = self._begin(name, line)
+        elif up_ms < line.up_ms or iat < line.iat:
+            what = f"up falls from {line.up_ms} to {up_ms} ms" if up_ms < line.up_ms else "iat falls"
+            self.result.found(TIMES, name, f"{what}: the times of an epoch never run backwards")
+        line.up_ms, line.iat = up_ms, iat
+        self._agree(fact, name)
+        if until is not None and iat > until + TOLERANCE_S:
+            detail = f"it was signed at {rfc3339(iat)}, its batch was on a ledger at {rfc3339(until)}"
+            self.result.found(STEPS[7], name, detail)
+        if fact.kind == "reading":
+            self._reading(fact, name, line, period_ms)
+
+    def _begin(self, name: Name, before: _Line | None) -> _Line:
+        """An epoch of which the beginning is not among the files may run at either speed."""
+        if name.epoch not in self._courses:
+            speeds: dict[int, tuple[int, int] | None] = {FULL: None} if name.seq == 0 else {FULL: None, SLOWED: None}
+            self._courses[name.epoch] = [_Stretch(0, speeds)]
+        line = _Line(name.epoch, latest_ms=before.latest_ms if before else 0)
+        self._lines[name.meter] = line
+        return line
+
+    def _agree(self, fact: Fact, name: Name) -> None:
+        """``iat`` and ``up`` go on alike; close to a clock event by the course before it or behind it."""
+        course = self._courses[name.epoch]
+        iat, up_ms = fact.iat, fact.up_ms
+        if course[-1].up_ms <= up_ms - SECOND_MS or len(course) == 1:
+            near = course[-1:]
+        else:
+            ends = [*(s.up_ms for s in course[1:]), up_ms]
+            pairs = zip(course, ends, strict=True)
+            near = [s for s, end in pairs if s.up_ms - SECOND_MS <= up_ms <= end + SECOND_MS]
+        if not any(stretch.fits(iat, up_ms) for stretch in reversed(near)):
+            detail = f"its iat {rfc3339(iat)} and its up {up_ms} ms do not go on as those before it"
+            self.result.found(TIMES, name, f"{detail}, and no clock event is between")
+            near[-1].begin_anew(iat, up_ms)
+
+    def _reading(self, fact: Fact, name: Name, line: _Line, period_ms: int | None) -> None:
+        time_ms, signed_ms, problem = fact.time_ms, fact.iat * SECOND_MS, None
+        if not fact.late:
+            if time_ms < line.latest_ms:
+                problem = f"before {rfc3339_ms(line.latest_ms)}, that of a reading before it, and it is not LATE"
+            line.latest_ms = time_ms
+        if signed_ms < time_ms - SECOND_MS:
+            problem = f"and it was signed before, at {rfc3339(fact.iat)}"
+        elif period_ms is not None:
+            late_ms = signed_ms - time_ms - period_ms - LATENESS_MS
+            if late_ms > 0 and late_ms > self.jumped_ms(time_ms, signed_ms):
+                problem = f"and it was signed only at {rfc3339(fact.iat)}"
+        if problem is not None:
+            self.result.found(TIMES, name, f"its time is {rfc3339_ms(time_ms)}, {problem}")
+
+    def corrected(self, correction: Correction, name: Name) -> None:
+        """A clock event of the epoch: from its ``up`` on another course."""
+        course = self._courses.setdefault(name.epoch, [_Stretch(0, {FULL: None, SLOWED: None})])
+        now, last = correction, course[-1]
+        if now.after_ms < now.before_ms or now.up_ms < last.up_ms:
+            self.result.found(TIMES, name, "a clock event by which record times would run backwards")
+        if not any(_at(last, speed, now.up_ms, now.before_ms) for speed in last.offsets):
+            detail = f"it says that record times were {rfc3339_ms(now.before_ms)} at {now.up_ms} ms, and they were not"
+            self.result.found(TIMES, name, detail)
+        speed = SLOWED if now.slow else FULL
+        offset = now.after_ms * FULL - now.up_ms * speed
+        course.append(_Stretch(now.up_ms, {speed: (offset, offset)}))
+        if now.after_ms > now.before_ms:
+            self._jumps.append((now.before_ms, now.after_ms))
+
+
+def _at(stretch: _Stretch, speed: int, up_ms: int, time_ms: int) -> bool:
+    """Whether record times were so at ``up`` by a course, as far as records have shown it."""
+    known = stretch.offsets[speed]
+    return known is None or known[0] - AGREE_MS * FULL <= time_ms * FULL - up_ms * speed <= known[1] + AGREE_MS * FULL
