@@ -23,7 +23,6 @@ from ledger_client.trust import load_trust
 from ledger_client.verify import check_receipt
 from tests.gateway.announced import check_announced
 from tests.gateway.taken import check_taken
-from tests.gateway.timely import check_times
 
 FAR_FUTURE_S = 1 << 40
 
@@ -38,7 +37,6 @@ def check_books(config: Config) -> None:
         lost = store.lost()
         if pruned_to == 0 and not store.repairs():
             check_announced(rows)
-            check_times(rows)
         torn = _check_chains(rows, lost, whole=pruned_to == 0)
         grids: dict[str, list[tuple[int, int]]] = defaultdict(list)
         planned = set[tuple[str, bytes]]()

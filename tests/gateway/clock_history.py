@@ -28,6 +28,7 @@ from gateway.store import Store
 from ledger_client.record import Coverage, Reading, Value, parse_record
 from tests.gateway.books import check_books
 from tests.gateway.samples import Machine
+from tests.gateway.timely import check_times
 
 PERIODS_MS = 250, 333, 1000
 STEPS = 60
@@ -105,6 +106,7 @@ class History:
             if self.chance.random() < 0.5:
                 self._set_clock()
         check_books(self.loaded)
+        check_times(self.loaded)
 
     def _open(self) -> None:
         self.store = FrailStore(self.loaded.database, self.machine)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gateway.store import Row
+from gateway.config import Config
+from gateway.store import Store
 from ledger_client.record import Coverage, Event, Quality, Reading, Record, parse_record
 
 APART_MS = 2_000
@@ -37,9 +37,12 @@ class Last:
     readings: list[int] = field(default_factory=list)
 
 
-def check_times(rows: Sequence[Row]) -> None:
+def check_times(config: Config) -> None:
     """Along each meter's numbers ``up`` and ``iat`` never fall, and go on alike between corrections; a reading is
     signed soon after it was read, in order, and within the coverage that counts it; a meter's first record is one."""
+    store = Store(config.database, read_only=True)
+    rows = [] if store.pruned()[0] or store.repairs() else store.rows(1, 1 << 60)
+    store.close()
     courses: dict[bytes, Course] = {}
     meters: dict[str, Last] = defaultdict(Last)
     periods: dict[str, int] = {}
