@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from ledger_client.cli_help import HELP
-from ledger_client.cli_parts import YES, agreed
+from ledger_client.cli_online import UsageError, access, addresses
+from ledger_client.cli_parts import FORCE, YES, agreed, demand_replaceable
+from ledger_client.errors import TrustFileError, VerificationError
+from ledger_client.text_file import NotText, text_of
+from ledger_client.trust import load_trust, parse_trust
+from ledger_client.verify import rfc3339
 
 
 @click.group(context_settings=HELP)
@@ -30,6 +37,97 @@ def add(trust_file: Path, source: Path, yes: bool) -> None:
         click.echo(f"{trust_file}: has all of them already")
         return
     agreed("compare the thumbprints with their owner by another way than the file came", yes=yes)
-    for warning in files.add(trust_file, new):
-        click.echo(f"warning: {trust_file}: {warning}", err=True)
+    _warn(trust_file, files.add(trust_file, new))
     click.echo(f"{trust_file}: {len(new)} keys added")
+
+
+@trust.command(name="from")
+@click.argument("url", metavar="URL")
+@click.option(
+    "--gateway", "gateways", multiple=True, required=True, metavar="GATEWAY", help="may be given more than once"
+)
+@click.option(
+    "--ledger-key", required=True, type=click.Path(path_type=Path), metavar="FILE",
+    help="[[key]] entries of the ledger that you have from its operator, older ones will do",
+)  # fmt: skip
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="trust.toml", help="where to")
+@click.option("--ca", metavar="PEM", type=click.Path(path_type=Path), help="the private CA of an https address")
+@FORCE
+def from_log(
+    url: str, gateways: tuple[str, ...], ledger_key: Path, output: Path, ca: Path | None, force: bool
+) -> None:  # fmt: skip
+    """Make a trust file from the log of the ledger at URL, proven against a key of it: exit 1 if that does not hold."""
+    from ledger_client.durable import write_text  # asking needs the network; judging a proof does not
+    from ledger_client.ledgers.access import demand_http
+    from ledger_client.trust_from import made
+
+    demand_http("URL", url)
+    demand_replaceable(output, "trust file", _is_trust, force=force)
+    try:
+        text, proven = made(url, list(dict.fromkeys(gateways)), ledger_key, access(ca, [url]))
+    except VerificationError as error:
+        click.echo(f"NOT PROVEN: {error.detail}")
+        sys.exit(1)
+    try:
+        write_text(output, text)
+    except OSError as error:
+        raise UsageError(f"{output}: {error.strerror}; give a path that can be written") from None
+    for one in proven:
+        count = one.count
+        log = f"{count.count} of the {count.size} entries of ledger {count.ledger} at {rfc3339(count.iat)}"
+        click.echo(f"{len(one.keys)} keys of gateway {count.gateway}, by {log}")
+    click.echo(f"wrote {output}")
+
+
+@trust.command()
+@click.argument("trust_file", metavar="trust.toml", type=click.Path(path_type=Path))
+def show(trust_file: Path) -> None:
+    """Say whom a trust file believes, with thumbprints, to be compared with their owners."""
+    from ledger_client.trust_file import in_words
+
+    found = load_trust(trust_file)
+    click.echo(f"receipts of {found.receipts} of the ledgers {', '.join(found.ledgers)} are asked for")
+    for key in found.keys:
+        until = f" until {rfc3339(key.valid_to)}" if key.valid_to is not None else ""
+        revoked = f", REVOKED from {rfc3339(key.revoked)} on" if key.revoked is not None else ""
+        click.echo(f"{in_words(key)}: from {rfc3339(key.valid_from)}{until}{revoked}")
+    for chain in found.chains:
+        click.echo(f"ledger {chain.ledger}: chain {chain.chain_id}, contract 0x{chain.contract.hex()}")
+    _warn(trust_file, found.warnings)
+
+
+@trust.command()
+@click.argument("trust_file", metavar="trust.toml", type=click.Path(path_type=Path))
+@click.option("--ledger", "ledgers", multiple=True, metavar="LEDGER=URL", help="compare with the log there")
+@click.option("--ca", metavar="PEM", type=click.Path(path_type=Path), help="the private CA of https addresses")
+def check(trust_file: Path, ledgers: tuple[str, ...], ca: Path | None) -> None:
+    """Check a trust file, and with --ledger whether the log tells the same: exit 0 yes, 1 no."""
+    from ledger_client.trust_from import compared  # asking needs the network
+
+    found, urls = load_trust(trust_file), addresses("--ledger", ledgers)
+    _warn(trust_file, found.warnings)
+    way, differences = access(ca, urls.values()), 0
+    for ledger, url in urls.items():
+        try:
+            for difference in compared(found, ledger, url, way):
+                differences += 1
+                click.echo(f"{ledger}: {difference}")
+        except VerificationError as error:
+            differences += 1
+            click.echo(f"{ledger}: NOT PROVEN: {error.detail}")
+    if differences:
+        sys.exit(1)
+    asked = f", as the log of {', '.join(urls)} tells" if urls else "; --ledger LEDGER=URL compares it with a log"
+    click.echo(f"{trust_file}: {len(found.keys)} keys in order{asked}")
+
+
+def _warn(trust_file: Path, warnings: tuple[str, ...]) -> None:
+    for warning in warnings:
+        click.echo(f"warning: {trust_file}: {warning}", err=True)
+
+
+def _is_trust(path: Path) -> bool:
+    with suppress(TrustFileError, NotText):
+        parse_trust(text_of(path.read_bytes()), str(path), anchored=False)
+        return True
+    return False

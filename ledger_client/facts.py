@@ -33,7 +33,8 @@ class InLog:
 class Held:
     """What a ledger holds under a batch number of a gateway: a statement id, or None where it has none.
 
-    ``by`` is the kid that signed that statement (None: a chain does not say). ``shared``: there may be more under the
+    ``by`` is the kid that signed that statement (None: a chain does not say); ``last`` the highest number that it has
+    of the gateway, where it has none of this number (None: no other either). ``shared``: there may be more under the
     roots that a bridge wrote, which nobody can ask for by number.
     """
 
@@ -41,6 +42,7 @@ class Held:
     batch: int
     statement_id: bytes | None
     by: bytes | None = None
+    last: int | None = None
     shared: bool = False
 
 

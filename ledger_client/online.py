@@ -143,6 +143,10 @@ class Ways:
         return self.access if url.startswith("https:") else None
 
 
+def _number(last: Last) -> int | None:
+    return None if last is None else last[0]
+
+
 class _Asking:
     """What is asked of one bundle, and what is believed."""
 
@@ -180,12 +184,15 @@ class _Asking:
 
         def in_log(http: HttpLedger) -> Held:
             entry = http.statement(gateway, batch)
-            return Held(gateway, batch, None) if entry is None else self._statement(entry, statement, http)
+            if entry is not None:
+                return self._statement(entry, statement, http)
+            return Held(gateway, batch, None, last=_number(http.last(gateway)))
 
         def on_chain(node: Node, chain: Chain) -> Held:
             senders = [each.sender for each in self._trust.chains if each.contract == chain.contract]
             shared = any(is_bridge(node, chain.contract, sender) for sender in senders)
-            return Held(gateway, batch, anchored(node, chain.contract, gateway, batch), shared=shared)
+            id_, last = anchored(node, chain.contract, gateway, batch), standing(node, chain.contract, gateway).last
+            return Held(gateway, batch, id_, last=None if id_ else _number(last), shared=shared)
 
         return self._ways.each(ledger, self._trust, in_log, on_chain)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -12,7 +13,7 @@ from ledger_client.record import GATEWAY_ITSELF, Coverage, Event, Quality, Value
 from ledger_client.shape import rfc3339, rfc3339_ms
 from ledger_client.shape import span_in_words as span_in_words
 from ledger_client.statement import id_text
-from ledger_client.verify import Verified
+from ledger_client.verify import Verified, plain_json
 
 _CLOCKS: Final = {
     "U": "unknown, the clock was not set",
@@ -147,9 +148,15 @@ def _body(proven: Verified) -> list[str]:
             f"  polls          due {body.due}, recorded {body.recorded}, missed: {missed}",
         ]
     if isinstance(body, Event):
-        fields = (f"{name} = {number_text(value)}" for name, value in sorted(body.fields.items()))
-        return [f"  event          {clean(', '.join([body.name, *fields]))}"]
+        fields = (f"    {clean(name)} = {_fact_text(value)}" for name, value in sorted(body.fields.items()))
+        return [f"  event          {body.name}", *fields]  # a line each: no text can pass for another fact
     return _values(body.values)
+
+
+def _fact_text(value: object) -> str:
+    """What an event says; what consists of parts as its JSON."""
+    parts = isinstance(value, list | Mapping)
+    return clean(json.dumps(plain_json(value), ensure_ascii=False)) if parts else number_text(value)
 
 
 def _values(values: Sequence[Value]) -> list[str]:

@@ -211,6 +211,8 @@ def attach_receipts(entry: bytes, receipts: Iterable[bytes]) -> bytes:
 def detach_receipts(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
     """(entry, receipts) of a statement; ``Malformed`` if its unprotected header holds anything else."""
     sign1 = cose.Sign1.parse(within(data, MAX_BUNDLE, "the statement"))
+    if not sign1.unprotected:
+        return bytes(data), ()  # what was read strictly is written so
     header = table(sign1.unprotected, "the statement's unprotected header", set(), {cose.RECEIPTS})
     receipts: list[bytes] = []
     if cose.RECEIPTS in header:

@@ -190,7 +190,7 @@ class _Reader:
         kid = self.kid(table["kid"], f"{where}.kid") if "kid" in table else public.kid
         owner = (table.get("gateway"), table.get("meter"), table.get("ledger"))
         identity = table.get("identity")
-        if identity is not None and not isinstance(identity, str):
+        if identity is not None and not (isinstance(identity, str) and 0 < len(identity) <= 1024):
             self.refuse(f"{where}.identity", f"is {identity!r}", "give what the device says of itself, as text")
         return TrustKey(role, public, *owner, kid, valid_from, valid_to, revoked, reason, identity)
 

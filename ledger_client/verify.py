@@ -292,18 +292,19 @@ def _json_values(body: Body) -> list[dict[str, Any]]:
 
 
 def _json_value(name: str, value: object, unit: str | None = None, quality: int = 0) -> dict[str, Any]:
-    return {"name": name, "value": _json(value), "unit": unit, "quality": quality_words(quality)}
+    return {"name": name, "value": plain_json(value), "unit": unit, "quality": quality_words(quality)}
 
 
-def _json(value: object) -> Any:
+def plain_json(value: object) -> Any:
+    """A value or fact as ``--json`` shows it."""
     if isinstance(value, Decimal):
         return float(value) if Decimal(repr(float(value))) == value else str(value)
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, list):
-        return [_json(item) for item in value]
+        return [plain_json(item) for item in value]
     if isinstance(value, Mapping):
-        return {_json_key(key): _json(item) for key, item in value.items()}
+        return {_json_key(key): plain_json(item) for key, item in value.items()}
     return value
 
 

@@ -114,6 +114,9 @@ def demand_no_other(signed: SignedStatement, facts: Facts, trust: Trust) -> tupl
                 raise BadReceipt(f"{ledger}: what is known of it is about another batch", step=6)
             if fact.statement_id not in (None, signed.id):
                 others.append(f"{ledger} has {id_text(fact.statement_id or b'')}{_signed_by(fact, trust)}")
+            if fact.statement_id is None and not fact.shared:
+                last = "none at all" if fact.last is None else f"its last is {fact.last}"
+                notes.append(f"{ledger}: has no batch {fact.batch} of {fact.gateway}; {last}")
             if fact.shared:
                 notes.append(f"{ledger}: what stands under its shared roots cannot be asked for by number")
         if held and len(held) == len(facts.held[ledger]):

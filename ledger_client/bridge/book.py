@@ -92,7 +92,7 @@ class Book:
             if self.has(signed.id):
                 return False
             check_order(self, signed.statement)
-            ranges.take(self._db, signed.statement)
+            ranges.take(self._db, signed)
             return self._insert(signed, None)
 
     def has(self, statement_id: bytes) -> bool:

@@ -12,6 +12,7 @@ from ledger_client.ledgers.wire import CBOR, COSE, MAX_PAGE, MAX_RECEIPT
 from ledger_client.log_head import MAX_HEAD
 
 _NONE: Final = 404
+_MAX_SHOWN: Final = 2 * MAX_PAGE  # one entry may have as much as a page by itself
 
 
 class LogClient:
@@ -41,6 +42,11 @@ class LogClient:
         if not isinstance(page, list) or len(page) > limit or not all(map(_is_entry, page)):
             raise LedgerUnavailable(f"not a page of its log: {answer}")
         return [(number, entry) for number, entry in page]
+
+    def gateways(self, gateway: str | None, after: int) -> bytes:
+        """GET /gateways/{gateway}/keys, or /log/gateways: a page of what its log tells of a gateway, or of all."""
+        question = f"log/gateways?after={after}" if gateway is None else f"gateways/{gateway}/keys?after={after}"
+        return self._expect(self._client.ask("GET", f"{self._base}/{question}", {"Accept": CBOR}, _MAX_SHOWN))
 
     def close(self) -> None:
         """Close the connections."""

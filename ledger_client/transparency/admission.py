@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from ledger_client.errors import BadSignature, Refused, VerificationError
 from ledger_client.ledgers.wire import id_to_text
-from ledger_client.statement import SignedStatement, Statement, parse_statement
+from ledger_client.statement import Range, SignedStatement, Statement, parse_statement
 from ledger_client.transparency import ranges
 from ledger_client.transparency.log import MAX_NUMBER
 from ledger_client.transparency.policy import Policy, flaw_at
@@ -59,8 +59,8 @@ def admitted(entry: bytes, policy: Policy, now: int) -> SignedStatement:
     except VerificationError as error:
         raise Refused(MALFORMED, error.detail) from error
     statement, gateway = signed.statement, signed.statement.gateway
-    lasts = (stretch.last for stretches in statement.meters.values() for stretch in stretches)
-    if (most := max(statement.batch, *lasts)) > MAX_NUMBER:
+    most = max(statement.batch, *[stretch.last for stretches in statement.meters.values() for stretch in stretches])
+    if most > MAX_NUMBER:
         raise Refused(MALFORMED, f"number {most} is beyond what this log can count, {MAX_NUMBER}")
     key = enrolled(gateway, signed.kid, policy, now)
     try:
@@ -101,11 +101,12 @@ def enrolled(gateway: str, kid: bytes, policy: Policy, now: int) -> TrustKey:
 def check_order(held: Held, statement: Statement) -> None:
     """The order of a gateway's batches, of their times and of their records; raises ``Refused``, which bears under
     ``held`` what is registered of all that the statement names."""
-    last = held.last(statement.gateway)
+    order = held.order(statement.gateway)
+    last = held.last(statement.gateway) if order is None else (order.batch, order.id)
     try:
         _check_batch(held, statement, last)
-        _check_from(held, statement)
-        _check_ranges(held, statement)
+        _check_from(statement, order)
+        _check_ranges(held, statement, order)
     except Refused as error:
         if last is None:
             raise
@@ -115,14 +116,13 @@ def check_order(held: Held, statement: Statement) -> None:
 
 def _check_batch(held: Held, statement: Statement, last: tuple[int, bytes] | None) -> None:
     """Number and prev."""
-    gateway, batch = statement.gateway, statement.batch
-    holder = held.at(gateway, batch)
-    if holder is not None:
-        detail = f"batch {batch} of gateway {gateway} is statement {id_to_text(holder)} for ever; another was offered"
-        raise Refused(TAKEN, detail)
     if last is None:
         return
+    gateway, batch = statement.gateway, statement.batch
     number, statement_id = last
+    if batch <= number and (holder := held.at(gateway, batch)) is not None:
+        detail = f"batch {batch} of gateway {gateway} is statement {id_to_text(holder)} for ever; another was offered"
+        raise Refused(TAKEN, detail)
     if statement.resume is not None:
         if batch < number:
             raise Refused(
@@ -137,9 +137,8 @@ def _check_batch(held: Held, statement: Statement, last: tuple[int, bytes] | Non
         )
 
 
-def _check_from(held: Held, statement: Statement) -> None:
+def _check_from(statement: Statement, order: ranges.Order | None) -> None:
     """Time goes on, to within a second: an event's time is in whole ones, and a grid may be a little off the clock."""
-    order = held.order(statement.gateway)
     if order is None or statement.resume is not None or statement.from_ms >= order.from_ms - GRACE_MS:
         return
     raise Refused(
@@ -148,36 +147,32 @@ def _check_from(held: Held, statement: Statement) -> None:
     )
 
 
-def _check_ranges(held: Held, statement: Statement) -> None:
+def _check_ranges(held: Held, statement: Statement, order: ranges.Order | None) -> None:
     """One id, one record: each number of a meter and epoch comes once, and none is left out but under resume.
 
     Of a gateway that comes from another ledger the first statement begins anywhere, and so does a meter that was out of
     the configuration then, in an epoch of that statement.
     """
-    gateway, epochs = statement.gateway, _epochs(held, statement)
-    order = held.order(gateway)
+    epochs, free = _epochs(held, statement), statement.resume is not None
     for meter, stretches in statement.meters.items():
-        ends = {epoch: known[meter].last for epoch, known in epochs.items() if meter in known}
+        before: Range | None = None
         for stretch in stretches:
-            epoch = stretch.epoch
-            last = ends.get(epoch)
-            ends[epoch] = stretch.last
-            if last is None:
-                anywhere = order is None or _open(epochs[epoch], order)
-                if stretch.first and statement.resume is None and not anywhere:
-                    raise Refused(
-                        OUT_OF_ORDER,
-                        f"{meter} begins epoch {epoch.hex()} with number {stretch.first}; number 0 is first",
-                    )
+            epoch, known = stretch.epoch, epochs[stretch.epoch].get(meter)
+            if before is not None and before.epoch == epoch:
+                last = before.last
+            elif known is not None:
+                last = known.last
+            else:
+                last = -1 if order is not None and not _open(epochs[epoch], order) else stretch.first - 1
+            before = stretch
+            if stretch.first == last + 1 or (free and stretch.first > last):
                 continue
-            if stretch.first == last + 1 or (stretch.first > last and statement.resume is not None):
-                continue
-            known = epochs[epoch].get(meter)
             place = f", in batch {known.batch}" if known is not None and known.last == last else ""
+            come = f"have come to {last}{place}" if last >= 0 else "begin with 0"
             way_out = "" if stretch.first <= last else "; numbers may be left out only under resume"
             raise Refused(
                 OUT_OF_ORDER,
-                f"the numbers of {meter} in epoch {epoch.hex()} have come to {last}{place}; "
+                f"the numbers of {meter} in epoch {epoch.hex()} {come}; "
                 f"{stretch.first} to {stretch.last} were offered{way_out}",
             )
 

@@ -14,29 +14,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from ledger_client import cbor
-from ledger_client.cose import CONTENT_TYPE, CWT_CLAIMS, IAT, ISS, SUB, sign1
 from ledger_client.cose_key import PrivateKey, load_private_key, save_private_key
 from ledger_client.durable import rename, write_text
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, VerificationError
 from ledger_client.shape import is_name
-from ledger_client.transparency.ledger_keys import CONTENT_POLICY, LedgerKey, key_history
+from ledger_client.transparency.ledger_keys import LedgerKey, is_key_change, key_history, sign_rules
 from ledger_client.transparency.log import Log, Reader
 from ledger_client.transparency.policy import EMPTY_POLICY
 
 KEY, NEXT_KEY, LOG, POLICY, LOCK = "key.pem", "key.next.pem", "log.db", "policy.toml", "lock"
 BOOK = "bridge.db"  # in the folder of a bridge to a chain, which has a policy of its own
 
-_RULES = (
+RULES = (
     "a statement is a signed batch statement of one gateway, checked as strictly as a verifier checks it",
-    "its key is enrolled for its gateway, valid at the time of registration and not revoked by then",
+    "by the entries before it its key is enrolled for its gateway, valid at the time of registration and not revoked",
     "batch is one above the gateway's last and prev is the id of the last",
     "a gateway's first statement is taken at any number, one with resume at any number above the last",
+    "each range goes on behind the last number registered of its meter and epoch, or begins with 0; a first "
+    "statement's begins anywhere, one with resume leaves numbers out, and none ever comes twice",
+    "from is not below that of the batch before it, but under resume, and to not 300 s ahead of the ledger's clock",
     "the same statement again gives its first receipt, another one for a taken number is refused for ever",
-    "a record is registered once: numbers of a meter in an epoch go on from the last one, or begin with 0; "
-    "a first statement begins anywhere, and one with resume leaves numbers out",
-    "a statement's times are not more than 300 s ahead of this ledger's, and its from not before that of the last, "
-    "unless it bears resume",
 )
 
 
@@ -53,6 +50,7 @@ class LedgerDir:
         self.policy = path / POLICY
         self._lock = lock
         with log.read() as entries:
+            self._own = entries.last_own()
             self._keys = present_key(path, log.name, entries.own())
 
     def keys(self, entries: Reader) -> tuple[PrivateKey, list[LedgerKey]]:
@@ -60,13 +58,15 @@ class LedgerDir:
 
         Raises ``LedgerUnavailable`` where the log has handed over to a key that is not here.
         """
-        present = self._keys
-        if entries.own_count() != len(present[1]):
+        own = entries.last_own()
+        if own > self._own:
             try:
-                present = self._keys = present_key(self.path, self.log.name, entries.own())
+                if any(map(is_key_change, entries.own(self._own))):
+                    self._keys = present_key(self.path, self.log.name, entries.own())
             except LedgerClientError as error:
                 raise LedgerUnavailable(str(error)) from error
-        return present
+            self._own = own
+        return self._keys
 
     def close(self) -> None:
         """Close the log and let go of the folder."""
@@ -145,7 +145,7 @@ def _create(path: Path, name: str) -> None:
     save_private_key(_new(path / KEY), key)
     log = Log.create(_new(path / LOG), name)
     with log.write() as entries:
-        entries.append(_policy_statement(name, key), None)
+        entries.append(sign_rules(name, int(time.time()), RULES, key), None)
     log.close()  # the last connection moves everything into the one file
     rename(_new(path / LOG), path / LOG)
     rename(_new(path / KEY), path / KEY)
@@ -153,13 +153,6 @@ def _create(path: Path, name: str) -> None:
 
 def _new(path: Path) -> Path:
     return path.with_name(path.name + ".new")
-
-
-def _policy_statement(name: str, key: PrivateKey) -> bytes:
-    """Entry 0: by what rules this ledger registers statements, signed by the ledger itself (RFC 9943 §6.3)."""
-    claims = {ISS: name, SUB: "policy", IAT: int(time.time())}
-    payload = cbor.encode({"v": 1, "rules": list(_RULES)})
-    return sign1({CONTENT_TYPE: CONTENT_POLICY, CWT_CLAIMS: claims}, payload, key)
 
 
 def present_key(path: Path, name: str, own: list[bytes]) -> tuple[PrivateKey, list[LedgerKey]]:

@@ -18,9 +18,10 @@ from ledger_client.cose_key import base64url
 from ledger_client.enrolment import Enrolment, parse_request
 from ledger_client.errors import LedgerClientError, VerificationError
 from ledger_client.shape import MAX_BUNDLE
+from ledger_client.transparency.committed import changing
 from ledger_client.transparency.directory import LOG, policy_of
 from ledger_client.transparency.log import Log
-from ledger_client.transparency.policy import Policy, add_keys, alone, flaw_at, load_policy
+from ledger_client.transparency.policy import Policy, add_keys, flaw_at, load_policy
 from ledger_client.trust import TrustKey
 from ledger_client.trust_file import in_words, requested
 from ledger_client.verify import rfc3339
@@ -77,11 +78,12 @@ def propose(folder: Path, file: Path, *, add_key: bool = False) -> Proposal:
 
 def let_in(folder: Path, proposal: Proposal, *, add_key: bool = False) -> None:
     """Enrol what was proposed, durably. Raises ``EnrollError`` where the policy is another one by now."""
-    with alone(folder):
+    with changing(folder) as register:
         if _proposal(folder, proposal.enrolment, add_key) != proposal:
             raise EnrollError(f"{policy_of(folder)}: has changed meanwhile; nothing was enrolled, look at it again")
         if proposal.changes:
             add_keys(policy_of(folder), proposal.new, proposal.identities)
+            register()
 
 
 def _request(file: Path) -> Enrolment:

@@ -1,23 +1,27 @@
 """The keys of a ledger, as its log tells them: each but the first was named by an entry that the one before it signed.
 
-Entry 0, the policy, is signed by the first key. An entry of content type ``…ledger-key+cbor`` names the next one, which
-signs from there on. So the log itself says which key signs now, no receipt of an older key can follow the change, and a
-mirror that holds the log can check every key from the first on.
+Entry 0, the rules, is signed by the first key. An entry of content type ``…ledger-key+cbor`` names the next one, which
+signs from there on, the ledger's other entries (changed rules, gateways let in or shut out) among all else. So the log
+itself says which key signs now, no receipt of an older key can follow the change, and a mirror that holds the log can
+check every key from the first on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from ledger_client import cbor, cose
 from ledger_client.cose_key import PublicKey, Signer
 from ledger_client.errors import Malformed
-from ledger_client.shape import name, table, time_s, uint
+from ledger_client.shape import array, name, table, text, time_s, uint
 
 CONTENT_POLICY: Final = "application/vnd.meterseal.policy+cbor"
 CONTENT_KEY: Final = "application/vnd.meterseal.ledger-key+cbor"
+CONTENT_ENROLLED: Final = "application/vnd.meterseal.enrolled+cbor"
+CONTENT_REVOKED: Final = "application/vnd.meterseal.revoked+cbor"
+OWN: Final = frozenset({CONTENT_POLICY, CONTENT_KEY, CONTENT_ENROLLED, CONTENT_REVOKED})
 SUB: Final = "key"
 
 
@@ -41,25 +45,63 @@ def sign_key(ledger: str, iat: int, new: PublicKey, signer: Signer) -> bytes:
 
 
 def key_history(ledger: str, present: PublicKey, own_entries: Iterable[bytes]) -> list[LedgerKey]:
-    """All keys in order, from a ledger's own entries in log order, its policy first; the last is ``present``.
+    """All keys in order, from a ledger's own entries in log order, its rules first; the last is ``present``.
+
+    Every entry's signature is checked, whatever the entry is about. Entries about gateways may be left out.
 
     Raises ``Malformed`` or ``BadSignature`` where the entries do not lead from the first key to this one.
     """
     own = [_read(ledger, entry) for entry in own_entries]
-    if [_content(sign1) for sign1, _ in own] != [CONTENT_POLICY] + [CONTENT_KEY] * (len(own) - 1):
-        raise Malformed("an entry of the ledger's own that is neither its policy, at 0, nor a change of key")
-    changes = [_change(sign1) for sign1, _ in own[1:]]
-    keys = [old for old, _ in changes] + [present]
-    if [new.kid for _, new in changes] != [key.kid for key in keys[1:]]:
+    contents = [_content(sign1) for sign1, _ in own]
+    if contents[:1] != [CONTENT_POLICY] or not OWN.issuperset(contents):
+        raise Malformed(
+            "the first entry of the ledger's own is not its rules, or a later one is of no kind that is known"
+        )
+    changes = [(*_change(sign1), iat) for sign1, iat in own if _content(sign1) == CONTENT_KEY]
+    keys = [old for old, _, _ in changes] + [present]
+    if [new.kid for _, new, _ in changes] != [key.kid for key in keys[1:]]:
         raise Malformed("the changes of key do not lead to the present key")
-    for (sign1, _), signer in zip(own, keys[:1] + keys, strict=False):  # the first key signs the policy, too
+    signers = iter(keys)
+    signer = next(signers)
+    for (sign1, _), content in zip(own, contents, strict=True):
         if sign1.protected[cose.KID] != signer.kid:
             raise Malformed("an entry of the ledger's own by another key than the one that signs at its place")
         sign1.verify(signer)
-    since = [iat for _, iat in own]
+        signer = next(signers) if content == CONTENT_KEY else signer
+    since = [own[0][1], *(iat for _, _, iat in changes)]
     # a receipt of the second of a change may stand before it: for that second both keys count
     until = [iat + 1 for iat in since[1:]]
     return [LedgerKey(*parts) for parts in zip(keys, since, [*until, None], strict=True)]
+
+
+def is_key_change(entry: bytes) -> bool:
+    """Whether an entry of the ledger's own hands over to another key."""
+    return _content(cose.Sign1.parse(entry)) == CONTENT_KEY
+
+
+def next_key(entry: bytes) -> PublicKey:
+    """The key that a change of key hands over to; ``Malformed``."""
+    return _change(cose.Sign1.parse(entry))[1]
+
+
+def sign_rules(ledger: str, iat: int, rules: Sequence[str], signer: Signer) -> bytes:
+    """By what rules the ledger registers statements from now on (RFC 9943 §6.3), signed by itself."""
+    claims = {cose.ISS: ledger, cose.SUB: "policy", cose.IAT: iat}
+    payload = cbor.encode({"v": 1, "rules": list(rules)})
+    return cose.sign1({cose.CONTENT_TYPE: CONTENT_POLICY, cose.CWT_CLAIMS: claims}, payload, signer)
+
+
+def rules_of(own_entries: Iterable[bytes]) -> list[str]:
+    """The rules that the last of a ledger's own entries about them tells; ``Malformed``."""
+    rules: list[str] = []
+    for entry in own_entries:
+        sign1 = cose.Sign1.parse(entry)
+        if _content(sign1) == CONTENT_POLICY:
+            fields = table(cbor.decode(sign1.payload or b""), "rules", {"v", "rules"})
+            if uint(fields["v"], "v") != 1:
+                raise Malformed(f"rules of version {fields['v']}; this program reads 1")
+            rules = [text(rule, "rule", 4096) for rule in array(fields["rules"], "rules", 1)]
+    return rules
 
 
 def _content(sign1: cose.Sign1) -> object:

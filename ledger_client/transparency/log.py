@@ -18,7 +18,7 @@ from typing import Self
 
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, VerificationError
 from ledger_client.merkle import leaf_hash
-from ledger_client.statement import Statement
+from ledger_client.statement import SignedStatement
 from ledger_client.transparency import ranges, tree
 
 APPLICATION_ID = 0x4D53454C  # "MSEL": this file is a Meterseal ledger's log
@@ -200,13 +200,20 @@ class Reader:
         query = "SELECT number, entry FROM entries WHERE number >= ? ORDER BY number LIMIT ?"
         return ((int(row[0]), bytes(row[1])) for row in self._db.execute(query, (first, limit)))
 
-    def own(self) -> list[bytes]:
-        """The ledger's own entries in order: its policy, then every change of its key."""
-        return [bytes(row[0]) for row in self._db.execute(f"SELECT entry {_OWN} ORDER BY number")]
+    def own(self, after: int = -1) -> list[bytes]:
+        """The ledger's own entries in order: its rules, every change of its key, every gateway let in or shut out."""
+        return [entry for _, entry, _ in self.own_entries(after)]
 
-    def own_count(self) -> int:
-        """How many entries are the ledger's own."""
-        return int(self._db.execute(f"SELECT count(*) {_OWN}").fetchone()[0])
+    def own_entries(self, after: int = -1) -> Iterator[tuple[int, bytes, bytes | None]]:
+        """(number, entry, receipt) of the ledger's own entries behind entry ``after``."""
+        query = f"SELECT number, entry, receipt {_OWN} AND number > ? ORDER BY number"
+        for number, entry, receipt in self._db.execute(query, (after,)):
+            yield int(number), bytes(entry), None if receipt is None else bytes(receipt)
+
+    def last_own(self) -> int:
+        """The number of the ledger's own newest entry; -1 where there is none."""
+        row = self._db.execute(f"SELECT number {_OWN} ORDER BY number DESC LIMIT 1").fetchone()
+        return -1 if row is None else int(row[0])
 
     def last_receipt(self) -> bytes | None:
         """The receipt of the newest entry that has one."""
@@ -218,6 +225,11 @@ class Reader:
         """The bytes of entry ``number``."""
         row = self._db.execute("SELECT entry FROM entries WHERE number = ?", (number,)).fetchone()
         return None if row is None else bytes(row[0])
+
+    def entry_with_receipt(self, number: int) -> tuple[bytes, bytes | None]:
+        """The bytes of entry ``number``, which the log has, and its first receipt."""
+        row = self._db.execute("SELECT entry, receipt FROM entries WHERE number = ?", (number,)).fetchone()
+        return bytes(row[0]), None if row[1] is None else bytes(row[1])
 
     def node(self, level: int, number: int) -> bytes:
         """The hash of a complete subtree (see ``tree``)."""
@@ -242,8 +254,8 @@ class Writer(Reader):
     ) -> bytes | None:
         """Add an entry and the receipt that ``receipt`` signs for its place; returns that receipt.
 
-        ``None`` as ``receipt`` is for the ledger's own entries; the path of entry 0 would be empty and so no RFC 9942
-        receipt at all.
+        ``None`` as ``receipt`` is for the ledger's rules at 0 and its changes of key; the path of entry 0 would be
+        empty and so no RFC 9942 receipt at all.
         """
         index = self.size()
         size = index + 1
@@ -258,9 +270,9 @@ class Writer(Reader):
         )
         return signed
 
-    def take_ranges(self, statement: Statement) -> None:
+    def take_ranges(self, signed: SignedStatement) -> None:
         """Whose records the statement holds that is being appended."""
-        ranges.take(self._db, statement)
+        ranges.take(self._db, signed)
 
 
 def _name(db: sqlite3.Connection, path: Path) -> str:

@@ -11,8 +11,10 @@ from ledger_client import cbor
 from ledger_client.ledgers.wire import CBOR, COSE, id_to_text
 from ledger_client.transparency.ledger_keys import LedgerKey
 from ledger_client.transparency.log_view import MAX_ENTRIES, LogView
-from ledger_client.transparency.problem import Problem, malformed, number
+from ledger_client.transparency.problem import Problem, gateway_named, malformed, number
 from ledger_client.transparency.service import Service
+
+_KID = 2  # RFC 9052 §7.1
 
 
 def routes(ledger: Service, view: LogView) -> list[Route]:
@@ -39,17 +41,25 @@ def routes(ledger: Service, view: LogView) -> list[Route]:
 
     async def get_key_set(_request: Request) -> Response:
         keys = await run_in_threadpool(lambda: ledger.keys)
-        return Response(cbor.encode([cbor.decode(key.key.cose_key) for key in keys]), media_type=CBOR)
+        return Response(cbor.encode([_published(key) for key in keys]), media_type=CBOR)
 
     async def get_key(request: Request) -> Response:
         for key in await run_in_threadpool(lambda: ledger.keys):
             if id_to_text(key.key.kid) == request.path_params["kid"]:
-                return Response(key.key.cose_key, media_type=CBOR)
+                return Response(cbor.encode(_published(key)), media_type=CBOR)
         raise Problem(404, "No such key", "the kid is base64url of the COSE key thumbprint (RFC 9679)")
 
     async def get_key_times(_request: Request) -> Response:
         keys = await run_in_threadpool(lambda: ledger.keys)
         return Response(cbor.encode([_times(key) for key in keys]), media_type=CBOR)
+
+    async def get_gateways(request: Request) -> Response:
+        after = number(request, "after", -1, -1)
+        return Response(await run_in_threadpool(view.gateways, None, after), media_type=CBOR)
+
+    async def get_gateway(request: Request) -> Response:
+        after, gateway = number(request, "after", -1, -1), gateway_named(request)
+        return Response(await run_in_threadpool(view.gateways, gateway, after), media_type=CBOR)
 
     return [
         Route("/.well-known/scitt-keys", get_key_set, methods=["GET"]),
@@ -58,7 +68,14 @@ def routes(ledger: Service, view: LogView) -> list[Route]:
         Route("/log/consistency", get_consistency, methods=["GET"]),
         Route("/log/entries", get_entries, methods=["GET"]),
         Route("/log/keys", get_key_times, methods=["GET"]),
+        Route("/log/gateways", get_gateways, methods=["GET"]),
+        Route("/gateways/{gateway}/keys", get_gateway, methods=["GET"]),
     ]
+
+
+def _published(key: LedgerKey) -> dict[object, object]:
+    """A COSE_Key that bears its kid (label 2), which is its thumbprint."""
+    return {**cbor.decode(key.key.cose_key), _KID: key.key.kid}
 
 
 def _times(key: LedgerKey) -> dict[str, object]:

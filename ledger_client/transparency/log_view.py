@@ -8,11 +8,16 @@ from collections.abc import Callable
 
 from ledger_client.consistency import sign_consistency
 from ledger_client.ledgers.wire import MAX_PAGE
-from ledger_client.log_head import LogHead, sign_head
+from ledger_client.log_head import MAX_HEAD, LogHead, sign_head
+from ledger_client.shape import MAX_PATH
 from ledger_client.transparency import tree
 from ledger_client.transparency.directory import LedgerDir
+from ledger_client.transparency.gateway_entries import gateway_of
+from ledger_client.transparency.gateway_list import Count, Shown, encode_page, sign_count
+from ledger_client.transparency.log import Reader
 
 MAX_ENTRIES = 1000  # on one page
+_SHOWN_OVERHEAD = 64 + 34 * MAX_PATH  # of an entry with its path
 _ENTRY_OVERHEAD = 24  # CBOR heads of one entry, of its number, and its share of the page's
 _HEAD_AGE_S = 60  # so long a head of an unchanged log is given out again, so that everybody sees the same one
 
@@ -24,6 +29,7 @@ class LogView:
         self._folder = folder
         self._now = now
         self._lock = threading.Lock()
+        self._own: list[tuple[int, str | None]] = []
         self._head: tuple[LogHead, bytes, bytes] | None = None
 
     def size(self) -> int:
@@ -57,6 +63,37 @@ class LogView:
             path, root = tree.consistency(first, second, log.node), tree.root(second, log.node)
         iat = max(int(self._now()), keys[-1].since)
         return sign_consistency(self._folder.log.name, iat, first, second, path, root, signer)
+
+    def gateways(self, gateway: str | None, after: int) -> bytes:
+        """A page of the ledger's own entries about a gateway, or all, behind entry ``after`` (``gateway_list``)."""
+        shown: list[Shown] = []
+        count, room = 0, MAX_PAGE - MAX_HEAD
+        with self._folder.log.read() as log:
+            size = log.size()
+            signer, keys = self._folder.keys(log)
+            root = tree.root(size, log.node)
+            for number, about in self._own_entries(log):
+                if gateway is not None and about not in (None, gateway):
+                    continue
+                count += 1
+                if number <= after or room < 0:
+                    continue
+                entry, receipt = log.entry_with_receipt(number)
+                room -= len(entry) + len(receipt or b"") + _SHOWN_OVERHEAD
+                if room >= 0 or not shown:
+                    shown.append(Shown(number, entry, tree.path(number, size, log.node), receipt))
+        iat = max(int(self._now()), keys[-1].since)
+        signed = sign_count(Count(self._folder.log.name, gateway, count, size, root, iat), signer)
+        return encode_page(signed, shown)
+
+    def _own_entries(self, log: Reader) -> list[tuple[int, str | None]]:
+        """(number, gateway or None) of each of the ledger's own entries at this state of the log."""
+        known = self._own
+        last = known[-1][0] if known else -1
+        known = known + [(number, gateway_of(entry)) for number, entry, _ in log.own_entries(last)]
+        self._own = known
+        size = log.size()  # another thread may have seen more
+        return [one for one in known if one[0] < size]
 
     def entries(self, first: int, limit: int) -> list[tuple[int, bytes]]:
         """Entries with their numbers from ``first`` on: at most ``limit``, and what one answer may hold."""

@@ -11,9 +11,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from ledger_client.errors import LedgerUnavailable
+from ledger_client.transparency.committed import CommittedPolicy
 from ledger_client.transparency.connection import Turnstile
 from ledger_client.transparency.log_view import LogView
-from ledger_client.transparency.policy import PolicyFile
 from ledger_client.transparency.service import Service
 
 _COUNTERS = {
@@ -26,7 +26,7 @@ _COUNTERS = {
 class Figures(Collector):
     """Reads everything at the moment it is asked for; nothing is kept for it meanwhile."""
 
-    def __init__(self, ledger: Service, view: LogView, policy: PolicyFile, turnstile: Turnstile) -> None:
+    def __init__(self, ledger: Service, view: LogView, policy: CommittedPolicy, turnstile: Turnstile) -> None:
         self._ledger = ledger
         self._view = view
         self._policy = policy

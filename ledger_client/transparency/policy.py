@@ -24,6 +24,7 @@ from ledger_client.trust import TrustKey, entry_of, parse_trust, quoted
 from ledger_client.verify import rfc3339
 
 _LOG = logging.getLogger("meterseal.ledger")
+MAX_TEXT = 1024  # characters of a reason, or of an identity
 _ENTRY = re.compile(r"^[ \t]*\[\[[ \t]*key[ \t]*\]\].*\n", re.MULTILINE)
 EMPTY_POLICY = """\
 # The gateways whose batches this ledger takes, and their meters. `meterseal-ledger enroll` adds to this file, and a
@@ -59,7 +60,7 @@ def flaw_at(key: TrustKey, now: int) -> str | None:
 
 
 class PolicyFile:
-    """``policy.toml`` as it is now; safe to ask from any thread.
+    """The ``policy.toml`` of a bridge to a chain, which has no log to tell its policy; safe to ask from any thread.
 
     A file that cannot be understood, or is gone, changes nothing: the policy before it stays in force, and ``flaw``
     says so, until there is a file in order again. So a slip of the editor neither opens the ledger nor closes it.
@@ -69,14 +70,14 @@ class PolicyFile:
         """Raises ``TrustFileError`` if the file is not in order: then there is no policy before it."""
         self._path = path
         self._lock = threading.Lock()
-        self._mark = self._look()
+        self._mark = look(path)
         self._policy = load_policy(path)
         self.flaw: str | None = None
 
     def current(self) -> Policy:
         """The policy in force; the file is read again if it has changed."""
         with self._lock:
-            mark = self._look()  # taken first: what changes while we read is seen the next time
+            mark = look(self._path)  # taken first: what changes while we read is seen the next time
             if mark != self._mark:
                 self._mark = mark
                 self._read()
@@ -92,12 +93,17 @@ class PolicyFile:
             self.flaw = None
             _LOG.info("%s was read again: %d keys", self._path, len(self._policy.keys))
 
-    def _look(self) -> tuple[int, int, int] | None:
-        try:
-            state = self._path.stat()
-        except OSError:
-            return None
-        return state.st_ino, state.st_mtime_ns, state.st_size
+
+Mark = tuple[int, int, int]
+
+
+def look(path: Path) -> Mark | None:
+    """What changes whenever the file does; ``None`` where there is none."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_ino, state.st_mtime_ns, state.st_size
 
 
 def load_policy(path: Path) -> Policy:
@@ -114,6 +120,10 @@ def parse_policy(text: str, source: str) -> Policy:
     for number, key in enumerate(keys, start=1):
         if key.role == "ledger":
             raise TrustFileError(source, f"key {number}.role", "is 'ledger'", "enrol keys of gateways only")
+        if key.revoked_reason is not None and not 0 < len(key.revoked_reason) <= MAX_TEXT:
+            raise TrustFileError(
+                source, f"key {number}.revoked_reason", "is empty or very long", "say it in a sentence"
+            )
     return Policy(keys)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from ledger_client.shape import is_name
 from ledger_client.transparency.log import MAX_NUMBER
 
 
@@ -32,3 +33,11 @@ def number(request: Request, name: str, default: int | None, least: int, most: i
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 19 and least <= int(text) <= most):
         raise malformed(f"{name} is a whole number from {least} to {most}")
     return int(text)
+
+
+def gateway_named(request: Request) -> str:
+    """The gateway in the path of a question; raises ``Problem``."""
+    gateway = str(request.path_params["gateway"])
+    if not is_name(gateway):
+        raise malformed("a gateway's name is [A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+    return gateway

@@ -8,34 +8,30 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-from ledger_client.statement import Statement, parse_statement
+from ledger_client.statement import SignedStatement, parse_statement
 
 TABLES: Final = (
-    "CREATE TABLE orders (gateway TEXT PRIMARY KEY, since INTEGER NOT NULL, from_ms INTEGER NOT NULL) "
-    "STRICT, WITHOUT ROWID",
+    "CREATE TABLE orders (gateway TEXT PRIMARY KEY, since INTEGER NOT NULL, batch INTEGER NOT NULL, id BLOB NOT NULL, "
+    "from_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID",
     "CREATE TABLE ranges (gateway TEXT NOT NULL, epoch BLOB NOT NULL, meter TEXT NOT NULL, since INTEGER NOT NULL, "
     "batch INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (gateway, epoch, meter)) STRICT, WITHOUT ROWID",
-    "CREATE TRIGGER ranges_never_shrink BEFORE UPDATE ON ranges WHEN NEW.last <= OLD.last "
-    "BEGIN SELECT RAISE(ABORT, 'ranges never shrink'); END",
     "CREATE TRIGGER ranges_never_go BEFORE DELETE ON ranges BEGIN SELECT RAISE(ABORT, 'ranges never shrink'); END",
 )
 """What makes the tables, to be run in one transaction."""
-_MOST: Final = 2**63 - 1  # SQLite's integers
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Of one gateway: ``since``, the number of its first batch here, and ``from_ms`` of its last one."""
+class Order(NamedTuple):
+    """Of one gateway: ``since``, the number of its first batch here; number, id and ``from_ms`` of its last."""
 
     since: int
+    batch: int
+    id: bytes
     from_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """Of one meter in one epoch: the batch in which it came first, the ``last`` number and the ``batch`` of that."""
 
     since: int
@@ -53,36 +49,38 @@ def make(db: sqlite3.Connection, entries: Iterable[bytes]) -> None:
     for table in TABLES:
         db.execute(table)
     for entry in entries:
-        take(db, parse_statement(entry).statement)
+        take(db, parse_statement(entry))
 
 
 def order(db: sqlite3.Connection, gateway: str) -> Order | None:
     """What is known of a gateway's order; None before its first statement."""
-    row = db.execute("SELECT since, from_ms FROM orders WHERE gateway = ?", (gateway,)).fetchone()
+    row = db.execute("SELECT since, batch, id, from_ms FROM orders WHERE gateway = ?", (gateway,)).fetchone()
     return None if row is None else Order(*row)
 
 
 def held(db: sqlite3.Connection, gateway: str, epoch: bytes) -> dict[str, Held]:
     """What is held of an epoch, by meter."""
     query = "SELECT meter, since, batch, last FROM ranges WHERE gateway = ? AND epoch = ?"
-    return {str(meter): Held(*row) for meter, *row in db.execute(query, (gateway, epoch))}
+    return {row[0]: Held._make(row[1:]) for row in db.execute(query, (gateway, epoch))}
 
 
-def take(db: sqlite3.Connection, statement: Statement) -> None:
-    """The ranges of a statement that is being appended. Call within that transaction."""
+def take(db: sqlite3.Connection, signed: SignedStatement) -> None:
+    """The ranges of a statement that is being appended, no number of which is beyond SQLite's integers. Call within
+    that transaction."""
+    statement = signed.statement
     gateway, batch = statement.gateway, statement.batch
     db.execute(
-        "INSERT INTO orders (gateway, since, from_ms) VALUES (?, ?, ?) "
-        "ON CONFLICT (gateway) DO UPDATE SET from_ms = excluded.from_ms",
-        (gateway, batch, statement.from_ms),
+        "INSERT INTO orders (gateway, since, batch, id, from_ms) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (gateway) DO UPDATE SET batch = excluded.batch, id = excluded.id, from_ms = excluded.from_ms",
+        (gateway, batch, batch, signed.id, statement.from_ms),
     )
     db.executemany(
         "INSERT INTO ranges (gateway, epoch, meter, since, batch, last) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (gateway, epoch, meter) DO UPDATE SET last = excluded.last, batch = excluded.batch "
         "WHERE excluded.last > last",
-        (
-            (gateway, stretch.epoch, meter, batch, batch, min(stretch.last, _MOST))
+        [
+            (gateway, stretch.epoch, meter, batch, batch, stretch.last)
             for meter, stretches in statement.meters.items()
             for stretch in stretches
-        ),
+        ],
     )

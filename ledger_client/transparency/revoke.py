@@ -1,4 +1,4 @@
-"""Revoke an enrolled key: two lines in its entry of ``policy.toml``, and nothing else in the file changes."""
+"""Revoke an enrolled key: two lines in its entry of ``policy.toml``, nothing else there, and an entry of the log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.wire import id_to_text
-from ledger_client.transparency.policy import Policy, alone, load_policy, parse_policy, with_lines, write_policy
+from ledger_client.transparency.committed import changing
+from ledger_client.transparency.directory import policy_of
+from ledger_client.transparency.policy import Policy, load_policy, parse_policy, with_lines, write_policy
 from ledger_client.trust import TrustKey, quoted
 from ledger_client.verify import rfc3339
 
@@ -15,14 +17,15 @@ class RevokeError(LedgerClientError):
     """No such key, or one that cannot be marked: what, and the way out."""
 
 
-def revoke(policy: Path, gateway: str, kid: str | None, at: int, reason: str | None) -> tuple[TrustKey, bool]:
+def revoke(folder: Path, gateway: str, kid: str | None, at: int, reason: str | None) -> tuple[TrustKey, bool]:
     """Have a gateway's key count until ``at`` (Unix seconds) and no longer, durably.
 
     ``kid`` is the key's, base64url; without it the gateway's only statement key that is not revoked. Returns the key as
     it is now and whether anything changed: a key that is revoked already stays as it is. Raises ``RevokeError`` or
     ``TrustFileError``.
     """
-    with alone(policy.parent):
+    policy = policy_of(folder)
+    with changing(folder) as register:
         enrolled = load_policy(policy)
         key = _chosen(enrolled, gateway, kid)
         if key.revoked is not None:
@@ -38,6 +41,7 @@ def revoke(policy: Path, gateway: str, kid: str | None, at: int, reason: str | N
             way_out = f"write revoked = {rfc3339(at)} into it by hand"
             raise RevokeError(f"{policy}: the entry of {id_to_text(key.kid)} is not a plain [[key]] table; {way_out}")
         write_policy(policy, changed)
+        register()
         return keys[number], True
 
 

@@ -14,7 +14,7 @@ from ledger_client.cose_key import PrivateKey, load_private_key, save_private_ke
 from ledger_client.durable import rename
 from ledger_client.receipt import parse_receipt
 from ledger_client.transparency.directory import KEY, LOG, NEXT_KEY, LedgerDirError, policy_of, present_key
-from ledger_client.transparency.ledger_keys import LedgerKey, sign_key
+from ledger_client.transparency.ledger_keys import LedgerKey, is_key_change, sign_key
 from ledger_client.transparency.log import Log
 from ledger_client.trust import key_entry
 from ledger_client.verify import TOLERANCE_S, rfc3339
@@ -40,7 +40,7 @@ def rotate(folder: Path) -> tuple[LedgerKey, LedgerKey]:
         if new.kid == old.public.kid:
             raise LedgerDirError(f"{folder / NEXT_KEY}: this key signs already; remove the file, {KEY} holds it")
         with log.write() as entries:
-            if entries.own_count() != len(keys):
+            if sum(map(is_key_change, entries.own())) != len(keys) - 1:
                 raise LedgerDirError(f"{folder}: somebody else has just changed the key; look with `show` first")
             iat = _time_of_change(folder, keys[-1].since, entries.last_receipt())
             entries.append(sign_key(log.name, iat, new, old), None)

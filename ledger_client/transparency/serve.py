@@ -15,13 +15,13 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from ledger_client.transparency.certificates import Certificates
+from ledger_client.transparency.committed import CommittedPolicy
 from ledger_client.transparency.connection import Turnstile
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.doors import Doors
 from ledger_client.transparency.listening import ListenError, listen_at
 from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.mqtt import MqttService
-from ledger_client.transparency.policy import PolicyFile
 from ledger_client.transparency.quiet import Quiet
 from ledger_client.transparency.server import app
 from ledger_client.transparency.service import Service
@@ -66,8 +66,8 @@ def serve(path: Path, doors: Doors, options: Serving, say: Callable[[str], None]
     with ExitStack() as stack:
         listener = stack.enter_context(closing(listen_at(doors.listen)))
         folder = stack.enter_context(closing(open_dir(path, options.name)))
-        policy = PolicyFile(folder.policy)
-        ledger, view = Service(folder, policy.current, gateway_rate=options.gateway_rate), LogView(folder)
+        policy = CommittedPolicy.begun(folder)
+        ledger, view = Service(folder, policy, gateway_rate=options.gateway_rate), LogView(folder)
         turnstile = Turnstile(
             idle_s=_KEEP_ALIVE_S + _GRACE_S,
             most=options.connections,
@@ -92,13 +92,15 @@ def _proxy(text: str) -> str:
         raise ListenError(f"--proxy {text!r}: {problem}") from None
 
 
-def _in_force(policy: PolicyFile) -> bool:
+def _in_force(policy: CommittedPolicy) -> bool:
     policy.current()
     return policy.flaw is None
 
 
 @contextmanager
-def _metrics(address: str, ledger: Service, view: LogView, policy: PolicyFile, turnstile: Turnstile) -> Iterator[str]:
+def _metrics(
+    address: str, ledger: Service, view: LogView, policy: CommittedPolicy, turnstile: Turnstile
+) -> Iterator[str]:
     """Figures at HOST:PORT while it lasts; gives the line that says where."""
     from ledger_client.transparency.metrics import Figures, served  # needs its library only where it is asked for
 

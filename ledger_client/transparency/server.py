@@ -29,14 +29,13 @@ from ledger_client.ledgers.wire import (
     id_from_text,
     id_to_text,
 )
-from ledger_client.shape import is_name
 from ledger_client.transparency import service
 from ledger_client.transparency.doorkeeper import Doorkeeper, too_many
 from ledger_client.transparency.intake import Intake
 from ledger_client.transparency.limits import Buckets
 from ledger_client.transparency.log_routes import routes as log_routes
 from ledger_client.transparency.log_view import LogView
-from ledger_client.transparency.problem import Problem, malformed, number
+from ledger_client.transparency.problem import Problem, gateway_named, malformed, number
 from ledger_client.transparency.service import Service, TooOften
 
 _LOG = logging.getLogger("meterseal.ledger")
@@ -72,7 +71,9 @@ def app(ledger: Service, view: LogView, *, policy_in_force: Callable[[], bool], 
     async def get_health(_request: Request) -> Response:
         if not await run_in_threadpool(ledger.writable):
             return PlainTextResponse("cannot write\n", 503)
-        return PlainTextResponse("ok\n" if policy_in_force() else "ok, by an older policy.toml\n")
+        return PlainTextResponse(
+            "ok\n" if await run_in_threadpool(policy_in_force) else "ok, by an older policy.toml\n"
+        )
 
     async def get_entry(request: Request) -> Response:
         statement_id = id_from_text(request.path_params["id"])
@@ -82,7 +83,7 @@ def app(ledger: Service, view: LogView, *, policy_in_force: Callable[[], bool], 
         return Response(receipt, media_type=COSE)
 
     async def get_last(request: Request) -> Response:
-        last = await run_in_threadpool(ledger.last, _gateway(request))
+        last = await run_in_threadpool(ledger.last, gateway_named(request))
         answer = None if last is None else {"id": last[1], "batch": last[0]}
         return Response(cbor.encode(answer), media_type=CBOR)
 
@@ -90,11 +91,11 @@ def app(ledger: Service, view: LogView, *, policy_in_force: Callable[[], bool], 
         kid = id_from_text(request.path_params["kid"])
         if kid is None:
             raise malformed("a kid is base64url of 32 bytes, without padding")
-        await run_in_threadpool(ledger.demand_key, _gateway(request), kid)
+        await run_in_threadpool(ledger.demand_key, gateway_named(request), kid)
         return Response(status_code=204)
 
     async def get_statements(request: Request) -> Response:
-        entries = await run_in_threadpool(ledger.statements, _gateway(request), number(request, "after", -1, -1))
+        entries = await run_in_threadpool(ledger.statements, gateway_named(request), number(request, "after", -1, -1))
         return Response(cbor.encode(entries), media_type=CBOR)
 
     routes = [
@@ -135,13 +136,6 @@ async def _body(request: Request) -> bytes:
     except ClientDisconnect:
         raise malformed("the body ended early") from None
     return bytes(body)
-
-
-def _gateway(request: Request) -> str:
-    gateway = str(request.path_params["gateway"])
-    if not is_name(gateway):
-        raise malformed("a gateway's name is [A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-    return gateway
 
 
 def _problem(

@@ -1,8 +1,9 @@
 """The ledger itself: a statement goes in, its receipt comes out, and what it answered once it answers for ever.
 
 The rules in order: a statement that stands in the log gets its first receipt again; else it must be well formed and
-signed by a key that ``policy.toml`` names for its gateway and that is valid now; then its place in the gateway's order
-is decided and it is appended, with its receipt, by the log's one writer. Those who come at once share a transaction.
+signed by a key that is enrolled for its gateway and valid now; then the log's one writer asks that again of the policy
+that the log tells, decides its place in the gateway's order, and appends it with its receipt. Those who come at once
+share a transaction.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from hashlib import sha256
+from typing import Protocol
 
 from ledger_client.cose_key import Signer
 from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
@@ -62,13 +64,25 @@ class TooOften(LedgerUnavailable):
     """A gateway that submits faster than it may; ``retry_after_s`` says when there is room again."""
 
 
+class PolicyInForce(Protocol):
+    """Whose statements are taken."""
+
+    def current(self) -> Policy:
+        """The policy by now."""
+        ...
+
+    def at(self, entries: Reader) -> Policy:
+        """The one that the log tells at this state of it."""
+        ...
+
+
 class Service:
     """A ledger over one folder and one policy; safe to call from any thread."""
 
     def __init__(
         self,
         folder: LedgerDir,
-        policy: Callable[[], Policy],
+        policy: PolicyInForce,
         *,
         now: Callable[[], float] = time.time,
         gateway_rate: float = 0,
@@ -132,12 +146,14 @@ class Service:
         known = self.receipt(statement_id)
         if known is not None:
             return statement_id, known, None
-        statement = self._checked(entry).statement
+        signed = self._checked(entry)
+        statement = signed.statement
         sub = id_to_text(statement_id)
 
         def register(log: Writer) -> bytes:
             first = log.receipt(statement_id)  # again, now as the only writer: another submitter may have been faster
             if first is None:
+                enrolled(statement.gateway, signed.kid, self._policy.at(log), int(self._now()))
                 check_order(log, statement)
                 signer, iat = self._present(log)
 
@@ -145,7 +161,7 @@ class Service:
                     return sign_receipt(self.name, sub, iat, place.size, place.index, place.path, place.root, signer)
 
                 first = log.append(entry, sign, gateway=statement.gateway, batch=statement.batch)
-                log.take_ranges(statement)
+                log.take_ranges(signed)
             assert first is not None  # append returns what its signer returned
             return first
 
@@ -179,10 +195,10 @@ class Service:
 
     def demand_key(self, gateway: str, kid: bytes) -> None:
         """Raises ``Refused`` unless statements of this gateway's key would be taken now."""
-        enrolled(gateway, kid, self._policy(), int(self._now()))
+        enrolled(gateway, kid, self._policy.current(), int(self._now()))
 
     def _checked(self, entry: bytes) -> SignedStatement:
-        signed = admitted(entry, self._policy(), int(self._now()))
+        signed = admitted(entry, self._policy.current(), int(self._now()))
         gateway = signed.statement.gateway
         wait = self._gateways.take(gateway)  # now that it is known to be this gateway: nobody can use up its share
         if wait:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.ledgers import Pending
+from ledger_client.transparency.committed import CommittedPolicy
 from ledger_client.transparency.directory import open_dir
-from ledger_client.transparency.policy import PolicyFile
 from ledger_client.transparency.service import Service
 from tests.contract.faults import GARBAGE, JUNK, KEPT, LATE, LOST, NEVER, OTHER, TWICE, Faults
 
@@ -28,9 +28,7 @@ class NearLog:
     def begin(self) -> None:
         """Be there."""
         self._dir = open_dir(self._folder, self._name)
-        self._service = Service(
-            self._dir, PolicyFile(self._dir.policy).current, now=lambda: time.time() - self.behind_s
-        )
+        self._service = Service(self._dir, CommittedPolicy.begun(self._dir), now=lambda: time.time() - self.behind_s)
 
     def end(self) -> None:
         """Be gone, and let go of the folder."""

@@ -91,7 +91,11 @@ def refused(site: EvmSite, place: Locator, kind: type[VerificationError] = BadRe
     bundle = Site(anchors=(place,)).build()
     facts = asked(bundle, trust, str(more.get("url") or site.process.url))
     beside = verify(bundle, trust, NOW, facts=facts)
-    of_others = [line for line in beside.unconfirmed if "cannot be asked for by number" not in line]
+    of_others = [
+        line
+        for line in beside.unconfirmed
+        if not line.startswith(f"{NAME}: has no batch 0 of") and "asked for by number" not in line
+    ]
     assert len(of_others) == 2
     assert "its log was not asked" in "".join(beside.unconfirmed)
     assert replace(beside, unconfirmed=(), asked=()) == plain
@@ -165,7 +169,8 @@ def test_another_statement(site: EvmSite) -> None:
 def test_a_fork_on_a_chain_shows_beside_a_good_receipt(site: EvmSite) -> None:
     """The proof says nothing of the chain; the policy lists it, so it is asked."""
     bundle, trust = Site().build(), trust_of(site)
-    assert verify(bundle, trust, NOW, facts=asked(bundle, trust, site.process.url)).asked == (NAME,)
+    proven = verify(bundle, trust, NOW, facts=asked(bundle, trust, site.process.url))
+    assert (proven.asked, proven.unconfirmed[-1]) == ((NAME,), f"{NAME}: has no batch 0 of {GATEWAY}; none at all")
     with site.driver(memory=Notebook()) as driver:
         settle(driver, Gateway(GATEWAY).statement(0))
     with pytest.raises(Forked, match=f"and {NAME} has "):

@@ -21,7 +21,7 @@ class Order:
     def take(self, signed: SignedStatement) -> None:
         """Raises ``Refused``."""
         check_order(self, signed.statement)
-        ranges.take(self._db, signed.statement)
+        ranges.take(self._db, signed)
         self._ids[signed.statement.batch] = signed.id
 
     def at(self, gateway: str, batch: int) -> bytes | None:

@@ -7,6 +7,7 @@ own reader does not, see the tests of each format.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,18 +35,22 @@ from ledger_client.record import (
     sign_record,
 )
 from ledger_client.statement import parse_statement
-from ledger_client.transparency.ledger_keys import sign_key
+from ledger_client.transparency.gateway_entries import Change, place_of, sign_change
+from ledger_client.transparency.gateway_list import Count, Shown, encode_page, sign_count
+from ledger_client.transparency.ledger_keys import sign_key, sign_rules
+from ledger_client.trust import TrustKey
 from tests.ledger_client.evidence import EPOCH, GATEWAY, LEDGER, METER, T0, Site, claims, key, receipt_for, records
 from tests.ledger_client.values import CLAIMS, EVENTS, READINGS, THOROUGH, coverages
 
 CDDL = (Path(__file__).parents[2] / "docs" / "evidence.cddl").read_text()
 LAYERS = [
     "envelope", "protected", "pack", "coverage", "event", "statement", "receipt", "bundle", "batch-file", "consistency",
-    "head", "ledger-key", "enrol-request",
+    "head", "ledger-key", "policy", "gateway-change", "gateway-list", "gateway-count", "enrol-request",
 ]  # fmt: skip
 INNER = [
     "receipt-header", "receipt-proof", "statement-header", "record-header", "attached", "locator", "consistency-header",
     "consistency-proof", "head-header", "ledger-key-header", "enrolment", "enrol-proof", "enrol-proof-header",
+    "own-header",
 ]  # fmt: skip
 
 
@@ -82,6 +87,15 @@ RECEIPT = receipt_for(ENTRY)
 CONSISTENCY = sign_consistency(LEDGER, T0, 2, 3, [bytes(32)], bytes(32), key(LEDGER))
 HEAD = sign_head(LogHead(LEDGER, 3, bytes(32), T0), key(LEDGER))
 NEW_KEY = sign_key(LEDGER, T0, key("next").public, key(LEDGER))
+RULES = sign_rules(LEDGER, T0, ["a rule"], key(LEDGER))
+LET_IN = TrustKey("meter", key("meter").public, GATEWAY, METER, None, bytes(32), 5, 9, None, None, "serial=4711")
+SHUT_OUT = replace(LET_IN, revoked=T0, revoked_reason="stolen")
+CHANGES = [
+    sign_change(LEDGER, Change(GATEWAY, T0, False, (LET_IN,), number=1), key(LEDGER)),
+    sign_change(LEDGER, Change(GATEWAY, T0, True, (SHUT_OUT,), frozenset([place_of(SHUT_OUT)]), 2), key(LEDGER)),
+]
+COUNT = sign_count(Count(LEDGER, GATEWAY, 1, 2, bytes(32), T0), key(LEDGER))
+SHOWN = encode_page(COUNT, [Shown(1, CHANGES[0], (bytes(32),), RECEIPT), Shown(0, RULES, (), None)])
 METERS = {METER: MeterKey(key("meter").public, "serial=4711")}
 ASKED = Enrolment(GATEWAY, T0, key("statement", ES256).public, METERS, key("old").public)
 REQUEST = sign_request(ASKED, {k.public.kid: k for k in (key("statement", ES256), key("meter"), key("old"))})
@@ -90,7 +104,7 @@ BUNDLES = [Site(BATCH, anchors=LOCATORS).build(index) for index in range(len(BAT
 ATTACHED = cbor.decode(BUNDLES[0])["statement"]
 BATCH_FILE = {"v": 1, "anchors": cbor.decode(BUNDLES[0])["anchors"], "records": BATCH, "statement": ATTACHED}
 REAL: dict[str, list[bytes]] = {
-    "envelope": [*BATCH, ENTRY, HEAD, NEW_KEY],
+    "envelope": [*BATCH, ENTRY, HEAD, NEW_KEY, RULES, *CHANGES, COUNT],
     "protected": [protected(data) for data in (*BATCH, ENTRY, HEAD, NEW_KEY)],
     "record-header": [protected(data) for data in BATCH],
     "statement-header": [protected(ENTRY)],
@@ -109,6 +123,11 @@ REAL: dict[str, list[bytes]] = {
     "head-header": [protected(HEAD)],
     "ledger-key": [payload(NEW_KEY)],
     "ledger-key-header": [protected(NEW_KEY)],
+    "policy": [payload(RULES)],
+    "gateway-change": [payload(entry) for entry in CHANGES],
+    "gateway-list": [SHOWN],
+    "gateway-count": [payload(COUNT)],
+    "own-header": [protected(entry) for entry in (RULES, *CHANGES, COUNT)],
     "enrol-request": [REQUEST],
     "enrolment": [cbor.decode(REQUEST)["request"]],
     "enrol-proof": PROOFS,
@@ -222,6 +241,27 @@ WRONG: dict[str, list[tuple[list[Any], object]]] = {
     "head-header": [([3], "application/cbor"), ([15, 2], "head"), ([15, "size"], 1)],
     "ledger-key": [(["v"], 2), (["new"], "text"), (["note"], 1)],
     "ledger-key-header": [([3], "application/cbor"), ([15, 2], "log"), ([4], bytes(31))],
+    "policy": [(["v"], 2), (["rules"], []), (["rules"], [1]), (["note"], 1)],
+    "gateway-change": [
+        (["v"], 2),
+        (["keys"], []),
+        (["keys", 0, "role"], "ledger"),
+        (["keys", 0, "public"], "text"),
+        (["keys", 0, "valid_from"], -1),
+        (["keys", 0, "identity"], ""),
+        (["number"], 0),
+        (["note"], 1),
+    ],
+    "gateway-list": [
+        (["list"], "text"),
+        (["entries", 0, 0], -1),
+        (["entries", 0, 1], None),
+        (["entries", 0, 2], ["text"]),
+        (["entries", 0, 3], "text"),
+        (["note"], 1),
+    ],
+    "gateway-count": [(["size"], 0), (["count"], -1), (["root"], bytes(31)), (["note"], 1)],
+    "own-header": [([3], "application/cbor"), ([15, 6], -1), ([4], bytes(31)), ([15, "size"], 1)],
     "enrol-request": [(["v"], 2), (["proofs"], []), (["proofs", 0], "text"), (["request"], "text"), (["note"], 1)],
     "enrolment": [
         (["time"], -1),

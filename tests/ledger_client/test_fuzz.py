@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import cbor2
@@ -11,12 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger_client import cose
+from ledger_client import cbor, cose
 from ledger_client.bundle import Bundle
-from ledger_client.cose_key import PublicKey
-from ledger_client.errors import VerificationError
+from ledger_client.cose_key import ES256, PrivateKey, PublicKey
+from ledger_client.errors import EncodeError, VerificationError
+from ledger_client.merkle import Tree, leaf_hash
 from ledger_client.receipt import parse_receipt
 from ledger_client.record import parse_record
+from ledger_client.report import facts_in_words
 from ledger_client.statement import detach_receipts, parse_statement
 from ledger_client.verify import check_receipt, verify
 from tests.ledger_client.evidence import NOW, Site, key, receipt_for, records, trust
@@ -25,6 +29,7 @@ from tests.ledger_client.values import ITEMS, THOROUGH
 MANY = settings(THOROUGH, max_examples=250)
 ENTRY = Site().entry()
 TRUST = trust()
+STATEMENT_KEY = key("statement", ES256)
 PARSERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "bundle": (lambda data: verify(data, TRUST, NOW), [Site().build(index) for index in range(3)]),
     "record": (lambda data: parse_record(data).sign1.verify(key("meter").public), records()),
@@ -82,6 +87,48 @@ def rebuilt(draw: st.DrawFn, sample: Any) -> Any:
             inner = cbor2.loads(sample, tag_hook=lambda _decoder, tag: tag)
             return cbor2.dumps(draw(rebuilt(inner)), canonical=True)
     return draw(ITEMS)
+
+
+@MANY
+@given(st.data())
+def test_well_formed_but_wrong_and_signed_with_the_right_keys(data: st.DataObject) -> None:
+    """Who has the keys may sign anything: it is refused as evidence is, or it can be shown, on one line each."""
+    index = data.draw(st.integers(0, 2))
+    batch = records()
+    batch[index] = resigned(data, batch[index], key("meter"))
+    parts = Site(records()).bundle(index)
+    tree = Tree([leaf_hash(record) for record in batch])
+    entry = cose.Sign1.parse(ENTRY)
+    assert entry.payload is not None
+    true = cose.sign1(entry.protected, cbor.encode(cbor.decode(entry.payload) | {"root": tree.root}), STATEMENT_KEY)
+    entries = [true, resigned(data, true, STATEMENT_KEY)]
+    for signed in entries:
+        place, receipts = tuple(tree.path(index)), (receipt_for(signed),)
+        try:
+            bundle = replace(parts, record=batch[index], path=place, statement=signed, receipts=receipts).encode()
+        except EncodeError:
+            continue
+        with contextlib.suppress(VerificationError):
+            proven = verify(bundle, TRUST, NOW)
+            json.dumps(proven.as_json(), allow_nan=False)
+            assert all(map(str.isprintable, facts_in_words(proven)))
+
+
+def resigned(data: st.DataObject, signed: bytes, signer: PrivateKey) -> bytes:
+    """The same with one thing in its header or its payload replaced, and the signature made again."""
+    sign1 = cose.Sign1.parse(signed)
+    assert sign1.payload is not None
+    header, payload = cbor.decode(sign1.protected_bytes), cbor.decode(sign1.payload)
+    if data.draw(st.booleans()):
+        header = data.draw(rebuilt(header))
+    else:
+        payload = data.draw(rebuilt(payload))
+    try:
+        plain, content = cbor.encode(header), cbor.encode(payload)
+    except EncodeError:
+        return signed
+    signature = signer.sign(cose.sig_structure(plain, content))
+    return replace(sign1, protected_bytes=plain, payload=content, signature=signature).encode()
 
 
 @pytest.mark.parametrize("parser", PARSERS)

@@ -22,6 +22,8 @@ HOSTILE = {
     "closed brackets": ("a = " + "[" * 20_000 + "]" * 20_000, "stand inside of one another"),
     "inline tables": ("a = " + "{a = " * 20_000, "stand inside of one another"),
     "a dotted key": ("a." * 2_000 + "a = 1", "a: tables or arrays stand inside"),
+    "a very long dotted key": ("a . " * 200_000 + "a = 1", "a: tables or arrays stand inside"),
+    "a very long key of quotes": ('b."c"' + ".'d'" * 100_000 + " = 1", "b: tables or arrays stand inside"),
     "a table of dots": ("[" + "a." * 2_000 + "a]", "a: tables or arrays stand inside"),
     "digits": ("a = " + "9" * 6_000, "thousands of digits"),
     "negative digits": ("a = -" + "9" * 6_000, "thousands of digits"),
@@ -72,7 +74,11 @@ def test_a_trust_file_of_that_kind_is_one_sentence_and_exit_2(what: str, tmp_pat
     batch.write_bytes(b"")
     ledger = tmp_path / "ledger"
     command(0, "init", ledger)
-    for arguments in (("verify", proof, "--trust", trust), ("audit", batch, "--trust", trust)):
+    for arguments in (
+        ("verify", proof, "--trust", trust),
+        ("audit", batch, "--trust", trust),
+        ("trust", "add", tmp_path / "mine.toml", trust, "--yes"),
+    ):
         said = command(2, *arguments).stderr
         assert said.startswith(f"error: {trust}: is not TOML: ")
         assert said.count("\n") == 1

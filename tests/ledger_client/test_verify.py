@@ -23,7 +23,7 @@ from ledger_client.errors import (
 )
 from ledger_client.record import GATEWAY_ITSELF, Coverage, Event, Reading, Value, sign_record
 from ledger_client.report import facts_in_words, span_in_words
-from ledger_client.statement import Range, statement_id
+from ledger_client.statement import Range, id_text, statement_id
 from ledger_client.trust import Trust, key_entry
 from ledger_client.verify import failure_json, verify
 from tests.ledger_client.evidence import (
@@ -113,6 +113,18 @@ def test_keys_1_and_1_as_text_stay_apart_in_json() -> None:
     batch = [sign_record(claims(), Event("odd", {"numbers": numbers}), METER_KEY)]
     shown = verify(Site(batch).build(), trust(), NOW).as_json()["values"][1]["value"]
     assert shown == {"#1": "a", "1": "b", "##1": "c", "###1": "d", "#-1": "e", "n": {"#2": {"2": 2}}}
+
+
+def test_no_text_of_an_event_passes_for_another_fact_of_it() -> None:
+    facts = {"serial": "A-77, old = B-12\n    old = C", "parts": {1: Decimal("0.50"), "1": [b"\1", "\u202e"]}}
+    batch = [sign_record(claims(), Event("meter-exchanged", facts), METER_KEY)]
+    lines = facts_in_words(verify(Site(batch).build(), trust(), NOW))
+    start = lines.index("  event          meter-exchanged")
+    assert lines[start + 1 : start + 4] == [
+        '    parts = {"#1": 0.5, "1": ["01", "\\u202e"]}',
+        "    serial = A-77, old = B-12\\n    old = C",
+        f"  batch          0, statement {id_text(statement_id(Site(batch).entry()))}",
+    ]
 
 
 def test_a_statement_that_goes_on_after_a_loss_is_told_with_its_reason() -> None:

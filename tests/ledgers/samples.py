@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ledger_client.cose_key import EDDSA, PrivateKey
 from ledger_client.enrolment import Enrolment, sign_request
 from ledger_client.statement import Range, Statement, sign_statement, statement_id
+from ledger_client.transparency.committed import CommittedPolicy
+from ledger_client.transparency.directory import LedgerDir
+from ledger_client.trust import key_entry
 
 EPOCH = bytes(range(8))
 TIMES_MS = 1_700_000_000_000, 1_700_000_060_000
+
+
+def policy_with(folder: LedgerDir, gateways: Iterable[Gateway]) -> CommittedPolicy:
+    """The policy of an open ledger in which the statement keys of these gateways are enrolled."""
+    entries = [key_entry("statement", gateway.key.public, 0, gateway=gateway.name) for gateway in gateways]
+    folder.policy.write_text("\n".join(entries))
+    return CommittedPolicy.begun(folder)
 
 
 class Gateway:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ledger_client import cbor
-from ledger_client.cose import Sign1
+from ledger_client.cose import CONTENT_TYPE, Sign1
 from ledger_client.cose_key import PublicKey, load_private_key
 from ledger_client.durable import write_text
 from ledger_client.errors import LedgerUnavailable
@@ -29,6 +29,7 @@ from tests.ledgers.samples import Gateway
 from tests.processes import BrokerServer, EmbeddedLedger, embedded_ledger, mosquitto
 
 PATIENCE_S = 30.0
+KEY_CHANGE = "application/vnd.meterseal.ledger-key+cbor"
 T = TypeVar("T")
 
 
@@ -148,7 +149,7 @@ class CheckedLog:
         self._hashes: list[bytes] = []
         self._held: dict[str, list[int]] = {}
         self._last: dict[str, bytes] = {}
-        self._own = 0  # entries of the ledger itself: its policy, and each change of its key
+        self._handed_over = 0  # how often the ledger's key has changed
 
     def check(self) -> dict[str, list[int]]:
         """{gateway: batch numbers in log order}."""
@@ -167,29 +168,35 @@ class CheckedLog:
         for number, id_, gateway, batch, entry, receipt in rows[begin:]:
             assert id_ == sha256(entry).digest()
             if gateway is None:
-                assert receipt is None
-                self._own += 1
+                change = Sign1.parse(entry).protected[CONTENT_TYPE] == KEY_CHANGE
+                assert (receipt is None) == (change or number == 0)
+                if receipt is not None:
+                    _check_receipt(receipt, entry, number, self._hashes, keys[self._handed_over])
+                self._handed_over += change
                 continue
             statement = parse_statement(entry).statement
             assert (statement.gateway, statement.batch) == (gateway, batch)
             if gateway in self._last and statement.resume is None:
                 assert statement.prev == self._last[gateway]
                 assert batch == self._held[gateway][-1] + 1
-            _check_receipt(receipt, entry, number, self._hashes, keys[self._own - 1])
+            _check_receipt(receipt, entry, number, self._hashes, keys[self._handed_over])
             self._held.setdefault(gateway, []).append(batch)
             self._last[gateway] = id_
         return {name: list(batches) for name, batches in self._held.items()}
 
 
 def _keys(own: list[bytes], present: PublicKey) -> list[PublicKey]:
-    """The keys in the order in which they signed, from the ledger's own entries; each entry is by the key before it."""
+    """The keys in the order in which they signed, from the ledger's own entries; each entry is by the key that signs at
+    its place, and a change of key by the one before it."""
     signed = [Sign1.parse(entry) for entry in own]
-    changes = [cbor.decode(sign1.payload or b"") for sign1 in signed[1:]]
+    changes = [cbor.decode(one.payload or b"") for one in signed if one.protected[CONTENT_TYPE] == KEY_CHANGE]
     keys = [PublicKey.from_cose_key(change["old"]) for change in changes] + [present]
-    signed[0].verify(keys[0])
-    for sign1, change, old, new in zip(signed[1:], changes, keys, keys[1:], strict=False):
-        sign1.verify(old)
+    for change, new in zip(changes, keys[1:], strict=True):
         assert PublicKey.from_cose_key(change["new"]).kid == new.kid
+    place = 0
+    for one in signed:
+        one.verify(keys[place])
+        place += one.protected[CONTENT_TYPE] == KEY_CHANGE
     return keys
 
 

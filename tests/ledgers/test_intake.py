@@ -19,10 +19,8 @@ from ledger_client.transparency import service
 from ledger_client.transparency.directory import LedgerDir, open_dir
 from ledger_client.transparency.intake import MOST, Intake
 from ledger_client.transparency.mqtt import MqttService
-from ledger_client.transparency.policy import Policy
 from ledger_client.transparency.service import Service
-from ledger_client.trust import key_entry, parse_trust
-from tests.ledgers.samples import Gateway
+from tests.ledgers.samples import Gateway, policy_with
 from tests.ledgers.site import PATIENCE_S, CheckedLog, until
 from tests.processes import mosquitto
 
@@ -37,9 +35,7 @@ def folder(tmp_path: Path) -> Iterator[LedgerDir]:
 
 @pytest.fixture
 def ledger(folder: LedgerDir) -> Service:
-    entries = "".join(key_entry("statement", g.key.public, 0, gateway=g.name) for g in GATEWAYS)
-    policy = Policy(parse_trust(f'[policy]\nreceipts = 1\nledgers = ["none"]\n{entries}', "t").keys)
-    return Service(folder, lambda: policy)
+    return Service(folder, policy_with(folder, GATEWAYS))
 
 
 def test_each_gets_its_own(ledger: Service, folder: LedgerDir) -> None:

@@ -107,9 +107,9 @@ def test_a_log_that_has_only_grown_still_has_it(two: Two) -> None:
     with embedded_ledger(two.true.folder, LEDGER) as ledger, closing(HttpLedger(LEDGER, ledger.url)) as driver:
         plain = verify(two.bundle(), two.trust(), int(time.time()))
         assert (plain.in_log, plain.unconfirmed) == ({}, ())
-        for entries in (3, 4, 5):  # the first time the head is of the receipt's own size
-            if entries > 3:
-                driver.submit(two.other.statement(entries - 3))
+        for entries in (5, 6, 7):  # the first time the head is of the receipt's own size
+            if entries > 5:
+                driver.submit(two.other.statement(entries - 5))
             proven = ask(two, ledger.url)
             ((name, log),) = proven.in_log.items()
             assert (name, log.entries) == (LEDGER, entries)
@@ -120,7 +120,7 @@ def test_a_log_that_has_only_grown_still_has_it(two: Two) -> None:
 def test_a_log_that_was_rewritten_is_refused_by_name(two: Two) -> None:
     two.give(two.false, *(two.other.statement(batch) for batch in range(3)))
     with embedded_ledger(two.false.folder, LEDGER) as ledger:
-        with pytest.raises(Inconsistent, match="does not begin with that of the receipt, 3: the log was rewritten"):
+        with pytest.raises(Inconsistent, match="does not begin with that of the receipt, 5: the log was rewritten"):
             ask(two, ledger.url)
         backup = evidence.receipt_for(ENTRY, "backup-ledger")
         trust = two.trust(ledgers=(LEDGER, "backup-ledger"))
@@ -132,12 +132,12 @@ def test_a_log_that_was_rewritten_is_refused_by_name(two: Two) -> None:
 
 def test_a_log_of_the_same_size_with_other_entries(two: Two) -> None:
     two.give(two.false, two.other.statement(0), two.other.statement(1))
-    with pytest.raises(Inconsistent, match="is another one than that of the receipt, 3"):
+    with pytest.raises(Inconsistent, match="is another one than that of the receipt, 5"):
         two.confirm(two.false)
 
 
 def test_a_log_that_was_set_back(two: Two) -> None:
-    with pytest.raises(Inconsistent, match=r"of 1 entries at .* is smaller than that of the receipt, 3"):
+    with pytest.raises(Inconsistent, match=r"of 3 entries at .* is smaller than that of the receipt, 5"):
         two.confirm(two.false, late_s=60)
     with pytest.raises(LedgerUnavailable, match="not later than the receipt"):  # an old head proves nothing
         two.confirm(two.false, late_s=-60)
@@ -182,11 +182,11 @@ class NoHead(LogView):
 @pytest.mark.parametrize(
     ("log", "error", "told"),
     [
-        (OtherEntry, NotIncluded, "entry 2 of its log is not this statement"),
-        (NoEntry, LedgerUnavailable, "does not show entry 2"),
+        (OtherEntry, NotIncluded, "entry 4 of its log is not this statement"),
+        (NoEntry, LedgerUnavailable, "does not show entry 4"),
         (OtherPath, Inconsistent, "the log was rewritten"),
-        (OtherSizes, LedgerUnavailable, "its proof is from 2 entries to 4"),
-        (NoPath, LedgerUnavailable, "no proof from 3 entries to 4"),
+        (OtherSizes, LedgerUnavailable, "its proof is from 4 entries to 6"),
+        (NoPath, LedgerUnavailable, "no proof from 5 entries to 6"),
         (Junk, LedgerUnavailable, "its proof of consistency is none"),
         (NoHead, LedgerUnavailable, "its head is none"),
     ],
@@ -202,7 +202,7 @@ def test_whose_head_it_is(two: Two) -> None:
     before = two.trust(two.false)
     with pytest.raises(LedgerUnavailable, match="which the trust file does not have"):
         two.confirm(two.true, trust=before)
-    assert two.confirm(two.true).entries == 4
+    assert two.confirm(two.true).entries == 6
     revoked = two.trust(more='revoked = 2026-01-01T00:00:00Z\nrevoked_reason = "stolen"\n')
     with pytest.raises(LedgerUnavailable, match=r"was revoked \(stolen\)"):
         two.confirm(two.true, trust=revoked)
@@ -280,6 +280,19 @@ def test_the_same_statement_on_every_ledger_is_no_fork(two: Two, tmp_path: Path)
         assert ask(two, first.url, trust, second=other.url).asked == (LEDGER, "second")
 
 
+def test_a_ledger_that_begins_behind_the_number_is_told_of(two: Two, tmp_path: Path) -> None:
+    """The same records could stand there in a batch of another number, which cannot be asked for."""
+    place = second(tmp_path)
+    with embedded_ledger(two.true.folder, LEDGER) as first, embedded_ledger(place.folder, "second") as other:
+        assert ask(two, first.url, both(two, place), second=other.url).unconfirmed[-1] == (
+            f"second: has no batch 0 of {GATEWAY}; none at all"
+        )
+        with closing(HttpLedger("second", other.url)) as driver:
+            driver.submit(told_otherwise(batch=3, prev=bytes(32)))
+        proven = ask(two, first.url, both(two, place), second=other.url)
+    assert proven.unconfirmed == (f"second: has no batch 0 of {GATEWAY}; its last is 3",)
+
+
 def test_a_fork_by_a_key_that_the_trust_file_does_not_have_says_so(two: Two, tmp_path: Path) -> None:
     place = second(tmp_path, gateway := Gateway(GATEWAY))
     with embedded_ledger(two.true.folder, LEDGER) as first, embedded_ledger(place.folder, "second") as other:
@@ -310,7 +323,8 @@ def test_what_an_embedded_ledger_may_show_under_a_number(two: Two) -> None:
         ([another], Held(GATEWAY, 0, None)), ([b"junk"], "not a statement"),
         ("junk", "not a list"), ([ENTRY, ENTRY], ours), ([], Held(GATEWAY, 0, None)),
     ):  # fmt: skip
-        with answering({f"/gateways/{GATEWAY}/statements": cbor.encode(shown), "/log/head": head}) as url:
+        pages = {"/log/head": head, f"/gateways/{GATEWAY}/last": cbor.encode(None)}
+        with answering({f"/gateways/{GATEWAY}/statements": cbor.encode(shown), **pages}) as url:
             facts = refresh(two.bundle(), two.trust(), {}, {LEDGER: url})
         ((fact,),) = facts.held.values()
         assert fact == expected or (isinstance(expected, str) and expected in str(fact))
@@ -381,8 +395,8 @@ def test_on_the_command_line_over_tls(two: Two, tmp_path: Path) -> None:
         stranger = json.loads(run(cli, [*usual, *way, "--offline-ok", "--json"]).output)
         refused = run(cli, [*usual, *way, "--json"])
     (receipt,) = answer["receipts"]
-    assert (answer["verified"], receipt["ledger"], receipt["log"]["entries"]) == (True, LEDGER, 3)
-    assert re.search(rf"still there +{LEDGER}, in the log of 3 entries at 20\d\d-", words)
+    assert (answer["verified"], receipt["ledger"], receipt["log"]["entries"]) == (True, LEDGER, 5)
+    assert re.search(rf"still there +{LEDGER}, in the log of 5 entries at 20\d\d-", words)
     assert re.search(rf"no other +batch 0 on {LEDGER}\n", words)
     assert (refused.exit_code, json.loads(refused.output)["error"]) == (1, "NotAsked")
     assert (stranger["verified"], list(stranger["receipts"][0])) == (True, ["ledger", "time"])

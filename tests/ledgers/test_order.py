@@ -13,13 +13,13 @@ from ledger_client.bridge.book import Book
 from ledger_client.errors import Refused
 from ledger_client.ledgers.wire import MAX_RECEIPT, encode_problem, parse_problem
 from ledger_client.statement import Range, SignedStatement, parse_statement, statement_id
-from ledger_client.transparency import admission, service
+from ledger_client.transparency import admission, ranges, service
 from ledger_client.transparency.admission import admitted
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.policy import Policy
 from ledger_client.transparency.service import Service
 from ledger_client.trust import key_entry, parse_trust
-from tests.ledgers.samples import TIMES_MS, Gateway
+from tests.ledgers.samples import TIMES_MS, Gateway, policy_with
 
 NOW = 1_700_000_100
 A, B = b"epoch--a", b"epoch--b"
@@ -41,11 +41,11 @@ def policy_of(gateway: Gateway) -> Policy:
 @pytest.fixture(params=["ledger", "bridge"])
 def take(request: pytest.FixtureRequest, tmp_path: Path, gateway: Gateway) -> Iterator[Take]:
     """Whoever keeps the order: the ledger, and a bridge to a chain. Takes a statement or raises ``Refused``."""
-    policy = policy_of(gateway)
     if request.param == "ledger":
         with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
-            yield Service(folder, lambda: policy, now=lambda: NOW).submit
+            yield Service(folder, policy_with(folder, [gateway]), now=lambda: NOW).submit
     else:
+        policy = policy_of(gateway)
         with closing(Book(tmp_path / "bridge.db", "to a chain")) as book:
             yield lambda entry: book.keep_next(admitted(entry, policy, NOW))
 
@@ -174,16 +174,15 @@ def test_numbers_beyond_the_table_are_malformed(gateway: Gateway, take: Take) ->
 
 
 def test_an_existing_log_fills_its_table_from_its_entries(tmp_path: Path, gateway: Gateway) -> None:
-    policy = policy_of(gateway)
     with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
-        chain = Chain(gateway, Service(folder, lambda: policy, now=lambda: NOW).submit, begin=3)
+        chain = Chain(gateway, Service(folder, policy_with(folder, [gateway]), now=lambda: NOW).submit, begin=3)
         assert chain.give(main((A, 5, 9)) | {"other": (Range(A, 7, 8),)}) is None
         assert chain.give(main((A, 10, 20)), times_ms=(1_700_000_050_000, 1_700_000_060_000)) is None
     made = tables(tmp_path / "ledger" / "log.db")
     with closing(sqlite3.connect(tmp_path / "ledger" / "log.db")) as db:
         db.executescript("DROP TABLE ranges; DROP TABLE orders")  # as an older program has left it
     with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
-        chain._take = Service(folder, lambda: policy, now=lambda: NOW).submit
+        chain._take = Service(folder, policy_with(folder, [gateway]), now=lambda: NOW).submit
         assert chain.give(main((A, 20, 21))) == service.OUT_OF_ORDER
         assert tables(tmp_path / "ledger" / "log.db") == made
 
@@ -195,14 +194,13 @@ def tables(path: Path) -> list[tuple[object, ...]]:
 
 def test_what_is_held_of_an_epoch_never_shrinks(tmp_path: Path, gateway: Gateway) -> None:
     with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
-        chain = Chain(gateway, Service(folder, lambda: policy_of(gateway), now=lambda: NOW).submit)
+        chain = Chain(gateway, Service(folder, policy_with(folder, [gateway]), now=lambda: NOW).submit)
         assert chain.give(main((A, 0, 9))) is None
-    for statement in ("UPDATE ranges SET last = 3", "DELETE FROM ranges"):
-        with (
-            closing(sqlite3.connect(tmp_path / "ledger" / "log.db")) as db,
-            pytest.raises(sqlite3.IntegrityError, match="never shrink"),
-        ):
-            db.execute(statement)
+    with closing(sqlite3.connect(tmp_path / "ledger" / "log.db")) as db:
+        with pytest.raises(sqlite3.IntegrityError, match="never shrink"):
+            db.execute("DELETE FROM ranges")
+        ranges.take(db, parse_statement(gateway.sign(1, bytes(32), meters=main((A, 2, 3)))))
+        assert db.execute("SELECT last FROM ranges").fetchall() == [(9,)]
 
 
 def test_a_bridge_that_was_there_before_the_rule_begins_with_what_comes_next(tmp_path: Path, gateway: Gateway) -> None:

@@ -24,6 +24,7 @@ T = 1_795_000_000
 @pytest.fixture
 def policy(tmp_path: Path) -> Path:
     path = tmp_path / "policy.toml"
+    (tmp_path / "bridge.db").touch()  # where the file is the policy, and no log
     a, b, c = (key_entry("statement", k, 0, gateway=g) for k, g in ((A, "one"), (B, "two"), (C, "two")))
     b = b.replace("[[key]]", "  [[ key ]]  # moved in")
     path.write_text(f"{EMPTY_POLICY}\n# the first\n{a}\n{b}\n{c}# end\n")
@@ -76,24 +77,24 @@ def test_a_file_put_in_its_place_is_seen_whatever_its_time(policy: Path) -> None
 def test_revoking_adds_two_lines_to_one_entry(policy: Path, gateway: str, key: object) -> None:
     assert isinstance(key, type(A))
     before = policy.read_text().splitlines()
-    marked, changed = revoke(policy, gateway, id_to_text(key.kid), T, 'a "lost" \u007f key')
+    marked, changed = revoke(policy.parent, gateway, id_to_text(key.kid), T, 'a "lost" \u007f key')
     assert (changed, marked.kid, marked.revoked, marked.revoked_reason) == (True, key.kid, T, 'a "lost" \u007f key')
     after = policy.read_text().splitlines()
     added = [line for line in after if line.startswith("revoked")]
     assert len(added) == 2
     assert [line for line in after if line not in added] == before
     assert [k.kid for k in load_policy(policy).keys if k.revoked is not None] == [key.kid]
-    again, changed = revoke(policy, gateway, id_to_text(key.kid), T + 5, None)
+    again, changed = revoke(policy.parent, gateway, id_to_text(key.kid), T + 5, None)
     assert (changed, again.revoked) == (False, T)
     assert policy.read_text().splitlines() == after
 
 
 def test_the_only_key_of_a_gateway_needs_no_name(policy: Path) -> None:
-    assert revoke(policy, "one", None, T, None)[0].kid == A.kid
+    assert revoke(policy.parent, "one", None, T, None)[0].kid == A.kid
     with pytest.raises(RevokeError, match="say with --kid which one"):
-        revoke(policy, "two", None, T, None)
-    revoke(policy, "two", id_to_text(B.kid), T, None)
-    assert revoke(policy, "two", None, T, None)[0].kid == C.kid
+        revoke(policy.parent, "two", None, T, None)
+    revoke(policy.parent, "two", id_to_text(B.kid), T, None)
+    assert revoke(policy.parent, "two", None, T, None)[0].kid == C.kid
 
 
 @pytest.mark.parametrize(
@@ -103,16 +104,15 @@ def test_the_only_key_of_a_gateway_needs_no_name(policy: Path) -> None:
 def test_what_cannot_be_revoked(policy: Path, gateway: str, kid: str | None, problem: str) -> None:
     before = policy.read_text()
     with pytest.raises(RevokeError, match=problem):
-        revoke(policy, gateway, kid, T, None)
+        revoke(policy.parent, gateway, kid, T, None)
     assert policy.read_text() == before
 
 
 def test_a_policy_that_cannot_be_written_stays_and_is_named(policy: Path) -> None:
-    policy.with_name("bridge.db").touch()
     offered = Gateway("three").request(policy.parent)
     before = policy.read_text()
     policy.with_name("policy.toml.new").mkdir()  # as a disk that is full, or may only be read
-    for act in (lambda: enroll(policy.parent, offered), lambda: revoke(policy, "one", None, T, None)):
+    for act in (lambda: enroll(policy.parent, offered), lambda: revoke(policy.parent, "one", None, T, None)):
         with pytest.raises(TrustFileError, match="nothing has changed"):
             act()
     assert policy.read_text() == before
@@ -131,12 +131,11 @@ def test_an_entry_in_an_odd_place_is_left_to_its_owner(policy: Path, hidden: str
     text = policy.read_text()
     load_policy(policy)
     with pytest.raises((RevokeError, TrustFileError)):
-        revoke(policy, "one", None, T, None)
+        revoke(policy.parent, "one", None, T, None)
     assert policy.read_text() == text
 
 
 def test_the_command(tmp_path: Path, policy: Path) -> None:
-    (tmp_path / "log.db").touch()
     assert "not a time" in complaint("revoke", tmp_path, "one", "--at", "yesterday")
     assert "not a time" in complaint("revoke", tmp_path, "one", "--at", "2026-11-24T12:00:00")
     told = run("revoke", tmp_path, "one", "--at", "2026-11-24T12:00:00Z", "--reason", "stolen").stdout

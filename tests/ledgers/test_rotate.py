@@ -14,19 +14,19 @@ from ledger_client import cbor
 from ledger_client.cose_key import PrivateKey, PublicKey, load_private_key
 from ledger_client.errors import BadSignature, KeyNotValid, Malformed
 from ledger_client.ledgers.wire import id_to_text
-from ledger_client.log_head import check_head
+from ledger_client.log_head import LogHead, check_head, sign_head
 from ledger_client.merkle import leaf_hash, root_from_path
 from ledger_client.receipt import parse_receipt, sign_receipt
 from ledger_client.transparency import rotate as rotation
 from ledger_client.transparency.directory import LedgerDirError, open_dir
+from ledger_client.transparency.gateway_entries import Change, sign_change
 from ledger_client.transparency.ledger_keys import key_history, sign_key
-from ledger_client.transparency.policy import Policy
 from ledger_client.transparency.service import Service
 from ledger_client.transparency.show import trust_entry
-from ledger_client.trust import key_entry, parse_trust
+from ledger_client.trust import TrustKey, parse_trust
 from ledger_client.verify import check_receipt
 from tests.ledgers.client import COSE, ask
-from tests.ledgers.samples import Gateway
+from tests.ledgers.samples import Gateway, policy_with
 from tests.ledgers.site import Site, persist, site
 from tests.ledgers.test_cli import complaint, run
 
@@ -160,11 +160,11 @@ def test_the_new_key_never_signs_before_the_old_one_did(tmp_path: Path) -> None:
     ahead = int(time.time()) + 200
     with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
         gateway = Gateway("gw")
-        policy = Policy(tuple(parse_trust(_trust(gateway), "t").keys))
-        Service(folder, lambda: policy, now=lambda: ahead).submit(gateway.statement(0))
+        policy = policy_with(folder, [gateway])
+        Service(folder, policy, now=lambda: ahead).submit(gateway.statement(0))
         before, now = rotation.rotate(folder.path)
         assert (now.since, before.until) == (ahead, ahead + 1)
-        ledger = Service(folder, lambda: policy)
+        ledger = Service(folder, policy)
         receipt = parse_receipt(ledger.submit(gateway.statement(1))[1])
         assert (receipt.iat, receipt.kid) == (ahead, now.key.kid)
 
@@ -173,19 +173,21 @@ def test_no_key_begins_in_the_far_future(tmp_path: Path) -> None:
     """All that it signs would have to lie there, too, and would not count before."""
     with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
         gateway = Gateway("gw")
-        policy = Policy(tuple(parse_trust(_trust(gateway), "t").keys))
-        Service(folder, lambda: policy, now=lambda: time.time() + 5000).submit(gateway.statement(0))
+        policy = policy_with(folder, [gateway])
+        Service(folder, policy, now=lambda: time.time() + 5000).submit(gateway.statement(0))
         with pytest.raises(LedgerDirError, match="set it right"):
             rotation.rotate(folder.path)
         present = load_private_key(folder.path / "key.pem").public
-        receipt = parse_receipt(Service(folder, lambda: policy).submit(gateway.statement(1))[1])
+        receipt = parse_receipt(Service(folder, policy).submit(gateway.statement(1))[1])
         assert receipt.kid == present.kid
         assert rotation.rotate(folder.path)[0].key.kid == present.kid  # the last signature is of now again
 
 
-def _trust(gateway: Gateway) -> str:
-    entry = key_entry("statement", gateway.key.public, 0, gateway=gateway.name)
-    return f'[policy]\nreceipts = 1\nledgers = ["none"]\n{entry}'
+def enrolled_by(signer: PrivateKey) -> bytes:
+    """An entry about a gateway, signed by this key."""
+    gateway = Gateway("gw")
+    key = TrustKey("statement", gateway.key.public, "gw", None, None, gateway.key.public.kid, 0, None, None, None)
+    return sign_change("demo", Change("gw", 5, False, (key,)), signer)
 
 
 def test_a_history_that_does_not_lead_to_the_key_is_none(tmp_path: Path) -> None:
@@ -199,6 +201,8 @@ def test_a_history_that_does_not_lead_to_the_key_is_none(tmp_path: Path) -> None
         (second.public.kid, 5, 7),
         (third.public.kid, 6, None),
     ]
+    between = key_history("demo", second.public, [policy, enrolled_by(first), change, enrolled_by(second)])
+    assert [key.key.kid for key in between] == [first.public.kid, second.public.kid]
     bad: list[tuple[PublicKey, list[bytes]]] = [
         (second.public, [policy]),
         (third.public, [policy, change]),
@@ -206,7 +210,9 @@ def test_a_history_that_does_not_lead_to_the_key_is_none(tmp_path: Path) -> None
         (third.public, [policy, other, change]),
         (third.public, [policy, change, change, other]),
         (second.public, [change]),
-        (second.public, [policy, policy, change]),
+        (second.public, [policy, sign_head(LogHead("demo", 1, bytes(32), 5), first), change]),
+        (second.public, [policy, change, enrolled_by(first)]),
+        (second.public, [policy, enrolled_by(second), change]),
         (second.public, [policy, sign_key("other", 5, second.public, first)]),
         (second.public, [policy, change[:-1] + bytes([change[-1] ^ 1])]),
     ]

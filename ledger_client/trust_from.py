@@ -1,0 +1,90 @@
+"""Trust files from a ledger's log: what it tells of gateways, proven against a key of the ledger that is believed.
+
+``made`` writes one, ``compared`` says how one that is there differs from the log. Needs the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ledger_client.cose_key import PublicKey, base64url
+from ledger_client.errors import TrustFileError
+from ledger_client.ledgers.access import Access
+from ledger_client.ledgers.gateway_log import ask
+from ledger_client.transparency.gateway_list import Proven
+from ledger_client.trust import Trust, TrustKey, entry_of, parse_trust, quoted
+from ledger_client.trust_file import in_words, keys_of
+from ledger_client.verify import rfc3339
+
+
+def pinned_in(path: Path) -> tuple[str, list[PublicKey]]:
+    """The one ledger that a file names, and its keys that are not revoked; raises ``TrustFileError``."""
+    keys = [key for key in keys_of(path) if key.role == "ledger" and key.revoked is None]
+    names = sorted({key.ledger or "" for key in keys})
+    if len(names) != 1:
+        problem = f"has keys of the ledgers {', '.join(names)}" if names else "has no key of a ledger that counts"
+        way_out = "give the [[key]] entries of one ledger, as `meterseal-ledger show LDIR --trust` prints them"
+        raise TrustFileError(str(path), "", problem, way_out)
+    return names[0], [key.key for key in keys]
+
+
+def made(url: str, gateways: Sequence[str], ledger_key: Path, access: Access | None = None) -> tuple[str, list[Proven]]:
+    """The text of a trust file for these gateways, from the log at ``url``, and what was proven.
+
+    Raises ``TrustFileError``, ``LedgerUnavailable``, ``VerificationError``.
+    """
+    ledger, pinned = pinned_in(ledger_key)
+    proven = [ask(url, ledger, gateway, pinned, access=access) for gateway in gateways]
+    for gateway, one in zip(gateways, proven, strict=True):
+        if not one.keys:
+            way_out = "compare its name with `meterseal-ledger show LDIR`, or have it enrolled"
+            raise TrustFileError(url, "", f"the log of {ledger} tells of no gateway {gateway}", way_out)
+    text = _head(url, ledger, gateways, proven) + "".join(
+        "\n" + entry_of(key) for key in (*_ledger_keys(proven), *(key for one in proven for key in one.keys))
+    )
+    parse_trust(text, url)
+    return text, proven
+
+
+def compared(trust: Trust, ledger: str, url: str, access: Access | None = None) -> Iterator[str]:
+    """How a trust file differs from what the log of ``ledger`` tells of its gateways: one sentence a difference."""
+    pinned = [key.key for key in trust.keys if key.ledger == ledger and key.revoked is None]
+    if not pinned:
+        yield f"no key of ledger {ledger} counts here, so that nothing it shows can be believed"
+        return
+    gateways = sorted({key.gateway for key in trust.keys if key.gateway is not None})
+    proven = [ask(url, ledger, gateway, pinned, access=access) for gateway in gateways]
+    there = {(key.role, key.gateway, key.meter, key.ledger, key.kid): key for key in trust.keys}
+    told = [*_ledger_keys(proven), *(key for one in proven for key in one.keys)]
+    for key in told:
+        mine = there.get((key.role, key.gateway, key.meter, key.ledger, key.kid))
+        if mine is None:
+            yield f"{in_words(key)} is in the log and not here"
+        elif key.revoked is not None and (mine.revoked is None or mine.revoked > key.revoked):
+            yield f"{in_words(key)} was revoked at {rfc3339(key.revoked)}, and here it is not"
+    known = {(key.role, key.gateway, key.meter, key.ledger, key.kid) for key in told}
+    for key in trust.keys:
+        if key.ledger in (None, ledger) and (key.role, key.gateway, key.meter, key.ledger, key.kid) not in known:
+            yield f"{in_words(key)} is here and not in the log"
+
+
+def _ledger_keys(proven: Sequence[Proven]) -> list[TrustKey]:
+    """The ledger's own keys, as the newest answer tells them."""
+    if not proven:
+        return []
+    newest = max(proven, key=lambda one: one.count.size)
+    return [
+        TrustKey("ledger", k.key, None, None, newest.count.ledger, k.key.kid, k.since, k.until, None, None)
+        for k in newest.ledger_keys
+    ]
+
+
+def _head(url: str, ledger: str, gateways: Sequence[str], proven: Sequence[Proven]) -> str:
+    newest = max(proven, key=lambda one: one.count.size).count
+    return (
+        f"# Whom to believe about {', '.join(gateways)}, from the log of ledger {ledger}:\n"
+        f"# {newest.size} entries at {rfc3339(newest.iat)}, root {base64url(newest.root)}.\n"
+        f"# Keys that are revoked later: meterseal-ledger trust check trust.toml --ledger {ledger}={url}\n"
+        f"\n[policy]\nreceipts = 1\nledgers = [{quoted(ledger)}]\n"
+    )

@@ -1,0 +1,148 @@
+"""`meterseal-ledger trust`: trust files from requests, from ledgers' keys and from the log."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway import config
+from gateway.readiness import prepare
+from ledger_client.cose_key import PrivateKey, base64url
+from ledger_client.transparency.enroll import enroll
+from ledger_client.transparency.revoke import revoke
+from ledger_client.trust import key_entry, load_trust
+from ledger_client.verify import check_receipt
+from tests.gateway import samples
+from tests.ledgers.samples import Gateway
+from tests.ledgers.site import Site, persist, site
+from tests.ledgers.test_cli import complaint, request, run
+
+GATEWAY, METER = Gateway("hydro-07"), PrivateKey.generate()
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site(tmp_path_factory.mktemp("trust")) as running:
+        enroll(running.folder, request(GATEWAY, running.folder.parent, {"main": (METER, "serial=1")}))
+        yield running
+
+
+@pytest.fixture
+def pinned(demo: Site, tmp_path: Path) -> Path:
+    path = tmp_path / "ledger-key.toml"
+    path.write_text(run("show", demo.folder, "--trust").stdout)
+    return path
+
+
+def test_a_trust_file_comes_from_the_log(demo: Site, pinned: Path, tmp_path: Path) -> None:
+    out = tmp_path / "trust.toml"
+    words = ("trust", "from", demo.ledger.url, "--gateway", "hydro-07", "--ledger-key", pinned, "-o", out)
+    assert "2 keys of gateway hydro-07, by 2 of the" in run(*words).stdout
+    trust = load_trust(out)
+    assert (trust.receipts, trust.ledgers) == (1, (demo.name,))
+    assert trust.find("statement", gateway="hydro-07", kid=GATEWAY.key.public.kid) is not None
+    meter = trust.find("meter", gateway="hydro-07", meter="main", kid=METER.public.kid)
+    assert meter is not None
+    assert meter.identity == "serial=1"
+    with demo.driver("http") as driver:
+        receipt = persist(driver, GATEWAY.statement(0))
+    assert check_receipt(GATEWAY.statement(0), receipt, trust, int(time.time()))[0] == demo.name
+    run(*words)  # its own kind is replaced
+    shown = run("trust", "show", out).stdout
+    assert f"key of ledger {demo.name}" in shown
+    assert f"key of meter main of gateway hydro-07 {base64url(METER.public.kid)} (serial=1)" in shown
+    assert (
+        "keys in order, as the log of"
+        in run("trust", "check", out, "--ledger", f"{demo.name}={demo.ledger.url}").stdout
+    )
+
+
+def test_an_older_key_of_the_ledger_will_do(demo: Site, pinned: Path, tmp_path: Path) -> None:
+    run("rotate", demo.folder)
+    out = tmp_path / "trust.toml"
+    run("trust", "from", demo.ledger.url, "--gateway", "hydro-07", "--ledger-key", pinned, "-o", out)
+    kids = [key.kid for key in load_trust(out).keys if key.role == "ledger"]
+    assert [key.kid for key in load_trust(out).keys if key.role == "ledger"] == kids
+    pinned.write_text(run("show", demo.folder, "--trust").stdout)
+    assert kids == [key.kid for key in load_trust(out).keys if key.ledger == demo.name]
+    assert len(kids) >= 2
+
+
+def test_another_ledgers_key_proves_nothing(demo: Site, tmp_path: Path) -> None:
+    pinned, out = tmp_path / "other.toml", tmp_path / "trust.toml"
+    words = ("trust", "from", demo.ledger.url, "--gateway", "hydro-07", "--ledger-key", pinned, "-o", out)
+    pinned.write_text(key_entry("ledger", PrivateKey.generate().public, 0, ledger=demo.name))
+    assert "NOT PROVEN" in run(*words, code=1).stdout
+    pinned.write_text(key_entry("ledger", PrivateKey.generate().public, 0, ledger="another"))
+    assert "NOT PROVEN" in run(*words, code=1).stdout
+    pinned.write_text(key_entry("statement", PrivateKey.generate().public, 0, gateway="g"))
+    assert "has no key of a ledger that counts" in complaint(*words)
+    assert not out.exists()
+
+
+def test_mistakes_are_one_sentence(demo: Site, pinned: Path, tmp_path: Path) -> None:
+    out = tmp_path / "trust.toml"
+    words = ("--gateway", "unheard-of", "--ledger-key", pinned, "-o", out)
+    assert "tells of no gateway unheard-of" in complaint("trust", "from", demo.ledger.url, *words)
+    assert "URL" in complaint("trust", "from", "demo-ledger", *words)
+    out.write_text("a letter\n")
+    assert "is there and is no trust file" in complaint("trust", "from", demo.ledger.url, *words)
+    assert "cannot be read" in complaint("trust", "check", tmp_path / "no.toml")
+
+
+def test_check_names_what_the_log_says_otherwise(demo: Site, pinned: Path, tmp_path: Path) -> None:
+    out, gateway = tmp_path / "trust.toml", Gateway("hydro-08")
+    enroll(demo.folder, gateway.request(tmp_path))
+    run("trust", "from", demo.ledger.url, "--gateway", "hydro-08", "--ledger-key", pinned, "-o", out)
+    check = ("trust", "check", out, "--ledger", f"{demo.name}={demo.ledger.url}")
+    run(*check)
+    revoke(demo.folder, "hydro-08", None, int(time.time()), "stolen")
+    thumbprint = base64url(gateway.key.public.kid)
+    assert f"statement key of gateway hydro-08 {thumbprint} was revoked at" in run(*check, code=1).stdout
+    stranger = PrivateKey.generate().public
+    out.write_text(out.read_text() + "\n" + key_entry("meter", stranger, 0, gateway="hydro-08", meter="m"))
+    assert (
+        f"key of meter m of gateway hydro-08 {base64url(stranger.kid)} is here and not in the log"
+        in run(*check, code=1).stdout
+    )
+    assert "in order" in run("trust", "check", out).stdout
+
+
+def test_add_takes_requests_and_ledgers_keys(pinned: Path, tmp_path: Path) -> None:
+    out = tmp_path / "trust.toml"
+    asked = request(GATEWAY, tmp_path, {"main": (METER, "serial=1")})
+    command = [sys.executable, "-m", "ledger_client.cli", "trust", "add", str(out), str(asked)]
+    refused = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+    assert (refused.returncode, out.exists()) == (2, False)
+    assert "nobody is at a terminal to be asked" in refused.stderr
+    assert (
+        f"new: statement key of gateway hydro-07 {base64url(GATEWAY.key.public.kid)}"
+        in run("trust", "add", out, asked, "--yes").stdout
+    )
+    assert "keys added" in run("trust", "add", out, pinned, "--yes").stdout
+    assert load_trust(out).ledgers == ("demo-ledger",)
+    before = out.read_text()
+    assert "has all of them already" in run("trust", "add", out, asked).stdout
+    assert out.read_text() == before
+    asked.write_bytes(asked.read_bytes()[:-1])
+    assert "is no signed enrolment request" in complaint("trust", "add", out, asked, "--yes")
+    assert "cannot be read" in complaint("trust", "add", out, tmp_path / "no.enrol", "--yes")
+
+
+def test_a_gateway_runs_with_the_trust_file_from_the_log(demo: Site, pinned: Path, tmp_path: Path) -> None:
+    loaded = samples.site(tmp_path / "site")
+    enroll(demo.folder, loaded.keys / "gateway.enrol")
+    words = ("--gateway", loaded.gateway_id, "--ledger-key", pinned, "-o", loaded.trust)
+    run("trust", "from", demo.ledger.url, *words)
+    assert prepare(config.load(loaded.path), may_be_missing=True).trust.ledgers == (demo.name,)
+
+
+def test_the_gateways_trust_file_gets_the_ledgers_key(demo: Site, pinned: Path, tmp_path: Path) -> None:
+    loaded = samples.site(tmp_path / "site")
+    run("trust", "add", loaded.trust, pinned, "--yes")
+    assert prepare(config.load(loaded.path), may_be_missing=True).trust.ledgers == (demo.name,)
