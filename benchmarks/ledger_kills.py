@@ -1,10 +1,12 @@
 """SIGKILL within enrolling, revoking and registering: of the commands, and of the ledger that serves meanwhile.
 
 Each round lets a gateway in, shuts one out (by the command, or by hand in policy.toml, which a ledger that serves
-registers by itself), or only registers statements; a statement of the gateway is on its way at the same time. Some
+registers by itself), or only registers statements; a statement of the gateway is on its way at the same time, and where
+only statements are registered a second one that tells numbers again, which is refused whatever comes first. Some
 milliseconds after the act has begun, by a seeded chance, the command or the ledger is killed. Then the ledger comes up
-again, if it is down, and its books are opened: the log is consistent, what it tells is what the file asks for and what
-is applied, a receipt that left stands, no refused statement is in the log, and none behind its key's revocation.
+again, if it is down, and its books are opened: log and table of ranges are consistent, what the log tells is what the
+file asks for and what is applied, a receipt that left stands, no refused statement is in the log, and none behind its
+key's revocation.
 """
 
 from __future__ import annotations
@@ -19,13 +21,13 @@ from tempfile import TemporaryDirectory
 from benchmarks.parts.kills_books import Books, opened
 from benchmarks.parts.kills_processes import Killable, command, ledger
 from ledger_client.durable import write_text
-from ledger_client.statement import statement_id
+from ledger_client.statement import Range, statement_id
 from ledger_client.transparency.directory import make_dir
 from ledger_client.trust import key_entry
-from tests.ledgers.samples import Gateway
+from tests.ledgers.samples import EPOCH, Gateway
 
 SMALLEST = ({"kills": 20, "seed": 7},)
-ACTS = ["enroll"] * 7 + ["revoke"] * 7 + ["register"] * 6
+ACTS = "enroll", "revoke", "register"
 _FIRST_SPANS_S = {"command": 0.05, "ledger": 0.03}
 """Within how many seconds of its begin an act is killed at the start; then within half as much again as it took."""
 
@@ -52,6 +54,8 @@ class _Rounds:
         self._gateways: list[tuple[Gateway, int]] = []
         """Those that are let in, each with its next batch."""
         self._receipts: dict[bytes, bytes] = {}
+        self._twins: set[bytes] = set()
+        """The ids of all statements that told numbers again."""
         self._counts: Counter[str] = Counter()
         self.violations: list[str] = []
         for _ in range(3):
@@ -61,16 +65,27 @@ class _Rounds:
         """One round: an act, a kill within it, and the books."""
         victim = "ledger" if act == "register" else self._chance.choice(["command", "ledger"])
         self._counts[f"{act}, {victim} killed"] += 1
-        gateway, batch = (Gateway(self._name()), 0) if act == "enroll" else self._chance.choice(self._gateways)
+        if act == "enroll":
+            gateway, batch = Gateway(self._name()), 0
+        elif act == "revoke":
+            gateway, batch = self._chance.choice(self._gateways)
+        else:
+            gateway, batch = max(self._gateways, key=lambda pair: pair[1])  # the only one that can tell numbers again
         words, by_hand = self._words(act, gateway)
         delay_s = self._chance.uniform(0, self._spans_s[victim])
         process = None
         if victim == "ledger":
             if by_hand is not None:
                 write_text(self._folder / "policy.toml", by_hand)
+            twin = self._twin(gateway, batch) if act == "register" and batch else None
+            second = self._send(twin) if twin is not None and self._chance.random() < 0.5 else None
             asked = self._submit(gateway, batch)
+            if twin is not None and second is None:
+                second = self._send(twin)
             time.sleep(delay_s)
             self._ledger.kill()
+            if second is not None and twin is not None:
+                self._count_twin(twin, second)
         else:
             began = time.perf_counter()
             process = Killable(command, words, self._scratch / "commands.log")
@@ -94,7 +109,7 @@ class _Rounds:
 
     def _judge(self, act: str, gateway: Gateway, batch: int, status: int) -> None:
         id_ = statement_id(gateway.statement(batch))
-        refused = {id_} if status == 403 else set()
+        refused = self._twins | ({id_} if status == 403 else set())
         for fault in self._books.faults(self._url, refused, self._receipts):
             self.violations.append(f"{act} of {gateway.name}: {fault}")
         self._receipts.clear()
@@ -137,13 +152,31 @@ class _Rounds:
         return (), None
 
     def _submit(self, gateway: Gateway, batch: int) -> HTTPConnection | None:
+        return self._send(gateway.statement(batch))
+
+    def _send(self, entry: bytes) -> HTTPConnection | None:
         """A statement on its way."""
         connection = opened(self._url)
         try:
-            connection.request("POST", "/entries", gateway.statement(batch), {"Content-Type": "application/cose"})
+            connection.request("POST", "/entries", entry, {"Content-Type": "application/cose"})
         except OSError:
             return None
         return connection
+
+    def _twin(self, gateway: Gateway, batch: int) -> bytes:
+        """A statement in place of this batch, or some way above it under ``resume``, that tells a number again."""
+        prev, resume = statement_id(gateway.statement(batch - 1)), self._chance.random() < 0.5
+        last = batch * 10 - 1  # the numbers of batch n are those from 10 n on
+        meters = {"export-main": (Range(EPOCH, self._chance.randrange(batch * 10), last + 10),)}
+        number = batch + self._chance.randrange(1, 9) if resume else batch
+        return gateway.sign(number, prev, resume="told again" if resume else None, mark=1, meters=meters)
+
+    def _count_twin(self, twin: bytes, asked: HTTPConnection) -> None:
+        status, _ = _answered(asked)
+        self._counts[f"twin answered {status or 'not'}"] += 1
+        self._twins.add(statement_id(twin))
+        if status not in (0, 409):
+            self.violations.append(f"a statement that tells numbers again is answered {status}")
 
     def _served(self) -> tuple[Killable, str]:
         process = Killable(ledger, self._folder, self._scratch / "ledger.log")
