@@ -49,6 +49,8 @@ class Changeover(Commits):
         """
         self.flush()
         self.demand_recording()
+        if self.queue.is_late():
+            raise StoreError("readings wait for the disk", "look at the disk, then try again")
         at_ms, now = self._clock.schedule_ms(), stamp(self._clock)
         periods_ms = change.rules.periods_ms
         gone = [meter for meter in self._tallies if meter not in periods_ms]

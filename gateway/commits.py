@@ -23,12 +23,14 @@ from gateway.durations import Durations
 from gateway.errors import Damaged, DiskFull, StartAgain, StoreError
 from gateway.hold import station
 from gateway.keys import Keys
+from gateway.news import Finished as Finished
+from gateway.news import Happened as Happened
 from gateway.news import News, Signed, Stamp
 from gateway.repair import note_flaws
-from gateway.signer import GATEWAY, Signer, stamp
+from gateway.signer import GATEWAY, Queue, Signer, stamp
 from gateway.store import Store, Tail
 from gateway.summaries import Summariser
-from ledger_client.record import Event, Reading, parse_record, record_hash
+from ledger_client.record import Event, parse_record, record_hash
 
 log = logging.getLogger("meterseal.recorder")
 
@@ -40,25 +42,6 @@ _OF_THE_EPOCH = CLOCK, SCHEDULE
 and mean nothing in the next epoch."""
 RETRY_MS = 2_000
 COMMIT_S = (0.005, 0.02, 0.05, 0.2, 1.0, 5.0, 30.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """One due poll that is over: a reading with its stamp, or the reason why there is none."""
-
-    meter: str
-    due_ms: int
-    reading: Reading | None
-    stamp: Stamp | None
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Happened:
-    """An event of one meter, or of the gateway itself under its own name."""
-
-    meter: str
-    event: Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +85,7 @@ class Commits:
 
     def __init__(self, store: Store, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
         self.store, self.rules = store, rules
-        self._clock = clock
+        self._clock, self.queue = clock, Queue(clock)
         self.tails = {meter: store.tail(meter) for meter in [GATEWAY, *rules.periods_ms]}
         last = {meter: tail.last_data if tail else None for meter, tail in self.tails.items()}
         self._repairs = store.untold_repairs()
@@ -196,7 +179,7 @@ class Commits:
         if self.trouble is not None:
             self._unsigned.append(item)
             return
-        self._add(self._signer.event(item.meter, item.event, stamp(self._clock)))
+        self._add(self._signer.event(item.meter, item.event, item.stamp or self.queue.now()))
         self._signed.append(item)
 
     def _add(self, signed: Signed) -> None:
@@ -224,7 +207,7 @@ class Commits:
 
     def _coverage(self, now: Stamp | None = None, last: Mapping[str, Tally] = MappingProxyType({})) -> list[Signed]:
         """Each meter's coverage; ``last``: what ends with it stands there as it is to be signed."""
-        now, tallies = now or stamp(self._clock), {**self._tallies, **last}
+        now, tallies = now or self.queue.now(), {**self._tallies, **last}
         return [self._signer.coverage(meter, tally.coverage(), now) for meter, tally in tallies.items()]
 
     # — which polls are recorded, and their record times —
@@ -326,11 +309,11 @@ class Commits:
 
     def _write_account(self, more: Sequence[Happened] = ()) -> bool:
         """Commit each meter's coverage and the events that wait, with ``more`` behind them."""
-        now = stamp(self._clock)
+        now = self.queue.now()
         ordered = sorted(self._unsigned, key=lambda item: item.event.name not in _OF_THE_EPOCH)
         waiting = [self._signer.event(item.meter, item.event, now) for item in ordered]
         last = [self._signer.event(item.meter, item.event, now) for item in more]
-        written = self._write([*waiting, *self._coverage(), *last], coverage=True)
+        written = self._write([*waiting, *self._coverage(now), *last], coverage=True)
         if written:
             self._unsigned = []
             self._uncut += len(waiting) + len(last)
@@ -385,9 +368,14 @@ def asked_until_ms(tail: Tail | None, now_ms: int, *, repaired: bool) -> int | N
     None: there never was one. ``repaired``: its stop need not be the last thing that it said."""
     if tail is None:
         return None
-    record = parse_record(tail.last_data)
-    stopped = isinstance(record.body, Event) and record.body.name == STOP and not repaired
-    return min(record.time_ms + 999, now_ms) if stopped else now_ms  # an event's time is in whole seconds
+    stopped = ended_in_order(tail) and not repaired
+    return min(parse_record(tail.last_data).time_ms + 999, now_ms) if stopped else now_ms  # in whole seconds
+
+
+def ended_in_order(tail: Tail | None) -> bool:
+    """The last that a gateway said is that it stops."""
+    body = None if tail is None else parse_record(tail.last_data).body
+    return isinstance(body, Event) and body.name == STOP
 
 
 def alarm(code: str, text: str, *, raised: bool) -> Happened:

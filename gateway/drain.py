@@ -6,7 +6,7 @@ import asyncio
 
 from gateway import instance
 from gateway.clock import Clock
-from gateway.commits import Rules
+from gateway.commits import Rules, ended_in_order
 from gateway.config import Config
 from gateway.drivers import driver, trust_of
 from gateway.journal import seal_next
@@ -14,12 +14,14 @@ from gateway.keys import load_keys
 from gateway.notes import Notes
 from gateway.recorder import Direct, Writer
 from gateway.repair import open_store
+from gateway.signer import GATEWAY
 from gateway.uplink import Uplink
 from ledger_client.trust import Trust
 
 
 def finish(config: Config, *, within_s: float) -> None:
-    """Seal what an ended gateway left and take every waiting batch to its ledger, for at most ``within_s`` seconds.
+    """Seal what a gateway left that ended in order, and take every waiting batch to its ledger, for at most
+    ``within_s`` seconds. What one that was killed has not covered is the next start's.
 
     Begins no epoch and reads no meter: for the end of a demonstration or a test, where nothing follows that would.
     Raises GatewayError while a gateway works in the data folder, or when a ledger refuses a batch.
@@ -29,8 +31,9 @@ def finish(config: Config, *, within_s: float) -> None:
         store = open_store(config, keys, trust)
         clock = Clock(not_before_ms=store.latest_ms())
         try:
-            with store.transaction():
-                store.cut()
+            if ended_in_order(store.tail(GATEWAY)):  # else it lacks coverage, which the next start gives
+                with store.transaction():
+                    store.cut()
             while seal_next(store, keys, Rules.of(config), clock.now_ms()):
                 pass
             asyncio.run(_drain(config, Direct(store), trust, clock, within_s))

@@ -134,7 +134,7 @@ class Journal(Changeover):
     def cut(self) -> None:
         """A batch ends here: commit what is pending, with each meter's coverage."""
         rulers = {meter: ruler for meter, ruler in self._rulers().items() if self._is_off(meter, ruler)}
-        now, grids = stamp(self._clock), self._grids_of(rulers)
+        now, grids = self.queue.now(), self._grids_of(rulers)
         rows = [*self._coverage(now), *(self._signer.event(GATEWAY, event, now) for event in schedule(grids))]
         another_day = self.announced.another_day(now.time_ms)
         events = self._configuration({"at": "day"}, self.rules, grids=grids) if another_day else []
@@ -218,7 +218,7 @@ class Journal(Changeover):
         """From each meter's next poll on every ``factor``-th poll is recorded; the change is signed."""
         share = f"{100 * room.share:.0f} %"
         text = f"the buffer is {share} full: every {factor}. poll is recorded" if factor > 1 else "there is room again"
-        now = stamp(self._clock)
+        now = self.queue.now()
         facts = {"factor": factor, "used": room.used, "limit": room.limit}
         told = [alarm(BUFFER, text, raised=factor > 1).event] if 1 in (factor, self.factor) else []
         from_ms = self._clock.schedule_ms()
@@ -240,11 +240,11 @@ class Journal(Changeover):
     def _mind_the_clock(self, now: int) -> None:
         """Bring record times back to the system's clock, by a signed event that says what changed."""
         self._clock_at_ms = now + CLOCK_EVERY_MS
-        if self._clock.correction() is None:
+        if self._clock.correction() is None or self.queue.is_late():
             return
         self.flush()  # may take long: only then is it seen what there is to correct
         before, change = stamp(self._clock), self._clock.correction()
-        if change is None or self.trouble is not None:
+        if change is None or self.trouble is not None or self.queue.is_late():
             return
         self._clock.turn(change)
         log.warning("the clock is corrected: record times go from %d to %d ms", change.before_ms, change.after_ms)

@@ -1,4 +1,5 @@
-"""What has just happened, told to whoever shows it: records once they are durable, polls that are none, and why.
+"""What has just happened: polls and events on their way to the writer; records once they are durable, polls that are
+none, and why.
 
 The writer thread tells it (commits.py, journal.py), one call a commit; a ``Hub`` hands it on in the event loop.
 """
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.rows import Row
-from ledger_client.record import Body, Reading
+from ledger_client.record import Body, Event, Reading
 
 log = logging.getLogger("meterseal.agent")
 
@@ -24,6 +25,26 @@ class Stamp(NamedTuple):
     up_ms: int
     clock: str
     error_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One due poll that is over: a reading with its stamp, or the reason why there is none."""
+
+    meter: str
+    due_ms: int
+    reading: Reading | None
+    stamp: Stamp | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event of one meter, or of the gateway itself under its own name, and when it was told (None: now)."""
+
+    meter: str
+    event: Event
+    stamp: Stamp | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ class Poller:
     def poll(self, poll: Poll) -> None:
         """Take one finished poll: a reading if at least one block answered, else its reason."""
         if not poll.answers:
-            self._put(Finished(poll.meter, poll.due_ms, None, None, poll.missed or "timeout"))
+            self._put(Finished(poll.meter, poll.due_ms, None, stamp(self._clock), poll.missed or "timeout"))
             return
         now = stamp(self._clock)
         reading = self.reading(poll, now)

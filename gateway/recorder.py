@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +20,9 @@ from gateway.commits import Finished, Happened, Rules
 from gateway.errors import Damaged, StartAgain, StoreError, Superseded
 from gateway.journal import Journal
 from gateway.keys import Keys
+from gateway.news import Stamp
 from gateway.pulses import Pulse
+from gateway.signer import stamp
 from gateway.store import Store
 from ledger_client.record import Event
 
@@ -61,6 +63,7 @@ class Direct:
 class _Call:
     function: Callable[[Store], Any]
     future: Future[Any]
+    stamp: Stamp
 
 
 _STOP = object()
@@ -153,19 +156,19 @@ class Recorder:
         """Hand over a finished poll; never blocks. Behind ``INBOX_SECONDS`` of readings it counts as disk-error."""
         if finished.reading is not None:
             if self._waiting >= self.room:
-                finished = Finished(finished.meter, finished.due_ms, None, None, "disk-error")
+                finished = Finished(finished.meter, finished.due_ms, None, finished.stamp, "disk-error")
             else:
                 self._waiting += 1
         self._inbox.put(finished)
 
     def happened(self, meter: str, event: Event) -> None:
         """Hand over an event, in order with the polls; it is written once and kept until it can be."""
-        self._put_in_a_hurry(Happened(meter, event))
+        self._put_in_a_hurry(Happened(meter, event, stamp(self._clock)))
 
     def call(self, function: Callable[[Store], T]) -> Future[T]:
         """Run ``function(store)`` in the writer thread, after what waits there; it makes its own transaction."""
         future: Future[T] = Future()
-        self._put_in_a_hurry(_Call(function, future))
+        self._put_in_a_hurry(_Call(function, future, stamp(self._clock)))
         if self._over:
             self._decline()
         return future
@@ -199,37 +202,50 @@ class Recorder:
 
     def _run(self) -> None:
         try:
-            while True:
-                items = self._next_items()
-                self._pulse.beat(COMMIT_WITHIN_S)
-                for item in items:
-                    self._handle(item)
-                if items and items[-1] is _STOP:
-                    break
-                self._journal.keep_time()
+            while self._round(self._next_items()):
+                pass
+            self._journal.queue.taken_in(stamp(self._clock))
             self._journal.finish()
             self.ended.set_result(None)
         except BaseException as error:  # a bug: the wiring waits on ``ended`` and ends the process with it, loudly
             self.ended.set_exception(error)
 
+    def _round(self, items: Sequence[Any]) -> bool:
+        """Book what has come in, and do what has fallen due. False: it was told to stop."""
+        self._pulse.beat(COMMIT_WITHIN_S)
+        for item in items:
+            self._handle(item)
+        if items and items[-1] is _STOP:
+            return False
+        self._journal.keep_time()
+        return True
+
     def _next_items(self) -> list[Any]:
         """What waits in the inbox, gathered into portions so that the time is kept; nothing when a deadline comes
         first."""
-        items: list[Any] = []
         wait_s = max(0.0, (self._journal.next_ms() - self._clock.schedule_ms()) / 1000)
         self._pulse.beat(wait_s)
         try:
-            items.append(self._inbox.get(timeout=wait_s))
-            if isinstance(items[0], Finished) and self._journal.begun and self._waiting < PORTION:
-                self._hurry.wait(GATHER_S)
-            self._hurry.clear()
-            while len(items) < PORTION and items[-1] is not _STOP:
-                items.append(self._inbox.get_nowait())
+            first = self._inbox.get(timeout=wait_s)
         except queue.Empty:
-            pass
+            self._journal.queue.taken_in(stamp(self._clock))
+            return []
+        if isinstance(first, Finished) and self._journal.begun and self._waiting < PORTION:
+            self._hurry.wait(GATHER_S)
+        self._hurry.clear()
+        return [first, *self._portion(PORTION - 1)] if first is not _STOP else [first]
+
+    def _portion(self, most: int = PORTION) -> list[Any]:
+        """Up to so many items that wait."""
+        items: list[Any] = []
+        with suppress(queue.Empty):
+            while len(items) < most and (not items or items[-1] is not _STOP):
+                items.append(self._inbox.get_nowait())
         return items
 
     def _handle(self, item: Any) -> None:
+        if item is not _STOP and item.stamp is not None:
+            self._journal.queue.taken_in(item.stamp)
         if isinstance(item, Finished):
             if item.reading is not None:
                 self._waiting -= 1

@@ -18,6 +18,7 @@ from ledger_client.record import Claims, Coverage, Event, Reading, ReadingWriter
 GATEWAY = "gateway"  # EVIDENCE §2: events of the gateway itself stand under this name
 
 
+LAG_MS, LATE_MS = 1_000, 30_000
 _Link = tuple[int, bytes | None]  # the end of a meter's chain: next sequence number, hash of the last record
 
 
@@ -27,6 +28,7 @@ class Signer:
     def __init__(self, gateway: str, epoch: bytes, keys: Keys, tails: Mapping[str, bytes | None]) -> None:
         """``tails`` holds, for each meter and for ``gateway``, the bytes of its last known record or None."""
         self.epoch = epoch
+        self._last = Stamp(0, 0, "U", None)
         self._gateway = gateway
         self._keys = {**keys.meters, GATEWAY: keys.statement}
         self._writers = {meter: ReadingWriter(gateway, meter, key) for meter, key in keys.meters.items()}
@@ -54,19 +56,31 @@ class Signer:
         """Forget what was signed since ``position``: it was never committed, so nobody has seen it."""
         self._links = dict(position)
 
+    def in_order(self, stamp: Stamp) -> Stamp:
+        """The stamp of what is signed next: of what was stamped before the last that was signed, it has the time of
+        that, so that neither ``up`` nor ``iat`` ever falls. The clock's letter stays that of its own moment."""
+        last = self._last
+        if stamp.up_ms < last.up_ms or stamp.time_ms < last.time_ms:
+            return stamp._replace(time_ms=last.time_ms, up_ms=last.up_ms)
+        self._last = stamp
+        return stamp
+
     def reading(self, meter: str, body: Reading, stamp: Stamp) -> Signed:
         """Sign one poll of one meter."""
         station("sign")
+        stamp = self.in_order(stamp)
         data = self._writers[meter].sign(self._claims(meter, stamp), body)
         return Signed(self._row(meter, "reading", body.time_ms, data), body, stamp)
 
     def coverage(self, meter: str, body: Coverage, stamp: Stamp) -> Signed:
         """Sign what was due and what became of it."""
+        stamp = self.in_order(stamp)
         data = sign_record(self._claims(meter, stamp), body, self._keys[meter])
         return Signed(self._row(meter, "coverage", body.to_ms, data), body, stamp)
 
     def event(self, meter: str, body: Event, stamp: Stamp) -> Signed:
         """Sign an event of a meter, or of the gateway itself."""
+        stamp = self.in_order(stamp)
         data = sign_record(self._claims(meter, stamp), body, self._keys[meter])
         return Signed(self._row(meter, "event", stamp.time_ms // 1000 * 1000, data), body, stamp)
 
@@ -88,6 +102,34 @@ class Signer:
         seq, _ = self._links[meter]
         self._links[meter] = seq + 1, record_hash(data)
         return Row(meter, self.epoch, seq, kind, time_ms, data)
+
+
+class Queue:
+    """What is known of the items that wait for the writer, each with the stamp of the moment at which it was put. Of a
+    writer that nobody has told of any, nothing waits. Not to be shared between threads."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._taken_in: Stamp | None = None
+
+    def taken_in(self, stamp: Stamp) -> None:
+        """Nothing that was stamped before waits any more."""
+        self._taken_in = stamp
+
+    def now(self) -> Stamp:
+        """Now, for what the writer itself has to say; while something may have waited for long, a moment before that:
+        it is signed next, and must not seem to be signed much later than it was read."""
+        if self._taken_in is not None and self._lag_ms() > LAG_MS:
+            return self._taken_in
+        return stamp(self._clock)
+
+    def is_late(self) -> bool:
+        """Something may have waited for so long that the writer had better take it in before anything that has to bear
+        the present moment."""
+        return self._lag_ms() > LATE_MS
+
+    def _lag_ms(self) -> int:
+        return 0 if self._taken_in is None else self._clock.up_ms() - self._taken_in.up_ms
 
 
 def stamp(clock: Clock) -> Stamp:

@@ -18,7 +18,7 @@ from ledger_client.audit_chain import Chains, Step
 from ledger_client.audit_configured import Configured
 from ledger_client.audit_coverage import Coverages
 from ledger_client.audit_due import Due
-from ledger_client.audit_ends import Ends
+from ledger_client.audit_ends import Ends, compare_with_ledgers
 from ledger_client.audit_files import Files, open_files
 from ledger_client.audit_records import Fact, Looker, Name
 from ledger_client.audit_result import MOST, Audit, Audited, Finding, Told
@@ -33,7 +33,7 @@ from ledger_client.statement import Range, SignedStatement, Statement, check_sta
 from ledger_client.trust import Trust
 from ledger_client.vouching import TOLERANCE_S, demand_valid, read_receipts, too_few, vouching_ledgers
 
-__all__ = ["MOST", "Audit", "Audited", "Finding", "Wanted", "audit"]
+__all__ = ["MOST", "Audit", "Audited", "Finding", "Wanted", "audit", "compare_with_ledgers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,9 +248,9 @@ class _Auditor:
             return
         delay_ms = until * 1000 - gathered.from_ms
         if delay_ms > most_s * 1000:
-            held = f"{rfc3339_ms(gathered.from_ms)}, {span_in_words(delay_ms)} before {rfc3339(until)}"
+            times = f"of {rfc3339_ms(gathered.from_ms)}, on the ledgers at {rfc3339(until)}"
             most = span_in_words(most_s * 1000)
-            text = f"its oldest record is of {held}, when the ledgers had it; policy.max_delay is {most}"
+            text = f"its oldest record was held back for {span_in_words(delay_ms)}: {times}; policy.max_delay is {most}"
             self._result.found(STEPS[7], None, text)
 
     def _keys(self, signed: SignedStatement, kids: Iterable[tuple[str, bytes]], until: int) -> None:

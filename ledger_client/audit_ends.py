@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from ledger_client.audit_configured import Configured
 from ledger_client.audit_coverage import Coverages
-from ledger_client.audit_result import COVERAGE, ENDS, Audit
+from ledger_client.audit_result import CHAIN, COVERAGE, ENDS, Audit, Audited
 from ledger_client.audit_times import Times
 from ledger_client.shape import rfc3339_ms
 from ledger_client.statement import Statement
 
+Last = tuple[int, bytes] | None
+"""A gateway's last batch at a ledger and its statement id; None: the ledger has nothing of the gateway."""
 GRACE_MS: Final = 60_000
 """Coverage ends with the last poll that was finished: two recording periods and a minute behind the end at most."""
 
@@ -78,3 +82,41 @@ class Ends:
             listed = f"{', '.join(late[:5])}{' …' if len(late) > 5 else ''}"
             text = f"the audit is to begin at {rfc3339_ms(from_ms)}, coverage begins later ({listed})"
             self.result.found(ENDS, None, f"{text}: give the files of the batches before batch {self._first[1]} too")
+
+
+def compare_with_ledgers(
+    result: Audit, asked: Mapping[str, tuple[Last | str, ...]], *, to_the_end: bool, offline_ok: bool
+) -> None:
+    """What ledgers say of the gateway's last batch (``online.last_batches``), beside the files of a finished audit.
+
+    ``to_the_end``: the files are to hold all that there is, not a period. ``offline_ok``: a ledger that could not be
+    asked changes nothing.
+    """
+    if not result.batches:
+        return
+    ours = {batch.batch: batch for batch in result.batches}
+    end = result.batches[-1]
+    with result.speaking_of((end.file, end.batch)):
+        for ledger, answers in sorted(asked.items()):
+            for answer in answers:
+                if isinstance(answer, str):
+                    say = result.noted if offline_ok else partial(result.found, ENDS, None)
+                    say(f"ledger {ledger}: {answer}")
+                else:
+                    result.asked[ledger] = answer[0] if answer else None
+                    _compare(result, ledger, answer, ours, to_the_end=to_the_end)
+
+
+def _compare(result: Audit, ledger: str, last: Last, ours: Mapping[int, Audited], *, to_the_end: bool) -> None:
+    number, end = last[0] if last else -1, max(ours)
+    held = f"ledger {ledger}: {f'its last batch is {number}' if last else 'it holds no batch of this gateway'}"
+    if last and number in ours and ours[number].statement_id != last[1]:
+        result.found(CHAIN, None, f"{held}, and another one than in {ours[number].file}: the gateway tells two stories")
+    elif number > end and to_the_end:
+        result.found(ENDS, None, f"{held}, the files end with batch {end}: give the files behind it too")
+    elif number > end:
+        result.noted(f"{held}, the files end with batch {end}")
+    elif number < end and any(ledger == name for b in ours.values() if b.batch > number for name, _ in b.receipts):
+        result.found(ENDS, None, f"{held}, and it gave receipts for later ones: it has lost what it held")
+    elif number < end:
+        result.noted(f"{held}, the files end with batch {end}")

@@ -93,6 +93,8 @@ class Audit:
     findings_total: int = 0
     notes: list[str] = field(default_factory=list)
     notes_total: int = 0
+    asked: dict[str, int | None] = field(default_factory=dict)
+    """The ledgers that were asked, each with the gateway's last batch there (None: it holds none)."""
     place: tuple[str, int | None] = "", None
     """The file and the batch of which is spoken."""
 
@@ -152,6 +154,7 @@ class Audit:
             "findings_total": self.findings_total,
             "notes": self.notes,
             "notes_total": self.notes_total,
+            "asked": self.asked,
         }
 
 

@@ -194,8 +194,7 @@ def verify(
     another statement under the same number.
     """
     asking = _asking(logs, nodes, ca, offline_ok=offline_ok) if online else None
-    if not online and (logs or nodes or ca or offline_ok):
-        raise UsageError("--ledger, --rpc, --ca and --offline-ok are about asking, and nobody is asked; add --online")
+    _demand_online(online, logs, nodes, ca, offline_ok=offline_ok)
     trust = load_trust(trust_file)
     for warning in trust.warnings:
         click.echo(f"warning: {trust.source}: {warning}", err=True)
@@ -217,10 +216,16 @@ def verify(
 @click.option("--from", "begin", metavar="TIME", help="they must reach back to then, as 2026-11-24T12:00:00Z")
 @click.option("--to", "end", metavar="TIME", help="they must reach until then")
 @click.option("--allow-resume", is_flag=True, help="note what an announced loss left behind; without it: exit 1")
+@click.option("--online", is_flag=True, help="ask all ledgers for the gateway's last batch")
+@click.option("--ledger", "logs", multiple=True, metavar="LEDGER=URL", help="for --online: where that ledger serves")
+@click.option("--rpc", "nodes", multiple=True, metavar="LEDGER=URL", help="for --online: a node of that ledger's chain")
+@click.option("--ca", metavar="PEM", type=click.Path(path_type=Path), help="the private CA of those that speak https")
+@click.option("--offline-ok", is_flag=True, help="for --online: a ledger that cannot be asked changes nothing")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object and nothing else")
 def audit(
     files: tuple[Path, ...], trust_file: Path, gateway: str | None, begin: str | None, end: str | None,
-    allow_resume: bool, as_json: bool,
+    allow_resume: bool, online: bool, logs: tuple[str, ...], nodes: tuple[str, ...], ca: Path | None,
+    offline_ok: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Check whole batches, and that nothing is missing between them: exit 0 all holds, 1 something does not.
 
@@ -229,14 +234,18 @@ def audit(
     from ledger_client import audit as audits
     from ledger_client.audit_report import audit_in_words
 
-    from_ms, to_ms = (
-        None if text is None else _time(option, text) * 1000 for option, text in (("--from", begin), ("--to", end))
-    )
+    asking = _asking_last(logs, nodes, ca) if online else None
+    _demand_online(online, logs, nodes, ca, offline_ok=offline_ok)
+    from_ms = None if begin is None else _time("--from", begin) * 1000
+    to_ms = None if end is None else _time("--to", end) * 1000
     trust = load_trust(trust_file)
     for warning in trust.warnings:
         click.echo(f"warning: {trust.source}: {warning}", err=True)
     wanted = audits.Wanted(gateway, from_ms, to_ms, allow_resume)
     result = audits.audit(files, trust, int(time.time()), wanted=wanted)
+    if asking is not None and result.gateway is not None:
+        answers = asking(result.gateway, trust)
+        audits.compare_with_ledgers(result, answers, to_the_end=end is None, offline_ok=offline_ok)
     _say(result.as_json(), "\n".join(audit_in_words(result)), as_json)
     sys.exit(0 if result.sound else 1)
 
@@ -267,6 +276,13 @@ cli.add_command(evm)
 cli.add_command(trust)
 
 
+def _demand_online(
+    online: bool, logs: tuple[str, ...], nodes: tuple[str, ...], ca: Path | None, *, offline_ok: bool
+) -> None:
+    if not online and (logs or nodes or ca or offline_ok):
+        raise UsageError("--ledger, --rpc, --ca and --offline-ok are about asking, and nobody is asked; add --online")
+
+
 def _asking(
     logs: tuple[str, ...], nodes: tuple[str, ...], ca: Path | None, *, offline_ok: bool
 ) -> Callable[[bytes, Trust], Facts]:
@@ -276,6 +292,17 @@ def _asking(
     ledgers, chains = addresses("--ledger", logs), addresses("--rpc", nodes)
     way = access(ca, [*ledgers.values(), *chains.values()])
     return lambda bundle, trust: refresh(bundle, trust, chains, ledgers, access=way, offline_ok=offline_ok)
+
+
+def _asking_last(
+    logs: tuple[str, ...], nodes: tuple[str, ...], ca: Path | None
+) -> Callable[[str, Trust], dict[str, tuple[tuple[int, bytes] | str | None, ...]]]:
+    """What ``audit --online`` asks: a gateway's last batch."""
+    from ledger_client.online import last_batches
+
+    ledgers, chains = addresses("--ledger", logs), addresses("--rpc", nodes)
+    way = access(ca, [*ledgers.values(), *chains.values()])
+    return lambda gateway, trust: last_batches(gateway, trust, chains, ledgers, access=way)
 
 
 def _read(file: Path, trust_file: Path) -> bytes:

@@ -35,6 +35,8 @@ def text_of(data: bytes) -> str:
 
 MAX_DEPTH: Final = 64
 _BEYOND_64_BITS: Final = 1 << 64
+_LONG_KEY: Final = re.compile(r"""(?<![A-Za-z0-9_-])(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){1000}""")
+"""A dotted key of so many parts that the parser would be at it for minutes: it takes the square of their number."""
 _LONG_EXPONENT: Final = re.compile(r"[eE][+-]?[0-9]{4,}")
 
 
@@ -48,6 +50,8 @@ def toml_of(text: str, number: Callable[[str], Any] = float) -> dict[str, Any]:
     Raises NotToml and nothing else. It goes as deep as 64 tables or arrays and as far as 64 bits, so that whoever
     walks over the document or prints a value of it is safe.
     """
+    if key := _LONG_KEY.search(text):
+        raise NotToml(f"{key[0].partition('.')[0].strip()[:64]}: {_TOO_DEEP}")
     try:
         document = tomllib.loads(text, parse_float=lambda digits: number(_moderate(digits)))
     except RecursionError:

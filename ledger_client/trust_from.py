@@ -63,6 +63,10 @@ def compared(trust: Trust, ledger: str, url: str, access: Access | None = None) 
             yield f"{in_words(key)} is in the log and not here"
         elif key.revoked is not None and (mine.revoked is None or mine.revoked > key.revoked):
             yield f"{in_words(key)} was revoked at {rfc3339(key.revoked)}, and here it is not"
+        elif key.valid_to is not None and (mine.valid_to is None or mine.valid_to > key.valid_to):
+            yield f"{in_words(key)} counts until {rfc3339(key.valid_to)}, and here for longer"
+        elif None not in (key.identity, mine.identity) and key.identity != mine.identity:
+            yield f"{in_words(key)} is for the device {key.identity}, and here for {mine.identity}"
     known = {(key.role, key.gateway, key.meter, key.ledger, key.kid) for key in told}
     for key in trust.keys:
         if key.ledger in (None, ledger) and (key.role, key.gateway, key.meter, key.ledger, key.kid) not in known:

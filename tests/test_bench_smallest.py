@@ -27,6 +27,7 @@ SHOWN_BY = {
     "dishonest": "chain/test_dishonest.py",
     "ledger": "test_bench_ledger.py",
     "ledger-hostile": "ledgers/test_hostile.py",
+    "ledger-kills": "ledgers/test_killed_policy.py",
     "outage": "chain/test_outage.py",
     "soak": "chain/test_soak.py",
 }

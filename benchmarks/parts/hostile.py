@@ -60,7 +60,8 @@ class Hostile:
         return self._one(
             "/entries", f"/entries/{id_}", "/.well-known/scitt-keys", "/.well-known/scitt-keys/x", "/log/head",
             "/log/entries", "/log/consistency?from=1", "/log/keys", f"/gateways/{self._gateway.name}/last",
-            f"/gateways/{self._gateway.name}/statements", "/healthz", "/metrics", "/",
+            f"/gateways/{self._gateway.name}/statements", f"/gateways/{self._gateway.name}/keys", "/log/gateways",
+            "/healthz", "/metrics", "/",
         )  # fmt: skip
 
     def _number(self) -> str:

@@ -30,13 +30,10 @@ RULES = (
     "by the entries before it its key is enrolled for its gateway, valid at the time of registration and not revoked",
     "batch is one above the gateway's last and prev is the id of the last",
     "a gateway's first statement is taken at any number, one with resume at any number above the last",
-    "each range goes on behind the last number registered of its meter and epoch, and none ever comes twice",
-    "from is not below that of the batch before it, but under resume, and to not far ahead of the ledger's clock",
+    "each range goes on behind the last number registered of its meter and epoch, or begins with 0; a first "
+    "statement's begins anywhere, one with resume leaves numbers out, and none ever comes twice",
+    "from is not below that of the batch before it, but under resume, and to not 300 s ahead of the ledger's clock",
     "the same statement again gives its first receipt, another one for a taken number is refused for ever",
-    "a record is registered once: numbers of a meter in an epoch go on from the last one, or begin with 0; "
-    "a first statement begins anywhere, and one with resume leaves numbers out",
-    "a statement's times are not more than 300 s ahead of this ledger's, and its from not before that of the last, "
-    "unless it bears resume",
 )
 
 

@@ -118,7 +118,7 @@ def _demand_own(folder: Path, request: Enrolment, policy: Policy, add_key: bool,
     gateway = request.gateway
     enrolled = policy.find(gateway, request.statement.kid)
     if enrolled is not None:
-        if flaw := flaw_at(enrolled, now):
+        if flaw := flaw_at(enrolled, max(now, enrolled.valid_from)):
             raise EnrollError(f"statement key {base64url(enrolled.kid)} of gateway {gateway} {flaw}; use a new key")
         return
     counting = {key.kid for key in policy.statement_keys(gateway) if flaw_at(key, now) is None}
@@ -153,5 +153,8 @@ def _warnings(request: Enrolment, policy: Policy) -> Iterator[str]:
                 yield f"meter {meter} is {facts.identity}, and so is meter {key.meter} of gateway {key.gateway}"
             if facts.key.kid == key.kid:
                 yield f"the key of meter {meter} is also that of meter {key.meter} of gateway {key.gateway}"
+        mine = request.meters.get(key.meter or "")
+        if key.gateway == request.gateway and mine is not None and mine.key.kid != key.kid:
+            yield f"meter {key.meter} has the key {base64url(key.kid)} already; revoke it if it is used no more"
         if key.kid == request.statement.kid and key.gateway != request.gateway:
             yield f"its statement key is also that of gateway {key.gateway}"

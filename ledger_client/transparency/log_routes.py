@@ -53,13 +53,17 @@ def routes(ledger: Service, view: LogView) -> list[Route]:
         keys = await run_in_threadpool(lambda: ledger.keys)
         return Response(cbor.encode([_times(key) for key in keys]), media_type=CBOR)
 
+    def page(gateway: str | None, after: int) -> bytes:
+        ledger.register_policy()
+        return view.gateways(gateway, after)
+
     async def get_gateways(request: Request) -> Response:
         after = number(request, "after", -1, -1)
-        return Response(await run_in_threadpool(view.gateways, None, after), media_type=CBOR)
+        return Response(await run_in_threadpool(page, None, after), media_type=CBOR)
 
     async def get_gateway(request: Request) -> Response:
         after, gateway = number(request, "after", -1, -1), gateway_named(request)
-        return Response(await run_in_threadpool(view.gateways, gateway, after), media_type=CBOR)
+        return Response(await run_in_threadpool(page, gateway, after), media_type=CBOR)
 
     return [
         Route("/.well-known/scitt-keys", get_key_set, methods=["GET"]),

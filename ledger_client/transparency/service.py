@@ -193,6 +193,10 @@ class Service:
                 page.append(entry)
         return page
 
+    def register_policy(self) -> None:
+        """See to it that the log tells what policy.toml asks for by now, before somebody is shown the log."""
+        self._policy.current()
+
     def demand_key(self, gateway: str, kid: bytes) -> None:
         """Raises ``Refused`` unless statements of this gateway's key would be taken now."""
         enrolled(gateway, kid, self._policy.current(), int(self._now()))

@@ -9,6 +9,7 @@ from typing import Any
 from ledger_client.ledgers.wire import id_to_text
 from ledger_client.transparency import tree
 from ledger_client.transparency.directory import LOG, policy_of, present_key
+from ledger_client.transparency.gateway_entries import applied, changes_of, difference
 from ledger_client.transparency.log import Log
 from ledger_client.transparency.policy import load_policy
 from ledger_client.trust import TrustKey, key_entry
@@ -18,20 +19,23 @@ from ledger_client.verify import rfc3339
 def facts(folder: Path) -> dict[str, Any]:
     """What ``show --json`` prints; times are RFC 3339 text or null.
 
-    ``{ledger, entries, kid, keys: [{kid, since, until}], gateways: […]}``; a gateway is ``{gateway, statements,
-    last_batch, keys: […], meters: […]}``, its key ``{kid, valid_from, valid_to, revoked, revoked_reason}``, with
-    ``meter`` and ``identity`` for that of a meter; ``entries`` counts the ledger's own, too.
+    ``{ledger, entries, unregistered, kid, keys: [{kid, since, until}], gateways: […]}``; a gateway is ``{gateway,
+    statements, last_batch, keys: […], meters: […]}``, its key ``{kid, valid_from, valid_to, revoked, revoked_reason}``,
+    with ``meter`` and ``identity`` for that of a meter. ``entries`` counts the ledger's own, too; ``unregistered`` the
+    keys of which policy.toml says something else than the log, which is what is applied.
     Raises ``LedgerClientError`` where there is no ledger in order.
     """
     policy = load_policy(policy_of(folder))
     with closing(Log.open(folder / LOG, read_only=True)) as log, log.read() as entries:
         _, ledger_keys = present_key(folder, log.name, entries.own())
         size, held = entries.size(), entries.gateways()
+        told = applied({}, changes_of((number, entry) for number, entry, _ in entries.own_entries()))
     gateways = {gateway: (count, last) for gateway, count, last in held}
     names = sorted(gateways.keys() | {key.gateway or "" for key in policy.keys})
     return {
         "ledger": log.name,
         "entries": size,
+        "unregistered": sum(len(change.keys) for change in difference(told, policy.keys, 0)),
         "kid": id_to_text(ledger_keys[-1].key.kid),
         "keys": [
             {"kid": id_to_text(k.key.kid), "since": rfc3339(k.since), "until": k.until and rfc3339(k.until)}
@@ -67,6 +71,10 @@ def in_words(facts: dict[str, Any]) -> str:
         f"signs with {facts['kid']}",
     ]
     lines += [f"signed with {k['kid']} from {k['since']} until {k['until']}" for k in facts["keys"][:-1]]
+    if facts["unregistered"]:
+        lines.append(
+            f"policy.toml changes {facts['unregistered']} keys, which the log does not tell yet: serve, or enroll"
+        )
     for gateway in facts["gateways"]:
         last = "no batch yet" if gateway["last_batch"] is None else f"last batch {gateway['last_batch']}"
         keys = ", ".join(map(_key_in_words, gateway["keys"])) or "none, so nothing more of it is taken"

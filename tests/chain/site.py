@@ -18,6 +18,7 @@ from gateway.devices.profile import CATALOG
 from gateway.store import Store
 from ledger_client.ledgers.http import HttpLedger
 from tests.gateway.books import check_all_is_sealed, check_books, check_ledger_log
+from tests.gateway.timely import check_times
 from tests.processes import EmbeddedLedger, Server
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -152,6 +153,7 @@ def close_books(loaded: Config, ledger: EmbeddedLedger, meters: Plant) -> dict[s
     """
     drain.finish(loaded, within_s=30)
     check_books(loaded)
+    check_times(loaded)
     check_all_is_sealed(loaded)
     log = HttpLedger(ledger.name, ledger.url)
     check_ledger_log(loaded, log.statements(loaded.gateway_id, -1))

@@ -9,7 +9,6 @@ from pathlib import Path
 from ledger_client.statement import parse_statement
 from tests.chain.site import GatewayProcess, command, make_site, plant, until
 from tests.chain.test_restore import Look, close, run_until_settled
-from tests.commands import beyond_configuration
 from tests.processes import embedded_ledger
 
 
@@ -54,14 +53,14 @@ def test_a_backup_is_made_and_put_back_and_the_exports_outlive_the_loss(tmp_path
             assert command("gateway.cli", "export", loaded.path, "--batch", batch, "-o", one).returncode == 0
             options = ("--trust", loaded.trust, "--allow-resume", "--json")
             alone = json.loads(command("ledger_client.cli", "audit", one, *options).stdout)
-            assert beyond_configuration(f["detail"] for f in alone["findings"]) == []
+            assert all("give earlier batches" in found["detail"] for found in alone["findings"])
 
         files = sorted(exports.iterdir())
         said = command("ledger_client.cli", "audit", *files, "--trust", loaded.trust, "--json")
         assert said.returncode == 1
         assert any("goes on after a loss" in found["detail"] for found in json.loads(said.stdout)["findings"])
         told = json.loads(command("ledger_client.cli", "audit", *files, *options).stdout)
-        assert beyond_configuration(found["detail"] for found in told["findings"]) == []
+        assert [found for found in told["findings"] if "up falls" not in found["detail"]] == []
         assert any("goes on after a loss" in note for note in told["notes"])
 
         meter = told["meters"][0]["name"]

@@ -183,7 +183,8 @@ def _check_batches(store: Store, batches: Sequence[Batch]) -> None:
             continue
         assert (len(leaves), statement.root) == (statement.size, tree_of(leaves).root)
         assert statement.meters == ranges(leaves, lost)
-        assert all(statement.from_ms <= row.time_ms <= statement.to_ms for row in leaves)
+        assert statement.from_ms == min(row.time_ms for row in leaves)
+        assert statement.to_ms == max(row.time_ms for row in leaves)
         own = {(row.meter, row.epoch, row.seq) for row in leaves}
         for row in rows:  # what is sealed elsewhere comes first in its epoch, and nothing is left out
             begin = reached.get((row.meter, row.epoch), -1) + 1

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from gateway import space
 from gateway.changeover import Change
@@ -20,13 +21,14 @@ from gateway.clock import KernelClock
 from gateway.commits import Finished, Rules
 from gateway.config import Config
 from gateway.errors import DiskFull, StartAgain, StoreError
-from gateway.journal import Journal
 from gateway.keys import load_keys
+from gateway.recorder import Recorder
 from gateway.signer import stamp
 from gateway.store import Store
 from ledger_client.record import Coverage, Reading, Value, parse_record
 from tests.gateway.books import check_books
 from tests.gateway.samples import Machine
+from tests.gateway.timely import check_times
 
 PERIODS_MS = 250, 333, 1000
 STEPS = 60
@@ -44,15 +46,15 @@ class FrailStore(Store):
 
     def __init__(self, path: Path, machine: Machine) -> None:
         super().__init__(path)
-        self._machine = machine
         self.run("PRAGMA synchronous = OFF")  # the power stays on
+        self.passes: Callable[[float], object] = machine.passes
         self.fates: list[tuple[str, float]] = []
         """What becomes of the next transactions, and how many seconds each takes."""
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         fate, seconds = self.fates.pop(0) if self.fates else ("good", 0.0)
-        self._machine.passes(seconds)
+        self.passes(seconds)
         with super().transaction():
             yield
             if fate == "killed before":
@@ -104,6 +106,7 @@ class History:
             if self.chance.random() < 0.5:
                 self._set_clock()
         check_books(self.loaded)
+        check_times(self.loaded)
 
     def _open(self) -> None:
         self.store = FrailStore(self.loaded.database, self.machine)
@@ -111,9 +114,12 @@ class History:
         self.epochs += 1
         epoch = self.epochs.to_bytes(8, "big")
         rules = replace(self._rules, seal_every_ms=self.chance.choice((2_000, 10_000, 60_000)))
-        self.journal = Journal(self.store, self._keys, rules, self.clock, epoch)
+        self.recorder = Recorder(self.store, self._keys, rules, self.clock, epoch)  # its thread never starts
+        self.journal = self.recorder._journal
         self._latest_ms = self.clock.now_ms()
-        anchor_ms = self.journal.open()
+        anchor_ms = self.recorder.open()
+        self.closed: set[str] = set()
+        self.store.passes = self._passes
         self.polls = {meter: Told(anchor_ms) for meter in self.journal.rules.periods_ms}
         self.gone: dict[str, Told] = {}
         self._slow_start = self.chance.random() < 0.3
@@ -139,6 +145,7 @@ class History:
         if self.chance.random() < 0.6:
             raise Killed
         self.store.fates = []
+        self._write_on()
         self.journal.finish()
         self.done["stopped"] += 1
         if self.journal.trouble is None:
@@ -146,10 +153,36 @@ class History:
 
     def _pass(self) -> None:
         """Time goes by, and the polls that have come to an end meanwhile are handed over."""
-        self.machine.passes(self.chance.choice((0.01, 0.05, 0.1, 0.25, 0.25, 1.0, 1.0, 3.0)))
-        for meter, told in self.polls.items():
-            self._hand_over(meter, told)
+        self._passes(self.chance.choice((0.01, 0.05, 0.1, 0.25, 0.25, 1.0, 1.0, 3.0)))
+        if self.chance.random() < 0.1:
+            self._write(self.recorder._portion(self.chance.randint(1, 20)))
+        else:
+            self._write_on()
+
+    def _passes(self, seconds: float) -> None:
+        """Time goes by, and polls come to an end; also while the writer waits for the disk."""
+        while seconds > 0:
+            self.machine.passes(min(seconds, 0.7))
+            seconds -= 0.7
+            for meter in [meter for meter in self.polls if meter not in self.closed]:
+                self._hand_over(meter, self.polls[meter])
+
+    def _write_on(self) -> None:
+        """The writer takes in what waits, until nothing does."""
+        while items := self.recorder._portion():
+            self._write(items)
+        self.journal.queue.taken_in(stamp(self.clock))
         self.journal.keep_time()
+
+    def _write(self, items: list[Any]) -> None:
+        for item in items:
+            if isinstance(item, Finished):
+                self._whose(item.meter).wanted += self.journal._tallies[item.meter].wanted(item.due_ms)
+            self.recorder._handle(item)
+        self.journal.keep_time()
+
+    def _whose(self, meter: str) -> Told:
+        return self.polls[meter] if meter in self.polls else self.gone[meter]
 
     def _hand_over(self, meter: str, told: Told) -> None:
         period_ms = self._period_ms(meter)
@@ -157,13 +190,12 @@ class History:
         while told.next_due_ms + late_ms <= (now := self.clock.schedule_ms()) and now >= told.silent_until_ms:
             skipped = told.next_due_ms + 3 * period_ms < now and self.chance.random() < 0.9
             answered = not skipped and self.chance.random() < 0.9
-            told.wanted += self.journal._tallies[meter].wanted(told.next_due_ms)
-            self.journal.poll(self._finished(meter, told.next_due_ms, answered, skipped))
+            self.recorder.put(self._finished(meter, told.next_due_ms, answered, skipped))
             told.next_due_ms += period_ms
 
     def _finished(self, meter: str, due_ms: int, answered: bool, skipped: bool) -> Finished:
         if not answered:
-            return Finished(meter, due_ms, None, None, "skipped" if skipped else "timeout")
+            return Finished(meter, due_ms, None, stamp(self.clock), "skipped" if skipped else "timeout")
         now = stamp(self.clock)
         return Finished(meter, due_ms, Reading(now.time_ms, (Value("count", due_ms, "count"),)), now)
 
@@ -185,7 +217,7 @@ class History:
 
     def _frail(self) -> None:
         fates = ("good", "good", "good", "refused", "full", "kept", "killed before", "killed behind")
-        seconds = (0.0, 0.1, 3.0, 20.0)
+        seconds = (0.0, 0.1, 3.0, 20.0, 120.0)
         self.store.fates += [
             (self.chance.choice(fates), self.chance.choice(seconds)) for _ in range(self.chance.randint(1, 4))
         ]
@@ -202,6 +234,8 @@ class History:
         anew = {meter for meter in names if self.chance.random() < 0.6 or meter not in self.polls} - going
         periods_ms = {m: p for m, p in self.journal.rules.periods_ms.items() if m not in going}
         periods_ms |= {meter: self.chance.choice(PERIODS_MS) for meter in names if meter in anew}
+        self.closed = (anew | going) & self.polls.keys()
+        self._write_on()
         before = {m: (told.next_due_ms, self._period_ms(m)) for m, told in self.polls.items()}
         tallies = {meter: deepcopy(self.journal._tallies[meter]) for meter in before}
         rules = replace(self.journal.rules, periods_ms=periods_ms)
@@ -209,6 +243,8 @@ class History:
             at_ms = self.journal.change(Change(rules, self._keys, anew, {"why": "test"}))
         except StoreError:
             return
+        finally:
+            self.closed = set()
         for meter in (anew | going) & before.keys():
             next_ms, period_ms = before[meter]
             self.polls[meter].wanted += sum(map(tallies[meter].wanted, range(next_ms, at_ms, period_ms)))

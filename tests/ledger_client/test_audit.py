@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.audit import MOST, Wanted
+from ledger_client.audit import MOST, Wanted, compare_with_ledgers
 from ledger_client.audit_report import audit_in_words
 from ledger_client.batch_file import BatchFile
 from ledger_client.cose_key import ES256
@@ -196,6 +196,35 @@ def test_findings_are_bounded_and_counted(gateway: Gateway) -> None:
     assert "  … and 23 more" in audit_in_words(result)
 
 
+def test_what_ledgers_say_of_the_last_batch_is_compared(gateway: Gateway) -> None:
+    paths = [gateway.write() for _ in range(4)]
+
+    def compared(
+        answer: tuple[int, bytes] | str | None, *, to_the_end: bool = True, offline_ok: bool = False
+    ) -> tuple[list[str], list[str]]:
+        result = audited(*paths[:3])
+        compare_with_ledgers(result, {LEDGER: (answer,)}, to_the_end=to_the_end, offline_ok=offline_ok)
+        return [f"{f.batch} {f.step} {f.detail}" for f in result.findings], result.notes
+
+    ours = [batch.statement_id for batch in audited(*paths).batches]
+    said = f"ledger {LEDGER}: its last batch is 3, the files end with batch 2"
+    assert compared((2, ours[2])) == ([], [])
+    assert compared((3, ours[3])) == ([f"2 ends {said}: give the files behind it too"], [])
+    assert compared((3, ours[3]), to_the_end=False) == ([], [said])
+    assert "the gateway tells two stories" in compared((2, ours[1]))[0][0]
+    assert "it has lost what it held" in compared((1, ours[1]))[0][0]
+    assert "it holds no batch of this gateway" in compared(None)[0][0]
+    assert compared("no address was given") == ([f"2 ends ledger {LEDGER}: no address was given"], [])
+    assert compared("no address was given", offline_ok=True) == ([], [f"ledger {LEDGER}: no address was given"])
+
+
+def test_a_ledger_that_never_had_a_batch_is_noted(gateway: Gateway) -> None:
+    result = audited(gateway.write())
+    compare_with_ledgers(result, {"another": (None,)}, to_the_end=True, offline_ok=False)
+    assert (findings(result), result.as_json()["asked"]) == ([], {"another": None})
+    assert result.notes == ["ledger another: it holds no batch of this gateway, the files end with batch 0"]
+
+
 def test_the_command(gateway: Gateway, tmp_path: Path) -> None:
     path, file = gateway.write(), tmp_path / "trust.toml"
     other = key_entry("meter", key(OTHER).public, VALID_FROM, gateway=GATEWAY, meter=OTHER)
@@ -215,6 +244,13 @@ def test_the_command(gateway: Gateway, tmp_path: Path) -> None:
     assert (said.returncode, json.loads(said.stdout)["findings_total"]) == (1, 5)
     file.write_text(policy + "".join([*entries, other]))
     assert run("audit", path, "--trust", file).returncode == 0
+    said = run("audit", path, "--trust", file, "--online")
+    assert (said.returncode, "no address was given, as --ledger demo-ledger=URL" in said.stdout) == (1, True)
+    assert run("audit", path, "--trust", file, "--online", "--offline-ok").returncode == 0
+    said = run("audit", path, "--trust", file, "--from", "2026-11-18T09:00:00Z", "--to", "2026-11-19T00:00:00Z")
+    assert (said.returncode, "is not all that there is: the audit is to end at" in said.stdout) == (1, True)
+    for option in (("--from", "yesterday"), ("--ledger", f"{LEDGER}=http://127.0.0.1:1")):
+        assert run("audit", path, "--trust", file, *option).returncode == 2
     proof = run("prove", path, METER, "-o", tmp_path / "x.mseal")
     assert proof.returncode == 0, proof.stderr
     assert run("verify", tmp_path / "x.mseal", "--trust", file).returncode == 0

@@ -134,5 +134,5 @@ def test_a_batch_that_was_held_back_for_longer_than_the_policy_allows(gateway: G
     assert findings(audited(path, by=replace(trusted(), max_delay_s=500))) == []
     result = audited(path, by=replace(trusted(), max_delay_s=499))
     assert findings(result) == [(0, None, "validity")]
-    assert "8 min 20 s before" in result.findings[0].detail
+    assert "held back for 8 min 20 s" in result.findings[0].detail
     assert "policy.max_delay is 8 min 19 s" in result.findings[0].detail

@@ -22,6 +22,8 @@ HOSTILE = {
     "closed brackets": ("a = " + "[" * 20_000 + "]" * 20_000, "stand inside of one another"),
     "inline tables": ("a = " + "{a = " * 20_000, "stand inside of one another"),
     "a dotted key": ("a." * 2_000 + "a = 1", "a: tables or arrays stand inside"),
+    "a very long dotted key": ("a . " * 200_000 + "a = 1", "a: tables or arrays stand inside"),
+    "a very long key of quotes": ('b."c"' + ".'d'" * 100_000 + " = 1", "b: tables or arrays stand inside"),
     "a table of dots": ("[" + "a." * 2_000 + "a]", "a: tables or arrays stand inside"),
     "digits": ("a = " + "9" * 6_000, "thousands of digits"),
     "negative digits": ("a = -" + "9" * 6_000, "thousands of digits"),

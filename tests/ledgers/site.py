@@ -21,7 +21,7 @@ from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.merkle import Tree, leaf_hash
 from ledger_client.receipt import check, parse_receipt
-from ledger_client.statement import parse_statement
+from ledger_client.statement import Statement, parse_statement
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry
 from ledger_client.trust import Trust, key_entry, parse_trust
@@ -149,15 +149,20 @@ class CheckedLog:
         self._hashes: list[bytes] = []
         self._held: dict[str, list[int]] = {}
         self._last: dict[str, bytes] = {}
+        self._numbers: dict[tuple[str, str, bytes], tuple[int, int, int]] = {}
+        self._orders: dict[str, tuple[int, int, bytes, int]] = {}
         self._handed_over = 0  # how often the ledger's key has changed
 
     def check(self) -> dict[str, list[int]]:
         """{gateway: batch numbers in log order}."""
         db = sqlite3.connect((self._folder / "log.db").absolute().as_uri() + "?mode=ro", uri=True)
         try:
+            db.execute("BEGIN")
             rows = db.execute(
                 "SELECT number, id, gateway, batch, entry, receipt FROM entries ORDER BY number"
             ).fetchall()
+            ranges = db.execute("SELECT gateway, meter, epoch, since, batch, last FROM ranges").fetchall()
+            orders = db.execute("SELECT gateway, since, batch, id, from_ms FROM orders").fetchall()
         finally:
             db.close()
         assert rows[: len(self._rows)] == self._rows, "what was in the log has changed"
@@ -182,7 +187,24 @@ class CheckedLog:
             _check_receipt(receipt, entry, number, self._hashes, keys[self._handed_over])
             self._held.setdefault(gateway, []).append(batch)
             self._last[gateway] = id_
+            self._check_numbers(statement)
+        assert {row[:3]: row[3:] for row in ranges} == self._numbers, "the table of ranges is not that of the entries"
+        assert {row[0]: row[1:] for row in orders} == self._orders
         return {name: list(batches) for name, batches in self._held.items()}
+
+    def _check_numbers(self, statement: Statement) -> None:
+        """Each number of a meter and epoch stands in one entry; without ``resume`` none is left out."""
+        gateway, batch = statement.gateway, statement.batch
+        since = self._orders.get(gateway, (batch,))[0]
+        for meter, stretches in statement.meters.items():
+            for stretch in stretches:
+                place = gateway, meter, stretch.epoch
+                known = self._numbers.get(place)
+                if known is not None:
+                    assert stretch.first > known[2], f"{place}: number {stretch.first} stands in two entries"
+                    assert statement.resume is not None or stretch.first == known[2] + 1, f"{place}: one is left out"
+                self._numbers[place] = known[0] if known else batch, batch, stretch.last
+        self._orders[gateway] = since, batch, self._last[gateway], statement.from_ms
 
 
 def _keys(own: list[bytes], present: PublicKey) -> list[PublicKey]:

@@ -161,6 +161,14 @@ def test_one_device_under_two_gateways_is_named(ledger: Path, tmp_path: Path) ->
     assert "warning: the key of meter same is also that of meter main of gateway a" in shown
 
 
+def test_another_key_of_a_meter_is_named(ledger: Path, tmp_path: Path) -> None:
+    gateway, old, new = Gateway("a"), PrivateKey.generate(), PrivateKey.generate()
+    enroll(ledger, request(gateway, tmp_path, {"main": (old, None)}))
+    shown = run("enroll", ledger, request(gateway, tmp_path, {"main": (new, None)}), "--yes").stdout
+    assert f"warning: meter main has the key {base64url(old.public.kid)} already" in shown
+    assert f"key of meter main of gateway a {base64url(new.public.kid)}: new" in shown
+
+
 def test_a_key_of_another_role_is_refused(ledger: Path, tmp_path: Path) -> None:
     a = Gateway("a")
     enroll(ledger, a.request(tmp_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
@@ -79,6 +80,42 @@ def test_health_says_ok_and_when_the_policy_is_an_older_one(demo: Site, metrics:
     assert figures(metrics)["meterseal_ledger_policy_in_force"] == 0
     policy.write_text(before)
     assert ask(demo, "GET", "/healthz").body == b"ok\n"
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "x = " + "[" * 20_000,
+        "x = " + "{a = " * 20_000,
+        "[" + "a." * 20_000 + "a]",
+        "a." * 20_000 + "a = 1",
+        "x = " + "9" * 6_000,
+        "x = -" + "9" * 6_000,
+        "x = 1e" + "9" * 6_000,
+        "x = 0x" + "f" * 20_000,
+        "x = 9999-99-99T99:99:99Z",
+        '"' + "k" * 6_000 + '" = "' + "v" * 20_000 + '"',
+    ],
+    ids=["arrays", "tables", "header", "dots", "digits", "below", "exponent", "hexadecimal", "date", "letters"],
+)
+def test_a_policy_that_breaks_a_parser_leaves_the_one_before_in_force(demo: Site, metrics: str, bomb: str) -> None:
+    """Every answer meanwhile is one of the ledger's own: no 500, and never a plain ok."""
+    gateway, policy = demo.enroll(Gateway(f"gw-{secrets.token_hex(4)}")), demo.ledger.folder / "policy.toml"
+    before = policy.read_text()
+    with demo.driver("http") as driver:
+        first = persist(driver, gateway.statement(0))
+        policy.write_text(f"{before}\n{bomb}\n")
+        for batch in (1, 2):
+            for _ in range(2):
+                health = ask(demo, "GET", "/healthz")
+                assert (health.status, health.body) == (200, b"ok, by an older policy.toml\n")
+            assert driver.submit(gateway.statement(batch))
+            assert driver.submit(gateway.statement(0)) == first
+        assert figures(metrics)["meterseal_ledger_policy_in_force"] == 0
+        assert ask(demo, "POST", "/entries", Gateway("stranger").statement(0), COSE).status == 403
+        policy.write_text(before)
+        assert ask(demo, "GET", "/healthz").body == b"ok\n"
+    assert not any(name.startswith('meterseal_ledger_answers_total{status="5') for name in figures(metrics))
 
 
 def test_a_disk_that_takes_nothing_is_seen_and_its_recovery_too(

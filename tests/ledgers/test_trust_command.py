@@ -113,6 +113,24 @@ def test_check_names_what_the_log_says_otherwise(demo: Site, pinned: Path, tmp_p
     assert "in order" in run("trust", "check", out).stdout
 
 
+def test_check_names_ends_and_devices_that_differ(demo: Site, pinned: Path, tmp_path: Path) -> None:
+    out, gateway, meter = tmp_path / "trust.toml", Gateway("hydro-09"), PrivateKey.generate()
+    enroll(demo.folder, request(gateway, tmp_path, {"main": (meter, "serial=9")}))
+    policy = demo.folder / "policy.toml"
+    public = f'public = "{gateway.key.public.to_text()}"\n'
+    policy.write_text(policy.read_text().replace(public, public + "valid_to = 2099-01-01T00:00:00Z\n"))
+    run("trust", "from", demo.ledger.url, "--gateway", "hydro-09", "--ledger-key", pinned, "-o", out)
+    text = out.read_text()
+    check = ("trust", "check", out, "--ledger", f"{demo.name}={demo.ledger.url}")
+    for before, after, says in (
+        ("2099-", "2199-", "counts until 2099-01-01T00:00:00Z, and here for longer"),
+        ("serial=9", "serial=8", "is for the device serial=9, and here for serial=8"),
+    ):
+        assert before in text
+        out.write_text(text.replace(before, after))
+        assert says in run(*check, code=1).stdout
+
+
 def test_add_takes_requests_and_ledgers_keys(pinned: Path, tmp_path: Path) -> None:
     out = tmp_path / "trust.toml"
     asked = request(GATEWAY, tmp_path, {"main": (METER, "serial=1")})
