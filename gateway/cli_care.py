@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +15,9 @@ from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, open_stor
 from gateway.settings import duration_ms
 from ledger_client.batch_file import is_batch_file
 from ledger_client.verify import rfc3339_ms
+
+if TYPE_CHECKING:
+    from gateway.export import Exported
 
 
 @click.command()
@@ -50,20 +54,35 @@ def export(
             written.append(done)
             if not as_json:
                 click.echo(f"wrote {done.path}: batch {done.batch}, {done.records} records, {done.size} bytes")
+                _say_what_goes_with_it(done)
         if not as_json:
             there = f"{output}: {len(chosen)} batches are there, {len(written)} of them new"
             none = "no batch has a receipt yet" if age is None else f"no batch older than {age} has a receipt"
             click.echo(there if chosen else f"{none}: see `meterseal status {config_path}`")
     if as_json:
-        facts = [{"batch": x.batch, "records": x.records, "file": str(x.path), "bytes": x.size} for x in written]
+        facts = [_facts(x) for x in written]
         click.echo(json.dumps({"written": facts}))
     elif not output.is_dir():
+        click.echo(f"wrote {output}: batch {written[0].batch}, {written[0].records} records, {written[0].size} bytes")
+        _say_what_goes_with_it(written[0])
+        files = " ".join(map(str, (output, *written[0].proofs)))
         click.echo(
-            f"wrote {output}: batch {written[0].batch}, {written[0].records} records, {written[0].size} bytes\n"
-            f"check it anywhere: meterseal-ledger audit {output} --trust {config.trust}\n"
+            f"check it anywhere: meterseal-ledger audit {files} --trust {config.trust}\n"
             f"a proof out of it: meterseal-ledger prove {output} METER/EPOCH/SEQ -o FILE.mseal"
         )
     sys.exit(0)
+
+
+def _say_what_goes_with_it(done: Exported) -> None:
+    for path in done.proofs:
+        click.echo(f"  {path}: proves what was configured before it; audit it along")
+    if done.unproven is not None:
+        click.echo(f"  what was configured before it cannot be proven now: {done.unproven}")
+
+
+def _facts(done: Exported) -> dict[str, Any]:
+    facts = {"batch": done.batch, "records": done.records, "file": str(done.path), "bytes": done.size}
+    return facts | {"proofs": [*map(str, done.proofs)], "unproven": done.unproven}
 
 
 @click.command()

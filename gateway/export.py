@@ -1,4 +1,8 @@
-"""Sealed batches → batch files: whole, with their receipts, for proofs and audits when the database has let them go."""
+"""Sealed batches → batch files: whole, with their receipts, for proofs and audits when the database has let them go.
+
+Beside a batch that does not begin with what is configured go the proofs of the events that say so, from batches before:
+by them an audit of this file alone can count what was due (docs/decisions/032).
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.announcements import CONFIGURATION
 from gateway.errors import GatewayError
-from gateway.prove import settled_by
-from gateway.store import Batch, Store
+from gateway.prove import prove, settled_by
+from gateway.repaired import REPAIRED
+from gateway.signer import GATEWAY
+from gateway.store import Batch, Row, Store
 from ledger_client.batch_file import SUFFIX, write_batch
 from ledger_client.durable import whole_file
 from ledger_client.errors import EncodeError
+from ledger_client.record import Event, parse_record
+
+PROOF_SUFFIX = ".mseal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +32,10 @@ class Exported:
     records: int
     path: Path
     size: int
+    proofs: tuple[Path, ...] = ()
+    """Of what was configured before it, beside it."""
+    unproven: str | None = None
+    """Why there is none."""
 
 
 def export(store: Store, number: int, path: Path) -> Exported:
@@ -43,7 +57,49 @@ def export(store: Store, number: int, path: Path) -> Exported:
             ) from None
         except OSError as error:
             raise GatewayError(f"{path}: {error.strerror}", "give a path that can be written") from None
-    return Exported(number, batch.size, path, size)
+        proofs, unproven = _configured_before(store, batch, path.parent)
+    return Exported(number, batch.size, path, size, proofs, unproven)
+
+
+def _configured_before(store: Store, batch: Batch, folder: Path) -> tuple[tuple[Path, ...], str | None]:
+    """Write the proofs of the newest ``configuration`` before a batch and of the grids since, where they are not there
+    yet; none for a batch that begins with one. Gives the files, and why one could not be written."""
+    leaves = (_event(row) for row in store.leaves(batch.first_id, batch.last_id))
+    first = next((event for event in leaves if event is None or event.name != REPAIRED), None)
+    if first is not None and first.name == CONFIGURATION:
+        return (), None
+    proofs: list[Path] = []
+    for row in _announced_before(store, batch.first_id):
+        path = folder / f"{parse_record(row.data).claims.gateway}-event-{row.epoch.hex()}-{row.seq:010d}{PROOF_SUFFIX}"
+        try:
+            if not path.exists():
+                proof = prove(store, row)
+                with whole_file(path) as file:
+                    file.write(proof)
+        except GatewayError as error:
+            return tuple(proofs), error.problem
+        except OSError as error:
+            return tuple(proofs), f"{path}: {error.strerror}"
+        proofs.append(path)
+    return tuple(proofs), None
+
+
+def _announced_before(store: Store, place: int) -> list[Row]:
+    """The newest configuration in front of a place, in all its parts, and the events with new grids behind it."""
+    found = []
+    for row in store.events_before(GATEWAY, place):
+        event = _event(row)
+        if event is not None and (event.name == CONFIGURATION or "grids" in event.fields):
+            found.append(row)
+            if event.name == CONFIGURATION and event.fields["part"][0] == 1:
+                break
+    return found
+
+
+def _event(row: Row) -> Event | None:
+    """What an event of the gateway says; None: it is another record."""
+    body = parse_record(row.data).body if row.meter == GATEWAY else None
+    return body if isinstance(body, Event) else None
 
 
 def _batch(store: Store, number: int) -> Batch:

@@ -104,6 +104,11 @@ class Records(Repairs):
         sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'event' ORDER BY id DESC"
         return map(Row._make, self.walk(sql, meter))
 
+    def events_before(self, meter: str, place: int) -> Iterator[Row]:
+        """The events of one meter in front of a place of the commit order, newest first."""
+        sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'event' AND id < ? ORDER BY id DESC"
+        return map(Row._make, self.walk(sql, meter, place))
+
     def newest_events(self, count: int, before: int | None = None, meter: str | None = None) -> list[tuple[int, Row]]:
         """The newest ``count`` events (of those in front of a place), of one meter or of all, with their places, newest
         first. Looks at ``count`` of each meter at most, however many there are."""

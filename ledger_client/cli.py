@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -335,7 +336,9 @@ def _say(facts: dict[str, Any], words: str, as_json: bool) -> None:
 
 
 def main() -> None:
-    """Entry point: no error of this package ends in a traceback."""
+    """Entry point: no error of this package ends in a traceback, and no verdict in an encoding that lacks a letter."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         cli()
     except LedgerClientError as error:

@@ -20,6 +20,7 @@ _NAMES: Final = {"meter": ("gateway", "meter"), "statement": ("gateway",), "ledg
 _KEY_COMMON: Final = {"role", "public", "valid_from", "valid_to", "revoked", "revoked_reason"}
 _MORE: Final = {"ledger": ("kid",), "meter": ("identity",)}
 _CHAIN: Final = ("ledger", "chain_id", "contract", "sender", "confirmations")
+MAX_FILE: Final = 64 << 20  # bytes, some 200,000 keys
 _NAME_RULE: Final = "a name is a letter or digit and up to 63 letters, digits, dots, dashes or underscores"
 
 
@@ -90,11 +91,14 @@ class Trust:
 def load_trust(path: str | Path, *, anchored: bool = True) -> Trust:
     """Read a trust file; ``TrustFileError`` with file, key and way out. ``anchored=False``: of a gateway that has no
     ledger, so that the file may list none; no evidence meets such a policy."""
+    way_out = "give the path of a trust file that exists and may be read"
     try:
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_FILE + 1)
     except OSError as error:
-        way_out = "give the path of a trust file that exists and may be read"
         raise TrustFileError(str(path), "", f"cannot be read ({error.strerror})", way_out) from None
+    if len(data) > MAX_FILE:
+        raise TrustFileError(str(path), "", f"has more than {MAX_FILE >> 20} MiB, as no trust file has", way_out)
     try:
         return parse_trust(text_of(data), str(path), anchored=anchored)
     except NotText as error:

@@ -20,7 +20,8 @@ from ledger_client.receipt import sign_receipt
 from ledger_client.statement import id_text, statement_id
 from ledger_client.trust import Trust, key_entry, load_trust
 from tests.chain.site import command
-from tests.gateway.samples import START_S, Hands, site
+from tests.gateway.clock_history import LIMIT
+from tests.gateway.samples import START_S, Hands, Machine, site
 
 LEDGER = PrivateKey.generate()
 FAR_S = START_S + 10**8
@@ -68,7 +69,8 @@ def test_a_period_that_was_exported_holds(loaded: Config, tmp_path: Path) -> Non
     assert result.findings == []
     assert sum(result.kinds.values()) == sum(x.records for x in done)
     assert list(export_to(store, "test-gateway", numbers, tmp_path / "out")) == []  # a second time there is nothing new
-    assert len(list((tmp_path / "out").iterdir())) == len(numbers)
+    files = sorted(path.suffix for path in (tmp_path / "out").iterdir())
+    assert files == [".mbatch"] * len(numbers) + [".mseal"]  # of what was configured at the start, for those behind
     store.close()
 
 
@@ -128,4 +130,39 @@ def test_a_database_that_was_tampered_with_gives_no_file(loaded: Config, tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["site", "x.mbatch"]
     with pytest.raises(GatewayError, match="Not a directory"):
         export(store, 0, tmp_path / "x.mbatch" / "y")
+    store.close()
+
+
+def test_a_batch_alone_is_audited_with_the_proofs_that_are_written_beside_it(loaded: Config, tmp_path: Path) -> None:
+    machine = Machine()
+    machine.passes(600)
+    hands = Hands(loaded, machine, epoch=b"\x02" * 8)
+    hands.poll(3)
+    hands.journal._record_every(2, LIMIT)
+    hands.journal.cut()
+    hands.poll(20)
+    hands.end()
+    store = Store(loaded.database)
+    numbers = [batch.batch for batch in store.batches()]
+    settle(store, numbers)
+    out = tmp_path / "out"
+    (done,) = export_to(store, "test-gateway", numbers[-1:], out)
+    assert done.unproven is None
+    assert len(done.proofs) == 3  # what was configured at the start, and the grids of the thinning and of its end
+    alone = audit([done.path], trust(loaded), FAR_S)
+    assert any("earlier batches" in finding.detail for finding in alone.findings)
+    assert audit(sorted(out.iterdir()), trust(loaded), FAR_S).findings == []
+    times = {path: path.stat().st_mtime_ns for path in done.proofs}
+    (again,) = export_to(store, "test-gateway", numbers[-2:-1], out)
+    assert {path: path.stat().st_mtime_ns for path in again.proofs} == times
+    store.close()
+
+
+def test_a_configuration_that_is_not_anchored_is_said_not_to_be_proven(loaded: Config, tmp_path: Path) -> None:
+    store = Store(loaded.database)
+    settle(store, [1])
+    (done,) = export_to(store, "test-gateway", [1], tmp_path / "out")
+    assert done.proofs == ()
+    assert done.unproven is not None
+    assert "has no receipt yet" in done.unproven
     store.close()

@@ -175,6 +175,17 @@ def test_verify_of_the_other_kinds(bundles: dict[str, Path], trust: Path) -> Non
     assert "  event          configuration\n    every_ms = 1000\n    reason = new period\n" in event
 
 
+@pytest.mark.parametrize("encoding", ["gbk", "latin-1", "cp1252"])
+def test_a_verdict_reaches_a_terminal_that_lacks_its_letters(
+    bundles: dict[str, Path], trust: Path, encoding: str
+) -> None:
+    command = [sys.executable, "-m", "ledger_client.cli", "verify", str(bundles["reading"]), "--trust", str(trust)]
+    env = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, capture_output=True, env=env, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"VERIFIED: a reading of meter export-main" in done.stdout
+
+
 def test_verify_as_json(proofs: Proofs, bundles: dict[str, Path], trust: Path) -> None:
     out = run("verify", bundles["reading"], "--trust", trust, "--json").stdout
     facts = json.loads(out, parse_float=Decimal)
@@ -222,6 +233,7 @@ def test_verify_of_what_is_not_there(bundles: dict[str, Path], trust: Path, tmp_
     assert "missing.mseal" in complaint("verify", tmp_path / "missing.mseal", "--trust", trust)
     assert str(tmp_path) in complaint("verify", tmp_path, "--trust", trust)
     assert "no.toml" in complaint("verify", bundles["reading"], "--trust", tmp_path / "no.toml")
+    assert "has more than 64 MiB" in complaint("verify", bundles["reading"], "--trust", "/dev/zero")
     bad = tmp_path / "bad.toml"
     bad.write_text(trust.read_text() + "[[key]]\n")
     assert "bad.toml: key 4.role" in complaint("verify", bundles["reading"], "--trust", bad)
