@@ -298,7 +298,7 @@ def test_a_command_says_what_the_log_did_not_take(folder: LedgerDir, tmp_path: P
     policy = policy_with(folder, [Gateway("one")])
     with folder.log.write() as entries:
         entries._db.execute("CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'disk full'); END")
-    with pytest.raises(LedgerUnavailable, match="is changed, but the log does not take it .*disk full"):
+    with pytest.raises(LedgerUnavailable, match=r"is changed, but the log does not take it .*disk full"):
         enroll(folder.path, Gateway("two").request(tmp_path))
     before = folder.policy.read_text()
     with pytest.raises(LedgerUnavailable):  # nothing more is changed on top of that
