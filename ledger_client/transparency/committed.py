@@ -161,5 +161,7 @@ def changing(folder: Path) -> Iterator[Callable[[], None]]:
                 problem = f"{folder / POLICY}: is changed, but the log does not take it ({error.detail})"
                 raise LedgerUnavailable(f"{problem}; whoever comes next, the ledger too, will see to it") from None
 
+        with log.read() as entries:
+            present_key(folder, log.name, entries.own())  # without the key nothing could be registered
         policy.register_alone(load_policy(folder / POLICY))
         yield register
