@@ -24,6 +24,7 @@ from gateway.ledger_settings import LedgerEntry
 from gateway.mistakes import closest, explain, not_toml
 from gateway.place_settings import DailyHours, Latitude, Longitude, TimeZone
 from gateway.settings import DurationMs, Host, Model, Name, SizeBytes, TransformerRatio, duration_text
+from gateway.settling import Contract
 from gateway.web_settings import Web
 from ledger_client import cbor
 from ledger_client.text_file import UTF8, NotText, NotToml, text_of, toml_of
@@ -164,6 +165,13 @@ class Document(Model):
             for name in sorted({n for n in names if names.count(n) > 1}):
                 raise ValueError(
                     f"{what} {name!r}, name: used {names.count(name)} times; every {what} needs its own name"
+                )
+        places: dict[Contract, str] = {}
+        for entry in self.ledger:
+            if entry.place and (first := places.setdefault(entry.place, entry.name)) != entry.name:
+                raise ValueError(
+                    f"ledger {entry.name!r}, contract: is that of ledger {first!r}, on one chain; "
+                    "what one contract holds is one ledger's word: name it once"
                 )
         for bus in self.bus:
             addresses = [m.address for m in bus.meter]

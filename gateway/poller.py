@@ -265,10 +265,13 @@ class _Meter:
                 yield Value(name + end, other.value, point.unit, judged.other_flags, other.time_ms - time_ms)
 
     def _absent(self, poll: Poll, flags: int, answered: set[str]) -> Iterable[Value]:
-        """The values of blocks that failed; of one that was read twice, a second answer may be there all the same."""
+        """The values of blocks that failed; of one that was read twice, a second answer may be there all the same. No
+        point is told of twice."""
+        told = answered | self._hidden
         for failure in poll.failures:
             for point, _ in failure.block.points:
-                if point.kind not in UNRECORDED and point.name not in self._hidden and point.name not in answered:
+                if point.kind not in UNRECORDED and point.name not in told:
+                    told.add(point.name)
                     failed = quality.failure_flags(failure.exception_code, asked=failure.asked)
                     yield Value(point.name, None, point.unit, failed | flags)
 

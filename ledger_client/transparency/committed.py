@@ -155,7 +155,13 @@ def changing(folder: Path) -> Iterator[Callable[[], None]]:
         policy = CommittedPolicy(folder, log, lambda entries: present_key(folder, log.name, entries.own()))
 
         def register() -> None:
-            policy.register_alone(load_policy(folder / POLICY))
+            try:
+                policy.register_alone(load_policy(folder / POLICY))
+            except LedgerUnavailable as error:
+                problem = f"{folder / POLICY}: is changed, but the log does not take it ({error.detail})"
+                raise LedgerUnavailable(f"{problem}; whoever comes next, the ledger too, will see to it") from None
 
-        register()
+        with log.read() as entries:
+            present_key(folder, log.name, entries.own())  # without the key nothing could be registered
+        policy.register_alone(load_policy(folder / POLICY))
         yield register

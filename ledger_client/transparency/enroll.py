@@ -41,6 +41,8 @@ class Proposal:
     known: tuple[TrustKey, ...]
     identities: Mapping[TrustKey, str]
     warnings: tuple[str, ...]
+    at: int
+    """When it was made, Unix seconds: new keys count from the request's time on, or from then where that is ahead."""
 
     @property
     def changes(self) -> bool:
@@ -73,13 +75,13 @@ def propose(folder: Path, file: Path, *, add_key: bool = False) -> Proposal:
     the policy is not in order.
     """
     policy_of(folder)
-    return _proposal(folder, _request(file), add_key)
+    return _proposal(folder, _request(file), add_key, int(time.time()))
 
 
 def let_in(folder: Path, proposal: Proposal, *, add_key: bool = False) -> None:
     """Enrol what was proposed, durably. Raises ``EnrollError`` where the policy is another one by now."""
     with changing(folder) as register:
-        if _proposal(folder, proposal.enrolment, add_key) != proposal:
+        if _proposal(folder, proposal.enrolment, add_key, proposal.at) != proposal:
             raise EnrollError(f"{policy_of(folder)}: has changed meanwhile; nothing was enrolled, look at it again")
         if proposal.changes:
             add_keys(policy_of(folder), proposal.new, proposal.identities)
@@ -99,18 +101,17 @@ def _request(file: Path) -> Enrolment:
         raise EnrollError(f"{file}: is no signed enrolment request ({error.detail}); {make}") from None
 
 
-def _proposal(folder: Path, request: Enrolment, add_key: bool) -> Proposal:
+def _proposal(folder: Path, request: Enrolment, add_key: bool, at: int) -> Proposal:
     policy = load_policy(policy_of(folder))
-    now = int(time.time())
-    _demand_own(folder, request, policy, add_key, now)
-    keys = list(requested(request, now))
+    _demand_own(folder, request, policy, add_key, int(time.time()))
+    keys = list(requested(request, at))
     found = [(key, policy.find(request.gateway, key.kid, key.meter)) for key in keys]
     new = tuple(key for key, there in found if there is None)
     known = tuple(there for _, there in found if there is not None)
     identities = {
         there: key.identity for key, there in found if there and key.identity is not None and there.identity is None
     }
-    return Proposal(request, new, known, identities, tuple(_warnings(request, policy)))
+    return Proposal(request, new, known, identities, tuple(_warnings(request, policy)), at)
 
 
 def _demand_own(folder: Path, request: Enrolment, policy: Policy, add_key: bool, now: int) -> None:

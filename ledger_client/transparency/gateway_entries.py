@@ -60,16 +60,17 @@ def sign_change(ledger: str, change: Change, signer: Signer) -> bytes:
 def gateway_of(entry: bytes) -> str | None:
     """The gateway that an entry of the ledger's own is about; ``None`` for its rules and its changes of key."""
     header = cose.Sign1.parse(entry).protected
-    if header[cose.CONTENT_TYPE] not in (CONTENT_ENROLLED, CONTENT_REVOKED):
+    if header.get(cose.CONTENT_TYPE) not in (CONTENT_ENROLLED, CONTENT_REVOKED):
         return None
-    return str(header[cose.CWT_CLAIMS][cose.SUB]).removeprefix(SUB_PREFIX)
+    claims = table(header.get(cose.CWT_CLAIMS), "claims", {cose.ISS, cose.SUB, cose.IAT})
+    return text(claims[cose.SUB], "sub").removeprefix(SUB_PREFIX)
 
 
 def parse_change(entry: bytes) -> Change:
     """Read an entry about a gateway strictly; ``Malformed``. Its signature is checked with the history of keys."""
     sign1 = cose.Sign1.parse(entry)
-    revoked = sign1.protected[cose.CONTENT_TYPE] == CONTENT_REVOKED
-    claims = table(sign1.protected[cose.CWT_CLAIMS], "claims", {cose.ISS, cose.SUB, cose.IAT})
+    revoked = sign1.protected.get(cose.CONTENT_TYPE) == CONTENT_REVOKED
+    claims = table(sign1.protected.get(cose.CWT_CLAIMS), "claims", {cose.ISS, cose.SUB, cose.IAT})
     sub = text(claims[cose.SUB], "sub")
     if not sub.startswith(SUB_PREFIX):
         raise Malformed(f"sub is {sub!r}, not {SUB_PREFIX}NAME")

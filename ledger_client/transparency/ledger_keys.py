@@ -21,7 +21,7 @@ CONTENT_POLICY: Final = "application/vnd.meterseal.policy+cbor"
 CONTENT_KEY: Final = "application/vnd.meterseal.ledger-key+cbor"
 CONTENT_ENROLLED: Final = "application/vnd.meterseal.enrolled+cbor"
 CONTENT_REVOKED: Final = "application/vnd.meterseal.revoked+cbor"
-OWN: Final = frozenset({CONTENT_POLICY, CONTENT_KEY, CONTENT_ENROLLED, CONTENT_REVOKED})
+OWN: Final = (CONTENT_POLICY, CONTENT_KEY, CONTENT_ENROLLED, CONTENT_REVOKED)
 SUB: Final = "key"
 
 
@@ -53,7 +53,7 @@ def key_history(ledger: str, present: PublicKey, own_entries: Iterable[bytes]) -
     """
     own = [_read(ledger, entry) for entry in own_entries]
     contents = [_content(sign1) for sign1, _ in own]
-    if contents[:1] != [CONTENT_POLICY] or not OWN.issuperset(contents):
+    if contents[:1] != [CONTENT_POLICY] or any(content not in OWN for content in contents):
         raise Malformed(
             "the first entry of the ledger's own is not its rules, or a later one is of no kind that is known"
         )
@@ -105,11 +105,12 @@ def rules_of(own_entries: Iterable[bytes]) -> list[str]:
 
 
 def _content(sign1: cose.Sign1) -> object:
-    return sign1.protected[cose.CONTENT_TYPE]
+    return sign1.protected.get(cose.CONTENT_TYPE)
 
 
 def _read(ledger: str, entry: bytes) -> tuple[cose.Sign1, int]:
     sign1 = cose.Sign1.parse(entry)
+    table(sign1.unprotected, "an own entry's unprotected header", set())
     header = table(sign1.protected, "header", {cose.ALG, cose.CONTENT_TYPE, cose.KID, cose.CWT_CLAIMS})
     claims = table(header[cose.CWT_CLAIMS], "claims", {cose.ISS, cose.SUB, cose.IAT})
     if name(claims[cose.ISS], "iss") != ledger:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway import config, space
-from gateway.announcements import CONFIGURATION, KEYS, MOST_BYTES, SCHEDULE
+from gateway.announcements import CONFIGURATION, KEYS, MOST_BYTES, SCHEDULE, Announcements
 from gateway.changeover import Change
 from gateway.clock import KernelClock
 from gateway.commits import CLOCK, Happened, Rules
@@ -83,6 +83,14 @@ def test_an_epoch_begins_with_what_is_configured(loaded: Config) -> None:
     }
     hands.end()
     check_books(loaded)
+
+
+def test_where_no_meter_is_configured_that_is_told(loaded: Config) -> None:
+    hands = Hands(loaded)
+    facts = {"at": "change", "config": bytes(32)}
+    (told,) = Announcements(hands.store, ()).configuration(facts, {}, {}, {GATEWAY: bytes(32)}, {})
+    assert (told.fields["part"], told.fields["meters"]) == ([1, 1], {})
+    hands.end()
 
 
 def test_ratios_are_told_as_they_are_written_and_a_device_once_it_is_known(tmp_path: Path) -> None:

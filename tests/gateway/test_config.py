@@ -424,3 +424,22 @@ def test_periods_are_told_as_they_are_written(tmp_path: Path) -> None:
     loaded = site(tmp_path / "site", {'every = "10s"': 'every = "1.5m"'})
     assert "1.5m" in loaded.periods.values()
     assert set(loaded.periods) == set(loaded.meters)
+
+
+HOSTILE = {"brackets": "a = " + "[" * 20_000, "digits": "a = " + "9" * 6_000}
+
+
+@pytest.mark.parametrize("lines", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("verb", ["check", "run"])
+def test_toml_that_no_parser_bears_is_one_sentence(tmp_path: Path, verb: str, lines: str) -> None:
+    path = site(tmp_path / "site").path
+    whole = path.read_text()
+    profile = tmp_path / "site/mine.toml"
+    profile.write_text(f"{lines}\n")
+    for text in (f"{lines}\n{whole}", whole.replace('profile = "vaisala-gmp252"', 'profile = "mine.toml"')):
+        path.write_text(text)
+        code, out, err = meterseal(verb, path)
+        assert (code, out) == (2, "")
+        assert "Traceback" not in err
+        assert len(err) < 1000
+        assert "way out" in err

@@ -89,6 +89,17 @@ def test_what_cannot_be_is_named_at_load(name: str, tmp_path: Path) -> None:
     assert SECRET not in str(caught.value)
 
 
+def test_one_contract_under_two_names_is_refused(tmp_path: Path) -> None:
+    place = 'url = "mqtt://h"\ncontract = "0x{}"\nchain_id = {}'
+    path = write(tmp_path / "site", "mqtt", place.format("ab" * 20, 5))
+    other = '\n[[ledger]]\nname = "another"\ntype = "mqtt"\n'
+    text = path.read_text()
+    path.write_text(text + other + place.format("ab" * 20, 6) + "\n")
+    config.load(path)
+    path.write_text(text + other + place.format("AB" * 20, 5) + "\n")
+    refused(path, "ledger 'another', contract: is that of ledger 'demo-ledger'", "name it once")
+
+
 class Files:
     """A site whose ledger has every file that it may have, all good until a test spoils one."""
 

@@ -131,6 +131,30 @@ def test_blocks_have_their_own_times_and_those_that_failed_their_own_flags() -> 
         assert value == Value("other", None, "kWh", flag | Q.SHARED_LINE)
 
 
+def test_a_text_that_is_empty_is_no_value() -> None:
+    """In a pack an empty text stands for no value (docs/formats.md)."""
+    text = 'vendor = "T"\ndevice = "T"\nsource = "T"\n[points]\n'
+    text += 'label = { fc = 3, address = 0, type = "string", registers = 2 }\n'
+    profile = parse_profile(text, "texts", "texts.toml")
+    (block,) = plan(profile.select(), Limits())
+    site = Site(profile)
+    for words, content in (((0x4142, 0x4300), "ABC"), ((0, 0), None), ((0x2020, 0x2020), None)):
+        site.poller.poll(Poll(METER, 0, (BlockAnswer(block, words, site.clock.now_ms()),), ()))
+        reading = site.finished[-1].reading
+        assert reading is not None
+        (value,) = reading.values
+        assert (value.value, value.quality) == (content, 0 if content else Q.DECODE_ERR)
+        pack(reading, "g", METER)  # which refuses an empty text
+
+
+def test_a_point_that_failed_twice_is_told_of_once() -> None:
+    site, failure = Site(), BlockFailure(SECOND, "timeout", "")
+    site.poll(registers(), failures=(failure, failure))
+    reading = site.finished[-1].reading
+    assert reading is not None
+    assert [value.name for value in reading.values].count("other") == 1
+
+
 @pytest.mark.parametrize("reason", ["no-shape", "shared", "stopped"])
 def test_not_asked_has_a_bit_and_words_of_its_own(reason: str) -> None:
     """Never "did not answer" for a question that was not sent."""

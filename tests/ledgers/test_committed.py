@@ -294,6 +294,24 @@ def test_a_log_that_takes_nothing_leaves_the_policy_as_it_is(folder: LedgerDir) 
     assert policy.flaw is None
 
 
+def test_a_command_says_what_the_log_did_not_take(folder: LedgerDir, tmp_path: Path) -> None:
+    policy = policy_with(folder, [Gateway("one")])
+    with folder.log.write() as entries:
+        entries._db.execute("CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    with pytest.raises(LedgerUnavailable, match=r"is changed, but the log does not take it .*disk full"):
+        enroll(folder.path, Gateway("two").request(tmp_path))
+    before = folder.policy.read_text()
+    with pytest.raises(LedgerUnavailable):  # nothing more is changed on top of that
+        revoke(folder.path, "one", None, T, None)
+    assert folder.policy.read_text() == before
+    assert [k.gateway for k in policy.current().keys] == ["one"]
+    with folder.log.write() as entries:
+        entries._db.execute("DROP TRIGGER full")
+    revoke(folder.path, "one", None, T, None)
+    assert [(k.gateway, k.revoked) for k in policy.current().keys] == [("one", T), ("two", None)]
+    in_step(folder.path)
+
+
 def test_there_is_no_start_without_a_policy_in_order(folder: LedgerDir) -> None:
     folder.policy.write_text("[[key]]\n")
     with pytest.raises(TrustFileError):

@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,23 @@ def test_what_was_shown_is_what_is_enrolled(ledger: Path, tmp_path: Path) -> Non
     before = policy(ledger)
     with pytest.raises(EnrollError):
         let_in(ledger, proposal)
+    assert policy(ledger) == before
+
+
+def test_a_gateway_whose_clock_is_ahead_is_let_in_from_now_on(ledger: Path, tmp_path: Path) -> None:
+    now = int(time.time())
+    proposal = propose(ledger, Gateway("a").request(tmp_path, now + 10_000))
+    while int(time.time()) <= proposal.at:  # somebody thinks before he says yes
+        pass
+    let_in(ledger, proposal)
+    (key,) = load_policy(ledger / "policy.toml").keys
+    assert now <= key.valid_from == proposal.at
+
+
+def test_nothing_is_changed_without_the_ledgers_key(ledger: Path, tmp_path: Path) -> None:
+    before = policy(ledger)
+    (ledger / "key.pem").rename(tmp_path / "away.pem")
+    assert "key.pem" in complaint("enroll", ledger, Gateway("a").request(tmp_path), "--yes")
     assert policy(ledger) == before
 
 

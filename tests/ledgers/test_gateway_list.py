@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
+import cbor2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ledger_client import cbor
 from ledger_client.cose_key import PrivateKey, PublicKey, load_private_key
-from ledger_client.errors import VerificationError
+from ledger_client.errors import EncodeError, VerificationError
 from ledger_client.ledgers.wire import id_to_text
 from ledger_client.merkle import Tree, leaf_hash
 from ledger_client.receipt import check, parse_receipt
@@ -21,7 +26,7 @@ from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.gateway_entries import Change, gateway_of, sign_change
 from ledger_client.transparency.gateway_list import Count, Proven, Shown, encode_page, parse_page, prove, sign_count
-from ledger_client.transparency.ledger_keys import sign_key, sign_rules
+from ledger_client.transparency.ledger_keys import OWN, sign_key, sign_rules
 from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.revoke import revoke
 from ledger_client.transparency.rotate import rotate
@@ -203,6 +208,49 @@ def test_an_entry_that_is_not_in_the_log_is_not_believed() -> None:
     back = sign_change("demo", Change("g", NOW - 40, False, (MINE,), number=3), LEDGER)
     with pytest.raises(VerificationError, match="not in the log under the root"):
         prove([encode_page(signed, [*entries[:2], replace(entries[2], entry=back)])], "demo", "g", [LEDGER.public], NOW)
+
+
+@given(st.integers(0, 2**20), st.integers(1, 255))
+def test_no_byte_of_a_page_may_change(at: int, by: int) -> None:
+    changed = bytearray(page(LOG, [0, 1, 3]))
+    changed[at % len(changed)] ^= by
+    with pytest.raises(VerificationError):
+        prove([bytes(changed)], "demo", "g", [LEDGER.public], NOW)
+
+
+_ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3) | st.binary(max_size=33),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.integers(-3, 16), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+_HEADER = st.fixed_dictionaries(
+    {},
+    optional={
+        1: st.just(-8) | _ANY,
+        3: st.sampled_from(sorted(OWN)) | _ANY,
+        4: st.just(LEDGER.public.kid) | _ANY,
+        15: st.just({1: "demo", 2: "gateway/g", 6: NOW}) | _ANY,
+    },
+)
+
+
+@given(st.lists(st.tuples(_HEADER, _ANY, st.none() | _ANY), max_size=3), st.booleans())
+def test_whatever_stands_in_the_place_of_an_entry_is_refused(made: list[tuple[Any, Any, Any]], begin: bool) -> None:
+    """A program that asks gets the one kind of error, whatever answers."""
+    entries = [RULES] if begin else []
+    for header, payload, unprotected in made:
+        with contextlib.suppress(EncodeError):
+            parts = [
+                cbor.encode(header),
+                unprotected if isinstance(unprotected, dict) else {},
+                cbor.encode(payload),
+                bytes(64),
+            ]
+            entries.append(cbor.encode(cbor2.CBORTag(18, parts)))
+    signed = sign_count(Count("demo", "g", len(entries), 9, bytes(32), NOW), LEDGER)
+    data = encode_page(signed, [Shown(number, entry, (), None) for number, entry in enumerate(entries)])
+    with pytest.raises(VerificationError):
+        prove([data], "demo", "g", [LEDGER.public], NOW)
 
 
 def test_a_key_that_was_taken_out_is_shown_as_revoked() -> None:
