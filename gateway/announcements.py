@@ -141,7 +141,7 @@ class Announcements:
         shared = {key: facts[key] for key in ("at", "config", "statement")}
         of_parts = [facts, *[shared] * (len(parts) - 1)]
         return [
-            Event(CONFIGURATION, {**own, "part": [number, len(parts)], **_tables(part)})
+            Event(CONFIGURATION, {**own, "part": [number, len(parts)], "meters": {}, **_tables(part)})
             for number, (own, part) in enumerate(zip(of_parts, parts, strict=True), 1)
         ]
 

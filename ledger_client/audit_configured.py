@@ -128,13 +128,13 @@ class Configured:
             self._announce(meter, those, name, absent=meter not in (self.meters or {}))
 
     def _announce(self, meter: str, grids: Iterable[Grid], name: Name, *, absent: bool) -> None:
-        """To announce a grid again changes nothing."""
-        schedule = self.schedules[meter]
+        """To announce again what is in force, and what is to begin, changes nothing."""
+        schedule, those = self.schedules[meter], list(grids)
+        if schedule.grids[-len(those) :] == those:
+            return
         known = bool(schedule.grids)
-        for grid in grids:
-            if grid in schedule.grids:
-                continue
-            if known and not absent:
+        for grid in those:
+            if known and not absent and grid not in schedule.grids:
                 self._demand_next(meter, schedule, grid, name)
                 self._demand_step(meter, schedule, grid, name)
             schedule.grids.append(grid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,22 @@ from gateway import config, starter
 from gateway.clock import Clock, KernelClock
 from gateway.commits import Finished, Rules
 from gateway.config import Config
+from gateway.export import export_to
 from gateway.journal import Journal
 from gateway.keys import REQUEST_FILE, load_keys
 from gateway.recorder import Recorder
 from gateway.signer import GATEWAY, stamp
 from gateway.store import Store
+from ledger_client.audit import audit
+from ledger_client.cose_key import PrivateKey
+from ledger_client.merkle import Tree, leaf_hash
+from ledger_client.receipt import sign_receipt
 from ledger_client.record import Event, Reading, Record, Value, parse_record
+from ledger_client.statement import id_text, statement_id
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry
+from ledger_client.trust import key_entry, load_trust
 
 EPOCH = bytes(range(8))
 START_S = 1_800_000_000
@@ -69,6 +76,32 @@ def finished(meter: str, due_ms: int, clock: Clock, value: int = 1) -> Finished:
     """A poll of one value that was answered now."""
     now = stamp(clock)
     return Finished(meter, due_ms, Reading(now.time_ms, (Value("count", value, "count"),)), now)
+
+
+def settle(store: Store, numbers: Sequence[int], ledger: PrivateKey) -> None:
+    """A ledger with this key has given its receipt for these batches."""
+    for number in numbers:
+        batch = store.batch(number)
+        assert batch is not None
+        tree = Tree([leaf_hash(b"policy"), leaf_hash(batch.entry)])
+        sub = id_text(statement_id(batch.entry))
+        iat = batch.sealed_ms // 1000 + 1
+        receipt = sign_receipt("demo-ledger", sub, iat, 2, 1, tree.path(1), tree.root, ledger)
+        with store.transaction():
+            store.mark(number, "demo-ledger", "settled", batch.sealed_ms + 1000, receipt=receipt)
+
+
+def audited(loaded: Config, folder: Path) -> list[str]:
+    """What an audit of everything that was sealed finds, with a ledger's receipt for each batch."""
+    ledger, store = PrivateKey.generate(), Store(loaded.database)
+    settle(store, [batch.batch for batch in store.batches()], ledger)
+    paths = [done.path for done in export_to(store, loaded.gateway_id, store.receipted(1 << 62), folder)]
+    store.close()
+    believing = folder.with_suffix(".toml")
+    believing.write_text(
+        loaded.trust.read_text() + key_entry("ledger", ledger.public, 1_700_000_000, ledger="demo-ledger")
+    )
+    return [str(finding) for finding in audit(paths, load_trust(believing), START_S + 10**8).findings]
 
 
 class Machine:

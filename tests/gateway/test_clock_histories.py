@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.gateway.clock_history import History
-from tests.gateway.samples import site
+from tests.gateway.samples import audited, site
 
 HISTORIES, EPOCHS = 30, 4
 
@@ -22,4 +22,5 @@ def test_whatever_becomes_of_clock_disk_and_process_every_due_poll_is_counted_on
             error.add_note(f"in history {seed}")
             raise
         done += history.done
+        assert audited(loaded, tmp_path / f"exports {seed}") == [], f"history {seed}"
     assert min(done[end] for end in ("killed", "stopped", "start again")) >= 10, "the histories have become too quiet"

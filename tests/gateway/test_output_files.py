@@ -18,8 +18,8 @@ from ledger_client.cli import cli as ledger
 from ledger_client.errors import LedgerClientError
 from ledger_client.transparency.directory import open_dir
 from ledger_client.trust import key_entry
-from tests.gateway.samples import Hands, site
-from tests.gateway.test_export import LEDGER, settle
+from tests.gateway.samples import Hands, settle, site
+from tests.gateway.test_export import LEDGER
 
 LETTER = b"Dear Sir or Madam\n"
 
@@ -31,7 +31,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Config:
         file.write(key_entry("ledger", LEDGER.public, 1_700_000_000, ledger="demo-ledger"))
     hands = Hands(made)
     hands.poll(18)
-    settle(hands.store, [0])
+    settle(hands.store, [0], LEDGER)
     hands.end()
     open_dir(made.path.parent / "ledger", "demo-ledger").close()
     return made
