@@ -128,13 +128,12 @@ class Configured:
             self._announce(meter, those, name, absent=meter not in (self.meters or {}))
 
     def _announce(self, meter: str, grids: Iterable[Grid], name: Name, *, absent: bool) -> None:
-        """To announce again what is in force, and what is to begin, changes nothing."""
+        """To announce what was announced last again changes nothing."""
         schedule, those = self.schedules[meter], list(grids)
-        if schedule.grids[-len(those) :] == those:
-            return
         known = bool(schedule.grids)
-        for grid in those:
-            if known and not absent and grid not in schedule.grids:
+        again = next(n for n in range(len(those), -1, -1) if those[:n] == schedule.grids[len(schedule.grids) - n :])
+        for grid in those[again:]:
+            if known and not absent:
                 self._demand_next(meter, schedule, grid, name)
                 self._demand_step(meter, schedule, grid, name)
             schedule.grids.append(grid)
@@ -145,7 +144,8 @@ class Configured:
         ends_ms, ended = schedule.grids[-1]
         if ended or not grid[1]:
             return
-        most_ms = max(period_ms for _, period_ms in [*schedule.grids[-3:], grid]) + SECOND_MS
+        left = next((period_ms for begun, period_ms in reversed(schedule.grids) if period_ms and begun <= ends_ms), 0)
+        most_ms = max(left, grid[1]) + SECOND_MS
         free_ms = grid[0] - ends_ms
         if free_ms > most_ms and free_ms > most_ms + self.times.jumped_ms(ends_ms, grid[0]):
             span = f"{rfc3339_ms(ends_ms)} to {rfc3339_ms(grid[0])}"

@@ -21,6 +21,7 @@ from gateway.clock import KernelClock
 from gateway.commits import Finished, Rules
 from gateway.config import Config
 from gateway.errors import DiskFull, StartAgain, StoreError
+from gateway.journal import seal_next
 from gateway.keys import load_keys
 from gateway.recorder import Recorder
 from gateway.signer import stamp
@@ -107,6 +108,16 @@ class History:
                 self._set_clock()
         check_books(self.loaded)
         check_times(self.loaded)
+
+    def end(self) -> None:
+        """One more epoch, which ends in order: all that was recorded is covered and sealed."""
+        self._open()
+        self.journal.finish()
+        with self.store.transaction():
+            self.store.cut()
+        while seal_next(self.store, self._keys, self._rules, self.clock.now_ms()):
+            pass
+        self.store.close()
 
     def _open(self) -> None:
         self.store = FrailStore(self.loaded.database, self.machine)

@@ -11,13 +11,11 @@ from gateway import config, starter
 from gateway.clock import Clock, KernelClock
 from gateway.commits import Finished, Rules
 from gateway.config import Config
-from gateway.export import export_to
 from gateway.journal import Journal
 from gateway.keys import REQUEST_FILE, load_keys
 from gateway.recorder import Recorder
 from gateway.signer import GATEWAY, stamp
 from gateway.store import Store
-from ledger_client.audit import audit
 from ledger_client.cose_key import PrivateKey
 from ledger_client.merkle import Tree, leaf_hash
 from ledger_client.receipt import sign_receipt
@@ -26,7 +24,6 @@ from ledger_client.statement import id_text, statement_id
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry
-from ledger_client.trust import key_entry, load_trust
 
 EPOCH = bytes(range(8))
 START_S = 1_800_000_000
@@ -89,19 +86,6 @@ def settle(store: Store, numbers: Sequence[int], ledger: PrivateKey) -> None:
         receipt = sign_receipt("demo-ledger", sub, iat, 2, 1, tree.path(1), tree.root, ledger)
         with store.transaction():
             store.mark(number, "demo-ledger", "settled", batch.sealed_ms + 1000, receipt=receipt)
-
-
-def audited(loaded: Config, folder: Path) -> list[str]:
-    """What an audit of everything that was sealed finds, with a ledger's receipt for each batch."""
-    ledger, store = PrivateKey.generate(), Store(loaded.database)
-    settle(store, [batch.batch for batch in store.batches()], ledger)
-    paths = [done.path for done in export_to(store, loaded.gateway_id, store.receipted(1 << 62), folder)]
-    store.close()
-    believing = folder.with_suffix(".toml")
-    believing.write_text(
-        loaded.trust.read_text() + key_entry("ledger", ledger.public, 1_700_000_000, ledger="demo-ledger")
-    )
-    return [str(finding) for finding in audit(paths, load_trust(believing), START_S + 10**8).findings]
 
 
 class Machine:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway import config, space
-from gateway.announcements import CONFIGURATION, KEYS, MOST_BYTES, SCHEDULE
+from gateway.announcements import CONFIGURATION, KEYS, MOST_BYTES, SCHEDULE, Announcements
 from gateway.changeover import Change
 from gateway.clock import KernelClock
 from gateway.commits import CLOCK, Happened, Rules
@@ -26,9 +26,10 @@ from ledger_client import cbor
 from ledger_client.cose_key import PrivateKey, save_private_key
 from ledger_client.record import Coverage, Event, Record, parse_record
 from ledger_client.statement import parse_statement
+from tests.gateway.audited import audited
 from tests.gateway.books import check_books
 from tests.gateway.clock_history import FrailStore
-from tests.gateway.samples import Hands, Machine, audited, rewrite, site
+from tests.gateway.samples import Hands, Machine, rewrite, site
 
 METER, CO2, PV = "export-main", "stack-co2", "pv-inverter"
 DAY_S = 86_400
@@ -83,6 +84,14 @@ def test_an_epoch_begins_with_what_is_configured(loaded: Config) -> None:
     }
     hands.end()
     check_books(loaded)
+
+
+def test_where_no_meter_is_configured_that_is_told(loaded: Config) -> None:
+    hands = Hands(loaded)
+    facts = {"at": "change", "config": bytes(32)}
+    (told,) = Announcements(hands.store, ()).configuration(facts, {}, {}, {GATEWAY: bytes(32)}, {})
+    assert (told.fields["part"], told.fields["meters"]) == ([1, 1], {})
+    hands.end()
 
 
 def test_ratios_are_told_as_they_are_written_and_a_device_once_it_is_known(tmp_path: Path) -> None:
@@ -251,7 +260,7 @@ def test_a_meter_that_is_taken_out_before_its_new_grid_begins_has_nothing_due(lo
     hands.journal.keep_time()
     hands.end()
     check_books(loaded)
-    assert audited(loaded, tmp_path / "exports") == []
+    assert audited(loaded, tmp_path / "exports").findings == []
 
 
 def test_a_gateway_whose_last_meter_is_taken_out_says_so(loaded: Config) -> None:
