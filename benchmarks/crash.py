@@ -17,6 +17,8 @@ over all that was ever seen of a site:
 ``untiled``: coverage records that do not begin where the one before ended, or whose numbers are not those of the
     schedule.
 ``unverified``: states that the tests' own check of the books finds fault with.
+``audit_findings``: what `meterseal-ledger audit` finds in the exports, which are made at the end and before each life
+    that prunes; of the light ones, whose database is put back, with ``--allow-resume``.
 """
 
 from __future__ import annotations
@@ -62,6 +64,7 @@ def run(kills: int = 1000, whole_kills: int = 60, seed: int = 20261125, jobs: in
         "statements": out.statements,
         **asdict(out.flaws),
         "unverified": len(out.unverified),
+        "audit_findings": out.audit_findings,
         "sites": len(works),
         "seed": seed,
         "seconds": time.monotonic() - began,

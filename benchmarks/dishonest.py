@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.parts import (
+    dishonest_clock,
     dishonest_due,
     dishonest_enrolment,
     dishonest_files,
     dishonest_ledger,
+    dishonest_schedule,
     dishonest_times,
     dishonest_verify,
 )
@@ -39,6 +41,8 @@ PARTS = (
     dishonest_ledger,
     dishonest_times,
     dishonest_due,
+    dishonest_schedule,
+    dishonest_clock,
     dishonest_files,
     dishonest_verify,
 )

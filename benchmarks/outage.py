@@ -14,6 +14,9 @@ reached for ``restored_minutes`` after the start. Until it answers everything is
 (``restored_sealed_before``); then the comparison finds what is sealed elsewhere, and the rest is sealed and anchored.
 ``restored_sealed_once``: over all statements of the ledger no record is in two, and each of the database is in the one
 that the database says; all books hold.
+
+``audit_findings``, ``restored_audit_findings``: what `meterseal-ledger audit` finds in the exports, of the restored
+database with ``--allow-resume``. A week's exports take as much room as its database, and their audit half an hour.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from gateway.history import history
 from gateway.store import Store
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.statement import parse_statement
+from tests.commands import audit_findings
 from tests.gateway.books import check_books, check_each_record_is_sealed_once
 from tests.processes import EmbeddedLedger, embedded_ledger
 
@@ -86,6 +90,7 @@ def _outage(loaded: Config, ledger: EmbeddedLedger, days: float) -> dict[str, ob
         caught_up = _figures(gateway)
         once = _anchored_once(loaded, ledger)
     return {
+        "audit_findings": audit_findings(loaded),
         **recorded,
         "bytes_per_record": recorded["database_bytes"] / recorded["records"],
         "records_per_s": recorded["records"] / recorded["record_seconds"],
@@ -122,6 +127,7 @@ def _restored(loaded: Config, ledger: EmbeddedLedger, minutes: float) -> dict[st
         "restored_batches_afterwards": after["batches"] - before["batches"],
         "restored_catch_up_seconds": caught_up["catch_up_seconds"],
         "restored_sealed_once": _sealed_once(loaded, ledger),
+        "restored_audit_findings": audit_findings(loaded, "--allow-resume"),
     }
 
 

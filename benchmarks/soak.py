@@ -12,7 +12,8 @@ of its resident memory, and the number of open files and asyncio tasks that most
 in order, what waits is anchored, and all books are opened. ``lost``: due polls that are neither a reading nor counted
 as missed, and undisturbed answers of the meters' log that stand in no reading although nothing there says that
 something was missed. ``duplicated``, ``forked`` and ``untiled`` are those of ``crash``; ``unverified`` counts what the
-tests' own checks of database and ledgers say against them. ``anchored``: batches by ledger, which must all be there.
+tests' own checks of database and ledgers say against them, ``audit_findings`` what `meterseal-ledger audit` finds in
+their exports. ``anchored``: batches by ledger, which must all be there.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ def _figures(here: World, verdicts: list[Verdict]) -> dict[str, object]:
         "forked": flaws.forked,
         "untiled": flaws.untiled,
         "unverified": sum(len(v.unverified) for v in verdicts),
+        "audit_findings": sum(v.audit_findings for v in verdicts),
         "batches": sum(v.batches for v in verdicts),
         "anchored": {name: sum(v.anchored[name] for v in verdicts) for name in here.ledgers},
         "resident_20pct_mb": early.resident_mb,

@@ -13,9 +13,9 @@ from typing import Final
 from ledger_client.audit_events import SLOWED, Configuration, Correction, MeterConfiguration, NewKey
 from ledger_client.audit_records import Name
 from ledger_client.audit_result import DUE, KEYS, Audit
-from ledger_client.audit_times import SECOND_MS, Times
+from ledger_client.audit_times import Times
 from ledger_client.cose_key import base64url
-from ledger_client.grids import Grid
+from ledger_client.grids import Grid, last_due
 from ledger_client.record import GATEWAY_ITSELF
 from ledger_client.shape import rfc3339_ms
 
@@ -24,13 +24,17 @@ FULL: Final = 10
 
 @dataclass(slots=True)
 class Schedule:
-    """One meter: its period, its grids in the order in which they were announced, each with the epoch of that event."""
+    """One meter: its period, its grids in the order in which they were announced, each with the epoch of that event and
+    whether record times may have run slowed then."""
 
     period_ms: int = 0
     grids: list[Grid] = field(default_factory=list)
     epochs: list[bytes] = field(default_factory=list)
+    slowed: list[bool] = field(default_factory=list)
     new: bool = False
     """It was not configured before: nothing was due before its first grid."""
+    since_ms: int = 0
+    """Since when it has been configured, where it was not before."""
     odd: list[Grid] = field(default_factory=list)
 
     def before(self, epoch: bytes) -> list[Grid]:
@@ -92,12 +96,20 @@ class Configured:
             self.started[name.epoch] = frozenset(meters)
         elif before is not None:
             self.gone |= before.keys() - meters.keys()
+        for meter in sorted(before.keys() - meters.keys() if before else ()):
+            self.result.noted(f"{name}: meter {meter} is out of the configuration from here on")
         self.meters = {meter: facts.period_ms for meter, facts in meters.items()}
         self.config = part.config
         self._keys |= {(meter, facts.key) for meter, facts in meters.items()} | {(GATEWAY_ITSELF, part.statement)}
         for meter, facts in meters.items():
             absent = before is not None and meter not in before
             schedule = self.schedules.setdefault(meter, Schedule(new=absent))
+            if schedule.period_ms not in (0, facts.period_ms):
+                periods = f"every {schedule.period_ms / 1000:g} s before, every {facts.period_ms / 1000:g} s"
+                self.result.noted(f"{name}: meter {meter} is to be read {periods} from here on")
+            if absent and schedule.grids:
+                out = f"{rfc3339_ms(schedule.grids[-1][0])} to {rfc3339_ms(facts.grids[0][0])}"
+                self.result.noted(f"{name}: meter {meter} was out of the configuration from {out}: nothing was due")
             schedule.period_ms = facts.period_ms
             self._learn_factor(facts)
             self._announce(meter, facts.grids, name, absent=absent or before is None)
@@ -132,23 +144,35 @@ class Configured:
         schedule, those = self.schedules[meter], list(grids)
         known = bool(schedule.grids)
         again = next(n for n in range(len(those), -1, -1) if those[:n] == schedule.grids[len(schedule.grids) - n :])
+        if absent:
+            schedule.since_ms = those[0][0]
         for grid in those[again:]:
             if known and not absent:
                 self._demand_next(meter, schedule, grid, name)
                 self._demand_step(meter, schedule, grid, name)
             schedule.grids.append(grid)
             schedule.epochs.append(name.epoch)
+            schedule.slowed.append(SLOWED in self._speeds)
 
     def _demand_next(self, meter: str, schedule: Schedule, grid: Grid, name: Name) -> None:
-        """Between a grid's end and the next one's begin lies no more than a period, and what the clock jumps."""
-        ends_ms, ended = schedule.grids[-1]
-        if ended or not grid[1]:
+        """Between the last poll that was due by earlier grids and the first one of this lies no more than a period, and
+        what the clock jumps."""
+        begins_ms, known = grid[0], len(schedule.grids)
+        ends_ms = begins_ms
+        while known and schedule.grids[known - 1][1] == 0:
+            known -= 1
+            ends_ms = min(ends_ms, schedule.grids[known][0])
+        last = last_due(schedule.grids[:known], ends_ms)
+        if last is None or known == len(schedule.grids) or not grid[1]:
             return
-        left = next((period_ms for begun, period_ms in reversed(schedule.grids) if period_ms and begun <= ends_ms), 0)
-        most_ms = max(left, grid[1]) + SECOND_MS
-        free_ms = grid[0] - ends_ms
-        if free_ms > most_ms and free_ms > most_ms + self.times.jumped_ms(ends_ms, grid[0]):
-            span = f"{rfc3339_ms(ends_ms)} to {rfc3339_ms(grid[0])}"
+        place, last_ms = last
+        most_ms = schedule.grids[place][1]
+        if schedule.slowed[place]:  # rounded down, it is ahead of its course; and full speed may come before its next
+            most_ms = -(-most_ms * FULL // SLOWED) + (last_ms - schedule.grids[place][0]) // most_ms
+        last_ms = max(last_ms, schedule.since_ms - most_ms)
+        free_ms = begins_ms - last_ms
+        if free_ms > most_ms and free_ms > most_ms + self.times.jumped_ms(last_ms, begins_ms):
+            span = f"{rfc3339_ms(last_ms + 1)} to {rfc3339_ms(begins_ms)}"
             self.result.found(DUE, name, f"nothing would be due of meter {meter} from {span}, and it is configured")
 
     def _demand_step(self, meter: str, schedule: Schedule, grid: Grid, name: Name) -> None:

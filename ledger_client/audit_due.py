@@ -54,6 +54,8 @@ class Due:
     _undated: dict[tuple[bytes, str], _Undated] = field(default_factory=dict)
     _slowed: set[bytes] = field(default_factory=set)
     _uncounted: list[_Uncounted] = field(default_factory=list)
+    _off: dict[tuple[bytes, str], int] = field(default_factory=dict)
+    """In a slowed epoch: how many polls more of a meter are told than counted again."""
 
     def covered(self, interval: Interval) -> None:
         """A coverage record; it is counted again at the end of its batch."""
@@ -99,9 +101,16 @@ class Due:
             self._compare(interval, due_by(grids, body.from_ms, body.to_ms))
 
     def _compare(self, interval: Interval, due: int) -> None:
+        """While slowed, a poll at the edge of an interval may be counted in the next: never more than one of all."""
         body, name = interval.body, interval.name
-        if abs(body.due - due) <= (1 if name.epoch in self._slowed else 0):
+        off = body.due - due
+        if off == 0:
             return
+        if name.epoch in self._slowed:
+            off += self._off.pop((name.epoch, name.meter), 0)
+            if abs(off) <= 1:
+                self._off[name.epoch, name.meter] = off
+                return
         span = f"from {rfc3339_ms(body.from_ms)} to {rfc3339_ms(body.to_ms)}"
         text = f"it says that {body.due} polls were due {span}; by the announced grids {due} were"
         if self.doubted:

@@ -13,7 +13,7 @@ from ledger_client.audit_events import SLOWED, Correction
 from ledger_client.audit_records import Fact, Name
 from ledger_client.audit_result import TIMES, Audit
 from ledger_client.errors import STEPS
-from ledger_client.shape import rfc3339, rfc3339_ms
+from ledger_client.shape import MAX_TIME_MS, rfc3339, rfc3339_ms
 from ledger_client.vouching import TOLERANCE_S
 
 FULL: Final = 10
@@ -65,6 +65,8 @@ class Times:
     _lines: dict[str, _Line] = field(default_factory=dict)
     _courses: dict[bytes, list[_Stretch]] = field(default_factory=dict)
     _jumps: list[tuple[int, int]] = field(default_factory=list)
+    _begun_ms: dict[bytes, int] = field(default_factory=dict)
+    """When each epoch began at the latest: by the ledgers' time of a record, less its ``up``."""
 
     def begin_anew(self) -> None:
         """Batches are missing, and clock events with them."""
@@ -93,11 +95,25 @@ class Times:
             self.result.found(TIMES, name, f"{what}: the times of an epoch never run backwards")
         line.up_ms, line.iat = up_ms, iat
         self._agree(fact, name)
-        if until is not None and iat > until + TOLERANCE_S:
-            detail = f"it was signed at {rfc3339(iat)}, its batch was on a ledger at {rfc3339(until)}"
-            self.result.found(STEPS[7], name, detail)
+        if until is not None:
+            self._beside_ledgers(name, iat, up_ms, until)
         if fact.kind == "reading":
             self._reading(fact, name, line, period_ms)
+
+    def _beside_ledgers(self, name: Name, iat: int, up_ms: int, until: int) -> None:
+        """What a ledger had at ``until`` was signed before, and so was what the epoch signed earlier, by ``up``."""
+        begun_ms = self._begun_ms.get(name.epoch, MAX_TIME_MS)
+        if iat > until + TOLERANCE_S:
+            detail = f"it was signed at {rfc3339(iat)}, its batch was on a ledger at {rfc3339(until)}"
+            self.result.found(STEPS[7], name, detail)
+        elif iat * SECOND_MS - up_ms > begun_ms + TOLERANCE_S * SECOND_MS:
+            latest = rfc3339(max(0, begun_ms + up_ms) // SECOND_MS)
+            detail = (
+                f"it says that it was signed at {rfc3339(iat)}; by the ledgers' times of what its epoch signed before"
+            )
+            self.result.found(TIMES, name, f"{detail}, and by its up, that was at {latest} at the latest")
+            begun_ms = MAX_TIME_MS  # once
+        self._begun_ms[name.epoch] = min(begun_ms, until * SECOND_MS - up_ms)
 
     def _begin(self, name: Name, before: _Line | None) -> _Line:
         """An epoch of which the beginning is not among the files may run at either speed."""
@@ -144,6 +160,9 @@ class Times:
         now, last = correction, course[-1]
         if now.after_ms < now.before_ms or now.up_ms < last.up_ms:
             self.result.found(TIMES, name, "a clock event by which record times would run backwards")
+        if now.began_ms is not None and now.began_ms != now.after_ms - now.up_ms:
+            dated, by_up = rfc3339_ms(now.began_ms), rfc3339_ms(max(0, now.after_ms - now.up_ms))
+            self.result.found(TIMES, name, f"it says that its epoch began at {dated}; by its up it began at {by_up}")
         if not any(_at(last, speed, now.up_ms, now.before_ms) for speed in last.offsets):
             detail = f"it says that record times were {rfc3339_ms(now.before_ms)} at {now.up_ms} ms, and they were not"
             self.result.found(TIMES, name, detail)

@@ -21,6 +21,17 @@ def due_between(begins_ms: int, period_ms: int, from_ms: int, to_ms: int) -> int
     return -((begins_ms - to_ms) // period_ms) - -((begins_ms - low) // period_ms)
 
 
+def last_due(grids: Sequence[Grid], before_ms: int) -> tuple[int, int] | None:
+    """By which of the grids, as in ``due_by``, the last poll before a moment fell due, and when; None: none did."""
+    end_ms = before_ms
+    for place in reversed(range(len(grids))):
+        begins_ms, period_ms = grids[place]
+        if begins_ms < end_ms and period_ms:
+            return place, begins_ms + (end_ms - 1 - begins_ms) // period_ms * period_ms
+        end_ms = min(end_ms, begins_ms)
+    return None
+
+
 def due_by(grids: Sequence[Grid], from_ms: int, to_ms: int) -> int:
     """How many polls fall due in [from, to) by grids in the order in which they were noted, each of which counts until
     any later one begins: an epoch may be killed before a grid that it had noted has begun."""

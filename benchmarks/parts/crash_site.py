@@ -32,6 +32,7 @@ from gateway.store import Store
 from ledger_client.ledgers.http import HttpLedger
 from tests.chain import site as chain_site
 from tests.chain.kills import RANDOM, ROUND, begun, kill_once
+from tests.commands import audit_findings, export_to
 from tests.gateway.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once
 from tests.processes import EmbeddedLedger, embedded_ledger
 
@@ -61,6 +62,8 @@ class Outcome:
     flaws: Flaws = field(default_factory=Flaws)
     unverified: list[str] = field(default_factory=list)
     """What the tests' own check of all books said against a state."""
+    audit_findings: int = 0
+    """What an audit of the exports says against them."""
 
     def add(self, other: Outcome) -> None:
         """Take in another site's."""
@@ -70,6 +73,7 @@ class Outcome:
         self.statements += other.statements
         self.flaws = self.flaws.plus(other.flaws)
         self.unverified += other.unverified
+        self.audit_findings += other.audit_findings
 
 
 def moments(chance: random.Random, count: int) -> list[str]:
@@ -100,12 +104,15 @@ class Light:
         self.books, self.out, self.worst = Books(), Outcome(), Flaws()
         self._ledger, self._chance = ledger, chance
         self._copy, self._mark = folder / "copy", Mark(0, -1)
+        self._exports = folder / "exports"
 
     def kill_at(self, moment: str) -> None:
         """Start the gateway, let it reach the moment, kill it there, open the books."""
         env = dict(os.environ)
         if moment in PREPARED:
             PREPARED[moment](self)
+        if moment in PRUNING and begun(self.loaded):
+            export_to(self.loaded, self._exports)
         if moment != RANDOM:
             env["METERSEAL_HOLD"] = f"{moment}:{self._chance.randint(1, ARRIVALS[moment])}:{self.flag}"
         process = self._start(env, prune=moment in PRUNING)
@@ -128,6 +135,7 @@ class Light:
         assert process.wait(30) == 0, f"{self.folder}: {self._said()}"
         drain.finish(self.loaded, within_s=60)
         self.check("at the end", ended=True)
+        self.out.audit_findings = audit_findings(self.loaded, "--allow-resume", folder=self._exports)
         self.out.flaws = self.worst
         self.out.records = len(self.books.records) + self.books.forgotten
         self.out.statements = len(self.books.statements)
@@ -251,7 +259,7 @@ def whole(folder: Path, kills: int, seed: int) -> Outcome:
         store = Store(loaded.database, read_only=True)
         lost = sum(balance.lost for balance in account(store, read_answers(meters.answers)).values())
         store.close()
-    out.flaws = worst.plus(Flaws(lost=lost))
+    out.flaws, out.audit_findings = worst.plus(Flaws(lost=lost)), audit_findings(loaded)
     out.records, out.statements = len(books.records), len(books.statements)
     return out
 

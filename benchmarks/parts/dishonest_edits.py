@@ -55,3 +55,19 @@ def covered_to(history: History, meter: str, batch: int) -> int:
 def other_value(record: Unsigned) -> Unsigned:
     """A reading with a better value."""
     return record.saying(values=(Value("count", 9_999, "count"),)) if isinstance(record.body, Reading) else record
+
+
+def moved(record: Unsigned, by_ms: int) -> Unsigned:
+    """Some time earlier or later, with all that it says of grids."""
+    record, body = record.at(iat=record.claims.iat + by_ms // 1000), record.body
+    if isinstance(body, Reading):
+        return record.saying(time_ms=body.time_ms + by_ms)
+    if isinstance(body, Coverage):
+        return record.saying(from_ms=body.from_ms + by_ms, to_ms=body.to_ms + by_ms)
+    if "meters" not in body.fields:
+        return record
+    meters = {
+        name: {**meter, "grids": [[begins + by_ms, period] for begins, period in meter["grids"]]}
+        for name, meter in body.fields["meters"].items()
+    }
+    return record.saying(meters=meters)

@@ -177,13 +177,14 @@ class Stage:
         return self.submit(sealed, ledgers[0])
 
     def audit(self, files: Sequence[Path], trust: Path, *options: object) -> list[Said]:
-        """What ``audit`` finds."""
+        """What ``audit`` finds, and behind that what it notes."""
         answer = ledger_command("audit", *files, "--trust", trust, "--json", *options)
-        if answer.code == 0 or not answer.out:
+        if not answer.out:
             return no(answer, "audit")
-        findings = answer.facts["findings"]
-        assert findings, answer.out
-        return [Said("audit", f["step"], f"{f['record'] or f['batch']}: {f['detail']}") for f in findings]
+        findings, notes = answer.facts["findings"], answer.facts["notes"]
+        assert bool(findings) == bool(answer.code), answer.out
+        found = [Said("audit", f["step"], f"{f['record'] or f['batch']}: {f['detail']}") for f in findings]
+        return [*found, *(Said("audit", "note", text) for text in notes)]
 
     def verify(self, bundle: bytes, trust: Path, *options: object) -> list[Said]:
         """What ``verify`` says against a proof."""

@@ -8,9 +8,10 @@ from benchmarks.parts.dishonest_edits import (
     any_reading,
     early,
     edited,
+    moved,
 )
 from benchmarks.parts.dishonest_stage import Case, Stage
-from benchmarks.parts.forged_history import History, Unsigned
+from benchmarks.parts.forged_history import History
 from ledger_client.record import Coverage, Reading
 
 DAY_MS = 86_400_000
@@ -107,27 +108,11 @@ def _step_untold(history: History, stage: Stage) -> None:
         for index, record in enumerate(told.records):
             body = record.body
             if number < batch:
-                told.records[index] = _moved(record, -hour_ms)
+                told.records[index] = moved(record, -hour_ms)
             elif number == batch and isinstance(body, Coverage):
                 told.records[index] = record.saying(
                     from_ms=body.from_ms - hour_ms, due=body.due + hidden, missed={"timeout": hidden}
                 )
-
-
-def _moved(record: Unsigned, by_ms: int) -> Unsigned:
-    """Some time earlier or later, with all that it says of grids."""
-    record, body = record.at(iat=record.claims.iat + by_ms // 1000), record.body
-    if isinstance(body, Reading):
-        return record.saying(time_ms=body.time_ms + by_ms)
-    if isinstance(body, Coverage):
-        return record.saying(from_ms=body.from_ms + by_ms, to_ms=body.to_ms + by_ms)
-    if "meters" not in body.fields:
-        return record
-    meters = {
-        name: {**meter, "grids": [[begins + by_ms, period] for begins, period in meter["grids"]]}
-        for name, meter in body.fields["meters"].items()
-    }
-    return record.saying(meters=meters)
 
 
 def _signed_before(history: History, stage: Stage) -> None:

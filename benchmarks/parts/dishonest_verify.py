@@ -289,7 +289,7 @@ CASES = {
     "receipt-of-another-statement": Case("verify", "receipts|policy", "another", _of_another_statement),
     "revoked-keys-event-verified": Case("verify", "validity", "revoked", _event_by_revoked_key),
     "held-back-verified": Case("verify", "validity", "held back", _held_back_verified),
-    "held-back-audited": Case("audit", "validity", "held back", _held_back_audited),
+    "held-back-audited": Case("audit", "validity", "held back .*policy.max_delay", _held_back_audited),
     "resume-said": Case("verify", "resume", "put back", _told("resume", _under_resume)),
     "two-keys-alike": Case("verify", "values", "(?s)first.*second", _told("values", _two_keys_alike)),
     "two-ledgers": Case("verify", "receipts|policy", "Forked.*second-ledger", _forked),

@@ -245,9 +245,9 @@ def told(place: Place, name: str) -> dict[str, Any]:
 
 def by_chance(place: Place) -> dict[str, Any]:
     """Clock, disk, meters and process misbehave by chance, and the last epoch ends in order."""
-    scene = place.scene("by-chance", 4 * 3600)
+    scene = place.scene(f"by-chance-{place.seed}", 4 * 3600)
     history = History(scene.loaded, random.Random(place.seed), machine_at(place.now_s - 4 * 3600))
-    history.run(3)
+    history.run(4)
     scene.machine = history.machine
     history.machine.kernel = KernelClock(True, 20)
     scene.begin()

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from benchmarks.parts.forged_history import History
-from gateway.clock import Clock
+from gateway.clock import Clock, KernelClock
 from gateway.commits import Rules
 from gateway.config import Config
 from gateway.journal import seal_next
@@ -18,6 +18,7 @@ SEAL_MS = 120_000
 EARLIER, LATER = 48, 36
 """Polls of each meter before and behind a restart, 10 s apart: four batches, and three."""
 TAKES_S = (EARLIER + LATER) * 10 + 25
+UNDATED_S, SLOWED_S = 240 + 600 + 480, 720
 
 
 def machine_at(time_s: float) -> Machine:
@@ -35,6 +36,37 @@ def honest(folder: Path, began_s: float, chance: random.Random) -> History:
         hands.poll(polls)
         hands.end()
         machine.passes(25)
+    seal_rest(loaded, machine.clock())
+    return History.recorded(loaded)
+
+
+def undated(folder: Path, began_s: float, chance: random.Random) -> History:
+    """Its second epoch begins ten minutes after the first, without a clock, which is right four minutes later. It takes
+    ``UNDATED_S``."""
+    loaded, machine = site(folder), machine_at(began_s)
+    hands = Hands(loaded, machine, epoch=chance.randbytes(8), seal_every_ms=SEAL_MS)
+    hands.poll(24)
+    hands.end()
+    machine.passes(600)
+    right_ms, machine.wall_ms, machine.kernel = machine.wall_ms, 1000, KernelClock(False, None)
+    hands = Hands(loaded, machine, epoch=chance.randbytes(8), seal_every_ms=SEAL_MS)
+    hands.poll(24)
+    machine.wall_ms, machine.kernel = right_ms + 240_000, KernelClock(True, 20)
+    hands.poll(24)
+    hands.end()
+    seal_rest(loaded, machine.clock())
+    return History.recorded(loaded)
+
+
+def slowed(folder: Path, began_s: float, chance: random.Random) -> History:
+    """The clock is set back by a minute in its fifth one, so that record times run slowed for ten; short batches. It
+    takes ``SLOWED_S``."""
+    loaded, machine = site(folder), machine_at(began_s)
+    hands = Hands(loaded, machine, epoch=chance.randbytes(8), seal_every_ms=30_000)
+    hands.poll(24)
+    machine.wall_ms -= 60_000
+    hands.poll(48)
+    hands.end()
     seal_rest(loaded, machine.clock())
     return History.recorded(loaded)
 

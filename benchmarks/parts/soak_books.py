@@ -19,6 +19,7 @@ from gateway.account import agrees
 from gateway.config import Config
 from gateway.store import Store
 from ledger_client.record import Coverage, Reading
+from tests.commands import audit_findings
 from tests.gateway.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once, check_ledger_log
 
 NEAR = 10
@@ -50,6 +51,8 @@ class Verdict:
     """Those of them that stand in no reading and that a coverage record or an empty value there admits."""
     flaws: Flaws
     unverified: tuple[str, ...]
+    audit_findings: int
+    """What an audit of the exports says against them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ def verify(
         explained=explained,
         flaws=worst.plus(Flaws(lost=lost)),
         unverified=tuple(unverified),
+        audit_findings=audit_findings(loaded),
     )
 
 

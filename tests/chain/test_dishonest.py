@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 from benchmarks import dishonest
 from benchmarks.parts.dishonest_stage import Case, Said
+from benchmarks.parts.honest_controls import Place, by_chance
+from tests.processes import embedded_ledger
 
 
 def test_each_dishonest_history_is_caught_and_each_honest_one_is_sound() -> None:
     figures = dishonest.run(**dishonest.SMALLEST[0])
-    missed, unsound = figures["missed"], figures["unsound"]
-    assert (missed, unsound) == ([], [])
+    assert (figures["missed"], figures["unsound"]) == ([], [])
+
+
+def test_nothing_is_found_in_histories_of_chance(tmp_path: Path) -> None:
+    """Of seeds with which a rule has once been too strict."""
+    with embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
+        for seed in (3, 7, 15, 25, 39, 40):
+            (folder := tmp_path / str(seed)).mkdir()
+            facts = by_chance(Place(folder, ledger, time.time(), seed))
+            assert (seed, facts["exit"], facts["findings"]) == (seed, 0, [])
 
 
 def test_what_is_caught_by_another_or_for_another_reason_is_missed() -> None:

@@ -15,6 +15,7 @@ from ledger_client.ledgers.http import HttpLedger
 from ledger_client.record import Event, parse_record
 from ledger_client.statement import parse_statement
 from tests.chain.site import GatewayProcess, Plant, command, make_site, plant, until
+from tests.commands import check_audit
 from tests.gateway.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once
 from tests.processes import EmbeddedLedger, embedded_ledger
 
@@ -80,6 +81,7 @@ def close(loaded: Config, ledger: EmbeddedLedger) -> list[bytes]:
     check_books(loaded)
     check_all_is_sealed(loaded)
     check_each_record_is_sealed_once(loaded, entries)
+    check_audit(loaded, "--allow-resume")
     return entries
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -13,19 +13,23 @@ from click.testing import CliRunner
 from firmware_sim.cli import main as simulator
 from gateway.cli import main
 from gateway.config import Config
+from gateway.keys import REQUEST_FILE
 from gateway.store import Store
 from ledger_client.cli import cli as ledger
 from ledger_client.errors import LedgerClientError
 from ledger_client.transparency.directory import open_dir
+from ledger_client.transparency.enroll import enroll
+from ledger_client.transparency.show import trust_entry
 from ledger_client.trust import key_entry
 from tests.gateway.samples import Hands, settle, site
 from tests.gateway.test_export import LEDGER
+from tests.processes import embedded_ledger
 
 LETTER = b"Dear Sir or Madam\n"
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Config:
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
     made = site(tmp_path_factory.mktemp("output") / "site", {'every = "60s"': 'every = "10s"'})
     with made.trust.open("a") as file:
         file.write(key_entry("ledger", LEDGER.public, 1_700_000_000, ledger="demo-ledger"))
@@ -34,7 +38,19 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Config:
     settle(hands.store, [0], LEDGER)
     hands.end()
     open_dir(made.path.parent / "ledger", "demo-ledger").close()
-    return made
+    served = made.path.parent / "served"
+    with embedded_ledger(served, "demo-ledger") as running:
+        enroll(served, made.keys / REQUEST_FILE)
+        served.with_name("ledger-key.toml").write_text(trust_entry(served))
+        served.with_name("served.url").write_text(running.url)
+        yield made
+
+
+def from_words(loaded: Config) -> list[object]:
+    folder = loaded.path.parent
+    return [
+        (folder / "served.url").read_text(), "--gateway", loaded.gateway_id, "--ledger-key", folder / "ledger-key.toml",
+    ]  # fmt: skip
 
 
 def words_of(case: str, loaded: Config, folder: Path) -> tuple[click.Command, list[object]]:
@@ -51,13 +67,14 @@ def words_of(case: str, loaded: Config, folder: Path) -> tuple[click.Command, li
         "readings parquet": (main, ["readings", loaded.path, "--format", "parquet"]),
         "enrol-request": (main, ["keys", "enrol-request", loaded.path]),
         "ledger prove": (ledger, ["prove", batch, "export-main"]),
+        "ledger from": (ledger, ["trust", "from", *from_words(loaded)]),
         "ledger backup": (ledger, ["backup", loaded.path.parent / "ledger"]),
     }[case]
 
 
 CASES = (
     "enrol-request", "prove", "export", "backup", "readings csv", "readings jsonl", "readings parquet", "ledger prove",
-    "ledger backup",
+    "ledger backup", "ledger from",
 )  # fmt: skip
 
 

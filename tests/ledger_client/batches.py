@@ -133,6 +133,8 @@ class Gateway:
     periods_ms: dict[str, int] = field(default_factory=lambda: {METER: EVERY_MS, OTHER: EVERY_MS})
     clock: Clock = field(default_factory=Clock)
     chains: dict[str, Chain] = field(default_factory=dict)
+    behind_s: int = 0
+    """So much its clock is behind the ledgers'."""
     batch: int = 0
     prev: bytes | None = None
     epoch: bytes = EPOCH
@@ -276,7 +278,7 @@ class Gateway:
         records = self.usual() if records is None else records
         entry = self.entry(records, **changes)
         path = self.folder / f"{self.batch - 1}.mbatch"
-        anchored = self.clock.now_ms // 1000 + 2
+        anchored = self.clock.now_ms // 1000 + 2 + self.behind_s
         with path.open("wb") as file:
             write_batch(file, records, entry, [receipt_for(entry, iat=anchored)] if receipts is None else receipts)
         return path

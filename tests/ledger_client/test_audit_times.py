@@ -58,9 +58,12 @@ def test_iat_and_up_go_on_alike_between_clock_events(gateway: Gateway, off_s: in
 
 
 def test_a_clock_that_is_corrected_in_both_directions_holds(gateway: Gateway) -> None:
-    paths = [
-        gateway.write(),
-        gateway.write([*gateway.polls(2), *gateway.correct(3_600_000), *gateway.usual()]),
+    gateway.behind_s = 3600
+    paths = [gateway.write()]
+    rows = gateway.polls(2)
+    gateway.behind_s = 0
+    paths += [
+        gateway.write([*rows, *gateway.correct(3_600_000), *gateway.usual()]),
         gateway.write([*gateway.polls(4), *gateway.correct(0, slow=True), *gateway.polls(30), *gateway.cut()]),
         gateway.write([*gateway.correct(0), *gateway.usual()]),
     ]
@@ -99,7 +102,9 @@ def test_a_reading_is_signed_within_its_period_and_a_minute(gateway: Gateway) ->
 
 
 def test_a_reading_may_be_signed_behind_a_jump_of_the_clock(gateway: Gateway) -> None:
+    gateway.behind_s = 3600
     first, due_ms, clock = gateway.write(), gateway.clock.now_ms, gateway.clock
+    gateway.behind_s = 0
     rows = gateway.cut()
     for chain in gateway.meters:
         chain.due_ms = due_ms + 1  # this poll has not finished
@@ -109,6 +114,25 @@ def test_a_reading_may_be_signed_behind_a_jump_of_the_clock(gateway: Gateway) ->
     rows.append(gateway.event("clock", **facts, grids=gateway.new_grids()))
     rows += [chain.reading(time_ms=read_ms) for chain in gateway.meters]
     assert findings(audited(first, gateway.write([*rows, *gateway.usual()]))) == []
+
+
+def test_time_that_cannot_have_passed_by_the_ledgers_times_is_found(gateway: Gateway) -> None:
+    """An hour in which nothing was due, because the clock is said to have been slow."""
+    first = gateway.write()
+    second = gateway.write([*gateway.polls(2), *gateway.correct(3_600_000), *gateway.usual()])
+    (finding,) = audited(first, second).findings
+    assert (finding.batch, finding.step) == (1, "times")
+    assert "by the ledgers' times" in finding.detail
+
+
+@pytest.mark.parametrize("early_ms", [0, 60_000])
+def test_an_epoch_began_when_its_up_says(gateway: Gateway, early_ms: int) -> None:
+    first, clock = gateway.write(), gateway.clock
+    facts = {"before": clock.now_ms, "after": clock.now_ms, "up": clock.up_ms, "clock": "S"}
+    facts["began"] = clock.now_ms - clock.up_ms - early_ms
+    event = gateway.event("clock", **facts, grids=gateway.new_grids())
+    found = findings(audited(first, gateway.write([event, *gateway.usual()])))
+    assert found == ([(1, name(1, "gateway"), "times")] if early_ms else [])
 
 
 def test_a_reading_is_not_signed_before_it_was_read(gateway: Gateway) -> None:

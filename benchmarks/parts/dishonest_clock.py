@@ -1,0 +1,74 @@
+"""Hours in which nothing was due because the clock is said to have jumped over them: for an audit to find."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.parts.dishonest_edits import EVERY_MS, announced, covered_to, early, moved
+from benchmarks.parts.dishonest_stage import ACCOMPLICE, AGO_S, Case, Said, Stage
+from benchmarks.parts.honest_history import UNDATED_S, undated
+from ledger_client.record import Coverage, Event
+
+HOUR_MS = 3_600_000
+
+
+def _hidden_hour(stage: Stage) -> list[Said]:
+    """The gateway is held still for an hour within an epoch; then a clock event says that it had been an hour slow.
+
+    Its batches were anchored as they were cut, so the ledger's times say how late it was at most.
+    """
+    history, batch = stage.recorded.under(stage.name), early(stage)
+    for told in history.batches[:batch]:
+        told.records = [moved(record, -HOUR_MS) for record in told.records]
+    first = history.batches[batch].records[0]
+    after_ms = history.batches[batch - 1].to_ms + HOUR_MS
+    grids = {}
+    for meter in history.meters:
+        ended_ms = covered_to(history, meter, batch - 1)
+        grids[meter] = [[ended_ms, 0], [ended_ms - 1 + HOUR_MS + EVERY_MS, EVERY_MS]]
+        place = next(p for p in history.places(Coverage, meter) if p[0] == batch)
+        history.put(place, history.at(*place).saying(from_ms=ended_ms))
+    up_ms = first.claims.up_ms - (first.time_ms - after_ms)
+    facts = {"before": after_ms - HOUR_MS, "after": after_ms, "up": up_ms, "clock": "S", "error": 20, "grids": grids}
+    announced(history, batch, "clock", **facts)
+    place = history.events("clock")[0]
+    history.put(place, history.at(*place).at(iat=after_ms // 1000, up_ms=up_ms))
+    sealed = history.sealed()
+    files = []
+    for batch_sealed, cut in zip(sealed, history.batches, strict=True):
+        receipt = stage.signed_off(batch_sealed.entry, cut.to_ms / 1000 + 5)
+        files.append(stage.file(batch_sealed, [receipt]))
+    return stage.audit(files, stage.trust(history, [ACCOMPLICE]))
+
+
+def _dated(stage: Stage, **changes: Any) -> list[Said]:
+    """An epoch that began without a clock, dated by an event of which something is changed."""
+    began_s = stage.now_s - AGO_S - UNDATED_S
+    history = stage.enrolled(undated(stage.folder / "undated", began_s, stage.chance).under(stage.name))
+    (place,) = history.events("clock")
+    body = history.at(*place).body
+    assert isinstance(body, Event)
+    fields = {key: value for key, value in {**body.fields, **changes}.items() if value is not None}
+    history.put(place, history.at(*place)._replace(body=Event("clock", fields)))
+    return stage.tell(history)
+
+
+def _began_early(stage: Stage) -> list[Said]:
+    """The epoch is said to have begun where the one before ended: then nothing was due between them."""
+    return _dated(stage, began=int((stage.now_s - AGO_S - UNDATED_S + 235) * 1000), stopped=None)
+
+
+def _stopped_untold(stage: Stage) -> list[Said]:
+    return _dated(stage, stopped=None)
+
+
+def _stopped_less(stage: Stage) -> list[Said]:
+    return _dated(stage, stopped=dict.fromkeys(stage.recorded.meters, 1))
+
+
+CASES = {
+    "hour-hidden-by-a-clock-event": Case("audit", "times", "ledger", _hidden_hour),
+    "downtime-hidden-by-an-early-begin": Case("audit", "times|due", "began", _began_early),
+    "downtime-of-an-undated-start-untold": Case("audit", "due", "were due before its epoch", _stopped_untold),
+    "downtime-of-an-undated-start-less": Case("audit", "due", "were due before its epoch", _stopped_less),
+}
