@@ -324,10 +324,10 @@ class Batches(Repairs):
         return bool(self.count(sql))
 
     def is_apart(self, meter: str, epoch: bytes, seq: int) -> bool:
-        """Whether this record is none that a batch of this database holds, as far as its rows tell."""
+        """Whether this record is lost, or in none of this database's batches."""
         named = "epoch = ? AND meter = ? AND seq = ?"
-        sql = f"SELECT 1 FROM records WHERE {named} AND id NOT IN (SELECT id FROM elsewhere)"
-        return self.one(sql, epoch, meter, seq) is None
+        sql = f"SELECT 1 FROM records WHERE {named} AND id IN (SELECT id FROM elsewhere)"
+        return self.lost_in(meter, epoch, seq) or self.one(sql, epoch, meter, seq) is not None
 
     def elsewhere(self, record_id: int) -> bytes | None:
         """The statement of another database that holds this record; ``UNTOLD``: nobody can tell if there is one."""

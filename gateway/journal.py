@@ -158,6 +158,10 @@ class Journal(Changeover):
 
     # — to the disk —
 
+    def look_for_cuts(self) -> None:
+        """Whether cuts wait: besides those that were made here there are those of a batch that was opened again."""
+        self._cuts = self._cuts or bool(self.store.cuts())
+
     def _seal_cuts(self, until_ms: int) -> None:
         while self._cuts and self.held is None and self.trouble is None and self._clock.schedule_ms() < until_ms:
             self._seal_next()
@@ -326,10 +330,25 @@ def seal_next(store: Store, keys: Keys, rules: Rules, now_ms: int) -> bool:
             now_ms=now_ms,
             signer=keys.statement,
             lost=store.lost_unsealed(),
-            apart=store.is_apart if store.any_apart() else None,
+            apart=_apart(store),
         )
         if batch is None:
             store.drop_cut(last_id)
         else:
             store.seal(batch, rules.ledgers)
     return bool(others)
+
+
+def _apart(store: Store) -> Callable[[str, bytes, int], bool] | None:
+    """Whether a record is in no batch of this database although later ones are; None: none is."""
+    if not store.any_apart():
+        return None
+    last = store.last_batch()
+    sealed = parse_statement(last.entry).statement.meters if last is not None else {}
+
+    def apart(meter: str, epoch: bytes, seq: int) -> bool:
+        if any(r.epoch == epoch and r.first <= seq <= r.last for r in sealed.get(meter, ())):
+            return False  # lost though it may be, it was sealed
+        return store.is_apart(meter, epoch, seq)
+
+    return apart

@@ -162,6 +162,9 @@ def committed(log: bytes, size: int, file_page: Callable[[int], bytes] | None = 
     seed = struct.unpack_from(">2I", log, 24) if order else None
     now: list[tuple[int, int]] = []
     earlier: list[tuple[int, int]] = []
+    unended: list[
+        tuple[int, int]
+    ] = []  # of a commit whose end is damaged: whole commits behind it show that it was one
     damaged = False
     i = 0
     while i < count:
@@ -170,12 +173,15 @@ def committed(log: bytes, size: int, file_page: Callable[[int], bytes] | None = 
             end += 1
             if heads[end - 1][1]:
                 commits, last = commits + 1, end
-        frames = [(heads[k][0], LOG_HEADER + k * frame_size + FRAME_HEADER) for k in range(i, last)]
-        if (i == 0 and order and commits) or commits >= 2:
-            if salts is None or heads[i][2:4] == salts:
-                now, damaged = now + frames, damaged or i > 0
-            else:
-                earlier += frames
+        run = [(heads[k][0], LOG_HEADER + k * frame_size + FRAME_HEADER) for k in range(i, end)]
+        whole, rest = run[: last - i], run[last - i :]
+        proven, present = (i == 0 and order and commits) or commits >= 2, salts is None or heads[i][2:4] == salts
+        if proven and present:
+            now, unended, damaged = now + unended + whole, rest, damaged or i > 0
+        elif proven:
+            earlier += whole
+        elif present:
+            unended = unended + run
         i = max(end, i + 1)
     return Log(now, earlier, damaged and _tells_more(log, size, now, file_page))
 

@@ -8,7 +8,7 @@ receipts, validity and policy as ``verify`` has them. Over them: every chain of 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from ledger_client.audit_due import Due
 from ledger_client.audit_ends import Ends, compare_with_ledgers
 from ledger_client.audit_files import Files, open_files
 from ledger_client.audit_records import Fact, Looker, Name
-from ledger_client.audit_result import MOST, Audit, Audited, Finding, Told
+from ledger_client.audit_result import MOST, Audit, Audited, Finding
 from ledger_client.audit_times import Times
 from ledger_client.batch_file import BatchFile
 from ledger_client.errors import STEPS, Malformed, UnknownKey, VerificationError, at_step
@@ -282,7 +282,7 @@ class _Gathered:
         self.from_ms: int | None = None
         self.to_ms = 0
         self.until: int | None = None
-        self._delays: dict[str, Counter[int]] = {}
+        self._delays: dict[str, Counter[int]] = defaultdict(Counter)
 
     def add(self, fact: Fact, until: int | None) -> None:
         self.leaves.append(fact.leaf)
@@ -301,7 +301,7 @@ class _Gathered:
         else:
             stretches.append((seq, seq))
         if until is not None and fact.kind == "reading":
-            self._delays.setdefault(meter, Counter())[max(0, until - time_ms // 1000)] += 1
+            self._delays[meter][max(0, until - time_ms // 1000)] += 1
 
     def ranges(self, meter: str) -> tuple[Range, ...]:
         """The numbers of one meter, by epoch."""
@@ -311,7 +311,7 @@ class _Gathered:
     def delays_into(self, result: Audit) -> None:
         """Add how old each reading was when the ledgers had it."""
         for meter, delays in self._delays.items():
-            result.meters.setdefault(meter, Told()).delays_s.update(delays)
+            result.told(meter).delays_s.update(delays)
 
 
 def _span(statement: Statement) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ledger_client.audit_chain import Step
 from ledger_client.audit_records import Fact, Name
-from ledger_client.audit_result import COVERAGE, Audit, Told
+from ledger_client.audit_result import COVERAGE, Audit
 from ledger_client.audit_times import SECOND_MS
 from ledger_client.record import GATEWAY_ITSELF, Coverage
 from ledger_client.shape import rfc3339, rfc3339_ms
@@ -63,10 +63,12 @@ class Coverages:
         """The next record of a meter, and how it follows; of a coverage what is to be counted again."""
         if name.meter == GATEWAY_ITSELF:
             return None
-        span = self._spans.setdefault(name.meter, _Span())
+        span = self._spans.get(name.meter)
+        if span is None:
+            span = self._spans[name.meter] = _Span()
         if step is Step.FIRST:
             span.sure = fact.prev is None
-            self.result.meters.setdefault(name.meter, Told()).begins |= span.sure
+            self.result.told(name.meter).begins |= span.sure
         elif step is not Step.NEXT:
             self._lose(span, name, step)
         if fact.coverage is not None:
@@ -74,7 +76,7 @@ class Coverages:
         if name.seq == 0:
             self.result.found(COVERAGE, name, "the first record of an epoch is a coverage record, and this is none")
         if fact.kind == "reading":
-            self.result.meters.setdefault(name.meter, Told()).readings += 1
+            self.result.told(name.meter).readings += 1
             span.readings += 1
             moment = fact.time_ms, name
             if span.earliest is None or moment[0] < span.earliest[0]:
@@ -108,7 +110,7 @@ class Coverages:
         if body.from_ms < span.told_to_ms:
             again = body.from_ms, min(body.to_ms, span.told_to_ms)
             if again[0] < again[1]:
-                self.result.meters.setdefault(name.meter, Told()).told_twice.append(again)
+                self.result.told(name.meter).told_twice.append(again)
                 self.result.resumed(name, f"{_time(*again)} is told twice; counted as it was anchored first")
         if ended_ms is None or body.from_ms == ended_ms:
             return

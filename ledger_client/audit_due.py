@@ -70,7 +70,7 @@ class Due:
     def end_batch(self) -> None:
         """Count what the batch's coverage tells."""
         for interval in self._intervals:
-            told = self.result.meters.setdefault(interval.name.meter, Told())
+            told = self.result.told(interval.name.meter)
             self._count(interval, told)
         for name, correction in self._corrections:
             if correction.began_ms is not None:
@@ -139,7 +139,7 @@ class Due:
                 )
                 self.result.found(DUE, name, text)
             self._undated.pop((name.epoch, meter), None)
-            told = self.result.meters.setdefault(meter, Told())
+            told = self.result.told(meter)
             told.due += said
             told.missed.update({"stopped": said} if said else {})
 

@@ -112,6 +112,13 @@ class Audit:
         finally:
             self.place = before
 
+    def told(self, meter: str) -> Told:
+        """What the records of a meter tell."""
+        told = self.meters.get(meter)
+        if told is None:
+            told = self.meters[meter] = Told()
+        return told
+
     def found(self, step: str, name: Name | None, detail: str) -> None:
         """Keep a finding: of a record, or of the batch (file) that is spoken of."""
         self.findings_total += 1

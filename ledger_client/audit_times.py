@@ -32,6 +32,11 @@ class _Stretch:
 
     def fits(self, iat: int, up_ms: int) -> bool:
         """Whether a record goes on alike; it is then part of what the next is compared with."""
+        if len(self.offsets) == 1:  # nearly always
+            ((speed, known),) = self.offsets.items()
+            offset = iat * SECOND_MS * FULL - up_ms * speed
+            if known is not None and known[0] <= offset <= known[1]:
+                return True
         fitting: dict[int, tuple[int, int] | None] = {}
         for speed, known in self.offsets.items():
             offset = iat * SECOND_MS * FULL - up_ms * speed

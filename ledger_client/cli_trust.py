@@ -12,8 +12,7 @@ from ledger_client.cli_help import HELP
 from ledger_client.cli_online import UsageError, access, addresses
 from ledger_client.cli_parts import FORCE, YES, agreed, demand_replaceable
 from ledger_client.errors import TrustFileError, VerificationError
-from ledger_client.text_file import NotText, text_of
-from ledger_client.trust import load_trust, parse_trust
+from ledger_client.trust import load_trust
 from ledger_client.verify import rfc3339
 
 
@@ -127,7 +126,7 @@ def _warn(trust_file: Path, warnings: tuple[str, ...]) -> None:
 
 
 def _is_trust(path: Path) -> bool:
-    with suppress(TrustFileError, NotText):
-        parse_trust(text_of(path.read_bytes()), str(path), anchored=False)
+    with suppress(TrustFileError):
+        load_trust(path, anchored=False)
         return True
     return False

@@ -12,24 +12,23 @@ from ledger_client.cose_key import base64url
 from ledger_client.durable import write_text
 from ledger_client.enrolment import Enrolment, is_request, parse_request
 from ledger_client.errors import TrustFileError, VerificationError
-from ledger_client.text_file import UTF8, NotText, text_of
-from ledger_client.trust import TrustKey, entry_of, parse_trust, quoted
+from ledger_client.shape import MAX_BUNDLE
+from ledger_client.trust import TrustKey, entry_of, load_trust, parse_trust, quoted
 
 
 def keys_of(path: Path) -> list[TrustKey]:
     """The keys of an enrolment request, or of a file with ``[[key]]`` entries; raises ``TrustFileError``."""
     try:
         if is_request(path):
-            return list(requested(parse_request(path.read_bytes())))
-        keys = parse_trust(text_of(path.read_bytes()), str(path), anchored=False).keys
+            with path.open("rb") as file:
+                return list(requested(parse_request(file.read(2 * MAX_BUNDLE))))
     except OSError as error:
         way_out = "give an enrolment request, or a file with [[key]] entries"
         raise TrustFileError(str(path), "", f"cannot be read ({error.strerror})", way_out) from None
-    except NotText as error:
-        raise TrustFileError(str(path), "", error.problem, UTF8) from None
     except VerificationError as error:
         way_out = "have it made again: meterseal keys enrol-request CONFIG -o gateway.enrol"
         raise TrustFileError(str(path), "", f"is no signed enrolment request ({error.detail})", way_out) from None
+    keys = load_trust(path, anchored=False).keys
     if not keys:
         way_out = "give an enrolment request, or what `meterseal-ledger show LDIR --trust` prints"
         raise TrustFileError(str(path), "", "has no [[key]]", way_out)
@@ -50,7 +49,7 @@ def missing_in(path: Path, keys: Iterable[TrustKey]) -> list[TrustKey]:
     """Those of the keys that a trust file lacks; all of them where there is no file. Raises ``TrustFileError``."""
     if not path.exists():
         return list(keys)
-    trust = parse_trust(_text(path), str(path), anchored=False)
+    trust = load_trust(path, anchored=False)
     return [k for k in keys if trust.find(k.role, gateway=k.gateway, meter=k.meter, ledger=k.ledger, kid=k.kid) is None]
 
 
@@ -60,8 +59,8 @@ def add(path: Path, keys: Sequence[TrustKey]) -> tuple[str, ...]:
     Where no ``[policy]`` is there, the first ledger key brings one. Returns what a reader should know of the file now.
     Raises ``TrustFileError`` and changes nothing where the file would not be in order.
     """
-    text = _text(path) if path.exists() else ""
-    before = parse_trust(text, str(path), anchored=False)
+    before = load_trust(path, anchored=False) if path.exists() else parse_trust("", str(path), anchored=False)
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
     added = "".join("\n" + entry_of(key) for key in keys)
     ledgers = sorted({key.ledger for key in keys if key.ledger is not None})
     if ledgers and not before.ledgers and "[policy]" not in text:
@@ -83,13 +82,3 @@ def in_words(key: TrustKey) -> str:
     whose = "statement key" if key.meter is None else f"key of meter {key.meter}"
     identity = f" ({key.identity})" if key.identity is not None else ""
     return f"{whose} of gateway {key.gateway} {base64url(key.kid)}{identity}"
-
-
-def _text(path: Path) -> str:
-    try:
-        return text_of(path.read_bytes())
-    except OSError as error:
-        way_out = "give the path of a trust file that may be read"
-        raise TrustFileError(str(path), "", f"cannot be read ({error.strerror})", way_out) from None
-    except NotText as error:
-        raise TrustFileError(str(path), "", error.problem, UTF8) from None

@@ -34,6 +34,7 @@ def test_kills_at_every_station_lose_double_fork_and_skip_nothing() -> None:
         "untiled": 0,
         "unverified": 0,
     }
+    assert figures["audit_findings"] == 0
     points = figures["kills_by_point"]
     assert isinstance(points, dict)
     assert {"restore", "restored", "migrate", "prune"} <= set(points)

@@ -19,6 +19,7 @@ def test_an_outage_costs_no_memory_and_ends_with_every_batch_anchored_once() -> 
     assert int(str(figures["restored_cut_meanwhile"])) >= RESTORED_MINUTES // 2
     assert int(str(figures["restored_sealed_elsewhere"])) > 0
     assert figures["restored_sealed_once"]
+    assert (figures["audit_findings"], figures["restored_audit_findings"]) == (0, 0)
     assert figures["fds_equal"]
     assert figures["tasks_equal"]
     assert float(str(figures["memory_ratio"])) <= 1.1

@@ -14,7 +14,7 @@ SEED = 20261125
 
 def test_faults_of_everything_lose_double_fork_and_skip_nothing() -> None:
     figures = soak.run(**soak.SMALLEST[0], seed=SEED)
-    wrong = ("lost", "duplicated", "forked", "untiled", "unverified")
+    wrong = ("lost", "duplicated", "forked", "untiled", "unverified", "audit_findings")
     assert {name: figures[name] for name in wrong} == dict.fromkeys(wrong, 0), json.dumps(figures)
     assert figures["anchored"] == dict.fromkeys(("http-ledger", "mqtt-ledger"), figures["batches"])
     assert (figures["fds_end"], figures["tasks_end"]) == (figures["fds_20pct"], figures["tasks_20pct"])
