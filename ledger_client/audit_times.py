@@ -84,9 +84,7 @@ class Times:
         """All batches were seen: of the time that record times jumped over nothing is told."""
         if self._set_forward_ms:
             total, most = span_in_words(sum(self._set_forward_ms)), span_in_words(max(self._set_forward_ms))
-            self.result.noted(
-                f"the clock was set forward by {total} in all, at once by {most} at most: nothing was due"
-            )
+            self.result.noted(f"the clock was set forward by {total}, at once by {most} at most: nothing was due")
 
     def forget(self, meter: str) -> None:
         """A meter's numbers go on from an older record: what was told since is not before what comes."""
