@@ -158,6 +158,10 @@ class Journal(Changeover):
 
     # — to the disk —
 
+    def look_for_cuts(self) -> None:
+        """Whether cuts wait: besides those that were made here there are those of a batch that was opened again."""
+        self._cuts = self._cuts or bool(self.store.cuts())
+
     def _seal_cuts(self, until_ms: int) -> None:
         while self._cuts and self.held is None and self.trouble is None and self._clock.schedule_ms() < until_ms:
             self._seal_next()

@@ -240,7 +240,9 @@ class Reconciliation:
             station("restored")
             return True
 
-        return await self._ask(write)
+        done = await self._ask(write)
+        self._recorder.hold_seals(self._held)  # as before; what was opened is sealed again
+        return done
 
     async def _equivocation(self, ledger: Ledger, found: Another) -> None:
         conflict = Conflict(found.batch, ledger.name, found.statement_id, self._clock.now_ms())

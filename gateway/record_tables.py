@@ -65,8 +65,12 @@ class Records(Repairs):
         return self.all(sql, meter, meter, from_ms)
 
     def latest_ms(self) -> int:
-        """The latest time among the newest 1,000 records, in ms; 0 if there are none."""
-        return self.count("SELECT max(time_ms) FROM (SELECT time_ms FROM records ORDER BY id DESC LIMIT 1000)")
+        """The latest time among the newest 1,000 records, in ms, and that at which the last was signed: behind a
+        silence that is later. 0 if there are none."""
+        last = self.one("SELECT data FROM records ORDER BY id DESC LIMIT 1")
+        signed_ms = parse_record(bytes(last[0])).claims.iat * 1000 if last else 0
+        latest = "SELECT max(time_ms) FROM (SELECT time_ms FROM records ORDER BY id DESC LIMIT 1000)"
+        return max(self.count(latest), signed_ms)
 
     def schedule(self, epoch: bytes, grids: Iterable[tuple[str, int, int]]) -> None:
         """Note (meter, anchor_ms, period_ms) from which on polls of an epoch are recorded. Call within

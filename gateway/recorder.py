@@ -142,7 +142,7 @@ class Recorder:
     def hold_seals(self, why: str | None) -> None:
         """Seal nothing from now on, for this reason; None: seal what has been cut. Batches are cut all the same."""
         self._journal.held = why
-        self.call(lambda _: None)
+        self.call(lambda _: self._journal.look_for_cuts())
 
     def open(self) -> int:
         """Begin the epoch with its first records, durable at once. Returns the anchor of the schedules in ms."""

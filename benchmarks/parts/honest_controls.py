@@ -292,7 +292,7 @@ def restored(place: Place) -> dict[str, Any]:
     scene.anchored()
     scene.loaded.database.unlink()
     Path(copy).rename(scene.loaded.database)
-    asyncio.run(_goes_on(scene.loaded))
+    asyncio.run(goes_on(scene.loaded))
     scene.anchored()
     return audit_exports(scene.loaded, *RESTORED)
 
@@ -316,12 +316,12 @@ def repaired(place: Place) -> dict[str, Any]:
     for page in hit:
         content[page * PAGE : (page + 1) * PAGE] = os.urandom(PAGE)
     scene.loaded.database.write_bytes(content)
-    asyncio.run(_goes_on(scene.loaded))
+    asyncio.run(goes_on(scene.loaded))
     scene.anchored()
     return audit_exports(scene.loaded, *RESTORED)
 
 
-async def _goes_on(loaded: Config) -> None:
+async def goes_on(loaded: Config) -> None:
     """The whole gateway, its lines leading nowhere: it compares itself with the ledger, seals and anchors."""
 
     def opened(_: Path) -> Store:

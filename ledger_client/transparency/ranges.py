@@ -23,7 +23,8 @@ TABLES: Final = (
 
 
 class Order(NamedTuple):
-    """Of one gateway: ``since``, the number of its first batch here; number, id and ``from_ms`` of its last."""
+    """Of one gateway: ``since``, the number of its first batch here; number and id of its last; ``from_ms``, the
+    greatest ``from`` of a batch since the last one with ``resume``."""
 
     since: int
     batch: int
@@ -71,7 +72,8 @@ def take(db: sqlite3.Connection, signed: SignedStatement) -> None:
     gateway, batch = statement.gateway, statement.batch
     db.execute(
         "INSERT INTO orders (gateway, since, batch, id, from_ms) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT (gateway) DO UPDATE SET batch = excluded.batch, id = excluded.id, from_ms = excluded.from_ms",
+        "ON CONFLICT (gateway) DO UPDATE SET batch = excluded.batch, id = excluded.id, "
+        f"from_ms = {'excluded.from_ms' if statement.resume is not None else 'max(from_ms, excluded.from_ms)'}",
         (gateway, batch, batch, signed.id, statement.from_ms),
     )
     db.executemany(

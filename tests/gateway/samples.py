@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,11 @@ from gateway.keys import REQUEST_FILE, load_keys
 from gateway.recorder import Recorder
 from gateway.signer import GATEWAY, stamp
 from gateway.store import Store
+from ledger_client.cose_key import PrivateKey
+from ledger_client.merkle import Tree, leaf_hash
+from ledger_client.receipt import sign_receipt
 from ledger_client.record import Event, Reading, Record, Value, parse_record
+from ledger_client.statement import id_text, statement_id
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry
@@ -69,6 +73,19 @@ def finished(meter: str, due_ms: int, clock: Clock, value: int = 1) -> Finished:
     """A poll of one value that was answered now."""
     now = stamp(clock)
     return Finished(meter, due_ms, Reading(now.time_ms, (Value("count", value, "count"),)), now)
+
+
+def settle(store: Store, numbers: Sequence[int], ledger: PrivateKey) -> None:
+    """A ledger with this key has given its receipt for these batches."""
+    for number in numbers:
+        batch = store.batch(number)
+        assert batch is not None
+        tree = Tree([leaf_hash(b"policy"), leaf_hash(batch.entry)])
+        sub = id_text(statement_id(batch.entry))
+        iat = batch.sealed_ms // 1000 + 1
+        receipt = sign_receipt("demo-ledger", sub, iat, 2, 1, tree.path(1), tree.root, ledger)
+        with store.transaction():
+            store.mark(number, "demo-ledger", "settled", batch.sealed_ms + 1000, receipt=receipt)
 
 
 class Machine:

@@ -26,6 +26,7 @@ from ledger_client import cbor
 from ledger_client.cose_key import PrivateKey, save_private_key
 from ledger_client.record import Coverage, Event, Record, parse_record
 from ledger_client.statement import parse_statement
+from tests.gateway.audited import audited
 from tests.gateway.books import check_books
 from tests.gateway.clock_history import FrailStore
 from tests.gateway.samples import Hands, Machine, rewrite, site
@@ -240,6 +241,34 @@ def test_a_meter_that_a_start_leaves_out_has_nothing_due_from_there_on(loaded: C
     assert last.due == 9  # 90 s until it was left out, none of the hour behind that
     assert not third.events(KEYS)
     third.end()
+    check_books(loaded)
+
+
+def test_a_meter_that_is_taken_out_before_its_new_grid_begins_has_nothing_due(loaded: Config, tmp_path: Path) -> None:
+    hands = Hands(loaded)
+    hands.poll(2)
+    hands.journal._record_every(5, ROOM)
+    whole, without = loaded.path.read_text(), rewritten(loaded, (CO2_TABLE, ""))
+    change(hands, without)
+    hands.machine.passes(3600)
+    loaded.path.write_text(whole)
+    change(hands, config.load(loaded.path), CO2)
+    assert [c.due for c in coverage(hands, CO2)][-1] == 0
+    hands.machine.passes(60)
+    hands.journal.skip(list(loaded.meters))
+    hands.journal.cut()
+    hands.journal.keep_time()
+    hands.end()
+    check_books(loaded)
+    assert audited(loaded, tmp_path / "exports").findings == []
+
+
+def test_a_gateway_whose_last_meter_is_taken_out_says_so(loaded: Config) -> None:
+    hands = Hands(loaded)
+    rules = replace(Rules.of(loaded), periods_ms={})
+    hands.journal.change(Change(rules, load_keys(loaded), (), {"why": "test"}))
+    assert hands.events(CONFIGURATION)[-1]["meters"] == {}
+    hands.end()
     check_books(loaded)
 
 

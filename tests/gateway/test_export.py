@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,10 @@ from gateway.export import export, export_to, file_name
 from gateway.store import Store
 from ledger_client.audit import audit
 from ledger_client.cose_key import PrivateKey
-from ledger_client.merkle import Tree, leaf_hash
-from ledger_client.receipt import sign_receipt
-from ledger_client.statement import id_text, statement_id
 from ledger_client.trust import Trust, key_entry, load_trust
 from tests.chain.site import command
 from tests.gateway.clock_history import LIMIT
-from tests.gateway.samples import START_S, Hands, Machine, site
+from tests.gateway.samples import START_S, Hands, Machine, settle, site
 
 LEDGER = PrivateKey.generate()
 FAR_S = START_S + 10**8
@@ -39,19 +35,6 @@ def loaded(tmp_path: Path) -> Config:
     return loaded
 
 
-def settle(store: Store, numbers: Sequence[int]) -> None:
-    """A ledger has given its receipt for these batches."""
-    for number in numbers:
-        batch = store.batch(number)
-        assert batch is not None
-        tree = Tree([leaf_hash(b"policy"), leaf_hash(batch.entry)])
-        sub = id_text(statement_id(batch.entry))
-        iat = batch.sealed_ms // 1000 + 1
-        receipt = sign_receipt("demo-ledger", sub, iat, 2, 1, tree.path(1), tree.root, LEDGER)
-        with store.transaction():
-            store.mark(number, "demo-ledger", "settled", batch.sealed_ms + 1000, receipt=receipt)
-
-
 def trust(loaded: Config) -> Trust:
     return load_trust(loaded.trust)
 
@@ -60,7 +43,7 @@ def test_a_period_that_was_exported_holds(loaded: Config, tmp_path: Path) -> Non
     store = Store(loaded.database)
     numbers = [batch.batch for batch in store.batches()]
     assert len(numbers) >= 3
-    settle(store, numbers)
+    settle(store, numbers, LEDGER)
     done = list(export_to(store, "test-gateway", store.receipted(1 << 62), tmp_path / "out"))
     assert [x.batch for x in done] == numbers
     assert [x.size for x in done] == [x.path.stat().st_size for x in done]
@@ -76,7 +59,7 @@ def test_a_period_that_was_exported_holds(loaded: Config, tmp_path: Path) -> Non
 
 def test_only_what_has_a_receipt_and_is_old_enough_is_chosen(loaded: Config, tmp_path: Path) -> None:
     store = Store(loaded.database)
-    settle(store, [0, 1])
+    settle(store, [0, 1], LEDGER)
     first = store.batch(0)
     assert first is not None
     assert store.receipted(1 << 62) == [0, 1]
@@ -93,7 +76,7 @@ def test_without_an_age_the_clock_is_not_asked(loaded: Config, tmp_path: Path) -
     with store.transaction():
         store.run("DROP TRIGGER batches_stay")
         store.run("UPDATE batches SET sealed_ms = sealed_ms + 1000000000000")
-    settle(store, [0, 1])
+    settle(store, [0, 1], LEDGER)
     store.close()
     done = command("gateway.cli", "export", loaded.path, "-o", tmp_path / "out", "--json")
     assert [written["batch"] for written in json.loads(done.stdout)["written"]] == [0, 1]
@@ -103,7 +86,7 @@ def test_what_pruning_has_touched_is_refused_and_the_file_that_was_made_before_s
     loaded: Config, tmp_path: Path
 ) -> None:
     store = Store(loaded.database)
-    settle(store, [0, 1])
+    settle(store, [0, 1], LEDGER)
     path = tmp_path / file_name("test-gateway", 0)
     export(store, 0, path)
     while pruning.prune(store, ["demo-ledger"], 1 << 62):
@@ -120,7 +103,7 @@ def test_what_pruning_has_touched_is_refused_and_the_file_that_was_made_before_s
 
 def test_a_database_that_was_tampered_with_gives_no_file(loaded: Config, tmp_path: Path) -> None:
     store = Store(loaded.database)
-    settle(store, [0])
+    settle(store, [0], LEDGER)
     store.run("DROP TRIGGER records_stay")
     store.run("UPDATE records SET data = (SELECT data FROM records WHERE id = 6) WHERE id = 5")
     (tmp_path / "x.mbatch").write_bytes(b"an earlier one")
@@ -144,7 +127,7 @@ def test_a_batch_alone_is_audited_with_the_proofs_that_are_written_beside_it(loa
     hands.end()
     store = Store(loaded.database)
     numbers = [batch.batch for batch in store.batches()]
-    settle(store, numbers)
+    settle(store, numbers, LEDGER)
     out = tmp_path / "out"
     (done,) = export_to(store, "test-gateway", numbers[-1:], out)
     assert done.unproven is None
@@ -160,7 +143,7 @@ def test_a_batch_alone_is_audited_with_the_proofs_that_are_written_beside_it(loa
 
 def test_a_configuration_that_is_not_anchored_is_said_not_to_be_proven(loaded: Config, tmp_path: Path) -> None:
     store = Store(loaded.database)
-    settle(store, [1])
+    settle(store, [1], LEDGER)
     (done,) = export_to(store, "test-gateway", [1], tmp_path / "out")
     assert done.proofs == ()
     assert done.unproven is not None

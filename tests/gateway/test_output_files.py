@@ -21,8 +21,8 @@ from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry
 from ledger_client.trust import key_entry
-from tests.gateway.samples import Hands, site
-from tests.gateway.test_export import LEDGER, settle
+from tests.gateway.samples import Hands, settle, site
+from tests.gateway.test_export import LEDGER
 from tests.processes import embedded_ledger
 
 LETTER = b"Dear Sir or Madam\n"
@@ -35,7 +35,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
         file.write(key_entry("ledger", LEDGER.public, 1_700_000_000, ledger="demo-ledger"))
     hands = Hands(made)
     hands.poll(18)
-    settle(hands.store, [0])
+    settle(hands.store, [0], LEDGER)
     hands.end()
     open_dir(made.path.parent / "ledger", "demo-ledger").close()
     served = made.path.parent / "served"

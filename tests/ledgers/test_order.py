@@ -165,6 +165,7 @@ def test_time_goes_on_from_batch_to_batch(gateway: Gateway, take: Take) -> None:
     assert chain.give(main((A, 0, 9)), times_ms=(begin, begin + 9000)) is None
     assert chain.give(main((A, 10, 10)), times_ms=(begin - 1001, begin)) == service.OUT_OF_ORDER
     assert chain.give(main((A, 10, 10)), times_ms=(begin - 1000, begin)) is None
+    assert chain.give(main((A, 11, 11)), times_ms=(begin - 2000, begin)) == service.OUT_OF_ORDER  # nor step by step
     assert chain.give(main((A, 11, 11)), times_ms=(0, begin), resume="restored") is None
     assert chain.give(main((A, 12, 12)), times_ms=(0, begin)) is None
 

@@ -13,11 +13,8 @@ from gateway.config import Config
 from gateway.store import Store
 from ledger_client.errors import Refused
 from ledger_client.statement import parse_statement
-from tests.gateway.books import check_books, check_each_record_is_sealed_once
 from tests.gateway.older.lives import METER, Ledger, Life, anchored, check_all, live, put_back, saved
-from tests.gateway.samples import believe, believed
-from tests.gateway.samples import site as gateway_site
-from tests.ledgers.site import site as ledger_site
+from tests.gateway.samples import believed
 
 
 @pytest.fixture
@@ -142,31 +139,6 @@ def test_of_two_that_run_at_once_the_one_whose_batches_were_taken_stands_still(
     life.until(anchored)
     life.stop()
     check_all(older, ledger, tmp_path)
-
-
-def test_over_mqtt_a_restored_database_goes_on(tmp_path: Path) -> None:
-    """A real ledger behind a real broker, which cannot be asked what it holds."""
-    loaded = gateway_site(tmp_path / "site")
-    with ledger_site(tmp_path) as demo, demo.driver("mqtt") as driver:
-        believe(demo.ledger.folder, loaded)
-        ledger: Any = driver
-        live(loaded, ledger, 2, tail=5)
-        backup = saved(loaded, tmp_path)
-        live(loaded, ledger, 3)
-        put_back(backup, loaded)
-        life = Life(loaded, ledger)
-        life.record(4)
-        life.until(lambda life: life.events("rollback"))
-        life.record(1)
-        life.until(anchored)
-        life.stop()
-        with demo.driver("http") as log:
-            entries = log.statements("test-gateway", -1)
-        statements = [parse_statement(entry).statement for entry in entries]
-        assert [statement.batch for statement in statements] == list(range(len(statements)))
-        assert [statement.batch for statement in statements if statement.resume] == [5]
-        check_each_record_is_sealed_once(loaded, entries)
-        check_books(loaded)
 
 
 class Wire(Ledger):
