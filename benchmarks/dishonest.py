@@ -27,6 +27,7 @@ from benchmarks.parts import (
     dishonest_enrolment,
     dishonest_files,
     dishonest_ledger,
+    dishonest_log,
     dishonest_schedule,
     dishonest_times,
     dishonest_verify,
@@ -38,6 +39,7 @@ SMALLEST: tuple[dict[str, Any]] = ({"seed": 7},)
 BY = "ledger", "verify", "audit", "gateway"
 PARTS = (
     dishonest_enrolment,
+    dishonest_log,
     dishonest_ledger,
     dishonest_times,
     dishonest_due,

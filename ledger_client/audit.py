@@ -17,7 +17,7 @@ from ledger_client import audit_events as events
 from ledger_client.audit_chain import Chains, Step
 from ledger_client.audit_configured import Configured
 from ledger_client.audit_coverage import Coverages
-from ledger_client.audit_due import Due
+from ledger_client.audit_due import UNKNOWN, Due
 from ledger_client.audit_ends import Ends, compare_with_ledgers
 from ledger_client.audit_files import Files, open_files
 from ledger_client.audit_records import Fact, Looker, Name
@@ -116,6 +116,7 @@ class _Auditor:
         """All batches were seen."""
         self._chains.end()
         self._due.end()
+        self._times.end()
         self._ends.end()
 
     def judge(self, file: BatchFile, signed: SignedStatement, *, in_order: bool = False) -> _Gathered:
@@ -155,6 +156,8 @@ class _Auditor:
             self._due.doubted = True
         meters = self._configured.meters
         self._times.record(fact, name, meters.get(name.meter) if meters else None, until)
+        if fact.clock != UNKNOWN:
+            self._due.clock_known(name.epoch)
         interval = self._coverages.record(fact, name, step)
         if interval is not None:
             self._due.covered(interval)

@@ -99,6 +99,7 @@ class Coverages:
         if span.sure and body.recorded != span.readings:
             text = f"it counts {body.recorded} readings as recorded, and there are {span.readings}"
             self.result.found(COVERAGE, name, text)
+        self._ends(fact, body, name)
         self._holds_its_readings(fact, body, span)
         interval = Interval(name, body, fact.clock, span.told_to_ms, span.readings)
         span.covered_to_ms, span.readings, span.sure, span.broken = body.to_ms, 0, True, False
@@ -120,6 +121,12 @@ class Coverages:
             self.result.found(COVERAGE, name, f"{what}: it begins at {begins}, the one before ends at {ended}")
         elif body.from_ms > ended_ms:
             self.result.resumed(name, f"{_time(ended_ms, body.from_ms)} is told by no record: it was lost")
+
+    def _ends(self, fact: Fact, body: Coverage, name: Name) -> None:
+        """It does not speak of the time after it was signed; a grid may be 100 ms off the clock."""
+        if body.to_ms > (fact.iat + 2) * SECOND_MS:
+            text = f"it covers the time until {rfc3339_ms(body.to_ms)}, and was signed at {rfc3339(fact.iat)}"
+            self.result.found(COVERAGE, name, text)
 
     def _holds_its_readings(self, fact: Fact, body: Coverage, span: _Span) -> None:
         """No reading is dated before the interval that counts it, or after the coverage was signed."""

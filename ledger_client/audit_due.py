@@ -52,6 +52,7 @@ class Due:
     _intervals: list[Interval] = field(default_factory=list)
     _corrections: list[tuple[Name, Correction]] = field(default_factory=list)
     _undated: dict[tuple[bytes, str], _Undated] = field(default_factory=dict)
+    _known: set[bytes] = field(default_factory=set)
     _slowed: set[bytes] = field(default_factory=set)
     _uncounted: list[_Uncounted] = field(default_factory=list)
     _off: dict[tuple[bytes, str], int] = field(default_factory=dict)
@@ -60,6 +61,11 @@ class Due:
     def covered(self, interval: Interval) -> None:
         """A coverage record; it is counted again at the end of its batch."""
         self._intervals.append(interval)
+
+    def clock_known(self, epoch: bytes) -> None:
+        """A record of an epoch says that its clock is known."""
+        if self._undated:
+            self._known.add(epoch)
 
     def corrected(self, name: Name, correction: Correction) -> None:
         """A clock event: it may date its epoch, and slow it."""
@@ -75,6 +81,7 @@ class Due:
         for name, correction in self._corrections:
             if correction.began_ms is not None:
                 self._date(name, correction, correction.began_ms)
+        self._demand_dated()
         self._intervals, self._corrections = [], []
         self.doubted, self.begins = self.doubted and not self.begins, False
         if self.configured.meters is None:
@@ -142,6 +149,16 @@ class Due:
             told = self.result.told(meter)
             told.due += said
             told.missed.update({"stopped": said} if said else {})
+
+    def _demand_dated(self) -> None:
+        """Once its clock is known, an epoch that began without has been dated; else its downtime would be free."""
+        for (epoch, meter), undated in [*self._undated.items()]:
+            if epoch in self._known and meter in self.configured.started.get(epoch, ()):
+                del self._undated[epoch, meter]
+                since = rfc3339_ms(undated.from_ms)
+                text = f"what was due from {since} on is not told: its clock is known now, and no clock event dates it"
+                self.result.found(DUE, undated.name, text)
+        self._known.clear()
 
     def _cannot_count(self, meter: str, until_ms: int) -> None:
         missing = self.chains.missing_before()

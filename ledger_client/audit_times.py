@@ -13,6 +13,7 @@ from ledger_client.audit_events import SLOWED, Correction
 from ledger_client.audit_records import Fact, Name
 from ledger_client.audit_result import TIMES, Audit
 from ledger_client.errors import STEPS
+from ledger_client.report import span_in_words
 from ledger_client.shape import MAX_TIME_MS, rfc3339, rfc3339_ms
 from ledger_client.vouching import TOLERANCE_S
 
@@ -70,12 +71,20 @@ class Times:
     _lines: dict[str, _Line] = field(default_factory=dict)
     _courses: dict[bytes, list[_Stretch]] = field(default_factory=dict)
     _jumps: list[tuple[int, int]] = field(default_factory=list)
+    _set_forward_ms: list[int] = field(default_factory=list)
+    """Jumps of a clock that was known: of one that dates its epoch the event tells what was due."""
     _begun_ms: dict[bytes, int] = field(default_factory=dict)
     """When each epoch began at the latest: by the ledgers' time of a record, less its ``up``."""
 
     def begin_anew(self) -> None:
         """Batches are missing, and clock events with them."""
         self._lines, self._courses = {}, {}
+
+    def end(self) -> None:
+        """All batches were seen: of the time that record times jumped over nothing is told."""
+        if self._set_forward_ms:
+            total, most = span_in_words(sum(self._set_forward_ms)), span_in_words(max(self._set_forward_ms))
+            self.result.noted(f"the clock was set forward by {total}, at once by {most} at most: nothing was due")
 
     def forget(self, meter: str) -> None:
         """A meter's numbers go on from an older record: what was told since is not before what comes."""
@@ -176,6 +185,8 @@ class Times:
         course.append(_Stretch(now.up_ms, {speed: (offset, offset)}))
         if now.after_ms > now.before_ms:
             self._jumps.append((now.before_ms, now.after_ms))
+            if now.began_ms is None:
+                self._set_forward_ms.append(now.after_ms - now.before_ms)
 
 
 def _at(stretch: _Stretch, speed: int, up_ms: int, time_ms: int) -> bool:

@@ -143,7 +143,7 @@ def _check_from(statement: Statement, order: ranges.Order | None) -> None:
         return
     raise Refused(
         OUT_OF_ORDER,
-        f"from is {time_text(statement.from_ms)}, before that of the batch before it, {time_text(order.from_ms)}",
+        f"from is {time_text(statement.from_ms)}, before that of a batch before it, {time_text(order.from_ms)}",
     )
 
 

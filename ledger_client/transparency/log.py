@@ -290,10 +290,12 @@ def _name(db: sqlite3.Connection, path: Path) -> str:
 
 def _bring_up(db: sqlite3.Connection, path: Path) -> None:
     try:
+        db.execute(_OWN_INDEX)
+        if ranges.there(db):
+            return
         db.execute("BEGIN IMMEDIATE")
         try:
-            db.execute(_OWN_INDEX)
-            if not ranges.there(db):
+            if not ranges.there(db):  # another process may have been faster
                 found = db.execute("SELECT entry FROM entries WHERE gateway IS NOT NULL ORDER BY number")
                 ranges.make(db, (bytes(entry) for (entry,) in found))
             db.execute("COMMIT")

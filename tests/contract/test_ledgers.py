@@ -17,12 +17,12 @@ from gateway.settling import NotOurs
 from ledger_client.cose_key import ES256
 from ledger_client.errors import LedgerUnavailable, Refused, Unsupported
 from ledger_client.ledgers import Ledger, Notebook, Pending
-from ledger_client.statement import attach_receipts, statement_id
+from ledger_client.statement import Range, attach_receipts, statement_id
 from ledger_client.transparency import service
 from ledger_client.verify import check_receipt
 from tests.contract.faults import FAULTS, KEPT, LATE, LOST, NEVER
 from tests.contract.stands import IMPATIENT_S, KEYED, STANDS, KeyedStand, Stand
-from tests.ledgers.samples import Gateway
+from tests.ledgers.samples import EPOCH, Gateway
 from tests.ledgers.site import again_while_unavailable
 
 _numbers = count(1)
@@ -71,14 +71,19 @@ def settle(stand: Stand, ledger: Ledger, entry: bytes) -> bytes:
     return again_while_unavailable(attempt)
 
 
+def refused(ledger: Ledger, entry: bytes) -> Refused:
+    with pytest.raises(Refused) as caught:
+        again_while_unavailable(lambda: ledger.submit(entry))
+    return caught.value
+
+
 def refusal(stand: Stand, ledger: Ledger, gateway: Gateway, entry: bytes) -> str:
     """The title with which an entry is refused; offering it again changes nothing, and nothing enters the log."""
     titles, before = set(), stand.held(gateway.name)
     for _ in range(2):
-        with pytest.raises(Refused) as caught:
-            again_while_unavailable(lambda: ledger.submit(entry))
-        assert caught.value.detail
-        titles.add(caught.value.title)
+        error = refused(ledger, entry)
+        assert error.detail
+        titles.add(error.title)
     assert stand.held(gateway.name) == before
     (title,) = titles
     return title
@@ -166,6 +171,22 @@ def test_a_stranger_is_refused_until_he_is_enrolled(stand: Stand) -> None:
         stand.enroll(stranger)
         settle(stand, ledger, stranger.statement(0))
     assert stand.held(stranger.name) == [0]
+
+
+@keyed
+def test_a_number_is_registered_once_and_the_refusal_says_what_is_held(
+    stand: Stand, ledger: Ledger, gateway: Gateway
+) -> None:
+    for batch in (0, 1):
+        settle(stand, ledger, gateway.statement(batch))
+    last, told = statement_id(gateway.statement(1)), ["export-main", EPOCH, 19, 1]
+    for first, resume in ((19, None), (19, "storage lost"), (0, "storage lost"), (21, None)):
+        twin = gateway.sign(2, last, resume=resume, meters={"export-main": (Range(EPOCH, first, 29),)})
+        said = refused(ledger, twin)
+        assert said.title == stand.title(service.OUT_OF_ORDER)
+        assert said.more == {"held": {"id": last, "batch": 1, "ranges": [told]}}
+    settle(stand, ledger, gateway.statement(2))
+    assert stand.held(gateway.name) == [0, 1, 2]
 
 
 @keyed

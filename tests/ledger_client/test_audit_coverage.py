@@ -154,6 +154,15 @@ def test_a_reading_lies_within_the_coverage_that_counts_it(gateway: Gateway, shi
     assert f" is {where} " in outside[0].detail
 
 
+def test_coverage_does_not_speak_of_the_time_after_it_was_signed(gateway: Gateway) -> None:
+    first, rows = gateway.write(), gateway.polls(1)
+    for chain in gateway.meters:
+        chain.due_ms += 30_000
+        chain.missed["line-down"] = 3
+    found = findings(audited(first, gateway.write([*rows, *gateway.cut()])))
+    assert found == [(1, name(6, meter), "coverage") for meter in (METER, OTHER)]
+
+
 # — losses —
 
 

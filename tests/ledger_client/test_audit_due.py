@@ -116,6 +116,7 @@ def test_an_epoch_without_a_clock_is_counted_by_the_event_that_dates_it(gateway:
     assert findings(result) == []
     assert result.meters[METER].missed["stopped"] == 20
     assert result.notes == []
+    assert result.notes == []
 
 
 def test_what_the_event_says_of_the_time_without_a_clock_is_counted_again(gateway: Gateway) -> None:
@@ -124,6 +125,14 @@ def test_what_the_event_says_of_the_time_without_a_clock_is_counted_again(gatewa
     assert "it says that 10 polls of export-main were due before its epoch; by the announced grids 20" in (
         result.findings[0].detail
     )
+
+
+def test_an_epoch_whose_clock_is_known_is_dated_by_an_event(gateway: Gateway) -> None:
+    paths = undated(gateway, dated=False)
+    gateway.clock.letter = "S"
+    result = audited(*paths, gateway.write())
+    assert findings(result) == [(2, name(0, meter, gateway.epoch), "due") for meter in (METER, OTHER)]
+    assert "its clock is known now, and no clock event dates it" in result.findings[0].detail
 
 
 def test_an_epoch_that_is_never_dated_is_noted(gateway: Gateway) -> None:

@@ -195,7 +195,8 @@ class CheckedLog:
     def _check_numbers(self, statement: Statement) -> None:
         """Each number of a meter and epoch stands in one entry; without ``resume`` none is left out."""
         gateway, batch = statement.gateway, statement.batch
-        since = self._orders.get(gateway, (batch,))[0]
+        since, _, _, from_ms = self._orders.get(gateway, (batch, 0, b"", 0))
+        from_ms = statement.from_ms if statement.resume is not None else max(from_ms, statement.from_ms)
         for meter, stretches in statement.meters.items():
             for stretch in stretches:
                 place = gateway, meter, stretch.epoch
@@ -204,7 +205,7 @@ class CheckedLog:
                     assert stretch.first > known[2], f"{place}: number {stretch.first} stands in two entries"
                     assert statement.resume is not None or stretch.first == known[2] + 1, f"{place}: one is left out"
                 self._numbers[place] = known[0] if known else batch, batch, stretch.last
-        self._orders[gateway] = since, batch, self._last[gateway], statement.from_ms
+        self._orders[gateway] = since, batch, self._last[gateway], from_ms
 
 
 def _keys(own: list[bytes], present: PublicKey) -> list[PublicKey]:

@@ -165,6 +165,7 @@ def test_time_goes_on_from_batch_to_batch(gateway: Gateway, take: Take) -> None:
     assert chain.give(main((A, 0, 9)), times_ms=(begin, begin + 9000)) is None
     assert chain.give(main((A, 10, 10)), times_ms=(begin - 1001, begin)) == service.OUT_OF_ORDER
     assert chain.give(main((A, 10, 10)), times_ms=(begin - 1000, begin)) is None
+    assert chain.give(main((A, 11, 11)), times_ms=(begin - 2000, begin)) == service.OUT_OF_ORDER  # nor step by step
     assert chain.give(main((A, 11, 11)), times_ms=(0, begin), resume="restored") is None
     assert chain.give(main((A, 12, 12)), times_ms=(0, begin)) is None
 
@@ -185,6 +186,18 @@ def test_an_existing_log_fills_its_table_from_its_entries(tmp_path: Path, gatewa
         chain._take = Service(folder, policy_with(folder, [gateway]), now=lambda: NOW).submit
         assert chain.give(main((A, 20, 21))) == service.OUT_OF_ORDER
         assert tables(tmp_path / "ledger" / "log.db") == made
+
+
+def test_an_existing_log_with_numbers_beyond_the_table_can_be_opened(tmp_path: Path, gateway: Gateway) -> None:
+    with closing(open_dir(tmp_path / "ledger", "demo")) as folder, folder.log.write() as log:
+        entry = gateway.sign(0, None, meters=main((A, 2**64 - 2, 2**64 - 1)))
+        log.append(entry, lambda _: b"as an older program has taken it", gateway=gateway.name, batch=0)
+    with closing(sqlite3.connect(tmp_path / "ledger" / "log.db")) as db:
+        db.executescript("DROP TABLE ranges; DROP TABLE orders")
+    with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
+        chain = Chain(gateway, Service(folder, policy_with(folder, [gateway]), now=lambda: NOW).submit, begin=1)
+        chain.prev = statement_id(entry)
+        assert chain.give(main((A, 0, 3))) == service.OUT_OF_ORDER
 
 
 def tables(path: Path) -> list[tuple[object, ...]]:
