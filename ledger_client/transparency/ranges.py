@@ -20,6 +20,7 @@ TABLES: Final = (
     "CREATE TRIGGER ranges_never_go BEFORE DELETE ON ranges BEGIN SELECT RAISE(ABORT, 'ranges never shrink'); END",
 )
 """What makes the tables, to be run in one transaction."""
+_MOST: Final = 2**63 - 1  # SQLite's integers; an older program has taken numbers beyond them
 
 
 class Order(NamedTuple):
@@ -66,8 +67,7 @@ def held(db: sqlite3.Connection, gateway: str, epoch: bytes) -> dict[str, Held]:
 
 
 def take(db: sqlite3.Connection, signed: SignedStatement) -> None:
-    """The ranges of a statement that is being appended, no number of which is beyond SQLite's integers. Call within
-    that transaction."""
+    """The ranges of a statement that is being appended. Call within that transaction."""
     statement = signed.statement
     gateway, batch = statement.gateway, statement.batch
     db.execute(
@@ -81,7 +81,7 @@ def take(db: sqlite3.Connection, signed: SignedStatement) -> None:
         "ON CONFLICT (gateway, epoch, meter) DO UPDATE SET last = excluded.last, batch = excluded.batch "
         "WHERE excluded.last > last",
         [
-            (gateway, stretch.epoch, meter, batch, batch, stretch.last)
+            (gateway, stretch.epoch, meter, batch, batch, min(stretch.last, _MOST))
             for meter, stretches in statement.meters.items()
             for stretch in stretches
         ],

@@ -188,6 +188,18 @@ def test_an_existing_log_fills_its_table_from_its_entries(tmp_path: Path, gatewa
         assert tables(tmp_path / "ledger" / "log.db") == made
 
 
+def test_an_existing_log_with_numbers_beyond_the_table_can_be_opened(tmp_path: Path, gateway: Gateway) -> None:
+    with closing(open_dir(tmp_path / "ledger", "demo")) as folder, folder.log.write() as log:
+        entry = gateway.sign(0, None, meters=main((A, 2**64 - 2, 2**64 - 1)))
+        log.append(entry, lambda _: b"as an older program has taken it", gateway=gateway.name, batch=0)
+    with closing(sqlite3.connect(tmp_path / "ledger" / "log.db")) as db:
+        db.executescript("DROP TABLE ranges; DROP TABLE orders")
+    with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
+        chain = Chain(gateway, Service(folder, policy_with(folder, [gateway]), now=lambda: NOW).submit, begin=1)
+        chain.prev = statement_id(entry)
+        assert chain.give(main((A, 0, 3))) == service.OUT_OF_ORDER
+
+
 def tables(path: Path) -> list[tuple[object, ...]]:
     with closing(sqlite3.connect(path)) as db:
         return [row for table in ("orders", "ranges") for row in db.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3")]
