@@ -178,6 +178,8 @@ class _Auditor:
                 if not proven:
                     self._times.corrected(correction, name)
                     self._due.corrected(name, correction)
+            elif event.name == events.SCHEDULE and not proven:
+                self._due.stopped(events.stopped(fields))
             elif event.name == events.PERIOD:
                 configured.thinned(events.factor(fields), name)
             elif event.name in (events.REPAIRED, events.ROLLBACK):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import pruning
+from gateway import drain, pruning
 from gateway.config import Config
 from gateway.errors import GatewayError, NotYet
 from gateway.export import export, export_to, file_name
@@ -148,4 +148,23 @@ def test_a_configuration_that_is_not_anchored_is_said_not_to_be_proven(loaded: C
     assert done.proofs == ()
     assert done.unproven is not None
     assert "has no receipt yet" in done.unproven
+    store.close()
+
+
+def test_what_a_killed_gateway_has_not_covered_waits_for_the_next_start(loaded: Config) -> None:
+    machine = Machine()
+    machine.passes(600)
+    hands = Hands(loaded, machine, epoch=b"\x02" * 8)
+    hands.poll(2)
+    hands.journal.flush()
+    hands.store.close()  # killed
+    drain.finish(loaded, within_s=0.1)
+    store = Store(loaded.database, read_only=True)
+    assert store.unsealed() is not None
+    assert store.cuts() == []
+    store.close()
+    Hands(loaded, machine, epoch=b"\x03" * 8).end()
+    drain.finish(loaded, within_s=0.1)
+    store = Store(loaded.database, read_only=True)
+    assert store.unsealed() is None
     store.close()
