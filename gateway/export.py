@@ -63,10 +63,11 @@ def export(store: Store, number: int, path: Path) -> Exported:
 
 def _configured_before(store: Store, batch: Batch, folder: Path) -> tuple[tuple[Path, ...], str | None]:
     """Write the proofs of the newest ``configuration`` before a batch and of the grids since, where they are not there
-    yet; none for a batch that begins with one. Gives the files, and why one could not be written."""
+    yet; none for a batch that begins with one of a day. One of a start does not tell by which grids the downtime before
+    it counts. Gives the files, and why one could not be written."""
     leaves = (_event(row) for row in store.leaves(batch.first_id, batch.last_id))
     first = next((event for event in leaves if event is None or event.name != REPAIRED), None)
-    if first is not None and first.name == CONFIGURATION:
+    if first is not None and first.name == CONFIGURATION and first.fields["at"] == "day":
         return (), None
     proofs: list[Path] = []
     for row in _announced_before(store, batch.first_id):

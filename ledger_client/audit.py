@@ -75,7 +75,7 @@ class _Auditor:
 
     def __init__(self, result: Audit, trust: Trust, now: int, looker: Looker, files: Files, wanted: Wanted) -> None:
         self._result, self._trust, self._now, self._looker = result, trust, now, looker
-        self._proofs = files.proofs
+        self._files = files
         from_the_first = wanted.gateway is not None and wanted.from_ms is None
         self._chains = Chains(result, from_the_first=from_the_first)
         self._coverages, self._times = Coverages(result), Times(result)
@@ -108,9 +108,8 @@ class _Auditor:
         self._coverages.begin_anew()
         self._times.begin_anew()
         self._configured.begin_anew()
-        for proof in self._proofs:
-            if proof.batch < batch:
-                self._event(proof.event, proof.name, proven=True)
+        for proof in self._files.told_before(batch):
+            self._event(proof.event, proof.name, proven=True)
 
     def end(self) -> None:
         """All batches were seen."""
@@ -178,6 +177,8 @@ class _Auditor:
                 if not proven:
                     self._times.corrected(correction, name)
                     self._due.corrected(name, correction)
+            elif event.name == events.SCHEDULE and not proven:
+                self._due.stopped(events.stopped(fields))
             elif event.name == events.PERIOD:
                 configured.thinned(events.factor(fields), name)
             elif event.name in (events.REPAIRED, events.ROLLBACK):

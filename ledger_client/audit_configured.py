@@ -20,6 +20,7 @@ from ledger_client.record import GATEWAY_ITSELF
 from ledger_client.shape import rfc3339_ms
 
 FULL: Final = 10
+MOST_THINNED: Final = 10
 
 
 @dataclass(slots=True)
@@ -122,12 +123,19 @@ class Configured:
             self.factor = max(1, round(step / facts.period_ms))
             if self.factor > 1:
                 self.result.noted(f"the files begin where every {self.factor}. poll is recorded")
+            self._demand_factor(self.factor, None)
 
     def thinned(self, factor: int, name: Name) -> None:
         """Every so-manieth poll is recorded from now on; the event's grids follow."""
         self.factor = factor
+        self._demand_factor(factor, name)
         what = "every poll is recorded again" if factor == 1 else f"every {factor}. poll is recorded from here on"
         self.result.noted(f"{name}: {what}, the database being nearly full")
+
+    def _demand_factor(self, factor: int, name: Name | None) -> None:
+        if factor > MOST_THINNED:
+            text = f"every {factor}. poll is recorded; where it is nearly full a gateway records every {MOST_THINNED}."
+            self.result.found(DUE, name, text)
 
     def corrected(self, correction: Correction) -> None:
         """Record times run at full speed, or slowed, from now on; the event's grids follow."""

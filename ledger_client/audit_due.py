@@ -6,6 +6,7 @@ is counted already.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -72,6 +73,13 @@ class Due:
         self._corrections.append((name, correction))
         if correction.slow:
             self._slowed.add(name.epoch)
+
+    def stopped(self, stopped: Mapping[str, int]) -> None:
+        """What a clock event had no room for of what was due before its epoch."""
+        if stopped and self._corrections:
+            name, correction = self._corrections[-1]
+            more = correction._replace(stopped={**correction.stopped, **stopped})
+            self._corrections[-1] = name, more
 
     def end_batch(self) -> None:
         """Count what the batch's coverage tells."""

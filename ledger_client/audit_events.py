@@ -121,15 +121,20 @@ def correction(fields: Fields) -> Correction:
     tenths = fields.get("tenths", 10)
     if type(tenths) is not int or tenths not in (10, SLOWED):
         raise Malformed(f"record times run at {tenths!r} tenths of their speed")
-    stopped = _map(fields.get("stopped", {}), "stopped")
     return Correction(
         time_ms(_of(fields, "before"), "before"),
         time_ms(_of(fields, "after"), "after"),
         uint(_of(fields, "up"), "up"),
         tenths == SLOWED,
         time_ms(fields["began"], "began") if "began" in fields else None,
-        {name(meter, "meter"): uint(count, "stopped") for meter, count in stopped.items()},
+        stopped(fields),
     )
+
+
+def stopped(fields: Fields) -> dict[str, int]:
+    """By meter, how many polls were due before an epoch, as its ``clock`` event says, or a ``schedule`` behind that."""
+    counts = _map(fields.get("stopped", {}), "stopped")
+    return {name(meter, "meter"): uint(count, "stopped") for meter, count in counts.items()}
 
 
 def lost(fields: Fields) -> list[Lost]:

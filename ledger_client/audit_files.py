@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ledger_client.audit_events import COUNTED
+from ledger_client.audit_events import CONFIGURATION, COUNTED
 from ledger_client.audit_records import Name
 from ledger_client.audit_result import CHAIN, Audit
 from ledger_client.batch_file import BatchFile
@@ -28,6 +28,12 @@ class Proven:
     name: Name
     event: Event
 
+    @property
+    def begins_configuration(self) -> bool:
+        """It is the first part of what was configured then."""
+        part = self.event.fields.get("part")
+        return self.event.name == CONFIGURATION and isinstance(part, list) and part[:1] == [1]
+
 
 @dataclass(slots=True)
 class Files:
@@ -36,6 +42,13 @@ class Files:
     batches: list[tuple[BatchFile, SignedStatement]] = field(default_factory=list)
     others: list[tuple[BatchFile, SignedStatement]] = field(default_factory=list)
     proofs: list[Proven] = field(default_factory=list)
+
+    def told_before(self, batch: int) -> list[Proven]:
+        """What proofs tell of the time before a batch: the newest configuration, and what was announced since. What is
+        older may have been followed by events of which there is no proof."""
+        before = [proof for proof in self.proofs if proof.batch < batch]
+        whole = [place for place, proof in enumerate(before) if proof.begins_configuration]
+        return before[whole[-1] :] if whole else []
 
     @property
     def records(self) -> int:
@@ -57,7 +70,7 @@ def open_files(paths: Iterable[Path], trust: Trust, now: int, result: Audit) -> 
             except VerificationError as error:
                 result.found(STEPS[1], None, error.detail)
     _sort(found, result, files)
-    files.proofs = sorted((p for p in files.proofs), key=lambda proof: (proof.batch, proof.index))
+    files.proofs = sorted({p.name: p for p in files.proofs}.values(), key=lambda proof: (proof.batch, proof.index))
     return files
 
 

@@ -18,6 +18,7 @@ from benchmarks.parts.dishonest_edits import (
 from benchmarks.parts.dishonest_stage import ACCOMPLICE, LEDGERS, Case, Said, Stage
 from benchmarks.parts.forged_history import Batch, History, Unsigned
 from ledger_client.record import GATEWAY_ITSELF, Coverage, Reading
+from tests.commands import ledger_command
 
 # — numbers, at a ledger that takes anything —
 
@@ -112,6 +113,22 @@ def _told_again(stage: Stage) -> list[Said]:
     return stage.tell(history)
 
 
+def _told_again_allowed(stage: Stage) -> list[Said]:
+    """The same, where losses are allowed: what is due and recorded is counted once, as it was anchored first."""
+    history = stage.history()
+    first = [history.at(*p).body for p in history.places(Coverage) if p[0] < 4]
+    once = sum(body.due for body in first if isinstance(body, Coverage))
+    told_again(history)
+    sealed = history.sealed()
+    files = [stage.file(b, [r]) for b, r in zip(sealed, stage.submit(sealed), strict=True)]
+    trust = stage.trust(history)
+    answer = ledger_command("audit", *files, "--trust", trust, "--json", "--allow-resume")
+    told = answer.facts["meters"]
+    counts = sum(meter["due"] for meter in told), sum(meter["recorded"] for meter in told)
+    assert (answer.code, counts) == (0, (once, once)), (answer.code, counts, once)
+    return [Said("audit", "note", text) for text in answer.facts["notes"]]
+
+
 def _lost_by_event(history: History, stage: Stage) -> None:
     """Three readings are said to have been lost with a damaged database."""
     meter, batch = any_meter(history, stage), early(stage)
@@ -136,5 +153,8 @@ CASES = {
     "tail-cut-off-online": Case("audit", "chain|ends", "last", _some(lambda files: files[:-1], online=True)),
     "due-before-any-configuration": Case("audit", "due", "earlier", _without_its_configuration),
     "told-again": Case("audit", "resume", "twice", _told_again),
+    "told-again-and-allowed": Case(
+        "audit", "note", "told twice; counted as it was anchored first", _told_again_allowed
+    ),
     "lost-by-an-event": Case("audit", "resume", "lost", edited(_lost_by_event)),
 }

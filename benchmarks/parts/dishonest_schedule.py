@@ -116,6 +116,25 @@ def _period_said(history: History, stage: Stage) -> None:
     history.put(start, history.at(*start).saying(due=stopped, missed={"stopped": stopped}))
 
 
+def _thinned_to_nothing(history: History, stage: Stage) -> None:
+    """An event says that only every thousandth poll is recorded from here on."""
+    batch, second = early(stage), history.events("configuration")[-1]
+    epoch, grids = history.at(*second).claims.epoch, {}
+    for meter in history.meters:
+        ends_ms = covered_to(history, meter, batch - 1)
+        grids[meter] = [[ends_ms, 0], [ends_ms - 1 + EVERY_MS, 1000 * EVERY_MS]]
+        for number in range(batch, second[0] + 1):
+            places = [p for p in history.places(Reading, meter) if p[0] == number]
+            there = [p for p in places if history.at(*p).claims.epoch != epoch]
+            for place in reversed(there[1:] if number == batch else there):
+                del history.batches[number].records[place[1]]
+    announced(history, batch, "recording-period", factor=1000, used=1, limit=1, grids=grids)
+    _only_what_is_there(history)
+    for meter in history.meters:
+        place = next(p for p in history.places(Coverage, meter) if history.at(*p).claims.epoch == epoch)
+        history.put(place, history.at(*place).saying(due=0, missed={}))
+
+
 def _proof_of_a_later_one(stage: Stage) -> list[Said]:
     """Files of the first epoch, and the proof of the second one's configuration in place of its own."""
     history = stage.history()
@@ -148,6 +167,7 @@ CASES = {
     "grid-of-a-start-begins-later": Case("audit", "due", r"\d+ polls were due", edited(_begins_later)),
     "one-poll-less-while-slowed": Case("audit", "due", r"\d+ polls were due", _one_less_while_slowed),
     "proof-of-a-later-configuration": Case("audit", "due", "earlier", _proof_of_a_later_one),
+    "thinned-to-nothing": Case("audit", "due", "every 1000. poll", edited(_thinned_to_nothing)),
     "meter-out-for-a-while": Case("audit", "note", "out of the configuration", edited(_out_for_a_while)),
     "period-changed-and-said": Case("audit", "note", "every 20 s", edited(_period_said)),
 }

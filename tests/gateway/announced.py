@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
+
+from pycddl import Schema
 
 from gateway.store import Row
 from ledger_client.grids import Grid, due_by
 from ledger_client.record import Coverage, Event, Record, parse_record
 
 GATEWAY = "gateway"
+CDDL = Path(__file__).parents[2] / "docs" / "evidence.cddl"
 
 
 def check_announced(rows: Sequence[Row]) -> dict[str, list[Grid]]:
@@ -23,6 +28,7 @@ def check_announced(rows: Sequence[Row]) -> dict[str, list[Grid]]:
     for record in found:
         body, who = record.body, record.claims.meter
         if isinstance(body, Event) and who == GATEWAY:
+            _check_shape(record, body)
             for meter, its in body.fields.get("grids", {}).items():
                 grids[meter] += [(begins, period) for begins, period in its]
             if body.name == "configuration":
@@ -39,6 +45,17 @@ def check_announced(rows: Sequence[Row]) -> dict[str, list[Grid]]:
             assert body.due == due, f"{record.id}: due {body.due}, by what was announced {due}"
         assert who == GATEWAY or record.kid in keys, f"{record.id}: its key was never announced"
     return grids
+
+
+@cache
+def _schema(rule: str) -> Schema:
+    return Schema(f"start = {rule}\n{CDDL.read_text()}")
+
+
+def _check_shape(record: Record, body: Event) -> None:
+    """It has the shape that docs/evidence.cddl publishes."""
+    rule = body.name if body.name in ("configuration", "keys") else "new-grids" if "grids" in body.fields else "event"
+    _schema(rule).validate_cbor(record.sign1.payload)
 
 
 def _take(parts: Sequence[dict[str, Any]], grids: dict[str, list[Grid]]) -> set[bytes]:

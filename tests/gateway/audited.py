@@ -12,7 +12,7 @@ from ledger_client.cose_key import PrivateKey
 from ledger_client.merkle import Tree, leaf_hash
 from ledger_client.receipt import sign_receipt
 from ledger_client.statement import id_text, statement_id
-from ledger_client.trust import key_entry, parse_trust
+from ledger_client.trust import Trust, key_entry, parse_trust
 
 LEDGER = PrivateKey.generate()
 FAR_S = 2_000_000_000
@@ -20,10 +20,17 @@ FAR_S = 2_000_000_000
 
 def audited(loaded: Config, folder: Path, *, allow_resume: bool = False) -> Audit:
     """The audit of a database's sealed batches, each of which a ledger had as soon as it was sealed."""
+    entry = key_entry("ledger", LEDGER.public, 0, ledger="demo-ledger")
+    trust = parse_trust(loaded.trust.read_text() + entry, "trust.toml")
+    return audited_by(trust, loaded.database, folder, allow_resume=allow_resume)
+
+
+def audited_by(trust: Trust, database: Path, folder: Path, *, allow_resume: bool = False) -> Audit:
+    """The same by another trust file."""
     folder.mkdir(exist_ok=True)
     for old in folder.iterdir():
         old.unlink()
-    store, paths = Store(loaded.database, read_only=True), []
+    store, paths = Store(database, read_only=True), []
     for batch in store.batches():
         tree = Tree([leaf_hash(b"policy"), leaf_hash(batch.entry)])
         sub, iat = id_text(statement_id(batch.entry)), batch.sealed_ms // 1000 + 1
@@ -33,6 +40,4 @@ def audited(loaded: Config, folder: Path, *, allow_resume: bool = False) -> Audi
             rows = (row.data for row in store.leaves(batch.first_id, batch.last_id))
             write_batch(file, rows, batch.entry, [receipt])
     store.close()
-    entry = key_entry("ledger", LEDGER.public, 0, ledger="demo-ledger")
-    trust = parse_trust(loaded.trust.read_text() + entry, "trust.toml")
     return audit(paths, trust, FAR_S, wanted=Wanted(allow_resume=allow_resume), processes=1)

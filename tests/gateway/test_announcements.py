@@ -26,7 +26,8 @@ from ledger_client import cbor
 from ledger_client.cose_key import PrivateKey, save_private_key
 from ledger_client.record import Coverage, Event, Record, parse_record
 from ledger_client.statement import parse_statement
-from tests.gateway.audited import audited
+from ledger_client.trust import Trust, key_entry, parse_trust
+from tests.gateway.audited import LEDGER, audited, audited_by
 from tests.gateway.books import check_books
 from tests.gateway.clock_history import FrailStore
 from tests.gateway.samples import Hands, Machine, rewrite, site
@@ -210,10 +211,6 @@ def test_a_meter_that_is_taken_out_has_nothing_due_any_more(loaded: Config) -> N
     (grid,) = event["grids"][CO2]
     assert (set(event["grids"]), grid[1]) == ({CO2}, 0)
     hands.machine.passes(3600)
-    back = loaded.path
-    back.write_text(
-        back.read_text().replace('[[bus]]\nname = "inverters"', f'{CO2_TABLE}\n[[bus]]\nname = "inverters"')
-    )
     loaded.path.write_text(whole)
     change(hands, config.load(loaded.path), CO2)
     assert [c.due for c in coverage(hands, CO2)][-1] == 0
@@ -231,10 +228,6 @@ def test_a_meter_that_a_start_leaves_out_has_nothing_due_from_there_on(loaded: C
     assert second.events(SCHEDULE)[-1]["grids"] == {CO2: [[second.anchor_ms, 0]]}
     second.end()
     second.machine.passes(3600)
-    back = loaded.path
-    back.write_text(
-        back.read_text().replace('[[bus]]\nname = "inverters"', f'{CO2_TABLE}\n[[bus]]\nname = "inverters"')
-    )
     loaded.path.write_text(whole)
     third = Hands(config.load(loaded.path), second.machine, epoch=b"\x03" * 8)
     last = coverage(third, CO2)[-1]
@@ -352,6 +345,12 @@ class Many:
         made.open()
         return made
 
+    def trust(self) -> Trust:
+        keys = [key_entry("meter", key.public, 0, gateway="many", meter=n) for n, key in self.keys.meters.items()]
+        keys.append(key_entry("statement", self.keys.statement.public, 0, gateway="many"))
+        keys.append(key_entry("ledger", LEDGER.public, 0, ledger="demo-ledger"))
+        return parse_trust('[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n' + "".join(keys), "trust.toml")
+
     def events(self, *names: str) -> Iterator[Event]:
         for row in self.store.rows(1, 1 << 60):
             body = parse_record(row.data).body if row.meter == GATEWAY else None
@@ -390,11 +389,12 @@ def test_a_thousand_meters_are_told_of_in_parts(tmp_path: Path) -> None:
     places = [n for n, event in enumerate(events) if event.name == CLOCK]
     dated = events[places[0] :]
     assert set(tables(dated, "stopped")) == set(tables(dated, "grids")) == set(many.names)
-    third = replace(
-        many.rules, periods_ms={many.names[0]: 10_000}, configured={many.names[0]: many.rules.configured[many.names[0]]}
-    )
-    removed = many.names[1:]
-    second.change(Change(third, many.keys, (), {"why": "test", "before": bytes(32), "removed": removed}))
+    second.cut()
+    second.keep_time()
+    assert audited_by(many.trust(), many.path, tmp_path / "files").findings == []
+    kept, *removed = many.names
+    few = replace(many.rules, periods_ms={kept: 10_000}, configured={kept: many.rules.configured[kept]})
+    second.change(Change(few, many.keys, (), {"why": "test", "before": bytes(32), "removed": removed}))
     told = list(many.events(CONFIGURATION))[-1]
     assert told.fields["removed"] == len(removed)
     many.store.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import pruning
+from gateway import drain, pruning
 from gateway.config import Config
 from gateway.errors import GatewayError, NotYet
 from gateway.export import export, export_to, file_name
@@ -141,6 +141,30 @@ def test_a_batch_alone_is_audited_with_the_proofs_that_are_written_beside_it(loa
     store.close()
 
 
+def test_a_batch_that_begins_with_a_start_is_audited_with_what_was_configured_before(
+    loaded: Config, tmp_path: Path
+) -> None:
+    machine = Machine()
+    machine.passes(600)
+    for number in (2, 3):  # each is killed where a batch ends
+        hands = Hands(loaded, machine, epoch=bytes((number,)) * 8)
+        hands.poll(12)
+        hands.journal.cut()
+        hands.store.close()
+        machine.passes(60)
+    hands = Hands(loaded, machine, epoch=b"\x04" * 8)
+    hands.poll(3)
+    hands.end()
+    store = Store(loaded.database)
+    numbers = [batch.batch for batch in store.batches()]
+    settle(store, numbers, LEDGER)
+    for number in numbers:
+        out = tmp_path / f"out-{number}"
+        assert len(list(export_to(store, "test-gateway", [number], out))) == 1
+        assert audit(sorted(out.iterdir()), trust(loaded), FAR_S).findings == []
+    store.close()
+
+
 def test_a_configuration_that_is_not_anchored_is_said_not_to_be_proven(loaded: Config, tmp_path: Path) -> None:
     store = Store(loaded.database)
     settle(store, [1], LEDGER)
@@ -148,4 +172,23 @@ def test_a_configuration_that_is_not_anchored_is_said_not_to_be_proven(loaded: C
     assert done.proofs == ()
     assert done.unproven is not None
     assert "has no receipt yet" in done.unproven
+    store.close()
+
+
+def test_what_a_killed_gateway_has_not_covered_waits_for_the_next_start(loaded: Config) -> None:
+    machine = Machine()
+    machine.passes(600)
+    hands = Hands(loaded, machine, epoch=b"\x02" * 8)
+    hands.poll(2)
+    hands.journal.flush()
+    hands.store.close()  # killed
+    drain.finish(loaded, within_s=0.1)
+    store = Store(loaded.database, read_only=True)
+    assert store.unsealed() is not None
+    assert store.cuts() == []
+    store.close()
+    Hands(loaded, machine, epoch=b"\x03" * 8).end()
+    drain.finish(loaded, within_s=0.1)
+    store = Store(loaded.database, read_only=True)
+    assert store.unsealed() is None
     store.close()

@@ -162,6 +162,19 @@ def test_the_proof_of_the_configuration_event_will_do(gateway: Gateway) -> None:
     assert {f[2] for f in findings(audited(proof, *paths[2:]))} >= {"due"}
 
 
+def test_of_several_proofs_the_newest_configuration_counts(gateway: Gateway) -> None:
+    """Between two of them there may have been a thinning of which no proof is given."""
+    paths = [gateway.write(), gateway.write([*gateway.polls(2), *gateway.thin(3), *gateway.polls(7), *gateway.cut()])]
+    paths.append(gateway.write([gateway.configuration("day"), *gateway.polls(6), *gateway.cut()]))
+    paths.append(gateway.write([*gateway.polls(6), *gateway.cut()]))
+    old, new = (proof_of(paths[batch], "configuration") for batch in (0, 2))
+    for proofs in ((new,), (old, new), (new, old, new)):
+        result = audited(*proofs, paths[3])
+        assert findings(result) == []
+        assert "the files begin where every 3. poll is recorded" in result.notes
+    assert findings(audited(old, paths[3])) != []
+
+
 def test_the_proof_of_another_configuration_will_not_do(gateway: Gateway) -> None:
     paths = [gateway.write(), gateway.write([*gateway.polls(2), *gateway.take_out(OTHER, bytes(32))]), gateway.write()]
     found = findings(audited(proof_of(paths[0], "configuration"), paths[2]))
