@@ -150,8 +150,8 @@ def _check_from(statement: Statement, order: ranges.Order | None) -> None:
 def _check_ranges(held: Held, statement: Statement, order: ranges.Order | None) -> None:
     """One id, one record: each number of a meter and epoch comes once, and none is left out but under resume.
 
-    Of a gateway that comes from another ledger the first statement begins anywhere, and so does a meter that was out of
-    the configuration then, in an epoch of that statement.
+    Of a gateway that comes from another ledger the first statement begins anywhere, and so does a meter that is not in
+    it, in an epoch that was under way then.
     """
     epochs, free = _epochs(held, statement), statement.resume is not None
     for meter, stretches in statement.meters.items():
@@ -178,8 +178,9 @@ def _check_ranges(held: Held, statement: Statement, order: ranges.Order | None) 
 
 
 def _open(epoch: Mapping[str, ranges.Held], order: ranges.Order) -> bool:
-    """Whether an epoch was under way before the first statement that came here."""
-    return order.since > 0 and any(meter.since == order.since for meter in epoch.values())
+    """Whether an epoch was under way before a statement of it came here: with the gateway's first one, or with
+    ``resume``."""
+    return any(meter.first > 0 or meter.since == order.since > 0 for meter in epoch.values())
 
 
 def _epochs(held: Held, statement: Statement) -> dict[bytes, Mapping[str, ranges.Held]]:

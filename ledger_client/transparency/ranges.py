@@ -16,7 +16,8 @@ TABLES: Final = (
     "CREATE TABLE orders (gateway TEXT PRIMARY KEY, since INTEGER NOT NULL, batch INTEGER NOT NULL, id BLOB NOT NULL, "
     "from_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID",
     "CREATE TABLE ranges (gateway TEXT NOT NULL, epoch BLOB NOT NULL, meter TEXT NOT NULL, since INTEGER NOT NULL, "
-    "batch INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (gateway, epoch, meter)) STRICT, WITHOUT ROWID",
+    "first INTEGER NOT NULL, batch INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (gateway, epoch, meter)) "
+    "STRICT, WITHOUT ROWID",
     "CREATE TRIGGER ranges_never_go BEFORE DELETE ON ranges BEGIN SELECT RAISE(ABORT, 'ranges never shrink'); END",
 )
 """What makes the tables, to be run in one transaction."""
@@ -34,9 +35,11 @@ class Order(NamedTuple):
 
 
 class Held(NamedTuple):
-    """Of one meter in one epoch: the batch in which it came first, the ``last`` number and the ``batch`` of that."""
+    """Of one meter in one epoch: the batch in which it came first and the ``first`` number; the ``last`` number and the
+    ``batch`` of that."""
 
     since: int
+    first: int
     batch: int
     last: int
 
@@ -62,7 +65,7 @@ def order(db: sqlite3.Connection, gateway: str) -> Order | None:
 
 def held(db: sqlite3.Connection, gateway: str, epoch: bytes) -> dict[str, Held]:
     """What is held of an epoch, by meter."""
-    query = "SELECT meter, since, batch, last FROM ranges WHERE gateway = ? AND epoch = ?"
+    query = "SELECT meter, since, first, batch, last FROM ranges WHERE gateway = ? AND epoch = ?"
     return {row[0]: Held._make(row[1:]) for row in db.execute(query, (gateway, epoch))}
 
 
@@ -77,11 +80,11 @@ def take(db: sqlite3.Connection, signed: SignedStatement) -> None:
         (gateway, batch, batch, signed.id, statement.from_ms),
     )
     db.executemany(
-        "INSERT INTO ranges (gateway, epoch, meter, since, batch, last) VALUES (?, ?, ?, ?, ?, ?) "
+        "INSERT INTO ranges (gateway, epoch, meter, since, first, batch, last) VALUES (?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (gateway, epoch, meter) DO UPDATE SET last = excluded.last, batch = excluded.batch "
         "WHERE excluded.last > last",
         [
-            (gateway, stretch.epoch, meter, batch, batch, min(stretch.last, _MOST))
+            (gateway, stretch.epoch, meter, batch, min(stretch.first, _MOST), batch, min(stretch.last, _MOST))
             for meter, stretches in statement.meters.items()
             for stretch in stretches
         ],

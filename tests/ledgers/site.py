@@ -149,7 +149,7 @@ class CheckedLog:
         self._hashes: list[bytes] = []
         self._held: dict[str, list[int]] = {}
         self._last: dict[str, bytes] = {}
-        self._numbers: dict[tuple[str, str, bytes], tuple[int, int, int]] = {}
+        self._numbers: dict[tuple[str, str, bytes], tuple[int, int, int, int]] = {}
         self._orders: dict[str, tuple[int, int, bytes, int]] = {}
         self._handed_over = 0  # how often the ledger's key has changed
 
@@ -161,7 +161,7 @@ class CheckedLog:
             rows = db.execute(
                 "SELECT number, id, gateway, batch, entry, receipt FROM entries ORDER BY number"
             ).fetchall()
-            ranges = db.execute("SELECT gateway, meter, epoch, since, batch, last FROM ranges").fetchall()
+            ranges = db.execute("SELECT gateway, meter, epoch, since, first, batch, last FROM ranges").fetchall()
             orders = db.execute("SELECT gateway, since, batch, id, from_ms FROM orders").fetchall()
         finally:
             db.close()
@@ -202,9 +202,10 @@ class CheckedLog:
                 place = gateway, meter, stretch.epoch
                 known = self._numbers.get(place)
                 if known is not None:
-                    assert stretch.first > known[2], f"{place}: number {stretch.first} stands in two entries"
-                    assert statement.resume is not None or stretch.first == known[2] + 1, f"{place}: one is left out"
-                self._numbers[place] = known[0] if known else batch, batch, stretch.last
+                    assert stretch.first > known[3], f"{place}: number {stretch.first} stands in two entries"
+                    assert statement.resume is not None or stretch.first == known[3] + 1, f"{place}: one is left out"
+                begun = known[:2] if known else (batch, stretch.first)
+                self._numbers[place] = *begun, batch, stretch.last
         self._orders[gateway] = since, batch, self._last[gateway], from_ms
 
 

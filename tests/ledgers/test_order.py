@@ -120,6 +120,10 @@ def test_a_first_statement_begins_anywhere_and_is_whole(gateway: Gateway, take: 
     assert chain.give(main((B, 5, 5)) | {"back": (Range(B, 17, 18),)}) is None
     assert chain.give({"back": (Range(B, 18, 18),)}) == service.OUT_OF_ORDER
     assert chain.give({"back": (Range(b"epoch--c", 3, 3),)}) == service.OUT_OF_ORDER
+    # an older epoch that comes after a restore, and a meter of it that is not in the first batch
+    assert chain.give(main((b"before-a", 7, 9)), resume="restored") is None
+    assert chain.give({"other": (Range(b"before-a", 2, 2),)}) is None
+    assert chain.give({"other": (Range(b"before-a", 2, 2),)}) == service.OUT_OF_ORDER
 
 
 def test_a_refusal_says_what_is_held(gateway: Gateway, take: Take) -> None:
