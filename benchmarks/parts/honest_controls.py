@@ -23,6 +23,7 @@ from gateway.keys import load_keys
 from gateway.repair import open_store
 from gateway.store import Store
 from ledger_client.record import Event
+from ledger_client.shape import rfc3339
 from tests.chain.test_restore import Look
 from tests.commands import audit_exports, ledger_command
 from tests.gateway.clock_history import LIMIT, History
@@ -234,13 +235,13 @@ class Place:
 
 
 def told(place: Place, name: str) -> dict[str, Any]:
-    """The audit of a tale's exports."""
+    """The audit of a tale's exports, which must reach from the first batch to the tale's end."""
     told = TALES[name]
     scene = place.scene(name, told.takes_s, told.periods)
     told.tale(scene)
     scene.anchored()
     assert told.led_to <= scene.events(), f"{name}: nothing of the kind has happened"
-    return audit_exports(scene.loaded)
+    return audit_exports(scene.loaded, "--gateway", name, "--to", rfc3339(scene.machine.wall_ms // 1000))
 
 
 def by_chance(place: Place) -> dict[str, Any]:
