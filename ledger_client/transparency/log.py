@@ -137,6 +137,14 @@ class Log:
             except sqlite3.Error as error:
                 raise LedgerUnavailable(f"{self.path}: {error}; nothing was written") from error
 
+    def receipt(self, statement_id: bytes) -> bytes | None:
+        """The first receipt of an entry: one question, which needs no moment of its own."""
+        with self._reading:
+            try:
+                return Reader(self._reader).receipt(statement_id)
+            except sqlite3.Error as error:
+                raise LedgerUnavailable(f"{self.path}: {error}") from error
+
     @contextmanager
     def read(self) -> Iterator[Reader]:
         """A look at what is durable, the same for as long as it lasts."""

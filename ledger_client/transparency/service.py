@@ -173,8 +173,7 @@ class Service:
 
     def receipt(self, statement_id: bytes) -> bytes | None:
         """The first receipt of a statement; ``None`` for one that is not in the log."""
-        with self._log.read() as log:
-            return log.receipt(statement_id)
+        return self._log.receipt(statement_id)
 
     def last(self, gateway: str) -> tuple[int, bytes] | None:
         """Number and statement id of a gateway's last batch."""
