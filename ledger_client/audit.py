@@ -109,7 +109,7 @@ class _Auditor:
         self._times.begin_anew()
         self._configured.begin_anew()
         for proof in self._files.told_before(batch):
-            self._event(proof.event, proof.name, proven=True)
+            self._event(proof.event, proof.name, proven_iat=proof.iat)
 
     def end(self) -> None:
         """All batches were seen."""
@@ -161,9 +161,9 @@ class _Auditor:
         if interval is not None:
             self._due.covered(interval)
 
-    def _event(self, event: Event, name: Name, *, proven: bool = False) -> None:
-        """An event by which is counted; ``proven``: from before the batches."""
-        fields, configured = event.fields, self._configured
+    def _event(self, event: Event, name: Name, *, proven_iat: int | None = None) -> None:
+        """An event by which is counted; ``proven_iat``: when one from before the batches was signed."""
+        fields, configured, proven = event.fields, self._configured, proven_iat is not None
         try:
             if event.name == events.CONFIGURATION:
                 part = events.configuration(fields)
@@ -174,7 +174,9 @@ class _Auditor:
             elif event.name == events.CLOCK:
                 correction = events.correction(fields)
                 configured.corrected(correction)
-                if not proven:
+                if proven_iat is not None:
+                    self._times.jumped_before(correction, proven_iat)
+                else:
                     self._times.corrected(correction, name)
                     self._due.corrected(name, correction)
             elif event.name == events.SCHEDULE and not proven:

@@ -55,6 +55,8 @@ class Due:
     _undated: dict[tuple[bytes, str], _Undated] = field(default_factory=dict)
     _known: set[bytes] = field(default_factory=set)
     _slowed: set[bytes] = field(default_factory=set)
+    _begun: set[bytes] = field(default_factory=set)
+    """Epochs whose first coverage was seen."""
     _uncounted: list[_Uncounted] = field(default_factory=list)
     _off: dict[tuple[bytes, str], int] = field(default_factory=dict)
     """In a slowed epoch: how many polls more of a meter are told than counted again."""
@@ -107,6 +109,8 @@ class Due:
         told.due += body.due
         told.recorded += body.recorded
         told.missed.update(body.missed)
+        if interval.first:
+            self._begun.add(interval.name.epoch)
         if interval.first and interval.clock == UNKNOWN and body.due == body.recorded:
             self._undated[interval.name.epoch, meter] = _Undated(interval.name, body.from_ms, body.recorded)
         elif schedule is None or (body.from_ms < body.to_ms and body.from_ms < grids[0][0]):
@@ -140,7 +144,9 @@ class Due:
             said, undated = correction.stopped.get(meter, 0), waiting.get(meter)
             schedule = self.configured.schedules.get(meter, Schedule())
             grids = schedule.before(name.epoch)
-            if undated is None or meter not in self.configured.started.get(name.epoch, {meter}):
+            if name.epoch not in self._begun:  # what it dates is before the files
+                due = said
+            elif undated is None or meter not in self.configured.started.get(name.epoch, {meter}):
                 due = 0
             elif not grids or undated.from_ms < grids[0][0]:
                 due = said

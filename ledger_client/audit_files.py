@@ -27,6 +27,7 @@ class Proven:
     index: int
     name: Name
     event: Event
+    iat: int
 
     @property
     def begins_configuration(self) -> bool:
@@ -124,4 +125,4 @@ def _proof(path: Path, trust: Trust, now: int, result: Audit, files: Files) -> N
         result.noted(f"{path}: a proof that says nothing of what was due; it verifies")
     else:
         name = Name(claims.meter, claims.epoch, claims.seq)
-        files.proofs.append(Proven(statement.batch, bundle.index, name, event))
+        files.proofs.append(Proven(statement.batch, bundle.index, name, event, claims.iat))

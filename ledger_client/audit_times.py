@@ -168,6 +168,11 @@ class Times:
         if problem is not None:
             self.result.found(TIMES, name, f"its time is {rfc3339_ms(time_ms)}, {problem}")
 
+    def jumped_before(self, correction: Correction, iat: int) -> None:
+        """A clock event from before the batches, which was signed at ``iat``: it says nothing of later times."""
+        if correction.before_ms < correction.after_ms <= (iat + 1) * SECOND_MS:
+            self._jumps.append((correction.before_ms, correction.after_ms))
+
     def corrected(self, correction: Correction, name: Name) -> None:
         """A clock event of the epoch: from its ``up`` on another course."""
         course = self._courses.setdefault(name.epoch, [_Stretch(0, {FULL: None, SLOWED: None})])

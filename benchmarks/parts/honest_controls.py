@@ -234,13 +234,19 @@ class Place:
         return Scene(self.folder / name, self.ledger, self.now_s - takes_s - 60, self.seed, periods or {})
 
 
-def told(place: Place, name: str) -> dict[str, Any]:
-    """The audit of a tale's exports, which must reach from the first batch to the tale's end."""
+def ended(place: Place, name: str) -> Scene:
+    """The gateway of a tale, with all that it recorded anchored."""
     told = TALES[name]
     scene = place.scene(name, told.takes_s, told.periods)
     told.tale(scene)
     scene.anchored()
     assert told.led_to <= scene.events(), f"{name}: nothing of the kind has happened"
+    return scene
+
+
+def told(place: Place, name: str) -> dict[str, Any]:
+    """The audit of a tale's exports, which must reach from the first batch to the tale's end."""
+    scene = ended(place, name)
     return audit_exports(scene.loaded, "--gateway", name, "--to", rfc3339(scene.machine.wall_ms // 1000))
 
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from benchmarks import dishonest
 from benchmarks.parts.dishonest_stage import Case, Said
-from benchmarks.parts.honest_controls import Place, by_chance
+from benchmarks.parts.honest_controls import Place, by_chance, ended
+from ledger_client.audit import audit
+from ledger_client.trust import load_trust
+from tests.commands import export_to
 from tests.processes import embedded_ledger
 
 
@@ -23,6 +26,21 @@ def test_nothing_is_found_in_histories_of_chance(tmp_path: Path) -> None:
             (folder := tmp_path / str(seed)).mkdir()
             facts = by_chance(Place(folder, ledger, time.time(), seed))
             assert (seed, facts["exit"], facts["findings"]) == (seed, 0, [])
+
+
+def test_any_stretch_of_an_honest_history_is_sound_with_the_proofs_that_are_exported_beside_it(tmp_path: Path) -> None:
+    """Proofs tell what was configured before, and by how much the clock had jumped."""
+    with embedded_ledger(tmp_path / "ledger", "demo-ledger") as ledger:
+        (folder := tmp_path / "sites").mkdir()
+        for name in ("restart", "thinning", "reload", "clock-set-far-forward", "start-without-a-clock"):
+            loaded = ended(Place(folder, ledger, time.time(), 7), name).loaded
+            export_to(loaded, out := tmp_path / name)
+            batches, proofs = sorted(out.glob("*.mbatch")), sorted(out.glob("*.mseal"))
+            trust = load_trust(loaded.trust)
+            for first in range(1, len(batches)):
+                for last in {first + 1, len(batches)}:
+                    result = audit([*batches[first:last], *proofs], trust, int(time.time()))
+                    assert (name, first, last, result.findings) == (name, first, last, [])
 
 
 def test_what_is_caught_by_another_or_for_another_reason_is_missed() -> None:
