@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gateway import control
+from gateway import control, drain
 from gateway.config import Config
 from gateway.store import Store
 from ledger_client.record import Coverage, Event, Quality, Reading, parse_record
 from tests.chain.site import ROOT, GatewayProcess, Plant, command, make_site, plant, until
+from tests.commands import check_audit
 from tests.gateway.books import check_books
 from tests.processes import embedded_ledger
 
@@ -59,6 +60,8 @@ def test_an_exchanged_meter_is_accepted_by_its_number_without_a_restart(tmp_path
             until("readings of the new meter", lambda: len(bodies(loaded, "reading")) > before + 1)
         finally:
             assert gateway.stop() == 0
+        drain.finish(loaded, within_s=30)
+        check_audit(loaded)
     commissioned, exchange = (event for event in bodies(loaded, "event") if "identity" in event.fields)
     assert isinstance(commissioned, Event)
     assert (commissioned.name, commissioned.fields["identity"]) == ("commissioned", f"serial_number={OLD}")
@@ -109,6 +112,8 @@ def test_an_alarm_is_a_signed_event_and_stands_in_the_status(tmp_path: Path) -> 
             successor.close()
         finally:
             assert gateway.stop() == 0
+        drain.finish(loaded, within_s=30)
+        check_audit(loaded)
     check_books(loaded)
 
 
