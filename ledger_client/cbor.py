@@ -169,11 +169,13 @@ class _Decoder:
     def item(self, at: int, depth: int) -> tuple[Any, int]:
         if depth > MAX_DEPTH:
             self.fail(at, f"nested deeper than {MAX_DEPTH}")
-        initial = self.take(at, 1)[0]
+        if at >= len(self.data):
+            self.fail(at, "1 bytes announced, 0 left")
+        initial = self.data[at]
         major, info = initial >> 5, initial & 31
         if major == 7:
             return self.simple(at, info)
-        argument, end = self.argument(at, info)
+        argument, end = (info, at + 1) if info < 24 else self.argument(at, info)  # most heads are one byte
         if major == 0:
             return argument, end
         if major == 1:
@@ -203,7 +205,7 @@ class _Decoder:
 
     def map(self, at: int, length: int, depth: int) -> tuple[dict[Any, Any], int]:
         result: dict[Any, Any] = {}
-        previous = b""
+        previous, usual = b"", True
         for _ in range(length):
             key, end = self.item(at, depth + 1)
             if type(key) not in (int, str, bytes):
@@ -215,8 +217,9 @@ class _Decoder:
                 if encoded < previous:
                     self.fail(at, f"map key {key!r} is out of order")
                 previous = encoded
+                usual = usual and (type(key) is str or (type(key) is int and -24 <= key <= 23))
             result[key], at = self.item(end, depth + 1)
-        if not self.foreign and (any(type(k) is bytes for k in result) or not _orders_agree(result)):
+        if not usual and (any(type(k) is bytes for k in result) or not _orders_agree(result)):
             self.fail(at, f"map keys {list(result)} are not a set that evidence uses")
         return result, at
 
