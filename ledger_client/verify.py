@@ -194,15 +194,7 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
     no_later_than = sorted(vouching.values())[trust.receipts - 1]
     demand_valid(record_key, no_later_than, f"the key of meter {claims.meter}")
     demand_valid(statement_key, no_later_than, f"the statement key of {claims.gateway}")
-    latest_ms = _latest_ms(record)
-    if latest_ms > (no_later_than + TOLERANCE_S) * 1000:
-        span = f"{rfc3339_ms(latest_ms)}, more than {TOLERANCE_S} s after {rfc3339(no_later_than)}"
-        raise OutOfRange(f"the record claims {span}, when its batch was on a ledger already", step=7)
-    if trust.max_delay_s is not None and no_later_than * 1000 - record.time_ms > trust.max_delay_s * 1000:
-        held_ms, most_ms = no_later_than * 1000 - record.time_ms, trust.max_delay_s * 1000
-        span = f"{span_in_words(held_ms)}, from {rfc3339_ms(record.time_ms)} to {rfc3339(no_later_than)}"
-        most = f"policy.max_delay of the trust file is {span_in_words(most_ms)}"
-        raise OutOfRange(f"the record was held back for {span}, when the ledgers had it; {most}", step=7)
+    _demand_timely(record, no_later_than, trust.max_delay_s)
 
     # 6 again: online, what nobody could tell is no yes
     demand_all_asked(facts, trust, untold)
@@ -230,6 +222,19 @@ def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, fa
         in_log=still_there,
         asked=asked,
     )
+
+
+def _demand_timely(record: Record, no_later_than: int, max_delay_s: int | None) -> None:
+    """Raise ``OutOfRange`` (step 7) for a record that speaks of times after the ledgers had it, or was held back."""
+    latest_ms = _latest_ms(record)
+    if latest_ms > (no_later_than + TOLERANCE_S) * 1000:
+        span = f"{rfc3339_ms(latest_ms)}, more than {TOLERANCE_S} s after {rfc3339(no_later_than)}"
+        raise OutOfRange(f"the record claims {span}, when its batch was on a ledger already", step=7)
+    held_ms = no_later_than * 1000 - record.time_ms
+    if max_delay_s is not None and held_ms > max_delay_s * 1000:
+        span = f"{span_in_words(held_ms)}, from {rfc3339_ms(record.time_ms)} to {rfc3339(no_later_than)}"
+        most = f"policy.max_delay of the trust file is {span_in_words(max_delay_s * 1000)}"
+        raise OutOfRange(f"the record was held back for {span}, when the ledgers had it; {most}", step=7)
 
 
 def _latest_ms(record: Record) -> int:
