@@ -165,8 +165,8 @@ class History:
     def _pass(self) -> None:
         """Time goes by, and the polls that have come to an end meanwhile are handed over."""
         self._passes(self.chance.choice((0.01, 0.05, 0.1, 0.25, 0.25, 1.0, 1.0, 3.0)))
-        if self.chance.random() < 0.1:
-            self._write(self.recorder._portion(self.chance.randint(1, 20)))
+        if self.chance.random() < 0.1 and (items := self.recorder._portion(self.chance.randint(1, 20))):
+            self._write(items)
         else:
             self._write_on()
 
