@@ -27,6 +27,7 @@ class Loop:
 
     def __init__(self, url: str, registers: int) -> None:
         self.made: list[int] = []
+        self.ended = False
         self._registers = registers
         address = urlsplit(url)
         self._client = Client(CallbackAPIVersion.VERSION2)
@@ -34,12 +35,12 @@ class Loop:
         self._client.loop_start()
 
     async def meter(self, number: int, port: int) -> None:
-        """One meter, until cancelled."""
+        """One meter, until it is ended: a cancellation may be lost in asyncio.wait_for of Python 3.11."""
         client = AsyncModbusTcpClient("127.0.0.1", port=port, timeout=3, retries=0)
         await client.connect()
         loop = asyncio.get_running_loop()
         due = loop.time()
-        while True:
+        while not self.ended:
             due += PERIOD_S
             await asyncio.sleep(due - loop.time())
             answer = await client.read_holding_registers(0, count=self._registers, device_id=1)
@@ -62,8 +63,7 @@ async def main(url: str, registers: int, ports: Sequence[int]) -> None:
     while line := await asyncio.to_thread(sys.stdin.readline):
         begin_ms, end_ms = map(int, line.split())
         print(json.dumps({"readings": sum(begin_ms <= made < end_ms for made in loop.made)}), flush=True)
-    for task in tasks:
-        task.cancel()
+    loop.ended = True
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
