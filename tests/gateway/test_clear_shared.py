@@ -42,9 +42,9 @@ def test_clear_shared_ends_the_flag_of_a_line_at_once_and_says_who_ordered_it(tm
         pty = Pty(loaded.path.parent / "rs485-1", addresses)
         async with running(loaded) as epoch:
             line = epoch.site.lines["rs485-1"]
-            no = await asyncio.to_thread(ordered, loaded.path, "rs485-1")
-            assert (no.exit_code, "no other master is known" in no.stderr) == (1, True)
             await until(lambda: line.last_answered("export-main"))
+            no = await asyncio.to_thread(ordered, loaded.path, "rs485-1")
+            assert (no.exit_code, "no other master is known" in no.stderr) == (1, True), no.stderr
             await asyncio.sleep(0.1)  # so soon after the start it may be for an earlier process
             pty._write(answer(Request(9, 3, 0, 5)))
             await until(lambda: line.shared)
