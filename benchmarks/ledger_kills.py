@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-from benchmarks.parts.kills_books import Books, opened
+from benchmarks.parts.kills_books import Books, answered, sent
 from benchmarks.parts.kills_processes import Killable, command, ledger
 from ledger_client.durable import write_text
 from ledger_client.statement import Range, statement_id
@@ -92,7 +92,7 @@ class _Rounds:
             asked = self._submit(gateway, batch)
             time.sleep(max(0.0, delay_s - (time.perf_counter() - began)))
             process.kill()
-        status, answer = _answered(asked)
+        status, answer = answered(asked)
         self._counts["cut short between file and log"] += self._books.between()
         self._settle(act, gateway, batch, status, answer)
         if victim == "ledger":
@@ -156,12 +156,7 @@ class _Rounds:
 
     def _send(self, entry: bytes) -> HTTPConnection | None:
         """A statement on its way."""
-        connection = opened(self._url)
-        try:
-            connection.request("POST", "/entries", entry, {"Content-Type": "application/cose"})
-        except OSError:
-            return None
-        return connection
+        return sent(self._url, "POST", "/entries", entry)
 
     def _twin(self, gateway: Gateway, batch: int) -> bytes:
         """A statement in place of this batch, or some way above it under ``resume``, that tells a number again."""
@@ -172,7 +167,7 @@ class _Rounds:
         return gateway.sign(number, prev, resume="told again" if resume else None, mark=1, meters=meters)
 
     def _count_twin(self, twin: bytes, asked: HTTPConnection) -> None:
-        status, _ = _answered(asked)
+        status, _ = answered(asked)
         self._counts[f"twin answered {status or 'not'}"] += 1
         self._twins.add(statement_id(twin))
         if status not in (0, 409):
@@ -185,16 +180,3 @@ class _Rounds:
     def _name(self) -> str:
         self._counts["gateways"] += 1
         return f"gw-{self._counts['gateways']}"
-
-
-def _answered(connection: HTTPConnection | None) -> tuple[int, bytes]:
-    """Status and body of the answer; (0, nothing) where none came."""
-    if connection is None:
-        return 0, b""
-    try:
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    except (OSError, HTTPException):
-        return 0, b""
-    finally:
-        connection.close()

@@ -89,17 +89,28 @@ class Books:
 
 def ask(url: str, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
     """Status and body of an answer; (0, nothing) where there is none."""
-    connection = opened(url)
+    return answered(sent(url, method, path, body))
+
+
+def sent(url: str, method: str, path: str, body: bytes | None = None) -> HTTPConnection | None:
+    """A question on its way to the ledger; None: it could not be put."""
+    connection = HTTPConnection("127.0.0.1", urlsplit(url).port, timeout=PATIENCE_S)
     try:
         connection.request(method, path, body, {"Content-Type": "application/cose"})
+    except (OSError, HTTPException):
+        connection.close()
+        return None
+    return connection
+
+
+def answered(connection: HTTPConnection | None) -> tuple[int, bytes]:
+    """Status and body of the answer to what was sent; (0, nothing) where none comes."""
+    if connection is None:
+        return 0, b""
+    try:
         answer = connection.getresponse()
         return answer.status, answer.read()
     except (OSError, HTTPException):
         return 0, b""
     finally:
         connection.close()
-
-
-def opened(url: str) -> HTTPConnection:
-    """A connection to the ledger, not yet used."""
-    return HTTPConnection("127.0.0.1", urlsplit(url).port, timeout=PATIENCE_S)
