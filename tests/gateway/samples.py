@@ -12,7 +12,7 @@ from gateway.clock import Clock, KernelClock
 from gateway.commits import Finished, Rules
 from gateway.config import Config
 from gateway.journal import Journal
-from gateway.keys import REQUEST_FILE, load_keys
+from gateway.keys import REQUEST_FILE, load_keys, make_missing
 from gateway.recorder import Recorder
 from gateway.signer import GATEWAY, stamp
 from gateway.store import Store
@@ -48,6 +48,14 @@ def rewrite(loaded: Config, *changes: tuple[str, str]) -> None:
         assert old in text
         text = text.replace(old, new, 1)
     loaded.path.write_text(text)
+
+
+def rewritten(loaded: Config, *changes: tuple[str, str]) -> Config:
+    """The configuration after such changes, with the keys that it needs."""
+    rewrite(loaded, *changes)
+    after = config.load(loaded.path)
+    make_missing(after, 0)
+    return after
 
 
 def believed(folder: Path, loaded: Config, name: str = "demo-ledger") -> None:

@@ -19,7 +19,7 @@ from gateway.config import Config, Configured
 from gateway.devices.profile import decoding_hash, format_profile, load_profile, parse_profile
 from gateway.errors import DiskFull
 from gateway.journal import PERIOD, Journal
-from gateway.keys import Keys, load_keys, make_missing
+from gateway.keys import Keys, load_keys
 from gateway.signer import GATEWAY
 from gateway.store import Store
 from ledger_client import cbor
@@ -30,7 +30,7 @@ from ledger_client.trust import Trust, key_entry, parse_trust
 from tests.gateway.audited import LEDGER, audited, audited_by
 from tests.gateway.books import check_books
 from tests.gateway.clock_history import FrailStore
-from tests.gateway.samples import Hands, Machine, rewrite, site
+from tests.gateway.samples import Hands, Machine, rewritten, site
 
 METER, CO2, PV = "export-main", "stack-co2", "pv-inverter"
 DAY_S = 86_400
@@ -42,13 +42,6 @@ CO2_TABLE += '  role = "emission"\n'
 @pytest.fixture
 def loaded(tmp_path: Path) -> Config:
     return site(tmp_path / "site", {'every = "60s"': 'every = "10s"'})
-
-
-def rewritten(loaded: Config, *changes: tuple[str, str]) -> Config:
-    rewrite(loaded, *changes)
-    after = config.load(loaded.path)
-    make_missing(after, 0)
-    return after
 
 
 def change(hands: Hands, after: Config, *anew: str, why: str = "test") -> int:

@@ -15,13 +15,13 @@ from gateway.config import Config
 from gateway.difference import difference
 from gateway.drivers import trust_of
 from gateway.errors import ConfigError, StoreError
-from gateway.keys import load_keys, make_missing
+from gateway.keys import load_keys
 from gateway.lines import line_specs
 from gateway.reconcile import Reconciliation
 from ledger_client.record import Coverage
 from tests.gateway.books import check_books
 from tests.gateway.clock_history import FrailStore
-from tests.gateway.samples import Hands, Machine, finished, recorder, rewrite, site
+from tests.gateway.samples import Hands, Machine, finished, recorder, rewritten, site
 
 METER, CO2, NEW = "export-main", "stack-co2", "fourth"
 CHANGED = {"why": "test"}
@@ -30,13 +30,6 @@ CHANGED = {"why": "test"}
 @pytest.fixture
 def loaded(tmp_path: Path) -> Config:
     return site(tmp_path / "site", {'every = "60s"': 'every = "10s"'})
-
-
-def rewritten(loaded: Config, *changes: tuple[str, str]) -> Config:
-    rewrite(loaded, *changes)
-    after = config.load(loaded.path)
-    make_missing(after, 0)
-    return after
 
 
 def change(hands: Hands, after: Config, *anew: str) -> int:
