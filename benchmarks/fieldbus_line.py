@@ -21,9 +21,11 @@ from pathlib import Path
 from benchmarks.parts.paced_line import paced_line, profile_text
 from gateway.clock import Clock
 from gateway.devices.plan import wire_time_ms
-from gateway.devices.profile import Profile, parse_profile
-from gateway.fieldbus.bus import Line, LineSpec, MeterSpec, Poll
+from gateway.devices.points import Profile
+from gateway.devices.profile import parse_profile
+from gateway.fieldbus.bus import Line
 from gateway.fieldbus.frames import t35_seconds
+from gateway.fieldbus.spec import LineSpec, MeterSpec, Poll
 
 BAUDRATE, METERS, REGISTERS, LATENCY_MS, TIMEOUT_MS = 9600, 5, 60, 20, 500
 SLOW_MS, DEAD, DEAD_REGISTERS, LATE_REGISTERS = 450, 6, 10, 20

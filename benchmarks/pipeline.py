@@ -15,15 +15,16 @@ import time
 from pathlib import Path
 
 from gateway.clock import Clock
-from gateway.commits import Finished, Rules
+from gateway.commits import Rules
 from gateway.config import Configured
 from gateway.keys import Keys
+from gateway.news import Finished
 from gateway.recorder import Recorder
 from gateway.signer import stamp
 from gateway.space import Limits
 from gateway.store import Store
 from ledger_client.cose_key import PrivateKey
-from ledger_client.record import Reading, Value
+from ledger_client.senml import Reading, Value
 
 METERS, PERIOD_MS, VALUES = 100, 100, 30
 SMALLEST = ({"records": 200, "runs": 1},)

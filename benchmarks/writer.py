@@ -12,7 +12,8 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from ledger_client.cose_key import PrivateKey
-from ledger_client.record import Claims, Number, Reading, ReadingWriter, Value, record_hash
+from ledger_client.record import Claims, ReadingWriter, record_hash
+from ledger_client.senml import Number, Reading, Value
 
 VALUES = 30
 SMALLEST = ({"records": 20, "runs": 1},)

@@ -15,9 +15,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from gateway.store import Row, Store
+from gateway.rows import Row
+from gateway.store import Store
 from ledger_client.grids import due_by
-from ledger_client.record import Coverage, Reading, parse_record
+from ledger_client.record import Coverage, parse_record
+from ledger_client.senml import Reading
 
 
 @dataclass(frozen=True, slots=True)

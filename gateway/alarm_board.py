@@ -31,7 +31,7 @@ from gateway.clock import Clock
 from gateway.commits import ALARM
 from gateway.companion import Companion
 from gateway.control import Order
-from gateway.fieldbus.bus import Alarm, LineSpec
+from gateway.fieldbus.spec import Alarm, LineSpec
 from gateway.live import Live
 from gateway.signer import GATEWAY
 from gateway.store import Store

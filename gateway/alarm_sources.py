@@ -26,8 +26,9 @@ from gateway.companion import Companion
 from gateway.news import News, NotRecorded, Signed
 from gateway.signer import GATEWAY
 from gateway.site import Site
-from ledger_client.record import Event, Quality, Reading
-from ledger_client.verify import rfc3339_ms
+from ledger_client.record import Event
+from ledger_client.senml import Quality, Reading
+from ledger_client.shape import rfc3339_ms
 
 log = logging.getLogger("meterseal.alarms")
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.config import Configured
+from gateway.rows import Tail
 from gateway.signer import GATEWAY
-from gateway.store import Store, Tail
+from gateway.store import Store
 from ledger_client import cbor
 from ledger_client.cose import KID, Sign1
 from ledger_client.grids import Grid

@@ -17,9 +17,9 @@ from gateway.devices.points import Profile
 from gateway.devices.remarks import unbounded
 from gateway.errors import ConfigError
 from gateway.fieldbus.budget import FULL, NEARLY_FULL, MeterBudget, ReadBudget, budget
-from gateway.fieldbus.bus import LineSpec, MeterSpec
 from gateway.fieldbus.diagnosis import line_differences
 from gateway.fieldbus.schedule import DEAD_AFTER, PROBE_SHARE
+from gateway.fieldbus.spec import LineSpec, MeterSpec
 
 DAY_MS = 86_400_000
 SILENT_BLOCKS = 2

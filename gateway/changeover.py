@@ -16,8 +16,8 @@ from gateway.commits import Commits, Rules
 from gateway.coverage import Tally, first_coverage
 from gateway.errors import StoreError
 from gateway.keys import Keys
+from gateway.rows import Tail
 from gateway.signer import GATEWAY, stamp
-from gateway.store import Tail
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from gateway.cli_parts import CONFIG, JSON, out
 from gateway.config import Config
 from gateway.devices.remarks import remark
 from gateway.errors import GatewayError, NotYet
-from gateway.fieldbus.bus import LineSpec, Poll
 from gateway.fieldbus.diagnosis import block_name, failure_text, no_values
+from gateway.fieldbus.spec import LineSpec, Poll
 from gateway.quality import shared_flags
 from gateway.report import Shown
 

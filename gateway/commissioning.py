@@ -14,10 +14,12 @@ from typing import Any
 from gateway.config import Meter
 from gateway.devices.decode import decode_points
 from gateway.errors import Declined, GatewayError
-from gateway.fieldbus.bus import Line, Poll
+from gateway.fieldbus.bus import Line
+from gateway.fieldbus.spec import Poll
 from gateway.poller import Poller
 from gateway.recorder import Recorder
-from ledger_client.record import Event, Quality, Reading, parse_record
+from ledger_client.record import Event, parse_record
+from ledger_client.senml import Quality, Reading
 
 COMMISSIONED, EXCHANGED = "commissioned", "meter-exchange"
 

@@ -23,12 +23,11 @@ from gateway.durations import Durations
 from gateway.errors import Damaged, DiskFull, StartAgain, StoreError
 from gateway.hold import station
 from gateway.keys import Keys
-from gateway.news import Finished as Finished
-from gateway.news import Happened as Happened
-from gateway.news import News, Signed, Stamp
+from gateway.news import Happened, News, Signed, Stamp
 from gateway.repair import note_flaws
+from gateway.rows import Tail
 from gateway.signer import GATEWAY, Queue, Signer, stamp
-from gateway.store import Store, Tail
+from gateway.store import Store
 from gateway.summaries import Summariser
 from ledger_client.record import Event, parse_record, record_hash
 

@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, model_validator
 
-from gateway.devices.profile import Profile, ProfileError, decoding_hash, load_profile
+from gateway.devices.points import Profile, ProfileError
+from gateway.devices.profile import decoding_hash, load_profile
 from gateway.errors import ConfigError
 from gateway.feed_settings import FeedEntry
 from gateway.ledger_settings import LedgerEntry

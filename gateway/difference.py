@@ -13,9 +13,9 @@ from typing import Any
 
 from gateway.config import Config
 from gateway.errors import ConfigError
-from gateway.fieldbus.bus import LineSpec
+from gateway.fieldbus.spec import LineSpec
+from ledger_client.shape import rfc3339_ms
 from ledger_client.trust import Trust, TrustKey
-from ledger_client.verify import rfc3339_ms
 
 FIXED = {"id": "its records would be another gateway's", "data": "the database is open", "keys": "the keys are in use"}
 """Keys of [gateway] that only a new start can change, and why."""

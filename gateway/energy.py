@@ -13,7 +13,7 @@ from gateway.local_calendar import Stretch
 from gateway.quality import VERDICT_OF
 from gateway.spans import HOUR_MS, Figures, Span
 from gateway.store import Store
-from ledger_client.record import Number, Quality
+from ledger_client.senml import Number, Quality
 
 NEAR_MS = 600_000
 """A register that was read so long before an hour at most is taken for the one at its beginning, and likewise at its

@@ -26,10 +26,11 @@ from gateway.commits import ALARM, Rules
 from gateway.companions import keep, wanted
 from gateway.drivers import close, drivers
 from gateway.errors import Declined, GatewayError, StoreError
-from gateway.fieldbus.bus import Line, LineSpec
+from gateway.fieldbus.bus import Line
 from gateway.fieldbus.connections import Endpoint
 from gateway.fieldbus.endpoints import endpoint_of
 from gateway.fieldbus.sleep import PowerRecord
+from gateway.fieldbus.spec import LineSpec
 from gateway.line_use import forget, latest, noted_ms
 from gateway.lines import lag_ms
 from gateway.live import Live
@@ -43,12 +44,14 @@ from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.reload import Provision, Reload
 from gateway.repair import check_large, note_flaws, open_store
+from gateway.rows import Conflict
 from gateway.signer import GATEWAY
 from gateway.site import Site
-from gateway.store import Conflict, Store
+from gateway.store import Store
 from gateway.uplink import Uplink
 from ledger_client.ledgers import Ledger
-from ledger_client.record import Event, Reading, parse_record
+from ledger_client.record import Event, parse_record
+from ledger_client.senml import Reading
 
 log = logging.getLogger("meterseal.agent")
 

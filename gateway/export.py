@@ -14,8 +14,9 @@ from gateway.announcements import CONFIGURATION
 from gateway.errors import GatewayError
 from gateway.prove import prove, settled_by
 from gateway.repaired import REPAIRED
+from gateway.rows import Batch, Row
 from gateway.signer import GATEWAY
-from gateway.store import Batch, Row, Store
+from gateway.store import Store
 from ledger_client.batch_file import SUFFIX, write_batch
 from ledger_client.durable import whole_file
 from ledger_client.errors import EncodeError

@@ -21,7 +21,8 @@ from gateway.spans import HOUR_MS, MINUTE_MS, Figures, Span
 from gateway.store import Store
 from gateway.summaries import kept_spans, resume
 from gateway.summary_tables import SLACK_MS
-from ledger_client.record import Coverage, Number, Quality, Reading, parse_record
+from ledger_client.record import Coverage, parse_record
+from ledger_client.senml import Number, Quality, Reading
 
 MOST = 500
 """Steps of a course, if nobody says otherwise."""

@@ -16,12 +16,12 @@ from gateway.alarm_kinds import BUFFER
 from gateway.announcements import by_meter, schedule, spread
 from gateway.changeover import Changeover
 from gateway.clock import SLOWED, Clock, Correction
-from gateway.commits import CLOCK, GOES_ON, RETRY_MS, STOP, Finished, Happened, Rules, alarm
+from gateway.commits import CLOCK, GOES_ON, RETRY_MS, STOP, Rules, alarm
 from gateway.coverage import stopped_polls
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.hold import station
 from gateway.keys import Keys
-from gateway.news import Missed, NotRecorded
+from gateway.news import Finished, Happened, Missed, NotRecorded
 from gateway.signer import GATEWAY, stamp
 from gateway.store import Store
 from ledger_client.record import Event

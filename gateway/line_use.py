@@ -17,8 +17,9 @@ from gateway.clock import Clock
 from gateway.commits import asked_until_ms
 from gateway.config import Config
 from gateway.errors import GatewayError
-from gateway.fieldbus.bus import LineSpec, Poll, Waits, read_once
+from gateway.fieldbus.bus import Waits, read_once
 from gateway.fieldbus.endpoints import endpoint_of
+from gateway.fieldbus.spec import LineSpec, Poll
 from gateway.ownership import as_its_folder
 from gateway.signer import GATEWAY
 from gateway.store import Store

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gateway.config import Bus, Config, Meter
-from gateway.fieldbus.bus import LineSpec, MeterSpec, merge
+from gateway.fieldbus.endpoints import merge
+from gateway.fieldbus.spec import LineSpec, MeterSpec
 from gateway.night import Night
 from gateway.place_settings import daily_hours
 

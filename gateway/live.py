@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.news import Missed, News, NotRecorded, Signed
-from ledger_client.record import Reading
+from ledger_client.senml import Reading
 
 
 @dataclass(slots=True)

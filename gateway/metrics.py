@@ -27,7 +27,7 @@ from gateway.blocking import in_thread
 from gateway.config import Config
 from gateway.durations import Durations
 from gateway.errors import StoreError
-from gateway.fieldbus.bus import MeterSpec
+from gateway.fieldbus.spec import MeterSpec
 from gateway.horizon import horizon
 from gateway.live import MeterNow
 from gateway.metric_list import FIGURES, Figure
@@ -36,8 +36,7 @@ from gateway.signer import GATEWAY
 from gateway.site import Site
 from gateway.store import RESERVE, Store
 from ledger_client.errors import LedgerClientError
-from ledger_client.record import Reading
-from ledger_client.senml import Columns
+from ledger_client.senml import Columns, Reading
 from ledger_client.trust import Trust, load_trust
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.rows import Row
-from ledger_client.record import Body, Event, Reading
+from ledger_client.record import Body, Event
+from ledger_client.senml import Reading
 
 log = logging.getLogger("meterseal.agent")
 

@@ -13,8 +13,10 @@ from typing import Any
 import cbor2
 
 from gateway.errors import Damaged
-from gateway.store import RECOVER, Row
-from ledger_client.record import Coverage, Reading, Value
+from gateway.rows import Row
+from gateway.store import RECOVER
+from ledger_client.record import Coverage
+from ledger_client.senml import Reading, Value
 
 _CWT, _SUB = 15, 2
 _ODD = (cbor2.CBORDecodeError, LookupError, TypeError, ValueError, AttributeError)

@@ -14,18 +14,18 @@ from typing import Any
 
 from gateway import quality
 from gateway.clock import STEP_MS, Clock
-from gateway.commits import Finished
 from gateway.config import Meter
 from gateway.counters import Look, Stand, doubtful
 from gateway.devices.decode import Content, Decoder
 from gateway.devices.plan import Block
 from gateway.devices.points import FIRST, SECOND, UNRECORDED, Point, Profile, Ratio
-from gateway.fieldbus.bus import BlockAnswer, Poll
-from gateway.news import Stamp
+from gateway.fieldbus.spec import BlockAnswer, Poll
+from gateway.news import Finished, Stamp
 from gateway.quality import FROZEN_AFTER_MS, NOTHING, Judged, Past, Still
 from gateway.ratios import RATIO_CHANGED, Ratios
 from gateway.signer import stamp
-from ledger_client.record import Columns, Event, Number, Quality, Reading, Value
+from ledger_client.record import Event
+from ledger_client.senml import Columns, Number, Quality, Reading, Value
 
 _EXCHANGED = int(Quality.METER_EXCHANGED)
 MOST_DECODERS = 256  # variants of a meter's blocks

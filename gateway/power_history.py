@@ -24,7 +24,8 @@ from gateway.quality import verdict
 from gateway.spans import HOUR_MS, MINUTE_MS, Span
 from gateway.store import Store
 from gateway.summaries import kept_spans, resume
-from ledger_client.record import Coverage, Number, Reading
+from ledger_client.record import Coverage
+from ledger_client.senml import Number, Reading
 
 log = logging.getLogger("meterseal.agent")
 

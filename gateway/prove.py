@@ -6,8 +6,9 @@ import re
 
 from gateway.batch_tables import UNTOLD
 from gateway.errors import Declined, GatewayError, NotYet
+from gateway.rows import Batch, Row
 from gateway.sealer import tree_of
-from gateway.store import Batch, Row, Store
+from gateway.store import Store
 from ledger_client.bundle import Bundle, Locator, decode_locator, is_locator
 from ledger_client.statement import id_text, parse_statement
 

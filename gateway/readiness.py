@@ -14,7 +14,9 @@ from gateway.dashboard import door
 from gateway.drivers import check_accounts, check_ledger_access, check_ledger_keys, trust_of
 from gateway.feed_settings import check_feeds
 from gateway.fieldbus import serial_port
-from gateway.fieldbus.bus import LineSpec, PortMissing, check_port
+from gateway.fieldbus.bus import check_port
+from gateway.fieldbus.errors import PortMissing
+from gateway.fieldbus.spec import LineSpec
 from gateway.keys import Keys, load_keys
 from gateway.lines import line_specs
 from gateway.ownership import demand_folder

@@ -22,10 +22,11 @@ from typing import IO, Any, NamedTuple
 from gateway.errors import GatewayError
 from gateway.own import reading_of
 from gateway.quality import verdict
-from gateway.store import Row, Store
+from gateway.rows import Row
+from gateway.store import Store
 from gateway.summary_tables import SLACK_MS
 from ledger_client.report import quality_phrases
-from ledger_client.verify import rfc3339_ms
+from ledger_client.shape import rfc3339_ms
 
 PORTION = 2_000  # records of one look at the database
 ROWS = 50_000  # lines of a row group of Parquet

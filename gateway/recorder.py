@@ -16,11 +16,11 @@ from typing import Any, Protocol, TypeVar
 
 from gateway.changeover import Change
 from gateway.clock import Clock
-from gateway.commits import Finished, Happened, Rules
+from gateway.commits import Rules
 from gateway.errors import Damaged, StartAgain, StoreError, Superseded
 from gateway.journal import Journal
 from gateway.keys import Keys
-from gateway.news import Stamp
+from gateway.news import Finished, Happened, Stamp
 from gateway.pulses import Pulse
 from gateway.signer import stamp
 from gateway.store import Store

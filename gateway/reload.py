@@ -30,7 +30,7 @@ from gateway.readiness import Ready, prepare
 from gateway.signer import GATEWAY
 from gateway.site import Site
 from ledger_client.ledgers import Ledger
-from ledger_client.record import Reading
+from ledger_client.senml import Reading
 
 log = logging.getLogger("meterseal.reload")
 

@@ -22,13 +22,15 @@ from gateway.errors import ConfigError, Damaged, StoreError
 from gateway.feed_view import feed_line, feed_problems, feed_status
 from gateway.horizon import horizon
 from gateway.quality import shared_flags, verdict, worst
+from gateway.rows import Row
 from gateway.settings import duration_text
-from gateway.store import RECOVER, Row, Store
+from gateway.store import RECOVER, Store
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError
-from ledger_client.record import Body, Coverage, Quality, Reading, Value, parse_record
+from ledger_client.record import Body, Coverage, parse_record
 from ledger_client.report import number_text, quality_phrases
-from ledger_client.verify import rfc3339_ms
+from ledger_client.senml import Quality, Reading, Value
+from ledger_client.shape import rfc3339_ms
 
 OVERDUE_PERIODS = 3
 HELD_MS = 180_000

@@ -25,7 +25,7 @@ from ledger_client.errors import LedgerClientError
 from ledger_client.record import Record, parse_record, record_hash
 from ledger_client.statement import parse_statement
 from ledger_client.trust import Trust
-from ledger_client.verify import check_receipt
+from ledger_client.vouching import check_receipt
 
 PORTION = 2000  # rows a transaction
 MAX_PLACE = 1 << 48  # a place, a number or a time beyond it is noise

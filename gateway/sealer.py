@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from gateway.announcements import CONFIGURATION
 from gateway.repair_tables import Hole
+from gateway.rows import Batch, Known, Repair, Row
 from gateway.signer import GATEWAY
-from gateway.store import Batch, Known, Repair, Row
 from ledger_client.cose_key import Signer
 from ledger_client.errors import LedgerClientError
 from ledger_client.merkle import Tree, leaf_hash

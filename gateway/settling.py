@@ -13,7 +13,7 @@ from ledger_client.errors import VerificationError
 from ledger_client.merkle import leaf_hash, root_from_path
 from ledger_client.statement import statement_id
 from ledger_client.trust import Trust
-from ledger_client.verify import check_receipt
+from ledger_client.vouching import check_receipt
 
 
 class NotOurs(Exception):

@@ -12,8 +12,9 @@ from gateway.clock import Clock
 from gateway.hold import station
 from gateway.keys import Keys
 from gateway.news import Signed, Stamp
-from gateway.store import Row
-from ledger_client.record import Claims, Coverage, Event, Reading, ReadingWriter, record_hash, sign_record
+from gateway.rows import Row
+from ledger_client.record import Claims, Coverage, Event, ReadingWriter, record_hash, sign_record
+from ledger_client.senml import Reading
 
 GATEWAY = "gateway"  # EVIDENCE §2: events of the gateway itself stand under this name
 

@@ -24,10 +24,7 @@ from gateway.hold import station
 from gateway.ownership import OWN_USER
 from gateway.pages import log_path
 from gateway.record_tables import Records
-from gateway.rows import Anchor, Batch, Conflict, Known, Repair, Row, Tail
 from gateway.summary_tables import Summaries
-
-__all__ = ["Anchor", "Batch", "Conflict", "Known", "Repair", "Row", "Store", "Tail"]
 
 SQLITE_VERSION = sqlite3.sqlite_version
 PROGRESS = 10_000  # steps of SQLite's machine between two looks at the time

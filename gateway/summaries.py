@@ -19,7 +19,8 @@ from gateway.span_rows import Form, form_of, pack, unpack
 from gateway.spans import FOLD_AT, HOUR_MS, MINUTE_MS, Body, Span, time_of
 from gateway.store import Store
 from gateway.summary_tables import Points, SummaryRow
-from ledger_client.record import Coverage, Reading
+from ledger_client.record import Coverage
+from ledger_client.senml import Reading
 
 log = logging.getLogger("meterseal.recorder")
 

@@ -28,8 +28,9 @@ from gateway.pulses import beat
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Writer
 from gateway.refusals import way_out
+from gateway.rows import Batch
 from gateway.settling import Contract, NotOurs, demand_settled
-from gateway.store import Batch, Store
+from gateway.store import Store
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers import Ledger, Pending
 from ledger_client.pauses import growing_s

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import click
 
+from ledger_client.audit_ends import compare_with_ledgers
 from ledger_client.batch_file import is_batch
 from ledger_client.bundle import is_bundle
 from ledger_client.cli_bridge import bridge
@@ -28,8 +29,9 @@ from ledger_client.cli_trust import trust
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.facts import NOTHING_ASKED, Facts
 from ledger_client.report import clean, facts_in_words, steps_in_words
+from ledger_client.shape import rfc3339
 from ledger_client.trust import Trust, load_trust
-from ledger_client.verify import failure_json, rfc3339
+from ledger_client.verify import failure_json
 from ledger_client.verify import verify as verify_bundle
 
 _RATE = click.FloatRange(0, 1e6)
@@ -245,7 +247,7 @@ def audit(
     result = audits.audit(files, trust, int(time.time()), wanted=wanted)
     if asking is not None and result.gateway is not None:
         answers = asking(result.gateway, trust)
-        audits.compare_with_ledgers(result, answers, to_the_end=end is None, offline_ok=offline_ok)
+        compare_with_ledgers(result, answers, to_the_end=end is None, offline_ok=offline_ok)
     _say(result.as_json(), "\n".join(audit_in_words(result)), as_json)
     sys.exit(0 if result.sound else 1)
 

@@ -235,8 +235,8 @@ def check_log(
     from ledger_client.ledgers.evm_node import Node
     from ledger_client.ledgers.log_client import LogClient
     from ledger_client.ledgers.log_on_chain import grown_from, written
+    from ledger_client.shape import rfc3339
     from ledger_client.trust import load_trust
-    from ledger_client.verify import rfc3339
 
     ((name, url),) = addresses("--ledger", [ledger]).items()
     demand_http("--rpc", rpc)

@@ -12,8 +12,8 @@ from ledger_client.cli_help import HELP
 from ledger_client.cli_online import UsageError, access, addresses
 from ledger_client.cli_parts import FORCE, YES, agreed, demand_replaceable
 from ledger_client.errors import TrustFileError, VerificationError
+from ledger_client.shape import rfc3339
 from ledger_client.trust import load_trust
-from ledger_client.verify import rfc3339
 
 
 @click.group(context_settings=HELP)

@@ -26,16 +26,17 @@ from benchmarks.parts.weight import Weight, peak_mb, weigh
 from gateway import config, drivers, instance
 from gateway.blocking import in_thread
 from gateway.clock import Clock, KernelClock
-from gateway.commits import Finished, Rules
+from gateway.commits import Rules
 from gateway.config import Config
 from gateway.keys import load_keys
+from gateway.news import Finished
 from gateway.notes import Notes
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.signer import stamp
 from gateway.store import Store
 from gateway.uplink import Uplink
-from ledger_client.record import Reading, Value
+from ledger_client.senml import Reading, Value
 
 PERIOD_S, VALUES = 10, 10
 STEP_S = 5

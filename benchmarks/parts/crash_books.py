@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from gateway.store import Store
 from ledger_client.grids import due_by
-from ledger_client.record import Coverage, Reading, parse_record
+from ledger_client.record import Coverage, parse_record
+from ledger_client.senml import Reading
 from ledger_client.statement import Statement, parse_statement
 
 

@@ -24,16 +24,17 @@ from pathlib import Path
 from benchmarks.parts.site import POINT
 from gateway import config, drivers, instance, journal, pruning, uplink
 from gateway.clock import Clock
-from gateway.commits import Finished, Rules
+from gateway.commits import Rules
 from gateway.config import Config
 from gateway.keys import load_keys
+from gateway.news import Finished
 from gateway.notes import Notes
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.signer import stamp
 from gateway.store import Store
 from gateway.uplink import Uplink
-from ledger_client.record import Reading, Value
+from ledger_client.senml import Reading, Value
 
 KEEP_MS = 6_000
 """Longer than any life here lasts, so that what a life prunes was looked at before it began."""

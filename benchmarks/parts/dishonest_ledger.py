@@ -10,7 +10,8 @@ from benchmarks.parts.dishonest_stage import LEDGERS, Case, Said, Stage
 from benchmarks.parts.forged_history import Batch, History, Sealed
 from ledger_client.cose_key import EDDSA, PrivateKey
 from ledger_client.errors import LedgerUnavailable, Refused
-from ledger_client.record import GATEWAY_ITSELF, Reading
+from ledger_client.record import GATEWAY_ITSELF
+from ledger_client.senml import Reading
 from ledger_client.statement import parse_statement, sign_statement
 from tests.commands import ledger_command
 

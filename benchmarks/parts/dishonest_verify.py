@@ -14,7 +14,8 @@ from ledger_client.bundle import Bundle
 from ledger_client.cose_key import EDDSA, PrivateKey
 from ledger_client.merkle import Tree, leaf_hash
 from ledger_client.receipt import sign_receipt
-from ledger_client.record import Reading, parse_record
+from ledger_client.record import parse_record
+from ledger_client.senml import Reading
 from ledger_client.statement import attach_receipts, id_text
 from ledger_client.trust import key_entry
 from tests.commands import gateway_command, ledger_command

@@ -26,12 +26,12 @@ from ledger_client.record import (
     Claims,
     Coverage,
     Event,
-    Reading,
     claims_map,
     parse_record,
     record_hash,
     sign_record,
 )
+from ledger_client.senml import Reading
 from ledger_client.statement import Range, Statement, parse_statement, sign_statement, statement_id
 
 

@@ -16,10 +16,10 @@ from benchmarks.parts.honest_history import machine_at
 from benchmarks.parts.honest_scene import Scene
 from gateway.changeover import Change
 from gateway.clock import KernelClock
-from gateway.commits import Happened
 from gateway.config import Config
 from gateway.drivers import trust_of
 from gateway.keys import load_keys
+from gateway.news import Happened
 from gateway.repair import open_store
 from gateway.store import Store
 from ledger_client.record import Event

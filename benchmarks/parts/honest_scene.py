@@ -12,9 +12,10 @@ from pathlib import Path
 
 from benchmarks.parts.honest_history import machine_at
 from gateway import config, drain, starter
-from gateway.commits import Finished, Rules
+from gateway.commits import Rules
 from gateway.journal import Journal
 from gateway.keys import load_keys
+from gateway.news import Finished
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from tests.gateway.clock_history import FrailStore

@@ -18,7 +18,8 @@ from benchmarks.parts.crash_books import Books, Flaws
 from gateway.account import agrees
 from gateway.config import Config
 from gateway.store import Store
-from ledger_client.record import Coverage, Reading
+from ledger_client.record import Coverage
+from ledger_client.senml import Reading
 from tests.commands import audit_findings
 from tests.gateway.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once, check_ledger_log
 

@@ -25,12 +25,14 @@ from gateway.clock import Clock
 from gateway.commissioning import Commissioning
 from gateway.commits import Rules
 from gateway.config import Config
-from gateway.fieldbus.bus import Line, LineSpec, Poll
+from gateway.fieldbus.bus import Line
+from gateway.fieldbus.spec import LineSpec, Poll
 from gateway.keys import load_keys, make_missing
 from gateway.poller import Poller
 from gateway.recorder import Recorder
+from gateway.rows import Row
 from gateway.starter import add_to_trust
-from gateway.store import Row, Store
+from gateway.store import Store
 from gateway.switching import switch_often
 
 VALUES = 30

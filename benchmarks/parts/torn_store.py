@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.store import Batch, Row, Store
+from gateway.rows import Batch, Row
+from gateway.store import Store
 from ledger_client.errors import Refused
 from ledger_client.record import parse_record, record_hash
 from tests.contract.memory import NearLedger

@@ -28,15 +28,17 @@ import sqlite_utils  # noqa: F401 - loaded before a process is forked, so that n
 from benchmarks.parts.torn_store import ToldStore
 from gateway import config, drivers
 from gateway.clock import Clock, KernelClock
-from gateway.commits import RETRY_MS, Finished, Rules
+from gateway.commits import RETRY_MS, Rules
 from gateway.config import Config
 from gateway.errors import StartAgain, StoreError
 from gateway.keys import load_keys
+from gateway.news import Finished
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.signer import stamp
 from gateway.store import Store
-from ledger_client.record import Event, Reading, Value
+from ledger_client.record import Event
+from ledger_client.senml import Reading, Value
 from tests.contract.memory import NearLedger
 from tests.disk.torn_disk import Control
 

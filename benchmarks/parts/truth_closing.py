@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from benchmarks.parts.truth_cases import Place
 from benchmarks.parts.truth_meters import Meters, line_spec
-from gateway.fieldbus.bus import LineSpec
 from gateway.fieldbus.frames import Request, parse_request
+from gateway.fieldbus.spec import LineSpec
 from tests.fieldbus.devices import packet, serving
 
 RTU_BYTES, TCP_BYTES = 8, 12

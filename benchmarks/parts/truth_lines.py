@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from gateway.clock import Clock
-from gateway.fieldbus.bus import Line, LineSpec, Poll
+from gateway.fieldbus.bus import Line
 from gateway.fieldbus.frames import Request, char_seconds, intact
+from gateway.fieldbus.spec import LineSpec, Poll
 from tests.fieldbus.devices import Pty, Responder, packet, serving
 from tests.fieldbus.truth import Book, misbehaving, spec
 

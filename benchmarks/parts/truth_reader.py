@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 from benchmarks.parts.truth_lines import hush
 from gateway.clock import Clock
-from gateway.commits import Finished
 from gateway.config import Meter
-from gateway.fieldbus.bus import Alarm, Line, LineSpec, Poll
+from gateway.fieldbus.bus import Line
+from gateway.fieldbus.spec import Alarm, LineSpec, Poll
+from gateway.news import Finished
 from gateway.poller import Poller
 
 ENDS_WITHIN_S = 30.0

@@ -28,7 +28,8 @@ from gateway.dashboard.views.courses import Chart, kind_of
 from gateway.dashboard.views.events import plain
 from gateway.dashboard.words import LANGUAGES, Words, choose
 from gateway.quality import VERDICTS, shared_flags, verdict
-from ledger_client.record import MISSED_REASONS, Quality
+from ledger_client.record import MISSED_REASONS
+from ledger_client.senml import Quality
 
 STATIC: Final = {
     "style.css": "text/css; charset=utf-8",

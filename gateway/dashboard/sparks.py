@@ -9,7 +9,7 @@ from operator import itemgetter
 from gateway.dashboard.views import values
 from gateway.news import Missed, News, Signed
 from gateway.site import Site
-from ledger_client.record import Reading
+from ledger_client.senml import Reading
 
 RECENT = 60  # readings of a meter
 

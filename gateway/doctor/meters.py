@@ -10,8 +10,8 @@ from gateway.clock import Clock
 from gateway.doctor.finding import Case, Finding
 from gateway.errors import GatewayError
 from gateway.fieldbus import serial_port
-from gateway.fieldbus.bus import LineSpec, MeterSpec, Poll
 from gateway.fieldbus.diagnosis import no_values, refused
+from gateway.fieldbus.spec import LineSpec, MeterSpec, Poll
 
 
 def meters(case: Case) -> Iterator[Finding]:

@@ -10,8 +10,8 @@ from functools import lru_cache
 from gateway.alarm_tables import Standing
 from gateway.feeds.told import Told
 from gateway.quality import verdict
-from ledger_client.record import Number, Value
 from ledger_client.report import quality_phrases
+from ledger_client.senml import Number, Value
 from ledger_client.shape import is_name
 
 ROOT = "meterseal-feed/v1"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.news import NotRecorded, Signed
-from ledger_client.record import Reading, Record
+from ledger_client.record import Record
+from ledger_client.senml import Reading
 
 
 @dataclass(frozen=True, slots=True)

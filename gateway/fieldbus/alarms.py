@@ -13,7 +13,7 @@ from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.sleep import Sleepers
 from gateway.fieldbus.spec import Alarm, LineSpec, Poll
 from gateway.fieldbus.turn import Attempt
-from ledger_client.record import Quality
+from ledger_client.senml import Quality
 
 log = logging.getLogger("meterseal.fieldbus")
 

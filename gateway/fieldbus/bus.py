@@ -14,23 +14,17 @@ from gateway.fieldbus.alarms import Alarms
 from gateway.fieldbus.budget import identity_every_s
 from gateway.fieldbus.connections import Endpoint
 from gateway.fieldbus.ear import Ear
-from gateway.fieldbus.endpoints import merge
-from gateway.fieldbus.errors import FieldbusError, LineDown, PortError, PortMissing, Unreachable
+from gateway.fieldbus.errors import FieldbusError, LineDown, PortError, Unreachable
 from gateway.fieldbus.link import Link
 from gateway.fieldbus.meter import MeterReader
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.shapes import ShapeTable
 from gateway.fieldbus.sleep import NOTHING, PowerRecord, Sleepers
-from gateway.fieldbus.spec import Alarm, BlockAnswer, BlockFailure, LineSpec, MeterSpec, Poll
+from gateway.fieldbus.spec import Alarm, BlockAnswer, LineSpec, Poll
 from gateway.fieldbus.turn import Attempt, Turn
 from gateway.hold import station
 from gateway.pulses import beat
-from ledger_client.record import Quality
-
-__all__ = [
-    "Alarm", "BlockAnswer", "BlockFailure", "FieldbusError", "Line", "LineSpec", "MeterSpec", "Poll", "PortError",
-    "PortMissing", "Waits", "check_port", "merge", "read_once",
-]  # fmt: skip
+from ledger_client.senml import Quality
 
 log = logging.getLogger("meterseal.fieldbus")
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gateway.devices.plan import Block
-from gateway.devices.profile import Point
+from gateway.devices.points import Point
 
 TIMES = 3
 RETRY_S = 86_400.0

@@ -10,7 +10,7 @@ from gateway.fieldbus.connections import OtherMaster
 from gateway.fieldbus.damage import Damage
 from gateway.fieldbus.link import Seen
 from gateway.fieldbus.shapes import LONGEST_LIFE_S, STRANGER_S, ShapeTable
-from ledger_client.record import Quality
+from ledger_client.senml import Quality
 
 log = logging.getLogger("meterseal.fieldbus")
 

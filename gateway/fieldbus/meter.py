@@ -11,13 +11,13 @@ from functools import partial
 from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.devices.plan import Block, resolve
-from gateway.devices.profile import Point
+from gateway.devices.points import Point
 from gateway.fieldbus.blocks import BlockSet, ReadPlan, Shapes, read_plan
 from gateway.fieldbus.cuts import Cuts
 from gateway.fieldbus.link import Link, Manners, Silence
 from gateway.fieldbus.spec import BlockAnswer, LineSpec, MeterSpec
 from gateway.fieldbus.sunspec import Ask, Discovery
-from ledger_client.record import Quality
+from ledger_client.senml import Quality
 
 log = logging.getLogger("meterseal.fieldbus")
 

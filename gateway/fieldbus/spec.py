@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.devices.plan import Block
-from gateway.devices.points import Ratio
-from gateway.devices.profile import Point, Profile
+from gateway.devices.points import Point, Profile, Ratio
 from gateway.night import Night
 
 ANSWER_LIFE_MS = {"modbus-rtu": 3_000, "modbus-rtu-over-tcp": 10_000, "modbus-tcp": 10_000}

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from gateway.devices.decode import decode
 from gateway.devices.plan import Block
-from gateway.devices.profile import Point
+from gateway.devices.points import Point
 from gateway.fieldbus.blocks import BlockSet, ReadPlan
 from gateway.fieldbus.cuts import ILLEGAL, Read, read_of
 from gateway.fieldbus.diagnosis import refusal
@@ -25,7 +25,7 @@ from gateway.fieldbus.meter import Ended, MeterReader
 from gateway.fieldbus.shapes import LONGEST_LIFE_S
 from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll
 from gateway.pulses import beat
-from ledger_client.record import Quality
+from ledger_client.senml import Quality
 
 log = logging.getLogger("meterseal.fieldbus")
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from urllib.parse import urljoin, urlsplit
 
 from ledger_client import cbor
-from ledger_client.errors import LedgerClientError, LedgerUnavailable, Refused
-from ledger_client.ledgers import Memory, Notebook, Pending, Unsupported
+from ledger_client.errors import LedgerClientError, LedgerUnavailable, Refused, Unsupported
+from ledger_client.ledgers import Memory, Notebook, Pending
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.bounded import Answer, Client
 from ledger_client.ledgers.wire import (

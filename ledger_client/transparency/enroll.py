@@ -17,14 +17,13 @@ from pathlib import Path
 from ledger_client.cose_key import base64url
 from ledger_client.enrolment import Enrolment, parse_request
 from ledger_client.errors import LedgerClientError, VerificationError
-from ledger_client.shape import MAX_BUNDLE
+from ledger_client.shape import MAX_BUNDLE, rfc3339
 from ledger_client.transparency.committed import changing
 from ledger_client.transparency.directory import LOG, policy_of
 from ledger_client.transparency.log import Log
 from ledger_client.transparency.policy import Policy, add_keys, flaw_at, load_policy
 from ledger_client.trust import TrustKey
 from ledger_client.trust_file import in_words, requested
-from ledger_client.verify import rfc3339
 
 
 class EnrollError(LedgerClientError):

@@ -17,7 +17,8 @@ from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.broker import Broker, Message
 from ledger_client.ledgers.wire import COSE, MAX_ENTRY, PROBLEM, TOPIC_ROOT, Topic, encode_problem, id_to_text
 from ledger_client.statement import SignedStatement, detach_receipts, parse_statement
-from ledger_client.transparency.service import MALFORMED, Service, Submitted
+from ledger_client.transparency.admission import MALFORMED
+from ledger_client.transparency.service import Service, Submitted
 
 _LOG = logging.getLogger("meterseal.ledger")
 _FAULT = "a fault in this program, while it handled what a broker sent"

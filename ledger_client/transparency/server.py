@@ -29,7 +29,15 @@ from ledger_client.ledgers.wire import (
     id_from_text,
     id_to_text,
 )
-from ledger_client.transparency import service
+from ledger_client.transparency.admission import (
+    BAD_SIGNATURE,
+    KEY_NOT_VALID,
+    MALFORMED,
+    NOT_YET,
+    OUT_OF_ORDER,
+    TAKEN,
+    UNKNOWN_KEY,
+)
 from ledger_client.transparency.doorkeeper import Doorkeeper, too_many
 from ledger_client.transparency.intake import Intake
 from ledger_client.transparency.limits import Buckets
@@ -43,13 +51,13 @@ _BODY_TIMEOUT_S = 30.0
 _RETRY_AFTER_S = "10"
 
 _STATUS = {
-    service.MALFORMED: 400,
-    service.BAD_SIGNATURE: 400,
-    service.UNKNOWN_KEY: 403,
-    service.KEY_NOT_VALID: 403,
-    service.TAKEN: 409,
-    service.OUT_OF_ORDER: 409,
-    service.NOT_YET: 409,
+    MALFORMED: 400,
+    BAD_SIGNATURE: 400,
+    UNKNOWN_KEY: 403,
+    KEY_NOT_VALID: 403,
+    TAKEN: 409,
+    OUT_OF_ORDER: 409,
+    NOT_YET: 409,
 }
 
 

@@ -19,7 +19,7 @@ from ledger_client.ledgers import Pending
 from ledger_client.ledgers.evm_node import Node
 from ledger_client.online import refresh
 from ledger_client.statement import statement_id
-from ledger_client.transparency import service
+from ledger_client.transparency.admission import OUT_OF_ORDER, TAKEN, UNKNOWN_KEY
 from ledger_client.transparency.enroll import enroll
 from ledger_client.trust import load_trust
 from ledger_client.verify import verify
@@ -100,16 +100,16 @@ def test_keys_numbers_and_order_are_kept_here(ground: Ground) -> None:
     known, unknown = Gateway("gw-a"), Gateway("gw-b")
     bridge = ground.bridge("one")
     with running(bridge), driver(ground.broker.url) as ledger:
-        with pytest.raises(Refused, match=service.UNKNOWN_KEY):
+        with pytest.raises(Refused, match=UNKNOWN_KEY):
             persist(ledger, unknown.statement(0))
         bridge.enroll(known)
         first = persist(ledger, known.statement(3))  # a first one at any number
         id_ = statement_id(known.statement(3))
         for entry, title in (
-            (known.statement(5), service.OUT_OF_ORDER),
-            (known.sign(4, bytes(32)), service.OUT_OF_ORDER),
-            (known.sign(3, id_, mark=1), service.TAKEN),
-            (known.sign(2, id_, resume="card replaced"), service.OUT_OF_ORDER),
+            (known.statement(5), OUT_OF_ORDER),
+            (known.sign(4, bytes(32)), OUT_OF_ORDER),
+            (known.sign(3, id_, mark=1), TAKEN),
+            (known.sign(2, id_, resume="card replaced"), OUT_OF_ORDER),
         ):
             with pytest.raises(Refused, match=title):
                 persist(ledger, entry)

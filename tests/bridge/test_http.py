@@ -13,8 +13,8 @@ import pytest
 
 from ledger_client.errors import Refused
 from ledger_client.statement import statement_id
-from ledger_client.transparency import service
-from ledger_client.verify import check_receipt
+from ledger_client.transparency.admission import TAKEN, UNKNOWN_KEY
+from ledger_client.vouching import check_receipt
 from tests.bridge.site import LEDGER, PATIENCE_S, BridgeProcess, driver, persist, running
 from tests.ledgers.nats import nats
 from tests.ledgers.samples import Gateway
@@ -76,9 +76,9 @@ def test_the_ledgers_answers_come_through_as_they_are(demo: Site, tmp_path: Path
         with demo.driver("http") as direct:
             assert direct.lookup(statement_id(known.statement(0))) == receipt
         assert persist(ledger, known.statement(0)) == receipt
-        with pytest.raises(Refused, match=service.UNKNOWN_KEY):
+        with pytest.raises(Refused, match=UNKNOWN_KEY):
             persist(ledger, unknown.statement(0))
-        with pytest.raises(Refused, match=service.TAKEN):
+        with pytest.raises(Refused, match=TAKEN):
             persist(ledger, known.sign(0, None, mark=1))
 
 

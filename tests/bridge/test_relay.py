@@ -13,8 +13,8 @@ from ledger_client.bridge.book import Book, Taken
 from ledger_client.bridge.relay import Relay
 from ledger_client.ledgers.wire import COSE, PROBLEM, parse_problem
 from ledger_client.statement import parse_statement
+from ledger_client.transparency.admission import OUT_OF_ORDER
 from ledger_client.transparency.enroll import enroll
-from ledger_client.transparency.service import OUT_OF_ORDER
 from tests.contract.memory import NearLedger
 from tests.ledgers.samples import Gateway
 

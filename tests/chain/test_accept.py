@@ -9,7 +9,8 @@ from typing import Any
 from gateway import control, drain
 from gateway.config import Config
 from gateway.store import Store
-from ledger_client.record import Coverage, Event, Quality, Reading, parse_record
+from ledger_client.record import Coverage, Event, parse_record
+from ledger_client.senml import Quality, Reading
 from tests.chain.site import ROOT, GatewayProcess, Plant, command, make_site, plant, until
 from tests.commands import check_audit
 from tests.gateway.books import check_books

@@ -17,7 +17,8 @@ from gateway.config import Config
 from gateway.errors import GatewayError
 from gateway.store import Store
 from ledger_client.cose_key import PrivateKey
-from ledger_client.record import Coverage, Event, Quality, Reading, parse_record
+from ledger_client.record import Coverage, Event, parse_record
+from ledger_client.senml import Quality, Reading
 from ledger_client.trust import key_entry
 from tests.chain.site import Plant, close_books, command, make_site, plant, until
 from tests.processes import EmbeddedLedger, Server, embedded_ledger

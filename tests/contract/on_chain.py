@@ -18,7 +18,7 @@ from ledger_client.ledgers.evm import EvmLedger
 from ledger_client.ledgers.evm_account import Account
 from ledger_client.ledgers.evm_finality import Finality
 from ledger_client.statement import statement_id
-from ledger_client.transparency import service
+from ledger_client.transparency.admission import KEY_NOT_VALID, UNKNOWN_KEY
 from ledger_client.trust import parse_trust
 from tests.contract.faults import Faults
 from tests.contract.stands import Stand
@@ -34,7 +34,7 @@ class EvmStand(Stand):
     """One contract; each gateway has an account of its own."""
 
     tells_statements = takes_receipts = False
-    titles: ClassVar = {service.UNKNOWN_KEY: "Unknown account", service.KEY_NOT_VALID: "Unknown account"}
+    titles: ClassVar = {UNKNOWN_KEY: "Unknown account", KEY_NOT_VALID: "Unknown account"}
 
     def __init__(self, folder: Path, stack: ExitStack, faults: Faults) -> None:
         super().__init__(faults)

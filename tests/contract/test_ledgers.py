@@ -18,8 +18,8 @@ from ledger_client.cose_key import ES256
 from ledger_client.errors import LedgerUnavailable, Refused, Unsupported
 from ledger_client.ledgers import Ledger, Notebook, Pending
 from ledger_client.statement import Range, attach_receipts, statement_id
-from ledger_client.transparency import service
-from ledger_client.verify import check_receipt
+from ledger_client.transparency.admission import BAD_SIGNATURE, KEY_NOT_VALID, OUT_OF_ORDER, TAKEN, UNKNOWN_KEY
+from ledger_client.vouching import check_receipt
 from tests.contract.faults import FAULTS, KEPT, LATE, LOST, NEVER
 from tests.contract.stands import IMPATIENT_S, KEYED, STANDS, KeyedStand, Stand
 from tests.ledgers.samples import EPOCH, Gateway
@@ -125,22 +125,20 @@ def test_another_statement_for_a_taken_number_is_refused_for_ever(
     stand: Stand, ledger: Ledger, gateway: Gateway
 ) -> None:
     receipt = settle(stand, ledger, gateway.statement(0))
-    assert refusal(stand, ledger, gateway, gateway.sign(0, None, mark=1)) == stand.title(service.TAKEN)
+    assert refusal(stand, ledger, gateway, gateway.sign(0, None, mark=1)) == stand.title(TAKEN)
     settle(stand, ledger, gateway.statement(1))
-    assert refusal(stand, ledger, gateway, gateway.sign(0, None, mark=1)) == stand.title(service.TAKEN)
+    assert refusal(stand, ledger, gateway, gateway.sign(0, None, mark=1)) == stand.title(TAKEN)
     twin = gateway.sign(1, statement_id(gateway.statement(0)), mark=1)
-    assert refusal(stand, ledger, gateway, twin) == stand.title(service.TAKEN)
-    assert refusal(stand, ledger, gateway, gateway.sign(1, bytes(32), mark=2, resume="disk lost")) == stand.title(
-        service.TAKEN
-    )
+    assert refusal(stand, ledger, gateway, twin) == stand.title(TAKEN)
+    assert refusal(stand, ledger, gateway, gateway.sign(1, bytes(32), mark=2, resume="disk lost")) == stand.title(TAKEN)
     assert ledger.submit(gateway.statement(0)) == receipt
     assert stand.held(gateway.name) == [0, 1]
 
 
 def test_batches_come_in_order(stand: Stand, ledger: Ledger, gateway: Gateway) -> None:
     settle(stand, ledger, gateway.statement(0))
-    assert refusal(stand, ledger, gateway, gateway.statement(2)) == stand.title(service.OUT_OF_ORDER)
-    assert refusal(stand, ledger, gateway, gateway.sign(1, bytes(32))) == stand.title(service.OUT_OF_ORDER)
+    assert refusal(stand, ledger, gateway, gateway.statement(2)) == stand.title(OUT_OF_ORDER)
+    assert refusal(stand, ledger, gateway, gateway.sign(1, bytes(32))) == stand.title(OUT_OF_ORDER)
     settle(stand, ledger, gateway.statement(1))
     settle(stand, ledger, gateway.statement(2))  # what was refused for its place only is taken in its place
     assert stand.held(gateway.name) == [0, 1, 2]
@@ -149,8 +147,8 @@ def test_batches_come_in_order(stand: Stand, ledger: Ledger, gateway: Gateway) -
 def test_the_first_statement_is_taken_at_any_number(stand: Stand, ledger: Ledger, gateway: Gateway) -> None:
     settle(stand, ledger, gateway.statement(7))
     settle(stand, ledger, gateway.statement(8))
-    assert refusal(stand, ledger, gateway, gateway.statement(3)) == stand.title(service.OUT_OF_ORDER)
-    assert refusal(stand, ledger, gateway, gateway.statement(10)) == stand.title(service.OUT_OF_ORDER)
+    assert refusal(stand, ledger, gateway, gateway.statement(3)) == stand.title(OUT_OF_ORDER)
+    assert refusal(stand, ledger, gateway, gateway.statement(10)) == stand.title(OUT_OF_ORDER)
     assert stand.held(gateway.name) == [7, 8]
 
 
@@ -159,7 +157,7 @@ def test_resume_is_taken_above_the_last_and_nowhere_else(stand: Stand, ledger: L
     resumed = gateway.sign(5, bytes(32), resume="storage lost")
     settle(stand, ledger, resumed)
     late = gateway.sign(3, bytes(32), resume="storage lost")
-    assert refusal(stand, ledger, gateway, late) == stand.title(service.OUT_OF_ORDER)
+    assert refusal(stand, ledger, gateway, late) == stand.title(OUT_OF_ORDER)
     settle(stand, ledger, gateway.sign(6, statement_id(resumed)))
     assert stand.held(gateway.name) == [0, 5, 6]
 
@@ -167,7 +165,7 @@ def test_resume_is_taken_above_the_last_and_nowhere_else(stand: Stand, ledger: L
 def test_a_stranger_is_refused_until_he_is_enrolled(stand: Stand) -> None:
     stranger = Gateway(f"gw-{next(_numbers)}")
     with stand.driver(stranger.name) as ledger:
-        assert refusal(stand, ledger, stranger, stranger.statement(0)) == stand.title(service.UNKNOWN_KEY)
+        assert refusal(stand, ledger, stranger, stranger.statement(0)) == stand.title(UNKNOWN_KEY)
         stand.enroll(stranger)
         settle(stand, ledger, stranger.statement(0))
     assert stand.held(stranger.name) == [0]
@@ -183,7 +181,7 @@ def test_a_number_is_registered_once_and_the_refusal_says_what_is_held(
     for first, resume in ((19, None), (19, "storage lost"), (0, "storage lost"), (21, None)):
         twin = gateway.sign(2, last, resume=resume, meters={"export-main": (Range(EPOCH, first, 29),)})
         said = refused(ledger, twin)
-        assert said.title == stand.title(service.OUT_OF_ORDER)
+        assert said.title == stand.title(OUT_OF_ORDER)
         assert said.more == {"held": {"id": last, "batch": 1, "ranges": [told]}}
     settle(stand, ledger, gateway.statement(2))
     assert stand.held(gateway.name) == [0, 1, 2]
@@ -192,11 +190,11 @@ def test_a_number_is_registered_once_and_the_refusal_says_what_is_held(
 @keyed
 def test_one_gateway_cannot_speak_for_another(stand: Stand, ledger: Ledger, gateway: Gateway) -> None:
     thief = Gateway(gateway.name)
-    assert refusal(stand, ledger, gateway, thief.statement(0)) == stand.title(service.UNKNOWN_KEY)
+    assert refusal(stand, ledger, gateway, thief.statement(0)) == stand.title(UNKNOWN_KEY)
     thief.name = f"gw-{next(_numbers)}"
     stand.enroll(thief)
     thief.name = gateway.name
-    assert refusal(stand, ledger, gateway, thief.sign(0, None)) == stand.title(service.UNKNOWN_KEY)
+    assert refusal(stand, ledger, gateway, thief.sign(0, None)) == stand.title(UNKNOWN_KEY)
     assert stand.held(gateway.name) == []
 
 
@@ -204,7 +202,7 @@ def test_one_gateway_cannot_speak_for_another(stand: Stand, ledger: Ledger, gate
 def test_a_forged_signature_is_refused(stand: Stand, ledger: Ledger, gateway: Gateway) -> None:
     entry = gateway.statement(0)
     forged = entry[:-40] + bytes([entry[-40] ^ 1]) + entry[-39:]
-    assert refusal(stand, ledger, gateway, forged) == stand.title(service.BAD_SIGNATURE)
+    assert refusal(stand, ledger, gateway, forged) == stand.title(BAD_SIGNATURE)
     assert stand.held(gateway.name) == []
 
 
@@ -219,14 +217,14 @@ def test_a_forged_signature_is_refused(stand: Stand, ledger: Ledger, gateway: Ga
 )
 def test_a_key_counts_only_while_it_is_valid(stand: KeyedStand, ledger: Ledger, validity: tuple[int, str]) -> None:
     gateway = stand.enroll(Gateway(f"gw-{next(_numbers)}"), valid_from=validity[0], extra=validity[1])
-    assert refusal(stand, ledger, gateway, gateway.statement(0)) == stand.title(service.KEY_NOT_VALID)
+    assert refusal(stand, ledger, gateway, gateway.statement(0)) == stand.title(KEY_NOT_VALID)
     assert stand.held(gateway.name) == []
 
 
 def test_revoking_stops_the_next_statement_and_takes_back_none(stand: Stand, ledger: Ledger, gateway: Gateway) -> None:
     receipt = settle(stand, ledger, gateway.statement(0))
     with stand.revoked(gateway):
-        assert refusal(stand, ledger, gateway, gateway.statement(1)) == stand.title(service.KEY_NOT_VALID)
+        assert refusal(stand, ledger, gateway, gateway.statement(1)) == stand.title(KEY_NOT_VALID)
         assert ledger.submit(gateway.statement(0)) == receipt
     with stand.driver(gateway.name) as anew:
         settle(stand, anew, gateway.statement(1))
@@ -278,7 +276,7 @@ def test_a_restarted_ledger_knows_everything(stand: Stand, ledger: Ledger, gatew
     stand.begin()
     assert [again_while_unavailable(lambda n=n: ledger.submit(gateway.statement(n))) for n in range(3)] == receipts  # type: ignore[misc]
     twin = gateway.sign(2, statement_id(gateway.statement(1)), mark=1)
-    assert refusal(stand, ledger, gateway, twin) == stand.title(service.TAKEN)
+    assert refusal(stand, ledger, gateway, twin) == stand.title(TAKEN)
     settle(stand, ledger, gateway.statement(3))
     assert stand.held(gateway.name) == [0, 1, 2, 3]
 

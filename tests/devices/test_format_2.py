@@ -12,7 +12,8 @@ import pytest
 
 from gateway.config import Config, load
 from gateway.devices.decode import Decoder, decode, decode_points
-from gateway.devices.profile import Profile, ProfileError, format_profile, parse_profile
+from gateway.devices.points import Profile, ProfileError
+from gateway.devices.profile import format_profile, parse_profile
 from gateway.errors import ConfigError
 from gateway.quality import judge
 from gateway.ratios import Ratios

@@ -10,18 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.devices.points import REGISTERS
-from gateway.devices.profile import (
-    Point,
-    Profile,
-    ProfileError,
-    Serial,
-    Span,
-    catalog,
-    format_profile,
-    load_profile,
-    parse_profile,
-)
+from gateway.devices.points import REGISTERS, Point, Profile, ProfileError, Serial, Span
+from gateway.devices.profile import catalog, format_profile, load_profile, parse_profile
 from ledger_client.senml import PRIMARY_UNITS, SECONDARY_UNITS
 
 HEAD = 'vendor = "V"\ndevice = "D"\nsource = "S"\n'

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from gateway.devices.profile import ProfileError, parse_profile
+from gateway.devices.points import ProfileError
+from gateway.devices.profile import parse_profile
 
 HEAD = 'vendor = "V"\ndevice = "D"\nsource = "S"\nmax_registers = 50\n'
 WATT = "fc = 3, address = 0, type = 'int16', unit = 'W', "

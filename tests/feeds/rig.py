@@ -13,17 +13,16 @@ from typing import Any
 
 from gateway.alarm_board import Board
 from gateway.clock import Clock
-from gateway.commits import Finished
 from gateway.config import Config
 from gateway.feeds.of_site import make_feed
 from gateway.live import Live
-from gateway.news import Hub, Missed
+from gateway.news import Finished, Hub, Missed
 from gateway.recorder import Recorder
 from gateway.signer import stamp
 from gateway.site import Site
 from gateway.store import Store
 from ledger_client.ledgers.broker import Broker, Message
-from ledger_client.record import Reading, Value
+from ledger_client.senml import Reading, Value
 from tests.gateway.samples import recorder, site
 
 PATIENCE_S = 20.0

@@ -10,7 +10,8 @@ from pathlib import Path
 from gateway import config
 from gateway.news import Signed
 from gateway.store import Store
-from ledger_client.record import Quality, Reading, Value, parse_record
+from ledger_client.record import parse_record
+from ledger_client.senml import Quality, Reading, Value
 from tests.feeds.host import GROUP, host_at
 from tests.feeds.rig import METER, OTHER, feed_site, listening, running, until
 from tests.ledgers.nats import nats

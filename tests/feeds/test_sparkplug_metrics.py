@@ -7,7 +7,7 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
-from ledger_client.record import Quality, Value
+from ledger_client.senml import Quality, Value
 from tests.feeds.conformance import shows
 from tests.feeds.host import FREE, NODE, check_sequence, host_at, metric
 from tests.feeds.rig import METER, feed_site, running, until

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from gateway.clock import Clock
-from gateway.devices.profile import Profile, parse_profile
-from gateway.fieldbus.bus import Line, LineSpec, MeterSpec, Poll
+from gateway.devices.points import Profile
+from gateway.devices.profile import parse_profile
+from gateway.fieldbus.bus import Line
 from gateway.fieldbus.frames import Reply, Request, Shape, parse_request
+from gateway.fieldbus.spec import LineSpec, MeterSpec, Poll
 
 Sent = list[tuple[float, bytes]]
 Device = Callable[[Request], Sent]

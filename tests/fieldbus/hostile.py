@@ -20,12 +20,14 @@ from firmware_sim.clock import SimClock
 from firmware_sim.run import Simulator
 from firmware_sim.scenario import load_scenario
 from gateway.clock import Clock
-from gateway.commits import Finished
 from gateway.config import Meter
-from gateway.devices.profile import Profile, load_profile
-from gateway.fieldbus.bus import Alarm, Line, LineSpec, MeterSpec, Poll
+from gateway.devices.points import Profile
+from gateway.devices.profile import load_profile
+from gateway.fieldbus.bus import Line
+from gateway.fieldbus.spec import Alarm, LineSpec, MeterSpec, Poll
+from gateway.news import Finished
 from gateway.poller import Poller
-from ledger_client.record import Value
+from ledger_client.senml import Value
 from tests.fieldbus.devices import SAFETY_S
 
 POINTS = ("voltage_ln_l1", "voltage_ln_l2", "active_power_total", "energy_import")

@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gateway.clock import Clock
-from gateway.fieldbus.bus import Alarm, Line, LineSpec
+from gateway.fieldbus.bus import Line
 from gateway.fieldbus.frames import Request
+from gateway.fieldbus.spec import Alarm, LineSpec
 from tests.fieldbus.devices import (
     Device,
     Polls,

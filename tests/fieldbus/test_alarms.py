@@ -16,7 +16,7 @@ from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.shapes import ShapeTable
 from gateway.fieldbus.spec import Alarm, BlockAnswer, BlockFailure, Poll
 from gateway.fieldbus.turn import Attempt
-from ledger_client.record import Quality
+from ledger_client.senml import Quality
 from tests.fieldbus.devices import meter, tcp_line
 from tests.fieldbus.test_meter_reader import Meter, Moved
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway.fieldbus.frames import Request
 from gateway.fieldbus.spec import Alarm
-from ledger_client.record import Quality
+from ledger_client.senml import Quality
 from tests.fieldbus.devices import Pty, Sent, addresses, answer, bus, meter, rtu_line, running
 
 

@@ -12,7 +12,7 @@ from gateway.fieldbus.ear import Ear
 from gateway.fieldbus.frames import Request, Shape
 from gateway.fieldbus.link import Seen
 from gateway.fieldbus.shapes import ShapeTable
-from ledger_client.record import Quality
+from ledger_client.senml import Quality
 
 SHAPE = Shape(9, 3, 4)
 HOUR = 3600

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.fieldbus.bus import FieldbusError, LineSpec, merge
+from gateway.fieldbus.endpoints import merge
+from gateway.fieldbus.errors import FieldbusError
+from gateway.fieldbus.spec import LineSpec
 from tests.fieldbus.devices import meter
 
 

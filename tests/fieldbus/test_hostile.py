@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from gateway.fieldbus.bus import Poll
-from ledger_client.record import Quality
+from gateway.fieldbus.spec import Poll
+from ledger_client.senml import Quality
 from tests.fieldbus.hostile import POINTS, Case, NotThere, Outcome, run
 
 Q = Quality

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.devices.profile import Point
+from gateway.devices.points import Point
 from gateway.fieldbus.budget import identity_every_s
 from gateway.fieldbus.ear import Ear
 from gateway.fieldbus.frames import Request, Shape
@@ -19,7 +19,7 @@ from gateway.fieldbus.link import Seen
 from gateway.fieldbus.meter import IDENTITY_EVERY_S, MeterReader
 from gateway.fieldbus.shapes import ShapeTable
 from gateway.fieldbus.spec import LineSpec, MeterSpec
-from ledger_client.record import Quality
+from ledger_client.senml import Quality
 from tests.fieldbus.devices import Pty, Sent, answer, meter, rtu_line, running, tcp_line
 from tests.fieldbus.test_meter_reader import Meter, counting
 

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gateway.clock import Clock
-from gateway.devices.profile import Point
+from gateway.devices.points import Point
 from gateway.fieldbus.errors import LineDown
 from gateway.fieldbus.frames import Request
 from gateway.fieldbus.link import Answer, Manners, Outcome, Refusal, Silence
 from gateway.fieldbus.meter import MeterReader
 from gateway.fieldbus.spec import BlockAnswer, MeterSpec
 from gateway.fieldbus.turn import Attempt, Turn
-from ledger_client.record import Quality
+from ledger_client.senml import Quality
 from tests.fieldbus.devices import meter, tcp_line
 
 

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from gateway.devices.decode import decode
-from gateway.devices.profile import Point
+from gateway.devices.points import Point
 from gateway.fieldbus.frames import Request, Shape, crc, intact, parse_reply, parse_request
 from gateway.fieldbus.link import Answer
 from gateway.fieldbus.rtu import Guard

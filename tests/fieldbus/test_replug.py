@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from gateway.fieldbus.frames import parse_request
-from ledger_client.record import Quality
+from ledger_client.senml import Quality
 from tests.fieldbus.devices import Pty, answer, meter, rtu_line, running, serving, tcp_line
 from tests.fieldbus.replug import STEADY, identified, run
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gateway.devices.profile import parse_profile
-from gateway.fieldbus.bus import Alarm, LineSpec, MeterSpec, Poll
 from gateway.fieldbus.frames import Request
-from ledger_client.record import Quality
+from gateway.fieldbus.spec import Alarm, LineSpec, MeterSpec, Poll
+from ledger_client.senml import Quality
 from tests.fieldbus.devices import Polls, Pty, addresses, answer, meter, patient, rtu_line, running
 
 THEIRS = 5000

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from gateway.clock import Clock
-from gateway.fieldbus.bus import Alarm, PortError, read_once
-from gateway.fieldbus.errors import NotARead
+from gateway.fieldbus.bus import read_once
+from gateway.fieldbus.errors import NotARead, PortError
 from gateway.fieldbus.frames import Request
 from gateway.fieldbus.serial_port import open_port
+from gateway.fieldbus.spec import Alarm
 from gateway.fieldbus.stream import RtuLink
-from ledger_client.record import Quality
+from ledger_client.senml import Quality
 from tests.fieldbus.devices import (
     SAFETY_S,
     Pty,

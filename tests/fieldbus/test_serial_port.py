@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.fieldbus.bus import LineSpec, PortError, check_port
+from gateway.fieldbus.bus import check_port
+from gateway.fieldbus.errors import PortError
 from gateway.fieldbus.opening import direction_of
 from gateway.fieldbus.serial_port import check, holders, open_port, warning
+from gateway.fieldbus.spec import LineSpec
 from tests.fieldbus.devices import meter
 
 HOLD = """

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.devices.profile import load_profile
-from gateway.fieldbus.bus import MeterSpec
 from gateway.fieldbus.frames import Request
 from gateway.fieldbus.link import Answer, Outcome, Refusal, Silence
+from gateway.fieldbus.spec import MeterSpec
 from gateway.fieldbus.sunspec import Discovery
-from ledger_client.record import Quality
+from ledger_client.senml import Quality
 from tests.fieldbus.devices import Sent, answer, packet, refuse, running, serving, tcp_line, tcp_talk
 
 SUNS = (0x5375, 0x6E53)

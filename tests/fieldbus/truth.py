@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.clock import Clock
-from gateway.devices.profile import Profile, parse_profile
-from gateway.fieldbus.bus import Line, LineSpec, MeterSpec, Poll
+from gateway.devices.points import Profile
+from gateway.devices.profile import parse_profile
+from gateway.fieldbus.bus import Line
 from gateway.fieldbus.frames import Request, crc
+from gateway.fieldbus.spec import LineSpec, MeterSpec, Poll
 from tests.fieldbus.devices import Pty, Sent, answer
 
 TICK_S = 0.001

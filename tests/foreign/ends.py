@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from gateway.devices.plan import Block
-from gateway.devices.profile import Profile, parse_profile
-from gateway.fieldbus.bus import MeterSpec, Poll
+from gateway.devices.points import Profile
+from gateway.devices.profile import parse_profile
 from gateway.fieldbus.frames import parse_request
+from gateway.fieldbus.spec import MeterSpec, Poll
 from tests.fieldbus.devices import SAFETY_S, answer
 
 UNIT, OTHER = 1, 9

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.fieldbus.bus import LineSpec, Poll
-from ledger_client.record import Quality
+from gateway.fieldbus.spec import LineSpec, Poll
+from ledger_client.senml import Quality
 from tests.fieldbus.devices import rtu_line, running, tcp_line
 from tests.foreign.ends import OTHER, UNIT, Mbpoll, Wire, answered, build, content, meter, right, server
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pycddl import Schema
 
-from gateway.store import Row
+from gateway.rows import Row
 from ledger_client.grids import Grid, due_by
 from ledger_client.record import Coverage, Event, Record, parse_record
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from gateway.config import Config
 from gateway.store import Store
-from ledger_client.audit import Audit, Wanted, audit
+from ledger_client.audit import Wanted, audit
+from ledger_client.audit_result import Audit
 from ledger_client.batch_file import write_batch
 from ledger_client.cose_key import PrivateKey
 from ledger_client.merkle import Tree, leaf_hash

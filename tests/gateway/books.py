@@ -11,16 +11,17 @@ from gateway.commits import ALARM
 from gateway.config import Config
 from gateway.keys import load_keys
 from gateway.repair_tables import Hole
+from gateway.rows import Batch, Row
 from gateway.sealer import LEFT_OUT, ranges, tree_of
 from gateway.signer import GATEWAY
-from gateway.store import Batch, Row, Store
+from gateway.store import Store
 from ledger_client.bundle import decode_locator, is_locator
 from ledger_client.cose_key import load_private_key
 from ledger_client.grids import due_by
 from ledger_client.record import Coverage, Event, parse_record, record_hash
 from ledger_client.statement import Statement, parse_statement, statement_id
 from ledger_client.trust import load_trust
-from ledger_client.verify import check_receipt
+from ledger_client.vouching import check_receipt
 from tests.gateway.announced import check_announced
 from tests.gateway.taken import check_taken
 

@@ -18,15 +18,17 @@ from typing import Any
 from gateway import space
 from gateway.changeover import Change
 from gateway.clock import KernelClock
-from gateway.commits import Finished, Rules
+from gateway.commits import Rules
 from gateway.config import Config
 from gateway.errors import DiskFull, StartAgain, StoreError
 from gateway.journal import seal_next
 from gateway.keys import load_keys
+from gateway.news import Finished
 from gateway.recorder import Recorder
 from gateway.signer import stamp
 from gateway.store import Store
-from ledger_client.record import Coverage, Reading, Value, parse_record
+from ledger_client.record import Coverage, parse_record
+from ledger_client.senml import Reading, Value
 from tests.gateway.books import check_books
 from tests.gateway.samples import Machine
 from tests.gateway.timely import check_times

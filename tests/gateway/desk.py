@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from gateway import config
-from gateway.alarm_board import Board, Standing, lines_of
+from gateway.alarm_board import Board, lines_of
+from gateway.alarm_tables import Standing
 from gateway.config import Config
-from gateway.fieldbus.bus import Alarm
+from gateway.fieldbus.spec import Alarm
 from gateway.keys import make_missing
 from gateway.lines import line_specs
 from gateway.live import Live

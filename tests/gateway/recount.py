@@ -12,7 +12,8 @@ import pytest
 from gateway.span_rows import Form, form_of, unpack
 from gateway.spans import HOUR_MS, MINUTE_MS, Figures
 from gateway.store import Store
-from ledger_client.record import Coverage, Reading, Value, parse_record
+from ledger_client.record import Coverage, parse_record
+from ledger_client.senml import Reading, Value
 
 
 @dataclass

@@ -9,17 +9,19 @@ from typing import Any
 
 from gateway import config, starter
 from gateway.clock import Clock, KernelClock
-from gateway.commits import Finished, Rules
+from gateway.commits import Rules
 from gateway.config import Config
 from gateway.journal import Journal
 from gateway.keys import REQUEST_FILE, load_keys, make_missing
+from gateway.news import Finished
 from gateway.recorder import Recorder
 from gateway.signer import GATEWAY, stamp
 from gateway.store import Store
 from ledger_client.cose_key import PrivateKey
 from ledger_client.merkle import Tree, leaf_hash
 from ledger_client.receipt import sign_receipt
-from ledger_client.record import Event, Reading, Record, Value, parse_record
+from ledger_client.record import Event, Record, parse_record
+from ledger_client.senml import Reading, Value
 from ledger_client.statement import id_text, statement_id
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.enroll import enroll

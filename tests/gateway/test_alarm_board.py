@@ -10,18 +10,19 @@ from pathlib import Path
 import pytest
 
 from gateway import report
-from gateway.alarm_board import Standing, orders
+from gateway.alarm_board import orders
 from gateway.alarm_kinds import KINDS, LEDGER_ODD
 from gateway.alarm_states import QUIET_MS
+from gateway.alarm_tables import Standing
 from gateway.alarms import LedgerAlarms
 from gateway.cli_parts import console
 from gateway.errors import Declined
-from gateway.fieldbus.bus import Alarm
+from gateway.fieldbus.spec import Alarm
 from gateway.news import Missed, NotRecorded
 from gateway.signer import GATEWAY, stamp
 from gateway.store import Store
-from ledger_client.record import Reading, Value
-from ledger_client.verify import rfc3339_ms
+from ledger_client.senml import Reading, Value
+from ledger_client.shape import rfc3339_ms
 from tests.gateway.desk import Desk
 
 A, B, LONE = "meter-a", "meter-b", "lone"

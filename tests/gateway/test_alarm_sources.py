@@ -14,15 +14,15 @@ from gateway import config
 from gateway.alarm_looks import Found, look
 from gateway.alarm_sources import AlarmSources
 from gateway.clock import KernelClock
-from gateway.commits import Happened
 from gateway.config import Config
 from gateway.fieldbus.bus import Line
 from gateway.lines import line_specs
-from gateway.news import Hub, NotRecorded, Signed
+from gateway.news import Happened, Hub, NotRecorded, Signed
 from gateway.rows import Row
 from gateway.signer import GATEWAY, stamp
 from gateway.site import Site
-from ledger_client.record import Event, Quality, Reading, Value
+from ledger_client.record import Event
+from ledger_client.senml import Quality, Reading, Value
 from tests.gateway.desk import Desk
 from tests.gateway.samples import START_S, Hands, site
 from tests.ledgers.pki import Authority

@@ -14,12 +14,13 @@ from gateway import config, space
 from gateway.announcements import CONFIGURATION, KEYS, MOST_BYTES, SCHEDULE, Announcements
 from gateway.changeover import Change
 from gateway.clock import KernelClock
-from gateway.commits import CLOCK, Happened, Rules
+from gateway.commits import CLOCK, Rules
 from gateway.config import Config, Configured
 from gateway.devices.profile import decoding_hash, format_profile, load_profile, parse_profile
 from gateway.errors import DiskFull
 from gateway.journal import PERIOD, Journal
 from gateway.keys import Keys, load_keys
+from gateway.news import Happened
 from gateway.signer import GATEWAY
 from gateway.store import Store
 from ledger_client import cbor

@@ -21,12 +21,13 @@ from gateway.commits import Rules
 from gateway.config import Config
 from gateway.devices.plan import Block, Limits, plan
 from gateway.errors import DiskFull, StoreError
-from gateway.fieldbus.bus import BlockAnswer, BlockFailure, Poll
+from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll
 from gateway.keys import load_keys
 from gateway.poller import Poller
 from gateway.recorder import Recorder
 from gateway.store import Store
-from ledger_client.record import MISSED_REASONS, Coverage, Reading, parse_record
+from ledger_client.record import MISSED_REASONS, Coverage, parse_record
+from ledger_client.senml import Reading
 from tests.gateway.books import check_books
 from tests.gateway.samples import Machine, site
 

@@ -21,7 +21,15 @@ from gateway.store import Store
 from gateway.uplink import Uplink
 from ledger_client.bundle import Bundle
 from ledger_client.errors import PolicyNotMet, Refused
-from ledger_client.transparency import service
+from ledger_client.transparency.admission import (
+    BAD_SIGNATURE,
+    KEY_NOT_VALID,
+    MALFORMED,
+    NOT_YET,
+    OUT_OF_ORDER,
+    TAKEN,
+    UNKNOWN_KEY,
+)
 from ledger_client.trust import load_trust
 from ledger_client.verify import verify
 from tests.gateway.books import check_books, open_alarms
@@ -259,8 +267,8 @@ def test_what_is_refused_behind_a_refused_batch_waits_for_that_one_alone(
 
 def test_every_title_of_the_embedded_ledger_has_its_own_way_out() -> None:
     titles = [
-        service.MALFORMED, service.BAD_SIGNATURE, service.UNKNOWN_KEY, service.KEY_NOT_VALID, service.TAKEN,
-        service.OUT_OF_ORDER, service.NOT_YET,
+        MALFORMED, BAD_SIGNATURE, UNKNOWN_KEY, KEY_NOT_VALID, TAKEN,
+        OUT_OF_ORDER, NOT_YET,
     ]  # fmt: skip
     ways = {refusals.way_out(title) for title in [*titles, "something new"]}
     assert len(ways) == len(titles) + 1
@@ -269,9 +277,9 @@ def test_every_title_of_the_embedded_ledger_has_its_own_way_out() -> None:
 def test_pauses_grow_to_an_hour_and_what_cannot_succeed_waits_an_hour_at_once() -> None:
     for times in range(1, 40):
         longest = min(3600, 30 * 2 ** (times - 1))
-        assert longest / 2 <= refusals.pause_s(Refused(service.UNKNOWN_KEY, ""), times) <= longest
+        assert longest / 2 <= refusals.pause_s(Refused(UNKNOWN_KEY, ""), times) <= longest
         assert refusals.doubt_s(times) <= min(3600, 0.5 * 2 ** (times - 1))
-        for title in (service.TAKEN, service.BAD_SIGNATURE, service.MALFORMED):
+        for title in (TAKEN, BAD_SIGNATURE, MALFORMED):
             assert 1800 <= refusals.pause_s(Refused(title, ""), times) <= 3600
 
 
@@ -283,7 +291,7 @@ def test_what_comes_too_early_is_given_again_when_its_time_has_come() -> None:
         ({"at": 1_700_000_000, "now": 1_700_000_000}, 15, 30),
         ({"at": "soon"}, 15, 30),
     ):
-        assert least <= refusals.pause_s(Refused(service.NOT_YET, "", told), 1) <= most
+        assert least <= refusals.pause_s(Refused(NOT_YET, "", told), 1) <= most
 
 
 def test_a_note_outlives_its_process_and_a_newer_one_replaces_it(loaded: Config, look: Look) -> None:

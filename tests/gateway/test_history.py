@@ -9,16 +9,17 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.commits import Finished
 from gateway.config import Config
 from gateway.energy import Energy, energy_by_hour, energy_of
 from gateway.history import Covered, covered, history
 from gateway.local_calendar import days, moment_ms
+from gateway.news import Finished
 from gateway.pruning import prune_summaries
 from gateway.signer import stamp
 from gateway.spans import HOUR_MS, MINUTE_MS
 from gateway.store import Store
-from ledger_client.record import Coverage, Quality, Reading, Value
+from ledger_client.record import Coverage
+from ledger_client.senml import Quality, Reading, Value
 from tests.gateway.samples import START_S, Hands, Machine, site
 
 METER, BEGIN_MS = "export-main", START_S * 1000

@@ -16,7 +16,8 @@ from gateway.journal import PERIOD
 from gateway.signer import GATEWAY
 from gateway.space import Limits, Space
 from gateway.store import Store
-from ledger_client.record import Body, Coverage, Event, Reading
+from ledger_client.record import Body, Coverage, Event
+from ledger_client.senml import Reading
 from tests.gateway.books import check_books
 from tests.gateway.samples import Hands, finished, site
 

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from gateway import config, lines
 from gateway.budget import LinePlan, line_plan, line_plans, refuse
 from gateway.cli import main
-from gateway.devices.profile import Profile, parse_profile
+from gateway.devices.points import Profile
+from gateway.devices.profile import parse_profile
 from gateway.errors import ConfigError
-from gateway.fieldbus.bus import LineSpec, MeterSpec, merge
+from gateway.fieldbus.endpoints import merge
+from gateway.fieldbus.spec import LineSpec, MeterSpec
 from ledger_client.cose_key import PrivateKey
 from ledger_client.trust import key_entry
 from tests.gateway.samples import site

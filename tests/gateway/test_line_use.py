@@ -13,7 +13,8 @@ from gateway.clock import Clock
 from gateway.config import Config
 from gateway.doctor import rounds
 from gateway.doctor.finding import Finding
-from gateway.fieldbus.bus import LineSpec, Poll, PortError
+from gateway.fieldbus.errors import PortError
+from gateway.fieldbus.spec import LineSpec, Poll
 from tests.chain.site import command
 from tests.fieldbus.devices import Pty, addresses, bus, refuse
 from tests.gateway.epochs import epoch, until

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.commits import Finished
 from gateway.config import Config
 from gateway.live import Live
-from gateway.news import Hub, Missed, News, NotRecorded, Signed
+from gateway.news import Finished, Hub, Missed, News, NotRecorded, Signed
 from gateway.store import Store
-from ledger_client.record import Reading, parse_record
+from ledger_client.record import parse_record
+from ledger_client.senml import Reading
 from tests.gateway.samples import Hands, finished, site
 
 METER = "export-main"

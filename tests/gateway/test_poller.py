@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.clock import KernelClock
-from gateway.commits import Finished
 from gateway.config import Meter
 from gateway.devices.plan import Block, Limits, plan, resolve_profile
-from gateway.devices.profile import Point, Profile, load_profile, parse_profile
-from gateway.fieldbus.bus import BlockAnswer, BlockFailure, Poll
+from gateway.devices.points import Point, Profile
+from gateway.devices.profile import load_profile, parse_profile
+from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll
+from gateway.news import Finished
 from gateway.poller import Poller
 from gateway.quality import verdict
-from ledger_client.record import Quality, Reading, Value
 from ledger_client.report import quality_phrases
-from ledger_client.senml import pack
+from ledger_client.senml import Quality, Reading, Value, pack
 from tests.gateway.samples import START_S, Machine
 
 Q = Quality

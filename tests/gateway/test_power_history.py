@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.commits import Finished
 from gateway.config import Config
 from gateway.devices.profile import load_profile
-from gateway.news import Missed, NotRecorded
+from gateway.news import Finished, Missed, NotRecorded
 from gateway.power_history import PowerHistory, recall, sleep_point
 from gateway.signer import stamp
 from gateway.spans import HOUR_MS
 from gateway.store import Store
-from ledger_client.record import Quality, Reading, Value
+from ledger_client.senml import Quality, Reading, Value
 from tests.gateway.epochs import running, until
 from tests.gateway.samples import Hands, Machine, site
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from gateway.blocking import in_thread
 from gateway.clock import Clock
-from gateway.commits import Happened
 from gateway.errors import StoreError
 from gateway.fieldbus.bus import Line
 from gateway.fieldbus.frames import Request
 from gateway.fieldbus.turn import READ_MORE_S
+from gateway.news import Happened
 from gateway.pulses import GRACE_S, Pulse, Pulses, beat
 from gateway.recorder import COMMIT_WITHIN_S
 from gateway.store import Store

@@ -9,14 +9,15 @@ from fractions import Fraction
 
 import pytest
 
-from gateway.commits import Finished
 from gateway.config import Meter
 from gateway.devices.plan import Block, Limits, plan
 from gateway.devices.profile import parse_profile
-from gateway.fieldbus.bus import BlockAnswer, BlockFailure, Poll
+from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll
+from gateway.news import Finished
 from gateway.poller import Poller
 from gateway.ratios import RATIO_CHANGED, Ratios
-from ledger_client.record import Event, Quality, Value
+from ledger_client.record import Event
+from ledger_client.senml import Quality, Value
 from tests.gateway.samples import Machine
 
 Q = Quality

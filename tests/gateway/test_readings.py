@@ -18,15 +18,16 @@ from click.testing import CliRunner, Result
 from gateway import report
 from gateway.cli import main
 from gateway.cli_parts import console
-from gateway.commits import Finished
 from gateway.config import Config
+from gateway.news import Finished
 from gateway.quality import verdict
 from gateway.reading_files import COLUMNS
 from gateway.signer import stamp
 from gateway.store import Store
-from ledger_client.record import Columns, Reading, Value, parse_record
+from ledger_client.record import parse_record
 from ledger_client.report import quality_phrases
-from ledger_client.verify import rfc3339_ms
+from ledger_client.senml import Columns, Reading, Value
+from ledger_client.shape import rfc3339_ms
 from tests.gateway.samples import START_S, Hands, site
 
 METER = "export-main"

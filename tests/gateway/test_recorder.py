@@ -9,10 +9,11 @@ import pytest
 
 from gateway.announcements import identities
 from gateway.clock import Clock
-from gateway.commits import Finished, Rules
+from gateway.commits import Rules
 from gateway.config import Config
 from gateway.errors import StoreError
 from gateway.keys import load_keys
+from gateway.news import Finished
 from gateway.recorder import Recorder
 from gateway.store import Store
 from ledger_client.record import Coverage, Event, parse_record, record_hash

@@ -29,7 +29,8 @@ from gateway.hold import STATIONS
 from gateway.keys import load_keys
 from gateway.prove import find, prove
 from gateway.recorder import Recorder
-from gateway.store import Row, Store
+from gateway.rows import Row
+from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from ledger_client.statement import parse_statement
 from ledger_client.trust import load_trust

@@ -8,13 +8,14 @@ from decimal import Decimal
 from pathlib import Path
 
 from gateway.clock import Clock, KernelClock
-from gateway.commits import Finished
 from gateway.config import Meter
 from gateway.devices.profile import parse_profile
-from gateway.fieldbus.bus import Line, LineSpec, MeterSpec
+from gateway.fieldbus.bus import Line
 from gateway.fieldbus.frames import Request
+from gateway.fieldbus.spec import LineSpec, MeterSpec
+from gateway.news import Finished
 from gateway.poller import Poller
-from ledger_client.record import Quality, Value
+from ledger_client.senml import Quality, Value
 from tests.fieldbus.devices import SAFETY_S, Pty, Sent, answer
 
 Q = Quality

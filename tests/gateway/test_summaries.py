@@ -11,16 +11,16 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from gateway.commits import Finished
 from gateway.config import Config
 from gateway.history import history
+from gateway.news import Finished
 from gateway.pruning import prune_summaries
 from gateway.rebuild import first_hour, put, rebuild_before
 from gateway.signer import stamp
 from gateway.span_rows import Form, pack, unpack
 from gateway.spans import HOUR_MS, MINUTE_MS, Span
 from gateway.store import Store
-from ledger_client.record import Columns, Reading, Value
+from ledger_client.senml import Columns, Reading, Value
 from tests.gateway.epochs import epoch, until
 from tests.gateway.recount import check_figures, check_summaries
 from tests.gateway.samples import START_S, Hands, Machine, site

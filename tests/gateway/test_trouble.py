@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from gateway.commits import ALARM, Happened
+from gateway.commits import ALARM
 from gateway.config import Config
 from gateway.errors import Damaged, StartAgain
 from gateway.keys import load_keys
+from gateway.news import Happened
 from gateway.repair import open_store
 from gateway.signer import stamp
 from gateway.space import MIB, RESERVE_BYTES
 from gateway.store import Store
-from ledger_client.record import Coverage, Event, Reading, Value
+from ledger_client.record import Coverage, Event
+from ledger_client.senml import Reading, Value
 from ledger_client.trust import load_trust
 from tests.disk.small import small_disk, writable
 from tests.gateway.books import check_books

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from gateway.config import Config
 from gateway.store import Store
-from ledger_client.record import Coverage, Event, Quality, Reading, Record, parse_record
+from ledger_client.record import Coverage, Event, Record, parse_record
+from ledger_client.senml import Quality, Reading
 
 APART_MS = 2_000
 SIGNED_WITHIN_MS = 60_000

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.audit import MOST, Wanted, compare_with_ledgers
+from ledger_client.audit import Wanted
+from ledger_client.audit_ends import compare_with_ledgers
 from ledger_client.audit_report import audit_in_words
+from ledger_client.audit_result import MOST
 from ledger_client.batch_file import BatchFile
 from ledger_client.cose_key import ES256
 from ledger_client.record import Event, parse_record

@@ -24,16 +24,8 @@ from ledger_client.cose_key import ES256
 from ledger_client.enrolment import Enrolment, MeterKey, sign_request
 from ledger_client.errors import Malformed
 from ledger_client.log_head import LogHead, sign_head
-from ledger_client.record import (
-    GATEWAY_ITSELF,
-    Claims,
-    Coverage,
-    Event,
-    Reading,
-    ReadingWriter,
-    parse_record,
-    sign_record,
-)
+from ledger_client.record import GATEWAY_ITSELF, Claims, Coverage, Event, ReadingWriter, parse_record, sign_record
+from ledger_client.senml import Reading
 from ledger_client.statement import parse_statement
 from ledger_client.transparency.gateway_entries import Change, place_of, sign_change
 from ledger_client.transparency.gateway_list import Count, Shown, encode_page, sign_count

@@ -22,7 +22,8 @@ from ledger_client.receipt import parse_receipt
 from ledger_client.record import parse_record
 from ledger_client.report import facts_in_words
 from ledger_client.statement import detach_receipts, parse_statement
-from ledger_client.verify import check_receipt, verify
+from ledger_client.verify import verify
+from ledger_client.vouching import check_receipt
 from tests.ledger_client.evidence import NOW, Site, key, receipt_for, records, trust
 from tests.ledger_client.values import ITEMS, THOROUGH
 

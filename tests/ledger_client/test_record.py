@@ -23,18 +23,14 @@ from ledger_client.record import (
     GATEWAY_ITSELF,
     Body,
     Claims,
-    Columns,
     Coverage,
     Event,
-    Quality,
-    Reading,
     ReadingWriter,
-    Value,
     parse_record,
-    quality_words,
     record_hash,
     sign_record,
 )
+from ledger_client.senml import Columns, Quality, Reading, Value, quality_words
 from tests.ledger_client.evidence import EPOCH, GATEWAY, METER, T0, VALUES, bodies, claims, key, reading
 from tests.ledger_client.values import CLAIMS, EVENTS, NAMES, QUALITIES, READINGS, THOROUGH, UNITS, coverages
 

@@ -25,10 +25,12 @@ from ledger_client.errors import (
 )
 from ledger_client.merkle import leaf_hash, root_from_path
 from ledger_client.receipt import parse_receipt
-from ledger_client.record import Coverage, Value, sign_record
+from ledger_client.record import Coverage, sign_record
+from ledger_client.senml import Value
 from ledger_client.statement import sign_statement
 from ledger_client.trust import Trust, key_entry, parse_trust
-from ledger_client.verify import check_receipt, verify
+from ledger_client.verify import verify
+from ledger_client.vouching import check_receipt
 from tests.ledger_client.evidence import (
     LEDGER,
     NOW,

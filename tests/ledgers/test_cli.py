@@ -20,7 +20,8 @@ from ledger_client.cose_key import PrivateKey
 from ledger_client.enrolment import Enrolment, MeterKey, sign_request
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.merkle import Tree, leaf_hash
-from ledger_client.record import Claims, Coverage, Event, Quality, Reading, Value, sign_record
+from ledger_client.record import Claims, Coverage, Event, sign_record
+from ledger_client.senml import Quality, Reading, Value
 from ledger_client.statement import Range, Statement, sign_statement
 from ledger_client.trust import key_entry, load_trust
 from tests.ledgers.samples import EPOCH, Gateway

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from ledger_client.cose_key import PrivateKey, base64url
 from ledger_client.errors import LedgerUnavailable, Malformed, Refused, TrustFileError
-from ledger_client.transparency import service
+from ledger_client.transparency.admission import KEY_NOT_VALID, UNKNOWN_KEY
 from ledger_client.transparency.committed import CommittedPolicy
 from ledger_client.transparency.directory import RULES, LedgerDir, open_dir
 from ledger_client.transparency.enroll import enroll
@@ -157,7 +157,7 @@ def test_a_change_by_hand_is_registered_before_it_is_applied(demo: Site) -> None
         persist(driver, gateway.statement(0))
         in_step(ledger)
         with demo.revoked(gateway):
-            assert ask(demo, "POST", "/entries", gateway.statement(1), COSE).title == service.KEY_NOT_VALID
+            assert ask(demo, "POST", "/entries", gateway.statement(1), COSE).title == KEY_NOT_VALID
             in_step(ledger)
         persist(driver, gateway.statement(1))
     in_step(ledger)
@@ -172,7 +172,7 @@ def test_a_key_that_is_taken_out_is_shut_out_by_an_entry(demo: Site) -> None:
     before = policy.read_text()
     demo.enroll(gateway)
     policy.write_text(before)
-    assert ask(demo, "POST", "/entries", gateway.statement(0), COSE).title == service.UNKNOWN_KEY
+    assert ask(demo, "POST", "/entries", gateway.statement(0), COSE).title == UNKNOWN_KEY
     last = changes(ledger)[-1]
     assert (last.gateway, last.revoked, last.keys[0].revoked) == (gateway.name, True, last.iat)
     assert last.removed == {place_of(last.keys[0])}
@@ -258,7 +258,7 @@ def test_the_last_committed_policy_decides_inside_the_transaction(folder: Ledger
     ledger = Service(folder, late)
     with pytest.raises(Refused) as refused:
         ledger.submit(gateway.statement(0))
-    assert refused.value.title == service.KEY_NOT_VALID
+    assert refused.value.title == KEY_NOT_VALID
     assert CheckedLog(folder.path).check() == {}
     assert [change.revoked for change in changes(folder.path)] == [False, True]
 

@@ -15,7 +15,7 @@ from ledger_client.ledgers.broker import Broker, Message
 from ledger_client.ledgers.wire import COSE, TOPIC_ROOT, Topic, id_to_text
 from ledger_client.receipt import check, parse_receipt
 from ledger_client.statement import statement_id
-from ledger_client.transparency import service
+from ledger_client.transparency.admission import MALFORMED, OUT_OF_ORDER, TAKEN, UNKNOWN_KEY
 from ledger_client.transparency.directory import LedgerDir, open_dir
 from ledger_client.transparency.intake import MOST, Intake
 from ledger_client.transparency.mqtt import MqttService
@@ -44,7 +44,7 @@ def test_each_gets_its_own(ledger: Service, folder: LedgerDir) -> None:
     (known,) = ledger.submit_all([a.statement(0)])
     many = [b"", a.statement(0), a.statement(1), stranger.statement(0), b.statement(0), a.statement(2), a.statement(1)]
     outcomes = ledger.submit_all([*many, b.statement(5), a.sign(1, statement_id(a.statement(0)), mark=9)])
-    refused = {0: service.MALFORMED, 3: service.UNKNOWN_KEY, 7: service.OUT_OF_ORDER, 8: service.TAKEN}
+    refused = {0: MALFORMED, 3: UNKNOWN_KEY, 7: OUT_OF_ORDER, 8: TAKEN}
     for number, outcome in enumerate(outcomes):
         error = outcome.exception()
         if number in refused:

@@ -29,7 +29,7 @@ from ledger_client.ledgers.wire import (
     parse_problem,
 )
 from ledger_client.statement import statement_id
-from ledger_client.transparency import service
+from ledger_client.transparency.admission import MALFORMED
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import PATIENCE_S, Site, again_while_unavailable, persist, site
 from tests.processes import embedded_ledger, mosquitto
@@ -234,7 +234,7 @@ def test_the_topic_must_name_the_statement(demo: Site, gateway: Gateway) -> None
         with listener(demo, answered) as (client, heard):
             client.publish(asked, entry, COSE)
             message = heard.get(timeout=PATIENCE_S)
-            assert (parse_problem(message.data) or ("", ""))[0] == service.MALFORMED
+            assert (parse_problem(message.data) or ("", ""))[0] == MALFORMED
     assert demo.held(gateway) == []
 
 
@@ -244,7 +244,7 @@ def test_what_is_no_statement_is_refused_and_harms_nobody(demo: Site, gateway: G
         for data in (b"", b"\x00", entry[:-1], entry + b"\x00", b"\xd2" * 1000, bytes(300_000)):
             client.publish(statement_topic(demo, gateway, entry), data, COSE, correlation=b"c")
             message = heard.get(timeout=PATIENCE_S)
-            assert (parse_problem(message.data) or ("", ""))[0] == service.MALFORMED
+            assert (parse_problem(message.data) or ("", ""))[0] == MALFORMED
             assert message.correlation == b"c"
             assert not message.retained
         client.publish(f"meterseal/v1/{demo.ledger.name}/statements/%/no-id", entry, COSE)

@@ -13,8 +13,8 @@ from ledger_client.bridge.book import Book
 from ledger_client.errors import Refused
 from ledger_client.ledgers.wire import MAX_RECEIPT, encode_problem, parse_problem
 from ledger_client.statement import Range, SignedStatement, parse_statement, statement_id
-from ledger_client.transparency import admission, ranges, service
-from ledger_client.transparency.admission import admitted
+from ledger_client.transparency import admission, ranges
+from ledger_client.transparency.admission import MALFORMED, OUT_OF_ORDER, TAKEN, admitted
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.policy import Policy
 from ledger_client.transparency.service import Service
@@ -86,17 +86,17 @@ def test_a_number_is_registered_once(gateway: Gateway, take: Take) -> None:
     chain = Chain(gateway, take)
     assert chain.give(main((A, 0, 9))) is None
     for stretch in ((A, 0, 9), (A, 5, 12), (A, 9, 9)):
-        assert chain.give(main(stretch)) == service.OUT_OF_ORDER
-        assert chain.give(main(stretch), resume="restored") == service.OUT_OF_ORDER  # resume is no way to twins
+        assert chain.give(main(stretch)) == OUT_OF_ORDER
+        assert chain.give(main(stretch), resume="restored") == OUT_OF_ORDER  # resume is no way to twins
     assert chain.give(main((A, 10, 12))) is None
-    assert chain.give(main((A, 0, 3))) == service.OUT_OF_ORDER  # over all batches, not only the last
+    assert chain.give(main((A, 0, 3))) == OUT_OF_ORDER  # over all batches, not only the last
 
 
 def test_a_number_is_left_out_only_under_resume(gateway: Gateway, take: Take) -> None:
     chain = Chain(gateway, take)
     assert chain.give(main((A, 0, 9))) is None
-    assert chain.give(main((A, 11, 12))) == service.OUT_OF_ORDER
-    assert chain.give(main((A, 10, 12), (A, 14, 15))) == service.OUT_OF_ORDER
+    assert chain.give(main((A, 11, 12))) == OUT_OF_ORDER
+    assert chain.give(main((A, 10, 12), (A, 14, 15))) == OUT_OF_ORDER
     assert chain.give(main((A, 10, 12), (A, 13, 15))) is None  # two ranges without a number between them
     assert chain.give(main((A, 17, 18), (A, 20, 21)), resume="repaired") is None
     assert chain.give(main((A, 22, 22))) is None
@@ -105,25 +105,25 @@ def test_a_number_is_left_out_only_under_resume(gateway: Gateway, take: Take) ->
 def test_an_epoch_begins_with_number_0_for_each_meter(gateway: Gateway, take: Take) -> None:
     chain = Chain(gateway, take)
     assert chain.give(main((A, 0, 0)) | {"other": (Range(A, 0, 4),)}) is None
-    assert chain.give(main((B, 1, 2))) == service.OUT_OF_ORDER
-    assert chain.give({"third": (Range(A, 1, 1),)}) == service.OUT_OF_ORDER
+    assert chain.give(main((B, 1, 2))) == OUT_OF_ORDER
+    assert chain.give({"third": (Range(A, 1, 1),)}) == OUT_OF_ORDER
     assert chain.give(main((A, 1, 1), (B, 0, 2)) | {"third": (Range(A, 0, 1),)}) is None
     assert chain.give(main((B, 3, 3)) | {"other": (Range(A, 5, 5), Range(B, 0, 0))}) is None
 
 
 def test_a_first_statement_begins_anywhere_and_is_whole(gateway: Gateway, take: Take) -> None:
     chain = Chain(gateway, take, begin=7)
-    assert chain.give(main((A, 40, 45), (A, 47, 50))) == service.OUT_OF_ORDER
+    assert chain.give(main((A, 40, 45), (A, 47, 50))) == OUT_OF_ORDER
     assert chain.give(main((A, 40, 50), (B, 3, 4))) is None
-    assert chain.give(main((B, 4, 5))) == service.OUT_OF_ORDER
+    assert chain.give(main((B, 4, 5))) == OUT_OF_ORDER
     # a meter that was taken out before the ledger came, and comes back in the same epoch
     assert chain.give(main((B, 5, 5)) | {"back": (Range(B, 17, 18),)}) is None
-    assert chain.give({"back": (Range(B, 18, 18),)}) == service.OUT_OF_ORDER
-    assert chain.give({"back": (Range(b"epoch--c", 3, 3),)}) == service.OUT_OF_ORDER
+    assert chain.give({"back": (Range(B, 18, 18),)}) == OUT_OF_ORDER
+    assert chain.give({"back": (Range(b"epoch--c", 3, 3),)}) == OUT_OF_ORDER
     # an older epoch that comes after a restore, and a meter of it that is not in the first batch
     assert chain.give(main((b"before-a", 7, 9)), resume="restored") is None
     assert chain.give({"other": (Range(b"before-a", 2, 2),)}) is None
-    assert chain.give({"other": (Range(b"before-a", 2, 2),)}) == service.OUT_OF_ORDER
+    assert chain.give({"other": (Range(b"before-a", 2, 2),)}) == OUT_OF_ORDER
 
 
 def test_a_refusal_says_what_is_held(gateway: Gateway, take: Take) -> None:
@@ -132,16 +132,16 @@ def test_a_refusal_says_what_is_held(gateway: Gateway, take: Take) -> None:
     assert chain.give(meters) is None
     assert chain.give(main((A, 10, 11))) is None
     last = chain.prev
-    assert chain.give(meters) == service.OUT_OF_ORDER
+    assert chain.give(meters) == OUT_OF_ORDER
     assert chain.told == {"held": {"id": last, "batch": 1, "ranges": [["main", A, 11, 1], ["other", A, 4, 0]]}}
     assert "the numbers of main in epoch 65706f63682d2d61 have come to 11, in batch 1; 0 to 9" in chain.detail
-    assert parse_problem(encode_problem(service.OUT_OF_ORDER, chain.detail, chain.told)) == (
-        service.OUT_OF_ORDER,
+    assert parse_problem(encode_problem(OUT_OF_ORDER, chain.detail, chain.told)) == (
+        OUT_OF_ORDER,
         chain.detail,
         chain.told,
     )
     chain.batch = 1
-    assert chain.give(main((A, 10, 13))) == service.TAKEN  # as a gateway offers that was put back to an older state
+    assert chain.give(main((A, 10, 13))) == TAKEN  # as a gateway offers that was put back to an older state
     assert chain.told == {"held": {"id": last, "batch": 1, "ranges": [["main", A, 11, 1]]}}
 
 
@@ -149,8 +149,8 @@ def test_a_refusal_of_many_meters_fits_an_answer(gateway: Gateway, take: Take) -
     chain = Chain(gateway, take)
     meters = {f"{number:064}": (Range(A, 0, 2**40),) for number in range(1000)}
     assert chain.give(meters) is None
-    assert chain.give(meters) == service.OUT_OF_ORDER
-    assert len(encode_problem(service.OUT_OF_ORDER, chain.detail, chain.told)) < MAX_RECEIPT
+    assert chain.give(meters) == OUT_OF_ORDER
+    assert len(encode_problem(OUT_OF_ORDER, chain.detail, chain.told)) < MAX_RECEIPT
 
 
 def test_a_statement_of_the_future_is_taken_when_its_time_has_come(gateway: Gateway, take: Take) -> None:
@@ -167,15 +167,15 @@ def test_time_goes_on_from_batch_to_batch(gateway: Gateway, take: Take) -> None:
     chain = Chain(gateway, take)
     begin = 1_700_000_000_000
     assert chain.give(main((A, 0, 9)), times_ms=(begin, begin + 9000)) is None
-    assert chain.give(main((A, 10, 10)), times_ms=(begin - 1001, begin)) == service.OUT_OF_ORDER
+    assert chain.give(main((A, 10, 10)), times_ms=(begin - 1001, begin)) == OUT_OF_ORDER
     assert chain.give(main((A, 10, 10)), times_ms=(begin - 1000, begin)) is None
-    assert chain.give(main((A, 11, 11)), times_ms=(begin - 2000, begin)) == service.OUT_OF_ORDER  # nor step by step
+    assert chain.give(main((A, 11, 11)), times_ms=(begin - 2000, begin)) == OUT_OF_ORDER  # nor step by step
     assert chain.give(main((A, 11, 11)), times_ms=(0, begin), resume="restored") is None
     assert chain.give(main((A, 12, 12)), times_ms=(0, begin)) is None
 
 
 def test_numbers_beyond_the_table_are_malformed(gateway: Gateway, take: Take) -> None:
-    assert Chain(gateway, take).give(main((A, 2**63 - 5, 2**63))) == service.MALFORMED
+    assert Chain(gateway, take).give(main((A, 2**63 - 5, 2**63))) == MALFORMED
 
 
 def test_an_existing_log_fills_its_table_from_its_entries(tmp_path: Path, gateway: Gateway) -> None:
@@ -188,7 +188,7 @@ def test_an_existing_log_fills_its_table_from_its_entries(tmp_path: Path, gatewa
         db.executescript("DROP TABLE ranges; DROP TABLE orders")  # as an older program has left it
     with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
         chain._take = Service(folder, policy_with(folder, [gateway]), now=lambda: NOW).submit
-        assert chain.give(main((A, 20, 21))) == service.OUT_OF_ORDER
+        assert chain.give(main((A, 20, 21))) == OUT_OF_ORDER
         assert tables(tmp_path / "ledger" / "log.db") == made
 
 
@@ -201,7 +201,7 @@ def test_an_existing_log_with_numbers_beyond_the_table_can_be_opened(tmp_path: P
     with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
         chain = Chain(gateway, Service(folder, policy_with(folder, [gateway]), now=lambda: NOW).submit, begin=1)
         chain.prev = statement_id(entry)
-        assert chain.give(main((A, 0, 3))) == service.OUT_OF_ORDER
+        assert chain.give(main((A, 0, 3))) == OUT_OF_ORDER
 
 
 def tables(path: Path) -> list[tuple[object, ...]]:

@@ -16,7 +16,7 @@ from ledger_client.cose_key import PrivateKey, base64url
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.revoke import revoke
 from ledger_client.trust import key_entry, load_trust
-from ledger_client.verify import check_receipt
+from ledger_client.vouching import check_receipt
 from tests.gateway import samples
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Site, persist, site

@@ -14,13 +14,14 @@ from pathlib import Path
 from playwright.sync_api import Browser
 
 from gateway.clock import KernelClock
-from gateway.commits import Finished, Rules
+from gateway.commits import Rules
 from gateway.config import Config
 from gateway.journal import Journal
 from gateway.keys import load_keys
+from gateway.news import Finished
 from gateway.signer import stamp
 from gateway.store import Store
-from ledger_client.record import Quality, Reading, Value
+from ledger_client.senml import Quality, Reading, Value
 from tests.chain.site import until
 from tests.gateway.samples import Machine
 from tests.pages.plant import Site, plant_with_pages

@@ -15,7 +15,6 @@ import pytest
 
 from benchmarks.parts import tcp_gateway
 from gateway import config
-from gateway.commits import Finished
 from gateway.config import Config
 from gateway.dashboard.contents import contents
 from gateway.dashboard.loads import Loads
@@ -26,11 +25,13 @@ from gateway.dashboard.views import courses, events, meter, record, values
 from gateway.dashboard.views.courses import Chart, Quantity
 from gateway.dashboard.views.states import State, States, newest
 from gateway.dashboard.words import Words
-from gateway.news import Missed, NotRecorded, Stamp
+from gateway.news import Finished, Missed, NotRecorded, Stamp
+from gateway.rows import Row
 from gateway.signer import GATEWAY, stamp
 from gateway.site import Site
-from gateway.store import Row, Store
-from ledger_client.record import Event, Quality, Reading, Value, parse_record
+from gateway.store import Store
+from ledger_client.record import Event, parse_record
+from ledger_client.senml import Quality, Reading, Value
 from tests.gateway.epochs import due_ms, epoch, until
 from tests.gateway.samples import Hands, rewrite, site
 from tests.pages.looks import looker

@@ -25,7 +25,8 @@ from gateway.devices.points import Point
 from gateway.doctor.finding import Finding
 from gateway.horizon import horizon
 from gateway.store import Store
-from ledger_client.record import Coverage, Quality, Value
+from ledger_client.record import Coverage
+from ledger_client.senml import Quality, Value
 from tests.gateway.epochs import epoch
 
 MIN = 60_000

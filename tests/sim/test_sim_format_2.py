@@ -19,7 +19,8 @@ from firmware_sim.packing import Value
 from firmware_sim.plant import Plant, PlantSpec
 from gateway.cli import main
 from gateway.devices.decode import decode_points
-from gateway.devices.profile import Profile, parse_profile
+from gateway.devices.points import Profile
+from gateway.devices.profile import parse_profile
 from tests.sim.bench import running, scenario
 
 PLANT = Plant(PlantSpec(seed=9))

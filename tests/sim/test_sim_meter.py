@@ -14,7 +14,8 @@ from firmware_sim.layout import MeterSpec, Mismatch
 from firmware_sim.meter import Meter, Refused
 from firmware_sim.plant import Plant, PlantSpec
 from firmware_sim.quantities import QUANTITIES, Scene
-from gateway.devices.profile import Profile, catalog, load_profile, parse_profile
+from gateway.devices.points import Profile
+from gateway.devices.profile import catalog, load_profile, parse_profile
 
 PLANT = Plant(PlantSpec(seed=9))
 

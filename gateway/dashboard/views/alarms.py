@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gateway.alarm_board import Standing
+from gateway.alarm_tables import Standing
 from gateway.site import Site
 from gateway.store import Store
 

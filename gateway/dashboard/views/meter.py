@@ -16,9 +16,11 @@ from gateway.dashboard.views.raw import RawBlock, raw
 from gateway.dashboard.views.site import LineRow, MeterRow
 from gateway.dashboard.views.states import State, States, newest
 from gateway.devices.points import Point
+from gateway.rows import Row
 from gateway.site import Site
-from gateway.store import Row, Store
-from ledger_client.record import Coverage, Reading, Value, parse_record, record_hash
+from gateway.store import Store
+from ledger_client.record import Coverage, parse_record, record_hash
+from ledger_client.senml import Reading, Value
 
 CHAIN, COVERED = 12, 12
 

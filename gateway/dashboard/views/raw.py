@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.fieldbus.bus import Poll
+from gateway.fieldbus.spec import Poll
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from gateway.dashboard.page import NotFound
 from gateway.dashboard.views.batches import Vouched, vouched
 from gateway.dashboard.views.states import State, States
 from gateway.errors import GatewayError
+from gateway.rows import Row
 from gateway.sealer import tree_of
-from gateway.store import Row, Store
+from gateway.store import Store
 from ledger_client.merkle import leaf_hash, node_hash
 from ledger_client.record import Record, parse_record, record_hash
 from ledger_client.statement import Statement, parse_statement

@@ -12,7 +12,7 @@ from functools import reduce
 from operator import and_
 from typing import Any
 
-from gateway.alarm_board import Standing
+from gateway.alarm_tables import Standing
 from gateway.config import Config
 from gateway.dashboard.loads import Loads
 from gateway.dashboard.sparks import Course, Sparks
@@ -25,10 +25,11 @@ from gateway.horizon import Horizon, horizon
 from gateway.live import MeterNow
 from gateway.news import NotRecorded
 from gateway.quality import VERDICT_OF, verdict, worst
+from gateway.rows import Batch
 from gateway.settings import duration_text
 from gateway.site import Site
-from gateway.store import Batch, Store
-from ledger_client.record import Value
+from gateway.store import Store
+from ledger_client.senml import Value
 
 FAULTS = {"timeouts": "timeout", "late": "late", "foreign": "foreign", "damaged": "damaged"}
 MANY_LEFT = 10_000  # readings that a feed still has to tell: of more the page does not count them
