@@ -18,9 +18,8 @@ from gateway.clock import Clock
 from gateway.commits import Rules
 from gateway.config import Configured
 from gateway.keys import Keys
-from gateway.news import Finished
 from gateway.recorder import Recorder
-from gateway.signer import stamp
+from gateway.records import PollResult, Timestamp
 from gateway.space import Limits
 from gateway.store import Store
 from ledger_client.cose_key import PrivateKey
@@ -90,10 +89,10 @@ def _durable(records: int) -> float:
         return records / seconds
 
 
-def _poll(meter: str, due_ms: int, n: int, clock: Clock) -> Finished:
-    now = stamp(clock)
+def _poll(meter: str, due_ms: int, n: int, clock: Clock) -> PollResult:
+    now = Timestamp.now(clock)
     values = tuple(Value(f"point_{k:02}", _float32(230.0 + n * 0.001 + k), "V") for k in range(VALUES))
-    return Finished(meter, due_ms, Reading(now.time_ms, values), now)
+    return PollResult(meter, due_ms, Reading(now.time_ms, values), now)
 
 
 def _float32(value: float) -> float:

@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from gateway.rows import Row
+from gateway.records import StoredRecord
 from gateway.store import Store
 from ledger_client.grids import due_by
 from ledger_client.record import Coverage, parse_record
@@ -58,7 +58,7 @@ def account(store: Store, answers: Iterable[Answer]) -> dict[str, Account]:
     """The balance of every meter that the database has a schedule for."""
     sealed = store.last_batch()
     rows = store.rows(1, sealed.last_id) if sealed else []
-    by_meter: dict[str, list[Row]] = defaultdict(list)
+    by_meter: dict[str, list[StoredRecord]] = defaultdict(list)
     for row in rows:
         by_meter[row.meter].append(row)
     heard: dict[str, list[Answer]] = defaultdict(list)
@@ -80,7 +80,7 @@ class _Stretch:
     readings: int
 
 
-def _balance(rows: list[Row], grids: list[tuple[int, int]], answers: list[Answer]) -> Account:
+def _balance(rows: list[StoredRecord], grids: list[tuple[int, int]], answers: list[Answer]) -> Account:
     stretches: list[_Stretch] = []
     readings: list[Reading] = []
     pending = 0

@@ -13,11 +13,10 @@ from typing import Any, Protocol, TypeVar
 from gateway.alarm_states import Key, State
 from gateway.alarm_tables import Standing
 from gateway.clock import Clock
-from gateway.commits import ALARM
 from gateway.errors import Declined, StoreError
 from gateway.live import Live
+from gateway.records import ALARM, GATEWAY
 from gateway.settings import duration_text
-from gateway.signer import GATEWAY
 from gateway.store import Store
 from ledger_client.record import Event
 

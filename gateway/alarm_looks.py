@@ -17,16 +17,14 @@ from gateway.alarm_kinds import (
     KINDS,
     LEDGER_REFUSED,
 )
-from gateway.announcements import CONFIGURATION
 from gateway.belonging import unlisted
-from gateway.commits import START
 from gateway.config import Config
 from gateway.errors import ConfigError, StoreError
 from gateway.feed_settings import FeedEntry
 from gateway.horizon import horizon
 from gateway.keys import STATEMENT, load_keys, load_site_trust
 from gateway.ledger_settings import LedgerEntry
-from gateway.signer import GATEWAY
+from gateway.records import CONFIGURATION, GATEWAY, START
 from gateway.store import Store
 from gateway.web_settings import Web
 from ledger_client.errors import LedgerClientError

@@ -18,13 +18,11 @@ from gateway.alarm_kinds import (
     STALE,
 )
 from gateway.alarm_looks import BEFORE, look
-from gateway.announcements import CONFIGURATION as CONFIGURED
 from gateway.blocking import in_thread
-from gateway.commits import ALARM
-from gateway.commits import CLOCK as CORRECTED
 from gateway.companion import Companion
-from gateway.news import News, NotRecorded, Signed
-from gateway.signer import GATEWAY
+from gateway.records import ALARM, GATEWAY, News, NotRecorded, SignedRecord
+from gateway.records import CLOCK as CORRECTED
+from gateway.records import CONFIGURATION as CONFIGURED
 from gateway.site import Site
 from ledger_client.record import Event
 from ledger_client.senml import Quality, Reading
@@ -80,9 +78,9 @@ class AlarmSources(Companion):
         for item in news:
             if isinstance(item, NotRecorded):
                 self._reading(item.meter, item.reading)
-            elif isinstance(item, Signed) and isinstance(item.body, Reading):
+            elif isinstance(item, SignedRecord) and isinstance(item.body, Reading):
                 self._reading(item.row.meter, item.body)
-            elif isinstance(item, Signed) and isinstance(item.body, Event):
+            elif isinstance(item, SignedRecord) and isinstance(item.body, Event):
                 self._event(item.body)
 
     def _reading(self, meter: str, reading: Reading) -> None:

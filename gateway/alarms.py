@@ -6,8 +6,7 @@ import logging
 from collections.abc import Collection
 from typing import Protocol
 
-from gateway.commits import ALARM
-from gateway.signer import GATEWAY
+from gateway.records import ALARM, GATEWAY
 from ledger_client.record import Event
 
 log = logging.getLogger("meterseal.ledgers")

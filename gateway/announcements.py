@@ -9,20 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.config import Configured
+from gateway.records import CONFIGURATION, GATEWAY, KEYS, SCHEDULE
 from gateway.rows import Tail
-from gateway.signer import GATEWAY
 from gateway.store import Store
 from ledger_client import cbor
 from ledger_client.cose import KID, Sign1
 from ledger_client.grids import Grid
 from ledger_client.record import Event, parse_record
 
-CONFIGURATION = "configuration"
-"""What is configured: ``at`` the start of an epoch, at a change, or as the first record behind a cut of another day."""
-KEYS = "keys"
-"""A key that takes the place of another one (``before``), or is new to the gateway."""
-SCHEDULE = "schedule"
-"""New grids that belong to no other event, or found no room in it."""
 MOST_BYTES = 60 * 1024
 """An event that would pass this is split: a record may have 64 KiB."""
 MOST_FACTS_BYTES = 30 * 1024

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from gateway.records import StoredRecord
 from gateway.repair_tables import Repairs
-from gateway.rows import Anchor, Batch, Conflict, Known, Row
+from gateway.rows import Anchor, Batch, Conflict, Known
 from gateway.schema import GUARDS
 
 _BATCH = "batch, statement_id, entry, first_id, last_id, size, sealed_ms"
@@ -76,12 +77,12 @@ class Batches(Repairs):
         """A cut that holds nothing to seal is none. Call within ``transaction()``."""
         self.run("DELETE FROM cuts WHERE last_id = ?", last_id)
 
-    def leaves(self, first_id: int, last_id: int) -> Iterator[Row]:
+    def leaves(self, first_id: int, last_id: int) -> Iterator[StoredRecord]:
         """The records of a batch one by one: those of its stretch that are not sealed elsewhere."""
         sql = (
             f"SELECT {_ROW} FROM records WHERE id BETWEEN ? AND ? AND id NOT IN (SELECT id FROM elsewhere) ORDER BY id"
         )
-        return map(Row._make, self.walk(sql, first_id, last_id))
+        return map(StoredRecord._make, self.walk(sql, first_id, last_id))
 
     # — batches —
 

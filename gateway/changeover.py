@@ -16,8 +16,8 @@ from gateway.commits import Commits, Rules
 from gateway.coverage import Tally, first_coverage
 from gateway.errors import StoreError
 from gateway.keys import Keys
+from gateway.records import GATEWAY, Timestamp
 from gateway.rows import Tail
-from gateway.signer import GATEWAY, stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Changeover(Commits):
         self.demand_recording()
         if self.queue.is_late():
             raise StoreError("readings wait for the disk", "look at the disk, then try again")
-        at_ms, now = self._clock.schedule_ms(), stamp(self._clock)
+        at_ms, now = self._clock.schedule_ms(), Timestamp.now(self._clock)
         periods_ms = change.rules.periods_ms
         gone = [meter for meter in self._tallies if meter not in periods_ms]
         tails = {meter: self.store.tail(meter) for meter in change.anew if meter not in self._tallies}

@@ -15,7 +15,7 @@ from typing import Any
 
 from gateway import repaired, space
 from gateway.alarm_kinds import REPAIRED, STOPPED
-from gateway.announcements import SCHEDULE, Announcements, NamedGrid, new_keys, schedule
+from gateway.announcements import Announcements, NamedGrid, new_keys, schedule
 from gateway.clock import STEP_MS, Clock
 from gateway.config import Config, Configured
 from gateway.coverage import Ruler, Tally, first_coverage
@@ -23,19 +23,16 @@ from gateway.durations import Durations
 from gateway.errors import Damaged, DiskFull, StartAgain, StoreError
 from gateway.hold import station
 from gateway.keys import Keys
-from gateway.news import Happened, News, Signed, Stamp
+from gateway.records import ALARM, CLOCK, GATEWAY, SCHEDULE, START, STOP, MeterEvent, News, SignedRecord, Timestamp
 from gateway.repair import note_flaws
 from gateway.rows import Tail
-from gateway.signer import GATEWAY, Queue, Signer, stamp
+from gateway.signer import Queue, Signer
 from gateway.store import Store
 from gateway.summaries import Summariser
 from ledger_client.record import Event, parse_record, record_hash
 
 log = logging.getLogger("meterseal.recorder")
 
-START, STOP = "start", "stop"  # the gateway's own events at the two ends of an epoch
-ALARM = "alarm"  # of a meter, or of the gateway where a whole line is meant; ``raised`` true and later false
-CLOCK = "clock"  # record times are corrected; in an epoch of an unknown clock, when it really was
 _OF_THE_EPOCH = CLOCK, SCHEDULE
 """Events of the record times and grids of one epoch: they come before all else that waits, which bears later stamps,
 and mean nothing in the next epoch."""
@@ -93,9 +90,9 @@ class Commits:
         self._summaries = Summariser(store, [meter for meter, tail in self.tails.items() if tail is None])
         self.announced = Announcements(store, rules.periods_ms)
         self._tallies: dict[str, Tally] = {}
-        self._pending: list[Signed] = []
-        self._signed: list[Happened] = []  # the events among the pending: they are signed again if the commit fails
-        self._unsigned: list[Happened] = []  # events that wait while nothing is recorded
+        self._pending: list[SignedRecord] = []
+        self._signed: list[MeterEvent] = []  # the events among the pending: they are signed again if the commit fails
+        self._unsigned: list[MeterEvent] = []  # events that wait while nothing is recorded
         self._first_pending_ms: int | None = None
         self._grids: list[NamedGrid] = []  # in force and not noted yet
         self._uncut = store.count_unsealed()
@@ -112,7 +109,7 @@ class Commits:
 
     def open(self) -> int:
         """Begin the epoch with its first records, durable at once. Returns the anchor of the schedules in ms."""
-        now = stamp(self._clock)
+        now = Timestamp.now(self._clock)
         anchor_ms = now.time_ms
         rows = []
         for meter, period_ms in self.rules.periods_ms.items():
@@ -165,14 +162,14 @@ class Commits:
             facts, rules.periods_ms, rules.configured, self._signer.kids, counted_to_ms, grids
         )
 
-    def _begin(self, signed: Sequence[Signed], grids: Sequence[NamedGrid]) -> None:
+    def _begin(self, signed: Sequence[SignedRecord], grids: Sequence[NamedGrid]) -> None:
         with self.store.transaction():
             self.store.schedule(self._signer.epoch, grids)
             self._summaries.write(signed)
             self.store.append([one.row for one in signed])
             self.store.repairs_told()
 
-    def happened(self, item: Happened) -> None:
+    def happened(self, item: MeterEvent) -> None:
         """Book an event; it is kept until it can be written."""
         self.announced.hear(item.meter, item.event)
         if self.trouble is not None:
@@ -181,7 +178,7 @@ class Commits:
         self._add(self._signer.event(item.meter, item.event, item.stamp or self.queue.now()))
         self._signed.append(item)
 
-    def _add(self, signed: Signed) -> None:
+    def _add(self, signed: SignedRecord) -> None:
         self._pending.append(signed)
         if self._first_pending_ms is None:
             self._first_pending_ms = self._clock.schedule_ms()
@@ -204,7 +201,9 @@ class Commits:
         self.flush()
         self._stop_recording(error)
 
-    def _coverage(self, now: Stamp | None = None, last: Mapping[str, Tally] = MappingProxyType({})) -> list[Signed]:
+    def _coverage(
+        self, now: Timestamp | None = None, last: Mapping[str, Tally] = MappingProxyType({})
+    ) -> list[SignedRecord]:
         """Each meter's coverage; ``last``: what ends with it stands there as it is to be signed."""
         now, tallies = now or self.queue.now(), {**self._tallies, **last}
         return [self._signer.coverage(meter, tally.coverage(), now) for meter, tally in tallies.items()]
@@ -242,12 +241,12 @@ class Commits:
 
     def _write(
         self,
-        more: Sequence[Signed],
+        more: Sequence[SignedRecord],
         *,
         cut: bool = False,
         coverage: bool = False,
         grids: Sequence[NamedGrid] = (),
-        behind: Sequence[Signed] = (),
+        behind: Sequence[SignedRecord] = (),
     ) -> bool:
         """Commit what is pending and then ``more``, where a batch may end, and what is ``behind`` its cut; False if the
         disk did not take it, and nothing is booked then."""
@@ -283,7 +282,7 @@ class Commits:
         for listener in self.on_news:
             listener(news)
 
-    def _undo(self, signed: Sequence[Signed], error: StoreError) -> None:
+    def _undo(self, signed: Sequence[SignedRecord], error: StoreError) -> None:
         self._signer.rewind(self._position)
         self._summaries.forget()
         self._unsigned, self._signed = [*self._signed, *self._unsigned], []
@@ -306,7 +305,7 @@ class Commits:
         if isinstance(error, DiskFull) and self._reserve.release():
             self._write_account()
 
-    def _write_account(self, more: Sequence[Happened] = ()) -> bool:
+    def _write_account(self, more: Sequence[MeterEvent] = ()) -> bool:
         """Commit each meter's coverage and the events that wait, with ``more`` behind them."""
         now = self.queue.now()
         ordered = sorted(self._unsigned, key=lambda item: item.event.name not in _OF_THE_EPOCH)
@@ -377,9 +376,9 @@ def ended_in_order(tail: Tail | None) -> bool:
     return isinstance(body, Event) and body.name == STOP
 
 
-def alarm(code: str, text: str, *, raised: bool) -> Happened:
+def alarm(code: str, text: str, *, raised: bool) -> MeterEvent:
     """An alarm of the store's own, raised or cleared."""
-    return Happened(GATEWAY, Event(ALARM, {"code": code, "line": "store", "text": text, "raised": raised}))
+    return MeterEvent(GATEWAY, Event(ALARM, {"code": code, "line": "store", "text": text, "raised": raised}))
 
 
 GOES_ON = alarm(STOPPED, "recording goes on", raised=False)

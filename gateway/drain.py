@@ -13,8 +13,8 @@ from gateway.journal import seal_next
 from gateway.keys import load_keys
 from gateway.notes import Notes
 from gateway.recorder import Direct, Writer
+from gateway.records import GATEWAY
 from gateway.repair import open_store
-from gateway.signer import GATEWAY
 from gateway.uplink import Uplink
 from ledger_client.trust import Trust
 

@@ -22,7 +22,7 @@ from gateway.announcements import identities
 from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning
-from gateway.commits import ALARM, Rules
+from gateway.commits import Rules
 from gateway.companions import keep, wanted
 from gateway.drivers import close, drivers
 from gateway.errors import Declined, GatewayError, StoreError
@@ -42,10 +42,10 @@ from gateway.power_history import PowerHistory, recall
 from gateway.readiness import Ready
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
+from gateway.records import ALARM, GATEWAY
 from gateway.reload import Provision, Reload
 from gateway.repair import check_large, note_flaws, open_store
 from gateway.rows import Conflict
-from gateway.signer import GATEWAY
 from gateway.site import Site
 from gateway.store import Store
 from gateway.uplink import Uplink

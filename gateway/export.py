@@ -10,12 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.announcements import CONFIGURATION
 from gateway.errors import GatewayError
 from gateway.prove import prove, settled_by
+from gateway.records import CONFIGURATION, GATEWAY, StoredRecord
 from gateway.repaired import REPAIRED
-from gateway.rows import Batch, Row
-from gateway.signer import GATEWAY
+from gateway.rows import Batch
 from gateway.store import Store
 from ledger_client.batch_file import SUFFIX, write_batch
 from ledger_client.durable import whole_file
@@ -86,7 +85,7 @@ def _configured_before(store: Store, batch: Batch, folder: Path) -> tuple[tuple[
     return tuple(proofs), None
 
 
-def _announced_before(store: Store, place: int) -> list[Row]:
+def _announced_before(store: Store, place: int) -> list[StoredRecord]:
     """The newest configuration in front of a place, in all its parts, and the events with new grids behind it."""
     found = []
     for row in store.events_before(GATEWAY, place):
@@ -98,7 +97,7 @@ def _announced_before(store: Store, place: int) -> list[Row]:
     return found
 
 
-def _event(row: Row) -> Event | None:
+def _event(row: StoredRecord) -> Event | None:
     """What an event of the gateway says; None: it is another record."""
     body = parse_record(row.data).body if row.meter == GATEWAY else None
     return body if isinstance(body, Event) else None

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from gateway.records import StoredRecord
 from gateway.repair_tables import Repairs
-from gateway.rows import Row
 
 _ROW = "meter, epoch, seq, kind, time_ms, data"
 
@@ -53,10 +53,10 @@ class Feeds(Repairs):
         sql = "SELECT 1 FROM gaps JOIN records ON id BETWEEN first_id AND gaps.last_id WHERE feed = ?"
         return self.count(f"SELECT count(*) FROM ({sql} AND kind = 'reading' LIMIT ?)", feed, most)
 
-    def feed_rows(self, first: int, last: int, most: int) -> Iterator[tuple[int, Row]]:
+    def feed_rows(self, first: int, last: int, most: int) -> Iterator[tuple[int, StoredRecord]]:
         """The first readings of a stretch of the commit order, each with its place."""
         sql = f"SELECT id, {_ROW} FROM records WHERE id BETWEEN ? AND ? AND kind = 'reading' ORDER BY id LIMIT ?"
-        return ((place, Row(*row)) for place, *row in self.walk(sql, first, last, most))
+        return ((place, StoredRecord(*row)) for place, *row in self.walk(sql, first, last, most))
 
     def _cursor(self, feed: str) -> int | None:
         row = self.one("SELECT last_id FROM cursors WHERE feed = ?", feed)

@@ -16,13 +16,12 @@ from gateway.alarm_kinds import BUFFER
 from gateway.announcements import by_meter, schedule, spread
 from gateway.changeover import Changeover
 from gateway.clock import SLOWED, Clock, Correction
-from gateway.commits import CLOCK, GOES_ON, RETRY_MS, STOP, Rules, alarm
+from gateway.commits import GOES_ON, RETRY_MS, Rules, alarm
 from gateway.coverage import stopped_polls
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.hold import station
 from gateway.keys import Keys
-from gateway.news import Finished, Happened, Missed, NotRecorded
-from gateway.signer import GATEWAY, stamp
+from gateway.records import CLOCK, GATEWAY, STOP, MeterEvent, MissedPoll, NotRecorded, PollResult, Timestamp
 from gateway.store import Store
 from ledger_client.record import Event
 from ledger_client.statement import parse_statement
@@ -55,7 +54,7 @@ class Journal(Changeover):
 
     # — what comes in —
 
-    def poll(self, poll: Finished) -> None:
+    def poll(self, poll: PollResult) -> None:
         """Book one finished poll."""
         tally = self._tallies[poll.meter]
         if not tally.wanted(poll.due_ms):
@@ -63,7 +62,7 @@ class Journal(Changeover):
         elif poll.reading is None or poll.stamp is None:
             reason = poll.reason or "timeout"
             tally.finished(poll.due_ms, reason)
-            self._tell([Missed(poll.meter, tally.ruler(poll.due_ms).time_of(poll.due_ms), reason)])
+            self._tell([MissedPoll(poll.meter, tally.ruler(poll.due_ms).time_of(poll.due_ms), reason)])
         elif self.trouble is not None:
             tally.finished(poll.due_ms, self.trouble.reason)
             self._tell([NotRecorded(poll.meter, poll.reading, poll.stamp, self.trouble.reason)])
@@ -153,7 +152,7 @@ class Journal(Changeover):
         if self.trouble is None:
             self._seal_cuts(self._clock.schedule_ms() + LAST_SEALS_MS)
         for _ in range(LAST_TRIES):
-            if self._write_account([Happened(GATEWAY, Event(STOP, {}))]):
+            if self._write_account([MeterEvent(GATEWAY, Event(STOP, {}))]):
                 break
 
     # — to the disk —
@@ -247,7 +246,7 @@ class Journal(Changeover):
         if self._clock.correction() is None or self.queue.is_late():
             return
         self.flush()  # may take long: only then is it seen what there is to correct
-        before, change = stamp(self._clock), self._clock.correction()
+        before, change = Timestamp.now(self._clock), self._clock.correction()
         if change is None or self.trouble is not None or self.queue.is_late():
             return
         self._clock.turn(change)
@@ -257,8 +256,8 @@ class Journal(Changeover):
         self._take(rulers)
         tables: dict[str, Mapping[str, Any]] = {"stopped": self._stopped(change), "grids": by_meter(grids)}
         events = spread(Event(CLOCK, self._clock_facts(change)), tables)
-        self._signed += [Happened(GATEWAY, event) for event in events]  # told with the commit that notes the grids
-        coverage, after = self._coverage(before), stamp(self._clock)
+        self._signed += [MeterEvent(GATEWAY, event) for event in events]  # told with the commit that notes the grids
+        coverage, after = self._coverage(before), Timestamp.now(self._clock)
         if self._write([*coverage, *(self._signer.event(GATEWAY, event, after) for event in events)], coverage=True):
             self._uncut += len(events)
 

@@ -21,7 +21,7 @@ from gateway.fieldbus.bus import Waits, read_once
 from gateway.fieldbus.endpoints import endpoint_of
 from gateway.fieldbus.spec import LineSpec, Poll
 from gateway.ownership import as_its_folder
-from gateway.signer import GATEWAY
+from gateway.records import GATEWAY
 from gateway.store import Store
 from ledger_client.durable import whole_file
 

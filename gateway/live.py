@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from gateway.news import Missed, News, NotRecorded, Signed
+from gateway.records import MissedPoll, News, NotRecorded, SignedRecord
 from ledger_client.senml import Reading
 
 
@@ -15,7 +15,7 @@ class MeterNow:
     """One meter. Times are record times in ms; ``missed`` counts this epoch's polls without an answer, by reason."""
 
     name: str
-    newest: Signed | NotRecorded | None = None
+    newest: SignedRecord | NotRecorded | None = None
     recorded: int = 0
     missed: Counter[str] = field(default_factory=Counter)
     unrecorded: Counter[str] = field(default_factory=Counter)
@@ -53,10 +53,10 @@ class Live:
     def hear(self, news: Sequence[News]) -> None:
         """Take in what has happened."""
         for item in news:
-            now = self.meters.get(item.row.meter if isinstance(item, Signed) else item.meter)
+            now = self.meters.get(item.row.meter if isinstance(item, SignedRecord) else item.meter)
             if now is None:  # the gateway itself, or a meter that is no more
                 continue
-            if isinstance(item, Missed):
+            if isinstance(item, MissedPoll):
                 self._missed(now, item)
             elif isinstance(item, NotRecorded):
                 now.unrecorded[item.reason] += 1
@@ -65,13 +65,13 @@ class Live:
                 now.recorded += 1
                 self._answered(now, item, item.body)
 
-    def _missed(self, now: MeterNow, item: Missed) -> None:
+    def _missed(self, now: MeterNow, item: MissedPoll) -> None:
         now.missed[item.reason] += 1
         now.reason = item.reason
         if now.silent_since_ms is None:
             now.silent_since_ms = now.fell_silent_ms = item.due_ms
 
-    def _answered(self, now: MeterNow, item: Signed | NotRecorded, reading: Reading) -> None:
+    def _answered(self, now: MeterNow, item: SignedRecord | NotRecorded, reading: Reading) -> None:
         now.newest = item
         if now.silent_since_ms is not None and reading.time_ms >= now.silent_since_ms:  # it may be of before: a record
             now.silent_since_ms = now.reason = None  # is told when it is durable, a miss at once

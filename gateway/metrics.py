@@ -32,7 +32,7 @@ from gateway.horizon import horizon
 from gateway.live import MeterNow
 from gateway.metric_list import FIGURES, Figure
 from gateway.quality import VERDICTS, worst
-from gateway.signer import GATEWAY
+from gateway.records import GATEWAY
 from gateway.site import Site
 from gateway.store import RESERVE, Store
 from ledger_client.errors import LedgerClientError

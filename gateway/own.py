@@ -13,7 +13,7 @@ from typing import Any
 import cbor2
 
 from gateway.errors import Damaged
-from gateway.rows import Row
+from gateway.records import StoredRecord
 from gateway.store import RECOVER
 from ledger_client.record import Coverage
 from ledger_client.senml import Reading, Value
@@ -22,7 +22,7 @@ _CWT, _SUB = 15, 2
 _ODD = (cbor2.CBORDecodeError, LookupError, TypeError, ValueError, AttributeError)
 
 
-def reading_of(row: Row) -> tuple[Reading, str]:
+def reading_of(row: StoredRecord) -> tuple[Reading, str]:
     """A reading and its clock's letter; what its claims say must be what the row says."""
     try:
         protected, _, payload, _ = cbor2.loads(row.data).value

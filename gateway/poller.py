@@ -20,10 +20,9 @@ from gateway.devices.decode import Content, Decoder
 from gateway.devices.plan import Block
 from gateway.devices.points import FIRST, SECOND, UNRECORDED, Point, Profile, Ratio
 from gateway.fieldbus.spec import BlockAnswer, Poll
-from gateway.news import Finished, Stamp
 from gateway.quality import FROZEN_AFTER_MS, NOTHING, Judged, Past, Still
 from gateway.ratios import RATIO_CHANGED, Ratios
-from gateway.signer import stamp
+from gateway.records import PollResult, Timestamp
 from ledger_client.record import Event
 from ledger_client.senml import Columns, Number, Quality, Reading, Value
 
@@ -38,7 +37,7 @@ class Poller:
         self,
         meters: Mapping[str, Meter],
         clock: Clock,
-        put: Callable[[Finished], None],
+        put: Callable[[PollResult], None],
         profiles: Mapping[str, Profile] = MappingProxyType({}),
         happened: Callable[[str, Event], None] = lambda meter, event: None,
     ) -> None:
@@ -66,18 +65,18 @@ class Poller:
     def poll(self, poll: Poll) -> None:
         """Take one finished poll: a reading if at least one block answered, else its reason."""
         if not poll.answers:
-            self._put(Finished(poll.meter, poll.due_ms, None, stamp(self._clock), poll.missed or "timeout"))
+            self._put(PollResult(poll.meter, poll.due_ms, None, Timestamp.now(self._clock), poll.missed or "timeout"))
             return
-        now = stamp(self._clock)
+        now = Timestamp.now(self._clock)
         reading = self.reading(poll, now)
         if changes := self._meters[poll.meter].ratio_changes:
             self._happened(poll.meter, Event(RATIO_CHANGED, {"ratios": changes}))
-        self._put(Finished(poll.meter, poll.due_ms, reading, now))
+        self._put(PollResult(poll.meter, poll.due_ms, reading, now))
 
-    def reading(self, poll: Poll, now: Stamp | None = None) -> Reading:
+    def reading(self, poll: Poll, now: Timestamp | None = None) -> Reading:
         """The reading of a poll that was answered at least in part; its time is that of the first complete answer."""
         clock = self._clock
-        return self._meters[poll.meter].reading(poll, now or stamp(clock), clock.ahead_ms(), clock.doubted)
+        return self._meters[poll.meter].reading(poll, now or Timestamp.now(clock), clock.ahead_ms(), clock.doubted)
 
     def doubts(self, meter: str, answer: BlockAnswer) -> bool:
         """Whether a block that has just answered should be read once more at once: a counter fell, or jumped."""
@@ -159,7 +158,7 @@ class _Meter:
             if not wanted:
                 return
 
-    def reading(self, poll: Poll, now: Stamp, ahead_ms: int, doubted: Callable[[], bool]) -> Reading:
+    def reading(self, poll: Poll, now: Timestamp, ahead_ms: int, doubted: Callable[[], bool]) -> Reading:
         if poll.flags & _EXCHANGED:
             self._past, self._witness, self._ratios = {}, None, self._ratios.forgotten()
         answers = sorted(poll.answers, key=lambda answer: answer.completed_ms)
@@ -208,7 +207,11 @@ class _Meter:
         return looks, seconds
 
     def _poll_flags(
-        self, looks: Sequence[tuple[_Form, list[Content], int]], now: Stamp, ahead_ms: int, doubted: Callable[[], bool]
+        self,
+        looks: Sequence[tuple[_Form, list[Content], int]],
+        now: Timestamp,
+        ahead_ms: int,
+        doubted: Callable[[], bool],
     ) -> int:
         """What the clock and the concentrator's freshness say of all values of this poll. A step that is ``doubted``
         stays one."""

@@ -18,9 +18,9 @@ from gateway.config import Config, Meter
 from gateway.devices.points import Profile
 from gateway.errors import Damaged
 from gateway.fieldbus.sleep import NOTHING, PowerRecord
-from gateway.news import Missed, News, NotRecorded, Signed
 from gateway.own import body_of
 from gateway.quality import verdict
+from gateway.records import MissedPoll, News, NotRecorded, SignedRecord
 from gateway.spans import HOUR_MS, MINUTE_MS, Span
 from gateway.store import Store
 from gateway.summaries import kept_spans, resume
@@ -151,11 +151,11 @@ class PowerHistory(Companion):
     def hear(self, news: Sequence[News]) -> None:
         """What has happened, in the event loop."""
         for item in news:
-            meter = item.row.meter if isinstance(item, Signed) else item.meter
+            meter = item.row.meter if isinstance(item, SignedRecord) else item.meter
             known = self._known.get(meter)
             if known is None:
                 continue
-            if isinstance(item, Missed):
+            if isinstance(item, MissedPoll):
                 if item.reason in UNANSWERED and known.silent_since_ms is None:
                     self._known[meter] = known._replace(silent_since_ms=item.due_ms)
             elif isinstance(body := item.reading if isinstance(item, NotRecorded) else item.body, Reading):

@@ -6,7 +6,8 @@ import re
 
 from gateway.batch_tables import UNTOLD
 from gateway.errors import Declined, GatewayError, NotYet
-from gateway.rows import Batch, Row
+from gateway.records import StoredRecord
+from gateway.rows import Batch
 from gateway.sealer import tree_of
 from gateway.store import Store
 from ledger_client.bundle import Bundle, Locator, decode_locator, is_locator
@@ -16,7 +17,7 @@ _IDS = "`meterseal readings CONFIG` lists meters and record ids"
 _RECORD = re.compile(r"(?P<meter>[^/]+)/(?P<epoch>[0-9a-f]{16})/(?P<seq>[0-9]{1,18})")
 
 
-def find(store: Store, name: str) -> Row:
+def find(store: Store, name: str) -> StoredRecord:
     """A record by its id ``METER/EPOCH/SEQ``, or by a meter's name: its newest reading that a ledger has receipted."""
     match = _RECORD.fullmatch(name)
     if match:
@@ -47,7 +48,7 @@ def _elsewhere(store: Store) -> str:
     return f"take the proof from a backup, or from an export of its batch; the damaged database is kept: {files}"
 
 
-def prove(store: Store, row: Row) -> bytes:
+def prove(store: Store, row: StoredRecord) -> bytes:
     """The bundle (EVIDENCE §6) of one record. Raises NotYet while its batch is not sealed or has no receipt."""
     found = store.find(row.meter, row.epoch, row.seq)
     if found is None:

@@ -22,7 +22,7 @@ from typing import IO, Any, NamedTuple
 from gateway.errors import GatewayError
 from gateway.own import reading_of
 from gateway.quality import verdict
-from gateway.rows import Row
+from gateway.records import StoredRecord
 from gateway.store import Store
 from gateway.summary_tables import SLACK_MS
 from ledger_client.report import quality_phrases
@@ -71,7 +71,7 @@ class Told:
         return some
 
 
-def of_row(row: Row) -> list[Line]:
+def of_row(row: StoredRecord) -> list[Line]:
     """The values of one reading. Raises Damaged where it cannot be read."""
     reading, clock = reading_of(row)
     record = row.id

@@ -39,10 +39,10 @@ from gateway.config import Config
 from gateway.hold import station
 from gateway.pulses import beat
 from gateway.recorder import Recorder
+from gateway.records import GATEWAY
 from gateway.repair_tables import Hole
 from gateway.rows import Batch, Conflict, Known
 from gateway.sealer import Before
-from gateway.signer import GATEWAY
 from gateway.store import Store
 from ledger_client.errors import Refused, Unsupported
 from ledger_client.ledgers import Ledger

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from gateway.records import StoredRecord
 from gateway.repair_tables import Repairs
-from gateway.rows import Row, Tail
+from gateway.rows import Tail
 from ledger_client.grids import Grid
 from ledger_client.record import Coverage, parse_record
 
@@ -21,7 +22,7 @@ _WHO_HAS_EVENTS = (  # from one name to the next: as many steps as there are met
 class Records(Repairs):
     """The records' half of the store."""
 
-    def append(self, rows: Sequence[Row]) -> None:
+    def append(self, rows: Sequence[StoredRecord]) -> None:
         """Add signed records in the order given, which becomes the order of leaves. Call within ``transaction()``.
 
         They stand behind every place that was ever used: one whose record was lost is not given again.
@@ -103,17 +104,19 @@ class Records(Repairs):
             "SELECT min(anchor_ms) FROM schedules WHERE epoch = (SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1)"
         )
 
-    def events_of(self, meter: str) -> Iterator[Row]:
+    def events_of(self, meter: str) -> Iterator[StoredRecord]:
         """The events of one meter, newest first."""
         sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'event' ORDER BY id DESC"
-        return map(Row._make, self.walk(sql, meter))
+        return map(StoredRecord._make, self.walk(sql, meter))
 
-    def events_before(self, meter: str, place: int) -> Iterator[Row]:
+    def events_before(self, meter: str, place: int) -> Iterator[StoredRecord]:
         """The events of one meter in front of a place of the commit order, newest first."""
         sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'event' AND id < ? ORDER BY id DESC"
-        return map(Row._make, self.walk(sql, meter, place))
+        return map(StoredRecord._make, self.walk(sql, meter, place))
 
-    def newest_events(self, count: int, before: int | None = None, meter: str | None = None) -> list[tuple[int, Row]]:
+    def newest_events(
+        self, count: int, before: int | None = None, meter: str | None = None
+    ) -> list[tuple[int, StoredRecord]]:
         """The newest ``count`` events (of those in front of a place), of one meter or of all, with their places, newest
         first. Looks at ``count`` of each meter at most, however many there are."""
         meters = [meter] if meter else [str(name) for (name,) in self.all(_WHO_HAS_EVENTS)]
@@ -122,20 +125,20 @@ class Records(Repairs):
         places = [int(place) for name in meters for (place,) in self.all(sql, name, limit, count)]
         newest = sorted(places, reverse=True)[:count]
         found = (self.one(f"SELECT {_ROW} FROM records WHERE id = ?", place) for place in newest)
-        return [(place, Row(*row)) for place, row in zip(newest, found, strict=True) if row]
+        return [(place, StoredRecord(*row)) for place, row in zip(newest, found, strict=True) if row]
 
-    def epoch_events(self) -> list[Row]:
+    def epoch_events(self) -> list[StoredRecord]:
         """Every event of the newest epoch, oldest first."""
         found = self.all(
             f"SELECT {_ROW} FROM records INDEXED BY events_by_meter WHERE kind = 'event' "  # few; an epoch has millions
             "AND epoch = (SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1) ORDER BY id"
         )
-        return list(map(Row._make, found))
+        return list(map(StoredRecord._make, found))
 
-    def find(self, meter: str, epoch: bytes, seq: int) -> tuple[int, Row] | None:
+    def find(self, meter: str, epoch: bytes, seq: int) -> tuple[int, StoredRecord] | None:
         """A record and its place in the commit order."""
         row = self.one(f"SELECT id, {_ROW} FROM records WHERE epoch = ? AND meter = ? AND seq = ?", epoch, meter, seq)
-        return (row[0], Row(*row[1:])) if row else None
+        return (row[0], StoredRecord(*row[1:])) if row else None
 
     def place(self, meter: str, epoch: bytes, seq: int) -> int | None:
         """A record's place in the commit order."""
@@ -148,53 +151,53 @@ class Records(Repairs):
         row = self.one(f"SELECT time_ms FROM records {where} ORDER BY id LIMIT 1", *values)
         return int(row[0]) if row else None
 
-    def readings(self, meter: str | None, count: int) -> list[Row]:
+    def readings(self, meter: str | None, count: int) -> list[StoredRecord]:
         """The newest ``count`` readings, of one meter or of all, oldest first."""
         where = "kind = 'reading'" + (" AND meter = ?" if meter else "")
         sql = f"SELECT {_ROW} FROM records WHERE {where} ORDER BY id DESC LIMIT ?"
-        return [Row(*row) for row in reversed(self.all(sql, *([meter] if meter else []), count))]
+        return [StoredRecord(*row) for row in reversed(self.all(sql, *([meter] if meter else []), count))]
 
-    def readings_after(self, meter: str | None, place: int, last_id: int, most: int) -> list[tuple[int, Row]]:
+    def readings_after(self, meter: str | None, place: int, last_id: int, most: int) -> list[tuple[int, StoredRecord]]:
         """Up to ``most`` readings of one meter or of all behind a place, up to ``last_id``, with their places."""
         where = "kind = 'reading' AND id > ? AND id <= ?" + (" AND meter = ?" if meter else "")
         sql = f"SELECT id, {_ROW} FROM records WHERE {where} ORDER BY id LIMIT ?"
         found = self.all(sql, place, last_id, *([meter] if meter else []), most)
-        return [(row[0], Row(*row[1:])) for row in found]
+        return [(row[0], StoredRecord(*row[1:])) for row in found]
 
-    def chain(self, meter: str, count: int, before: int | None = None) -> list[tuple[int, Row]]:
+    def chain(self, meter: str, count: int, before: int | None = None) -> list[tuple[int, StoredRecord]]:
         """The newest ``count`` records of a meter (of those in front of a place) with their places, newest first."""
         sql = f"SELECT id, {_ROW} FROM records WHERE meter = ? AND id < ? ORDER BY id DESC LIMIT ?"
-        return [(row[0], Row(*row[1:])) for row in self.all(sql, meter, before or 1 << 62, count)]
+        return [(row[0], StoredRecord(*row[1:])) for row in self.all(sql, meter, before or 1 << 62, count)]
 
-    def coverage(self, meter: str, count: int) -> list[Row]:
+    def coverage(self, meter: str, count: int) -> list[StoredRecord]:
         """The newest ``count`` coverage records of a meter, newest first."""
         sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'coverage' ORDER BY id DESC LIMIT ?"
-        return [Row(*row) for row in self.all(sql, meter, count)]
+        return [StoredRecord(*row) for row in self.all(sql, meter, count)]
 
-    def coverage_from(self, meter: str, place: int) -> Iterator[Row]:
+    def coverage_from(self, meter: str, place: int) -> Iterator[StoredRecord]:
         """The coverage records of a meter from a place of the commit order on."""
         sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'coverage' AND id >= ? ORDER BY id"
-        return map(Row._make, self.walk(sql, meter, place))
+        return map(StoredRecord._make, self.walk(sql, meter, place))
 
-    def newest(self, meter: str, kind: str) -> Row | None:
+    def newest(self, meter: str, kind: str) -> StoredRecord | None:
         """The newest record of one kind of one meter."""
         sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = ? ORDER BY id DESC LIMIT 1"
         row = self.one(sql, meter, kind)
-        return Row(*row) if row else None
+        return StoredRecord(*row) if row else None
 
-    def newest_places(self, count: int, owners: Iterable[str]) -> list[tuple[int, Row]]:
+    def newest_places(self, count: int, owners: Iterable[str]) -> list[tuple[int, StoredRecord]]:
         """Places and records, newest first: the newest ``count`` of all, and each owner's newest of every kind."""
-        found = dict[int, Row]()
+        found = dict[int, StoredRecord]()
         sql = f"SELECT id, {_ROW} FROM records {{}} ORDER BY id DESC LIMIT ?"
         for place, *row in self.all(sql.format(""), count):
-            found[place] = Row(*row)
+            found[place] = StoredRecord(*row)
         for owner in owners:
             for kind in ("reading", "coverage", "event"):
                 for place, *row in self.all(sql.format("WHERE meter = ? AND kind = ?"), owner, kind, 1):
-                    found[place] = Row(*row)
+                    found[place] = StoredRecord(*row)
         return sorted(found.items(), reverse=True)
 
-    def newest_anchored(self, meter: str) -> Row | None:
+    def newest_anchored(self, meter: str) -> StoredRecord | None:
         """The newest reading of ``meter`` whose batch has a receipt."""
         row = self.one(
             f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'reading' AND id <= "
@@ -202,16 +205,16 @@ class Records(Repairs):
             "AND id NOT IN (SELECT id FROM elsewhere) ORDER BY id DESC LIMIT 1",
             meter,
         )
-        return Row(*row) if row else None
+        return StoredRecord(*row) if row else None
 
-    def rows(self, first_id: int, last_id: int) -> list[Row]:
+    def rows(self, first_id: int, last_id: int) -> list[StoredRecord]:
         """Records of a stretch of the commit order."""
         return list(self.stretch(first_id, last_id))
 
-    def stretch(self, first_id: int, last_id: int) -> Iterator[Row]:
+    def stretch(self, first_id: int, last_id: int) -> Iterator[StoredRecord]:
         """The same one by one, for a stretch that need not be held whole."""
         sql = f"SELECT {_ROW} FROM records WHERE id BETWEEN ? AND ? ORDER BY id"
-        return map(Row._make, self.walk(sql, first_id, last_id))
+        return map(StoredRecord._make, self.walk(sql, first_id, last_id))
 
     def prune(self, last_id: int, most: int) -> int:
         """Delete up to ``most`` readings and coverage records up to ``last_id``, the oldest first; gives their number.

@@ -20,9 +20,8 @@ from gateway.commits import Rules
 from gateway.errors import Damaged, StartAgain, StoreError, Superseded
 from gateway.journal import Journal
 from gateway.keys import Keys
-from gateway.news import Finished, Happened, Stamp
 from gateway.pulses import Pulse
-from gateway.signer import stamp
+from gateway.records import MeterEvent, PollResult, Timestamp
 from gateway.store import Store
 from ledger_client.record import Event
 
@@ -63,7 +62,7 @@ class Direct:
 class _Call:
     function: Callable[[Store], Any]
     future: Future[Any]
-    stamp: Stamp
+    stamp: Timestamp
 
 
 _STOP = object()
@@ -152,23 +151,23 @@ class Recorder:
         """Start the writer thread."""
         self._thread.start()
 
-    def put(self, finished: Finished) -> None:
+    def put(self, finished: PollResult) -> None:
         """Hand over a finished poll; never blocks. Behind ``INBOX_SECONDS`` of readings it counts as disk-error."""
         if finished.reading is not None:
             if self._waiting >= self.room:
-                finished = Finished(finished.meter, finished.due_ms, None, finished.stamp, "disk-error")
+                finished = PollResult(finished.meter, finished.due_ms, None, finished.stamp, "disk-error")
             else:
                 self._waiting += 1
         self._inbox.put(finished)
 
     def happened(self, meter: str, event: Event) -> None:
         """Hand over an event, in order with the polls; it is written once and kept until it can be."""
-        self._put_in_a_hurry(Happened(meter, event, stamp(self._clock)))
+        self._put_in_a_hurry(MeterEvent(meter, event, Timestamp.now(self._clock)))
 
     def call(self, function: Callable[[Store], T]) -> Future[T]:
         """Run ``function(store)`` in the writer thread, after what waits there; it makes its own transaction."""
         future: Future[T] = Future()
-        self._put_in_a_hurry(_Call(function, future, stamp(self._clock)))
+        self._put_in_a_hurry(_Call(function, future, Timestamp.now(self._clock)))
         if self._over:
             self._decline()
         return future
@@ -193,7 +192,7 @@ class Recorder:
         with suppress(queue.Empty):
             while True:
                 item = self._inbox.get_nowait()
-                if isinstance(item, Happened) and isinstance(error, StartAgain):
+                if isinstance(item, MeterEvent) and isinstance(error, StartAgain):
                     error.waiting.append((item.meter, item.event))
                 elif isinstance(item, _Call) and item.future.set_running_or_notify_cancel():
                     item.future.set_exception(StoreError(f"{self._store.path}: the gateway has stopped"))
@@ -204,7 +203,7 @@ class Recorder:
         try:
             while self._round(self._next_items()):
                 pass
-            self._journal.queue.taken_in(stamp(self._clock))
+            self._journal.queue.taken_in(Timestamp.now(self._clock))
             self._journal.finish()
             self.ended.set_result(None)
         except BaseException as error:  # a bug: the wiring waits on ``ended`` and ends the process with it, loudly
@@ -228,9 +227,9 @@ class Recorder:
         try:
             first = self._inbox.get(timeout=wait_s)
         except queue.Empty:
-            self._journal.queue.taken_in(stamp(self._clock))
+            self._journal.queue.taken_in(Timestamp.now(self._clock))
             return []
-        if isinstance(first, Finished) and self._journal.begun and self._waiting < PORTION:
+        if isinstance(first, PollResult) and self._journal.begun and self._waiting < PORTION:
             self._hurry.wait(GATHER_S)
         self._hurry.clear()
         return [first, *self._portion(PORTION - 1)] if first is not _STOP else [first]
@@ -246,11 +245,11 @@ class Recorder:
     def _handle(self, item: Any) -> None:
         if item is not _STOP and item.stamp is not None:
             self._journal.queue.taken_in(item.stamp)
-        if isinstance(item, Finished):
+        if isinstance(item, PollResult):
             if item.reading is not None:
                 self._waiting -= 1
             self._journal.poll(item)
-        elif isinstance(item, Happened):
+        elif isinstance(item, MeterEvent):
             self._journal.happened(item)
         elif isinstance(item, _Call) and item.future.set_running_or_notify_cancel():
             _answer(item.future, partial(self._flushed, item.function), self._store)

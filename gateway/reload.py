@@ -27,7 +27,7 @@ from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.sleep import PowerRecord
 from gateway.live import MeterNow
 from gateway.readiness import Ready, prepare
-from gateway.signer import GATEWAY
+from gateway.records import GATEWAY
 from gateway.site import Site
 from ledger_client.ledgers import Ledger
 from ledger_client.senml import Reading

@@ -21,9 +21,9 @@ from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.hold import station
 from gateway.keys import Keys
 from gateway.pages import Pages, Row, log_path
+from gateway.records import GATEWAY
 from gateway.rows import Repair
 from gateway.salvage import Found, Witness, proven, salvage
-from gateway.signer import GATEWAY
 from gateway.space import Reserve
 from gateway.store import CHECK, Store, missing
 from ledger_client.trust import Trust

@@ -22,7 +22,7 @@ from gateway.errors import ConfigError, Damaged, StoreError
 from gateway.feed_view import feed_line, feed_problems, feed_status
 from gateway.horizon import horizon
 from gateway.quality import shared_flags, verdict, worst
-from gateway.rows import Row
+from gateway.records import StoredRecord
 from gateway.settings import duration_text
 from gateway.store import RECOVER, Store
 from ledger_client.errors import LedgerClientError
@@ -98,7 +98,7 @@ class Shown:
         }
 
 
-def _body(row: Row) -> Body:
+def _body(row: StoredRecord) -> Body:
     try:
         return parse_record(row.data).body
     except LedgerClientError as error:
@@ -110,7 +110,7 @@ def shown_reading(reading: Reading, meter: str, record: str) -> list[Shown]:
     return [Shown(reading.time_ms, meter, value, record) for value in reading.values]
 
 
-def shown(rows: Sequence[Row]) -> list[Shown]:
+def shown(rows: Sequence[StoredRecord]) -> list[Shown]:
     """Every value of some readings, in order."""
     values = []
     for row in rows:

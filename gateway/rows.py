@@ -8,25 +8,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from ledger_client.grids import Grid
-
-
-class Row(NamedTuple):
-    """One signed record in the order of the table's columns; ``data`` is the evidence, the rest finds it."""
-
-    meter: str
-    epoch: bytes
-    seq: int
-    kind: str
-    time_ms: int
-    data: bytes
-
-    @property
-    def id(self) -> str:
-        """The record's public name, ``<meter>/<epoch hex>/<seq>``."""
-        return f"{self.meter}/{self.epoch.hex()}/{self.seq}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from typing import Any
 from gateway.batch_tables import UNTOLD
 from gateway.hold import station
 from gateway.pages import Pages, Row, Value
+from gateway.records import GATEWAY
 from gateway.repair_tables import Hole
 from gateway.rows import Repair
-from gateway.signer import GATEWAY
 from gateway.store import Store
 from ledger_client.bundle import is_locator
 from ledger_client.cose_key import PublicKey

@@ -6,10 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from gateway.announcements import CONFIGURATION
+from gateway.records import CONFIGURATION, GATEWAY, StoredRecord
 from gateway.repair_tables import Hole
-from gateway.rows import Batch, Known, Repair, Row
-from gateway.signer import GATEWAY
+from gateway.rows import Batch, Known, Repair
 from ledger_client.cose_key import Signer
 from ledger_client.errors import LedgerClientError
 from ledger_client.merkle import Tree, leaf_hash
@@ -24,7 +23,7 @@ def due(*, now_ms: int, last_ms: int, records: int, every_ms: int, count: int) -
     return records >= count or now_ms - last_ms >= every_ms
 
 
-def ranges(rows: Iterable[Row], lost: Collection[Hole] = ()) -> dict[str, tuple[Range, ...]]:
+def ranges(rows: Iterable[StoredRecord], lost: Collection[Hole] = ()) -> dict[str, tuple[Range, ...]]:
     """Each meter's unbroken stretches of sequence numbers, by epoch (EVIDENCE §4, ``meters``).
 
     Raises ValueError where a number is left out that is not noted as ``lost``, doubled or out of order: such a batch
@@ -57,7 +56,7 @@ def leaves_out(found: Mapping[str, Sequence[Range]], apart: Callable[[str, bytes
     return False
 
 
-def tree_of(rows: Sequence[Row]) -> Tree:
+def tree_of(rows: Sequence[StoredRecord]) -> Tree:
     """The RFC 9162 tree over records in commit order."""
     return Tree([leaf_hash(row.data) for row in rows])
 
@@ -86,7 +85,7 @@ class Before(NamedTuple):
 
 
 def seal(
-    rows: Iterable[Row],
+    rows: Iterable[StoredRecord],
     *,
     first_id: int,
     last_id: int,
@@ -107,11 +106,11 @@ def seal(
     Walks them once and keeps of each its hash and its name, so that a large batch need not be held whole.
     """
     leaves: list[bytes] = []
-    names: list[Row] = []
+    names: list[StoredRecord] = []
     for row in rows:
         leaves.append(leaf_hash(row.data))
         config = _configured(row) or config
-        names.append(Row(row.meter, row.epoch, row.seq, row.kind, row.time_ms, b""))
+        names.append(StoredRecord(row.meter, row.epoch, row.seq, row.kind, row.time_ms, b""))
     if not leaves:
         return None
     meters, resume = ranges(names, frozenset(lost)), before.resume
@@ -135,7 +134,7 @@ def seal(
     return Batch(statement.batch, statement_id(entry), entry, first_id, last_id, len(leaves), now_ms)
 
 
-def _configured(row: Row) -> bytes | None:
+def _configured(row: StoredRecord) -> bytes | None:
     """The fingerprint that a ``configuration`` of the gateway tells of; None: it is another record."""
     if row.meter != GATEWAY or CONFIGURATION.encode() not in row.data:
         return None

@@ -11,13 +11,9 @@ from collections.abc import Mapping
 from gateway.clock import Clock
 from gateway.hold import station
 from gateway.keys import Keys
-from gateway.news import Signed, Stamp
-from gateway.rows import Row
+from gateway.records import GATEWAY, SignedRecord, StoredRecord, Timestamp
 from ledger_client.record import Claims, Coverage, Event, ReadingWriter, record_hash, sign_record
 from ledger_client.senml import Reading
-
-GATEWAY = "gateway"  # EVIDENCE §2: events of the gateway itself stand under this name
-
 
 LAG_MS, LATE_MS = 1_000, 30_000
 _Link = tuple[int, bytes | None]  # the end of a meter's chain: next sequence number, hash of the last record
@@ -29,7 +25,7 @@ class Signer:
     def __init__(self, gateway: str, epoch: bytes, keys: Keys, tails: Mapping[str, bytes | None]) -> None:
         """``tails`` holds, for each meter and for ``gateway``, the bytes of its last known record or None."""
         self.epoch = epoch
-        self._last = Stamp(0, 0, "U", None)
+        self._last = Timestamp(0, 0, "U", None)
         self._gateway = gateway
         self._keys = {**keys.meters, GATEWAY: keys.statement}
         self._writers = {meter: ReadingWriter(gateway, meter, key) for meter, key in keys.meters.items()}
@@ -57,7 +53,7 @@ class Signer:
         """Forget what was signed since ``position``: it was never committed, so nobody has seen it."""
         self._links = dict(position)
 
-    def in_order(self, stamp: Stamp) -> Stamp:
+    def in_order(self, stamp: Timestamp) -> Timestamp:
         """The stamp of what is signed next: of what was stamped before the last that was signed, it has the time of
         that, so that neither ``up`` nor ``iat`` ever falls. The clock's letter stays that of its own moment."""
         last = self._last
@@ -66,26 +62,26 @@ class Signer:
         self._last = stamp
         return stamp
 
-    def reading(self, meter: str, body: Reading, stamp: Stamp) -> Signed:
+    def reading(self, meter: str, body: Reading, stamp: Timestamp) -> SignedRecord:
         """Sign one poll of one meter."""
         station("sign")
         stamp = self.in_order(stamp)
         data = self._writers[meter].sign(self._claims(meter, stamp), body)
-        return Signed(self._row(meter, "reading", body.time_ms, data), body, stamp)
+        return SignedRecord(self._row(meter, "reading", body.time_ms, data), body, stamp)
 
-    def coverage(self, meter: str, body: Coverage, stamp: Stamp) -> Signed:
+    def coverage(self, meter: str, body: Coverage, stamp: Timestamp) -> SignedRecord:
         """Sign what was due and what became of it."""
         stamp = self.in_order(stamp)
         data = sign_record(self._claims(meter, stamp), body, self._keys[meter])
-        return Signed(self._row(meter, "coverage", body.to_ms, data), body, stamp)
+        return SignedRecord(self._row(meter, "coverage", body.to_ms, data), body, stamp)
 
-    def event(self, meter: str, body: Event, stamp: Stamp) -> Signed:
+    def event(self, meter: str, body: Event, stamp: Timestamp) -> SignedRecord:
         """Sign an event of a meter, or of the gateway itself."""
         stamp = self.in_order(stamp)
         data = sign_record(self._claims(meter, stamp), body, self._keys[meter])
-        return Signed(self._row(meter, "event", stamp.time_ms // 1000 * 1000, data), body, stamp)
+        return SignedRecord(self._row(meter, "event", stamp.time_ms // 1000 * 1000, data), body, stamp)
 
-    def _claims(self, meter: str, stamp: Stamp) -> Claims:
+    def _claims(self, meter: str, stamp: Timestamp) -> Claims:
         seq, prev = self._links[meter]
         return Claims(
             gateway=self._gateway,
@@ -99,10 +95,10 @@ class Signer:
             err_ms=stamp.error_ms,
         )
 
-    def _row(self, meter: str, kind: str, time_ms: int, data: bytes) -> Row:
+    def _row(self, meter: str, kind: str, time_ms: int, data: bytes) -> StoredRecord:
         seq, _ = self._links[meter]
         self._links[meter] = seq + 1, record_hash(data)
-        return Row(meter, self.epoch, seq, kind, time_ms, data)
+        return StoredRecord(meter, self.epoch, seq, kind, time_ms, data)
 
 
 class Queue:
@@ -111,18 +107,18 @@ class Queue:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._taken_in: Stamp | None = None
+        self._taken_in: Timestamp | None = None
 
-    def taken_in(self, stamp: Stamp) -> None:
+    def taken_in(self, stamp: Timestamp) -> None:
         """Nothing that was stamped before waits any more."""
         self._taken_in = stamp
 
-    def now(self) -> Stamp:
+    def now(self) -> Timestamp:
         """Now, for what the writer itself has to say; while something may have waited for long, a moment before that:
         it is signed next, and must not seem to be signed much later than it was read."""
         if self._taken_in is not None and self._lag_ms() > LAG_MS:
             return self._taken_in
-        return stamp(self._clock)
+        return Timestamp.now(self._clock)
 
     def is_late(self) -> bool:
         """Something may have waited for so long that the writer had better take it in before anything that has to bear
@@ -131,9 +127,3 @@ class Queue:
 
     def _lag_ms(self) -> int:
         return 0 if self._taken_in is None else self._clock.up_ms() - self._taken_in.up_ms
-
-
-def stamp(clock: Clock) -> Stamp:
-    """Now, by the gateway's clock."""
-    letter, error_ms = clock.letter()
-    return Stamp(clock.now_ms(), clock.up_ms(), letter, error_ms)

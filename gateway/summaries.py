@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from gateway.errors import StoreError
-from gateway.news import Signed
 from gateway.own import body_of
+from gateway.records import SignedRecord
 from gateway.span_rows import Form, form_of, pack, unpack
 from gateway.spans import FOLD_AT, HOUR_MS, MINUTE_MS, Body, Span, time_of
 from gateway.store import Store
@@ -110,7 +110,7 @@ class Summariser:
         self.behind = False
         """Whether there is something for ``catch_up``."""
 
-    def write(self, signed: Sequence[Signed]) -> None:
+    def write(self, signed: Sequence[SignedRecord]) -> None:
         """Write what these records complete. Call within the ``transaction()`` that appends them, before they are.
         Raises StoreError."""
         self._excused(lambda: self._write(signed))
@@ -128,7 +128,7 @@ class Summariser:
             self._failed = True
             self.forget()
 
-    def _write(self, signed: Sequence[Signed]) -> None:
+    def _write(self, signed: Sequence[SignedRecord]) -> None:
         bodies: dict[str, list[Body]] = {}
         for one in signed:
             if isinstance(one.body, Reading | Coverage):

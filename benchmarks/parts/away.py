@@ -29,11 +29,10 @@ from gateway.clock import Clock, KernelClock
 from gateway.commits import Rules
 from gateway.config import Config
 from gateway.keys import load_keys
-from gateway.news import Finished
 from gateway.notes import Notes
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
-from gateway.signer import stamp
+from gateway.records import PollResult, Timestamp
 from gateway.store import Store
 from gateway.uplink import Uplink
 from ledger_client.senml import Reading, Value
@@ -145,8 +144,8 @@ class Gateway:
         due_ms = anchor_ms + step * STEP_S // PERIOD_S * PERIOD_S * 1000
         for meter in self._meters[first : first + share]:
             self._days.seconds += STEP_S / share
-            now = stamp(self._clock)
-            self._recorder.put(Finished(meter, due_ms, Reading(now.time_ms, next(self._turns)), now))
+            now = Timestamp.now(self._clock)
+            self._recorder.put(PollResult(meter, due_ms, Reading(now.time_ms, next(self._turns)), now))
 
     async def _sealed(self) -> None:
         """Until every cut has become a batch, or there is nothing but cuts because sealing waits."""

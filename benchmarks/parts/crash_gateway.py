@@ -27,11 +27,10 @@ from gateway.clock import Clock
 from gateway.commits import Rules
 from gateway.config import Config
 from gateway.keys import load_keys
-from gateway.news import Finished
 from gateway.notes import Notes
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
-from gateway.signer import stamp
+from gateway.records import PollResult, Timestamp
 from gateway.store import Store
 from gateway.uplink import Uplink
 from ledger_client.senml import Reading, Value
@@ -57,11 +56,11 @@ class Script:
         entry = {"meter": meter, "epoch": self._epoch, "due_ms": due_ms, "number": self._number, "missed": reason}
         self._log.write(json.dumps(entry).encode() + b"\n")
         if reason is not None:
-            self._recorder.put(Finished(meter, due_ms, None, None, reason))
+            self._recorder.put(PollResult(meter, due_ms, None, None, reason))
             return
-        now = stamp(self._clock)
+        now = Timestamp.now(self._clock)
         value = Value(POINT.format(0), self._number, "V")
-        self._recorder.put(Finished(meter, due_ms, Reading(now.time_ms, (value,)), now))
+        self._recorder.put(PollResult(meter, due_ms, Reading(now.time_ms, (value,)), now))
 
     async def run(self, anchor_ms: int, periods_ms: Mapping[str, int], stop: asyncio.Event) -> None:
         """Poll every meter when it is due, later ones too if this process was held up, until ``stop``."""

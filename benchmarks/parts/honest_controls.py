@@ -19,7 +19,7 @@ from gateway.clock import KernelClock
 from gateway.config import Config
 from gateway.drivers import trust_of
 from gateway.keys import load_keys
-from gateway.news import Happened
+from gateway.records import MeterEvent
 from gateway.repair import open_store
 from gateway.store import Store
 from ledger_client.record import Event
@@ -100,11 +100,11 @@ def _disk_error(scene: Scene) -> None:
 def _exchanged_meter(scene: Scene) -> None:
     """Another device answers for a while, and is accepted then."""
     scene.begin()
-    scene.journal.happened(Happened("export-main", Event("commissioned", {"identity": "serial=1"})))
+    scene.journal.happened(MeterEvent("export-main", Event("commissioned", {"identity": "serial=1"})))
     scene.live(100)
     scene.live(100, lambda meter, _: "exchanged" if meter == "export-main" else None)
     facts = {"identity": "serial=2", "old": "serial=1", "last": {}, "first": {}, "reason": "broken"}
-    scene.journal.happened(Happened("export-main", Event("meter-exchange", facts)))
+    scene.journal.happened(MeterEvent("export-main", Event("meter-exchange", facts)))
     scene.live(150)
     scene.stop()
 

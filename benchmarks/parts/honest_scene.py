@@ -15,7 +15,7 @@ from gateway import config, drain, starter
 from gateway.commits import Rules
 from gateway.journal import Journal
 from gateway.keys import load_keys
-from gateway.news import Finished
+from gateway.records import PollResult
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from tests.gateway.clock_history import FrailStore
@@ -71,7 +71,7 @@ class Scene:
         if reason is None:
             self.journal.poll(finished(meter, due_ms, self.clock, value=due_ms // 1000))
         else:
-            self.journal.poll(Finished(meter, due_ms, None, None, reason))
+            self.journal.poll(PollResult(meter, due_ms, None, None, reason))
         self.due[meter] = due_ms + self.journal.rules.periods_ms[meter]
 
     def kill(self) -> None:

@@ -30,7 +30,7 @@ from gateway.fieldbus.spec import LineSpec, Poll
 from gateway.keys import load_keys, make_missing
 from gateway.poller import Poller
 from gateway.recorder import Recorder
-from gateway.rows import Row
+from gateway.records import StoredRecord
 from gateway.starter import add_to_trust
 from gateway.store import Store
 from gateway.switching import switch_often
@@ -76,7 +76,7 @@ class TimedStore(Store):
         self.ages_ms: list[int] = []
         self._clock, self._open = clock, list[int]()
 
-    def append(self, rows: Sequence[Row]) -> None:
+    def append(self, rows: Sequence[StoredRecord]) -> None:
         super().append(rows)
         self._open += [row.time_ms for row in rows if row.kind == "reading"]
 

@@ -21,7 +21,7 @@ from benchmarks.parts.torn_work import Life, Request
 from gateway import config
 from gateway.alarm_kinds import ROLLBACK
 from gateway.config import Config
-from gateway.signer import GATEWAY
+from gateway.records import GATEWAY
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from ledger_client.statement import parse_statement, statement_id

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.rows import Batch, Row
+from gateway.records import StoredRecord
+from gateway.rows import Batch
 from gateway.store import Store
 from ledger_client.errors import Refused
 from ledger_client.record import parse_record, record_hash
@@ -21,10 +22,10 @@ class ToldStore(Store):
         super().__init__(path)
         self.committed = self.sealed = 0
         self._tell, self._ledger = tell, ledger
-        self._rows: list[Row] = []
+        self._rows: list[StoredRecord] = []
         self._batches: list[Batch] = []
 
-    def append(self, rows: Sequence[Row]) -> None:
+    def append(self, rows: Sequence[StoredRecord]) -> None:
         super().append(rows)
         self._rows += rows
 

@@ -32,10 +32,9 @@ from gateway.commits import RETRY_MS, Rules
 from gateway.config import Config
 from gateway.errors import StartAgain, StoreError
 from gateway.keys import load_keys
-from gateway.news import Finished
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
-from gateway.signer import stamp
+from gateway.records import PollResult, Timestamp
 from gateway.store import Store
 from ledger_client.record import Event
 from ledger_client.senml import Reading, Value
@@ -134,9 +133,9 @@ class Life:
         assert self.recorder is not None
         for _ in range(rounds):
             for meter in self._periods_ms:
-                now = stamp(self._clock)
+                now = Timestamp.now(self._clock)
                 values = tuple(Value(f"voltage_{k:02}", 230.0 + k, "V") for k in range(VALUES))
-                self.recorder.put(Finished(meter, self._due_ms, Reading(now.time_ms, values), now))
+                self.recorder.put(PollResult(meter, self._due_ms, Reading(now.time_ms, values), now))
             period_ms = max(self._periods_ms.values())
             self._due_ms += period_ms
             self._ticks_s += period_ms / 1000

@@ -19,8 +19,8 @@ from gateway.clock import Clock
 from gateway.config import Meter
 from gateway.fieldbus.bus import Line
 from gateway.fieldbus.spec import Alarm, LineSpec, Poll
-from gateway.news import Finished
 from gateway.poller import Poller
+from gateway.records import PollResult
 
 ENDS_WITHIN_S = 30.0
 
@@ -132,5 +132,5 @@ def _tell(reports: Connection, number: int, alarm: Alarm) -> None:
         reports.send(Raised(number, alarm.code))
 
 
-def _forget(finished: Finished) -> None:
+def _forget(finished: PollResult) -> None:
     """Nothing is recorded here."""

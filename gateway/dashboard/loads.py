@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from gateway.fieldbus.bus import Line
-from gateway.news import News
+from gateway.records import News
 from gateway.site import Site
 
 EVERY_S, SAMPLES = 5.0, 12

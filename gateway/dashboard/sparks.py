@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from gateway.dashboard.views import values
-from gateway.news import Missed, News, Signed
+from gateway.records import MissedPoll, News, SignedRecord
 from gateway.site import Site
 from ledger_client.senml import Reading
 
@@ -31,10 +31,10 @@ class Sparks:
         if self._config is not self._site.config:  # a reload
             self._config, self._points, self._courses = self._site.config, self._headlines(), {}
         for item in news:
-            if isinstance(item, Missed):
+            if isinstance(item, MissedPoll):
                 self._break(item)
                 continue
-            meter, body = (item.row.meter, item.body) if isinstance(item, Signed) else (item.meter, item.reading)
+            meter, body = (item.row.meter, item.body) if isinstance(item, SignedRecord) else (item.meter, item.reading)
             if isinstance(body, Reading) and (point := self._points.get(meter)):
                 number = next((values.number(value) for value in body.values if value.name == point), None)
                 self._courses.setdefault(meter, deque(maxlen=RECENT)).append((body.time_ms, number))
@@ -43,7 +43,7 @@ class Sparks:
         """The course of a meter, the oldest first. A reading is told when it is durable, a miss at once."""
         return tuple(sorted(self._courses.get(meter, ()), key=itemgetter(0)))
 
-    def _break(self, missed: Missed) -> None:
+    def _break(self, missed: MissedPoll) -> None:
         """The first of the polls in a row that were missed stands for all of them."""
         course = self._courses.get(missed.meter)
         if course and course[-1][1] is not None:

@@ -21,7 +21,7 @@ from gateway.feeds.outbox import Outbox
 from gateway.feeds.progress import Gap, Progress
 from gateway.feeds.told import Told, told_news
 from gateway.feeds.voice import Sent, Voice
-from gateway.news import Missed, News
+from gateway.records import MissedPoll, News
 from ledger_client.ledgers.access import Access, AccessError
 
 log = logging.getLogger("meterseal.feed")
@@ -82,7 +82,7 @@ class Feed(Companion):
     def hear(self, news: Sequence[News]) -> None:
         """A listener of the hub."""
         for item in news:
-            told = None if isinstance(item, Missed) else told_news(item)
+            told = None if isinstance(item, MissedPoll) else told_news(item)
             if told is not None:
                 if told.record is not None:
                     self._progress.heard(told.record)

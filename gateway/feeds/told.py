@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.news import NotRecorded, Signed
+from gateway.records import NotRecorded, SignedRecord
 from ledger_client.record import Record
 from ledger_client.senml import Reading
 
@@ -20,7 +20,7 @@ class Told:
     not_recorded: str | None = None
 
 
-def told_news(item: Signed | NotRecorded) -> Told | None:
+def told_news(item: SignedRecord | NotRecorded) -> Told | None:
     """A reading that has just become durable, or is not recorded; None: this is no reading."""
     if isinstance(item, NotRecorded):
         return Told(item.meter, item.reading, item.stamp.clock, None, item.reason)

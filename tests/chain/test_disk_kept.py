@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from gateway.alarm_kinds import STOPPED
-from gateway.commits import START
 from gateway.config import load
+from gateway.records import START
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from tests.chain.site import GatewayProcess, close_books, make_site, plant, until

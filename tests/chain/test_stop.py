@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 from gateway import config
-from gateway.commits import STOP
 from gateway.keys import make_missing
+from gateway.records import STOP
 from gateway.store import Store
 from ledger_client.record import Coverage, Event, parse_record
 from tests.chain.site import GatewayProcess, until

@@ -16,9 +16,9 @@ from gateway.clock import Clock
 from gateway.config import Config
 from gateway.feeds.of_site import make_feed
 from gateway.live import Live
-from gateway.news import Finished, Hub, Missed
+from gateway.news import Hub
 from gateway.recorder import Recorder
-from gateway.signer import stamp
+from gateway.records import MissedPoll, PollResult, Timestamp
 from gateway.site import Site
 from gateway.store import Store
 from ledger_client.ledgers.broker import Broker, Message
@@ -78,13 +78,13 @@ class Rig:
 
     def answer(self, meter: str = METER, *values: Value) -> None:
         """One poll of a meter, answered; whether it is recorded is another matter."""
-        now = stamp(self.clock)
+        now = Timestamp.now(self.clock)
         reading = Reading(now.time_ms, values or (Value("count", self._polls, "count"),))
-        self.recorder.put(Finished(meter, self._due_ms(), reading, now))
+        self.recorder.put(PollResult(meter, self._due_ms(), reading, now))
 
     def miss(self, meter: str, ago_ms: int) -> None:
         """A poll of a meter that was due so long ago, and without an answer."""
-        self.hub.tell([Missed(meter, self.clock.now_ms() - ago_ms, "timeout")])
+        self.hub.tell([MissedPoll(meter, self.clock.now_ms() - ago_ms, "timeout")])
 
     def _due_ms(self) -> int:
         self._polls += 1

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from gateway import config
-from gateway.news import Signed
+from gateway.records import SignedRecord
 from gateway.store import Store
 from ledger_client.record import parse_record
 from ledger_client.senml import Quality, Reading, Value
@@ -120,7 +120,7 @@ def test_a_message_keeps_all_digits_and_has_no_value_where_there_is_none(tmp_pat
             "words": ["the gateway's clock was not synchronised", "a concentrator may have answered from memory"],
         }
         row = rig.live.meters[METER].newest
-        assert isinstance(row, Signed)
+        assert isinstance(row, SignedRecord)
         proven = parse_record(row.row.data).body
         assert isinstance(proven, Reading)
         assert tuple(proven.values) == values

@@ -11,7 +11,7 @@ import pytest
 from gateway.feeds.history import History
 from gateway.feeds.progress import Progress
 from gateway.recorder import Direct
-from gateway.rows import Row
+from gateway.records import StoredRecord
 from gateway.store import Store
 
 FEED, EPOCH = "scada", bytes(8)
@@ -41,7 +41,7 @@ class Site:
         rows = []
         for _ in range(self.dice.randint(1, 5)):
             meter, kind = self.dice.choice(METERS), self.dice.choice(("reading", "reading", "coverage"))
-            rows.append(Row(meter, EPOCH, self._seqs[meter], kind, 1, b"-"))
+            rows.append(StoredRecord(meter, EPOCH, self._seqs[meter], kind, 1, b"-"))
             self._seqs[meter] += 1
         with self.store.transaction():
             self.store.append(rows)
@@ -144,12 +144,12 @@ def test_a_kill_may_double_and_never_loses(tmp_path: Path) -> None:
 def test_a_feed_begins_with_what_is_recorded_after_it(tmp_path: Path) -> None:
     store = Store(tmp_path / "meterseal.db")
     with store.transaction():
-        store.append([Row("a", EPOCH, n, "reading", 1, b"-") for n in range(5)])
+        store.append([StoredRecord("a", EPOCH, n, "reading", 1, b"-") for n in range(5)])
         store.feed_left_behind(FEED, 5)
         store.feed_starts(FEED)
     assert (store.feed_gaps(FEED), store.feed_owes(FEED)) == ([], 0)
     with store.transaction():
-        store.append([Row("a", EPOCH, n, "reading", 1, b"-") for n in range(5, 8)])
+        store.append([StoredRecord("a", EPOCH, n, "reading", 1, b"-") for n in range(5, 8)])
         store.feed_starts(FEED)
     assert (store.feed_gaps(FEED), store.feed_owes(FEED)) == ([(6, 8)], 3)
     store.close()

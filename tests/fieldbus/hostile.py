@@ -25,8 +25,8 @@ from gateway.devices.points import Profile
 from gateway.devices.profile import load_profile
 from gateway.fieldbus.bus import Line
 from gateway.fieldbus.spec import Alarm, LineSpec, MeterSpec, Poll
-from gateway.news import Finished
 from gateway.poller import Poller
+from gateway.records import PollResult
 from ledger_client.senml import Value
 from tests.fieldbus.devices import SAFETY_S
 
@@ -81,7 +81,7 @@ class Outcome:
     """What a line reported, and what its meters had said."""
 
     polls: list[Poll] = field(default_factory=list)
-    finished: list[Finished] = field(default_factory=list)
+    finished: list[PollResult] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
     counters: Counter[str] = field(default_factory=Counter)
     said: list[dict[str, Any]] = field(default_factory=list)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pycddl import Schema
 
-from gateway.rows import Row
+from gateway.records import StoredRecord
 from ledger_client.grids import Grid, due_by
 from ledger_client.record import Coverage, Event, Record, parse_record
 
@@ -18,7 +18,7 @@ GATEWAY = "gateway"
 CDDL = Path(__file__).parents[2] / "docs" / "evidence.cddl"
 
 
-def check_announced(rows: Sequence[Row]) -> dict[str, list[Grid]]:
+def check_announced(rows: Sequence[StoredRecord]) -> dict[str, list[Grid]]:
     """Every coverage record counts the polls that were due by the grids announced up to it, every key was announced,
     and every ``configuration`` is complete. Gives the grids of each meter."""
     grids: dict[str, list[Grid]] = defaultdict(list)

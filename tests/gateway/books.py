@@ -7,13 +7,12 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from gateway.batch_tables import UNTOLD
-from gateway.commits import ALARM
 from gateway.config import Config
 from gateway.keys import load_keys
+from gateway.records import ALARM, GATEWAY, StoredRecord
 from gateway.repair_tables import Hole
-from gateway.rows import Batch, Row
+from gateway.rows import Batch
 from gateway.sealer import LEFT_OUT, ranges, tree_of
-from gateway.signer import GATEWAY
 from gateway.store import Store
 from ledger_client.bundle import decode_locator, is_locator
 from ledger_client.cose_key import load_private_key
@@ -97,7 +96,7 @@ def check_each_record_is_sealed_once(config: Config, entries: Sequence[bytes]) -
         store.close()
 
 
-def _check_signatures(config: Config, rows: Sequence[Row]) -> None:
+def _check_signatures(config: Config, rows: Sequence[StoredRecord]) -> None:
     keys = load_keys(config)
     for row in rows:
         record = parse_record(row.data)
@@ -110,12 +109,12 @@ def _check_signatures(config: Config, rows: Sequence[Row]) -> None:
         record.sign1.verify(key.public)
 
 
-def _check_chains(rows: Sequence[Row], lost: Sequence[Hole], *, whole: bool) -> set[Row]:
+def _check_chains(rows: Sequence[StoredRecord], lost: Sequence[Hole], *, whole: bool) -> set[StoredRecord]:
     """``whole``: nothing was pruned, so that every chain has its beginning here. Gives the records that follow a hole,
     which a repair must have noted as lost."""
     chains: dict[str, tuple[bytes, int, bytes]] = {}
     left: dict[str, set[bytes]] = defaultdict(set)
-    begins, torn = {hole[:3] for hole in lost}, set[Row]()
+    begins, torn = {hole[:3] for hole in lost}, set[StoredRecord]()
     epochs = {(row.meter, row.epoch) for row in rows}
     gone = {meter for meter, epoch, _, _ in lost if (meter, epoch) not in epochs}
     for row in rows:
@@ -138,7 +137,7 @@ def _check_chains(rows: Sequence[Row], lost: Sequence[Hole], *, whole: bool) -> 
 
 
 def _check_coverage(
-    rows: Sequence[Row], grids: Sequence[tuple[int, int]], torn: Collection[Row], *, whole: bool
+    rows: Sequence[StoredRecord], grids: Sequence[tuple[int, int]], torn: Collection[StoredRecord], *, whole: bool
 ) -> None:
     to_ms, readings, hole = None, 0, False
     for row in rows:
@@ -197,7 +196,7 @@ def _check_batches(store: Store, batches: Sequence[Batch]) -> None:
                 assert all(r.first > row.seq for r in stretches), f"batch {batch.batch}: {row.id} is left out"
 
 
-def _check_remains(batch: Batch, statement: Statement, leaves: Sequence[Row]) -> None:
+def _check_remains(batch: Batch, statement: Statement, leaves: Sequence[StoredRecord]) -> None:
     """Of a batch that has lost records what is left stands in its statement."""
     assert len(leaves) <= statement.size
     for row in leaves:

@@ -23,9 +23,8 @@ from gateway.config import Config
 from gateway.errors import DiskFull, StartAgain, StoreError
 from gateway.journal import seal_next
 from gateway.keys import load_keys
-from gateway.news import Finished
 from gateway.recorder import Recorder
-from gateway.signer import stamp
+from gateway.records import PollResult, Timestamp
 from gateway.store import Store
 from ledger_client.record import Coverage, parse_record
 from ledger_client.senml import Reading, Value
@@ -184,12 +183,12 @@ class History:
         """The writer takes in what waits, until nothing does."""
         while items := self.recorder._portion():
             self._write(items)
-        self.journal.queue.taken_in(stamp(self.clock))
+        self.journal.queue.taken_in(Timestamp.now(self.clock))
         self.journal.keep_time()
 
     def _write(self, items: list[Any]) -> None:
         for item in items:
-            if isinstance(item, Finished):
+            if isinstance(item, PollResult):
                 self._whose(item.meter).wanted += self.journal._tallies[item.meter].wanted(item.due_ms)
             self.recorder._handle(item)
         self.journal.keep_time()
@@ -206,11 +205,11 @@ class History:
             self.recorder.put(self._finished(meter, told.next_due_ms, answered, skipped))
             told.next_due_ms += period_ms
 
-    def _finished(self, meter: str, due_ms: int, answered: bool, skipped: bool) -> Finished:
+    def _finished(self, meter: str, due_ms: int, answered: bool, skipped: bool) -> PollResult:
         if not answered:
-            return Finished(meter, due_ms, None, stamp(self.clock), "skipped" if skipped else "timeout")
-        now = stamp(self.clock)
-        return Finished(meter, due_ms, Reading(now.time_ms, (Value("count", due_ms, "count"),)), now)
+            return PollResult(meter, due_ms, None, Timestamp.now(self.clock), "skipped" if skipped else "timeout")
+        now = Timestamp.now(self.clock)
+        return PollResult(meter, due_ms, Reading(now.time_ms, (Value("count", due_ms, "count"),)), now)
 
     def _set_clock(self) -> None:
         wrong_ms = round(1000 * self.chance.choice(STEPS_S))

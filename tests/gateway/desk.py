@@ -14,7 +14,7 @@ from gateway.fieldbus.spec import Alarm
 from gateway.keys import make_missing
 from gateway.lines import line_specs
 from gateway.live import Live
-from gateway.news import Missed
+from gateway.records import MissedPoll
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from tests.gateway.samples import START_S, Machine, recorder, site
@@ -83,7 +83,7 @@ class Desk:
         """A line's worker tells the board."""
         if on:
             names = [meter] if meter else list(self.board._lines[line])
-            self.live.hear([Missed(name, self.clock.now_ms(), "timeout") for name in names])
+            self.live.hear([MissedPoll(name, self.clock.now_ms(), "timeout") for name in names])
         self.board.line_alarm(Alarm(line, meter, code, f"{line}: {meter or 'no meter'} {code}", on))
         self.board.tick()  # it wakes itself where it runs
 

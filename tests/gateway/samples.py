@@ -13,9 +13,8 @@ from gateway.commits import Rules
 from gateway.config import Config
 from gateway.journal import Journal
 from gateway.keys import REQUEST_FILE, load_keys, make_missing
-from gateway.news import Finished
 from gateway.recorder import Recorder
-from gateway.signer import GATEWAY, stamp
+from gateway.records import GATEWAY, PollResult, Timestamp
 from gateway.store import Store
 from ledger_client.cose_key import PrivateKey
 from ledger_client.merkle import Tree, leaf_hash
@@ -79,10 +78,10 @@ def recorder(loaded: Config, clock: Clock, epoch: bytes = EPOCH, **changes: Any)
     return made, made.open()
 
 
-def finished(meter: str, due_ms: int, clock: Clock, value: int = 1) -> Finished:
+def finished(meter: str, due_ms: int, clock: Clock, value: int = 1) -> PollResult:
     """A poll of one value that was answered now."""
-    now = stamp(clock)
-    return Finished(meter, due_ms, Reading(now.time_ms, (Value("count", value, "count"),)), now)
+    now = Timestamp.now(clock)
+    return PollResult(meter, due_ms, Reading(now.time_ms, (Value("count", value, "count"),)), now)
 
 
 def settle(store: Store, numbers: Sequence[int], ledger: PrivateKey) -> None:

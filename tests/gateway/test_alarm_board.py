@@ -18,8 +18,7 @@ from gateway.alarms import LedgerAlarms
 from gateway.cli_parts import console
 from gateway.errors import Declined
 from gateway.fieldbus.spec import Alarm
-from gateway.news import Missed, NotRecorded
-from gateway.signer import GATEWAY, stamp
+from gateway.records import GATEWAY, MissedPoll, NotRecorded, Timestamp
 from gateway.store import Store
 from ledger_client.senml import Reading, Value
 from ledger_client.shape import rfc3339_ms
@@ -86,10 +85,10 @@ def test_silence_that_has_lasted_already_still_waits_for_company(desk: Desk) -> 
 
 def test_a_line_is_silent_since_the_last_of_its_meters_was_heard(desk: Desk) -> None:
     """A meter that sleeps since the evening, and another that was heard until now."""
-    desk.live.hear([Missed(A, desk.clock.now_ms() - 40_000_000, "asleep")])
-    now = stamp(desk.clock)
+    desk.live.hear([MissedPoll(A, desk.clock.now_ms() - 40_000_000, "asleep")])
+    now = Timestamp.now(desk.clock)
     desk.live.hear([NotRecorded(B, Reading(now.time_ms, (Value("x", 1, "W"),)), now, "disk-full")])
-    desk.live.hear([Missed(B, now.time_ms + 1000, "timeout")])
+    desk.live.hear([MissedPoll(B, now.time_ms + 1000, "timeout")])
     desk.passes(2)
     desk.board.line_alarm(Alarm(BUS, None, "line-down", "no meter answers", True))
     desk.passes(DELAY_S)

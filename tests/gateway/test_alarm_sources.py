@@ -17,9 +17,8 @@ from gateway.clock import KernelClock
 from gateway.config import Config
 from gateway.fieldbus.bus import Line
 from gateway.lines import line_specs
-from gateway.news import Happened, Hub, NotRecorded, Signed
-from gateway.rows import Row
-from gateway.signer import GATEWAY, stamp
+from gateway.news import Hub
+from gateway.records import GATEWAY, MeterEvent, NotRecorded, SignedRecord, StoredRecord, Timestamp
 from gateway.site import Site
 from ledger_client.record import Event
 from ledger_client.senml import Quality, Reading, Value
@@ -40,15 +39,17 @@ class Ears(Desk):
         self.sources = AlarmSources(parts)
 
     def reading(self, flags: int = 0, *, recorded: bool = True) -> None:
-        now = stamp(self.clock)
+        now = Timestamp.now(self.clock)
         body = Reading(now.time_ms, (Value("power", 1, "W"), Value("energy", 2, "Wh", quality=flags)))
-        row = Row(A, b"", 0, "reading", now.time_ms, b"")
-        self.sources.hear([Signed(row, body, now) if recorded else NotRecorded(A, body, now, "disk-full")])
+        row = StoredRecord(A, b"", 0, "reading", now.time_ms, b"")
+        self.sources.hear([SignedRecord(row, body, now) if recorded else NotRecorded(A, body, now, "disk-full")])
         self.board.tick()
 
     def event(self, name: str, **fields: Any) -> None:
-        now = stamp(self.clock)
-        self.sources.hear([Signed(Row(GATEWAY, b"", 0, "event", now.time_ms, b""), Event(name, fields), now)])
+        now = Timestamp.now(self.clock)
+        self.sources.hear(
+            [SignedRecord(StoredRecord(GATEWAY, b"", 0, "event", now.time_ms, b""), Event(name, fields), now)]
+        )
         self.board.tick()
 
 
@@ -180,7 +181,7 @@ def test_another_configuration_than_at_the_last_start(loaded: Config) -> None:
     assert "0505050505050505" in changed
     hands = Hands(loaded, epoch=b"\5" * 8, config=b"\5" * 32)
     hands.journal.happened(
-        Happened(GATEWAY, Event("configuration", {"at": "change", "config": b"\4" * 32, "before": b"\5" * 32}))
+        MeterEvent(GATEWAY, Event("configuration", {"at": "change", "config": b"\4" * 32, "before": b"\5" * 32}))
     )
     hands.end()
     assert look(loaded, 0, None).changed is None
@@ -202,7 +203,7 @@ def test_a_record_that_does_not_bear_its_meters_signature(loaded: Config) -> Non
     hands.store.close()
 
 
-def replace_last(row: Row) -> Row:
+def replace_last(row: StoredRecord) -> StoredRecord:
     return row._replace(seq=row.seq + 1000, data=row.data[:-1] + bytes([row.data[-1] ^ 1]))
 
 

@@ -11,17 +11,16 @@ from typing import Any
 import pytest
 
 from gateway import config, space
-from gateway.announcements import CONFIGURATION, KEYS, MOST_BYTES, SCHEDULE, Announcements
+from gateway.announcements import MOST_BYTES, Announcements
 from gateway.changeover import Change
 from gateway.clock import KernelClock
-from gateway.commits import CLOCK, Rules
+from gateway.commits import Rules
 from gateway.config import Config, Configured
 from gateway.devices.profile import decoding_hash, format_profile, load_profile, parse_profile
 from gateway.errors import DiskFull
 from gateway.journal import PERIOD, Journal
 from gateway.keys import Keys, load_keys
-from gateway.news import Happened
-from gateway.signer import GATEWAY
+from gateway.records import CLOCK, CONFIGURATION, GATEWAY, KEYS, SCHEDULE, MeterEvent
 from gateway.store import Store
 from ledger_client import cbor
 from ledger_client.cose_key import PrivateKey, save_private_key
@@ -96,7 +95,7 @@ def test_ratios_are_told_as_they_are_written_and_a_device_once_it_is_known(tmp_p
     (tmp_path / "site/mine.toml").write_text(format_profile(replace(mine, points=points)))
     loaded = rewritten(loaded, ('profile = "vaisala-gmp252"', 'profile = "mine.toml"\n  ct = "200/5"'))
     hands = Hands(loaded)
-    hands.journal.happened(Happened(CO2, Event("commissioned", {"identity": "serial_number=7"})))
+    hands.journal.happened(MeterEvent(CO2, Event("commissioned", {"identity": "serial_number=7"})))
     hands.journal.flush()
     change(hands, loaded)
     first, second = (event["meters"][CO2] for event in hands.events(CONFIGURATION))

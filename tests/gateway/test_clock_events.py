@@ -9,8 +9,8 @@ import pytest
 
 from gateway.account import account
 from gateway.clock import BUILT_S, STEP_MS, KernelClock
-from gateway.commits import CLOCK
 from gateway.config import Config
+from gateway.records import CLOCK
 from gateway.store import Store
 from ledger_client.record import Coverage
 from ledger_client.senml import Quality, Reading

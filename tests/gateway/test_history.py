@@ -13,9 +13,8 @@ from gateway.config import Config
 from gateway.energy import Energy, energy_by_hour, energy_of
 from gateway.history import Covered, covered, history
 from gateway.local_calendar import days, moment_ms
-from gateway.news import Finished
 from gateway.pruning import prune_summaries
-from gateway.signer import stamp
+from gateway.records import PollResult, Timestamp
 from gateway.spans import HOUR_MS, MINUTE_MS
 from gateway.store import Store
 from ledger_client.record import Coverage
@@ -31,12 +30,12 @@ class Plant(Hands):
 
     def run(self, polls: int, values: Callable[[int], tuple[Value, ...] | None], every_s: int = EVERY_S) -> None:
         for n in range(polls):
-            now = stamp(self.clock)
+            now = Timestamp.now(self.clock)
             told = values(n)
             reading = Reading(now.time_ms, told) if told else None
             due_ms = self.clock.schedule_ms()
             reason = None if reading else "timeout"
-            self.journal.poll(Finished(METER, due_ms, reading, now if reading else None, reason))
+            self.journal.poll(PollResult(METER, due_ms, reading, now if reading else None, reason))
             self.machine.passes(every_s)
             self.journal.keep_time()
 

@@ -13,7 +13,7 @@ from gateway import space
 from gateway.account import account
 from gateway.config import Config
 from gateway.journal import PERIOD
-from gateway.signer import GATEWAY
+from gateway.records import GATEWAY
 from gateway.space import Limits, Space
 from gateway.store import Store
 from ledger_client.record import Body, Coverage, Event

@@ -9,7 +9,8 @@ import pytest
 
 from gateway.config import Config
 from gateway.live import Live
-from gateway.news import Finished, Hub, Missed, News, NotRecorded, Signed
+from gateway.news import Hub
+from gateway.records import MissedPoll, News, NotRecorded, PollResult, SignedRecord
 from gateway.store import Store
 from ledger_client.record import parse_record
 from ledger_client.senml import Reading
@@ -25,12 +26,12 @@ def loaded(tmp_path: Path) -> Config:
 
 def test_a_record_is_news_only_when_another_connection_can_read_it(loaded: Config) -> None:
     hands = Hands(loaded)
-    heard: list[Signed] = []
+    heard: list[SignedRecord] = []
 
     def look(news: list[News]) -> None:
         reader = Store(loaded.database, read_only=True)
         for one in news:
-            assert isinstance(one, Signed)
+            assert isinstance(one, SignedRecord)
             found = reader.find(one.row.meter, one.row.epoch, one.row.seq)
             assert found is not None
             assert parse_record(found[1].data).body == one.body
@@ -65,7 +66,7 @@ def test_without_a_disk_readings_are_told_as_not_recorded_and_never_signed(loade
 def test_what_is_live_follows_answers_and_misses(loaded: Config) -> None:
     live = Live(loaded.meters)
     now = live.meters[METER]
-    live.hear([Missed(METER, 1000, "timeout"), Missed(METER, 2000, "backoff")])
+    live.hear([MissedPoll(METER, 1000, "timeout"), MissedPoll(METER, 2000, "backoff")])
     assert (now.silent_since_ms, now.reason, now.missed.total()) == (1000, "backoff", 2)
     hands = Hands(loaded)
     hands.journal.on_news.append(live.hear)
@@ -75,7 +76,7 @@ def test_what_is_live_follows_answers_and_misses(loaded: Config) -> None:
     assert now.recorded == 1
     due_ms = hands.anchor_ms + hands.EVERY_MS
     hands.journal.poll(finished(METER, due_ms, hands.clock))
-    hands.journal.poll(Finished(METER, due_ms + hands.EVERY_MS, None, None, "timeout"))
+    hands.journal.poll(PollResult(METER, due_ms + hands.EVERY_MS, None, None, "timeout"))
     hands.journal.flush()  # tells of the reading before the miss only now
     then = live.meters[METER]
     assert (then.recorded, then.silent_since_ms, then.reason) == (2, due_ms + hands.EVERY_MS, "timeout")
@@ -91,7 +92,7 @@ def test_a_listener_that_fails_costs_the_others_nothing() -> None:
     async def work() -> list[News]:
         hub, heard = Hub(), list[News]()
         hub.listeners += [mistaken, heard.extend]
-        hub.tell([Missed(METER, 1000, "timeout")])
+        hub.tell([MissedPoll(METER, 1000, "timeout")])
         await asyncio.sleep(0)
         return heard
 

@@ -18,9 +18,9 @@ from gateway.devices.plan import Block, Limits, plan, resolve_profile
 from gateway.devices.points import Point, Profile
 from gateway.devices.profile import load_profile, parse_profile
 from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll
-from gateway.news import Finished
 from gateway.poller import Poller
 from gateway.quality import verdict
+from gateway.records import PollResult
 from ledger_client.report import quality_phrases
 from ledger_client.senml import Quality, Reading, Value, pack
 from tests.gateway.samples import START_S, Machine
@@ -64,7 +64,7 @@ class Site:
 
     def __init__(self, profile: Profile = PLAIN, **meter: Any) -> None:
         self.machine = Machine()
-        self.clock, self.finished = self.machine.clock(), list[Finished]()
+        self.clock, self.finished = self.machine.clock(), list[PollResult]()
         entry = Meter.model_validate({"name": METER, "profile": "site.toml", "address": 1, "every": "1s", **meter})
         self.first = WITNESSED if profile.freshness else FIRST
         self.meter = entry

@@ -11,9 +11,8 @@ import pytest
 
 from gateway.config import Config
 from gateway.devices.profile import load_profile
-from gateway.news import Finished, Missed, NotRecorded
 from gateway.power_history import PowerHistory, recall, sleep_point
-from gateway.signer import stamp
+from gateway.records import MissedPoll, NotRecorded, PollResult, Timestamp
 from gateway.spans import HOUR_MS
 from gateway.store import Store
 from ledger_client.senml import Quality, Reading, Value
@@ -36,11 +35,11 @@ class Plant(Hands):
     def poll_pv(self, power: float | None, reason: str = "timeout", quality: int = 0) -> None:
         due_ms = self.anchor_ms + self.polls * self.EVERY_MS
         if power is None:
-            self.journal.poll(Finished(PV, due_ms, None, None, reason))
+            self.journal.poll(PollResult(PV, due_ms, None, None, reason))
         else:
-            now = stamp(self.clock)
+            now = Timestamp.now(self.clock)
             values = (Value(POWER, power, "W", quality),)
-            self.journal.poll(Finished(PV, due_ms, Reading(now.time_ms, values), now))
+            self.journal.poll(PollResult(PV, due_ms, Reading(now.time_ms, values), now))
         self.polls += 1
         self.machine.passes(self.EVERY_MS / 1000)
         self.journal.keep_time()
@@ -147,7 +146,7 @@ def test_what_happens_is_heard(loaded: Config) -> None:
     store = Store(loaded.database)
     history = PowerHistory(loaded, store)
     store.close()
-    now = stamp(Machine().clock())
+    now = Timestamp.now(Machine().clock())
 
     def reads(power: float, time_ms: int, quality: int = 0) -> NotRecorded:
         reading = Reading(time_ms, (Value(POWER, power, "W", quality),))
@@ -155,11 +154,11 @@ def test_what_happens_is_heard(loaded: Config) -> None:
 
     history.hear([reads(FULL_W, 1000), reads(1e9, 2000, int(Quality.RANGE_HIGH)), reads(-20, 3000)])
     assert history.record(PV) == (20.0, 8400.0, None)
-    history.hear([Missed(PV, 4000, "no-shape"), Missed(PV, 5000, "timeout"), Missed(PV, 6000, "asleep")])
+    history.hear([MissedPoll(PV, 4000, "no-shape"), MissedPoll(PV, 5000, "timeout"), MissedPoll(PV, 6000, "asleep")])
     assert history.record(PV).silent_since_ms == 5000
     history.hear([reads(10, 3500)])
     assert history.record(PV).silent_since_ms == 5000, "a reading of before that is told when it is durable"
-    history.hear([reads(10, 7000), Missed("stack-co2", 8000, "timeout")])
+    history.hear([reads(10, 7000), MissedPoll("stack-co2", 8000, "timeout")])
     assert history.record(PV) == (10.0, 8400.0, None)
     assert history.record("stack-co2") == (None, None, None)
 

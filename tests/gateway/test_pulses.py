@@ -14,9 +14,9 @@ from gateway.errors import StoreError
 from gateway.fieldbus.bus import Line
 from gateway.fieldbus.frames import Request
 from gateway.fieldbus.turn import READ_MORE_S
-from gateway.news import Happened
 from gateway.pulses import GRACE_S, Pulse, Pulses, beat
 from gateway.recorder import COMMIT_WITHIN_S
+from gateway.records import MeterEvent
 from gateway.store import Store
 from ledger_client.record import Event
 from tests.fieldbus.devices import SAFETY_S, Sent, meter, serving, tcp_line, tcp_talk
@@ -153,7 +153,7 @@ def test_a_writer_that_hangs_does_not_turn_unless_an_alarm_of_the_disk_stands(tm
 
 def test_records_that_wait_too_long_for_their_commit_are_no_turning(tmp_path: Path) -> None:
     hands = Hands(site(tmp_path / "site"))
-    hands.journal.happened(Happened("gateway", Event("test", {})))
+    hands.journal.happened(MeterEvent("gateway", Event("test", {})))
     assert hands.journal.uncommitted_s() == 0
     hands.machine.passes(COMMIT_WITHIN_S + 1 + hands.journal.rules.commit_every_ms / 1000)
     assert hands.journal.uncommitted_s() == COMMIT_WITHIN_S + 1

@@ -13,9 +13,9 @@ from gateway.config import Meter
 from gateway.devices.plan import Block, Limits, plan
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll
-from gateway.news import Finished
 from gateway.poller import Poller
 from gateway.ratios import RATIO_CHANGED, Ratios
+from gateway.records import PollResult
 from ledger_client.record import Event
 from ledger_client.senml import Quality, Value
 from tests.gateway.samples import Machine
@@ -40,7 +40,7 @@ class Polled:
     def __init__(self, points: str) -> None:
         profile = parse_profile(HEAD + points, "own", "own.toml")
         self.blocks = plan(profile.select(), Limits())
-        self.machine, self.finished, self.events = Machine(), list[Finished](), list[Event]()
+        self.machine, self.finished, self.events = Machine(), list[PollResult](), list[Event]()
         self.clock = self.machine.clock()
         meter = Meter.model_validate({"name": "m", "profile": "own.toml", "address": 1, "every": "1s"})
         self.poller = Poller(

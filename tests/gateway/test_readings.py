@@ -19,10 +19,9 @@ from gateway import report
 from gateway.cli import main
 from gateway.cli_parts import console
 from gateway.config import Config
-from gateway.news import Finished
 from gateway.quality import verdict
 from gateway.reading_files import COLUMNS
-from gateway.signer import stamp
+from gateway.records import PollResult, Timestamp
 from gateway.store import Store
 from ledger_client.record import parse_record
 from ledger_client.report import quality_phrases
@@ -48,10 +47,10 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Config:
     hands = Hands(made)
     hands.store.run("PRAGMA synchronous = OFF")
     for n in range(200):
-        now = stamp(hands.clock)
+        now = Timestamp.now(hands.clock)
         plain = Columns(("a", "b"), (n, n / 8), ("V", None))
-        hands.journal.poll(Finished(METER, now.time_ms, Reading(now.time_ms, VALUES), now))
-        hands.journal.poll(Finished("pv-inverter", now.time_ms, Reading(now.time_ms, plain), now))
+        hands.journal.poll(PollResult(METER, now.time_ms, Reading(now.time_ms, VALUES), now))
+        hands.journal.poll(PollResult("pv-inverter", now.time_ms, Reading(now.time_ms, plain), now))
         hands.machine.passes(10)
         hands.journal.keep_time()
     hands.end()

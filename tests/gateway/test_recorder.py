@@ -13,8 +13,8 @@ from gateway.commits import Rules
 from gateway.config import Config
 from gateway.errors import StoreError
 from gateway.keys import load_keys
-from gateway.news import Finished
 from gateway.recorder import Recorder
+from gateway.records import PollResult
 from gateway.store import Store
 from ledger_client.record import Coverage, Event, parse_record, record_hash
 from ledger_client.statement import parse_statement
@@ -59,7 +59,7 @@ def test_polls_become_a_chain_of_signed_records_and_coverage_counts_them(loaded:
     made.start()
     for k in range(5):
         made.put(finished(METER, anchor_ms + 10_000 * k, clock, value=k))
-    made.put(Finished(METER, anchor_ms + 50_000, None, None, "timeout"))
+    made.put(PollResult(METER, anchor_ms + 50_000, None, None, "timeout"))
     made.stop()
     check_books(loaded)
     covered = bodies(loaded, METER)[-1]

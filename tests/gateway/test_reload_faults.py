@@ -16,12 +16,11 @@ from benchmarks.parts.farm import farm
 from benchmarks.parts.tcp_gateway import PROFILE, make_site
 from gateway import config
 from gateway import reload as reloading
-from gateway.announcements import CONFIGURATION
 from gateway.config import Config
 from gateway.epoch import Epoch
 from gateway.errors import ConfigError, GatewayError, StoreError
 from gateway.keys import make_missing
-from gateway.rows import Row
+from gateway.records import CONFIGURATION, StoredRecord
 from gateway.starter import add_to_trust
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
@@ -42,7 +41,7 @@ class Breaking(Store):
     away = False
     _meant = False
 
-    def append(self, rows: Sequence[Row]) -> None:
+    def append(self, rows: Sequence[StoredRecord]) -> None:
         super().append(rows)
         bodies = [parse_record(row.data).body for row in rows if row.kind == "event"]
         self._meant = any(isinstance(body, Event) and body.fields.get("at") == "change" for body in bodies)

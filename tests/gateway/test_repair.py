@@ -29,7 +29,7 @@ from gateway.hold import STATIONS
 from gateway.keys import load_keys
 from gateway.prove import find, prove
 from gateway.recorder import Recorder
-from gateway.rows import Row
+from gateway.records import StoredRecord
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from ledger_client.statement import parse_statement
@@ -52,7 +52,7 @@ class Killed:
 
     folder: Path
     machine: Machine
-    rows: dict[int, Row]
+    rows: dict[int, StoredRecord]
 
     def copy(self, target: Path) -> Config:
         shutil.copytree(self.folder, target)
@@ -86,7 +86,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
     hands.poll(70)
     settle(hands.store, loaded, ledger)
     hands.poll(4)
-    rows = {int(row[0]): Row(*row[1:]) for row in hands.store.all(
+    rows = {int(row[0]): StoredRecord(*row[1:]) for row in hands.store.all(
         "SELECT id, meter, epoch, seq, kind, time_ms, data FROM records")}  # fmt: skip
     shutil.copytree(folder / "live", folder / "killed")  # as it lies on the disk at this moment
     hands.store.close()
@@ -117,9 +117,9 @@ def open_again(loaded: Config) -> Store:
     return repair.open_store(loaded, load_keys(loaded), load_trust(loaded.trust))
 
 
-def places(store: Store) -> dict[int, Row]:
+def places(store: Store) -> dict[int, StoredRecord]:
     found = store.all("SELECT id, meter, epoch, seq, kind, time_ms, data FROM records")
-    return {int(row[0]): Row(*row[1:]) for row in found}
+    return {int(row[0]): StoredRecord(*row[1:]) for row in found}
 
 
 def aside(loaded: Config) -> list[Path]:
@@ -138,7 +138,7 @@ def go_on(loaded: Config, killed: Killed, polls: int = 20) -> Hands:
     return hands
 
 
-def intact(content: bytes, damaged: list[tuple[int, int]], rows: dict[int, Row]) -> set[int]:
+def intact(content: bytes, damaged: list[tuple[int, int]], rows: dict[int, StoredRecord]) -> set[int]:
     """The places of the records of which some page that holds them whole has not been touched."""
     content = content[: len(content) // PAGE * PAGE]
     hit = {page for begin, end in damaged for page in range(begin // PAGE, (end - 1) // PAGE + 1)}

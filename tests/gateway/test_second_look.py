@@ -13,8 +13,8 @@ from gateway.devices.profile import parse_profile
 from gateway.fieldbus.bus import Line
 from gateway.fieldbus.frames import Request
 from gateway.fieldbus.spec import LineSpec, MeterSpec
-from gateway.news import Finished
 from gateway.poller import Poller
+from gateway.records import PollResult
 from ledger_client.senml import Quality, Value
 from tests.fieldbus.devices import SAFETY_S, Pty, Sent, answer
 
@@ -61,9 +61,9 @@ def test_a_doubtful_counter_is_read_again_at_once_in_another_shape(tmp_path: Pat
 
 async def _read(folder: Path, count: int) -> tuple[list[tuple[Value, ...]], Counter]:
     """The values of the first polls of a meter on a pseudo-terminal."""
-    counter, finished, enough = Counter(), list[Finished](), asyncio.Event()
+    counter, finished, enough = Counter(), list[PollResult](), asyncio.Event()
 
-    def put(one: Finished) -> None:
+    def put(one: PollResult) -> None:
         finished.append(one)
         if len(_answered(finished)) >= count:
             enough.set()
@@ -87,5 +87,5 @@ async def _read(folder: Path, count: int) -> tuple[list[tuple[Value, ...]], Coun
     return _answered(finished)[:count], counter
 
 
-def _answered(finished: list[Finished]) -> list[tuple[Value, ...]]:
+def _answered(finished: list[PollResult]) -> list[tuple[Value, ...]]:
     return [tuple(one.reading.values) for one in finished if one.reading is not None]

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 
 from gateway.config import Config
 from gateway.history import history
-from gateway.news import Finished
 from gateway.pruning import prune_summaries
 from gateway.rebuild import first_hour, put, rebuild_before
-from gateway.signer import stamp
+from gateway.records import PollResult, Timestamp
 from gateway.span_rows import Form, pack, unpack
 from gateway.spans import HOUR_MS, MINUTE_MS, Span
 from gateway.store import Store
@@ -87,11 +86,11 @@ class _Story(Hands):
     """A gateway whose polls a test decides."""
 
     def one(self, meter: str, values: tuple[Value, ...] | Columns | None) -> None:
-        now = stamp(self.clock)
+        now = Timestamp.now(self.clock)
         reading = Reading(now.time_ms, values) if values is not None else None
         due_ms = self.clock.schedule_ms() // self.EVERY_MS * self.EVERY_MS + self.anchor_ms % self.EVERY_MS
         due_ms -= self.EVERY_MS if due_ms > self.clock.schedule_ms() else 0  # the newest that is due by its schedule
-        self.journal.poll(Finished(meter, due_ms, reading, now if reading else None, None if reading else "timeout"))
+        self.journal.poll(PollResult(meter, due_ms, reading, now if reading else None, None if reading else "timeout"))
 
     def passes(self, seconds: float) -> None:
         self.machine.passes(seconds)

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.commits import ALARM
 from gateway.config import Config
 from gateway.errors import Damaged, StartAgain
 from gateway.keys import load_keys
-from gateway.news import Happened
+from gateway.records import ALARM, MeterEvent, Timestamp
 from gateway.repair import open_store
-from gateway.signer import stamp
 from gateway.space import MIB, RESERVE_BYTES
 from gateway.store import Store
 from ledger_client.record import Coverage, Event
@@ -83,10 +81,10 @@ def test_another_database_in_its_place_is_not_written_to(loaded: Config, tmp_pat
 def test_events_wait_for_the_disk_and_are_written_once(loaded: Config) -> None:
     hands = Hands(loaded)
     hands.poll(2)
-    hands.journal.happened(Happened(METER, Event("tested", {"number": 1})))
+    hands.journal.happened(MeterEvent(METER, Event("tested", {"number": 1})))
     hands.store._db.close()
     hands.journal.flush()
-    hands.journal.happened(Happened(METER, Event("tested", {"number": 2})))
+    hands.journal.happened(MeterEvent(METER, Event("tested", {"number": 2})))
     assert hands.journal.trouble is not None
     hands.poll(3)
     numbers = [
@@ -101,13 +99,15 @@ def test_a_disk_that_kept_what_it_had_refused_asks_for_a_new_start(loaded: Confi
     """After a failed sync the bytes may be there all the same: going on beside them would fork the chain."""
     hands = Hands(loaded)
     hands.poll(2)
-    one = hands.journal._signer.reading(METER, Reading(hands.clock.now_ms(), (Value("count", 1),)), stamp(hands.clock))
+    one = hands.journal._signer.reading(
+        METER, Reading(hands.clock.now_ms(), (Value("count", 1),)), Timestamp.now(hands.clock)
+    )
     with hands.store.transaction():
         hands.store.append([one.row])
     hands.journal._signer.rewind(hands.journal._position)  # as after a commit that failed
     hands.store._db.close()
     tested = Event("tested", {"number": 1})
-    hands.journal.happened(Happened(METER, tested))
+    hands.journal.happened(MeterEvent(METER, tested))
     with pytest.raises(StartAgain) as caught:
         hands.poll(2)
     assert (METER, tested) in caught.value.waiting

@@ -18,8 +18,7 @@ from gateway.commits import Rules
 from gateway.config import Config
 from gateway.journal import Journal
 from gateway.keys import load_keys
-from gateway.news import Finished
-from gateway.signer import stamp
+from gateway.records import PollResult, Timestamp
 from gateway.store import Store
 from ledger_client.senml import Quality, Reading, Value
 from tests.chain.site import until
@@ -69,20 +68,20 @@ def day(loaded: Config, until_ms: int) -> None:
             ("stack-co2", {"co2": (2200 + 210 * math.sin(n / 97) + 30 * math.sin(n / 7), "ppm")}),
             ("pv-inverter", {"active_power": (round(pv), "W"), "energy_export": (round(energy["pv"]), "Wh")}),
         ):
-            journal.poll(_poll(meter, anchor_ms + n * MINUTE_MS, values, stamp(clock), n))
+            journal.poll(_poll(meter, anchor_ms + n * MINUTE_MS, values, Timestamp.now(clock), n))
         machine.passes(60)
         journal.keep_time()
     journal.finish()
     store.close()
 
 
-def _poll(meter: str, due_ms: int, values: Values, now: object, n: int) -> Finished:
+def _poll(meter: str, due_ms: int, values: Values, now: object, n: int) -> PollResult:
     if meter != "pv-inverter" and 700 <= n < 745:
-        return Finished(meter, due_ms, None, None, "timeout")
+        return PollResult(meter, due_ms, None, None, "timeout")
     frozen = int(Quality.FROZEN) if meter == "stack-co2" and 1100 <= n < 1190 else 0
     assert hasattr(now, "time_ms")
     read = tuple(Value(name, value, unit, frozen) for name, (value, unit) in values.items())
-    return Finished(meter, due_ms, Reading(now.time_ms, read), now)  # type: ignore[arg-type]
+    return PollResult(meter, due_ms, Reading(now.time_ms, read), now)  # type: ignore[arg-type]
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from gateway.comparison import conflict_text, older_text
 from gateway.config import Config
 from gateway.fieldbus.alarms import Alarms
 from gateway.horizon import horizon
+from gateway.records import GATEWAY
 from gateway.refusals import way_out
 from gateway.rows import Conflict, Repair
-from gateway.signer import GATEWAY
 from gateway.site import Site
 from gateway.store import Store
 from tests.gateway.epochs import epoch, until

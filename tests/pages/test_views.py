@@ -25,9 +25,7 @@ from gateway.dashboard.views import courses, events, meter, record, values
 from gateway.dashboard.views.courses import Chart, Quantity
 from gateway.dashboard.views.states import State, States, newest
 from gateway.dashboard.words import Words
-from gateway.news import Finished, Missed, NotRecorded, Stamp
-from gateway.rows import Row
-from gateway.signer import GATEWAY, stamp
+from gateway.records import GATEWAY, MissedPoll, NotRecorded, PollResult, StoredRecord, Timestamp
 from gateway.site import Site
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
@@ -44,12 +42,12 @@ RECORD = "/meters/{meter}/records/{epoch}/{seq}"
 TRUST = '[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n'
 
 
-def reading(running: Site, n: int) -> Finished:
+def reading(running: Site, n: int) -> PollResult:
     """A poll of many values, none of them simply good."""
-    now = stamp(running.clock)
+    now = Timestamp.now(running.clock)
     flags = int(Quality.CLOCK_UNSYNC | Quality.IDENTITY_UNPROVEN)
     values = tuple(Value(f"voltage_{i:02}", 230.0 + n / 7 + i, "V", flags) for i in range(VALUES))
-    return Finished("", 0, Reading(now.time_ms, values), now)
+    return PollResult("", 0, Reading(now.time_ms, values), now)
 
 
 async def fill(running: Site, count: int) -> None:
@@ -254,7 +252,7 @@ def test_facts_of_an_event_are_shown_as_what_they_are(tmp_path: Path) -> None:
             running.recorder.happened(GATEWAY, Event("clock", facts))
             store, see = Store(loaded.database, read_only=True), looker(running)
 
-            def row() -> Row | None:
+            def row() -> StoredRecord | None:
                 found = (row for _, row in store.newest_events(100, None, GATEWAY))
                 return next((row for row in found if parse_record(row.data).body == Event("clock", facts)), None)
 
@@ -315,7 +313,7 @@ def test_feeds_have_a_card_that_says_how_they_stand(tmp_path: Path) -> None:
 
 def heard(meter: str, point: str, time_ms: int) -> NotRecorded:
     """A reading, as the hub tells it."""
-    return NotRecorded(meter, Reading(time_ms, (Value(point, 1.0, "W"),)), Stamp(time_ms, 0, "S", 1), "disk-full")
+    return NotRecorded(meter, Reading(time_ms, (Value(point, 1.0, "W"),)), Timestamp(time_ms, 0, "S", 1), "disk-full")
 
 
 def test_sparklines_break_at_gaps(tmp_path: Path) -> None:
@@ -329,7 +327,7 @@ def test_sparklines_break_at_gaps(tmp_path: Path) -> None:
                 missed = 300 <= second < 330
                 sparks.hear(
                     [
-                        Missed("export-main", second * 1000, "timeout")
+                        MissedPoll("export-main", second * 1000, "timeout")
                         if missed
                         else heard("export-main", point, second * 1000)
                     ]

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.commits import ALARM
-from gateway.signer import GATEWAY
+from gateway.records import ALARM, GATEWAY
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from ledger_client.report import number_text

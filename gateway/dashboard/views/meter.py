@@ -16,7 +16,7 @@ from gateway.dashboard.views.raw import RawBlock, raw
 from gateway.dashboard.views.site import LineRow, MeterRow
 from gateway.dashboard.views.states import State, States, newest
 from gateway.devices.points import Point
-from gateway.rows import Row
+from gateway.records import StoredRecord
 from gateway.site import Site
 from gateway.store import Store
 from ledger_client.record import Coverage, parse_record, record_hash
@@ -133,7 +133,7 @@ def _usual(store: Store, meter: str, now_ms: int) -> str:
     return "1h" if first_ms is None or now_ms - first_ms < 3 * HOUR else courses.USUAL
 
 
-def _kept(row: MeterRow, found: Row | None) -> tuple[MeterRow, tuple[Value, ...]]:
+def _kept(row: MeterRow, found: StoredRecord | None) -> tuple[MeterRow, tuple[Value, ...]]:
     body = parse_record(found.data).body if found else None
     if found is None or not isinstance(body, Reading):
         return row, ()
@@ -145,6 +145,6 @@ def _coverage(store: Store, meter: str) -> list[Coverage]:
     return [body for body in bodies if isinstance(body, Coverage)]
 
 
-def _link(place: int, row: Row, states: States) -> Link:
+def _link(place: int, row: StoredRecord, states: States) -> Link:
     claims = parse_record(row.data).claims
     return Link(row.kind, row.epoch, row.seq, row.time_ms, record_hash(row.data), claims.prev, states.at(place))

@@ -9,7 +9,7 @@ from gateway.dashboard.page import NotFound
 from gateway.dashboard.views.batches import Vouched, vouched
 from gateway.dashboard.views.states import State, States
 from gateway.errors import GatewayError
-from gateway.rows import Row
+from gateway.records import StoredRecord
 from gateway.sealer import tree_of
 from gateway.store import Store
 from ledger_client.merkle import leaf_hash, node_hash
@@ -57,12 +57,12 @@ class RecordFacts:
     """A record and where it stands. ``way`` is None where there is none (yet), ``why`` says why then. ``large``: the
     batch has so many leaves that the way is drawn only when it is asked for."""
 
-    row: Row
+    row: StoredRecord
     record: Record
     hash: bytes
     state: State
-    before: Row | None
-    after: Row | None
+    before: StoredRecord | None
+    after: StoredRecord | None
     way: Way | None
     why: str
     large: int | None
@@ -103,7 +103,7 @@ def record(store: Store, meter: str, epoch: str, seq: str, *, whole: bool) -> Re
     )
 
 
-def _way(store: Store, row: Row) -> Way | None:
+def _way(store: Store, row: StoredRecord) -> Way | None:
     place = store.place(row.meter, row.epoch, row.seq)
     batch = store.batch_of(place or 0)
     assert batch is not None

@@ -20,7 +20,7 @@ from gateway.feeds.sparkplug.payload import LONGEST
 from gateway.feeds.told import Told, told_news
 from gateway.feeds.voice import Sent
 from gateway.live import MeterNow
-from gateway.signer import GATEWAY
+from gateway.records import GATEWAY
 from ledger_client.ledgers.broker import Message, Will
 
 LOOK_EVERY_S = 0.5

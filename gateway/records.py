@@ -1,0 +1,113 @@
+"""Facts that pass between rooms: polls, events and timestamps on their way to the writer; records once durable.
+
+The names of the gateway's own events stand here too (docs/evidence.cddl).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gateway.clock import Clock
+from ledger_client.record import Body, Event
+from ledger_client.senml import Reading
+
+GATEWAY = "gateway"
+"""The owner of the gateway's own events, in place of a meter (EVIDENCE §2)."""
+
+START, STOP = "start", "stop"
+"""The two ends of an epoch."""
+ALARM = "alarm"
+"""Of a meter, or of the gateway where a whole line is meant; ``raised`` true and later false."""
+CLOCK = "clock"
+"""Record times are corrected; in an epoch of an unknown clock, when it really was."""
+CONFIGURATION = "configuration"
+"""What is configured: ``at`` the start of an epoch, at a change, or as the first record behind a cut of another day."""
+KEYS = "keys"
+"""A key that takes the place of another one (``before``), or is new to the gateway."""
+SCHEDULE = "schedule"
+"""New grids that belong to no other event, or found no room in it."""
+
+
+class Timestamp(NamedTuple):
+    """When something was known: wall clock in ms, ms since the epoch began, the clock's letter and error bound in ms."""
+
+    time_ms: int
+    up_ms: int
+    clock: str
+    error_ms: int | None
+
+    @staticmethod
+    def now(clock: Clock) -> Timestamp:
+        """Now, by the gateway's clock."""
+        letter, error_ms = clock.letter()
+        return Timestamp(clock.now_ms(), clock.up_ms(), letter, error_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class PollResult:
+    """One due poll that is over: a reading with its timestamp, or the reason why there is none."""
+
+    meter: str
+    due_ms: int
+    reading: Reading | None
+    stamp: Timestamp | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeterEvent:
+    """An event of one meter, or of the gateway under the name ``GATEWAY``; ``stamp`` None: now."""
+
+    meter: str
+    event: Event
+    stamp: Timestamp | None = None
+
+
+class StoredRecord(NamedTuple):
+    """One signed record in the order of the table's columns; ``data`` is the evidence, the rest finds it."""
+
+    meter: str
+    epoch: bytes
+    seq: int
+    kind: str
+    time_ms: int
+    data: bytes
+
+    @property
+    def id(self) -> str:
+        """The record's public name, ``<meter>/<epoch hex>/<seq>``."""
+        return f"{self.meter}/{self.epoch.hex()}/{self.seq}"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRecord:
+    """A signed record: a reading, a coverage record or an event. It is news only once its row is durable."""
+
+    row: StoredRecord
+    body: Body
+    stamp: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class NotRecorded:
+    """A reading that is neither kept nor signed, since recording is stopped: ``reason`` disk-full or disk-error."""
+
+    meter: str
+    reading: Reading
+    stamp: Timestamp
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MissedPoll:
+    """A due poll without an answer: its due time among record times, in ms, and the reason that coverage counts."""
+
+    meter: str
+    due_ms: int
+    reason: str
+
+
+News = SignedRecord | NotRecorded | MissedPoll
+Listener = Callable[[Sequence[News]], None]
