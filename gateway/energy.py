@@ -10,9 +10,9 @@ from typing import Any
 
 from gateway.history import Spans
 from gateway.local_calendar import Stretch
-from gateway.quality import VERDICT_OF
 from gateway.spans import HOUR_MS, Figures, Span
 from gateway.store import Store
+from gateway.verdicts import VERDICT_OF
 from ledger_client.senml import Number, Quality
 
 NEAR_MS = 600_000

@@ -31,10 +31,10 @@ from gateway.fieldbus.spec import MeterSpec
 from gateway.horizon import horizon
 from gateway.live import MeterNow
 from gateway.metric_list import FIGURES, Figure
-from gateway.quality import VERDICTS, worst
 from gateway.records import GATEWAY
 from gateway.site import Site
 from gateway.store import RESERVE, Store
+from gateway.verdicts import VERDICTS, worst
 from ledger_client.errors import LedgerClientError
 from ledger_client.senml import Columns, Reading
 from ledger_client.trust import Trust, load_trust

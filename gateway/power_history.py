@@ -19,11 +19,11 @@ from gateway.devices.points import Profile
 from gateway.errors import Damaged
 from gateway.fieldbus.sleep import NOTHING, PowerRecord
 from gateway.own import body_of
-from gateway.quality import verdict
 from gateway.records import MissedPoll, News, NotRecorded, SignedRecord
 from gateway.spans import HOUR_MS, MINUTE_MS, Span
 from gateway.store import Store
 from gateway.summaries import kept_spans, resume
+from gateway.verdicts import verdict
 from ledger_client.record import Coverage
 from ledger_client.senml import Number, Reading
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import reduce
 from operator import and_
-from typing import Literal
 
 from gateway.counters import Look, Stand, book
 from gateway.devices.decode import Content
@@ -18,44 +17,6 @@ from gateway.devices.points import Point, Profile
 from gateway.devices.scaling import recorded
 from ledger_client.senml import Number, Quality, Value
 
-Verdict = Literal["good", "uncertain", "substituted", "bad", "missing"]
-VERDICTS: tuple[Verdict, ...] = ("good", "uncertain", "substituted", "bad", "missing")
-"""From the best to the worst; several flags give the worst of their verdicts."""
-
-VERDICT_OF: Mapping[Quality, Verdict] = {
-    Quality.COMM_FAIL: "missing",
-    Quality.DECODE_ERR: "bad",
-    Quality.NOT_FOUND: "missing",
-    Quality.DEVICE_FAULT: "bad",
-    Quality.STALE: "uncertain",
-    Quality.FROZEN: "uncertain",
-    Quality.RANGE_HIGH: "bad",
-    Quality.RANGE_LOW: "bad",
-    Quality.CAL_RANGE: "uncertain",
-    Quality.MAINTENANCE: "bad",
-    Quality.CALIBRATING: "bad",
-    Quality.STOPPED: "missing",
-    Quality.MANUAL: "uncertain",
-    Quality.SUBSTITUTED: "substituted",
-    Quality.OUT_OF_CONTROL: "bad",
-    Quality.CAL_OVERDUE: "uncertain",
-    Quality.ROLLOVER: "good",
-    Quality.COUNTER_RESET: "bad",
-    Quality.METER_EXCHANGED: "bad",
-    Quality.TAMPER: "bad",
-    Quality.IMPLAUSIBLE: "uncertain",
-    Quality.CLOCK_UNSYNC: "uncertain",
-    Quality.CLOCK_STEP: "uncertain",
-    Quality.LATE: "good",
-    Quality.CACHED: "uncertain",
-    Quality.SHARED_LINE: "uncertain",
-    Quality.IDENTITY_UNPROVEN: "uncertain",
-    Quality.CONFIG_CHANGED: "uncertain",
-    Quality.BLOCKED: "bad",
-    Quality.NOT_ASKED: "missing",
-}
-
-_KNOWN = sum(VERDICT_OF)
 _REFUSED = {
     1: Quality.NOT_FOUND,
     2: Quality.NOT_FOUND,
@@ -67,20 +28,6 @@ _REFUSED = {
 FROZEN_AFTER_MS = 300_000
 STILL_LOOKS = 5
 """So often, at least, must a lively point have shown the same before it counts as frozen."""
-
-
-@lru_cache(4096)  # of thousands of values a second, and few of them different
-def verdict(flags: int) -> Verdict:
-    """The verdict on a value with these flags: the worst of its flags' verdicts; a bit that is not known is bad."""
-    found: set[Verdict] = {found for flag, found in VERDICT_OF.items() if flags & flag}
-    if flags & ~_KNOWN:
-        found.add("bad")
-    return max(found, key=VERDICTS.index, default="good")
-
-
-def worst(flags: Iterable[int]) -> Verdict:
-    """The worst verdict on some values with these flags; "missing" where there are none."""
-    return max(map(verdict, set(flags)), key=VERDICTS.index, default="missing")
 
 
 def shared_flags(found: Sequence[Value]) -> int:

@@ -21,10 +21,10 @@ from typing import IO, Any, NamedTuple
 
 from gateway.errors import GatewayError
 from gateway.own import reading_of
-from gateway.quality import verdict
 from gateway.records import StoredRecord
 from gateway.store import Store
 from gateway.summary_tables import SLACK_MS
+from gateway.verdicts import verdict
 from ledger_client.report import quality_phrases
 from ledger_client.shape import rfc3339_ms
 

@@ -31,7 +31,7 @@ SCHEDULE = "schedule"
 
 
 class Timestamp(NamedTuple):
-    """When something was known: wall clock in ms, ms since the epoch began, the clock's letter and error bound in ms."""
+    """When something was known: wall clock in ms, ms since the epoch began, the clock's letter and error bound (ms)."""
 
     time_ms: int
     up_ms: int

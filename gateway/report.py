@@ -21,10 +21,11 @@ from gateway.devices.points import Point, Profile
 from gateway.errors import ConfigError, Damaged, StoreError
 from gateway.feed_view import feed_line, feed_problems, feed_status
 from gateway.horizon import horizon
-from gateway.quality import shared_flags, verdict, worst
+from gateway.quality import shared_flags
 from gateway.records import StoredRecord
 from gateway.settings import duration_text
 from gateway.store import RECOVER, Store
+from gateway.verdicts import verdict, worst
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError
 from ledger_client.record import Body, Coverage, parse_record

@@ -15,7 +15,7 @@ from typing import Final
 from markupsafe import Markup
 
 from gateway.local_calendar import ahead_ms, days, hours, months
-from gateway.quality import VERDICTS
+from gateway.verdicts import VERDICTS
 
 WIDTH: Final = 480
 HEIGHT: Final = 200

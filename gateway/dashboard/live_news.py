@@ -14,10 +14,10 @@ from gateway.dashboard.page import Document
 from gateway.dashboard.views import values
 from gateway.dashboard.views.ledgers import oldest_unanchored_ms
 from gateway.live import MeterNow
-from gateway.quality import worst
 from gateway.records import NotRecorded
 from gateway.site import Site
 from gateway.store import Store
+from gateway.verdicts import worst
 
 
 def source(site: Site) -> Callable[[Store], Document]:

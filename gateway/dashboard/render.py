@@ -27,7 +27,8 @@ from gateway.dashboard.said import said
 from gateway.dashboard.views.courses import Chart, kind_of
 from gateway.dashboard.views.events import plain
 from gateway.dashboard.words import LANGUAGES, Words, choose
-from gateway.quality import VERDICTS, shared_flags, verdict
+from gateway.quality import shared_flags
+from gateway.verdicts import VERDICTS, verdict
 from ledger_client.record import MISSED_REASONS
 from ledger_client.senml import Quality
 

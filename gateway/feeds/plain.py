@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from gateway.alarm_tables import Standing
 from gateway.feeds.told import Told
-from gateway.quality import verdict
+from gateway.verdicts import verdict
 from ledger_client.report import quality_phrases
 from ledger_client.senml import Number, Value
 from ledger_client.shape import is_name

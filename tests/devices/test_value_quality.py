@@ -12,24 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import quality
+from gateway import verdicts
 from gateway.counters import Look, Stand
 from gateway.devices.points import Point, Profile
 from gateway.devices.profile import load_profile
 from gateway.devices.profile_rules import FLAGS
-from gateway.quality import (
-    NOTHING,
-    VERDICTS,
-    Past,
-    Still,
-    clock_flags,
-    earns,
-    failure_flags,
-    freshness,
-    judge,
-    raised,
-    verdict,
-)
+from gateway.quality import NOTHING, Past, Still, clock_flags, earns, failure_flags, freshness, judge, raised
+from gateway.verdicts import VERDICTS, verdict
 from ledger_client.report import QUALITY_PHRASES, quality_phrases
 from ledger_client.senml import Quality
 
@@ -51,7 +40,7 @@ VERDICT_OF = {flag: name for name, flags in EXPECTED.items() for flag in flags}
 
 
 def test_every_flag_has_a_verdict_and_words_of_its_own() -> None:
-    assert set(VERDICT_OF) == set(Quality) == set(quality.VERDICT_OF) == set(QUALITY_PHRASES)
+    assert set(VERDICT_OF) == set(Quality) == set(verdicts.VERDICT_OF) == set(QUALITY_PHRASES)
     assert len(set(QUALITY_PHRASES.values())) == len(QUALITY_PHRASES)
     assert verdict(0) == "good"
     assert quality_phrases(0) == ()
@@ -59,7 +48,7 @@ def test_every_flag_has_a_verdict_and_words_of_its_own() -> None:
 
 def test_docs_readings_lists_every_bit_with_its_verdict_and_words() -> None:
     docs = Path(__file__).parents[2].joinpath("docs/readings.md").read_text()
-    for flag, name in quality.VERDICT_OF.items():
+    for flag, name in verdicts.VERDICT_OF.items():
         assert f"| {flag.bit_length() - 1} | {flag.name} | {name} | {QUALITY_PHRASES[flag]} |\n" in docs
 
 

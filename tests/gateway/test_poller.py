@@ -19,8 +19,8 @@ from gateway.devices.points import Point, Profile
 from gateway.devices.profile import load_profile, parse_profile
 from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll
 from gateway.poller import Poller
-from gateway.quality import verdict
 from gateway.records import PollResult
+from gateway.verdicts import verdict
 from ledger_client.report import quality_phrases
 from ledger_client.senml import Quality, Reading, Value, pack
 from tests.gateway.samples import START_S, Machine

@@ -19,10 +19,10 @@ from gateway import report
 from gateway.cli import main
 from gateway.cli_parts import console
 from gateway.config import Config
-from gateway.quality import verdict
 from gateway.reading_files import COLUMNS
 from gateway.records import PollResult, Timestamp
 from gateway.store import Store
+from gateway.verdicts import verdict
 from ledger_client.record import parse_record
 from ledger_client.report import quality_phrases
 from ledger_client.senml import Columns, Reading, Value

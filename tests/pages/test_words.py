@@ -12,7 +12,7 @@ import pytest
 from gateway.alarm_kinds import KINDS, SEVERITIES
 from gateway.dashboard.words import LANGUAGES, Words, choose, table
 from gateway.devices.profile import CATALOG, load_profile
-from gateway.quality import VERDICTS
+from gateway.verdicts import VERDICTS
 from ledger_client.record import MISSED_REASONS
 from ledger_client.senml import Quality
 

@@ -16,8 +16,8 @@ from gateway.devices.points import Point, Profile
 from gateway.energy import NEAR_MS, Energy, energy_of
 from gateway.history import Covered, Series, covered, history
 from gateway.local_calendar import Stretch, day_ms, days, later, local, months
-from gateway.quality import verdict
 from gateway.store import Store
+from gateway.verdicts import verdict
 
 SPANS: Final = {"1h": HOUR, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "1y": 365 * DAY}
 USUAL: Final = "24h"

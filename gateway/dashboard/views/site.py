@@ -23,12 +23,12 @@ from gateway.dashboard.views.states import State, States, is_late, newest
 from gateway.errors import StoreError
 from gateway.horizon import Horizon, horizon
 from gateway.live import MeterNow
-from gateway.quality import VERDICT_OF, verdict, worst
 from gateway.records import NotRecorded
 from gateway.rows import Batch
 from gateway.settings import duration_text
 from gateway.site import Site
 from gateway.store import Store
+from gateway.verdicts import VERDICT_OF, verdict, worst
 from ledger_client.senml import Value
 
 FAULTS = {"timeouts": "timeout", "late": "late", "foreign": "foreign", "damaged": "damaged"}
