@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 STA_UNSYNC = 0x0040  # adjtimex(2)
 USABLE_AFTER_S = 2**28  # RFC 8428 §4.5.3: smaller times count as relative
 BUILT_S = 1_795_564_800

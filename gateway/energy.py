@@ -8,9 +8,10 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+from gateway.clock import HOUR_MS
 from gateway.history import Spans
 from gateway.local_calendar import Stretch
-from gateway.spans import HOUR_MS, Figures, Span
+from gateway.spans import Figures, Span
 from gateway.store import Store
 from gateway.verdicts import VERDICT_OF
 from ledger_client.senml import Number, Quality

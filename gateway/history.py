@@ -14,9 +14,10 @@ from itertools import pairwise
 from statistics import median_low
 from typing import Any
 
+from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.local_calendar import DAY_MS, days
 from gateway.own import body_of
-from gateway.spans import HOUR_MS, MINUTE_MS, Figures, Span
+from gateway.spans import Figures, Span
 from gateway.store import Store
 from gateway.summaries import kept_spans, resume
 from gateway.summary_tables import SLACK_MS

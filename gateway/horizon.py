@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway import space
+from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.config import Config
 from gateway.pruning import HOURS_KEPT_MS
 from gateway.space import THINNING, Limits, Space
-from gateway.spans import HOUR_MS, MINUTE_MS
 from gateway.store import Store
 
 SPANS = (5000, 500, 50)  # records over which the rate is measured: the longest stretch of this epoch that there is

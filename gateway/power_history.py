@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from gateway.blocking import in_thread
+from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.companion import Companion
 from gateway.config import Config, Meter
 from gateway.devices.points import Profile
@@ -20,7 +21,7 @@ from gateway.errors import Damaged
 from gateway.fieldbus.sleep import NOTHING, PowerRecord
 from gateway.own import body_of
 from gateway.records import MissedPoll, News, NotRecorded, SignedRecord
-from gateway.spans import HOUR_MS, MINUTE_MS, Span
+from gateway.spans import Span
 from gateway.store import Store
 from gateway.summaries import kept_spans, resume
 from gateway.verdicts import verdict

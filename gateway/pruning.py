@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.hold import station
 from gateway.rows import Batch
-from gateway.spans import HOUR_MS, MINUTE_MS
 from gateway.store import Store
 
 SLICE = 500  # records, or summaries, a transaction

@@ -11,12 +11,13 @@ import logging
 from functools import partial
 
 from gateway.blocking import in_thread
+from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.companion import Companion
 from gateway.errors import Damaged
 from gateway.own import body_of
 from gateway.pruning import HOURS_KEPT_MS
 from gateway.site import Site
-from gateway.spans import HOUR_MS, MINUTE_MS, Span
+from gateway.spans import Span
 from gateway.store import Store
 from gateway.summaries import Forms, Open
 from gateway.summary_tables import SLACK_MS

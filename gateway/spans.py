@@ -17,7 +17,6 @@ from gateway.devices.points import FIRST, SECOND
 from ledger_client.record import Coverage
 from ledger_client.senml import Columns, Number, Reading
 
-MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 FOLD_AT = 8  # readings that wait before they are folded into the figures: many at once cost less
 
 Content = Number | str | bool

@@ -12,11 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.errors import StoreError
 from gateway.own import body_of
 from gateway.records import SignedRecord
 from gateway.span_rows import Form, form_of, pack, unpack
-from gateway.spans import FOLD_AT, HOUR_MS, MINUTE_MS, Body, Span, time_of
+from gateway.spans import FOLD_AT, Body, Span, time_of
 from gateway.store import Store
 from gateway.summary_tables import Points, SummaryRow
 from ledger_client.record import Coverage

@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.rows import Tables
-from gateway.spans import HOUR_MS, MINUTE_MS
 
 _SPANS = {MINUTE_MS: 1, HOUR_MS: 60}  # as the column says them, in minutes
 

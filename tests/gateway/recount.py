@@ -9,8 +9,9 @@ from math import isfinite
 
 import pytest
 
+from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.span_rows import Form, form_of, unpack
-from gateway.spans import HOUR_MS, MINUTE_MS, Figures
+from gateway.spans import Figures
 from gateway.store import Store
 from ledger_client.record import Coverage, parse_record
 from ledger_client.senml import Reading, Value

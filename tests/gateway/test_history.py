@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.config import Config
 from gateway.energy import Energy, energy_by_hour, energy_of
 from gateway.history import Covered, covered, history
 from gateway.local_calendar import days, moment_ms
 from gateway.pruning import prune_summaries
 from gateway.records import PollResult, Timestamp
-from gateway.spans import HOUR_MS, MINUTE_MS
 from gateway.store import Store
 from ledger_client.record import Coverage
 from ledger_client.senml import Quality, Reading, Value

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.clock import HOUR_MS
 from gateway.config import Config
 from gateway.devices.profile import load_profile
 from gateway.power_history import PowerHistory, recall, sleep_point
 from gateway.records import MissedPoll, NotRecorded, PollResult, Timestamp
-from gateway.spans import HOUR_MS
 from gateway.store import Store
 from ledger_client.senml import Quality, Reading, Value
 from tests.gateway.epochs import running, until

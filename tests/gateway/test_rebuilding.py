@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from gateway.clock import HOUR_MS
 from gateway.news import Hub
 from gateway.rebuild import Rebuilding
 from gateway.site import Site
-from gateway.spans import HOUR_MS
 from gateway.store import Store
 from tests.gateway.desk import Desk
 from tests.gateway.samples import finished
