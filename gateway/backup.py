@@ -13,7 +13,7 @@ from pathlib import Path
 from gateway import space
 from gateway.config import Config
 from gateway.errors import Damaged, DiskFull, GatewayError
-from gateway.pages import log_path
+from gateway.storage.files import log_path
 from gateway.store import Store, is_database
 from ledger_client.durable import rename
 

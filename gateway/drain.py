@@ -12,9 +12,9 @@ from gateway.drivers import driver, trust_of
 from gateway.journal import seal_next
 from gateway.keys import load_keys
 from gateway.notes import Notes
-from gateway.recorder import Direct, Writer
 from gateway.records import GATEWAY
 from gateway.repair import open_store
+from gateway.storage.writer import Direct, Writer
 from gateway.uplink import Uplink
 from ledger_client.trust import Trust
 

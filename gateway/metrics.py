@@ -33,7 +33,8 @@ from gateway.live import MeterNow
 from gateway.metric_list import FIGURES, Figure
 from gateway.records import GATEWAY
 from gateway.site import Site
-from gateway.store import RESERVE, Store
+from gateway.storage.files import RESERVE
+from gateway.store import Store
 from gateway.verdicts import VERDICTS, worst
 from ledger_client.errors import LedgerClientError
 from ledger_client.senml import Columns, Reading

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from gateway.recorder import Writer
+from gateway.storage.writer import Writer
 from gateway.store import Store
 
 T = TypeVar("T")

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.storage.files import log_path
+
 MAGIC = b"SQLite format 3\x00"
 PAGE_SIZE = 4096  # SQLite's own choice for a new database
 TABLE_LEAF, INDEX_LEAF, INDEX_NODE = 0x0D, 0x0A, 0x02
@@ -140,11 +142,6 @@ class Pages:
             missing -= self.size - 4
             following = int.from_bytes(page[:4], "big")
         return b"".join(parts)
-
-
-def log_path(path: Path) -> Path:
-    """The write-ahead log of a database."""
-    return path.with_name(path.name + "-wal")
 
 
 def committed(log: bytes, size: int, file_page: Callable[[int], bytes] | None = None) -> Log:

@@ -12,20 +12,19 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from gateway.changeover import Change
 from gateway.clock import Clock
 from gateway.commits import Rules
-from gateway.errors import Damaged, StartAgain, StoreError, Superseded
+from gateway.errors import Damaged, StartAgain, StoreError
 from gateway.journal import Journal
 from gateway.keys import Keys
 from gateway.pulses import Pulse
 from gateway.records import MeterEvent, PollResult, Timestamp
+from gateway.storage.writer import T, answer
 from gateway.store import Store
 from ledger_client.record import Event
-
-T = TypeVar("T")
 
 INBOX_SECONDS = 30
 COMMIT_WITHIN_S = 60
@@ -34,28 +33,6 @@ PORTION = 100  # items of the inbox between two looks at the clock
 GATHER_S = 0.02
 """So long the writer lets polls gather that would else wake it one by one, each time taking the interpreter from the
 lines. Who waits for an answer, an event, and the first reading of an epoch are taken at once."""
-
-
-class Writer(Protocol):
-    """Who writes the database: whoever else wants something written or read calls it, from whatever thread."""
-
-    def call(self, function: Callable[[Store], T]) -> Future[T]:
-        """Run ``function(store)`` in its turn; it makes its own transaction."""
-        ...
-
-
-class Direct:
-    """The writer of a database that no recorder is at work on: what is called runs at once, one after the other."""
-
-    def __init__(self, store: Store) -> None:
-        self._store, self._turn = store, threading.Lock()
-
-    def call(self, function: Callable[[Store], T]) -> Future[T]:
-        """Run ``function(store)`` now."""
-        future: Future[T] = Future()
-        with self._turn:
-            _answer(future, function, self._store)
-        return future
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +229,7 @@ class Recorder:
         elif isinstance(item, MeterEvent):
             self._journal.happened(item)
         elif isinstance(item, _Call) and item.future.set_running_or_notify_cancel():
-            _answer(item.future, partial(self._flushed, item.function), self._store)
+            answer(item.future, partial(self._flushed, item.function), self._store)
 
     def _flushed(self, function: Callable[[Store], T], store: Store) -> T:
         self._journal.flush()
@@ -266,12 +243,3 @@ class Recorder:
 def _room(rules: Rules) -> int:
     """How many readings are due in ``INBOX_SECONDS``."""
     return max(100, int(sum(1000 / period for period in rules.periods_ms.values()) * INBOX_SECONDS))
-
-
-def _answer(future: Future[T], function: Callable[[Store], T], store: Store) -> None:
-    try:
-        future.set_result(function(store))
-    except Exception as error:
-        future.set_exception(error)
-        if isinstance(error, Superseded):  # nobody writes any more, whoever asked
-            raise

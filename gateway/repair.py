@@ -20,12 +20,13 @@ from gateway.config import Config
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.hold import station
 from gateway.keys import Keys
-from gateway.pages import Pages, Row, log_path
+from gateway.pages import Pages, Row
 from gateway.records import GATEWAY
 from gateway.rows import Repair
 from gateway.salvage import Found, Witness, proven, salvage
 from gateway.space import Reserve
-from gateway.store import CHECK, Store, missing
+from gateway.storage.files import log_path, missing
+from gateway.store import CHECK, Store
 from ledger_client.trust import Trust
 
 log = logging.getLogger("meterseal.repair")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from gateway.config import Config
 from gateway.errors import StoreError
-from gateway.store import RESERVE, Store
+from gateway.storage.files import RESERVE
+from gateway.store import Store
 
 MIB = 1024 * 1024
 THINNING = ((0.95, 10), (0.90, 5), (0.80, 2))

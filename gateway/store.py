@@ -22,14 +22,13 @@ from gateway.errors import Damaged, DiskFull, StoreError, Superseded, Unfinished
 from gateway.feed_tables import Feeds
 from gateway.hold import station
 from gateway.ownership import OWN_USER
-from gateway.pages import log_path
 from gateway.record_tables import Records
+from gateway.storage.files import log_path, missing
 from gateway.summary_tables import Summaries
 
 SQLITE_VERSION = sqlite3.sqlite_version
 PROGRESS = 10_000  # steps of SQLite's machine between two looks at the time
 STEP = 1024  # pages of a copy between two looks at the world
-RESERVE = "reserve"  # name of the file beside the database that a full disk is given (space.py)
 LITTLE = 64 * 1024  # bytes free that are as good as none
 WAL_LIMIT = 4 * 1024 * 1024  # bytes that the write-ahead log keeps after a checkpoint
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -295,18 +294,6 @@ class Store(Records, Batches, Alarms, Summaries, Feeds):
         finally:
             self._db.set_progress_handler(None, 0)
         return [] if found == ["ok"] else found
-
-
-def missing(path: Path) -> str | None:
-    """What is plainly gone of a database, by its files alone: SQLite would begin a new one, and delete the log of the
-    old. Raises OSError where they cannot be looked at."""
-    if path.exists() and path.stat().st_size:
-        return None
-    if log_path(path).exists() and log_path(path).stat().st_size:
-        return "its log is here and the database is not"
-    if path.exists() and (path.parent / RESERVE).exists():  # that is made behind the first records
-        return "the file is empty"
-    return None
 
 
 def _uri(path: Path, mode: str, *, alone: bool = False) -> str:

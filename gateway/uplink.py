@@ -26,10 +26,10 @@ from gateway.errors import GatewayError, StoreError
 from gateway.hold import station
 from gateway.pulses import beat
 from gateway.reconcile import Reconciliation
-from gateway.recorder import Writer
 from gateway.refusals import way_out
 from gateway.rows import Batch
 from gateway.settling import Contract, NotOurs, demand_settled
+from gateway.storage.writer import Writer
 from gateway.store import Store
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers import Ledger, Pending

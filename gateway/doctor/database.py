@@ -9,7 +9,7 @@ from gateway.doctor.finding import Case, Finding
 from gateway.errors import Damaged, Unfinished
 from gateway.horizon import horizon as foretell
 from gateway.horizon import size
-from gateway.pages import log_path
+from gateway.storage.files import log_path
 from gateway.store import RECOVER
 
 QUICK_S = 10.0

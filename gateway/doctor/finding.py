@@ -13,7 +13,8 @@ from gateway.config import Config
 from gateway.errors import GatewayError
 from gateway.keys import load_site_trust
 from gateway.ownership import OWN_USER
-from gateway.store import Store, missing
+from gateway.storage.files import missing
+from gateway.store import Store
 from ledger_client.errors import TrustFileError
 from ledger_client.trust import Trust
 

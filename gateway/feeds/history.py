@@ -14,7 +14,7 @@ from gateway.blocking import in_thread
 from gateway.errors import Damaged
 from gateway.feeds.progress import Gap
 from gateway.feeds.told import Told, told_record
-from gateway.recorder import Writer
+from gateway.storage.writer import Writer
 from gateway.store import RECOVER, Store
 from ledger_client.errors import LedgerClientError
 from ledger_client.record import parse_record

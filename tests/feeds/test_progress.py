@@ -10,8 +10,8 @@ import pytest
 
 from gateway.feeds.history import History
 from gateway.feeds.progress import Progress
-from gateway.recorder import Direct
 from gateway.records import StoredRecord
+from gateway.storage.writer import Direct
 from gateway.store import Store
 
 FEED, EPOCH = "scada", bytes(8)

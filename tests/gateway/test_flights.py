@@ -15,8 +15,9 @@ from gateway.config import Config
 from gateway.errors import StoreError
 from gateway.notes import Notes
 from gateway.prove import find, prove
-from gateway.recorder import Direct, Recorder
+from gateway.recorder import Recorder
 from gateway.settling import Contract
+from gateway.storage.writer import Direct
 from gateway.store import Store
 from gateway.uplink import Uplink
 from ledger_client.bundle import Bundle

@@ -12,7 +12,8 @@ from gateway import drain, drivers, uplink
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.notes import Notes
-from gateway.recorder import Direct, Recorder
+from gateway.recorder import Recorder
+from gateway.storage.writer import Direct
 from gateway.store import Store
 from gateway.uplink import Uplink
 from ledger_client.trust import key_entry, load_trust

@@ -1,0 +1,44 @@
+"""The turn to write the database: the writer thread as other rooms see it, and its stand-in without a thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol, TypeVar
+
+from gateway.errors import Superseded
+from gateway.store import Store
+
+T = TypeVar("T")
+
+
+def answer(future: Future[T], function: Callable[[Store], T], store: Store) -> None:
+    try:
+        future.set_result(function(store))
+    except Exception as error:
+        future.set_exception(error)
+        if isinstance(error, Superseded):  # nobody writes any more, whoever asked
+            raise
+
+
+class Writer(Protocol):
+    """Who writes the database: whoever else wants something written or read calls it, from whatever thread."""
+
+    def call(self, function: Callable[[Store], T]) -> Future[T]:
+        """Run ``function(store)`` in its turn; it makes its own transaction."""
+        ...
+
+
+class Direct:
+    """The writer of a database that no recorder is at work on: what is called runs at once, one after the other."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._turn = store, threading.Lock()
+
+    def call(self, function: Callable[[Store], T]) -> Future[T]:
+        """Run ``function(store)`` now."""
+        future: Future[T] = Future()
+        with self._turn:
+            answer(future, function, self._store)
+        return future
