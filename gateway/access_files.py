@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -38,3 +40,17 @@ def usable(
         key = written.get(error.key, error.key)
         raise ConfigError(config, f"{where}, {key}", error.problem, error.way_out) from None
     return found
+
+
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of the file's first certificate, ``AB:CD:…`` as browsers show it. Raises ConfigError."""
+    try:
+        text = path.read_text(encoding="ascii")
+        first = text[text.index(_BEGIN) : text.index(_END) + len(_END)]
+        der = ssl.PEM_cert_to_DER_cert(first)
+    except (OSError, ValueError) as error:
+        raise ConfigError(path, "", f"holds no certificate that can be read: {error}", "give a PEM file") from None
+    return hashlib.sha256(der).digest().hex(":").upper()

@@ -21,11 +21,10 @@ from gateway.devices.points import Profile, ProfileError
 from gateway.devices.profile import decoding_hash, load_profile
 from gateway.errors import ConfigError
 from gateway.feed_settings import FeedEntry
-from gateway.ledger_settings import LedgerEntry
+from gateway.ledger_settings import Contract, LedgerEntry
 from gateway.mistakes import closest, explain, not_toml
 from gateway.place_settings import DailyHours, Latitude, Longitude, TimeZone
 from gateway.settings import DurationMs, Host, Model, Name, SizeBytes, TransformerRatio, duration_text
-from gateway.settling import Contract
 from gateway.web_settings import Web
 from ledger_client import cbor
 from ledger_client.text_file import UTF8, NotText, NotToml, text_of, toml_of

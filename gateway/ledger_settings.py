@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -12,7 +13,6 @@ from pydantic import AfterValidator, Field, model_validator
 from gateway.access_files import file_paths, usable
 from gateway.errors import ConfigError
 from gateway.settings import DurationMs, Model, Name
-from gateway.settling import Contract
 from ledger_client.errors import KeyFileError
 from ledger_client.ledgers.access import Access, AccessError, Protocol, read_secret, resolve
 
@@ -139,3 +139,11 @@ def account_of(path: Path, entry: LedgerEntry) -> Account:
         raise ConfigError(path, f"{where}, {error.key}", error.problem, error.way_out) from None
     except KeyFileError as error:
         raise ConfigError(path, f"{where}, keystore", f"{error.path}: {error.problem}", error.way_out) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """Where a ledger on a chain lives, by the configuration: chain id, and the contract's 20 bytes."""
+
+    chain: int
+    address: bytes

@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway import instance, repaired
+from gateway.access_files import fingerprint
 from gateway.alarm_kinds import EQUIVOCATION, LEDGER_REFUSED, STOPPED
 from gateway.comparison import conflict_text
 from gateway.config import Config
-from gateway.dashboard.certificate import fingerprint
 from gateway.devices.points import Point, Profile
 from gateway.errors import ConfigError, Damaged, StoreError
 from gateway.feed_view import feed_line, feed_problems, feed_status

@@ -6,8 +6,7 @@ says that it is final, and here it must be the chain and the contract that the c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from gateway.ledger_settings import Contract
 from ledger_client.bundle import decode_locator
 from ledger_client.errors import VerificationError
 from ledger_client.merkle import leaf_hash, root_from_path
@@ -18,14 +17,6 @@ from ledger_client.vouching import check_receipt
 
 class NotOurs(Exception):
     """An answer that does not settle this batch: its text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Contract:
-    """Where a ledger on a chain lives, by the configuration: chain id, and the contract's 20 bytes."""
-
-    chain: int
-    address: bytes
 
 
 def demand_settled(

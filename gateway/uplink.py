@@ -24,11 +24,12 @@ from gateway.clock import Clock
 from gateway.comparison import Odd
 from gateway.errors import GatewayError, StoreError
 from gateway.hold import station
+from gateway.ledger_settings import Contract
 from gateway.pulses import beat
 from gateway.reconcile import Reconciliation
 from gateway.refusals import way_out
 from gateway.rows import Batch
-from gateway.settling import Contract, NotOurs, demand_settled
+from gateway.settling import NotOurs, demand_settled
 from gateway.storage.writer import Writer
 from gateway.store import Store
 from ledger_client.errors import LedgerUnavailable, Refused

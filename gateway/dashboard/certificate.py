@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
-import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,18 +18,6 @@ if TYPE_CHECKING:
 CERT, KEY = "web.crt", "web.key"
 YEARS = 20
 """Longer than a cabinet stands: the end of a certificate that is known by its fingerprint protects nobody."""
-_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-
-
-def fingerprint(path: Path) -> str:
-    """SHA-256 of the file's first certificate, ``AB:CD:…`` as browsers show it. Raises ConfigError."""
-    try:
-        text = path.read_text(encoding="ascii")
-        first = text[text.index(_BEGIN) : text.index(_END) + len(_END)]
-        der = ssl.PEM_cert_to_DER_cert(first)
-    except (OSError, ValueError) as error:
-        raise ConfigError(path, "", f"holds no certificate that can be read: {error}", "give a PEM file") from None
-    return hashlib.sha256(der).digest().hex(":").upper()
 
 
 def make(folder: Path, gateway: str, names: Sequence[str], now_s: int) -> tuple[Path, Path]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from gateway.access_files import fingerprint
 from gateway.config import Config, load
 from gateway.dashboard import certificate, door
 from gateway.dashboard.passwords import Role, User, hashed, read_users, users_file, write_users
@@ -79,7 +80,7 @@ def add_pages(config_path: Path, at: str, password: str, now_s: int) -> Done:
         wrote.append(set_user(config, FIRST_USER, "installer", password)[0])
     if not wrote:
         raise ConfigError(config_path, "web", "the pages are set up already", "users: meterseal password CONFIG NAME")
-    return Done(tuple(wrote), web.url, certificate.fingerprint(cert))
+    return Done(tuple(wrote), web.url, fingerprint(cert))
 
 
 def demonstrate(config: Config) -> dict[str, str]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from gateway.config import Config
-from gateway.settling import Contract, NotOurs, demand_settled
+from gateway.ledger_settings import Contract
+from gateway.settling import NotOurs, demand_settled
 from ledger_client import contracts
 from ledger_client.bundle import decode_locator
 from ledger_client.contracts import Anchored, gateway_hash

@@ -14,7 +14,8 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from gateway.config import Config
-from gateway.settling import Contract, demand_settled
+from gateway.ledger_settings import Contract
+from gateway.settling import demand_settled
 from ledger_client.ledgers import Ledger, Memory
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.mqtt import MqttLedger

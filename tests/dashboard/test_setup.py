@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway import config
+from gateway.access_files import fingerprint
 from gateway.cli import main
 from gateway.dashboard import certificate
-from gateway.dashboard.certificate import fingerprint
 from gateway.dashboard.passwords import matches, read_users
 from gateway.errors import ConfigError
 from tests.dashboard.site import Browser, pages_of, running

@@ -13,10 +13,10 @@ from gateway.alarms import LedgerAlarms
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.errors import StoreError
+from gateway.ledger_settings import Contract
 from gateway.notes import Notes
 from gateway.prove import find, prove
 from gateway.recorder import Recorder
-from gateway.settling import Contract
 from gateway.storage.writer import Direct
 from gateway.store import Store
 from gateway.uplink import Uplink
