@@ -55,7 +55,7 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
 def _line_of(config: Config, meter: str) -> LineSpec:
     """The line of a meter, if it may be asked by hand."""
     from gateway import instance, lines
-    from gateway.readiness import holds
+    from gateway.fieldbus.bus import holds
 
     bus = next((b for b in config.document.bus for m in b.meter if m.name == meter), None)
     if bus is None:

@@ -13,8 +13,7 @@ from gateway.config import Config
 from gateway.dashboard import door
 from gateway.drivers import check_accounts, check_ledger_access, check_ledger_keys, trust_of
 from gateway.feed_settings import check_feeds
-from gateway.fieldbus import serial_port
-from gateway.fieldbus.bus import check_port
+from gateway.fieldbus.bus import check_port, holds
 from gateway.fieldbus.errors import PortMissing
 from gateway.fieldbus.spec import LineSpec
 from gateway.keys import Keys, load_keys
@@ -72,10 +71,3 @@ def prepare(
                 raise
             log.error("%s: %s", spec.name, error)
     return Ready(config, keys, trust, specs, budget.line_plans(specs))
-
-
-def holds(pid: int | None, spec: LineSpec) -> bool:
-    """Whether this process has the line's serial port open."""
-    if pid is None or spec.port is None:
-        return False
-    return any(holder.pid == pid for holder in serial_port.holders(spec.port))

@@ -12,10 +12,10 @@ from gateway.belonging import copy_entry
 from gateway.doctor.finding import Case, Finding, at_once, connect
 from gateway.errors import GatewayError
 from gateway.fieldbus import serial_port
+from gateway.fieldbus.bus import holds
 from gateway.fieldbus.spec import LineSpec
 from gateway.keys import STATEMENT, key_files
 from gateway.ownership import is_there
-from gateway.readiness import holds
 from gateway.report import active_alarms
 from ledger_client.cose_key import Signer, load_private_key
 from ledger_client.errors import KeyFileError

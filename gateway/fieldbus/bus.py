@@ -374,3 +374,10 @@ def check_port(spec: LineSpec) -> None:
     serial_port.check(spec.port)
     if warning := serial_port.warning(spec.port):
         log.warning("%s: %s", spec.name, warning, extra={"line": spec.name})
+
+
+def holds(pid: int | None, spec: LineSpec) -> bool:
+    """Whether this process has the line's serial port open."""
+    if pid is None or spec.port is None:
+        return False
+    return any(holder.pid == pid for holder in serial_port.holders(spec.port))
