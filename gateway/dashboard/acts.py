@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.dashboard import formats
+from gateway.dashboard.sessions import Done
 from gateway.errors import Declined, GatewayError, NotYet
 from gateway.site import Site
 
@@ -18,14 +18,6 @@ WITHIN_S = 20.0
 """So long an act is waited for. It goes on all the same: an accepted meter may be asked seldom."""
 SHELVES_MS = {"1h": 3_600_000, "8h": 8 * 3_600_000, "1d": 86_400_000, "7d": 7 * 86_400_000}
 """For so long an alarm can be put aside."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What has been done, in words; and what the next page is to show of it."""
-
-    text: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 Act = Callable[[Site, str, Mapping[str, str]], Awaitable[Done]]

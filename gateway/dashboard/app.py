@@ -16,14 +16,14 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.dashboard.acts import ACTS, Done
+from gateway.dashboard.acts import ACTS
 from gateway.dashboard.guard import Guard
 from gateway.dashboard.logins import Logins, TooOften
-from gateway.dashboard.page import Answer, Asked, NotFound, Pages, View
+from gateway.dashboard.page import Answer, NotFound, Pages, View
 from gateway.dashboard.passwords import User, Users
 from gateway.dashboard.readers import Busy, Readers
 from gateway.dashboard.render import THEMES
-from gateway.dashboard.sessions import ABSOLUTE_S, Session, Sessions, Visitors
+from gateway.dashboard.sessions import ABSOLUTE_S, Asked, Done, Session, Sessions, Visitors
 from gateway.dashboard.stream import Stream
 from gateway.dashboard.words import LANGUAGES
 from gateway.errors import ConfigError, Declined, GatewayError, StoreError

@@ -14,8 +14,8 @@ from typing import Final
 
 from markupsafe import Markup
 
+from gateway.dashboard.views.courses import DAY, HOUR, MIN, Step, worst_of
 from gateway.local_calendar import ahead_ms, days, hours, months
-from gateway.verdicts import VERDICTS
 
 WIDTH: Final = 480
 HEIGHT: Final = 200
@@ -26,42 +26,17 @@ BOTTOM: Final = 34
 FLAGS_Y: Final = HEIGHT - BOTTOM + 4
 PLOT_W: Final = WIDTH - LEFT - RIGHT
 PLOT_H: Final = HEIGHT - TOP - BOTTOM
-MIN: Final = 60_000
-HOUR: Final = 60 * MIN
-DAY: Final = 24 * HOUR
 _TICKS: Final = (
     MIN, 5 * MIN, 10 * MIN, 15 * MIN, 30 * MIN, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR,
     DAY, 2 * DAY, 7 * DAY, 14 * DAY,
 )  # fmt: skip
 _MONTHS: Final = (1, 2, 3, 6, 12)
 MOST_TICKS: Final = 7
-_FROM_GOOD: Final[list[str]] = list(VERDICTS)
 HATCH: Final = Markup(
     '<defs><pattern id="hatch" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
     '<path class="hatch" d="M0 0V7"/></pattern></defs>'
 )
 _PLOT: Final = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}</svg>')
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a course: [from_ms, to_ms), the least, the greatest and the mean value (None: there was none), and
-    the worst verdict on them. ``note``: what to say of it when it is pointed at."""
-
-    from_ms: int
-    to_ms: int
-    low: float | None
-    high: float | None
-    mean: float | None
-    verdict: str | None = None
-    note: str = ""
-    at_ms: int | None = None
-    """When the value was read, where the step is one reading."""
-
-    @property
-    def x_ms(self) -> float:
-        """Where it is drawn: at its moment, or in its middle."""
-        return (self.from_ms + self.to_ms) / 2 if self.at_ms is None else self.at_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +243,3 @@ def _together(steps: Sequence[Step]) -> Step:
         worst_of(steps),
         next((step.note for step in steps if step.note), ""),
     )
-
-
-def worst_of(steps: Iterable[Step]) -> str | None:
-    """The worst verdict on some steps; None where none has any."""
-    return max((step.verdict for step in steps if step.verdict is not None), key=_FROM_GOOD.index, default=None)

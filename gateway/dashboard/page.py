@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.dashboard.passwords import Role
+from gateway.dashboard.sessions import Asked
 from gateway.errors import GatewayError
 from gateway.site import Site
 from gateway.store import Store
@@ -16,28 +16,6 @@ HTML = "text/html; charset=utf-8"
 
 class NotFound(GatewayError):
     """There is no such thing to show."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One request for a page, by somebody who may see it (``user`` and ``role``; both empty on the login page)."""
-
-    path: str
-    params: Mapping[str, str] = field(default_factory=dict)
-    """The parts of the path that the view's pattern names."""
-    query: Mapping[str, str] = field(default_factory=dict)
-    cookies: Mapping[str, str] = field(default_factory=dict)
-    languages: str = ""
-    """The browser's Accept-Language."""
-    user: str = ""
-    role: Role | None = None
-    form: str = ""
-    """What each form of the page carries in its hidden field ``form``."""
-    said: str = ""
-    """What the last act came to, to be told once, and whether it went ``well``."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """More of that: under ``preview`` or ``reload`` what these orders answered."""
-    well: bool = True
 
 
 @dataclass(frozen=True, slots=True)

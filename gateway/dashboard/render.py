@@ -19,12 +19,12 @@ from markupsafe import Markup
 from gateway import horizon
 from gateway.alarm_kinds import ON_A_LINE
 from gateway.dashboard import charts, formats
-from gateway.dashboard.charts import Frame, Step
+from gateway.dashboard.charts import Frame
 from gateway.dashboard.formats import Times
-from gateway.dashboard.page import Asked
 from gateway.dashboard.pathway import drawing
 from gateway.dashboard.said import said
-from gateway.dashboard.views.courses import Chart, kind_of
+from gateway.dashboard.sessions import Asked
+from gateway.dashboard.views.courses import Chart, Step, kind_of
 from gateway.dashboard.views.events import plain
 from gateway.dashboard.words import LANGUAGES, Words, choose
 from gateway.quality import shared_flags

@@ -12,10 +12,10 @@ import secrets
 import struct
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from gateway.dashboard.acts import Done
 from gateway.dashboard.passwords import Role, User
 from ledger_client.cose_key import base64url, unbase64url
 from ledger_client.errors import LedgerClientError
@@ -162,3 +162,33 @@ def _kept(cookie: str) -> bytes:
 
 def _mac(secret: bytes, data: bytes) -> bytes:
     return hmac.digest(secret, data, "sha256")[:_MAC]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What has been done, in words; and what the next page is to show of it."""
+
+    text: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request for a page, by somebody who may see it (``user`` and ``role``; both empty on the login page)."""
+
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    """The parts of the path that the view's pattern names."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    cookies: Mapping[str, str] = field(default_factory=dict)
+    languages: str = ""
+    """The browser's Accept-Language."""
+    user: str = ""
+    role: Role | None = None
+    form: str = ""
+    """What each form of the page carries in its hidden field ``form``."""
+    said: str = ""
+    """What the last act came to, to be told once, and whether it went ``well``."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """More of that: under ``preview`` or ``reload`` what these orders answered."""
+    well: bool = True

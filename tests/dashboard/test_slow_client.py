@@ -12,10 +12,11 @@ from typing import cast
 from gateway.config import load
 from gateway.dashboard import setup
 from gateway.dashboard.app import App
-from gateway.dashboard.page import Answer, Asked, Document, Pages, Rest, View
+from gateway.dashboard.page import Answer, Document, Pages, Rest, View
 from gateway.dashboard.passwords import Users, users_file
 from gateway.dashboard.readers import Readers
 from gateway.dashboard.serving import Serving
+from gateway.dashboard.sessions import Asked
 from gateway.dashboard.stream import MOST, Stream
 from gateway.site import Site
 from gateway.store import Store

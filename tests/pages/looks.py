@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from gateway.dashboard.contents import contents
-from gateway.dashboard.page import Answer, Asked
+from gateway.dashboard.page import Answer
+from gateway.dashboard.sessions import Asked
 from gateway.site import Site
 from gateway.store import Store
 

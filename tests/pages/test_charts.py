@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from gateway.dashboard import charts
-from gateway.dashboard.charts import Axis, Frame, Step
+from gateway.dashboard.charts import Axis, Frame
+from gateway.dashboard.views.courses import Step
 
 MIN = 60_000
 SVG = "{http://www.w3.org/2000/svg}"

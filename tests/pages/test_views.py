@@ -18,8 +18,9 @@ from gateway import config
 from gateway.config import Config
 from gateway.dashboard.contents import contents
 from gateway.dashboard.loads import Loads
-from gateway.dashboard.page import Asked, NotFound
+from gateway.dashboard.page import NotFound
 from gateway.dashboard.render import Visitor, page, static
+from gateway.dashboard.sessions import Asked
 from gateway.dashboard.sparks import Sparks
 from gateway.dashboard.views import courses, events, meter, record, values
 from gateway.dashboard.views.courses import Chart, Quantity

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta, tzinfo
 from itertools import pairwise
@@ -10,15 +10,18 @@ from statistics import median_low
 from typing import Final, Literal
 
 from gateway.config import Meter
-from gateway.dashboard.charts import DAY, HOUR, Step, worst_of
 from gateway.dashboard.views.values import headline
 from gateway.devices.points import Point, Profile
 from gateway.energy import NEAR_MS, Energy, energy_of
 from gateway.history import Covered, Series, covered, history
 from gateway.local_calendar import Stretch, day_ms, days, later, local, months
 from gateway.store import Store
-from gateway.verdicts import verdict
+from gateway.verdicts import VERDICTS, verdict
 
+MIN: Final = 60_000
+HOUR: Final = 60 * MIN
+DAY: Final = 24 * HOUR
+_FROM_GOOD: Final[list[str]] = list(VERDICTS)
 SPANS: Final = {"1h": HOUR, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "1y": 365 * DAY}
 USUAL: Final = "24h"
 MOST: Final = 480
@@ -160,3 +163,29 @@ def kind_of(chart: Chart) -> Kind:
     return (
         "bars" if chart.made_of in ("hour", "day", "month") and chart.quantity.energy and chart.span != "1h" else "line"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a course: [from_ms, to_ms), the least, the greatest and the mean value (None: there was none), and
+    the worst verdict on them. ``note``: what to say of it when it is pointed at."""
+
+    from_ms: int
+    to_ms: int
+    low: float | None
+    high: float | None
+    mean: float | None
+    verdict: str | None = None
+    note: str = ""
+    at_ms: int | None = None
+    """When the value was read, where the step is one reading."""
+
+    @property
+    def x_ms(self) -> float:
+        """Where it is drawn: at its moment, or in its middle."""
+        return (self.from_ms + self.to_ms) / 2 if self.at_ms is None else self.at_ms
+
+
+def worst_of(steps: Iterable[Step]) -> str | None:
+    """The worst verdict on some steps; None where none has any."""
+    return max((step.verdict for step in steps if step.verdict is not None), key=_FROM_GOOD.index, default=None)

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 
-from gateway.dashboard.charts import HOUR
 from gateway.dashboard.loads import Loads
 from gateway.dashboard.page import NotFound
 from gateway.dashboard.views import courses
 from gateway.dashboard.views import site as site_view
-from gateway.dashboard.views.courses import Chart, Quantity
+from gateway.dashboard.views.courses import HOUR, Chart, Quantity
 from gateway.dashboard.views.raw import RawBlock, raw
 from gateway.dashboard.views.site import LineRow, MeterRow
 from gateway.dashboard.views.states import State, States, newest
