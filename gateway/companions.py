@@ -41,7 +41,7 @@ def wanted(site: Site) -> list[Wanted]:
         Wanted("alarm sources", None, partial(AlarmSources, site)),
         Wanted("watch", None, lambda: Watch(site, Manager())),
         Wanted("lag", None, partial(Lag, site)),
-        Wanted("summaries", tuple(site.config.meters), partial(Rebuilding, site)),
+        Wanted("summaries", tuple(site.config.meters), lambda: Rebuilding(site.config, site.clock, site.recorder)),
     ]
     found += (Wanted(f"feed {x.name}", x, partial(_feed, site, x)) for x in site.config.document.feed)
     if (web := site.config.document.web) is not None:

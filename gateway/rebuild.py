@@ -11,13 +11,14 @@ import logging
 from functools import partial
 
 from gateway.blocking import in_thread
-from gateway.clock import HOUR_MS, MINUTE_MS
+from gateway.clock import HOUR_MS, MINUTE_MS, Clock
 from gateway.companion import Companion
+from gateway.config import Config
 from gateway.errors import Damaged
 from gateway.own import body_of
 from gateway.pruning import HOURS_KEPT_MS
-from gateway.site import Site
 from gateway.spans import Span
+from gateway.storage.writer import Writer
 from gateway.store import Store
 from gateway.summaries import Forms, Open
 from gateway.summary_tables import SLACK_MS
@@ -73,12 +74,12 @@ def rebuild_before(store: Store, meter: str, before_ms: int, oldest_ms: int) -> 
 class Rebuilding(Companion):
     """The companion that does it."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, config: Config, clock: Clock, writer: Writer) -> None:
+        self._config, self._clock, self._writer = config, clock, writer
 
     async def run(self) -> None:
         """Until every meter has what its records tell; then there is nothing more to do."""
-        for meter in self._site.config.meters:
+        for meter in self._config.meters:
             try:
                 await self._rebuild(meter)
             except Damaged as error:  # that will not be better the next time
@@ -89,15 +90,15 @@ class Rebuilding(Companion):
         rows = 0
         while step := await in_thread(partial(self._step, meter, before_ms), "summaries"):
             before_ms, found = step
-            await asyncio.wrap_future(self._site.recorder.call(partial(put, meter=meter, found=found)))
+            await asyncio.wrap_future(self._writer.call(partial(put, meter=meter, found=found)))
             rows += len(found)
             await asyncio.sleep(PAUSE_S)
         if rows:
             log.info("%s: %d summaries are made from its records", meter, rows)
 
     def _step(self, meter: str, before_ms: int | None) -> tuple[int, Found] | None:
-        now_ms = self._site.clock.now_ms()
-        store = Store(self._site.config.database, read_only=True)
+        now_ms = self._clock.now_ms()
+        store = Store(self._config.database, read_only=True)
         try:
             if before_ms is None:
                 before_ms = first_hour(store, meter, now_ms)

@@ -6,9 +6,7 @@ import asyncio
 from pathlib import Path
 
 from gateway.clock import HOUR_MS
-from gateway.news import Hub
 from gateway.rebuild import Rebuilding
-from gateway.site import Site
 from gateway.store import Store
 from tests.gateway.desk import Desk
 from tests.gateway.samples import finished
@@ -26,9 +24,8 @@ def test_a_record_that_cannot_be_read_costs_the_other_meters_nothing(tmp_path: P
                 await asyncio.wrap_future(desk.recorder.call(lambda _: None))
                 desk.machine.passes(HOUR_MS / 1000)
             await asyncio.wrap_future(desk.recorder.call(_harm))
-            site = Site(desk.loaded, desk.clock, b"", desk.recorder, {}, {}, Hub(), desk.live, desk.board)
             async with asyncio.timeout(60):
-                await Rebuilding(site).run()
+                await Rebuilding(desk.loaded, desk.clock, desk.recorder).run()
             store = Store(desk.loaded.database, read_only=True)
             found = [store.newest_summary(meter, HOUR_MS) for meter in ("meter-a", "meter-b")]
             store.close()
