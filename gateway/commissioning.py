@@ -7,7 +7,7 @@ meter's own chain, written before the first reading that depends on it. The even
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.bus import Line
 from gateway.fieldbus.spec import Poll
 from gateway.poller import Poller
-from gateway.recorder import Recorder
+from gateway.storage.writer import Writer
 from ledger_client.record import Event, parse_record
 from ledger_client.senml import Quality, Reading
 
@@ -39,9 +39,18 @@ class _Exchange:
 class Commissioning:
     """``poll`` is the callback of every line; ``accept`` is what `meterseal accept` orders."""
 
-    def __init__(self, meters: Mapping[str, Meter], known: dict[str, str], poller: Poller, recorder: Recorder) -> None:
-        """``known`` are the identities that the database knows; it is kept up to date here."""
-        self._meters, self._known, self._poller, self._recorder = meters, known, poller, recorder
+    def __init__(
+        self,
+        meters: Mapping[str, Meter],
+        known: dict[str, str],
+        poller: Poller,
+        writer: Writer,
+        on_event: Callable[[str, Event], object],
+    ) -> None:
+        """``known`` are the identities that the database knows; it is kept up to date here. ``on_event`` takes each
+        event of a meter, to be recorded in order with its polls."""
+        self._meters, self._known, self._poller = meters, known, poller
+        self._writer, self._on_event = writer, on_event
         self._exchanges: dict[str, _Exchange] = {}
 
     def change(self, meters: Mapping[str, Meter], known: Mapping[str, str]) -> None:
@@ -54,11 +63,11 @@ class Commissioning:
         if poll.answers and (exchange := self._exchanges.pop(poll.meter, None)):
             poll = poll._replace(flags=poll.flags | int(Quality.METER_EXCHANGED))
             self._known[poll.meter] = exchange.new
-            self._recorder.happened(poll.meter, self._event(exchange, poll))
+            self._on_event(poll.meter, self._event(exchange, poll))
             exchange.recorded.set_result(None)
         elif poll.identity is not None and poll.meter not in self._known:
             self._known[poll.meter] = poll.identity
-            self._recorder.happened(poll.meter, Event(COMMISSIONED, {"identity": poll.identity}))
+            self._on_event(poll.meter, Event(COMMISSIONED, {"identity": poll.identity}))
         self._poller.poll(poll)
 
     async def accept(self, line: Line, meter: str, serial: str, reason: str, user: str = "") -> dict[str, Any]:
@@ -81,7 +90,7 @@ class Commissioning:
             )
         if meter in self._exchanges:
             raise GatewayError(f"{meter}: another acceptance waits for its first reading", "wait for it")
-        row = await asyncio.wrap_future(self._recorder.call(lambda store: store.newest(meter, "reading")))
+        row = await asyncio.wrap_future(self._writer.call(lambda store: store.newest(meter, "reading")))
         last = parse_record(row.data).body if row else None
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._exchanges[meter] = _Exchange(old, stranger, reason, user, _recorded_values(last), recorded)

@@ -77,7 +77,7 @@ class Epoch:
         for name in config.meters:
             self._poller.recall(name, _last_readings(store, name))
         self._known = recorder.identities()
-        self._commissioning = Commissioning(config.meters, dict(self._known), self._poller, recorder)
+        self._commissioning = Commissioning(config.meters, dict(self._known), self._poller, recorder, recorder.happened)
         hub, live = Hub(), Live(config.meters)
         hub.listeners.append(live.hear)
         recorder.on_news.append(hub.tell)

@@ -113,7 +113,7 @@ async def measure(folder: Path, period_ms: int, seconds: float) -> dict[str, obj
     rules = replace(Rules.of(loaded), periods_ms=dict.fromkeys(loaded.meters, period_ms))
     recorder = Recorder(store, load_keys(loaded), rules, clock, secrets.token_bytes(8))
     poller = Poller(loaded.meters, clock, recorder.put, loaded.profiles)
-    commissioning = Commissioning(loaded.meters, {}, poller, recorder)
+    commissioning = Commissioning(loaded.meters, {}, poller, recorder, recorder.happened)
     outcomes: Counter[str | None] = Counter()
     window = 0, 0
 
