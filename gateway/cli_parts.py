@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import click
-from rich.console import Console
 
 from gateway import config as configuration
 from gateway.config import Config
 from gateway.errors import GatewayError
+from gateway.process.console import console
 from gateway.store import Store
 from ledger_client.durable import may_replace
 
 CONFIG = click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 FORCE = click.option("--force", is_flag=True, help="Replace FILE whatever it is.")
-
-
-def console(file: IO[str] | None = None, *, stderr: bool = False) -> Console:
-    """Where words for people go, as they are: rich would take `[…]` in a name for a colour, and `:AB:` in a
-    fingerprint for a picture."""
-    width = None if sys.stdout.isatty() else 160
-    return Console(file=file, stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True, width=width)
 
 
 out = console()

@@ -23,12 +23,12 @@ from rich.live import Live
 from gateway import config as configuration
 from gateway import drain, prove, report, starter
 from gateway.account import account, read_answers
-from gateway.cli_parts import console
 from gateway.config import Config
 from gateway.dashboard import setup
 from gateway.demo_view import summary_text, view
 from gateway.errors import GatewayError
 from gateway.keys import REQUEST_FILE
+from gateway.process.console import console
 from gateway.shipped import shipped
 from gateway.store import Store
 from ledger_client.errors import VerificationError

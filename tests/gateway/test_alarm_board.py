@@ -15,9 +15,9 @@ from gateway.alarm_kinds import KINDS, LEDGER_ODD
 from gateway.alarm_states import QUIET_MS
 from gateway.alarm_tables import Standing
 from gateway.alarms import LedgerAlarms
-from gateway.cli_parts import console
 from gateway.errors import Declined
 from gateway.fieldbus.spec import Alarm
+from gateway.process.console import console
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, Timestamp
 from gateway.store import Store
 from ledger_client.senml import Reading, Value

@@ -18,10 +18,10 @@ from gateway import config as configuration
 from gateway.budget import line_plan
 from gateway.budget_view import print_plan
 from gateway.cli import main
-from gateway.cli_parts import console
 from gateway.config import Config
 from gateway.fieldbus.frames import Request
 from gateway.lines import line_specs
+from gateway.process.console import console
 from tests.fieldbus.devices import Device, Pty, Sent, addresses, answer, refuse
 from tests.gateway.samples import site
 

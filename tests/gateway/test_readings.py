@@ -17,8 +17,8 @@ from click.testing import CliRunner, Result
 
 from gateway import report
 from gateway.cli import main
-from gateway.cli_parts import console
 from gateway.config import Config
+from gateway.process.console import console
 from gateway.reading_files import COLUMNS
 from gateway.records import PollResult, Timestamp
 from gateway.store import Store
