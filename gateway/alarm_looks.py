@@ -30,7 +30,7 @@ from gateway.web_settings import Web
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError
 from ledger_client.record import Event, parse_record
-from ledger_client.shape import rfc3339_ms
+from ledger_client.times import rfc3339_ms
 from ledger_client.trust import Trust, TrustKey
 
 DAY_S = 86_400

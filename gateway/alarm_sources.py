@@ -26,7 +26,7 @@ from gateway.records import CONFIGURATION as CONFIGURED
 from gateway.site import Site
 from ledger_client.record import Event
 from ledger_client.senml import Quality, Reading
-from ledger_client.shape import rfc3339_ms
+from ledger_client.times import rfc3339_ms
 
 log = logging.getLogger("meterseal.alarms")
 

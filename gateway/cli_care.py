@@ -14,7 +14,7 @@ from gateway import config as configuration
 from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
 from gateway.settings import duration_ms
 from ledger_client.batch_file import is_batch_file
-from ledger_client.shape import rfc3339_ms
+from ledger_client.times import rfc3339_ms
 
 if TYPE_CHECKING:
     from gateway.export import Exported

@@ -24,7 +24,7 @@ from gateway.process.console import console
 from gateway.reading_files import FORMATS, WRITERS, Line, Told, are_readings, lines, of_row
 from gateway.settings import duration_ms
 from ledger_client.durable import whole_file
-from ledger_client.shape import rfc3339_ms
+from ledger_client.times import rfc3339_ms
 
 LAST = 3
 FOR_EVER_MS = 1 << 53

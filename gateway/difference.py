@@ -14,7 +14,7 @@ from typing import Any
 from gateway.config import Config
 from gateway.errors import ConfigError
 from gateway.fieldbus.spec import LineSpec
-from ledger_client.shape import rfc3339_ms
+from ledger_client.times import rfc3339_ms
 from ledger_client.trust import Trust, TrustKey
 
 FIXED = {"id": "its records would be another gateway's", "data": "the database is open", "keys": "the keys are in use"}

@@ -26,7 +26,7 @@ from gateway.store import Store
 from gateway.summary_tables import SLACK_MS
 from gateway.verdicts import verdict
 from ledger_client.report import quality_phrases
-from ledger_client.shape import rfc3339_ms
+from ledger_client.times import rfc3339_ms
 
 PORTION = 2_000  # records of one look at the database
 ROWS = 50_000  # lines of a row group of Parquet

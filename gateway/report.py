@@ -31,7 +31,7 @@ from ledger_client.ledgers.access import AccessError
 from ledger_client.record import Body, Coverage, parse_record
 from ledger_client.report import number_text, quality_phrases
 from ledger_client.senml import Quality, Reading, Value
-from ledger_client.shape import rfc3339_ms
+from ledger_client.times import rfc3339_ms
 
 OVERDUE_PERIODS = 3
 HELD_MS = 180_000

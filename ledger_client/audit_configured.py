@@ -17,7 +17,7 @@ from ledger_client.audit_times import Times
 from ledger_client.cose_key import base64url
 from ledger_client.grids import Grid, last_due
 from ledger_client.record import GATEWAY_ITSELF
-from ledger_client.shape import rfc3339_ms
+from ledger_client.times import rfc3339_ms
 
 FULL: Final = 10
 MOST_THINNED: Final = 10

@@ -11,8 +11,8 @@ from ledger_client.audit_configured import Configured
 from ledger_client.audit_coverage import Coverages
 from ledger_client.audit_result import CHAIN, COVERAGE, ENDS, Audit, Audited
 from ledger_client.audit_times import Times
-from ledger_client.shape import rfc3339_ms
 from ledger_client.statement import Statement
+from ledger_client.times import rfc3339_ms
 
 Last = tuple[int, bytes] | None
 """A gateway's last batch at a ledger and its statement id; None: the ledger has nothing of the gateway."""

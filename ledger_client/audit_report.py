@@ -8,7 +8,7 @@ from typing import Final
 from ledger_client.audit_result import Audit, Audited, Finding, Told
 from ledger_client.record import GATEWAY_ITSELF
 from ledger_client.report import clean
-from ledger_client.shape import rfc3339, rfc3339_ms, span_in_words
+from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
 
 _MEANT: Final = {
     "parse": "is not in the form of evidence",

@@ -29,7 +29,7 @@ from ledger_client.cli_trust import trust
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.facts import NOTHING_ASKED, Facts
 from ledger_client.report import clean, facts_in_words, steps_in_words
-from ledger_client.shape import rfc3339
+from ledger_client.times import rfc3339
 from ledger_client.trust import Trust, load_trust
 from ledger_client.verify import failure_json
 from ledger_client.verify import verify as verify_bundle

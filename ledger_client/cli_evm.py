@@ -235,7 +235,7 @@ def check_log(
     from ledger_client.ledgers.evm_node import Node
     from ledger_client.ledgers.log_client import LogClient
     from ledger_client.ledgers.log_on_chain import grown_from, written
-    from ledger_client.shape import rfc3339
+    from ledger_client.times import rfc3339
     from ledger_client.trust import load_trust
 
     ((name, url),) = addresses("--ledger", [ledger]).items()

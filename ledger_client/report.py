@@ -11,9 +11,8 @@ from ledger_client.errors import STEPS
 from ledger_client.facts import InLog
 from ledger_client.record import GATEWAY_ITSELF, Coverage, Event
 from ledger_client.senml import Quality, Value
-from ledger_client.shape import rfc3339, rfc3339_ms
-from ledger_client.shape import span_in_words as span_in_words
 from ledger_client.statement import id_text
+from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
 from ledger_client.verify import Verified, plain_json
 
 _CLOCKS: Final = {

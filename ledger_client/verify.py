@@ -22,8 +22,9 @@ from ledger_client.merkle import leaf_hash, root_from_path
 from ledger_client.receipt import Receipt
 from ledger_client.record import GATEWAY_ITSELF, Body, Event, Record, parse_record
 from ledger_client.senml import Reading, Value, quality_words
-from ledger_client.shape import MAX_TIME_MS, rfc3339, rfc3339_ms, span_in_words
+from ledger_client.shape import MAX_TIME_MS
 from ledger_client.statement import SignedStatement, check_statement, id_text, read_statement
+from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
 from ledger_client.trust import Trust, TrustKey
 from ledger_client.vouching import (
     TOLERANCE_S,

@@ -20,8 +20,8 @@ from ledger_client.errors import (
 )
 from ledger_client.facts import NOTHING_ASKED, Facts, Held, InLog, Placed
 from ledger_client.receipt import Receipt, check, parse_receipt
-from ledger_client.shape import rfc3339
 from ledger_client.statement import SignedStatement, id_text
+from ledger_client.times import rfc3339
 from ledger_client.trust import Trust, TrustKey
 
 TOLERANCE_S: Final = 300  # how far the clocks of gateway, ledger and verifier may be apart

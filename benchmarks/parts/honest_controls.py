@@ -23,7 +23,7 @@ from gateway.records import MeterEvent
 from gateway.repair import open_store
 from gateway.store import Store
 from ledger_client.record import Event
-from ledger_client.shape import rfc3339
+from ledger_client.times import rfc3339
 from tests.chain.test_restore import Look
 from tests.commands import audit_exports, ledger_command
 from tests.gateway.clock_history import LIMIT, History

@@ -11,7 +11,7 @@ from gateway.clock import APART_MS, BUILT_S, KernelClock, kernel_clock
 from gateway.doctor.finding import Case, Finding
 from gateway.horizon import span
 from gateway.store import SQLITE_VERSION
-from ledger_client.shape import rfc3339_ms
+from ledger_client.times import rfc3339_ms
 
 DAY_MS = 86_400_000
 LIBRARIES = ("cbor2", "cryptography", "pydantic", "pyserial", "paho-mqtt", "requests", "sqlite-utils")

@@ -19,7 +19,7 @@ from gateway.ownership import is_there
 from gateway.report import active_alarms
 from ledger_client.cose_key import Signer, load_private_key
 from ledger_client.errors import KeyFileError
-from ledger_client.shape import rfc3339
+from ledger_client.times import rfc3339
 from ledger_client.trust import Trust
 
 SOON_S = 30 * 86_400

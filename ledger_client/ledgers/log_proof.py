@@ -15,7 +15,7 @@ from ledger_client.facts import InLog
 from ledger_client.log_head import LogHead, parse_head
 from ledger_client.merkle import leaf_hash, root_from_consistency, root_from_path
 from ledger_client.receipt import Receipt
-from ledger_client.shape import rfc3339
+from ledger_client.times import rfc3339
 from ledger_client.trust import Trust
 from ledger_client.vouching import demand_valid
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from ledger_client.durable import write_text
 from ledger_client.errors import TrustFileError
-from ledger_client.shape import rfc3339
 from ledger_client.text_file import UTF8, NotText, NotToml, text_of, toml_of
+from ledger_client.times import rfc3339
 from ledger_client.trust import TrustKey, entry_of, parse_trust, quoted
 
 _LOG = logging.getLogger("meterseal.ledger")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger_client.ledgers.wire import id_to_text
-from ledger_client.shape import rfc3339
+from ledger_client.times import rfc3339
 from ledger_client.transparency import tree
 from ledger_client.transparency.directory import LOG, policy_of, present_key
 from ledger_client.transparency.gateway_entries import applied, changes_of, difference

@@ -21,7 +21,7 @@ from gateway.process.console import console
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, Timestamp
 from gateway.store import Store
 from ledger_client.senml import Reading, Value
-from ledger_client.shape import rfc3339_ms
+from ledger_client.times import rfc3339_ms
 from tests.gateway.desk import Desk
 
 A, B, LONE = "meter-a", "meter-b", "lone"

@@ -26,7 +26,7 @@ from gateway.verdicts import verdict
 from ledger_client.record import parse_record
 from ledger_client.report import quality_phrases
 from ledger_client.senml import Columns, Reading, Value
-from ledger_client.shape import rfc3339_ms
+from ledger_client.times import rfc3339_ms
 from tests.gateway.samples import START_S, Hands, site
 
 METER = "export-main"

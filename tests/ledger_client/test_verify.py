@@ -24,8 +24,8 @@ from ledger_client.errors import (
 from ledger_client.record import GATEWAY_ITSELF, Coverage, Event, sign_record
 from ledger_client.report import facts_in_words
 from ledger_client.senml import Reading, Value
-from ledger_client.shape import span_in_words
 from ledger_client.statement import Range, id_text, statement_id
+from ledger_client.times import span_in_words
 from ledger_client.trust import Trust, key_entry
 from ledger_client.verify import failure_json, verify
 from tests.ledger_client.evidence import (
