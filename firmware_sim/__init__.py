@@ -1,1 +1,0 @@
-"""Meters that behave and misbehave: register maps filled with physical values, served over real wires."""

@@ -12,7 +12,8 @@ from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from gateway import budget, heap, instance
+from gateway import budget, instance
+from gateway.blocking import share_heap
 from gateway.commits import RETRY_MS
 from gateway.config import Config
 from gateway.epoch import begin
@@ -30,7 +31,7 @@ async def run(config: Config) -> None:
 
     Raises GatewayError or PortError before anything is started when the configuration cannot run on this machine.
     """
-    heap.share()
+    share_heap()
     switch_often()
     instance.demand_free(config.data)
     ready = prepare(config, may_be_missing=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import TypeVar
 
 from gateway.pulses import beat, calling
@@ -29,3 +31,12 @@ async def in_thread(function: Callable[[], T], name: str) -> T:
     answer = await asyncio.wrap_future(future)
     beat()
     return answer
+
+
+_M_ARENA_MAX = -8  # malloc.h, mallopt(3)
+
+
+def share_heap() -> None:
+    """Call it before there are threads. Where the C library knows no such thing, nothing is done."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

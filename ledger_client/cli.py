@@ -23,8 +23,7 @@ from ledger_client.bundle import is_bundle
 from ledger_client.cli_bridge import bridge
 from ledger_client.cli_evm import evm
 from ledger_client.cli_help import HELP, Grouped
-from ledger_client.cli_online import UsageError, access, addresses
-from ledger_client.cli_parts import FORCE, YES, agreed, broker_login, demand_replaceable
+from ledger_client.cli_parts import FORCE, YES, UsageError, access, addresses, agreed, broker_login, demand_replaceable
 from ledger_client.cli_trust import trust
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.facts import NOTHING_ASKED, Facts

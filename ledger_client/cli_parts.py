@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ledger_client.cli_online import UsageError
 from ledger_client.durable import may_replace
+from ledger_client.errors import LedgerClientError
+
+if TYPE_CHECKING:
+    from ledger_client.ledgers.access import Access
 
 YES = click.option("--yes", is_flag=True, help="do it without a question")
 FORCE = click.option("--force", is_flag=True, help="replace FILE whatever it is")
@@ -48,3 +51,37 @@ def agreed(hint: str, *, yes: bool) -> None:
     if not click.confirm("go on?"):
         click.echo("nothing has changed")
         sys.exit(1)
+
+
+class UsageError(LedgerClientError):
+    """The command line names something that cannot be used."""
+
+
+def addresses(option: str, values: Iterable[str]) -> dict[str, str]:
+    """{ledger: URL} of an option that may be given more than once; raises ``UsageError``, ``AccessError``."""
+    from ledger_client.ledgers.access import demand_http
+
+    urls: dict[str, str] = {}
+    for value in values:
+        name, _, url = value.partition("=")
+        if not name or not url:
+            raise UsageError(f"{option}: give the ledger's name and an address, as NAME=http://HOST:PORT")
+        if name in urls:
+            raise UsageError(f"{option} {name}: is given twice; leave one of them out")
+        demand_http(f"{option} {name}", url)
+        urls[name] = url
+    return urls
+
+
+def access(ca: Path | None, urls: Iterable[str]) -> Access:
+    """The way to those of the addresses that speak https, checked before anybody is asked; raises ``AccessError``."""
+    from ledger_client.ledgers.access import Access, AccessError  # loads TLS, which verifying does not need
+
+    secure, plain = Access(ca=ca), Access()
+    for url in urls:
+        (secure if url.startswith("https:") else plain).check_rules(url)
+    try:
+        secure.check_files()
+    except AccessError as error:
+        raise AccessError("--ca", error.problem, error.way_out) from None
+    return secure

@@ -9,8 +9,7 @@ from pathlib import Path
 import click
 
 from ledger_client.cli_help import HELP
-from ledger_client.cli_online import UsageError, access, addresses
-from ledger_client.cli_parts import FORCE, YES, agreed, demand_replaceable
+from ledger_client.cli_parts import FORCE, YES, UsageError, access, addresses, agreed, demand_replaceable
 from ledger_client.errors import TrustFileError, VerificationError
 from ledger_client.times import rfc3339
 from ledger_client.trust import load_trust

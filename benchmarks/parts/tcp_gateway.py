@@ -20,7 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.parts.farm import SERIAL
-from gateway import config, heap, lines
+from gateway import config, lines
+from gateway.blocking import share_heap
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning
 from gateway.commits import Rules
@@ -164,6 +165,6 @@ def _durability(loaded: Config, store: TimedStore, commit_every_ms: int) -> dict
 
 
 if __name__ == "__main__":
-    heap.share()  # as `meterseal run` does, and
+    share_heap()  # as `meterseal run` does, and
     switch_often()
     print(json.dumps(asyncio.run(measure(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))))

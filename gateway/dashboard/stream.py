@@ -6,6 +6,7 @@ What a client does not read waits in bounded buffers for a bounded time; then th
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -15,7 +16,6 @@ from dataclasses import dataclass, field
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from gateway.dashboard.changes import difference, encoded
 from gateway.dashboard.page import Document, Source
 from gateway.dashboard.readers import Readers
 from gateway.dashboard.sessions import Session
@@ -177,3 +177,21 @@ def _told(
         encoded("site", number, document) if fresh else b"",
         encoded("change", number, change) if change else b"",
     )
+
+
+def difference(before: Document, after: Document) -> Document:
+    """The entries of ``after`` that are new or other than ``before``; one that is gone is None."""
+    changed = {}
+    for section in before.keys() | after.keys():
+        old, new = before.get(section, {}), after.get(section, {})
+        entries = {name: entry for name, entry in new.items() if name not in old or old[name] != entry}
+        entries |= dict.fromkeys(old.keys() - new.keys())
+        if entries:
+            changed[section] = entries
+    return changed
+
+
+def encoded(event: str, number: int, document: Document) -> bytes:
+    """A server-sent event (HTML Living Standard §9.2.6): ``site`` holds everything, ``change`` what is other."""
+    data = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return f"id: {number}\nevent: {event}\ndata: {data}\n\n".encode()

@@ -1,1 +1,0 @@
-"""The embedded carbon ledger: a SCITT transparency service on SQLite, over HTTP and MQTT."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 
-from gateway.dashboard.changes import difference
 from gateway.dashboard.page import Document
+from gateway.dashboard.stream import difference
 from tests.dashboard.site import Browser, events
 
 

@@ -7,8 +7,7 @@ import logging
 import pytest
 
 from gateway.fieldbus.connections import OtherMaster
-from gateway.fieldbus.damage import Damage
-from gateway.fieldbus.ear import Ear
+from gateway.fieldbus.ear import Damage, Ear
 from gateway.fieldbus.frames import Request, Shape
 from gateway.fieldbus.link import Seen
 from gateway.fieldbus.shapes import ShapeTable
