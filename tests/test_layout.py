@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,225 @@ TOP_LEVEL = {
     ".ci", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "benchmarks", "configs", "docs",
     "firmware_sim", "gateway", "ledger_client", "pyproject.toml", "scripts", "tests",
 }  # fmt: skip
+
+GROUND: dict[str, set[str]] = {"gateway": {".", "process"}, "ledger_client": {"."}, "firmware_sim": {"."}}
+"""Rooms that every other room of the package may import. ``.`` is the package's own folder."""
+
+ALLOWED: dict[str, dict[str, set[str]]] = {
+    "gateway": {
+        ".": set(),
+        "process": {"."},
+        "devices": set(),
+        "config": {"devices"},
+        "fieldbus.modbus": {"devices"},
+        "fieldbus": {"devices", "fieldbus.modbus"},
+        "storage": set(),
+        "storage.capacity": {"config", "storage"},
+        "storage.recovery": {"config", "storage", "storage.capacity"},
+        "evidence": {"config", "storage", "storage.recovery"},
+        "history": {"devices", "config", "storage", "storage.capacity"},
+        "recording": {"config", "storage", "storage.capacity", "storage.recovery", "evidence", "history"},
+        "acquisition": {"devices", "config", "fieldbus", "storage", "recording"},
+        "anchoring": {"config", "storage", "evidence", "recording"},
+        "alarms": {"config", "fieldbus", "storage", "storage.capacity", "recording"},
+        "runtime": {"devices", "config", "fieldbus", "storage", "history", "recording", "anchoring", "alarms"},
+        "feeds": {"storage"},
+        "feeds.plain_json": {"storage", "feeds"},
+        "feeds.sparkplug": {"devices", "storage", "recording", "feeds"},
+        "status": {
+            "devices",
+            "config",
+            "fieldbus",
+            "storage",
+            "storage.capacity",
+            "storage.recovery",
+            "recording",
+            "acquisition",
+            "anchoring",
+            "alarms",
+            "runtime",
+        },
+        "dashboard.auth": {"config"},
+        "commissioning": {
+            "devices",
+            "config",
+            "fieldbus.modbus",
+            "fieldbus",
+            "recording",
+            "anchoring",
+            "dashboard.auth",
+        },
+        "doctor": {
+            "config",
+            "fieldbus.modbus",
+            "fieldbus",
+            "storage",
+            "storage.capacity",
+            "recording",
+            "acquisition",
+            "anchoring",
+            "status",
+            "commissioning",
+        },
+        "dashboard.pages": {
+            "devices",
+            "config",
+            "fieldbus",
+            "storage",
+            "storage.capacity",
+            "evidence",
+            "history",
+            "recording",
+            "runtime",
+            "dashboard.auth",
+            "doctor",
+        },
+        "dashboard.render": {
+            "devices",
+            "storage.capacity",
+            "history",
+            "acquisition",
+            "dashboard.auth",
+            "dashboard.pages",
+        },
+        "dashboard": {
+            "config",
+            "storage",
+            "evidence",
+            "recording",
+            "runtime",
+            "status",
+            "dashboard.auth",
+            "dashboard.pages",
+            "dashboard.render",
+        },
+        "agent": {
+            "devices",
+            "config",
+            "fieldbus.modbus",
+            "fieldbus",
+            "storage",
+            "storage.recovery",
+            "history",
+            "recording",
+            "acquisition",
+            "anchoring",
+            "alarms",
+            "runtime",
+            "feeds",
+            "feeds.plain_json",
+            "feeds.sparkplug",
+            "commissioning",
+            "dashboard",
+        },
+        "cli.demo": {
+            "config",
+            "storage",
+            "storage.recovery",
+            "evidence",
+            "recording",
+            "anchoring",
+            "status",
+            "dashboard.auth",
+            "commissioning",
+        },
+        "cli": {
+            "devices",
+            "config",
+            "fieldbus",
+            "storage",
+            "storage.capacity",
+            "evidence",
+            "history",
+            "recording",
+            "acquisition",
+            "status",
+            "dashboard.auth",
+            "commissioning",
+            "doctor",
+            "agent",
+            "cli.demo",
+        },
+    },
+    "ledger_client": {
+        ".": set(),
+        "contracts": set(),
+        "transparency": set(),
+        "formats": set(),
+        "transparency.log": {"formats"},
+        "transport": {"formats"},
+        "verification": {"formats"},
+        "audit": {"formats", "verification"},
+        "enrolment": {"formats", "verification"},
+        "http_server": {"transport"},
+        "ledgers": {"formats", "transport"},
+        "transparency.policy": {"formats", "verification"},
+        "ledgers.evm": {"contracts", "formats", "transport", "verification", "ledgers"},
+        "transparency.ledger": {
+            "formats",
+            "transparency.log",
+            "transport",
+            "verification",
+            "enrolment",
+            "http_server",
+            "transparency.policy",
+        },
+        "online": {
+            "contracts",
+            "formats",
+            "transport",
+            "verification",
+            "enrolment",
+            "ledgers",
+            "transparency.policy",
+            "ledgers.evm",
+        },
+        "transparency.server": {
+            "formats",
+            "transparency.log",
+            "transport",
+            "http_server",
+            "transparency.policy",
+            "transparency.ledger",
+        },
+        "bridge": {
+            "formats",
+            "transparency.log",
+            "transport",
+            "ledgers",
+            "transparency.policy",
+            "ledgers.evm",
+            "transparency.ledger",
+            "transparency.server",
+        },
+        "cli": {
+            "formats",
+            "transport",
+            "verification",
+            "audit",
+            "enrolment",
+            "ledgers",
+            "ledgers.evm",
+            "transparency.ledger",
+            "online",
+            "transparency.server",
+            "bridge",
+        },
+    },
+    "firmware_sim": {
+        ".": set(),
+        "plant": set(),
+        "meters": {"plant"},
+        "wire": {"meters"},
+        "scenario": {"plant", "meters", "wire"},
+        "cli": {"plant", "meters", "wire", "scenario"},
+    },
+}
+"""Package → room → the rooms of the package that it may import, besides the ground. A room is a folder."""
+
+MOST_MODULES = 15
+TO_COME = dict(line.split("\t") for line in (ROOT / "tests/rooms.tsv").read_text().splitlines())
+"""Where modules go that do not stand in their room yet."""
 
 
 def tracked() -> list[str]:
@@ -42,6 +262,28 @@ def imports(path: Path) -> Iterator[str]:
             module = ".".join([*base, *([node.module] if node.module else [])])
             yield module
             yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def room(path: Path) -> tuple[str, str]:
+    """The package and the room of a module."""
+    file = str(path.relative_to(ROOT))
+    package, *folders = Path(TO_COME.get(file, file)).parent.parts
+    return package, ".".join(folders) or "."
+
+
+def own_modules() -> dict[str, Path]:
+    """Every module that says something, by its dotted name."""
+    return {module_name(p): p for package in PACKAGES for p in sources(package) if p.read_text().strip()}
+
+
+def arrows() -> Iterator[tuple[str, str, str, str]]:
+    """Each import between two rooms of one package: package, from, to, and the module that imports."""
+    modules = own_modules()
+    for name, path in modules.items():
+        package, here = room(path)
+        for other in imports(path):
+            if other in modules and (there := room(modules[other])) != (package, here) and there[0] == package:
+                yield package, here, there[1], name
 
 
 def within(module: str, *roots: str) -> bool:
@@ -97,9 +339,45 @@ def test_verifying_needs_no_network_and_no_event_loop() -> None:
     assert [f"{p.name} imports {m}" for p in core for m in imports(p) if within(m, *banned)] == []
 
 
-def test_init_files_of_the_gateway_stay_empty() -> None:
-    assert (ROOT / "gateway/__init__.py").read_text() == ""
-    assert (ROOT / "gateway/devices/__init__.py").read_text() == ""
+def test_init_files_stay_empty() -> None:
+    """One that re-exports would load its whole room with each of its modules."""
+    spoken = {
+        str(p.relative_to(ROOT))
+        for package in PACKAGES
+        for p in sources(package)
+        if p.name == "__init__.py" and p.read_text()
+    }
+    assert spoken == {"ledger_client/contracts/__init__.py", "ledger_client/ledgers/__init__.py"}
+
+
+def test_a_room_imports_only_what_it_may() -> None:
+    assert [
+        f"{module}: {package}/{here} may not import {package}/{there}"
+        for package, here, there, module in arrows()
+        if there not in ALLOWED[package][here] | (GROUND[package] if here not in GROUND[package] else set())
+    ] == []
+
+
+def test_no_room_may_import_what_it_does_not_import() -> None:
+    there_are = {(package, here, there) for package, here, there, _ in arrows()}
+    table = {(package, here, there) for package, rooms in ALLOWED.items() for here in rooms for there in rooms[here]}
+    assert table - there_are == set()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_table_of_rooms_has_no_cycle(package: str) -> None:
+    """Each row names rows above it only; so does the ground, which comes first."""
+    above: set[str] = set()
+    for here, others in ALLOWED[package].items():
+        assert others <= above, here
+        above.add(here)
+    assert GROUND[package] == set(list(ALLOWED[package])[: len(GROUND[package])])
+
+
+def test_no_room_holds_more_modules_than_can_be_read_at_a_glance() -> None:
+    held = Counter(room(path) for path in own_modules().values() if path.name != "__init__.py")
+    assert {where: count for where, count in held.items() if count > MOST_MODULES} == {}
+    assert {(package, name) for package, rooms in ALLOWED.items() for name in rooms} >= held.keys()
 
 
 def test_imports_have_no_cycle() -> None:
