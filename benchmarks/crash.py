@@ -33,7 +33,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.parts.crash_site import Outcome, light, whole
-from gateway.hold import STATIONS
+from gateway.process.failpoints import STATIONS
 
 A_SITE, A_WHOLE_SITE = 24, 10
 """Kills after which a new site begins, so that no database grows long to verify."""

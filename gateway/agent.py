@@ -12,15 +12,16 @@ from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from gateway import budget, instance
-from gateway.blocking import share_heap
+from gateway import budget
 from gateway.commits import RETRY_MS
 from gateway.config import Config
 from gateway.epoch import begin
 from gateway.errors import GatewayError, StartAgain
-from gateway.notify import Manager
+from gateway.process import instance_lock
+from gateway.process.sd_notify import Manager
+from gateway.process.switch_interval import switch_often
+from gateway.process.threads import share_heap
 from gateway.readiness import prepare
-from gateway.switching import switch_often
 from ledger_client.record import Event
 
 log = logging.getLogger("meterseal.agent")
@@ -33,14 +34,14 @@ async def run(config: Config) -> None:
     """
     share_heap()
     switch_often()
-    instance.demand_free(config.data)
+    instance_lock.demand_free(config.data)
     ready = prepare(config, may_be_missing=True)
     budget.refuse(config.path, ready.plans)
     for plan in ready.plans:
         for warning in plan.warnings:
             log.warning("%s: %s", plan.line, warning)
     with ExitStack() as held:
-        held.enter_context(instance.take(config.data))
+        held.enter_context(instance_lock.take(config.data))
         stop = asyncio.Event()
         epoch = begin(ready, stop)
         waiting = await _until_again(epoch.run(stop, ()))

@@ -28,10 +28,10 @@ from gateway.alarm_list import AlarmList, Books
 from gateway.alarm_states import Key, State
 from gateway.alarm_tables import Standing
 from gateway.clock import Clock
-from gateway.companion import Companion
-from gateway.control import Order
 from gateway.fieldbus.spec import Alarm, LineSpec
 from gateway.live import Live
+from gateway.process.background import Companion
+from gateway.process.control_socket import Order
 from gateway.records import ALARM, GATEWAY
 from gateway.store import Store
 from ledger_client.record import Event

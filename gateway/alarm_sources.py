@@ -18,8 +18,8 @@ from gateway.alarm_kinds import (
     STALE,
 )
 from gateway.alarm_looks import BEFORE, look
-from gateway.blocking import in_thread
-from gateway.companion import Companion
+from gateway.process.background import Companion
+from gateway.process.threads import in_thread
 from gateway.records import ALARM, GATEWAY, News, NotRecorded, SignedRecord
 from gateway.records import CLOCK as CORRECTED
 from gateway.records import CONFIGURATION as CONFIGURED

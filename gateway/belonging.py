@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gateway import instance
 from gateway.config import Config
 from gateway.errors import ConfigError, GatewayError
 from gateway.keys import REQUEST_FILE, STATEMENT, Keys, key_files
+from gateway.process import instance_lock
 from gateway.store import Store
 from ledger_client.errors import LedgerClientError
 from ledger_client.record import parse_record
@@ -67,7 +67,7 @@ def _gateway_of_database(config: Config) -> str | None:
     try:
         if not config.database.exists():
             return None
-        store = Store(config.database, read_only=True, at_rest=instance.running(config.data) is None)
+        store = Store(config.database, read_only=True, at_rest=instance_lock.running(config.data) is None)
     except (GatewayError, OSError):
         return None
     try:

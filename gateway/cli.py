@@ -13,22 +13,12 @@ from typing import Any, ClassVar, NoReturn
 import click
 from rich.table import Table
 
-from gateway import (
-    cli_care,
-    cli_keys,
-    cli_read,
-    cli_readings,
-    cli_reload,
-    cli_service,
-    cli_setup,
-    cli_shared,
-    logs,
-    report,
-)
+from gateway import cli_care, cli_keys, cli_read, cli_readings, cli_reload, cli_service, cli_setup, cli_shared, report
 from gateway import config as configuration
 from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
 from gateway.errors import Damaged, Declined, GatewayError
-from gateway.logs import FORMS, Form
+from gateway.process import log_setup
+from gateway.process.log_setup import FORMS, Form
 from gateway.settings import duration_ms, duration_text
 from ledger_client.bundle import is_bundle
 from ledger_client.cli_help import HELP, Grouped
@@ -85,7 +75,7 @@ def _first(group: ExceptionGroup[Exception]) -> Exception:
 )
 def main(verbose: bool, form: Form) -> None:
     """An edge gateway from meter to ledger: reads, signs, keeps, anchors, proves."""
-    logs.start(form, verbose=verbose)
+    log_setup.start(form, verbose=verbose)
 
 
 @main.command()
@@ -115,14 +105,15 @@ def profiles(name: str | None) -> None:
 @JSON
 def check(config_path: Path, as_json: bool) -> None:
     """Validate CONFIG and what it names, and show what would be read. Starts nothing."""
-    from gateway import budget, control, instance
+    from gateway import budget
     from gateway.budget_view import print_plan, with_found
+    from gateway.process import control_socket, instance_lock
     from gateway.readiness import prepare
 
     config = configuration.load(config_path)
-    running = instance.running(config.data)
+    running = instance_lock.running(config.data)
     plans = prepare(config, running=running, all_listed=True).plans
-    if (health := control.ask(config.data, "health")) is not None:
+    if (health := control_socket.ask(config.data, "health")) is not None:
         plans = with_found(plans, health)
     if as_json:
         ok = not any(plan.problems for plan in plans)
@@ -166,12 +157,12 @@ def run(config_path: Path) -> None:
 @JSON
 def accept(config_path: Path, meter: str, serial: str, reason: str, as_json: bool) -> None:
     """Take values from the device that now answers for METER: a signed event names the old and the new one."""
-    from gateway import control
+    from gateway.process import control_socket as control_socket
 
     config = configuration.load(config_path)
     if meter not in config.meters:
         raise GatewayError(f"{config_path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
-    done = control.give(config.data, "accept", meter=meter, serial=serial, reason=reason)
+    done = control_socket.give(config.data, "accept", meter=meter, serial=serial, reason=reason)
     click.echo(
         json.dumps(done) if as_json else f"{meter}: accepted {done['new']} in place of {done['old']}; recording goes on"
     )
@@ -182,11 +173,15 @@ def accept(config_path: Path, meter: str, serial: str, reason: str, as_json: boo
 @JSON
 def status(config_path: Path, as_json: bool) -> None:
     """Meters, buffer, batches and anchors. Exit code 1 when something needs a look."""
-    from gateway import control
+    from gateway.process import control_socket as control_socket
 
     config, store = open_store(config_path)
-    health = control.ask(config.data, "health")
-    feeds = {} if health is None else {x.name: control.ask(config.data, f"feed {x.name}") for x in config.document.feed}
+    health = control_socket.ask(config.data, "health")
+    feeds = (
+        {}
+        if health is None
+        else {x.name: control_socket.ask(config.data, f"feed {x.name}") for x in config.document.feed}
+    )
     facts = report.status(config, store, int(time.time() * 1000), health, feeds)
     if as_json:
         click.echo(json.dumps(facts))

@@ -120,12 +120,12 @@ def doctor(config_path: Path, full: bool, as_json: bool) -> None:
 
     Polls each meter once where no gateway runs, else changes nothing; may run before the first start.
     """
-    from gateway import instance
     from gateway.doctor import rounds
+    from gateway.process import instance_lock
 
     config = configuration.load(config_path)
     findings = []
-    for finding in rounds.examine(config, int(time.time() * 1000), pid=instance.running(config.data), full=full):
+    for finding in rounds.examine(config, int(time.time() * 1000), pid=instance_lock.running(config.data), full=full):
         findings.append(finding)
         if not as_json:
             rounds.print_finding(out, finding)

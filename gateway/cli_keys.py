@@ -16,7 +16,7 @@ from gateway import config as configuration
 from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, out
 from gateway.config import Config
 from gateway.errors import GatewayError
-from gateway.ownership import is_there
+from gateway.process.file_owner import is_there
 from ledger_client.cose_key import base64url, load_private_key
 from ledger_client.enrolment import is_request, parse_request, to_text
 

@@ -11,9 +11,9 @@ import click
 from rich.text import Text
 
 from gateway import config as configuration
-from gateway import control
 from gateway.cli_parts import CONFIG, JSON, out, user
 from gateway.errors import Declined, GatewayError
+from gateway.process import control_socket
 
 ASK_EVERY_S = 0.5
 
@@ -31,7 +31,7 @@ def reload(config_path: Path, dry_run: bool, yes: bool, wait: bool, as_json: boo
     60 s. Its name, data folder and keys cannot be changed so: stop it and start it.
     """
     config = configuration.load(config_path)
-    change = control.give(config.data, "preview")
+    change = control_socket.give(config.data, "preview")
     if not as_json:
         _show(config, change)
     if dry_run or change["nothing"]:
@@ -39,7 +39,7 @@ def reload(config_path: Path, dry_run: bool, yes: bool, wait: bool, as_json: boo
         return
     if not yes and (as_json or not _asked()):
         raise Declined("nothing was changed", "say --yes to change it without being asked")
-    done = control.give(config.data, "reload", fingerprint=change["fingerprint"], user=user())
+    done = control_socket.give(config.data, "reload", fingerprint=change["fingerprint"], user=user())
     if not as_json:
         watched = f"; for {done['watched_s']:.0f} s it may go back by itself" if done["watched_s"] else ""
         click.echo(f"the gateway works by {config_path} now{watched}")
@@ -78,7 +78,7 @@ def _show(config: configuration.Config, change: dict[str, Any]) -> None:
 
 def _until_it_holds(data: Path) -> str | None:
     while True:
-        state = control.give(data, "health")["configuration"]
+        state = control_socket.give(data, "health")["configuration"]
         if state["trial"] is None:
             reverted: str | None = state["reverted"]
             return reverted

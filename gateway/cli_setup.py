@@ -11,7 +11,7 @@ from gateway import config as configuration
 from gateway.cli_parts import CONFIG
 from gateway.errors import ConfigError, GatewayError
 from gateway.keys import REQUEST_FILE
-from gateway.ownership import is_there
+from gateway.process.file_owner import is_there
 
 PASSWORD_FILE = click.option(
     "--password-file",

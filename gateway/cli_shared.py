@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from gateway import config as configuration
-from gateway import control
 from gateway.cli_parts import CONFIG, JSON, user
 from gateway.config import Config
 from gateway.errors import GatewayError
 from gateway.lines import line_specs
+from gateway.process import control_socket
 
 
 @click.command("clear-shared")
@@ -23,7 +23,7 @@ def clear_shared(config_path: Path, bus: str, as_json: bool) -> None:
     """Another master is off BUS: stop flagging its values SHARED_LINE, use all shapes and the configured answer lives
     again, until somebody is heard. A signed event says who ordered it."""
     config = configuration.load(config_path)
-    done = control.give(config.data, "clear-shared", line=_line_of(config, bus), user=user())
+    done = control_socket.give(config.data, "clear-shared", line=_line_of(config, bus), user=user())
     text = f"{bus}: values are not flagged as shared any more, until another master is heard again"
     click.echo(json.dumps(done) if as_json else text)
 

@@ -19,10 +19,10 @@ from gateway.announcements import Announcements, NamedGrid, new_keys, schedule
 from gateway.clock import STEP_MS, Clock
 from gateway.config import Config, Configured
 from gateway.coverage import Ruler, Tally, first_coverage
-from gateway.durations import Durations
 from gateway.errors import Damaged, DiskFull, StartAgain, StoreError
-from gateway.hold import station
 from gateway.keys import Keys
+from gateway.process.failpoints import station
+from gateway.process.histogram import Durations
 from gateway.records import ALARM, CLOCK, GATEWAY, SCHEDULE, START, STOP, MeterEvent, News, SignedRecord, Timestamp
 from gateway.repair import note_flaws
 from gateway.rows import Tail

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from gateway.alarm_sources import AlarmSources
-from gateway.companion import Companion
 from gateway.dashboard.server import PagesServer
 from gateway.errors import GatewayError
 from gateway.feed_settings import FeedEntry
 from gateway.lag import Lag
-from gateway.notify import Manager
+from gateway.process.background import Companion
+from gateway.process.sd_notify import Manager
 from gateway.rebuild import Rebuilding
 from gateway.site import Site
 from gateway.watch import Watch

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway import instance
 from gateway.clock import Clock
 from gateway.commits import Rules, ended_in_order
 from gateway.config import Config
@@ -12,6 +11,7 @@ from gateway.drivers import driver, trust_of
 from gateway.journal import seal_next
 from gateway.keys import load_keys
 from gateway.notes import Notes
+from gateway.process import instance_lock
 from gateway.records import GATEWAY
 from gateway.repair import open_store
 from gateway.storage.writer import Direct, Writer
@@ -27,7 +27,7 @@ def finish(config: Config, *, within_s: float) -> None:
     Raises GatewayError while a gateway works in the data folder, or when a ledger refuses a batch.
     """
     keys, trust = load_keys(config), trust_of(config)
-    with instance.take(config.data):
+    with instance_lock.take(config.data):
         store = open_store(config, keys, trust)
         clock = Clock(not_before_ms=store.latest_ms())
         try:

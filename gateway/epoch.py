@@ -14,12 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gateway import control
 from gateway.alarm_board import Board, lines_of, orders
 from gateway.alarm_kinds import DAMAGED
 from gateway.alarms import Events, LedgerAlarms
 from gateway.announcements import identities
-from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning
 from gateway.commits import Rules
@@ -36,9 +34,11 @@ from gateway.lines import lag_ms
 from gateway.live import Live
 from gateway.news import Hub
 from gateway.notes import Notes
-from gateway.notify import Manager
 from gateway.poller import Poller
 from gateway.power_history import PowerHistory, recall
+from gateway.process import control_socket
+from gateway.process.sd_notify import Manager
+from gateway.process.threads import in_thread
 from gateway.readiness import Ready
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
@@ -114,7 +114,7 @@ class Epoch:
         """
         self._stop = stop
         try:
-            server = await control.serve(self.ready.config.data, self.site.orders)
+            server = await control_socket.serve(self.ready.config.data, self.site.orders)
             try:
                 await self._work(waiting)
             finally:

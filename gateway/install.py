@@ -18,9 +18,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway import instance
 from gateway.errors import Declined, GatewayError
 from gateway.keys import REQUEST_FILE
+from gateway.process import instance_lock
 from gateway.shipped import shipped
 from ledger_client.durable import whole_file
 from ledger_client.enrolment import parse_request
@@ -186,7 +186,7 @@ def holdings(root: Path) -> Holdings | None:
         return None
     found = [path for path in state.rglob("*") if path.is_file()]
     for path in found:
-        if path.name == "meterseal.lock" and (pid := instance.running(path.parent)) is not None:
+        if path.name == "meterseal.lock" and (pid := instance_lock.running(path.parent)) is not None:
             raise GatewayError(f"{path.parent}: a gateway (process {pid}) works here", "systemctl stop meterseal")
     gateway = _gateway_id(root, found)
     if gateway is None:

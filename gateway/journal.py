@@ -19,8 +19,8 @@ from gateway.clock import SLOWED, Clock, Correction
 from gateway.commits import GOES_ON, RETRY_MS, Rules, alarm
 from gateway.coverage import stopped_polls
 from gateway.errors import Damaged, DiskFull, StoreError
-from gateway.hold import station
 from gateway.keys import Keys
+from gateway.process.failpoints import station
 from gateway.records import CLOCK, GATEWAY, STOP, MeterEvent, MissedPoll, NotRecorded, PollResult, Timestamp
 from gateway.store import Store
 from ledger_client.record import Event

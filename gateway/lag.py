@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.companion import Companion
+from gateway.process.background import Companion
 from gateway.site import Site
 
 EVERY_S = 0.25

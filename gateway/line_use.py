@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway import instance
 from gateway.clock import Clock
 from gateway.commits import asked_until_ms
 from gateway.config import Config
@@ -20,7 +19,8 @@ from gateway.errors import GatewayError
 from gateway.fieldbus.bus import Waits, read_once
 from gateway.fieldbus.endpoints import endpoint_of
 from gateway.fieldbus.spec import LineSpec, Poll
-from gateway.ownership import as_its_folder
+from gateway.process import instance_lock
+from gateway.process.file_owner import as_its_folder
 from gateway.records import GATEWAY
 from gateway.store import Store
 from ledger_client.durable import whole_file
@@ -63,7 +63,7 @@ def _gateway_ms(config: Config, now_ms: int) -> int | None:
     try:
         if not config.database.exists():
             return None
-        store = Store(config.database, read_only=True, at_rest=instance.running(config.data) is None)
+        store = Store(config.database, read_only=True, at_rest=instance_lock.running(config.data) is None)
     except GatewayError:
         return now_ms
     try:

@@ -23,14 +23,14 @@ from prometheus_client.registry import Collector
 from gateway.alarm_kinds import SEVERITIES
 from gateway.alarm_looks import certificate_end, certificate_files, newest_keys
 from gateway.alarm_tables import Standing
-from gateway.blocking import in_thread
 from gateway.config import Config
-from gateway.durations import Durations
 from gateway.errors import StoreError
 from gateway.fieldbus.spec import MeterSpec
 from gateway.horizon import horizon
 from gateway.live import MeterNow
 from gateway.metric_list import FIGURES, Figure
+from gateway.process.histogram import Durations
+from gateway.process.threads import in_thread
 from gateway.records import GATEWAY
 from gateway.site import Site
 from gateway.storage.files import RESERVE

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from gateway.blocking import in_thread
 from gateway.clock import HOUR_MS, MINUTE_MS
-from gateway.companion import Companion
 from gateway.config import Config, Meter
 from gateway.devices.points import Profile
 from gateway.errors import Damaged
 from gateway.fieldbus.sleep import NOTHING, PowerRecord
 from gateway.own import body_of
+from gateway.process.background import Companion
+from gateway.process.threads import in_thread
 from gateway.records import MissedPoll, News, NotRecorded, SignedRecord
 from gateway.spans import Span
 from gateway.store import Store

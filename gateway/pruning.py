@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from gateway.clock import HOUR_MS, MINUTE_MS
-from gateway.hold import station
+from gateway.process.failpoints import station
 from gateway.rows import Batch
 from gateway.store import Store
 

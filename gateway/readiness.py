@@ -18,7 +18,7 @@ from gateway.fieldbus.errors import PortMissing
 from gateway.fieldbus.spec import LineSpec
 from gateway.keys import Keys, load_keys
 from gateway.lines import line_specs
-from gateway.ownership import demand_folder
+from gateway.process.file_owner import demand_folder
 from ledger_client.trust import Trust
 
 log = logging.getLogger("meterseal.agent")

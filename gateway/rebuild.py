@@ -10,12 +10,12 @@ import asyncio
 import logging
 from functools import partial
 
-from gateway.blocking import in_thread
 from gateway.clock import HOUR_MS, MINUTE_MS, Clock
-from gateway.companion import Companion
 from gateway.config import Config
 from gateway.errors import Damaged
 from gateway.own import body_of
+from gateway.process.background import Companion
+from gateway.process.threads import in_thread
 from gateway.pruning import HOURS_KEPT_MS
 from gateway.spans import Span
 from gateway.storage.writer import Writer

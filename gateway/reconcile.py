@@ -16,7 +16,6 @@ from typing import TypeVar
 from gateway.alarm_kinds import EQUIVOCATION, LEDGER_LOST, LEDGER_ODD, ROLLBACK
 from gateway.alarms import LedgerAlarms
 from gateway.batch_tables import UNTOLD
-from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.comparison import (
     Ahead,
@@ -36,8 +35,9 @@ from gateway.comparison import (
     waiting_text,
 )
 from gateway.config import Config
-from gateway.hold import station
-from gateway.pulses import beat
+from gateway.process.failpoints import station
+from gateway.process.heartbeats import beat
+from gateway.process.threads import in_thread
 from gateway.recorder import Recorder
 from gateway.records import GATEWAY
 from gateway.repair_tables import Hole

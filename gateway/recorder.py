@@ -20,7 +20,7 @@ from gateway.commits import Rules
 from gateway.errors import Damaged, StartAgain, StoreError
 from gateway.journal import Journal
 from gateway.keys import Keys
-from gateway.pulses import Pulse
+from gateway.process.heartbeats import Pulse
 from gateway.records import MeterEvent, PollResult, Timestamp
 from gateway.storage.writer import T, answer
 from gateway.store import Store

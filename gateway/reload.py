@@ -18,7 +18,6 @@ from typing import Any, Protocol
 from gateway import budget
 from gateway import config as configuration
 from gateway.alarm_kinds import REVERTED
-from gateway.blocking import in_thread
 from gateway.changeover import Change
 from gateway.commits import Rules
 from gateway.difference import Difference, difference
@@ -26,6 +25,7 @@ from gateway.drivers import close
 from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.sleep import PowerRecord
 from gateway.live import MeterNow
+from gateway.process.threads import in_thread
 from gateway.readiness import Ready, prepare
 from gateway.records import GATEWAY
 from gateway.site import Site

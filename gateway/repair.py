@@ -18,9 +18,9 @@ from typing import TypeVar
 
 from gateway.config import Config
 from gateway.errors import Damaged, DiskFull, StoreError
-from gateway.hold import station
 from gateway.keys import Keys
 from gateway.pages import Pages, Row
+from gateway.process.failpoints import station
 from gateway.records import GATEWAY
 from gateway.rows import Repair
 from gateway.salvage import Found, Witness, proven, salvage

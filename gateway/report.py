@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway import instance, repaired
+from gateway import repaired
 from gateway.access_files import fingerprint
 from gateway.alarm_kinds import EQUIVOCATION, LEDGER_REFUSED, STOPPED
 from gateway.comparison import conflict_text
@@ -20,6 +20,7 @@ from gateway.config import Config
 from gateway.devices.points import Point, Profile
 from gateway.errors import ConfigError, Damaged, StoreError
 from gateway.horizon import horizon
+from gateway.process import instance_lock
 from gateway.quality import shared_flags
 from gateway.records import StoredRecord
 from gateway.settings import duration_text
@@ -131,7 +132,7 @@ def status(
 
     ``health`` and ``feeds`` (by name) are what the running gateway says of itself, which a full disk cannot tell.
     """
-    pid = instance.running(config.data)
+    pid = instance_lock.running(config.data)
     now_ms = max(now_ms, store.latest_ms())  # the system's clock may be behind record times, which wait for it then
     meters = [_meter(store, name, meter.every, now_ms) for name, meter in config.meters.items()]
     ledgers = [_ledger(store, entry.name, entry.policy) for entry in config.document.ledger]

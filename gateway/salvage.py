@@ -13,8 +13,8 @@ from itertools import islice
 from typing import Any
 
 from gateway.batch_tables import UNTOLD
-from gateway.hold import station
 from gateway.pages import Pages, Row, Value
+from gateway.process.failpoints import station
 from gateway.records import GATEWAY
 from gateway.repair_tables import Hole
 from gateway.rows import Repair

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.hold import station
+from gateway.process.failpoints import station
 
 if TYPE_CHECKING:
     from sqlite_utils.db import Database

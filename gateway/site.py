@@ -12,13 +12,13 @@ from typing import Any
 from gateway.alarm_board import Board
 from gateway.clock import Clock
 from gateway.config import Config
-from gateway.control import Order
-from gateway.durations import Durations
 from gateway.errors import Declined
 from gateway.fieldbus.bus import Line
 from gateway.live import Live
 from gateway.news import Hub
-from gateway.pulses import Pulses
+from gateway.process.control_socket import Order
+from gateway.process.heartbeats import Pulses
+from gateway.process.histogram import Durations
 from gateway.recorder import Recorder
 from gateway.uplink import Uplink
 

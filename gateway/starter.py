@@ -8,7 +8,7 @@ from pathlib import Path
 from gateway.config import Config, load
 from gateway.errors import ConfigError
 from gateway.keys import REQUEST_FILE, key_files, load_keys, make_missing, public_entries
-from gateway.ownership import OWN_USER, as_its_folder, is_there
+from gateway.process.file_owner import OWN_USER, as_its_folder, is_there
 
 GATEWAY_TOML = """\
 # Meterseal gateway. Paths are relative to this file. `meterseal check gateway.toml` validates it and starts nothing.

@@ -20,8 +20,8 @@ from gateway.alarm_tables import Alarms
 from gateway.batch_tables import Batches
 from gateway.errors import Damaged, DiskFull, StoreError, Superseded, Unfinished
 from gateway.feed_tables import Feeds
-from gateway.hold import station
-from gateway.ownership import OWN_USER
+from gateway.process.failpoints import station
+from gateway.process.file_owner import OWN_USER
 from gateway.record_tables import Records
 from gateway.storage.files import log_path, missing
 from gateway.summary_tables import Summaries

@@ -19,13 +19,13 @@ from typing import Any, TypeVar
 from gateway import refusals
 from gateway.alarm_kinds import LEDGER_REFUSED
 from gateway.alarms import LedgerAlarms
-from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.comparison import Odd
 from gateway.errors import GatewayError, StoreError
-from gateway.hold import station
 from gateway.ledger_settings import Contract
-from gateway.pulses import beat
+from gateway.process.failpoints import station
+from gateway.process.heartbeats import beat
+from gateway.process.threads import in_thread
 from gateway.reconcile import Reconciliation
 from gateway.refusals import way_out
 from gateway.rows import Batch

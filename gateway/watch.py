@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from gateway.companion import Companion
-from gateway.notify import Manager
+from gateway.process.background import Companion
+from gateway.process.sd_notify import Manager
 from gateway.site import Site
 
 log = logging.getLogger("meterseal.agent")

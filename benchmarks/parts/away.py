@@ -23,13 +23,14 @@ from pathlib import Path
 
 from benchmarks.parts.site import POINT
 from benchmarks.parts.weight import Weight, peak_mb, weigh
-from gateway import config, drivers, instance
-from gateway.blocking import in_thread
+from gateway import config, drivers
 from gateway.clock import Clock, KernelClock
 from gateway.commits import Rules
 from gateway.config import Config
 from gateway.keys import load_keys
 from gateway.notes import Notes
+from gateway.process import instance_lock
+from gateway.process.threads import in_thread
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.records import PollResult, Timestamp
@@ -197,7 +198,7 @@ def _tell(figures: dict[str, object]) -> None:
 
 def main(folder: Path, days: float, ago: float, *, compared: bool) -> None:
     loaded = config.load(folder / "gateway.toml")
-    with instance.take(loaded.data):
+    with instance_lock.take(loaded.data):
         asyncio.run(Gateway(loaded, days, ago).work(compared=compared))
 
 

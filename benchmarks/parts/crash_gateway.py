@@ -22,12 +22,13 @@ from io import FileIO
 from pathlib import Path
 
 from benchmarks.parts.site import POINT
-from gateway import config, drivers, instance, journal, pruning, uplink
+from gateway import config, drivers, journal, pruning, uplink
 from gateway.clock import Clock
 from gateway.commits import Rules
 from gateway.config import Config
 from gateway.keys import load_keys
 from gateway.notes import Notes
+from gateway.process import instance_lock
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.records import PollResult, Timestamp
@@ -109,7 +110,7 @@ def main(folder: Path, log: Path, *, prune: bool) -> None:
     if prune:
         journal.PRUNE_EVERY_MS, journal.PRUNE_ON_MS, pruning.SLICE = PRUNE_EVERY_MS, PRUNE_EVERY_MS, SLICE
     loaded = config.load(folder / "gateway.toml")
-    with instance.take(loaded.data):
+    with instance_lock.take(loaded.data):
         asyncio.run(live(loaded, log))
 
 

@@ -21,7 +21,6 @@ from pathlib import Path
 
 from benchmarks.parts.farm import SERIAL
 from gateway import config, lines
-from gateway.blocking import share_heap
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning
 from gateway.commits import Rules
@@ -30,11 +29,12 @@ from gateway.fieldbus.bus import Line
 from gateway.fieldbus.spec import LineSpec, Poll
 from gateway.keys import load_keys, make_missing
 from gateway.poller import Poller
+from gateway.process.switch_interval import switch_often
+from gateway.process.threads import share_heap
 from gateway.recorder import Recorder
 from gateway.records import StoredRecord
 from gateway.starter import add_to_trust
 from gateway.store import Store
-from gateway.switching import switch_often
 
 VALUES = 30
 WARM_UP_S = 3.0

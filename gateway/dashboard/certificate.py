@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.errors import ConfigError
-from gateway.ownership import as_its_folder
+from gateway.process.file_owner import as_its_folder
 from ledger_client.durable import whole_file
 
 if TYPE_CHECKING:

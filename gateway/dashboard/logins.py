@@ -12,9 +12,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 
-from gateway.blocking import in_thread
 from gateway.dashboard.passwords import LONGEST, NOBODY, User, Users, matches
 from gateway.errors import GatewayError
+from gateway.process.threads import in_thread
 from ledger_client.transparency.limits import Buckets
 
 FREE = 3

@@ -6,10 +6,10 @@ import logging
 import os
 from collections.abc import Iterator
 
-from gateway import control
 from gateway.doctor.finding import Case, Finding, at_once
 from gateway.errors import ConfigError
 from gateway.feed_settings import FeedEntry, feed_access
+from gateway.process import control_socket
 from ledger_client.ledgers.broker import Broker
 
 NAME = "feeds"
@@ -29,7 +29,7 @@ def _feed(case: Case, entry: FeedEntry, owed: int) -> Finding:
     where = f"feed {entry.name} at {entry.url}"
     left = f"; {owed} readings are still to be told as history" if owed else ""
     if case.pid is not None:
-        told = control.ask(case.config.data, f"feed {entry.name}")
+        told = control_socket.ask(case.config.data, f"feed {entry.name}")
         if told is None:
             return Finding(NAME, "warn", f"{where}: the gateway does not say how it is", "ask again, or reload it")
         up = bool(told["connected"])

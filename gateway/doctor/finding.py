@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from gateway.config import Config
 from gateway.errors import GatewayError
 from gateway.keys import load_site_trust
-from gateway.ownership import OWN_USER
+from gateway.process.file_owner import OWN_USER
 from gateway.storage.files import missing
 from gateway.store import Store
 from ledger_client.errors import TrustFileError

@@ -15,7 +15,7 @@ from gateway.fieldbus import serial_port
 from gateway.fieldbus.bus import holds
 from gateway.fieldbus.spec import LineSpec
 from gateway.keys import STATEMENT, key_files
-from gateway.ownership import is_there
+from gateway.process.file_owner import is_there
 from gateway.report import active_alarms
 from ledger_client.cose_key import Signer, load_private_key
 from ledger_client.errors import KeyFileError

@@ -13,7 +13,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from gateway.companion import Companion
 from gateway.errors import StoreError
 from gateway.feeds.history import History, Portion
 from gateway.feeds.link import Down, Link
@@ -21,6 +20,7 @@ from gateway.feeds.outbox import Outbox
 from gateway.feeds.progress import Gap, Progress
 from gateway.feeds.told import Told, told_news
 from gateway.feeds.voice import Sent, Voice
+from gateway.process.background import Companion
 from gateway.records import MissedPoll, News
 from ledger_client.ledgers.access import Access, AccessError
 

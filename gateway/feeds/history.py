@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.blocking import in_thread
 from gateway.errors import Damaged
 from gateway.feeds.progress import Gap
 from gateway.feeds.told import Told, told_record
+from gateway.process.threads import in_thread
 from gateway.storage.writer import Writer
 from gateway.store import RECOVER, Store
 from ledger_client.errors import LedgerClientError

@@ -15,9 +15,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from gateway.blocking import in_thread
 from gateway.errors import GatewayError
 from gateway.feeds.window import MOST, Window
+from gateway.process.threads import in_thread
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.broker import Broker, Message, Will
 from ledger_client.transparency.limits import Buckets

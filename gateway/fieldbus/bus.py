@@ -22,8 +22,8 @@ from gateway.fieldbus.shapes import ShapeTable
 from gateway.fieldbus.sleep import NOTHING, PowerRecord, Sleepers
 from gateway.fieldbus.spec import Alarm, BlockAnswer, LineSpec, Poll
 from gateway.fieldbus.turn import Attempt, Turn
-from gateway.hold import station
-from gateway.pulses import beat
+from gateway.process.failpoints import station
+from gateway.process.heartbeats import beat
 from ledger_client.senml import Quality
 
 log = logging.getLogger("meterseal.fieldbus")

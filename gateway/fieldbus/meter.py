@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.devices.plan import Block, resolve
 from gateway.devices.points import Point
@@ -17,6 +16,7 @@ from gateway.fieldbus.cuts import Cuts
 from gateway.fieldbus.link import Link, Manners, Silence
 from gateway.fieldbus.spec import BlockAnswer, LineSpec, MeterSpec
 from gateway.fieldbus.sunspec import Ask, Discovery
+from gateway.process.threads import in_thread
 from ledger_client.senml import Quality
 
 log = logging.getLogger("meterseal.fieldbus")

@@ -24,7 +24,7 @@ from gateway.fieldbus.link import Answer, Link, Outcome, Refusal, Silence
 from gateway.fieldbus.meter import Ended, MeterReader
 from gateway.fieldbus.shapes import LONGEST_LIFE_S
 from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll
-from gateway.pulses import beat
+from gateway.process.heartbeats import beat
 from ledger_client.senml import Quality
 
 log = logging.getLogger("meterseal.fieldbus")

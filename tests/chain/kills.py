@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.config import Config
 from gateway.errors import StoreError
-from gateway.hold import STATIONS
+from gateway.process.failpoints import STATIONS
 from gateway.store import Store
 from ledger_client.ledgers.http import HttpLedger
 from tests.chain.site import GatewayProcess, until

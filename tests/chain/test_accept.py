@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gateway import control, drain
+from gateway import drain
 from gateway.config import Config
+from gateway.process import control_socket
 from gateway.store import Store
 from ledger_client.record import Coverage, Event, parse_record
 from ledger_client.senml import Quality, Reading
@@ -120,6 +121,6 @@ def test_an_alarm_is_a_signed_event_and_stands_in_the_status(tmp_path: Path) -> 
 
 def alarms(loaded: Config) -> set[tuple[str, str | None]]:
     """(code, meter) of what is wrong on the lines."""
-    listed = control.give(loaded.data, "alarms")["alarms"]
+    listed = control_socket.give(loaded.data, "alarms")["alarms"]
     told = ("site-silent", "line-down", "comms-lost")
     return {(x["code"], x["meter"]) for x in listed if x["cleared"] is None and x["code"] in told}

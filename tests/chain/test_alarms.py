@@ -14,8 +14,9 @@ import pytest
 
 from benchmarks.parts.farm import Farm, farm
 from benchmarks.parts.tcp_gateway import make_site
-from gateway import config, control
+from gateway import config
 from gateway.config import Config
+from gateway.process import control_socket
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from tests.chain.site import GatewayProcess, command, until
@@ -49,7 +50,7 @@ class Place:
 
     def alarms(self) -> list[dict[str, Any]]:
         """Those that are true, but for what may be wrong with this machine's clock."""
-        listed = control.give(self.loaded.data, "alarms")["alarms"]
+        listed = control_socket.give(self.loaded.data, "alarms")["alarms"]
         return [one for one in listed if one["cleared"] is None and one["code"] not in MACHINE]
 
     def codes(self) -> list[tuple[str | None, str]]:
@@ -88,7 +89,7 @@ def test_one_meter_and_all_meters_are_one_alarm_each(place: Place) -> None:
     status = command("gateway.cli", "status", place.loaded.path)
     words = " ".join(status.stdout.split())
     assert (status.returncode, LONE in words, "tcp-099" in words, "(since 20" in words) == (1, True, True, True)
-    done = control.give(place.loaded.data, "acknowledge", id=alarm["id"], user="installer")
+    done = control_socket.give(place.loaded.data, "acknowledge", id=alarm["id"], user="installer")
     assert done["acknowledged_by"] == "installer"
     cut_ms = place.cut(place.many)
     until("one alarm of the site", lambda: (None, "site-silent") in place.codes())

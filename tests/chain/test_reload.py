@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from gateway import config, control
+from gateway import config
 from gateway.config import Config
 from gateway.errors import GatewayError
+from gateway.process import control_socket
 from gateway.store import Store
 from ledger_client.cose_key import PrivateKey
 from ledger_client.record import Coverage, Event, parse_record
@@ -156,7 +157,7 @@ def test_what_cannot_be_taken_over_is_refused_and_touches_nothing(here: Site) ->
         assert "Traceback" not in refused.stderr
     path.write_text(good.replace('every = "250ms"', 'every = "500ms"'))
     with pytest.raises(GatewayError, match="changed since it was looked at"):
-        control.give(here.loaded.data, "reload", fingerprint="00" * 32, user="replayed")
+        control_socket.give(here.loaded.data, "reload", fingerprint="00" * 32, user="replayed")
     asked = command("gateway.cli", "reload", path)
     assert asked.returncode == 1
     assert "nothing was changed" in asked.stderr

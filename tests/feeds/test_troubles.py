@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from gateway import config
-from gateway.blocking import in_thread
+from gateway.process.threads import in_thread
 from tests.chain.test_disk_full import fill
 from tests.disk.small import small_disk
 from tests.feeds.host import GROUP, host_at, metrics

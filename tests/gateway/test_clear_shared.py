@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway import config, control
+from gateway import config
 from gateway.cli import main
 from gateway.config import Config
 from gateway.fieldbus.frames import Request
+from gateway.process import control_socket
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from tests.chain.site import GatewayProcess
@@ -155,7 +156,7 @@ def test_points_for_which_no_shape_is_left_are_named_by_alarm_status_and_check(t
         return " ".join(result.stdout.split())
 
     async def alarms(loaded: Config) -> dict[str, str]:
-        health = await asyncio.to_thread(control.give, loaded.data, "health")
+        health = await asyncio.to_thread(control_socket.give, loaded.data, "health")
         return {alarm["code"]: alarm["text"] for alarm in health["alarms"]}
 
     async def look(loaded: Config) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway import instance
 from gateway.cli import main
 from gateway.install import CONFIG, MARK, PACKAGED, STATE, TARGETS, UNIT
+from gateway.process import instance_lock
 
 COMMAND = "/opt/elsewhere/bin/meterseal"
 
@@ -148,7 +148,7 @@ def test_data_that_nobody_can_be_asked_for_stays(root: Path) -> None:
 def test_data_in_use_stays(root: Path) -> None:
     configured(root)
     another_process = [sys.executable, "-m", "gateway.cli", "uninstall", "--data", "--yes", "--root", str(root)]
-    with instance.take(root / STATE / "data"):
+    with instance_lock.take(root / STATE / "data"):
         done = subprocess.run(another_process, input="plant-7\n", capture_output=True, text=True)
     assert done.returncode == 2
     assert "a gateway (process" in done.stderr

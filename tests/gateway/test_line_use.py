@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway import instance, line_use, lines
+from gateway import line_use, lines
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.doctor import rounds
 from gateway.doctor.finding import Finding
 from gateway.fieldbus.errors import PortError
 from gateway.fieldbus.spec import LineSpec, Poll
+from gateway.process import instance_lock
 from tests.chain.site import command
 from tests.fieldbus.devices import Pty, addresses, bus, refuse
 from tests.gateway.epochs import epoch, until
@@ -125,7 +126,7 @@ def test_the_doctor_polls_each_meter_once_where_no_gateway_runs(loaded: Config) 
 
 
 def test_read_leaves_a_bridged_line_to_the_gateway_that_runs(loaded: Config) -> None:
-    with instance.take(loaded.data):
+    with instance_lock.take(loaded.data):
         said = command("gateway.cli", "read", loaded.path, "pv-inverter")
     assert said.returncode == 2
     assert "the running gateway" in said.stderr

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gateway import config, instance
+from gateway import config
 from gateway.alarm_kinds import KINDS, REFUSES
 from gateway.cli import main
 from gateway.config import Config
 from gateway.fieldbus.frames import Request
+from gateway.process import instance_lock
 from tests.fieldbus.devices import Pty, Sent, answer, refuse
 from tests.gateway.epochs import running, until
 from tests.gateway.samples import site
@@ -68,7 +69,7 @@ def test_a_meter_that_refuses_stands_in_status_with_code_and_block(
 
     async def work() -> None:
         pty = Pty(loaded.path.parent / "rs485-1", without_energy)
-        with instance.take(loaded.data):
+        with instance_lock.take(loaded.data):
             async with running(loaded) as epoch:
                 board = epoch.site.board
                 await until(lambda: any(alarm.code == REFUSES for alarm in board.standing()))

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway import control, instance, report
+from gateway import report
 from gateway.backup import backup
 from gateway.config import Config
 from gateway.errors import GatewayError, StoreError
 from gateway.keys import load_keys
+from gateway.process import control_socket, instance_lock
 from gateway.repair import open_store
 from gateway.store import Store
 from ledger_client.trust import load_trust
@@ -111,11 +112,11 @@ def test_a_name_with_the_signs_of_an_address_is_a_name(loaded: Config, tmp_path:
 
 
 def test_a_gateway_that_hangs_does_not_hold_the_status_up(loaded: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "ASK_WITHIN_S", 0.05)
-    with socket.socket(socket.AF_UNIX) as hanging, control._address(loaded.data) as path:
+    monkeypatch.setattr(control_socket, "ASK_WITHIN_S", 0.05)
+    with socket.socket(socket.AF_UNIX) as hanging, control_socket._address(loaded.data) as path:
         hanging.bind(path)
         hanging.listen()
-        assert control.ask(loaded.data, "health") is None
+        assert control_socket.ask(loaded.data, "health") is None
 
 
 def test_an_age_is_told_by_record_times_where_the_clock_is_behind_them(loaded: Config) -> None:
@@ -126,14 +127,14 @@ def test_an_age_is_told_by_record_times_where_the_clock_is_behind_them(loaded: C
 
 
 def test_a_second_gateway_in_one_folder_is_refused_and_told_who_works_there(loaded: Config) -> None:
-    holds = "import sys; from pathlib import Path; from gateway import instance\n"
+    holds = "import sys; from pathlib import Path; from gateway.process import instance_lock as instance\n"
     holds += "with instance.take(Path(sys.argv[1])):\n print('held', flush=True)\n sys.stdin.read()"
     command = [sys.executable, "-c", holds, str(loaded.data)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == b"held\n"
         with pytest.raises(GatewayError, match=rf"another gateway process \(pid {first.pid}\) works in this folder"):
-            instance.take(loaded.data)
-        assert instance.running(loaded.data) == first.pid
+            instance_lock.take(loaded.data)
+        assert instance_lock.running(loaded.data) == first.pid
         first.communicate()
-    instance.take(loaded.data).close()
+    instance_lock.take(loaded.data).close()

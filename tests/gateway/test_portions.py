@@ -19,9 +19,9 @@ from gateway.clock import Clock
 from gateway.commits import Rules
 from gateway.errors import GatewayError
 from gateway.keys import load_keys
+from gateway.process.switch_interval import SWITCH_S
 from gateway.recorder import Recorder
 from gateway.store import Store
-from gateway.switching import SWITCH_S
 from tests.gateway.books import check_books
 from tests.gateway.samples import EPOCH, finished, site
 

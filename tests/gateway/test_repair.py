@@ -25,8 +25,8 @@ from gateway.clock import Clock
 from gateway.commits import Rules
 from gateway.config import Config
 from gateway.errors import Damaged, Declined, DiskFull, StoreError
-from gateway.hold import STATIONS
 from gateway.keys import load_keys
+from gateway.process.failpoints import STATIONS
 from gateway.prove import find, prove
 from gateway.recorder import Recorder
 from gateway.records import StoredRecord

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from gateway.epoch import begin
-from gateway.notify import Manager
+from gateway.process.sd_notify import Manager
 from gateway.readiness import prepare
 from gateway.watch import Watch
 from tests.chain.site import GatewayProcess

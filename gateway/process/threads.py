@@ -1,4 +1,4 @@
-"""Calls that block, awaited: each in a thread of its own that never holds up the end of the process."""
+"""Blocking calls, awaited: each in a daemon thread that never delays the exit of the process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import TypeVar
 
-from gateway.pulses import beat, calling
+from gateway.process.heartbeats import beat, calling
 
 T = TypeVar("T")
 

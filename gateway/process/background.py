@@ -1,4 +1,4 @@
-"""What accompanies an epoch: pages, feeds, alarms, figures, the watchdog (companions.py says which)."""
+"""Background task: interface of what runs beside recording, such as dashboard, feeds, alarms and watchdog."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""One gateway process a data folder: a lock that the kernel drops with the process, and who holds it (fcntl(2), open
-file description locks)."""
+"""Instance lock: one gateway process per data folder, by an open file description lock (fcntl(2))."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from gateway.errors import GatewayError
-from gateway.ownership import demand_folder
+from gateway.process.file_owner import demand_folder
 
 _FLOCK = "hhqqi0q"  # struct flock: type, whence, start, length, pid
 UNKNOWN = 0

@@ -1,4 +1,4 @@
-"""Telling the service manager how the process is: one datagram a message (sd_notify(3)). Without one, nothing is sent.
+"""Service manager notification (sd_notify(3)): one datagram a message; nothing is sent without a manager.
 
 The socket's name comes in ``NOTIFY_SOCKET``: a path, or with a leading @ an abstract name (unix(7)). A message that
 cannot be sent is lost and never an error: the gateway's work does not depend on who watches it.

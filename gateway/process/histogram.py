@@ -1,4 +1,4 @@
-"""How long something took, counted in classes: what a histogram shows."""
+"""Histogram of durations: counts by upper bound. One thread counts; any thread may read."""
 
 from __future__ import annotations
 

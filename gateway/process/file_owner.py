@@ -1,4 +1,4 @@
-"""Whose a new file is: what root makes in the folder of a gateway that runs as another user is that user's."""
+"""File owner: files that root creates in a gateway's folder get the owner of that folder."""
 
 from __future__ import annotations
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from math import inf
 from pathlib import Path
 
-from gateway.blocking import in_thread
 from gateway.clock import Clock
 from gateway.errors import StoreError
 from gateway.fieldbus.bus import Line
 from gateway.fieldbus.frames import Request
 from gateway.fieldbus.turn import READ_MORE_S
-from gateway.pulses import GRACE_S, Pulse, Pulses, beat
+from gateway.process.heartbeats import GRACE_S, Pulse, Pulses, beat
+from gateway.process.threads import in_thread
 from gateway.recorder import COMMIT_WITHIN_S
 from gateway.records import MeterEvent
 from gateway.store import Store

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.notify import LONGEST_STATUS, Manager
+from gateway.process.sd_notify import LONGEST_STATUS, Manager
 from tests.gateway.manager import inbox
 
 

@@ -1,4 +1,4 @@
-"""Named stations at which a test can stop the process, to kill it there.
+"""Fail points: named places at which a test can stop the process, to kill it there.
 
 ``METERSEAL_HOLD="STATION:N:FILE"`` makes the N-th arrival (from 1) at a station create FILE and then wait for ever.
 Without the variable a station costs one comparison. It holds, it never changes what the process does.

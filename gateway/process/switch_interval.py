@@ -1,4 +1,4 @@
-"""How long a thread keeps the interpreter to itself while another one of the process waits for it."""
+"""Thread switch interval of the interpreter, shortened so that the event loop waits less for other threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fault that is told again and again is counted: one line at once, then one each ten minutes that says how often.
+"""Log deduplication: a repeated event is logged at once, then every ten minutes with its count.
 
 Two events are the same when they differ in numbers only. Changes of state (alarms, which bear a ``code``) are always
 told, for the last line about one must be true.

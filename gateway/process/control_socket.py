@@ -1,4 +1,4 @@
-"""Orders to a running gateway: a Unix socket in the data folder, one JSON line each way.
+"""Control socket: orders to a running gateway over a Unix socket in the data folder, one JSON line each way.
 
 Only the gateway's own user (or root) may connect: the socket is 0600 and the peer's credentials are checked. What can
 be ordered is a table; an order that fails answers with the words that the command then prints.
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import Declined, GatewayError, StoreError
-from gateway.ownership import OWN_USER
+from gateway.process.file_owner import OWN_USER
 
 SOCKET = "control.sock"
 MAX_LINE = 65536

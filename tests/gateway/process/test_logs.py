@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from gateway import logs
 from gateway.fieldbus.alarms import log as fieldbus
-from gateway.repeats import WINDOW_S, Repeats
+from gateway.process import log_setup
+from gateway.process.log_dedup import WINDOW_S, Repeats
 from tests.chain.site import until
 from tests.gateway.samples import site
 from tests.processes import Server
@@ -35,7 +35,7 @@ class Kept(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(logs.message_of(record))
+        self.lines.append(log_setup.message_of(record))
 
 
 def record(text: str, level: int = logging.WARNING, **about: str) -> logging.LogRecord:
@@ -53,19 +53,19 @@ def failed() -> logging.LogRecord:
     return made
 
 
-@pytest.mark.parametrize("form", [logs.Text(), logs.Prefixed(), logs.Json()])
+@pytest.mark.parametrize("form", [log_setup.Text(), log_setup.Prefixed(), log_setup.Json()])
 @pytest.mark.parametrize("event", [record(FORGED), record("x", meter=FORGED), failed()])
 def test_foreign_text_neither_ends_a_line_nor_steers_a_terminal(
     form: logging.Formatter, event: logging.LogRecord
 ) -> None:
     line = form.format(event)
     assert not re.search("[\x00-\x1f\x7f\u202e]", line)
-    if isinstance(form, logs.Json):
+    if isinstance(form, log_setup.Json):
         assert json.loads(line)["level"] in ("warning", "error")
 
 
 def test_a_login_in_an_address_is_left_out() -> None:
-    told = logs.message_of(record("mqtt://operator:hunter2@broker:1883 cannot be reached\n  way out: look"))
+    told = log_setup.message_of(record("mqtt://operator:hunter2@broker:1883 cannot be reached\n  way out: look"))
     assert told == "mqtt://broker:1883 cannot be reached; way out: look"
 
 
@@ -96,7 +96,7 @@ def journal(tmp_path: Path) -> Iterator[tuple[socket.socket, Path]]:
 
 def test_the_journal_gets_fields(journal: tuple[socket.socket, Path], capsys: pytest.CaptureFixture[str]) -> None:
     listening, path = journal
-    handler = logs.Journal(path, sys.stderr)
+    handler = log_setup.Journal(path, sys.stderr)
     handler.handle(record("m1 is silent\nforged", line="rs485-1", meter="m1", code="comms-lost"))
     assert fields(listening.recv(65536)) == {
         "MESSAGE": r"m1 is silent\nforged",
@@ -121,11 +121,11 @@ def test_the_journal_gets_fields(journal: tuple[socket.socket, Path], capsys: py
 def test_only_the_managers_own_stream_leads_to_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (tmp_path / "stream").open("w") as stream:
         there = os.fstat(stream.fileno())
-        assert not logs.leads_to_journal(stream)
+        assert not log_setup.leads_to_journal(stream)
         monkeypatch.setenv("JOURNAL_STREAM", f"{there.st_dev}:{there.st_ino}")
-        assert logs.leads_to_journal(stream)
+        assert log_setup.leads_to_journal(stream)
         monkeypatch.setenv("JOURNAL_STREAM", f"{there.st_dev}:{there.st_ino + 1}")
-        assert not logs.leads_to_journal(stream)
+        assert not log_setup.leads_to_journal(stream)
 
 
 def test_a_repeated_fault_is_counted() -> None:
@@ -229,7 +229,7 @@ def test_a_line_that_cannot_be_made_costs_whoever_logs_nothing(
     journal: tuple[socket.socket, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, path = journal
-    handler = logs.Journal(path, sys.stderr)
+    handler = log_setup.Journal(path, sys.stderr)
     handler.addFilter(Repeats(handler))
     wrong = record("%d meters")
     wrong.args = ("some",)

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway import instance
 from gateway.config import Config
 from gateway.doctor import rounds
 from gateway.errors import GatewayError, Superseded
+from gateway.process import instance_lock
 from gateway.store import Store
 from tests.gateway.samples import Hands, Machine, recorder, site
 
 TAKES = (
-    "import sys; from pathlib import Path; from gateway import instance\n"
+    "import sys; from pathlib import Path; from gateway.process import instance_lock as instance\n"
     "try:\n instance.take(Path(sys.argv[1])).close()\nexcept Exception as error:\n print(error)"
 )
 HOLDS_AS_BEFORE = (
@@ -53,8 +53,8 @@ def held_as_before(data: Path) -> Iterator[int]:
 
 
 def test_no_look_at_the_lock_from_inside_its_process_drops_it(loaded: Config) -> None:
-    with instance.take(loaded.data):
-        assert instance.running(loaded.data) == os.getpid()
+    with instance_lock.take(loaded.data):
+        assert instance_lock.running(loaded.data) == os.getpid()
         list(rounds.examine(loaded, 0, pid=os.getpid()))
         (loaded.data / "meterseal.lock").open().close()
         assert f"another gateway process (pid {os.getpid()}) works in this folder" in take_elsewhere(loaded.data)
@@ -67,35 +67,35 @@ def test_the_doctor_inside_a_gateway_is_told_who_runs_and_does_not_open_the_lock
     def opened(_: Path) -> None:
         raise AssertionError("the lock was looked at")
 
-    monkeypatch.setattr(instance, "running", opened)
+    monkeypatch.setattr(instance_lock, "running", opened)
     assert [finding.check for finding in rounds.examine(loaded, 0, pid=os.getpid())]
 
 
 def test_a_gateway_of_the_older_lock_excludes_the_newer_and_is_named(loaded: Config) -> None:
     with held_as_before(loaded.data) as pid:
-        assert instance.running(loaded.data) == pid
+        assert instance_lock.running(loaded.data) == pid
         with pytest.raises(GatewayError, match=rf"pid {pid}\) works in this folder"):
-            instance.take(loaded.data)
+            instance_lock.take(loaded.data)
 
 
 def test_a_gateway_of_the_newer_lock_excludes_the_older(loaded: Config) -> None:
-    with instance.take(loaded.data):
+    with instance_lock.take(loaded.data):
         command = [sys.executable, "-c", HOLDS_AS_BEFORE, str(loaded.data / "meterseal.lock")]
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         assert "BlockingIOError" in done.stderr
 
 
 def test_a_holder_whose_pid_was_wiped_is_still_a_holder(loaded: Config) -> None:
-    with instance.take(loaded.data):
+    with instance_lock.take(loaded.data):
         (loaded.data / "meterseal.lock").open("w").close()  # as an older version's refused start does
-        assert instance.running(loaded.data) == instance.UNKNOWN
+        assert instance_lock.running(loaded.data) == instance_lock.UNKNOWN
         assert "another gateway works in this folder" in take_elsewhere(loaded.data)
 
 
 def test_asking_takes_nothing(loaded: Config) -> None:
     loaded.data.mkdir(exist_ok=True)
     with (loaded.data / "meterseal.lock").open("w") as asked:
-        assert instance.running(loaded.data) is None
+        assert instance_lock.running(loaded.data) is None
         assert take_elsewhere(loaded.data) == ""
         fcntl.lockf(asked, fcntl.LOCK_EX | fcntl.LOCK_NB)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import control
 from gateway.errors import GatewayError
+from gateway.process import control_socket
 
 NONSENSE = (b"", b"{", b"[]", b"1", b'"order"', b"{}", b'{"order":1}', b'{"order":"nothing"}', b'{"order":{}}', b"\xff")
 
@@ -21,10 +21,10 @@ def test_what_is_no_order_is_told_so(tmp_path: Path, line: bytes) -> None:
     async def work() -> dict[str, str]:
         failures: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
-        server = await control.serve(tmp_path, {})
-        path = tmp_path / control.SOCKET
+        server = await control_socket.serve(tmp_path, {})
+        path = tmp_path / control_socket.SOCKET
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        with control._address(tmp_path) as address:
+        with control_socket._address(tmp_path) as address:
             reader, writer = await asyncio.open_unix_connection(address)
         writer.write(line + b"\n")
         answer = await reader.readline()
@@ -39,9 +39,9 @@ def test_what_is_no_order_is_told_so(tmp_path: Path, line: bytes) -> None:
 
 
 def test_a_gateway_that_is_slow_to_answer_is_not_called_absent(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as listener, control._address(tmp_path) as address:
+    with socket.socket(socket.AF_UNIX) as listener, control_socket._address(tmp_path) as address:
         listener.bind(address)
         listener.listen()  # and takes no order
         with pytest.raises(GatewayError, match="has not answered") as error:
-            control.give(tmp_path, "reload", within_s=0.01)
+            control_socket.give(tmp_path, "reload", within_s=0.01)
     assert "meterseal status" in error.value.way_out

@@ -1,4 +1,4 @@
-"""The log: one line an event, told in the form that its reader can use.
+"""Log setup: one line per event, as journald fields, prefixed text, plain text or JSON.
 
 To journald it goes as fields (systemd.io/JOURNAL_NATIVE_PROTOCOL), to a manager without a journal with the priority in
 front (sd-daemon(3)), else as text; `--log json` gives one object a line. What is about a line, a meter, a ledger or a
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Literal, TextIO
 
-from gateway.repeats import Repeats
+from gateway.process.log_dedup import Repeats
 
 Form = Literal["auto", "text", "json"]
 FORMS: tuple[Form, ...] = ("auto", "text", "json")

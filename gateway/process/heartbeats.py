@@ -1,4 +1,4 @@
-"""Which loops of the process turn, and which are stuck. Pure: the monotonic time is an argument.
+"""Heartbeats of the process's loops: which are running and which are stuck. The clock is an argument.
 
 Every loop says at each round how long it may be until its next one, which is the longest wait that it is about to
 begin: a pause, a read with its time-out, a question to a ledger. A loop that is later than that, by more than
@@ -19,7 +19,7 @@ GRACE_S = 10.0
 class Pulse:
     """One loop. Its own thread or task calls ``beat``; anybody may ask whether it turns.
 
-    ``call_s``: the longest that a blocking call of its takes, time-outs included (``gateway.blocking``).
+    ``call_s``: the longest that a blocking call of its takes, time-outs included (``gateway.process.threads``).
     """
 
     __slots__ = ("_monotonic", "_until", "call_s", "name")
