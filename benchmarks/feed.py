@@ -27,8 +27,8 @@ from typing import Any, Self
 from benchmarks.parts.farm import Farm, farm
 from benchmarks.parts.tcp_gateway import VALUES, make_site
 from benchmarks.parts.weight import cpu_s, peak_mb
-from gateway import config
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.store import Store
 from tests.chain.site import GatewayProcess
 from tests.processes import Mosquitto, mosquitto
@@ -139,7 +139,7 @@ def _site(folder: Path, plant: Farm, broker: Mosquitto, kind: str) -> Config:
     path = folder / "gateway.toml"
     group = f'group = "{GROUP}"\n' if kind == "sparkplug" else ""
     path.write_text(f'{path.read_text()}[[feed]]\nname = "bench"\ntype = "{kind}"\nurl = "{broker.url}"\n{group}')
-    loaded = config.load(path)
+    loaded = load_config(path)
     Store(loaded.database).close()  # only the very first start of a gateway loads what makes the tables
     return loaded
 

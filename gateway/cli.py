@@ -14,8 +14,8 @@ import click
 from rich.table import Table
 
 from gateway import cli_care, cli_keys, cli_read, cli_readings, cli_reload, cli_service, cli_setup, cli_shared, report
-from gateway import config as configuration
 from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
+from gateway.config_load import load_config
 from gateway.errors import Damaged, Declined, GatewayError
 from gateway.process import log_setup
 from gateway.process.log_setup import FORMS, Form
@@ -110,7 +110,7 @@ def check(config_path: Path, as_json: bool) -> None:
     from gateway.process import control_socket, instance_lock
     from gateway.readiness import prepare
 
-    config = configuration.load(config_path)
+    config = load_config(config_path)
     running = instance_lock.running(config.data)
     plans = prepare(config, running=running, all_listed=True).plans
     if (health := control_socket.ask(config.data, "health")) is not None:
@@ -146,7 +146,7 @@ def run(config_path: Path) -> None:
     """Read, sign, keep, seal and anchor until stopped (SIGTERM or Ctrl-C)."""
     from gateway import agent
 
-    asyncio.run(agent.run(configuration.load(config_path)))
+    asyncio.run(agent.run(load_config(config_path)))
 
 
 @main.command()
@@ -159,7 +159,7 @@ def accept(config_path: Path, meter: str, serial: str, reason: str, as_json: boo
     """Take values from the device that now answers for METER: a signed event names the old and the new one."""
     from gateway.process import control_socket as control_socket
 
-    config = configuration.load(config_path)
+    config = load_config(config_path)
     if meter not in config.meters:
         raise GatewayError(f"{config_path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
     done = control_socket.give(config.data, "accept", meter=meter, serial=serial, reason=reason)

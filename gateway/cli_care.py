@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway import config as configuration
 from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
+from gateway.config_load import load_config
 from gateway.settings import duration_ms
 from ledger_client.batch_file import is_batch_file
 from ledger_client.times import rfc3339_ms
@@ -94,7 +94,7 @@ def backup(config_path: Path, output: Path, force: bool, as_json: bool) -> None:
     """Copy the database to FILE, beside a running gateway. The private keys are not in it."""
     from gateway import backup as copier
 
-    config = configuration.load(config_path)
+    config = load_config(config_path)
     demand_replaceable(output, "backup of a gateway's database", copier.is_backup, force=force)
     done = copier.backup(config, output)
     if as_json:
@@ -123,7 +123,7 @@ def doctor(config_path: Path, full: bool, as_json: bool) -> None:
     from gateway.doctor import rounds
     from gateway.process import instance_lock
 
-    config = configuration.load(config_path)
+    config = load_config(config_path)
     findings = []
     for finding in rounds.examine(config, int(time.time() * 1000), pid=instance_lock.running(config.data), full=full):
         findings.append(finding)

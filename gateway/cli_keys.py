@@ -12,9 +12,9 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from gateway import config as configuration
 from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, out
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.errors import GatewayError
 from gateway.process.file_owner import is_there
 from ledger_client.cose_key import base64url, load_private_key
@@ -54,7 +54,7 @@ def list_keys(config_path: Path, make_missing: bool, as_json: bool) -> None:
     from gateway import keys as keyring
     from gateway import starter
 
-    config = configuration.load(config_path)
+    config = load_config(config_path)
     made: list[str] = []
     if make_missing:
         now_s = int(time.time())
@@ -96,7 +96,7 @@ def enrol_request(config_path: Path, output: Path, old_key: Path | None, force: 
     """
     from gateway import keys as keyring
 
-    config = configuration.load(config_path)
+    config = load_config(config_path)
     demand_replaceable(output, "enrolment request (.enrol)", is_request, force=force)
     before = None if old_key is None else load_private_key(old_key)
     loaded = keyring.load_keys(config)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from gateway import config as configuration
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.errors import GatewayError
 from gateway.process.console import console
 from gateway.store import Store
@@ -24,7 +24,7 @@ out = console()
 
 def open_store(config_path: Path) -> tuple[Config, Store]:
     """The configuration, and its database to read."""
-    config = configuration.load(config_path)
+    config = load_config(config_path)
     return config, Store(config.database, read_only=True)
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import click
 from rich.table import Table
 
-from gateway import config as configuration
 from gateway import report
 from gateway.cli_parts import CONFIG, JSON, out
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.devices.remarks import remark
 from gateway.errors import GatewayError, NotYet
 from gateway.fieldbus.diagnosis import block_name, failure_text, no_values
@@ -37,7 +37,7 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
     from gateway.fieldbus.bus import check_port
     from gateway.poller import Poller
 
-    config = configuration.load(config_path)
+    config = load_config(config_path)
     spec, clock = _line_of(config, meter), Clock()
     check_port(spec)
     (poll,) = asyncio.run(line_use.poll_by_hand(config, spec, [meter], clock, _waits))

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from gateway import config as configuration
 from gateway.cli_parts import CONFIG, JSON, out, user
+from gateway.config_load import load_config
 from gateway.errors import Declined, GatewayError
 from gateway.process import control_socket
 
@@ -30,7 +31,7 @@ def reload(config_path: Path, dry_run: bool, yes: bool, wait: bool, as_json: boo
     It goes back by itself when a meter that answered before answers nothing within three of its periods, and at least
     60 s. Its name, data folder and keys cannot be changed so: stop it and start it.
     """
-    config = configuration.load(config_path)
+    config = load_config(config_path)
     change = control_socket.give(config.data, "preview")
     if not as_json:
         _show(config, change)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from gateway import config as configuration
 from gateway.cli_parts import CONFIG
+from gateway.config_load import load_config
 from gateway.errors import ConfigError, GatewayError
 from gateway.keys import REQUEST_FILE
 from gateway.process.file_owner import is_there
@@ -49,7 +49,7 @@ def init(folder: Path, gateway: str, web: str | None, state: Path | None, passwo
             click.echo(_next(config_path))
             return
     else:
-        configuration.load(config_path)
+        load_config(config_path)
         password = "" if setup.has_users(config_path) else _new_password(setup.FIRST_USER, password_file)
     done = setup.add_pages(config_path, web, password, now_s)
     for path in done.wrote:
@@ -63,7 +63,7 @@ def init(folder: Path, gateway: str, web: str | None, state: Path | None, passwo
 
 def _next(config_path: Path) -> str:
     """What is to be done before the first start."""
-    config = configuration.load(config_path)
+    config = load_config(config_path)
     request = config.keys / REQUEST_FILE
     return (
         f"next: make {config_path} say what hangs on which line;\n"
@@ -85,7 +85,7 @@ def password(config_path: Path, name: str, role: str | None, remove: bool, passw
     """Give NAME a (new) password for the pages. A running gateway takes it at once, and ends NAME's sessions."""
     from gateway.dashboard import setup
 
-    config = configuration.load(config_path)
+    config = load_config(config_path)
     if remove:
         click.echo(f"{setup.remove_user(config, name)}: {name} is taken off")
         return

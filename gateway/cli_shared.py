@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from gateway import config as configuration
 from gateway.cli_parts import CONFIG, JSON, user
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.errors import GatewayError
 from gateway.lines import line_specs
 from gateway.process import control_socket
@@ -22,7 +22,7 @@ from gateway.process import control_socket
 def clear_shared(config_path: Path, bus: str, as_json: bool) -> None:
     """Another master is off BUS: stop flagging its values SHARED_LINE, use all shapes and the configured answer lives
     again, until somebody is heard. A signed event says who ordered it."""
-    config = configuration.load(config_path)
+    config = load_config(config_path)
     done = control_socket.give(config.data, "clear-shared", line=_line_of(config, bus), user=user())
     text = f"{bus}: values are not flagged as shared any more, until another master is heard again"
     click.echo(json.dumps(done) if as_json else text)

@@ -20,10 +20,10 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from gateway import config as configuration
 from gateway import drain, prove, report, starter
 from gateway.account import account, read_answers
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.dashboard import setup
 from gateway.demo_view import summary_text, view
 from gateway.errors import GatewayError
@@ -158,7 +158,7 @@ def _site(place: Place, ledger: subprocess.Popen[bytes], plant: subprocess.Popen
         seal_every="10s",
         ledger_url=listens[0],
     )
-    config = configuration.load(place.site / "gateway.toml")
+    config = load_config(place.site / "gateway.toml")
     _ledger_command("enroll", place.ledger, config.keys / REQUEST_FILE, "--yes")
     with config.trust.open("a") as trust:
         trust.write("\n" + _ledger_command("show", place.ledger, "--trust"))

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway import budget
-from gateway import config as configuration
 from gateway.alarm_kinds import REVERTED
 from gateway.changeover import Change
 from gateway.commits import Rules
+from gateway.config_load import load_config
 from gateway.difference import Difference, difference
 from gateway.drivers import close
 from gateway.errors import Declined, GatewayError
@@ -146,7 +146,7 @@ class Reload:
         ours = {spec.port for spec in specs.values() if spec.port is not None}
 
         def look() -> tuple[Ready, Difference]:
-            after = configuration.load(path)
+            after = load_config(path)
             after.fingerprint()  # takes long, and not in the event loop
             difference(self._epoch.ready.config, after, specs, ())  # what needs a new start needs no further look
             ready = prepare(after, ours)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from gateway.config import Config, load
+from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.errors import ConfigError
 from gateway.keys import REQUEST_FILE, key_files, load_keys, make_missing, public_entries
 from gateway.process.file_owner import OWN_USER, as_its_folder, is_there
@@ -133,7 +134,7 @@ def init(
             folder, "", f"cannot be written: {error.strerror}", "choose a folder that you may write to"
         ) from None
     try:
-        config = load(config_path)
+        config = load_config(config_path)
     except ConfigError:  # an id that cannot be: the next attempt must not find this file
         config_path.unlink()
         raise

@@ -23,10 +23,11 @@ from pathlib import Path
 
 from benchmarks.parts.site import POINT
 from benchmarks.parts.weight import Weight, peak_mb, weigh
-from gateway import config, drivers
+from gateway import drivers
 from gateway.clock import Clock, KernelClock
 from gateway.commits import Rules
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.keys import load_keys
 from gateway.notes import Notes
 from gateway.process import instance_lock
@@ -197,7 +198,7 @@ def _tell(figures: dict[str, object]) -> None:
 
 
 def main(folder: Path, days: float, ago: float, *, compared: bool) -> None:
-    loaded = config.load(folder / "gateway.toml")
+    loaded = load_config(folder / "gateway.toml")
     with instance_lock.take(loaded.data):
         asyncio.run(Gateway(loaded, days, ago).work(compared=compared))
 

@@ -22,10 +22,11 @@ from io import FileIO
 from pathlib import Path
 
 from benchmarks.parts.site import POINT
-from gateway import config, drivers, journal, pruning, uplink
+from gateway import drivers, journal, pruning, uplink
 from gateway.clock import Clock
 from gateway.commits import Rules
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.keys import load_keys
 from gateway.notes import Notes
 from gateway.process import instance_lock
@@ -109,7 +110,7 @@ def main(folder: Path, log: Path, *, prune: bool) -> None:
     uplink.FIRST_PAUSE_S, uplink.LONGEST_PAUSE_S = PAUSE_S, 4 * PAUSE_S
     if prune:
         journal.PRUNE_EVERY_MS, journal.PRUNE_ON_MS, pruning.SLICE = PRUNE_EVERY_MS, PRUNE_EVERY_MS, SLICE
-    loaded = config.load(folder / "gateway.toml")
+    loaded = load_config(folder / "gateway.toml")
     with instance_lock.take(loaded.data):
         asyncio.run(live(loaded, log))
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from benchmarks.parts.cut_channels import Channel, Figures, Json, Page, Shown, Sparkplug
 from benchmarks.parts.cut_plant import LINE, METERS, CutPlant
 from benchmarks.parts.tcp_gateway import make_site as make_tcp_site
-from gateway import config
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.dashboard.setup import set_user
 from gateway.keys import make_missing
 from gateway.starter import add_to_trust
@@ -80,7 +80,7 @@ def line_site(folder: Path, plant: CutPlant) -> Config:
         f'[[bus]]\nname = "{LINE}"\ntype = "modbus-rtu"\nport = "{plant.line}"\nbaudrate = 9600\nanswer_life = "0.5s"\n'
         f"{meters}"
     )
-    loaded = config.load(folder / "gateway.toml")
+    loaded = load_config(folder / "gateway.toml")
     now_s = int(time.time())
     make_missing(loaded, now_s)
     add_to_trust(loaded, (), now_s)
@@ -93,7 +93,7 @@ def tcp_site(folder: Path, ports: tuple[int, ...]) -> Config:
     make_tcp_site(folder, ports)
     path = folder / "gateway.toml"
     path.write_text(path.read_text().replace('every = "100ms"', 'every = "1s"'))
-    return config.load(path)
+    return load_config(path)
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def watched(folder: Path, made: Callable[[], Config]) -> Iterator[Place]:
         feeds = f'[[feed]]\nname = "scada"\ntype = "json"\nurl = "{broker.url}"\n'
         feeds += f'[[feed]]\nname = "host"\ntype = "sparkplug"\nurl = "{broker.url}"\ngroup = "{GROUP}"\n'
         loaded.path.write_text(f'{loaded.path.read_text()}{feeds}[web]\nlisten = "127.0.0.1:{port}"\n')
-        loaded = config.load(loaded.path)
+        loaded = load_config(loaded.path)
         set_user(loaded, USER, "installer", PASSWORDS[USER])
         heard, host = stack.enter_context(listening(broker.url)), stack.enter_context(host_at(broker))
         gateway = GatewayProcess(loaded, ready="pages at")

@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.parts.honest_history import machine_at
-from gateway import config, drain, starter
+from gateway import drain, starter
 from gateway.commits import Rules
+from gateway.config_load import load_config
 from gateway.journal import Journal
 from gateway.keys import load_keys
 from gateway.records import PollResult
@@ -41,7 +42,7 @@ class Scene:
             assert name
             text = head + name + tail.replace('every = "10s"', f'every = "{every}"', 1)
         path.write_text(text)
-        self.loaded = config.load(path)
+        self.loaded = load_config(path)
         believe(ledger.folder, self.loaded)
         self.machine, self.chance = machine_at(began_s), random.Random(seed)
         self.due: dict[str, int] = {}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.parts.machine import Failed, Machine, until
-from gateway import config as configuration
+from gateway.config_load import load_config
 from tests.gateway.books import check_books
 from tests.ledgers.pki import Authority
 
@@ -147,7 +147,7 @@ class Site:
         text = self.machine.path(CONFIG).read_text().replace(STATE, str(self.machine.path(STATE)))
         (folder / "gateway.toml").write_text(text.replace('trust = "trust.toml"', f'trust = "{folder}/trust.toml"'))
         (folder / "trust.toml").write_text(self.machine.path("/etc/meterseal/trust.toml").read_text())
-        check_books(configuration.load(folder / "gateway.toml"))
+        check_books(load_config(folder / "gateway.toml"))
 
     def status(self) -> dict[str, Any]:
         """What `meterseal status` says."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from benchmarks.parts.paced_line import profile_text
 from benchmarks.parts.site import before, make_known
 from benchmarks.parts.tcp_gateway import PROFILE
-from gateway import config
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.dashboard.setup import set_user
 from gateway.store import Store
 from tests.processes import EmbeddedLedger
@@ -37,7 +37,7 @@ def make_site(folder: Path, ports: Sequence[int], link: Path, ledger: EmbeddedLe
         f'[[ledger]]\nname = "{ledger.name}"\ntype = "http"\nurl = "{ledger.url}"\n'
         f'[web]\nlisten = "127.0.0.1:{web_port}"\n'
     )
-    loaded = config.load(folder / "gateway.toml")
+    loaded = load_config(folder / "gateway.toml")
     make_known(loaded, ledger, before(0))
     set_user(loaded, USER, "installer", PASSWORD)
     Store(loaded.database).close()  # only the very first start of a gateway loads what makes the tables

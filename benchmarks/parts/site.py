@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from gateway import config
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.keys import REQUEST_FILE, load_keys, make_missing, public_entries
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry
@@ -47,7 +47,7 @@ def make_site(
         f'[[bus]]\nname = "tcp"\ntype = "modbus-tcp"\nhost = "127.0.0.1"\n{listed}'
         f'[[ledger]]\nname = "{ledger.name}"\ntype = "http"\nurl = "{url or ledger.url}"\n'
     )
-    loaded = config.load(folder / "gateway.toml")
+    loaded = load_config(folder / "gateway.toml")
     make_known(loaded, ledger, since_s)
     return loaded
 

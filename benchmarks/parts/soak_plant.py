@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.parts.soak_plan import Strike
-from gateway import config
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.keys import REQUEST_FILE, load_keys, make_missing, public_entries
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry
@@ -121,7 +121,7 @@ def make_site(
     (folder / "gateway.toml").write_text(
         f'[gateway]\nid = "{gateway}"\n[store]\ncommit_every = "1s"\n[seal]\nevery = "{seal_every}"\n{buses}{listed}'
     )
-    loaded, since_s = config.load(folder / "gateway.toml"), int(time.time()) - 600
+    loaded, since_s = load_config(folder / "gateway.toml"), int(time.time()) - 600
     made, parts = make_missing(loaded, since_s), [ledger for ledger, _ in ledgers.values()]
     names = ", ".join(f'"{ledger.name}"' for ledger in parts)
     loaded.trust.write_text(

@@ -20,11 +20,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.parts.farm import SERIAL
-from gateway import config, lines
+from gateway import lines
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning
 from gateway.commits import Rules
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.fieldbus.bus import Line
 from gateway.fieldbus.spec import LineSpec, Poll
 from gateway.keys import load_keys, make_missing
@@ -63,7 +64,7 @@ def make_site(folder: Path, ports: Sequence[int]) -> None:
     )
     (folder / "bench.toml").write_text(PROFILE)
     (folder / "gateway.toml").write_text(f'[gateway]\nid = "bench"\n{buses}')
-    loaded, now_s = config.load(folder / "gateway.toml"), int(time.time())
+    loaded, now_s = load_config(folder / "gateway.toml"), int(time.time())
     make_missing(loaded, now_s)
     add_to_trust(loaded, (), now_s)
     Store(folder / EMPTY).close()
@@ -105,7 +106,7 @@ def warm_up_s(seconds: float) -> float:
 
 async def measure(folder: Path, period_ms: int, seconds: float) -> dict[str, object]:
     """Run the site for so long after ``warm_up_s``, then stop it and look into its database."""
-    loaded = config.load(folder / "gateway.toml")
+    loaded = load_config(folder / "gateway.toml")
     shutil.rmtree(loaded.data, ignore_errors=True)
     loaded.data.mkdir()
     shutil.copy(folder / EMPTY, loaded.database)

@@ -16,7 +16,8 @@ from typing import Any
 
 from benchmarks.parts.torn_books import Findings, Told, examine, read_told
 from benchmarks.parts.torn_work import GOES_ON, KILLED, OPERATIONS, Life, Request
-from gateway import config, starter
+from gateway import starter
+from gateway.config_load import load_config
 from gateway.keys import REQUEST_FILE
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.enroll import enroll
@@ -96,7 +97,7 @@ class Bench:
 
     def examine(self, before: Told, life_number: int, ledger: Path | None = None) -> tuple[bool, Findings]:
         """Start the site again on a sound disk and open its books; whether it recorded."""
-        loaded = config.load(self.folder / "sites" / "site" / "gateway.toml")
+        loaded = load_config(self.folder / "sites" / "site" / "gateway.toml")
         life = Life(loaded, self.folder / "afterwards", life_number, ledger)
         resumed = life.open() and life.resumes()
         if life.recorder is not None:
@@ -110,13 +111,13 @@ def bench(library: Path, folder: Path) -> Iterator[Bench]:
     """A bench in a new folder, with a site that was never started and one that has lived once."""
     (folder / "sites").mkdir(parents=True)
     starter.init(folder / "new", gateway="torn", now_s=1_700_000_000)
-    loaded = config.load(folder / "new" / "gateway.toml")
+    loaded = load_config(folder / "new" / "gateway.toml")
     open_dir(folder / "new" / "ledger", loaded.document.ledger[0].name).close()
     enroll(folder / "new" / "ledger", loaded.keys / REQUEST_FILE)
     with loaded.trust.open("a") as trust:
         trust.write("\n" + trust_entry(folder / "new" / "ledger"))
     shutil.copytree(folder / "new", folder / "used")
-    life = Life(config.load(folder / "used" / "gateway.toml"), folder / "used.told", 0)
+    life = Life(load_config(folder / "used" / "gateway.toml"), folder / "used.told", 0)
     assert life.open()
     assert life.resumes()
     life.stop()

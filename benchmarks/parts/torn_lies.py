@@ -18,9 +18,9 @@ from typing import Any
 from benchmarks.parts.torn_books import Told, examine, read_told
 from benchmarks.parts.torn_cases import Bench, bench
 from benchmarks.parts.torn_work import Life, Request
-from gateway import config
 from gateway.alarm_kinds import ROLLBACK
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.records import GATEWAY
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
@@ -41,7 +41,7 @@ def named(loaded: Config, ledger: Path, folder: Path, number: int) -> set[bytes]
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(loaded.path.parent, folder / "site")
     shutil.copytree(ledger, folder / "ledger")
-    copy = config.load(folder / "site" / "gateway.toml")
+    copy = load_config(folder / "site" / "gateway.toml")
     life = Life(copy, folder / "told", number, folder / "ledger")
     assert life.open()
     life.stop()
@@ -84,7 +84,7 @@ def lies(library: Path, folder: Path, kills: int, seed: int) -> dict[str, Any]:
 def _site(site: Bench, ledger: Path, kills: int, chance: random.Random, found: Counter[str]) -> None:
     place, told_path = site.fresh("append")
     shutil.copytree(place / "ledger", ledger)
-    loaded = config.load(place / "gateway.toml")
+    loaded = load_config(place / "gateway.toml")
     _give(ledger, read_told(told_path).statements)
     for number in range(1, kills + 1):
         site.control.set(

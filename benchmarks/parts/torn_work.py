@@ -26,10 +26,11 @@ from typing import Any
 import sqlite_utils  # noqa: F401 - loaded before a process is forked, so that none need load it for itself
 
 from benchmarks.parts.torn_store import ToldStore
-from gateway import config, drivers
+from gateway import drivers
 from gateway.clock import Clock, KernelClock
 from gateway.commits import RETRY_MS, Rules
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.errors import StartAgain, StoreError
 from gateway.keys import load_keys
 from gateway.reconcile import Reconciliation
@@ -338,7 +339,7 @@ def work(request: Request, control: Control) -> None:
     operation = {**OPERATIONS, "live": LIVE}[request.operation]
     site = Path(request.site)
     ledger = Path(request.ledger) if request.ledger else None
-    life = Life(config.load(site / "gateway.toml"), Path(request.told), request.life, ledger)
+    life = Life(load_config(site / "gateway.toml"), Path(request.told), request.life, ledger)
     operation.before(life)
     control.arm()
     operation.act(life)

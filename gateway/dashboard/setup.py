@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import cast
 
 from gateway.access_files import fingerprint
-from gateway.config import Config, load
+from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.dashboard import certificate, door
 from gateway.dashboard.passwords import Role, User, hashed, read_users, users_file, write_users
 from gateway.errors import ConfigError, Declined, GatewayError
@@ -50,7 +51,7 @@ def listen(text: str) -> str:
 
 def has_users(config_path: Path) -> bool:
     """Whether anybody has a password yet."""
-    return bool(read_users(users_file(load(config_path))))
+    return bool(read_users(users_file(load_config(config_path))))
 
 
 def add_pages(config_path: Path, at: str, password: str, now_s: int) -> Done:
@@ -58,7 +59,7 @@ def add_pages(config_path: Path, at: str, password: str, now_s: int) -> Done:
 
     What is there stays as it is: a section must name the same address, and users keep their passwords.
     """
-    config = load(config_path)
+    config = load_config(config_path)
     web = config.document.web
     if web is not None and web.listen != at:
         problem = f"is {web.listen} already, and init overwrites nothing"
@@ -69,7 +70,7 @@ def add_pages(config_path: Path, at: str, password: str, now_s: int) -> Done:
         section = _SECTION.format(listen=at, **paths)
         _append(config_path, section)
         wrote.append(config_path)
-        config = load(config_path)
+        config = load_config(config_path)
         web = cast(Web, config.document.web)
     if web.cert is None:
         raise ConfigError(config_path, "web", "has no cert and key", "add them, or remove [web] and try again")

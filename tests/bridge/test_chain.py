@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import config, drain, drivers
+from gateway import drain, drivers
+from gateway.config_load import load_config
 from gateway.keys import REQUEST_FILE
 from gateway.prove import find, prove
 from gateway.store import Store
@@ -154,7 +155,7 @@ def test_a_gateways_reading_is_proved_by_a_shared_root(ground: Ground) -> None:
     loaded.path.write_text(
         f'{head}[[ledger]]\nname = "{LEDGER}"\ntype = "mqtt"\nurl = "{ground.broker.url}"\ntimeout = "2s"\n{place}'
     )
-    loaded = config.load(loaded.path)
+    loaded = load_config(loaded.path)
     drivers.check_accounts(loaded)
     record(loaded, 3)
     bridge = ground.bridge("one")

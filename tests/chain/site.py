@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway import config, drain, starter
+from gateway import drain, starter
 from gateway.account import Account, account, read_answers
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.devices.profile import CATALOG
 from gateway.store import Store
 from ledger_client.ledgers.http import HttpLedger
@@ -132,7 +133,7 @@ def make_site(
     head, inverter = text.split('name = "pv-inverter"')
     inverter = inverter.replace(f'every = "{every}"', f'every = "{inverter_every}"', 1)
     path.write_text(f'{head}name = "pv-inverter"{inverter}')
-    loaded = config.load(path)
+    loaded = load_config(path)
     enrolled = command("ledger_client.cli", "enroll", ledger.folder, loaded.keys / "gateway.enrol", "--yes")
     assert enrolled.returncode == 0, enrolled.stderr
     with loaded.trust.open("a") as trust:

@@ -14,8 +14,8 @@ import pytest
 
 from benchmarks.parts.farm import Farm, farm
 from benchmarks.parts.tcp_gateway import make_site
-from gateway import config
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.process import control_socket
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
@@ -72,7 +72,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
         make_site(tmp_path, [*many.ports, *lone.ports])
         path = tmp_path / "gateway.toml"
         path.write_text(path.read_text().replace('every = "100ms"', 'every = "1s"'))
-        made = Place(config.load(path), many, lone)
+        made = Place(load_config(path), many, lone)
         made.gateway.start()
         stack.callback(made.close)
         yield made

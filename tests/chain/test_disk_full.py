@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import config
+from gateway.config_load import load_config
 from gateway.store import Store
 from ledger_client.record import Coverage, Event, parse_record
 from tests.chain.site import GatewayProcess, close_books, command, make_site, plant, until
@@ -54,7 +54,7 @@ def test_recording_stops_on_a_full_disk_and_goes_on_when_there_is_room(disk: Pat
         text = site.path.read_text().replace('data = "data"', f'data = "{disk}/data"')
         assert str(disk) in text
         site.path.write_text(text)
-        loaded = config.load(site.path)
+        loaded = load_config(site.path)
         gateway = GatewayProcess(loaded)
         gateway.start()
         until("readings", lambda: status_of(loaded.path)[0] == 0)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gateway.alarm_kinds import STOPPED
-from gateway.config import load
+from gateway.config_load import load_config
 from gateway.records import START
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
@@ -39,7 +39,7 @@ def test_a_gateway_goes_on_by_itself_in_a_new_epoch_as_soon_as_it_can(tmp_path: 
         token = path.parent / "token"
         token.touch(0o600)
         token.write_text("token")
-        loaded = load(path)
+        loaded = load_config(path)
         gateway = GatewayProcess(loaded, environment(build(tmp_path), loaded.path.parent, control.path))
         gateway.start()
         assert gateway.process is not None

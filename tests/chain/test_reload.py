@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from gateway import config
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.errors import GatewayError
 from gateway.process import control_socket
 from gateway.store import Store
@@ -43,7 +43,7 @@ class Site:
         text = self.loaded.path.read_text()
         assert old in text
         self.loaded.path.write_text(text.replace(old, new, 1))
-        return config.load(self.loaded.path)
+        return load_config(self.loaded.path)
 
     def reload(self, *options: str) -> dict[str, Any]:
         done = command("gateway.cli", "reload", self.loaded.path, "--yes", "--json", *options)

@@ -8,8 +8,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from gateway import config, drain
+from gateway import drain
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.store import Store
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.record import Event, parse_record
@@ -139,7 +140,7 @@ def clone(loaded: Config, folder: Path, first: Plant, second: Plant) -> Config:
     for line, place in first.lines().items():
         text = text.replace(f"{place['port']}", f"{second.lines()[line]['port']}")
     (folder / loaded.path.name).write_text(text)
-    return config.load(folder / loaded.path.name)
+    return load_config(folder / loaded.path.name)
 
 
 def test_two_machines_with_one_card_part_and_the_way_out_works(tmp_path: Path) -> None:

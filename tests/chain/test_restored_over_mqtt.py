@@ -11,7 +11,8 @@ import pytest
 
 from benchmarks.parts.honest_controls import RESTORED, goes_on
 from benchmarks.parts.honest_scene import Scene
-from gateway import config, refusals
+from gateway import refusals
+from gateway.config_load import load_config
 from ledger_client.statement import parse_statement
 from tests.commands import audit_exports
 from tests.gateway.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once
@@ -46,7 +47,7 @@ def test_a_gateway_that_was_put_back_learns_from_refusals_and_stays_sound(
             scene.live(25)
             scene.kill()
         rewrite(scene.loaded, ('type = "http"', 'type = "mqtt"'), (demo.ledger.url, demo.broker.url))
-        scene.loaded = config.load(scene.loaded.path)
+        scene.loaded = load_config(scene.loaded.path)
         asyncio.run(goes_on(scene.loaded))
         scene.anchored()
         assert "rollback" in scene.events()

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from gateway import config
+from gateway.config_load import load_config
 from gateway.keys import make_missing
 from gateway.records import STOP
 from gateway.store import Store
@@ -54,7 +55,7 @@ def test_a_stop_does_not_wait_for_the_end_of_a_recovery(tmp_path: Path) -> None:
 def patient_site(folder: Path, port: int) -> config.Config:
     """A site of one meter over TCP, without a ledger."""
     (folder / "gateway.toml").write_text(PATIENT.format(port=port))
-    loaded = config.load(folder / "gateway.toml")
+    loaded = load_config(folder / "gateway.toml")
     (folder / "trust.toml").write_text('[policy]\nreceipts = 1\nledgers = ["none"]\n')
     make_missing(loaded, int(time.time()))
     return loaded

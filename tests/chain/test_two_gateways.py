@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway import config
 from gateway.config import Config
+from gateway.config_load import load_config
 from ledger_client.ledgers.http import HttpLedger
 from tests.chain.site import GatewayProcess, command, make_site, plant, until
 from tests.chain.test_restore import Look, close
@@ -17,7 +17,7 @@ def only_tcp(loaded: Config) -> Config:
     head, *buses = loaded.path.read_text().split("\n[[bus]]\n")
     kept = [bus for bus in buses if 'type = "modbus-tcp"' in bus]
     loaded.path.write_text("\n[[bus]]\n".join([head, *kept]))
-    return config.load(loaded.path)
+    return load_config(loaded.path)
 
 
 def test_one_folder_one_gateway_whatever_the_lock_says(tmp_path: Path) -> None:

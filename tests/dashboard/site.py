@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from benchmarks.parts.farm import farm
 from benchmarks.parts.tcp_gateway import make_site
 from gateway import config
+from gateway.config_load import load_config
 from gateway.dashboard import setup
 from tests.processes import Server, free_port
 
@@ -36,7 +37,7 @@ def pages_of(folder: Path, ports: Sequence[int], section: str, users: Iterable[s
     path.write_text(path.read_text().replace('"100ms"', '"1s"') + f"\n[web]\n{section}")
     trust = folder / "trust.toml"
     trust.write_text(TRUST + trust.read_text())
-    loaded = config.load(path)
+    loaded = load_config(path)
     for name in users:
         setup.set_user(loaded, name, ROLES[name], PASSWORDS[name])
     return loaded
@@ -145,7 +146,7 @@ def plain_site(folder: Path) -> Iterator[int]:
     with farm(2) as meters:
         path = pages_of(folder, meters.ports, f'listen = "127.0.0.1:{port}"\n').path
         path.write_text(path.read_text().replace("address = 1", f"address = 1\nlabel = {json.dumps(SCRIPT)}", 1))
-        with running(config.load(path)):
+        with running(load_config(path)):
             yield port
 
 

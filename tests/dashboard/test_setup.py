@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway import config
 from gateway.access_files import fingerprint
 from gateway.cli import main
+from gateway.config_load import load_config
 from gateway.dashboard import certificate
 from gateway.dashboard.passwords import matches, read_users
 from gateway.errors import ConfigError
@@ -41,7 +41,7 @@ def test_a_new_site_with_pages(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert done.exit_code == 0, done.output
-    loaded = config.load(tmp_path / "site" / "gateway.toml")
+    loaded = load_config(tmp_path / "site" / "gateway.toml")
     web = loaded.document.web
     assert web is not None
     assert (web.listen, web.scheme) == ("192.0.2.7:8080", "https")

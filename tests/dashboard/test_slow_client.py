@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import cast
 
-from gateway.config import load
+from gateway.config_load import load_config
 from gateway.dashboard import setup
 from gateway.dashboard.app import App
 from gateway.dashboard.page import Answer, Document, Pages, Rest, View
@@ -158,7 +158,7 @@ def test_a_logout_ends_the_stream_and_so_does_the_loss_of_the_user(tmp_path: Pat
                 await ends()
                 reader, _ = await guest.send("GET", "/stream")
                 await reader.readuntil(b"\n\n")
-                setup.remove_user(load(tmp_path / "site" / "gateway.toml"), "vera")
+                setup.remove_user(load_config(tmp_path / "site" / "gateway.toml"), "vera")
                 await ends()
 
     asyncio.run(test())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import config
+from gateway.config_load import load_config
 from gateway.dashboard.loads import EVERY_S, Loads
 from gateway.dashboard.readers import MOST_WAITING, Busy, Readers
 from gateway.dashboard.views.diagnosis import Rounds
@@ -101,7 +101,7 @@ def test_the_doctor_examines_the_configuration_that_is_in_force(tmp_path: Path) 
         until_ended(rounds)
         path = desk.loaded.path
         path.write_text(path.read_text().replace("bus-1", "bus-2"))
-        desk.site.config = config.load(path)
+        desk.site.config = load_config(path)
         assert rounds.look().running, "what was found is of another configuration"
         names = " ".join(finding.check for finding in until_ended(rounds))
         assert "bus-2" in names

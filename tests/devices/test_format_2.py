@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Config, load
+from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.devices.decode import Decoder, decode, decode_points
 from gateway.devices.points import Profile, ProfileError
 from gateway.devices.profile import format_profile, parse_profile
@@ -165,4 +166,4 @@ def configured(folder: Path, points: str, ratio: str) -> Config:
     bus = '[gateway]\nid = "g"\n[[bus]]\nname = "b"\ntype = "modbus-tcp"\nhost = "127.0.0.1"\n'
     meter = f'[[bus.meter]]\nname = "m"\naddress = 1\nprofile = "own.toml"\nct = {ratio}\n'
     (folder / "gateway.toml").write_text(bus + meter)
-    return load(folder / "gateway.toml")
+    return load_config(folder / "gateway.toml")

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from eth_account import Account as EthAccount
 
-from gateway import config, drain, drivers
+from gateway import drain, drivers
 from gateway.clock import Clock
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.errors import ConfigError, GatewayError
 from gateway.notes import Notes
 from gateway.prove import find, prove
@@ -60,7 +61,7 @@ class Plant:
                 f'sender = "{self.account}"\nconfirmations = 1\n'
             )
         loaded.trust.write_text(loaded.trust.read_text().replace('"demo-ledger"', '"consortium"'))
-        self.loaded = config.load(loaded.path)
+        self.loaded = load_config(loaded.path)
 
     def register(self) -> None:
         self.registry.send(self.registry.owner, "register", self.account.address, self.loaded.gateway_id)
@@ -188,7 +189,7 @@ def test_the_password_may_be_a_systemd_credential(tmp_path: Path, monkeypatch: p
     plant = Plant(tmp_path / "site", "http://127.0.0.1:1", FAR)
     text = plant.loaded.path.read_text()
     plant.loaded.path.write_text(text.replace('"keys/chain.password"', '"$CREDENTIALS_DIRECTORY/chain"'))
-    loaded = config.load(plant.loaded.path)
+    loaded = load_config(plant.loaded.path)
     with pytest.raises(ConfigError, match="systemd gave this process no credentials"):
         drivers.check_accounts(loaded)
     os.rename(plant.folder / "keys" / "chain.password", tmp_path / "chain")

@@ -14,6 +14,7 @@ from typing import Any
 from gateway.alarm_board import Board
 from gateway.clock import Clock
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.feeds.of_site import make_feed
 from gateway.live import Live
 from gateway.news import Hub
@@ -35,9 +36,8 @@ def feed_site(folder: Path, url: str, more: str = "", kind: str = "json") -> Con
     loaded = site(folder)
     with loaded.path.open("a") as file:
         file.write(f'\n[[feed]]\nname = "scada"\ntype = "{kind}"\nurl = "{url}"\n{more}\n')
-    from gateway import config
 
-    return config.load(loaded.path)
+    return load_config(loaded.path)
 
 
 class Rig:

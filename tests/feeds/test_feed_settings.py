@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import config
+from gateway.config_load import load_config
 from gateway.devices.profile import catalog, load_profile
 from gateway.errors import ConfigError
 from gateway.feed_settings import check_feeds
@@ -27,7 +27,7 @@ def refused(folder: Path, text: str) -> ConfigError:
     with loaded.path.open("a") as file:
         file.write(f"\n{text}")
     with pytest.raises(ConfigError) as caught:
-        config.load(loaded.path)
+        load_config(loaded.path)
     return caught.value
 
 
@@ -118,5 +118,5 @@ def test_status_says_how_each_feed_stands(tmp_path: Path) -> None:
 
 
 def test_the_example_is_a_configuration() -> None:
-    loaded = config.load(Path(__file__).resolve().parents[2] / "configs" / "feeds" / "gateway.toml")
+    loaded = load_config(Path(__file__).resolve().parents[2] / "configs" / "feeds" / "gateway.toml")
     assert [feed.type for feed in loaded.document.feed] == ["json", "sparkplug"]

@@ -13,8 +13,8 @@ import pytest
 
 from benchmarks.parts.farm import Farm, farm
 from benchmarks.parts.tcp_gateway import make_site
-from gateway import config
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.store import Store
 from tests.chain.site import GatewayProcess, command, until
 from tests.chain.test_disk_full import status_of
@@ -65,7 +65,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
         text += f'[[feed]]\nname = "scada"\ntype = "json"\nurl = "{wire.url}"\n'
         text += f'[[feed]]\nname = "host"\ntype = "sparkplug"\nurl = "{wire.url}"\ngroup = "{GROUP}"\n'
         path.write_text(text)
-        loaded = config.load(path)
+        loaded = load_config(path)
         heard, host = stack.enter_context(listening(broker.url)), stack.enter_context(host_at(broker))
         gateway = GatewayProcess(loaded)
         gateway.start()

@@ -7,7 +7,7 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
-from gateway import config
+from gateway.config_load import load_config
 from gateway.records import SignedRecord
 from gateway.store import Store
 from ledger_client.record import parse_record
@@ -161,7 +161,7 @@ def test_a_reload_that_brings_many_meters_lets_more_readings_wait(tmp_path: Path
                 await until(lambda: len(heard.records("/meters/")) == 30)
                 with loaded.path.open("a") as file:
                     file.write(line + "".join(meter.format(number) for number in range(1, 102)))
-                rig.site.config = config.load(loaded.path)
+                rig.site.config = load_config(loaded.path)
                 rig.feed.reloaded()
                 many = await rig.poll(times=1200)
                 await until(lambda: len(heard.records("/meters/")) == 1230)
@@ -221,14 +221,14 @@ def test_after_a_reload_nothing_stays_of_a_meter_that_is_no_more(tmp_path: Path,
         with loaded.path.open("a") as file:
             file.write(f'[[feed]]\nname = "host"\ntype = "sparkplug"\nurl = "{broker.url}"\ngroup = "{GROUP}"\n')
         with host_at(broker) as host:
-            async with running(config.load(loaded.path)) as rig:
+            async with running(load_config(loaded.path)) as rig:
                 await until(lambda: all(feed.connected for feed in rig.feeds))
                 await rig.poll()
                 await rig.poll(OTHER)
                 await until(lambda: len(host.of("DBIRTH")) == 2 and rig.feed.facts()["live"] == 2)
                 head, _, rest = loaded.path.read_text().partition(f'  [[bus.meter]]\n  name = "{OTHER}"')
                 loaded.path.write_text(head + rest[rest.index("[[bus]]") :])
-                rig.site.config = config.load(loaded.path)
+                rig.site.config = load_config(loaded.path)
                 rig.live.change(rig.site.config.meters)
                 for feed in rig.feeds:
                     feed.reloaded()
@@ -252,7 +252,7 @@ def test_both_feeds_work_with_a_broker_of_another_make_that_knows_no_mqtt_5(tmp_
             loaded = feed_site(tmp_path / "site", node.url)
             with loaded.path.open("a") as file:
                 file.write(f'[[feed]]\nname = "host"\ntype = "sparkplug"\nurl = "{node.url}"\ngroup = "{GROUP}"\n')
-            loaded = config.load(loaded.path)
+            loaded = load_config(loaded.path)
             async with running(loaded) as rig:
                 records = await rig.poll(times=3)
                 await until(lambda: all(feed.connected for feed in rig.feeds))

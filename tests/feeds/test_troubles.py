@@ -8,7 +8,7 @@ import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
-from gateway import config
+from gateway.config_load import load_config
 from gateway.process.threads import in_thread
 from tests.chain.test_disk_full import fill
 from tests.disk.small import small_disk
@@ -35,7 +35,7 @@ def test_on_a_full_disk_readings_are_told_as_not_recorded_and_never_as_history(
             text = loaded.path.read_text().replace('data = "data"', f'data = "{disk}/data"')
             text += f'[[feed]]\nname = "host"\ntype = "sparkplug"\nurl = "{broker.url}"\ngroup = "{GROUP}"\n'
             loaded.path.write_text(text)
-            loaded = config.load(loaded.path)
+            loaded = load_config(loaded.path)
             async with running(loaded) as rig:
                 await until(lambda: all(feed.connected for feed in rig.feeds))
                 recorded = await rig.poll()
@@ -93,7 +93,7 @@ def test_a_clogged_wire_costs_only_who_listens_behind_it(tmp_path: Path, broker:
             loaded = feed_site(tmp_path / "site", wire.url, "backfill_rate = 10000\n")
             with loaded.path.open("a") as file:
                 file.write(f'[[feed]]\nname = "other"\ntype = "json"\nurl = "mqtt://127.0.0.1:{free_port()}"\n')
-            async with running(config.load(loaded.path)) as rig:
+            async with running(load_config(loaded.path)) as rig:
                 await until(lambda: rig.feed.connected)
                 wire.clear.clear()
                 records = []

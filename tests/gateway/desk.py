@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway import config
 from gateway.alarm_board import Board, lines_of
 from gateway.alarm_tables import Standing
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.fieldbus.spec import Alarm
 from gateway.keys import make_missing
 from gateway.lines import line_specs
@@ -33,7 +33,7 @@ def wide_site(folder: Path, lines: Lines, more: str = "") -> Config:
     ]
     text = path.read_text()
     path.write_text(text[: text.index("\n[[bus]]") + 1] + "".join(buses) + text[text.index("\n[seal]") :] + more)
-    loaded = config.load(path)
+    loaded = load_config(path)
     make_missing(loaded, START_S)
     return loaded
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gateway import config, starter
+from gateway import starter
 from gateway.clock import Clock, KernelClock
 from gateway.commits import Rules
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.journal import Journal
 from gateway.keys import REQUEST_FILE, load_keys, make_missing
 from gateway.recorder import Recorder
@@ -39,7 +40,7 @@ def site(folder: Path, changes: Mapping[str, str] | None = None) -> Config:
         assert old in text
         text = text.replace(old, new)
     path.write_text(text)
-    return config.load(path)
+    return load_config(path)
 
 
 def rewrite(loaded: Config, *changes: tuple[str, str]) -> None:
@@ -54,7 +55,7 @@ def rewrite(loaded: Config, *changes: tuple[str, str]) -> None:
 def rewritten(loaded: Config, *changes: tuple[str, str]) -> Config:
     """The configuration after such changes, with the keys that it needs."""
     rewrite(loaded, *changes)
-    after = config.load(loaded.path)
+    after = load_config(loaded.path)
     make_missing(after, 0)
     return after
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from gateway import config
 from gateway.alarm_looks import Found, look
 from gateway.alarm_sources import AlarmSources
 from gateway.clock import KernelClock
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.fieldbus.bus import Line
 from gateway.lines import line_specs
 from gateway.news import Hub
@@ -217,7 +217,7 @@ def test_certificates_and_keys_near_their_end(loaded: Config, tmp_path: Path) ->
         feed = f'[[feed]]\nname = "scada"\ntype = "json"\nurl = "mqtts://127.0.0.1"\n{files}'
         web = f'[web]\nlisten = "127.0.0.1:0"\n{files}'
         loaded.path.write_text(f'{text}\nca = "{authority.ca}"\n{files}{feed}{web}')
-        ends = found(config.load(loaded.path), "certificate-end", now_ms)
+        ends = found(load_config(loaded.path), "certificate-end", now_ms)
         whose = ("ledger demo-ledger, cert", "feed scada, cert", "web, cert")
         assert list(ends) == [(GATEWAY, line) for line in whose]
         assert all(word in text for text in ends.values())

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from gateway import config, space
+from gateway import space
 from gateway.announcements import MOST_BYTES, Announcements
 from gateway.changeover import Change
 from gateway.clock import KernelClock
 from gateway.commits import Rules
 from gateway.config import Config, Configured
+from gateway.config_load import load_config
 from gateway.devices.profile import decoding_hash, format_profile, load_profile, parse_profile
 from gateway.errors import DiskFull
 from gateway.journal import PERIOD, Journal
@@ -205,7 +206,7 @@ def test_a_meter_that_is_taken_out_has_nothing_due_any_more(loaded: Config) -> N
     assert (set(event["grids"]), grid[1]) == ({CO2}, 0)
     hands.machine.passes(3600)
     loaded.path.write_text(whole)
-    change(hands, config.load(loaded.path), CO2)
+    change(hands, load_config(loaded.path), CO2)
     assert [c.due for c in coverage(hands, CO2)][-1] == 0
     hands.end()
     check_books(loaded)
@@ -222,7 +223,7 @@ def test_a_meter_that_a_start_leaves_out_has_nothing_due_from_there_on(loaded: C
     second.end()
     second.machine.passes(3600)
     loaded.path.write_text(whole)
-    third = Hands(config.load(loaded.path), second.machine, epoch=b"\x03" * 8)
+    third = Hands(load_config(loaded.path), second.machine, epoch=b"\x03" * 8)
     last = coverage(third, CO2)[-1]
     assert last.due == 9  # 90 s until it was left out, none of the hour behind that
     assert not third.events(KEYS)
@@ -238,7 +239,7 @@ def test_a_meter_that_is_taken_out_before_its_new_grid_begins_has_nothing_due(lo
     change(hands, without)
     hands.machine.passes(3600)
     loaded.path.write_text(whole)
-    change(hands, config.load(loaded.path), CO2)
+    change(hands, load_config(loaded.path), CO2)
     assert [c.due for c in coverage(hands, CO2)][-1] == 0
     hands.machine.passes(60)
     hands.journal.skip(list(loaded.meters))
@@ -271,14 +272,14 @@ def test_a_new_key_is_told_with_the_one_before(loaded: Config) -> None:
         (loaded.keys / f"{name}.pem").unlink()
         save_private_key(loaded.keys / f"{name}.pem", key)
     again = Hands(rewritten(loaded, ('name = "stack-co2"', 'name = "another"')), hands.machine, epoch=b"\x02" * 8)
-    keys = load_keys(config.load(loaded.path))
+    keys = load_keys(load_config(loaded.path))
     assert again.events(KEYS) == [
         {"owner": METER, "key": new[METER].public.kid, "before": old.meters[METER].public.kid},
         {"owner": "another", "key": keys.meters["another"].public.kid},
         {"owner": GATEWAY, "key": new["statement"].public.kid, "before": old.statement.public.kid},
     ]
     again.end()
-    third = Hands(config.load(loaded.path), hands.machine, epoch=b"\x03" * 8)
+    third = Hands(load_config(loaded.path), hands.machine, epoch=b"\x03" * 8)
     assert len(third.events(KEYS)) == 3
     third.end()
 
@@ -287,7 +288,7 @@ def test_a_meter_that_a_reload_adds_has_its_key_told(loaded: Config) -> None:
     hands = Hands(loaded)
     hands.poll(1)
     change(hands, rewritten(loaded, ('name = "stack-co2"', 'name = "another"')), "another")
-    keys = load_keys(config.load(loaded.path))
+    keys = load_keys(load_config(loaded.path))
     assert hands.events(KEYS) == [{"owner": "another", "key": keys.meters["another"].public.kid}]
     hands.end()
     check_books(loaded)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway import config
 from gateway.changeover import Change
 from gateway.clock import Clock
 from gateway.commits import Rules
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.difference import difference
 from gateway.drivers import trust_of
 from gateway.errors import ConfigError, StoreError
@@ -142,7 +142,7 @@ def test_sealing_does_not_wait_for_a_ledger_that_a_change_has_taken_away(tmp_pat
         assert recording.health()["sealing"] is not None
         text = loaded.path.read_text()
         loaded.path.write_text(text[: text.index("[[ledger]]")])
-        after = config.load(loaded.path)
+        after = load_config(loaded.path)
         Reconciliation(after, recording, trust_of(after), Clock(), ())
         assert recording.health()["sealing"] is None
     finally:

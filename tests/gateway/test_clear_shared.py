@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway import config
 from gateway.cli import main
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.fieldbus.frames import Request
 from gateway.process import control_socket
 from gateway.store import Store
@@ -136,7 +136,7 @@ def lone_block(folder: Path, port: int) -> Config:
     text = path.read_text()
     seal = text[text.index("[seal]") : text.index("[[ledger]]")]
     path.write_text(text[: text.index("[[bus]]")] + LONE_BLOCK.format(port) + seal)
-    return config.load(path)
+    return load_config(path)
 
 
 def test_points_for_which_no_shape_is_left_are_named_by_alarm_status_and_check(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from gateway.alarm_kinds import KEY_UNLISTED
 from gateway.alarm_looks import look
 from gateway.belonging import unlisted
 from gateway.cli import main
+from gateway.config_load import load_config
 from gateway.devices.profile import CATALOG
 from gateway.ledger_settings import LedgerEntry
 from gateway.mistakes import explain
@@ -135,7 +136,7 @@ def test_the_highest_address_depends_on_the_kind_of_bus(kind: str, good: int, ba
     text = loaded.path.read_text()
     head, tail = text.split('name = "pv-inverter"')
     loaded.path.write_text(head + 'name = "pv-inverter"' + tail.replace("address = 1", f"address = {good}"))
-    assert config.load(loaded.path).meters["pv-inverter"].address == good
+    assert load_config(loaded.path).meters["pv-inverter"].address == good
     loaded.path.write_text(head + 'name = "pv-inverter"' + tail.replace("address = 1", f"address = {bad}"))
     refused(loaded.path, "bus 'inverters', meter 'pv-inverter', address", str(bad))
 
@@ -272,7 +273,7 @@ def test_check_refuses_a_key_that_the_trust_file_lacks(tmp_path: Path) -> None:
     head, _, rest = trust.read_text().partition('meter = "stack-co2"')
     trust.write_text(head.rpartition("[[key]]")[0] + "[[key]]" + rest.partition("[[key]]")[2])
     refused(path, "trust.toml", "lacks the key of meter 'stack-co2'", "meterseal-ledger trust add", "gateway.enrol")
-    ready = prepare(config.load(path), may_be_missing=True)  # of a start: the alarm tells
+    ready = prepare(load_config(path), may_be_missing=True)  # of a start: the alarm tells
     (missing,) = unlisted(ready.config, ready.keys, ready.trust)
     assert missing[0] == "stack-co2"
     found = look(ready.config, 0, None).alarms[KEY_UNLISTED]
@@ -294,7 +295,7 @@ def test_check_and_run_refuse_key_files_that_are_swapped(other: str, tmp_path: P
 
 def test_check_and_run_refuse_an_id_that_is_not_the_databases(tmp_path: Path) -> None:
     path = with_ledger_key(tmp_path / "site")
-    hands = Hands(config.load(path))
+    hands = Hands(load_config(path))
     hands.poll(1)
     hands.end()
     path.write_text(path.read_text().replace('id = "test-gateway"', 'id = "renamed"'))
@@ -333,7 +334,7 @@ def test_a_site_without_a_ledger_runs(tmp_path: Path) -> None:
     key = "[[key]]" + loaded.trust.read_text().partition("[[key]]")[2]
     for policy in ("", "[policy]\nreceipts = 1\nledgers = []\n"):
         loaded.trust.write_text(policy + key)
-        assert prepare(config.load(loaded.path), may_be_missing=True).trust.ledgers == ()
+        assert prepare(load_config(loaded.path), may_be_missing=True).trust.ledgers == ()
     with pytest.raises(TrustFileError, match="policy"):
         load_trust(loaded.trust)
 
@@ -354,7 +355,7 @@ def test_a_site_made_by_keys_make_missing_without_init_runs(tmp_path: Path) -> N
 
 
 def demand_no_complaint(path: Path) -> None:
-    found = config.load(path)
+    found = load_config(path)
     ready = prepare(found, may_be_missing=True)
     assert unlisted(found, ready.keys, ready.trust) == []
 

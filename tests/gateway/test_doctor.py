@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from gateway.clock import KernelClock
-from gateway.config import Config, load
+from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.doctor import database, disk, machine, rounds, site
 from gateway.doctor.finding import Case, Finding
 from gateway.errors import Unfinished
@@ -112,7 +113,7 @@ def load_with(loaded: Config, old: str, new: str) -> Config:
     text = loaded.path.read_text()
     assert old in text
     loaded.path.write_text(text.replace(old, new, 1))
-    return load(loaded.path)
+    return load_config(loaded.path)
 
 
 @pytest.mark.parametrize(

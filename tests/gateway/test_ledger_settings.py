@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import config, drivers
+from gateway import drivers
+from gateway.config_load import load_config
 from gateway.errors import ConfigError
 from ledger_client.ledgers import Notebook
 from ledger_client.ledgers.access import Access
@@ -85,7 +86,7 @@ def test_what_cannot_be_is_named_at_load(name: str, tmp_path: Path) -> None:
     path = write(tmp_path / "site", kind, lines)
     refused(path, "ledger 'demo-ledger', ", *words)
     with pytest.raises(ConfigError) as caught:
-        config.load(path)
+        load_config(path)
     assert SECRET not in str(caught.value)
 
 
@@ -95,7 +96,7 @@ def test_one_contract_under_two_names_is_refused(tmp_path: Path) -> None:
     other = '\n[[ledger]]\nname = "another"\ntype = "mqtt"\n'
     text = path.read_text()
     path.write_text(text + other + place.format("ab" * 20, 6) + "\n")
-    config.load(path)
+    load_config(path)
     path.write_text(text + other + place.format("AB" * 20, 5) + "\n")
     refused(path, "ledger 'another', contract: is that of ledger 'demo-ledger'", "name it once")
 
@@ -124,7 +125,7 @@ def files(tmp_path: Path) -> Files:
 
 
 def test_every_option_reaches_the_driver(files: Files) -> None:
-    loaded = config.load(files.path)
+    loaded = load_config(files.path)
     drivers.check_ledger_access(loaded)
     memory = Notebook()
     driver = drivers.driver(loaded, loaded.document.ledger[0], memory=memory)
@@ -136,7 +137,7 @@ def test_every_option_reaches_the_driver(files: Files) -> None:
 
 def test_the_driver_of_a_broker(tmp_path: Path) -> None:
     lines = 'url = "mqtt://127.0.0.1:1"\nuser = "gw"\nprotocol = "3.1.1"\ntimeout = "1s"'
-    loaded = config.load(write(tmp_path / "site", "mqtt", lines))
+    loaded = load_config(write(tmp_path / "site", "mqtt", lines))
     driver = drivers.driver(loaded, loaded.document.ledger[0], Notebook())
     assert isinstance(driver, MqttLedger)
     assert driver._broker.protocol == "3.1.1"
@@ -166,14 +167,14 @@ def test_files_that_cannot_be_used_are_named(files: Files) -> None:
             path.write_bytes(data)
             path.chmod(mode)
         with pytest.raises(ConfigError) as caught:
-            drivers.check_ledger_access(config.load(files.path))
+            drivers.check_ledger_access(load_config(files.path))
         text = str(caught.value)
         assert f"ledger 'demo-ledger', {words.format(path, cert=files.cert, key=files.key)}" in text
         assert "way out: " in text
         assert SECRET not in text
         path.write_bytes(good)
         path.chmod(0o644 if path in (files.ca, files.cert) else 0o600)
-    drivers.check_ledger_access(config.load(files.path))
+    drivers.check_ledger_access(load_config(files.path))
 
 
 def test_an_encrypted_key_does_not_wait_at_the_terminal(files: Files) -> None:
@@ -187,13 +188,13 @@ def test_an_encrypted_key_does_not_wait_at_the_terminal(files: Files) -> None:
     key = load_pem_private_key(files.key.read_bytes(), None)
     files.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")))
     with pytest.raises(ConfigError, match="the key without a password"):
-        drivers.check_ledger_access(config.load(files.path))
+        drivers.check_ledger_access(load_config(files.path))
 
 
 def test_a_secret_may_be_a_systemd_credential(files: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     text = files.path.read_text().replace('"token"', '"$CREDENTIALS_DIRECTORY/ledger-token"')
     files.path.write_text(text)
-    loaded = config.load(files.path)
+    loaded = load_config(files.path)
     with pytest.raises(ConfigError, match=r"LoadCredential=ledger-token:FILE"):
         drivers.check_ledger_access(loaded)
     credential = tmp_path / "credentials" / "ledger-token"

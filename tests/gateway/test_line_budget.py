@@ -12,9 +12,10 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import config, lines
+from gateway import lines
 from gateway.budget import LinePlan, line_plan, line_plans, refuse
 from gateway.cli import main
+from gateway.config_load import load_config
 from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
 from gateway.errors import ConfigError
@@ -273,7 +274,7 @@ def test_the_starters_site_passes_at_the_periods_that_demo_and_tests_use(
 
     every, co2_every = periods
     starter.init(tmp_path / "site", gateway="g", now_s=1_700_000_000, every=every, co2_every=co2_every)
-    loaded = config.load(tmp_path / "site" / "gateway.toml")
+    loaded = load_config(tmp_path / "site" / "gateway.toml")
     plans = line_plans([lines.line_spec(loaded, bus) for bus in loaded.document.bus])
     assert [words(plan) for plan in plans] == ["", ""]
     assert [plan.warnings for plan in plans] == [(), ()]

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gateway import config
 from gateway.alarm_kinds import KINDS, REFUSES
 from gateway.cli import main
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.fieldbus.frames import Request
 from gateway.process import instance_lock
 from tests.fieldbus.devices import Pty, Sent, answer, refuse
@@ -50,7 +50,7 @@ def made(folder: Path) -> Config:
     (folder / "made.toml").write_text(PROFILE)
     text = path.read_text()
     path.write_text(text[: text.index("[[bus]]")] + BUS + text[text.index("[seal]") :])
-    return config.load(path)
+    return load_config(path)
 
 
 def without_energy(request: Request) -> Sent:

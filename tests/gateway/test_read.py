@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway import config as configuration
 from gateway.budget import line_plan
 from gateway.budget_view import print_plan
 from gateway.cli import main
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.fieldbus.frames import Request
 from gateway.lines import line_specs
 from gateway.process.console import console
@@ -144,7 +144,7 @@ def odd(request: Request) -> Sent:
 def test_read_marks_what_a_meter_seldom_means(tmp_path: Path) -> None:
     loaded = made(tmp_path, {})
     (tmp_path / "apart.toml").write_text(ODD)
-    held = configuration.load(loaded.path)
+    held = load_config(loaded.path)
     done = read(held, odd)
     assert done.exit_code == 0, done.stderr
     told = " ".join(done.stdout.split())

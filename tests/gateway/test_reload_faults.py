@@ -14,9 +14,9 @@ import pytest
 
 from benchmarks.parts.farm import farm
 from benchmarks.parts.tcp_gateway import PROFILE, make_site
-from gateway import config
 from gateway import reload as reloading
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.epoch import Epoch
 from gateway.errors import ConfigError, GatewayError, StoreError
 from gateway.keys import make_missing
@@ -88,7 +88,7 @@ def loaded(tmp_path: Path, ports: Sequence[int], ledger: EmbeddedLedger) -> Conf
     for name in ("token", "other"):
         (tmp_path / name).touch(0o600)
         (tmp_path / name).write_text(name)
-    found = config.load(path)
+    found = load_config(path)
     rmtree(found.keys)
     since_s = int(time.time()) - 60
     make_missing(found, since_s)
@@ -162,7 +162,7 @@ def test_a_reload_that_cannot_be_done_touches_nothing_and_says_which_is_in_force
             assert epoch.site.uplinks["demo-ledger"] is uplink
             await works(epoch, *METERS)
             rewrite(loaded, ('"other"', '"token"'), (FIRST, "added"))
-            make_missing(config.load(loaded.path), int(time.time()) - 60)
+            make_missing(load_config(loaded.path), int(time.time()) - 60)
             epoch.site.recorder._store._db.close()
             with pytest.raises(GatewayError, match="the old configuration is in force"):
                 await reload(epoch)
@@ -219,7 +219,7 @@ def test_a_configuration_that_cannot_come_back_yet_comes_back_when_it_can(
             else:
                 store.breaks = "before"
             await until(lambda: "it cannot be brought back yet" in caplog.text)
-            assert epoch.ready.config.fingerprint() == config.load(loaded.path).fingerprint()
+            assert epoch.ready.config.fingerprint() == load_config(loaded.path).fingerprint()
             state = (await epoch.site.order("health"))["configuration"]
             assert (state["trial"], "cannot be brought back yet" in state["stuck"]) == ([SECOND], True)
             store = Store(loaded.database, read_only=True)

@@ -6,8 +6,9 @@ import asyncio
 from itertools import pairwise
 from pathlib import Path
 
-from gateway import config, line_use
+from gateway import line_use
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.epoch import Epoch
 from gateway.fieldbus.connections import Endpoint
 from gateway.fieldbus.frames import Shape
@@ -23,7 +24,7 @@ def made(folder: Path, answer_life: str) -> Config:
     changes = {'every = "10s"': 'every = "2m"', "stopbits = 1": f'stopbits = 1\nanswer_life = "{answer_life}"'}
     found = site(folder / "site", changes)
     found.path.write_text(found.path.read_text().partition("[[ledger]]")[0])
-    return config.load(found.path)
+    return load_config(found.path)
 
 
 async def reload(epoch: Epoch) -> None:

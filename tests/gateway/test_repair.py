@@ -20,10 +20,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway import config, epoch, pruning, repair, report
+from gateway import epoch, pruning, repair, report
 from gateway.clock import Clock
 from gateway.commits import Rules
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.errors import Damaged, Declined, DiskFull, StoreError
 from gateway.keys import load_keys
 from gateway.process.failpoints import STATIONS
@@ -56,7 +57,7 @@ class Killed:
 
     def copy(self, target: Path) -> Config:
         shutil.copytree(self.folder, target)
-        return config.load(target / "gateway.toml")
+        return load_config(target / "gateway.toml")
 
 
 def settle(store: Store, loaded: Config, ledger: NearLedger) -> None:
@@ -444,10 +445,11 @@ def test_a_second_damage_is_recovered_like_the_first(killed: Killed, tmp_path: P
 OPEN = """
 import sys
 from pathlib import Path
-from gateway import config, repair
+from gateway.config_load import load_config
+from gateway import repair
 from gateway.keys import load_keys
 from ledger_client.trust import load_trust
-loaded = config.load(Path(sys.argv[1]))
+loaded = load_config(Path(sys.argv[1]))
 repair.open_store(loaded, load_keys(loaded), load_trust(loaded.trust)).close()
 """
 
@@ -482,7 +484,7 @@ def test_without_room_for_the_recovery_nothing_changes_and_the_start_says_so(kil
         loaded = killed.copy(tmp_path / "site")
         hit_a_leaf(loaded, killed, sealed=True)
         shutil.move(loaded.path.parent, disk / "site")
-        loaded = config.load(disk / "site" / "gateway.toml")
+        loaded = load_config(disk / "site" / "gateway.toml")
         broken = loaded.database.read_bytes()
         free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
         (disk / "another's").write_bytes(bytes(free - 200_000))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import config
+from gateway.config_load import load_config
 from gateway.readiness import prepare
 from ledger_client.cose_key import PrivateKey, base64url
 from ledger_client.transparency.enroll import enroll
@@ -157,10 +157,10 @@ def test_a_gateway_runs_with_the_trust_file_from_the_log(demo: Site, pinned: Pat
     enroll(demo.folder, loaded.keys / "gateway.enrol")
     words = ("--gateway", loaded.gateway_id, "--ledger-key", pinned, "-o", loaded.trust)
     run("trust", "from", demo.ledger.url, *words)
-    assert prepare(config.load(loaded.path), may_be_missing=True).trust.ledgers == (demo.name,)
+    assert prepare(load_config(loaded.path), may_be_missing=True).trust.ledgers == (demo.name,)
 
 
 def test_the_gateways_trust_file_gets_the_ledgers_key(demo: Site, pinned: Path, tmp_path: Path) -> None:
     loaded = samples.site(tmp_path / "site")
     run("trust", "add", loaded.trust, pinned, "--yes")
-    assert prepare(config.load(loaded.path), may_be_missing=True).trust.ledgers == (demo.name,)
+    assert prepare(load_config(loaded.path), may_be_missing=True).trust.ledgers == (demo.name,)

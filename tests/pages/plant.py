@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway import config
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.dashboard import setup
 from tests.chain.site import GatewayProcess, Plant, make_site, plant
 from tests.processes import EmbeddedLedger, embedded_ledger, free_port
@@ -36,7 +36,7 @@ def plant_with_pages(folder: Path, *, seal_every: str = "2s", label: str = LABEL
         port = free_port()
         text = loaded.path.read_text().replace('name = "export-main"', f'name = "export-main"\n  label = "{label}"', 1)
         loaded.path.write_text(f'{text}\n[web]\nlisten = "127.0.0.1:{port}"\n')
-        loaded = config.load(loaded.path)
+        loaded = load_config(loaded.path)
         for name, password in PASSWORDS.items():
             setup.set_user(loaded, name, name, password)
         gateway = GatewayProcess(loaded, ready="pages at")

@@ -29,8 +29,8 @@ PRODUCERS = [
     )),
     # what a change of gateway.toml is refused with
     *(ROOT / "gateway" / f"{name}.py" for name in (
-        "config", "mistakes", "process/file_owner", "budget", "process/instance_lock", "process/control_socket",
-        "feed_settings", "ledger_settings",
+        "config", "config_load", "mistakes", "process/file_owner", "budget", "process/instance_lock",
+        "process/control_socket", "feed_settings", "ledger_settings",
         "web_settings", "settings", "place_settings",
         "devices/key_values", "devices/plan", "devices/points", "devices/profile", "devices/profile_rules",
         "devices/scaling_rules", "devices/units", "fieldbus/endpoints", "repair",

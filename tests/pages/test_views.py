@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.parts import tcp_gateway
-from gateway import config
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.dashboard.contents import contents
 from gateway.dashboard.loads import Loads
 from gateway.dashboard.page import NotFound
@@ -85,7 +85,7 @@ def test_no_page_of_a_hundred_meters_is_heavy(tmp_path: Path) -> None:
     path.write_text(labelled)
     trust = tmp_path / "trust.toml"
     trust.write_text(TRUST + trust.read_text())
-    loaded = config.load(path)
+    loaded = load_config(path)
     ours = sum(len(found[0]) for name in ("style.css", "script.js") if (found := static(name)))
 
     async def weigh() -> dict[str, int]:
@@ -174,7 +174,7 @@ def test_a_chart_says_missed_polls_only_as_coverage_counts_them(tmp_path: Path) 
 def test_times_days_and_months_on_pages_are_those_of_the_sites_zone(tmp_path: Path) -> None:
     loaded = recorded(tmp_path / "site", 30)
     rewrite(loaded, ("[gateway]", '[gateway]\ntimezone = "Asia/Kolkata"'))
-    loaded = config.load(loaded.path)
+    loaded = load_config(loaded.path)
 
     async def show() -> tuple[str, list[Chart]]:
         async with epoch(loaded) as running:
@@ -277,7 +277,7 @@ def test_feeds_have_a_card_that_says_how_they_stand(tmp_path: Path) -> None:
     loaded = recorded(tmp_path / "site", 3)
     feed = '[[feed]]\nname = "scada"\ntype = "json"\nurl = "mqtt://127.0.0.1:1"\n'
     loaded.path.write_text(f"{loaded.path.read_text()}\n{feed}")
-    loaded = config.load(loaded.path)
+    loaded = load_config(loaded.path)
 
     async def show() -> list[str]:
         async with epoch(loaded) as running:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway import config as configuration
 from gateway.clock import Clock
 from gateway.commits import Rules
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.journal import seal_next
 from gateway.keys import load_keys
 from gateway.prove import prove
@@ -219,7 +219,7 @@ def test_without_ledgers_nothing_is_held(tmp_path: Path) -> None:
     config = site(tmp_path / "site")
     text = config.path.read_text()
     config.path.write_text(text[: text.index("[[ledger]]")])
-    config = configuration.load(config.path)
+    config = load_config(config.path)
     life = Life(config)
     assert life.recorder.health()["sealing"] is None
     life.record(3)
@@ -237,7 +237,7 @@ def test_two_ledgers_of_which_one_knows_more_and_one_may_be_away(
     text = loaded.path.read_text()
     more = '[[ledger]]\nname = "second-ledger"\ntype = "http"\npolicy = "optional"\nurl = "http://127.0.0.1:9"\n'
     loaded.path.write_text(f"{text}\n{more}")
-    both = configuration.load(loaded.path)
+    both = load_config(loaded.path)
     second = Ledger(tmp_path / "second", "second-ledger")
     life = Life(both, ledger, second)
     life.record(3)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gateway import config as configuration
 from gateway.config import Config
+from gateway.config_load import load_config
 from gateway.store import Store
 from ledger_client.errors import Refused
 from ledger_client.statement import parse_statement
@@ -107,7 +107,7 @@ def test_what_another_ledger_has_is_not_sealed_anew(older: Config, ledger: Ledge
     believed(tmp_path / "second", older, "second-ledger")
     text = older.path.read_text()
     older.path.write_text(f'{text}\n[[ledger]]\nname = "second-ledger"\ntype = "http"\nurl = "http://127.0.0.1:9"\n')
-    both, second = configuration.load(older.path), Ledger(tmp_path / "second", "second-ledger")
+    both, second = load_config(older.path), Ledger(tmp_path / "second", "second-ledger")
     second.tells_last = False
     life = Life(both, second, ledger)
     life.record(4)
