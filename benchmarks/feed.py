@@ -27,8 +27,8 @@ from typing import Any, Self
 from benchmarks.parts.farm import Farm, farm
 from benchmarks.parts.tcp_gateway import VALUES, make_site
 from benchmarks.parts.weight import cpu_s, peak_mb
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.store import Store
 from tests.chain.site import GatewayProcess
 from tests.processes import Mosquitto, mosquitto

@@ -34,7 +34,7 @@ from typing import Any
 
 from benchmarks.parts.away import PERIOD_S, STEP_S, VALUES
 from benchmarks.parts.site import POINT, before, make_site
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.energy import energy_by_hour
 from gateway.history import history
 from gateway.store import Store

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.commits import Rules
-from gateway.config import Configured
-from gateway.keys import Keys
+from gateway.config.device_keys import Keys
+from gateway.config.model import Configured
 from gateway.recorder import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.space import Limits

@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway import budget
 from gateway.commits import RETRY_MS
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.epoch import begin
 from gateway.errors import GatewayError, StartAgain
 from gateway.process import instance_lock

@@ -13,10 +13,10 @@ from typing import Any, Protocol, TypeVar
 from gateway.alarm_states import Key, State
 from gateway.alarm_tables import Standing
 from gateway.clock import Clock
+from gateway.config.field_types import duration_text
 from gateway.errors import Declined, StoreError
 from gateway.live import Live
 from gateway.records import ALARM, GATEWAY
-from gateway.settings import duration_text
 from gateway.store import Store
 from ledger_client.record import Event
 

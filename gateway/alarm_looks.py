@@ -18,15 +18,15 @@ from gateway.alarm_kinds import (
     LEDGER_REFUSED,
 )
 from gateway.belonging import unlisted
-from gateway.config import Config
+from gateway.config.device_keys import STATEMENT, load_keys, load_site_trust
+from gateway.config.feed import FeedEntry
+from gateway.config.ledger import LedgerEntry
+from gateway.config.model import Config
+from gateway.config.web import Web
 from gateway.errors import ConfigError, StoreError
-from gateway.feed_settings import FeedEntry
 from gateway.horizon import horizon
-from gateway.keys import STATEMENT, load_keys, load_site_trust
-from gateway.ledger_settings import LedgerEntry
 from gateway.records import CONFIGURATION, GATEWAY, START
 from gateway.store import Store
-from gateway.web_settings import Web
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError
 from ledger_client.record import Event, parse_record

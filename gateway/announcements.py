@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gateway.config import Configured
+from gateway.config.model import Configured
 from gateway.records import CONFIGURATION, GATEWAY, KEYS, SCHEDULE
 from gateway.rows import Tail
 from gateway.store import Store

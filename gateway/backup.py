@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway import space
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.errors import Damaged, DiskFull, GatewayError
 from gateway.storage.files import log_path
 from gateway.store import Store, is_database

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gateway.config import Config
+from gateway.config.device_keys import REQUEST_FILE, STATEMENT, Keys, key_files
+from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError
-from gateway.keys import REQUEST_FILE, STATEMENT, Keys, key_files
 from gateway.process import instance_lock
 from gateway.store import Store
 from ledger_client.errors import LedgerClientError

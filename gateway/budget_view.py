@@ -13,8 +13,8 @@ from rich.text import Text
 
 from gateway.alarm_kinds import NOT_ASKED
 from gateway.budget import LinePlan, PlannedMeter
+from gateway.config.field_types import duration_text
 from gateway.fieldbus.budget import NEARLY_FULL
-from gateway.settings import duration_text
 
 
 def with_found(plans: Iterable[LinePlan], health: Mapping[str, Any]) -> list[LinePlan]:

@@ -13,9 +13,9 @@ from typing import Any
 
 from gateway.announcements import identities, new_keys, schedule
 from gateway.commits import Commits, Rules
+from gateway.config.device_keys import Keys
 from gateway.coverage import Tally, first_coverage
 from gateway.errors import StoreError
-from gateway.keys import Keys
 from gateway.records import GATEWAY, Timestamp
 from gateway.rows import Tail
 

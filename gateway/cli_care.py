@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
-from gateway.config_load import load_config
-from gateway.settings import duration_ms
+from gateway.config.field_types import duration_ms
+from gateway.config.load import load_config
 from ledger_client.batch_file import is_batch_file
 from ledger_client.times import rfc3339_ms
 

@@ -13,8 +13,8 @@ import click
 from rich.table import Table
 
 from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, out
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.process.file_owner import is_there
 from ledger_client.cose_key import base64url, load_private_key
@@ -51,8 +51,8 @@ def keys() -> None:
 @JSON
 def list_keys(config_path: Path, make_missing: bool, as_json: bool) -> None:
     """The device keys and their thumbprints; `meterseal keys CONFIG` is the same."""
-    from gateway import keys as keyring
     from gateway import starter
+    from gateway.config import device_keys as keyring
 
     config = load_config(config_path)
     made: list[str] = []
@@ -94,7 +94,7 @@ def enrol_request(config_path: Path, output: Path, old_key: Path | None, force: 
 
     In a terminal also as text and, if it is not too long, as a QR code.
     """
-    from gateway import keys as keyring
+    from gateway.config import device_keys as keyring
 
     config = load_config(config_path)
     demand_replaceable(output, "enrolment request (.enrol)", is_request, force=force)

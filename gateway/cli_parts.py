@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.process.console import console
 from gateway.store import Store

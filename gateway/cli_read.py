@@ -13,8 +13,8 @@ from rich.table import Table
 
 from gateway import report
 from gateway.cli_parts import CONFIG, JSON, out
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.devices.remarks import remark
 from gateway.errors import GatewayError, NotYet
 from gateway.fieldbus.diagnosis import block_name, failure_text, no_values

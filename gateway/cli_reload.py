@@ -10,9 +10,9 @@ from typing import Any
 import click
 from rich.text import Text
 
-from gateway import config as configuration
 from gateway.cli_parts import CONFIG, JSON, out, user
-from gateway.config_load import load_config
+from gateway.config import model as configuration
+from gateway.config.load import load_config
 from gateway.errors import Declined, GatewayError
 from gateway.process import control_socket
 

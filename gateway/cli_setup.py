@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from gateway.cli_parts import CONFIG
-from gateway.config_load import load_config
+from gateway.config.device_keys import REQUEST_FILE
+from gateway.config.load import load_config
 from gateway.errors import ConfigError, GatewayError
-from gateway.keys import REQUEST_FILE
 from gateway.process.file_owner import is_there
 
 PASSWORD_FILE = click.option(

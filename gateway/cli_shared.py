@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from gateway.cli_parts import CONFIG, JSON, user
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.lines import line_specs
 from gateway.process import control_socket

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.config import Meter
+from gateway.config.model import Meter
 from gateway.devices.decode import decode_points
 from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.bus import Line

@@ -17,10 +17,10 @@ from gateway import repaired, space
 from gateway.alarm_kinds import REPAIRED, STOPPED
 from gateway.announcements import Announcements, NamedGrid, new_keys, schedule
 from gateway.clock import STEP_MS, Clock
-from gateway.config import Config, Configured
+from gateway.config.device_keys import Keys
+from gateway.config.model import Config, Configured
 from gateway.coverage import Ruler, Tally, first_coverage
 from gateway.errors import Damaged, DiskFull, StartAgain, StoreError
-from gateway.keys import Keys
 from gateway.process.failpoints import station
 from gateway.process.histogram import Durations
 from gateway.records import ALARM, CLOCK, GATEWAY, SCHEDULE, START, STOP, MeterEvent, News, SignedRecord, Timestamp

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from gateway.alarm_sources import AlarmSources
+from gateway.config.feed import FeedEntry
 from gateway.dashboard.server import PagesServer
 from gateway.errors import GatewayError
-from gateway.feed_settings import FeedEntry
 from gateway.lag import Lag
 from gateway.process.background import Companion
 from gateway.process.sd_notify import Manager

@@ -22,12 +22,12 @@ from rich.live import Live
 
 from gateway import drain, prove, report, starter
 from gateway.account import account, read_answers
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.device_keys import REQUEST_FILE
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.dashboard import setup
 from gateway.demo_view import summary_text, view
 from gateway.errors import GatewayError
-from gateway.keys import REQUEST_FILE
 from gateway.process.console import console
 from gateway.shipped import shipped
 from gateway.store import Store

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.errors import ConfigError
 from gateway.fieldbus.spec import LineSpec
 from ledger_client.times import rfc3339_ms

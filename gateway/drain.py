@@ -6,10 +6,10 @@ import asyncio
 
 from gateway.clock import Clock
 from gateway.commits import Rules, ended_in_order
-from gateway.config import Config
+from gateway.config.device_keys import load_keys
+from gateway.config.model import Config
 from gateway.drivers import driver, trust_of
 from gateway.journal import seal_next
-from gateway.keys import load_keys
 from gateway.notes import Notes
 from gateway.process import instance_lock
 from gateway.records import GATEWAY

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 
-from gateway.config import Config
+from gateway.config.device_keys import load_site_trust
+from gateway.config.ledger import LedgerEntry, access_of, account_of
+from gateway.config.model import Config
 from gateway.errors import ConfigError
-from gateway.keys import load_site_trust
-from gateway.ledger_settings import LedgerEntry, access_of, account_of
 from ledger_client.errors import TrustFileError
 from ledger_client.ledgers import Ledger, Memory
 from ledger_client.ledgers.access import Access, AccessError

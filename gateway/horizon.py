@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway import space
 from gateway.clock import HOUR_MS, MINUTE_MS
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.pruning import HOURS_KEPT_MS
 from gateway.space import THINNING, Limits, Space
 from gateway.store import Store

@@ -18,8 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.config.device_keys import REQUEST_FILE
 from gateway.errors import Declined, GatewayError
-from gateway.keys import REQUEST_FILE
 from gateway.process import instance_lock
 from gateway.shipped import shipped
 from ledger_client.durable import whole_file

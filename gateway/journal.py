@@ -17,9 +17,9 @@ from gateway.announcements import by_meter, schedule, spread
 from gateway.changeover import Changeover
 from gateway.clock import SLOWED, Clock, Correction
 from gateway.commits import GOES_ON, RETRY_MS, Rules, alarm
+from gateway.config.device_keys import Keys
 from gateway.coverage import stopped_polls
 from gateway.errors import Damaged, DiskFull, StoreError
-from gateway.keys import Keys
 from gateway.process.failpoints import station
 from gateway.records import CLOCK, GATEWAY, STOP, MeterEvent, MissedPoll, NotRecorded, PollResult, Timestamp
 from gateway.store import Store

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.commits import asked_until_ms
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.fieldbus.bus import Waits, read_once
 from gateway.fieldbus.endpoints import endpoint_of

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from gateway.config import Bus, Config, Meter
+from gateway.config.model import Bus, Config, Meter
+from gateway.config.place import daily_hours
 from gateway.fieldbus.endpoints import merge
 from gateway.fieldbus.spec import LineSpec, MeterSpec
 from gateway.night import Night
-from gateway.place_settings import daily_hours
 
 APART_MS, MOST_LAG_MS = 2, 200
 

@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 from gateway.alarm_kinds import SEVERITIES
 from gateway.alarm_looks import certificate_end, certificate_files, newest_keys
 from gateway.alarm_tables import Standing
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.fieldbus.spec import MeterSpec
 from gateway.horizon import horizon

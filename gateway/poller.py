@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway import quality
 from gateway.clock import STEP_MS, Clock
-from gateway.config import Meter
+from gateway.config.model import Meter
 from gateway.counters import Look, Stand, doubtful
 from gateway.devices.decode import Content, Decoder
 from gateway.devices.plan import Block

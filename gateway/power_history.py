@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from gateway.clock import HOUR_MS, MINUTE_MS
-from gateway.config import Config, Meter
+from gateway.config.model import Config, Meter
 from gateway.devices.points import Profile
 from gateway.errors import Damaged
 from gateway.fieldbus.sleep import NOTHING, PowerRecord

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from gateway import budget
 from gateway.belonging import demand_listed, demand_own
 from gateway.budget import LinePlan
-from gateway.config import Config
+from gateway.config.device_keys import Keys, load_keys
+from gateway.config.feed import check_feeds
+from gateway.config.model import Config
 from gateway.dashboard import door
 from gateway.drivers import check_accounts, check_ledger_access, check_ledger_keys, trust_of
-from gateway.feed_settings import check_feeds
 from gateway.fieldbus.bus import check_port, holds
 from gateway.fieldbus.errors import PortMissing
 from gateway.fieldbus.spec import LineSpec
-from gateway.keys import Keys, load_keys
 from gateway.lines import line_specs
 from gateway.process.file_owner import demand_folder
 from ledger_client.trust import Trust

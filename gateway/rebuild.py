@@ -11,7 +11,7 @@ import logging
 from functools import partial
 
 from gateway.clock import HOUR_MS, MINUTE_MS, Clock
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.errors import Damaged
 from gateway.own import body_of
 from gateway.process.background import Companion

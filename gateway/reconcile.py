@@ -34,7 +34,7 @@ from gateway.comparison import (
     resume_text,
     waiting_text,
 )
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.process.failpoints import station
 from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread

@@ -17,9 +17,9 @@ from typing import Any
 from gateway.changeover import Change
 from gateway.clock import Clock
 from gateway.commits import Rules
+from gateway.config.device_keys import Keys
 from gateway.errors import Damaged, StartAgain, StoreError
 from gateway.journal import Journal
-from gateway.keys import Keys
 from gateway.process.heartbeats import Pulse
 from gateway.records import MeterEvent, PollResult, Timestamp
 from gateway.storage.writer import T, answer

@@ -19,7 +19,7 @@ from gateway import budget
 from gateway.alarm_kinds import REVERTED
 from gateway.changeover import Change
 from gateway.commits import Rules
-from gateway.config_load import load_config
+from gateway.config.load import load_config
 from gateway.difference import Difference, difference
 from gateway.drivers import close
 from gateway.errors import Declined, GatewayError

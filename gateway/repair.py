@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.config import Config
+from gateway.config.device_keys import Keys
+from gateway.config.model import Config
 from gateway.errors import Damaged, DiskFull, StoreError
-from gateway.keys import Keys
 from gateway.pages import Pages, Row
 from gateway.process.failpoints import station
 from gateway.records import GATEWAY

@@ -13,17 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway import repaired
-from gateway.access_files import fingerprint
 from gateway.alarm_kinds import EQUIVOCATION, LEDGER_REFUSED, STOPPED
 from gateway.comparison import conflict_text
-from gateway.config import Config
+from gateway.config.access_files import fingerprint
+from gateway.config.field_types import duration_text
+from gateway.config.model import Config
 from gateway.devices.points import Point, Profile
 from gateway.errors import ConfigError, Damaged, StoreError
 from gateway.horizon import horizon
 from gateway.process import instance_lock
 from gateway.quality import shared_flags
 from gateway.records import StoredRecord
-from gateway.settings import duration_text
 from gateway.store import RECOVER, Store
 from gateway.verdicts import verdict, worst
 from ledger_client.errors import LedgerClientError

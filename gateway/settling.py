@@ -6,7 +6,7 @@ says that it is final, and here it must be the chain and the contract that the c
 
 from __future__ import annotations
 
-from gateway.ledger_settings import Contract
+from gateway.config.ledger import Contract
 from ledger_client.bundle import decode_locator
 from ledger_client.errors import VerificationError
 from ledger_client.merkle import leaf_hash, root_from_path

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.clock import Clock
-from gateway.keys import Keys
+from gateway.config.device_keys import Keys
 from gateway.process.failpoints import station
 from gateway.records import GATEWAY, SignedRecord, StoredRecord, Timestamp
 from ledger_client.record import Claims, Coverage, Event, ReadingWriter, record_hash, sign_record

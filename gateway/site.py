@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.alarm_board import Board
 from gateway.clock import Clock
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.errors import Declined
 from gateway.fieldbus.bus import Line
 from gateway.live import Live

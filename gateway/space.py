@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.storage.files import RESERVE
 from gateway.store import Store

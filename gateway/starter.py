@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.device_keys import REQUEST_FILE, key_files, load_keys, make_missing, public_entries
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.errors import ConfigError
-from gateway.keys import REQUEST_FILE, key_files, load_keys, make_missing, public_entries
 from gateway.process.file_owner import OWN_USER, as_its_folder, is_there
 
 GATEWAY_TOML = """\

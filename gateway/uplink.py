@@ -21,8 +21,8 @@ from gateway.alarm_kinds import LEDGER_REFUSED
 from gateway.alarms import LedgerAlarms
 from gateway.clock import Clock
 from gateway.comparison import Odd
+from gateway.config.ledger import Contract
 from gateway.errors import GatewayError, StoreError
-from gateway.ledger_settings import Contract
 from gateway.process.failpoints import station
 from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread

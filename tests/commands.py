@@ -14,7 +14,7 @@ import click
 from click.testing import CliRunner
 
 from gateway.cli import main as gateway_cli
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.errors import GatewayError
 from ledger_client.cli import cli as ledger_cli
 from ledger_client.errors import LedgerClientError

@@ -26,9 +26,9 @@ from benchmarks.parts.weight import Weight, peak_mb, weigh
 from gateway import drivers
 from gateway.clock import Clock, KernelClock
 from gateway.commits import Rules
-from gateway.config import Config
-from gateway.config_load import load_config
-from gateway.keys import load_keys
+from gateway.config.device_keys import load_keys
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.notes import Notes
 from gateway.process import instance_lock
 from gateway.process.threads import in_thread

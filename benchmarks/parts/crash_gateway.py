@@ -25,9 +25,9 @@ from benchmarks.parts.site import POINT
 from gateway import drivers, journal, pruning, uplink
 from gateway.clock import Clock
 from gateway.commits import Rules
-from gateway.config import Config
-from gateway.config_load import load_config
-from gateway.keys import load_keys
+from gateway.config.device_keys import load_keys
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.notes import Notes
 from gateway.process import instance_lock
 from gateway.reconcile import Reconciliation

@@ -26,7 +26,7 @@ from benchmarks.parts.crash_gateway import KEEP_MS
 from benchmarks.parts.site import before, make_site
 from gateway import drain
 from gateway.account import account, read_answers
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.schema import VERSION
 from gateway.store import Store
 from ledger_client.ledgers.http import HttpLedger

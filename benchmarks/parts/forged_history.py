@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway.config import Config
-from gateway.keys import load_keys
+from gateway.config.device_keys import load_keys
+from gateway.config.model import Config
 from gateway.store import Store
 from ledger_client import cose
 from ledger_client.batch_file import write_batch

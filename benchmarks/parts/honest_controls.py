@@ -16,9 +16,9 @@ from benchmarks.parts.honest_history import machine_at
 from benchmarks.parts.honest_scene import Scene
 from gateway.changeover import Change
 from gateway.clock import KernelClock
-from gateway.config import Config
+from gateway.config.device_keys import load_keys
+from gateway.config.model import Config
 from gateway.drivers import trust_of
-from gateway.keys import load_keys
 from gateway.records import MeterEvent
 from gateway.repair import open_store
 from gateway.store import Store

@@ -8,9 +8,9 @@ from pathlib import Path
 from benchmarks.parts.forged_history import History
 from gateway.clock import Clock, KernelClock
 from gateway.commits import Rules
-from gateway.config import Config
+from gateway.config.device_keys import load_keys
+from gateway.config.model import Config
 from gateway.journal import seal_next
-from gateway.keys import load_keys
 from gateway.store import Store
 from tests.gateway.samples import Hands, Machine, site
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from benchmarks.parts.honest_history import machine_at
 from gateway import drain, starter
 from gateway.commits import Rules
-from gateway.config_load import load_config
+from gateway.config.device_keys import load_keys
+from gateway.config.load import load_config
 from gateway.journal import Journal
-from gateway.keys import load_keys
 from gateway.records import PollResult
 from gateway.store import Store
 from ledger_client.record import Event, parse_record

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.parts.machine import Failed, Machine, until
-from gateway.config_load import load_config
+from gateway.config.load import load_config
 from tests.gateway.books import check_books
 from tests.ledgers.pki import Authority
 

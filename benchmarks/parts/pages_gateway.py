@@ -12,7 +12,7 @@ from array import array
 from pathlib import Path
 
 from gateway import agent, cli
-from gateway.config import Config
+from gateway.config.model import Config
 
 EVERY_S = 0.005
 

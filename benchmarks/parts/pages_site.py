@@ -8,8 +8,8 @@ from pathlib import Path
 from benchmarks.parts.paced_line import profile_text
 from benchmarks.parts.site import before, make_known
 from benchmarks.parts.tcp_gateway import PROFILE
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.dashboard.setup import set_user
 from gateway.store import Store
 from tests.processes import EmbeddedLedger

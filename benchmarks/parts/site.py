@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from gateway.config import Config
-from gateway.config_load import load_config
-from gateway.keys import REQUEST_FILE, load_keys, make_missing, public_entries
+from gateway.config.device_keys import REQUEST_FILE, load_keys, make_missing, public_entries
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry
 from tests.processes import EmbeddedLedger

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.parts.crash_books import Books, Flaws
 from gateway.account import agrees
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.store import Store
 from ledger_client.record import Coverage
 from ledger_client.senml import Reading

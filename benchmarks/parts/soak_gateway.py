@@ -17,7 +17,7 @@ from pathlib import Path
 
 from gateway import agent, cli
 from gateway.clock import Clock, KernelClock
-from gateway.config import Config
+from gateway.config.model import Config
 
 _FORM = struct.Struct("<qqq")
 

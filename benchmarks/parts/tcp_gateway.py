@@ -24,11 +24,11 @@ from gateway import lines
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning
 from gateway.commits import Rules
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.device_keys import load_keys, make_missing
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.fieldbus.bus import Line
 from gateway.fieldbus.spec import LineSpec, Poll
-from gateway.keys import load_keys, make_missing
 from gateway.poller import Poller
 from gateway.process.switch_interval import switch_often
 from gateway.process.threads import share_heap

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.parts.torn_work import EVENT
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.store import Store
 from ledger_client.record import Event, parse_record, record_hash

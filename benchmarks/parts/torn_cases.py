@@ -17,8 +17,8 @@ from typing import Any
 from benchmarks.parts.torn_books import Findings, Told, examine, read_told
 from benchmarks.parts.torn_work import GOES_ON, KILLED, OPERATIONS, Life, Request
 from gateway import starter
-from gateway.config_load import load_config
-from gateway.keys import REQUEST_FILE
+from gateway.config.device_keys import REQUEST_FILE
+from gateway.config.load import load_config
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry

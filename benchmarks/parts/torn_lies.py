@@ -19,8 +19,8 @@ from benchmarks.parts.torn_books import Told, examine, read_told
 from benchmarks.parts.torn_cases import Bench, bench
 from benchmarks.parts.torn_work import Life, Request
 from gateway.alarm_kinds import ROLLBACK
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.records import GATEWAY
 from gateway.store import Store
 from ledger_client.record import Event, parse_record

@@ -29,10 +29,10 @@ from benchmarks.parts.torn_store import ToldStore
 from gateway import drivers
 from gateway.clock import Clock, KernelClock
 from gateway.commits import RETRY_MS, Rules
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.device_keys import load_keys
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.errors import StartAgain, StoreError
-from gateway.keys import load_keys
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.records import PollResult, Timestamp

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from benchmarks.parts.truth_lines import hush
 from gateway.clock import Clock
-from gateway.config import Meter
+from gateway.config.model import Meter
 from gateway.fieldbus.bus import Line
 from gateway.fieldbus.spec import Alarm, LineSpec, Poll
 from gateway.poller import Poller

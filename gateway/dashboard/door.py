@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import socket
 
-from gateway.access_files import usable
-from gateway.config import Config
+from gateway.config.access_files import usable
+from gateway.config.model import Config
+from gateway.config.web import Web
 from gateway.dashboard.passwords import read_users, users_file
 from gateway.errors import ConfigError
-from gateway.web_settings import Web
 from ledger_client.ledgers.access import Access
 
 log = logging.getLogger("meterseal.pages")

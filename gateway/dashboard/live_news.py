@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.dashboard import formats
 from gateway.dashboard.page import Document
 from gateway.dashboard.views import values

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.errors import ConfigError
 from gateway.process.file_owner import as_its_folder, is_there
 from ledger_client.durable import whole_file

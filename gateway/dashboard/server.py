@@ -11,10 +11,10 @@ import logging
 import socket
 from typing import TYPE_CHECKING
 
+from gateway.config.web import Web
 from gateway.process.background import Companion
 from gateway.process.threads import in_thread
 from gateway.site import Site
-from gateway.web_settings import Web
 from ledger_client.transparency.listening import ListenError, listen_at
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from contextlib import closing
 import uvicorn
 from uvicorn.server import ServerState
 
-from gateway.config import Config
+from gateway.config.model import Config
+from gateway.config.web import Web
 from gateway.dashboard import door, figures, render
 from gateway.dashboard.app import App
 from gateway.dashboard.contents import contents
@@ -19,7 +20,6 @@ from gateway.dashboard.guard import MAX_HEAD
 from gateway.dashboard.passwords import Users, users_file
 from gateway.dashboard.readers import Readers
 from gateway.site import Site
-from gateway.web_settings import Web
 from ledger_client.transparency.certificates import Certificates
 from ledger_client.transparency.connection import Connection, Turnstile
 from ledger_client.transparency.quiet import Quiet

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from gateway.access_files import fingerprint
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.access_files import fingerprint
+from gateway.config.load import load_config
+from gateway.config.model import Config
+from gateway.config.web import Web
 from gateway.dashboard import certificate, door
 from gateway.dashboard.passwords import Role, User, hashed, read_users, users_file, write_users
 from gateway.errors import ConfigError, Declined, GatewayError
-from gateway.web_settings import Web
 from ledger_client.shape import is_name
 
 FIRST_USER = "installer"

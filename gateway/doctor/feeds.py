@@ -6,9 +6,9 @@ import logging
 import os
 from collections.abc import Iterator
 
+from gateway.config.feed import FeedEntry, feed_access
 from gateway.doctor.finding import Case, Finding, at_once
 from gateway.errors import ConfigError
-from gateway.feed_settings import FeedEntry, feed_access
 from gateway.process import control_socket
 from ledger_client.ledgers.broker import Broker
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
-from gateway.config import Config
+from gateway.config.device_keys import load_site_trust
+from gateway.config.model import Config
 from gateway.errors import GatewayError
-from gateway.keys import load_site_trust
 from gateway.process.file_owner import OWN_USER
 from gateway.storage.files import missing
 from gateway.store import Store

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from gateway import drivers
+from gateway.config.device_keys import STATEMENT, key_files
+from gateway.config.ledger import LedgerEntry
 from gateway.doctor.finding import CONNECT_S, Case, Finding, Result, at_once, connect
 from gateway.errors import GatewayError
-from gateway.keys import STATEMENT, key_files
-from gateway.ledger_settings import LedgerEntry
 from gateway.refusals import way_out
 from ledger_client.cose_key import load_private_key
 from ledger_client.errors import KeyFileError, LedgerClientError, Refused, Unsupported

@@ -11,7 +11,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.doctor import database, disk, feeds, ledgers, machine, meters, site
 from gateway.doctor.finding import Case, Check, Finding
 from gateway.errors import GatewayError

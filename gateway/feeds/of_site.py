@@ -8,8 +8,8 @@ from importlib.metadata import version
 from typing import Any
 
 from gateway.alarm_tables import Standing
+from gateway.config.feed import FeedEntry
 from gateway.devices.points import Point
-from gateway.feed_settings import FeedEntry
 from gateway.feeds.feed import Feed
 from gateway.feeds.history import History
 from gateway.feeds.plain_voice import PlainVoice

@@ -17,8 +17,8 @@ from pydantic.fields import FieldInfo
 
 from firmware_sim.cli import main as simulator
 from gateway.cli import main as gateway
-from gateway.config import Document
-from gateway.settings import duration_ms, size_bytes
+from gateway.config.field_types import duration_ms, size_bytes
+from gateway.config.model import Document
 from ledger_client.cli import cli as ledger
 
 COMMANDS: dict[str, click.Command] = {"meterseal": gateway, "meterseal-ledger": ledger, "meterseal-sim": simulator}

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gateway import drain, drivers
-from gateway.config_load import load_config
-from gateway.keys import REQUEST_FILE
+from gateway.config.device_keys import REQUEST_FILE
+from gateway.config.load import load_config
 from gateway.prove import find, prove
 from gateway.store import Store
 from ledger_client.errors import Refused

@@ -7,7 +7,7 @@ import random
 import time
 from pathlib import Path
 
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.process.failpoints import STATIONS
 from gateway.store import Store

@@ -13,8 +13,8 @@ from typing import Any
 
 from gateway import drain, starter
 from gateway.account import Account, account, read_answers
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.devices.profile import CATALOG
 from gateway.store import Store
 from ledger_client.ledgers.http import HttpLedger

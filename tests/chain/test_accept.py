@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import drain
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.process import control_socket
 from gateway.store import Store
 from ledger_client.record import Coverage, Event, parse_record

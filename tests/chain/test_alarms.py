@@ -14,8 +14,8 @@ import pytest
 
 from benchmarks.parts.farm import Farm, farm
 from benchmarks.parts.tcp_gateway import make_site
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.process import control_socket
 from gateway.store import Store
 from ledger_client.record import Event, parse_record

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.store import Store
 from tests.chain.site import GatewayProcess, close_books, make_site, plant, until
 from tests.processes import Mosquitto, embedded_ledger, mosquitto

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config_load import load_config
+from gateway.config.load import load_config
 from gateway.store import Store
 from ledger_client.record import Coverage, Event, parse_record
 from tests.chain.site import GatewayProcess, close_books, command, make_site, plant, until

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gateway.alarm_kinds import STOPPED
-from gateway.config_load import load_config
+from gateway.config.load import load_config
 from gateway.records import START
 from gateway.store import Store
 from ledger_client.record import Event, parse_record

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.process import control_socket
 from gateway.store import Store

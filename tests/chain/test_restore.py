@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway import drain
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.store import Store
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.record import Event, parse_record

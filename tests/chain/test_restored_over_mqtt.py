@@ -12,7 +12,7 @@ import pytest
 from benchmarks.parts.honest_controls import RESTORED, goes_on
 from benchmarks.parts.honest_scene import Scene
 from gateway import refusals
-from gateway.config_load import load_config
+from gateway.config.load import load_config
 from ledger_client.statement import parse_statement
 from tests.commands import audit_exports
 from tests.gateway.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once

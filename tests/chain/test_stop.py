@@ -11,9 +11,9 @@ import threading
 import time
 from pathlib import Path
 
-from gateway import config
-from gateway.config_load import load_config
-from gateway.keys import make_missing
+from gateway.config import model
+from gateway.config.device_keys import make_missing
+from gateway.config.load import load_config
 from gateway.records import STOP
 from gateway.store import Store
 from ledger_client.record import Coverage, Event, parse_record
@@ -52,7 +52,7 @@ def test_a_stop_does_not_wait_for_the_end_of_a_recovery(tmp_path: Path) -> None:
     assert loaded.database.read_bytes().startswith(b"no database")
 
 
-def patient_site(folder: Path, port: int) -> config.Config:
+def patient_site(folder: Path, port: int) -> model.Config:
     """A site of one meter over TCP, without a ledger."""
     (folder / "gateway.toml").write_text(PATIENT.format(port=port))
     loaded = load_config(folder / "gateway.toml")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from ledger_client.ledgers.http import HttpLedger
 from tests.chain.site import GatewayProcess, command, make_site, plant, until
 from tests.chain.test_restore import Look, close

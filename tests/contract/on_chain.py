@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from gateway.config import Config
-from gateway.ledger_settings import Contract
+from gateway.config.ledger import Contract
+from gateway.config.model import Config
 from gateway.settling import NotOurs, demand_settled
 from ledger_client import contracts
 from ledger_client.bundle import decode_locator

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from gateway.config import Config
-from gateway.ledger_settings import Contract
+from gateway.config.ledger import Contract
+from gateway.config.model import Config
 from gateway.settling import demand_settled
 from ledger_client.ledgers import Ledger, Memory
 from ledger_client.ledgers.http import HttpLedger

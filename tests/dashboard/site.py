@@ -17,8 +17,8 @@ from urllib.parse import urlencode
 
 from benchmarks.parts.farm import farm
 from benchmarks.parts.tcp_gateway import make_site
-from gateway import config
-from gateway.config_load import load_config
+from gateway.config import model
+from gateway.config.load import load_config
 from gateway.dashboard import setup
 from tests.processes import Server, free_port
 
@@ -29,7 +29,7 @@ SCRIPT = "</title><script>alert('label')</script><img src=x onerror=alert(1)>\" 
 TRUST = '[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n'
 
 
-def pages_of(folder: Path, ports: Sequence[int], section: str, users: Iterable[str] = ROLES) -> config.Config:
+def pages_of(folder: Path, ports: Sequence[int], section: str, users: Iterable[str] = ROLES) -> model.Config:
     """A site with one meter a port, whose section ``[web]`` this is, and its users."""
     folder.mkdir(parents=True)
     make_site(folder, ports)
@@ -127,7 +127,7 @@ class Browser:
 
 
 @contextmanager
-def running(loaded: config.Config, ready: str = "pages at") -> Iterator[Server]:
+def running(loaded: model.Config, ready: str = "pages at") -> Iterator[Server]:
     """The gateway process, which has said ``ready``."""
     command = [sys.executable, "-m", "gateway.cli", "run", str(loaded.path)]
     server = Server("gateway", command, ready, loaded.path.with_suffix(".log"))

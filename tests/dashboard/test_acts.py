@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.parts.farm import SERIAL
 from gateway.alarm_tables import Standing
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from tests.dashboard.site import Browser, pages_of, running

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.access_files import fingerprint
 from gateway.cli import main
-from gateway.config_load import load_config
+from gateway.config.access_files import fingerprint
+from gateway.config.load import load_config
 from gateway.dashboard import certificate
 from gateway.dashboard.passwords import matches, read_users
 from gateway.errors import ConfigError

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import cast
 
-from gateway.config_load import load_config
+from gateway.config.load import load_config
 from gateway.dashboard import setup
 from gateway.dashboard.app import App
 from gateway.dashboard.page import Answer, Document, Pages, Rest, View

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.parts.farm import farm
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.dashboard import certificate
 from tests.dashboard.site import Browser, everything, pages_of, running
 from tests.processes import free_port

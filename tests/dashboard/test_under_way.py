@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config_load import load_config
+from gateway.config.load import load_config
 from gateway.dashboard.loads import EVERY_S, Loads
 from gateway.dashboard.readers import MOST_WAITING, Busy, Readers
 from gateway.dashboard.views.diagnosis import Rounds

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.devices.decode import Decoder, decode, decode_points
 from gateway.devices.points import Profile, ProfileError
 from gateway.devices.profile import format_profile, parse_profile

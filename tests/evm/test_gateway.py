@@ -12,8 +12,8 @@ from eth_account import Account as EthAccount
 
 from gateway import drain, drivers
 from gateway.clock import Clock
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError
 from gateway.notes import Notes
 from gateway.prove import find, prove
@@ -27,8 +27,8 @@ from ledger_client.trust import Trust, load_trust
 from ledger_client.verify import verify
 from tests.evm.chain import Registry, chain, deploy
 from tests.evm.site import _keys
+from tests.gateway.config.test_config import meterseal, refused
 from tests.gateway.samples import finished, recorder, site
-from tests.gateway.test_config import meterseal, refused
 
 NOW = 4_000_000_000
 PASSWORD = "correct horse"

@@ -13,8 +13,8 @@ from typing import Any
 
 from gateway.alarm_board import Board
 from gateway.clock import Clock
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.feeds.of_site import make_feed
 from gateway.live import Live
 from gateway.news import Hub

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config_load import load_config
+from gateway.config.feed import check_feeds
+from gateway.config.load import load_config
 from gateway.devices.profile import catalog, load_profile
 from gateway.errors import ConfigError
-from gateway.feed_settings import check_feeds
 from tests.feeds.conformance import shows
 from tests.feeds.rig import feed_site
 from tests.gateway.samples import site

@@ -13,8 +13,8 @@ import pytest
 
 from benchmarks.parts.farm import Farm, farm
 from benchmarks.parts.tcp_gateway import make_site
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.store import Store
 from tests.chain.site import GatewayProcess, command, until
 from tests.chain.test_disk_full import status_of

@@ -7,7 +7,7 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
-from gateway.config_load import load_config
+from gateway.config.load import load_config
 from gateway.records import SignedRecord
 from gateway.store import Store
 from ledger_client.record import parse_record

@@ -8,7 +8,7 @@ import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
-from gateway.config_load import load_config
+from gateway.config.load import load_config
 from gateway.process.threads import in_thread
 from tests.chain.test_disk_full import fill
 from tests.disk.small import small_disk

@@ -20,7 +20,7 @@ from firmware_sim.clock import SimClock
 from firmware_sim.run import Simulator
 from firmware_sim.scenario import load_scenario
 from gateway.clock import Clock
-from gateway.config import Meter
+from gateway.config.model import Meter
 from gateway.devices.points import Profile
 from gateway.devices.profile import load_profile
 from gateway.fieldbus.bus import Line

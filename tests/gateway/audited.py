@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.store import Store
 from ledger_client.audit import Wanted, audit
 from ledger_client.audit_result import Audit

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from gateway.batch_tables import UNTOLD
-from gateway.config import Config
-from gateway.keys import load_keys
+from gateway.config.device_keys import load_keys
+from gateway.config.model import Config
 from gateway.records import ALARM, GATEWAY, StoredRecord
 from gateway.repair_tables import Hole
 from gateway.rows import Batch

@@ -19,10 +19,10 @@ from gateway import space
 from gateway.changeover import Change
 from gateway.clock import KernelClock
 from gateway.commits import Rules
-from gateway.config import Config
+from gateway.config.device_keys import load_keys
+from gateway.config.model import Config
 from gateway.errors import DiskFull, StartAgain, StoreError
 from gateway.journal import seal_next
-from gateway.keys import load_keys
 from gateway.recorder import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.store import Store

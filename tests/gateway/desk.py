@@ -8,10 +8,10 @@ from typing import Any
 
 from gateway.alarm_board import Board, lines_of
 from gateway.alarm_tables import Standing
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.device_keys import make_missing
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.fieldbus.spec import Alarm
-from gateway.keys import make_missing
 from gateway.lines import line_specs
 from gateway.live import Live
 from gateway.records import MissedPoll

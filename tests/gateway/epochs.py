@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from gateway.budget import line_plans
-from gateway.config import Config
+from gateway.config.device_keys import load_keys
+from gateway.config.model import Config
 from gateway.drivers import trust_of
 from gateway.epoch import Epoch
-from gateway.keys import load_keys
 from gateway.lines import line_specs
 from gateway.readiness import Ready
 from gateway.site import Site

@@ -10,10 +10,10 @@ from typing import Any
 from gateway import starter
 from gateway.clock import Clock, KernelClock
 from gateway.commits import Rules
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.device_keys import REQUEST_FILE, load_keys, make_missing
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.journal import Journal
-from gateway.keys import REQUEST_FILE, load_keys, make_missing
 from gateway.recorder import Recorder
 from gateway.records import GATEWAY, PollResult, Timestamp
 from gateway.store import Store

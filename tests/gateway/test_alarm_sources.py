@@ -13,8 +13,8 @@ import pytest
 from gateway.alarm_looks import Found, look
 from gateway.alarm_sources import AlarmSources
 from gateway.clock import KernelClock
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.fieldbus.bus import Line
 from gateway.lines import line_specs
 from gateway.news import Hub

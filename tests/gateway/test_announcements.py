@@ -15,12 +15,12 @@ from gateway.announcements import MOST_BYTES, Announcements
 from gateway.changeover import Change
 from gateway.clock import KernelClock
 from gateway.commits import Rules
-from gateway.config import Config, Configured
-from gateway.config_load import load_config
+from gateway.config.device_keys import Keys, load_keys
+from gateway.config.load import load_config
+from gateway.config.model import Config, Configured
 from gateway.devices.profile import decoding_hash, format_profile, load_profile, parse_profile
 from gateway.errors import DiskFull
 from gateway.journal import PERIOD, Journal
-from gateway.keys import Keys, load_keys
 from gateway.records import CLOCK, CONFIGURATION, GATEWAY, KEYS, SCHEDULE, MeterEvent
 from gateway.store import Store
 from ledger_client import cbor

@@ -10,7 +10,7 @@ import pytest
 
 from gateway import space
 from gateway.backup import backup
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.errors import DiskFull, GatewayError
 from gateway.space import Space
 from gateway.store import Store

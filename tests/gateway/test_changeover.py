@@ -10,12 +10,12 @@ import pytest
 from gateway.changeover import Change
 from gateway.clock import Clock
 from gateway.commits import Rules
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.device_keys import load_keys
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.difference import difference
 from gateway.drivers import trust_of
 from gateway.errors import ConfigError, StoreError
-from gateway.keys import load_keys
 from gateway.lines import line_specs
 from gateway.reconcile import Reconciliation
 from ledger_client.record import Coverage

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.account import account
 from gateway.clock import BUILT_S, STEP_MS, KernelClock
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.records import CLOCK
 from gateway.store import Store
 from ledger_client.record import Coverage

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from gateway.clock import KernelClock
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.doctor import database, disk, machine, rounds, site
 from gateway.doctor.finding import Case, Finding
 from gateway.errors import Unfinished

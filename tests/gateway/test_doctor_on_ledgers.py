@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway import drain
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.doctor import ledgers
 from ledger_client.cose_key import PrivateKey
 from ledger_client.trust import key_entry

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from gateway.cli_keys import _drawn
-from gateway.config import Config
-from gateway.keys import REQUEST_FILE, enrol_request, load_keys, make_missing
+from gateway.config.device_keys import REQUEST_FILE, enrol_request, load_keys, make_missing
+from gateway.config.model import Config
 from ledger_client.cose_key import PrivateKey, base64url, save_private_key
 from ledger_client.enrolment import parse_request
 from ledger_client.record import Event

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from gateway.clock import Clock
 from gateway.commits import Rules
-from gateway.config import Config
+from gateway.config.device_keys import load_keys
+from gateway.config.model import Config
 from gateway.devices.plan import Block, Limits, plan
 from gateway.errors import DiskFull, StoreError
 from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll
-from gateway.keys import load_keys
 from gateway.poller import Poller
 from gateway.recorder import Recorder
 from gateway.store import Store

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway import drain, pruning
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.errors import GatewayError, NotYet
 from gateway.export import export, export_to, file_name
 from gateway.store import Store

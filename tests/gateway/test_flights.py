@@ -11,9 +11,9 @@ import pytest
 from gateway import refusals, uplink
 from gateway.alarms import LedgerAlarms
 from gateway.clock import Clock
-from gateway.config import Config
+from gateway.config.ledger import Contract
+from gateway.config.model import Config
 from gateway.errors import StoreError
-from gateway.ledger_settings import Contract
 from gateway.notes import Notes
 from gateway.prove import find, prove
 from gateway.recorder import Recorder

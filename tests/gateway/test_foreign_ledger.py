@@ -10,7 +10,7 @@ import pytest
 
 from gateway import drain, drivers, uplink
 from gateway.clock import Clock
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.notes import Notes
 from gateway.recorder import Recorder
 from gateway.storage.writer import Direct

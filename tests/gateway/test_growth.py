@@ -13,9 +13,9 @@ import pytest
 from gateway import pruning, report
 from gateway.clock import Clock
 from gateway.commits import Rules
-from gateway.config import Config
+from gateway.config.device_keys import load_keys
+from gateway.config.model import Config
 from gateway.journal import seal_next
-from gateway.keys import load_keys
 from gateway.store import Store
 from tests.gateway.books import check_books
 from tests.gateway.samples import finished, recorder, site

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gateway.clock import HOUR_MS, MINUTE_MS
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.energy import Energy, energy_by_hour, energy_of
 from gateway.history import Covered, covered, history
 from gateway.local_calendar import days, moment_ms

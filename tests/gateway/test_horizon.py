@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway import space
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.horizon import Horizon, horizon, size, span
 from gateway.report import status
 from gateway.space import Space

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway import space
 from gateway.account import account
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.journal import PERIOD
 from gateway.records import GATEWAY
 from gateway.space import Limits, Space

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gateway import lines
 from gateway.budget import LinePlan, line_plan, line_plans, refuse
 from gateway.cli import main
-from gateway.config_load import load_config
+from gateway.config.load import load_config
 from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
 from gateway.errors import ConfigError

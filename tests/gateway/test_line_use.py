@@ -10,7 +10,7 @@ import pytest
 
 from gateway import line_use, lines
 from gateway.clock import Clock
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.doctor import rounds
 from gateway.doctor.finding import Finding
 from gateway.fieldbus.errors import PortError

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from gateway.alarm_kinds import KINDS, REFUSES
 from gateway.cli import main
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.fieldbus.frames import Request
 from gateway.process import instance_lock
 from tests.fieldbus.devices import Pty, Sent, answer, refuse

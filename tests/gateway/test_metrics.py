@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.metric_list import FIGURES
 from gateway.metrics import exposition
 from gateway.site import Site

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.live import Live
 from gateway.news import Hub
 from gateway.records import MissedPoll, News, NotRecorded, PollResult, SignedRecord

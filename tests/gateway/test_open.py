@@ -13,9 +13,9 @@ import pytest
 
 from gateway import report
 from gateway.backup import backup
-from gateway.config import Config
+from gateway.config.device_keys import load_keys
+from gateway.config.model import Config
 from gateway.errors import GatewayError, StoreError
-from gateway.keys import load_keys
 from gateway.process import control_socket, instance_lock
 from gateway.repair import open_store
 from gateway.store import Store

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from firmware_sim.cli import main as simulator
 from gateway.cli import main
-from gateway.config import Config
-from gateway.keys import REQUEST_FILE
+from gateway.config.device_keys import REQUEST_FILE
+from gateway.config.model import Config
 from gateway.store import Store
 from ledger_client.cli import cli as ledger
 from ledger_client.errors import LedgerClientError

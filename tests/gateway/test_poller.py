@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.clock import KernelClock
-from gateway.config import Meter
+from gateway.config.model import Meter
 from gateway.devices.plan import Block, Limits, plan, resolve_profile
 from gateway.devices.points import Point, Profile
 from gateway.devices.profile import load_profile, parse_profile

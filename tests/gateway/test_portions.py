@@ -17,8 +17,8 @@ from gateway import agent
 from gateway import recorder as recording
 from gateway.clock import Clock
 from gateway.commits import Rules
+from gateway.config.device_keys import load_keys
 from gateway.errors import GatewayError
-from gateway.keys import load_keys
 from gateway.process.switch_interval import SWITCH_S
 from gateway.recorder import Recorder
 from gateway.store import Store

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.clock import HOUR_MS
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.devices.profile import load_profile
 from gateway.power_history import PowerHistory, recall, sleep_point
 from gateway.records import MissedPoll, NotRecorded, PollResult, Timestamp

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import pytest
 
-from gateway.config import Meter
+from gateway.config.model import Meter
 from gateway.devices.plan import Block, Limits, plan
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll

@@ -17,8 +17,8 @@ from click.testing import CliRunner, Result
 from gateway.budget import line_plan
 from gateway.budget_view import print_plan
 from gateway.cli import main
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.fieldbus.frames import Request
 from gateway.lines import line_specs
 from gateway.process.console import console

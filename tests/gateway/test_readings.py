@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from gateway import report
 from gateway.cli import main
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.process.console import console
 from gateway.reading_files import COLUMNS
 from gateway.records import PollResult, Timestamp

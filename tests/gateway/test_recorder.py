@@ -10,9 +10,9 @@ import pytest
 from gateway.announcements import identities
 from gateway.clock import Clock
 from gateway.commits import Rules
-from gateway.config import Config
+from gateway.config.device_keys import load_keys
+from gateway.config.model import Config
 from gateway.errors import StoreError
-from gateway.keys import load_keys
 from gateway.recorder import Recorder
 from gateway.records import PollResult
 from gateway.store import Store

@@ -15,11 +15,11 @@ import pytest
 from benchmarks.parts.farm import farm
 from benchmarks.parts.tcp_gateway import PROFILE, make_site
 from gateway import reload as reloading
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.device_keys import make_missing
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.epoch import Epoch
 from gateway.errors import ConfigError, GatewayError, StoreError
-from gateway.keys import make_missing
 from gateway.records import CONFIGURATION, StoredRecord
 from gateway.starter import add_to_trust
 from gateway.store import Store

@@ -7,8 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from gateway import line_use
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.epoch import Epoch
 from gateway.fieldbus.connections import Endpoint
 from gateway.fieldbus.frames import Shape

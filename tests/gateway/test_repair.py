@@ -23,10 +23,10 @@ import pytest
 from gateway import epoch, pruning, repair, report
 from gateway.clock import Clock
 from gateway.commits import Rules
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.device_keys import load_keys
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.errors import Damaged, Declined, DiskFull, StoreError
-from gateway.keys import load_keys
 from gateway.process.failpoints import STATIONS
 from gateway.prove import find, prove
 from gateway.recorder import Recorder
@@ -445,9 +445,9 @@ def test_a_second_damage_is_recovered_like_the_first(killed: Killed, tmp_path: P
 OPEN = """
 import sys
 from pathlib import Path
-from gateway.config_load import load_config
+from gateway.config.load import load_config
 from gateway import repair
-from gateway.keys import load_keys
+from gateway.config.device_keys import load_keys
 from ledger_client.trust import load_trust
 loaded = load_config(Path(sys.argv[1]))
 repair.open_store(loaded, load_keys(loaded), load_trust(loaded.trust)).close()

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from gateway.clock import Clock, KernelClock
-from gateway.config import Meter
+from gateway.config.model import Meter
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.bus import Line
 from gateway.fieldbus.frames import Request

@@ -9,7 +9,7 @@ from typing import Any
 import cbor2
 import pytest
 
-from gateway.ledger_settings import Contract
+from gateway.config.ledger import Contract
 from gateway.settling import NotOurs, demand_settled
 from ledger_client import cbor, cose
 from ledger_client.bundle import Locator, encode_locator

@@ -10,7 +10,7 @@ import pytest
 
 from gateway import schema
 from gateway.clock import Clock
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.store import Store
 from tests.gateway.books import check_books

@@ -12,7 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from gateway.clock import HOUR_MS, MINUTE_MS
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.history import history
 from gateway.pruning import prune_summaries
 from gateway.rebuild import first_hour, put, rebuild_before

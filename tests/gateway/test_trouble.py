@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Config
+from gateway.config.device_keys import load_keys
+from gateway.config.model import Config
 from gateway.errors import Damaged, StartAgain
-from gateway.keys import load_keys
 from gateway.records import ALARM, MeterEvent, Timestamp
 from gateway.repair import open_store
 from gateway.space import MIB, RESERVE_BYTES

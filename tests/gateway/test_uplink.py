@@ -12,8 +12,8 @@ import pytest
 
 from gateway import refusals, uplink
 from gateway.clock import Clock
-from gateway.config import Config
-from gateway.keys import REQUEST_FILE
+from gateway.config.device_keys import REQUEST_FILE
+from gateway.config.model import Config
 from gateway.recorder import Recorder
 from gateway.store import Store
 from gateway.uplink import Uplink

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.store import Store
 from ledger_client.record import Coverage, Event, Record, parse_record
 from ledger_client.senml import Quality, Reading

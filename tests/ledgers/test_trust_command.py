@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config_load import load_config
+from gateway.config.load import load_config
 from gateway.readiness import prepare
 from ledger_client.cose_key import PrivateKey, base64url
 from ledger_client.transparency.enroll import enroll

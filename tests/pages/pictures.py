@@ -15,9 +15,9 @@ from playwright.sync_api import Browser
 
 from gateway.clock import KernelClock
 from gateway.commits import Rules
-from gateway.config import Config
+from gateway.config.device_keys import load_keys
+from gateway.config.model import Config
 from gateway.journal import Journal
-from gateway.keys import load_keys
 from gateway.records import PollResult, Timestamp
 from gateway.store import Store
 from ledger_client.senml import Quality, Reading, Value

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.dashboard import setup
 from tests.chain.site import GatewayProcess, Plant, make_site, plant
 from tests.processes import EmbeddedLedger, embedded_ledger, free_port

@@ -12,7 +12,7 @@ import pytest
 from gateway import repaired
 from gateway.alarm_kinds import ANCHOR_OVERDUE, CLOCK, COUNTER_BACK, EQUIVOCATION, LEDGER_REFUSED, REPAIRED, ROLLBACK
 from gateway.comparison import conflict_text, older_text
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.fieldbus.alarms import Alarms
 from gateway.horizon import horizon
 from gateway.records import GATEWAY

@@ -21,7 +21,8 @@ PRODUCERS = [
     *(ROOT / "gateway" / f"{name}.py" for name in (
         "alarm_board", "alarm_groups", "alarm_list", "alarm_looks", "alarm_sources", "alarm_states", "alarms",
         "belonging", "changeover", "commissioning", "commits", "comparison", "difference", "drivers", "epoch",
-        "horizon", "journal", "keys", "prove", "reconcile", "refusals", "reload", "repaired", "settling", "site",
+        "horizon", "journal", "config/device_keys", "prove", "reconcile", "refusals", "reload", "repaired",
+        "settling", "site",
         "store", "uplink",
         "fieldbus/alarms", "fieldbus/sleep", "fieldbus/opening", "fieldbus/serial_port", "dashboard/acts",
         "dashboard/app", "dashboard/contents", "dashboard/logins", "dashboard/readers", "dashboard/views/batches",
@@ -29,9 +30,9 @@ PRODUCERS = [
     )),
     # what a change of gateway.toml is refused with
     *(ROOT / "gateway" / f"{name}.py" for name in (
-        "config", "config_load", "mistakes", "process/file_owner", "budget", "process/instance_lock",
-        "process/control_socket", "feed_settings", "ledger_settings",
-        "web_settings", "settings", "place_settings",
+        "config/model", "config/load", "config/key_errors", "process/file_owner", "budget", "process/instance_lock",
+        "process/control_socket", "config/feed", "config/ledger",
+        "config/web", "config/field_types", "config/place",
         "devices/key_values", "devices/plan", "devices/points", "devices/profile", "devices/profile_rules",
         "devices/scaling_rules", "devices/units", "fieldbus/endpoints", "repair",
     )),

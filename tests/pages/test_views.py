@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.parts import tcp_gateway
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.dashboard.contents import contents
 from gateway.dashboard.loads import Loads
 from gateway.dashboard.page import NotFound

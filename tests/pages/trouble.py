@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.alarm_kinds import KINDS
 from gateway.alarm_tables import Standing
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.dashboard.loads import Loads
 from gateway.dashboard.render import Visitor, page, static
 from gateway.dashboard.sparks import Sparks

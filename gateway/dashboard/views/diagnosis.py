@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.doctor import rounds
 from gateway.doctor.finding import Finding
 from gateway.errors import GatewayError

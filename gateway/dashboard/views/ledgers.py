@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.site import Site
 from gateway.store import Store
 

@@ -13,7 +13,8 @@ from operator import and_
 from typing import Any
 
 from gateway.alarm_tables import Standing
-from gateway.config import Config
+from gateway.config.field_types import duration_text
+from gateway.config.model import Config
 from gateway.dashboard.loads import Loads
 from gateway.dashboard.sparks import Course, Sparks
 from gateway.dashboard.views import values
@@ -25,7 +26,6 @@ from gateway.horizon import Horizon, horizon
 from gateway.live import MeterNow
 from gateway.records import NotRecorded
 from gateway.rows import Batch
-from gateway.settings import duration_text
 from gateway.site import Site
 from gateway.store import Store
 from gateway.verdicts import VERDICT_OF, verdict, worst

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median_low
 
-from gateway.config import Meter
+from gateway.config.model import Meter
 from gateway.devices.points import Point, Profile
 from gateway.history import APART
 from ledger_client.senml import Number, Reading, Value

@@ -14,9 +14,9 @@ from typing import Any
 from gateway import report
 from gateway.clock import Clock
 from gateway.commits import Rules
-from gateway.config import Config
+from gateway.config.device_keys import load_keys
+from gateway.config.model import Config
 from gateway.journal import seal_next
-from gateway.keys import load_keys
 from gateway.reconcile import Reconciliation
 from gateway.store import Store
 from gateway.uplink import Uplink

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Config
+from gateway.config.model import Config
 from ledger_client.statement import parse_statement
 from tests.gateway.books import check_books, check_each_record_is_sealed_once
 from tests.gateway.older.lives import Ledger, Life, anchored, saved

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from gateway import report
-from gateway.config import Config
+from gateway.config.device_keys import load_keys
+from gateway.config.model import Config
 from gateway.errors import GatewayError
-from gateway.keys import load_keys
 from gateway.prove import find, prove
 from gateway.repair import note_flaws, open_store
 from gateway.sealer import ranges

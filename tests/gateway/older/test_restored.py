@@ -9,10 +9,10 @@ import pytest
 
 from gateway.clock import Clock
 from gateway.commits import Rules
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.device_keys import load_keys
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.journal import seal_next
-from gateway.keys import load_keys
 from gateway.prove import prove
 from gateway.store import Store
 from tests.gateway.books import check_books, open_alarms

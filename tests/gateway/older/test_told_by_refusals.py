@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gateway.config import Config
-from gateway.config_load import load_config
+from gateway.config.load import load_config
+from gateway.config.model import Config
 from gateway.store import Store
 from ledger_client.errors import Refused
 from ledger_client.statement import parse_statement

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.doctor import rounds
 from gateway.errors import GatewayError, Superseded
 from gateway.process import instance_lock

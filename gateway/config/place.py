@@ -1,4 +1,4 @@
-"""Where a site stands and what its clocks show: time zone, latitude and longitude, hours of the day in gateway.toml."""
+"""Site location in gateway.toml: time zone, latitude and longitude, hours of the day."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.place_settings import daily_hours
+from gateway.config.place import daily_hours
+from tests.gateway.config.test_config import refused
 from tests.gateway.samples import site
-from tests.gateway.test_config import refused
 
 GATEWAY, SLEEPER = 'trust = "trust.toml"', 'profile = "sunspec-inverter"'
 
@@ -98,7 +98,7 @@ def test_hours_of_a_device_that_does_not_sleep_are_refused(tmp_path: Path) -> No
 def test_time_zones_are_known_where_the_machine_has_none() -> None:
     """A container without /usr/share/zoneinfo: the tzdata package brings them along."""
     code = (
-        "import zoneinfo; zoneinfo.reset_tzpath(to=[]); from gateway.place_settings import time_zone; "
+        "import zoneinfo; zoneinfo.reset_tzpath(to=[]); from gateway.config.place import time_zone; "
         "print(time_zone('Europe/Berlin'))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""``[web]`` of gateway.toml: where the pages are, under which names, with which certificate."""
+"""Configuration of ``[web]`` in gateway.toml: address, host names, certificate, access."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gateway.access_files import file_paths
-from gateway.settings import Model
+from gateway.config.access_files import file_paths
+from gateway.config.field_types import Model
 from ledger_client.ledgers.access import Access
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")

@@ -1,4 +1,4 @@
-"""One ``[[feed]]`` of gateway.toml: who is told what the meters say, through which broker, and how to get in there."""
+"""Configuration of one ``[[feed]]`` in gateway.toml: its kind, its broker, and the access to it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gateway.access_files import file_paths, usable
-from gateway.settings import Model, Name
+from gateway.config.access_files import file_paths, usable
+from gateway.config.field_types import Model, Name
 from ledger_client.ledgers.access import Access, AccessError, Protocol
 
 _FILES = ("ca", "cert", "key", "password_file")

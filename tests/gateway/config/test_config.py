@@ -13,17 +13,17 @@ import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 
-from gateway import config
 from gateway.alarm_kinds import KEY_UNLISTED
 from gateway.alarm_looks import look
 from gateway.belonging import unlisted
 from gateway.cli import main
-from gateway.config_load import load_config
+from gateway.config import model as config
+from gateway.config.field_types import Model, duration_ms, duration_text
+from gateway.config.key_errors import explain
+from gateway.config.ledger import LedgerEntry
+from gateway.config.load import load_config
 from gateway.devices.profile import CATALOG
-from gateway.ledger_settings import LedgerEntry
-from gateway.mistakes import explain
 from gateway.readiness import prepare
-from gateway.settings import Model, duration_ms, duration_text
 from ledger_client.cose_key import PrivateKey
 from ledger_client.errors import TrustFileError
 from ledger_client.trust import key_entry, load_trust
@@ -408,7 +408,7 @@ def test_the_fingerprint_tells_configurations_apart_and_leaves_secrets_out(tmp_p
 
 @pytest.mark.parametrize("model", [config.Gateway, config.Store, config.Bus, config.Meter, config.Seal, LedgerEntry])
 def test_every_key_is_documented(model: type[Model]) -> None:
-    text = (Path(config.__file__).parent.parent / "docs" / "configuration.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text()
     assert [key for key in model.model_fields if key != "meter" and f"`{key}`" not in text] == []
 
 

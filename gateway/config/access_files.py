@@ -1,4 +1,4 @@
-"""The files that a ledger, a feed or the pages name in gateway.toml to get in with: where they are, are they usable."""
+"""Access files that ledgers, feeds and the dashboard name in gateway.toml: paths and checks. Reads only."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from gateway.config.field_types import Model
 from gateway.errors import ConfigError
-from gateway.settings import Model
 from ledger_client.ledgers.access import Access, AccessError, resolve
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError
 from gateway.process.file_owner import as_its_folder, demand_folder, is_there
 from ledger_client.cose_key import RESTORE, PrivateKey, Signer, load_private_key, save_private_key

@@ -1,4 +1,4 @@
-"""The words that every table of gateway.toml is written in: names, durations, sizes, models that know their keys."""
+"""Field types of gateway.toml: names, durations, sizes, ratios, hosts, and the base model of its tables."""
 
 from __future__ import annotations
 

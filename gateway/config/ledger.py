@@ -1,4 +1,4 @@
-"""One ``[[ledger]]`` of gateway.toml: which ledger, where, and how to get in there."""
+"""Configuration of one ``[[ledger]]`` in gateway.toml: its kind, its address, and the access to it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gateway.access_files import file_paths, usable
+from gateway.config.access_files import file_paths, usable
+from gateway.config.field_types import DurationMs, Model, Name
 from gateway.errors import ConfigError
-from gateway.settings import DurationMs, Model, Name
 from ledger_client.errors import KeyFileError
 from ledger_client.ledgers.access import Access, AccessError, Protocol, read_secret, resolve
 

@@ -17,13 +17,13 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, model_validator
 
+from gateway.config.feed import FeedEntry
+from gateway.config.field_types import DurationMs, Host, Model, Name, SizeBytes, TransformerRatio, duration_text
+from gateway.config.ledger import Contract, LedgerEntry
+from gateway.config.place import DailyHours, Latitude, Longitude, TimeZone
+from gateway.config.web import Web
 from gateway.devices.points import Profile
 from gateway.devices.profile import decoding_hash
-from gateway.feed_settings import FeedEntry
-from gateway.ledger_settings import Contract, LedgerEntry
-from gateway.place_settings import DailyHours, Latitude, Longitude, TimeZone
-from gateway.settings import DurationMs, Host, Model, Name, SizeBytes, TransformerRatio, duration_text
-from gateway.web_settings import Web
 from ledger_client import cbor
 
 

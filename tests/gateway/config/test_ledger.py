@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from gateway import drivers
-from gateway.config_load import load_config
+from gateway.config.load import load_config
 from gateway.errors import ConfigError
 from ledger_client.ledgers import Notebook
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.mqtt import MqttLedger
+from tests.gateway.config.test_config import refused
 from tests.gateway.samples import site
-from tests.gateway.test_config import refused
 from tests.ledgers.pki import Authority
 
 LINE = 'url = "http://127.0.0.1:8700"'

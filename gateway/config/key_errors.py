@@ -1,4 +1,4 @@
-"""Mistakes in gateway.toml in the words of the file: which key, what is wrong with it, the way out."""
+"""Error messages for gateway.toml: the key as written, what is wrong with it, the way out."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from gateway.config.field_types import Unfit
 from gateway.errors import ConfigError
-from gateway.settings import Unfit
 
 CORRECT = "correct it and run `meterseal check` again"
 _TWICE = re.compile(r"Cannot declare \('([a-z_]+)',\) twice")

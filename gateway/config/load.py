@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from gateway.config import TABLES, Config, Document
+from gateway.config.key_errors import closest, explain, not_toml
+from gateway.config.model import TABLES, Config, Document
 from gateway.devices.points import Profile, ProfileError
 from gateway.devices.profile import load_profile
 from gateway.errors import ConfigError
-from gateway.mistakes import closest, explain, not_toml
 from ledger_client.text_file import UTF8, NotText, NotToml, text_of, toml_of
 
 
