@@ -20,9 +20,9 @@ from pathlib import Path
 
 from benchmarks.parts.paced_line import paced_line, profile_text
 from gateway.clock import Clock
-from gateway.devices.plan import wire_time_ms
 from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
+from gateway.devices.read_plan import wire_time_ms
 from gateway.fieldbus.bus import Line
 from gateway.fieldbus.frames import t35_seconds
 from gateway.fieldbus.spec import LineSpec, MeterSpec, Poll

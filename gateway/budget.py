@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gateway.devices.plan import BITS, Block
 from gateway.devices.points import Profile
+from gateway.devices.read_plan import BITS, Block
 from gateway.devices.remarks import unbounded
 from gateway.errors import ConfigError
 from gateway.fieldbus.budget import FULL, NEARLY_FULL, MeterBudget, ReadBudget, budget

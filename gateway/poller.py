@@ -17,8 +17,8 @@ from gateway.clock import STEP_MS, Clock
 from gateway.config.model import Meter
 from gateway.counters import Look, Stand, doubtful
 from gateway.devices.decode import Content, Decoder
-from gateway.devices.plan import Block
 from gateway.devices.points import FIRST, SECOND, UNRECORDED, Point, Profile, Ratio
+from gateway.devices.read_plan import Block
 from gateway.fieldbus.spec import BlockAnswer, Poll
 from gateway.quality import FROZEN_AFTER_MS, NOTHING, Judged, Past, Still
 from gateway.ratios import RATIO_CHANGED, Ratios

@@ -1,4 +1,4 @@
-"""Registers → values. Pure, and decoding only: nothing here can encode, and nothing here knows a line or a clock.
+"""Registers → values. Pure, and decoding only: encodes nothing, and knows neither a line nor a clock.
 
 Numbers follow one rule: an integer register × 10^k is a Decimal with exponent k (k = 0: an int), any other scale gives
 the decimal product with the shortest mantissa, rounded half to even where it has more than 18 digits; an IEEE register

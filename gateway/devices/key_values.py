@@ -1,4 +1,4 @@
-"""What the values of a profile's keys may be: checks that give the value, or say what it should have been."""
+"""Checks of the values of profile keys: each returns the value, or raises ``Wrong`` with what was expected."""
 
 from __future__ import annotations
 

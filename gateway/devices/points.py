@@ -1,4 +1,4 @@
-"""What a profile holds: points, spans, line settings and the manners of a device, as frozen facts.
+"""Profile contents as frozen facts: points, spans, line settings and device behaviour.
 
 They are read from TOML by ``gateway.devices.profile`` and checked by ``gateway.devices.profile_rules``.
 """

@@ -1,4 +1,4 @@
-"""What a meter is: its registers, its units and its manners, read from one TOML file a device.
+"""Device profile: registers, units and read behaviour of a meter, from one TOML file a device.
 
 Everything here is data about a device and holds no codec: the simulator packs registers from the same profiles with
 code of its own, so that a swapped word order cannot cancel itself out. docs/profiles.md describes the file format.

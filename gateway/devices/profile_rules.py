@@ -1,4 +1,4 @@
-"""Rules between the keys of a profile: what no single value shows. Each refusal names file, key and way out."""
+"""Rules between the keys of a profile. Each refusal names file, key and way out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signs of a misread register map: patterns that meters seldom mean, and integers that any pattern is a value of."""
+"""Signs of a misread register map: improbable patterns, and integers without limits or code for no value."""
 
 from __future__ import annotations
 

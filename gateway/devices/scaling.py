@@ -1,4 +1,4 @@
-"""Rational steps from the bytes of a point to its recorded value: one exact number, rounded once at the end.
+"""Scaling: the bytes of a point → its recorded value, in rational steps, exact and rounded once at the end.
 
 The order is that of docs/profiles.md: bytes, byte order, word order, type, code for no value, bits, sign, scale and
 factor, ratios, power of ten, unit, line or offset. A step without a value gives none.

@@ -1,4 +1,4 @@
-"""Units that registers hold and SenML does not have: the recorded unit and the exact factor for each.
+"""Register units that SenML does not have: the recorded unit and the exact factor for each.
 
 SenML's own units are in RFC 8428 and RFC 8798; 1 m3/h = 1/3600 m3/s, 1 MJ = 5/18 kWh, K and degF by their definitions
 (BIPM SI brochure; NIST SP 811).

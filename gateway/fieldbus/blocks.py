@@ -6,8 +6,8 @@ import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from gateway.devices.plan import Block, Limits, plan, shape_sets
 from gateway.devices.points import Point, Profile
+from gateway.devices.read_plan import Block, Limits, plan, shape_sets
 from gateway.fieldbus.cuts import Cuts, read_of
 from gateway.fieldbus.frames import Request, char_seconds, t35_seconds
 from gateway.fieldbus.shapes import needed, occupied

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.devices.plan import Block, plan
+from gateway.devices.read_plan import Block, plan
 from gateway.fieldbus.blocks import BlockSet, latency_ms, limits, read_plan, shapes_occupied
 from gateway.fieldbus.frames import BITS, char_seconds, t35_seconds
 from gateway.fieldbus.spec import LineSpec, MeterSpec

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from gateway.devices.plan import Block
 from gateway.devices.points import Point
+from gateway.devices.read_plan import Block
 
 TIMES = 3
 RETRY_S = 86_400.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gateway.devices.plan import BITS, Block
+from gateway.devices.read_plan import BITS, Block
 from gateway.fieldbus.link import NO_FRAME
 from gateway.fieldbus.spec import BlockFailure, LineSpec, MeterSpec, Poll
 

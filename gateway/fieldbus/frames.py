@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from gateway.devices.plan import bits_per_char, silence_ms
+from gateway.devices.read_plan import bits_per_char, silence_ms
 from gateway.fieldbus.errors import BadFrame, NotARead
 
 BITS, REGISTERS = (1, 2), (3, 4)

@@ -9,8 +9,8 @@ from dataclasses import replace
 from functools import partial
 
 from gateway.clock import Clock
-from gateway.devices.plan import Block, resolve
 from gateway.devices.points import Point
+from gateway.devices.read_plan import Block, resolve
 from gateway.fieldbus.blocks import BlockSet, ReadPlan, Shapes, read_plan
 from gateway.fieldbus.cuts import Cuts
 from gateway.fieldbus.link import Link, Manners, Silence

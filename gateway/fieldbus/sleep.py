@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal, NamedTuple
 
+from gateway.devices.night import Night
 from gateway.fieldbus.spec import MeterSpec
 from gateway.fieldbus.turn import Attempt
-from gateway.night import Night
 
 NEARLY_NONE = 0.01
 """Below this share of its greatest power a device is about to sleep."""

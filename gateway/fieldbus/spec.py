@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gateway.devices.plan import Block
+from gateway.devices.night import Night
 from gateway.devices.points import Point, Profile, Ratio
-from gateway.night import Night
+from gateway.devices.read_plan import Block
 
 ANSWER_LIFE_MS = {"modbus-rtu": 3_000, "modbus-rtu-over-tcp": 10_000, "modbus-tcp": 10_000}
 """How long after a question its answer may still come, by kind of line."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from gateway.devices.plan import resolve_profile
 from gateway.devices.points import Profile, Span
+from gateway.devices.read_plan import resolve_profile
 from gateway.fieldbus.frames import Request
 from gateway.fieldbus.link import Answer, Outcome, Refusal, Silence
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from gateway.devices.decode import decode
-from gateway.devices.plan import Block
 from gateway.devices.points import Point
+from gateway.devices.read_plan import Block
 from gateway.fieldbus.blocks import BlockSet, ReadPlan
 from gateway.fieldbus.cuts import ILLEGAL, Read, read_of
 from gateway.fieldbus.diagnosis import refusal

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gateway.devices.plan import Block
+from gateway.devices.read_plan import Block
 from gateway.fieldbus.alarms import Alarms
 from gateway.fieldbus.diagnosis import refusal
 from gateway.fieldbus.ear import NOISY, Ear

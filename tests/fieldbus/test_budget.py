@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.devices.plan import Block
 from gateway.devices.points import Point
 from gateway.devices.profile import load_profile, parse_profile
+from gateway.devices.read_plan import Block
 from gateway.fieldbus.blocks import LATENCY_MS
 from gateway.fieldbus.budget import budget, identity_every_s, read_ms
 from gateway.fieldbus.spec import LineSpec, MeterSpec

@@ -7,8 +7,8 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.devices.plan import Block, Limits, plan
 from gateway.devices.points import Point, Span
+from gateway.devices.read_plan import Block, Limits, plan
 from gateway.fieldbus.blocks import read_plan
 from gateway.fieldbus.cuts import BLIND_GROUPS, RETRY_S, Cuts
 from tests.fieldbus.devices import meter, tcp_line

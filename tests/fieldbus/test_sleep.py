@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gateway.clock import Clock
+from gateway.devices.night import Night
 from gateway.fieldbus import modbus_tcp, opening
 from gateway.fieldbus.alarms import Alarms
 from gateway.fieldbus.bus import Line
@@ -21,7 +22,6 @@ from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.sleep import NOTHING, Ending, PowerRecord, Sleeper, Sleepers, why_awake
 from gateway.fieldbus.spec import Alarm, LineSpec, MeterSpec, Poll
 from gateway.fieldbus.turn import Attempt
-from gateway.night import Night
 from tests.fieldbus.devices import (
     Pty,
     addresses,

@@ -20,7 +20,7 @@ from gateway.clock import Clock
 from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.devices.plan import Block, Limits, plan
+from gateway.devices.read_plan import Block, Limits, plan
 from gateway.errors import DiskFull, StoreError
 from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll
 from gateway.poller import Poller

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from gateway.clock import KernelClock
 from gateway.config.model import Meter
-from gateway.devices.plan import Block, Limits, plan, resolve_profile
 from gateway.devices.points import Point, Profile
 from gateway.devices.profile import load_profile, parse_profile
+from gateway.devices.read_plan import Block, Limits, plan, resolve_profile
 from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll
 from gateway.poller import Poller
 from gateway.records import PollResult

@@ -10,8 +10,8 @@ from fractions import Fraction
 import pytest
 
 from gateway.config.model import Meter
-from gateway.devices.plan import Block, Limits, plan
 from gateway.devices.profile import parse_profile
+from gateway.devices.read_plan import Block, Limits, plan
 from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll
 from gateway.poller import Poller
 from gateway.ratios import RATIO_CHANGED, Ratios

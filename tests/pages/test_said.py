@@ -33,7 +33,7 @@ PRODUCERS = [
         "config/model", "config/load", "config/key_errors", "process/file_owner", "budget", "process/instance_lock",
         "process/control_socket", "config/feed", "config/ledger",
         "config/web", "config/field_types", "config/place",
-        "devices/key_values", "devices/plan", "devices/points", "devices/profile", "devices/profile_rules",
+        "devices/key_values", "devices/read_plan", "devices/points", "devices/profile", "devices/profile_rules",
         "devices/scaling_rules", "devices/units", "fieldbus/endpoints", "repair",
     )),
     *(ROOT / "ledger_client" / f"{name}.py" for name in (

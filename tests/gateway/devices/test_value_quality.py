@@ -47,7 +47,7 @@ def test_every_flag_has_a_verdict_and_words_of_its_own() -> None:
 
 
 def test_docs_readings_lists_every_bit_with_its_verdict_and_words() -> None:
-    docs = Path(__file__).parents[2].joinpath("docs/readings.md").read_text()
+    docs = Path(__file__).parents[3].joinpath("docs/readings.md").read_text()
     for flag, name in verdicts.VERDICT_OF.items():
         assert f"| {flag.bit_length() - 1} | {flag.name} | {name} | {QUALITY_PHRASES[flag]} |\n" in docs
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.devices.plan import Block, Limits, plan, resolve_profile, wire_time_ms
 from gateway.devices.points import Point
 from gateway.devices.profile import catalog, load_profile
-from tests.devices.test_plan import cost, layouts, profile
+from gateway.devices.read_plan import Block, Limits, plan, resolve_profile, wire_time_ms
+from tests.gateway.devices.test_read_plan import cost, layouts, profile
 
 FILL = 50
 """Telegraf's default for optimization_max_register_fill."""

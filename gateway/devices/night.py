@@ -1,4 +1,4 @@
-"""The night of a site: the hours in which one of its devices may sleep, and those in which the sun is down. Pure."""
+"""Night of a site: the hours in which a device may sleep, and those in which the sun is down. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from math import inf
 from zoneinfo import ZoneInfo
 
-from gateway.daylight import DAY_MS, MINUTE_MS, daylight
+from gateway.devices.daylight import DAY_MS, MINUTE_MS, daylight
 
 MARGIN_MS = 60 * MINUTE_MS
 """The night begins so long before sunset and ends so long after sunrise: a panel needs more than the first light."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.devices.plan import Limits, plan, resolve_profile
 from gateway.devices.points import Point, Profile, Serial
 from gateway.devices.profile import CATALOG, catalog, load_profile
+from gateway.devices.read_plan import Limits, plan, resolve_profile
 
 
 def test_the_catalog_holds_the_three_devices_of_the_demo_plant() -> None:

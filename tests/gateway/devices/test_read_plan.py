@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.devices.plan import (
+from gateway.devices.points import Point, Profile, ProfileError, Span
+from gateway.devices.profile import load_profile
+from gateway.devices.read_plan import (
     Block,
     Limits,
     bits_per_char,
@@ -22,8 +24,6 @@ from gateway.devices.plan import (
     variants,
     wire_time_ms,
 )
-from gateway.devices.points import Point, Profile, ProfileError, Span
-from gateway.devices.profile import load_profile
 
 
 def word(address: int, registers: int = 1, fc: int = 4) -> Point:

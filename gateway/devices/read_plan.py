@@ -1,4 +1,4 @@
-"""Points → block reads at the least time on the bus, and the shapes that one block can be read in.
+"""Read plan: points → block reads at the least bus time, and the shapes in which one block can be read.
 
 Pure: nothing here knows a line or a clock. A block never splits a value, keeps to what the device can answer, and its
 *shape* (function and byte count; the unit is the line's to add) is all that an RTU answer says about its question.

@@ -15,7 +15,7 @@ from gateway.devices.profile import catalog, format_profile, load_profile, parse
 from ledger_client.senml import PRIMARY_UNITS, SECONDARY_UNITS
 
 HEAD = 'vendor = "V"\ndevice = "D"\nsource = "S"\n'
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "profiles.md"
+DOCS = Path(__file__).parents[3] / "docs" / "profiles.md"
 
 
 def parse(text: str, head: str = HEAD) -> Profile:
