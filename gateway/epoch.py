@@ -25,8 +25,8 @@ from gateway.companions import keep, wanted
 from gateway.drivers import close, drivers
 from gateway.errors import Declined, GatewayError, StoreError
 from gateway.fieldbus.bus import Line
-from gateway.fieldbus.connections import Endpoint
 from gateway.fieldbus.endpoints import endpoint_of
+from gateway.fieldbus.modbus.connections import Endpoint
 from gateway.fieldbus.sleep import PowerRecord
 from gateway.fieldbus.spec import LineSpec
 from gateway.line_use import forget, latest, noted_ms

@@ -11,7 +11,7 @@ GatewayError                 root; its text says what, where and the way out
 ├── Declined                 the answer is no
 │   └── NotYet               … for now: a record that is not sealed or not anchored yet
 ├── ProfileError             a meter's profile is wrong (gateway/devices/points.py)
-└── FieldbusError            ports and frames (gateway/fieldbus/errors.py draws its own branch)
+└── FieldbusError            ports and frames (gateway/fieldbus/modbus/errors.py draws its own branch)
 """
 
 from __future__ import annotations

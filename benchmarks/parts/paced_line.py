@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway.fieldbus.frames import char_seconds, crc, t35_seconds
+from gateway.fieldbus.modbus.frames import char_seconds, crc, t35_seconds
 
 PROFILE = """\
 vendor = "Bench"

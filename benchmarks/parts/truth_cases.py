@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.parts.truth_meters import SERIAL_APART, SERIAL_BESIDE, Book, Meters, line_spec
 from benchmarks.parts.truth_reader import reading
 from benchmarks.parts.truth_wire import Terminal
-from gateway.fieldbus.frames import Request, crc
+from gateway.fieldbus.modbus.frames import Request, crc
 from gateway.fieldbus.spec import LineSpec
 from tests.fieldbus.devices import Device, Sent, answer
 from tests.fieldbus.truth import TICK_S, tick

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from benchmarks.parts.truth_cases import Place
 from benchmarks.parts.truth_meters import Meters, line_spec
-from gateway.fieldbus.frames import Request, parse_request
+from gateway.fieldbus.modbus.frames import Request, parse_request
 from gateway.fieldbus.spec import LineSpec
 from tests.fieldbus.devices import packet, serving
 

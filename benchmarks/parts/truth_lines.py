@@ -18,7 +18,7 @@ from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.fieldbus.bus import Line
-from gateway.fieldbus.frames import Request, char_seconds, intact
+from gateway.fieldbus.modbus.frames import Request, char_seconds, intact
 from gateway.fieldbus.spec import LineSpec, Poll
 from tests.fieldbus.devices import Pty, Responder, packet, serving
 from tests.fieldbus.truth import Book, misbehaving, spec

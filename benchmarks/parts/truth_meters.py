@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from benchmarks.parts.truth_reader import Polled, Raised, Report
 from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
-from gateway.fieldbus.frames import Request
+from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.spec import LineSpec, MeterSpec
 from tests.fieldbus.devices import Sent, answer
 from tests.fieldbus.truth import SLACK, TICK_S, tick, truth

@@ -9,8 +9,8 @@ from gateway import line_use, lines
 from gateway.clock import Clock
 from gateway.doctor.finding import Case, Finding
 from gateway.errors import GatewayError
-from gateway.fieldbus import serial_port
 from gateway.fieldbus.diagnosis import no_values, refused
+from gateway.fieldbus.modbus import serial_port
 from gateway.fieldbus.spec import LineSpec, MeterSpec, Poll
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from gateway.fieldbus.diagnosis import refused
 from gateway.fieldbus.ear import NOISY, Ear
-from gateway.fieldbus.link import NO_FRAME
 from gateway.fieldbus.meter import MeterReader
+from gateway.fieldbus.modbus.link import NO_FRAME
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.sleep import Sleepers
 from gateway.fieldbus.spec import Alarm, LineSpec, Poll

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from gateway.devices.points import Point, Profile
 from gateway.devices.read_plan import Block, Limits, plan, shape_sets
 from gateway.fieldbus.cuts import Cuts, read_of
-from gateway.fieldbus.frames import Request, char_seconds, t35_seconds
-from gateway.fieldbus.shapes import needed, occupied
+from gateway.fieldbus.modbus.frames import Request, char_seconds, t35_seconds
+from gateway.fieldbus.modbus.shapes import needed, occupied
 from gateway.fieldbus.spec import LineSpec, MeterSpec
 
 Shapes = frozenset[tuple[int, int]]

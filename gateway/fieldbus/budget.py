@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gateway.devices.read_plan import Block, plan
 from gateway.fieldbus.blocks import BlockSet, latency_ms, limits, read_plan, shapes_occupied
-from gateway.fieldbus.frames import BITS, char_seconds, t35_seconds
+from gateway.fieldbus.modbus.frames import BITS, char_seconds, t35_seconds
 from gateway.fieldbus.spec import LineSpec, MeterSpec
 
 FULL, NEARLY_FULL = 1.0, 0.8

@@ -9,16 +9,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from gateway.clock import Clock
-from gateway.fieldbus import opening, serial_port
+from gateway.fieldbus import opening
 from gateway.fieldbus.alarms import Alarms
 from gateway.fieldbus.budget import identity_every_s
-from gateway.fieldbus.connections import Endpoint
 from gateway.fieldbus.ear import Ear
-from gateway.fieldbus.errors import FieldbusError, LineDown, PortError, Unreachable
-from gateway.fieldbus.link import Link
 from gateway.fieldbus.meter import MeterReader
+from gateway.fieldbus.modbus import serial_port
+from gateway.fieldbus.modbus.connections import Endpoint
+from gateway.fieldbus.modbus.errors import FieldbusError, LineDown, PortError, Unreachable
+from gateway.fieldbus.modbus.link import Link
+from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.fieldbus.schedule import Schedule
-from gateway.fieldbus.shapes import ShapeTable
 from gateway.fieldbus.sleep import NOTHING, PowerRecord, Sleepers
 from gateway.fieldbus.spec import Alarm, BlockAnswer, LineSpec, Poll
 from gateway.fieldbus.turn import Attempt, Turn

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gateway.devices.read_plan import BITS, Block
-from gateway.fieldbus.link import NO_FRAME
+from gateway.fieldbus.modbus.link import NO_FRAME
 from gateway.fieldbus.spec import BlockFailure, LineSpec, MeterSpec, Poll
 
 OTHER_FUNCTION = {1: 2, 2: 1, 3: 4, 4: 3}

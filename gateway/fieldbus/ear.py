@@ -6,9 +6,9 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable
 
-from gateway.fieldbus.connections import OtherMaster
-from gateway.fieldbus.link import Seen
-from gateway.fieldbus.shapes import LONGEST_LIFE_S, STRANGER_S, ShapeTable
+from gateway.fieldbus.modbus.connections import OtherMaster
+from gateway.fieldbus.modbus.link import Seen
+from gateway.fieldbus.modbus.shapes import LONGEST_LIFE_S, STRANGER_S, ShapeTable
 from ledger_client.senml import Quality
 
 log = logging.getLogger("meterseal.fieldbus")

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
-from gateway.fieldbus.errors import FieldbusError
+from gateway.fieldbus.modbus.errors import FieldbusError
 from gateway.fieldbus.spec import LineSpec
 
 _OWN = {"name", "meters", "host", "tcp_port", "timeout_ms", "port"}

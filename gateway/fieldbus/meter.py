@@ -13,7 +13,7 @@ from gateway.devices.points import Point
 from gateway.devices.read_plan import Block, resolve
 from gateway.fieldbus.blocks import BlockSet, ReadPlan, Shapes, read_plan
 from gateway.fieldbus.cuts import Cuts
-from gateway.fieldbus.link import Link, Manners, Silence
+from gateway.fieldbus.modbus.link import Link, Manners, Silence
 from gateway.fieldbus.spec import BlockAnswer, LineSpec, MeterSpec
 from gateway.fieldbus.sunspec import Ask, Discovery
 from gateway.process.threads import in_thread

@@ -7,13 +7,13 @@ from functools import partial
 
 from serial.rs485 import RS485Settings
 
-from gateway.fieldbus import serial_port, stream
-from gateway.fieldbus.connections import Connections
-from gateway.fieldbus.errors import not_connected
-from gateway.fieldbus.frames import char_seconds, t35_seconds
-from gateway.fieldbus.link import Link, Witness
-from gateway.fieldbus.modbus_tcp import TcpLink
-from gateway.fieldbus.shapes import ShapeTable
+from gateway.fieldbus.modbus import rtu_link, serial_port
+from gateway.fieldbus.modbus.connections import Connections
+from gateway.fieldbus.modbus.errors import not_connected
+from gateway.fieldbus.modbus.frames import char_seconds, t35_seconds
+from gateway.fieldbus.modbus.link import Link, Witness
+from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.tcp_link import TcpLink
 from gateway.fieldbus.spec import LineSpec
 
 CONNECT_S = 3.0
@@ -31,7 +31,7 @@ async def connect(spec: LineSpec, table: ShapeTable, witness: Witness, connectio
         await tcp.connect()
         return tcp
     if spec.type == "modbus-rtu":
-        link = stream.RtuLink(await _serial(spec), table, witness, echo=spec.echo)
+        link = rtu_link.RtuLink(await _serial(spec), table, witness, echo=spec.echo)
     else:
         link = await _over_tcp(spec, table, witness, connections or Connections())
     try:
@@ -42,12 +42,12 @@ async def connect(spec: LineSpec, table: ShapeTable, witness: Witness, connectio
     return link
 
 
-async def _over_tcp(spec: LineSpec, table: ShapeTable, witness: Witness, connections: Connections) -> stream.RtuLink:
+async def _over_tcp(spec: LineSpec, table: ShapeTable, witness: Witness, connections: Connections) -> rtu_link.RtuLink:
     begun = asyncio.get_running_loop().time()
     port = await _device_server(spec)
     connections.opened(asyncio.get_running_loop().time() - begun)
     again = partial(_device_server, spec)
-    return stream.RtuLink(port, table, witness, echo=spec.echo, reconnect=again, connections=connections)
+    return rtu_link.RtuLink(port, table, witness, echo=spec.echo, reconnect=again, connections=connections)
 
 
 def direction_of(spec: LineSpec) -> RS485Settings | None:
@@ -59,7 +59,7 @@ def direction_of(spec: LineSpec) -> RS485Settings | None:
     return RS485Settings(delay_before_tx=before_s, delay_before_rx=after_s)
 
 
-async def _serial(spec: LineSpec) -> stream.Port:
+async def _serial(spec: LineSpec) -> rtu_link.Port:
     """Opening and the search for other holders may block for a while, so a thread does it."""
     loop = asyncio.get_running_loop()
     settings = spec.baudrate, spec.parity, spec.stopbits, direction_of(spec)
@@ -71,14 +71,16 @@ async def _serial(spec: LineSpec) -> stream.Port:
         raise
 
 
-def _close_late(opened: asyncio.Future[stream.Port]) -> None:
+def _close_late(opened: asyncio.Future[rtu_link.Port]) -> None:
     if not opened.cancelled() and opened.exception() is None:
         opened.result().close()
 
 
-async def _device_server(spec: LineSpec) -> stream.Port:
+async def _device_server(spec: LineSpec) -> rtu_link.Port:
     char_s = char_seconds(spec.baudrate, spec.parity, spec.stopbits)
     try:
-        return await stream.connect(str(spec.host), spec.tcp_port or 502, CONNECT_S, char_s, t35_seconds(spec.baudrate))
+        return await rtu_link.connect(
+            str(spec.host), spec.tcp_port or 502, CONNECT_S, char_s, t35_seconds(spec.baudrate)
+        )
     except OSError as error:
         raise not_connected(spec.where, error) from None

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from gateway.devices.points import Profile, Span
 from gateway.devices.read_plan import resolve_profile
-from gateway.fieldbus.frames import Request
-from gateway.fieldbus.link import Answer, Outcome, Refusal, Silence
+from gateway.fieldbus.modbus.frames import Request
+from gateway.fieldbus.modbus.link import Answer, Outcome, Refusal, Silence
 
 BASES = (40000, 0, 50000)
 MARKER = (0x5375, 0x6E53)

@@ -18,11 +18,11 @@ from gateway.devices.read_plan import Block
 from gateway.fieldbus.blocks import BlockSet, ReadPlan
 from gateway.fieldbus.cuts import ILLEGAL, Read, read_of
 from gateway.fieldbus.diagnosis import refusal
-from gateway.fieldbus.errors import LineDown, Unreachable
-from gateway.fieldbus.frames import Request, identification_object, object_text
-from gateway.fieldbus.link import Answer, Link, Outcome, Refusal, Silence
 from gateway.fieldbus.meter import Ended, MeterReader
-from gateway.fieldbus.shapes import LONGEST_LIFE_S
+from gateway.fieldbus.modbus.errors import LineDown, Unreachable
+from gateway.fieldbus.modbus.frames import Request, identification_object, object_text
+from gateway.fieldbus.modbus.link import Answer, Link, Outcome, Refusal, Silence
+from gateway.fieldbus.modbus.shapes import LONGEST_LIFE_S
 from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll
 from gateway.process.heartbeats import beat
 from ledger_client.senml import Quality

@@ -20,7 +20,7 @@ from gateway.clock import Clock
 from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.bus import Line
-from gateway.fieldbus.frames import Reply, Request, Shape, parse_request
+from gateway.fieldbus.modbus.frames import Reply, Request, Shape, parse_request
 from gateway.fieldbus.spec import LineSpec, MeterSpec, Poll
 
 Sent = list[tuple[float, bytes]]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.fieldbus.bus import Line
-from gateway.fieldbus.frames import Request
+from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.spec import Alarm, LineSpec
 from tests.fieldbus.devices import (
     Device,

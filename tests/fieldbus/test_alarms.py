@@ -9,11 +9,11 @@ from gateway.devices.read_plan import Block
 from gateway.fieldbus.alarms import Alarms
 from gateway.fieldbus.diagnosis import refusal
 from gateway.fieldbus.ear import NOISY, Ear
-from gateway.fieldbus.frames import Shape
-from gateway.fieldbus.link import NO_FRAME, Seen
 from gateway.fieldbus.meter import MeterReader
+from gateway.fieldbus.modbus.frames import Shape
+from gateway.fieldbus.modbus.link import NO_FRAME, Seen
+from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.fieldbus.schedule import Schedule
-from gateway.fieldbus.shapes import ShapeTable
 from gateway.fieldbus.spec import Alarm, BlockAnswer, BlockFailure, Poll
 from gateway.fieldbus.turn import Attempt
 from ledger_client.senml import Quality

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from gateway.fieldbus import opening
-from gateway.fieldbus.connections import Connections
-from gateway.fieldbus.errors import LineDown, Unreachable
-from gateway.fieldbus.frames import Request
-from gateway.fieldbus.link import Link, Manners
-from gateway.fieldbus.modbus_tcp import TcpLink
-from gateway.fieldbus.shapes import ShapeTable
-from gateway.fieldbus.stream import RtuLink
+from gateway.fieldbus.modbus.connections import Connections
+from gateway.fieldbus.modbus.errors import LineDown, Unreachable
+from gateway.fieldbus.modbus.frames import Request
+from gateway.fieldbus.modbus.link import Link, Manners
+from gateway.fieldbus.modbus.rtu_link import RtuLink
+from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.tcp_link import TcpLink
 from tests.fieldbus.devices import SAFETY_S, meter, serving, tcp_line
 from tests.fieldbus.test_meter_reader import Meter, Scripted
 

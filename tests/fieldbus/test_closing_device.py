@@ -9,12 +9,12 @@ from typing import Literal
 
 import pytest
 
-from gateway.fieldbus.connections import Connections, Habit
-from gateway.fieldbus.errors import LineDown
-from gateway.fieldbus.frames import Request, parse_request
-from gateway.fieldbus.link import Answer, Manners, Outcome, Silence
-from gateway.fieldbus.modbus_tcp import TcpLink
-from gateway.fieldbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.connections import Connections, Habit
+from gateway.fieldbus.modbus.errors import LineDown
+from gateway.fieldbus.modbus.frames import Request, parse_request
+from gateway.fieldbus.modbus.link import Answer, Manners, Outcome, Silence
+from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.tcp_link import TcpLink
 from tests.fieldbus.devices import SAFETY_S, Server, answer, meter, packet, patient, running, serving, tcp_line
 from tests.fieldbus.test_meter_reader import Meter
 

@@ -6,7 +6,7 @@ import asyncio
 from itertools import count
 from pathlib import Path
 
-from gateway.fieldbus.frames import Request
+from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.spec import Alarm
 from ledger_client.senml import Quality
 from tests.fieldbus.devices import Pty, Sent, addresses, answer, bus, meter, rtu_line, running

@@ -6,11 +6,11 @@ import logging
 
 import pytest
 
-from gateway.fieldbus.connections import OtherMaster
 from gateway.fieldbus.ear import Damage, Ear
-from gateway.fieldbus.frames import Request, Shape
-from gateway.fieldbus.link import Seen
-from gateway.fieldbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.connections import OtherMaster
+from gateway.fieldbus.modbus.frames import Request, Shape
+from gateway.fieldbus.modbus.link import Seen
+from gateway.fieldbus.modbus.shapes import ShapeTable
 from ledger_client.senml import Quality
 
 SHAPE = Shape(9, 3, 4)

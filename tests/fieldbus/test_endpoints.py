@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.fieldbus.endpoints import merge
-from gateway.fieldbus.errors import FieldbusError
+from gateway.fieldbus.modbus.errors import FieldbusError
 from gateway.fieldbus.spec import LineSpec
 from tests.fieldbus.devices import meter
 

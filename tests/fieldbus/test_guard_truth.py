@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.fieldbus.frames import Reply, Request, Shape
-from gateway.fieldbus.link import Answer, Seen
-from gateway.fieldbus.rtu import Guard
-from gateway.fieldbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.frames import Reply, Request, Shape
+from gateway.fieldbus.modbus.link import Answer, Seen
+from gateway.fieldbus.modbus.rtu import Guard
+from gateway.fieldbus.modbus.shapes import ShapeTable
 
 TIMEOUT, LIFE, OUT = 200, 640, 8  # ms
 

@@ -14,10 +14,10 @@ import pytest
 from gateway.devices.points import Point
 from gateway.fieldbus.budget import identity_every_s
 from gateway.fieldbus.ear import Ear
-from gateway.fieldbus.frames import Request, Shape
-from gateway.fieldbus.link import Seen
 from gateway.fieldbus.meter import IDENTITY_EVERY_S, MeterReader
-from gateway.fieldbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.frames import Request, Shape
+from gateway.fieldbus.modbus.link import Seen
+from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.fieldbus.spec import LineSpec, MeterSpec
 from ledger_client.senml import Quality
 from tests.fieldbus.devices import Pty, Sent, answer, meter, rtu_line, running, tcp_line

@@ -6,8 +6,8 @@ import struct
 from collections.abc import Sequence
 
 from gateway.devices.profile import load_profile
-from gateway.fieldbus.frames import Request
-from gateway.fieldbus.link import Answer, Manners, Outcome, Refusal
+from gateway.fieldbus.modbus.frames import Request
+from gateway.fieldbus.modbus.link import Answer, Manners, Outcome, Refusal
 from gateway.fieldbus.spec import MeterSpec
 from tests.fieldbus.test_meter_reader import Meter, Moved, Scripted
 from tests.fieldbus.test_sunspec import COMMON, INVERTER, chain

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from gateway.clock import Clock
 from gateway.devices.points import Point
-from gateway.fieldbus.errors import LineDown
-from gateway.fieldbus.frames import Request
-from gateway.fieldbus.link import Answer, Manners, Outcome, Refusal, Silence
 from gateway.fieldbus.meter import MeterReader
+from gateway.fieldbus.modbus.errors import LineDown
+from gateway.fieldbus.modbus.frames import Request
+from gateway.fieldbus.modbus.link import Answer, Manners, Outcome, Refusal, Silence
 from gateway.fieldbus.spec import BlockAnswer, MeterSpec
 from gateway.fieldbus.turn import Attempt, Turn
 from ledger_client.senml import Quality

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.fieldbus.frames import Request
-from gateway.fieldbus.link import Answer, Manners, Silence
-from gateway.fieldbus.serial_port import open_port
-from gateway.fieldbus.shapes import ShapeTable
-from gateway.fieldbus.stream import RtuLink
+from gateway.fieldbus.modbus.frames import Request
+from gateway.fieldbus.modbus.link import Answer, Manners, Silence
+from gateway.fieldbus.modbus.rtu_link import RtuLink
+from gateway.fieldbus.modbus.serial_port import open_port
+from gateway.fieldbus.modbus.shapes import ShapeTable
 from tests.fieldbus.devices import SAFETY_S, Device, Pty, addresses, answer
 
 OURS, NEXT, THEIRS = Request(1, 3, 0, 2), Request(1, 3, 0, 3), Request(9, 3, 0, 5)

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from gateway.fieldbus.frames import parse_request
+from gateway.fieldbus.modbus.frames import parse_request
 from ledger_client.senml import Quality
 from tests.fieldbus.devices import Pty, answer, meter, rtu_line, running, serving, tcp_line
 from tests.fieldbus.replug import STEADY, identified, run

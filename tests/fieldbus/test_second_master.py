@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.devices.profile import parse_profile
-from gateway.fieldbus.frames import Request
+from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.spec import Alarm, LineSpec, MeterSpec, Poll
 from ledger_client.senml import Quality
 from tests.fieldbus.devices import Polls, Pty, addresses, answer, meter, patient, rtu_line, running

@@ -14,11 +14,11 @@ import pytest
 
 from gateway.clock import Clock
 from gateway.fieldbus.bus import read_once
-from gateway.fieldbus.errors import NotARead, PortError
-from gateway.fieldbus.frames import Request
-from gateway.fieldbus.serial_port import open_port
+from gateway.fieldbus.modbus.errors import NotARead, PortError
+from gateway.fieldbus.modbus.frames import Request
+from gateway.fieldbus.modbus.rtu_link import RtuLink
+from gateway.fieldbus.modbus.serial_port import open_port
 from gateway.fieldbus.spec import Alarm
-from gateway.fieldbus.stream import RtuLink
 from ledger_client.senml import Quality
 from tests.fieldbus.devices import (
     SAFETY_S,
@@ -318,9 +318,9 @@ def test_read_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("function", [5, 6, 15, 16, 22, 23])
 def test_a_write_raises_and_nothing_is_on_the_wire(tmp_path: Path, function: int) -> None:
     async def test() -> None:
-        from gateway.fieldbus.link import Manners
-        from gateway.fieldbus.serial_port import open_port
-        from gateway.fieldbus.shapes import ShapeTable
+        from gateway.fieldbus.modbus.link import Manners
+        from gateway.fieldbus.modbus.serial_port import open_port
+        from gateway.fieldbus.modbus.shapes import ShapeTable
 
         pty = Pty(tmp_path / "line", addresses)
         link = RtuLink(open_port(str(pty.link), 115200), ShapeTable(0.1), lambda seen: None)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from gateway.devices.points import Span
 from gateway.devices.profile import load_profile
 from gateway.fieldbus.blocks import ReadPlan, read_plan, shapes_needed
-from gateway.fieldbus.frames import Request
-from gateway.fieldbus.shapes import ShapeTable, needed
+from gateway.fieldbus.modbus.frames import Request
+from gateway.fieldbus.modbus.shapes import ShapeTable, needed
 from gateway.fieldbus.spec import LineSpec, MeterSpec
 
 

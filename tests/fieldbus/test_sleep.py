@@ -13,11 +13,12 @@ import pytest
 
 from gateway.clock import Clock
 from gateway.devices.night import Night
-from gateway.fieldbus import modbus_tcp, opening
+from gateway.fieldbus import opening
 from gateway.fieldbus.alarms import Alarms
 from gateway.fieldbus.bus import Line
-from gateway.fieldbus.errors import LineDown, Unreachable, not_connected
 from gateway.fieldbus.meter import MeterReader
+from gateway.fieldbus.modbus import tcp_link
+from gateway.fieldbus.modbus.errors import LineDown, Unreachable, not_connected
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.sleep import NOTHING, Ending, PowerRecord, Sleeper, Sleepers, why_awake
 from gateway.fieldbus.spec import Alarm, LineSpec, MeterSpec, Poll
@@ -284,7 +285,7 @@ def test_no_route_to_a_device_without_power_is_sleep_and_at_full_power_a_fault()
 @pytest.mark.parametrize("kind", ["modbus-tcp", "modbus-rtu-over-tcp"])
 def test_a_connection_that_times_out_is_sleep(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its queue of connections is full, so that nobody answers the next."""
-    for module in (modbus_tcp, opening):
+    for module in (tcp_link, opening):
         monkeypatch.setattr(module, "CONNECT_S", 0.1)
     with socket.socket() as full, socket.socket() as first, socket.socket() as second:
         full.bind(("127.0.0.1", 0))

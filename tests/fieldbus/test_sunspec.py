@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.devices.profile import load_profile
-from gateway.fieldbus.frames import Request
-from gateway.fieldbus.link import Answer, Outcome, Refusal, Silence
+from gateway.fieldbus.modbus.frames import Request
+from gateway.fieldbus.modbus.link import Answer, Outcome, Refusal, Silence
 from gateway.fieldbus.spec import MeterSpec
 from gateway.fieldbus.sunspec import Discovery
 from ledger_client.senml import Quality

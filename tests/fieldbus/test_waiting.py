@@ -12,7 +12,7 @@ from gateway.clock import Clock
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.blocks import read_plan
 from gateway.fieldbus.bus import read_once
-from gateway.fieldbus.frames import Request
+from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.spec import LineSpec, MeterSpec, Poll
 from tests.fieldbus.devices import (
     Pty,

@@ -19,7 +19,7 @@ from gateway.clock import Clock
 from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.bus import Line
-from gateway.fieldbus.frames import Request, crc
+from gateway.fieldbus.modbus.frames import Request, crc
 from gateway.fieldbus.spec import LineSpec, MeterSpec, Poll
 from tests.fieldbus.devices import Pty, Sent, answer
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
 from gateway.devices.read_plan import Block
-from gateway.fieldbus.frames import parse_request
+from gateway.fieldbus.modbus.frames import parse_request
 from gateway.fieldbus.spec import MeterSpec, Poll
 from tests.fieldbus.devices import SAFETY_S, answer
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from gateway.cli import main
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.fieldbus.frames import Request
+from gateway.fieldbus.modbus.frames import Request
 from gateway.process import control_socket
 from gateway.store import Store
 from ledger_client.record import Event, parse_record

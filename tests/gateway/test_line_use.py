@@ -13,7 +13,7 @@ from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.doctor import rounds
 from gateway.doctor.finding import Finding
-from gateway.fieldbus.errors import PortError
+from gateway.fieldbus.modbus.errors import PortError
 from gateway.fieldbus.spec import LineSpec, Poll
 from gateway.process import instance_lock
 from tests.chain.site import command

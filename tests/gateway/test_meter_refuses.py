@@ -14,7 +14,7 @@ from gateway.alarm_kinds import KINDS, REFUSES
 from gateway.cli import main
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.fieldbus.frames import Request
+from gateway.fieldbus.modbus.frames import Request
 from gateway.process import instance_lock
 from tests.fieldbus.devices import Pty, Sent, answer, refuse
 from tests.gateway.epochs import running, until

@@ -19,7 +19,7 @@ from gateway.budget_view import print_plan
 from gateway.cli import main
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.fieldbus.frames import Request
+from gateway.fieldbus.modbus.frames import Request
 from gateway.lines import line_specs
 from gateway.process.console import console
 from tests.fieldbus.devices import Device, Pty, Sent, addresses, answer, refuse

@@ -10,8 +10,8 @@ from gateway import line_use
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.epoch import Epoch
-from gateway.fieldbus.connections import Endpoint
-from gateway.fieldbus.frames import Shape
+from gateway.fieldbus.modbus.connections import Endpoint
+from gateway.fieldbus.modbus.frames import Shape
 from tests.fieldbus.devices import Pty, addresses
 from tests.gateway.epochs import running, until
 from tests.gateway.samples import rewrite, site

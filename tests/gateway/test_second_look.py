@@ -11,7 +11,7 @@ from gateway.clock import Clock, KernelClock
 from gateway.config.model import Meter
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.bus import Line
-from gateway.fieldbus.frames import Request
+from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.spec import LineSpec, MeterSpec
 from gateway.poller import Poller
 from gateway.records import PollResult

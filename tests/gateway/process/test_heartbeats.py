@@ -11,7 +11,7 @@ from pathlib import Path
 from gateway.clock import Clock
 from gateway.errors import StoreError
 from gateway.fieldbus.bus import Line
-from gateway.fieldbus.frames import Request
+from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.turn import READ_MORE_S
 from gateway.process.heartbeats import GRACE_S, Pulse, Pulses, beat
 from gateway.process.threads import in_thread

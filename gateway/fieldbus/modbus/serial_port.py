@@ -1,4 +1,4 @@
-"""Opening a serial port so that nobody else speaks on it, and naming who already does."""
+"""Serial port: exclusive opening, and the processes that already have it open."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pathlib import Path
 import serial
 from serial.rs485 import RS485Settings
 
-from gateway.fieldbus.errors import PortError, PortMissing
-from gateway.fieldbus.frames import char_seconds, t35_seconds
-from gateway.fieldbus.stream import Port
+from gateway.fieldbus.modbus.errors import PortError, PortMissing
+from gateway.fieldbus.modbus.frames import char_seconds, t35_seconds
+from gateway.fieldbus.modbus.rtu_link import Port
 
 _PTY_SLAVES = range(136, 144)  # major numbers, Linux Documentation/admin-guide/devices.txt
 _SCREEN, _FIRST_SERIAL, _OWN_TERMINAL = 4, 64, 5  # tty0 to tty63 before ttyS0; /dev/tty, console, ptmx

@@ -1,4 +1,4 @@
-"""Shapes: the transaction id that a serial answer really bears, and how soon one may be used again.
+"""Shapes: the effective transaction id of a serial answer, and how soon one may be used again.
 
 An RTU answer tells unit, function and byte count of its question, nothing more. So no shape is asked again on a line
 within ``answer_life`` of its last use: an answer that is still on its way then has a shape that nobody waits for.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from gateway.fieldbus.frames import Request, Shape
+from gateway.fieldbus.modbus.frames import Request, Shape
 
 LATENESS = 0.25
 LONGEST_LIFE_S = 90.0

@@ -1,4 +1,4 @@
-"""What a line's worker needs from a link, and what one read on it can come to."""
+"""Link interface: what a line's worker needs of a connection, and the outcomes of one read."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from gateway.fieldbus.frames import Request, Shape
-from gateway.fieldbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.frames import Request, Shape
+from gateway.fieldbus.modbus.shapes import ShapeTable
 
 NO_FRAME = "bytes that are no frame: speed, parity or A/B?"
 

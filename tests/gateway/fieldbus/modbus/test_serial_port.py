@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from gateway.fieldbus.bus import check_port
-from gateway.fieldbus.errors import PortError
+from gateway.fieldbus.modbus.errors import PortError
+from gateway.fieldbus.modbus.serial_port import check, holders, open_port, warning
 from gateway.fieldbus.opening import direction_of
-from gateway.fieldbus.serial_port import check, holders, open_port, warning
 from gateway.fieldbus.spec import LineSpec
 from tests.fieldbus.devices import meter
 
@@ -137,7 +137,7 @@ def test_a_port_without_permission(terminal: Path) -> None:
     os.chmod(terminal.resolve(), 0o600)
     code = (
         "import os, sys\n"
-        "from gateway.fieldbus.serial_port import check\n"
+        "from gateway.fieldbus.modbus.serial_port import check\n"
         "os.setresuid(65534, 65534, 65534) if os.getuid() == 0 else None\n"
         "try: check(sys.argv[1])\n"
         "except Exception as error: print(type(error).__name__, error)"

@@ -1,4 +1,4 @@
-"""A Modbus TCP connection. Moves bytes and waits; ``mbap`` decides.
+"""Modbus TCP link: moves bytes and waits; ``mbap`` decides.
 
 A poll of a fast meter takes less time than this process needs for it, so there is nothing here to be made for each read
 but one future: packets lie ready but for their transaction id, bytes are read into one buffer, and one timer a
@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from gateway.fieldbus.connections import RECONNECT_PAUSE_S, Connections
-from gateway.fieldbus.errors import LineDown, broken, not_connected
-from gateway.fieldbus.frames import Request, permit
-from gateway.fieldbus.link import TAKES_NO_OTHER, Manners, Outcome, Witness, no_shape
-from gateway.fieldbus.mbap import HEAD, Transactions
-from gateway.fieldbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.connections import RECONNECT_PAUSE_S, Connections
+from gateway.fieldbus.modbus.errors import LineDown, broken, not_connected
+from gateway.fieldbus.modbus.frames import Request, permit
+from gateway.fieldbus.modbus.link import TAKES_NO_OTHER, Manners, Outcome, Witness, no_shape
+from gateway.fieldbus.modbus.mbap import HEAD, Transactions
+from gateway.fieldbus.modbus.shapes import ShapeTable
 
 CONNECT_S = 3.0
 BUFFER = 2048

@@ -1,4 +1,4 @@
-"""Modbus TCP without the connection: which of the packets that come is the answer to the question just asked.
+"""Modbus TCP transactions: which received packet is the answer to the current request, without the connection.
 
 Pure: bytes and monotonic seconds go in, decisions out; ``modbus_tcp`` moves the bytes. A packet is framed by its length
 and told by its transaction id; then it is compared with its question in all that it says. Between a Modbus TCP head and
@@ -12,10 +12,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from gateway.fieldbus.connections import Connections
-from gateway.fieldbus.frames import BITS, EXCEPTION, GATEWAY_SILENT, REGISTERS, Request, Shape
-from gateway.fieldbus.link import Answer, Outcome, Refusal, Seen, Silence, Witness
-from gateway.fieldbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.connections import Connections
+from gateway.fieldbus.modbus.frames import BITS, EXCEPTION, GATEWAY_SILENT, REGISTERS, Request, Shape
+from gateway.fieldbus.modbus.link import Answer, Outcome, Refusal, Seen, Silence, Witness
+from gateway.fieldbus.modbus.shapes import ShapeTable
 
 HEAD = 7
 """Transaction id, protocol id, length, unit."""

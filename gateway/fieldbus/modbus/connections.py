@@ -1,4 +1,4 @@
-"""A device that closes its TCP connection behind each answer: how one connection ended, and what its endpoint does.
+"""TCP connections of an endpoint: how each ended, and whether the device closes it after every answer.
 
 An end behind a whole answer is no fault: the next question gets another connection. Cheap converters and GPRS modems
 end each connection that way; once that is known, no question is put to one that is about to end. Pure: times are
@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gateway.fieldbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.shapes import ShapeTable
 
 RECONNECT_PAUSE_S = 0.2
 """Between closing and opening again: devices with one slot need a moment to notice."""

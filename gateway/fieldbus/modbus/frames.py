@@ -1,4 +1,4 @@
-"""Modbus frames: the few reads that we may send, the CRC, and where a frame ends.
+"""Modbus frames: the read requests that may be sent, the CRC, and the lengths of frames. Pure.
 
 ``permit`` is the read-only gate: every frame that leaves, serial or TCP, passes it.
 Sources: Modbus application protocol v1.1b3 §6; Modbus over serial line v1.02 §2.5.1 (CRC, silences).
@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from gateway.devices.read_plan import bits_per_char, silence_ms
-from gateway.fieldbus.errors import BadFrame, NotARead
+from gateway.fieldbus.modbus.errors import BadFrame, NotARead
 
 BITS, REGISTERS = (1, 2), (3, 4)
 INDIVIDUAL = 4

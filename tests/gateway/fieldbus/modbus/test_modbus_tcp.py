@@ -13,11 +13,11 @@ from pymodbus.pdu.device import ModbusDeviceIdentification
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from gateway.fieldbus.errors import LineDown, NotARead
-from gateway.fieldbus.frames import Reply, Request, Shape, identification_object, object_text
-from gateway.fieldbus.link import Answer, Manners, Outcome, Refusal, Seen, Silence
-from gateway.fieldbus.modbus_tcp import TcpLink
-from gateway.fieldbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.errors import LineDown, NotARead
+from gateway.fieldbus.modbus.frames import Reply, Request, Shape, identification_object, object_text
+from gateway.fieldbus.modbus.link import Answer, Manners, Outcome, Refusal, Seen, Silence
+from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.tcp_link import TcpLink
 from tests.fieldbus.devices import (
     SAFETY_S,
     Sent,

@@ -1,4 +1,4 @@
-"""RTU over a descriptor: a serial port, a pseudo-terminal or a TCP socket. Moves bytes and waits; ``rtu`` decides."""
+"""RTU link over a serial port, a pseudo-terminal or a TCP socket. Moves bytes and waits; ``rtu`` decides."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from gateway.fieldbus.connections import RECONNECT_PAUSE_S, Connections
-from gateway.fieldbus.errors import LineDown, broken
-from gateway.fieldbus.frames import Request, Shape, permit
-from gateway.fieldbus.link import TAKES_NO_OTHER, Manners, Outcome, Silence, Witness, no_shape
-from gateway.fieldbus.rtu import Guard
-from gateway.fieldbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.connections import RECONNECT_PAUSE_S, Connections
+from gateway.fieldbus.modbus.errors import LineDown, broken
+from gateway.fieldbus.modbus.frames import Request, Shape, permit
+from gateway.fieldbus.modbus.link import TAKES_NO_OTHER, Manners, Outcome, Silence, Witness, no_shape
+from gateway.fieldbus.modbus.rtu import Guard
+from gateway.fieldbus.modbus.shapes import ShapeTable
 
 BATCH_S = 0.02
 """A frame that has begun may go on so much later: USB adapters deliver in batches of up to 16 ms."""

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.fieldbus.errors import NotARead
-from gateway.fieldbus.frames import Reply, Request, Shape, identification_object
-from gateway.fieldbus.link import Answer, Outcome, Refusal, Seen, Silence
-from gateway.fieldbus.mbap import Transactions
-from gateway.fieldbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.errors import NotARead
+from gateway.fieldbus.modbus.frames import Reply, Request, Shape, identification_object
+from gateway.fieldbus.modbus.link import Answer, Outcome, Refusal, Seen, Silence
+from gateway.fieldbus.modbus.mbap import Transactions
+from gateway.fieldbus.modbus.shapes import ShapeTable
 from tests.fieldbus.devices import answer, packet, refuse
 
 READ, OTHER = Request(1, 3, 100, 2), Request(1, 3, 200, 3)

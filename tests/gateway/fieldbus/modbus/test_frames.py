@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pymodbus.framer import FramerRTU
 from pymodbus.pdu import DecodePDU
 
-from gateway.fieldbus.errors import BadFrame, NotARead
-from gateway.fieldbus.frames import (
+from gateway.fieldbus.modbus.errors import BadFrame, NotARead
+from gateway.fieldbus.modbus.frames import (
     Reply,
     Request,
     Shape,
@@ -26,7 +26,7 @@ from gateway.fieldbus.frames import (
     request_length,
 )
 
-GATEWAY = Path(__file__).resolve().parents[2] / "gateway"
+GATEWAY = Path(__file__).parents[4] / "gateway"
 
 registers = st.builds(
     Request, st.integers(1, 247), st.sampled_from([3, 4]), st.integers(0, 0xFFFF - 125), st.integers(1, 125)
@@ -144,6 +144,6 @@ def test_bytes_leave_through_two_places_that_both_ask_the_gate() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr in ("write", "sendall", "send", "sock_sendall", "sendto")
     }
-    assert writes == {"stream.py", "modbus_tcp.py"}
+    assert writes == {"rtu_link.py", "tcp_link.py"}
     for name in writes:
-        assert "permit(" in (GATEWAY / "fieldbus" / name).read_text()
+        assert "permit(" in (GATEWAY / "fieldbus" / "modbus" / name).read_text()

@@ -7,13 +7,13 @@ import os
 import time
 from pathlib import Path
 
-from gateway.fieldbus.frames import Request
-from gateway.fieldbus.link import Answer, Manners, Seen, Silence
-from gateway.fieldbus.serial_port import open_port
-from gateway.fieldbus.shapes import ShapeTable
-from gateway.fieldbus.stream import RtuLink
+from gateway.fieldbus.modbus.frames import Request
+from gateway.fieldbus.modbus.link import Answer, Manners, Seen, Silence
+from gateway.fieldbus.modbus.rtu_link import RtuLink
+from gateway.fieldbus.modbus.serial_port import open_port
+from gateway.fieldbus.modbus.shapes import ShapeTable
 from tests.fieldbus.devices import Pty, answer
-from tests.fieldbus.test_guard import THREE, TWO, Bench, exception, reply, seen_alone
+from tests.gateway.fieldbus.modbus.test_guard import THREE, TWO, Bench, exception, reply, seen_alone
 
 
 def test_a_damaged_echo_is_no_other_master_and_its_answer_none_either() -> None:

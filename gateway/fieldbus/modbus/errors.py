@@ -1,4 +1,4 @@
-"""Errors of the fieldbus.
+"""Exception hierarchy of the fieldbus.
 
 FieldbusError
 ├── NotARead    our own code asked for a frame that is not a read; nothing was sent

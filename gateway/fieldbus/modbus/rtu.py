@@ -1,4 +1,4 @@
-"""The guard of a serial line: which of the bytes that come are the answer to the question just asked.
+"""Guard of a serial line: which of the received bytes are the answer to the current request.
 
 Pure: bytes and monotonic seconds go in, decisions come out; ``stream`` moves the bytes. docs/fieldbus.md tells the
 rules frame by frame. Frames end by their length. Bytes that begin no frame are noise, and so is all that follows them
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gateway.fieldbus.errors import BadFrame
-from gateway.fieldbus.frames import (
+from gateway.fieldbus.modbus.errors import BadFrame
+from gateway.fieldbus.modbus.frames import (
     DEVICE_IDENTIFICATION,
     EXCEPTION,
     GATEWAY_SILENT,
@@ -23,8 +23,8 @@ from gateway.fieldbus.frames import (
     parse_request,
     request_length,
 )
-from gateway.fieldbus.link import NO_FRAME, Answer, Outcome, Refusal, Seen, Silence, Witness
-from gateway.fieldbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.link import NO_FRAME, Answer, Outcome, Refusal, Seen, Silence, Witness
+from gateway.fieldbus.modbus.shapes import ShapeTable
 
 COPIES = 1
 """An answer may come twice."""

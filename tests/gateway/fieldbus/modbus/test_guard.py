@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.fieldbus.frames import Reply, Request, Shape, crc
-from gateway.fieldbus.link import NO_FRAME, Answer, Outcome, Refusal, Seen, Silence
-from gateway.fieldbus.rtu import Guard
-from gateway.fieldbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.frames import Reply, Request, Shape, crc
+from gateway.fieldbus.modbus.link import NO_FRAME, Answer, Outcome, Refusal, Seen, Silence
+from gateway.fieldbus.modbus.rtu import Guard
+from gateway.fieldbus.modbus.shapes import ShapeTable
 
 LIFE, T35 = 3.0, 0.004
 TWO, THREE = Request(1, 3, 0, 2), Request(1, 3, 0, 3)
