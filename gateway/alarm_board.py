@@ -28,7 +28,7 @@ from gateway.alarm_list import AlarmList, Books
 from gateway.alarm_states import Key, State
 from gateway.alarm_tables import Standing
 from gateway.clock import Clock
-from gateway.fieldbus.spec import Alarm, LineSpec
+from gateway.fieldbus.specs import Alarm, LineSpec
 from gateway.live import Live
 from gateway.process.background import Companion
 from gateway.process.control_socket import Order

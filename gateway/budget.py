@@ -16,10 +16,10 @@ from gateway.devices.points import Profile
 from gateway.devices.read_plan import BITS, Block
 from gateway.devices.remarks import unbounded
 from gateway.errors import ConfigError
-from gateway.fieldbus.budget import FULL, NEARLY_FULL, MeterBudget, ReadBudget, budget
 from gateway.fieldbus.diagnosis import line_differences
+from gateway.fieldbus.read_budget import FULL, NEARLY_FULL, MeterBudget, ReadBudget, budget
 from gateway.fieldbus.schedule import DEAD_AFTER, PROBE_SHARE
-from gateway.fieldbus.spec import LineSpec, MeterSpec
+from gateway.fieldbus.specs import LineSpec, MeterSpec
 
 DAY_MS = 86_400_000
 SILENT_BLOCKS = 2

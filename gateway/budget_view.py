@@ -14,7 +14,7 @@ from rich.text import Text
 from gateway.alarm_kinds import NOT_ASKED
 from gateway.budget import LinePlan, PlannedMeter
 from gateway.config.field_types import duration_text
-from gateway.fieldbus.budget import NEARLY_FULL
+from gateway.fieldbus.read_budget import NEARLY_FULL
 
 
 def with_found(plans: Iterable[LinePlan], health: Mapping[str, Any]) -> list[LinePlan]:

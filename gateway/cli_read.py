@@ -18,7 +18,7 @@ from gateway.config.model import Config
 from gateway.devices.remarks import remark
 from gateway.errors import GatewayError, NotYet
 from gateway.fieldbus.diagnosis import block_name, failure_text, no_values
-from gateway.fieldbus.spec import LineSpec, Poll
+from gateway.fieldbus.specs import LineSpec, Poll
 from gateway.quality import shared_flags
 from gateway.report import Shown
 
@@ -34,7 +34,7 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
     """
     from gateway import line_use
     from gateway.clock import Clock
-    from gateway.fieldbus.bus import check_port
+    from gateway.fieldbus.line import check_port
     from gateway.poller import Poller
 
     config = load_config(config_path)
@@ -55,7 +55,7 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
 def _line_of(config: Config, meter: str) -> LineSpec:
     """The line of a meter, if it may be asked by hand."""
     from gateway import lines
-    from gateway.fieldbus.bus import holds
+    from gateway.fieldbus.line import holds
     from gateway.process import instance_lock
 
     bus = next((b for b in config.document.bus for m in b.meter if m.name == meter), None)

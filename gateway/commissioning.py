@@ -14,8 +14,8 @@ from typing import Any
 from gateway.config.model import Meter
 from gateway.devices.decode import decode_points
 from gateway.errors import Declined, GatewayError
-from gateway.fieldbus.bus import Line
-from gateway.fieldbus.spec import Poll
+from gateway.fieldbus.line import Line
+from gateway.fieldbus.specs import Poll
 from gateway.poller import Poller
 from gateway.storage.writer import Writer
 from ledger_client.record import Event, parse_record

@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.config.model import Config
 from gateway.errors import ConfigError
-from gateway.fieldbus.spec import LineSpec
+from gateway.fieldbus.specs import LineSpec
 from ledger_client.times import rfc3339_ms
 from ledger_client.trust import Trust, TrustKey
 

@@ -24,11 +24,11 @@ from gateway.commits import Rules
 from gateway.companions import keep, wanted
 from gateway.drivers import close, drivers
 from gateway.errors import Declined, GatewayError, StoreError
-from gateway.fieldbus.bus import Line
 from gateway.fieldbus.endpoints import endpoint_of
+from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.connections import Endpoint
 from gateway.fieldbus.sleep import PowerRecord
-from gateway.fieldbus.spec import LineSpec
+from gateway.fieldbus.specs import LineSpec
 from gateway.line_use import forget, latest, noted_ms
 from gateway.lines import lag_ms
 from gateway.live import Live

@@ -16,9 +16,9 @@ from gateway.clock import Clock
 from gateway.commits import asked_until_ms
 from gateway.config.model import Config
 from gateway.errors import GatewayError
-from gateway.fieldbus.bus import Waits, read_once
 from gateway.fieldbus.endpoints import endpoint_of
-from gateway.fieldbus.spec import LineSpec, Poll
+from gateway.fieldbus.line import Waits, read_once
+from gateway.fieldbus.specs import LineSpec, Poll
 from gateway.process import instance_lock
 from gateway.process.file_owner import as_its_folder
 from gateway.records import GATEWAY

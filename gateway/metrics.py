@@ -25,7 +25,7 @@ from gateway.alarm_looks import certificate_end, certificate_files, newest_keys
 from gateway.alarm_tables import Standing
 from gateway.config.model import Config
 from gateway.errors import StoreError
-from gateway.fieldbus.spec import MeterSpec
+from gateway.fieldbus.specs import MeterSpec
 from gateway.horizon import horizon
 from gateway.live import MeterNow
 from gateway.metric_list import FIGURES, Figure

@@ -19,7 +19,7 @@ from gateway.counters import Look, Stand, doubtful
 from gateway.devices.decode import Content, Decoder
 from gateway.devices.points import FIRST, SECOND, UNRECORDED, Point, Profile, Ratio
 from gateway.devices.read_plan import Block
-from gateway.fieldbus.spec import BlockAnswer, Poll
+from gateway.fieldbus.specs import BlockAnswer, Poll
 from gateway.quality import FROZEN_AFTER_MS, NOTHING, Judged, Past, Still
 from gateway.ratios import RATIO_CHANGED, Ratios
 from gateway.records import PollResult, Timestamp

@@ -14,9 +14,9 @@ from gateway.config.feed import check_feeds
 from gateway.config.model import Config
 from gateway.dashboard import door
 from gateway.drivers import check_accounts, check_ledger_access, check_ledger_keys, trust_of
-from gateway.fieldbus.bus import check_port, holds
+from gateway.fieldbus.line import check_port, holds
 from gateway.fieldbus.modbus.errors import PortMissing
-from gateway.fieldbus.spec import LineSpec
+from gateway.fieldbus.specs import LineSpec
 from gateway.lines import line_specs
 from gateway.process.file_owner import demand_folder
 from ledger_client.trust import Trust

@@ -13,7 +13,7 @@ from gateway.alarm_board import Board
 from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.errors import Declined
-from gateway.fieldbus.bus import Line
+from gateway.fieldbus.line import Line
 from gateway.live import Live
 from gateway.news import Hub
 from gateway.process.control_socket import Order

@@ -27,8 +27,8 @@ from gateway.commits import Rules
 from gateway.config.device_keys import load_keys, make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.fieldbus.bus import Line
-from gateway.fieldbus.spec import LineSpec, Poll
+from gateway.fieldbus.line import Line
+from gateway.fieldbus.specs import LineSpec, Poll
 from gateway.poller import Poller
 from gateway.process.switch_interval import switch_often
 from gateway.process.threads import share_heap

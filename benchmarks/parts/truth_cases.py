@@ -16,9 +16,9 @@ from benchmarks.parts.truth_meters import SERIAL_APART, SERIAL_BESIDE, Book, Met
 from benchmarks.parts.truth_reader import reading
 from benchmarks.parts.truth_wire import Terminal
 from gateway.fieldbus.modbus.frames import Request, crc
-from gateway.fieldbus.spec import LineSpec
-from tests.fieldbus.devices import Device, Sent, answer
-from tests.fieldbus.truth import TICK_S, tick
+from gateway.fieldbus.specs import LineSpec
+from tests.gateway.fieldbus.devices import Device, Sent, answer
+from tests.gateway.fieldbus.truth import TICK_S, tick
 
 IDENTITY_EVERY_S = 60.0
 """Where nothing else tells of another device, it is found within this time and a period (docs/fieldbus.md)."""

@@ -12,8 +12,8 @@ from dataclasses import replace
 from benchmarks.parts.truth_cases import Place
 from benchmarks.parts.truth_meters import Meters, line_spec
 from gateway.fieldbus.modbus.frames import Request, parse_request
-from gateway.fieldbus.spec import LineSpec
-from tests.fieldbus.devices import packet, serving
+from gateway.fieldbus.specs import LineSpec
+from tests.gateway.fieldbus.devices import packet, serving
 
 RTU_BYTES, TCP_BYTES = 8, 12
 """Of a question: a read of registers."""

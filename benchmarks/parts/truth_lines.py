@@ -1,5 +1,5 @@
-"""The long form of the fieldbus-truth experiment: the engine of ``tests/fieldbus/truth.py`` on more lines, longer, and
-over three kinds of wire.
+"""The long form of the fieldbus-truth experiment: the engine of ``tests/gateway/fieldbus/truth.py`` on more lines,
+longer, and over three kinds of wire.
 
 What a device sends late or twice leaves within a tenth of a time-out of its planned moment or not at all: on a machine
 that is busy elsewhere an answer could else outlive the answer life that the experiment is about.
@@ -17,11 +17,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from gateway.clock import Clock
-from gateway.fieldbus.bus import Line
+from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Request, char_seconds, intact
-from gateway.fieldbus.spec import LineSpec, Poll
-from tests.fieldbus.devices import Pty, Responder, packet, serving
-from tests.fieldbus.truth import Book, misbehaving, spec
+from gateway.fieldbus.specs import LineSpec, Poll
+from tests.gateway.fieldbus.devices import Pty, Responder, packet, serving
+from tests.gateway.fieldbus.truth import Book, misbehaving, spec
 
 TIMEOUT_MS, PERIOD_MS = 20, 50
 HURT_BYTES = 3

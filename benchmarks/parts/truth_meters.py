@@ -13,9 +13,9 @@ from benchmarks.parts.truth_reader import Polled, Raised, Report
 from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.modbus.frames import Request
-from gateway.fieldbus.spec import LineSpec, MeterSpec
-from tests.fieldbus.devices import Sent, answer
-from tests.fieldbus.truth import SLACK, TICK_S, tick, truth
+from gateway.fieldbus.specs import LineSpec, MeterSpec
+from tests.gateway.fieldbus.devices import Sent, answer
+from tests.gateway.fieldbus.truth import SLACK, TICK_S, tick, truth
 
 UNITS = (1, 2)
 POWER, ENERGY, SERIAL_BESIDE, OTHERS, SERIAL_APART = 1000, 1004, 1010, 2000, 9000
@@ -66,8 +66,8 @@ class Book:
 
 
 class Meters:
-    """The units of one line: a device as tests/fieldbus/devices.py takes it. ``exchanged``: since that tick another
-    device answers in place of each, with a counter that stands ``apart`` from the first one's."""
+    """The units of one line: a device as tests/gateway/fieldbus/devices.py takes it. ``exchanged``: since that tick
+    another device answers in place of each, with a counter that stands ``apart`` from the first one's."""
 
     def __init__(self, rng: random.Random, *, apart: int = 1) -> None:
         self.rng, self.apart = rng, apart

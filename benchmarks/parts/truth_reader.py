@@ -17,8 +17,8 @@ from typing import NamedTuple
 from benchmarks.parts.truth_lines import hush
 from gateway.clock import Clock
 from gateway.config.model import Meter
-from gateway.fieldbus.bus import Line
-from gateway.fieldbus.spec import Alarm, LineSpec, Poll
+from gateway.fieldbus.line import Line
+from gateway.fieldbus.specs import Alarm, LineSpec, Poll
 from gateway.poller import Poller
 from gateway.records import PollResult
 

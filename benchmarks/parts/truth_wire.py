@@ -10,7 +10,7 @@ import select
 import tty
 from pathlib import Path
 
-from tests.fieldbus.devices import Device, Responder
+from tests.gateway.fieldbus.devices import Device, Responder
 
 
 class Terminal:

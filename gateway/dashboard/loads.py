@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from gateway.fieldbus.bus import Line
+from gateway.fieldbus.line import Line
 from gateway.records import News
 from gateway.site import Site
 

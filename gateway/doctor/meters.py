@@ -11,7 +11,7 @@ from gateway.doctor.finding import Case, Finding
 from gateway.errors import GatewayError
 from gateway.fieldbus.diagnosis import no_values, refused
 from gateway.fieldbus.modbus import serial_port
-from gateway.fieldbus.spec import LineSpec, MeterSpec, Poll
+from gateway.fieldbus.specs import LineSpec, MeterSpec, Poll
 
 
 def meters(case: Case) -> Iterator[Finding]:

@@ -12,9 +12,9 @@ from gateway.belonging import copy_entry
 from gateway.config.device_keys import STATEMENT, key_files
 from gateway.doctor.finding import Case, Finding, at_once, connect
 from gateway.errors import GatewayError
-from gateway.fieldbus.bus import holds
+from gateway.fieldbus.line import holds
 from gateway.fieldbus.modbus import serial_port
-from gateway.fieldbus.spec import LineSpec
+from gateway.fieldbus.specs import LineSpec
 from gateway.process.file_owner import is_there
 from gateway.report import active_alarms
 from ledger_client.cose_key import Signer, load_private_key

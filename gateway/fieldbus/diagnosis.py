@@ -1,4 +1,4 @@
-"""Diagnosis of a poll: what a meter answered in place of values, and where the line differs from its profile, in words.
+"""Diagnosis of a poll in words: refusals, missing answers, and line settings that differ from the profile.
 
 Source of the exception codes: MODBUS Application Protocol V1.1b3, §7.
 """
@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from gateway.devices.read_plan import BITS, Block
 from gateway.fieldbus.modbus.link import NO_FRAME
-from gateway.fieldbus.spec import BlockFailure, LineSpec, MeterSpec, Poll
+from gateway.fieldbus.specs import BlockFailure, LineSpec, MeterSpec, Poll
 
 OTHER_FUNCTION = {1: 2, 2: 1, 3: 4, 4: 3}
 SAYING = (1, 2, 3, 4)

@@ -1,4 +1,4 @@
-"""Several buses of one endpoint are one line: one request in flight, one set of shapes. Pure."""
+"""Endpoints: buses of one endpoint are one line, with one request in flight and one set of shapes. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 
 from gateway.fieldbus.modbus.errors import FieldbusError
-from gateway.fieldbus.spec import LineSpec
+from gateway.fieldbus.specs import LineSpec
 
 _OWN = {"name", "meters", "host", "tcp_port", "timeout_ms", "port"}
 """What buses of one endpoint may differ in; a time-out goes with its meters."""

@@ -1,4 +1,4 @@
-"""Which meter is asked next, and which due polls are not tried at all. Pure: wall-clock ms come in as arguments.
+"""Poll schedule of a line: the next meter, and due polls that are not tried. Pure: wall-clock ms are arguments.
 
 Every meter's polls are due at anchor + k × period. Each is taken by ``choose`` or given back by ``settle`` with its
 reason, exactly once and in order. Earliest deadline first; a poll's deadline is the meter's next due time.

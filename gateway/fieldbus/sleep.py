@@ -1,4 +1,4 @@
-"""Whether a device that does not answer sleeps, or is at fault. Pure: moments come in as Unix ms.
+"""Sleep detection: whether a device that does not answer sleeps, or is at fault. Pure: times are Unix ms.
 
 A device sleeps that may (its profile), fell silent when it could be expected to, and is silent as one without power is:
 questions time out, or nobody is there to connect to. Whoever refuses, resets or has lost its port is at fault.
@@ -11,8 +11,8 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from gateway.devices.night import Night
-from gateway.fieldbus.spec import MeterSpec
-from gateway.fieldbus.turn import Attempt
+from gateway.fieldbus.poll import Attempt
+from gateway.fieldbus.specs import MeterSpec
 
 NEARLY_NONE = 0.01
 """Below this share of its greatest power a device is about to sleep."""

@@ -17,7 +17,7 @@ from gateway.dashboard.views.diagnosis import Rounds
 from gateway.dashboard.views.ledgers import ledgers
 from gateway.doctor.finding import Finding
 from gateway.errors import Declined, StoreError
-from gateway.fieldbus.bus import Line
+from gateway.fieldbus.line import Line
 from gateway.lines import line_specs
 from gateway.news import Hub
 from gateway.site import Site

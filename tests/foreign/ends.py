@@ -15,8 +15,8 @@ from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
 from gateway.devices.read_plan import Block
 from gateway.fieldbus.modbus.frames import parse_request
-from gateway.fieldbus.spec import MeterSpec, Poll
-from tests.fieldbus.devices import SAFETY_S, answer
+from gateway.fieldbus.specs import MeterSpec, Poll
+from tests.gateway.fieldbus.devices import SAFETY_S, answer
 
 UNIT, OTHER = 1, 9
 """The unit that libmodbus is, and another one on its line."""

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.fieldbus.spec import LineSpec, Poll
+from gateway.fieldbus.specs import LineSpec, Poll
 from ledger_client.senml import Quality
-from tests.fieldbus.devices import rtu_line, running, tcp_line
 from tests.foreign.ends import OTHER, UNIT, Mbpoll, Wire, answered, build, content, meter, right, server
+from tests.gateway.fieldbus.devices import rtu_line, running, tcp_line
 
 LATENCY_MS = 5
 

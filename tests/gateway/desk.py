@@ -11,7 +11,7 @@ from gateway.alarm_tables import Standing
 from gateway.config.device_keys import make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.fieldbus.spec import Alarm
+from gateway.fieldbus.specs import Alarm
 from gateway.lines import line_specs
 from gateway.live import Live
 from gateway.records import MissedPoll

@@ -16,7 +16,7 @@ from gateway.alarm_states import QUIET_MS
 from gateway.alarm_tables import Standing
 from gateway.alarms import LedgerAlarms
 from gateway.errors import Declined
-from gateway.fieldbus.spec import Alarm
+from gateway.fieldbus.specs import Alarm
 from gateway.process.console import console
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, Timestamp
 from gateway.store import Store

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.alarm_groups import Member, names, together
 from gateway.alarm_kinds import KINDS
-from gateway.fieldbus.spec import Alarm
+from gateway.fieldbus.specs import Alarm
 from tests.gateway.desk import Desk
 
 DELAY_S = KINDS["line-down"].delay_ms / 1000 + 0.01

@@ -34,7 +34,7 @@ def test_the_page_lists_each_kind_as_the_table_has_it() -> None:
 
 
 def test_every_alarm_of_a_line_is_a_kind() -> None:
-    told = re.findall(r'self\._begin\("([a-z-]+)"', (ROOT / "gateway" / "fieldbus" / "alarms.py").read_text())
+    told = re.findall(r'self\._begin\("([a-z-]+)"', (ROOT / "gateway" / "fieldbus" / "line_alarms.py").read_text())
     assert set(told) == {
         "comms-lost", "line-down", "meter-exchanged", "meter-refuses", "stranger", "not-asked", "crc-rate",
         "wrong-answer",

@@ -15,7 +15,7 @@ from gateway.alarm_sources import AlarmSources
 from gateway.clock import KernelClock
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.fieldbus.bus import Line
+from gateway.fieldbus.line import Line
 from gateway.lines import line_specs
 from gateway.news import Hub
 from gateway.records import GATEWAY, MeterEvent, NotRecorded, SignedRecord, StoredRecord, Timestamp

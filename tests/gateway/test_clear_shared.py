@@ -18,8 +18,8 @@ from gateway.process import control_socket
 from gateway.store import Store
 from ledger_client.record import Event, parse_record
 from tests.chain.site import GatewayProcess
-from tests.fieldbus.devices import Pty, addresses, answer, rtu_talk, serving
 from tests.gateway.epochs import running, until
+from tests.gateway.fieldbus.devices import Pty, addresses, answer, rtu_talk, serving
 from tests.gateway.samples import site
 
 CHANGES = {'every = "10s"': 'every = "100ms"', "stopbits = 1": 'stopbits = 1\nanswer_life = "100ms"'}

@@ -22,7 +22,7 @@ from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.devices.read_plan import Block, Limits, plan
 from gateway.errors import DiskFull, StoreError
-from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll
+from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.poller import Poller
 from gateway.recorder import Recorder
 from gateway.store import Store

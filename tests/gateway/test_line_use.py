@@ -14,11 +14,11 @@ from gateway.config.model import Config
 from gateway.doctor import rounds
 from gateway.doctor.finding import Finding
 from gateway.fieldbus.modbus.errors import PortError
-from gateway.fieldbus.spec import LineSpec, Poll
+from gateway.fieldbus.specs import LineSpec, Poll
 from gateway.process import instance_lock
 from tests.chain.site import command
-from tests.fieldbus.devices import Pty, addresses, bus, refuse
 from tests.gateway.epochs import epoch, until
+from tests.gateway.fieldbus.devices import Pty, addresses, bus, refuse
 from tests.gateway.samples import EPOCH, recorder, site
 
 METER, LIFE_S = "export-main", 0.4

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from gateway.lines import lag_ms
-from tests.fieldbus.devices import meter, tcp_line
+from tests.gateway.fieldbus.devices import meter, tcp_line
 
 
 @pytest.mark.parametrize(("period_ms", "most_ms"), [(50, 5), (1_000, 100), (60_000, 200)])

@@ -16,8 +16,8 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.modbus.frames import Request
 from gateway.process import instance_lock
-from tests.fieldbus.devices import Pty, Sent, answer, refuse
 from tests.gateway.epochs import running, until
+from tests.gateway.fieldbus.devices import Pty, Sent, answer, refuse
 from tests.gateway.samples import site
 
 PROFILE = """

@@ -17,7 +17,7 @@ from gateway.config.model import Meter
 from gateway.devices.points import Point, Profile
 from gateway.devices.profile import load_profile, parse_profile
 from gateway.devices.read_plan import Block, Limits, plan, resolve_profile
-from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll
+from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.poller import Poller
 from gateway.records import PollResult
 from gateway.verdicts import verdict

@@ -12,7 +12,7 @@ import pytest
 from gateway.config.model import Meter
 from gateway.devices.profile import parse_profile
 from gateway.devices.read_plan import Block, Limits, plan
-from gateway.fieldbus.spec import BlockAnswer, BlockFailure, Poll
+from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.poller import Poller
 from gateway.ratios import RATIO_CHANGED, Ratios
 from gateway.records import PollResult

@@ -22,7 +22,7 @@ from gateway.config.model import Config
 from gateway.fieldbus.modbus.frames import Request
 from gateway.lines import line_specs
 from gateway.process.console import console
-from tests.fieldbus.devices import Device, Pty, Sent, addresses, answer, refuse
+from tests.gateway.fieldbus.devices import Device, Pty, Sent, addresses, answer, refuse
 from tests.gateway.samples import site
 
 PROFILE = """

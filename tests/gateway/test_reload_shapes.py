@@ -12,8 +12,8 @@ from gateway.config.model import Config
 from gateway.epoch import Epoch
 from gateway.fieldbus.modbus.connections import Endpoint
 from gateway.fieldbus.modbus.frames import Shape
-from tests.fieldbus.devices import Pty, addresses
 from tests.gateway.epochs import running, until
+from tests.gateway.fieldbus.devices import Pty, addresses
 from tests.gateway.samples import rewrite, site
 
 PORT, METER, LIFE_S = "rs485-1", "export-main", 0.8

@@ -10,13 +10,13 @@ from pathlib import Path
 from gateway.clock import Clock, KernelClock
 from gateway.config.model import Meter
 from gateway.devices.profile import parse_profile
-from gateway.fieldbus.bus import Line
+from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Request
-from gateway.fieldbus.spec import LineSpec, MeterSpec
+from gateway.fieldbus.specs import LineSpec, MeterSpec
 from gateway.poller import Poller
 from gateway.records import PollResult
 from ledger_client.senml import Quality, Value
-from tests.fieldbus.devices import SAFETY_S, Pty, Sent, answer
+from tests.gateway.fieldbus.devices import SAFETY_S, Pty, Sent, answer
 
 Q = Quality
 PROFILE = parse_profile(

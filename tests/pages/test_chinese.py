@@ -13,7 +13,7 @@ from gateway import repaired
 from gateway.alarm_kinds import ANCHOR_OVERDUE, CLOCK, COUNTER_BACK, EQUIVOCATION, LEDGER_REFUSED, REPAIRED, ROLLBACK
 from gateway.comparison import conflict_text, older_text
 from gateway.config.model import Config
-from gateway.fieldbus.alarms import Alarms
+from gateway.fieldbus.line_alarms import Alarms
 from gateway.horizon import horizon
 from gateway.records import GATEWAY
 from gateway.refusals import way_out

@@ -24,7 +24,7 @@ PRODUCERS = [
         "horizon", "journal", "config/device_keys", "prove", "reconcile", "refusals", "reload", "repaired",
         "settling", "site",
         "store", "uplink",
-        "fieldbus/alarms", "fieldbus/sleep", "fieldbus/opening", "fieldbus/modbus/serial_port", "dashboard/acts",
+        "fieldbus/line_alarms", "fieldbus/sleep", "fieldbus/open_line", "fieldbus/modbus/serial_port", "dashboard/acts",
         "dashboard/app", "dashboard/contents", "dashboard/logins", "dashboard/readers", "dashboard/views/batches",
         "dashboard/views/meter", "dashboard/views/record",
     )),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.fieldbus.spec import Poll
+from gateway.fieldbus.specs import Poll
 
 
 @dataclass(frozen=True, slots=True)

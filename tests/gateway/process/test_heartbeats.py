@@ -10,16 +10,16 @@ from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.errors import StoreError
-from gateway.fieldbus.bus import Line
+from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Request
-from gateway.fieldbus.turn import READ_MORE_S
+from gateway.fieldbus.poll import READ_MORE_S
 from gateway.process.heartbeats import GRACE_S, Pulse, Pulses, beat
 from gateway.process.threads import in_thread
 from gateway.recorder import COMMIT_WITHIN_S
 from gateway.records import MeterEvent
 from gateway.store import Store
 from ledger_client.record import Event
-from tests.fieldbus.devices import SAFETY_S, Sent, meter, serving, tcp_line, tcp_talk
+from tests.gateway.fieldbus.devices import SAFETY_S, Sent, meter, serving, tcp_line, tcp_talk
 from tests.gateway.samples import Hands, Machine, finished, recorder, site
 
 

@@ -15,7 +15,7 @@ from gateway.fieldbus.modbus.frames import Reply, Request, Shape, identification
 from gateway.fieldbus.modbus.link import Answer, Outcome, Refusal, Seen, Silence
 from gateway.fieldbus.modbus.mbap import Transactions
 from gateway.fieldbus.modbus.shapes import ShapeTable
-from tests.fieldbus.devices import answer, packet, refuse
+from tests.gateway.fieldbus.devices import answer, packet, refuse
 
 READ, OTHER = Request(1, 3, 100, 2), Request(1, 3, 200, 3)
 LIFE = 10.0

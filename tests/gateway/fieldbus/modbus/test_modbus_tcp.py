@@ -18,7 +18,7 @@ from gateway.fieldbus.modbus.frames import Reply, Request, Shape, identification
 from gateway.fieldbus.modbus.link import Answer, Manners, Outcome, Refusal, Seen, Silence
 from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.fieldbus.modbus.tcp_link import TcpLink
-from tests.fieldbus.devices import (
+from tests.gateway.fieldbus.devices import (
     SAFETY_S,
     Sent,
     Server,

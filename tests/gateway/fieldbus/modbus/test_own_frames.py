@@ -12,7 +12,7 @@ from gateway.fieldbus.modbus.link import Answer, Manners, Seen, Silence
 from gateway.fieldbus.modbus.rtu_link import RtuLink
 from gateway.fieldbus.modbus.serial_port import open_port
 from gateway.fieldbus.modbus.shapes import ShapeTable
-from tests.fieldbus.devices import Pty, answer
+from tests.gateway.fieldbus.devices import Pty, answer
 from tests.gateway.fieldbus.modbus.test_guard import THREE, TWO, Bench, exception, reply, seen_alone
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.fieldbus.bus import check_port
+from gateway.fieldbus.line import check_port
 from gateway.fieldbus.modbus.errors import PortError
 from gateway.fieldbus.modbus.serial_port import check, holders, open_port, warning
-from gateway.fieldbus.opening import direction_of
-from gateway.fieldbus.spec import LineSpec
-from tests.fieldbus.devices import meter
+from gateway.fieldbus.open_line import direction_of
+from gateway.fieldbus.specs import LineSpec
+from tests.gateway.fieldbus.devices import meter
 
 HOLD = """
 import fcntl, os, sys

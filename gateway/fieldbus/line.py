@@ -1,0 +1,384 @@
+"""Line worker: opens one physical line, polls its meters on schedule, reports every due poll exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from gateway.clock import Clock
+from gateway.fieldbus import open_line
+from gateway.fieldbus.line_alarms import Alarms
+from gateway.fieldbus.line_monitor import Ear
+from gateway.fieldbus.meter_state import MeterReader
+from gateway.fieldbus.modbus import serial_port
+from gateway.fieldbus.modbus.connections import Endpoint
+from gateway.fieldbus.modbus.errors import FieldbusError, LineDown, PortError, Unreachable
+from gateway.fieldbus.modbus.link import Link
+from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.fieldbus.poll import Attempt, Turn
+from gateway.fieldbus.read_budget import identity_every_s
+from gateway.fieldbus.schedule import Schedule
+from gateway.fieldbus.sleep import NOTHING, PowerRecord, Sleepers
+from gateway.fieldbus.specs import Alarm, BlockAnswer, LineSpec, Poll
+from gateway.process.failpoints import station
+from gateway.process.heartbeats import beat
+from ledger_client.senml import Quality
+
+log = logging.getLogger("meterseal.fieldbus")
+
+Waits = Callable[[str, float], object]
+
+REOPEN_S, OPEN_WITHIN_S = 2.0, 60.0
+UNANSWERED = frozenset({"timeout", "line-down", "backoff", "skipped", "no-shape"})
+"""Why a poll of a silent meter is missed, sent or not; of one that sleeps it is `asleep` instead."""
+
+
+class Line:
+    """One line and its meters. ``counters`` counts polls by outcome and stray frames by kind.
+
+    ``identities``: the meters' identities as last accepted, by name; read at the start, kept up to date here.
+    ``used_until_ms``: an earlier process may have asked on this line until then (wall clock). Answers to it may still
+    come, so that nothing is asked until they have died out (docs/fieldbus.md).
+    ``on_alarm`` is told when an alarm begins and when it ends. ``doubts(meter, answer)`` is asked of each answered
+    block: if it is true the block is read once more at once, after the meter's pause and in another shape, and the poll
+    carries both answers.
+    ``power`` gives what was recorded of the power of a meter that may sleep (sleep.py).
+    ``lag_ms``: so long behind their due times its polls begin (lines.py). ``endpoint``: what an earlier line of this
+    process knows of its port or address; ``used_until_ms`` then tells of other processes only.
+    ``armed=False`` takes the guard against late answers off: only for showing what it is worth.
+    """
+
+    def __init__(
+        self,
+        spec: LineSpec,
+        clock: Clock,
+        on_poll: Callable[[Poll], None],
+        *,
+        on_alarm: Callable[[Alarm], None] | None = None,
+        doubts: Callable[[str, BlockAnswer], bool] | None = None,
+        identities: dict[str, str] | None = None,
+        power: Callable[[str], PowerRecord] = lambda meter: NOTHING,
+        used_until_ms: int | None = None,
+        armed: bool = True,
+        lag_ms: int = 0,
+        endpoint: Endpoint | None = None,
+    ) -> None:
+        self.spec = spec
+        self._clock, self._on_poll, self._lag_ms = clock, on_poll, lag_ms
+        self._identities = {} if identities is None else identities
+        before = None if used_until_ms is None else clock.monotonic() - (clock.now_ms() - used_until_ms) / 1000
+        if endpoint is None:
+            endpoint = Endpoint(shape_table(spec, used_until=before, armed=armed))
+        else:
+            endpoint.table.configure(*_lives(spec), clock.monotonic())
+            if before is not None:
+                endpoint.table.used_by_others(before)
+        self.endpoint, self._table = endpoint, endpoint.table
+        self._ear = Ear(
+            spec.name,
+            self._table,
+            clock.monotonic,
+            self._learn,
+            self._doubt,
+            shared=spec.shared,
+            other_master=endpoint.other_master,
+        )
+        self._sleepers = Sleepers(spec.meters, power)
+        self._alarms = Alarms(spec, on_alarm, self._sleepers)
+        self.counters = self._ear.counters
+        every_s = identity_every_s(spec)
+        self._meters = {
+            meter.name: MeterReader(
+                spec,
+                meter,
+                clock,
+                lambda: self._stopping,
+                self._identities.get(meter.name),
+                doubts=partial(doubts, meter.name) if doubts is not None else None,
+                avoided=partial(self._table.avoided, meter.address),
+                others_at=partial(self._others_at, meter.name),
+                identity_every_s=every_s,
+                armed=armed,
+            )
+            for meter in spec.meters
+        }
+        self._waiting: dict[str, Turn] = {}
+        self._schedule = Schedule({}, 0)
+        self._link: Link | None = None
+        self._down_because: str | None = None
+        self._reopen_at = float("-inf")
+        self._silent_probes = 0
+        self._stopping = False
+        self.busy_s = 0.0
+        """For so long it was asked and listened to, since it was made."""
+        self._answered: dict[str, Poll] = {}
+        self._wake: asyncio.Future[None] | None = None
+
+    async def run(self, anchor_ms: int, from_ms: int | None = None) -> None:
+        """Poll until ``request_stop``; polls are due at anchor_ms + k × period of each meter, from ``from_ms`` on if
+        that is given. No fault of a device or a port ends it."""
+        periods = {meter.name: meter.period_ms for meter in self.spec.meters}
+        self._schedule = Schedule(periods, anchor_ms, from_ms, cap_ms=self.spec.backoff_cap_ms)
+        try:
+            while not self._stopping:
+                beat()
+                if self._link is None and self._clock.monotonic() >= self._reopen_at:
+                    await self._open()
+                now = self._now_ms()
+                for name, due_ms, reason in self._schedule.settle(now):
+                    self._report(Poll(name, due_ms, missed=reason))
+                if self._link is not None and (chosen := self._schedule.choose(now)):
+                    await self._poll(self._link, *chosen)
+                else:
+                    await self._sleep(self._schedule.wake(now) - now)
+        finally:
+            self._close()
+
+    @property
+    def up(self) -> bool:
+        """It is open, and not all of its meters are silent; or they sleep."""
+        return (self._link is not None and not self._schedule.fault) or self.asleep
+
+    @property
+    def asleep(self) -> bool:
+        """All of its meters sleep (sleep.py)."""
+        return self._sleepers.all_asleep
+
+    @property
+    def silent(self) -> list[str]:
+        """Its meters that are asked seldom, for they do not answer."""
+        return self._schedule.silent
+
+    def request_stop(self) -> None:
+        """Finish the read in flight; ``run`` then returns."""
+        self._stopping = True
+        self._notify()
+
+    def accept(self, meter: str, identity: str) -> None:
+        """Take values from the meter that now answers under this name, from the next poll on; its answer life is the
+        configured one again."""
+        self._table.as_configured(self._clock.monotonic(), self._meters[meter].spec.address)
+        self._meters[meter].accept(identity)
+        self._identities[meter] = identity
+
+    def stranger(self, meter: str) -> str | None:
+        """The identity of another device that answers in place of the known one, None while there is none."""
+        return self._meters[meter].stranger
+
+    def clear_shared(self) -> str:
+        """Somebody says that the other master is off the line: values are not flagged, no shape is avoided, and answer
+        lives are the configured ones, until it is heard again. Gives that master's last frame, as hex; nothing while
+        none is known."""
+        return self._ear.clear_shared()
+
+    @property
+    def shared(self) -> bool:
+        """Another master was heard, and values are flagged."""
+        return bool(self._ear.flags & Quality.SHARED_LINE)
+
+    def identity(self, meter: str) -> str | None:
+        """The identity from which values are accepted, None while none was read."""
+        return self._meters[meter].identity
+
+    def last_answered(self, meter: str) -> Poll | None:
+        """The last poll in which at least one block of this meter answered, with its registers."""
+        return self._answered.get(meter)
+
+    async def poll_each(self, meters: Sequence[str], opened: Callable[[], object], waits: Waits) -> list[Poll]:
+        """Open the line, poll these meters once, one after the other, close. ``opened`` is called before anything is
+        asked, ``waits`` when a shape is waited for. PortError or LineDown when the line cannot be opened."""
+        try:
+            self._link = await open_line.connect(self.spec, self._table, self._ear.see, self.endpoint.connections)
+            opened()
+            return [await self._poll_once(self._link, meter, waits) for meter in meters]
+        finally:
+            self._close()
+
+    async def _poll_once(self, link: Link, meter: str, waits: Waits) -> Poll:
+        turn = Turn(self._meters[meter], link, self._clock.schedule_ms(), patient=True)
+        while True:
+            ended = await turn.run()
+            if isinstance(ended, Attempt):
+                return ended.poll
+            left_s = ended - self._clock.monotonic()
+            waits(meter, left_s)
+            await asyncio.sleep(left_s)
+
+    async def _poll(self, link: Link, name: str, due_ms: int) -> None:
+        station("poll")
+        turn = self._waiting.pop(name, None) if self._waiting else None
+        if turn is None:
+            turn = Turn(self._meters[name], link, due_ms, probe=self._schedule.dead(name))
+        begun = self._clock.monotonic()
+        ended = await turn.run()
+        now, now_ms = self._clock.monotonic(), self._now_ms()
+        turn.spent_s += now - begun
+        self.busy_s += now - begun
+        if isinstance(ended, Attempt):
+            self._ended(turn, ended)
+        else:
+            self._waiting[name] = turn
+            self._schedule.waits(name, due_ms, now_ms, now_ms + math.ceil((ended - now) * 1000) + 1)
+
+    def _others_at(self, name: str) -> float:
+        """The monotonic moment at which another meter's poll is due."""
+        return self._clock.monotonic() + (self._schedule.others_at(name) - self._now_ms()) / 1000
+
+    def _now_ms(self) -> int:
+        """The time of its schedule, which lags behind the gateway's."""
+        return self._clock.schedule_ms() - self._lag_ms
+
+    def _ended(self, turn: Turn, attempt: Attempt) -> None:
+        """A poll is over: tell everybody what it says of meter and line, and report it."""
+        name = turn.meter.spec.name
+        was_dead, cost_ms = self._schedule.dead(name), max(1, round(turn.spent_s * 1000))
+        self._schedule.finished(name, self._now_ms(), attempt.alive, cost_ms)
+        self._sleepers.polled(self._clock.now_ms(), attempt)
+        self._alarms.wrong_answers(name, self._ear.wrong_answer(turn.meter.spec.address))
+        self._alarms.polled(self._meters[name], attempt, self._schedule)
+        if self._schedule.dead(name) and not was_dead:
+            text = "%s: meter %s is silent (%s) and is asked seldom"
+            log.warning(text, self.spec.name, name, attempt.poll.detail, extra={"line": self.spec.name, "meter": name})
+        if attempt.poll.identity is not None:
+            self._identities[name] = attempt.poll.identity
+        self._ear.answered(len(attempt.poll.answers), turn.meter.spec.address)
+        self._look_after_line(attempt)
+        self._report(attempt.poll)
+
+    def _look_after_line(self, attempt: Attempt) -> None:
+        """Close a line that is gone, or whose meters were all silent in turn; ``run`` opens it again."""
+        self._silent_probes = self._silent_probes + 1 if self._schedule.fault and not attempt.alive else 0
+        if attempt.down is not None:
+            self._close()
+            self._down(attempt.down)
+        elif self._silent_probes >= len(self._meters):
+            self._silent_probes = 0
+            self._close()
+
+    async def _open(self) -> None:
+        """Try to open the line; the next try is due REOPEN_S later."""
+        self._reopen_at = self._clock.monotonic() + REOPEN_S
+        beat(OPEN_WITHIN_S)
+        try:
+            self._link = await open_line.connect(self.spec, self._table, self._ear.see, self.endpoint.connections)
+        except FieldbusError as error:
+            fault = error.fault if isinstance(error, PortError) else error.problem
+            self._sleepers.line_gone(self._clock.now_ms(), unreachable=isinstance(error, Unreachable))
+            self._down(fault)
+            return
+        self._ear.opened()
+        if self._down_because is not None:
+            log.info("%s: %s is open again", self.spec.name, self.spec.where, extra={"line": self.spec.name})
+        self._down_because = None
+        self._schedule.line_up()
+
+    def _down(self, because: str) -> None:
+        if because != self._down_because:
+            text = "%s: cannot be used: %s; trying again every %g s"
+            log.info(text, self.spec.name, because, REOPEN_S, extra={"line": self.spec.name})
+        self._down_because = because
+        self._schedule.line_down()
+        self._alarms.port_gone(because)
+
+    def _close(self) -> None:
+        """Release the line; polls that wait on it end."""
+        reason = "stopped" if self._stopping else "line-down"
+        while self._waiting:
+            _, turn = self._waiting.popitem()
+            self._ended(turn, turn.abandon(reason, "the line was closed while this read waited for a shape"))
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def _report(self, poll: Poll) -> None:
+        if poll.missed in UNANSWERED and self._sleepers.asleep(poll.meter):
+            poll = poll._replace(missed="asleep")
+        self.counters[poll.missed or "answered"] += 1
+        if poll.answers:
+            self._answered[poll.meter] = poll
+        flags = self._ear.flags_of(self._meters[poll.meter].spec.address)
+        self._alarms.heard(self._ear)
+        self._on_poll(poll._replace(flags=poll.flags | flags) if flags else poll)
+
+    def _learn(self, unit: int, latency_s: float) -> None:
+        for meter in self._meters.values():
+            if meter.spec.address == unit:
+                meter.learn(latency_s)
+
+    def _doubt(self, unit: int) -> None:
+        for meter in self._meters.values():
+            if meter.spec.address == unit:
+                meter.doubt()
+
+    def _notify(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def _sleep(self, ms: int) -> None:
+        """Until the schedule has something, the line may be opened again, or stop was asked for."""
+        seconds = ms / 1000
+        if self._link is None:
+            seconds = min(seconds, self._reopen_at - self._clock.monotonic())
+        loop = asyncio.get_running_loop()
+        self._wake = loop.create_future()
+        beat(max(0.0, seconds))
+        timer = loop.call_later(max(0.0, seconds), self._notify)
+        try:
+            await self._wake
+        finally:
+            timer.cancel()
+            self._wake = None
+
+
+def shape_table(spec: LineSpec, *, used_until: float | None = None, armed: bool = True) -> ShapeTable:
+    """The shapes of a line, with each meter's answer life."""
+    return ShapeTable(*_lives(spec), used_until=used_until, armed=armed)
+
+
+def _lives(spec: LineSpec) -> tuple[float, dict[int, float]]:
+    """Answer lives in seconds: the longest, and that of each unit."""
+    lives = {meter.address: spec.answer_life_of(meter) / 1000 for meter in spec.meters}
+    return max(lives.values()), lives
+
+
+async def read_once(
+    spec: LineSpec,
+    meters: Sequence[str],
+    clock: Clock,
+    *,
+    used_until_ms: int | None = None,
+    opened: Callable[[], object] = lambda: None,
+    waits: Waits = lambda meter, seconds: None,
+) -> list[Poll]:
+    """One poll of each of these meters of a line, now, or as soon as late answers to what was asked before have died
+    out. ``used_until_ms`` as for ``Line``; ``opened`` is called before anything is asked, ``waits`` with meter and
+    seconds before each wait. PortError when the line cannot be opened."""
+    try:
+        line = Line(spec, clock, lambda poll: None, used_until_ms=used_until_ms)
+        return await line.poll_each(meters, opened, waits)
+    except LineDown as error:
+        raise PortError(
+            spec.where, str(error), "check address, port and cable, and that the device has power"
+        ) from None
+
+
+def check_port(spec: LineSpec) -> None:
+    """PortError when the line's serial port is missing, not permitted or held by another process.
+
+    A name that may move to another adapter is only a warning. Network lines are not tried: they may come up later.
+    """
+    if spec.port is None:
+        return
+    serial_port.check(spec.port)
+    if warning := serial_port.warning(spec.port):
+        log.warning("%s: %s", spec.name, warning, extra={"line": spec.name})
+
+
+def holds(pid: int | None, spec: LineSpec) -> bool:
+    """Whether this process has the line's serial port open."""
+    if pid is None or spec.port is None:
+        return False
+    return any(holder.pid == pid for holder in serial_port.holders(spec.port))

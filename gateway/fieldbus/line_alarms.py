@@ -1,0 +1,170 @@
+"""Alarms of one line: each is reported once when it begins and once when it ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from gateway.fieldbus.diagnosis import refused
+from gateway.fieldbus.line_monitor import NOISY, Ear
+from gateway.fieldbus.meter_state import MeterReader
+from gateway.fieldbus.modbus.link import NO_FRAME
+from gateway.fieldbus.poll import Attempt
+from gateway.fieldbus.schedule import Schedule
+from gateway.fieldbus.sleep import Sleepers
+from gateway.fieldbus.specs import Alarm, LineSpec, Poll
+from ledger_client.senml import Quality
+
+log = logging.getLogger("meterseal.fieldbus")
+
+
+class Alarms:
+    """What is wrong on one line now. ``on_alarm`` is told of each change; None: the log is.
+
+    A line whose meters all sleep is not at fault, and a meter that sleeps is not lost.
+    """
+
+    def __init__(
+        self, spec: LineSpec, on_alarm: Callable[[Alarm], None] | None, sleepers: Sleepers | None = None
+    ) -> None:
+        self._spec, self._on_alarm = spec, on_alarm
+        self._raised: set[tuple[str | None, str]] = set()
+        self._flags = 0
+        self._unasked: dict[str, tuple[str, ...]] = {}
+        self._sleepers = sleepers or Sleepers(spec.meters)
+
+    def polled(self, meter: MeterReader, attempt: Attempt, schedule: Schedule) -> None:
+        """A poll ended. A meter counts as lost only once another one was heard after it: else it is the line."""
+        name = meter.spec.name
+        if attempt.alive:
+            self._end("line-down", None, "the line answers again")
+            self._end("comms-lost", name, f"{name} answers again")
+            for lost in schedule.silent:
+                if (lost, "wrong-answer") not in self._raised:
+                    self._lost(lost)
+        elif schedule.fault and any((m.name, "wrong-answer") not in self._raised for m in self._spec.meters):
+            way_out = "check cable and power" + (" and the line settings" if self._spec.port else "")
+            heard = f"; heard: {NO_FRAME}" if NO_FRAME in attempt.poll.detail else ""
+            self._line_down(f"no meter answers on {self._spec.where}; {way_out}{heard}")
+        if attempt.alive:
+            self._refusals(meter, attempt.poll)
+        self._not_asked(name, meter.unasked)
+        if meter.stranger is not None:
+            text = (
+                f"{name}: {meter.stranger} answers in place of {meter.identity}, so no values are taken; if it was "
+                f"exchanged: meterseal accept CONFIG {name} --serial NUMBER; if not, check what is plugged in where"
+            )
+            self._begin("meter-exchanged", name, text)
+        elif attempt.poll.answers:
+            self._end("meter-exchanged", name, f"{name}: {meter.identity} answers, and its values count")
+
+    def _not_asked(self, name: str, points: tuple[str, ...]) -> None:
+        """Points of a meter for which another master has left no shape."""
+        if points == self._unasked.get(name, ()):
+            return
+        self._unasked[name] = points
+        self._end("not-asked", name, f"{name}: all of its points are asked again")
+        if points:
+            text = (
+                f"{name}: not asked: {', '.join(points)}; another master uses every shape that these can be read in; "
+                f"take it off the line, then meterseal clear-shared CONFIG {self._spec.name}"
+            )
+            self._begin("not-asked", name, text)
+
+    def wrong_answers(self, name: str, frame: str) -> None:
+        """A meter answers what it was not asked, last with this frame (hex); with "" it does so no more."""
+        if not frame:
+            self._end("wrong-answer", name, f"{name} gives no wrong answers any more")
+            return
+        text = (
+            f"{name} answers with another function or length than it was asked for, and a good checksum ({frame}), so "
+            "no values are taken from such answers; compare its profile with its register map, update its firmware, "
+            "check that no two devices have its address"
+        )
+        self._begin("wrong-answer", name, text)
+        self._end("comms-lost", name, f"{name} answers, but not what it was asked")
+
+    def _refusals(self, meter: MeterReader, poll: Poll) -> None:
+        name = meter.spec.name
+        if (said := refused(poll, meter.spec.profile.protocol)) is not None:
+            self._begin("meter-refuses", name, f"{name}: {said}")
+        elif poll.answers:
+            self._end("meter-refuses", name, f"{name} gives all that it is asked")
+
+    def port_gone(self, because: str) -> None:
+        """The line cannot be opened, or broke off."""
+        where = "" if because.startswith(self._spec.where) else f"{self._spec.where}: "
+        self._line_down(f"{where}{because}; it is tried again every 2 s; check adapter, cable and network")
+
+    def heard(self, ear: Ear) -> None:
+        """What the line's ear says of all values."""
+        flags = ear.flags
+        if flags & NOISY:
+            self._damaged(ear.damage.only)
+        if flags == self._flags:
+            return
+        self._flags = flags
+        if flags & Quality.SHARED_LINE:
+            text = (
+                f"another master speaks on this line ({ear.stranger}); its values are flagged SHARED_LINE as long as "
+                f"it is heard and one hour more; take it off the line, then meterseal clear-shared CONFIG "
+                f"{self._spec.name}; or give this bus shared = true"
+            )
+            self._begin("stranger", None, text)
+        else:
+            self._end("stranger", None, "no other master is heard any more")
+        if not flags & NOISY:
+            for meter in (None, *(meter.name for meter in self._spec.meters)):
+                self._end("crc-rate", meter, "frames arrive undamaged again")
+
+    def _damaged(self, unit: int | None) -> None:
+        """Many frames arrive damaged: all of one unit, or (None) of several. What was once the line's stays so."""
+        if (None, "crc-rate") in self._raised:
+            return
+        name = next((meter.name for meter in self._spec.meters if meter.address == unit), None)
+        for other in self._spec.meters:
+            if other.name != name:
+                self._end("crc-rate", other.name, "frames of others arrive damaged, too")
+        if name is None:
+            text = "more than 1 % of all frames arrive damaged, so values are uncertain; check cable and terminators"
+        else:
+            text = (
+                f"more than 1 % of all frames arrive damaged, and all of these are {name}'s, so its values are "
+                f"uncertain; two devices with this address ({unit})?; check its cable and its terminals"
+            )
+        self._begin("crc-rate", name, text)
+
+    def _lost(self, meter: str) -> None:
+        if self._sleepers.asleep(meter):
+            self._end("comms-lost", meter, f"{meter} sleeps")
+        else:
+            text = f"{meter} does not answer and is asked seldom; check its power, its cable and its address"
+            self._begin("comms-lost", meter, text + self._awake([meter]))
+
+    def _line_down(self, text: str) -> None:
+        if self._sleepers.all_asleep:
+            self._end("line-down", None, "its meters sleep")
+        else:
+            self._begin("line-down", None, text + self._awake([meter.name for meter in self._spec.meters]))
+
+    def _awake(self, meters: Sequence[str]) -> str:
+        """Why those of the meters that may sleep do not, in words."""
+        found = [(meter, why) for meter in meters if (why := self._sleepers.why_awake(meter))]
+        return "".join(f"; {meter} may sleep, but {why}" for meter, why in found)
+
+    def _begin(self, code: str, meter: str | None, text: str) -> None:
+        if (meter, code) not in self._raised:
+            self._raised.add((meter, code))
+            self._tell(Alarm(self._spec.name, meter, code, f"{self._spec.name}: {text}", True))
+
+    def _end(self, code: str, meter: str | None, text: str) -> None:
+        if (meter, code) in self._raised:
+            self._raised.remove((meter, code))
+            self._tell(Alarm(self._spec.name, meter, code, f"{self._spec.name}: {text}", False))
+
+    def _tell(self, alarm: Alarm) -> None:
+        if self._on_alarm is None:
+            about = {"code": alarm.code, "line": alarm.line, "meter": alarm.meter}
+            log.log(logging.ERROR if alarm.raised else logging.INFO, "%s", alarm.text, extra=about)
+        else:
+            self._on_alarm(alarm)

@@ -1,0 +1,178 @@
+"""Line monitor: other masters, damaged frames and late answers on a line, beside the expected answers."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable
+
+from gateway.fieldbus.modbus.connections import OtherMaster
+from gateway.fieldbus.modbus.link import Seen
+from gateway.fieldbus.modbus.shapes import LONGEST_LIFE_S, STRANGER_S, ShapeTable
+from ledger_client.senml import Quality
+
+log = logging.getLogger("meterseal.fieldbus")
+
+WRONG_ANSWERS, WRONG_S = 2, 3600.0
+"""So many answers of wrong function or length within this time, and no stranger heard between them, are the unit's."""
+NOISY = Quality.IMPLAUSIBLE
+"""The flag of values where many frames arrive damaged: the bit set has none of its own, and it says uncertain."""
+
+
+class Ear:
+    """Listens on one line. ``counters`` counts stray frames by kind; ``flags_of`` are quality bits for a unit's values.
+
+    ``learn(unit, latency in seconds)`` is told of answers that came late. ``shared``: the site knows of another master,
+    so that its frames flag nothing; their shapes are avoided all the same. ``other_master`` is what an
+    earlier ear on this endpoint heard of it.
+    """
+
+    def __init__(
+        self,
+        line: str,
+        table: ShapeTable,
+        monotonic: Callable[[], float],
+        learn: Callable[[int, float], None],
+        doubt: Callable[[int], None] = lambda unit: None,
+        *,
+        shared: bool = False,
+        other_master: OtherMaster | None = None,
+    ) -> None:
+        self.counters = Counter[str]()
+        self._other = other_master or OtherMaster()
+        self._shared = shared
+        self._line, self._table, self._monotonic = line, table, monotonic
+        self._learn, self._doubt = learn, doubt
+        self.damage = Damage()
+        self._strangers_from: float | None = None
+        self._wrong: dict[int, list[tuple[float, bytes]]] = {}
+
+    def opened(self) -> None:
+        """The line is open. Soon after the first time, a frame may answer what an earlier process asked."""
+        if self._strangers_from is None:
+            self._strangers_from = self._monotonic() + self._table.longest
+
+    def answered(self, frames: int, unit: int) -> None:
+        """So many answers of a unit came whole."""
+        for _ in range(frames):
+            self.damage.add(unit, damaged=False)
+
+    def see(self, seen: Seen) -> None:
+        """Bytes that nobody waited for."""
+        self.counters[seen.kind] += 1
+        log.debug("%s: %s %s", self._line, seen.kind, seen.data.hex(" "))
+        if seen.kind in ("damaged", "doubled") and seen.shape is not None:
+            self._doubt(seen.shape.unit)
+        if seen.kind == "damaged":
+            self.damage.add(seen.shape.unit if seen.shape is not None else None, damaged=True)
+        elif seen.kind == "late" and seen.shape is not None and seen.latency_s is not None:
+            self._table.needed(seen.shape.unit, seen.latency_s, self._monotonic())
+            self._learn(seen.shape.unit, seen.latency_s)
+        elif seen.kind == "foreign" and self._strangers_from is not None and self._monotonic() > self._strangers_from:
+            self._stranger(seen, self._monotonic())
+        elif seen.kind == "mismatched" and seen.shape is not None:
+            self._mismatched(seen.shape.unit, seen)
+
+    def wrong_answer(self, unit: int) -> str:
+        """The last answer of this unit to what it was not asked, as hex, if it gives such answers; else nothing."""
+        last = self._wrong.get(unit, [])
+        if len(last) < WRONG_ANSWERS or self._monotonic() - last[0][0] >= WRONG_S:
+            return ""
+        return last[-1][1][:16].hex(" ").upper()
+
+    @property
+    def flags(self) -> int:
+        """Quality bits of what is read on this line now, of any unit."""
+        return self._shared_flag | int(NOISY) if self.damage.high else self._shared_flag
+
+    def flags_of(self, unit: int) -> int:
+        """Quality bits of what is read from a unit now: damage is its own, another master is the line's."""
+        return self._shared_flag | int(NOISY) if self.damage.noisy(unit) else self._shared_flag
+
+    @property
+    def _shared_flag(self) -> int:
+        return int(Quality.SHARED_LINE) if not self._shared and self._monotonic() < self._other.until else 0
+
+    @property
+    def stranger(self) -> str:
+        """The last frame of another master, as hex."""
+        return self._other.frame
+
+    def clear_shared(self) -> str:
+        """The other master is off the line: flag nothing, avoid no shape and allow for no longer answer lives until it
+        is heard again. Gives its last frame, as hex; nothing while none is known."""
+        now = self._monotonic()
+        if now >= self._other.until and not self._table.avoids(now) and not self._table.lengthened(now):
+            return ""
+        self._other.until = float("-inf")
+        self._table.avoid_none()
+        self._table.as_configured(now)
+        return self.stranger
+
+    def _stranger(self, seen: Seen, now: float) -> None:
+        """A frame that we never asked for; or so long ago that it should have died out."""
+        self._wrong.clear()  # they may have been this one's
+        self._other.frame = seen.data[:16].hex(" ").upper()
+        if not self._shared:
+            self._other.until = now + STRANGER_S
+        if seen.shape is None:
+            return
+        if seen.latency_s is None or seen.latency_s > LONGEST_LIFE_S:
+            self._table.avoid(seen.shape, now)
+            return
+        text = "%s: or unit %d took %.1f s to answer; if it is that slow, set a longer answer_life"
+        log.warning(text, self._line, seen.shape.unit, seen.latency_s, extra={"line": self._line})
+        self._table.lengthen(seen.shape.unit, 1.5 * seen.latency_s, now)
+        self._table.use(seen.shape, now)
+
+    def _mismatched(self, unit: int, seen: Seen) -> None:
+        """Another function or length came in place of our answer. Where another master is known it may be his."""
+        now = self._monotonic()
+        if now < self._other.until:
+            self._stranger(seen, now)
+        elif not self._shared:
+            self._wrong[unit] = [*self._wrong.get(unit, []), (now, seen.data)][-WRONG_ANSWERS:]
+
+
+FRAMES = 1000
+"""So many frames of a line are looked back at."""
+NOISY_SHARE = 0.01
+
+
+class Damage:
+    """The last thousand frames of a line by unit (None: nobody knows whose), and which of them were damaged."""
+
+    def __init__(self) -> None:
+        self._last = deque[tuple[int | None, bool]]()
+        self._frames, self._damaged = Counter[int | None](), Counter[int | None]()
+        self._bad = 0
+
+    def add(self, unit: int | None, *, damaged: bool) -> None:
+        """One more frame."""
+        if len(self._last) == FRAMES:
+            self._count(*self._last.popleft(), -1)
+        self._last.append((unit, damaged))
+        self._count(unit, damaged, 1)
+
+    def _count(self, unit: int | None, damaged: bool, by: int) -> None:
+        self._frames[unit] += by
+        if damaged:
+            self._damaged[unit] += by
+            self._bad += by
+
+    @property
+    def high(self) -> bool:
+        """More than 1 % are damaged, and more than one or two by chance."""
+        return self._bad > max(2, NOISY_SHARE * len(self._last))
+
+    def noisy(self, unit: int) -> bool:
+        """There is so much damage, and more than 1 % of this unit's own frames are; or nobody knows whose they are."""
+        own = self._damaged[unit] > NOISY_SHARE * self._frames[unit]
+        return self.high and (own or self._damaged[None] > 0)
+
+    @property
+    def only(self) -> int | None:
+        """The one unit on which all damage is while others answer without; None: there is no such unit."""
+        guilty = [unit for unit, count in self._damaged.items() if count]
+        others = any(count for unit, count in self._frames.items() if unit not in guilty)
+        return guilty[0] if len(guilty) == 1 and others else None

@@ -1,0 +1,86 @@
+"""Opening of a line: serial port, RTU over TCP, or Modbus TCP."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from serial.rs485 import RS485Settings
+
+from gateway.fieldbus.modbus import rtu_link, serial_port
+from gateway.fieldbus.modbus.connections import Connections
+from gateway.fieldbus.modbus.errors import not_connected
+from gateway.fieldbus.modbus.frames import char_seconds, t35_seconds
+from gateway.fieldbus.modbus.link import Link, Witness
+from gateway.fieldbus.modbus.shapes import ShapeTable
+from gateway.fieldbus.modbus.tcp_link import TcpLink
+from gateway.fieldbus.specs import LineSpec
+
+CONNECT_S = 3.0
+SETTLE_S = 0.05
+"""What a device or adapter still had to say comes within this time after opening."""
+
+
+async def connect(spec: LineSpec, table: ShapeTable, witness: Witness, connections: Connections | None = None) -> Link:
+    """Open the line. PortError (serial) or LineDown (network) when it cannot be opened. ``connections``: what is known
+    of the endpoint from earlier ones."""
+    if spec.type == "modbus-tcp":
+        delay_ms = max(meter.profile.connect_delay_ms for meter in spec.meters)
+        host, tcp_port = str(spec.host), spec.tcp_port or 502
+        tcp = TcpLink(host, tcp_port, table, witness, delay_ms / 1000, connections=connections)
+        await tcp.connect()
+        return tcp
+    if spec.type == "modbus-rtu":
+        link = rtu_link.RtuLink(await _serial(spec), table, witness, echo=spec.echo)
+    else:
+        link = await _over_tcp(spec, table, witness, connections or Connections())
+    try:
+        await link.settle(SETTLE_S)
+    except BaseException:
+        link.close()
+        raise
+    return link
+
+
+async def _over_tcp(spec: LineSpec, table: ShapeTable, witness: Witness, connections: Connections) -> rtu_link.RtuLink:
+    begun = asyncio.get_running_loop().time()
+    port = await _device_server(spec)
+    connections.opened(asyncio.get_running_loop().time() - begun)
+    again = partial(_device_server, spec)
+    return rtu_link.RtuLink(port, table, witness, echo=spec.echo, reconnect=again, connections=connections)
+
+
+def direction_of(spec: LineSpec) -> RS485Settings | None:
+    """How the port's driver is to switch the direction, None where it need not. pyserial takes seconds and cuts them
+    down to whole ms, so half a ms is added lest 15 become 14."""
+    if not spec.rs485:
+        return None
+    before_s, after_s = (spec.rs485_before_ms + 0.5) / 1000, (spec.rs485_after_ms + 0.5) / 1000
+    return RS485Settings(delay_before_tx=before_s, delay_before_rx=after_s)
+
+
+async def _serial(spec: LineSpec) -> rtu_link.Port:
+    """Opening and the search for other holders may block for a while, so a thread does it."""
+    loop = asyncio.get_running_loop()
+    settings = spec.baudrate, spec.parity, spec.stopbits, direction_of(spec)
+    opened = loop.run_in_executor(None, serial_port.open_port, str(spec.port), *settings)
+    try:
+        return await asyncio.shield(opened)
+    except asyncio.CancelledError:
+        opened.add_done_callback(_close_late)
+        raise
+
+
+def _close_late(opened: asyncio.Future[rtu_link.Port]) -> None:
+    if not opened.cancelled() and opened.exception() is None:
+        opened.result().close()
+
+
+async def _device_server(spec: LineSpec) -> rtu_link.Port:
+    char_s = char_seconds(spec.baudrate, spec.parity, spec.stopbits)
+    try:
+        return await rtu_link.connect(
+            str(spec.host), spec.tcp_port or 502, CONNECT_S, char_s, t35_seconds(spec.baudrate)
+        )
+    except OSError as error:
+        raise not_connected(spec.where, error) from None

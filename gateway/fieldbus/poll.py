@@ -1,0 +1,381 @@
+"""Poll attempt: plan, identity and blocks of one poll of one meter.
+
+A read whose shapes are all too young waits for one, if there is one in time: the poll then ends for now (``run`` gives
+the moment), the line is free for others, and ``run`` goes on with what is left.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from gateway.devices.decode import decode
+from gateway.devices.points import Point
+from gateway.devices.read_plan import Block
+from gateway.fieldbus.diagnosis import refusal
+from gateway.fieldbus.learned_limits import ILLEGAL, Read, read_of
+from gateway.fieldbus.meter_state import Ended, MeterReader
+from gateway.fieldbus.modbus.errors import LineDown, Unreachable
+from gateway.fieldbus.modbus.frames import Request, identification_object, object_text
+from gateway.fieldbus.modbus.link import Answer, Link, Outcome, Refusal, Silence
+from gateway.fieldbus.modbus.shapes import LONGEST_LIFE_S
+from gateway.fieldbus.read_variants import BlockSet, ReadPlan
+from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
+from gateway.process.heartbeats import beat
+from ledger_client.senml import Quality
+
+log = logging.getLogger("meterseal.fieldbus")
+
+ILLEGAL_ADDRESS = 2
+READ_MORE_S = 10.0  # a lost connection is made anew, a line that is not quiet is waited for
+SILENT = "not asked: the meter is silent"
+_REASONS = ("line-down", "timeout", "refused", "shared", "no-shape", "stopped")
+
+
+class Attempt(NamedTuple):
+    """A finished poll, and what it says of the meter: it answered, it was silent, or (None) it was not heard out.
+    ``down``: why the line broke off, if it did; ``unreachable``: since nobody is there any more."""
+
+    poll: Poll
+    alive: bool | None
+    down: str | None = None
+    unreachable: bool = False
+
+
+class _Waits(Exception):
+    """Nothing can be read before ``until``."""
+
+    def __init__(self, until: float) -> None:
+        super().__init__(until)
+        self.until = until
+
+
+class Turn:
+    """One poll. ``probe``: the meter was silent before, so one silent block says enough, and nothing is waited for.
+    ``patient``: a shape is waited for beyond the period, for an answer life."""
+
+    __slots__ = (
+        "answers", "down", "due_ms", "failures", "left", "link", "meter", "patient", "probe", "questioned", "reads",
+        "silences", "spent_s", "spoke", "told", "unreachable", "until",
+    )  # fmt: skip
+
+    def __init__(
+        self, meter: MeterReader, link: Link, due_ms: int, *, probe: bool = False, patient: bool = False
+    ) -> None:
+        self.meter, self.link, self.due_ms, self.probe, self.patient = meter, link, due_ms, probe, patient
+        self.answers: list[tuple[int, BlockAnswer]] = []
+        self.failures: list[BlockFailure] = []
+        self.reads: list[tuple[Block, Block, int | None]] = []
+        self.left: Sequence[BlockSet] | None = None
+        self.told: dict[Read, list[str]] = {}
+        self.questioned = False
+        """What it has read counts only once it is known again who answers."""
+        self.spoke = False
+        self.silences = 0
+        self.down: str | None = None
+        self.unreachable = False
+        self.until = math.inf
+        self.spent_s = 0.0
+        """For the caller: how long it had the line."""
+        meter.begin()
+
+    async def run(self) -> Attempt | float:
+        """Read on. The finished poll, or the monotonic moment at which there is a shape for what is left of it."""
+        other = self.meter.meet(self.link)
+        if self.left is None:
+            try:
+                if other:
+                    self.told.clear()
+                plan = await self.meter.plan(self.ask)
+                if not self.meter.proven or self.meter.proof_due:
+                    await self._prove(plan)
+            except _Waits as waits:
+                return await self._pause(waits.until)
+            except Ended as ended:
+                return self._attempt(ended.reason, ended.detail)
+            except LineDown as error:
+                return self._attempt("line-down", self._lost(error))
+            self.failures += _not_there(plan.missing)
+            self.failures += [_hole(point) for point in self.meter.holes]
+            self.left = plan.blocks
+        elif other:
+            self._give_up("line-down", "the connection was replaced while this read waited for a shape")
+        elif self.meter.forgotten:
+            self._question()
+        self.until = math.inf
+        self.left = [block for block in self.left if not await self._read(block)]
+        try:
+            await self.link.quiet()
+        except LineDown as error:
+            if self.down is None:
+                self._lost(error)
+        self._void()
+        if self.left and self.down is None and self.silences < 2:
+            return self.until
+        if self.questioned and self.answers and (unproven := await self._prove_again()) is not None:
+            return unproven
+        return self._finished("timeout" if self.down is None else "line-down", self.down or SILENT)
+
+    def abandon(self, reason: str, detail: str) -> Attempt:
+        """The poll, which waits, cannot go on."""
+        if self.questioned:
+            return self._dropped(reason, detail)
+        return self._attempt(reason, detail) if self.left is None else self._finished(reason, detail)
+
+    async def ask(self, requests: Sequence[Request]) -> Outcome:
+        """One read, of those without which there is none of a block."""
+        outcome = await self._ask(requests)
+        if isinstance(outcome, Silence) and outcome.until is not None and self._can_wait(outcome.until):
+            raise _Waits(outcome.until)
+        return outcome
+
+    async def _ask(self, requests: Sequence[Request]) -> Outcome:
+        """One read; whatever is heard of the meter is noted."""
+        manners = self.meter.manners_now()
+        beat(READ_MORE_S + 3 * manners.timeout_s + manners.pause_s)  # another's answer is waited for before
+        outcome = await self.link.read(requests, manners)
+        if isinstance(outcome, Silence):
+            if outcome.reason == "timeout":
+                self.silences += 1
+                self.meter.doubt()
+        else:
+            self.silences, self.spoke = 0, True
+            self.meter.heard_at = self.meter.clock.monotonic()
+        return outcome
+
+    def _can_wait(self, until: float) -> bool:
+        """A shape is free before the poll's period ends; for the patient, within an answer life."""
+        clock, end_ms = self.meter.clock, self.due_ms + self.meter.spec.period_ms
+        left_s = (end_ms - clock.schedule_ms()) / 1000
+        if self.patient:
+            left_s = 1 + max(left_s, LONGEST_LIFE_S, self.meter.line.answer_life_of(self.meter.spec) / 1000)
+        return not self.probe and until < clock.monotonic() + left_s
+
+    async def _pause(self, until: float) -> Attempt | float:
+        """Leave the line to others before it is known who the meter is."""
+        try:
+            await self.link.quiet()
+        except LineDown as error:
+            return self._attempt("line-down", self._lost(error))
+        if self.link.voided:
+            self.told.clear()
+            self.link.voided.clear()
+        return until
+
+    async def _prove(self, plan: ReadPlan) -> None:
+        """Read who it is. Where that is only due once more, no poll waits or ends for want of a shape."""
+        try:
+            self.meter.prove(await self._identity(plan))
+        except (_Waits, Ended) as none:
+            if not self.meter.proven or (isinstance(none, Ended) and none.reason != "no-shape"):
+                raise
+            self.told.clear()
+
+    async def _prove_again(self) -> Attempt | float | None:
+        """Read who it is before what was read counts; None: it is the known one."""
+        try:
+            if self.meter.stopping():
+                raise Ended("stopped", "the gateway is stopping")
+            self.meter.prove(await self._identity(await self.meter.plan(self.ask)))
+        except _Waits as waits:
+            return await self._pause(waits.until)
+        except Ended as ended:
+            return self._dropped(ended.reason, ended.detail)
+        except LineDown as error:
+            return self._dropped("line-down", self._lost(error))
+        return None
+
+    def _dropped(self, reason: str, detail: str) -> Attempt:
+        """Nothing that was read counts."""
+        self.answers.clear()
+        return self._attempt(reason, detail)
+
+    async def _identity(self, plan: ReadPlan) -> str | None:
+        """Read who the meter is; None when it does not tell."""
+        for block in plan.identity:
+            if read_of(block.block) not in self.told:
+                answer = await self._ask_who(block.requests)
+                names = self.meter.spec.profile.identity
+                words = _words(block.asked(answer.request), answer.registers(), names) if answer else []
+                self.told[read_of(block.block)] = words
+        said = [word for words in self.told.values() for word in words]
+        number = self.meter.spec.profile.identity_object
+        if number is not None:
+            request = identification_object(self.meter.spec.address, number)
+            if (answer := await self._ask_who((request,))) and (text := object_text(answer.data, number)):
+                said.append(f"object {number:#x}={text}")
+        await self.link.quiet()
+        if self.link.voided:
+            self.link.voided.clear()
+            raise Ended("timeout", "identity: two answers came to one question")
+        return ", ".join(said) or None
+
+    async def _ask_who(self, requests: Sequence[Request]) -> Answer | None:
+        """One identity read; None when the meter refuses it. Silence ends the poll."""
+        outcome = await self.ask(requests)
+        if isinstance(outcome, Silence):
+            if outcome.reason == "no-shape":
+                self.meter.refuse_stranger()
+            raise Ended(outcome.reason, f"identity: {outcome.detail}")
+        return outcome if isinstance(outcome, Answer) else None
+
+    async def _read(self, block: BlockSet) -> bool:
+        """One block; once more, in another shape, when its answer is doubted. A second read that fails is no failure of
+        the poll: its block has answered. False: it waits for a shape."""
+        read = self._block_twice if self.meter.line.shared else self._block
+        outcome = await read(block, block.requests)
+        if isinstance(outcome, Silence) and outcome.until is not None and self._can_wait(outcome.until):
+            self.until = min(self.until, outcome.until)
+            return False
+        if isinstance(outcome, Answer) and not self._recognised(block, outcome):
+            detail = "another serial number than the meter's own stood beside its values"
+            self.failures.append(BlockFailure(block.bare(block.block), "timeout", detail))
+            return True
+        answer = self._book(block, outcome)
+        if answer is not None and self.meter.doubts is not None and self.meter.doubts(answer):
+            self.meter.doubt()
+            outcome = await read(block, block.again)
+            if isinstance(outcome, Answer):
+                self._book(block, outcome)
+            else:
+                log.debug("%s: no second look at its counters: %s", self.meter.spec.name, outcome)
+        return True
+
+    def _recognised(self, block: BlockSet, answer: Answer) -> bool:
+        """The identity that was read along with a block is the known one; else it is read for itself before anything
+        counts."""
+        if not block.who:
+            return True
+        words = _words(block.asked(answer.request), answer.registers(), self.meter.spec.profile.identity)
+        if not words or self.meter.recognise(", ".join(words)):
+            return True
+        self._question()
+        return False
+
+    def _question(self) -> None:
+        self.questioned = True
+        self.told.clear()
+
+    async def _block(self, block: BlockSet, requests: Sequence[Request]) -> Outcome:
+        """Ask for one block, unless nothing can come of it."""
+        if self.down is not None:
+            return Silence("line-down", self.down)
+        if self.meter.stopping():
+            return Silence("stopped", "the gateway is stopping")
+        if self.silences and self.silences >= (1 if self.probe else self.meter.patience):
+            return Silence("timeout", SILENT)
+        try:
+            return await self._ask(requests)
+        except LineDown as error:
+            return Silence("line-down", self._lost(error))
+
+    async def _block_twice(self, block: BlockSet, requests: Sequence[Request]) -> Outcome:
+        """On a shared line: two answers of two shapes, with the same witness in both."""
+        first = await self._block(block, requests)
+        if not isinstance(first, Answer):
+            return first
+        second = await self._block(block, requests)
+        if isinstance(second, Silence):
+            return replace(second, until=None)  # the first answer does not keep
+        if not isinstance(second, Answer):
+            return second
+        witnesses = [
+            _words(block.asked(a.request), a.registers(), self.meter.spec.profile.identity) for a in (first, second)
+        ]
+        if not witnesses[0]:
+            return Silence("shared", "no identity point can be read along with this block")
+        if witnesses[0] != witnesses[1] or first.number in self.link.voided:
+            return Silence("shared", "two answers do not come from one meter")
+        return second
+
+    def _book(self, block: BlockSet, outcome: Outcome) -> BlockAnswer | None:
+        """Take what a read came to; gives the answer if it was one."""
+        if isinstance(outcome, Answer):
+            completed_ms = self.meter.clock.at_ms(outcome.completed)
+            asked = block.asked(outcome.request)
+            self.reads.append((block.bare(block.block), asked, None))
+            answer = BlockAnswer(block.bare(asked), outcome.registers(), completed_ms)
+            self.answers.append((outcome.number, answer))
+            if self.meter.doubted:
+                self._question()
+            return answer
+        if isinstance(outcome, Refusal):
+            if outcome.code in ILLEGAL and not outcome.doubtful:
+                self.reads.append((block.bare(block.block), block.asked(outcome.request), outcome.code))
+            detail = refusal(outcome.code, outcome.request.function)
+            self.failures.append(BlockFailure(block.bare(block.block), "refused", detail, outcome.code))
+        else:
+            if outcome.reason == "no-shape":
+                self.meter.prefer(block)
+            self.failures.append(BlockFailure(block.bare(block.block), outcome.reason, outcome.detail))
+        return None
+
+    def _void(self) -> None:
+        """Take out the answers that a second frame made doubtful."""
+        if not self.link.voided:
+            return
+        for number, answer in self.answers:
+            if number in self.link.voided:
+                self.failures.append(BlockFailure(answer.block, "timeout", "two answers came to one question"))
+        self.answers = [(n, answer) for n, answer in self.answers if n not in self.link.voided]
+        self.link.voided.clear()
+
+    def _give_up(self, reason: str, detail: str) -> None:
+        self.failures += [BlockFailure(block.bare(block.block), reason, detail) for block in self.left or ()]
+        self.left = ()
+
+    def _finished(self, reason: str, detail: str) -> Attempt:
+        """The poll as it is; what is left of it has failed for this reason."""
+        self._give_up(reason, detail)
+        self.meter.learn_reads(self.reads)
+        return self._attempt()
+
+    def _attempt(self, missed: str | None = None, detail: str = "") -> Attempt:
+        if missed is None and not self.answers:
+            found = {failure.reason: failure.detail for failure in self.failures}
+            missed = next((reason for reason in _REASONS if reason in found), "timeout")
+            detail = found.get(missed, "")
+        poll = Poll(
+            meter=self.meter.spec.name,
+            due_ms=self.due_ms,
+            answers=tuple(answer for _, answer in self.answers),
+            failures=tuple(self.failures),
+            missed=missed,
+            flags=self.meter.flags | (int(Quality.METER_EXCHANGED) if missed == "exchanged" else 0),
+            identity=self.meter.identity,
+            detail=detail,
+        )
+        alive = True if self.spoke else False if missed == "timeout" else None
+        return Attempt(poll, alive, self.down, self.unreachable)
+
+    def _lost(self, error: LineDown) -> str:
+        """The line broke off under a read."""
+        self.down, self.unreachable = str(error), isinstance(error, Unreachable)
+        return self.down
+
+
+def _not_there(points: tuple[Point, ...]) -> list[BlockFailure]:
+    """The points of models that a SunSpec device does not have: not found."""
+    if not points:
+        return []
+    models = ", ".join(map(str, sorted({p.model for p in points if p.model is not None})))
+    block = Block(points[0].fc, 0, 0, tuple((p, 0) for p in points))
+    return [BlockFailure(block, "refused", f"the device has no model {models}", ILLEGAL_ADDRESS)]
+
+
+def _hole(point: Point) -> BlockFailure:
+    block = Block(point.fc, point.address, point.registers, ((point, 0),))
+    return BlockFailure(block, "refused", refusal(ILLEGAL_ADDRESS, block.fc), ILLEGAL_ADDRESS)
+
+
+def _words(block: Block, registers: tuple[int, ...], names: Sequence[str]) -> list[str]:
+    """The points of these names as ``name=value``; what the device leaves blank tells nothing."""
+    words = []
+    for point, own in block.slices(registers):
+        value = decode(point, own).value if point.name in names else None
+        if value not in (None, "", 0):
+            words.append(f"{point.name}={value}")
+    return words

@@ -1,0 +1,125 @@
+"""Read budget of a line: the time and the shapes that its polls need, before anything is started. Pure.
+
+Wire time of a read of N registers: t = (8 + 5 + 2N) · b / baud + 2 · t3.5 + t_device, b bits a character. The device's
+time is its profile's ``latency_ms``, else ``LATENCY_MS``, and its pause is added where it is asked twice in one poll.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.devices.read_plan import Block, plan
+from gateway.fieldbus.modbus.frames import BITS, char_seconds, t35_seconds
+from gateway.fieldbus.read_variants import BlockSet, latency_ms, limits, read_plan, shapes_occupied
+from gateway.fieldbus.specs import LineSpec, MeterSpec
+
+FULL, NEARLY_FULL = 1.0, 0.8
+IDENTITY_OFTEN_S, IDENTITY_SELDOM_S, IDENTITY_SHARE = 60.0, 3600.0, 0.01
+TUNNEL_LATENCY_MS = 1000.0
+"""What a read over radio or GPRS takes at least."""
+IDENTITY_OBJECT_BYTES = 32
+"""About so much says who a device is that tells it by function 43."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBudget:
+    """One block: its variants of the ``needed`` ones, and the mean time of a read over them, in ms. It keeps
+    ``occupied`` shapes from being asked again."""
+
+    block: Block
+    variants: tuple[Block, ...]
+    needed: int
+    occupied: float
+    time_ms: float
+
+    @property
+    def shapes(self) -> frozenset[tuple[int, int]]:
+        """What its variants can be told by."""
+        return frozenset(variant.shape for variant in self.variants)
+
+
+@dataclass(frozen=True, slots=True)
+class MeterBudget:
+    """One meter: its reads, the time of a poll in ms without waiting for shapes, and its share of the line."""
+
+    meter: str
+    reads: tuple[ReadBudget, ...]
+    poll_ms: float
+    share: float
+
+    def sharing(self, read: ReadBudget) -> list[ReadBudget]:
+        """The reads that have to do with the same few shapes, itself among them; mostly it is alone."""
+        found, shapes = [read], read.shapes
+        while more := [r for r in self.reads if r not in found and not shapes.isdisjoint(r.shapes)]:
+            found += more
+            shapes = shapes.union(*(r.shapes for r in more))
+        return found
+
+    def short(self) -> list[ReadBudget]:
+        """The reads that are made more often than the shapes suffice for that they have, alone or together."""
+        return [read for read in self.reads if self._overused(self.sharing(read))]
+
+    @staticmethod
+    def _overused(reads: Sequence[ReadBudget]) -> bool:
+        return sum(read.occupied for read in reads) > len({shape for read in reads for shape in read.shapes})
+
+
+@dataclass(frozen=True, slots=True)
+class LineBudget:
+    """One line: ``share`` of its time that is used."""
+
+    line: str
+    meters: tuple[MeterBudget, ...]
+    share: float
+
+
+def budget(line: LineSpec) -> LineBudget:
+    """The budget of a line. Over Modbus TCP only shapes are counted: its speed is not known before."""
+    meters = tuple(_meter(line, meter) for meter in line.meters)
+    return LineBudget(line.name, meters, sum(meter.share for meter in meters))
+
+
+def read_ms(line: LineSpec, block: Block, device_ms: float) -> float:
+    """The time of one read on the line in ms, of which the device takes ``device_ms``; over TCP only that."""
+    if line.type == "modbus-tcp":
+        return device_ms
+    data = math.ceil(block.count / 8) if block.fc in BITS else 2 * block.count
+    char_s = char_seconds(line.baudrate, line.parity, line.stopbits)
+    return ((13 + data) * char_s + 2 * t35_seconds(line.baudrate)) * 1000 + device_ms
+
+
+def identity_every_s(line: LineSpec) -> float:
+    """How often it is read who each meter of this line is: every minute where all of these reads take less than 1 % of
+    its time, else once an hour."""
+    cost_ms = sum(_identity_ms(line, meter) for meter in line.meters)
+    return IDENTITY_OFTEN_S if cost_ms < IDENTITY_SHARE * IDENTITY_OFTEN_S * 1000 else IDENTITY_SELDOM_S
+
+
+def _identity_ms(line: LineSpec, meter: MeterSpec) -> float:
+    profile = meter.profile
+    points = [point for point in profile.points if point.name in profile.identity]
+    reads = list(plan(points, limits(line, profile, 1)))
+    if profile.identity_object is not None:
+        reads.append(Block(3, 0, IDENTITY_OBJECT_BYTES // 2, ()))
+    more_ms = profile.pause_ms + (TUNNEL_LATENCY_MS if line.tunnel else 0)
+    return sum(read_ms(line, block, latency_ms(profile)) + more_ms for block in reads)
+
+
+def _meter(line: LineSpec, meter: MeterSpec) -> MeterBudget:
+    reads = []
+    for model in sorted({p.model for p in meter.points}, key=lambda m: m or 0):
+        points = [p for p in meter.points if p.model == model]
+        found = read_plan(line, meter, meter.profile, points, along=meter.profile.protocol != "sunspec")
+        reads += [_read(line, meter, blocks, found.k) for blocks in found.blocks]
+    pauses = meter.profile.pause_ms * max(0, len(reads) - 1)
+    poll_ms = sum(read.time_ms for read in reads) + pauses
+    share = 0.0 if line.type == "modbus-tcp" else poll_ms / meter.period_ms
+    return MeterBudget(meter.name, tuple(reads), poll_ms, share)
+
+
+def _read(line: LineSpec, meter: MeterSpec, blocks: BlockSet, needed: int) -> ReadBudget:
+    device_ms, occupied = latency_ms(meter.profile), shapes_occupied(line, meter)
+    mean = sum(read_ms(line, variant, device_ms) for variant in blocks.variants) / len(blocks.variants)
+    return ReadBudget(blocks.bare(blocks.block), blocks.variants, needed, occupied, mean)

@@ -1,0 +1,212 @@
+"""Read variants of one meter: its blocks, and the shapes in which each may be requested. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from gateway.devices.points import Point, Profile
+from gateway.devices.read_plan import Block, Limits, plan, shape_sets
+from gateway.fieldbus.learned_limits import Cuts, read_of
+from gateway.fieldbus.modbus.frames import Request, char_seconds, t35_seconds
+from gateway.fieldbus.modbus.shapes import needed, occupied
+from gateway.fieldbus.specs import LineSpec, MeterSpec
+
+Shapes = frozenset[tuple[int, int]]
+"""Shapes of one unit: function and byte count."""
+
+MOST_SHAPES = 24
+"""Shapes that a block is planned for; a period that needs more is an error of the configuration (``budget``)."""
+LATENCY_MS = 20.0
+"""What a device usually needs to begin its answer, where its profile does not say; devices answer within 20 to 50 ms,
+some need 150."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSet:
+    """One block as planned, its variants (the cheapest first), and the request for each of them.
+
+    ``block`` itself is none of them where its shape is another block's or another master's.
+    ``spare``: variants that only a second read within one poll may use (``again``), so that it finds a shape free.
+    ``who``: the whole identity of the meter, if it is read along with this block.
+    """
+
+    block: Block
+    variants: tuple[Block, ...]
+    requests: tuple[Request, ...]
+    spare: tuple[Block, ...] = ()
+    again: tuple[Request, ...] = ()
+    who: tuple[Point, ...] = ()
+    _bare: Mapping[int, Block] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        unit: int,
+        block: Block,
+        variants: tuple[Block, ...],
+        spare: tuple[Block, ...] = (),
+        *,
+        wanted: Container[str] | None = None,
+        who: tuple[Point, ...] = (),
+    ) -> BlockSet:
+        """The block of one unit. ``wanted``: the points that are values of a poll; None: all are."""
+        requests, more = ([Request(unit, b.fc, b.address, b.count) for b in some] for some in (variants, spare))
+        bare = {id(b): _only(b, wanted) for b in (block, *variants, *spare)}
+        return cls(block, variants, tuple(requests), spare, (*more, *requests), who, bare)
+
+    def bare(self, block: Block) -> Block:
+        """The block or one of its variants without the points that are read along only to tell who answers."""
+        return self._bare[id(block)]
+
+    def asked(self, request: Request) -> Block:
+        """The variant that a request asked for."""
+        if request is self.requests[0]:
+            return self.variants[0]
+        return (*self.spare, *self.variants)[self.again.index(request)]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPlan:
+    """What a meter is asked: ``blocks`` in every poll, ``identity`` to tell who it is.
+
+    ``k``: how many shapes each block needs (``shapes.needed``). A block with fewer variants, or with the only one that
+    another block has as well, waits out the answer life.
+    ``missing``: points of SunSpec models that the device does not have. ``avoid``: the shapes that it was made without.
+    """
+
+    k: int
+    blocks: tuple[BlockSet, ...]
+    identity: tuple[BlockSet, ...] = ()
+    missing: tuple[Point, ...] = ()
+    avoid: Shapes = frozenset()
+
+
+ALONG_SHARE = 0.01
+"""What reading the identity along with a block may cost of a meter's period."""
+_AGAIN = 1
+"""Spare shapes of a block that holds a counter: for the second look at one that fell or jumped."""
+_IN_HAND = 1
+"""Shapes of each block beyond K where another master uses some: for the next one that it takes in the midst of a poll,
+and for the first one that the device refuses."""
+
+
+def _only(block: Block, wanted: Container[str] | None) -> Block:
+    if wanted is None or all(point.name in wanted for point, _ in block.points):
+        return block
+    return replace(block, points=tuple((p, offset) for p, offset in block.points if p.name in wanted))
+
+
+def _counts(block: Block) -> bool:
+    return any(point.kind == "counter" for point, _ in block.points)
+
+
+def latency_ms(profile: Profile) -> float:
+    """What a device needs from the question to the beginning of its answer."""
+    return LATENCY_MS if profile.latency_ms is None else profile.latency_ms
+
+
+def limits(line: LineSpec, profile: Profile, k: int) -> Limits:
+    """The planner's limits for a device on this line, costs in ms."""
+    if line.type == "modbus-tcp":
+        return Limits.over_tcp(profile, variants=k)
+    char_ms = char_seconds(line.baudrate, line.parity, line.stopbits) * 1000
+    silence_ms = 2 * t35_seconds(line.baudrate) * 1000
+    request = 13 * char_ms + silence_ms + latency_ms(profile) + profile.pause_ms
+    return Limits.of(profile, request_cost=request, register_cost=2 * char_ms, variants=k)
+
+
+def shapes_needed(line: LineSpec, meter: MeterSpec) -> int:
+    """K of a meter's blocks; 1 where the device itself speaks Modbus TCP."""
+    if line.direct(meter):
+        return 1
+    once = needed(line.answer_life_of(meter) / 1000, line.timeout_of(meter) / 1000, meter.period_ms / 1000)
+    return 2 * once if line.shared else once
+
+
+def shapes_occupied(line: LineSpec, meter: MeterSpec) -> float:
+    """How many shapes each of a meter's blocks keeps from being asked again; ``shapes_needed`` or less."""
+    if line.direct(meter):
+        return 0.0
+    once = occupied(line.answer_life_of(meter) / 1000, line.timeout_of(meter) / 1000, meter.period_ms / 1000)
+    return 2 * math.ceil(once) if line.shared else once
+
+
+def _with_witness(points: Sequence[Point], profile: Profile) -> list[Point]:
+    names = {point.name for point in points}
+    return [*points, *(p for p in profile.points if p.name in profile.identity and p.name not in names)]
+
+
+def _along(points: Sequence[Point], profile: Profile, bounds: Limits, period_ms: int) -> Sequence[Point]:
+    """The points, with those of the identity where one of their reads then holds all of it: no read more, no shape
+    less, and next to no time of the line."""
+    who = [point for point in profile.points if point.name in profile.identity]
+    lowest, most = min((p.address for p in who), default=0), max((bounds.most(p.fc) for p in who), default=0)
+    near = [p for p in points if who and p.fc == who[0].fc and abs(p.address - lowest) < most]
+    if not near or profile.identity_object is not None:
+        return points
+    more = _with_witness(points, profile)
+    alone, along = plan(points, replace(bounds, variants=1)), plan(more, replace(bounds, variants=1))
+    cost = sum(bounds.cost(b.fc, b.count) for b in along) - sum(bounds.cost(b.fc, b.count) for b in alone)
+    if len(along) != len(alone) or cost > ALONG_SHARE * period_ms or not any(_holds(b, profile) for b in along):
+        return points
+    shapes = [sum(map(len, shape_sets(blocks, bounds.variants, bounds))) for blocks in (alone, along)]
+    return more if shapes[1] >= shapes[0] else points
+
+
+def _holds(block: Block, profile: Profile) -> bool:
+    """All of the profile's identity is in the block."""
+    return bool(profile.identity) and {p.name for p, _ in block.points}.issuperset(profile.identity)
+
+
+def read_plan(
+    line: LineSpec,
+    meter: MeterSpec,
+    profile: Profile,
+    points: Sequence[Point],
+    missing: tuple[Point, ...] = (),
+    *,
+    cuts: Cuts | None = None,
+    avoid: Shapes = frozenset(),
+    armed: bool = True,
+    along: bool = True,
+) -> ReadPlan:
+    """What to read of a meter; profile and points at absolute addresses (SunSpec: resolved).
+
+    ``cuts``: what the device has taught us about these points. ``avoid``: shapes that another master uses; others take
+    their place, and a block that has no other is not asked. ``armed=False`` plans as if there were no guard: each block
+    in one shape, two blocks perhaps in the same. ``along``: the identity may be read along with a block.
+    """
+    k = shapes_needed(line, meter) if armed else 1
+    bounds = replace(limits(line, profile, min(k, MOST_SHAPES)), avoid=avoid if armed else frozenset())
+    groups: Sequence[Sequence[Point]] = [points] if cuts is None else cuts.groups
+    if line.shared:
+        groups = [_with_witness(group, profile) for group in groups]
+    elif along and len(groups) == 1 and not (cuts and (cuts.banned or cuts.holes)):
+        groups = [_along(groups[0], profile, bounds, meter.period_ms)]
+    wanted = {point.name for point in points}
+    blocks = tuple(b for group in groups for b in plan(group, bounds) if any(p.name in wanted for p, _ in b.points))
+    identity = plan([p for p in profile.points if p.name in profile.identity], replace(bounds, variants=1))
+    every, banned = (*blocks, *identity), set() if cuts is None else cuts.banned
+
+    def offered(some: Sequence[Block], most: int) -> list[tuple[Block, ...]]:
+        found = shape_sets(some, most + len(banned), bounds)
+        return [tuple(b for b in shapes if read_of(b) not in banned) for shapes in found]
+
+    if armed:
+        most = bounds.variants + _IN_HAND * bool(avoid)
+        extra = _AGAIN * any(map(_counts, blocks))
+        shapes = offered(every, most + extra)
+    else:
+        most, shapes = 1, [(block,) for block in every]
+    sets: list[BlockSet] = []
+    for found, block in zip(shapes, every, strict=True):
+        spare = found[most:][:_AGAIN] if _counts(block) else ()
+        # a block without a shape of its own shares those of others: that costs waiting, never truth
+        own = found[:most] or offered((block,), MOST_SHAPES)[0] or (block,)
+        whole = not line.shared and profile.identity_object is None and _holds(block, profile)
+        who = tuple(p for p, _ in block.points if p.name in profile.identity) if whole else ()
+        names = wanted if len(sets) < len(blocks) else None
+        sets.append(BlockSet.of(meter.address, block, own, spare, wanted=names, who=who))
+    return ReadPlan(k, tuple(sets[: len(blocks)]), tuple(sets[len(blocks) :]), missing, avoid)

@@ -1,0 +1,72 @@
+"""Buses of one endpoint are one line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.fieldbus.endpoints import merge
+from gateway.fieldbus.modbus.errors import FieldbusError
+from gateway.fieldbus.specs import LineSpec
+from tests.gateway.fieldbus.devices import meter
+
+
+def bus(name: str, *units: int, host: str | None = "10.0.0.5", kind: str = "modbus-tcp", **more: object) -> LineSpec:
+    meters = tuple(meter(f"{name}{unit}", unit, extra="direct = true") for unit in units)
+    spec = LineSpec(name, kind, meters, host=host, tcp_port=502)
+    return replace(spec, **more)  # type: ignore[arg-type]
+
+
+def test_buses_of_one_endpoint_become_one_line_in_their_order() -> None:
+    a, b, c = bus("a", 1, timeout_ms=300), bus("b", 9, host="10.0.0.6"), bus("c", 2, 3, tcp_port=None)
+    joined, other = merge([a, b, c])
+    assert other == b
+    assert joined.name == "a_c"
+    assert [m.name for m in joined.meters] == ["a1", "c2", "c3"]
+    assert [joined.timeout_of(m) for m in joined.meters] == [300, 60, 60]
+    assert not joined.direct(joined.meters[0]), "several units stand behind a converter"
+    assert [spec.name for spec in merge([a, c, bus("d", 4)])] == ["a_and_2_more"]
+
+
+def test_lines_of_their_own_stay_as_they_are() -> None:
+    serial = LineSpec("s", "modbus-rtu", (meter("m", 1),), port="/dev/ttyS0")
+    specs = [bus("a", 1), bus("b", 1, tcp_port=503), bus("c", 1, host="other"), serial]
+    assert merge(specs) == specs
+
+
+@pytest.mark.parametrize(("one", "two"), [("Gate.Example.", "gate.example"), ("fe80::0:1", "fe80:0::1")])
+def test_one_host_under_two_spellings(one: str, two: str) -> None:
+    assert len(merge([bus("a", 1, host=one), bus("b", 2, host=two)])) == 1
+
+
+@pytest.mark.parametrize("other", ["127.0.0.1", "::1", "LocalHost", "localhost.", "0:0::1", "::ffff:127.0.0.1"])
+def test_localhost_and_its_addresses_are_one_endpoint(other: str) -> None:
+    (line,) = merge([bus("a", 1, host="localhost"), bus("b", 2, host=other)])
+    assert line.where == "localhost:502", "it is connected to as the first bus says"
+    assert len(merge([bus("a", 1, host=other), bus("b", 2, host="localhost", tcp_port=503)])) == 2
+    with pytest.raises(FieldbusError, match="both have the unit address 1"):
+        merge([bus("a", 1, host="localhost"), bus("b", 1, host=other)])
+
+
+def test_another_address_of_the_loopback_is_another_endpoint() -> None:
+    assert len(merge([bus("a", 1, host="localhost"), bus("b", 1, host="127.0.0.2")])) == 2
+
+
+def test_one_unit_address_twice_on_one_endpoint() -> None:
+    with pytest.raises(FieldbusError, match=r"b1 and a1: both have the unit address 1 on 10\.0\.0\.5:502") as error:
+        merge([bus("a", 1), bus("b", 1)])
+    assert error.value.way_out
+
+
+@pytest.mark.parametrize("more", [{"kind": "modbus-rtu-over-tcp"}, {"tunnel": True}, {"answer_life_ms": 5000}])
+def test_buses_of_one_endpoint_that_contradict_each_other(more: dict[str, object]) -> None:
+    with pytest.raises(FieldbusError, match="a and b: both lead to") as error:
+        merge([bus("a", 1), bus("b", 2, **more)])  # type: ignore[arg-type]
+    assert "[[bus]]" in error.value.way_out
+
+
+def test_two_buses_of_one_serial_port() -> None:
+    specs = [LineSpec(n, "modbus-rtu", (meter(n, 1),), port="/dev/ttyS0") for n in "ab"]
+    with pytest.raises(FieldbusError, match="both have the port /dev/ttyS0"):
+        merge(specs)
