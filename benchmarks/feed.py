@@ -29,7 +29,7 @@ from benchmarks.parts.tcp_gateway import VALUES, make_site
 from benchmarks.parts.weight import cpu_s, peak_mb
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.store import Store
+from gateway.storage.database import Store
 from tests.chain.site import GatewayProcess
 from tests.processes import Mosquitto, mosquitto
 

@@ -37,7 +37,7 @@ from benchmarks.parts.site import POINT, before, make_site
 from gateway.config.model import Config
 from gateway.energy import energy_by_hour
 from gateway.history import history
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.statement import parse_statement
 from tests.commands import audit_findings

@@ -32,7 +32,7 @@ from benchmarks.parts.pages_clients import quantile
 from benchmarks.parts.pages_site import BAUDRATE, LATENCY_MS, PASSWORD, SERIAL_METERS, USER, make_site
 from benchmarks.parts.weight import cpu_s, peak_mb, weigh
 from gateway.config.model import Config
-from gateway.store import Store
+from gateway.storage.database import Store
 from tests.processes import Server, embedded_ledger, free_port
 
 METERS, WATCHERS = 100, 50

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.records import StoredRecord
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.grids import due_by
 from ledger_client.record import Coverage, parse_record
 from ledger_client.senml import Reading

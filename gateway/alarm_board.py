@@ -26,14 +26,14 @@ from gateway.alarm_kinds import (
 )  # fmt: skip
 from gateway.alarm_list import AlarmList, Books
 from gateway.alarm_states import Key, State
-from gateway.alarm_tables import Standing
 from gateway.clock import Clock
 from gateway.fieldbus.specs import Alarm, LineSpec
 from gateway.live import Live
 from gateway.process.background import Companion
 from gateway.process.control_socket import Order
 from gateway.records import ALARM, GATEWAY
-from gateway.store import Store
+from gateway.storage.alarm_tables import Standing
+from gateway.storage.database import Store
 from ledger_client.record import Event
 
 __all__ = ["Board", "Books", "Standing"]

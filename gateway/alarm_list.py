@@ -11,13 +11,13 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from gateway.alarm_states import Key, State
-from gateway.alarm_tables import Standing
 from gateway.clock import Clock
 from gateway.config.field_types import duration_text
 from gateway.errors import Declined, StoreError
 from gateway.live import Live
 from gateway.records import ALARM, GATEWAY
-from gateway.store import Store
+from gateway.storage.alarm_tables import Standing
+from gateway.storage.database import Store
 from ledger_client.record import Event
 
 log = logging.getLogger("meterseal.alarms")

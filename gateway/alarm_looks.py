@@ -26,7 +26,7 @@ from gateway.config.web import Web
 from gateway.errors import ConfigError, StoreError
 from gateway.horizon import horizon
 from gateway.records import CONFIGURATION, GATEWAY, START
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError
 from ledger_client.record import Event, parse_record

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.alarm_kinds import COMMS_LOST, LINE_DOWN, Kind
-from gateway.alarm_tables import Standing
+from gateway.storage.alarm_tables import Standing
 
 GATHER_MS = 2_000
 """So long what may be one of many waits for the others, however long it has been true already."""

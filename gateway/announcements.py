@@ -10,8 +10,8 @@ from typing import Any
 
 from gateway.config.model import Configured
 from gateway.records import CONFIGURATION, GATEWAY, KEYS, SCHEDULE
-from gateway.rows import Tail
-from gateway.store import Store
+from gateway.storage.database import Store
+from gateway.storage.rows import Tail
 from ledger_client import cbor
 from ledger_client.cose import KID, Sign1
 from ledger_client.grids import Grid

@@ -13,8 +13,8 @@ from pathlib import Path
 from gateway import space
 from gateway.config.model import Config
 from gateway.errors import Damaged, DiskFull, GatewayError
+from gateway.storage.database import Store, is_database
 from gateway.storage.files import log_path
-from gateway.store import Store, is_database
 from ledger_client.durable import rename
 
 LEFT_FOR_S = 86_400

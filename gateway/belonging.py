@@ -8,7 +8,7 @@ from gateway.config.device_keys import REQUEST_FILE, STATEMENT, Keys, key_files
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError
 from gateway.process import instance_lock
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.errors import LedgerClientError
 from ledger_client.record import parse_record
 from ledger_client.trust import Trust, TrustKey

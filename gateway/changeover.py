@@ -17,7 +17,7 @@ from gateway.config.device_keys import Keys
 from gateway.coverage import Tally, first_coverage
 from gateway.errors import StoreError
 from gateway.records import GATEWAY, Timestamp
-from gateway.rows import Tail
+from gateway.storage.rows import Tail
 
 
 @dataclass(frozen=True, slots=True)

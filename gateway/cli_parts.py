@@ -11,7 +11,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.process.console import console
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.durable import may_replace
 
 CONFIG = click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))

@@ -25,9 +25,9 @@ from gateway.process.failpoints import station
 from gateway.process.histogram import Durations
 from gateway.records import ALARM, CLOCK, GATEWAY, SCHEDULE, START, STOP, MeterEvent, News, SignedRecord, Timestamp
 from gateway.repair import note_flaws
-from gateway.rows import Tail
 from gateway.signer import Queue, Signer
-from gateway.store import Store
+from gateway.storage.database import Store
+from gateway.storage.rows import Tail
 from gateway.summaries import Summariser
 from ledger_client.record import Event, parse_record, record_hash
 

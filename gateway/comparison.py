@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gateway.rows import Conflict
 from gateway.sealer import Before
+from gateway.storage.rows import Conflict
 from ledger_client.cose_key import PublicKey
 from ledger_client.errors import LedgerClientError, Refused
 from ledger_client.shape import is_name

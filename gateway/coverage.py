@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from gateway.rows import Tail
+from gateway.storage.rows import Tail
 from ledger_client.grids import Grid, due_by
 from ledger_client.record import Coverage
 

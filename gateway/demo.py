@@ -30,7 +30,7 @@ from gateway.demo_view import summary_text, view
 from gateway.errors import GatewayError
 from gateway.process.console import console
 from gateway.shipped import shipped
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.errors import VerificationError
 from ledger_client.trust import load_trust
 from ledger_client.verify import verify

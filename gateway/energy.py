@@ -12,7 +12,7 @@ from gateway.clock import HOUR_MS
 from gateway.history import Spans
 from gateway.local_calendar import Stretch
 from gateway.spans import Figures, Span
-from gateway.store import Store
+from gateway.storage.database import Store
 from gateway.verdicts import VERDICT_OF
 from ledger_client.senml import Number, Quality
 

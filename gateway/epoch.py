@@ -33,7 +33,6 @@ from gateway.line_use import forget, latest, noted_ms
 from gateway.lines import lag_ms
 from gateway.live import Live
 from gateway.news import Hub
-from gateway.notes import Notes
 from gateway.poller import Poller
 from gateway.power_history import PowerHistory, recall
 from gateway.process import control_socket
@@ -45,9 +44,10 @@ from gateway.recorder import Recorder
 from gateway.records import ALARM, GATEWAY
 from gateway.reload import Provision, Reload
 from gateway.repair import check_large, note_flaws, open_store
-from gateway.rows import Conflict
 from gateway.site import Site
-from gateway.store import Store
+from gateway.storage.database import Store
+from gateway.storage.driver_notes import Notes
+from gateway.storage.rows import Conflict
 from gateway.uplink import Uplink
 from ledger_client.ledgers import Ledger
 from ledger_client.record import Event, parse_record

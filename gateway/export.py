@@ -14,8 +14,8 @@ from gateway.errors import GatewayError
 from gateway.prove import prove, settled_by
 from gateway.records import CONFIGURATION, GATEWAY, StoredRecord
 from gateway.repaired import REPAIRED
-from gateway.rows import Batch
-from gateway.store import Store
+from gateway.storage.database import Store
+from gateway.storage.rows import Batch
 from ledger_client.batch_file import SUFFIX, write_batch
 from ledger_client.durable import whole_file
 from ledger_client.errors import EncodeError

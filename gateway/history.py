@@ -16,11 +16,11 @@ from typing import Any
 
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.local_calendar import DAY_MS, days
-from gateway.own import body_of
 from gateway.spans import Figures, Span
-from gateway.store import Store
+from gateway.storage.database import Store
+from gateway.storage.record_reader import body_of
+from gateway.storage.summary_tables import SLACK_MS
 from gateway.summaries import kept_spans, resume
-from gateway.summary_tables import SLACK_MS
 from gateway.verdicts import Verdict, verdict
 from ledger_client.record import Coverage, parse_record
 from ledger_client.senml import Number, Quality, Reading

@@ -11,7 +11,7 @@ from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.config.model import Config
 from gateway.pruning import HOURS_KEPT_MS
 from gateway.space import THINNING, Limits, Space
-from gateway.store import Store
+from gateway.storage.database import Store
 
 SPANS = (5000, 500, 50)  # records over which the rate is measured: the longest stretch of this epoch that there is
 LEAST_MS = 30_000

@@ -22,7 +22,7 @@ from gateway.coverage import stopped_polls
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.process.failpoints import station
 from gateway.records import CLOCK, GATEWAY, STOP, MeterEvent, MissedPoll, NotRecorded, PollResult, Timestamp
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Event
 from ledger_client.statement import parse_statement
 

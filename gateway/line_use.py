@@ -22,7 +22,7 @@ from gateway.fieldbus.specs import LineSpec, Poll
 from gateway.process import instance_lock
 from gateway.process.file_owner import as_its_folder
 from gateway.records import GATEWAY
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.durable import whole_file
 
 log = logging.getLogger("meterseal.fieldbus")

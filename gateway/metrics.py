@@ -22,7 +22,6 @@ from prometheus_client.registry import Collector
 
 from gateway.alarm_kinds import SEVERITIES
 from gateway.alarm_looks import certificate_end, certificate_files, newest_keys
-from gateway.alarm_tables import Standing
 from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.fieldbus.specs import MeterSpec
@@ -33,8 +32,9 @@ from gateway.process.histogram import Durations
 from gateway.process.threads import in_thread
 from gateway.records import GATEWAY
 from gateway.site import Site
+from gateway.storage.alarm_tables import Standing
+from gateway.storage.database import Store
 from gateway.storage.files import RESERVE
-from gateway.store import Store
 from gateway.verdicts import VERDICTS, worst
 from ledger_client.errors import LedgerClientError
 from ledger_client.senml import Columns, Reading

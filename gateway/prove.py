@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from gateway.batch_tables import UNTOLD
 from gateway.errors import Declined, GatewayError, NotYet
 from gateway.records import StoredRecord
-from gateway.rows import Batch
 from gateway.sealer import tree_of
-from gateway.store import Store
+from gateway.storage.batch_tables import UNTOLD
+from gateway.storage.database import Store
+from gateway.storage.rows import Batch
 from ledger_client.bundle import Bundle, Locator, decode_locator, is_locator
 from ledger_client.statement import id_text, parse_statement
 

@@ -10,8 +10,8 @@ from collections.abc import Collection
 
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.process.failpoints import station
-from gateway.rows import Batch
-from gateway.store import Store
+from gateway.storage.database import Store
+from gateway.storage.rows import Batch
 
 SLICE = 500  # records, or summaries, a transaction
 MINUTES_LEAST_MS = 2 * HOUR_MS  # the running hour is made of them after a start

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from gateway.errors import GatewayError
-from gateway.own import reading_of
 from gateway.records import StoredRecord
-from gateway.store import Store
-from gateway.summary_tables import SLACK_MS
+from gateway.storage.database import Store
+from gateway.storage.record_reader import reading_of
+from gateway.storage.summary_tables import SLACK_MS
 from gateway.verdicts import verdict
 from ledger_client.report import quality_phrases
 from ledger_client.times import rfc3339_ms

@@ -13,15 +13,15 @@ from functools import partial
 from gateway.clock import HOUR_MS, MINUTE_MS, Clock
 from gateway.config.model import Config
 from gateway.errors import Damaged
-from gateway.own import body_of
 from gateway.process.background import Companion
 from gateway.process.threads import in_thread
 from gateway.pruning import HOURS_KEPT_MS
 from gateway.spans import Span
+from gateway.storage.database import Store
+from gateway.storage.record_reader import body_of
+from gateway.storage.summary_tables import SLACK_MS
 from gateway.storage.writer import Writer
-from gateway.store import Store
 from gateway.summaries import Forms, Open
-from gateway.summary_tables import SLACK_MS
 
 log = logging.getLogger("meterseal.agent")
 

@@ -15,7 +15,6 @@ from typing import TypeVar
 
 from gateway.alarm_kinds import EQUIVOCATION, LEDGER_LOST, LEDGER_ODD, ROLLBACK
 from gateway.alarms import LedgerAlarms
-from gateway.batch_tables import UNTOLD
 from gateway.clock import Clock
 from gateway.comparison import (
     Ahead,
@@ -40,10 +39,11 @@ from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread
 from gateway.recorder import Recorder
 from gateway.records import GATEWAY
-from gateway.repair_tables import Hole
-from gateway.rows import Batch, Conflict, Known
 from gateway.sealer import Before
-from gateway.store import Store
+from gateway.storage.batch_tables import UNTOLD
+from gateway.storage.database import Store
+from gateway.storage.repair_tables import Hole
+from gateway.storage.rows import Batch, Conflict, Known
 from ledger_client.errors import Refused, Unsupported
 from ledger_client.ledgers import Ledger
 from ledger_client.record import Event

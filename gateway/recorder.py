@@ -22,8 +22,8 @@ from gateway.errors import Damaged, StartAgain, StoreError
 from gateway.journal import Journal
 from gateway.process.heartbeats import Pulse
 from gateway.records import MeterEvent, PollResult, Timestamp
+from gateway.storage.database import Store
 from gateway.storage.writer import T, answer
-from gateway.store import Store
 from ledger_client.record import Event
 
 INBOX_SECONDS = 30

@@ -22,11 +22,11 @@ from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.pages import Pages, Row
 from gateway.process.failpoints import station
 from gateway.records import GATEWAY
-from gateway.rows import Repair
 from gateway.salvage import Found, Witness, proven, salvage
 from gateway.space import Reserve
+from gateway.storage.database import CHECK, Store
 from gateway.storage.files import log_path, missing
-from gateway.store import CHECK, Store
+from gateway.storage.rows import Repair
 from ledger_client.trust import Trust
 
 log = logging.getLogger("meterseal.repair")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.repair_tables import Hole
-from gateway.rows import Repair
+from gateway.storage.repair_tables import Hole
+from gateway.storage.rows import Repair
 
 REPAIRED = "repaired"  # the first event of an epoch behind a repair
 RANGES_TOLD = 500  # stretches of lost records that an event names, which has room for no more

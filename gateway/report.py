@@ -24,7 +24,7 @@ from gateway.horizon import horizon
 from gateway.process import instance_lock
 from gateway.quality import shared_flags
 from gateway.records import StoredRecord
-from gateway.store import RECOVER, Store
+from gateway.storage.database import RECOVER, Store
 from gateway.verdicts import verdict, worst
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError

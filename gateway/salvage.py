@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from gateway.batch_tables import UNTOLD
 from gateway.pages import Pages, Row, Value
 from gateway.process.failpoints import station
 from gateway.records import GATEWAY
-from gateway.repair_tables import Hole
-from gateway.rows import Repair
-from gateway.store import Store
+from gateway.storage.batch_tables import UNTOLD
+from gateway.storage.database import Store
+from gateway.storage.repair_tables import Hole
+from gateway.storage.rows import Repair
 from ledger_client.bundle import is_locator
 from ledger_client.cose_key import PublicKey
 from ledger_client.errors import LedgerClientError

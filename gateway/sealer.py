@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from gateway.records import CONFIGURATION, GATEWAY, StoredRecord
-from gateway.repair_tables import Hole
-from gateway.rows import Batch, Known, Repair
+from gateway.storage.repair_tables import Hole
+from gateway.storage.rows import Batch, Known, Repair
 from ledger_client.cose_key import Signer
 from ledger_client.errors import LedgerClientError
 from ledger_client.merkle import Tree, leaf_hash

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from gateway.config.model import Config
 from gateway.errors import StoreError
+from gateway.storage.database import Store
 from gateway.storage.files import RESERVE
-from gateway.store import Store
 
 MIB = 1024 * 1024
 THINNING = ((0.95, 10), (0.90, 5), (0.80, 2))

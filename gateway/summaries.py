@@ -14,12 +14,12 @@ from functools import partial
 
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.errors import StoreError
-from gateway.own import body_of
 from gateway.records import SignedRecord
 from gateway.span_rows import Form, form_of, pack, unpack
 from gateway.spans import FOLD_AT, Body, Span, time_of
-from gateway.store import Store
-from gateway.summary_tables import Points, SummaryRow
+from gateway.storage.database import Store
+from gateway.storage.record_reader import body_of
+from gateway.storage.summary_tables import Points, SummaryRow
 from ledger_client.record import Coverage
 from ledger_client.senml import Reading
 

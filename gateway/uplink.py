@@ -28,10 +28,10 @@ from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread
 from gateway.reconcile import Reconciliation
 from gateway.refusals import way_out
-from gateway.rows import Batch
 from gateway.settling import NotOurs, demand_settled
+from gateway.storage.database import Store
+from gateway.storage.rows import Batch
 from gateway.storage.writer import Writer
-from gateway.store import Store
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers import Ledger, Pending
 from ledger_client.pauses import growing_s

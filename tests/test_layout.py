@@ -320,7 +320,7 @@ def test_the_simulator_shares_only_the_profile() -> None:
 @pytest.mark.parametrize(
     ("library", "homes"),
     [
-        ("sqlite3", ("gateway/store.py",)),
+        ("sqlite3", ("gateway/storage/database.py",)),
         ("serial", ("gateway/fieldbus/",)),
     ],
 )

@@ -29,13 +29,13 @@ from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.notes import Notes
 from gateway.process import instance_lock
 from gateway.process.threads import in_thread
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.records import PollResult, Timestamp
-from gateway.store import Store
+from gateway.storage.database import Store
+from gateway.storage.driver_notes import Notes
 from gateway.uplink import Uplink
 from ledger_client.senml import Reading, Value
 

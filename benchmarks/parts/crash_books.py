@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.grids import due_by
 from ledger_client.record import Coverage, parse_record
 from ledger_client.senml import Reading

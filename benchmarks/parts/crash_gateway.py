@@ -28,12 +28,12 @@ from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.notes import Notes
 from gateway.process import instance_lock
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.records import PollResult, Timestamp
-from gateway.store import Store
+from gateway.storage.database import Store
+from gateway.storage.driver_notes import Notes
 from gateway.uplink import Uplink
 from ledger_client.senml import Reading, Value
 

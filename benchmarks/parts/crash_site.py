@@ -27,8 +27,8 @@ from benchmarks.parts.site import before, make_site
 from gateway import drain
 from gateway.account import account, read_answers
 from gateway.config.model import Config
-from gateway.schema import VERSION
-from gateway.store import Store
+from gateway.storage.database import Store
+from gateway.storage.schema import VERSION
 from ledger_client.ledgers.http import HttpLedger
 from tests.chain import site as chain_site
 from tests.chain.kills import RANDOM, ROUND, begun, kill_once

@@ -16,7 +16,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.setup import set_user
 from gateway.starter import add_to_trust
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
 from tests.chain.site import GatewayProcess, until
 from tests.dashboard.site import PASSWORDS, Browser

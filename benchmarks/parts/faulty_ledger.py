@@ -13,9 +13,9 @@ from pathlib import Path
 from gateway import drivers
 from gateway.alarms import LedgerAlarms
 from gateway.clock import Clock
-from gateway.notes import Notes
 from gateway.reconcile import Reconciliation
-from gateway.store import Store
+from gateway.storage.database import Store
+from gateway.storage.driver_notes import Notes
 from gateway.uplink import Uplink
 from tests.contract.stands import Stand
 from tests.gateway.books import check_books

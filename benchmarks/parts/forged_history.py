@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client import cose
 from ledger_client.batch_file import write_batch
 from ledger_client.bundle import Bundle

@@ -21,7 +21,7 @@ from gateway.config.model import Config
 from gateway.drivers import trust_of
 from gateway.records import MeterEvent
 from gateway.repair import open_store
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Event
 from ledger_client.times import rfc3339
 from tests.chain.test_restore import Look

@@ -11,7 +11,7 @@ from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.journal import seal_next
-from gateway.store import Store
+from gateway.storage.database import Store
 from tests.gateway.samples import Hands, Machine, site
 
 SEAL_MS = 120_000

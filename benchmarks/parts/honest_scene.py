@@ -17,7 +17,7 @@ from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.journal import Journal
 from gateway.records import PollResult
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
 from tests.gateway.clock_history import FrailStore
 from tests.gateway.samples import believe, finished

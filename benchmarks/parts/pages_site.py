@@ -11,7 +11,7 @@ from benchmarks.parts.tcp_gateway import PROFILE
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.setup import set_user
-from gateway.store import Store
+from gateway.storage.database import Store
 from tests.processes import EmbeddedLedger
 
 BAUDRATE, SERIAL_METERS, REGISTERS, LATENCY_MS, TIMEOUT_MS = 9600, 5, 30, 20, 500

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.parts.crash_books import Books, Flaws
 from gateway.account import agrees
 from gateway.config.model import Config
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Coverage
 from ledger_client.senml import Reading
 from tests.commands import audit_findings

@@ -22,7 +22,7 @@ from benchmarks.parts.soak_plan import Course, Strike
 from benchmarks.parts.soak_plant import PLANTS, TenPlants, lines, make_site, meters_of
 from benchmarks.parts.weight import weigh
 from gateway import drain
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.ledgers.http import HttpLedger
 from tests.processes import EmbeddedLedger, Mosquitto, Server, embedded_ledger, free_port, mosquitto
 

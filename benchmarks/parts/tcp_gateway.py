@@ -35,7 +35,7 @@ from gateway.process.threads import share_heap
 from gateway.recorder import Recorder
 from gateway.records import StoredRecord
 from gateway.starter import add_to_trust
-from gateway.store import Store
+from gateway.storage.database import Store
 
 VALUES = 30
 WARM_UP_S = 3.0

@@ -22,7 +22,7 @@ from gateway.alarm_kinds import ROLLBACK
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.records import GATEWAY
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
 from ledger_client.statement import parse_statement, statement_id
 from tests.contract.memory import NearLedger

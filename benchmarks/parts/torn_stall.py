@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.parts.farm import farm
 from benchmarks.parts.tcp_gateway import make_site, warm_up_s
 from gateway.config.load import load_config
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Coverage, parse_record
 from tests.disk.torn_disk import Control, environment
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.records import StoredRecord
-from gateway.rows import Batch
-from gateway.store import Store
+from gateway.storage.database import Store
+from gateway.storage.rows import Batch
 from ledger_client.errors import Refused
 from ledger_client.record import parse_record, record_hash
 from tests.contract.memory import NearLedger

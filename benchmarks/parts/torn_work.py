@@ -36,7 +36,7 @@ from gateway.errors import StartAgain, StoreError
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.records import PollResult, Timestamp
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Event
 from ledger_client.senml import Reading, Value
 from tests.contract.memory import NearLedger

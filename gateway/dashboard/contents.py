@@ -18,7 +18,7 @@ from gateway.dashboard.views import site as site_view
 from gateway.dashboard.views.diagnosis import Rounds
 from gateway.errors import GatewayError
 from gateway.site import Site
-from gateway.store import Store
+from gateway.storage.database import Store
 
 Facts = Callable[[Store], dict[str, Any]]
 MSEAL = "application/octet-stream"

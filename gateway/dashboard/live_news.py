@@ -16,7 +16,7 @@ from gateway.dashboard.views.ledgers import oldest_unanchored_ms
 from gateway.live import MeterNow
 from gateway.records import NotRecorded
 from gateway.site import Site
-from gateway.store import Store
+from gateway.storage.database import Store
 from gateway.verdicts import worst
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.dashboard.sessions import Asked
 from gateway.errors import GatewayError
 from gateway.site import Site
-from gateway.store import Store
+from gateway.storage.database import Store
 
 HTML = "text/html; charset=utf-8"
 

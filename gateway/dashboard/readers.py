@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.errors import GatewayError, StoreError
-from gateway.store import Store
+from gateway.storage.database import Store
 
 T = TypeVar("T")
 

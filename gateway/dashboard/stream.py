@@ -21,7 +21,7 @@ from gateway.dashboard.readers import Readers
 from gateway.dashboard.sessions import Session
 from gateway.errors import GatewayError
 from gateway.site import Site
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.transparency.connection import Connection
 
 log = logging.getLogger("meterseal.pages")

@@ -9,8 +9,8 @@ from gateway.doctor.finding import Case, Finding
 from gateway.errors import Damaged, Unfinished
 from gateway.horizon import horizon as foretell
 from gateway.horizon import size
+from gateway.storage.database import RECOVER
 from gateway.storage.files import log_path
-from gateway.store import RECOVER
 
 QUICK_S = 10.0
 LARGE_LOG = 256 * 1024 * 1024

@@ -13,8 +13,8 @@ from gateway.config.device_keys import load_site_trust
 from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.process.file_owner import OWN_USER
+from gateway.storage.database import Store
 from gateway.storage.files import missing
-from gateway.store import Store
 from ledger_client.errors import TrustFileError
 from ledger_client.trust import Trust
 

@@ -6,11 +6,11 @@ import platform
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 
-from gateway import schema
 from gateway.clock import APART_MS, BUILT_S, KernelClock, kernel_clock
 from gateway.doctor.finding import Case, Finding
 from gateway.horizon import span
-from gateway.store import SQLITE_VERSION
+from gateway.storage import schema
+from gateway.storage.database import SQLITE_VERSION
 from ledger_client.times import rfc3339_ms
 
 DAY_MS = 86_400_000

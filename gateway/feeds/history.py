@@ -14,8 +14,8 @@ from gateway.errors import Damaged
 from gateway.feeds.progress import Gap
 from gateway.feeds.told import Told, told_record
 from gateway.process.threads import in_thread
+from gateway.storage.database import RECOVER, Store
 from gateway.storage.writer import Writer
-from gateway.store import RECOVER, Store
 from ledger_client.errors import LedgerClientError
 from ledger_client.record import parse_record
 

@@ -7,7 +7,6 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from gateway.alarm_tables import Standing
 from gateway.config.feed import FeedEntry
 from gateway.devices.points import Point
 from gateway.feeds.feed import Feed
@@ -15,6 +14,7 @@ from gateway.feeds.history import History
 from gateway.feeds.plain_voice import PlainVoice
 from gateway.feeds.voice import Voice
 from gateway.site import Site
+from gateway.storage.alarm_tables import Standing
 
 
 class SiteFeed(Feed):

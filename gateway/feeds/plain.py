@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
 
-from gateway.alarm_tables import Standing
 from gateway.feeds.told import Told
+from gateway.storage.alarm_tables import Standing
 from gateway.verdicts import verdict
 from ledger_client.report import quality_phrases
 from ledger_client.senml import Number, Value

@@ -6,11 +6,11 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from gateway.alarm_tables import Standing
 from gateway.feeds import plain
 from gateway.feeds.link import LONGEST, Link
 from gateway.feeds.told import Told
 from gateway.feeds.voice import Sent
+from gateway.storage.alarm_tables import Standing
 from ledger_client.ledgers.broker import Message, Will
 
 MOST_RETAINED = 10_000

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from typing import Protocol, TypeVar
 
 from gateway.errors import Superseded
-from gateway.store import Store
+from gateway.storage.database import Store
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from gateway import drain, drivers
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.load import load_config
 from gateway.prove import find, prove
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.errors import Refused
 from ledger_client.ledgers import Pending
 from ledger_client.ledgers.evm_node import Node

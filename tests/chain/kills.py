@@ -10,7 +10,7 @@ from pathlib import Path
 from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.process.failpoints import STATIONS
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.ledgers.http import HttpLedger
 from tests.chain.site import GatewayProcess, until
 from tests.processes import EmbeddedLedger

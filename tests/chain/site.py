@@ -16,7 +16,7 @@ from gateway.account import Account, account, read_answers
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.devices.profile import CATALOG
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.ledgers.http import HttpLedger
 from tests.commands import check_audit
 from tests.gateway.books import check_all_is_sealed, check_books, check_ledger_log

@@ -9,7 +9,7 @@ from typing import Any
 from gateway import drain
 from gateway.config.model import Config
 from gateway.process import control_socket
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Coverage, Event, parse_record
 from ledger_client.senml import Quality, Reading
 from tests.chain.site import ROOT, GatewayProcess, Plant, command, make_site, plant, until

@@ -17,7 +17,7 @@ from benchmarks.parts.tcp_gateway import make_site
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.process import control_socket
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
 from tests.chain.site import GatewayProcess, command, until
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.model import Config
-from gateway.store import Store
+from gateway.storage.database import Store
 from tests.chain.site import GatewayProcess, close_books, make_site, plant, until
 from tests.processes import Mosquitto, embedded_ledger, mosquitto
 

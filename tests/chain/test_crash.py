@@ -14,7 +14,7 @@ import pytest
 from benchmarks import crash
 from benchmarks.parts.crash_books import Books, Flaws, Mark, Offered, read_offered
 from benchmarks.parts.crash_site import Light, ledger_behind, statements_of
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.cose_key import PrivateKey
 from ledger_client.statement import parse_statement, sign_statement
 

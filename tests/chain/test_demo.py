@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.account import account, read_answers
-from gateway.store import Store
+from gateway.storage.database import Store
 from tests.chain.site import command
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import load_config
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Coverage, Event, parse_record
 from tests.chain.site import GatewayProcess, close_books, command, make_site, plant, until
 from tests.disk.small import small_disk

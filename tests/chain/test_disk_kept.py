@@ -9,7 +9,7 @@ from pathlib import Path
 from gateway.alarm_kinds import STOPPED
 from gateway.config.load import load_config
 from gateway.records import START
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
 from tests.chain.site import GatewayProcess, close_books, make_site, plant, until
 from tests.chain.test_disk_full import status_of

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store import Store
+from gateway.storage.database import Store
 from tests.chain.site import GatewayProcess, close_books, command, make_site, plant, until
 from tests.processes import embedded_ledger
 

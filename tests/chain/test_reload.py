@@ -16,7 +16,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.process import control_socket
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.cose_key import PrivateKey
 from ledger_client.record import Coverage, Event, parse_record
 from ledger_client.senml import Quality, Reading

@@ -11,7 +11,7 @@ from typing import Any
 from gateway import drain
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.record import Event, parse_record
 from ledger_client.statement import parse_statement

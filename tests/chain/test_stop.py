@@ -15,7 +15,7 @@ from gateway.config import model
 from gateway.config.device_keys import make_missing
 from gateway.config.load import load_config
 from gateway.records import STOP
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Coverage, Event, parse_record
 from tests.chain.site import GatewayProcess, until
 from tests.gateway.books import check_books

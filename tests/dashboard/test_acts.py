@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from benchmarks.parts.farm import SERIAL
-from gateway.alarm_tables import Standing
 from gateway.config.model import Config
-from gateway.store import Store
+from gateway.storage.alarm_tables import Standing
+from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
 from tests.dashboard.site import Browser, pages_of, running
 from tests.processes import free_port

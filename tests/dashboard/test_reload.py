@@ -9,7 +9,7 @@ from html import unescape
 from http.client import HTTPException
 from pathlib import Path
 
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
 from tests.dashboard.site import Browser, pages_of, running
 from tests.processes import free_port

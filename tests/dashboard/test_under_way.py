@@ -21,7 +21,7 @@ from gateway.fieldbus.line import Line
 from gateway.lines import line_specs
 from gateway.news import Hub
 from gateway.site import Site
-from gateway.store import Store
+from gateway.storage.database import Store
 from tests.gateway.desk import Desk
 
 

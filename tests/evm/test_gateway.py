@@ -15,9 +15,9 @@ from gateway.clock import Clock
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError
-from gateway.notes import Notes
 from gateway.prove import find, prove
-from gateway.store import Store
+from gateway.storage.database import Store
+from gateway.storage.driver_notes import Notes
 from ledger_client.errors import PolicyNotMet
 from ledger_client.ledgers.evm_account import Account, load_account
 from ledger_client.ledgers.evm_node import Node

@@ -21,7 +21,7 @@ from gateway.news import Hub
 from gateway.recorder import Recorder
 from gateway.records import MissedPoll, PollResult, Timestamp
 from gateway.site import Site
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.ledgers.broker import Broker, Message
 from ledger_client.senml import Reading, Value
 from tests.gateway.samples import recorder, site

@@ -107,7 +107,7 @@ def test_the_files_of_a_feed_are_looked_at_before_anything_is_started(tmp_path: 
 
 def test_status_says_how_each_feed_stands(tmp_path: Path) -> None:
     loaded = feed_site(tmp_path, "mqtt://127.0.0.1:1")
-    from gateway.store import Store
+    from gateway.storage.database import Store
 
     Store(loaded.database).close()
     done = subprocess.run(

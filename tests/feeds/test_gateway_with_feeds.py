@@ -15,7 +15,7 @@ from benchmarks.parts.farm import Farm, farm
 from benchmarks.parts.tcp_gateway import make_site
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.store import Store
+from gateway.storage.database import Store
 from tests.chain.site import GatewayProcess, command, until
 from tests.chain.test_disk_full import status_of
 from tests.feeds.host import GROUP, Host, host_at, metric

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.config.load import load_config
 from gateway.records import SignedRecord
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import parse_record
 from ledger_client.senml import Quality, Reading, Value
 from tests.feeds.host import GROUP, host_at

@@ -11,8 +11,8 @@ import pytest
 from gateway.feeds.history import History
 from gateway.feeds.progress import Progress
 from gateway.records import StoredRecord
+from gateway.storage.database import Store
 from gateway.storage.writer import Direct
-from gateway.store import Store
 
 FEED, EPOCH = "scada", bytes(8)
 METERS = ("a", "b", "c")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from gateway.alarm_tables import Standing
 from gateway.devices.profile import load_profile
 from gateway.feeds.link import Link
 from gateway.feeds.plain_voice import PlainVoice
 from gateway.feeds.sparkplug.node import Node
 from gateway.feeds.sparkplug.payload import parse
 from gateway.feeds.sparkplug.voice import Meters, SparkplugVoice
+from gateway.storage.alarm_tables import Standing
 
 
 class Hands:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.config.model import Config
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.audit import Wanted, audit
 from ledger_client.audit_result import Audit
 from ledger_client.batch_file import write_batch

@@ -6,14 +6,14 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from gateway.batch_tables import UNTOLD
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.records import ALARM, GATEWAY, StoredRecord
-from gateway.repair_tables import Hole
-from gateway.rows import Batch
 from gateway.sealer import LEFT_OUT, ranges, tree_of
-from gateway.store import Store
+from gateway.storage.batch_tables import UNTOLD
+from gateway.storage.database import Store
+from gateway.storage.repair_tables import Hole
+from gateway.storage.rows import Batch
 from ledger_client.bundle import decode_locator, is_locator
 from ledger_client.cose_key import load_private_key
 from ledger_client.grids import due_by

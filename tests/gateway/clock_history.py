@@ -25,7 +25,7 @@ from gateway.errors import DiskFull, StartAgain, StoreError
 from gateway.journal import seal_next
 from gateway.recorder import Recorder
 from gateway.records import PollResult, Timestamp
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Coverage, parse_record
 from ledger_client.senml import Reading, Value
 from tests.gateway.books import check_books

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from gateway.alarm_board import Board, lines_of
-from gateway.alarm_tables import Standing
 from gateway.config.device_keys import make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
@@ -15,7 +14,8 @@ from gateway.fieldbus.specs import Alarm
 from gateway.lines import line_specs
 from gateway.live import Live
 from gateway.records import MissedPoll
-from gateway.store import Store
+from gateway.storage.alarm_tables import Standing
+from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
 from tests.gateway.samples import START_S, Machine, recorder, site
 

@@ -15,7 +15,7 @@ from gateway.epoch import Epoch
 from gateway.lines import line_specs
 from gateway.readiness import Ready
 from gateway.site import Site
-from gateway.store import Store
+from gateway.storage.database import Store
 
 
 def made(loaded: Config, store: Store) -> Epoch:

@@ -12,7 +12,7 @@ import pytest
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.span_rows import Form, form_of, unpack
 from gateway.spans import Figures
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Coverage, parse_record
 from ledger_client.senml import Reading, Value
 

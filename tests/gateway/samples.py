@@ -16,7 +16,7 @@ from gateway.config.model import Config
 from gateway.journal import Journal
 from gateway.recorder import Recorder
 from gateway.records import GATEWAY, PollResult, Timestamp
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.cose_key import PrivateKey
 from ledger_client.merkle import Tree, leaf_hash
 from ledger_client.receipt import sign_receipt

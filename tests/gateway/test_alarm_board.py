@@ -13,13 +13,13 @@ from gateway import report
 from gateway.alarm_board import orders
 from gateway.alarm_kinds import KINDS, LEDGER_ODD
 from gateway.alarm_states import QUIET_MS
-from gateway.alarm_tables import Standing
 from gateway.alarms import LedgerAlarms
 from gateway.errors import Declined
 from gateway.fieldbus.specs import Alarm
 from gateway.process.console import console
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, Timestamp
-from gateway.store import Store
+from gateway.storage.alarm_tables import Standing
+from gateway.storage.database import Store
 from ledger_client.senml import Reading, Value
 from ledger_client.times import rfc3339_ms
 from tests.gateway.desk import Desk

@@ -22,7 +22,7 @@ from gateway.devices.profile import decoding_hash, format_profile, load_profile,
 from gateway.errors import DiskFull
 from gateway.journal import PERIOD, Journal
 from gateway.records import CLOCK, CONFIGURATION, GATEWAY, KEYS, SCHEDULE, MeterEvent
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client import cbor
 from ledger_client.cose_key import PrivateKey, save_private_key
 from ledger_client.record import Coverage, Event, Record, parse_record

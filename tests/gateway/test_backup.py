@@ -13,7 +13,7 @@ from gateway.backup import backup
 from gateway.config.model import Config
 from gateway.errors import DiskFull, GatewayError
 from gateway.space import Space
-from gateway.store import Store
+from gateway.storage.database import Store
 from tests.gateway.books import check_books
 from tests.gateway.samples import Hands, site
 

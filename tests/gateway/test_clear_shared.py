@@ -15,7 +15,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.modbus.frames import Request
 from gateway.process import control_socket
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
 from tests.chain.site import GatewayProcess
 from tests.gateway.epochs import running, until

@@ -11,7 +11,7 @@ from gateway.account import account
 from gateway.clock import BUILT_S, STEP_MS, KernelClock
 from gateway.config.model import Config
 from gateway.records import CLOCK
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Coverage
 from ledger_client.senml import Quality, Reading
 from tests.gateway.books import check_books

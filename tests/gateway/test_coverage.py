@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.coverage import Tally, first_coverage
-from gateway.rows import Tail
+from gateway.storage.rows import Tail
 from ledger_client.grids import due_between, due_by
 from ledger_client.record import Coverage
 

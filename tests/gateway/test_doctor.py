@@ -18,7 +18,7 @@ from gateway.config.model import Config
 from gateway.doctor import database, disk, machine, rounds, site
 from gateway.doctor.finding import Case, Finding
 from gateway.errors import Unfinished
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.cose_key import PrivateKey, save_private_key
 from tests.chain.site import command
 from tests.gateway.samples import START_S, Hands

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import StoreError
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.transparency.listening import listen_at
 from tests.gateway.desk import wide_site
 from tests.gateway.epochs import made, until

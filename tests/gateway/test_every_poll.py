@@ -25,7 +25,7 @@ from gateway.errors import DiskFull, StoreError
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.poller import Poller
 from gateway.recorder import Recorder
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import MISSED_REASONS, Coverage, parse_record
 from ledger_client.senml import Reading
 from tests.gateway.books import check_books

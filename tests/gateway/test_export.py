@@ -11,7 +11,7 @@ from gateway import drain, pruning
 from gateway.config.model import Config
 from gateway.errors import GatewayError, NotYet
 from gateway.export import export, export_to, file_name
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.audit import audit
 from ledger_client.cose_key import PrivateKey
 from ledger_client.trust import Trust, key_entry, load_trust

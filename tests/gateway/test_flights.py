@@ -14,11 +14,11 @@ from gateway.clock import Clock
 from gateway.config.ledger import Contract
 from gateway.config.model import Config
 from gateway.errors import StoreError
-from gateway.notes import Notes
 from gateway.prove import find, prove
 from gateway.recorder import Recorder
+from gateway.storage.database import Store
+from gateway.storage.driver_notes import Notes
 from gateway.storage.writer import Direct
-from gateway.store import Store
 from gateway.uplink import Uplink
 from ledger_client.bundle import Bundle
 from ledger_client.errors import PolicyNotMet, Refused

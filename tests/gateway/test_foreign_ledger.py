@@ -11,10 +11,10 @@ import pytest
 from gateway import drain, drivers, uplink
 from gateway.clock import Clock
 from gateway.config.model import Config
-from gateway.notes import Notes
 from gateway.recorder import Recorder
+from gateway.storage.database import Store
+from gateway.storage.driver_notes import Notes
 from gateway.storage.writer import Direct
-from gateway.store import Store
 from gateway.uplink import Uplink
 from ledger_client.trust import key_entry, load_trust
 from tests.gateway.books import check_all_is_sealed, check_books

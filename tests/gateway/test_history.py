@@ -16,7 +16,7 @@ from gateway.history import Covered, covered, history
 from gateway.local_calendar import days, moment_ms
 from gateway.pruning import prune_summaries
 from gateway.records import PollResult, Timestamp
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Coverage
 from ledger_client.senml import Quality, Reading, Value
 from tests.gateway.samples import START_S, Hands, Machine, site

@@ -15,7 +15,7 @@ from gateway.config.model import Config
 from gateway.journal import PERIOD
 from gateway.records import GATEWAY
 from gateway.space import Limits, Space
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Body, Coverage, Event
 from ledger_client.senml import Reading
 from tests.gateway.books import check_books

@@ -11,7 +11,7 @@ from gateway.config.model import Config
 from gateway.live import Live
 from gateway.news import Hub
 from gateway.records import MissedPoll, News, NotRecorded, PollResult, SignedRecord
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import parse_record
 from ledger_client.senml import Reading
 from tests.gateway.samples import Hands, finished, site

@@ -14,7 +14,7 @@ from firmware_sim.cli import main as simulator
 from gateway.cli import main
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.model import Config
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.cli import cli as ledger
 from ledger_client.errors import LedgerClientError
 from ledger_client.transparency.directory import open_dir

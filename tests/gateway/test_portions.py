@@ -21,7 +21,7 @@ from gateway.config.device_keys import load_keys
 from gateway.errors import GatewayError
 from gateway.process.switch_interval import SWITCH_S
 from gateway.recorder import Recorder
-from gateway.store import Store
+from gateway.storage.database import Store
 from tests.gateway.books import check_books
 from tests.gateway.samples import EPOCH, finished, site
 

@@ -21,7 +21,7 @@ from gateway.config.model import Config
 from gateway.process.console import console
 from gateway.reading_files import COLUMNS
 from gateway.records import PollResult, Timestamp
-from gateway.store import Store
+from gateway.storage.database import Store
 from gateway.verdicts import verdict
 from ledger_client.record import parse_record
 from ledger_client.report import quality_phrases

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gateway.clock import HOUR_MS
 from gateway.rebuild import Rebuilding
-from gateway.store import Store
+from gateway.storage.database import Store
 from tests.gateway.desk import Desk
 from tests.gateway.samples import finished
 

@@ -15,7 +15,7 @@ from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.recorder import Recorder
 from gateway.records import PollResult
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Coverage, Event, parse_record, record_hash
 from ledger_client.statement import parse_statement
 from tests.chain.site import until

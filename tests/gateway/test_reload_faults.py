@@ -22,7 +22,7 @@ from gateway.epoch import Epoch
 from gateway.errors import ConfigError, GatewayError, StoreError
 from gateway.records import CONFIGURATION, StoredRecord
 from gateway.starter import add_to_trust
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
 from tests.gateway.books import check_books
 from tests.gateway.epochs import running, until

@@ -31,7 +31,7 @@ from gateway.process.failpoints import STATIONS
 from gateway.prove import find, prove
 from gateway.recorder import Recorder
 from gateway.records import StoredRecord
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
 from ledger_client.statement import parse_statement
 from ledger_client.trust import load_trust

@@ -19,7 +19,7 @@ from gateway.rebuild import first_hour, put, rebuild_before
 from gateway.records import PollResult, Timestamp
 from gateway.span_rows import Form, pack, unpack
 from gateway.spans import Span
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.senml import Columns, Reading, Value
 from tests.gateway.epochs import epoch, until
 from tests.gateway.recount import check_figures, check_summaries

@@ -15,7 +15,7 @@ from gateway.clock import Clock
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.model import Config
 from gateway.recorder import Recorder
-from gateway.store import Store
+from gateway.storage.database import Store
 from gateway.uplink import Uplink
 from ledger_client.statement import parse_statement
 from ledger_client.transparency.directory import open_dir

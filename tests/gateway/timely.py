@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from gateway.config.model import Config
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Coverage, Event, Record, parse_record
 from ledger_client.senml import Quality, Reading
 

@@ -9,7 +9,7 @@ from gateway.dashboard.contents import contents
 from gateway.dashboard.page import Answer
 from gateway.dashboard.sessions import Asked
 from gateway.site import Site
-from gateway.store import Store
+from gateway.storage.database import Store
 
 
 class Look(Protocol):

@@ -19,7 +19,7 @@ from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.journal import Journal
 from gateway.records import PollResult, Timestamp
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.senml import Quality, Reading, Value
 from tests.chain.site import until
 from tests.gateway.samples import Machine

@@ -17,9 +17,9 @@ from gateway.fieldbus.line_alarms import Alarms
 from gateway.horizon import horizon
 from gateway.records import GATEWAY
 from gateway.refusals import way_out
-from gateway.rows import Conflict, Repair
 from gateway.site import Site
-from gateway.store import Store
+from gateway.storage.database import Store
+from gateway.storage.rows import Conflict, Repair
 from tests.gateway.epochs import epoch, until
 from tests.gateway.samples import Hands, site
 from tests.pages.looks import looker

@@ -23,7 +23,7 @@ PRODUCERS = [
         "belonging", "changeover", "commissioning", "commits", "comparison", "difference", "drivers", "epoch",
         "horizon", "journal", "config/device_keys", "prove", "reconcile", "refusals", "reload", "repaired",
         "settling", "site",
-        "store", "uplink",
+        "storage/database", "uplink",
         "fieldbus/line_alarms", "fieldbus/sleep", "fieldbus/open_line", "fieldbus/modbus/serial_port", "dashboard/acts",
         "dashboard/app", "dashboard/contents", "dashboard/logins", "dashboard/readers", "dashboard/views/batches",
         "dashboard/views/meter", "dashboard/views/record",

@@ -10,7 +10,6 @@ from datetime import UTC
 from typing import Any
 
 from gateway.alarm_kinds import KINDS
-from gateway.alarm_tables import Standing
 from gateway.config.model import Config
 from gateway.dashboard.loads import Loads
 from gateway.dashboard.render import Visitor, page, static
@@ -24,7 +23,8 @@ from gateway.dashboard.views.states import State
 from gateway.devices.points import Point
 from gateway.doctor.finding import Finding
 from gateway.horizon import horizon
-from gateway.store import Store
+from gateway.storage.alarm_tables import Standing
+from gateway.storage.database import Store
 from ledger_client.record import Coverage
 from ledger_client.senml import Quality, Value
 from tests.gateway.epochs import epoch

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gateway.alarm_tables import Standing
 from gateway.site import Site
-from gateway.store import Store
+from gateway.storage.alarm_tables import Standing
+from gateway.storage.database import Store
 
 PAST = 60
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.dashboard.page import NotFound
-from gateway.rows import Anchor, Batch
-from gateway.store import Store
+from gateway.storage.database import Store
+from gateway.storage.rows import Anchor, Batch
 from ledger_client.bundle import decode_locator, is_locator
 from ledger_client.errors import LedgerClientError
 from ledger_client.receipt import parse_receipt

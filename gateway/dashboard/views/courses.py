@@ -15,7 +15,7 @@ from gateway.devices.points import Point, Profile
 from gateway.energy import NEAR_MS, Energy, energy_of
 from gateway.history import Covered, Series, covered, history
 from gateway.local_calendar import Stretch, day_ms, days, later, local, months
-from gateway.store import Store
+from gateway.storage.database import Store
 from gateway.verdicts import VERDICTS, verdict
 
 MIN: Final = 60_000

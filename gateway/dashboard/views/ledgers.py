@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from gateway.config.model import Config
 from gateway.site import Site
-from gateway.store import Store
+from gateway.storage.database import Store
 
 
 @dataclass(frozen=True, slots=True)

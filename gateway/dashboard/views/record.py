@@ -11,7 +11,7 @@ from gateway.dashboard.views.states import State, States
 from gateway.errors import GatewayError
 from gateway.records import StoredRecord
 from gateway.sealer import tree_of
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.merkle import leaf_hash, node_hash
 from ledger_client.record import Record, parse_record, record_hash
 from ledger_client.statement import Statement, parse_statement

@@ -12,7 +12,6 @@ from functools import reduce
 from operator import and_
 from typing import Any
 
-from gateway.alarm_tables import Standing
 from gateway.config.field_types import duration_text
 from gateway.config.model import Config
 from gateway.dashboard.loads import Loads
@@ -25,9 +24,10 @@ from gateway.errors import StoreError
 from gateway.horizon import Horizon, horizon
 from gateway.live import MeterNow
 from gateway.records import NotRecorded
-from gateway.rows import Batch
 from gateway.site import Site
-from gateway.store import Store
+from gateway.storage.alarm_tables import Standing
+from gateway.storage.database import Store
+from gateway.storage.rows import Batch
 from gateway.verdicts import VERDICT_OF, verdict, worst
 from ledger_client.senml import Value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gateway.store import Store
+from gateway.storage.database import Store
 
 Word = Literal["live", "recorded", "sealed", "anchored", "not-recorded", "elsewhere"]
 LATE_PERIODS, LATE_MS = 3, 5_000

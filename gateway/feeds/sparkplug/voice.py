@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
-from gateway.alarm_tables import Standing
 from gateway.devices.points import Point
 from gateway.feeds.link import Down, Link
 from gateway.feeds.sparkplug.host import PrimaryHost
@@ -21,6 +20,7 @@ from gateway.feeds.told import Told, told_news
 from gateway.feeds.voice import Sent
 from gateway.live import MeterNow
 from gateway.records import GATEWAY
+from gateway.storage.alarm_tables import Standing
 from ledger_client.ledgers.broker import Message, Will
 
 LOOK_EVERY_S = 0.5

@@ -18,7 +18,7 @@ from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.journal import seal_next
 from gateway.reconcile import Reconciliation
-from gateway.store import Store
+from gateway.storage.database import Store
 from gateway.uplink import Uplink
 from ledger_client.errors import LedgerUnavailable, Unsupported
 from ledger_client.record import Event, parse_record

@@ -14,7 +14,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.journal import seal_next
 from gateway.prove import prove
-from gateway.store import Store
+from gateway.storage.database import Store
 from tests.gateway.books import check_books, open_alarms
 from tests.gateway.older.lives import Ledger, Life, anchored, check_all, free, live, put_back, saved
 from tests.gateway.samples import believed, site

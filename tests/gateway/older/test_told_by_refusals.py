@@ -10,7 +10,7 @@ import pytest
 
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.errors import Refused
 from ledger_client.statement import parse_statement
 from tests.gateway.older.lives import METER, Ledger, Life, anchored, check_all, live, put_back, saved

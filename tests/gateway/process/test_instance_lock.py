@@ -16,7 +16,7 @@ from gateway.config.model import Config
 from gateway.doctor import rounds
 from gateway.errors import GatewayError, Superseded
 from gateway.process import instance_lock
-from gateway.store import Store
+from gateway.storage.database import Store
 from tests.gateway.samples import Hands, Machine, recorder, site
 
 TAKES = (

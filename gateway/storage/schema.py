@@ -1,4 +1,4 @@
-"""The tables of the gateway's database, as migrations in the order in which they came.
+"""Database schema: the tables as migrations, in order of version.
 
 A database knows its version (``PRAGMA user_version``): older ones are brought up here, newer ones the store refuses.
 """

@@ -18,7 +18,7 @@ from gateway.config.model import Config
 from gateway.errors import GatewayError, StoreError
 from gateway.process import control_socket, instance_lock
 from gateway.repair import open_store
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.trust import load_trust
 from tests.disk.small import small_disk, writable
 from tests.gateway.samples import Hands, site

@@ -16,7 +16,7 @@ from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.journal import seal_next
-from gateway.store import Store
+from gateway.storage.database import Store
 from tests.gateway.books import check_books
 from tests.gateway.samples import finished, recorder, site
 

@@ -1,11 +1,11 @@
-"""What repairs have left in the database: when, how much, and which records and places are known to be lost."""
+"""Repair tables: the repairs made, and the records and places known to be lost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.rows import Repair, Tables
-from gateway.schema import GUARDS
+from gateway.storage.rows import Repair, Tables
+from gateway.storage.schema import GUARDS
 
 _REPAIR = "id, repaired_ms, file, why, records, lost, batches, lost_batches, last_id, last_batch, sealed_to"
 _SEALED_TO = "(SELECT coalesce(max(last_id), 0) FROM batches)"

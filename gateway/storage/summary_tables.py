@@ -1,4 +1,4 @@
-"""Summaries of readings, one row a meter and minute or hour: what is shown, and no evidence (summaries.py).
+"""Summary tables: one row per meter and minute or hour of readings, for display. Not evidence.
 
 A row may be replaced at any time by what a recount of the records says.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gateway.clock import HOUR_MS, MINUTE_MS
-from gateway.rows import Tables
+from gateway.storage.rows import Tables
 
 _SPANS = {MINUTE_MS: 1, HOUR_MS: 60}  # as the column says them, in minutes
 

@@ -1,13 +1,13 @@
-"""Cuts, batches over them, the anchors that each batch still needs, and what ledgers told that this database lacks."""
+"""Batch tables: cuts, batches, the anchors of each batch, and ledger statements missing from this database."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from gateway.records import StoredRecord
-from gateway.repair_tables import Repairs
-from gateway.rows import Anchor, Batch, Conflict, Known
-from gateway.schema import GUARDS
+from gateway.storage.repair_tables import Repairs
+from gateway.storage.rows import Anchor, Batch, Conflict, Known
+from gateway.storage.schema import GUARDS
 
 _BATCH = "batch, statement_id, entry, first_id, last_id, size, sealed_ms"
 _ANCHOR = "batch, ledger, state, receipt, detail, updated_ms"

@@ -1,4 +1,4 @@
-"""The states of alarms: which stand, who has acknowledged or shelved them. Not evidence: the signed events are that."""
+"""Alarm tables: active, acknowledged and shelved alarms. Not evidence; the signed events are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.alarm_kinds import SEVERITIES, Severity, kind_of
-from gateway.rows import Tables
+from gateway.storage.rows import Tables
 
 KEPT = 10_000
 """So many alarms that are over are remembered."""

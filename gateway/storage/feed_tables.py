@@ -1,4 +1,4 @@
-"""How far each feed has come: a place in the commit order, and the gaps before it that it has not been told yet.
+"""Feed tables: the cursor of each feed in commit order, and the gaps before it that are not yet published.
 
 Nothing of it is evidence. Whatever is behind the cursor comes live; a reading that does not is in a gap from then on.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from gateway.records import StoredRecord
-from gateway.repair_tables import Repairs
+from gateway.storage.repair_tables import Repairs
 
 _ROW = "meter, epoch, seq, kind, time_ms, data"
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway import schema
 from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.errors import Damaged, DiskFull, StoreError
-from gateway.store import Store
+from gateway.storage import schema
+from gateway.storage.database import Store
 from tests.gateway.books import check_books
 from tests.gateway.samples import finished, recorder, site
 

@@ -1,4 +1,4 @@
-"""The only importer of sqlite3: one connection to the gateway's database, its transactions, its size and its copies.
+"""Database: one SQLite connection, its transactions, size and copies. The only importer of sqlite3.
 
 One writing connection on one thread (recorder.py); readers open their own, read-only. WAL with synchronous=FULL:
 after ``transaction()`` has left its block without an error, what was written in it survives a power cut.
@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from gateway import schema
-from gateway.alarm_tables import Alarms
-from gateway.batch_tables import Batches
 from gateway.errors import Damaged, DiskFull, StoreError, Superseded, Unfinished
-from gateway.feed_tables import Feeds
 from gateway.process.failpoints import station
 from gateway.process.file_owner import OWN_USER
-from gateway.record_tables import Records
+from gateway.storage import schema
+from gateway.storage.alarm_tables import Alarms
+from gateway.storage.batch_tables import Batches
+from gateway.storage.feed_tables import Feeds
 from gateway.storage.files import log_path, missing
-from gateway.summary_tables import Summaries
+from gateway.storage.record_tables import Records
+from gateway.storage.summary_tables import Summaries
 
 SQLITE_VERSION = sqlite3.sqlite_version
 PROGRESS = 10_000  # steps of SQLite's machine between two looks at the time

@@ -14,7 +14,7 @@ from gateway.errors import Damaged, StartAgain
 from gateway.records import ALARM, MeterEvent, Timestamp
 from gateway.repair import open_store
 from gateway.space import MIB, RESERVE_BYTES
-from gateway.store import Store
+from gateway.storage.database import Store
 from ledger_client.record import Coverage, Event
 from ledger_client.senml import Reading, Value
 from ledger_client.trust import load_trust

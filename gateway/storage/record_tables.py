@@ -1,4 +1,4 @@
-"""Records in commit order, each epoch's schedules, and what pruning has left of them."""
+"""Record tables: records in commit order, the schedules of each epoch, and what pruning has left of them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.records import StoredRecord
-from gateway.repair_tables import Repairs
-from gateway.rows import Tail
+from gateway.storage.repair_tables import Repairs
+from gateway.storage.rows import Tail
 from ledger_client.grids import Grid
 from ledger_client.record import Coverage, parse_record
 

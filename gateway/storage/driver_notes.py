@@ -1,12 +1,12 @@
-"""What the driver of a ledger must still know after a crash: its notes, in the gateway's database."""
+"""Driver notes in the database: what a ledger driver must recall after a crash. Called in the driver's thread."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from gateway.storage.database import Store
 from gateway.storage.writer import Writer
-from gateway.store import Store
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""What the gateway's database holds, as plain facts; and the few calls that the tables are asked with.
+"""Rows of the database as plain facts, and the query interface that the table classes share.
 
 ``record_tables`` and ``batch_tables`` say the SQL, ``store`` owns the connection: only there stands sqlite3.
 """
