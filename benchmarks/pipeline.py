@@ -20,7 +20,7 @@ from gateway.config.device_keys import Keys
 from gateway.config.model import Configured
 from gateway.recorder import Recorder
 from gateway.records import PollResult, Timestamp
-from gateway.space import Limits
+from gateway.storage.capacity.disk_space import Limits
 from gateway.storage.database import Store
 from ledger_client.cose_key import PrivateKey
 from ledger_client.senml import Reading, Value

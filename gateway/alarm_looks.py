@@ -24,8 +24,8 @@ from gateway.config.ledger import LedgerEntry
 from gateway.config.model import Config
 from gateway.config.web import Web
 from gateway.errors import ConfigError, StoreError
-from gateway.horizon import horizon
 from gateway.records import CONFIGURATION, GATEWAY, START
+from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Store
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError

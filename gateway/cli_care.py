@@ -92,7 +92,7 @@ def _facts(done: Exported) -> dict[str, Any]:
 @JSON
 def backup(config_path: Path, output: Path, force: bool, as_json: bool) -> None:
     """Copy the database to FILE, beside a running gateway. The private keys are not in it."""
-    from gateway import backup as copier
+    from gateway.storage.capacity import backup as copier
 
     config = load_config(config_path)
     demand_replaceable(output, "backup of a gateway's database", copier.is_backup, force=force)

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
 
-from gateway import repaired, space
+from gateway import repaired
 from gateway.alarm_kinds import REPAIRED, STOPPED
 from gateway.announcements import Announcements, NamedGrid, new_keys, schedule
 from gateway.clock import STEP_MS, Clock
@@ -26,6 +26,7 @@ from gateway.process.histogram import Durations
 from gateway.records import ALARM, CLOCK, GATEWAY, SCHEDULE, START, STOP, MeterEvent, News, SignedRecord, Timestamp
 from gateway.repair import note_flaws
 from gateway.signer import Queue, Signer
+from gateway.storage.capacity import disk_space
 from gateway.storage.database import Store
 from gateway.storage.rows import Tail
 from gateway.summaries import Summariser
@@ -55,7 +56,7 @@ class Rules:
     required: Sequence[str]
     config: bytes
     software: str
-    limits: space.Limits
+    limits: disk_space.Limits
 
     @staticmethod
     def of(config: Config) -> Rules:
@@ -72,7 +73,7 @@ class Rules:
             required=tuple(ledger.name for ledger in document.ledger if ledger.policy == "required"),
             config=config.fingerprint(),
             software=f"meterseal/{version('meterseal')}",
-            limits=space.Limits.of(config),
+            limits=disk_space.Limits.of(config),
         )
 
 
@@ -99,7 +100,7 @@ class Commits:
         self.factor = 1
         """Every so-manieth poll is recorded."""
         self._retry_at_ms = 0
-        self._reserve = space.Reserve(store.path.parent)
+        self._reserve = disk_space.Reserve(store.path.parent)
         self.trouble: StoreError | None = None
         """Why nothing is recorded for the time being."""
         self.durations = Durations(COMMIT_S)
@@ -143,7 +144,7 @@ class Commits:
         self._position = self._signer.position()
         self._tell(rows)
         self._uncut += len(told) + len(behind)
-        self._reserve.hold(space.measure(self.store, self.rules.limits, self._reserve.owed))
+        self._reserve.hold(disk_space.measure(self.store, self.rules.limits, self._reserve.owed))
         return anchor_ms
 
     def _configuration(

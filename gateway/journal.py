@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway import pruning, sealer, space
+from gateway import sealer
 from gateway.alarm_kinds import BUFFER
 from gateway.announcements import by_meter, schedule, spread
 from gateway.changeover import Changeover
@@ -22,6 +22,7 @@ from gateway.coverage import stopped_polls
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.process.failpoints import station
 from gateway.records import CLOCK, GATEWAY, STOP, MeterEvent, MissedPoll, NotRecorded, PollResult, Timestamp
+from gateway.storage.capacity import disk_space, pruning
 from gateway.storage.database import Store
 from ledger_client.record import Event
 from ledger_client.statement import parse_statement
@@ -178,10 +179,10 @@ class Journal(Changeover):
 
     # — when there is no room —
 
-    def _room(self) -> space.Space | None:
+    def _room(self) -> disk_space.Space | None:
         """The space now; None, and recording has stopped, where even that cannot be told."""
         try:
-            return space.measure(self.store, self.rules.limits, self._reserve.owed)
+            return disk_space.measure(self.store, self.rules.limits, self._reserve.owed)
         except StoreError as error:
             self._stop_recording(error)
             return None
@@ -194,7 +195,7 @@ class Journal(Changeover):
         room = self._room() if self._open_again() else None
         if room is None:
             return
-        if room.share > 1 - space.EASE:
+        if room.share > 1 - disk_space.EASE:
             self._reserve.release()
             self._prune(now)
         elif self._write_account([GOES_ON]):
@@ -209,7 +210,7 @@ class Journal(Changeover):
         room = self._room() if self.trouble is None else None
         if room is None:
             return
-        factor = space.factor(room.share, self.factor) if self.rules.limits.thin else 1
+        factor = disk_space.factor(room.share, self.factor) if self.rules.limits.thin else 1
         if room.share >= 1:
             self._prune_at_ms = now
             problem = f"{self.store.path}: it uses {room.used} bytes of the {room.limit} that it may have"
@@ -217,7 +218,7 @@ class Journal(Changeover):
         elif factor != self.factor:
             self._record_every(factor, room)
 
-    def _record_every(self, factor: int, room: space.Space) -> None:
+    def _record_every(self, factor: int, room: disk_space.Space) -> None:
         """From each meter's next poll on every ``factor``-th poll is recorded; the change is signed."""
         share = f"{100 * room.share:.0f} %"
         text = f"the buffer is {share} full: every {factor}. poll is recorded" if factor > 1 else "there is room again"

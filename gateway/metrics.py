@@ -25,7 +25,6 @@ from gateway.alarm_looks import certificate_end, certificate_files, newest_keys
 from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.fieldbus.specs import MeterSpec
-from gateway.horizon import horizon
 from gateway.live import MeterNow
 from gateway.metric_list import FIGURES, Figure
 from gateway.process.histogram import Durations
@@ -33,6 +32,7 @@ from gateway.process.threads import in_thread
 from gateway.records import GATEWAY
 from gateway.site import Site
 from gateway.storage.alarm_tables import Standing
+from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Store
 from gateway.storage.files import RESERVE
 from gateway.verdicts import VERDICTS, worst

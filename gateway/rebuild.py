@@ -15,8 +15,8 @@ from gateway.config.model import Config
 from gateway.errors import Damaged
 from gateway.process.background import Companion
 from gateway.process.threads import in_thread
-from gateway.pruning import HOURS_KEPT_MS
 from gateway.spans import Span
+from gateway.storage.capacity.pruning import HOURS_KEPT_MS
 from gateway.storage.database import Store
 from gateway.storage.record_reader import body_of
 from gateway.storage.summary_tables import SLACK_MS

@@ -23,7 +23,7 @@ from gateway.pages import Pages, Row
 from gateway.process.failpoints import station
 from gateway.records import GATEWAY
 from gateway.salvage import Found, Witness, proven, salvage
-from gateway.space import Reserve
+from gateway.storage.capacity.disk_space import Reserve
 from gateway.storage.database import CHECK, Store
 from gateway.storage.files import log_path, missing
 from gateway.storage.rows import Repair

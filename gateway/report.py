@@ -20,10 +20,10 @@ from gateway.config.field_types import duration_text
 from gateway.config.model import Config
 from gateway.devices.points import Point, Profile
 from gateway.errors import ConfigError, Damaged, StoreError
-from gateway.horizon import horizon
 from gateway.process import instance_lock
 from gateway.quality import shared_flags
 from gateway.records import StoredRecord
+from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import RECOVER, Store
 from gateway.verdicts import verdict, worst
 from ledger_client.errors import LedgerClientError

@@ -22,7 +22,7 @@ from io import FileIO
 from pathlib import Path
 
 from benchmarks.parts.site import POINT
-from gateway import drivers, journal, pruning, uplink
+from gateway import drivers, journal, uplink
 from gateway.clock import Clock
 from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
@@ -32,6 +32,7 @@ from gateway.process import instance_lock
 from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.records import PollResult, Timestamp
+from gateway.storage.capacity import pruning
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
 from gateway.uplink import Uplink

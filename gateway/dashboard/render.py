@@ -16,7 +16,6 @@ from urllib.parse import parse_qsl, urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gateway import horizon
 from gateway.alarm_kinds import ON_A_LINE
 from gateway.dashboard import charts, formats
 from gateway.dashboard.charts import Frame
@@ -28,6 +27,7 @@ from gateway.dashboard.views.courses import Chart, Step, kind_of
 from gateway.dashboard.views.events import plain
 from gateway.dashboard.words import LANGUAGES, Words, choose
 from gateway.quality import shared_flags
+from gateway.storage.capacity import forecast
 from gateway.verdicts import VERDICTS, verdict
 from ledger_client.record import MISSED_REASONS
 from ledger_client.senml import Quality
@@ -138,7 +138,7 @@ def environment(language: str) -> Environment:
         identity=formats.identity,
         symbol=formats.symbol,
         ticks=_ticks,
-        size=horizon.size,
+        size=forecast.size,
         hex=bytes.hex,
         plain=plain,
         without=lambda flags, others: flags & ~others,

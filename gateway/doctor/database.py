@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from gateway.comparison import conflict_text
 from gateway.doctor.finding import Case, Finding
 from gateway.errors import Damaged, Unfinished
-from gateway.horizon import horizon as foretell
-from gateway.horizon import size
+from gateway.storage.capacity.forecast import horizon as foretell
+from gateway.storage.capacity.forecast import size
 from gateway.storage.database import RECOVER
 from gateway.storage.files import log_path
 

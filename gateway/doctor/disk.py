@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from gateway import space
 from gateway.doctor.finding import Case, Finding
-from gateway.horizon import bytes_a_record, size, span
-from gateway.space import Limits, Space
+from gateway.storage.capacity import disk_space
+from gateway.storage.capacity.disk_space import Limits, Space
+from gateway.storage.capacity.forecast import bytes_a_record, size, span
 
 SYNC_FOR_S, MOST_SYNCS, SYNC_BYTES = 1.2, 300, 8192
 WRITE_FOR_S, MOST_WRITTEN, CHUNK = 0.5, 8, 1024 * 1024
@@ -36,17 +36,17 @@ def room(case: Case) -> Iterator[Finding]:
     """What is free, and what the database may still take."""
     limits, disk = Limits.of(case.config), os.statvfs(case.folder)
     if case.store is not None:
-        now = space.measure(case.store, limits)
+        now = disk_space.measure(case.store, limits)
     else:
         free = disk.f_bavail * disk.f_frsize
-        now = Space(0, free, min(limits.max_bytes, max(0, free - space.apart(disk, limits))))
+        now = Space(0, free, min(limits.max_bytes, max(0, free - disk_space.apart(disk, limits))))
     facts = {"free": now.free, "used": now.used, "limit": now.limit, "disk": disk.f_blocks * disk.f_frsize}
     of = f"{size(now.free)} of {size(facts['disk'])} are free on the disk of {case.folder}"
     text = f"{of}; the database uses {size(now.used)} of the {size(now.limit)} that it may have"
     more = "free space on this disk, or raise max_size in [store] if there is more"
     if now.share >= 1 or now.limit < NEEDED_FREE:
         yield Finding("disk space", "bad", f"{text}: there is no room to record", more, facts)
-    elif now.share >= space.THINNING[-1][0]:
+    elif now.share >= disk_space.THINNING[-1][0]:
         yield Finding("disk space", "warn", f"{text}: the buffer is nearly full", more, facts)
     elif disk.f_files and disk.f_favail < 100:
         names = f"{of}, but only {disk.f_favail} more files can be made on it"

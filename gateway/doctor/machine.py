@@ -8,8 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from gateway.clock import APART_MS, BUILT_S, KernelClock, kernel_clock
 from gateway.doctor.finding import Case, Finding
-from gateway.horizon import span
 from gateway.storage import schema
+from gateway.storage.capacity.forecast import span
 from gateway.storage.database import SQLITE_VERSION
 from ledger_client.times import rfc3339_ms
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gateway import space
 from gateway.changeover import Change
 from gateway.clock import KernelClock
 from gateway.commits import Rules
@@ -25,6 +24,7 @@ from gateway.errors import DiskFull, StartAgain, StoreError
 from gateway.journal import seal_next
 from gateway.recorder import Recorder
 from gateway.records import PollResult, Timestamp
+from gateway.storage.capacity import disk_space
 from gateway.storage.database import Store
 from ledger_client.record import Coverage, parse_record
 from ledger_client.senml import Reading, Value
@@ -36,7 +36,7 @@ PERIODS_MS = 250, 333, 1000
 STEPS = 60
 STEPS_S = (0.0, 0.0, 0.0, 0.4, -0.4, 1.0, 5.0, -5.0, 60.0, -60.0)
 """How wrong the system's clock may be set; most often it is set right."""
-LIMIT = space.Space(0, 1 << 40, 1 << 40)
+LIMIT = disk_space.Space(0, 1 << 40, 1 << 40)
 
 
 class Killed(BaseException):

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from gateway import space
 from gateway.announcements import MOST_BYTES, Announcements
 from gateway.changeover import Change
 from gateway.clock import KernelClock
@@ -22,6 +21,7 @@ from gateway.devices.profile import decoding_hash, format_profile, load_profile,
 from gateway.errors import DiskFull
 from gateway.journal import PERIOD, Journal
 from gateway.records import CLOCK, CONFIGURATION, GATEWAY, KEYS, SCHEDULE, MeterEvent
+from gateway.storage.capacity import disk_space
 from gateway.storage.database import Store
 from ledger_client import cbor
 from ledger_client.cose_key import PrivateKey, save_private_key
@@ -35,7 +35,7 @@ from tests.gateway.samples import Hands, Machine, rewritten, site
 
 METER, CO2, PV = "export-main", "stack-co2", "pv-inverter"
 DAY_S = 86_400
-ROOM = space.Space(0, 1 << 40, 1 << 40)
+ROOM = disk_space.Space(0, 1 << 40, 1 << 40)
 CO2_TABLE = '  [[bus.meter]]\n  name = "stack-co2"\n  profile = "vaisala-gmp252"\n  address = 240\n  every = "10s"\n'
 CO2_TABLE += '  role = "emission"\n'
 
@@ -324,7 +324,7 @@ class Many:
         self.names = [f"meter-{'x' * 54}-{n:03}" for n in range(1000)]
         self.keys = Keys(PrivateKey.generate(), {name: PrivateKey.generate() for name in self.names})
         self.machine, self.path = Machine(), folder / "meterseal.db"
-        limits = space.Limits(8 * 10**9, None, 90 * DAY_S * 1000, thin=True)
+        limits = disk_space.Limits(8 * 10**9, None, 90 * DAY_S * 1000, thin=True)
         configured = dict.fromkeys(self.names, Configured("auxiliary", "a-profile", bytes(32), {"ct": "200/5"}))
         self.rules = Rules(
             gateway="many", periods_ms=dict.fromkeys(self.names, 10_000), configured=configured, commit_every_ms=1000,

@@ -14,8 +14,8 @@ from gateway.config.model import Config
 from gateway.energy import Energy, energy_by_hour, energy_of
 from gateway.history import Covered, covered, history
 from gateway.local_calendar import days, moment_ms
-from gateway.pruning import prune_summaries
 from gateway.records import PollResult, Timestamp
+from gateway.storage.capacity.pruning import prune_summaries
 from gateway.storage.database import Store
 from ledger_client.record import Coverage
 from ledger_client.senml import Quality, Reading, Value

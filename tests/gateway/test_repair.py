@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import epoch, pruning, repair, report
+from gateway import epoch, repair, report
 from gateway.clock import Clock
 from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
@@ -31,6 +31,7 @@ from gateway.process.failpoints import STATIONS
 from gateway.prove import find, prove
 from gateway.recorder import Recorder
 from gateway.records import StoredRecord
+from gateway.storage.capacity import pruning
 from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
 from ledger_client.statement import parse_statement

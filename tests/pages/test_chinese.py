@@ -14,10 +14,10 @@ from gateway.alarm_kinds import ANCHOR_OVERDUE, CLOCK, COUNTER_BACK, EQUIVOCATIO
 from gateway.comparison import conflict_text, older_text
 from gateway.config.model import Config
 from gateway.fieldbus.line_alarms import Alarms
-from gateway.horizon import horizon
 from gateway.records import GATEWAY
 from gateway.refusals import way_out
 from gateway.site import Site
+from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Store
 from gateway.storage.rows import Conflict, Repair
 from tests.gateway.epochs import epoch, until

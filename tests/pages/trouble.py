@@ -22,8 +22,8 @@ from gateway.dashboard.views.site import FeedRow, MeterRow, SiteFacts
 from gateway.dashboard.views.states import State
 from gateway.devices.points import Point
 from gateway.doctor.finding import Finding
-from gateway.horizon import horizon
 from gateway.storage.alarm_tables import Standing
+from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Store
 from ledger_client.record import Coverage
 from ledger_client.senml import Quality, Value

@@ -21,11 +21,11 @@ from gateway.dashboard.views.alarms import standing
 from gateway.dashboard.views.ledgers import LedgerNow, ledgers, oldest_unanchored_ms
 from gateway.dashboard.views.states import State, States, is_late, newest
 from gateway.errors import StoreError
-from gateway.horizon import Horizon, horizon
 from gateway.live import MeterNow
 from gateway.records import NotRecorded
 from gateway.site import Site
 from gateway.storage.alarm_tables import Standing
+from gateway.storage.capacity.forecast import Horizon, horizon
 from gateway.storage.database import Store
 from gateway.storage.rows import Batch
 from gateway.verdicts import VERDICT_OF, verdict, worst

@@ -13,7 +13,7 @@ from gateway.config.model import Config
 from gateway.errors import Damaged, StartAgain
 from gateway.records import ALARM, MeterEvent, Timestamp
 from gateway.repair import open_store
-from gateway.space import MIB, RESERVE_BYTES
+from gateway.storage.capacity.disk_space import MIB, RESERVE_BYTES
 from gateway.storage.database import Store
 from ledger_client.record import Coverage, Event
 from ledger_client.senml import Reading, Value

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway import space
 from gateway.config.model import Config
-from gateway.horizon import Horizon, horizon, size, span
 from gateway.report import status
-from gateway.space import Space
+from gateway.storage.capacity import disk_space
+from gateway.storage.capacity.disk_space import Space
+from gateway.storage.capacity.forecast import Horizon, horizon, size, span
 from tests.gateway.samples import Hands, site
 
 DAY_MS = 86_400_000
@@ -58,7 +58,7 @@ def test_for_ever_ends_when_the_ledger_goes_and_when_keep_is_too_long(
     hands.poll(60)
     hands.journal.cut()
     room = [Space(GB, 100 * GB, 8 * GB)]
-    monkeypatch.setattr(space, "measure", lambda *_: room[0])
+    monkeypatch.setattr(disk_space, "measure", lambda *_: room[0])
     hands.machine.passes(3600)
     away = look(loaded, hands)
     assert not away.for_ever
@@ -101,7 +101,7 @@ def test_a_thinned_gateway_lasts_longer_by_its_rate_since_then(loaded: Config, m
     hands = Hands(loaded)
     hands.poll(200)
     full = look(loaded, hands)
-    monkeypatch.setattr(space, "measure", lambda *_: Space(96, 10**9, 100))
+    monkeypatch.setattr(disk_space, "measure", lambda *_: Space(96, 10**9, 100))
     hands.poll(600)
     thinned = look(loaded, hands)
     assert thinned.measured

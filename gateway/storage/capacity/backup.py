@@ -1,4 +1,4 @@
-"""A copy of the database beside a running gateway: of one moment, checked, and under its name only when it is good."""
+"""Backup of the database beside a running gateway: one snapshot, checked before it gets its final name."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway import space
 from gateway.config.model import Config
 from gateway.errors import Damaged, DiskFull, GatewayError
+from gateway.storage.capacity import disk_space
 from gateway.storage.database import Store, is_database
 from gateway.storage.files import log_path
 from ledger_client.durable import rename
@@ -42,7 +42,7 @@ def backup(config: Config, target: Path, told: Callable[[int, int], None] | None
     store = Store(config.database, read_only=True)
     try:
         _clear(target)
-        _has_room(store, target, space.Limits.of(config))
+        _has_room(store, target, disk_space.Limits.of(config))
         with _new_file(target) as new:
             store.backup(new, told=told)
             copy = _checked(new, target)
@@ -62,15 +62,15 @@ def _not_the_database(config: Config, target: Path) -> None:
         raise GatewayError(f"{target}: is the gateway's own database", "give another name, best on another disk")
 
 
-def _has_room(store: Store, target: Path, limits: space.Limits) -> None:
+def _has_room(store: Store, target: Path, limits: disk_space.Limits) -> None:
     """The copy must fit; on the database's own disk without thinning what the gateway records."""
     folder = target.parent
     try:
         disk, same = os.statvfs(folder), os.stat(folder).st_dev == os.stat(store.path.parent).st_dev
     except OSError as error:
         raise GatewayError(f"{folder}: {error.strerror}", "give a folder that exists") from None
-    now = space.measure(store, limits)
-    room = now.free - space.apart(disk, limits) if same else disk.f_bavail * disk.f_frsize
+    now = disk_space.measure(store, limits)
+    room = now.free - disk_space.apart(disk, limits) if same else disk.f_bavail * disk.f_frsize
     if now.used > room:
         why = " and leave to others what `min_free_disk` says" if same else ""
         problem = f"{folder}: has room for {max(0, room)} bytes, the copy needs {now.used}{why}"

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import space
 from gateway.account import account
 from gateway.config.model import Config
 from gateway.journal import PERIOD
 from gateway.records import GATEWAY
-from gateway.space import Limits, Space
+from gateway.storage.capacity import disk_space
+from gateway.storage.capacity.disk_space import Limits, Space
 from gateway.storage.database import Store
 from ledger_client.record import Body, Coverage, Event
 from ledger_client.senml import Reading
@@ -34,7 +34,7 @@ def loaded(tmp_path: Path) -> Config:
 def room(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Sets how much of its limit the database uses."""
     share = [0.1]
-    monkeypatch.setattr(space, "measure", lambda *_: Space(int(share[0] * 1e6), 10**9, 10**6))
+    monkeypatch.setattr(disk_space, "measure", lambda *_: Space(int(share[0] * 1e6), 10**9, 10**6))
     return lambda value: share.__setitem__(0, value)
 
 
@@ -186,19 +186,19 @@ def settle(store: Store, count: int) -> None:
 
 @given(st.floats(0, 1), st.sampled_from([1, 2, 5, 10]))
 def test_thinning_has_hysteresis_and_never_skips_upwards(share: float, before: int) -> None:
-    now = space.factor(share, before)
-    assert now >= space.factor(share, 1)
-    assert space.factor(share, now) == now
-    assert space.factor(share + 0.0, 10) >= space.factor(share, 1)
+    now = disk_space.factor(share, before)
+    assert now >= disk_space.factor(share, 1)
+    assert disk_space.factor(share, now) == now
+    assert disk_space.factor(share + 0.0, 10) >= disk_space.factor(share, 1)
 
 
 def test_the_space_is_that_of_pages_in_use_and_the_log(loaded: Config) -> None:
     hands = Hands(loaded, limits=Limits(10**9, 0, KEEP_MS, thin=True))
-    before = space.measure(hands.store, Limits(10**9, 0, KEEP_MS, thin=True))
+    before = disk_space.measure(hands.store, Limits(10**9, 0, KEEP_MS, thin=True))
     hands.poll(50)
-    after = space.measure(hands.store, Limits(10**9, 0, KEEP_MS, thin=True))
+    after = disk_space.measure(hands.store, Limits(10**9, 0, KEEP_MS, thin=True))
     assert after.used > before.used
     assert after.limit == 10**9
-    scarce = space.measure(hands.store, Limits(10**15, after.free * 2, KEEP_MS, thin=True))
+    scarce = disk_space.measure(hands.store, Limits(10**15, after.free * 2, KEEP_MS, thin=True))
     assert scarce.share == 1.0  # the disk has less than it shall keep free
     hands.store.close()

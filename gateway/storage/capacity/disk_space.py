@@ -1,4 +1,4 @@
-"""How much room the store has, what that means for recording, and the reserve for its last words.
+"""Disk space: database size against its limit, recording decimation, and the reserve for final records.
 
 Measures the database and the disk, never writes records. The journal asks once a second, behind a commit: at 80, 90 and
 95 % of the limit it records every second, fifth and tenth poll (``on_full = "thin"``), at the limit it stops.

@@ -1,4 +1,4 @@
-"""How long the store has room for at the present rate, in numbers and in words. Cheap: looks at the newest records."""
+"""Forecast of the time until the database is full at the present rate. Cheap: reads the newest records."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gateway import space
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.config.model import Config
-from gateway.pruning import HOURS_KEPT_MS
-from gateway.space import THINNING, Limits, Space
+from gateway.storage.capacity import disk_space
+from gateway.storage.capacity.disk_space import THINNING, Limits, Space
+from gateway.storage.capacity.pruning import HOURS_KEPT_MS
 from gateway.storage.database import Store
 
 SPANS = (5000, 500, 50)  # records over which the rate is measured: the longest stretch of this epoch that there is
@@ -57,7 +57,7 @@ class Horizon:
 def horizon(config: Config, store: Store, now_ms: int, *, running: bool) -> Horizon:
     """The horizon now. Raises StoreError where disk or database do not tell."""
     limits = Limits.of(config)
-    now = space.measure(store, limits)
+    now = disk_space.measure(store, limits)
     measured, per_s = _rate(config, store, running=running)
     if not per_s:
         text = f"{size(now.used)} of {size(now.limit)} used; how fast that grows is not known yet"

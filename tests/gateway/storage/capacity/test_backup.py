@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway import space
-from gateway.backup import backup
 from gateway.config.model import Config
 from gateway.errors import DiskFull, GatewayError
-from gateway.space import Space
+from gateway.storage.capacity import disk_space
+from gateway.storage.capacity.backup import backup
+from gateway.storage.capacity.disk_space import Space
 from gateway.storage.database import Store
 from tests.gateway.books import check_books
 from tests.gateway.samples import Hands, site
@@ -102,7 +102,7 @@ def test_what_cannot_be_copied_is_said_and_the_earlier_backup_stays(
     with pytest.raises(GatewayError, match="is no file"):
         backup(loaded, folder)
     with monkeypatch.context() as context:
-        context.setattr(space, "measure", lambda *_: Space(10**6, 10**5, 10**6))
+        context.setattr(disk_space, "measure", lambda *_: Space(10**6, 10**5, 10**6))
         with pytest.raises(DiskFull, match="on another disk"):
             backup(loaded, folder / "b.db")
     page = os.sysconf("SC_PAGESIZE")

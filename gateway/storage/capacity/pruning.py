@@ -1,5 +1,4 @@
-"""What may leave the store: the oldest batches, once they are older than ``keep`` and have the receipts that count; and
-summaries: minutes as old as that, hours of two years.
+"""Pruning: settled batches and minute summaries older than ``keep``, hour summaries older than two years.
 
 Called by the recorder on its own thread, a slice at a time, so that no commit of readings waits long for it.
 """
