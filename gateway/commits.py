@@ -13,7 +13,6 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
 
-from gateway import repaired
 from gateway.alarm_kinds import REPAIRED, STOPPED
 from gateway.announcements import Announcements, NamedGrid, new_keys, schedule
 from gateway.clock import STEP_MS, Clock
@@ -24,10 +23,11 @@ from gateway.errors import Damaged, DiskFull, StartAgain, StoreError
 from gateway.process.failpoints import station
 from gateway.process.histogram import Durations
 from gateway.records import ALARM, CLOCK, GATEWAY, SCHEDULE, START, STOP, MeterEvent, News, SignedRecord, Timestamp
-from gateway.repair import note_flaws
 from gateway.signer import Queue, Signer
 from gateway.storage.capacity import disk_space
 from gateway.storage.database import Store
+from gateway.storage.recovery import repair_report
+from gateway.storage.recovery.repair import note_flaws
 from gateway.storage.rows import Tail
 from gateway.summaries import Summariser
 from ledger_client.record import Event, parse_record, record_hash
@@ -119,15 +119,15 @@ class Commits:
             self._tallies[meter] = Tally(anchor_ms, anchor_ms, period_ms)
         grids = [(meter, anchor_ms, period_ms) for meter, period_ms in self.rules.periods_ms.items()]
         gone = [(meter, anchor_ms, 0) for meter in self.store.scheduled() if meter not in self._tallies]
-        lost = self.store.lost(repaired.RANGES_TOLD)
-        told = [Event(repaired.REPAIRED, repaired.facts(repair, lost)) for repair in self._repairs]
+        lost = self.store.lost(repair_report.RANGES_TOLD)
+        told = [Event(repair_report.REPAIRED, repair_report.facts(repair, lost)) for repair in self._repairs]
         announced = [
             *self._configuration({"at": "start"}, self.rules, grids=grids),
             *new_keys(self._signer.kids, self.tails, begun=self.tails[GATEWAY] is not None),
             *schedule(gone),
         ]
         started = Event(START, {"software": self.rules.software, "config": self.rules.config})
-        alarms = [alarm(REPAIRED, repaired.text(r), raised=True).event for r in self._repairs]
+        alarms = [alarm(REPAIRED, repair_report.text(r), raised=True).event for r in self._repairs]
         before = [self._signer.event(GATEWAY, event, now) for event in [*told, *announced]]
         behind = [self._signer.event(GATEWAY, event, now) for event in [started, *alarms]]
         rows, grids = [*before, *rows, *behind], [*grids, *gone]

@@ -12,8 +12,8 @@ from gateway.drivers import driver, trust_of
 from gateway.journal import seal_next
 from gateway.process import instance_lock
 from gateway.records import GATEWAY
-from gateway.repair import open_store
 from gateway.storage.driver_notes import Notes
+from gateway.storage.recovery.repair import open_store
 from gateway.storage.writer import Direct, Writer
 from gateway.uplink import Uplink
 from ledger_client.trust import Trust

@@ -43,10 +43,10 @@ from gateway.reconcile import Reconciliation
 from gateway.recorder import Recorder
 from gateway.records import ALARM, GATEWAY
 from gateway.reload import Provision, Reload
-from gateway.repair import check_large, note_flaws, open_store
 from gateway.site import Site
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
+from gateway.storage.recovery.repair import check_large, note_flaws, open_store
 from gateway.storage.rows import Conflict
 from gateway.uplink import Uplink
 from ledger_client.ledgers import Ledger

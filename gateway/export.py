@@ -13,8 +13,8 @@ from pathlib import Path
 from gateway.errors import GatewayError
 from gateway.prove import prove, settled_by
 from gateway.records import CONFIGURATION, GATEWAY, StoredRecord
-from gateway.repaired import REPAIRED
 from gateway.storage.database import Store
+from gateway.storage.recovery.repair_report import REPAIRED
 from gateway.storage.rows import Batch
 from ledger_client.batch_file import SUFFIX, write_batch
 from ledger_client.durable import whole_file

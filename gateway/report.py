@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway import repaired
 from gateway.alarm_kinds import EQUIVOCATION, LEDGER_REFUSED, STOPPED
 from gateway.comparison import conflict_text
 from gateway.config.access_files import fingerprint
@@ -25,6 +24,7 @@ from gateway.quality import shared_flags
 from gateway.records import StoredRecord
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import RECOVER, Store
+from gateway.storage.recovery import repair_report
 from gateway.verdicts import verdict, worst
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError
@@ -248,7 +248,7 @@ def _restored(store: Store) -> dict[str, Any] | None:
 
 def _repairs(store: Store) -> list[str]:
     """What became of damaged databases."""
-    texts = [repaired.text(repair) for repair in store.repairs()]
+    texts = [repair_report.text(repair) for repair in store.repairs()]
     _, untold = store.count_elsewhere() if texts else (0, 0)
     if untold and store.known() is None:
         texts.append(f"{untold} records of lost batches stay unsealed for ever: no ledger can tell if it has them")

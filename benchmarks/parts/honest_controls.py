@@ -20,8 +20,8 @@ from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.drivers import trust_of
 from gateway.records import MeterEvent
-from gateway.repair import open_store
 from gateway.storage.database import Store
+from gateway.storage.recovery.repair import open_store
 from ledger_client.record import Event
 from ledger_client.times import rfc3339
 from tests.chain.test_restore import Look

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from gateway import repaired
 from gateway.alarm_kinds import ANCHOR_OVERDUE, CLOCK, COUNTER_BACK, EQUIVOCATION, LEDGER_REFUSED, REPAIRED, ROLLBACK
 from gateway.comparison import conflict_text, older_text
 from gateway.config.model import Config
@@ -19,6 +18,7 @@ from gateway.refusals import way_out
 from gateway.site import Site
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Store
+from gateway.storage.recovery import repair_report
 from gateway.storage.rows import Conflict, Repair
 from tests.gateway.epochs import epoch, until
 from tests.gateway.samples import Hands, site
@@ -49,7 +49,7 @@ def trouble(running: Site, store: Store) -> Iterator[tuple[str, str, str, str]]:
     yield GATEWAY, LEDGER_REFUSED, "ledger demo-ledger", refused
     yield GATEWAY, ANCHOR_OVERDUE, "store", horizon(config, store, running.clock.now_ms(), running=True).text
     repair = Repair(1, 0, "meterseal.db.damaged", "why", 120, 7, 3, 1, 120, 3, 0)
-    yield GATEWAY, REPAIRED, "store", repaired.text(repair)
+    yield GATEWAY, REPAIRED, "store", repair_report.text(repair)
     yield "export-main", COUNTER_BACK, "rs485-1", "export-main on rs485-1: energy_import went back"
     yield GATEWAY, CLOCK, "clock", "the kernel does not call its clock synchronised"
 

@@ -22,7 +22,7 @@ PRODUCERS = [
         "alarm_board", "alarm_groups", "alarm_list", "alarm_looks", "alarm_sources", "alarm_states", "alarms",
         "belonging", "changeover", "commissioning", "commits", "comparison", "difference", "drivers", "epoch",
         "storage/capacity/forecast", "journal", "config/device_keys", "prove", "reconcile", "refusals", "reload",
-        "repaired", "settling", "site",
+        "storage/recovery/repair_report", "settling", "site",
         "storage/database", "uplink",
         "fieldbus/line_alarms", "fieldbus/sleep", "fieldbus/open_line", "fieldbus/modbus/serial_port", "dashboard/acts",
         "dashboard/app", "dashboard/contents", "dashboard/logins", "dashboard/readers", "dashboard/views/batches",
@@ -34,7 +34,7 @@ PRODUCERS = [
         "process/control_socket", "config/feed", "config/ledger",
         "config/web", "config/field_types", "config/place",
         "devices/key_values", "devices/read_plan", "devices/points", "devices/profile", "devices/profile_rules",
-        "devices/scaling_rules", "devices/units", "fieldbus/endpoints", "repair",
+        "devices/scaling_rules", "devices/units", "fieldbus/endpoints", "storage/recovery/repair",
     )),
     *(ROOT / "ledger_client" / f"{name}.py" for name in (
         "trust", "ledgers/access", "ledgers/bounded", "ledgers/evm", "ledgers/evm_account", "ledgers/evm_node",

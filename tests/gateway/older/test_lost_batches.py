@@ -12,9 +12,9 @@ from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.prove import find, prove
-from gateway.repair import note_flaws, open_store
 from gateway.sealer import ranges
 from gateway.storage.database import Store
+from gateway.storage.recovery.repair import note_flaws, open_store
 from ledger_client.trust import load_trust
 from tests.gateway.books import check_books, check_each_record_is_sealed_once
 from tests.gateway.older.lives import METER, Ledger, Life, free, live

@@ -16,9 +16,9 @@ from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.errors import GatewayError, StoreError
 from gateway.process import control_socket, instance_lock
-from gateway.repair import open_store
 from gateway.storage.capacity.backup import backup
 from gateway.storage.database import Store
+from gateway.storage.recovery.repair import open_store
 from ledger_client.trust import load_trust
 from tests.disk.small import small_disk, writable
 from tests.gateway.samples import Hands, site

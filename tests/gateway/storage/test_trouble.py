@@ -12,9 +12,9 @@ from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.errors import Damaged, StartAgain
 from gateway.records import ALARM, MeterEvent, Timestamp
-from gateway.repair import open_store
 from gateway.storage.capacity.disk_space import MIB, RESERVE_BYTES
 from gateway.storage.database import Store
+from gateway.storage.recovery.repair import open_store
 from ledger_client.record import Coverage, Event
 from ledger_client.senml import Reading, Value
 from ledger_client.trust import load_trust

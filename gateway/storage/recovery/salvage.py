@@ -1,4 +1,4 @@
-"""The pages of a damaged database → everything in them that is still ours, in a new database.
+"""Salvage: records, batches and receipts on the pages of a damaged database → a new database.
 
 Nothing is believed that does not prove itself: a record by its signature, or by the hash that its successor, which was
 proven, holds of it; a batch by its statement's signature; a receipt by its ledger's. The small tables hold no evidence
@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from gateway.pages import Pages, Row, Value
 from gateway.process.failpoints import station
 from gateway.records import GATEWAY
 from gateway.storage.batch_tables import UNTOLD
 from gateway.storage.database import Store
+from gateway.storage.recovery.sqlite_pages import Pages, Row, Value
 from gateway.storage.repair_tables import Hole
 from gateway.storage.rows import Repair
 from ledger_client.bundle import is_locator

@@ -1,4 +1,4 @@
-"""A damaged database at a start: found, set aside whole, and what can be read of it recovered into a new one.
+"""Repair of a damaged database at a start: detected, set aside whole, and recovered into a new one.
 
 Quick looks before every start, SQLite's own check at once or in the background (``at_start``, ``check``). A recovery
 is built beside the damaged database under another name; one rename makes it valid, and whatever a kill has left of the
@@ -19,13 +19,13 @@ from typing import TypeVar
 from gateway.config.device_keys import Keys
 from gateway.config.model import Config
 from gateway.errors import Damaged, DiskFull, StoreError
-from gateway.pages import Pages, Row
 from gateway.process.failpoints import station
 from gateway.records import GATEWAY
-from gateway.salvage import Found, Witness, proven, salvage
 from gateway.storage.capacity.disk_space import Reserve
 from gateway.storage.database import CHECK, Store
 from gateway.storage.files import log_path, missing
+from gateway.storage.recovery.salvage import Found, Witness, proven, salvage
+from gateway.storage.recovery.sqlite_pages import Pages, Row
 from gateway.storage.rows import Repair
 from ledger_client.trust import Trust
 

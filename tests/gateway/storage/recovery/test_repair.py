@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import epoch, repair, report
+from gateway import epoch, report
 from gateway.clock import Clock
 from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
@@ -33,6 +33,7 @@ from gateway.recorder import Recorder
 from gateway.records import StoredRecord
 from gateway.storage.capacity import pruning
 from gateway.storage.database import Store
+from gateway.storage.recovery import repair
 from ledger_client.record import Event, parse_record
 from ledger_client.statement import parse_statement
 from ledger_client.trust import load_trust
@@ -447,7 +448,7 @@ OPEN = """
 import sys
 from pathlib import Path
 from gateway.config.load import load_config
-from gateway import repair
+from gateway.storage.recovery import repair
 from gateway.config.device_keys import load_keys
 from ledger_client.trust import load_trust
 loaded = load_config(Path(sys.argv[1]))

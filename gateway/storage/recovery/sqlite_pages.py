@@ -1,4 +1,4 @@
-"""Rows out of a SQLite file and its log, page by page, without asking SQLite: for a database that it calls damaged.
+"""SQLite pages: rows read from a damaged database file and its write-ahead log without SQLite. Reads only.
 
 Nothing of the file is relied upon: not its header, not its schema, not the pages that lead to other pages. Every image
 of a page that a commit has left (in the file, in the log) is read by itself, and what is not exactly a row is none.

@@ -1,4 +1,4 @@
-"""A repair in words: for the signed event, the alarm and the status."""
+"""Repair report: a repair as fields and text, for the signed event, the alarm and the status. Pure."""
 
 from __future__ import annotations
 
