@@ -197,7 +197,7 @@ def status(config_path: Path, as_json: bool) -> None:
 @FORCE
 def prove(config_path: Path, record: str, output: Path, force: bool) -> None:
     """Write the proof of RECORD (METER/EPOCH/SEQ, or a meter's name: its newest anchored reading) to one file."""
-    from gateway import prove as prover
+    from gateway.evidence import prove as prover
 
     config, store = open_store(config_path)
     demand_replaceable(output, "proof (.mseal)", is_bundle, force=force)

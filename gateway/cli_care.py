@@ -17,7 +17,7 @@ from ledger_client.batch_file import is_batch_file
 from ledger_client.times import rfc3339_ms
 
 if TYPE_CHECKING:
-    from gateway.export import Exported
+    from gateway.evidence.export import Exported
 
 
 @click.command()
@@ -35,7 +35,7 @@ def export(
     One --batch goes to FILE (.mbatch). Several, or without --batch every receipted one, go to FOLDER, a file each;
     what is there already is left as it is.
     """
-    from gateway import export as exporter
+    from gateway.evidence import export as exporter
 
     if numbers and age:
         raise click.UsageError("give --batch or --older-than, not both")

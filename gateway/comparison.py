@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gateway.sealer import Before
+from gateway.evidence.sealing import Before
 from gateway.storage.rows import Conflict
 from ledger_client.cose_key import PublicKey
 from ledger_client.errors import LedgerClientError, Refused

@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from gateway import drain, prove, report, starter
+from gateway import drain, report, starter
 from gateway.account import account, read_answers
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.load import load_config
@@ -28,6 +28,7 @@ from gateway.config.model import Config
 from gateway.dashboard import setup
 from gateway.demo_view import summary_text, view
 from gateway.errors import GatewayError
+from gateway.evidence import prove
 from gateway.process.console import console
 from gateway.shipped import shipped
 from gateway.storage.database import Store

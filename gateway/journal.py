@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway import sealer
 from gateway.alarm_kinds import BUFFER
 from gateway.announcements import by_meter, schedule, spread
 from gateway.changeover import Changeover
@@ -20,6 +19,7 @@ from gateway.commits import GOES_ON, RETRY_MS, Rules, alarm
 from gateway.config.device_keys import Keys
 from gateway.coverage import stopped_polls
 from gateway.errors import Damaged, DiskFull, StoreError
+from gateway.evidence import sealing
 from gateway.process.failpoints import station
 from gateway.records import CLOCK, GATEWAY, STOP, MeterEvent, MissedPoll, NotRecorded, PollResult, Timestamp
 from gateway.storage.capacity import disk_space, pruning
@@ -102,7 +102,7 @@ class Journal(Changeover):
             if now >= self._retry_at_ms:
                 self._try_again(now)
             return
-        if sealer.due(
+        if sealing.due(
             now_ms=now,
             last_ms=self._last_cut_ms,
             records=self._uncut + len(self._pending),
@@ -319,12 +319,12 @@ def seal_next(store: Store, keys: Keys, rules: Rules, now_ms: int) -> bool:
     config = parse_statement(last.entry).statement.config if last is not None else rules.config
     with store.transaction():
         station("seal")
-        batch = sealer.seal(
+        batch = sealing.seal(
             store.leaves(first_id, last_id),
             first_id=first_id,
             last_id=last_id,
             gateway=rules.gateway,
-            before=sealer.Before.of(last, store.known()).after(store.repairs()),
+            before=sealing.Before.of(last, store.known()).after(store.repairs()),
             config=config,
             software=rules.software,
             now_ms=now_ms,

@@ -34,12 +34,12 @@ from gateway.comparison import (
     waiting_text,
 )
 from gateway.config.model import Config
+from gateway.evidence.sealing import Before
 from gateway.process.failpoints import station
 from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread
 from gateway.recorder import Recorder
 from gateway.records import GATEWAY
-from gateway.sealer import Before
 from gateway.storage.batch_tables import UNTOLD
 from gateway.storage.database import Store
 from gateway.storage.repair_tables import Hole

@@ -23,12 +23,12 @@ from gateway.clock import Clock
 from gateway.comparison import Odd
 from gateway.config.ledger import Contract
 from gateway.errors import GatewayError, StoreError
+from gateway.evidence.settlement import NotOurs, demand_settled
 from gateway.process.failpoints import station
 from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread
 from gateway.reconcile import Reconciliation
 from gateway.refusals import way_out
-from gateway.settling import NotOurs, demand_settled
 from gateway.storage.database import Store
 from gateway.storage.rows import Batch
 from gateway.storage.writer import Writer

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway import prove
 from gateway.dashboard.live_news import source
 from gateway.dashboard.loads import Loads
 from gateway.dashboard.page import Answer, NotFound, Pages, Rest
@@ -17,6 +16,7 @@ from gateway.dashboard.views import alarms, batches, events, meter, record
 from gateway.dashboard.views import site as site_view
 from gateway.dashboard.views.diagnosis import Rounds
 from gateway.errors import GatewayError
+from gateway.evidence import prove
 from gateway.site import Site
 from gateway.storage.database import Store
 

@@ -13,7 +13,7 @@ import pytest
 from gateway import drain, drivers
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.load import load_config
-from gateway.prove import find, prove
+from gateway.evidence.prove import find, prove
 from gateway.storage.database import Store
 from ledger_client.errors import Refused
 from ledger_client.ledgers import Pending

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from gateway.config.ledger import Contract
 from gateway.config.model import Config
-from gateway.settling import NotOurs, demand_settled
+from gateway.evidence.settlement import NotOurs, demand_settled
 from ledger_client import contracts
 from ledger_client.bundle import decode_locator
 from ledger_client.contracts import Anchored, gateway_hash

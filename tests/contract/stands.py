@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from gateway.config.ledger import Contract
 from gateway.config.model import Config
-from gateway.settling import demand_settled
+from gateway.evidence.settlement import demand_settled
 from ledger_client.ledgers import Ledger, Memory
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.mqtt import MqttLedger

@@ -13,7 +13,7 @@ from itertools import count
 
 import pytest
 
-from gateway.settling import NotOurs
+from gateway.evidence.settlement import NotOurs
 from ledger_client.cose_key import ES256
 from ledger_client.errors import LedgerUnavailable, Refused, Unsupported
 from ledger_client.ledgers import Ledger, Notebook, Pending

@@ -15,7 +15,7 @@ from gateway.clock import Clock
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError
-from gateway.prove import find, prove
+from gateway.evidence.prove import find, prove
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
 from ledger_client.errors import PolicyNotMet

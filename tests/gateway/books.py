@@ -8,8 +8,8 @@ from typing import Any
 
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
+from gateway.evidence.sealing import LEFT_OUT, ranges, tree_of
 from gateway.records import ALARM, GATEWAY, StoredRecord
-from gateway.sealer import LEFT_OUT, ranges, tree_of
 from gateway.storage.batch_tables import UNTOLD
 from gateway.storage.database import Store
 from gateway.storage.repair_tables import Hole

@@ -21,7 +21,7 @@ from gateway.comparison import (
     judge,
     waiting_text,
 )
-from gateway.sealer import Before
+from gateway.evidence.sealing import Before
 from ledger_client.statement import Range, statement_id
 from tests.ledgers.samples import EPOCH, Gateway
 

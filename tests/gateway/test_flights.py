@@ -14,7 +14,7 @@ from gateway.clock import Clock
 from gateway.config.ledger import Contract
 from gateway.config.model import Config
 from gateway.errors import StoreError
-from gateway.prove import find, prove
+from gateway.evidence.prove import find, prove
 from gateway.recorder import Recorder
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway import prove
 from gateway.dashboard.page import NotFound
 from gateway.dashboard.views.batches import Vouched, vouched
 from gateway.dashboard.views.states import State, States
 from gateway.errors import GatewayError
+from gateway.evidence import prove
+from gateway.evidence.sealing import tree_of
 from gateway.records import StoredRecord
-from gateway.sealer import tree_of
 from gateway.storage.database import Store
 from ledger_client.merkle import leaf_hash, node_hash
 from ledger_client.record import Record, parse_record, record_hash

@@ -11,8 +11,8 @@ from gateway import report
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.errors import GatewayError
-from gateway.prove import find, prove
-from gateway.sealer import ranges
+from gateway.evidence.prove import find, prove
+from gateway.evidence.sealing import ranges
 from gateway.storage.database import Store
 from gateway.storage.recovery.repair import note_flaws, open_store
 from ledger_client.trust import load_trust

@@ -27,8 +27,8 @@ from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import Damaged, Declined, DiskFull, StoreError
+from gateway.evidence.prove import find, prove
 from gateway.process.failpoints import STATIONS
-from gateway.prove import find, prove
 from gateway.recorder import Recorder
 from gateway.records import StoredRecord
 from gateway.storage.capacity import pruning

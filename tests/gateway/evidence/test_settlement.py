@@ -10,7 +10,7 @@ import cbor2
 import pytest
 
 from gateway.config.ledger import Contract
-from gateway.settling import NotOurs, demand_settled
+from gateway.evidence.settlement import NotOurs, demand_settled
 from ledger_client import cbor, cose
 from ledger_client.bundle import Locator, encode_locator
 from ledger_client.merkle import Tree, leaf_hash

@@ -1,4 +1,4 @@
-"""When to seal, and a stretch of records → the signed statement over its Merkle root. Pure: no disk, no clock."""
+"""Sealing: when a batch is due, and the signed statement over the Merkle root of its records."""
 
 from __future__ import annotations
 

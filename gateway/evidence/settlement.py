@@ -1,4 +1,4 @@
-"""What settles a batch on a ledger: a receipt that the verifier's own check passes, or, of a chain, a place on it.
+"""Settlement of a batch on a ledger: a receipt that the verifier accepts, or a final place on a chain.
 
 A receipt is a COSE_Sign1 (tag 18). A place (EVIDENCE §6) is a map: the driver hands it over once the chain's own rule
 says that it is final, and here it must be the chain and the contract that the configuration names.

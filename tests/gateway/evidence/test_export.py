@@ -10,7 +10,7 @@ import pytest
 from gateway import drain
 from gateway.config.model import Config
 from gateway.errors import GatewayError, NotYet
-from gateway.export import export, export_to, file_name
+from gateway.evidence.export import export, export_to, file_name
 from gateway.storage.capacity import pruning
 from gateway.storage.database import Store
 from ledger_client.audit import audit

@@ -1,4 +1,4 @@
-"""Sealed batches → batch files: whole, with their receipts, for proofs and audits when the database has let them go.
+"""Sealed batches → batch files: whole, with their receipts, for proofs and audits after pruning.
 
 Beside a batch that does not begin with what is configured go the proofs of the events that say so, from batches before:
 by them an audit of this file alone can count what was due (docs/decisions/032).
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.errors import GatewayError
-from gateway.prove import prove, settled_by
+from gateway.evidence.prove import prove, settled_by
 from gateway.records import CONFIGURATION, GATEWAY, StoredRecord
 from gateway.storage.database import Store
 from gateway.storage.recovery.repair_report import REPAIRED

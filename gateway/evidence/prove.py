@@ -1,12 +1,12 @@
-"""A kept record → its proof bundle, from the database alone: the record, its path, the statement, its receipts."""
+"""Proof bundle of one record, from the database alone: the record, its path, the statement, its receipts."""
 
 from __future__ import annotations
 
 import re
 
 from gateway.errors import Declined, GatewayError, NotYet
+from gateway.evidence.sealing import tree_of
 from gateway.records import StoredRecord
-from gateway.sealer import tree_of
 from gateway.storage.batch_tables import UNTOLD
 from gateway.storage.database import Store
 from gateway.storage.rows import Batch
