@@ -35,8 +35,8 @@ from typing import Any
 from benchmarks.parts.away import PERIOD_S, STEP_S, VALUES
 from benchmarks.parts.site import POINT, before, make_site
 from gateway.config.model import Config
-from gateway.energy import energy_by_hour
-from gateway.history import history
+from gateway.history.energy import energy_by_hour
+from gateway.history.series import history
 from gateway.storage.database import Store
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.statement import parse_statement

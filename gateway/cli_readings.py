@@ -20,9 +20,9 @@ from gateway import report
 from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
 from gateway.config.field_types import duration_ms
 from gateway.errors import GatewayError
-from gateway.local_calendar import moment_ms
+from gateway.history.export_files import FORMATS, WRITERS, Line, Told, are_readings, lines, of_row
+from gateway.history.local_calendar import moment_ms
 from gateway.process.console import console
-from gateway.reading_files import FORMATS, WRITERS, Line, Told, are_readings, lines, of_row
 from ledger_client.durable import whole_file
 from ledger_client.times import rfc3339_ms
 

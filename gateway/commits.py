@@ -20,6 +20,7 @@ from gateway.config.device_keys import Keys
 from gateway.config.model import Config, Configured
 from gateway.coverage import Ruler, Tally, first_coverage
 from gateway.errors import Damaged, DiskFull, StartAgain, StoreError
+from gateway.history.rollup import Summariser
 from gateway.process.failpoints import station
 from gateway.process.histogram import Durations
 from gateway.records import ALARM, CLOCK, GATEWAY, SCHEDULE, START, STOP, MeterEvent, News, SignedRecord, Timestamp
@@ -29,7 +30,6 @@ from gateway.storage.database import Store
 from gateway.storage.recovery import repair_report
 from gateway.storage.recovery.repair import note_flaws
 from gateway.storage.rows import Tail
-from gateway.summaries import Summariser
 from ledger_client.record import Event, parse_record, record_hash
 
 log = logging.getLogger("meterseal.recorder")

@@ -12,10 +12,10 @@ from gateway.alarm_sources import AlarmSources
 from gateway.config.feed import FeedEntry
 from gateway.dashboard.server import PagesServer
 from gateway.errors import GatewayError
+from gateway.history.backfill import Rebuilding
 from gateway.lag import Lag
 from gateway.process.background import Companion
 from gateway.process.sd_notify import Manager
-from gateway.rebuild import Rebuilding
 from gateway.site import Site
 from gateway.watch import Watch
 

@@ -17,13 +17,13 @@ from gateway.config.model import Config, Meter
 from gateway.devices.points import Profile
 from gateway.errors import Damaged
 from gateway.fieldbus.sleep import NOTHING, PowerRecord
+from gateway.history.aggregates import Span
+from gateway.history.rollup import kept_spans, resume
 from gateway.process.background import Companion
 from gateway.process.threads import in_thread
 from gateway.records import MissedPoll, News, NotRecorded, SignedRecord
-from gateway.spans import Span
 from gateway.storage.database import Store
 from gateway.storage.record_reader import body_of
-from gateway.summaries import kept_spans, resume
 from gateway.verdicts import verdict
 from ledger_client.record import Coverage
 from ledger_client.senml import Number, Reading

@@ -10,7 +10,7 @@ from typing import Final
 from gateway.dashboard.words import Words
 from gateway.devices.decode import Content
 from gateway.devices.points import Point
-from gateway.local_calendar import ahead_ms, local
+from gateway.history.local_calendar import ahead_ms, local
 from ledger_client.report import clean, number_text
 
 UNITS: Final = {

@@ -22,7 +22,7 @@ Points = tuple[tuple[str, "str | None"], ...]
 
 
 class SummaryRow(NamedTuple):
-    """One minute or hour (``span_ms``) of one meter, as span_rows.py packs it."""
+    """One minute or hour (``span_ms``) of one meter, as history/aggregate_codec.py packs it."""
 
     meter: str
     span_ms: int

@@ -10,8 +10,8 @@ from math import isfinite
 import pytest
 
 from gateway.clock import HOUR_MS, MINUTE_MS
-from gateway.span_rows import Form, form_of, unpack
-from gateway.spans import Figures
+from gateway.history.aggregate_codec import Form, form_of, unpack
+from gateway.history.aggregates import Figures
 from gateway.storage.database import Store
 from ledger_client.record import Coverage, parse_record
 from ledger_client.senml import Reading, Value

@@ -18,8 +18,8 @@ from click.testing import CliRunner, Result
 from gateway import report
 from gateway.cli import main
 from gateway.config.model import Config
+from gateway.history.export_files import COLUMNS
 from gateway.process.console import console
-from gateway.reading_files import COLUMNS
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Store
 from gateway.verdicts import verdict

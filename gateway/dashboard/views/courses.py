@@ -12,9 +12,9 @@ from typing import Final, Literal
 from gateway.config.model import Meter
 from gateway.dashboard.views.values import headline
 from gateway.devices.points import Point, Profile
-from gateway.energy import NEAR_MS, Energy, energy_of
-from gateway.history import Covered, Series, covered, history
-from gateway.local_calendar import Stretch, day_ms, days, later, local, months
+from gateway.history.energy import NEAR_MS, Energy, energy_of
+from gateway.history.local_calendar import Stretch, day_ms, days, later, local, months
+from gateway.history.series import Covered, Series, covered, history
 from gateway.storage.database import Store
 from gateway.verdicts import VERDICTS, verdict
 

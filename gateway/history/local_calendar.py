@@ -1,4 +1,4 @@
-"""Local calendar: the days and months of a time zone as stretches of Unix time, and round moments of its clocks."""
+"""Local calendar: days and months of a time zone as ranges of Unix time, and round times of its clocks. Pure."""
 
 from __future__ import annotations
 

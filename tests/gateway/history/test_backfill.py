@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from gateway.clock import HOUR_MS
-from gateway.rebuild import Rebuilding
+from gateway.history.backfill import Rebuilding
 from gateway.storage.database import Store
 from tests.gateway.desk import Desk
 from tests.gateway.samples import finished

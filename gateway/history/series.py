@@ -1,4 +1,4 @@
-"""What charts draw: the course of a meter's points over any time, and the energy of each hour. Reads only.
+"""Time series for charts: a meter's points over any period, and the polls missed in it. Reads only.
 
 Drawn from readings, minutes or hours, whichever gives enough and not too much. Nothing is interpolated: where there is
 no reading there is None, and what is worth knowing about a value is told with it.
@@ -15,12 +15,12 @@ from statistics import median_low
 from typing import Any
 
 from gateway.clock import HOUR_MS, MINUTE_MS
-from gateway.local_calendar import DAY_MS, days
-from gateway.spans import Figures, Span
+from gateway.history.aggregates import Figures, Span
+from gateway.history.local_calendar import DAY_MS, days
+from gateway.history.rollup import kept_spans, resume
 from gateway.storage.database import Store
 from gateway.storage.record_reader import body_of
 from gateway.storage.summary_tables import SLACK_MS
-from gateway.summaries import kept_spans, resume
 from gateway.verdicts import Verdict, verdict
 from ledger_client.record import Coverage, parse_record
 from ledger_client.senml import Number, Quality, Reading

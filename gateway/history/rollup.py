@@ -1,4 +1,4 @@
-"""Committed records → summaries of their minutes and hours, in the very commit that completes them.
+"""Rollup: committed records → summaries of minutes and hours, in the commit that completes them.
 
 A meter's open minute and hour are in memory; what they lack after a start, or a failed commit, is read from the records
 when it is needed. Summaries are no evidence: what goes wrong here costs no record.
@@ -14,9 +14,9 @@ from functools import partial
 
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.errors import StoreError
+from gateway.history.aggregate_codec import Form, form_of, pack, unpack
+from gateway.history.aggregates import FOLD_AT, Body, Span, time_of
 from gateway.records import SignedRecord
-from gateway.span_rows import Form, form_of, pack, unpack
-from gateway.spans import FOLD_AT, Body, Span, time_of
 from gateway.storage.database import Store
 from gateway.storage.record_reader import body_of
 from gateway.storage.summary_tables import Points, SummaryRow

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.local_calendar import DAY_MS, HOUR_MS, day_ms, days, hours, later, local, moment_ms, months
+from gateway.history.local_calendar import DAY_MS, HOUR_MS, day_ms, days, hours, later, local, moment_ms, months
 
 ZONES = (
     "UTC",

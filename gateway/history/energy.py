@@ -1,4 +1,4 @@
-"""The energy of hours, days and months, from the registers that a counter showed at their ends. Reads only."""
+"""Energy of hours, days and months, from the counter registers at their ends. Reads only."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from itertools import pairwise
 from typing import Any
 
 from gateway.clock import HOUR_MS
-from gateway.history import Spans
-from gateway.local_calendar import Stretch
-from gateway.spans import Figures, Span
+from gateway.history.aggregates import Figures, Span
+from gateway.history.local_calendar import Stretch
+from gateway.history.series import Spans
 from gateway.storage.database import Store
 from gateway.verdicts import VERDICT_OF
 from ledger_client.senml import Number, Quality

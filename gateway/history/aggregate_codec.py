@@ -1,4 +1,4 @@
-"""A minute or hour of one meter ↔ the few bytes that the database keeps of it. Pure.
+"""Aggregate codec: one minute or hour of one meter ↔ the packed bytes of its row. Pure.
 
 ``version, form, readings, first, last`` (16 bits each in version 1, 32 in version 2; the two times from the span's
 start on), one byte of flags for each point of the form, the points' figures one after the other as their flags say,
@@ -20,7 +20,7 @@ from typing import Any
 
 import cbor2
 
-from gateway.spans import Figures, Span
+from gateway.history.aggregates import Figures, Span
 from ledger_client.senml import Number
 
 _FLOAT32, _FLOAT64, _INT16, _INT32, _INT64, _ODD = 1, 2, 3, 4, 5, 6

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.config.model import Config
-from gateway.history import history
-from gateway.rebuild import first_hour, put, rebuild_before
+from gateway.history.aggregate_codec import Form, pack, unpack
+from gateway.history.aggregates import Span
+from gateway.history.backfill import first_hour, put, rebuild_before
+from gateway.history.series import history
 from gateway.records import PollResult, Timestamp
-from gateway.span_rows import Form, pack, unpack
-from gateway.spans import Span
 from gateway.storage.capacity.pruning import prune_summaries
 from gateway.storage.database import Store
 from ledger_client.senml import Columns, Reading, Value

@@ -1,4 +1,4 @@
-"""Readings of a minute or an hour → a few figures of each point. Pure, and fast: a value costs no object of its own.
+"""Aggregates: the readings of a minute or an hour → a few statistics of each point. Pure; no object per value.
 
 A record belongs to the span of the greatest time that its meter's records have had so far, in the order of commits, so
 that the spans of a meter are stretches of that order: a reading's time is its own, a coverage record's is the last

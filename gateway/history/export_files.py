@@ -1,5 +1,4 @@
-"""Readings of any time → a file, one line a value: CSV, JSON lines, Parquet. Streams; a million readings take no more
-memory than a thousand.
+"""Export of readings to CSV, JSON lines or Parquet, one line a value. Streams in constant memory.
 
 The records are taken as the gateway wrote them: what is exported is its own word. Each line names the record that can
 be proven (`meterseal prove`).

@@ -1,4 +1,4 @@
-"""Summaries that are missing, from the records: of a database that was written before there were any, or recovered.
+"""Backfill of missing summaries from the records, after an upgrade or a recovery. Background task.
 
 Beside the recording gateway, from the newest hours to the oldest, a little at a time, whenever it starts: what has its
 rows is left alone. Hours whose records are pruned stay as they are.
@@ -13,15 +13,15 @@ from functools import partial
 from gateway.clock import HOUR_MS, MINUTE_MS, Clock
 from gateway.config.model import Config
 from gateway.errors import Damaged
+from gateway.history.aggregates import Span
+from gateway.history.rollup import Forms, Open
 from gateway.process.background import Companion
 from gateway.process.threads import in_thread
-from gateway.spans import Span
 from gateway.storage.capacity.pruning import HOURS_KEPT_MS
 from gateway.storage.database import Store
 from gateway.storage.record_reader import body_of
 from gateway.storage.summary_tables import SLACK_MS
 from gateway.storage.writer import Writer
-from gateway.summaries import Forms, Open
 
 log = logging.getLogger("meterseal.agent")
 
