@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 
 from gateway.clock import Clock
-from gateway.commits import Rules
 from gateway.config.device_keys import Keys
 from gateway.config.model import Configured
-from gateway.recorder import Recorder
+from gateway.recording.commits import Rules
+from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity.disk_space import Limits
 from gateway.storage.database import Store

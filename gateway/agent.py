@@ -13,7 +13,6 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from gateway import budget
-from gateway.commits import RETRY_MS
 from gateway.config.model import Config
 from gateway.epoch import begin
 from gateway.errors import GatewayError, StartAgain
@@ -22,6 +21,7 @@ from gateway.process.sd_notify import Manager
 from gateway.process.switch_interval import switch_often
 from gateway.process.threads import share_heap
 from gateway.readiness import prepare
+from gateway.recording.commits import RETRY_MS
 from ledger_client.record import Event
 
 log = logging.getLogger("meterseal.agent")

@@ -28,9 +28,9 @@ from gateway.alarm_list import AlarmList, Books
 from gateway.alarm_states import Key, State
 from gateway.clock import Clock
 from gateway.fieldbus.specs import Alarm, LineSpec
-from gateway.live import Live
 from gateway.process.background import Companion
 from gateway.process.control_socket import Order
+from gateway.recording.live_state import Live
 from gateway.records import ALARM, GATEWAY
 from gateway.storage.alarm_tables import Standing
 from gateway.storage.database import Store

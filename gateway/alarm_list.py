@@ -14,7 +14,7 @@ from gateway.alarm_states import Key, State
 from gateway.clock import Clock
 from gateway.config.field_types import duration_text
 from gateway.errors import Declined, StoreError
-from gateway.live import Live
+from gateway.recording.live_state import Live
 from gateway.records import ALARM, GATEWAY
 from gateway.storage.alarm_tables import Standing
 from gateway.storage.database import Store

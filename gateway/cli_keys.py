@@ -124,7 +124,7 @@ def _drawn(text: str) -> str:
 
 def _identities(config: Config) -> dict[str, str]:
     """What the meters' devices said of themselves, as the newest events in the database tell; none without one."""
-    from gateway.announcements import identities
+    from gateway.recording.announcements import identities
     from gateway.storage.database import Store
 
     if not is_there(config.database):

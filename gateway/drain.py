@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from gateway.clock import Clock
-from gateway.commits import Rules, ended_in_order
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.drivers import driver, trust_of
-from gateway.journal import seal_next
 from gateway.process import instance_lock
+from gateway.recording.commits import Rules, ended_in_order
+from gateway.recording.journal import seal_next
 from gateway.records import GATEWAY
 from gateway.storage.driver_notes import Notes
 from gateway.storage.recovery.repair import open_store

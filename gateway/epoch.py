@@ -17,10 +17,8 @@ from typing import Any
 from gateway.alarm_board import Board, lines_of, orders
 from gateway.alarm_kinds import DAMAGED
 from gateway.alarms import Events, LedgerAlarms
-from gateway.announcements import identities
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning
-from gateway.commits import Rules
 from gateway.companions import keep, wanted
 from gateway.drivers import close, drivers
 from gateway.errors import Declined, GatewayError, StoreError
@@ -31,8 +29,6 @@ from gateway.fieldbus.sleep import PowerRecord
 from gateway.fieldbus.specs import LineSpec
 from gateway.line_use import forget, latest, noted_ms
 from gateway.lines import lag_ms
-from gateway.live import Live
-from gateway.news import Hub
 from gateway.poller import Poller
 from gateway.power_history import PowerHistory, recall
 from gateway.process import control_socket
@@ -40,7 +36,11 @@ from gateway.process.sd_notify import Manager
 from gateway.process.threads import in_thread
 from gateway.readiness import Ready
 from gateway.reconcile import Reconciliation
-from gateway.recorder import Recorder
+from gateway.recording.announcements import identities
+from gateway.recording.commits import Rules
+from gateway.recording.live_state import Live
+from gateway.recording.notifications import Hub
+from gateway.recording.writer import Recorder
 from gateway.records import ALARM, GATEWAY
 from gateway.reload import Provision, Reload
 from gateway.site import Site

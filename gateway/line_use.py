@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.clock import Clock
-from gateway.commits import asked_until_ms
 from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.fieldbus.endpoints import endpoint_of
@@ -21,6 +20,7 @@ from gateway.fieldbus.line import Waits, read_once
 from gateway.fieldbus.specs import LineSpec, Poll
 from gateway.process import instance_lock
 from gateway.process.file_owner import as_its_folder
+from gateway.recording.commits import asked_until_ms
 from gateway.records import GATEWAY
 from gateway.storage.database import Store
 from ledger_client.durable import whole_file

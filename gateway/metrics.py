@@ -25,10 +25,10 @@ from gateway.alarm_looks import certificate_end, certificate_files, newest_keys
 from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.fieldbus.specs import MeterSpec
-from gateway.live import MeterNow
 from gateway.metric_list import FIGURES, Figure
 from gateway.process.histogram import Durations
 from gateway.process.threads import in_thread
+from gateway.recording.live_state import MeterNow
 from gateway.records import GATEWAY
 from gateway.site import Site
 from gateway.storage.alarm_tables import Standing

@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from gateway import budget
-from gateway.belonging import demand_listed, demand_own
 from gateway.budget import LinePlan
 from gateway.config.device_keys import Keys, load_keys
 from gateway.config.feed import check_feeds
@@ -19,6 +18,7 @@ from gateway.fieldbus.modbus.errors import PortMissing
 from gateway.fieldbus.specs import LineSpec
 from gateway.lines import line_specs
 from gateway.process.file_owner import demand_folder
+from gateway.recording.key_match import demand_listed, demand_own
 from ledger_client.trust import Trust
 
 log = logging.getLogger("meterseal.agent")

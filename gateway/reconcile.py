@@ -38,7 +38,7 @@ from gateway.evidence.sealing import Before
 from gateway.process.failpoints import station
 from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread
-from gateway.recorder import Recorder
+from gateway.recording.writer import Recorder
 from gateway.records import GATEWAY
 from gateway.storage.batch_tables import UNTOLD
 from gateway.storage.database import Store

@@ -2,9 +2,9 @@
 
 Looked at first, then done: everything that a start would check is checked, and everything that may not be had is
 there, before anything is touched; only lines that changed are opened again, and the change is one signed event and one
-commit (changeover.py). Before that commit the old configuration stays in force whatever fails, behind it nothing fails
-that is not tried again. A meter that answered before, stands in both and answers nothing afterwards brings the old one
-back, unless it sleeps.
+commit (recording/config_change.py). Before that commit the old configuration stays in force whatever fails, behind it
+nothing fails that is not tried again. A meter that answered before, stands in both and answers nothing afterwards
+brings the old one back, unless it sleeps.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any, Protocol
 
 from gateway import budget
 from gateway.alarm_kinds import REVERTED
-from gateway.changeover import Change
-from gateway.commits import Rules
 from gateway.config.load import load_config
 from gateway.difference import Difference, difference
 from gateway.drivers import close
 from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.sleep import PowerRecord
-from gateway.live import MeterNow
 from gateway.process.threads import in_thread
 from gateway.readiness import Ready, prepare
+from gateway.recording.commits import Rules
+from gateway.recording.config_change import Change
+from gateway.recording.live_state import MeterNow
 from gateway.records import GATEWAY
 from gateway.site import Site
 from ledger_client.ledgers import Ledger

@@ -14,12 +14,12 @@ from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.errors import Declined
 from gateway.fieldbus.line import Line
-from gateway.live import Live
-from gateway.news import Hub
 from gateway.process.control_socket import Order
 from gateway.process.heartbeats import Pulses
 from gateway.process.histogram import Durations
-from gateway.recorder import Recorder
+from gateway.recording.live_state import Live
+from gateway.recording.notifications import Hub
+from gateway.recording.writer import Recorder
 from gateway.uplink import Uplink
 
 LAG_S = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0)

@@ -25,14 +25,14 @@ from benchmarks.parts.site import POINT
 from benchmarks.parts.weight import Weight, peak_mb, weigh
 from gateway import drivers
 from gateway.clock import Clock, KernelClock
-from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.process import instance_lock
 from gateway.process.threads import in_thread
 from gateway.reconcile import Reconciliation
-from gateway.recorder import Recorder
+from gateway.recording.commits import Rules
+from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes

@@ -22,15 +22,16 @@ from io import FileIO
 from pathlib import Path
 
 from benchmarks.parts.site import POINT
-from gateway import drivers, journal, uplink
+from gateway import drivers, uplink
 from gateway.clock import Clock
-from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.process import instance_lock
 from gateway.reconcile import Reconciliation
-from gateway.recorder import Recorder
+from gateway.recording import journal
+from gateway.recording.commits import Rules
+from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity import pruning
 from gateway.storage.database import Store

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from benchmarks.parts.forged_history import History
 from gateway.clock import Clock, KernelClock
-from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.journal import seal_next
+from gateway.recording.commits import Rules
+from gateway.recording.journal import seal_next
 from gateway.storage.database import Store
 from tests.gateway.samples import Hands, Machine, site
 

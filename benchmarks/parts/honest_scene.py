@@ -12,10 +12,10 @@ from pathlib import Path
 
 from benchmarks.parts.honest_history import machine_at
 from gateway import drain, starter
-from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
-from gateway.journal import Journal
+from gateway.recording.commits import Rules
+from gateway.recording.journal import Journal
 from gateway.records import PollResult
 from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record

@@ -23,7 +23,6 @@ from benchmarks.parts.farm import SERIAL
 from gateway import lines
 from gateway.clock import Clock
 from gateway.commissioning import Commissioning
-from gateway.commits import Rules
 from gateway.config.device_keys import load_keys, make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
@@ -32,7 +31,8 @@ from gateway.fieldbus.specs import LineSpec, Poll
 from gateway.poller import Poller
 from gateway.process.switch_interval import switch_often
 from gateway.process.threads import share_heap
-from gateway.recorder import Recorder
+from gateway.recording.commits import Rules
+from gateway.recording.writer import Recorder
 from gateway.records import StoredRecord
 from gateway.starter import add_to_trust
 from gateway.storage.database import Store

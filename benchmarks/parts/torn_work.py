@@ -28,13 +28,13 @@ import sqlite_utils  # noqa: F401 - loaded before a process is forked, so that n
 from benchmarks.parts.torn_store import ToldStore
 from gateway import drivers
 from gateway.clock import Clock, KernelClock
-from gateway.commits import RETRY_MS, Rules
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import StartAgain, StoreError
 from gateway.reconcile import Reconciliation
-from gateway.recorder import Recorder
+from gateway.recording.commits import RETRY_MS, Rules
+from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Store
 from ledger_client.record import Event

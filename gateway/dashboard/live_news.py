@@ -13,7 +13,7 @@ from gateway.dashboard import formats
 from gateway.dashboard.page import Document
 from gateway.dashboard.views import values
 from gateway.dashboard.views.ledgers import oldest_unanchored_ms
-from gateway.live import MeterNow
+from gateway.recording.live_state import MeterNow
 from gateway.records import NotRecorded
 from gateway.site import Site
 from gateway.storage.database import Store

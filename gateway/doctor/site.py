@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway import lines
-from gateway.belonging import copy_entry
 from gateway.config.device_keys import STATEMENT, key_files
 from gateway.doctor.finding import Case, Finding, at_once, connect
 from gateway.errors import GatewayError
@@ -16,6 +15,7 @@ from gateway.fieldbus.line import holds
 from gateway.fieldbus.modbus import serial_port
 from gateway.fieldbus.specs import LineSpec
 from gateway.process.file_owner import is_there
+from gateway.recording.key_match import copy_entry
 from gateway.report import active_alarms
 from ledger_client.cose_key import Signer, load_private_key
 from ledger_client.errors import KeyFileError

@@ -1,7 +1,8 @@
 """Database: one SQLite connection, its transactions, size and copies. The only importer of sqlite3.
 
-One writing connection on one thread (recorder.py); readers open their own, read-only. WAL with synchronous=FULL:
-after ``transaction()`` has left its block without an error, what was written in it survives a power cut.
+One writing connection on one thread (recording/writer.py); readers open their own, read-only. WAL with
+synchronous=FULL: after ``transaction()`` has left its block without an error, what was written in it survives a power
+cut.
 """
 
 from __future__ import annotations

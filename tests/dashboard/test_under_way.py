@@ -19,7 +19,7 @@ from gateway.doctor.finding import Finding
 from gateway.errors import Declined, StoreError
 from gateway.fieldbus.line import Line
 from gateway.lines import line_specs
-from gateway.news import Hub
+from gateway.recording.notifications import Hub
 from gateway.site import Site
 from gateway.storage.database import Store
 from tests.gateway.desk import Desk

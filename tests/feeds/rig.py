@@ -16,9 +16,9 @@ from gateway.clock import Clock
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.feeds.of_site import make_feed
-from gateway.live import Live
-from gateway.news import Hub
-from gateway.recorder import Recorder
+from gateway.recording.live_state import Live
+from gateway.recording.notifications import Hub
+from gateway.recording.writer import Recorder
 from gateway.records import MissedPoll, PollResult, Timestamp
 from gateway.site import Site
 from gateway.storage.database import Store

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gateway.changeover import Change
 from gateway.clock import KernelClock
-from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.errors import DiskFull, StartAgain, StoreError
-from gateway.journal import seal_next
-from gateway.recorder import Recorder
+from gateway.recording.commits import Rules
+from gateway.recording.config_change import Change
+from gateway.recording.journal import seal_next
+from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity import disk_space
 from gateway.storage.database import Store

@@ -12,7 +12,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.specs import Alarm
 from gateway.lines import line_specs
-from gateway.live import Live
+from gateway.recording.live_state import Live
 from gateway.records import MissedPoll
 from gateway.storage.alarm_tables import Standing
 from gateway.storage.database import Store

@@ -9,12 +9,12 @@ from typing import Any
 
 from gateway import starter
 from gateway.clock import Clock, KernelClock
-from gateway.commits import Rules
 from gateway.config.device_keys import REQUEST_FILE, load_keys, make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.journal import Journal
-from gateway.recorder import Recorder
+from gateway.recording.commits import Rules
+from gateway.recording.journal import Journal
+from gateway.recording.writer import Recorder
 from gateway.records import GATEWAY, PollResult, Timestamp
 from gateway.storage.database import Store
 from ledger_client.cose_key import PrivateKey

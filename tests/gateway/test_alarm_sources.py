@@ -17,7 +17,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.line import Line
 from gateway.lines import line_specs
-from gateway.news import Hub
+from gateway.recording.notifications import Hub
 from gateway.records import GATEWAY, MeterEvent, NotRecorded, SignedRecord, StoredRecord, Timestamp
 from gateway.site import Site
 from ledger_client.record import Event

@@ -15,7 +15,7 @@ from gateway.config.ledger import Contract
 from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.evidence.prove import find, prove
-from gateway.recorder import Recorder
+from gateway.recording.writer import Recorder
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
 from gateway.storage.writer import Direct

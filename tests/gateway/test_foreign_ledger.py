@@ -11,7 +11,7 @@ import pytest
 from gateway import drain, drivers, uplink
 from gateway.clock import Clock
 from gateway.config.model import Config
-from gateway.recorder import Recorder
+from gateway.recording.writer import Recorder
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
 from gateway.storage.writer import Direct

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway.install import CONFIG, STATE, TARGETS, UNIT
-from gateway.recorder import COMMIT_WITHIN_S
+from gateway.recording.writer import COMMIT_WITHIN_S
 from gateway.shipped import shipped
 
 ROOT = Path(__file__).resolve().parents[2]

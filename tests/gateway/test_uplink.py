@@ -14,7 +14,7 @@ from gateway import refusals, uplink
 from gateway.clock import Clock
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.model import Config
-from gateway.recorder import Recorder
+from gateway.recording.writer import Recorder
 from gateway.storage.database import Store
 from gateway.uplink import Uplink
 from ledger_client.statement import parse_statement

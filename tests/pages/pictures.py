@@ -14,10 +14,10 @@ from pathlib import Path
 from playwright.sync_api import Browser
 
 from gateway.clock import KernelClock
-from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.journal import Journal
+from gateway.recording.commits import Rules
+from gateway.recording.journal import Journal
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Store
 from ledger_client.senml import Quality, Reading, Value

@@ -20,9 +20,10 @@ PRODUCERS = [
     *sorted((ROOT / "gateway/doctor").glob("*.py")),
     *(ROOT / "gateway" / f"{name}.py" for name in (
         "alarm_board", "alarm_groups", "alarm_list", "alarm_looks", "alarm_sources", "alarm_states", "alarms",
-        "belonging", "changeover", "commissioning", "commits", "comparison", "difference", "drivers", "epoch",
-        "storage/capacity/forecast", "journal", "config/device_keys", "evidence/prove", "reconcile", "refusals",
-        "reload", "storage/recovery/repair_report", "evidence/settlement", "site",
+        "recording/key_match", "recording/config_change", "commissioning", "recording/commits", "comparison",
+        "difference", "drivers", "epoch",
+        "storage/capacity/forecast", "recording/journal", "config/device_keys", "evidence/prove", "reconcile",
+        "refusals", "reload", "storage/recovery/repair_report", "evidence/settlement", "site",
         "storage/database", "uplink",
         "fieldbus/line_alarms", "fieldbus/sleep", "fieldbus/open_line", "fieldbus/modbus/serial_port", "dashboard/acts",
         "dashboard/app", "dashboard/contents", "dashboard/logins", "dashboard/readers", "dashboard/views/batches",

@@ -21,7 +21,7 @@ from gateway.dashboard.views.alarms import standing
 from gateway.dashboard.views.ledgers import LedgerNow, ledgers, oldest_unanchored_ms
 from gateway.dashboard.views.states import State, States, is_late, newest
 from gateway.errors import StoreError
-from gateway.live import MeterNow
+from gateway.recording.live_state import MeterNow
 from gateway.records import NotRecorded
 from gateway.site import Site
 from gateway.storage.alarm_tables import Standing

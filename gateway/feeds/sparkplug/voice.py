@@ -18,7 +18,7 @@ from gateway.feeds.sparkplug.node import Device, Node, asks_for_rebirth
 from gateway.feeds.sparkplug.payload import LONGEST
 from gateway.feeds.told import Told, told_news
 from gateway.feeds.voice import Sent
-from gateway.live import MeterNow
+from gateway.recording.live_state import MeterNow
 from gateway.records import GATEWAY
 from gateway.storage.alarm_tables import Standing
 from ledger_client.ledgers.broker import Message, Will

@@ -15,7 +15,6 @@ from pydantic import ValidationError
 
 from gateway.alarm_kinds import KEY_UNLISTED
 from gateway.alarm_looks import look
-from gateway.belonging import unlisted
 from gateway.cli import main
 from gateway.config import model as config
 from gateway.config.field_types import Model, duration_ms, duration_text
@@ -24,6 +23,7 @@ from gateway.config.ledger import LedgerEntry
 from gateway.config.load import load_config
 from gateway.devices.profile import CATALOG
 from gateway.readiness import prepare
+from gateway.recording.key_match import unlisted
 from ledger_client.cose_key import PrivateKey
 from ledger_client.errors import TrustFileError
 from ledger_client.trust import key_entry, load_trust

@@ -13,11 +13,11 @@ from typing import Any
 
 from gateway import report
 from gateway.clock import Clock
-from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.journal import seal_next
 from gateway.reconcile import Reconciliation
+from gateway.recording.commits import Rules
+from gateway.recording.journal import seal_next
 from gateway.storage.database import Store
 from gateway.uplink import Uplink
 from ledger_client.errors import LedgerUnavailable, Unsupported

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from gateway.clock import Clock
-from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.evidence.prove import prove
-from gateway.journal import seal_next
+from gateway.recording.commits import Rules
+from gateway.recording.journal import seal_next
 from gateway.storage.database import Store
 from tests.gateway.books import check_books, open_alarms
 from tests.gateway.older.lives import Ledger, Life, anchored, check_all, free, live, put_back, saved

@@ -15,7 +15,7 @@ from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.poll import READ_MORE_S
 from gateway.process.heartbeats import GRACE_S, Pulse, Pulses, beat
 from gateway.process.threads import in_thread
-from gateway.recorder import COMMIT_WITHIN_S
+from gateway.recording.writer import COMMIT_WITHIN_S
 from gateway.records import MeterEvent
 from gateway.storage.database import Store
 from ledger_client.record import Event

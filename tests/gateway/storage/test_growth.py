@@ -12,10 +12,10 @@ import pytest
 
 from gateway import report
 from gateway.clock import Clock
-from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.journal import seal_next
+from gateway.recording.commits import Rules
+from gateway.recording.journal import seal_next
 from gateway.storage.capacity import pruning
 from gateway.storage.database import Store
 from tests.gateway.books import check_books

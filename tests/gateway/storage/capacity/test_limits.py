@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.account import account
 from gateway.config.model import Config
-from gateway.journal import PERIOD
+from gateway.recording.journal import PERIOD
 from gateway.records import GATEWAY
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.disk_space import Limits, Space

@@ -22,14 +22,14 @@ import pytest
 
 from gateway import epoch, report
 from gateway.clock import Clock
-from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import Damaged, Declined, DiskFull, StoreError
 from gateway.evidence.prove import find, prove
 from gateway.process.failpoints import STATIONS
-from gateway.recorder import Recorder
+from gateway.recording.commits import Rules
+from gateway.recording.writer import Recorder
 from gateway.records import StoredRecord
 from gateway.storage.capacity import pruning
 from gateway.storage.database import Store

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from gateway.announcements import MOST_BYTES, Announcements
-from gateway.changeover import Change
 from gateway.clock import KernelClock
-from gateway.commits import Rules
 from gateway.config.device_keys import Keys, load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config, Configured
 from gateway.devices.profile import decoding_hash, format_profile, load_profile, parse_profile
 from gateway.errors import DiskFull
-from gateway.journal import PERIOD, Journal
+from gateway.recording.announcements import MOST_BYTES, Announcements
+from gateway.recording.commits import Rules
+from gateway.recording.config_change import Change
+from gateway.recording.journal import PERIOD, Journal
 from gateway.records import CLOCK, CONFIGURATION, GATEWAY, KEYS, SCHEDULE, MeterEvent
 from gateway.storage.capacity import disk_space
 from gateway.storage.database import Store

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from gateway.changeover import Change
 from gateway.clock import Clock
-from gateway.commits import Rules
 from gateway.config.device_keys import Keys
 from gateway.errors import Damaged, StartAgain, StoreError
-from gateway.journal import Journal
 from gateway.process.heartbeats import Pulse
+from gateway.recording.commits import Rules
+from gateway.recording.config_change import Change
+from gateway.recording.journal import Journal
 from gateway.records import MeterEvent, PollResult, Timestamp
 from gateway.storage.database import Store
 from gateway.storage.writer import T, answer
@@ -94,7 +94,8 @@ class Recorder:
         self._journal.demand_recording()
 
     def change(self, change: Change) -> Future[int]:
-        """Take over another configuration, in order with the polls: the anchor of what is read anew (changeover.py)."""
+        """Take over another configuration, in order with the polls: the anchor of what is read anew
+        (recording/config_change.py)."""
 
         def take_over(_: Store) -> int:
             anchor_ms = self._journal.change(change)
@@ -104,7 +105,7 @@ class Recorder:
         return self.call(take_over)
 
     def skip(self, meters: Collection[str]) -> Future[int]:
-        """Nobody polled these meters until now (changeover.py)."""
+        """Nobody polled these meters until now (recording/config_change.py)."""
         return self.call(lambda _: self._journal.skip(meters))
 
     def lines_used_until_ms(self) -> int | None:

@@ -1,4 +1,4 @@
-"""The gateway's own events by which an audit counts again: what is configured, each new grid, each new key (032).
+"""Events from which an audit recounts due polls: configuration, new grids, new keys (decision 032).
 
 Makes events for the writer to sign, and remembers what they have said; reads the database once, and writes nothing.
 """

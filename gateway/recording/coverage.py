@@ -1,4 +1,4 @@
-"""What was due and what became of it: the counting behind coverage records. Pure.
+"""Coverage: due polls counted by their outcome, for coverage records. Pure.
 
 Polls of a meter fall due at ``anchor_ms + k · period_ms``; the anchor of an epoch is the ``to`` of its first coverage
 record, so that anyone who holds the records and the period can count the due polls again.

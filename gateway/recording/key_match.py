@@ -1,4 +1,4 @@
-"""Keys, trust file and database of one gateway: whether they belong together."""
+"""Consistency check of keys, trust file and database: all of one gateway. Reads only."""
 
 from __future__ import annotations
 

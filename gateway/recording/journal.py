@@ -1,8 +1,8 @@
-"""What the writer thread does, and when: finished polls in, durable signed records, cuts and sealed batches out.
+"""Journal of the writer thread: when polls are signed, committed, cut and sealed.
 
-One order for everything: polls are signed as they come and committed in groups (commits.py); a cut adds the coverage
-records and says where a batch ends, a seal makes the batch of it and queues its anchors. While the disk takes nothing,
-or the limit is reached, polls are only counted; recording goes on by itself when there is room again.
+One order for everything: polls are signed as they come and committed in groups (recording/commits.py); a cut adds the
+coverage records and says where a batch ends, a seal makes the batch of it and queues its anchors. While the disk takes
+nothing, or the limit is reached, polls are only counted; recording goes on by itself when there is room again.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.alarm_kinds import BUFFER
-from gateway.announcements import by_meter, schedule, spread
-from gateway.changeover import Changeover
 from gateway.clock import SLOWED, Clock, Correction
-from gateway.commits import GOES_ON, RETRY_MS, Rules, alarm
 from gateway.config.device_keys import Keys
-from gateway.coverage import stopped_polls
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.evidence import sealing
 from gateway.process.failpoints import station
+from gateway.recording.announcements import by_meter, schedule, spread
+from gateway.recording.commits import GOES_ON, RETRY_MS, Rules, alarm
+from gateway.recording.config_change import Changeover
+from gateway.recording.coverage import stopped_polls
 from gateway.records import CLOCK, GATEWAY, STOP, MeterEvent, MissedPoll, NotRecorded, PollResult, Timestamp
 from gateway.storage.capacity import disk_space, pruning
 from gateway.storage.database import Store

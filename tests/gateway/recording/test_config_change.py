@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.changeover import Change
 from gateway.clock import Clock
-from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
@@ -18,6 +16,8 @@ from gateway.drivers import trust_of
 from gateway.errors import ConfigError, StoreError
 from gateway.lines import line_specs
 from gateway.reconcile import Reconciliation
+from gateway.recording.commits import Rules
+from gateway.recording.config_change import Change
 from ledger_client.record import Coverage
 from tests.gateway.books import check_books
 from tests.gateway.clock_history import FrailStore

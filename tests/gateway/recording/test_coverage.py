@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.coverage import Tally, first_coverage
+from gateway.recording.coverage import Tally, first_coverage
 from gateway.storage.rows import Tail
 from ledger_client.grids import due_between, due_by
 from ledger_client.record import Coverage

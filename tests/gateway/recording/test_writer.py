@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.announcements import identities
 from gateway.clock import Clock
-from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.errors import StoreError
-from gateway.recorder import Recorder
+from gateway.recording.announcements import identities
+from gateway.recording.commits import Rules
+from gateway.recording.writer import Recorder
 from gateway.records import PollResult
 from gateway.storage.database import Store
 from ledger_client.record import Coverage, Event, parse_record, record_hash

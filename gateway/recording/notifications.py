@@ -1,7 +1,7 @@
-"""What has just happened: polls and events on their way to the writer; records once they are durable, polls that are
-none, and why.
+"""Notifications from the writer thread: durable records, unrecorded readings and missed polls.
 
-The writer thread tells it (commits.py, journal.py), one call a commit; a ``Hub`` hands it on in the event loop.
+The writer thread tells it (recording/commits.py, recording/journal.py), one call a commit; a ``Hub`` hands it on in
+the event loop.
 """
 
 from __future__ import annotations

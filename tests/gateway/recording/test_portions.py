@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from gateway import agent
-from gateway import recorder as recording
 from gateway.clock import Clock
-from gateway.commits import Rules
 from gateway.config.device_keys import load_keys
 from gateway.errors import GatewayError
 from gateway.process.switch_interval import SWITCH_S
-from gateway.recorder import Recorder
+from gateway.recording import writer as recording
+from gateway.recording.commits import Rules
+from gateway.recording.writer import Recorder
 from gateway.storage.database import Store
 from tests.gateway.books import check_books
 from tests.gateway.samples import EPOCH, finished, site

@@ -1,4 +1,4 @@
-"""The writer's part of a change of configuration: one commit that closes what the old one counted and opens the new.
+"""Configuration change in the writer thread: one commit that closes the old accounting and opens the new.
 
 No new epoch: chains go on, coverage of every meter ends at the change with its old schedule, and of the meters that
 are read anew it begins there with the new one.
@@ -11,11 +11,11 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.announcements import identities, new_keys, schedule
-from gateway.commits import Commits, Rules
 from gateway.config.device_keys import Keys
-from gateway.coverage import Tally, first_coverage
 from gateway.errors import StoreError
+from gateway.recording.announcements import identities, new_keys, schedule
+from gateway.recording.commits import Commits, Rules
+from gateway.recording.coverage import Tally, first_coverage
 from gateway.records import GATEWAY, Timestamp
 from gateway.storage.rows import Tail
 

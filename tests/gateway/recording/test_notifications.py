@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.config.model import Config
-from gateway.live import Live
-from gateway.news import Hub
+from gateway.recording.live_state import Live
+from gateway.recording.notifications import Hub
 from gateway.records import MissedPoll, News, NotRecorded, PollResult, SignedRecord
 from gateway.storage.database import Store
 from ledger_client.record import parse_record

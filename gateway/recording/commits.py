@@ -1,7 +1,8 @@
-"""Signed rows → commits, each of which holds as a whole or not at all; and the account of what could not be committed.
+"""Commits of signed rows, each all or nothing, and the accounting of polls that could not be committed.
 
 A failed commit takes the chains back to where they stood and counts its polls as missed, so nothing is booked that the
-disk does not hold. While the disk takes nothing events wait, and polls are only counted (journal.py tries again).
+disk does not hold. While the disk takes nothing events wait, and polls are only counted (recording/journal.py tries
+again).
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway.alarm_kinds import REPAIRED, STOPPED
-from gateway.announcements import Announcements, NamedGrid, new_keys, schedule
 from gateway.clock import STEP_MS, Clock
 from gateway.config.device_keys import Keys
 from gateway.config.model import Config, Configured
-from gateway.coverage import Ruler, Tally, first_coverage
 from gateway.errors import Damaged, DiskFull, StartAgain, StoreError
 from gateway.history.rollup import Summariser
 from gateway.process.failpoints import station
 from gateway.process.histogram import Durations
+from gateway.recording.announcements import Announcements, NamedGrid, new_keys, schedule
+from gateway.recording.coverage import Ruler, Tally, first_coverage
+from gateway.recording.signer import Queue, Signer
 from gateway.records import ALARM, CLOCK, GATEWAY, SCHEDULE, START, STOP, MeterEvent, News, SignedRecord, Timestamp
-from gateway.signer import Queue, Signer
 from gateway.storage.capacity import disk_space
 from gateway.storage.database import Store
 from gateway.storage.recovery import repair_report

@@ -1,4 +1,4 @@
-"""The newest that is known of every meter, in memory: what pages, feeds and figures show as live."""
+"""Live state: the newest reading and the missed polls of every meter, in memory. Event loop only."""
 
 from __future__ import annotations
 
