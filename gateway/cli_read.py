@@ -12,6 +12,7 @@ import click
 from rich.table import Table
 
 from gateway import report
+from gateway.acquisition.validation import shared_flags
 from gateway.cli_parts import CONFIG, JSON, out
 from gateway.config.load import load_config
 from gateway.config.model import Config
@@ -19,7 +20,6 @@ from gateway.devices.remarks import remark
 from gateway.errors import GatewayError, NotYet
 from gateway.fieldbus.diagnosis import block_name, failure_text, no_values
 from gateway.fieldbus.specs import LineSpec, Poll
-from gateway.quality import shared_flags
 from gateway.report import Shown
 
 
@@ -32,10 +32,10 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
 
     Waits until no late answer to an earlier question can be taken for one of its own, whatever the meter's period is.
     """
-    from gateway import line_use
+    from gateway.acquisition import line_use
+    from gateway.acquisition.poller import Poller
     from gateway.clock import Clock
     from gateway.fieldbus.line import check_port
-    from gateway.poller import Poller
 
     config = load_config(config_path)
     spec, clock = _line_of(config, meter), Clock()

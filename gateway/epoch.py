@@ -14,11 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gateway.acquisition.line_use import forget, latest, noted_ms
+from gateway.acquisition.meter_identity import Commissioning
+from gateway.acquisition.poller import Poller
 from gateway.alarm_board import Board, lines_of, orders
 from gateway.alarm_kinds import DAMAGED
 from gateway.alarms import Events, LedgerAlarms
 from gateway.clock import Clock
-from gateway.commissioning import Commissioning
 from gateway.companions import keep, wanted
 from gateway.drivers import close, drivers
 from gateway.errors import Declined, GatewayError, StoreError
@@ -27,9 +29,7 @@ from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.connections import Endpoint
 from gateway.fieldbus.sleep import PowerRecord
 from gateway.fieldbus.specs import LineSpec
-from gateway.line_use import forget, latest, noted_ms
 from gateway.lines import lag_ms
-from gateway.poller import Poller
 from gateway.power_history import PowerHistory, recall
 from gateway.process import control_socket
 from gateway.process.sd_notify import Manager

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gateway.acquisition.validation import shared_flags
 from gateway.alarm_kinds import EQUIVOCATION, LEDGER_REFUSED, STOPPED
 from gateway.comparison import conflict_text
 from gateway.config.access_files import fingerprint
@@ -20,7 +21,6 @@ from gateway.config.model import Config
 from gateway.devices.points import Point, Profile
 from gateway.errors import ConfigError, Damaged, StoreError
 from gateway.process import instance_lock
-from gateway.quality import shared_flags
 from gateway.records import StoredRecord
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import RECOVER, Store

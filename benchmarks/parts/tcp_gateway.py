@@ -21,14 +21,14 @@ from pathlib import Path
 
 from benchmarks.parts.farm import SERIAL
 from gateway import lines
+from gateway.acquisition.meter_identity import Commissioning
+from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
-from gateway.commissioning import Commissioning
 from gateway.config.device_keys import load_keys, make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.specs import LineSpec, Poll
-from gateway.poller import Poller
 from gateway.process.switch_interval import switch_often
 from gateway.process.threads import share_heap
 from gateway.recording.commits import Rules

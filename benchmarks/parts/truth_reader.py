@@ -15,11 +15,11 @@ from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 from benchmarks.parts.truth_lines import hush
+from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
 from gateway.config.model import Meter
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.specs import Alarm, LineSpec, Poll
-from gateway.poller import Poller
 from gateway.records import PollResult
 
 ENDS_WITHIN_S = 30.0

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from gateway.acquisition.validation import shared_flags
 from gateway.alarm_kinds import ON_A_LINE
 from gateway.dashboard import charts, formats
 from gateway.dashboard.charts import Frame
@@ -26,7 +27,6 @@ from gateway.dashboard.sessions import Asked
 from gateway.dashboard.views.courses import Chart, Step, kind_of
 from gateway.dashboard.views.events import plain
 from gateway.dashboard.words import LANGUAGES, Words, choose
-from gateway.quality import shared_flags
 from gateway.storage.capacity import forecast
 from gateway.verdicts import VERDICTS, verdict
 from ledger_client.record import MISSED_REASONS

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from gateway import line_use, lines
+from gateway import lines
+from gateway.acquisition import line_use
 from gateway.clock import Clock
 from gateway.doctor.finding import Case, Finding
 from gateway.errors import GatewayError

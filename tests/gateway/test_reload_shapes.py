@@ -6,7 +6,7 @@ import asyncio
 from itertools import pairwise
 from pathlib import Path
 
-from gateway import line_use
+from gateway.acquisition import line_use
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.epoch import Epoch

@@ -20,8 +20,8 @@ PRODUCERS = [
     *sorted((ROOT / "gateway/doctor").glob("*.py")),
     *(ROOT / "gateway" / f"{name}.py" for name in (
         "alarm_board", "alarm_groups", "alarm_list", "alarm_looks", "alarm_sources", "alarm_states", "alarms",
-        "recording/key_match", "recording/config_change", "commissioning", "recording/commits", "comparison",
-        "difference", "drivers", "epoch",
+        "recording/key_match", "recording/config_change", "acquisition/meter_identity", "recording/commits",
+        "comparison", "difference", "drivers", "epoch",
         "storage/capacity/forecast", "recording/journal", "config/device_keys", "evidence/prove", "reconcile",
         "refusals", "reload", "storage/recovery/repair_report", "evidence/settlement", "site",
         "storage/database", "uplink",

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from gateway.acquisition.ratios import Ratios
+from gateway.acquisition.validation import judge
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.devices.decode import Decoder, decode, decode_points
 from gateway.devices.points import Profile, ProfileError
 from gateway.devices.profile import format_profile, parse_profile
 from gateway.errors import ConfigError
-from gateway.quality import judge
-from gateway.ratios import Ratios
 from ledger_client.senml import Quality
 
 HEAD = 'format = 2\nvendor = "V"\ndevice = "D"\nsource = "S"\nmax_gap = 4\n[defaults]\nfc = 3\n[points]\n'

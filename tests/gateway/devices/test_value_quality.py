@@ -13,11 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import verdicts
-from gateway.counters import Look, Stand
+from gateway.acquisition.counters import Look, Stand
+from gateway.acquisition.validation import (
+    NOTHING,
+    Past,
+    Still,
+    clock_flags,
+    earns,
+    failure_flags,
+    freshness,
+    judge,
+    raised,
+)
 from gateway.devices.points import Point, Profile
 from gateway.devices.profile import load_profile
 from gateway.devices.profile_rules import FLAGS
-from gateway.quality import NOTHING, Past, Still, clock_flags, earns, failure_flags, freshness, judge, raised
 from gateway.verdicts import VERDICTS, verdict
 from ledger_client.report import QUALITY_PHRASES, quality_phrases
 from ledger_client.senml import Quality

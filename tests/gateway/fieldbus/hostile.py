@@ -19,13 +19,13 @@ from firmware_sim.answerlog import AnswerLog
 from firmware_sim.clock import SimClock
 from firmware_sim.run import Simulator
 from firmware_sim.scenario import load_scenario
+from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
 from gateway.config.model import Meter
 from gateway.devices.points import Profile
 from gateway.devices.profile import load_profile
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.specs import Alarm, LineSpec, MeterSpec, Poll
-from gateway.poller import Poller
 from gateway.records import PollResult
 from ledger_client.senml import Value
 from tests.gateway.fieldbus.devices import SAFETY_S

@@ -1,4 +1,4 @@
-"""Scale points from poll to poll: a ratio that a meter keeps in its own registers, and what a change of it is about."""
+"""Scale points: transformer ratios in a meter's own registers, and the values that a change of one concerns."""
 
 from __future__ import annotations
 

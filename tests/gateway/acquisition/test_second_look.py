@@ -7,13 +7,13 @@ import struct
 from decimal import Decimal
 from pathlib import Path
 
+from gateway.acquisition.poller import Poller
 from gateway.clock import Clock, KernelClock
 from gateway.config.model import Meter
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.specs import LineSpec, MeterSpec
-from gateway.poller import Poller
 from gateway.records import PollResult
 from ledger_client.senml import Quality, Value
 from tests.gateway.fieldbus.devices import SAFETY_S, Pty, Sent, answer

@@ -1,4 +1,4 @@
-"""Line use: until when earlier processes of a data folder may have asked on a line, so that the next waits it out.
+"""Line use: until when earlier processes may have sent requests on a line; the next process waits that long.
 
 What a gateway asked stands in its database (its stop, or none if it was killed); what `meterseal read` and `doctor`
 asked stands in a small file beside it, by the port or endpoint of the line.

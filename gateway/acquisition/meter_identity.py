@@ -1,4 +1,4 @@
-"""Which device stands for which meter: the first identity seen, and exchanges that somebody accepted, as signed events.
+"""Meter identity: the device that each meter was commissioned with, and accepted exchanges, as signed events.
 
 Stands between the lines and the poller. A line reports with each poll who answered; what is new becomes an event of the
 meter's own chain, written before the first reading that depends on it. The events are the memory: a restart reads them.
@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.acquisition.poller import Poller
 from gateway.config.model import Meter
 from gateway.devices.decode import decode_points
 from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.specs import Poll
-from gateway.poller import Poller
 from gateway.storage.writer import Writer
 from ledger_client.record import Event, parse_record
 from ledger_client.senml import Quality, Reading

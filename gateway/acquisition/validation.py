@@ -1,4 +1,4 @@
-"""What the flags of a value mean: the verdict, and the flags that a value earns by what it is.
+"""Validation: the quality flags that a value earns, and what is remembered of it between polls.
 
 All pure. A flag may be added on the way from the wire to the record and never cleared: ``judge`` adds to what the poll
 and the device's own status say. What it needs to know of the past comes in as ``Past`` and goes out as one.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import and_
 
-from gateway.counters import Look, Stand, book
+from gateway.acquisition.counters import Look, Stand, book
 from gateway.devices.decode import Content
 from gateway.devices.points import Point, Profile
 from gateway.devices.scaling import recorded

@@ -9,12 +9,12 @@ from fractions import Fraction
 
 import pytest
 
+from gateway.acquisition.poller import Poller
+from gateway.acquisition.ratios import RATIO_CHANGED, Ratios
 from gateway.config.model import Meter
 from gateway.devices.profile import parse_profile
 from gateway.devices.read_plan import Block, Limits, plan
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
-from gateway.poller import Poller
-from gateway.ratios import RATIO_CHANGED, Ratios
 from gateway.records import PollResult
 from ledger_client.record import Event
 from ledger_client.senml import Quality, Value

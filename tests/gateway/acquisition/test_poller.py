@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.acquisition.poller import Poller
 from gateway.clock import KernelClock
 from gateway.config.model import Meter
 from gateway.devices.points import Point, Profile
 from gateway.devices.profile import load_profile, parse_profile
 from gateway.devices.read_plan import Block, Limits, plan, resolve_profile
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
-from gateway.poller import Poller
 from gateway.records import PollResult
 from gateway.verdicts import verdict
 from ledger_client.report import quality_phrases

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import line_use, lines
+from gateway import lines
+from gateway.acquisition import line_use
 from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.doctor import rounds

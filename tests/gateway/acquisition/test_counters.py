@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from gateway.counters import Booked, Look, Stand, book, doubtful
+from gateway.acquisition.counters import Booked, Look, Stand, book, doubtful
 from gateway.devices.decode import decode
 from gateway.devices.points import REGISTERS, Point
 from ledger_client.senml import Number, Quality

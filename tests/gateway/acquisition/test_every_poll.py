@@ -16,13 +16,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.devices.read_plan import Block, Limits, plan
 from gateway.errors import DiskFull, StoreError
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
-from gateway.poller import Poller
 from gateway.recording.commits import Rules
 from gateway.recording.writer import Recorder
 from gateway.storage.database import Store

@@ -1,4 +1,4 @@
-"""Finished polls → readings: decodes the blocks that answered, judges each value, hands the result to the recorder.
+"""Poller: polls → ``PollResult``; decodes the answered blocks and judges each value.
 
 Touches no wire and no disk. Remembers of each meter what its next poll must be seen beside: where its counters stood,
 since when its lively points have shown the same, how far the system's clock was ahead. A line asks ``doubts`` after
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from gateway import quality
+from gateway.acquisition import validation
+from gateway.acquisition.counters import Look, Stand, doubtful
+from gateway.acquisition.ratios import RATIO_CHANGED, Ratios
+from gateway.acquisition.validation import FROZEN_AFTER_MS, NOTHING, Judged, Past, Still
 from gateway.clock import STEP_MS, Clock
 from gateway.config.model import Meter
-from gateway.counters import Look, Stand, doubtful
 from gateway.devices.decode import Content, Decoder
 from gateway.devices.points import FIRST, SECOND, UNRECORDED, Point, Profile, Ratio
 from gateway.devices.read_plan import Block
 from gateway.fieldbus.specs import BlockAnswer, Poll
-from gateway.quality import FROZEN_AFTER_MS, NOTHING, Judged, Past, Still
-from gateway.ratios import RATIO_CHANGED, Ratios
 from gateway.records import PollResult, Timestamp
 from ledger_client.record import Event
 from ledger_client.senml import Columns, Number, Quality, Reading, Value
@@ -218,7 +218,7 @@ class _Meter:
         stepped = abs(ahead_ms - self._ahead_ms) > STEP_MS
         if stepped and not doubted():
             self._ahead_ms = ahead_ms
-        flags = quality.clock_flags(now.clock, now.error_ms, self._period_ms, stepped=stepped)
+        flags = validation.clock_flags(now.clock, now.error_ms, self._period_ms, stepped=stepped)
         if self._profile is None:
             return flags
         for form, contents, completed_ms in looks:
@@ -226,7 +226,7 @@ class _Meter:
                 content = contents[form.names.index(self._witness_name)]
                 before = self._witness
                 self._witness = before.next(content, completed_ms) if before else Still(content, completed_ms)
-        return flags | quality.freshness(self._profile, self._witness, looks[-1][2])
+        return flags | validation.freshness(self._profile, self._witness, looks[-1][2])
 
     def _raised(self, looks: Sequence[tuple[_Form, list[Content], int]]) -> dict[str, int]:
         """What values are flagged with by others: a status, a broken signal, a ratio that has changed."""
@@ -234,7 +234,7 @@ class _Meter:
         values = (
             {n: v for form, contents, _ in looks for n, v in zip(form.names, contents, strict=True)} if points else {}
         )
-        raised = quality.raised(points, values) if points else {}
+        raised = validation.raised(points, values) if points else {}
         if not self._faulty and not self._ratios.affected:
             return raised
         for names, flag in ((self._faulty, Quality.DEVICE_FAULT), (self._ratios.affected, Quality.CONFIG_CHANGED)):
@@ -258,7 +258,7 @@ class _Meter:
             if name in self._hidden:
                 continue
             if not earns:
-                absent = quality.none_flag(point, own) if content is None else 0
+                absent = validation.none_flag(point, own) if content is None else 0
                 yield Value(name, content, point.unit, own | absent, completed_ms - time_ms)
                 continue
             judged = self._judged(point, content, completed_ms, seconds.get(name), own)
@@ -275,13 +275,13 @@ class _Meter:
             for point, _ in failure.block.points:
                 if point.kind not in UNRECORDED and point.name not in told:
                     told.add(point.name)
-                    failed = quality.failure_flags(failure.exception_code, asked=failure.asked)
+                    failed = validation.failure_flags(failure.exception_code, asked=failure.asked)
                     yield Value(point.name, None, point.unit, failed | flags)
 
     def _judged(self, point: Point, content: Content, time_ms: int, second: Look | None, flags: int) -> Judged:
         past = self._past.get(point.name, NOTHING)
         frozen_after_ms = self._profile.frozen_after_ms if self._profile else FROZEN_AFTER_MS
-        judged = quality.judge(
+        judged = validation.judge(
             point, content, time_ms, past, second=second, flags=flags, frozen_after_ms=frozen_after_ms
         )
         self._past[point.name] = judged.past
@@ -313,7 +313,7 @@ class _Meter:
     def _prepare(self, block: Block) -> _Form:
         decoder = Decoder(block.points, self._factors)
         names = tuple(point.name for point in decoder.points)
-        rows = tuple((point, quality.earns(point)) for point in decoder.points)
+        rows = tuple((point, validation.earns(point)) for point in decoder.points)
         counters = tuple((n, point) for n, point in enumerate(decoder.points) if point.kind == "counter")
         raising = tuple(point for point in decoder.points if point.raises)
         units = tuple(point.unit for point in decoder.points)

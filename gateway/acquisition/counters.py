@@ -1,4 +1,4 @@
-"""Counters: numbers that only grow. Which of two looks at one is to be booked, and what a fall or a jump means. Pure.
+"""Counters: values that only grow; which of two reads to record, and what a fall or a jump means. Pure.
 
 A counter can be seen wrong in three ways: *torn*, when the device updates its registers while it answers, so that high
 and low words are of two moments; *not available*, when it shows 0 for a while and then goes on where it was; and set
