@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.anchoring.ledger_drivers import driver, trust_of
+from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.drivers import driver, trust_of
 from gateway.process import instance_lock
 from gateway.recording.commits import Rules, ended_in_order
 from gateway.recording.journal import seal_next
@@ -15,7 +16,6 @@ from gateway.records import GATEWAY
 from gateway.storage.driver_notes import Notes
 from gateway.storage.recovery.repair import open_store
 from gateway.storage.writer import Direct, Writer
-from gateway.uplink import Uplink
 from ledger_client.trust import Trust
 
 

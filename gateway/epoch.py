@@ -19,10 +19,12 @@ from gateway.acquisition.meter_identity import Commissioning
 from gateway.acquisition.poller import Poller
 from gateway.alarm_board import Board, lines_of, orders
 from gateway.alarm_kinds import DAMAGED
-from gateway.alarms import Events, LedgerAlarms
+from gateway.anchoring.ledger_alarms import Events, LedgerAlarms
+from gateway.anchoring.ledger_drivers import close, drivers
+from gateway.anchoring.reconciliation import Reconciliation
+from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
 from gateway.companions import keep, wanted
-from gateway.drivers import close, drivers
 from gateway.errors import Declined, GatewayError, StoreError
 from gateway.fieldbus.endpoints import endpoint_of
 from gateway.fieldbus.line import Line
@@ -35,7 +37,6 @@ from gateway.process import control_socket
 from gateway.process.sd_notify import Manager
 from gateway.process.threads import in_thread
 from gateway.readiness import Ready
-from gateway.reconcile import Reconciliation
 from gateway.recording.announcements import identities
 from gateway.recording.commits import Rules
 from gateway.recording.live_state import Live
@@ -48,7 +49,6 @@ from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
 from gateway.storage.recovery.repair import check_large, note_flaws, open_store
 from gateway.storage.rows import Conflict
-from gateway.uplink import Uplink
 from ledger_client.ledgers import Ledger
 from ledger_client.record import Event, parse_record
 from ledger_client.senml import Reading

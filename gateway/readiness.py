@@ -7,12 +7,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from gateway import budget
+from gateway.anchoring.ledger_drivers import check_accounts, check_ledger_access, check_ledger_keys, trust_of
 from gateway.budget import LinePlan
 from gateway.config.device_keys import Keys, load_keys
 from gateway.config.feed import check_feeds
 from gateway.config.model import Config
 from gateway.dashboard import door
-from gateway.drivers import check_accounts, check_ledger_access, check_ledger_keys, trust_of
 from gateway.fieldbus.line import check_port, holds
 from gateway.fieldbus.modbus.errors import PortMissing
 from gateway.fieldbus.specs import LineSpec

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 
 from gateway import budget
 from gateway.alarm_kinds import REVERTED
+from gateway.anchoring.ledger_drivers import close
 from gateway.config.load import load_config
 from gateway.difference import Difference, difference
-from gateway.drivers import close
 from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.sleep import PowerRecord
 from gateway.process.threads import in_thread

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from gateway.acquisition.validation import shared_flags
 from gateway.alarm_kinds import EQUIVOCATION, LEDGER_REFUSED, STOPPED
-from gateway.comparison import conflict_text
+from gateway.anchoring.ledger_comparison import conflict_text
 from gateway.config.access_files import fingerprint
 from gateway.config.field_types import duration_text
 from gateway.config.model import Config

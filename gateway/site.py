@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.alarm_board import Board
+from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.errors import Declined
@@ -20,7 +21,6 @@ from gateway.process.histogram import Durations
 from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
 from gateway.recording.writer import Recorder
-from gateway.uplink import Uplink
 
 LAG_S = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0)
 

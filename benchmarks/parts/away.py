@@ -23,20 +23,20 @@ from pathlib import Path
 
 from benchmarks.parts.site import POINT
 from benchmarks.parts.weight import Weight, peak_mb, weigh
-from gateway import drivers
+from gateway.anchoring import ledger_drivers
+from gateway.anchoring.reconciliation import Reconciliation
+from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock, KernelClock
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.process import instance_lock
 from gateway.process.threads import in_thread
-from gateway.reconcile import Reconciliation
 from gateway.recording.commits import Rules
 from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
-from gateway.uplink import Uplink
 from ledger_client.senml import Reading, Value
 
 PERIOD_S, VALUES = 10, 10
@@ -81,8 +81,8 @@ class Gateway:
     async def work(self, *, compared: bool) -> None:
         """Record, tell, wait for a word, catch up, tell."""
         entry = self._loaded.document.ledger[0]
-        trust = drivers.trust_of(self._loaded)
-        ledger = drivers.driver(self._loaded, entry, Notes(entry.name, self._recorder))
+        trust = ledger_drivers.trust_of(self._loaded)
+        ledger = ledger_drivers.driver(self._loaded, entry, Notes(entry.name, self._recorder))
         asked = Reconciliation(self._loaded, self._recorder, trust, self._clock, self._conflicts)
         uplink = Uplink(ledger, self._recorder, trust, self._clock, asked)
         self._recorder.on_seal.append(partial(asyncio.get_running_loop().call_soon_threadsafe, uplink.wake))

@@ -22,13 +22,14 @@ from io import FileIO
 from pathlib import Path
 
 from benchmarks.parts.site import POINT
-from gateway import drivers, uplink
+from gateway.anchoring import ledger_drivers, uplink
+from gateway.anchoring.reconciliation import Reconciliation
+from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.process import instance_lock
-from gateway.reconcile import Reconciliation
 from gateway.recording import journal
 from gateway.recording.commits import Rules
 from gateway.recording.writer import Recorder
@@ -36,7 +37,6 @@ from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity import pruning
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
-from gateway.uplink import Uplink
 from ledger_client.senml import Reading, Value
 
 KEEP_MS = 6_000
@@ -79,7 +79,7 @@ class Script:
 
 async def live(loaded: Config, log: Path) -> None:
     """One life."""
-    keys, trust, entry = load_keys(loaded), drivers.trust_of(loaded), loaded.document.ledger[0]
+    keys, trust, entry = load_keys(loaded), ledger_drivers.trust_of(loaded), loaded.document.ledger[0]
     rules = Rules.of(loaded)
     rules = replace(rules, limits=replace(rules.limits, keep_ms=KEEP_MS))
     epoch, stop = secrets.token_bytes(8), asyncio.Event()
@@ -88,7 +88,7 @@ async def live(loaded: Config, log: Path) -> None:
     store = Store(loaded.database)
     clock = Clock(not_before_ms=store.latest_ms())
     recorder = Recorder(store, keys, rules, clock, epoch)
-    ledger = drivers.driver(loaded, entry, Notes(entry.name, recorder))
+    ledger = ledger_drivers.driver(loaded, entry, Notes(entry.name, recorder))
     up = Uplink(ledger, recorder, trust, clock, Reconciliation(loaded, recorder, trust, clock, store.conflicts()))
     recorder.on_seal.append(partial(asyncio.get_running_loop().call_soon_threadsafe, up.wake))
     anchor_ms = recorder.open()

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from gateway import drivers
-from gateway.alarms import LedgerAlarms
+from gateway.anchoring import ledger_drivers
+from gateway.anchoring.ledger_alarms import LedgerAlarms
+from gateway.anchoring.reconciliation import Reconciliation
+from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
-from gateway.reconcile import Reconciliation
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
-from gateway.uplink import Uplink
 from tests.contract.stands import Stand
 from tests.gateway.books import check_books
 from tests.gateway.samples import finished, recorder, site
@@ -84,7 +84,7 @@ class Work:
 
     async def _anchor(self, timeout_s: float, within_s: float) -> None:
         plan = self._plan
-        made, trust = self._recorder, drivers.trust_of(self.loaded)
+        made, trust = self._recorder, ledger_drivers.trust_of(self.loaded)
         ledger = self._stand.make(self.loaded.gateway_id, Notes(NAME, made), timeout_s)
         reconciliation = Reconciliation(self.loaded, made, trust, self._clock, ())
         contract = self._stand.contract

@@ -14,10 +14,10 @@ from typing import Any
 
 from benchmarks.parts.honest_history import machine_at
 from benchmarks.parts.honest_scene import Scene
+from gateway.anchoring.ledger_drivers import trust_of
 from gateway.clock import KernelClock
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.drivers import trust_of
 from gateway.recording.config_change import Change
 from gateway.records import MeterEvent
 from gateway.storage.database import Store

@@ -26,13 +26,13 @@ from typing import Any
 import sqlite_utils  # noqa: F401 - loaded before a process is forked, so that none need load it for itself
 
 from benchmarks.parts.torn_store import ToldStore
-from gateway import drivers
+from gateway.anchoring import ledger_drivers
+from gateway.anchoring.reconciliation import Reconciliation
 from gateway.clock import Clock, KernelClock
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import StartAgain, StoreError
-from gateway.reconcile import Reconciliation
 from gateway.recording.commits import RETRY_MS, Rules
 from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
@@ -125,7 +125,7 @@ class Life:
         ledger = self._ledger
         if ledger is None:
             return lambda: None
-        trust = drivers.trust_of(self._loaded)
+        trust = ledger_drivers.trust_of(self._loaded)
         asked = Reconciliation(self._loaded, recorder, trust, self._clock, store.conflicts())
         return lambda: asyncio.run(asked.compare(ledger))
 

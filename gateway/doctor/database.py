@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gateway.comparison import conflict_text
+from gateway.anchoring.ledger_comparison import conflict_text
 from gateway.doctor.finding import Case, Finding
 from gateway.errors import Damaged, Unfinished
 from gateway.storage.capacity.forecast import horizon as foretell

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from gateway import drivers
+from gateway.anchoring import ledger_drivers
+from gateway.anchoring.refusals import way_out
 from gateway.config.device_keys import STATEMENT, key_files
 from gateway.config.ledger import LedgerEntry
 from gateway.doctor.finding import CONNECT_S, Case, Finding, Result, at_once, connect
 from gateway.errors import GatewayError
-from gateway.refusals import way_out
 from ledger_client.cose_key import load_private_key
 from ledger_client.errors import KeyFileError, LedgerClientError, Refused, Unsupported
 from ledger_client.ledgers import Ledger, Notebook
@@ -71,7 +71,7 @@ def _answers(case: Case, entry: LedgerEntry, sealed: _Sealed | None) -> Finding:
     began = time.monotonic()
     try:
         quick = entry.model_copy(update={"timeout": min(entry.timeout, int(CONNECT_S * 1000))})
-        driver = drivers.driver(case.config, quick, Notebook())
+        driver = ledger_drivers.driver(case.config, quick, Notebook())
     except GatewayError as error:
         return Finding(name, away, error.problem, error.way_out)
     wait = "recording goes on, and batches wait in the database; look at the network and at the ledger"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import drain, drivers
+from gateway import drain
+from gateway.anchoring import ledger_drivers
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.load import load_config
 from gateway.evidence.prove import find, prove
@@ -156,7 +157,7 @@ def test_a_gateways_reading_is_proved_by_a_shared_root(ground: Ground) -> None:
         f'{head}[[ledger]]\nname = "{LEDGER}"\ntype = "mqtt"\nurl = "{ground.broker.url}"\ntimeout = "2s"\n{place}'
     )
     loaded = load_config(loaded.path)
-    drivers.check_accounts(loaded)
+    ledger_drivers.check_accounts(loaded)
     record(loaded, 3)
     bridge = ground.bridge("one")
     with running(bridge):

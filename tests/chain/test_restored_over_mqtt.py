@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.parts.honest_controls import RESTORED, goes_on
 from benchmarks.parts.honest_scene import Scene
-from gateway import refusals
+from gateway.anchoring import refusals
 from gateway.config.load import load_config
 from ledger_client.statement import parse_statement
 from tests.commands import audit_exports

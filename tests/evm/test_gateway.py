@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from eth_account import Account as EthAccount
 
-from gateway import drain, drivers
+from gateway import drain
+from gateway.anchoring import ledger_drivers
 from gateway.clock import Clock
 from gateway.config.load import load_config
 from gateway.config.model import Config
@@ -136,7 +137,7 @@ def test_the_agent_may_make_its_driver_before_its_writer_runs(plant: Plant) -> N
     clock = Clock()
     made, _ = recorder(plant.loaded, clock)
     (entry,) = plant.loaded.document.ledger
-    driver = drivers.driver(plant.loaded, entry, Notes(entry.name, made))
+    driver = ledger_drivers.driver(plant.loaded, entry, Notes(entry.name, made))
     made.start()
     driver.close()
     made.stop()
@@ -191,8 +192,8 @@ def test_the_password_may_be_a_systemd_credential(tmp_path: Path, monkeypatch: p
     plant.loaded.path.write_text(text.replace('"keys/chain.password"', '"$CREDENTIALS_DIRECTORY/chain"'))
     loaded = load_config(plant.loaded.path)
     with pytest.raises(ConfigError, match="systemd gave this process no credentials"):
-        drivers.check_accounts(loaded)
+        ledger_drivers.check_accounts(loaded)
     os.rename(plant.folder / "keys" / "chain.password", tmp_path / "chain")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    drivers.check_accounts(loaded)
+    ledger_drivers.check_accounts(loaded)
     assert load_account(plant.folder / "keys" / "chain.json", PASSWORD).address == plant.account.address

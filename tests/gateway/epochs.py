@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from gateway.anchoring.ledger_drivers import trust_of
 from gateway.budget import line_plans
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.drivers import trust_of
 from gateway.epoch import Epoch
 from gateway.lines import line_specs
 from gateway.readiness import Ready

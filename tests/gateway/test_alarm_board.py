@@ -13,7 +13,7 @@ from gateway import report
 from gateway.alarm_board import orders
 from gateway.alarm_kinds import KINDS, LEDGER_ODD
 from gateway.alarm_states import QUIET_MS
-from gateway.alarms import LedgerAlarms
+from gateway.anchoring.ledger_alarms import LedgerAlarms
 from gateway.errors import Declined
 from gateway.fieldbus.specs import Alarm
 from gateway.process.console import console

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from gateway.alarm_kinds import ANCHOR_OVERDUE, CLOCK, COUNTER_BACK, EQUIVOCATION, LEDGER_REFUSED, REPAIRED, ROLLBACK
-from gateway.comparison import conflict_text, older_text
+from gateway.anchoring.ledger_comparison import conflict_text, older_text
+from gateway.anchoring.refusals import way_out
 from gateway.config.model import Config
 from gateway.fieldbus.line_alarms import Alarms
 from gateway.records import GATEWAY
-from gateway.refusals import way_out
 from gateway.site import Site
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Store

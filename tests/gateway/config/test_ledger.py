@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import drivers
+from gateway.anchoring import ledger_drivers
 from gateway.config.load import load_config
 from gateway.errors import ConfigError
 from ledger_client.ledgers import Notebook
@@ -126,9 +126,9 @@ def files(tmp_path: Path) -> Files:
 
 def test_every_option_reaches_the_driver(files: Files) -> None:
     loaded = load_config(files.path)
-    drivers.check_ledger_access(loaded)
+    ledger_drivers.check_ledger_access(loaded)
     memory = Notebook()
-    driver = drivers.driver(loaded, loaded.document.ledger[0], memory=memory)
+    driver = ledger_drivers.driver(loaded, loaded.document.ledger[0], memory=memory)
     assert isinstance(driver, HttpLedger)
     access = Access(files.ca, files.cert, files.key, files.token, proxy="http://127.0.0.1:3128")
     assert (driver._client.access, driver._client.timeout_s, driver._memory) == (access, 2.0, memory)
@@ -138,7 +138,7 @@ def test_every_option_reaches_the_driver(files: Files) -> None:
 def test_the_driver_of_a_broker(tmp_path: Path) -> None:
     lines = 'url = "mqtt://127.0.0.1:1"\nuser = "gw"\nprotocol = "3.1.1"\ntimeout = "1s"'
     loaded = load_config(write(tmp_path / "site", "mqtt", lines))
-    driver = drivers.driver(loaded, loaded.document.ledger[0], Notebook())
+    driver = ledger_drivers.driver(loaded, loaded.document.ledger[0], Notebook())
     assert isinstance(driver, MqttLedger)
     assert driver._broker.protocol == "3.1.1"
     driver.close()
@@ -167,14 +167,14 @@ def test_files_that_cannot_be_used_are_named(files: Files) -> None:
             path.write_bytes(data)
             path.chmod(mode)
         with pytest.raises(ConfigError) as caught:
-            drivers.check_ledger_access(load_config(files.path))
+            ledger_drivers.check_ledger_access(load_config(files.path))
         text = str(caught.value)
         assert f"ledger 'demo-ledger', {words.format(path, cert=files.cert, key=files.key)}" in text
         assert "way out: " in text
         assert SECRET not in text
         path.write_bytes(good)
         path.chmod(0o644 if path in (files.ca, files.cert) else 0o600)
-    drivers.check_ledger_access(load_config(files.path))
+    ledger_drivers.check_ledger_access(load_config(files.path))
 
 
 def test_an_encrypted_key_does_not_wait_at_the_terminal(files: Files) -> None:
@@ -188,7 +188,7 @@ def test_an_encrypted_key_does_not_wait_at_the_terminal(files: Files) -> None:
     key = load_pem_private_key(files.key.read_bytes(), None)
     files.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")))
     with pytest.raises(ConfigError, match="the key without a password"):
-        drivers.check_ledger_access(load_config(files.path))
+        ledger_drivers.check_ledger_access(load_config(files.path))
 
 
 def test_a_secret_may_be_a_systemd_credential(files: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -196,13 +196,13 @@ def test_a_secret_may_be_a_systemd_credential(files: Files, monkeypatch: pytest.
     files.path.write_text(text)
     loaded = load_config(files.path)
     with pytest.raises(ConfigError, match=r"LoadCredential=ledger-token:FILE"):
-        drivers.check_ledger_access(loaded)
+        ledger_drivers.check_ledger_access(loaded)
     credential = tmp_path / "credentials" / "ledger-token"
     credential.parent.mkdir()
     credential.write_text(SECRET)
     credential.chmod(0o440)  # systemd lets the service read by an ACL, which shows here
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credential.parent))
-    drivers.check_ledger_access(loaded)
+    ledger_drivers.check_ledger_access(loaded)
     credential.chmod(0o444)
     with pytest.raises(ConfigError, match="others can read it"):
-        drivers.check_ledger_access(loaded)
+        ledger_drivers.check_ledger_access(loaded)

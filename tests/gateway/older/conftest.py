@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import refusals, uplink
+from gateway.anchoring import refusals, uplink
 from gateway.config.model import Config
 from tests.gateway.older.lives import Ledger
 from tests.gateway.samples import believed, site

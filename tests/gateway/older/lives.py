@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from gateway import report
+from gateway.anchoring.reconciliation import Reconciliation
+from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.reconcile import Reconciliation
 from gateway.recording.commits import Rules
 from gateway.recording.journal import seal_next
 from gateway.storage.database import Store
-from gateway.uplink import Uplink
 from ledger_client.errors import LedgerUnavailable, Unsupported
 from ledger_client.record import Event, parse_record
 from ledger_client.statement import SignedStatement, parse_statement

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.comparison import conflict_text
+from gateway.anchoring.ledger_comparison import conflict_text
 from gateway.config.model import Config
 from tests.gateway.books import check_books
 from tests.gateway.older.lives import Ledger, Life, anchored, check_all, free, live, put_back, saved, stopped

@@ -1,4 +1,4 @@
-"""Ledgers of the configuration → their drivers, and whether all that these need is there before anything is started."""
+"""Ledger drivers of the configuration, and the checks of their keys and files before the start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every ledger is asked once what it holds of this gateway before anything is sealed, and again when it refuses.
+"""Reconciliation with each ledger: compares its statements before the first seal and after each refusal.
 
 For a restored database must not seal records a second time nor use a number twice, and of two gateways under one name
 one must stop. ``comparison`` says what an answer means; here it is fetched, and what follows from it is written.
@@ -14,9 +14,8 @@ from math import inf
 from typing import TypeVar
 
 from gateway.alarm_kinds import EQUIVOCATION, LEDGER_LOST, LEDGER_ODD, ROLLBACK
-from gateway.alarms import LedgerAlarms
-from gateway.clock import Clock
-from gateway.comparison import (
+from gateway.anchoring.ledger_alarms import LedgerAlarms
+from gateway.anchoring.ledger_comparison import (
     Ahead,
     Another,
     Holds,
@@ -33,6 +32,7 @@ from gateway.comparison import (
     resume_text,
     waiting_text,
 )
+from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.evidence.sealing import Before
 from gateway.process.failpoints import station

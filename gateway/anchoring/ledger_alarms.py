@@ -1,4 +1,4 @@
-"""Alarms about ledgers, of the gateway: each is raised once a start, and lowered when it is over."""
+"""Ledger alarms of the gateway: each raised once per start, and cleared when its cause is over."""
 
 from __future__ import annotations
 

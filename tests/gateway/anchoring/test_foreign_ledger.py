@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway import drain, drivers, uplink
+from gateway import drain
+from gateway.anchoring import ledger_drivers, uplink
+from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.recording.writer import Recorder
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
 from gateway.storage.writer import Direct
-from gateway.uplink import Uplink
 from ledger_client.trust import key_entry, load_trust
 from tests.gateway.books import check_all_is_sealed, check_books
 from tests.gateway.samples import finished, recorder, site
@@ -41,7 +42,7 @@ def live(loaded: Config, service: ForeignScitt, *, answered: int, polls: int = 0
 
 async def _work(loaded: Config, service: ForeignScitt, made: Recorder, answered: int) -> None:
     entry = loaded.document.ledger[0]
-    with closing(drivers.driver(loaded, entry, Notes(entry.name, made))) as ledger:
+    with closing(ledger_drivers.driver(loaded, entry, Notes(entry.name, made))) as ledger:
         task = asyncio.create_task(Uplink(ledger, made, load_trust(loaded.trust), Clock()).run())
         async with asyncio.timeout(60):
             while len(service.asked) < answered:  # noqa: ASYNC110 - what is waited for happens in another thread
@@ -98,7 +99,7 @@ async def _drained(loaded: Config) -> None:
     entry = loaded.document.ledger[0]
     writer = Direct(store)
     try:
-        with closing(drivers.driver(loaded, entry, Notes(entry.name, writer))) as ledger:
+        with closing(ledger_drivers.driver(loaded, entry, Notes(entry.name, writer))) as ledger:
             async with asyncio.timeout(60):
                 await Uplink(ledger, writer, load_trust(loaded.trust), Clock()).drain(0.5)
     finally:

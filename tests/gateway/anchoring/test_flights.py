@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import refusals, uplink
-from gateway.alarms import LedgerAlarms
+from gateway.anchoring import refusals, uplink
+from gateway.anchoring.ledger_alarms import LedgerAlarms
+from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
 from gateway.config.ledger import Contract
 from gateway.config.model import Config
@@ -19,7 +20,6 @@ from gateway.recording.writer import Recorder
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
 from gateway.storage.writer import Direct
-from gateway.uplink import Uplink
 from ledger_client.bundle import Bundle
 from ledger_client.errors import PolicyNotMet, Refused
 from ledger_client.transparency.admission import (

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway import refusals, uplink
+from gateway.anchoring import refusals, uplink
+from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.model import Config
 from gateway.recording.writer import Recorder
 from gateway.storage.database import Store
-from gateway.uplink import Uplink
 from ledger_client.statement import parse_statement
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.enroll import enroll

@@ -1,4 +1,4 @@
-"""Queued statements → ledgers → verified receipts: one task a ledger, in batch order, for as long as the process lives.
+"""Uplink: queued statements → ledger → verified receipts; one task per ledger, in batch order.
 
 Reads and moves anchors through the writer. A state is durable before the next step is taken: queued → submitted →
 settled, or refused; on a chain submitted → included → final → settled, and back to submitted when the chain has dropped
@@ -16,19 +16,19 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, TypeVar
 
-from gateway import refusals
 from gateway.alarm_kinds import LEDGER_REFUSED
-from gateway.alarms import LedgerAlarms
+from gateway.anchoring import refusals
+from gateway.anchoring.ledger_alarms import LedgerAlarms
+from gateway.anchoring.ledger_comparison import Odd
+from gateway.anchoring.reconciliation import Reconciliation
+from gateway.anchoring.refusals import way_out
 from gateway.clock import Clock
-from gateway.comparison import Odd
 from gateway.config.ledger import Contract
 from gateway.errors import GatewayError, StoreError
 from gateway.evidence.settlement import NotOurs, demand_settled
 from gateway.process.failpoints import station
 from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread
-from gateway.reconcile import Reconciliation
-from gateway.refusals import way_out
 from gateway.storage.database import Store
 from gateway.storage.rows import Batch
 from gateway.storage.writer import Writer

@@ -1,4 +1,4 @@
-"""What a ledger's refusal means for the one who has to mend it, and when it is worth asking again. docs/ledger.md."""
+"""Ledger refusals: the remedy for each, and the pause before the next attempt (docs/ledger.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a ledger tells of this gateway, beside what its database holds. Pure: answers go in, findings come out.
+"""Comparison of a ledger's statements of this gateway with its database. Pure: answers in, findings out.
 
 A database may be older than a ledger (restored, rolled back by a lying disk, new on a new card), newer (the ledger has
 lost data), or another one altogether (a cloned card). docs/storage.md says what becomes of each.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.comparison import (
+from gateway.anchoring.ledger_comparison import (
     MAX_BATCH,
     Agreed,
     Ahead,
