@@ -17,7 +17,7 @@ from gateway.alarm_kinds import (
     SIGNATURE,
     STALE,
 )
-from gateway.alarm_looks import BEFORE, look
+from gateway.alarms.checks import BEFORE, look
 from gateway.process.background import Companion
 from gateway.process.threads import in_thread
 from gateway.records import ALARM, GATEWAY, News, NotRecorded, SignedRecord

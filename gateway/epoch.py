@@ -17,8 +17,8 @@ from typing import Any
 from gateway.acquisition.line_use import forget, latest, noted_ms
 from gateway.acquisition.meter_identity import Commissioning
 from gateway.acquisition.poller import Poller
-from gateway.alarm_board import Board, lines_of, orders
 from gateway.alarm_kinds import DAMAGED
+from gateway.alarms.board import Board, lines_of, orders
 from gateway.anchoring.ledger_alarms import Events, LedgerAlarms
 from gateway.anchoring.ledger_drivers import close, drivers
 from gateway.anchoring.reconciliation import Reconciliation

@@ -21,7 +21,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from gateway.alarm_kinds import SEVERITIES
-from gateway.alarm_looks import certificate_end, certificate_files, newest_keys
+from gateway.alarms.checks import certificate_end, certificate_files, newest_keys
 from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.fieldbus.specs import MeterSpec

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.alarm_board import Board
+from gateway.alarms.board import Board
 from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
 from gateway.config.model import Config

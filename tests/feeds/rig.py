@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from gateway.alarm_board import Board
+from gateway.alarms.board import Board
 from gateway.clock import Clock
 from gateway.config.load import load_config
 from gateway.config.model import Config

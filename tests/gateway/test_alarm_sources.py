@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from gateway.alarm_looks import Found, look
 from gateway.alarm_sources import AlarmSources
+from gateway.alarms.checks import Found, look
 from gateway.clock import KernelClock
 from gateway.config.load import load_config
 from gateway.config.model import Config

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PRODUCERS = [
     *sorted((ROOT / "gateway/doctor").glob("*.py")),
     *(ROOT / "gateway" / f"{name}.py" for name in (
-        "alarm_board", "alarm_groups", "alarm_list", "alarm_looks", "alarm_sources", "alarm_states",
+        "alarms/board", "alarms/grouping", "alarms/active", "alarms/checks", "alarm_sources", "alarms/state",
         "anchoring/ledger_alarms",
         "recording/key_match", "recording/config_change", "acquisition/meter_identity", "recording/commits",
         "anchoring/ledger_comparison", "difference", "anchoring/ledger_drivers", "epoch",

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from pydantic import ValidationError
 
 from gateway.alarm_kinds import KEY_UNLISTED
-from gateway.alarm_looks import look
+from gateway.alarms.checks import look
 from gateway.cli import main
 from gateway.config import model as config
 from gateway.config.field_types import Model, duration_ms, duration_text

@@ -1,4 +1,4 @@
-"""What a look at database, disk, certificates and trust file finds, for the board of alarms. Reads only, and blocks."""
+"""Periodic alarm checks of database, disk, certificates and trust file. Reads only; blocks the calling thread."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.alarm_groups import Member, names, together
 from gateway.alarm_kinds import KINDS
+from gateway.alarms.grouping import Member, names, together
 from gateway.fieldbus.specs import Alarm
 from tests.gateway.desk import Desk
 

@@ -1,4 +1,4 @@
-"""What is true now of one alarm, beside the row that tells what was raised: times run by the schedule's clock."""
+"""State of one alarm: its condition, delays and stored row. Times are those of the schedule's clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every alarm of a gateway: raised when what is wrong has lasted, cleared when it is over, acknowledged and shelved.
+"""Alarm board: raising, grouping, clearing, acknowledging and shelving of all alarms. Event loop only.
 
 Parts say what is true (``condition``); the board waits out each kind's delay, makes one alarm of many that have one
 cause, signs an event of each change, keeps the states in the database and tells ``listeners``. While the disk takes
@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from gateway import alarm_groups
 from gateway.alarm_kinds import (
     AT_A_LEDGER,
     COMMS_LOST,
@@ -24,8 +23,9 @@ from gateway.alarm_kinds import (
     STOPPED,
     kind_of,
 )  # fmt: skip
-from gateway.alarm_list import AlarmList, Books
-from gateway.alarm_states import Key, State
+from gateway.alarms import grouping
+from gateway.alarms.active import AlarmList, Books
+from gateway.alarms.state import Key, State
 from gateway.clock import Clock
 from gateway.fieldbus.specs import Alarm, LineSpec
 from gateway.process.background import Companion
@@ -87,7 +87,7 @@ class Board(AlarmList, Companion):
     def _lay_out(self, lines: Lines) -> None:
         self._lines = lines
         periods = (period for meters in lines.values() for period in meters.values())
-        self._window_ms = max(alarm_groups.WINDOW_MS, *periods)
+        self._window_ms = max(grouping.WINDOW_MS, *periods)
 
     def keep_ledgers(self, lines: Collection[str]) -> None:
         """What is told of other ledgers than these is over: they are no more."""
@@ -170,7 +170,7 @@ class Board(AlarmList, Companion):
         if alarm.code in (COMMS_LOST, LINE_DOWN) and alarm.raised:
             since_ms = self._silent_since(meters)
         if alarm.meter is None:
-            text += f" (meter{'s' if len(meters) > 1 else ''} {alarm_groups.names(meters)})"
+            text += f" (meter{'s' if len(meters) > 1 else ''} {grouping.names(meters)})"
         self.condition(source, alarm.code, alarm.line, text, on=alarm.raised, since_ms=since_ms)
 
     def _silent_since(self, meters: Iterable[str]) -> int | None:
@@ -196,9 +196,9 @@ class Board(AlarmList, Companion):
         """Whether these meters, having answered, contradict an alarm."""
         if key.code == SITE_SILENT:
             left = [line for line in self._awake() if not self._lines[line].keys() & heard]
-            return not alarm_groups.enough(len(left), len(self._awake()))
+            return not grouping.enough(len(left), len(self._awake()))
         if key.code == METERS_SILENT:
-            return not alarm_groups.enough(len(self._lines[key.line].keys() - heard), None)
+            return not grouping.enough(len(self._lines[key.line].keys() - heard), None)
         return key.source in heard or (key.source == GATEWAY and bool(self._lines[key.line].keys() & heard))
 
     # — what falls due —
@@ -296,14 +296,14 @@ class Board(AlarmList, Companion):
         for part in parts:
             part.hold(now, held=key.line in silent or (whole is not None and whole.raised))
         if whole is not None and whole.raised:
-            if alarm_groups.enough(len(on), all_):
+            if grouping.enough(len(on), all_):
                 self._grow(now, whole, self._words(key, on, of))
             elif whole.on:
                 whole.end(now)
                 whole.text = f"{whole.kind.title}: over; {len(on)} of {of} do not answer"
         elif key.line not in silent:
-            members = [alarm_groups.Member(str(i), p.since_ms, not p.raised and p.ripe(now)) for i, p in enumerate(on)]
-            crowd = [on[int(one.name)] for one in alarm_groups.together(members, all_, self._window_ms)]
+            members = [grouping.Member(str(i), p.since_ms, not p.raised and p.ripe(now)) for i, p in enumerate(on)]
+            crowd = [on[int(one.name)] for one in grouping.together(members, all_, self._window_ms)]
             if crowd:
                 whole = self._states[key] = self._states.get(key) or State(key, kind_of(key.code), "")
                 self._stand_for(now, whole, crowd, of)
@@ -331,14 +331,14 @@ class Board(AlarmList, Companion):
         how_many = f"all {of}" if len(parts) == of else f"{len(parts)} of {of}"
         advice = kind_of(key.code).advice
         if key.code == METERS_SILENT:
-            meters = alarm_groups.names([part.key.source for part in parts])
+            meters = grouping.names([part.key.source for part in parts])
             return f"{key.line}: {how_many} meters do not answer ({meters}); {advice}"
         lines = {part.key.line: _cause(part) for part in parts}
         meters_n = sum(len(self._lines.get(line, ())) for line in lines)
-        causes = "; ".join(f"{line}: {lines[line]}" for line in alarm_groups.named(list(lines)))
-        if alarm_groups.one_subnet(map(self._host, lines)):
+        causes = "; ".join(f"{line}: {lines[line]}" for line in grouping.named(list(lines)))
+        if grouping.one_subnet(map(self._host, lines)):
             advice = f"check the gateway's own network and its switch; {advice}"
-        head = f"{how_many} lines with {meters_n} meters do not answer ({alarm_groups.names(list(lines))})"
+        head = f"{how_many} lines with {meters_n} meters do not answer ({grouping.names(list(lines))})"
         return f"{head}; {causes}; {advice}"
 
     def _inherit(self, rows: Iterable[Standing]) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from gateway import report
-from gateway.alarm_board import orders
 from gateway.alarm_kinds import KINDS, LEDGER_ODD
-from gateway.alarm_states import QUIET_MS
+from gateway.alarms.board import orders
+from gateway.alarms.state import QUIET_MS
 from gateway.anchoring.ledger_alarms import LedgerAlarms
 from gateway.errors import Declined
 from gateway.fieldbus.specs import Alarm

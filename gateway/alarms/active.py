@@ -1,4 +1,4 @@
-"""The alarms that stand: what people do to them, the events that say so, and the rows that survive a restart."""
+"""Active, unacknowledged and shelved alarms: operator actions, signed events, stored rows. Event loop only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from gateway.alarm_states import Key, State
+from gateway.alarms.state import Key, State
 from gateway.clock import Clock
 from gateway.config.field_types import duration_text
 from gateway.errors import Declined, StoreError

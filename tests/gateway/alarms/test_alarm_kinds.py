@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gateway.alarm_kinds import _ALL, KINDS, Kind
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).parents[3]
 WHO = {"both": "operator, installer", "operator": "operator", "installer": "installer"}
 
 

@@ -1,4 +1,4 @@
-"""Which of many alarms at once are one: meters of a line, lines of a site. Pure."""
+"""Grouping of simultaneous alarms: the meters of one line, the lines of one site. Pure."""
 
 from __future__ import annotations
 
