@@ -8,16 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from gateway.alarm_sources import AlarmSources
 from gateway.config.feed import FeedEntry
 from gateway.dashboard.server import PagesServer
 from gateway.errors import GatewayError
 from gateway.history.backfill import Rebuilding
-from gateway.lag import Lag
 from gateway.process.background import Companion
 from gateway.process.sd_notify import Manager
-from gateway.site import Site
-from gateway.watch import Watch
+from gateway.runtime.alarm_inputs import AlarmSources
+from gateway.runtime.context import Site
+from gateway.runtime.loop_lag import Lag
+from gateway.runtime.watchdog import Watch
 
 log = logging.getLogger("meterseal.agent")
 

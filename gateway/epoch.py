@@ -1,6 +1,7 @@
 """One epoch of the gateway: its parts, made in the order of the data, and its tasks, which end together.
 
-Lines → poller → recorder → (database) → uplinks → ledgers, with companions beside them that look on (site.py).
+Lines → poller → recorder → (database) → uplinks → ledgers, with companions beside them that look on
+(runtime/context.py).
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ from gateway.fieldbus.modbus.connections import Endpoint
 from gateway.fieldbus.sleep import PowerRecord
 from gateway.fieldbus.specs import LineSpec
 from gateway.lines import lag_ms
-from gateway.power_history import PowerHistory, recall
 from gateway.process import control_socket
 from gateway.process.sd_notify import Manager
 from gateway.process.threads import in_thread
@@ -44,7 +44,8 @@ from gateway.recording.notifications import Hub
 from gateway.recording.writer import Recorder
 from gateway.records import ALARM, GATEWAY
 from gateway.reload import Provision, Reload
-from gateway.site import Site
+from gateway.runtime.context import Site
+from gateway.runtime.power_history import PowerHistory, recall
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
 from gateway.storage.recovery.repair import check_large, note_flaws, open_store

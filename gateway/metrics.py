@@ -30,7 +30,7 @@ from gateway.process.histogram import Durations
 from gateway.process.threads import in_thread
 from gateway.recording.live_state import MeterNow
 from gateway.records import GATEWAY
-from gateway.site import Site
+from gateway.runtime.context import Site
 from gateway.storage.alarm_tables import Standing
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Store

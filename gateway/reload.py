@@ -28,7 +28,7 @@ from gateway.recording.commits import Rules
 from gateway.recording.config_change import Change
 from gateway.recording.live_state import MeterNow
 from gateway.records import GATEWAY
-from gateway.site import Site
+from gateway.runtime.context import Site
 from ledger_client.ledgers import Ledger
 from ledger_client.senml import Reading
 

@@ -11,7 +11,7 @@ from typing import Any
 from gateway.dashboard import formats
 from gateway.dashboard.sessions import Done
 from gateway.errors import Declined, GatewayError, NotYet
-from gateway.site import Site
+from gateway.runtime.context import Site
 
 LONGEST = 200
 WITHIN_S = 20.0

@@ -27,7 +27,7 @@ from gateway.dashboard.sessions import ABSOLUTE_S, Asked, Done, Session, Session
 from gateway.dashboard.stream import Stream
 from gateway.dashboard.words import LANGUAGES
 from gateway.errors import ConfigError, Declined, GatewayError, StoreError
-from gateway.site import Site
+from gateway.runtime.context import Site
 from ledger_client.transparency.limits import Buckets, client_of
 
 log = logging.getLogger("meterseal.pages")

@@ -17,7 +17,7 @@ from gateway.dashboard.views import site as site_view
 from gateway.dashboard.views.diagnosis import Rounds
 from gateway.errors import GatewayError
 from gateway.evidence import prove
-from gateway.site import Site
+from gateway.runtime.context import Site
 from gateway.storage.database import Store
 
 Facts = Callable[[Store], dict[str, Any]]

@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from gateway.metrics import CONTENT_TYPE, exposition
-from gateway.site import Site
+from gateway.runtime.context import Site
 from ledger_client.ledgers.access import AccessError
 
 log = logging.getLogger("meterseal.pages")

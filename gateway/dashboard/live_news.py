@@ -15,7 +15,7 @@ from gateway.dashboard.views import values
 from gateway.dashboard.views.ledgers import oldest_unanchored_ms
 from gateway.recording.live_state import MeterNow
 from gateway.records import NotRecorded
-from gateway.site import Site
+from gateway.runtime.context import Site
 from gateway.storage.database import Store
 from gateway.verdicts import worst
 

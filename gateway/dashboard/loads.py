@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gateway.fieldbus.line import Line
 from gateway.records import News
-from gateway.site import Site
+from gateway.runtime.context import Site
 
 EVERY_S, SAMPLES = 5.0, 12
 

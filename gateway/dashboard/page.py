@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.dashboard.sessions import Asked
 from gateway.errors import GatewayError
-from gateway.site import Site
+from gateway.runtime.context import Site
 from gateway.storage.database import Store
 
 HTML = "text/html; charset=utf-8"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from gateway.config.web import Web
 from gateway.process.background import Companion
 from gateway.process.threads import in_thread
-from gateway.site import Site
+from gateway.runtime.context import Site
 from ledger_client.transparency.listening import ListenError, listen_at
 
 if TYPE_CHECKING:

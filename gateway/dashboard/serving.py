@@ -19,7 +19,7 @@ from gateway.dashboard.contents import contents
 from gateway.dashboard.guard import MAX_HEAD
 from gateway.dashboard.passwords import Users, users_file
 from gateway.dashboard.readers import Readers
-from gateway.site import Site
+from gateway.runtime.context import Site
 from ledger_client.transparency.certificates import Certificates
 from ledger_client.transparency.connection import Connection, Turnstile
 from ledger_client.transparency.quiet import Quiet

@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from gateway.dashboard.views import values
 from gateway.records import MissedPoll, News, SignedRecord
-from gateway.site import Site
+from gateway.runtime.context import Site
 from ledger_client.senml import Reading
 
 RECENT = 60  # readings of a meter

@@ -20,7 +20,7 @@ from gateway.dashboard.page import Document, Source
 from gateway.dashboard.readers import Readers
 from gateway.dashboard.sessions import Session
 from gateway.errors import GatewayError
-from gateway.site import Site
+from gateway.runtime.context import Site
 from gateway.storage.database import Store
 from ledger_client.transparency.connection import Connection
 

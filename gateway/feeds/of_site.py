@@ -13,7 +13,7 @@ from gateway.feeds.feed import Feed
 from gateway.feeds.history import History
 from gateway.feeds.plain_voice import PlainVoice
 from gateway.feeds.voice import Voice
-from gateway.site import Site
+from gateway.runtime.context import Site
 from gateway.storage.alarm_tables import Standing
 
 

@@ -18,7 +18,7 @@ from gateway.dashboard.readers import Readers
 from gateway.dashboard.serving import Serving
 from gateway.dashboard.sessions import Asked
 from gateway.dashboard.stream import MOST, Stream
-from gateway.site import Site
+from gateway.runtime.context import Site
 from gateway.storage.database import Store
 from ledger_client.transparency.listening import listen_at
 from tests.dashboard.site import PASSWORDS, pages_of

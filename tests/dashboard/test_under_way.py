@@ -20,7 +20,7 @@ from gateway.errors import Declined, StoreError
 from gateway.fieldbus.line import Line
 from gateway.lines import line_specs
 from gateway.recording.notifications import Hub
-from gateway.site import Site
+from gateway.runtime.context import Site
 from gateway.storage.database import Store
 from tests.gateway.desk import Desk
 

@@ -20,7 +20,7 @@ from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
 from gateway.recording.writer import Recorder
 from gateway.records import MissedPoll, PollResult, Timestamp
-from gateway.site import Site
+from gateway.runtime.context import Site
 from gateway.storage.database import Store
 from ledger_client.ledgers.broker import Broker, Message
 from ledger_client.senml import Reading, Value

@@ -14,7 +14,7 @@ from gateway.config.model import Config
 from gateway.epoch import Epoch
 from gateway.lines import line_specs
 from gateway.readiness import Ready
-from gateway.site import Site
+from gateway.runtime.context import Site
 from gateway.storage.database import Store
 
 

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.config.model import Config
 from gateway.metric_list import FIGURES
 from gateway.metrics import exposition
-from gateway.site import Site
+from gateway.runtime.context import Site
 from tests.gateway.epochs import due_ms, epoch, until
 from tests.gateway.samples import believed, finished, site
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from gateway.dashboard.contents import contents
 from gateway.dashboard.page import Answer
 from gateway.dashboard.sessions import Asked
-from gateway.site import Site
+from gateway.runtime.context import Site
 from gateway.storage.database import Store
 
 

@@ -15,7 +15,7 @@ from gateway.anchoring.refusals import way_out
 from gateway.config.model import Config
 from gateway.fieldbus.line_alarms import Alarms
 from gateway.records import GATEWAY
-from gateway.site import Site
+from gateway.runtime.context import Site
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Store
 from gateway.storage.recovery import repair_report

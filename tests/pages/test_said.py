@@ -19,13 +19,13 @@ ROOT = Path(__file__).resolve().parents[2]
 PRODUCERS = [
     *sorted((ROOT / "gateway/doctor").glob("*.py")),
     *(ROOT / "gateway" / f"{name}.py" for name in (
-        "alarms/board", "alarms/grouping", "alarms/active", "alarms/checks", "alarm_sources", "alarms/state",
+        "alarms/board", "alarms/grouping", "alarms/active", "alarms/checks", "runtime/alarm_inputs", "alarms/state",
         "anchoring/ledger_alarms",
         "recording/key_match", "recording/config_change", "acquisition/meter_identity", "recording/commits",
         "anchoring/ledger_comparison", "difference", "anchoring/ledger_drivers", "epoch",
         "storage/capacity/forecast", "recording/journal", "config/device_keys", "evidence/prove",
         "anchoring/reconciliation", "anchoring/refusals", "reload", "storage/recovery/repair_report",
-        "evidence/settlement", "site",
+        "evidence/settlement", "runtime/context",
         "storage/database", "anchoring/uplink",
         "fieldbus/line_alarms", "fieldbus/sleep", "fieldbus/open_line", "fieldbus/modbus/serial_port", "dashboard/acts",
         "dashboard/app", "dashboard/contents", "dashboard/logins", "dashboard/readers", "dashboard/views/batches",

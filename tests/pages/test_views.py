@@ -27,7 +27,7 @@ from gateway.dashboard.views.courses import Chart, Quantity
 from gateway.dashboard.views.states import State, States, newest
 from gateway.dashboard.words import Words
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, PollResult, StoredRecord, Timestamp
-from gateway.site import Site
+from gateway.runtime.context import Site
 from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
 from ledger_client.senml import Quality, Reading, Value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gateway.site import Site
+from gateway.runtime.context import Site
 from gateway.storage.alarm_tables import Standing
 from gateway.storage.database import Store
 

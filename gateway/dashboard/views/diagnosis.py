@@ -11,7 +11,7 @@ from gateway.config.model import Config
 from gateway.doctor import rounds
 from gateway.doctor.finding import Finding
 from gateway.errors import GatewayError
-from gateway.site import Site
+from gateway.runtime.context import Site
 
 FRESH_S = 600.0
 """What was found so long ago is looked at again when somebody opens the page."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gateway.config.model import Config
-from gateway.site import Site
+from gateway.runtime.context import Site
 from gateway.storage.database import Store
 
 

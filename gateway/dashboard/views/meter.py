@@ -16,7 +16,7 @@ from gateway.dashboard.views.site import LineRow, MeterRow
 from gateway.dashboard.views.states import State, States, newest
 from gateway.devices.points import Point
 from gateway.records import StoredRecord
-from gateway.site import Site
+from gateway.runtime.context import Site
 from gateway.storage.database import Store
 from ledger_client.record import Coverage, parse_record, record_hash
 from ledger_client.senml import Reading, Value

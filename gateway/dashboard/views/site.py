@@ -23,7 +23,7 @@ from gateway.dashboard.views.states import State, States, is_late, newest
 from gateway.errors import StoreError
 from gateway.recording.live_state import MeterNow
 from gateway.records import NotRecorded
-from gateway.site import Site
+from gateway.runtime.context import Site
 from gateway.storage.alarm_tables import Standing
 from gateway.storage.capacity.forecast import Horizon, horizon
 from gateway.storage.database import Store

@@ -1,11 +1,11 @@
-"""How long the event loop keeps its tasks waiting: what delays it delays every line and every page."""
+"""Event loop lag: lateness of timed calls, which delays every line and every page. Background task."""
 
 from __future__ import annotations
 
 import asyncio
 
 from gateway.process.background import Companion
-from gateway.site import Site
+from gateway.runtime.context import Site
 
 EVERY_S = 0.25
 

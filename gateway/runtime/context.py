@@ -1,4 +1,4 @@
-"""What one epoch of a running gateway is made of, for its companions: pages, feeds, figures, alarms and the watchdog.
+"""Gateway context: the parts of one running epoch, for dashboard, feeds, metrics, alarms and watchdog.
 
 They hear the news, look at the parts and give orders; nothing of them stands between a meter and the database.
 """
@@ -46,7 +46,7 @@ class Site:
     pulses: Pulses = field(default_factory=Pulses)
     """Which of the loops turn."""
     lag: Durations = field(default_factory=lambda: Durations(LAG_S))
-    """How much later than it asked for the event loop called somebody (lag.py)."""
+    """How much later than it asked for the event loop called somebody (runtime/loop_lag.py)."""
     orders: dict[str, Order] = field(default_factory=dict)
     """What can be ordered, by name: over the control socket, and by whoever may on the pages."""
     feeds: dict[str, Callable[[], Mapping[str, Any]]] = field(default_factory=dict)

@@ -12,8 +12,8 @@ import pytest
 from gateway.clock import HOUR_MS
 from gateway.config.model import Config
 from gateway.devices.profile import load_profile
-from gateway.power_history import PowerHistory, recall, sleep_point
 from gateway.records import MissedPoll, NotRecorded, PollResult, Timestamp
+from gateway.runtime.power_history import PowerHistory, recall, sleep_point
 from gateway.storage.database import Store
 from ledger_client.senml import Quality, Reading, Value
 from tests.gateway.epochs import running, until

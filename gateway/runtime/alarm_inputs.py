@@ -1,4 +1,4 @@
-"""What the board of alarms hears of: flags of readings, the store's own events, the clock, feeds, a look a minute."""
+"""Inputs of the alarm board: value flags, storage events, clock, feeds, and the checks made every minute."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gateway.process.threads import in_thread
 from gateway.records import ALARM, GATEWAY, News, NotRecorded, SignedRecord
 from gateway.records import CLOCK as CORRECTED
 from gateway.records import CONFIGURATION as CONFIGURED
-from gateway.site import Site
+from gateway.runtime.context import Site
 from ledger_client.record import Event
 from ledger_client.senml import Quality, Reading
 from ledger_client.times import rfc3339_ms

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from gateway.alarm_sources import AlarmSources
 from gateway.alarms.checks import Found, look
 from gateway.clock import KernelClock
 from gateway.config.load import load_config
@@ -19,7 +18,8 @@ from gateway.fieldbus.line import Line
 from gateway.lines import line_specs
 from gateway.recording.notifications import Hub
 from gateway.records import GATEWAY, MeterEvent, NotRecorded, SignedRecord, StoredRecord, Timestamp
-from gateway.site import Site
+from gateway.runtime.alarm_inputs import AlarmSources
+from gateway.runtime.context import Site
 from ledger_client.record import Event
 from ledger_client.senml import Quality, Reading, Value
 from tests.gateway.desk import Desk

@@ -9,7 +9,7 @@ from pathlib import Path
 from gateway.epoch import begin
 from gateway.process.sd_notify import Manager
 from gateway.readiness import prepare
-from gateway.watch import Watch
+from gateway.runtime.watchdog import Watch
 from tests.chain.site import GatewayProcess
 from tests.gateway.manager import Inbox, inbox
 from tests.gateway.samples import believed, site

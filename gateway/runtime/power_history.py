@@ -1,4 +1,4 @@
-"""What the database knows of the power of devices that may sleep: the last, the greatest, and since when one is silent.
+"""Power history of devices that may sleep: the last and greatest power, and the start of their silence.
 
 A start looks at the newest rows; older ones are read beside the recording gateway. Until then the greatest is too small
 at most, which calls no device asleep that is not.

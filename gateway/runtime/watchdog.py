@@ -1,4 +1,4 @@
-"""The service manager's watchdog: fed only while every loop of the gateway turns. A companion of each epoch.
+"""Watchdog of the service manager, notified only while every loop of the gateway runs. Background task.
 
 What does not turn is said in the log and in the status first; when it goes on, the manager ends the process and starts
 it again. Meters that are silent, ports that are gone and ledgers that do not answer stop no loop.
@@ -11,7 +11,7 @@ import logging
 
 from gateway.process.background import Companion
 from gateway.process.sd_notify import Manager
-from gateway.site import Site
+from gateway.runtime.context import Site
 
 log = logging.getLogger("meterseal.agent")
 
