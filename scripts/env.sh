@@ -98,7 +98,7 @@ need_vyper() {
 
 # The Sparkplug host of the tests wants an older paho-mqtt.
 need_sparkplug_host() {
-    need_apart "$PWD/.venv-sparkplug" tests/feeds/sparkplug-requirements.txt "the Sparkplug host that the tests talk to"
+    need_apart "$PWD/.venv-sparkplug" tests/gateway/feeds/sparkplug-requirements.txt "the Sparkplug host that the tests talk to"
     export METERSEAL_SPARKPLUG_PYTHON=$PWD/.venv-sparkplug/bin/python
 }
 

@@ -19,8 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.alarm_kinds import KINDS
 from tests.dashboard.site import Browser, events
-from tests.feeds.host import Host
-from tests.feeds.rig import Heard
+from tests.gateway.feeds.rig import Heard
+from tests.gateway.feeds.sparkplug_host import Host
 
 SINCE = "meterseal_alarm_since_timestamp_seconds"
 _CARD = re.compile(

@@ -1,4 +1,4 @@
-"""A feed: one task that tells one broker what the meters say, for ever, and never holds up who reads and records them.
+"""Feed: one task that publishes readings to one broker, and never delays polling or recording.
 
 Live readings come from the hub and wait in a bounded outbox. When the broker is away, or slow, only each meter's newest
 is kept; all the others that were recorded are told later as history, read from the database, while nothing live waits.
@@ -14,12 +14,12 @@ from functools import partial
 from typing import Any
 
 from gateway.errors import StoreError
-from gateway.feeds.history import History, Portion
-from gateway.feeds.link import Down, Link
+from gateway.feeds.backlog import History, Portion
+from gateway.feeds.mqtt_link import Down, Link
 from gateway.feeds.outbox import Outbox
 from gateway.feeds.progress import Gap, Progress
-from gateway.feeds.told import Told, told_news
-from gateway.feeds.voice import Sent, Voice
+from gateway.feeds.publisher import Sent, Voice
+from gateway.feeds.reading_message import Told, told_news
 from gateway.process.background import Companion
 from gateway.records import MissedPoll, News
 from ledger_client.ledgers.access import Access, AccessError

@@ -9,10 +9,10 @@ from typing import Any
 
 from gateway.config.feed import FeedEntry
 from gateway.devices.points import Point
+from gateway.feeds.backlog import History
 from gateway.feeds.feed import Feed
-from gateway.feeds.history import History
-from gateway.feeds.plain_voice import PlainVoice
-from gateway.feeds.voice import Voice
+from gateway.feeds.plain_json.publisher import PlainVoice
+from gateway.feeds.publisher import Voice
 from gateway.runtime.context import Site
 from gateway.storage.alarm_tables import Standing
 
@@ -55,9 +55,9 @@ def _voice(site: Site, entry: FeedEntry) -> Voice:
     gateway, now_ms = site.config.gateway_id, site.clock.now_ms
     if entry.type == "json":
         return PlainVoice(gateway, lambda: site.config.meters, lambda: _standing(site), now_ms)
-    from gateway.feeds.sparkplug.host import PrimaryHost  # protobuf, which other gateways need not load
     from gateway.feeds.sparkplug.node import Node
-    from gateway.feeds.sparkplug.voice import Meters, SparkplugVoice
+    from gateway.feeds.sparkplug.primary_host import PrimaryHost  # protobuf, which other gateways need not load
+    from gateway.feeds.sparkplug.publisher import Meters, SparkplugVoice
 
     meters = Meters(
         lambda: _points(site),

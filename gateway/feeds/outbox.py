@@ -1,4 +1,4 @@
-"""Live readings that wait for a broker: all of them in order while it keeps up, else each meter's newest."""
+"""Outbox: live readings waiting for a broker; all while it keeps up, else each meter's newest. Event loop only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Collection
 
-from gateway.feeds.told import Told
+from gateway.feeds.reading_message import Told
 
 
 class Outbox:

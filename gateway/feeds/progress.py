@@ -1,4 +1,4 @@
-"""Which recorded readings a feed's broker has acknowledged, as they came: up to where all, and which ones beyond that.
+"""Progress of a feed: which recorded readings its broker has acknowledged. Event loop only.
 
 In step: everything that is heard is sent live, and the mark follows the acknowledgements. Behind: only each meter's
 newest is sent; what was heard up to ``tip`` is then a gap, but for the readings of ``told``.

@@ -1,4 +1,4 @@
-"""A meter's values as Sparkplug metrics: data types that keep a number as it is, quality, what a value has beside it.
+"""Sparkplug metrics of a meter's values: lossless data types, quality and other properties.
 
 Integers as read are Int64 or UInt64, IEEE registers and scaled numbers Double. A decimal number of up to 15 digits
 comes back from a Double as it was; one that does not has the property ``Exact`` with all of its digits.

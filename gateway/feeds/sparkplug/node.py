@@ -1,4 +1,4 @@
-"""An edge node without its connection: topics, payloads, sequence numbers, and what each birth has defined."""
+"""Edge node without its connection: topics, payloads, sequence numbers, and the definitions of each birth."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.devices.points import Point
+from gateway.feeds.reading_message import Told
 from gateway.feeds.sparkplug.metrics import (
     BOOLEAN,
     DOUBLE,
@@ -22,7 +23,6 @@ from gateway.feeds.sparkplug.metrics import (
     unknown,
 )
 from gateway.feeds.sparkplug.payload import LONGEST, Payload, parse
-from gateway.feeds.told import Told
 
 NAMESPACE = "spBv1.0"
 REBIRTH = "Node Control/Rebirth"

@@ -1,4 +1,4 @@
-"""Sparkplug B payloads: protobuf messages of the Sparkplug 3.0 specification, chapter 6, as far as a node needs them.
+"""Sparkplug B payloads: the protobuf messages that a node needs (Sparkplug 3.0, chapter 6).
 
 The message classes are built from a descriptor that is written down here: names are ours to choose, field numbers and
 types are the specification's. Fields that are not listed are skipped by whoever reads with these.

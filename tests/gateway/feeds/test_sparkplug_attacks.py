@@ -6,14 +6,14 @@ import asyncio
 from contextlib import closing
 from functools import partial
 
-from gateway.feeds.link import Link
-from gateway.feeds.sparkplug.host import PrimaryHost
+from gateway.feeds.mqtt_link import Link
 from gateway.feeds.sparkplug.node import asks_for_rebirth
 from gateway.feeds.sparkplug.payload import Metric, Payload
+from gateway.feeds.sparkplug.primary_host import PrimaryHost
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.broker import Broker, Message, Will
-from tests.feeds.host import HOST
-from tests.feeds.rig import PATIENCE_S, until
+from tests.gateway.feeds.rig import PATIENCE_S, until
+from tests.gateway.feeds.sparkplug_host import HOST
 from tests.processes import Mosquitto
 
 

@@ -12,8 +12,8 @@ from gateway.records import SignedRecord
 from gateway.storage.database import Store
 from ledger_client.record import parse_record
 from ledger_client.senml import Quality, Reading, Value
-from tests.feeds.host import GROUP, host_at
-from tests.feeds.rig import METER, OTHER, feed_site, listening, running, until
+from tests.gateway.feeds.rig import METER, OTHER, feed_site, listening, running, until
+from tests.gateway.feeds.sparkplug_host import GROUP, host_at
 from tests.ledgers.nats import nats
 from tests.processes import Mosquitto
 

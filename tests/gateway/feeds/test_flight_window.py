@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from gateway.feeds.link import Link
-from gateway.feeds.window import FIRST, LEAST, MOST, Window
+from gateway.feeds.flight_window import FIRST, LEAST, MOST, Window
+from gateway.feeds.mqtt_link import Link
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.broker import Will
-from tests.feeds.rig import until
-from tests.feeds.tap import tap
+from tests.gateway.feeds.rig import until
+from tests.gateway.feeds.tap import tap
 from tests.processes import mosquitto
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.feeds import test_feed_settings, test_sparkplug, test_sparkplug_metrics
-from tests.feeds.conformance import SHOWN
+from tests.gateway.feeds import test_feed_settings, test_sparkplug, test_sparkplug_metrics
+from tests.gateway.feeds.conformance import SHOWN
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "sparkplug.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "sparkplug.md"
 
 
 def test_the_document_names_the_tests_that_show_each_conformance_id() -> None:

@@ -8,9 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from ledger_client.senml import Quality, Value
-from tests.feeds.conformance import shows
-from tests.feeds.host import FREE, NODE, check_sequence, host_at, metric
-from tests.feeds.rig import METER, feed_site, running, until
+from tests.gateway.feeds.conformance import shows
+from tests.gateway.feeds.rig import METER, feed_site, running, until
+from tests.gateway.feeds.sparkplug_host import FREE, NODE, check_sequence, host_at, metric
 from tests.processes import Mosquitto
 
 

@@ -1,5 +1,4 @@
-"""One connection to a feed's broker, used from the event loop. It is made once and never comes back: whoever needs
-another makes another, so that nothing old is ever sent again on it.
+"""MQTT connection of a feed, used from the event loop. Never reopened, so that nothing old is sent again.
 
 A message counts as delivered when the broker has acknowledged it: with QoS 1 by its PUBACK (MQTT 5's 0x10, nobody
 listens, counts: the broker is where a feed ends). QoS 0 has none; there the UNSUBACK of a topic filter that was never
@@ -16,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from gateway.errors import GatewayError
-from gateway.feeds.window import MOST, Window
+from gateway.feeds.flight_window import MOST, Window
 from gateway.process.threads import in_thread
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.broker import Broker, Message, Will
@@ -106,8 +105,8 @@ class Link:
         return self._broker
 
     async def send(self, topic: str, data: bytes, *, qos: int = 1, retain: bool = False) -> asyncio.Future[None]:
-        """Publish as soon as the window has room (window.py). The future is done when the broker has acknowledged it,
-        and raises ``Down`` when it never will: whatever it refuses ends the connection."""
+        """Publish as soon as the window has room (feeds/flight_window.py). The future is done when the broker has
+        acknowledged it, and raises ``Down`` when it never will: whatever it refuses ends the connection."""
         while self.in_flight >= self._window.size:
             self._window.full(self._loop.time())
             await self._change()

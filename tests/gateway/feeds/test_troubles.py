@@ -12,9 +12,9 @@ from gateway.config.load import load_config
 from gateway.process.threads import in_thread
 from tests.chain.test_disk_full import fill
 from tests.disk.small import small_disk
-from tests.feeds.host import GROUP, host_at, metrics
-from tests.feeds.rig import METER, OTHER, feed_site, listening, running, say, until
-from tests.feeds.tap import tap
+from tests.gateway.feeds.rig import METER, OTHER, feed_site, listening, running, say, until
+from tests.gateway.feeds.sparkplug_host import GROUP, host_at, metrics
+from tests.gateway.feeds.tap import tap
 from tests.ledgers.pki import Authority
 from tests.processes import Mosquitto, free_port, mosquitto
 

@@ -6,11 +6,11 @@ import asyncio
 from typing import cast
 
 from gateway.devices.profile import load_profile
-from gateway.feeds.link import Link
-from gateway.feeds.plain_voice import PlainVoice
+from gateway.feeds.mqtt_link import Link
+from gateway.feeds.plain_json.publisher import PlainVoice
 from gateway.feeds.sparkplug.node import Node
 from gateway.feeds.sparkplug.payload import parse
-from gateway.feeds.sparkplug.voice import Meters, SparkplugVoice
+from gateway.feeds.sparkplug.publisher import Meters, SparkplugVoice
 from gateway.storage.alarm_tables import Standing
 
 

@@ -1,4 +1,4 @@
-"""How many messages may be in flight to a broker: as many as it has shown that it acknowledges within a second.
+"""In-flight window of a connection: as many messages as its broker acknowledges within a second.
 
 A larger window would only fill the queues between here and the broker, in which the newest reading waits behind older
 ones; a smaller one would wait for round trips. The broker's Receive Maximum (MQTT 5 §3.2.2.3.3) is never passed.

@@ -1,4 +1,4 @@
-"""The plain JSON feed on a connection: its status, readings, alarms; and what an earlier run left there retained."""
+"""Plain JSON publisher: status, readings and alarms, and the retained messages of an earlier run."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from gateway.feeds import plain
-from gateway.feeds.link import LONGEST, Link
-from gateway.feeds.told import Told
-from gateway.feeds.voice import Sent
+from gateway.feeds.mqtt_link import LONGEST, Link
+from gateway.feeds.plain_json import messages
+from gateway.feeds.publisher import Sent
+from gateway.feeds.reading_message import Told
 from gateway.storage.alarm_tables import Standing
 from ledger_client.ledgers.broker import Message, Will
 
@@ -32,7 +32,7 @@ class PlainVoice:
         standing: Callable[[], Sequence[Standing]],
         now_ms: Callable[[], int],
     ) -> None:
-        self._topics = plain.Topics(gateway)
+        self._topics = messages.Topics(gateway)
         self._meters, self._standing, self._now_ms = meters, standing, now_ms
         self.mark = f"{self._topics.base}/mark"
         self._alarms: dict[str, bytes] = {}
@@ -42,7 +42,7 @@ class PlainVoice:
         self._changed = asyncio.Event()
 
     def will(self) -> Will:
-        return Will(self._topics.status, plain.status(online=False))
+        return Will(self._topics.status, messages.status(online=False))
 
     def hear(self, message: Message) -> None:
         """What is retained there from before."""
@@ -54,7 +54,7 @@ class PlainVoice:
 
     async def begin(self, link: Link) -> Sent:
         await self._clear(link)
-        await link.send(self._topics.status, plain.status(online=True, since_ms=self._now_ms()), retain=True)
+        await link.send(self._topics.status, messages.status(online=True, since_ms=self._now_ms()), retain=True)
         return []
 
     async def _clear(self, link: Link) -> None:
@@ -74,10 +74,10 @@ class PlainVoice:
             await link.send(topic, b"", retain=True)
 
     async def live(self, link: Link, told: Sequence[Told]) -> asyncio.Future[None]:
-        return await link.send(self._topics.meter(told[0].meter), plain.readings(told), retain=True)
+        return await link.send(self._topics.meter(told[0].meter), messages.readings(told), retain=True)
 
     async def history(self, link: Link, told: Sequence[Told]) -> asyncio.Future[None]:
-        return await link.send(self._topics.history(told[0].meter), plain.readings(told))
+        return await link.send(self._topics.history(told[0].meter), messages.readings(told))
 
     async def alarms(self, link: Link) -> None:
         async with self._turn:
@@ -87,7 +87,7 @@ class PlainVoice:
         by_topic: dict[str, list[Standing]] = defaultdict(list)
         for alarm in self._standing():
             by_topic[self._topics.alarm(alarm.source, alarm.code)].append(alarm)
-        now = {topic: plain.alarm(alarms) for topic, alarms in by_topic.items()}
+        now = {topic: messages.alarm(alarms) for topic, alarms in by_topic.items()}
         for topic in self._alarms.keys() - now.keys():
             await link.send(topic, b"", retain=True)
         for topic, data in now.items():
@@ -103,4 +103,4 @@ class PlainVoice:
                 await self._tell_alarms(link)
 
     async def leave(self, link: Link) -> None:
-        await link.send(self._topics.status, plain.status(online=False, since_ms=self._now_ms()), retain=True)
+        await link.send(self._topics.status, messages.status(online=False, since_ms=self._now_ms()), retain=True)

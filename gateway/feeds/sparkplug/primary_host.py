@@ -1,4 +1,4 @@
-"""The primary host: who must be online before an edge node tells anything (Sparkplug 3.0 §5.4, STATE messages §6.5)."""
+"""Primary host: must be online before an edge node publishes (Sparkplug 3.0 §5.4, STATE messages §6.5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Sparkplug B edge node on a connection: births, data, deaths, rebirth on command, the primary host's state.
+"""Sparkplug B publisher: births, data, deaths, rebirth on command, and the primary host's state.
 
 Data goes with QoS 0, as the specification wants it. One message at a time is made and handed over, so that sequence
 numbers are in order whoever sends; a birth sequence is not interrupted.
@@ -12,12 +12,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
 from gateway.devices.points import Point
-from gateway.feeds.link import Down, Link
-from gateway.feeds.sparkplug.host import PrimaryHost
+from gateway.feeds.mqtt_link import Down, Link
+from gateway.feeds.publisher import Sent
+from gateway.feeds.reading_message import Told, told_news
 from gateway.feeds.sparkplug.node import Device, Node, asks_for_rebirth
 from gateway.feeds.sparkplug.payload import LONGEST
-from gateway.feeds.told import Told, told_news
-from gateway.feeds.voice import Sent
+from gateway.feeds.sparkplug.primary_host import PrimaryHost
 from gateway.recording.live_state import MeterNow
 from gateway.records import GATEWAY
 from gateway.storage.alarm_tables import Standing

@@ -18,9 +18,9 @@ from gateway.config.model import Config
 from gateway.storage.database import Store
 from tests.chain.site import GatewayProcess, command, until
 from tests.chain.test_disk_full import status_of
-from tests.feeds.host import GROUP, Host, host_at, metric
-from tests.feeds.rig import Heard, listening
-from tests.feeds.tap import Tap, tap
+from tests.gateway.feeds.rig import Heard, listening
+from tests.gateway.feeds.sparkplug_host import GROUP, Host, host_at, metric
+from tests.gateway.feeds.tap import Tap, tap
 from tests.processes import mosquitto
 
 METERS, LONE = ("meter-000", "meter-001"), "meter-002"

@@ -1,4 +1,4 @@
-"""What the two kinds of feed do differently: topics, messages, and what is said at the beginning and at the end."""
+"""Publisher interface: what differs between the kinds of feed, from topics to first and last messages."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from gateway.feeds.link import Link
-from gateway.feeds.told import Told
+from gateway.feeds.mqtt_link import Link
+from gateway.feeds.reading_message import Told
 from ledger_client.ledgers.broker import Message, Will
 
 Sent = list[tuple[Told, asyncio.Future[None]]]

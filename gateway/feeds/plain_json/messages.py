@@ -1,4 +1,4 @@
-"""Messages of the plain JSON feed: topics and bytes. Numbers keep all decimals that the record has; pure functions."""
+"""Messages of the plain JSON feed: topics and bytes, with every recorded decimal. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
 
-from gateway.feeds.told import Told
+from gateway.feeds.reading_message import Told
 from gateway.storage.alarm_tables import Standing
 from gateway.verdicts import verdict
 from ledger_client.report import quality_phrases

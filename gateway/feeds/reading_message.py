@@ -1,4 +1,4 @@
-"""What a feed tells: one reading, as the record has it, or as it would be if it were recorded."""
+"""Feed reading: one reading with its record's id, or with the reason why it is not recorded."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from gateway.config.feed import check_feeds
 from gateway.config.load import load_config
 from gateway.devices.profile import catalog, load_profile
 from gateway.errors import ConfigError
-from tests.feeds.conformance import shows
-from tests.feeds.rig import feed_site
+from tests.gateway.feeds.conformance import shows
+from tests.gateway.feeds.rig import feed_site
 from tests.gateway.samples import site
 
 PLAIN = 'type = "json"\nurl = "mqtt://127.0.0.1:1883"\n'
@@ -118,5 +118,5 @@ def test_status_says_how_each_feed_stands(tmp_path: Path) -> None:
 
 
 def test_the_example_is_a_configuration() -> None:
-    loaded = load_config(Path(__file__).resolve().parents[2] / "configs" / "feeds" / "gateway.toml")
+    loaded = load_config(Path(__file__).parents[3] / "configs" / "feeds" / "gateway.toml")
     assert [feed.type for feed in loaded.document.feed] == ["json", "sparkplug"]

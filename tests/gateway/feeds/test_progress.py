@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.feeds.history import History
+from gateway.feeds.backlog import History
 from gateway.feeds.progress import Progress
 from gateway.records import StoredRecord
 from gateway.storage.database import Store

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.feeds.rig import PATIENCE_S
+from tests.gateway.feeds.rig import PATIENCE_S
 from tests.ledgers.nats import Node
 from tests.processes import Mosquitto
 
 GROUP, HOST, NODE = "plant", "scada-1", "test-gateway"
 FREE = f'group = "{GROUP}"\nbackfill_rate = 1000\n'
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class Host:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gateway.doctor.feeds import feeds
 from gateway.doctor.finding import Case
-from tests.feeds.rig import feed_site, running, until
+from tests.gateway.feeds.rig import feed_site, running, until
 from tests.processes import free_port, mosquitto
 
 

@@ -7,10 +7,10 @@ import asyncio
 import time
 from pathlib import Path
 
-from tests.feeds.conformance import shows
-from tests.feeds.host import FREE, GROUP, HOST, NODE, Host, check_sequence, host_at, metric
-from tests.feeds.rig import METER, OTHER, Rig, feed_site, running, until
-from tests.feeds.tap import CONNECT, DISCONNECT, tap
+from tests.gateway.feeds.conformance import shows
+from tests.gateway.feeds.rig import METER, OTHER, Rig, feed_site, running, until
+from tests.gateway.feeds.sparkplug_host import FREE, GROUP, HOST, NODE, Host, check_sequence, host_at, metric
+from tests.gateway.feeds.tap import CONNECT, DISCONNECT, tap
 from tests.processes import Mosquitto
 
 BOUND = f'{FREE}primary_host = "{HOST}"\n'

@@ -1,4 +1,4 @@
-"""A feed's cursor and gaps in the database: written by the writer thread, read through connections of its own."""
+"""Backlog of a feed: its cursor and gaps, written by the writer thread, read by connections of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from gateway.errors import Damaged
 from gateway.feeds.progress import Gap
-from gateway.feeds.told import Told, told_record
+from gateway.feeds.reading_message import Told, told_record
 from gateway.process.threads import in_thread
 from gateway.storage.database import RECOVER, Store
 from gateway.storage.writer import Writer
