@@ -13,13 +13,14 @@ from typing import Any, ClassVar, NoReturn
 import click
 from rich.table import Table
 
-from gateway import cli_care, cli_keys, cli_read, cli_readings, cli_reload, cli_service, cli_setup, cli_shared, report
+from gateway import cli_care, cli_keys, cli_read, cli_readings, cli_reload, cli_service, cli_setup, cli_shared
 from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
 from gateway.config.field_types import duration_ms, duration_text
 from gateway.config.load import load_config
 from gateway.errors import Damaged, Declined, GatewayError
 from gateway.process import log_setup
 from gateway.process.log_setup import FORMS, Form
+from gateway.status import status as report
 from ledger_client.bundle import is_bundle
 from ledger_client.cli_help import HELP, Grouped
 from ledger_client.durable import whole_file

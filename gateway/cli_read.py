@@ -11,7 +11,6 @@ from typing import Any
 import click
 from rich.table import Table
 
-from gateway import report
 from gateway.acquisition.validation import shared_flags
 from gateway.cli_parts import CONFIG, JSON, out
 from gateway.config.load import load_config
@@ -20,7 +19,8 @@ from gateway.devices.remarks import remark
 from gateway.errors import GatewayError, NotYet
 from gateway.fieldbus.diagnosis import block_name, failure_text, no_values
 from gateway.fieldbus.specs import LineSpec, Poll
-from gateway.report import Shown
+from gateway.status import status
+from gateway.status.status import Shown
 
 
 @click.command()
@@ -45,7 +45,7 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
         problem, way_out = no_values(spec, next(m for m in spec.meters if m.name == meter), poll)
         raise NotYet(f"{meter}: {problem}", way_out)
     reading = Poller(config.meters, clock, lambda _: None, config.profiles).reading(poll)
-    values = report.shown_reading(reading, meter, "not recorded")
+    values = status.shown_reading(reading, meter, "not recorded")
     if as_json:
         click.echo(json.dumps(_as_json(config, poll, reading.time_ms, values)))
     else:
@@ -86,7 +86,7 @@ def _remarks(poll: Poll) -> dict[str, str]:
 
 
 def _as_json(config: Config, poll: Poll, time_ms: int, values: Sequence[Shown]) -> dict[str, Any]:
-    raw, points = _registers(poll), report.points_of(config.profiles[poll.meter])
+    raw, points = _registers(poll), status.points_of(config.profiles[poll.meter])
     remarks = _remarks(poll)
     shown = [
         v.as_json()
@@ -108,13 +108,13 @@ def _print(config: Config, poll: Poll, values: Sequence[Shown]) -> None:
     """The values one by one, then once what is true of all of them, then what looks misread, then the blocks that gave
     none, and why."""
     table = Table("point", "value", "unit", "quality", "registers", box=None)
-    raw, points = _registers(poll), report.points_of(config.profiles[poll.meter])
+    raw, points = _registers(poll), status.points_of(config.profiles[poll.meter])
     common = shared_flags([v.value for v in values])
     for v in values:
         registers = " ".join(f"{w:04X}" for w in raw.get(v.value.name, []))
         table.add_row(v.value.name, v.named(points), v.value.unit or "", v.beside(common), registers)
     out.print(table)
-    report.print_common(out, common)
+    status.print_common(out, common)
     remarks = _remarks(poll)
     for said in dict.fromkeys(remarks.values()):
         out.print(f"{', '.join(name for name, own in remarks.items() if own == said)}: {said}")

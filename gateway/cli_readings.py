@@ -16,13 +16,13 @@ from typing import IO, Any
 import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from gateway import report
 from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
 from gateway.config.field_types import duration_ms
 from gateway.errors import GatewayError
 from gateway.history.export_files import FORMATS, WRITERS, Line, Told, are_readings, lines, of_row
 from gateway.history.local_calendar import moment_ms
 from gateway.process.console import console
+from gateway.status import status
 from ledger_client.durable import whole_file
 from ledger_client.times import rfc3339_ms
 
@@ -92,9 +92,9 @@ def readings(
     names = [meter] if meter else list(config.meters)
     rows = [] if ranged else [row for name in names for row in store.readings(name, count or LAST)]
     if form == "json":
-        click.echo(json.dumps({"readings": [value.as_json() for value in report.shown(rows)]}))
+        click.echo(json.dumps({"readings": [value.as_json() for value in status.shown(rows)]}))
     elif form == "table":
-        report.print_readings(out, report.shown(rows), config.profiles)
+        status.print_readings(out, status.shown(rows), config.profiles)
     else:
         told = Told()
         with _progress(shown=ranged and output is not None) as progress:

@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from gateway import drain, report, starter
+from gateway import drain, starter
 from gateway.account import account, read_answers
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.load import load_config
@@ -31,6 +31,7 @@ from gateway.errors import GatewayError
 from gateway.evidence import prove
 from gateway.process.console import console
 from gateway.shipped import shipped
+from gateway.status import status
 from gateway.storage.database import Store
 from ledger_client.errors import VerificationError
 from ledger_client.trust import load_trust
@@ -198,11 +199,11 @@ def _watch(
             time.sleep(0.5)
 
 
-def _look(config: Config) -> tuple[dict[str, Any], list[report.Shown]]:
+def _look(config: Config) -> tuple[dict[str, Any], list[status.Shown]]:
     store = Store(config.database, read_only=True)
     try:
-        facts = report.status(config, store, int(time.time() * 1000))
-        return facts, report.shown([row for name in config.meters for row in store.readings(name, 1)])
+        facts = status.status(config, store, int(time.time() * 1000))
+        return facts, status.shown([row for name in config.meters for row in store.readings(name, 1)])
     finally:
         store.close()
 

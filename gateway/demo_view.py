@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from gateway.report import Shown
+from gateway.status.status import Shown
 
 SHOWN_POINTS = 6
 

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from gateway.metrics import CONTENT_TYPE, exposition
 from gateway.runtime.context import Site
+from gateway.status.exposition import CONTENT_TYPE, exposition
 from ledger_client.ledgers.access import AccessError
 
 log = logging.getLogger("meterseal.pages")

@@ -15,12 +15,12 @@ import pyarrow.parquet
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway import report
 from gateway.cli import main
 from gateway.config.model import Config
 from gateway.history.export_files import COLUMNS
 from gateway.process.console import console
 from gateway.records import PollResult, Timestamp
+from gateway.status import status
 from gateway.storage.database import Store
 from gateway.verdicts import verdict
 from ledger_client.record import parse_record
@@ -196,7 +196,7 @@ def test_what_a_meter_says_neither_styles_nor_steers_the_terminal() -> None:
     values = Value("text", "[/red]\x1b[2J"), Value("large", Decimal("1E+3")), Value("door", True)
     reading = Reading(1_800_000_000_000, values)
     said = io.StringIO()
-    report.print_readings(console(said), report.shown_reading(reading, "export-main", "not recorded"))
+    status.print_readings(console(said), status.shown_reading(reading, "export-main", "not recorded"))
     told = said.getvalue()
     assert "[/red]" in told
     assert "\\[/red]" not in told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gateway.metric_list import FIGURES
+from gateway.status.metric_names import FIGURES
 from tests.prometheus.server import CONFIGS, promtool
 
 RULES = (CONFIGS / "meterseal.rules.yml").read_text()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway import report
 from gateway.alarm_kinds import KINDS, LEDGER_ODD
 from gateway.alarms.board import orders
 from gateway.alarms.state import QUIET_MS
@@ -18,6 +17,7 @@ from gateway.errors import Declined
 from gateway.fieldbus.specs import Alarm
 from gateway.process.console import console
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, Timestamp
+from gateway.status import status
 from gateway.storage.alarm_tables import Standing
 from gateway.storage.database import Store
 from ledger_client.senml import Reading, Value
@@ -169,9 +169,9 @@ def test_the_status_says_who_has_shelved_what_in_whatever_letters(desk: Desk) ->
     row = lost(desk)
     asyncio.run(desk.board.shelve(row.id, "x[/]y", 60_000, "[bold"))
     reader, said = Store(desk.loaded.database, read_only=True), io.StringIO()
-    facts = report.status(desk.loaded, reader, desk.clock.now_ms())
+    facts = status.status(desk.loaded, reader, desk.clock.now_ms())
     facts["web"] = {"address": "https://192.0.2.7:8080/", "fingerprint": "54:5B:AB:F5"}  # `:AB:` is a picture's name
-    report.print_status(console(said), facts)
+    status.print_status(console(said), facts)
     reader.close()
     until = rfc3339_ms(desk.clock.now_ms() + 60_000)
     assert f"shelved by x[/]y until {until}: {row.text}" in said.getvalue()

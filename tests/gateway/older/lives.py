@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gateway import report
 from gateway.anchoring.reconciliation import Reconciliation
 from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
@@ -19,6 +18,7 @@ from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.recording.commits import Rules
 from gateway.recording.journal import seal_next
+from gateway.status import status as report
 from gateway.storage.database import Store
 from ledger_client.errors import LedgerUnavailable, Unsupported
 from ledger_client.record import Event, parse_record

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway import report
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.errors import GatewayError, StoreError
 from gateway.process import control_socket, instance_lock
+from gateway.status import status
 from gateway.storage.capacity.backup import backup
 from gateway.storage.database import Store
 from gateway.storage.recovery.repair import open_store
@@ -121,7 +121,7 @@ def test_a_gateway_that_hangs_does_not_hold_the_status_up(loaded: Config, monkey
 
 def test_an_age_is_told_by_record_times_where_the_clock_is_behind_them(loaded: Config) -> None:
     store = Store(loaded.database, read_only=True)
-    facts = report.status(loaded, store, 1_700_000_000_000)
+    facts = status.status(loaded, store, 1_700_000_000_000)
     assert [0 <= meter["age_s"] <= 10 for meter in facts["meters"]] == [True] * 3
     store.close()
 

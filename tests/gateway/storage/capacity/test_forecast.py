@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.model import Config
-from gateway.report import status
+from gateway.status.status import status
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.disk_space import Space
 from gateway.storage.capacity.forecast import Horizon, horizon, size, span

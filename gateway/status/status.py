@@ -1,4 +1,4 @@
-"""What the database tells about a gateway: its status and its readings, as plain data and as tables. Reads only."""
+"""Status and readings of a gateway from its database, as plain data and as tables. Reads only."""
 
 from __future__ import annotations
 

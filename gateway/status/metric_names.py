@@ -1,4 +1,4 @@
-"""Every figure that `/metrics` gives: its name, what it is, its labels. docs/metrics.md is the same list for people.
+"""List of the metrics at `/metrics`: name, help text, labels. docs/metrics.md is the same list for people.
 
 Names, base units and suffixes follow prometheus.io/docs/practices/naming. A label takes only values that the
 configuration or this program names, so that no meter and no stranger can make new series.

@@ -12,14 +12,14 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.config.model import Config
-from gateway.metric_list import FIGURES
-from gateway.metrics import exposition
 from gateway.runtime.context import Site
+from gateway.status.exposition import exposition
+from gateway.status.metric_names import FIGURES
 from tests.gateway.epochs import due_ms, epoch, until
 from tests.gateway.samples import believed, finished, site
 
 METER, LINE = "export-main", "rs485-1"
-DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
 OURS = "meterseal_"
 
 

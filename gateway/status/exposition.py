@@ -1,4 +1,4 @@
-"""`/metrics`: the figures of metric_list.py for Prometheus, from the parts of the running epoch and from its database.
+"""Prometheus exposition at `/metrics`: figures of the running epoch and of its database.
 
 What is read in the event loop is a copy of a few numbers a meter; the database is read in a thread, by a connection of
 its own, and the text is made there too.
@@ -25,12 +25,12 @@ from gateway.alarms.checks import certificate_end, certificate_files, newest_key
 from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.fieldbus.specs import MeterSpec
-from gateway.metric_list import FIGURES, Figure
 from gateway.process.histogram import Durations
 from gateway.process.threads import in_thread
 from gateway.recording.live_state import MeterNow
 from gateway.records import GATEWAY
 from gateway.runtime.context import Site
+from gateway.status.metric_names import FIGURES, Figure
 from gateway.storage.alarm_tables import Standing
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Store
