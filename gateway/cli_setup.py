@@ -34,7 +34,7 @@ def init(folder: Path, gateway: str, web: str | None, state: Path | None, passwo
     certificate. In a DIR that has a gateway.toml only what the pages lack is added; nothing is ever overwritten.
     """
     from gateway import starter
-    from gateway.dashboard import setup
+    from gateway.dashboard.auth import setup
 
     now_s, config_path = int(time.time()), folder / "gateway.toml"
     if password_file is not None and web is None:
@@ -83,7 +83,7 @@ def _next(config_path: Path) -> str:
 @PASSWORD_FILE
 def password(config_path: Path, name: str, role: str | None, remove: bool, password_file: Path | None) -> None:
     """Give NAME a (new) password for the pages. A running gateway takes it at once, and ends NAME's sessions."""
-    from gateway.dashboard import setup
+    from gateway.dashboard.auth import setup
 
     config = load_config(config_path)
     if remove:
@@ -95,7 +95,7 @@ def password(config_path: Path, name: str, role: str | None, remove: bool, passw
 
 
 def _new_password(name: str, file: Path | None) -> str:
-    from gateway.dashboard.passwords import check_new
+    from gateway.dashboard.auth.users import check_new
 
     if file is None:
         try:

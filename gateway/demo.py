@@ -25,7 +25,7 @@ from gateway.account import account, read_answers
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.dashboard import setup
+from gateway.dashboard.auth import setup
 from gateway.demo_view import summary_text, view
 from gateway.errors import GatewayError
 from gateway.evidence import prove

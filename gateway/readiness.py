@@ -12,7 +12,7 @@ from gateway.budget import LinePlan
 from gateway.config.device_keys import Keys, load_keys
 from gateway.config.feed import check_feeds
 from gateway.config.model import Config
-from gateway.dashboard import door
+from gateway.dashboard.auth import exposure
 from gateway.fieldbus.line import check_port, holds
 from gateway.fieldbus.modbus.errors import PortMissing
 from gateway.fieldbus.specs import LineSpec
@@ -59,7 +59,7 @@ def prepare(
     check_ledger_access(config)
     check_accounts(config)
     check_feeds(config.path, config.document.feed)
-    door.check(config)
+    exposure.check(config)
     specs = line_specs(config)
     for spec in specs:
         if spec.port in ports_in_use or holds(running, spec):

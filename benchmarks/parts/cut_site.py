@@ -14,7 +14,7 @@ from benchmarks.parts.tcp_gateway import make_site as make_tcp_site
 from gateway.config.device_keys import make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.dashboard.setup import set_user
+from gateway.dashboard.auth.setup import set_user
 from gateway.starter import add_to_trust
 from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record

@@ -10,7 +10,7 @@ from benchmarks.parts.site import before, make_known
 from benchmarks.parts.tcp_gateway import PROFILE
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.dashboard.setup import set_user
+from gateway.dashboard.auth.setup import set_user
 from gateway.storage.database import Store
 from tests.processes import EmbeddedLedger
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from gateway.dashboard import formats
-from gateway.dashboard.sessions import Done
+from gateway.dashboard.auth.sessions import Done
 from gateway.errors import Declined, GatewayError, NotYet
 from gateway.runtime.context import Site
 

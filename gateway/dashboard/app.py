@@ -17,13 +17,13 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.dashboard.acts import ACTS
-from gateway.dashboard.guard import Guard
-from gateway.dashboard.logins import Logins, TooOften
+from gateway.dashboard.auth.login_limits import Logins, TooOften
+from gateway.dashboard.auth.request_guard import Guard
+from gateway.dashboard.auth.sessions import ABSOLUTE_S, Asked, Done, Session, Sessions, Visitors
+from gateway.dashboard.auth.users import User, Users
 from gateway.dashboard.page import Answer, NotFound, Pages, View
-from gateway.dashboard.passwords import User, Users
 from gateway.dashboard.readers import Busy, Readers
 from gateway.dashboard.render import THEMES
-from gateway.dashboard.sessions import ABSOLUTE_S, Asked, Done, Session, Sessions, Visitors
 from gateway.dashboard.stream import Stream
 from gateway.dashboard.words import LANGUAGES
 from gateway.errors import ConfigError, Declined, GatewayError, StoreError

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.live_news import source
 from gateway.dashboard.loads import Loads
 from gateway.dashboard.page import Answer, NotFound, Pages, Rest
 from gateway.dashboard.render import Visitor, page, static
-from gateway.dashboard.sessions import Asked
 from gateway.dashboard.sparks import Sparks
 from gateway.dashboard.views import alarms, batches, events, meter, record
 from gateway.dashboard.views import site as site_view

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.dashboard.sessions import Asked
+from gateway.dashboard.auth.sessions import Asked
 from gateway.errors import GatewayError
 from gateway.runtime.context import Site
 from gateway.storage.database import Store

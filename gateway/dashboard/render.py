@@ -19,11 +19,11 @@ from markupsafe import Markup
 from gateway.acquisition.validation import shared_flags
 from gateway.alarm_kinds import ON_A_LINE
 from gateway.dashboard import charts, formats
+from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.charts import Frame
 from gateway.dashboard.formats import Times
 from gateway.dashboard.pathway import drawing
 from gateway.dashboard.said import said
-from gateway.dashboard.sessions import Asked
 from gateway.dashboard.views.courses import Chart, Step, kind_of
 from gateway.dashboard.views.events import plain
 from gateway.dashboard.words import LANGUAGES, Words, choose

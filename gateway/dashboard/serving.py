@@ -13,11 +13,12 @@ from uvicorn.server import ServerState
 
 from gateway.config.model import Config
 from gateway.config.web import Web
-from gateway.dashboard import door, figures, render
+from gateway.dashboard import figures, render
 from gateway.dashboard.app import App
+from gateway.dashboard.auth import exposure
+from gateway.dashboard.auth.request_guard import MAX_HEAD
+from gateway.dashboard.auth.users import Users, users_file
 from gateway.dashboard.contents import contents
-from gateway.dashboard.guard import MAX_HEAD
-from gateway.dashboard.passwords import Users, users_file
 from gateway.dashboard.readers import Readers
 from gateway.runtime.context import Site
 from ledger_client.transparency.certificates import Certificates
@@ -38,7 +39,7 @@ class Serving:
 
     def __init__(self, config: Config, web: Web) -> None:
         self._config, self._web = config, web
-        access = door.access(config, web)
+        access = exposure.access(config, web)
         render.prepare()
         self._token = access.token
         self._turnstile = Turnstile(
@@ -56,7 +57,7 @@ class Serving:
         users = Users(users_file(self._config))
         with closing(Readers(self._config.database)) as readers:
             pages = contents(site)
-            app = App(site, pages, readers, users, door.names(self._web))
+            app = App(site, pages, readers, users, exposure.names(self._web))
             app.mount(figures.routes(site, self._token, loopback=self._web.loopback))
             try:
                 await self.serve(app, listener)

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
+from gateway.dashboard.auth.sessions import Session
 from gateway.dashboard.page import Document, Source
 from gateway.dashboard.readers import Readers
-from gateway.dashboard.sessions import Session
 from gateway.errors import GatewayError
 from gateway.runtime.context import Site
 from gateway.storage.database import Store

@@ -12,7 +12,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Message
 
 from benchmarks.parts.farm import farm
-from gateway.dashboard import certificate
+from gateway.dashboard.auth import certificate
 from gateway.dashboard.figures import routes
 from tests.dashboard.site import Browser, pages_of, plain_site, running
 from tests.gateway.epochs import due_ms, epoch, until

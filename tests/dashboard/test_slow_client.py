@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import cast
 
 from gateway.config.load import load_config
-from gateway.dashboard import setup
 from gateway.dashboard.app import App
+from gateway.dashboard.auth import setup
+from gateway.dashboard.auth.sessions import Asked
+from gateway.dashboard.auth.users import Users, users_file
 from gateway.dashboard.page import Answer, Document, Pages, Rest, View
-from gateway.dashboard.passwords import Users, users_file
 from gateway.dashboard.readers import Readers
 from gateway.dashboard.serving import Serving
-from gateway.dashboard.sessions import Asked
 from gateway.dashboard.stream import MOST, Stream
 from gateway.runtime.context import Site
 from gateway.storage.database import Store

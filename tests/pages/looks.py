@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.contents import contents
 from gateway.dashboard.page import Answer
-from gateway.dashboard.sessions import Asked
 from gateway.runtime.context import Site
 from gateway.storage.database import Store
 

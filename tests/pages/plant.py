@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.dashboard import setup
+from gateway.dashboard.auth import setup
 from tests.chain.site import GatewayProcess, Plant, make_site, plant
 from tests.processes import EmbeddedLedger, embedded_ledger, free_port
 

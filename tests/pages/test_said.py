@@ -28,7 +28,8 @@ PRODUCERS = [
         "evidence/settlement", "runtime/context",
         "storage/database", "anchoring/uplink",
         "fieldbus/line_alarms", "fieldbus/sleep", "fieldbus/open_line", "fieldbus/modbus/serial_port", "dashboard/acts",
-        "dashboard/app", "dashboard/contents", "dashboard/logins", "dashboard/readers", "dashboard/views/batches",
+        "dashboard/app", "dashboard/contents", "dashboard/auth/login_limits", "dashboard/readers",
+        "dashboard/views/batches",
         "dashboard/views/meter", "dashboard/views/record",
     )),
     # what a change of gateway.toml is refused with

@@ -16,11 +16,11 @@ import pytest
 from benchmarks.parts import tcp_gateway
 from gateway.config.load import load_config
 from gateway.config.model import Config
+from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.contents import contents
 from gateway.dashboard.loads import Loads
 from gateway.dashboard.page import NotFound
 from gateway.dashboard.render import Visitor, page, static
-from gateway.dashboard.sessions import Asked
 from gateway.dashboard.sparks import Sparks
 from gateway.dashboard.views import courses, events, meter, record, values
 from gateway.dashboard.views.courses import Chart, Quantity

@@ -1,4 +1,4 @@
-"""What every request must be like before anything of the pages sees it, and what every answer says to the browser.
+"""Request guard: checks on every request before the application, and security headers on every response.
 
 Host and Origin are checked on the loopback address, too: a page of any other site may ask this machine's addresses
 through its user's browser, under a name of its own (DNS rebinding).

@@ -1,4 +1,4 @@
-"""Who is logged in, and the forms that were handed to them: all of it in memory, and a restart ends it.
+"""Login sessions and single-use form tokens, in memory only: a restart ends them.
 
 A session is known by 256 random bits in a cookie, of which only the hash is kept. Every form bears a token of its
 session that is good once, so that neither another site nor whoever sends a form again can act with it.
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.dashboard.passwords import Role, User
+from gateway.dashboard.auth.users import Role, User
 from ledger_client.cose_key import base64url, unbase64url
 from ledger_client.errors import LedgerClientError
 

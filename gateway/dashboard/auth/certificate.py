@@ -1,4 +1,4 @@
-"""The certificate of the pages: one that a gateway makes for itself, and the fingerprint by which people know it."""
+"""Self-signed certificate and key of the dashboard. Never overwrites anything."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from html import escape
 import pytest
 
 from gateway.dashboard.acts import ACTS
-from gateway.dashboard.guard import HEADERS
+from gateway.dashboard.auth.request_guard import HEADERS
 from tests.dashboard.site import SCRIPT, Browser, everything
 
 SECRETS = (b"scrypt$", b"PRIVATE KEY", b"[gateway]", b"root:")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.dashboard.logins import ALL_PER_S, FREE, LONGEST_PAUSE_S, Logins, TooOften
-from gateway.dashboard.passwords import NOBODY, User, Users, check_new, hashed, matches, read_users, write_users
+from gateway.dashboard.auth.login_limits import ALL_PER_S, FREE, LONGEST_PAUSE_S, Logins, TooOften
+from gateway.dashboard.auth.users import NOBODY, User, Users, check_new, hashed, matches, read_users, write_users
 from gateway.errors import ConfigError
-from tests.dashboard.test_sessions import Time
+from tests.gateway.dashboard.auth.test_sessions import Time
 
 RIGHT = "correct horse"
 

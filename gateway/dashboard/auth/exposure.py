@@ -1,4 +1,4 @@
-"""Whether the pages may be opened to whoever gets to their address: users, certificate and files, before a start."""
+"""Exposure check: users, certificate and files that the dashboard needs for its address, before a start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 from gateway.config.access_files import usable
 from gateway.config.model import Config
 from gateway.config.web import Web
-from gateway.dashboard.passwords import read_users, users_file
+from gateway.dashboard.auth.users import read_users, users_file
 from gateway.errors import ConfigError
 from ledger_client.ledgers.access import Access
 

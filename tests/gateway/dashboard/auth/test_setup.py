@@ -16,8 +16,8 @@ from click.testing import CliRunner, Result
 from gateway.cli import main
 from gateway.config.access_files import fingerprint
 from gateway.config.load import load_config
-from gateway.dashboard import certificate
-from gateway.dashboard.passwords import matches, read_users
+from gateway.dashboard.auth import certificate
+from gateway.dashboard.auth.users import matches, read_users
 from gateway.errors import ConfigError
 from tests.dashboard.site import Browser, pages_of, running
 from tests.processes import free_port

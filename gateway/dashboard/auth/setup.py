@@ -1,4 +1,4 @@
-"""What `meterseal init --web` and `meterseal password` write: users, a certificate, and ``[web]`` in gateway.toml."""
+"""Dashboard setup for `meterseal init --web` and `meterseal password`: users, certificate, ``[web]``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gateway.config.access_files import fingerprint
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.config.web import Web
-from gateway.dashboard import certificate, door
-from gateway.dashboard.passwords import Role, User, hashed, read_users, users_file, write_users
+from gateway.dashboard.auth import certificate, exposure
+from gateway.dashboard.auth.users import Role, User, hashed, read_users, users_file, write_users
 from gateway.errors import ConfigError, Declined, GatewayError
 from ledger_client.shape import is_name
 
@@ -76,7 +76,7 @@ def add_pages(config_path: Path, at: str, password: str, now_s: int) -> Done:
         raise ConfigError(config_path, "web", "has no cert and key", "add them, or remove [web] and try again")
     cert = config_path.parent / web.cert
     if not cert.exists():
-        wrote += certificate.make(config.keys, config.gateway_id, door.names(web), now_s)
+        wrote += certificate.make(config.keys, config.gateway_id, exposure.names(web), now_s)
     if not read_users(users_file(config)):
         wrote.append(set_user(config, FIRST_USER, "installer", password)[0])
     if not wrote:

@@ -5,8 +5,17 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.dashboard.passwords import Role, User
-from gateway.dashboard.sessions import ABSOLUTE_S, FORM_S, IDLE_S, MOST, MOST_FORMS, MOST_OF_ONE, Sessions, Visitors
+from gateway.dashboard.auth.sessions import (
+    ABSOLUTE_S,
+    FORM_S,
+    IDLE_S,
+    MOST,
+    MOST_FORMS,
+    MOST_OF_ONE,
+    Sessions,
+    Visitors,
+)
+from gateway.dashboard.auth.users import Role, User
 
 
 class Time:

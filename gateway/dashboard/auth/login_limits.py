@@ -1,4 +1,4 @@
-"""How often a password may be guessed: one at a time, with pauses that grow for each address, and a rate for all.
+"""Login limits: one attempt at a time, pauses that grow for each address, and a rate for all.
 
 An address that has logged in before is not held up by what others try. A login makes good only what was tried under
 its own name: whoever has one password guesses another one no sooner.
@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 
-from gateway.dashboard.passwords import LONGEST, NOBODY, User, Users, matches
+from gateway.dashboard.auth.users import LONGEST, NOBODY, User, Users, matches
 from gateway.errors import GatewayError
 from gateway.process.threads import in_thread
 from ledger_client.transparency.limits import Buckets

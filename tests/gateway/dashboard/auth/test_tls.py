@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.parts.farm import farm
 from gateway.config.model import Config
-from gateway.dashboard import certificate
+from gateway.dashboard.auth import certificate
 from tests.dashboard.site import Browser, everything, pages_of, running
 from tests.processes import free_port
 

@@ -1,4 +1,4 @@
-"""Who may see the pages, and who may act there: names, roles and scrypt hashes (RFC 7914) in a file of the keys folder.
+"""Dashboard users: names, roles and scrypt hashes (RFC 7914) in a file of the keys folder.
 
 A password is never stored, logged or compared in the clear, and none is there from the start.
 """
