@@ -12,7 +12,8 @@ from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from gateway import budget
+from gateway.commissioning import line_plan
+from gateway.commissioning.preflight import prepare
 from gateway.config.model import Config
 from gateway.epoch import begin
 from gateway.errors import GatewayError, StartAgain
@@ -20,7 +21,6 @@ from gateway.process import instance_lock
 from gateway.process.sd_notify import Manager
 from gateway.process.switch_interval import switch_often
 from gateway.process.threads import share_heap
-from gateway.readiness import prepare
 from gateway.recording.commits import RETRY_MS
 from ledger_client.record import Event
 
@@ -36,7 +36,7 @@ async def run(config: Config) -> None:
     switch_often()
     instance_lock.demand_free(config.data)
     ready = prepare(config, may_be_missing=True)
-    budget.refuse(config.path, ready.plans)
+    line_plan.refuse(config.path, ready.plans)
     for plan in ready.plans:
         for warning in plan.warnings:
             log.warning("%s: %s", plan.line, warning)

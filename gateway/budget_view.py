@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.alarm_kinds import NOT_ASKED
-from gateway.budget import LinePlan, PlannedMeter
+from gateway.commissioning.line_plan import LinePlan, PlannedMeter
 from gateway.config.field_types import duration_text
 from gateway.fieldbus.read_budget import NEARLY_FULL
 

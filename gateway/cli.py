@@ -106,10 +106,10 @@ def profiles(name: str | None) -> None:
 @JSON
 def check(config_path: Path, as_json: bool) -> None:
     """Validate CONFIG and what it names, and show what would be read. Starts nothing."""
-    from gateway import budget
     from gateway.budget_view import print_plan, with_found
+    from gateway.commissioning import line_plan
+    from gateway.commissioning.preflight import prepare
     from gateway.process import control_socket, instance_lock
-    from gateway.readiness import prepare
 
     config = load_config(config_path)
     running = instance_lock.running(config.data)
@@ -122,7 +122,7 @@ def check(config_path: Path, as_json: bool) -> None:
     else:
         for plan in plans:
             print_plan(out, plan)
-    budget.refuse(config_path, plans)
+    line_plan.refuse(config_path, plans)
     if as_json:
         return
     seal, commit = config.document.seal, config.document.store.commit_every

@@ -51,7 +51,7 @@ def keys() -> None:
 @JSON
 def list_keys(config_path: Path, make_missing: bool, as_json: bool) -> None:
     """The device keys and their thumbprints; `meterseal keys CONFIG` is the same."""
-    from gateway import starter
+    from gateway.commissioning import site_init
     from gateway.config import device_keys as keyring
 
     config = load_config(config_path)
@@ -59,7 +59,7 @@ def list_keys(config_path: Path, make_missing: bool, as_json: bool) -> None:
     if make_missing:
         now_s = int(time.time())
         made = keyring.make_missing(config, now_s, _identities(config))
-        starter.add_to_trust(config, made, now_s)
+        site_init.add_to_trust(config, made, now_s)
     loaded = keyring.load_keys(config)
     rows = [("statement", "", loaded.statement.public)] + [
         ("meter", name, key.public) for name, key in loaded.meters.items()

@@ -54,14 +54,14 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
 
 def _line_of(config: Config, meter: str) -> LineSpec:
     """The line of a meter, if it may be asked by hand."""
-    from gateway import lines
+    from gateway.commissioning import line_specs
     from gateway.fieldbus.line import holds
     from gateway.process import instance_lock
 
     bus = next((b for b in config.document.bus for m in b.meter if m.name == meter), None)
     if bus is None:
         raise GatewayError(f"{config.path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
-    spec, running = lines.line_spec(config, bus), instance_lock.running(config.data)
+    spec, running = line_specs.line_spec(config, bus), instance_lock.running(config.data)
     if holds(running, spec) or (running is not None and spec.bridged):  # a converter mixes up what two masters ask
         raise GatewayError(
             f"line {bus.name}: the running gateway (pid {running}) asks its meters",

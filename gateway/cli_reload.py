@@ -59,9 +59,9 @@ def _asked() -> bool:
 
 
 def _show(config: configuration.Config, change: dict[str, Any]) -> None:
-    from gateway import budget
     from gateway.budget_view import print_plan
-    from gateway.lines import line_specs
+    from gateway.commissioning import line_plan
+    from gateway.commissioning.line_specs import line_specs
 
     if change["nothing"]:
         out.print(f"{config.path}: nothing is different")
@@ -70,7 +70,7 @@ def _show(config: configuration.Config, change: dict[str, Any]) -> None:
         out.print(Text.assemble((line[0], "green" if line.startswith("+") else "red"), line[1:]))
     for spec in line_specs(config):
         if spec.name in change["opened"]:
-            print_plan(out, budget.line_plan(spec))
+            print_plan(out, line_plan.line_plan(spec))
     for name in change["closed"]:
         out.print(f"line {name} is closed")
     if change["ledgers"]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from gateway import install as service
+from gateway.commissioning import service_files as service
 from gateway.errors import Declined, GatewayError
 
 ROOT = click.option(

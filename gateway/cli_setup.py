@@ -33,7 +33,7 @@ def init(folder: Path, gateway: str, web: str | None, state: Path | None, passwo
     With --web also the pages: asks for the password of the user "installer" and prints the fingerprint of a new
     certificate. In a DIR that has a gateway.toml only what the pages lack is added; nothing is ever overwritten.
     """
-    from gateway import starter
+    from gateway.commissioning import site_init
     from gateway.dashboard.auth import setup
 
     now_s, config_path = int(time.time()), folder / "gateway.toml"
@@ -43,7 +43,7 @@ def init(folder: Path, gateway: str, web: str | None, state: Path | None, passwo
         web = setup.listen(web)
     if web is None or not is_there(config_path):
         password = _new_password(setup.FIRST_USER, password_file) if web else ""
-        for path in starter.init(folder, gateway=gateway, now_s=now_s, state=state):
+        for path in site_init.init(folder, gateway=gateway, now_s=now_s, state=state):
             click.echo(f"wrote {path}")
         if web is None:
             click.echo(_next(config_path))

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from gateway.cli_parts import CONFIG, JSON, user
+from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import GatewayError
-from gateway.lines import line_specs
 from gateway.process import control_socket
 
 

@@ -20,8 +20,10 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from gateway import drain, starter
+from gateway import drain
 from gateway.account import account, read_answers
+from gateway.commissioning import site_init
+from gateway.commissioning.shipped_files import shipped
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.load import load_config
 from gateway.config.model import Config
@@ -30,7 +32,6 @@ from gateway.demo_view import summary_text, view
 from gateway.errors import GatewayError
 from gateway.evidence import prove
 from gateway.process.console import console
-from gateway.shipped import shipped
 from gateway.status import status
 from gateway.storage.database import Store
 from ledger_client.errors import VerificationError
@@ -149,7 +150,7 @@ def _site(place: Place, ledger: subprocess.Popen[bytes], plant: subprocess.Popen
         ledger,
         lambda: [w for w in log.read_text().split() if w.startswith("http://127.0.0.1:")],
     )
-    starter.init(
+    site_init.init(
         place.site,
         gateway="demo-gateway",
         now_s=int(time.time()),

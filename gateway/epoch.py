@@ -25,6 +25,8 @@ from gateway.anchoring.ledger_drivers import close, drivers
 from gateway.anchoring.reconciliation import Reconciliation
 from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
+from gateway.commissioning.line_specs import lag_ms
+from gateway.commissioning.preflight import Ready
 from gateway.companions import keep, wanted
 from gateway.errors import Declined, GatewayError, StoreError
 from gateway.fieldbus.endpoints import endpoint_of
@@ -32,11 +34,9 @@ from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.connections import Endpoint
 from gateway.fieldbus.sleep import PowerRecord
 from gateway.fieldbus.specs import LineSpec
-from gateway.lines import lag_ms
 from gateway.process import control_socket
 from gateway.process.sd_notify import Manager
 from gateway.process.threads import in_thread
-from gateway.readiness import Ready
 from gateway.recording.announcements import identities
 from gateway.recording.commits import Rules
 from gateway.recording.live_state import Live

@@ -15,15 +15,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gateway import budget
 from gateway.alarm_kinds import REVERTED
 from gateway.anchoring.ledger_drivers import close
+from gateway.commissioning import line_plan
+from gateway.commissioning.preflight import Ready, prepare
 from gateway.config.load import load_config
 from gateway.difference import Difference, difference
 from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.sleep import PowerRecord
 from gateway.process.threads import in_thread
-from gateway.readiness import Ready, prepare
 from gateway.recording.commits import Rules
 from gateway.recording.config_change import Change
 from gateway.recording.live_state import MeterNow
@@ -150,7 +150,7 @@ class Reload:
             after.fingerprint()  # takes long, and not in the event loop
             difference(self._epoch.ready.config, after, specs, ())  # what needs a new start needs no further look
             ready = prepare(after, ours)
-            budget.refuse(path, ready.plans)
+            line_plan.refuse(path, ready.plans)
             change = difference(self._epoch.ready.config, after, specs, ready.specs)
             return ready, change.with_trust(self._epoch.ready.trust, ready.trust)
 

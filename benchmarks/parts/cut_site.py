@@ -11,11 +11,11 @@ from pathlib import Path
 from benchmarks.parts.cut_channels import Channel, Figures, Json, Page, Shown, Sparkplug
 from benchmarks.parts.cut_plant import LINE, METERS, CutPlant
 from benchmarks.parts.tcp_gateway import make_site as make_tcp_site
+from gateway.commissioning.site_init import add_to_trust
 from gateway.config.device_keys import make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth.setup import set_user
-from gateway.starter import add_to_trust
 from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
 from tests.chain.site import GatewayProcess, until

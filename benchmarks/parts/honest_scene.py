@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.parts.honest_history import machine_at
-from gateway import drain, starter
+from gateway import drain
+from gateway.commissioning import site_init
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.recording.commits import Rules
@@ -34,7 +35,7 @@ class Scene:
         self, folder: Path, ledger: EmbeddedLedger, began_s: float, seed: int, periods: Mapping[str, str]
     ) -> None:
         """``periods``: of its meters, where they are not 10 s."""
-        starter.init(folder, gateway=folder.name, now_s=int(began_s) - 60, ledger=ledger.name, ledger_url=ledger.url)
+        site_init.init(folder, gateway=folder.name, now_s=int(began_s) - 60, ledger=ledger.name, ledger_url=ledger.url)
         path = folder / "gateway.toml"
         text = path.read_text()
         for meter, every in periods.items():

@@ -20,10 +20,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.parts.farm import SERIAL
-from gateway import lines
 from gateway.acquisition.meter_identity import Commissioning
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
+from gateway.commissioning import line_specs as lines
+from gateway.commissioning.site_init import add_to_trust
 from gateway.config.device_keys import load_keys, make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
@@ -34,7 +35,6 @@ from gateway.process.threads import share_heap
 from gateway.recording.commits import Rules
 from gateway.recording.writer import Recorder
 from gateway.records import StoredRecord
-from gateway.starter import add_to_trust
 from gateway.storage.database import Store
 
 VALUES = 30

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.parts.torn_books import Findings, Told, examine, read_told
 from benchmarks.parts.torn_work import GOES_ON, KILLED, OPERATIONS, Life, Request
-from gateway import starter
+from gateway.commissioning import site_init
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.load import load_config
 from ledger_client.transparency.directory import open_dir
@@ -110,7 +110,7 @@ class Bench:
 def bench(library: Path, folder: Path) -> Iterator[Bench]:
     """A bench in a new folder, with a site that was never started and one that has lived once."""
     (folder / "sites").mkdir(parents=True)
-    starter.init(folder / "new", gateway="torn", now_s=1_700_000_000)
+    site_init.init(folder / "new", gateway="torn", now_s=1_700_000_000)
     loaded = load_config(folder / "new" / "gateway.toml")
     open_dir(folder / "new" / "ledger", loaded.document.ledger[0].name).close()
     enroll(folder / "new" / "ledger", loaded.keys / REQUEST_FILE)

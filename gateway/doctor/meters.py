@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from gateway import lines
 from gateway.acquisition import line_use
 from gateway.clock import Clock
+from gateway.commissioning import line_specs
 from gateway.doctor.finding import Case, Finding
 from gateway.errors import GatewayError
 from gateway.fieldbus.diagnosis import no_values, refused
@@ -27,7 +27,7 @@ def meters(case: Case) -> Iterator[Finding]:
 
 async def _poll_all(case: Case) -> list[tuple[LineSpec, list[Poll]]]:
     """All lines at the same time; nothing of a line that cannot be used, of which the check of the lines tells."""
-    specs, clock = lines.line_specs(case.config), Clock()
+    specs, clock = line_specs.line_specs(case.config), Clock()
     return list(zip(specs, await asyncio.gather(*(_poll_line(case, spec, clock) for spec in specs)), strict=True))
 
 

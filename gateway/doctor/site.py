@@ -7,7 +7,7 @@ import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway import lines
+from gateway.commissioning import line_specs
 from gateway.config.device_keys import STATEMENT, key_files
 from gateway.doctor.finding import Case, Finding, at_once, connect
 from gateway.errors import GatewayError
@@ -61,7 +61,7 @@ def _owner(path: Path) -> str:
 
 def ports(case: Case) -> Iterator[Finding]:
     """Whether every line's port or host is there."""
-    specs = lines.line_specs(case.config)
+    specs = line_specs.line_specs(case.config)
     alarms = active_alarms(case.store) if case.store is not None and case.pid is not None else []
     for spec, finding in zip(specs, at_once(lambda spec: _port(case, spec), specs), strict=True):
         told = [alarm["text"] for alarm in alarms if alarm["line"] == spec.name]

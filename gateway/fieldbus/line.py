@@ -46,8 +46,8 @@ class Line:
     block: if it is true the block is read once more at once, after the meter's pause and in another shape, and the poll
     carries both answers.
     ``power`` gives what was recorded of the power of a meter that may sleep (sleep.py).
-    ``lag_ms``: so long behind their due times its polls begin (lines.py). ``endpoint``: what an earlier line of this
-    process knows of its port or address; ``used_until_ms`` then tells of other processes only.
+    ``lag_ms``: so long behind their due times its polls begin (commissioning/line_specs.py). ``endpoint``: what an
+    earlier line of this process knows of its port or address; ``used_until_ms`` then tells of other processes only.
     ``armed=False`` takes the guard against late answers off: only for showing what it is worth.
     """
 

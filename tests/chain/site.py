@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway import drain, starter
+from gateway import drain
 from gateway.account import Account, account, read_answers
+from gateway.commissioning import site_init
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.devices.profile import CATALOG
@@ -113,7 +114,7 @@ def make_site(
     within 100 ms, so that short periods and quick restarts need no waiting for late answers.
     """
     lines = running.lines()
-    starter.init(
+    site_init.init(
         folder,
         gateway="test-gateway",
         now_s=int(time.time()) - 60,

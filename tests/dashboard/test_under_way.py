@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.dashboard.loads import EVERY_S, Loads
 from gateway.dashboard.readers import MOST_WAITING, Busy, Readers
@@ -18,7 +19,6 @@ from gateway.dashboard.views.ledgers import ledgers
 from gateway.doctor.finding import Finding
 from gateway.errors import Declined, StoreError
 from gateway.fieldbus.line import Line
-from gateway.lines import line_specs
 from gateway.recording.notifications import Hub
 from gateway.runtime.context import Site
 from gateway.storage.database import Store

@@ -10,7 +10,7 @@ from pathlib import Path
 import cryptography.hazmat.bindings._rust as compiled
 import pytest
 
-from gateway.install import PACKAGED, TARGETS
+from gateway.commissioning.service_files import PACKAGED, TARGETS
 from scripts.deb import roots
 from scripts.deb.tree import COMMANDS, SCRIPTS, SYSTEM, Label, Unfit, demand_clean, label, lay_out, libraries, pack
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from gateway.alarms.board import Board, lines_of
+from gateway.commissioning.line_specs import line_specs
 from gateway.config.device_keys import make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.specs import Alarm
-from gateway.lines import line_specs
 from gateway.recording.live_state import Live
 from gateway.records import MissedPoll
 from gateway.storage.alarm_tables import Standing

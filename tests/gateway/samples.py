@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gateway import starter
 from gateway.clock import Clock, KernelClock
+from gateway.commissioning import site_init
 from gateway.config.device_keys import REQUEST_FILE, load_keys, make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
@@ -33,7 +33,7 @@ START_S = 1_800_000_000
 
 def site(folder: Path, changes: Mapping[str, str] | None = None) -> Config:
     """A site as `meterseal init` makes it, with texts of its gateway.toml replaced (old → new)."""
-    starter.init(folder, gateway="test-gateway", now_s=1_700_000_000)
+    site_init.init(folder, gateway="test-gateway", now_s=1_700_000_000)
     path = folder / "gateway.toml"
     text = path.read_text()
     for old, new in (changes or {}).items():

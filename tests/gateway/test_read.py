@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.budget import line_plan
 from gateway.budget_view import print_plan
 from gateway.cli import main
+from gateway.commissioning.line_plan import line_plan
+from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.modbus.frames import Request
-from gateway.lines import line_specs
 from gateway.process.console import console
 from tests.gateway.fieldbus.devices import Device, Pty, Sent, addresses, answer, refuse
 from tests.gateway.samples import site

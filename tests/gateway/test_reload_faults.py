@@ -15,13 +15,13 @@ import pytest
 from benchmarks.parts.farm import farm
 from benchmarks.parts.tcp_gateway import PROFILE, make_site
 from gateway import reload as reloading
+from gateway.commissioning.site_init import add_to_trust
 from gateway.config.device_keys import make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.epoch import Epoch
 from gateway.errors import ConfigError, GatewayError, StoreError
 from gateway.records import CONFIGURATION, StoredRecord
-from gateway.starter import add_to_trust
 from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
 from tests.gateway.books import check_books

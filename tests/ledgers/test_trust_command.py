@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.commissioning.preflight import prepare
 from gateway.config.load import load_config
-from gateway.readiness import prepare
 from ledger_client.cose_key import PrivateKey, base64url
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.revoke import revoke

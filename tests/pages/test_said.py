@@ -34,8 +34,8 @@ PRODUCERS = [
     )),
     # what a change of gateway.toml is refused with
     *(ROOT / "gateway" / f"{name}.py" for name in (
-        "config/model", "config/load", "config/key_errors", "process/file_owner", "budget", "process/instance_lock",
-        "process/control_socket", "config/feed", "config/ledger",
+        "config/model", "config/load", "config/key_errors", "process/file_owner", "commissioning/line_plan",
+        "process/instance_lock", "process/control_socket", "config/feed", "config/ledger",
         "config/web", "config/field_types", "config/place",
         "devices/key_values", "devices/read_plan", "devices/points", "devices/profile", "devices/profile_rules",
         "devices/scaling_rules", "devices/units", "fieldbus/endpoints", "storage/recovery/repair",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import lines
 from gateway.acquisition import line_use
 from gateway.clock import Clock
+from gateway.commissioning import line_specs
 from gateway.config.model import Config
 from gateway.doctor import rounds
 from gateway.doctor.finding import Finding
@@ -33,7 +33,7 @@ def loaded(tmp_path: Path) -> Config:
 
 
 def line(loaded: Config) -> LineSpec:
-    return lines.line_specs(loaded)[0]
+    return line_specs.line_specs(loaded)[0]
 
 
 async def poll(loaded: Config) -> Poll:

@@ -16,13 +16,13 @@ from pydantic import ValidationError
 from gateway.alarm_kinds import KEY_UNLISTED
 from gateway.alarms.checks import look
 from gateway.cli import main
+from gateway.commissioning.preflight import prepare
 from gateway.config import model as config
 from gateway.config.field_types import Model, duration_ms, duration_text
 from gateway.config.key_errors import explain
 from gateway.config.ledger import LedgerEntry
 from gateway.config.load import load_config
 from gateway.devices.profile import CATALOG
-from gateway.readiness import prepare
 from gateway.recording.key_match import unlisted
 from ledger_client.cose_key import PrivateKey
 from ledger_client.errors import TrustFileError

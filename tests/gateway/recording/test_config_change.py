@@ -10,12 +10,12 @@ import pytest
 from gateway.anchoring.ledger_drivers import trust_of
 from gateway.anchoring.reconciliation import Reconciliation
 from gateway.clock import Clock
+from gateway.commissioning.line_specs import line_specs
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.difference import difference
 from gateway.errors import ConfigError, StoreError
-from gateway.lines import line_specs
 from gateway.recording.commits import Rules
 from gateway.recording.config_change import Change
 from ledger_client.record import Coverage

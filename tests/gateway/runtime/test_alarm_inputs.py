@@ -12,10 +12,10 @@ import pytest
 
 from gateway.alarms.checks import Found, look
 from gateway.clock import KernelClock
+from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.line import Line
-from gateway.lines import line_specs
 from gateway.recording.notifications import Hub
 from gateway.records import GATEWAY, MeterEvent, NotRecorded, SignedRecord, StoredRecord, Timestamp
 from gateway.runtime.alarm_inputs import AlarmSources

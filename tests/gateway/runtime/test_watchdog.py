@@ -6,9 +6,9 @@ import asyncio
 import os
 from pathlib import Path
 
+from gateway.commissioning.preflight import prepare
 from gateway.epoch import begin
 from gateway.process.sd_notify import Manager
-from gateway.readiness import prepare
 from gateway.runtime.watchdog import Watch
 from tests.chain.site import GatewayProcess
 from tests.gateway.manager import Inbox, inbox

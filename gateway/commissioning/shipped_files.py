@@ -1,4 +1,4 @@
-"""Files of configs/ that come with Meterseal: beside the sources, or where its wheel was unpacked."""
+"""Shipped files of configs/: beside the sources, or where the wheel was unpacked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gateway.errors import GatewayError
 
-_SOURCES = Path(__file__).resolve().parent.parent / "configs"
+_SOURCES = Path(__file__).resolve().parents[2] / "configs"
 
 
 def shipped(name: str) -> Path:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from gateway.lines import lag_ms
+from gateway.commissioning.line_specs import lag_ms
 from tests.gateway.fieldbus.devices import meter, tcp_line
 
 

@@ -1,4 +1,4 @@
-"""What a configuration asks of its lines, and whether they can carry it: the answer of `meterseal check`.
+"""Line plan of a configuration: what it asks of each line, and whether the line can carry it.
 
 Touches no wire. The times are ``fieldbus.budget``'s; here they become a verdict: what is over 100 % is refused, by
 `check` and `run` alike, with the numbers and with the shortest periods that work.

@@ -1,4 +1,4 @@
-"""Is all there that a configuration needs? Everything is looked at before anything of it is started."""
+"""Preflight: keys, trust file, ledger access and ports, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from gateway import budget
 from gateway.anchoring.ledger_drivers import check_accounts, check_ledger_access, check_ledger_keys, trust_of
-from gateway.budget import LinePlan
+from gateway.commissioning import line_plan
+from gateway.commissioning.line_plan import LinePlan
+from gateway.commissioning.line_specs import line_specs
 from gateway.config.device_keys import Keys, load_keys
 from gateway.config.feed import check_feeds
 from gateway.config.model import Config
@@ -16,7 +17,6 @@ from gateway.dashboard.auth import exposure
 from gateway.fieldbus.line import check_port, holds
 from gateway.fieldbus.modbus.errors import PortMissing
 from gateway.fieldbus.specs import LineSpec
-from gateway.lines import line_specs
 from gateway.process.file_owner import demand_folder
 from gateway.recording.key_match import demand_listed, demand_own
 from ledger_client.trust import Trust
@@ -70,4 +70,4 @@ def prepare(
             if not may_be_missing:
                 raise
             log.error("%s: %s", spec.name, error)
-    return Ready(config, keys, trust, specs, budget.line_plans(specs))
+    return Ready(config, keys, trust, specs, line_plan.line_plans(specs))

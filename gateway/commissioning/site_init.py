@@ -1,4 +1,4 @@
-"""`meterseal init`: a folder that runs: commented gateway.toml, device keys, trust file. Never overwrites anything."""
+"""Site initialisation: a folder with commented gateway.toml, device keys, trust file. Never overwrites anything."""
 
 from __future__ import annotations
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.install import CONFIG, STATE, TARGETS, UNIT
+from gateway.commissioning.service_files import CONFIG, STATE, TARGETS, UNIT
+from gateway.commissioning.shipped_files import shipped
 from gateway.recording.writer import COMMIT_WITHIN_S
-from gateway.shipped import shipped
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).parents[3]
 EXPOSURE = 2.0
 
 

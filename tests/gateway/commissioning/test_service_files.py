@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
-from gateway.install import CONFIG, MARK, PACKAGED, STATE, TARGETS, UNIT
+from gateway.commissioning.service_files import CONFIG, MARK, PACKAGED, STATE, TARGETS, UNIT
 from gateway.process import instance_lock
 
 COMMAND = "/opt/elsewhere/bin/meterseal"

@@ -1,4 +1,4 @@
-"""Buses of the configuration → physical lines, in the fieldbus's words."""
+"""Line specifications: the buses of the configuration as physical lines."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import lines
-from gateway.budget import LinePlan, line_plan, line_plans, refuse
 from gateway.cli import main
+from gateway.commissioning import line_specs
+from gateway.commissioning.line_plan import LinePlan, line_plan, line_plans, refuse
 from gateway.config.load import load_config
 from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile
@@ -270,12 +270,12 @@ def test_check_shows_the_plan_refuses_it_and_run_does_the_same(tmp_path: Path, p
 def test_the_starters_site_passes_at_the_periods_that_demo_and_tests_use(
     periods: tuple[str, str], tmp_path: Path
 ) -> None:
-    from gateway import starter
+    from gateway.commissioning import site_init
 
     every, co2_every = periods
-    starter.init(tmp_path / "site", gateway="g", now_s=1_700_000_000, every=every, co2_every=co2_every)
+    site_init.init(tmp_path / "site", gateway="g", now_s=1_700_000_000, every=every, co2_every=co2_every)
     loaded = load_config(tmp_path / "site" / "gateway.toml")
-    plans = line_plans([lines.line_spec(loaded, bus) for bus in loaded.document.bus])
+    plans = line_plans([line_specs.line_spec(loaded, bus) for bus in loaded.document.bus])
     assert [words(plan) for plan in plans] == ["", ""]
     assert [plan.warnings for plan in plans] == [(), ()]
 
@@ -299,7 +299,7 @@ def test_a_meter_that_may_sleep_and_never_is_asleep_is_named(
     changes: dict[str, str], words: tuple[str, ...], tmp_path: Path
 ) -> None:
     loaded = site(tmp_path / "site", changes)
-    plans = line_plans(lines.line_specs(loaded))
+    plans = line_plans(line_specs.line_specs(loaded))
     found = [warning for plan in plans for warning in plan.warnings]
     assert len(found) == (1 if words else 0)
     assert all(word in found[0] for word in words)

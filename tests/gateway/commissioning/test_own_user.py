@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import starter
+from gateway.commissioning import site_init
 from gateway.errors import ConfigError
 from tests.gateway.samples import START_S
 
@@ -21,7 +21,7 @@ NO_POWERS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid(
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("site")
-    starter.init(folder, gateway="test-gateway", now_s=START_S)
+    site_init.init(folder, gateway="test-gateway", now_s=START_S)
     (folder / "data").mkdir()
     (folder / "password").write_text("basement without light")
     for name in ("keys", "data"):
@@ -37,7 +37,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_whoever_may_not_look_is_told_so(site: Path, words: str) -> None:
     command, *options = words.split()
     line = [*NO_POWERS, sys.executable, "-m", "gateway.cli", command, site.name, *options]
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run(
         line, cwd=site.parent, env=os.environ | {"PYTHONPATH": str(root)}, capture_output=True, text=True
     )
@@ -49,5 +49,5 @@ def test_whoever_may_not_look_is_told_so(site: Path, words: str) -> None:
 
 def test_an_id_that_cannot_be_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not a usable name"):
-        starter.init(tmp_path / "site", gateway="a b", now_s=START_S)
-    assert starter.init(tmp_path / "site", gateway="a-b", now_s=START_S)
+        site_init.init(tmp_path / "site", gateway="a b", now_s=START_S)
+    assert site_init.init(tmp_path / "site", gateway="a-b", now_s=START_S)

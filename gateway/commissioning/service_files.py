@@ -1,4 +1,4 @@
-"""Meterseal as a service of this machine, for an installation from wheels: which files that takes, written and removed.
+"""Service installation from wheels: its files, and the steps run around writing and removing them.
 
 The Debian package brings the same files with it (docs/install.md). Every file written here says so in its first line,
 and only such files are ever removed.
@@ -18,10 +18,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.commissioning.shipped_files import shipped
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.errors import Declined, GatewayError
 from gateway.process import instance_lock
-from gateway.shipped import shipped
 from ledger_client.durable import whole_file
 from ledger_client.enrolment import parse_request
 from ledger_client.errors import VerificationError
