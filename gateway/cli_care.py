@@ -120,16 +120,16 @@ def doctor(config_path: Path, full: bool, as_json: bool) -> None:
 
     Polls each meter once where no gateway runs, else changes nothing; may run before the first start.
     """
-    from gateway.doctor import rounds
+    from gateway.doctor import run
     from gateway.process import instance_lock
 
     config = load_config(config_path)
     findings = []
-    for finding in rounds.examine(config, int(time.time() * 1000), pid=instance_lock.running(config.data), full=full):
+    for finding in run.examine(config, int(time.time() * 1000), pid=instance_lock.running(config.data), full=full):
         findings.append(finding)
         if not as_json:
-            rounds.print_finding(out, finding)
-    facts = rounds.as_json(findings)
+            run.print_finding(out, finding)
+    facts = run.as_json(findings)
     if as_json:
         click.echo(json.dumps(facts))
     else:

@@ -1,4 +1,4 @@
-"""The database: whether it is sound, and how long it has room."""
+"""Doctor checks of the database: soundness, and the forecast of its space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The disk: room, what kind it is, how fast it syncs, and how long it will last under what is written to it."""
+"""Doctor checks of the disk: free space, file system, sync speed, wear."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The feeds: what the running gateway says of each; without one, whether its files are good and its broker answers."""
+"""Doctor check of the feeds: their state in a running gateway, else their access files and broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a check of the doctor says, and what it is given to look at."""
+"""Doctor interface: a finding, a check and its context, and connection tests that run in parallel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledgers: whether each answers, would take this gateway's next batch, has taken its last, and can be checked."""
+"""Doctor check of the ledgers: reachability, acceptance of statements, the last batch, keys for receipts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine: its clock, and the versions of what runs on it."""
+"""Doctor checks of the machine: its clock, and the versions of what runs on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The meters: each is polled once where no gateway runs that does it all the time."""
+"""Doctor check of the meters: one poll of each, only where no gateway is running."""
 
 from __future__ import annotations
 

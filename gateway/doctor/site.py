@@ -1,4 +1,4 @@
-"""The site: who may read and write what, the ports of the lines, the keys."""
+"""Doctor checks of file permissions, of the ports of the lines, and of the keys."""
 
 from __future__ import annotations
 

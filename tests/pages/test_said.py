@@ -13,7 +13,7 @@ import pytest
 
 from gateway.dashboard import said as module
 from gateway.dashboard.said import KEPT, LONGEST, MOST_LOOKS, said, sentences
-from gateway.doctor.rounds import CHECKS
+from gateway.doctor.run import CHECKS
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCERS = [

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 
 from gateway.config.model import Config
-from gateway.doctor import rounds
+from gateway.doctor import run
 from gateway.doctor.finding import Finding
 from gateway.errors import GatewayError
 from gateway.runtime.context import Site
@@ -58,7 +58,7 @@ class Rounds:
 
     def _work(self, config: Config) -> None:
         try:
-            for finding in rounds.examine(config, self._clock.now_ms(), pid=os.getpid()):
+            for finding in run.examine(config, self._clock.now_ms(), pid=os.getpid()):
                 with self._lock:
                     self._found.append(finding)
         except GatewayError as error:

@@ -15,9 +15,9 @@ from gateway.doctor import ledgers
 from ledger_client.cose_key import PrivateKey
 from ledger_client.trust import key_entry
 from tests.chain.site import command
+from tests.gateway.doctor.test_doctor import NOW_MS, case, load_with, results
 from tests.gateway.samples import Hands, Machine
 from tests.gateway.samples import site as make_site
-from tests.gateway.test_doctor import NOW_MS, case, load_with, results
 from tests.processes import embedded_ledger, free_port
 
 

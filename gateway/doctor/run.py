@@ -1,4 +1,4 @@
-"""The doctor's rounds: every check in turn, none of which can stop another. Changes nothing.
+"""Doctor run: every check in turn, isolated from the others. Changes nothing.
 
 For `meterseal doctor`, and for whoever shows the same on a page.
 """
