@@ -21,7 +21,7 @@ from gateway.dashboard.auth.login_limits import Logins, TooOften
 from gateway.dashboard.auth.request_guard import Guard
 from gateway.dashboard.auth.sessions import ABSOLUTE_S, Asked, Done, Session, Sessions, Visitors
 from gateway.dashboard.auth.users import User, Users
-from gateway.dashboard.page import Answer, NotFound, Pages, View
+from gateway.dashboard.pages.page import Answer, NotFound, Pages, View
 from gateway.dashboard.readers import Busy, Readers
 from gateway.dashboard.render import THEMES
 from gateway.dashboard.stream import Stream

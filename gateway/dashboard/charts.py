@@ -14,7 +14,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from gateway.dashboard.views.courses import DAY, HOUR, MIN, Step, worst_of
+from gateway.dashboard.pages.charts import DAY, HOUR, MIN, Step, worst_of
 from gateway.history.local_calendar import ahead_ms, days, hours, months
 
 WIDTH: Final = 480

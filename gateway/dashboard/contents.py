@@ -8,13 +8,13 @@ from typing import Any
 
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.live_news import source
-from gateway.dashboard.loads import Loads
-from gateway.dashboard.page import Answer, NotFound, Pages, Rest
+from gateway.dashboard.pages import alarms, batches, events, meter, record
+from gateway.dashboard.pages import overview as site_view
+from gateway.dashboard.pages.diagnosis import Rounds
+from gateway.dashboard.pages.line_load import Loads
+from gateway.dashboard.pages.page import Answer, NotFound, Pages, Rest
+from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.render import Visitor, page, static
-from gateway.dashboard.sparks import Sparks
-from gateway.dashboard.views import alarms, batches, events, meter, record
-from gateway.dashboard.views import site as site_view
-from gateway.dashboard.views.diagnosis import Rounds
 from gateway.errors import GatewayError
 from gateway.evidence import prove
 from gateway.runtime.context import Site

@@ -7,7 +7,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from gateway.dashboard.views.record import Joint, Way
+from gateway.dashboard.pages.record import Joint, Way
 from gateway.dashboard.words import Words
 
 WIDTH: Final = 360

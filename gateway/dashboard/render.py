@@ -22,10 +22,10 @@ from gateway.dashboard import charts, formats
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.charts import Frame
 from gateway.dashboard.formats import Times
+from gateway.dashboard.pages.charts import Chart, Step, kind_of
+from gateway.dashboard.pages.events import plain
 from gateway.dashboard.pathway import drawing
 from gateway.dashboard.said import said
-from gateway.dashboard.views.courses import Chart, Step, kind_of
-from gateway.dashboard.views.events import plain
 from gateway.dashboard.words import LANGUAGES, Words, choose
 from gateway.storage.capacity import forecast
 from gateway.verdicts import VERDICTS, verdict

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from gateway.dashboard.auth.sessions import Session
-from gateway.dashboard.page import Document, Source
+from gateway.dashboard.pages.page import Document, Source
 from gateway.dashboard.readers import Readers
 from gateway.errors import GatewayError
 from gateway.runtime.context import Site

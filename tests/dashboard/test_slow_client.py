@@ -14,7 +14,7 @@ from gateway.dashboard.app import App
 from gateway.dashboard.auth import setup
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.auth.users import Users, users_file
-from gateway.dashboard.page import Answer, Document, Pages, Rest, View
+from gateway.dashboard.pages.page import Answer, Document, Pages, Rest, View
 from gateway.dashboard.readers import Readers
 from gateway.dashboard.serving import Serving
 from gateway.dashboard.stream import MOST, Stream

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from gateway.dashboard.page import Document
+from gateway.dashboard.pages.page import Document
 from gateway.dashboard.stream import difference
 from tests.dashboard.site import Browser, events
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.contents import contents
-from gateway.dashboard.page import Answer
+from gateway.dashboard.pages.page import Answer
 from gateway.runtime.context import Site
 from gateway.storage.database import Store
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from gateway.dashboard import charts
 from gateway.dashboard.charts import Axis, Frame
-from gateway.dashboard.views.courses import Step
+from gateway.dashboard.pages.charts import Step
 
 MIN = 60_000
 SVG = "{http://www.w3.org/2000/svg}"

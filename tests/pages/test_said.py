@@ -29,8 +29,8 @@ PRODUCERS = [
         "storage/database", "anchoring/uplink",
         "fieldbus/line_alarms", "fieldbus/sleep", "fieldbus/open_line", "fieldbus/modbus/serial_port", "dashboard/acts",
         "dashboard/app", "dashboard/contents", "dashboard/auth/login_limits", "dashboard/readers",
-        "dashboard/views/batches",
-        "dashboard/views/meter", "dashboard/views/record",
+        "dashboard/pages/batches",
+        "dashboard/pages/meter", "dashboard/pages/record",
     )),
     # what a change of gateway.toml is refused with
     *(ROOT / "gateway" / f"{name}.py" for name in (

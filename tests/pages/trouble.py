@@ -11,15 +11,15 @@ from typing import Any
 
 from gateway.alarm_kinds import KINDS
 from gateway.config.model import Config
-from gateway.dashboard.loads import Loads
+from gateway.dashboard.pages import alarms, batches, events, meter, record
+from gateway.dashboard.pages import overview as site_view
+from gateway.dashboard.pages.diagnosis import Diagnosis
+from gateway.dashboard.pages.ledgers import LedgerNow
+from gateway.dashboard.pages.line_load import Loads
+from gateway.dashboard.pages.overview import FeedRow, MeterRow, SiteFacts
+from gateway.dashboard.pages.record_state import State
+from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.render import Visitor, page, static
-from gateway.dashboard.sparks import Sparks
-from gateway.dashboard.views import alarms, batches, events, meter, record
-from gateway.dashboard.views import site as site_view
-from gateway.dashboard.views.diagnosis import Diagnosis
-from gateway.dashboard.views.ledgers import LedgerNow
-from gateway.dashboard.views.site import FeedRow, MeterRow, SiteFacts
-from gateway.dashboard.views.states import State
 from gateway.devices.points import Point
 from gateway.doctor.finding import Finding
 from gateway.storage.alarm_tables import Standing

@@ -1,4 +1,4 @@
-"""The ledgers as the pages show them, and how old the oldest record is that none of them vouches for yet."""
+"""Facts of the ledgers, and the time of the oldest record that is not settled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The facts of a meter's page."""
+"""Facts of the meter page."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 
-from gateway.dashboard.loads import Loads
-from gateway.dashboard.page import NotFound
-from gateway.dashboard.views import courses
-from gateway.dashboard.views import site as site_view
-from gateway.dashboard.views.courses import HOUR, Chart, Quantity
-from gateway.dashboard.views.raw import RawBlock, raw
-from gateway.dashboard.views.site import LineRow, MeterRow
-from gateway.dashboard.views.states import State, States, newest
+from gateway.dashboard.pages import charts
+from gateway.dashboard.pages import overview as site_view
+from gateway.dashboard.pages.charts import HOUR, Chart, Quantity
+from gateway.dashboard.pages.line_load import Loads
+from gateway.dashboard.pages.overview import LineRow, MeterRow
+from gateway.dashboard.pages.page import NotFound
+from gateway.dashboard.pages.record_state import State, States, newest
+from gateway.dashboard.pages.registers import RawBlock, raw
 from gateway.devices.points import Point
 from gateway.records import StoredRecord
 from gateway.runtime.context import Site
@@ -78,7 +78,7 @@ def look(site: Site, loads: Loads, name: str, quantity: str | None, span: str | 
     if meter is None:
         raise NotFound(f"there is no meter {name}", "see the site page for those that there are")
     profile, line = site.config.profiles[name], site.line_of(name)
-    found = courses.quantities(meter, profile)
+    found = charts.quantities(meter, profile)
     chosen = next((q for q in found if q.point == quantity), found[0] if found else None)
     reading = site.live.meters[name].reading
     return MeterFacts(
@@ -98,7 +98,7 @@ def look(site: Site, loads: Loads, name: str, quantity: str | None, span: str | 
         values=tuple(reading.values) if reading else (),
         raw=raw(line.last_answered(name)),
         quantities=tuple(found),
-        picked=Picked(chosen, span if span in courses.SPANS else None) if chosen else None,
+        picked=Picked(chosen, span if span in charts.SPANS else None) if chosen else None,
     )
 
 
@@ -123,13 +123,13 @@ def complete(facts: MeterFacts, store: Store, now_ms: int, zone: tzinfo = UTC) -
 
 
 def _chart(store: Store, meter: str, picked: Picked, now_ms: int, zone: tzinfo) -> Chart:
-    return courses.chart(store, meter, picked.quantity, picked.span or _usual(store, meter, now_ms), now_ms, zone)
+    return charts.chart(store, meter, picked.quantity, picked.span or _usual(store, meter, now_ms), now_ms, zone)
 
 
 def _usual(store: Store, meter: str, now_ms: int) -> str:
     """A day; an hour while the meter is newer than three."""
     first_ms = store.first_ms(meter)
-    return "1h" if first_ms is None or now_ms - first_ms < 3 * HOUR else courses.USUAL
+    return "1h" if first_ms is None or now_ms - first_ms < 3 * HOUR else charts.USUAL
 
 
 def _kept(row: MeterRow, found: StoredRecord | None) -> tuple[MeterRow, tuple[Value, ...]]:

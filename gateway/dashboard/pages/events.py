@@ -1,4 +1,4 @@
-"""The facts of the events page: what happened, newest first, each a signed record."""
+"""Facts of the events page: signed events, newest first."""
 
 from __future__ import annotations
 

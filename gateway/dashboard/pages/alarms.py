@@ -1,4 +1,4 @@
-"""The alarms as the pages show them."""
+"""Facts of the alarms page: active, shelved and past alarms."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from gateway.dashboard.render import Visitor
-from tests.pages.test_views import recorded
+from tests.gateway.dashboard.pages.test_views import recorded
 from tests.pages.trouble import trouble
 from tests.pages.window import NARROW, WIDE, chromium, window
 

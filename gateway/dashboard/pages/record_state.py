@@ -1,4 +1,4 @@
-"""What has become of a record: the one word that every value on the pages bears."""
+"""State of a record: live, recorded, sealed, anchored, not recorded, or elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor's rounds for the diagnosis page: made in a thread when they are wanted, and kept until the next."""
+"""Doctor findings for the diagnosis page: run in a thread on demand, and kept until the next run."""
 
 from __future__ import annotations
 

@@ -18,13 +18,13 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.contents import contents
-from gateway.dashboard.loads import Loads
-from gateway.dashboard.page import NotFound
+from gateway.dashboard.pages import charts, events, meter, record, values
+from gateway.dashboard.pages.charts import Chart, Quantity
+from gateway.dashboard.pages.line_load import Loads
+from gateway.dashboard.pages.page import NotFound
+from gateway.dashboard.pages.record_state import State, States, newest
+from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.render import Visitor, page, static
-from gateway.dashboard.sparks import Sparks
-from gateway.dashboard.views import courses, events, meter, record, values
-from gateway.dashboard.views.courses import Chart, Quantity
-from gateway.dashboard.views.states import State, States, newest
 from gateway.dashboard.words import Words
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, PollResult, StoredRecord, Timestamp
 from gateway.runtime.context import Site
@@ -181,7 +181,7 @@ def test_times_days_and_months_on_pages_are_those_of_the_sites_zone(tmp_path: Pa
             store = Store(loaded.database, read_only=True)
             made = looker(running)("/meters/{meter}", store, {"meter": "export-main"}, {}, "en").body.decode()
             energy, now_ms = Quantity("count", "Wh", energy=True), running.clock.now_ms()
-            drawn = [courses.chart(store, "export-main", energy, span, now_ms, loaded.zone) for span in ("30d", "1y")]
+            drawn = [charts.chart(store, "export-main", energy, span, now_ms, loaded.zone) for span in ("30d", "1y")]
             store.close()
             return made, drawn
 

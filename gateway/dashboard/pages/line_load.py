@@ -1,4 +1,4 @@
-"""How busy each line was during the last minute."""
+"""Line load: the share of the last minute in which each line was in use."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""One record with all that it says, and its path through the tree of its batch to the root."""
+"""Facts of the record page: one record, and its path through the tree of its batch to the root."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.dashboard.page import NotFound
-from gateway.dashboard.views.batches import Vouched, vouched
-from gateway.dashboard.views.states import State, States
+from gateway.dashboard.pages.batches import Vouched, vouched
+from gateway.dashboard.pages.page import NotFound
+from gateway.dashboard.pages.record_state import State, States
 from gateway.errors import GatewayError
 from gateway.evidence import prove
 from gateway.evidence.sealing import tree_of

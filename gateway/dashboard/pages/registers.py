@@ -1,4 +1,4 @@
-"""The registers of a meter's last poll as they came over the wire, to compare with its display and its manual."""
+"""Raw registers of a meter's last poll, for comparison with its display and its manual."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page is: a view that takes what it needs in the event loop, and gives what is left to do in a thread."""
+"""Page interface: a view reads memory in the event loop, and returns its remaining work for a thread."""
 
 from __future__ import annotations
 

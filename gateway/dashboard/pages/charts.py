@@ -1,4 +1,4 @@
-"""The course of one quantity of one meter over a span of time: what a chart of the meter page draws."""
+"""Facts of a meter's chart: one quantity over a period, in steps of the local calendar."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from statistics import median_low
 from typing import Final, Literal
 
 from gateway.config.model import Meter
-from gateway.dashboard.views.values import headline
+from gateway.dashboard.pages.values import headline
 from gateway.devices.points import Point, Profile
 from gateway.history.energy import NEAR_MS, Energy, energy_of
 from gateway.history.local_calendar import Stretch, day_ms, days, later, local, months

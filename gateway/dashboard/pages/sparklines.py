@@ -1,4 +1,4 @@
-"""The course of each meter's first value over its last readings: what the site page draws as a small line."""
+"""Sparklines of the overview page: the first value of each meter over its newest readings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from operator import itemgetter
 
-from gateway.dashboard.views import values
+from gateway.dashboard.pages import values
 from gateway.records import MissedPoll, News, SignedRecord
 from gateway.runtime.context import Site
 from ledger_client.senml import Reading

@@ -1,4 +1,4 @@
-"""The facts of the site page: the whole gateway at a glance.
+"""Facts of the overview page: gateway, lines, meters, ledgers and feeds.
 
 ``look`` copies what is in memory, in the event loop, and is cheap; ``complete`` makes rows of it in a thread, and adds
 what the database tells.
@@ -14,12 +14,12 @@ from typing import Any
 
 from gateway.config.field_types import duration_text
 from gateway.config.model import Config
-from gateway.dashboard.loads import Loads
-from gateway.dashboard.sparks import Course, Sparks
-from gateway.dashboard.views import values
-from gateway.dashboard.views.alarms import standing
-from gateway.dashboard.views.ledgers import LedgerNow, ledgers, oldest_unanchored_ms
-from gateway.dashboard.views.states import State, States, is_late, newest
+from gateway.dashboard.pages import values
+from gateway.dashboard.pages.alarms import standing
+from gateway.dashboard.pages.ledgers import LedgerNow, ledgers, oldest_unanchored_ms
+from gateway.dashboard.pages.line_load import Loads
+from gateway.dashboard.pages.record_state import State, States, is_late, newest
+from gateway.dashboard.pages.sparklines import Course, Sparks
 from gateway.errors import StoreError
 from gateway.recording.live_state import MeterNow
 from gateway.records import NotRecorded

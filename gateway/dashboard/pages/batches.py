@@ -1,10 +1,10 @@
-"""The facts of the list of batches, and of one batch."""
+"""Facts of the list of batches, and of one batch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.dashboard.page import NotFound
+from gateway.dashboard.pages.page import NotFound
 from gateway.storage.database import Store
 from gateway.storage.rows import Anchor, Batch
 from ledger_client.bundle import decode_locator, is_locator

@@ -1,4 +1,4 @@
-"""Values as the pages show them, which of a meter's points come first, and the small picture of their course."""
+"""Values for display: a meter's headline points, and the geometry of sparklines."""
 
 from __future__ import annotations
 
