@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from gateway.dashboard import formats
 from gateway.dashboard.auth.sessions import Done
+from gateway.dashboard.render import formats
 from gateway.errors import Declined, GatewayError, NotYet
 from gateway.runtime.context import Site
 

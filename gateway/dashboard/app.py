@@ -23,9 +23,9 @@ from gateway.dashboard.auth.sessions import ABSOLUTE_S, Asked, Done, Session, Se
 from gateway.dashboard.auth.users import User, Users
 from gateway.dashboard.pages.page import Answer, NotFound, Pages, View
 from gateway.dashboard.readers import Busy, Readers
-from gateway.dashboard.render import THEMES
+from gateway.dashboard.render.catalog import LANGUAGES
+from gateway.dashboard.render.html import THEMES
 from gateway.dashboard.stream import Stream
-from gateway.dashboard.words import LANGUAGES
 from gateway.errors import ConfigError, Declined, GatewayError, StoreError
 from gateway.runtime.context import Site
 from ledger_client.transparency.limits import Buckets, client_of

@@ -14,7 +14,7 @@ from gateway.dashboard.pages.diagnosis import Rounds
 from gateway.dashboard.pages.line_load import Loads
 from gateway.dashboard.pages.page import Answer, NotFound, Pages, Rest
 from gateway.dashboard.pages.sparklines import Sparks
-from gateway.dashboard.render import Visitor, page, static
+from gateway.dashboard.render.html import Visitor, page, static
 from gateway.errors import GatewayError
 from gateway.evidence import prove
 from gateway.runtime.context import Site

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.config.model import Config
-from gateway.dashboard import formats
 from gateway.dashboard.pages import values
 from gateway.dashboard.pages.ledgers import oldest_unanchored_ms
 from gateway.dashboard.pages.page import Document
+from gateway.dashboard.render import formats
 from gateway.recording.live_state import MeterNow
 from gateway.records import NotRecorded
 from gateway.runtime.context import Site

@@ -13,13 +13,14 @@ from uvicorn.server import ServerState
 
 from gateway.config.model import Config
 from gateway.config.web import Web
-from gateway.dashboard import figures, render
+from gateway.dashboard import figures
 from gateway.dashboard.app import App
 from gateway.dashboard.auth import exposure
 from gateway.dashboard.auth.request_guard import MAX_HEAD
 from gateway.dashboard.auth.users import Users, users_file
 from gateway.dashboard.contents import contents
 from gateway.dashboard.readers import Readers
+from gateway.dashboard.render import html
 from gateway.runtime.context import Site
 from ledger_client.transparency.certificates import Certificates
 from ledger_client.transparency.connection import Connection, Turnstile
@@ -40,7 +41,7 @@ class Serving:
     def __init__(self, config: Config, web: Web) -> None:
         self._config, self._web = config, web
         access = exposure.access(config, web)
-        render.prepare()
+        html.prepare()
         self._token = access.token
         self._turnstile = Turnstile(
             head_s=HEAD_S, request_s=REQUEST_S, idle_s=IDLE_S, most=MOST, most_of_one=MOST_OF_ONE

@@ -19,7 +19,7 @@ from gateway.dashboard.pages.line_load import Loads
 from gateway.dashboard.pages.overview import FeedRow, MeterRow, SiteFacts
 from gateway.dashboard.pages.record_state import State
 from gateway.dashboard.pages.sparklines import Sparks
-from gateway.dashboard.render import Visitor, page, static
+from gateway.dashboard.render.html import Visitor, page, static
 from gateway.devices.points import Point
 from gateway.doctor.finding import Finding
 from gateway.storage.alarm_tables import Standing

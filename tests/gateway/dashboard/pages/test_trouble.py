@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from gateway.dashboard.render import Visitor
+from gateway.dashboard.render.html import Visitor
 from tests.gateway.dashboard.pages.test_views import recorded
 from tests.pages.trouble import trouble
 from tests.pages.window import NARROW, WIDE, chromium, window

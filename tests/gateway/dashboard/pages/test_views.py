@@ -24,8 +24,8 @@ from gateway.dashboard.pages.line_load import Loads
 from gateway.dashboard.pages.page import NotFound
 from gateway.dashboard.pages.record_state import State, States, newest
 from gateway.dashboard.pages.sparklines import Sparks
-from gateway.dashboard.render import Visitor, page, static
-from gateway.dashboard.words import Words
+from gateway.dashboard.render.catalog import Words
+from gateway.dashboard.render.html import Visitor, page, static
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, PollResult, StoredRecord, Timestamp
 from gateway.runtime.context import Site
 from gateway.storage.database import Store

@@ -1,4 +1,4 @@
-"""Numbers, units, times and ages as people read them. Pure; the words for them come from the table."""
+"""Display formats of numbers, units, times and ages. Pure; the words come from the catalogue."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, tzinfo
 from decimal import Decimal
 from typing import Final
 
-from gateway.dashboard.words import Words
+from gateway.dashboard.render.catalog import Words
 from gateway.devices.decode import Content
 from gateway.devices.points import Point
 from gateway.history.local_calendar import ahead_ms, local

@@ -1,4 +1,4 @@
-"""Courses and hours → SVG, made here: what was measured is drawn as it was, and what was not measured as a gap.
+"""SVG charts of time series and energy, with gaps where nothing was measured.
 
 A line never runs over a step without a value, and nothing is interpolated. Flags stand below the line, each verdict
 with a form of its own beside its colour. All styling is in the sheet, so that no page needs inline style.

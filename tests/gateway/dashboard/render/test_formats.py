@@ -7,9 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from gateway.dashboard import formats
-from gateway.dashboard.formats import Times
-from gateway.dashboard.words import Words
+from gateway.dashboard.render import formats
+from gateway.dashboard.render.catalog import Words
+from gateway.dashboard.render.formats import Times
 from gateway.devices.decode import Content
 
 CHINA = timezone(timedelta(hours=8))

@@ -1,4 +1,4 @@
-"""Finished English sentences of the gateway (findings, alarms, problems) → Chinese, by the table in sentences.toml.
+"""Translation of finished English messages (findings, alarms, problems) into Chinese, by sentences.toml.
 
 Whoever makes a sentence knows no language but English: it is also in the log, in the feeds and in signed events. Here
 it is found again by what stands between its blanks, and what fills a blank may itself be a sentence of the table. What
@@ -17,7 +17,7 @@ from importlib.resources import files
 from string import Formatter
 from typing import Final
 
-from gateway.dashboard.words import table
+from gateway.dashboard.render.catalog import table
 
 LONGEST, MOST_PARTS, DEEPEST = 2000, 24, 5
 MOST_LOOKS = 30_000

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.dashboard import said as module
-from gateway.dashboard.said import KEPT, LONGEST, MOST_LOOKS, said, sentences
+from gateway.dashboard.render import sentences as module
+from gateway.dashboard.render.sentences import KEPT, LONGEST, MOST_LOOKS, said, sentences
 from gateway.doctor.run import CHECKS
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).parents[4]
 PRODUCERS = [
     *sorted((ROOT / "gateway/doctor").glob("*.py")),
     *(ROOT / "gateway" / f"{name}.py" for name in (

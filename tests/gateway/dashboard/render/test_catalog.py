@@ -10,7 +10,7 @@ from importlib.resources import files
 import pytest
 
 from gateway.alarm_kinds import KINDS, SEVERITIES
-from gateway.dashboard.words import LANGUAGES, Words, choose, table
+from gateway.dashboard.render.catalog import LANGUAGES, Words, choose, table
 from gateway.devices.profile import CATALOG, load_profile
 from gateway.verdicts import VERDICTS
 from ledger_client.record import MISSED_REASONS

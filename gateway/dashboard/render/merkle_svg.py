@@ -1,4 +1,4 @@
-"""The way of one record to the root of its batch, and on to the ledgers, as a drawing (SVG)."""
+"""SVG drawing of a record's path to the root of its batch, and on to the ledgers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from markupsafe import Markup
 
 from gateway.dashboard.pages.record import Joint, Way
-from gateway.dashboard.words import Words
+from gateway.dashboard.render.catalog import Words
 
 WIDTH: Final = 360
 ROW: Final = 46

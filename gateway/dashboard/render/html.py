@@ -18,15 +18,15 @@ from markupsafe import Markup
 
 from gateway.acquisition.validation import shared_flags
 from gateway.alarm_kinds import ON_A_LINE
-from gateway.dashboard import charts, formats
 from gateway.dashboard.auth.sessions import Asked
-from gateway.dashboard.charts import Frame
-from gateway.dashboard.formats import Times
 from gateway.dashboard.pages.charts import Chart, Step, kind_of
 from gateway.dashboard.pages.events import plain
-from gateway.dashboard.pathway import drawing
-from gateway.dashboard.said import said
-from gateway.dashboard.words import LANGUAGES, Words, choose
+from gateway.dashboard.render import chart_svg, formats
+from gateway.dashboard.render.catalog import LANGUAGES, Words, choose
+from gateway.dashboard.render.chart_svg import Frame
+from gateway.dashboard.render.formats import Times
+from gateway.dashboard.render.merkle_svg import drawing
+from gateway.dashboard.render.sentences import said
 from gateway.storage.capacity import forecast
 from gateway.verdicts import VERDICTS, verdict
 from ledger_client.record import MISSED_REASONS
@@ -198,8 +198,8 @@ def draw(words: Words, times: Times, chart: Chart) -> Drawn:
     ]
     frame = Frame(chart.from_ms, chart.to_ms, times.tick, times.tz)
     label = words("meter.chart-of", name=words.of("point", chart.quantity.point), span=words(f"span.{chart.span}"))
-    made = charts.bars if kind_of(chart) == "bars" else charts.line
-    return Drawn(made(steps, frame, label, unit), unit, charts.table(steps))
+    made = chart_svg.bars if kind_of(chart) == "bars" else chart_svg.line
+    return Drawn(made(steps, frame, label, unit), unit, chart_svg.table(steps))
 
 
 def _over(value: float | None, divisor: float) -> float | None:

@@ -1,4 +1,4 @@
-"""The pages' messages in English and Chinese, from one table, words.toml."""
+"""Message catalogue of the dashboard, in English and Chinese, from words.toml."""
 
 from __future__ import annotations
 
