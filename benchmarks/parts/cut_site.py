@@ -19,7 +19,7 @@ from gateway.dashboard.auth.setup import set_user
 from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
 from tests.chain.site import GatewayProcess, until
-from tests.dashboard.site import PASSWORDS, Browser
+from tests.gateway.dashboard.pages_site import PASSWORDS, Browser
 from tests.gateway.feeds.rig import listening
 from tests.gateway.feeds.sparkplug_host import GROUP, host_at
 from tests.processes import free_port, mosquitto

@@ -1,4 +1,4 @@
-"""The pages as a web application: who asks, what for, and who answers. One request is one method here."""
+"""Web application of the dashboard: login, routing, limits and responses; one method per kind of request."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.dashboard.acts import ACTS
+from gateway.dashboard.actions import ACTS
 from gateway.dashboard.auth.login_limits import Logins, TooOften
 from gateway.dashboard.auth.request_guard import Guard
 from gateway.dashboard.auth.sessions import ABSOLUTE_S, Asked, Done, Session, Sessions, Visitors
 from gateway.dashboard.auth.users import User, Users
+from gateway.dashboard.db_readers import Busy, Readers
+from gateway.dashboard.event_stream import Stream
 from gateway.dashboard.pages.page import Answer, NotFound, Pages, View
-from gateway.dashboard.readers import Busy, Readers
 from gateway.dashboard.render.catalog import LANGUAGES
 from gateway.dashboard.render.html import THEMES
-from gateway.dashboard.stream import Stream
 from gateway.errors import ConfigError, Declined, GatewayError, StoreError
 from gateway.runtime.context import Site
 from ledger_client.transparency.limits import Buckets, client_of

@@ -1,4 +1,4 @@
-"""The pages of a running gateway: an HTTP server in its event loop, which never waits for them.
+"""Dashboard server: HTTP in the gateway's event loop; polling never waits for it. Background task.
 
 The address is taken before the gateway says that it is ready. One that another process holds is asked for again and
 again; the meters are read all the same.
@@ -18,7 +18,7 @@ from gateway.runtime.context import Site
 from ledger_client.transparency.listening import ListenError, listen_at
 
 if TYPE_CHECKING:
-    from gateway.dashboard.serving import Serving
+    from gateway.dashboard.asgi_server import Serving
 
 log = logging.getLogger("meterseal.pages")
 
@@ -65,6 +65,6 @@ class PagesServer(Companion):
         return listener
 
     def _load(self) -> Serving:
-        from gateway.dashboard.serving import Serving
+        from gateway.dashboard.asgi_server import Serving
 
         return Serving(self._site.config, self._web)

@@ -25,9 +25,9 @@ from gateway.records import CONFIGURATION, StoredRecord
 from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
 from tests.gateway.books import check_books
+from tests.gateway.dashboard.looks import looker
 from tests.gateway.epochs import running, until
 from tests.gateway.samples import believe, rewrite
-from tests.pages.looks import looker
 from tests.processes import EmbeddedLedger, embedded_ledger, free_port
 
 METERS = FIRST, SECOND = "meter-000", "meter-001"

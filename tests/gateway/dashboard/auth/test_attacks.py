@@ -9,9 +9,9 @@ from html import escape
 
 import pytest
 
-from gateway.dashboard.acts import ACTS
+from gateway.dashboard.actions import ACTS
 from gateway.dashboard.auth.request_guard import HEADERS
-from tests.dashboard.site import SCRIPT, Browser, everything
+from tests.gateway.dashboard.pages_site import SCRIPT, Browser, everything
 
 SECRETS = (b"scrypt$", b"PRIVATE KEY", b"[gateway]", b"root:")
 PATHS = (

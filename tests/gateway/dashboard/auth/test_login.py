@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.dashboard.site import Browser
+from tests.gateway.dashboard.pages_site import Browser
 
 
 def test_without_a_login_there_is_only_the_login(port: int) -> None:

@@ -15,7 +15,7 @@ import pytest
 from benchmarks.parts.farm import farm
 from gateway.config.model import Config
 from gateway.dashboard.auth import certificate
-from tests.dashboard.site import Browser, everything, pages_of, running
+from tests.gateway.dashboard.pages_site import Browser, everything, pages_of, running
 from tests.processes import free_port
 
 

@@ -10,9 +10,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from gateway.dashboard.render.html import Visitor
+from tests.gateway.dashboard.page_trouble import trouble
 from tests.gateway.dashboard.pages.test_views import recorded
-from tests.pages.trouble import trouble
-from tests.pages.window import NARROW, WIDE, chromium, window
+from tests.gateway.dashboard.window import NARROW, WIDE, chromium, window
 
 CUT_OFF = """[...document.querySelectorAll('.tile, .card, .verdict, td, th, .q, .tag, .big')]
   .filter((e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== 'auto' && e.clientWidth > 1

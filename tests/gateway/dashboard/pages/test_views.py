@@ -17,7 +17,6 @@ from benchmarks.parts import tcp_gateway
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth.sessions import Asked
-from gateway.dashboard.contents import contents
 from gateway.dashboard.pages import charts, events, meter, record, values
 from gateway.dashboard.pages.charts import Chart, Quantity
 from gateway.dashboard.pages.line_load import Loads
@@ -26,14 +25,15 @@ from gateway.dashboard.pages.record_state import State, States, newest
 from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.render.catalog import Words
 from gateway.dashboard.render.html import Visitor, page, static
+from gateway.dashboard.routes import contents
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, PollResult, StoredRecord, Timestamp
 from gateway.runtime.context import Site
 from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
 from ledger_client.senml import Quality, Reading, Value
+from tests.gateway.dashboard.looks import looker
 from tests.gateway.epochs import due_ms, epoch, until
 from tests.gateway.samples import Hands, rewrite, site
-from tests.pages.looks import looker
 
 LIMIT = 150_000
 VALUES = 18

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
-from tests.dashboard.site import Browser, pages_of, running
+from tests.gateway.dashboard.pages_site import Browser, pages_of, running
 from tests.processes import free_port
 
 

@@ -1,4 +1,4 @@
-"""What machines ask of the gateway over HTTP: its figures (`/metrics`), whether it lives, whether it is ready."""
+"""HTTP endpoints for machines: `/metrics`, `/healthz` and `/readyz`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""All the pages by their addresses. A view takes facts from memory in the event loop; the rest, the database and the
-template, is done in a thread, so that no page ever keeps a line waiting."""
+"""Dashboard routes: memory is read in the event loop; database and template work runs in a thread."""
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.dashboard.auth.sessions import Asked
-from gateway.dashboard.live_news import source
+from gateway.dashboard.live_events import source
 from gateway.dashboard.pages import alarms, batches, events, meter, record
 from gateway.dashboard.pages import overview as site_view
 from gateway.dashboard.pages.diagnosis import Rounds

@@ -1,4 +1,4 @@
-"""A few threads that read the database and make pages of it, each with a connection of its own that stays open.
+"""Database readers: a few threads that query and render pages, each with a connection that stays open.
 
 Nothing that blocks may run in the event loop: that one polls the meters.
 """

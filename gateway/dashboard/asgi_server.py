@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol on a socket that is open, with the pages behind it: everything of server.py that is heavy."""
+"""ASGI server: uvicorn's HTTP protocol on an open socket, with the dashboard and its heavy imports behind it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from uvicorn.server import ServerState
 
 from gateway.config.model import Config
 from gateway.config.web import Web
-from gateway.dashboard import figures
+from gateway.dashboard import metrics_endpoint
 from gateway.dashboard.app import App
 from gateway.dashboard.auth import exposure
 from gateway.dashboard.auth.request_guard import MAX_HEAD
 from gateway.dashboard.auth.users import Users, users_file
-from gateway.dashboard.contents import contents
-from gateway.dashboard.readers import Readers
+from gateway.dashboard.db_readers import Readers
 from gateway.dashboard.render import html
+from gateway.dashboard.routes import contents
 from gateway.runtime.context import Site
 from ledger_client.transparency.certificates import Certificates
 from ledger_client.transparency.connection import Connection, Turnstile
@@ -59,7 +59,7 @@ class Serving:
         with closing(Readers(self._config.database)) as readers:
             pages = contents(site)
             app = App(site, pages, readers, users, exposure.names(self._web))
-            app.mount(figures.routes(site, self._token, loopback=self._web.loopback))
+            app.mount(metrics_endpoint.routes(site, self._token, loopback=self._web.loopback))
             try:
                 await self.serve(app, listener)
             finally:

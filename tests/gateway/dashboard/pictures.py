@@ -1,4 +1,5 @@
-"""The pictures in docs/pictures, of a real plant with a day behind it: ``python -m tests.pages.pictures FOLDER``."""
+"""The pictures in docs/pictures, of a real plant with a day behind it: ``python -m tests.gateway.dashboard.pictures
+FOLDER``."""
 
 from __future__ import annotations
 
@@ -22,9 +23,9 @@ from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Store
 from ledger_client.senml import Quality, Reading, Value
 from tests.chain.site import until
+from tests.gateway.dashboard.pages_plant import Site, plant_with_pages
+from tests.gateway.dashboard.window import Window, chromium, window
 from tests.gateway.samples import Machine
-from tests.pages.plant import Site, plant_with_pages
-from tests.pages.window import Window, chromium, window
 from tests.processes import Server
 
 MINUTE_MS, HOURS = 60_000, 27

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
 from tests.chain.site import until
-from tests.pages.plant import PASSWORDS
+from tests.gateway.dashboard.pages_plant import PASSWORDS
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [

@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Message
 
 from benchmarks.parts.farm import farm
 from gateway.dashboard.auth import certificate
-from gateway.dashboard.figures import routes
-from tests.dashboard.site import Browser, pages_of, plain_site, running
+from gateway.dashboard.metrics_endpoint import routes
+from tests.gateway.dashboard.pages_site import Browser, pages_of, plain_site, running
 from tests.gateway.epochs import due_ms, epoch, until
 from tests.gateway.samples import finished, site
 from tests.processes import free_port

@@ -1,4 +1,4 @@
-"""What the event stream tells of: every meter's newest values in short, and what the head of each page shows.
+"""Live events: the newest values of every meter in short, and the facts of the page header.
 
 In no language: numbers and units as they are written in all of them, and codes whose words each page brings along.
 """

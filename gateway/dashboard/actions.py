@@ -1,6 +1,4 @@
-"""What an installer may do on the pages: orders to the gateway, each of which becomes a signed event with the name of
-the user. Nothing here, or that can be ordered from here, can write to a meter.
-"""
+"""Dashboard actions of an installer: orders to the gateway under the user's name. None writes to a meter."""
 
 from __future__ import annotations
 

@@ -11,17 +11,17 @@ from typing import cast
 
 from gateway.config.load import load_config
 from gateway.dashboard.app import App
+from gateway.dashboard.asgi_server import Serving
 from gateway.dashboard.auth import setup
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.auth.users import Users, users_file
+from gateway.dashboard.db_readers import Readers
+from gateway.dashboard.event_stream import MOST, Stream
 from gateway.dashboard.pages.page import Answer, Document, Pages, Rest, View
-from gateway.dashboard.readers import Readers
-from gateway.dashboard.serving import Serving
-from gateway.dashboard.stream import MOST, Stream
 from gateway.runtime.context import Site
 from gateway.storage.database import Store
 from ledger_client.transparency.listening import listen_at
-from tests.dashboard.site import PASSWORDS, pages_of
+from tests.gateway.dashboard.pages_site import PASSWORDS, pages_of
 
 LARGE = 100_000
 

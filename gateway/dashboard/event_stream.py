@@ -1,4 +1,4 @@
-"""The stream of events behind the live pages: one look at the site a second, encoded once for all who watch.
+"""Event stream of the live pages: one snapshot of the site a second, encoded once for all clients.
 
 What a client does not read waits in bounded buffers for a bounded time; then the client is cut off.
 """
@@ -17,8 +17,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from gateway.dashboard.auth.sessions import Session
+from gateway.dashboard.db_readers import Readers
 from gateway.dashboard.pages.page import Document, Source
-from gateway.dashboard.readers import Readers
 from gateway.errors import GatewayError
 from gateway.runtime.context import Site
 from gateway.storage.database import Store

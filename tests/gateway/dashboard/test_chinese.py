@@ -20,9 +20,9 @@ from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Store
 from gateway.storage.recovery import repair_report
 from gateway.storage.rows import Conflict, Repair
+from tests.gateway.dashboard.looks import looker
 from tests.gateway.epochs import epoch, until
 from tests.gateway.samples import Hands, site
-from tests.pages.looks import looker
 
 SENTENCE = re.compile(r"(?<![\w/.=-])[a-z]{2,}(?:,? [a-z]{2,}){2,}")
 HIDDEN = re.compile(r"<(script|style|code|pre)\b.*?</\1>", re.DOTALL)

@@ -18,7 +18,7 @@ from gateway.config.model import Config
 from gateway.storage.alarm_tables import Standing
 from gateway.storage.database import Store
 from ledger_client.record import Event, parse_record
-from tests.dashboard.site import Browser, pages_of, running
+from tests.gateway.dashboard.pages_site import Browser, pages_of, running
 from tests.processes import free_port
 
 PATIENCE_S = 30.0

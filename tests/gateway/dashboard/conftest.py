@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.dashboard.site import Browser, plain_site
+from tests.gateway.dashboard.pages_site import Browser, plain_site
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from gateway.dashboard.auth.sessions import Asked
-from gateway.dashboard.contents import contents
 from gateway.dashboard.pages.page import Answer
+from gateway.dashboard.routes import contents
 from gateway.runtime.context import Site
 from gateway.storage.database import Store
 

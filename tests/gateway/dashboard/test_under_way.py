@@ -12,10 +12,10 @@ import pytest
 
 from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
+from gateway.dashboard.db_readers import MOST_WAITING, Busy, Readers
 from gateway.dashboard.pages.diagnosis import Rounds
 from gateway.dashboard.pages.ledgers import ledgers
 from gateway.dashboard.pages.line_load import EVERY_S, Loads
-from gateway.dashboard.readers import MOST_WAITING, Busy, Readers
 from gateway.doctor.finding import Finding
 from gateway.errors import Declined, StoreError
 from gateway.fieldbus.line import Line

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 
+from gateway.dashboard.event_stream import difference
 from gateway.dashboard.pages.page import Document
-from gateway.dashboard.stream import difference
-from tests.dashboard.site import Browser, events
+from tests.gateway.dashboard.pages_site import Browser, events
 
 
 def watch(browser: Browser) -> socket.socket:

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Route
 
 from tests.chain.site import command, until
-from tests.pages.plant import LABEL, PASSWORDS, Site, plant_with_pages
-from tests.pages.window import NARROW, WIDE, Window, chromium, window
+from tests.gateway.dashboard.pages_plant import LABEL, PASSWORDS, Site, plant_with_pages
+from tests.gateway.dashboard.window import NARROW, WIDE, Window, chromium, window
 
 OLD, NEW = "21043387", "21099999"
 LIVE = "document.querySelector('[data-stream]')?.className.includes('q-good')"
