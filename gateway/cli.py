@@ -145,7 +145,7 @@ def check(config_path: Path, as_json: bool) -> None:
 @CONFIG
 def run(config_path: Path) -> None:
     """Read, sign, keep, seal and anchor until stopped (SIGTERM or Ctrl-C)."""
-    from gateway import agent
+    from gateway.agent import main as agent
 
     asyncio.run(agent.run(load_config(config_path)))
 

@@ -11,7 +11,8 @@ import sys
 from array import array
 from pathlib import Path
 
-from gateway import agent, cli
+from gateway import cli
+from gateway.agent import main as agent
 from gateway.config.model import Config
 
 EVERY_S = 0.005

@@ -15,7 +15,8 @@ import time
 from functools import partial
 from pathlib import Path
 
-from gateway import agent, cli
+from gateway import cli
+from gateway.agent import main as agent
 from gateway.clock import Clock, KernelClock
 from gateway.config.model import Config
 

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from gateway.agent.epoch import Epoch
 from gateway.anchoring.ledger_drivers import trust_of
 from gateway.commissioning.line_plan import line_plans
 from gateway.commissioning.line_specs import line_specs
 from gateway.commissioning.preflight import Ready
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.epoch import Epoch
 from gateway.runtime.context import Site
 from gateway.storage.database import Store
 

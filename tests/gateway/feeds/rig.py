@@ -11,11 +11,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from gateway.agent.feed_factory import make_feed
 from gateway.alarms.board import Board
 from gateway.clock import Clock
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.feeds.of_site import make_feed
 from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
 from gateway.recording.writer import Recorder

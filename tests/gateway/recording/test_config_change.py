@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.agent.config_diff import difference
 from gateway.anchoring.ledger_drivers import trust_of
 from gateway.anchoring.reconciliation import Reconciliation
 from gateway.clock import Clock
@@ -14,7 +15,6 @@ from gateway.commissioning.line_specs import line_specs
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.difference import difference
 from gateway.errors import ConfigError, StoreError
 from gateway.recording.commits import Rules
 from gateway.recording.config_change import Change

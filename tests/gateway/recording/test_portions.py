@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gateway import agent
+from gateway.agent import main
 from gateway.clock import Clock
 from gateway.config.device_keys import load_keys
 from gateway.errors import GatewayError
@@ -78,5 +78,5 @@ def test_the_interpreters_switch_interval_is_half_a_millisecond_whatever_is_conf
     sys.setswitchinterval(0.005)
     shutil.rmtree(loaded.keys)
     with pytest.raises(GatewayError):
-        asyncio.run(agent.run(loaded))
+        asyncio.run(main.run(loaded))
     assert sys.getswitchinterval() == pytest.approx(SWITCH_S)

@@ -6,8 +6,8 @@ import asyncio
 import os
 from pathlib import Path
 
+from gateway.agent.epoch import begin
 from gateway.commissioning.preflight import prepare
-from gateway.epoch import begin
 from gateway.process.sd_notify import Manager
 from gateway.runtime.watchdog import Watch
 from tests.chain.site import GatewayProcess

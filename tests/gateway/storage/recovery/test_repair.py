@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import epoch
+from gateway.agent import epoch
 from gateway.clock import Clock
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config

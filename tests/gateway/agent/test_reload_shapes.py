@@ -7,9 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from gateway.acquisition import line_use
+from gateway.agent.epoch import Epoch
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.epoch import Epoch
 from gateway.fieldbus.modbus.connections import Endpoint
 from gateway.fieldbus.modbus.frames import Shape
 from tests.gateway.epochs import running, until

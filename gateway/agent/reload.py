@@ -1,4 +1,4 @@
-"""A running gateway takes over its changed gateway.toml, and goes back by itself when that costs it a meter.
+"""Reload of a changed gateway.toml in the running gateway; rolled back if a meter stops answering.
 
 Looked at first, then done: everything that a start would check is checked, and everything that may not be had is
 there, before anything is touched; only lines that changed are opened again, and the change is one signed event and one
@@ -15,12 +15,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gateway.agent.config_diff import Difference, difference
 from gateway.alarm_kinds import REVERTED
 from gateway.anchoring.ledger_drivers import close
 from gateway.commissioning import line_plan
 from gateway.commissioning.preflight import Ready, prepare
 from gateway.config.load import load_config
-from gateway.difference import Difference, difference
 from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.sleep import PowerRecord
 from gateway.process.threads import in_thread

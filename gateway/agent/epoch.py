@@ -1,4 +1,4 @@
-"""One epoch of the gateway: its parts, made in the order of the data, and its tasks, which end together.
+"""One epoch of the gateway: its parts, created in data-flow order, and its tasks, which end together.
 
 Lines → poller → recorder → (database) → uplinks → ledgers, with companions beside them that look on
 (runtime/context.py).
@@ -18,6 +18,8 @@ from typing import Any
 from gateway.acquisition.line_use import forget, latest, noted_ms
 from gateway.acquisition.meter_identity import Commissioning
 from gateway.acquisition.poller import Poller
+from gateway.agent.background_tasks import keep, wanted
+from gateway.agent.reload import Provision, Reload
 from gateway.alarm_kinds import DAMAGED
 from gateway.alarms.board import Board, lines_of, orders
 from gateway.anchoring.ledger_alarms import Events, LedgerAlarms
@@ -27,7 +29,6 @@ from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
 from gateway.commissioning.line_specs import lag_ms
 from gateway.commissioning.preflight import Ready
-from gateway.companions import keep, wanted
 from gateway.errors import Declined, GatewayError, StoreError
 from gateway.fieldbus.endpoints import endpoint_of
 from gateway.fieldbus.line import Line
@@ -43,7 +44,6 @@ from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
 from gateway.recording.writer import Recorder
 from gateway.records import ALARM, GATEWAY
-from gateway.reload import Provision, Reload
 from gateway.runtime.context import Site
 from gateway.runtime.power_history import PowerHistory, recall
 from gateway.storage.database import Store
@@ -67,7 +67,7 @@ STOP_WITHIN_S = 3.0
 class Epoch:
     """The parts of one epoch; ``run`` begins it, works until ``stop`` is set, and ends it.
 
-    ``ready`` is the configuration in force. What a change of it may renew stands together below (reload.py).
+    ``ready`` is the configuration in force. What a change of it may renew stands together below (agent/reload.py).
     """
 
     def __init__(self, ready: Ready, store: Store) -> None:

@@ -1,4 +1,4 @@
-"""Two configurations of one gateway → what is different, in words and for the lines. Pure: nothing is opened.
+"""Difference between two configurations of one gateway, in words and as line specifications. Pure.
 
 What a running gateway cannot take over is refused here: its name, its database and its keys are those of the process.
 """

@@ -1,4 +1,4 @@
-"""A feed that the configuration asks for, made for one epoch."""
+"""Feed factory: a configured feed, made for one epoch."""
 
 from __future__ import annotations
 

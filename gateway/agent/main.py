@@ -1,7 +1,7 @@
-"""The gateway process: everything is checked before anything is started, then one epoch after the other until a signal.
+"""Gateway process: preflight, then one epoch after another until SIGTERM or SIGINT.
 
 Started by `meterseal run`; everything it learns is in the data folder, so it can be killed at any moment and started
-again. What an epoch is made of stands in epoch.py.
+again. What an epoch is made of stands in agent/epoch.py.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
+from gateway.agent.epoch import begin
 from gateway.commissioning import line_plan
 from gateway.commissioning.preflight import prepare
 from gateway.config.model import Config
-from gateway.epoch import begin
 from gateway.errors import GatewayError, StartAgain
 from gateway.process import instance_lock
 from gateway.process.sd_notify import Manager

@@ -14,12 +14,12 @@ import pytest
 
 from benchmarks.parts.farm import farm
 from benchmarks.parts.tcp_gateway import PROFILE, make_site
-from gateway import reload as reloading
+from gateway.agent import reload as reloading
+from gateway.agent.epoch import Epoch
 from gateway.commissioning.site_init import add_to_trust
 from gateway.config.device_keys import make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.epoch import Epoch
 from gateway.errors import ConfigError, GatewayError, StoreError
 from gateway.records import CONFIGURATION, StoredRecord
 from gateway.storage.database import Store

@@ -1,4 +1,4 @@
-"""Who accompanies an epoch, each in a task of its own, whose failure costs neither a reading nor another companion."""
+"""Background tasks of an epoch, each isolated: its failure costs neither a reading nor another task."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def wanted(site: Site) -> list[Wanted]:
 
 
 def _feed(site: Site, entry: FeedEntry) -> Companion:
-    from gateway.feeds.of_site import make_feed  # paho, which a gateway without feeds need not load
+    from gateway.agent.feed_factory import make_feed  # paho, which a gateway without feeds need not load
 
     return make_feed(site, entry)
 
