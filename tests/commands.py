@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import click
 from click.testing import CliRunner
 
-from gateway.cli import main as gateway_cli
+from gateway.cli.app import main as gateway_cli
 from gateway.config.model import Config
 from gateway.errors import GatewayError
 from ledger_client.cli import cli as ledger_cli

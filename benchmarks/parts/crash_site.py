@@ -24,8 +24,8 @@ from benchmarks.parts.bad_wire import BadWire, bad_wire
 from benchmarks.parts.crash_books import Books, Flaws, Mark, read_offered
 from benchmarks.parts.crash_gateway import KEEP_MS
 from benchmarks.parts.site import before, make_site
-from gateway import drain
-from gateway.account import account, read_answers
+from gateway.cli.demo import finish
+from gateway.cli.demo.balance import account, read_answers
 from gateway.config.model import Config
 from gateway.storage.database import Store
 from gateway.storage.schema import VERSION
@@ -133,7 +133,7 @@ class Light:
         time.sleep(LAST_LIFE_S)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0, f"{self.folder}: {self._said()}"
-        drain.finish(self.loaded, within_s=60)
+        finish.finish(self.loaded, within_s=60)
         self.check("at the end", ended=True)
         self.out.audit_findings = audit_findings(self.loaded, "--allow-resume", folder=self._exports)
         self.out.flaws = self.worst
@@ -254,7 +254,7 @@ def whole(folder: Path, kills: int, seed: int) -> Outcome:
         time.sleep(LAST_LIFE_S)
         assert last.stop() == 0
         wire.share = 0.0
-        drain.finish(loaded, within_s=60)
+        finish.finish(loaded, within_s=60)
         worst = worst.worse(_seen(loaded, ledger, books, out, "at the end"))
         store = Store(loaded.database, read_only=True)
         lost = sum(balance.lost for balance in account(store, read_answers(meters.answers)).values())

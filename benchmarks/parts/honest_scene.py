@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.parts.honest_history import machine_at
-from gateway import drain
+from gateway.cli.demo import finish
 from gateway.commissioning import site_init
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
@@ -99,4 +99,4 @@ class Scene:
 
     def anchored(self) -> None:
         """What is not sealed is, and the ledger gets what it has not."""
-        drain.finish(self.loaded, within_s=60)
+        finish.finish(self.loaded, within_s=60)

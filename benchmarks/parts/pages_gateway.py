@@ -11,8 +11,8 @@ import sys
 from array import array
 from pathlib import Path
 
-from gateway import cli
 from gateway.agent import main as agent
+from gateway.cli import app
 from gateway.config.model import Config
 
 EVERY_S = 0.005
@@ -40,7 +40,7 @@ def main(config: Path, late: Path) -> None:
 
     agent.run = run_and_beat
     try:
-        cli.main(["run", str(config)])
+        app.main(["run", str(config)])
     finally:
         late.write_bytes(late_ms.tobytes())
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.parts.crash_books import Books, Flaws
-from gateway.account import agrees
+from gateway.cli.demo.balance import agrees
 from gateway.config.model import Config
 from gateway.storage.database import Store
 from ledger_client.record import Coverage

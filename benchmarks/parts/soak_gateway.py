@@ -15,8 +15,8 @@ import time
 from functools import partial
 from pathlib import Path
 
-from gateway import cli
 from gateway.agent import main as agent
+from gateway.cli import app
 from gateway.clock import Clock, KernelClock
 from gateway.config.model import Config
 
@@ -64,7 +64,7 @@ def main(config: Path, clock: Path, looks: Path) -> None:
 
     agent.run = run_and_tell
     vars(agent)["Clock"] = partial(Clock, wall_ns=file.wall_ns, kernel=file.kernel)
-    cli.main(["run", str(config)])
+    app.main(["run", str(config)])
 
 
 if __name__ == "__main__":

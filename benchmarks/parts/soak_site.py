@@ -21,7 +21,7 @@ from benchmarks.parts.soak_gateway import ClockFile
 from benchmarks.parts.soak_plan import Course, Strike
 from benchmarks.parts.soak_plant import PLANTS, TenPlants, lines, make_site, meters_of
 from benchmarks.parts.weight import weigh
-from gateway import drain
+from gateway.cli.demo import finish
 from gateway.storage.database import Store
 from ledger_client.ledgers.http import HttpLedger
 from tests.processes import EmbeddedLedger, Mosquitto, Server, embedded_ledger, free_port, mosquitto
@@ -153,7 +153,7 @@ class World:
         """Drain what waits, end the plants, and open all books."""
         found = []
         for site in self.sites.values():
-            drain.finish(site.loaded, within_s=DRAIN_S)
+            finish.finish(site.loaded, within_s=DRAIN_S)
             site.plants.close()
             logs = {name: self._log(ledger, site.name) for name, ledger in self.ledgers.items()}
             found.append(verify(site.loaded, logs, site.plants.answers, site.excused(self._begun_unix_s)))

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from firmware_sim.cli import main as simulator
-from gateway.cli import main as gateway
+from gateway.cli.app import main as gateway
 from gateway.config.field_types import duration_ms, size_bytes
 from gateway.config.model import Document
 from ledger_client.cli import cli as ledger

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import drain
 from gateway.anchoring import ledger_drivers
+from gateway.cli.demo import finish
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.load import load_config
 from gateway.evidence.prove import find, prove
@@ -162,7 +162,7 @@ def test_a_gateways_reading_is_proved_by_a_shared_root(ground: Ground) -> None:
     bridge = ground.bridge("one")
     with running(bridge):
         enroll(bridge.folder, loaded.path.parent / "keys" / REQUEST_FILE)
-        drain.finish(loaded, within_s=60)
+        finish.finish(loaded, within_s=60)
     store = Store(loaded.database, read_only=True)
     assert {anchor.state for anchor in store.anchors()} == {"settled"}
     bundle = prove(store, find(store, "export-main"))

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway import drain
-from gateway.account import Account, account, read_answers
+from gateway.cli.demo import finish
+from gateway.cli.demo.balance import Account, account, read_answers
 from gateway.commissioning import site_init
 from gateway.config.load import load_config
 from gateway.config.model import Config
@@ -154,7 +154,7 @@ def close_books(loaded: Config, ledger: EmbeddedLedger, meters: Plant) -> dict[s
     Every chain, interval, batch and receipt holds, every record is in one batch, the ledger has every batch once, and
     nothing that a meter answered is lost; an audit of what it exports finds nothing. Returns each meter's balance.
     """
-    drain.finish(loaded, within_s=30)
+    finish.finish(loaded, within_s=30)
     check_books(loaded)
     check_times(loaded)
     check_all_is_sealed(loaded)

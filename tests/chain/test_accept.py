@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gateway import drain
+from gateway.cli.demo import finish
 from gateway.config.model import Config
 from gateway.process import control_socket
 from gateway.storage.database import Store
@@ -62,7 +62,7 @@ def test_an_exchanged_meter_is_accepted_by_its_number_without_a_restart(tmp_path
             until("readings of the new meter", lambda: len(bodies(loaded, "reading")) > before + 1)
         finally:
             assert gateway.stop() == 0
-        drain.finish(loaded, within_s=30)
+        finish.finish(loaded, within_s=30)
         check_audit(loaded)
     commissioned, exchange = (event for event in bodies(loaded, "event") if "identity" in event.fields)
     assert isinstance(commissioned, Event)
@@ -114,7 +114,7 @@ def test_an_alarm_is_a_signed_event_and_stands_in_the_status(tmp_path: Path) -> 
             successor.close()
         finally:
             assert gateway.stop() == 0
-        drain.finish(loaded, within_s=30)
+        finish.finish(loaded, within_s=30)
         check_audit(loaded)
     check_books(loaded)
 

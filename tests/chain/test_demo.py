@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gateway.account import account, read_answers
+from gateway.cli.demo.balance import account, read_answers
 from gateway.storage.database import Store
 from tests.chain.site import command
 

@@ -27,7 +27,7 @@ from tests.processes import EmbeddedLedger, Server, embedded_ledger
 METER, CO2, INVERTER = "export-main", "stack-co2", "pv-inverter"
 FEED = '[[feed]]\nname = "scada"\ntype = "json"\nurl = "mqtts://127.0.0.1:1"\nuser = "u"\npassword_file = "none"\n'
 PATIENT_S = 10
-RUN = f"import gateway.agent.reload as r; r.AT_LEAST_S = {PATIENT_S}; from gateway.cli import main; main()"
+RUN = f"import gateway.agent.reload as r; r.AT_LEAST_S = {PATIENT_S}; from gateway.cli.app import main; main()"
 
 
 class Site:

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from gateway import drain
+from gateway.cli.demo import finish
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.storage.database import Store
@@ -75,7 +75,7 @@ def kill_at(loaded: Config, station: str, flag: Path) -> None:
 
 def close(loaded: Config, ledger: EmbeddedLedger) -> list[bytes]:
     """Seal and anchor the rest; then each record is sealed once, over all that the ledger holds, which is returned."""
-    drain.finish(loaded, within_s=30)
+    finish.finish(loaded, within_s=30)
     log = HttpLedger(ledger.name, ledger.url)
     entries = log.statements(loaded.gateway_id, -1)
     log.close()

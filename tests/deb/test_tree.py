@@ -96,7 +96,7 @@ def test_a_path_of_the_building_machine_is_found(tmp_path: Path, where: str) -> 
     tree = tmp_path / "tree"
     tree.mkdir()
     if where == "file":
-        (tree / "module.pyc").write_bytes(b"\0\1" + str(tmp_path).encode() + b"/gateway/cli.py\0")
+        (tree / "module.pyc").write_bytes(b"\0\1" + str(tmp_path).encode() + b"/gateway/cli/app.py\0")
     else:
         (tree / "python3").symlink_to(tmp_path / "bin/python3")
     with pytest.raises(Unfit, match=r"(module\.pyc|python3): ") as error:

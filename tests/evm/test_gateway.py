@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from eth_account import Account as EthAccount
 
-from gateway import drain
 from gateway.anchoring import ledger_drivers
+from gateway.cli.demo import finish
 from gateway.clock import Clock
 from gateway.config.load import load_config
 from gateway.config.model import Config
@@ -93,7 +93,7 @@ def record(loaded: Config, batches: int) -> None:
 def test_every_batch_comes_to_the_chain_and_a_reading_is_proved_by_it(plant: Plant) -> None:
     plant.register()
     record(plant.loaded, 5)
-    drain.finish(plant.loaded, within_s=60)
+    finish.finish(plant.loaded, within_s=60)
     store = Store(plant.loaded.database, read_only=True)
     batches = store.batches()
     assert len(batches) >= 5
@@ -111,10 +111,10 @@ def test_every_batch_comes_to_the_chain_and_a_reading_is_proved_by_it(plant: Pla
 def test_an_account_that_is_not_registered_stops_the_queue_and_says_what_to_do(plant: Plant) -> None:
     record(plant.loaded, 3)
     with pytest.raises(GatewayError, match=r"Unknown account.*meterseal-ledger evm register"):
-        drain.finish(plant.loaded, within_s=60)
+        finish.finish(plant.loaded, within_s=60)
     assert plant.registry.anchors() == []
     plant.register()
-    drain.finish(plant.loaded, within_s=60)
+    finish.finish(plant.loaded, within_s=60)
     assert plant.registry.last(plant.loaded.gateway_id) is not None
 
 

@@ -17,7 +17,7 @@ from firmware_sim.layout import MeterSpec, Mismatch
 from firmware_sim.meter import Meter
 from firmware_sim.packing import Value
 from firmware_sim.plant import Plant, PlantSpec
-from gateway.cli import main
+from gateway.cli.app import main
 from gateway.devices.decode import decode_points
 from gateway.devices.points import Profile
 from gateway.devices.profile import parse_profile

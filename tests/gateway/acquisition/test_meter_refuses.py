@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.alarm_kinds import KINDS, REFUSES
-from gateway.cli import main
+from gateway.cli.app import main
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.modbus.frames import Request

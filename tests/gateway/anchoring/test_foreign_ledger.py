@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import drain
 from gateway.anchoring import ledger_drivers, uplink
 from gateway.anchoring.uplink import Uplink
+from gateway.cli.demo import finish
 from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.recording.writer import Recorder
@@ -61,7 +61,7 @@ def test_a_restart_asks_at_the_locations_that_it_was_given(tmp_path: Path) -> No
         submitted = list(service.entries)
         assert len(submitted) >= BATCHES
         service.finish()
-        drain.finish(loaded, within_s=60)
+        finish.finish(loaded, within_s=60)
         store = Store(loaded.database, read_only=True)
         assert [batch.entry for batch in store.batches()] == service.entries  # each once, those before the restart too
         store.close()

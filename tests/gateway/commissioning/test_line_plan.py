@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.cli import main
+from gateway.cli.app import main
 from gateway.commissioning import line_specs
 from gateway.commissioning.line_plan import LinePlan, line_plan, line_plans, refuse
 from gateway.config.load import load_config

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.cli import main
+from gateway.cli.app import main
 from gateway.commissioning.service_files import CONFIG, MARK, PACKAGED, STATE, TARGETS, UNIT
 from gateway.process import instance_lock
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from gateway.alarm_kinds import KEY_UNLISTED
 from gateway.alarms.checks import look
-from gateway.cli import main
+from gateway.cli.app import main
 from gateway.commissioning.preflight import prepare
 from gateway.config import model as config
 from gateway.config.field_types import Model, duration_ms, duration_text

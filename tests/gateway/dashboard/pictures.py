@@ -31,7 +31,7 @@ from tests.processes import Server
 MINUTE_MS, HOURS = 60_000, 27
 SYNCHRONISED = (
     "import gateway.clock as c; c.Clock.__init__.__kwdefaults__['kernel'] = lambda: c.KernelClock(True, 4); "
-    "from gateway.cli import main; main()"
+    "from gateway.cli.app import main; main()"
 )
 """A gateway on a machine whose clock is kept right, wherever the pictures are taken."""
 Values = Mapping[str, tuple[float, str]]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import drain
+from gateway.cli.demo import finish
 from gateway.config.model import Config
 from gateway.doctor import ledgers
 from ledger_client.cose_key import PrivateKey
@@ -84,7 +84,7 @@ def test_the_doctor_asks_whether_the_last_batch_was_taken(loaded: Config, tmp_pa
             hands = Hands(here, machine, epoch=epoch)
             hands.poll(10)
             hands.end()
-            drain.finish(here, within_s=30)
+            finish.finish(here, within_s=30)
         (finding,) = ledgers.ledgers(case(here, machine.wall_ms))
         assert finding.result == "ok"
         last = int(finding.text.rsplit(" ", 1)[1])
@@ -98,7 +98,7 @@ def test_the_doctor_asks_whether_the_last_batch_was_taken(loaded: Config, tmp_pa
         (finding,) = ledgers.ledgers(case(here, NOW_MS * 2, pid=1))
         assert finding.result == "bad"
         assert f"; batch {last + 1} waits to be taken" in finding.text
-        drain.finish(here, within_s=30)  # which seals the rest, too
+        finish.finish(here, within_s=30)  # which seals the rest, too
         ledger.stop()
         ledger.folder.rename(tmp_path / "lost")
         ledger.start()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import drain
+from gateway.cli.demo import finish
 from gateway.config.model import Config
 from gateway.errors import GatewayError, NotYet
 from gateway.evidence.export import export, export_to, file_name
@@ -183,13 +183,13 @@ def test_what_a_killed_gateway_has_not_covered_waits_for_the_next_start(loaded: 
     hands.poll(2)
     hands.journal.flush()
     hands.store.close()  # killed
-    drain.finish(loaded, within_s=0.1)
+    finish.finish(loaded, within_s=0.1)
     store = Store(loaded.database, read_only=True)
     assert store.unsealed() is not None
     assert store.cuts() == []
     store.close()
     Hands(loaded, machine, epoch=b"\x03" * 8).end()
-    drain.finish(loaded, within_s=0.1)
+    finish.finish(loaded, within_s=0.1)
     store = Store(loaded.database, read_only=True)
     assert store.unsealed() is None
     store.close()

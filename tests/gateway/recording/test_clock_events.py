@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.account import account
+from gateway.cli.demo.balance import account
 from gateway.clock import BUILT_S, STEP_MS, KernelClock
 from gateway.config.model import Config
 from gateway.records import CLOCK

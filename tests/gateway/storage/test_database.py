@@ -168,7 +168,7 @@ def test_a_backup_is_one_file_that_holds_everything(loaded: Config, tmp_path: Pa
 
 def test_where_a_batch_ends_already_another_cut_is_none(loaded: Config) -> None:
     store = Store(loaded.database)
-    for _ in range(2):  # a gateway that was killed right behind a cut, then its end (drain.py)
+    for _ in range(2):  # a gateway that was killed right behind a cut, then its end (cli/demo/finish.py)
         with store.transaction():
             store.cut()
     assert len(store.cuts()) == 1

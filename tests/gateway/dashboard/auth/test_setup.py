@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.cli import main
+from gateway.cli.app import main
 from gateway.config.access_files import fingerprint
 from gateway.config.load import load_config
 from gateway.dashboard.auth import certificate

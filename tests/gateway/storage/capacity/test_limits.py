@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.account import account
+from gateway.cli.demo.balance import account
 from gateway.config.model import Config
 from gateway.recording.journal import PERIOD
 from gateway.records import GATEWAY

@@ -1,4 +1,4 @@
-"""The command `readings`: the last ones for people and programs, or those of any time as a file."""
+"""Command `meterseal readings`: the newest readings as text or JSON, or those of any period as a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import IO, Any
 import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
+from gateway.cli.common import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
 from gateway.config.field_types import duration_ms
 from gateway.errors import GatewayError
 from gateway.history.export_files import FORMATS, WRITERS, Line, Told, are_readings, lines, of_row

@@ -1,4 +1,4 @@
-"""What every command of `meterseal` is made of: its arguments, where its words go, an open database, its user."""
+"""Common parts of the `meterseal` commands: arguments, console, read-only database, user name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Was anything lost? Due polls, records and coverage of a database beside the log of the meters that answered.
+"""Balance of a run: due polls, readings and coverage in a database against the simulator's answer log.
 
 Trusts neither the poller's nor the recorder's counters: the schedule is counted again from its anchor and period, the
 readings and coverage are read back from sealed batches, and every answer that the simulator's log holds is looked for

@@ -15,7 +15,7 @@ import pyarrow.parquet
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.cli import main
+from gateway.cli.app import main
 from gateway.config.model import Config
 from gateway.history.export_files import COLUMNS
 from gateway.process.console import console

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from firmware_sim.cli import main as simulator
-from gateway.cli import main
+from gateway.cli.app import main
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.model import Config
 from gateway.storage.database import Store

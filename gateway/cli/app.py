@@ -1,4 +1,4 @@
-"""Command `meterseal`: words in, words out. Every mistake is one message and exit code 2; "no" is 1; done is 0."""
+"""Command `meterseal`: exit code 0 for success, 1 for a negative answer, 2 with one message for an error."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any, ClassVar, NoReturn
 import click
 from rich.table import Table
 
-from gateway import cli_care, cli_keys, cli_read, cli_readings, cli_reload, cli_service, cli_setup, cli_shared
-from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
+from gateway.cli import clear_shared, keys, maintenance, read, readings, reload, service, setup
+from gateway.cli.common import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
 from gateway.config.field_types import duration_ms, duration_text
 from gateway.config.load import load_config
 from gateway.errors import Damaged, Declined, GatewayError
@@ -106,7 +106,7 @@ def profiles(name: str | None) -> None:
 @JSON
 def check(config_path: Path, as_json: bool) -> None:
     """Validate CONFIG and what it names, and show what would be read. Starts nothing."""
-    from gateway.budget_view import print_plan, with_found
+    from gateway.cli.plan_view import print_plan, with_found
     from gateway.commissioning import line_plan
     from gateway.commissioning.preflight import prepare
     from gateway.process import control_socket, instance_lock
@@ -223,7 +223,7 @@ def prove(config_path: Path, record: str, output: Path, force: bool) -> None:
 @JSON
 def demo(folder: Path | None, duration: str | None, as_json: bool) -> None:
     """The whole chain on this machine: simulated meters, gateway, ledger, proofs. Ctrl-C ends all of it."""
-    from gateway import demo as demonstration
+    from gateway.cli.demo import run as demonstration
 
     try:
         seconds = duration_ms(duration) / 1000 if duration else None
@@ -234,18 +234,18 @@ def demo(folder: Path | None, duration: str | None, as_json: bool) -> None:
 
 
 for _command in (
-    cli_setup.init,
-    cli_setup.password,
-    cli_keys.keys,
-    cli_care.export,
-    cli_care.backup,
-    cli_care.doctor,
-    cli_read.read,
-    cli_readings.readings,
-    cli_reload.reload,
-    cli_shared.clear_shared,
-    cli_service.install,
-    cli_service.uninstall,
+    setup.init,
+    setup.password,
+    keys.keys,
+    maintenance.export,
+    maintenance.backup,
+    maintenance.doctor,
+    read.read,
+    readings.readings,
+    reload.reload,
+    clear_shared.clear_shared,
+    service.install,
+    service.uninstall,
 ):
     main.add_command(_command)
 

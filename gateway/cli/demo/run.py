@@ -1,7 +1,7 @@
-"""`meterseal demo`: simulated meters, the gateway and a ledger as child processes, then proofs of what they did.
+"""Command `meterseal demo`: simulated meters, gateway and ledger as child processes, then proofs of the records.
 
 Everything stays in one folder. The parts are the shipped commands, started and walked through as a user would; this
-file only starts, watches and ends them, and balances the books afterwards (account.py).
+file only starts, watches and ends them, and balances the books afterwards (cli/demo/balance.py).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from gateway import drain
-from gateway.account import account, read_answers
+from gateway.cli.demo import finish
+from gateway.cli.demo.balance import account, read_answers
+from gateway.cli.demo.view import summary_text, view
 from gateway.commissioning import site_init
 from gateway.commissioning.shipped_files import shipped
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth import setup
-from gateway.demo_view import summary_text, view
 from gateway.errors import GatewayError
 from gateway.evidence import prove
 from gateway.process.console import console
@@ -92,7 +92,7 @@ def main(folder: Path, seconds: float | None, *, as_json: bool) -> int:
         except KeyboardInterrupt:
             out.print("\nending: sealing and anchoring what is there …")
         _end(gateway)
-        drain.finish(config, within_s=ANCHOR_WITHIN_S)
+        finish.finish(config, within_s=ANCHOR_WITHIN_S)
         _end(plant)
         summary = _sum_up(config, place) | {"pages": pages}
     if as_json:

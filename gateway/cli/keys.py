@@ -1,4 +1,4 @@
-"""`meterseal keys`: the device keys, and the request by which a ledger is asked to let them in."""
+"""Command `meterseal keys`: the device keys, and the enrolment request for a ledger."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, out
+from gateway.cli.common import CONFIG, FORCE, JSON, demand_replaceable, out
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import GatewayError

@@ -1,4 +1,4 @@
-"""`meterseal read`: one live poll of a meter with its raw registers, to compare with the meter's display."""
+"""Command `meterseal read`: one live poll of a meter with its raw registers. Records nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from rich.table import Table
 
 from gateway.acquisition.validation import shared_flags
-from gateway.cli_parts import CONFIG, JSON, out
+from gateway.cli.common import CONFIG, JSON, out
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.devices.remarks import remark

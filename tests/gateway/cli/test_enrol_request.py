@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli_keys import _drawn
+from gateway.cli.keys import _drawn
 from gateway.config.device_keys import REQUEST_FILE, enrol_request, load_keys, make_missing
 from gateway.config.model import Config
 from ledger_client.cose_key import PrivateKey, base64url, save_private_key

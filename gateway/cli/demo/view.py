@@ -1,4 +1,4 @@
-"""What `meterseal demo` shows: the live view of meters and batches, and the summary at the end. Text only."""
+"""View of `meterseal demo`: live table of meters and batches, and the final summary. Text only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan of a line for people: what is read of each meter, how long it takes, and what is wrong with it."""
+"""Line plan as text: the reads of each meter, their bus time, and problems and warnings."""
 
 from __future__ import annotations
 

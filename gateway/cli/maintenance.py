@@ -1,4 +1,4 @@
-"""The commands that look after a gateway: export, backup, doctor."""
+"""Maintenance commands: export, backup, doctor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli_parts import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
+from gateway.cli.common import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
 from gateway.config.field_types import duration_ms
 from gateway.config.load import load_config
 from ledger_client.batch_file import is_batch_file

@@ -1,4 +1,4 @@
-"""The end of what a stopped gateway left: its last batches sealed and taken to their ledgers. Starts no epoch."""
+"""Final sealing and anchoring of the batches that a stopped gateway left. Starts no epoch."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.cli import main
+from gateway.cli.app import main
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.modbus.frames import Request
@@ -88,7 +88,7 @@ def test_a_bus_that_is_a_part_of_a_line_means_the_line(tmp_path: Path) -> None:
         'profile = "sunspec-inverter"\naddress = 2\n\n[seal]\n'
     )
     loaded = site(tmp_path / "site", {"[seal]\n": second})
-    from gateway.cli_shared import _line_of
+    from gateway.cli.clear_shared import _line_of
 
     assert {_line_of(loaded, name) for name in ("more", "inverters", "inverters_more")} == {"inverters_more"}
 

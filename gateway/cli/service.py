@@ -1,4 +1,4 @@
-"""The commands that make a service of the gateway, and undo it: install, uninstall."""
+"""Service commands: install, uninstall."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`meterseal reload`: show what would change, ask, and have the running gateway take it over."""
+"""Command `meterseal reload`: preview and confirmation of a changed configuration, then the order to reload."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from gateway.cli_parts import CONFIG, JSON, out, user
+from gateway.cli.common import CONFIG, JSON, out, user
 from gateway.config import model as configuration
 from gateway.config.load import load_config
 from gateway.errors import Declined, GatewayError
@@ -59,7 +59,7 @@ def _asked() -> bool:
 
 
 def _show(config: configuration.Config, change: dict[str, Any]) -> None:
-    from gateway.budget_view import print_plan
+    from gateway.cli.plan_view import print_plan
     from gateway.commissioning import line_plan
     from gateway.commissioning.line_specs import line_specs
 

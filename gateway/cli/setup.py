@@ -1,4 +1,4 @@
-"""The commands that set a gateway up: init, and the users of its pages."""
+"""Setup commands: init, and password for the users of the dashboard."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli_parts import CONFIG
+from gateway.cli.common import CONFIG
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.load import load_config
 from gateway.errors import ConfigError, GatewayError

@@ -1,4 +1,4 @@
-"""`meterseal clear-shared`: another master is off a line, so its values need not be flagged any longer."""
+"""Command `meterseal clear-shared`: end of the SHARED_LINE flags once another master has left the line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli_parts import CONFIG, JSON, user
+from gateway.cli.common import CONFIG, JSON, user
 from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.config.model import Config
