@@ -1,4 +1,4 @@
-"""The kinds of alarms there are: how serious each is, how long it must last, and what to do about it, in words.
+"""Catalogue of alarm kinds: code, severity, delays before raising and clearing, remedy.
 
 One table for the board, the pages (whose table has the Chinese) and the feeds; docs/alarms.md lists the same.
 """

@@ -1,4 +1,4 @@
-"""The gateway's time: one wall-clock reading at the start of an epoch, carried on by the monotonic clock.
+"""Gateway clock: one wall-clock reading at the start of an epoch, advanced by the monotonic clock.
 
 Schedules run on that alone. Record times follow it too, and are brought back to the system's clock by corrections, of
 which the journal makes signed events; neither ever runs backwards. What the kernel thinks of its own clock

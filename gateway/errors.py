@@ -1,4 +1,4 @@
-"""What can go wrong at the user's door.
+"""Exception hierarchy of the gateway.
 
 GatewayError                 root; its text says what, where and the way out
 ├── ConfigError              gateway.toml or a file that it names is wrong: the installer's to mend
