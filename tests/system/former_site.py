@@ -1,7 +1,7 @@
 """A site of a former release as text, written down and put back.
 
 Each file of the folder becomes a text: a database its SQL (``.sql``); a file that is no text or holds a private key its
-base64 (``.base64``); a long text is compressed first (``.gz.base64``). The keys are throw-away keys of a simulated plant.
+base64 (``.base64``); a long text is compressed first (``.gz.base64``). The keys are throw-away keys of a simulation.
 """
 
 from __future__ import annotations
