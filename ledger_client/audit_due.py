@@ -16,7 +16,7 @@ from ledger_client.audit_coverage import Interval
 from ledger_client.audit_events import Correction
 from ledger_client.audit_records import Name
 from ledger_client.audit_result import DUE, Audit, Told
-from ledger_client.grids import due_by
+from ledger_client.recording_grid import due_by
 from ledger_client.times import rfc3339_ms
 
 UNKNOWN = "U"

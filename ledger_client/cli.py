@@ -22,9 +22,9 @@ from ledger_client.batch_file import is_batch
 from ledger_client.bundle import is_bundle
 from ledger_client.cli_bridge import bridge
 from ledger_client.cli_evm import evm
-from ledger_client.cli_help import HELP, Grouped
 from ledger_client.cli_parts import FORCE, YES, UsageError, access, addresses, agreed, broker_login, demand_replaceable
 from ledger_client.cli_trust import trust
+from ledger_client.click_help import HELP, Grouped
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.facts import NOTHING_ASKED, Facts
 from ledger_client.report import clean, facts_in_words, steps_in_words
@@ -259,7 +259,7 @@ def audit(
 def prove(file: Path, record: str, output: Path, force: bool) -> None:
     """Take the proof of RECORD (METER/EPOCH/SEQ, or a meter's name: its newest reading) out of a batch file."""
     from ledger_client.batch_file import BatchFile
-    from ledger_client.durable import whole_file
+    from ledger_client.durable_files import whole_file
 
     demand_replaceable(output, "proof (.mseal)", is_bundle, force=force)
     batch = BatchFile.open(file)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ledger_client.cli_help import Grouped
 from ledger_client.cli_parts import access, addresses
+from ledger_client.click_help import Grouped
 from ledger_client.errors import LedgerClientError, VerificationError
 from ledger_client.shape import is_name
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ledger_client.durable import may_replace
+from ledger_client.durable_files import may_replace
 from ledger_client.errors import LedgerClientError
 
 if TYPE_CHECKING:

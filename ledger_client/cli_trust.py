@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from ledger_client.cli_help import HELP
 from ledger_client.cli_parts import FORCE, YES, UsageError, access, addresses, agreed, demand_replaceable
+from ledger_client.click_help import HELP
 from ledger_client.errors import TrustFileError, VerificationError
 from ledger_client.times import rfc3339
 from ledger_client.trust import load_trust
@@ -55,7 +55,7 @@ def from_log(
     url: str, gateways: tuple[str, ...], ledger_key: Path, output: Path, ca: Path | None, force: bool
 ) -> None:  # fmt: skip
     """Make a trust file from the log of the ledger at URL, proven against a key of it: exit 1 if that does not hold."""
-    from ledger_client.durable import write_text  # asking needs the network; judging a proof does not
+    from ledger_client.durable_files import write_text  # asking needs the network; judging a proof does not
     from ledger_client.ledgers.access import demand_http
     from ledger_client.trust_from import made
 

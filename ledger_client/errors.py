@@ -1,4 +1,4 @@
-"""Every error of the verifier's package. Callers branch on the class; the text says what, where and the way out.
+"""Exceptions of ledger_client. Callers branch on the class; the text says what, where and the way out.
 
 LedgerClientError
 ├── EncodeError            the caller's facts cannot be written down as the format allows

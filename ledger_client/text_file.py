@@ -1,4 +1,4 @@
-"""Files that people edit: UTF-8 without a byte order mark (RFC 3629), and TOML 1.0 within bounds. No I/O."""
+"""Files edited by people: UTF-8 without a byte order mark (RFC 3629), TOML 1.0 within bounds. No I/O."""
 
 from __future__ import annotations
 

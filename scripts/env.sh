@@ -92,7 +92,7 @@ need_package_tools() {
 
 # So does vyper, which compiles the contract once more to see that its bytecode comes from its source.
 need_vyper() {
-    need_apart "$PWD/.venv-vyper" tests/evm/vyper-requirements.txt "the compiler of the contract"
+    need_apart "$PWD/.venv-vyper" tests/ledger_client/evm/vyper-requirements.txt "the compiler of the contract"
     export METERSEAL_VYPER=$PWD/.venv-vyper/bin/vyper
 }
 
@@ -110,12 +110,12 @@ need_anvil() {
         aarch64) machine=arm64 ;;
         *) say "there is no anvil for $(uname -m)"; exit 2 ;;
     esac
-    stamp=$home/.$(sha256sum tests/evm/node/package-lock.json | cut -c1-16)
+    stamp=$home/.$(sha256sum tests/ledger_client/evm/node/package-lock.json | cut -c1-16)
     export METERSEAL_ANVIL=$home/node_modules/@foundry-rs/anvil-linux-$machine/bin/anvil
     if [ -e "$stamp" ]; then return; fi
     say "installing the EVM node that the tests run against …"
     mkdir -p "$home"
-    cp tests/evm/node/package.json tests/evm/node/package-lock.json "$home/"
+    cp tests/ledger_client/evm/node/package.json tests/ledger_client/evm/node/package-lock.json "$home/"
     (cd "$home" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
     touch "$stamp"
 }

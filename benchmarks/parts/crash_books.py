@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway.storage.database import Store
-from ledger_client.grids import due_by
 from ledger_client.record import Coverage, parse_record
+from ledger_client.recording_grid import due_by
 from ledger_client.senml import Reading
 from ledger_client.statement import Statement, parse_statement
 

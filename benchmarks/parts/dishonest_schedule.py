@@ -8,8 +8,8 @@ from benchmarks.parts.dishonest_edits import EVERY_MS, announced, any_meter, cov
 from benchmarks.parts.dishonest_stage import AGO_S, Case, Said, Stage
 from benchmarks.parts.forged_history import History, Unsigned
 from benchmarks.parts.honest_history import SLOWED_S, slowed
-from ledger_client.grids import due_by
 from ledger_client.record import Coverage, Event
+from ledger_client.recording_grid import due_by
 from ledger_client.senml import Reading
 
 

@@ -23,7 +23,7 @@ from gateway.process.file_owner import as_its_folder
 from gateway.recording.commits import asked_until_ms
 from gateway.records import GATEWAY
 from gateway.storage.database import Store
-from ledger_client.durable import whole_file
+from ledger_client.durable_files import whole_file
 
 log = logging.getLogger("meterseal.fieldbus")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ledger_client.backoff import growing_s
 from ledger_client.errors import Refused
-from ledger_client.pauses import growing_s
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 3600.0
 """Between two questions about a refused batch: the pauses double. Somebody has to act first."""

@@ -32,9 +32,9 @@ from gateway.process.threads import in_thread
 from gateway.storage.database import Store
 from gateway.storage.rows import Batch
 from gateway.storage.writer import Writer
+from ledger_client.backoff import growing_s
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers import Ledger, Pending
-from ledger_client.pauses import growing_s
 from ledger_client.trust import Trust
 
 log = logging.getLogger("meterseal.uplink")

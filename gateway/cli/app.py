@@ -22,8 +22,8 @@ from gateway.process import log_setup
 from gateway.process.log_setup import FORMS, Form
 from gateway.status import status as report
 from ledger_client.bundle import is_bundle
-from ledger_client.cli_help import HELP, Grouped
-from ledger_client.durable import whole_file
+from ledger_client.click_help import HELP, Grouped
+from ledger_client.durable_files import whole_file
 from ledger_client.errors import LedgerClientError
 
 

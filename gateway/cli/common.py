@@ -12,7 +12,7 @@ from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.process.console import console
 from gateway.storage.database import Store
-from ledger_client.durable import may_replace
+from ledger_client.durable_files import may_replace
 
 CONFIG = click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")

@@ -23,7 +23,7 @@ from gateway.history.export_files import FORMATS, WRITERS, Line, Told, are_readi
 from gateway.history.local_calendar import moment_ms
 from gateway.process.console import console
 from gateway.status import status
-from ledger_client.durable import whole_file
+from ledger_client.durable_files import whole_file
 from ledger_client.times import rfc3339_ms
 
 LAST = 3

@@ -14,8 +14,8 @@ from gateway.storage.database import Store
 from gateway.storage.rows import Tail
 from ledger_client import cbor
 from ledger_client.cose import KID, Sign1
-from ledger_client.grids import Grid
 from ledger_client.record import Event, parse_record
+from ledger_client.recording_grid import Grid
 
 MOST_BYTES = 60 * 1024
 """An event that would pass this is split: a record may have 64 KiB."""

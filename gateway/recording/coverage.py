@@ -10,8 +10,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from gateway.storage.rows import Tail
-from ledger_client.grids import Grid, due_by
 from ledger_client.record import Coverage
+from ledger_client.recording_grid import Grid, due_by
 
 
 def first_coverage(tail: Tail | None, anchor_ms: int, *, clock_usable: bool) -> Coverage:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from gateway.records import StoredRecord
 from gateway.storage.repair_tables import Repairs
 from gateway.storage.rows import Tail
-from ledger_client.grids import Grid
 from ledger_client.record import Coverage, parse_record
+from ledger_client.recording_grid import Grid
 
 _ROW = "meter, epoch, seq, kind, time_ms, data"
 _WHO_HAS_EVENTS = (  # from one name to the next: as many steps as there are meters

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ledger_client.grids import Grid
+from ledger_client.recording_grid import Grid
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from ledger_client.backoff import growing_s
 from ledger_client.bridge.book import Book, Root, Taken
 from ledger_client.bundle import decode_locator, encode_locator
 from ledger_client.errors import LedgerError, LedgerUnavailable, Refused
 from ledger_client.ledgers import Pending
 from ledger_client.ledgers.wire import CBOR
 from ledger_client.merkle import Tree, leaf_hash
-from ledger_client.pauses import growing_s
 
 _LOG = logging.getLogger("meterseal.bridge")
 

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from ledger_client.backoff import growing_s
 from ledger_client.bridge.book import Book, Taken
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers import Ledger, Pending
 from ledger_client.ledgers.wire import COSE, PROBLEM, encode_problem
-from ledger_client.pauses import growing_s
 from ledger_client.transparency.admission import OUT_OF_ORDER
 
 _LOG = logging.getLogger("meterseal.bridge")

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger_client.durable import rename
+from ledger_client.durable_files import rename
 from ledger_client.errors import LedgerClientError
 from ledger_client.merkle import leaf_hash
 from ledger_client.transparency import tree

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from ledger_client.cose_key import PrivateKey, load_private_key, save_private_key
-from ledger_client.durable import rename, write_text
+from ledger_client.durable_files import rename, write_text
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, VerificationError
 from ledger_client.shape import is_name
 from ledger_client.transparency.ledger_keys import LedgerKey, is_key_change, key_history, sign_rules

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from ledger_client.durable import write_text
+from ledger_client.durable_files import write_text
 from ledger_client.errors import TrustFileError
 from ledger_client.text_file import UTF8, NotText, NotToml, text_of, toml_of
 from ledger_client.times import rfc3339

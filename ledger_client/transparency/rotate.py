@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ledger_client.cose_key import PrivateKey, load_private_key, save_private_key
-from ledger_client.durable import rename
+from ledger_client.durable_files import rename
 from ledger_client.receipt import parse_receipt
 from ledger_client.times import rfc3339
 from ledger_client.transparency.directory import KEY, LOG, NEXT_KEY, LedgerDirError, policy_of, present_key

@@ -11,8 +11,8 @@ from typing import Any
 from pycddl import Schema
 
 from gateway.records import StoredRecord
-from ledger_client.grids import Grid, due_by
 from ledger_client.record import Coverage, Event, Record, parse_record
+from ledger_client.recording_grid import Grid, due_by
 
 GATEWAY = "gateway"
 CDDL = Path(__file__).parents[2] / "docs" / "evidence.cddl"

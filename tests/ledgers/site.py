@@ -14,7 +14,7 @@ from typing import TypeVar
 from ledger_client import cbor
 from ledger_client.cose import CONTENT_TYPE, Sign1
 from ledger_client.cose_key import PublicKey, load_private_key
-from ledger_client.durable import write_text
+from ledger_client.durable_files import write_text
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.ledgers import Ledger, Pending
 from ledger_client.ledgers.http import HttpLedger

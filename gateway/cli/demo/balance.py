@@ -17,8 +17,8 @@ from typing import Any
 
 from gateway.records import StoredRecord
 from gateway.storage.database import Store
-from ledger_client.grids import due_by
 from ledger_client.record import Coverage, parse_record
+from ledger_client.recording_grid import due_by
 from ledger_client.senml import Reading
 
 

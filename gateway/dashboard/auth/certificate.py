@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import ConfigError
 from gateway.process.file_owner import as_its_folder
-from ledger_client.durable import whole_file
+from ledger_client.durable_files import whole_file
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -19,7 +19,7 @@ from typing import Literal, get_args
 from gateway.config.model import Config
 from gateway.errors import ConfigError
 from gateway.process.file_owner import as_its_folder, is_there
-from ledger_client.durable import whole_file
+from ledger_client.durable_files import whole_file
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.access import AccessError, read_file
 from ledger_client.shape import is_name

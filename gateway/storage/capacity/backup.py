@@ -15,7 +15,7 @@ from gateway.errors import Damaged, DiskFull, GatewayError
 from gateway.storage.capacity import disk_space
 from gateway.storage.database import Store, is_database
 from gateway.storage.files import log_path
-from ledger_client.durable import rename
+from ledger_client.durable_files import rename
 
 LEFT_FOR_S = 86_400
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.recording.coverage import Tally, first_coverage
 from gateway.storage.rows import Tail
-from ledger_client.grids import due_between, due_by
 from ledger_client.record import Coverage
+from ledger_client.recording_grid import due_between, due_by
 
 
 @given(st.integers(0, 50), st.integers(1, 20), st.integers(0, 100), st.integers(0, 100))

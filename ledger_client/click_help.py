@@ -1,4 +1,4 @@
-"""How a program lists its commands: in the order of use, under headings, each with its whole first sentence."""
+"""Command lists of ``--help``: in order of use, under headings, each with its whole first sentence."""
 
 from __future__ import annotations
 

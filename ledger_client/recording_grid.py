@@ -1,4 +1,4 @@
-"""How many polls fall due between two moments, by the grids that a gateway has announced. Pure.
+"""Recording grids: the number of polls due between two moments. Pure.
 
 A grid is (begins, period), both in ms of record times: polls fall due at ``begins + k · period``; one of period 0 has
 none. The gateway counts its coverage by them and an audit counts again: one arithmetic on both sides.

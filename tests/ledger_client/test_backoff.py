@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledger_client.pauses import growing_s
+from ledger_client.backoff import growing_s
 
 
 def test_pauses_double_up_to_the_longest_and_differ() -> None:

@@ -1,4 +1,4 @@
-"""How long to leave somebody alone who did not do what was asked."""
+"""Backoff: exponentially growing pauses with jitter after repeated failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are whole after a power cut: the old text or the new one, never half of either."""
+"""Durable files: after a power cut a file has its old content or its new content, never a mixture."""
 
 from __future__ import annotations
 
