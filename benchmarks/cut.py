@@ -27,7 +27,7 @@ from benchmarks.parts.cut_site import Place, line_site, tcp_site, watched
 from benchmarks.parts.farm import farm
 from gateway.alarm_kinds import COMMS_LOST, KINDS, LINE_DOWN, SITE_SILENT
 from gateway.alarms.board import SITE
-from ledger_client.record import Event
+from ledger_client.formats.record import Event
 
 LOOK_S, WITHIN_S = 0.05, 60.0
 SMALLEST = ({"seconds": 0, "meters": 10},)

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.parts.kills_books import Books, answered, sent
 from benchmarks.parts.kills_processes import Killable, command, ledger
 from ledger_client.durable_files import write_text
-from ledger_client.statement import Range, statement_id
+from ledger_client.formats.statement import Range, statement_id
 from ledger_client.transparency.directory import make_dir
 from ledger_client.trust import key_entry
 from tests.ledgers.samples import EPOCH, Gateway

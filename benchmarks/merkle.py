@@ -7,7 +7,7 @@ import json
 import statistics
 import time
 
-from ledger_client.merkle import Tree, leaf_hash, root_from_path
+from ledger_client.formats.merkle import Tree, leaf_hash, root_from_path
 
 RECORD_BYTES = 300
 SMALLEST = ({"leaves": 1000, "runs": 1},)

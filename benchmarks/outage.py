@@ -38,8 +38,8 @@ from gateway.config.model import Config
 from gateway.history.energy import energy_by_hour
 from gateway.history.series import history
 from gateway.storage.database import Store
+from ledger_client.formats.statement import parse_statement
 from ledger_client.ledgers.http import HttpLedger
-from ledger_client.statement import parse_statement
 from tests.commands import audit_findings
 from tests.gateway.books import check_books, check_each_record_is_sealed_once
 from tests.processes import EmbeddedLedger, embedded_ledger

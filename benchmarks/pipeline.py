@@ -22,8 +22,8 @@ from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity.disk_space import Limits
 from gateway.storage.database import Store
-from ledger_client.cose_key import PrivateKey
-from ledger_client.senml import Reading, Value
+from ledger_client.formats.cose_key import PrivateKey
+from ledger_client.formats.senml import Reading, Value
 
 METERS, PERIOD_MS, VALUES = 100, 100, 30
 SMALLEST = ({"records": 200, "runs": 1},)

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 
-from ledger_client.cose_key import PrivateKey
-from ledger_client.record import Claims, ReadingWriter, record_hash
-from ledger_client.senml import Number, Reading, Value
+from ledger_client.formats.cose_key import PrivateKey
+from ledger_client.formats.record import Claims, ReadingWriter, record_hash
+from ledger_client.formats.senml import Number, Reading, Value
 
 VALUES = 30
 SMALLEST = ({"records": 20, "runs": 1},)

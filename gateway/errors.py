@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ledger_client.record import Event
+from ledger_client.formats.record import Event
 
 
 class GatewayError(Exception):

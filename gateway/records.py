@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.clock import Clock
-from ledger_client.record import Body, Event
-from ledger_client.senml import Reading
+from ledger_client.formats.record import Body, Event
+from ledger_client.formats.senml import Reading
 
 GATEWAY = "gateway"
 """The owner of the gateway's own events, in place of a meter (EVIDENCE §2)."""

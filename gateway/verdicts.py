@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Literal
 
-from ledger_client.senml import Quality
+from ledger_client.formats.senml import Quality
 
 Verdict = Literal["good", "uncertain", "substituted", "bad", "missing"]
 

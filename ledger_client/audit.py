@@ -23,11 +23,11 @@ from ledger_client.audit_files import Files, open_files
 from ledger_client.audit_records import Fact, Looker, Name
 from ledger_client.audit_result import MOST, Audit, Audited, Finding
 from ledger_client.audit_times import Times
-from ledger_client.batch_file import BatchFile
 from ledger_client.errors import STEPS, Malformed, UnknownKey, VerificationError, at_step
-from ledger_client.merkle import Tree
-from ledger_client.record import GATEWAY_ITSELF, Event
-from ledger_client.statement import Range, SignedStatement, Statement, check_statement
+from ledger_client.formats.batch_file import BatchFile
+from ledger_client.formats.merkle import Tree
+from ledger_client.formats.record import GATEWAY_ITSELF, Event
+from ledger_client.formats.statement import Range, SignedStatement, Statement, check_statement
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
 from ledger_client.trust import Trust
 from ledger_client.vouching import TOLERANCE_S, demand_valid, read_receipts, too_few, vouching_ledgers

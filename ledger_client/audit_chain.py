@@ -14,8 +14,8 @@ from enum import Enum, auto
 from ledger_client.audit_events import Lost
 from ledger_client.audit_records import Fact, Name
 from ledger_client.audit_result import CHAIN, Audit
+from ledger_client.formats.statement import SignedStatement
 from ledger_client.report import clean
-from ledger_client.statement import SignedStatement
 
 
 class Step(Enum):

@@ -14,8 +14,8 @@ from ledger_client.audit_events import SLOWED, Configuration, Correction, MeterC
 from ledger_client.audit_records import Name
 from ledger_client.audit_result import DUE, KEYS, Audit
 from ledger_client.audit_times import Times
-from ledger_client.cose_key import base64url
-from ledger_client.record import GATEWAY_ITSELF
+from ledger_client.formats.cose_key import base64url
+from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.recording_grid import Grid, last_due
 from ledger_client.times import rfc3339_ms
 

@@ -13,7 +13,7 @@ from ledger_client.audit_chain import Step
 from ledger_client.audit_records import Fact, Name
 from ledger_client.audit_result import COVERAGE, Audit
 from ledger_client.audit_times import SECOND_MS
-from ledger_client.record import GATEWAY_ITSELF, Coverage
+from ledger_client.formats.record import GATEWAY_ITSELF, Coverage
 from ledger_client.times import rfc3339, rfc3339_ms
 
 

@@ -11,7 +11,7 @@ from ledger_client.audit_configured import Configured
 from ledger_client.audit_coverage import Coverages
 from ledger_client.audit_result import CHAIN, COVERAGE, ENDS, Audit, Audited
 from ledger_client.audit_times import Times
-from ledger_client.statement import Statement
+from ledger_client.formats.statement import Statement
 from ledger_client.times import rfc3339_ms
 
 Last = tuple[int, bytes] | None

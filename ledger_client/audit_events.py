@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from ledger_client.errors import Malformed
+from ledger_client.formats.checks import array, blob, name, time_ms, uint
 from ledger_client.recording_grid import Grid
-from ledger_client.shape import array, blob, name, time_ms, uint
 
 CONFIGURATION, KEYS, CLOCK, PERIOD = "configuration", "keys", "clock", "recording-period"
 REPAIRED, ROLLBACK, SCHEDULE = "repaired", "rollback", "schedule"

@@ -9,12 +9,12 @@ from pathlib import Path
 from ledger_client.audit_events import CONFIGURATION, COUNTED
 from ledger_client.audit_records import Name
 from ledger_client.audit_result import CHAIN, Audit
-from ledger_client.batch_file import BatchFile
-from ledger_client.bundle import Bundle, is_bundle
 from ledger_client.errors import STEPS, FileError, VerificationError
-from ledger_client.record import GATEWAY_ITSELF, Event, parse_record
-from ledger_client.shape import MAX_BUNDLE
-from ledger_client.statement import SignedStatement, read_statement
+from ledger_client.formats.batch_file import BatchFile
+from ledger_client.formats.bundle import Bundle, is_bundle
+from ledger_client.formats.checks import MAX_BUNDLE
+from ledger_client.formats.record import GATEWAY_ITSELF, Event, parse_record
+from ledger_client.formats.statement import SignedStatement, read_statement
 from ledger_client.trust import Trust
 from ledger_client.verify import verify
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ledger_client.audit_events import COUNTED
-from ledger_client.batch_file import BatchFile, read_records
 from ledger_client.errors import FileError, OutOfRange, VerificationError, at_step
-from ledger_client.merkle import leaf_hash
-from ledger_client.record import GATEWAY_ITSELF, Claims, Coverage, Event, Record, parse_record, record_hash
-from ledger_client.senml import Quality, Reading
+from ledger_client.formats.batch_file import BatchFile, read_records
+from ledger_client.formats.merkle import leaf_hash
+from ledger_client.formats.record import GATEWAY_ITSELF, Claims, Coverage, Event, Record, parse_record, record_hash
+from ledger_client.formats.senml import Quality, Reading
 from ledger_client.trust import Trust
 from ledger_client.verify import record_key_of
 

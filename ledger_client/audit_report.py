@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ledger_client.audit_result import Audit, Audited, Finding, Told
-from ledger_client.record import GATEWAY_ITSELF
+from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.report import clean
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
 

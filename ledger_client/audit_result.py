@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from ledger_client.audit_records import Name
 from ledger_client.errors import STEPS, VerificationError
-from ledger_client.record import GATEWAY_ITSELF
-from ledger_client.statement import id_text
+from ledger_client.formats.record import GATEWAY_ITSELF
+from ledger_client.formats.statement import id_text
 from ledger_client.times import rfc3339, rfc3339_ms
 
 MOST: Final = 100

@@ -13,7 +13,7 @@ from ledger_client.audit_events import SLOWED, Correction
 from ledger_client.audit_records import Fact, Name
 from ledger_client.audit_result import TIMES, Audit
 from ledger_client.errors import STEPS
-from ledger_client.shape import MAX_TIME_MS
+from ledger_client.formats.checks import MAX_TIME_MS
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
 from ledger_client.vouching import TOLERANCE_S
 

@@ -18,8 +18,6 @@ from typing import Any, ClassVar
 import click
 
 from ledger_client.audit_ends import compare_with_ledgers
-from ledger_client.batch_file import is_batch
-from ledger_client.bundle import is_bundle
 from ledger_client.cli_bridge import bridge
 from ledger_client.cli_evm import evm
 from ledger_client.cli_parts import FORCE, YES, UsageError, access, addresses, agreed, broker_login, demand_replaceable
@@ -27,6 +25,8 @@ from ledger_client.cli_trust import trust
 from ledger_client.click_help import HELP, Grouped
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.facts import NOTHING_ASKED, Facts
+from ledger_client.formats.batch_file import is_batch
+from ledger_client.formats.bundle import is_bundle
 from ledger_client.report import clean, facts_in_words, steps_in_words
 from ledger_client.times import rfc3339
 from ledger_client.trust import Trust, load_trust
@@ -258,8 +258,8 @@ def audit(
 @FORCE
 def prove(file: Path, record: str, output: Path, force: bool) -> None:
     """Take the proof of RECORD (METER/EPOCH/SEQ, or a meter's name: its newest reading) out of a batch file."""
-    from ledger_client.batch_file import BatchFile
     from ledger_client.durable_files import whole_file
+    from ledger_client.formats.batch_file import BatchFile
 
     demand_replaceable(output, "proof (.mseal)", is_bundle, force=force)
     batch = BatchFile.open(file)

@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from ledger_client.cli_evm import MissingLibrary, address_of
 from ledger_client.cli_parts import broker_login
 from ledger_client.errors import LedgerClientError
-from ledger_client.shape import is_name
+from ledger_client.formats.checks import is_name
 
 if TYPE_CHECKING:
     from ledger_client.ledgers import Memory

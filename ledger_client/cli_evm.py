@@ -14,7 +14,7 @@ import click
 from ledger_client.cli_parts import access, addresses
 from ledger_client.click_help import Grouped
 from ledger_client.errors import LedgerClientError, VerificationError
-from ledger_client.shape import is_name
+from ledger_client.formats.checks import is_name
 
 if TYPE_CHECKING:
     from ledger_client.ledgers.evm_node import Node, TxReceipt

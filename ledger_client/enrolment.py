@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ledger_client import cbor, cose
-from ledger_client.cose_key import PublicKey, Signer, base64url, unbase64url
 from ledger_client.errors import BadSignature, EncodeError, Malformed
-from ledger_client.record import GATEWAY_ITSELF
-from ledger_client.shape import MAX_BUNDLE, array, blob, name, table, text, time_s, uint, within, writing
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.checks import MAX_BUNDLE, array, blob, name, table, text, time_s, uint, within, writing
+from ledger_client.formats.cose_key import PublicKey, Signer, base64url, unbase64url
+from ledger_client.formats.record import GATEWAY_ITSELF
 
 CONTENT_REQUEST: Final = "application/vnd.meterseal.enrol-request+cbor"
 TEXT_PREFIX: Final = "meterseal-enrol:"

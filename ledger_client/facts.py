@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ledger_client.bundle import Locator
 from ledger_client.errors import VerificationError
+from ledger_client.formats.bundle import Locator
 
 
 @dataclass(frozen=True, slots=True)

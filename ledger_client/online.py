@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from ledger_client.bundle import Bundle, Locator
 from ledger_client.errors import LedgerError, LedgerUnavailable, VerificationError
 from ledger_client.facts import Facts, Held, InLog, Placed
+from ledger_client.formats.bundle import Bundle, Locator
+from ledger_client.formats.receipt import Receipt, check, parse_receipt
+from ledger_client.formats.statement import SignedStatement, Statement, id_text, parse_statement, read_statement
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.evm_node import Node
 from ledger_client.ledgers.evm_proof import confirm
@@ -17,8 +19,6 @@ from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.log_client import LogClient
 from ledger_client.ledgers.log_proof import confirm as confirm_log
 from ledger_client.ledgers.log_proof import signed_head
-from ledger_client.receipt import Receipt, check, parse_receipt
-from ledger_client.statement import SignedStatement, Statement, id_text, parse_statement, read_statement
 from ledger_client.trust import Chain, Trust
 from ledger_client.vouching import read_receipts
 

@@ -9,9 +9,9 @@ from typing import Final
 
 from ledger_client.errors import STEPS
 from ledger_client.facts import InLog
-from ledger_client.record import GATEWAY_ITSELF, Coverage, Event
-from ledger_client.senml import Quality, Value
-from ledger_client.statement import id_text
+from ledger_client.formats.record import GATEWAY_ITSELF, Coverage, Event
+from ledger_client.formats.senml import Quality, Value
+from ledger_client.formats.statement import id_text
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
 from ledger_client.verify import Verified, plain_json
 

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from ledger_client.cose_key import PublicKey, base64url, unbase64url
 from ledger_client.errors import TrustFileError, VerificationError
-from ledger_client.record import GATEWAY_ITSELF
-from ledger_client.shape import MAX_TIME_S, is_ledger_name, is_name
+from ledger_client.formats.checks import MAX_TIME_S, is_ledger_name, is_name
+from ledger_client.formats.cose_key import PublicKey, base64url, unbase64url
+from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.text_file import UTF8, NotText, NotToml, duration_ms, text_of, toml_of
 
 # role: the names that a key of it must bear, in the order of a lookup

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ledger_client.cose_key import base64url
 from ledger_client.durable_files import write_text
 from ledger_client.enrolment import Enrolment, is_request, parse_request
 from ledger_client.errors import TrustFileError, VerificationError
-from ledger_client.shape import MAX_BUNDLE
+from ledger_client.formats.checks import MAX_BUNDLE
+from ledger_client.formats.cose_key import base64url
 from ledger_client.trust import TrustKey, entry_of, load_trust, parse_trust, quoted
 
 

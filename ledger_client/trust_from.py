@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ledger_client.cose_key import PublicKey, base64url
 from ledger_client.errors import TrustFileError
+from ledger_client.formats.cose_key import PublicKey, base64url
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.gateway_log import ask
 from ledger_client.times import rfc3339

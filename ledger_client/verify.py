@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from ledger_client.bundle import Bundle
-from ledger_client.cose_key import base64url
 from ledger_client.errors import (
     Malformed,
     NotIncluded,
@@ -18,12 +16,14 @@ from ledger_client.errors import (
     at_step,
 )
 from ledger_client.facts import NOTHING_ASKED, Facts, InLog
-from ledger_client.merkle import leaf_hash, root_from_path
-from ledger_client.receipt import Receipt
-from ledger_client.record import GATEWAY_ITSELF, Body, Event, Record, parse_record
-from ledger_client.senml import Reading, Value, quality_words
-from ledger_client.shape import MAX_TIME_MS
-from ledger_client.statement import SignedStatement, check_statement, id_text, read_statement
+from ledger_client.formats.bundle import Bundle
+from ledger_client.formats.checks import MAX_TIME_MS
+from ledger_client.formats.cose_key import base64url
+from ledger_client.formats.merkle import leaf_hash, root_from_path
+from ledger_client.formats.receipt import Receipt
+from ledger_client.formats.record import GATEWAY_ITSELF, Body, Event, Record, parse_record
+from ledger_client.formats.senml import Reading, Value, quality_words
+from ledger_client.formats.statement import SignedStatement, check_statement, id_text, read_statement
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
 from ledger_client.trust import Trust, TrustKey
 from ledger_client.vouching import (

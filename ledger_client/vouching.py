@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from ledger_client.bundle import Locator
-from ledger_client.cose_key import base64url
 from ledger_client.errors import (
     BadReceipt,
     Forked,
@@ -19,8 +17,10 @@ from ledger_client.errors import (
     VerificationError,
 )
 from ledger_client.facts import NOTHING_ASKED, Facts, Held, InLog, Placed
-from ledger_client.receipt import Receipt, check, parse_receipt
-from ledger_client.statement import SignedStatement, id_text
+from ledger_client.formats.bundle import Locator
+from ledger_client.formats.cose_key import base64url
+from ledger_client.formats.receipt import Receipt, check, parse_receipt
+from ledger_client.formats.statement import SignedStatement, id_text
 from ledger_client.times import rfc3339
 from ledger_client.trust import Trust, TrustKey
 

@@ -37,7 +37,7 @@ from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
-from ledger_client.senml import Reading, Value
+from ledger_client.formats.senml import Reading, Value
 
 PERIOD_S, VALUES = 10, 10
 STEP_S = 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from ledger_client.merkle import Tree, leaf_hash
+from ledger_client.formats.merkle import Tree, leaf_hash
 from tests.evm.chain import Registry, accounts
 
 GATEWAYS = (1, 10, 100)

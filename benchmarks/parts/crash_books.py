@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway.storage.database import Store
-from ledger_client.record import Coverage, parse_record
+from ledger_client.formats.record import Coverage, parse_record
+from ledger_client.formats.senml import Reading
+from ledger_client.formats.statement import Statement, parse_statement
 from ledger_client.recording_grid import due_by
-from ledger_client.senml import Reading
-from ledger_client.statement import Statement, parse_statement
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity import pruning
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
-from ledger_client.senml import Reading, Value
+from ledger_client.formats.senml import Reading, Value
 
 KEEP_MS = 6_000
 """Longer than any life here lasts, so that what a life prunes was looked at before it began."""

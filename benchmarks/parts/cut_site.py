@@ -17,7 +17,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth.setup import set_user
 from gateway.storage.database import Store
-from ledger_client.record import Event, parse_record
+from ledger_client.formats.record import Event, parse_record
 from tests.chain.site import GatewayProcess, until
 from tests.gateway.dashboard.pages_site import PASSWORDS, Browser
 from tests.gateway.feeds.rig import listening

@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.parts.dishonest_edits import EVERY_MS, announced, covered_to, early, moved
 from benchmarks.parts.dishonest_stage import ACCOMPLICE, AGO_S, Case, Said, Stage
 from benchmarks.parts.honest_history import UNDATED_S, undated
-from ledger_client.record import Coverage, Event
+from ledger_client.formats.record import Coverage, Event
 
 HOUR_MS = 3_600_000
 

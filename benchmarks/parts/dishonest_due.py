@@ -12,9 +12,9 @@ from benchmarks.parts.dishonest_edits import (
 )
 from benchmarks.parts.dishonest_stage import Case, Said, Stage
 from benchmarks.parts.forged_history import Changed, History, Unsigned
-from ledger_client.cose_key import EDDSA, PrivateKey
-from ledger_client.record import Event
-from ledger_client.senml import Reading
+from ledger_client.formats.cose_key import EDDSA, PrivateKey
+from ledger_client.formats.record import Event
+from ledger_client.formats.senml import Reading
 from ledger_client.trust import key_entry
 
 # — what was due —

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from benchmarks.parts.dishonest_stage import LEDGERS, Said, Stage
 from benchmarks.parts.forged_history import History, Unsigned
-from ledger_client.record import GATEWAY_ITSELF, Coverage, Event
-from ledger_client.senml import Reading, Value
+from ledger_client.formats.record import GATEWAY_ITSELF, Coverage, Event
+from ledger_client.formats.senml import Reading, Value
 
 EVERY_MS = 10_000
 Edit = Callable[[History, Stage], None]

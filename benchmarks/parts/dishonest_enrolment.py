@@ -7,10 +7,10 @@ from pathlib import Path
 
 from benchmarks.parts.dishonest_stage import LEDGERS, Case, Said, Stage, no
 from benchmarks.parts.forged_history import History
-from ledger_client import cbor
-from ledger_client.cose_key import EDDSA, PrivateKey
 from ledger_client.enrolment import Enrolment, MeterKey, sign_request
-from ledger_client.record import GATEWAY_ITSELF
+from ledger_client.formats import cbor
+from ledger_client.formats.cose_key import EDDSA, PrivateKey
+from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.trust import key_entry
 from tests.commands import Answer, ledger_command
 

@@ -17,8 +17,8 @@ from benchmarks.parts.dishonest_edits import (
 )
 from benchmarks.parts.dishonest_stage import ACCOMPLICE, LEDGERS, Case, Said, Stage
 from benchmarks.parts.forged_history import Batch, History, Unsigned
-from ledger_client.record import GATEWAY_ITSELF, Coverage
-from ledger_client.senml import Reading
+from ledger_client.formats.record import GATEWAY_ITSELF, Coverage
+from ledger_client.formats.senml import Reading
 from tests.commands import ledger_command
 
 # — numbers, at a ledger that takes anything —

@@ -8,11 +8,11 @@ from dataclasses import replace
 from benchmarks.parts.dishonest_edits import other_value
 from benchmarks.parts.dishonest_stage import LEDGERS, Case, Said, Stage
 from benchmarks.parts.forged_history import Batch, History, Sealed
-from ledger_client.cose_key import EDDSA, PrivateKey
 from ledger_client.errors import LedgerUnavailable, Refused
-from ledger_client.record import GATEWAY_ITSELF
-from ledger_client.senml import Reading
-from ledger_client.statement import parse_statement, sign_statement
+from ledger_client.formats.cose_key import EDDSA, PrivateKey
+from ledger_client.formats.record import GATEWAY_ITSELF
+from ledger_client.formats.senml import Reading
+from ledger_client.formats.statement import parse_statement, sign_statement
 from tests.commands import ledger_command
 
 HOUR_MS = 3_600_000

@@ -8,9 +8,9 @@ from benchmarks.parts.dishonest_edits import EVERY_MS, announced, any_meter, cov
 from benchmarks.parts.dishonest_stage import AGO_S, Case, Said, Stage
 from benchmarks.parts.forged_history import History, Unsigned
 from benchmarks.parts.honest_history import SLOWED_S, slowed
-from ledger_client.record import Coverage, Event
+from ledger_client.formats.record import Coverage, Event
+from ledger_client.formats.senml import Reading
 from ledger_client.recording_grid import due_by
-from ledger_client.senml import Reading
 
 
 def _only_what_is_there(history: History) -> None:

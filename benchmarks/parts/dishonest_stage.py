@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 
 from benchmarks.parts.forged_history import History, Sealed
 from benchmarks.parts.honest_history import TAKES_S, honest
-from ledger_client.cose_key import EDDSA, PrivateKey
 from ledger_client.errors import STEPS, Refused
+from ledger_client.formats.cose_key import EDDSA, PrivateKey
+from ledger_client.formats.merkle import Tree, leaf_hash
+from ledger_client.formats.receipt import sign_receipt
+from ledger_client.formats.record import GATEWAY_ITSELF
+from ledger_client.formats.statement import id_text, statement_id
 from ledger_client.ledgers import Pending
 from ledger_client.ledgers.http import HttpLedger
-from ledger_client.merkle import Tree, leaf_hash
-from ledger_client.receipt import sign_receipt
-from ledger_client.record import GATEWAY_ITSELF
-from ledger_client.statement import id_text, statement_id
 from ledger_client.transparency.show import trust_entry
 from ledger_client.trust import key_entry
 from tests.commands import Answer, ledger_command

@@ -12,8 +12,8 @@ from benchmarks.parts.dishonest_edits import (
 )
 from benchmarks.parts.dishonest_stage import Case, Stage
 from benchmarks.parts.forged_history import History
-from ledger_client.record import Coverage
-from ledger_client.senml import Reading
+from ledger_client.formats.record import Coverage
+from ledger_client.formats.senml import Reading
 
 DAY_MS = 86_400_000
 

@@ -9,14 +9,14 @@ from benchmarks.parts.dishonest_edits import other_value
 from benchmarks.parts.dishonest_stage import ACCOMPLICE, AGO_S, LEDGERS, Case, Said, Stage, no
 from benchmarks.parts.forged_history import History, Sealed
 from benchmarks.parts.honest_history import TAKES_S, honest
-from ledger_client import cbor
-from ledger_client.bundle import Bundle
-from ledger_client.cose_key import EDDSA, PrivateKey
-from ledger_client.merkle import Tree, leaf_hash
-from ledger_client.receipt import sign_receipt
-from ledger_client.record import parse_record
-from ledger_client.senml import Reading
-from ledger_client.statement import attach_receipts, id_text
+from ledger_client.formats import cbor
+from ledger_client.formats.bundle import Bundle
+from ledger_client.formats.cose_key import EDDSA, PrivateKey
+from ledger_client.formats.merkle import Tree, leaf_hash
+from ledger_client.formats.receipt import sign_receipt
+from ledger_client.formats.record import parse_record
+from ledger_client.formats.senml import Reading
+from ledger_client.formats.statement import attach_receipts, id_text
 from ledger_client.trust import key_entry
 from tests.commands import gateway_command, ledger_command
 

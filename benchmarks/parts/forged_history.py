@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.storage.database import Store
-from ledger_client import cose
-from ledger_client.batch_file import write_batch
-from ledger_client.bundle import Bundle
-from ledger_client.cose_key import EDDSA, PrivateKey, Signer
-from ledger_client.merkle import Tree, leaf_hash
-from ledger_client.record import (
+from ledger_client.formats import cose
+from ledger_client.formats.batch_file import write_batch
+from ledger_client.formats.bundle import Bundle
+from ledger_client.formats.cose_key import EDDSA, PrivateKey, Signer
+from ledger_client.formats.merkle import Tree, leaf_hash
+from ledger_client.formats.record import (
     CONTENT_READING,
     GATEWAY_ITSELF,
     Body,
@@ -31,8 +31,8 @@ from ledger_client.record import (
     record_hash,
     sign_record,
 )
-from ledger_client.senml import Reading
-from ledger_client.statement import Range, Statement, parse_statement, sign_statement, statement_id
+from ledger_client.formats.senml import Reading
+from ledger_client.formats.statement import Range, Statement, parse_statement, sign_statement, statement_id
 
 
 class Unsigned(NamedTuple):

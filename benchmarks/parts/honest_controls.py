@@ -22,7 +22,7 @@ from gateway.recording.config_change import Change
 from gateway.records import MeterEvent
 from gateway.storage.database import Store
 from gateway.storage.recovery.repair import open_store
-from ledger_client.record import Event
+from ledger_client.formats.record import Event
 from ledger_client.times import rfc3339
 from tests.chain.test_restore import Look
 from tests.commands import audit_exports, ledger_command

@@ -19,7 +19,7 @@ from gateway.recording.commits import Rules
 from gateway.recording.journal import Journal
 from gateway.records import PollResult
 from gateway.storage.database import Store
-from ledger_client.record import Event, parse_record
+from ledger_client.formats.record import Event, parse_record
 from tests.gateway.clock_history import FrailStore
 from tests.gateway.samples import believe, finished
 from tests.processes import EmbeddedLedger

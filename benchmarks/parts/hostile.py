@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import cbor2
 
+from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.wire import MAX_ENTRY, id_to_text
-from ledger_client.statement import statement_id
 from tests.ledgers.samples import Gateway
 
 Ending = Literal["read", "half-close", "close", "reset", "hold"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.parts.machine import until
 from benchmarks.parts.package_site import CONFIG, GATEWAY, PAGES, STATE, UNIT, Site
-from ledger_client.record import parse_record
+from ledger_client.formats.record import parse_record
 
 Step = Callable[[], dict[str, object]]
 WATCHDOG_S = 30.0  # as the unit has it

@@ -18,8 +18,8 @@ from benchmarks.parts.crash_books import Books, Flaws
 from gateway.cli.demo.balance import agrees
 from gateway.config.model import Config
 from gateway.storage.database import Store
-from ledger_client.record import Coverage
-from ledger_client.senml import Reading
+from ledger_client.formats.record import Coverage
+from ledger_client.formats.senml import Reading
 from tests.commands import audit_findings
 from tests.gateway.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once, check_ledger_log
 

@@ -16,8 +16,8 @@ from benchmarks.parts.torn_work import EVENT
 from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.storage.database import Store
-from ledger_client.record import Event, parse_record, record_hash
-from ledger_client.statement import Statement, parse_statement, statement_id
+from ledger_client.formats.record import Event, parse_record, record_hash
+from ledger_client.formats.statement import Statement, parse_statement, statement_id
 from tests.gateway.books import check_books
 
 

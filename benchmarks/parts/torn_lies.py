@@ -23,8 +23,8 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.records import GATEWAY
 from gateway.storage.database import Store
-from ledger_client.record import Event, parse_record
-from ledger_client.statement import parse_statement, statement_id
+from ledger_client.formats.record import Event, parse_record
+from ledger_client.formats.statement import parse_statement, statement_id
 from tests.contract.memory import NearLedger
 from tests.disk.torn_disk import ANY, CACHE_OF_DISK, FAULTS, roll_back
 

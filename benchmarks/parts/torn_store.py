@@ -11,7 +11,7 @@ from gateway.records import StoredRecord
 from gateway.storage.database import Store
 from gateway.storage.rows import Batch
 from ledger_client.errors import Refused
-from ledger_client.record import parse_record, record_hash
+from ledger_client.formats.record import parse_record, record_hash
 from tests.contract.memory import NearLedger
 
 

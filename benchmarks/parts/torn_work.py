@@ -37,8 +37,8 @@ from gateway.recording.commits import RETRY_MS, Rules
 from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Store
-from ledger_client.record import Event
-from ledger_client.senml import Reading, Value
+from ledger_client.formats.record import Event
+from ledger_client.formats.senml import Reading, Value
 from tests.contract.memory import NearLedger
 from tests.disk.torn_disk import Control
 

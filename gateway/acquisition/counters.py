@@ -15,7 +15,7 @@ from fractions import Fraction
 
 from gateway.devices.points import SUM, Point
 from gateway.devices.scaling import quantum, recorded
-from ledger_client.senml import Number, Quality
+from ledger_client.formats.senml import Number, Quality
 
 TORN = 1 << 15
 """Half of what the smallest torn word is worth, in units of the counter's last place: a word is 2^16 of them."""

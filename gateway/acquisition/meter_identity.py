@@ -18,8 +18,8 @@ from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.specs import Poll
 from gateway.storage.writer import Writer
-from ledger_client.record import Event, parse_record
-from ledger_client.senml import Quality, Reading
+from ledger_client.formats.record import Event, parse_record
+from ledger_client.formats.senml import Quality, Reading
 
 COMMISSIONED, EXCHANGED = "commissioned", "meter-exchange"
 

@@ -23,8 +23,8 @@ from gateway.devices.points import FIRST, SECOND, UNRECORDED, Point, Profile, Ra
 from gateway.devices.read_plan import Block
 from gateway.fieldbus.specs import BlockAnswer, Poll
 from gateway.records import PollResult, Timestamp
-from ledger_client.record import Event
-from ledger_client.senml import Columns, Number, Quality, Reading, Value
+from ledger_client.formats.record import Event
+from ledger_client.formats.senml import Columns, Number, Quality, Reading, Value
 
 _EXCHANGED = int(Quality.METER_EXCHANGED)
 MOST_DECODERS = 256  # variants of a meter's blocks

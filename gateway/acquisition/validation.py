@@ -15,7 +15,7 @@ from gateway.acquisition.counters import Look, Stand, book
 from gateway.devices.decode import Content
 from gateway.devices.points import Point, Profile
 from gateway.devices.scaling import recorded
-from ledger_client.senml import Number, Quality, Value
+from ledger_client.formats.senml import Number, Quality, Value
 
 _REFUSED = {
     1: Quality.NOT_FOUND,

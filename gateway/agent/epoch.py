@@ -50,9 +50,9 @@ from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
 from gateway.storage.recovery.repair import check_large, note_flaws, open_store
 from gateway.storage.rows import Conflict
+from ledger_client.formats.record import Event, parse_record
+from ledger_client.formats.senml import Reading
 from ledger_client.ledgers import Ledger
-from ledger_client.record import Event, parse_record
-from ledger_client.senml import Reading
 
 log = logging.getLogger("meterseal.agent")
 

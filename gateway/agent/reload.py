@@ -29,8 +29,8 @@ from gateway.recording.config_change import Change
 from gateway.recording.live_state import MeterNow
 from gateway.records import GATEWAY
 from gateway.runtime.context import Site
+from ledger_client.formats.senml import Reading
 from ledger_client.ledgers import Ledger
-from ledger_client.senml import Reading
 
 log = logging.getLogger("meterseal.reload")
 

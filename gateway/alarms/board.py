@@ -34,7 +34,7 @@ from gateway.recording.live_state import Live
 from gateway.records import ALARM, GATEWAY
 from gateway.storage.alarm_tables import Standing
 from gateway.storage.database import Store
-from ledger_client.record import Event
+from ledger_client.formats.record import Event
 
 __all__ = ["Board", "Books", "Standing"]
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from gateway.records import ALARM, GATEWAY
-from ledger_client.record import Event
+from ledger_client.formats.record import Event
 
 log = logging.getLogger("meterseal.ledgers")
 

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from gateway.evidence.sealing import Before
 from gateway.storage.rows import Conflict
-from ledger_client.cose_key import PublicKey
 from ledger_client.errors import LedgerClientError, Refused
-from ledger_client.shape import is_name
-from ledger_client.statement import Range, SignedStatement, id_text, parse_statement
+from ledger_client.formats.checks import is_name
+from ledger_client.formats.cose_key import PublicKey
+from ledger_client.formats.statement import Range, SignedStatement, id_text, parse_statement
 
 MAX_BATCH = 2**63 - 1  # SQLite's integers
 

@@ -45,9 +45,9 @@ from gateway.storage.database import Store
 from gateway.storage.repair_tables import Hole
 from gateway.storage.rows import Batch, Conflict, Known
 from ledger_client.errors import Refused, Unsupported
+from ledger_client.formats.record import Event
+from ledger_client.formats.statement import parse_statement
 from ledger_client.ledgers import Ledger
-from ledger_client.record import Event
-from ledger_client.statement import parse_statement
 from ledger_client.trust import Trust
 
 log = logging.getLogger("meterseal.reconcile")

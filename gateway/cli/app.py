@@ -21,10 +21,10 @@ from gateway.errors import Damaged, Declined, GatewayError
 from gateway.process import log_setup
 from gateway.process.log_setup import FORMS, Form
 from gateway.status import status as report
-from ledger_client.bundle import is_bundle
 from ledger_client.click_help import HELP, Grouped
 from ledger_client.durable_files import whole_file
 from ledger_client.errors import LedgerClientError
+from ledger_client.formats.bundle import is_bundle
 
 
 def fail(error: Exception) -> NoReturn:

@@ -13,7 +13,7 @@ import click
 from gateway.cli.common import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
 from gateway.config.field_types import duration_ms
 from gateway.config.load import load_config
-from ledger_client.batch_file import is_batch_file
+from ledger_client.formats.batch_file import is_batch_file
 from ledger_client.times import rfc3339_ms
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from gateway.config.place import DailyHours, Latitude, Longitude, TimeZone
 from gateway.config.web import Web
 from gateway.devices.points import Profile
 from gateway.devices.profile import decoding_hash
-from ledger_client import cbor
+from ledger_client.formats import cbor
 
 
 class Gateway(Model):

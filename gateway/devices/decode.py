@@ -24,7 +24,7 @@ from typing import Any
 
 from gateway.devices.points import UNRECORDED, Point, Ratio
 from gateway.devices.scaling import DIGITS, EXACT, MOST_EXPONENT, Scales, Steps, decimal_of, is_exact, shortest
-from ledger_client.senml import Quality
+from ledger_client.formats.senml import Quality
 
 Content = int | float | Decimal | str | bool | None
 """What a point's registers say; None: nothing that is a value."""

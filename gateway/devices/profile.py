@@ -51,7 +51,7 @@ from gateway.devices.points import (
 )
 from gateway.devices.profile_rules import check
 from gateway.devices.units import CONVERSIONS, COUNTED
-from ledger_client.shape import is_name
+from ledger_client.formats.checks import is_name
 from ledger_client.text_file import UTF8, NotText, text_of
 from ledger_client.text_file import NotToml as NotToml  # the simulator reads its scenarios with the two, too
 from ledger_client.text_file import toml_of as toml_of

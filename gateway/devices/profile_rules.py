@@ -17,7 +17,7 @@ from gateway.devices.points import (
 )
 from gateway.devices.scaling_rules import Refuse, check_scaling, measures
 from gateway.devices.units import line_to_write
-from ledger_client.senml import PRIMARY_UNITS, SECONDARY_UNITS
+from ledger_client.formats.senml import PRIMARY_UNITS, SECONDARY_UNITS
 
 WAYS_OUT = {
     "%": 'in SenML "%" is a ratio from 0 to 1; percent is "/100", a ratio "/"',

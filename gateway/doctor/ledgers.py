@@ -13,8 +13,8 @@ from gateway.config.device_keys import STATEMENT, key_files
 from gateway.config.ledger import LedgerEntry
 from gateway.doctor.finding import CONNECT_S, Case, Finding, Result, at_once, connect
 from gateway.errors import GatewayError
-from ledger_client.cose_key import load_private_key
 from ledger_client.errors import KeyFileError, LedgerClientError, Refused, Unsupported
+from ledger_client.formats.cose_key import load_private_key
 from ledger_client.ledgers import Ledger, Notebook
 
 WAITS_MS = 180_000

@@ -17,8 +17,8 @@ from gateway.fieldbus.specs import LineSpec
 from gateway.process.file_owner import is_there
 from gateway.recording.key_match import copy_entry
 from gateway.status.status import active_alarms
-from ledger_client.cose_key import Signer, load_private_key
 from ledger_client.errors import KeyFileError
+from ledger_client.formats.cose_key import Signer, load_private_key
 from ledger_client.times import rfc3339
 from ledger_client.trust import Trust
 

@@ -16,10 +16,10 @@ from gateway.records import CONFIGURATION, GATEWAY, StoredRecord
 from gateway.storage.database import Store
 from gateway.storage.recovery.repair_report import REPAIRED
 from gateway.storage.rows import Batch
-from ledger_client.batch_file import SUFFIX, write_batch
 from ledger_client.durable_files import whole_file
 from ledger_client.errors import EncodeError
-from ledger_client.record import Event, parse_record
+from ledger_client.formats.batch_file import SUFFIX, write_batch
+from ledger_client.formats.record import Event, parse_record
 
 PROOF_SUFFIX = ".mseal"
 

@@ -10,8 +10,8 @@ from gateway.records import StoredRecord
 from gateway.storage.batch_tables import UNTOLD
 from gateway.storage.database import Store
 from gateway.storage.rows import Batch
-from ledger_client.bundle import Bundle, Locator, decode_locator, is_locator
-from ledger_client.statement import id_text, parse_statement
+from ledger_client.formats.bundle import Bundle, Locator, decode_locator, is_locator
+from ledger_client.formats.statement import id_text, parse_statement
 
 _IDS = "`meterseal readings CONFIG` lists meters and record ids"
 _RECORD = re.compile(r"(?P<meter>[^/]+)/(?P<epoch>[0-9a-f]{16})/(?P<seq>[0-9]{1,18})")

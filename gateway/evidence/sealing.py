@@ -9,11 +9,11 @@ from typing import NamedTuple
 from gateway.records import CONFIGURATION, GATEWAY, StoredRecord
 from gateway.storage.repair_tables import Hole
 from gateway.storage.rows import Batch, Known, Repair
-from ledger_client.cose_key import Signer
 from ledger_client.errors import LedgerClientError
-from ledger_client.merkle import Tree, leaf_hash
-from ledger_client.record import Event, parse_record
-from ledger_client.statement import Range, Statement, sign_statement, statement_id
+from ledger_client.formats.cose_key import Signer
+from ledger_client.formats.merkle import Tree, leaf_hash
+from ledger_client.formats.record import Event, parse_record
+from ledger_client.formats.statement import Range, Statement, sign_statement, statement_id
 
 LEFT_OUT = "left out: records that are lost here, or that another batch may hold"
 

@@ -7,10 +7,10 @@ says that it is final, and here it must be the chain and the contract that the c
 from __future__ import annotations
 
 from gateway.config.ledger import Contract
-from ledger_client.bundle import decode_locator
 from ledger_client.errors import VerificationError
-from ledger_client.merkle import leaf_hash, root_from_path
-from ledger_client.statement import statement_id
+from ledger_client.formats.bundle import decode_locator
+from ledger_client.formats.merkle import leaf_hash, root_from_path
+from ledger_client.formats.statement import statement_id
 from ledger_client.trust import Trust
 from ledger_client.vouching import check_receipt
 

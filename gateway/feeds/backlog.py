@@ -17,7 +17,7 @@ from gateway.process.threads import in_thread
 from gateway.storage.database import RECOVER, Store
 from gateway.storage.writer import Writer
 from ledger_client.errors import LedgerClientError
-from ledger_client.record import parse_record
+from ledger_client.formats.record import parse_record
 
 T = TypeVar("T")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.records import NotRecorded, SignedRecord
-from ledger_client.record import Record
-from ledger_client.senml import Reading
+from ledger_client.formats.record import Record
+from ledger_client.formats.senml import Reading
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from gateway.fieldbus.sleep import NOTHING, PowerRecord, Sleepers
 from gateway.fieldbus.specs import Alarm, BlockAnswer, LineSpec, Poll
 from gateway.process.failpoints import station
 from gateway.process.heartbeats import beat
-from ledger_client.senml import Quality
+from ledger_client.formats.senml import Quality
 
 log = logging.getLogger("meterseal.fieldbus")
 

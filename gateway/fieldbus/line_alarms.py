@@ -13,7 +13,7 @@ from gateway.fieldbus.poll import Attempt
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.sleep import Sleepers
 from gateway.fieldbus.specs import Alarm, LineSpec, Poll
-from ledger_client.senml import Quality
+from ledger_client.formats.senml import Quality
 
 log = logging.getLogger("meterseal.fieldbus")
 

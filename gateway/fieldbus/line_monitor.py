@@ -9,7 +9,7 @@ from collections.abc import Callable
 from gateway.fieldbus.modbus.connections import OtherMaster
 from gateway.fieldbus.modbus.link import Seen
 from gateway.fieldbus.modbus.shapes import LONGEST_LIFE_S, STRANGER_S, ShapeTable
-from ledger_client.senml import Quality
+from ledger_client.formats.senml import Quality
 
 log = logging.getLogger("meterseal.fieldbus")
 

@@ -17,7 +17,7 @@ from gateway.fieldbus.read_variants import BlockSet, ReadPlan, Shapes, read_plan
 from gateway.fieldbus.specs import BlockAnswer, LineSpec, MeterSpec
 from gateway.fieldbus.sunspec_discovery import Ask, Discovery
 from gateway.process.threads import in_thread
-from ledger_client.senml import Quality
+from ledger_client.formats.senml import Quality
 
 log = logging.getLogger("meterseal.fieldbus")
 

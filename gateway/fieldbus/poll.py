@@ -25,7 +25,7 @@ from gateway.fieldbus.modbus.shapes import LONGEST_LIFE_S
 from gateway.fieldbus.read_variants import BlockSet, ReadPlan
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.process.heartbeats import beat
-from ledger_client.senml import Quality
+from ledger_client.formats.senml import Quality
 
 log = logging.getLogger("meterseal.fieldbus")
 

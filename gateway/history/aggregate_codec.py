@@ -21,7 +21,7 @@ from typing import Any
 import cbor2
 
 from gateway.history.aggregates import Figures, Span
-from ledger_client.senml import Number
+from ledger_client.formats.senml import Number
 
 _FLOAT32, _FLOAT64, _INT16, _INT32, _INT64, _ODD = 1, 2, 3, 4, 5, 6
 _FORMAT, _SHAPE, _COUNT, _BITS = 0b111, 3, 0b100_0000, 0b1000_0000  # _SHAPE: how far its three bits are shifted

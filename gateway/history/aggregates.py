@@ -14,8 +14,8 @@ from math import isfinite
 from typing import Any
 
 from gateway.devices.points import FIRST, SECOND
-from ledger_client.record import Coverage
-from ledger_client.senml import Columns, Number, Reading
+from ledger_client.formats.record import Coverage
+from ledger_client.formats.senml import Columns, Number, Reading
 
 FOLD_AT = 8  # readings that wait before they are folded into the figures: many at once cost less
 

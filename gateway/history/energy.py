@@ -14,7 +14,7 @@ from gateway.history.local_calendar import Stretch
 from gateway.history.series import Spans
 from gateway.storage.database import Store
 from gateway.verdicts import VERDICT_OF
-from ledger_client.senml import Number, Quality
+from ledger_client.formats.senml import Number, Quality
 
 NEAR_MS = 600_000
 """A register that was read so long before an hour at most is taken for the one at its beginning, and likewise at its

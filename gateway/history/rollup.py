@@ -20,8 +20,8 @@ from gateway.records import SignedRecord
 from gateway.storage.database import Store
 from gateway.storage.record_reader import body_of
 from gateway.storage.summary_tables import Points, SummaryRow
-from ledger_client.record import Coverage
-from ledger_client.senml import Reading
+from ledger_client.formats.record import Coverage
+from ledger_client.formats.senml import Reading
 
 log = logging.getLogger("meterseal.recorder")
 

@@ -22,8 +22,8 @@ from gateway.storage.database import Store
 from gateway.storage.record_reader import body_of
 from gateway.storage.summary_tables import SLACK_MS
 from gateway.verdicts import Verdict, verdict
-from ledger_client.record import Coverage, parse_record
-from ledger_client.senml import Number, Quality, Reading
+from ledger_client.formats.record import Coverage, parse_record
+from ledger_client.formats.senml import Number, Quality, Reading
 
 MOST = 500
 """Steps of a course, if nobody says otherwise."""

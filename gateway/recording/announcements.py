@@ -12,9 +12,9 @@ from gateway.config.model import Configured
 from gateway.records import CONFIGURATION, GATEWAY, KEYS, SCHEDULE
 from gateway.storage.database import Store
 from gateway.storage.rows import Tail
-from ledger_client import cbor
-from ledger_client.cose import KID, Sign1
-from ledger_client.record import Event, parse_record
+from ledger_client.formats import cbor
+from ledger_client.formats.cose import KID, Sign1
+from ledger_client.formats.record import Event, parse_record
 from ledger_client.recording_grid import Grid
 
 MOST_BYTES = 60 * 1024

@@ -31,7 +31,7 @@ from gateway.storage.database import Store
 from gateway.storage.recovery import repair_report
 from gateway.storage.recovery.repair import note_flaws
 from gateway.storage.rows import Tail
-from ledger_client.record import Event, parse_record, record_hash
+from ledger_client.formats.record import Event, parse_record, record_hash
 
 log = logging.getLogger("meterseal.recorder")
 

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from gateway.storage.rows import Tail
-from ledger_client.record import Coverage
+from ledger_client.formats.record import Coverage
 from ledger_client.recording_grid import Grid, due_by
 
 

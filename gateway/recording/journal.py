@@ -24,8 +24,8 @@ from gateway.recording.coverage import stopped_polls
 from gateway.records import CLOCK, GATEWAY, STOP, MeterEvent, MissedPoll, NotRecorded, PollResult, Timestamp
 from gateway.storage.capacity import disk_space, pruning
 from gateway.storage.database import Store
-from ledger_client.record import Event
-from ledger_client.statement import parse_statement
+from ledger_client.formats.record import Event
+from ledger_client.formats.statement import parse_statement
 
 log = logging.getLogger("meterseal.recorder")
 

@@ -10,7 +10,7 @@ from gateway.errors import ConfigError, GatewayError
 from gateway.process import instance_lock
 from gateway.storage.database import Store
 from ledger_client.errors import LedgerClientError
-from ledger_client.record import parse_record
+from ledger_client.formats.record import parse_record
 from ledger_client.trust import Trust, TrustKey
 
 

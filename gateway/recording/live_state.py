@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.records import MissedPoll, News, NotRecorded, SignedRecord
-from ledger_client.senml import Reading
+from ledger_client.formats.senml import Reading
 
 
 @dataclass(slots=True)

@@ -12,8 +12,8 @@ from gateway.clock import Clock
 from gateway.config.device_keys import Keys
 from gateway.process.failpoints import station
 from gateway.records import GATEWAY, SignedRecord, StoredRecord, Timestamp
-from ledger_client.record import Claims, Coverage, Event, ReadingWriter, record_hash, sign_record
-from ledger_client.senml import Reading
+from ledger_client.formats.record import Claims, Coverage, Event, ReadingWriter, record_hash, sign_record
+from ledger_client.formats.senml import Reading
 
 LAG_MS, LATE_MS = 1_000, 30_000
 _Link = tuple[int, bytes | None]  # the end of a meter's chain: next sequence number, hash of the last record

@@ -24,7 +24,7 @@ from gateway.recording.journal import Journal
 from gateway.records import MeterEvent, PollResult, Timestamp
 from gateway.storage.database import Store
 from gateway.storage.writer import T, answer
-from ledger_client.record import Event
+from ledger_client.formats.record import Event
 
 INBOX_SECONDS = 30
 COMMIT_WITHIN_S = 60

@@ -24,8 +24,8 @@ from gateway.records import ALARM, GATEWAY, News, NotRecorded, SignedRecord
 from gateway.records import CLOCK as CORRECTED
 from gateway.records import CONFIGURATION as CONFIGURED
 from gateway.runtime.context import Site
-from ledger_client.record import Event
-from ledger_client.senml import Quality, Reading
+from ledger_client.formats.record import Event
+from ledger_client.formats.senml import Quality, Reading
 from ledger_client.times import rfc3339_ms
 
 log = logging.getLogger("meterseal.alarms")

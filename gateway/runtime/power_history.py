@@ -25,8 +25,8 @@ from gateway.records import MissedPoll, News, NotRecorded, SignedRecord
 from gateway.storage.database import Store
 from gateway.storage.record_reader import body_of
 from gateway.verdicts import verdict
-from ledger_client.record import Coverage
-from ledger_client.senml import Number, Reading
+from ledger_client.formats.record import Coverage
+from ledger_client.formats.senml import Number, Reading
 
 log = logging.getLogger("meterseal.agent")
 

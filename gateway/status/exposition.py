@@ -37,7 +37,7 @@ from gateway.storage.database import Store
 from gateway.storage.files import RESERVE
 from gateway.verdicts import VERDICTS, worst
 from ledger_client.errors import LedgerClientError
-from ledger_client.senml import Columns, Reading
+from ledger_client.formats.senml import Columns, Reading
 from ledger_client.trust import Trust, load_trust
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -27,10 +27,10 @@ from gateway.storage.database import RECOVER, Store
 from gateway.storage.recovery import repair_report
 from gateway.verdicts import verdict, worst
 from ledger_client.errors import LedgerClientError
+from ledger_client.formats.record import Body, Coverage, parse_record
+from ledger_client.formats.senml import Quality, Reading, Value
 from ledger_client.ledgers.access import AccessError
-from ledger_client.record import Body, Coverage, parse_record
 from ledger_client.report import number_text, quality_phrases
-from ledger_client.senml import Quality, Reading, Value
 from ledger_client.times import rfc3339_ms
 
 OVERDUE_PERIODS = 3

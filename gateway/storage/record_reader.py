@@ -15,8 +15,8 @@ import cbor2
 from gateway.errors import Damaged
 from gateway.records import StoredRecord
 from gateway.storage.database import RECOVER
-from ledger_client.record import Coverage
-from ledger_client.senml import Reading, Value
+from ledger_client.formats.record import Coverage
+from ledger_client.formats.senml import Reading, Value
 
 _CWT, _SUB = 15, 2
 _ODD = (cbor2.CBORDecodeError, LookupError, TypeError, ValueError, AttributeError)

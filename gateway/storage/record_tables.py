@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from gateway.records import StoredRecord
 from gateway.storage.repair_tables import Repairs
 from gateway.storage.rows import Tail
-from ledger_client.record import Coverage, parse_record
+from ledger_client.formats.record import Coverage, parse_record
 from ledger_client.recording_grid import Grid
 
 _ROW = "meter, epoch, seq, kind, time_ms, data"

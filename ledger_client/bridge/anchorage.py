@@ -16,11 +16,11 @@ from typing import Protocol
 
 from ledger_client.backoff import growing_s
 from ledger_client.bridge.book import Book, Root, Taken
-from ledger_client.bundle import decode_locator, encode_locator
 from ledger_client.errors import LedgerError, LedgerUnavailable, Refused
+from ledger_client.formats.bundle import decode_locator, encode_locator
+from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.ledgers import Pending
 from ledger_client.ledgers.wire import CBOR
-from ledger_client.merkle import Tree, leaf_hash
 
 _LOG = logging.getLogger("meterseal.bridge")
 

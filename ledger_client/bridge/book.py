@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ledger_client.errors import LedgerClientError, LedgerUnavailable
-from ledger_client.statement import SignedStatement
+from ledger_client.formats.statement import SignedStatement
 from ledger_client.transparency import ranges
 from ledger_client.transparency.admission import check_order
 

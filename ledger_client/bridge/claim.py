@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger_client import cbor
 from ledger_client.errors import LedgerClientError, Malformed
+from ledger_client.formats import cbor
 from ledger_client.ledgers.broker import Broker, Message
 from ledger_client.ledgers.wire import CBOR, TOPIC_ROOT
 

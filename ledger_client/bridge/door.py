@@ -19,6 +19,7 @@ from ledger_client.bridge.book import Book, Taken
 from ledger_client.bridge.claim import Claim, Part
 from ledger_client.bridge.relay import PENDING_S
 from ledger_client.errors import LedgerUnavailable, Refused
+from ledger_client.formats.statement import SignedStatement
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.broker import Broker, Message, Will
 from ledger_client.ledgers.wire import (
@@ -30,7 +31,6 @@ from ledger_client.ledgers.wire import (
     encode_problem,
     id_to_text,
 )
-from ledger_client.statement import SignedStatement
 from ledger_client.transparency.admission import admitted
 from ledger_client.transparency.mqtt import demand_named
 from ledger_client.transparency.policy import Policy

@@ -16,16 +16,16 @@ from contextlib import contextmanager
 from typing import Final
 
 from ledger_client import contracts
-from ledger_client.bundle import Locator, encode_locator
 from ledger_client.contracts import Anchored, AnchoredMany, NotAbi, flag, gateway_hash, number, words
 from ledger_client.errors import LedgerUnavailable, Refused, Unsupported, VerificationError
+from ledger_client.formats.bundle import Locator, encode_locator
+from ledger_client.formats.statement import parse_statement
 from ledger_client.ledgers import Memory, Pending
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.evm_account import Account
 from ledger_client.ledgers.evm_finality import BY_THE_CHAIN, Finality
 from ledger_client.ledgers.evm_lane import Lane, Sent, Terms, Version
 from ledger_client.ledgers.evm_node import Log, Node, Reverted, TxReceipt
-from ledger_client.statement import parse_statement
 
 GAS_LIMIT: Final = 150_000  # an anchor takes about 60,000; what is not used is not paid
 MAX_FEE: Final = 10**12  # wei a unit of gas

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ledger_client import cbor
 from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
+from ledger_client.formats import cbor
 from ledger_client.ledgers import Memory
 from ledger_client.ledgers.evm_account import Account, Fees, Transaction
 from ledger_client.ledgers.evm_node import Node, NodeError

@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from ledger_client.cose_key import PublicKey
 from ledger_client.errors import LedgerUnavailable
+from ledger_client.formats.cose_key import PublicKey
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.log_client import LogClient
 from ledger_client.transparency.gateway_list import Proven, parse_page, prove

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from urllib.parse import urljoin, urlsplit
 
-from ledger_client import cbor
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, Refused, Unsupported
+from ledger_client.formats import cbor
+from ledger_client.formats.checks import is_name
+from ledger_client.formats.statement import parse_statement, statement_id
 from ledger_client.ledgers import Memory, Notebook, Pending
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.bounded import Answer, Client
@@ -23,8 +25,6 @@ from ledger_client.ledgers.wire import (
     id_to_text,
     parse_problem,
 )
-from ledger_client.shape import is_name
-from ledger_client.statement import parse_statement, statement_id
 
 _RETRY_AFTER_S = 5.0  # when a ledger says "not yet" and not for how long
 _LEAST_PAUSE_S = 0.2  # between two questions about one statement, also for a service that says "now"

@@ -14,8 +14,9 @@ import threading
 import time
 from collections import OrderedDict
 
-from ledger_client.bundle import decode_locator
 from ledger_client.errors import LedgerUnavailable, Malformed, Refused, Unsupported, VerificationError
+from ledger_client.formats.bundle import decode_locator
+from ledger_client.formats.statement import SignedStatement, parse_statement
 from ledger_client.ledgers import Pending
 from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.broker import NO_SUBSCRIBER, QUEUE, Broker, Message
@@ -30,7 +31,6 @@ from ledger_client.ledgers.wire import (
     parse_pending,
     parse_problem,
 )
-from ledger_client.statement import SignedStatement, parse_statement
 
 _LOG = logging.getLogger("meterseal.mqtt")
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from ledger_client import cbor
-from ledger_client.cose_key import base64url, unbase64url
 from ledger_client.errors import NOTHING, Malformed
-from ledger_client.shape import is_name
+from ledger_client.formats import cbor
+from ledger_client.formats.checks import is_name
+from ledger_client.formats.cose_key import base64url, unbase64url
 
 COSE: Final = "application/cose"
 CBOR: Final = "application/cbor"

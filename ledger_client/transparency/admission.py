@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from ledger_client.errors import BadSignature, Refused, VerificationError
+from ledger_client.formats.statement import Range, SignedStatement, Statement, parse_statement
 from ledger_client.ledgers.wire import id_to_text
-from ledger_client.statement import Range, SignedStatement, Statement, parse_statement
 from ledger_client.transparency import ranges
 from ledger_client.transparency.log import MAX_NUMBER
 from ledger_client.transparency.policy import Policy, flaw_at

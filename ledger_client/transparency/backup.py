@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ledger_client.durable_files import rename
 from ledger_client.errors import LedgerClientError
-from ledger_client.merkle import leaf_hash
+from ledger_client.formats.merkle import leaf_hash
 from ledger_client.transparency import tree
 from ledger_client.transparency.directory import LOG, policy_of
 from ledger_client.transparency.log import Log, LogError, Reader

@@ -16,9 +16,9 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from ledger_client.cose_key import Signer, base64url
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, TrustFileError
-from ledger_client.receipt import sign_receipt
+from ledger_client.formats.cose_key import Signer, base64url
+from ledger_client.formats.receipt import sign_receipt
 from ledger_client.transparency.directory import LOG, POLICY, RULES, LedgerDir, present_key
 from ledger_client.transparency.gateway_entries import Place as KeyPlace
 from ledger_client.transparency.gateway_entries import applied, changes_of, difference, sign_change

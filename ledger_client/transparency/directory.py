@@ -14,10 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from ledger_client.cose_key import PrivateKey, load_private_key, save_private_key
 from ledger_client.durable_files import rename, write_text
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, VerificationError
-from ledger_client.shape import is_name
+from ledger_client.formats.checks import is_name
+from ledger_client.formats.cose_key import PrivateKey, load_private_key, save_private_key
 from ledger_client.transparency.ledger_keys import LedgerKey, is_key_change, key_history, sign_rules
 from ledger_client.transparency.log import Log, Reader
 from ledger_client.transparency.policy import EMPTY_POLICY

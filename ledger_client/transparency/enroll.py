@@ -14,10 +14,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger_client.cose_key import base64url
 from ledger_client.enrolment import Enrolment, parse_request
 from ledger_client.errors import LedgerClientError, VerificationError
-from ledger_client.shape import MAX_BUNDLE
+from ledger_client.formats.checks import MAX_BUNDLE
+from ledger_client.formats.cose_key import base64url
 from ledger_client.times import rfc3339
 from ledger_client.transparency.committed import changing
 from ledger_client.transparency.directory import LOG, policy_of

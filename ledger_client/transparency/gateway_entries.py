@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ledger_client import cbor, cose
-from ledger_client.cose_key import PublicKey, Signer
 from ledger_client.errors import Malformed
-from ledger_client.record import GATEWAY_ITSELF
-from ledger_client.shape import array, name, table, text, time_s, uint
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.checks import array, name, table, text, time_s, uint
+from ledger_client.formats.cose_key import PublicKey, Signer
+from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.transparency.ledger_keys import CONTENT_ENROLLED, CONTENT_REVOKED
 from ledger_client.transparency.policy import MAX_TEXT
 from ledger_client.trust import TrustKey

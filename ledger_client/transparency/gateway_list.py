@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ledger_client import cbor, cose
-from ledger_client.cose_key import PublicKey, Signer
 from ledger_client.errors import BadReceipt, Malformed, OutOfRange, UnknownKey
-from ledger_client.merkle import leaf_hash, root_from_path
-from ledger_client.receipt import check, parse_receipt
-from ledger_client.shape import MAX_PATH, array, blob, name, table, text, time_s, uint
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.checks import MAX_PATH, array, blob, name, table, text, time_s, uint
+from ledger_client.formats.cose_key import PublicKey, Signer
+from ledger_client.formats.merkle import leaf_hash, root_from_path
+from ledger_client.formats.receipt import check, parse_receipt
 from ledger_client.transparency.gateway_entries import SUB_PREFIX, applied, changes_of, place_of
 from ledger_client.transparency.ledger_keys import LedgerKey, is_key_change, key_history, next_key
 from ledger_client.trust import TrustKey

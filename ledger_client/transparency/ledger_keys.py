@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ledger_client import cbor, cose
-from ledger_client.cose_key import PublicKey, Signer
 from ledger_client.errors import Malformed
-from ledger_client.shape import array, name, table, text, time_s, uint
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.checks import array, name, table, text, time_s, uint
+from ledger_client.formats.cose_key import PublicKey, Signer
 
 CONTENT_POLICY: Final = "application/vnd.meterseal.policy+cbor"
 CONTENT_KEY: Final = "application/vnd.meterseal.ledger-key+cbor"

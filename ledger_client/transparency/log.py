@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Self
 
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, VerificationError
-from ledger_client.merkle import leaf_hash
-from ledger_client.statement import SignedStatement
+from ledger_client.formats.merkle import leaf_hash
+from ledger_client.formats.statement import SignedStatement
 from ledger_client.transparency import ranges, tree
 
 APPLICATION_ID = 0x4D53454C  # "MSEL": this file is a Meterseal ledger's log

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ledger_client import cbor
+from ledger_client.formats import cbor
 from ledger_client.ledgers.wire import CBOR, COSE, id_to_text
 from ledger_client.transparency.ledger_keys import LedgerKey
 from ledger_client.transparency.log_view import MAX_ENTRIES, LogView

@@ -6,10 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from ledger_client.consistency import sign_consistency
+from ledger_client.formats.checks import MAX_PATH
+from ledger_client.formats.consistency import sign_consistency
+from ledger_client.formats.log_head import MAX_HEAD, LogHead, sign_head
 from ledger_client.ledgers.wire import MAX_PAGE
-from ledger_client.log_head import MAX_HEAD, LogHead, sign_head
-from ledger_client.shape import MAX_PATH
 from ledger_client.transparency import tree
 from ledger_client.transparency.directory import LedgerDir
 from ledger_client.transparency.gateway_entries import gateway_of
@@ -38,7 +38,8 @@ class LogView:
             return log.size()
 
     def head(self) -> bytes:
-        """The signed head (``ledger_client.log_head``); the same one for a while, as long as nothing is added."""
+        """The signed head (``ledger_client.formats.log_head``); the same one for a while, as long as nothing is
+        added."""
         with self._folder.log.read() as log:
             size = log.size()
             signer, keys = self._folder.keys(log)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from ledger_client.shape import is_name
+from ledger_client.formats.checks import is_name
 from ledger_client.transparency.log import MAX_NUMBER
 
 

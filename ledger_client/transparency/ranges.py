@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from ledger_client.statement import SignedStatement, parse_statement
+from ledger_client.formats.statement import SignedStatement, parse_statement
 
 TABLES: Final = (
     "CREATE TABLE orders (gateway TEXT PRIMARY KEY, since INTEGER NOT NULL, batch INTEGER NOT NULL, id BLOB NOT NULL, "

@@ -10,9 +10,9 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from ledger_client.cose_key import PrivateKey, load_private_key, save_private_key
 from ledger_client.durable_files import rename
-from ledger_client.receipt import parse_receipt
+from ledger_client.formats.cose_key import PrivateKey, load_private_key, save_private_key
+from ledger_client.formats.receipt import parse_receipt
 from ledger_client.times import rfc3339
 from ledger_client.transparency.directory import KEY, LOG, NEXT_KEY, LedgerDirError, policy_of, present_key
 from ledger_client.transparency.ledger_keys import LedgerKey, is_key_change, sign_key

@@ -18,8 +18,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from ledger_client import cbor
 from ledger_client.errors import NOTHING, LedgerUnavailable, Refused
+from ledger_client.formats import cbor
 from ledger_client.ledgers.wire import (
     CBOR,
     COSE,

@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Protocol
 
-from ledger_client.cose_key import Signer
 from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
+from ledger_client.formats.cose_key import Signer
+from ledger_client.formats.receipt import sign_receipt
+from ledger_client.formats.statement import SignedStatement, detach_receipts
 from ledger_client.ledgers.wire import MAX_PAGE, id_to_text
-from ledger_client.receipt import sign_receipt
-from ledger_client.statement import SignedStatement, detach_receipts
 from ledger_client.transparency.admission import (
     BAD_SIGNATURE,
     KEY_NOT_VALID,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ledger_client.merkle import node_hash
+from ledger_client.formats.merkle import node_hash
 
 Node = tuple[int, int]
 Read = Callable[[int, int], bytes]

@@ -11,14 +11,14 @@ from hashlib import sha256
 from itertools import count
 from pathlib import Path
 
-from ledger_client.bundle import Locator, decode_locator
 from ledger_client.contracts import AnchoredMany
 from ledger_client.errors import LedgerUnavailable
+from ledger_client.formats.bundle import Locator, decode_locator
+from ledger_client.formats.merkle import leaf_hash, root_from_path
+from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers import Ledger, Pending
 from ledger_client.ledgers.evm_account import make_account
 from ledger_client.ledgers.mqtt import MqttLedger
-from ledger_client.merkle import leaf_hash, root_from_path
-from ledger_client.statement import statement_id
 from ledger_client.transparency.enroll import enroll
 from tests.evm.chain import Registry
 from tests.ledgers.samples import Gateway

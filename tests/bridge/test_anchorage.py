@@ -12,10 +12,10 @@ from ledger_client.bridge.anchorage import IN_FLIGHT, Anchorage
 from ledger_client.bridge.book import Book, BookError, Root, Taken
 from ledger_client.bridge.claim import Part, parse_part
 from ledger_client.errors import LedgerClientError
+from ledger_client.formats.statement import parse_statement, statement_id
 from ledger_client.ledgers.evm import EvmLedger
 from ledger_client.ledgers.evm_account import Account
 from ledger_client.ledgers.evm_node import Node
-from ledger_client.statement import parse_statement, statement_id
 from tests.bridge.site import check_shared
 from tests.evm.chain import chain
 from tests.evm.site import Crash, EvmSite, evm_site

@@ -17,10 +17,10 @@ from gateway.config.load import load_config
 from gateway.evidence.prove import find, prove
 from gateway.storage.database import Store
 from ledger_client.errors import Refused
+from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers import Pending
 from ledger_client.ledgers.evm_node import Node
 from ledger_client.online import refresh
-from ledger_client.statement import statement_id
 from ledger_client.transparency.admission import OUT_OF_ORDER, TAKEN, UNKNOWN_KEY
 from ledger_client.transparency.enroll import enroll
 from ledger_client.trust import load_trust

@@ -10,8 +10,8 @@ from gateway.cli.demo import finish
 from gateway.config.model import Config
 from gateway.process import control_socket
 from gateway.storage.database import Store
-from ledger_client.record import Coverage, Event, parse_record
-from ledger_client.senml import Quality, Reading
+from ledger_client.formats.record import Coverage, Event, parse_record
+from ledger_client.formats.senml import Quality, Reading
 from tests.chain.site import ROOT, GatewayProcess, Plant, command, make_site, plant, until
 from tests.commands import check_audit
 from tests.gateway.books import check_books

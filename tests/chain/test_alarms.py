@@ -18,7 +18,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.process import control_socket
 from gateway.storage.database import Store
-from ledger_client.record import Event, parse_record
+from ledger_client.formats.record import Event, parse_record
 from tests.chain.site import GatewayProcess, command, until
 
 MACHINE = ("clock", "clock-step", "key-unlisted")

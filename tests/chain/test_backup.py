@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from ledger_client.statement import parse_statement
+from ledger_client.formats.statement import parse_statement
 from tests.chain.site import GatewayProcess, command, make_site, plant, until
 from tests.chain.test_restore import Look, close, run_until_settled
 from tests.processes import embedded_ledger

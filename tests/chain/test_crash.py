@@ -15,8 +15,8 @@ from benchmarks import crash
 from benchmarks.parts.crash_books import Books, Flaws, Mark, Offered, read_offered
 from benchmarks.parts.crash_site import Light, ledger_behind, statements_of
 from gateway.storage.database import Store
-from ledger_client.cose_key import PrivateKey
-from ledger_client.statement import parse_statement, sign_statement
+from ledger_client.formats.cose_key import PrivateKey
+from ledger_client.formats.statement import parse_statement, sign_statement
 
 SEED = 7
 A_READING = "SELECT id FROM records WHERE kind = 'reading' ORDER BY id LIMIT 1 OFFSET 2"

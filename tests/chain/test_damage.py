@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from gateway.storage.database import Store
-from ledger_client.record import Event, parse_record
+from ledger_client.formats.record import Event, parse_record
 from tests.chain.site import GatewayProcess, command, make_site, plant, until
 from tests.chain.test_restore import Look, close, run_until_settled, status
 from tests.gateway.books import check_books

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.config.load import load_config
 from gateway.storage.database import Store
-from ledger_client.record import Coverage, Event, parse_record
+from ledger_client.formats.record import Coverage, Event, parse_record
 from tests.chain.site import GatewayProcess, close_books, command, make_site, plant, until
 from tests.disk.small import small_disk
 from tests.processes import embedded_ledger

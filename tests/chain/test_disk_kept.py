@@ -10,7 +10,7 @@ from gateway.alarm_kinds import STOPPED
 from gateway.config.load import load_config
 from gateway.records import START
 from gateway.storage.database import Store
-from ledger_client.record import Event, parse_record
+from ledger_client.formats.record import Event, parse_record
 from tests.chain.site import GatewayProcess, close_books, make_site, plant, until
 from tests.chain.test_disk_full import status_of
 from tests.disk.torn_disk import FAULTS, SYNCS, Control, build, environment

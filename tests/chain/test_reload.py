@@ -17,9 +17,9 @@ from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.process import control_socket
 from gateway.storage.database import Store
-from ledger_client.cose_key import PrivateKey
-from ledger_client.record import Coverage, Event, parse_record
-from ledger_client.senml import Quality, Reading
+from ledger_client.formats.cose_key import PrivateKey
+from ledger_client.formats.record import Coverage, Event, parse_record
+from ledger_client.formats.senml import Quality, Reading
 from ledger_client.trust import key_entry
 from tests.chain.site import Plant, close_books, command, make_site, plant, until
 from tests.processes import EmbeddedLedger, Server, embedded_ledger

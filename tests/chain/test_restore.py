@@ -12,9 +12,9 @@ from gateway.cli.demo import finish
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.storage.database import Store
+from ledger_client.formats.record import Event, parse_record
+from ledger_client.formats.statement import parse_statement
 from ledger_client.ledgers.http import HttpLedger
-from ledger_client.record import Event, parse_record
-from ledger_client.statement import parse_statement
 from tests.chain.site import GatewayProcess, Plant, command, make_site, plant, until
 from tests.commands import check_audit
 from tests.gateway.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once

@@ -13,7 +13,7 @@ from benchmarks.parts.honest_controls import RESTORED, goes_on
 from benchmarks.parts.honest_scene import Scene
 from gateway.anchoring import refusals
 from gateway.config.load import load_config
-from ledger_client.statement import parse_statement
+from ledger_client.formats.statement import parse_statement
 from tests.commands import audit_exports
 from tests.gateway.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once
 from tests.gateway.samples import rewrite

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from benchmarks import soak
 from benchmarks.parts.soak_books import Told, count_uncounted, match
-from ledger_client.record import Coverage
-from ledger_client.senml import Reading, Value
+from ledger_client.formats.record import Coverage
+from ledger_client.formats.senml import Reading, Value
 
 SEED = 20261125
 

@@ -16,7 +16,7 @@ from gateway.config.device_keys import make_missing
 from gateway.config.load import load_config
 from gateway.records import STOP
 from gateway.storage.database import Store
-from ledger_client.record import Coverage, Event, parse_record
+from ledger_client.formats.record import Coverage, Event, parse_record
 from tests.chain.site import GatewayProcess, until
 from tests.gateway.books import check_books
 

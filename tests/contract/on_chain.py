@@ -12,13 +12,13 @@ from gateway.config.ledger import Contract
 from gateway.config.model import Config
 from gateway.evidence.settlement import NotOurs, demand_settled
 from ledger_client import contracts
-from ledger_client.bundle import decode_locator
 from ledger_client.contracts import Anchored, gateway_hash
+from ledger_client.formats.bundle import decode_locator
+from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers import Ledger, Memory, Notebook
 from ledger_client.ledgers.evm import EvmLedger
 from ledger_client.ledgers.evm_account import Account
 from ledger_client.ledgers.evm_finality import Finality
-from ledger_client.statement import statement_id
 from ledger_client.transparency.admission import KEY_NOT_VALID, UNKNOWN_KEY
 from ledger_client.trust import parse_trust
 from tests.contract.faults import Faults

@@ -10,14 +10,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ledger_client.bundle import Locator, decode_locator
 from ledger_client.contracts import Anchored
+from ledger_client.formats.bundle import Locator, decode_locator
+from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers import Pending
 from ledger_client.ledgers.evm import EvmLedger
 from ledger_client.ledgers.evm_account import Account
 from ledger_client.ledgers.evm_finality import Finality
 from ledger_client.ledgers.evm_node import Node
-from ledger_client.statement import statement_id
 from tests.evm.chain import Registry, deploy
 from tests.ledgers.samples import Gateway
 from tests.processes import Anvil

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from ledger_client import contracts
-from ledger_client.bundle import Locator, decode_locator, encode_locator, is_locator
 from ledger_client.errors import LedgerUnavailable, Refused, Unsupported
+from ledger_client.formats.bundle import Locator, decode_locator, encode_locator, is_locator
+from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers import Notebook, Pending
 from ledger_client.ledgers.evm_account import Account
 from ledger_client.ledgers.evm_finality import Finality
 from ledger_client.ledgers.evm_node import Node
-from ledger_client.statement import statement_id
 from tests.evm.chain import accounts, chain
 from tests.evm.site import CHAIN, EvmSite, _keys, evm_site, settle
 from tests.processes import Anvil

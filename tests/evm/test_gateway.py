@@ -20,10 +20,10 @@ from gateway.evidence.prove import find, prove
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
 from ledger_client.errors import PolicyNotMet
+from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.evm_account import Account, load_account
 from ledger_client.ledgers.evm_node import Node
 from ledger_client.online import refresh
-from ledger_client.statement import statement_id
 from ledger_client.trust import Trust, load_trust
 from ledger_client.verify import verify
 from tests.evm.chain import Registry, chain, deploy

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ledger_client.formats.merkle import Tree, leaf_hash, root_from_consistency
 from ledger_client.ledgers.evm_node import Node
-from ledger_client.merkle import Tree, leaf_hash, root_from_consistency
 from ledger_client.transparency import tree
 from ledger_client.transparency.directory import LedgerDir, open_dir
 from ledger_client.transparency.log import Log

@@ -11,7 +11,7 @@ from typing import Any
 from pycddl import Schema
 
 from gateway.records import StoredRecord
-from ledger_client.record import Coverage, Event, Record, parse_record
+from ledger_client.formats.record import Coverage, Event, Record, parse_record
 from ledger_client.recording_grid import Grid, due_by
 
 GATEWAY = "gateway"

@@ -8,11 +8,11 @@ from gateway.config.model import Config
 from gateway.storage.database import Store
 from ledger_client.audit import Wanted, audit
 from ledger_client.audit_result import Audit
-from ledger_client.batch_file import write_batch
-from ledger_client.cose_key import PrivateKey
-from ledger_client.merkle import Tree, leaf_hash
-from ledger_client.receipt import sign_receipt
-from ledger_client.statement import id_text, statement_id
+from ledger_client.formats.batch_file import write_batch
+from ledger_client.formats.cose_key import PrivateKey
+from ledger_client.formats.merkle import Tree, leaf_hash
+from ledger_client.formats.receipt import sign_receipt
+from ledger_client.formats.statement import id_text, statement_id
 from ledger_client.trust import Trust, key_entry, parse_trust
 
 LEDGER = PrivateKey.generate()

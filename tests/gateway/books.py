@@ -14,11 +14,11 @@ from gateway.storage.batch_tables import UNTOLD
 from gateway.storage.database import Store
 from gateway.storage.repair_tables import Hole
 from gateway.storage.rows import Batch
-from ledger_client.bundle import decode_locator, is_locator
-from ledger_client.cose_key import load_private_key
-from ledger_client.record import Coverage, Event, parse_record, record_hash
+from ledger_client.formats.bundle import decode_locator, is_locator
+from ledger_client.formats.cose_key import load_private_key
+from ledger_client.formats.record import Coverage, Event, parse_record, record_hash
+from ledger_client.formats.statement import Statement, parse_statement, statement_id
 from ledger_client.recording_grid import due_by
-from ledger_client.statement import Statement, parse_statement, statement_id
 from ledger_client.trust import load_trust
 from ledger_client.vouching import check_receipt
 from tests.gateway.announced import check_announced

@@ -26,8 +26,8 @@ from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity import disk_space
 from gateway.storage.database import Store
-from ledger_client.record import Coverage, parse_record
-from ledger_client.senml import Reading, Value
+from ledger_client.formats.record import Coverage, parse_record
+from ledger_client.formats.senml import Reading, Value
 from tests.gateway.books import check_books
 from tests.gateway.samples import Machine
 from tests.gateway.timely import check_times

@@ -16,7 +16,7 @@ from gateway.recording.live_state import Live
 from gateway.records import MissedPoll
 from gateway.storage.alarm_tables import Standing
 from gateway.storage.database import Store
-from ledger_client.record import Event, parse_record
+from ledger_client.formats.record import Event, parse_record
 from tests.gateway.samples import START_S, Machine, recorder, site
 
 Lines = Mapping[str, Sequence[str]]

@@ -13,8 +13,8 @@ from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.history.aggregate_codec import Form, form_of, unpack
 from gateway.history.aggregates import Figures
 from gateway.storage.database import Store
-from ledger_client.record import Coverage, parse_record
-from ledger_client.senml import Reading, Value
+from ledger_client.formats.record import Coverage, parse_record
+from ledger_client.formats.senml import Reading, Value
 
 
 @dataclass

@@ -17,12 +17,12 @@ from gateway.recording.journal import Journal
 from gateway.recording.writer import Recorder
 from gateway.records import GATEWAY, PollResult, Timestamp
 from gateway.storage.database import Store
-from ledger_client.cose_key import PrivateKey
-from ledger_client.merkle import Tree, leaf_hash
-from ledger_client.receipt import sign_receipt
-from ledger_client.record import Event, Record, parse_record
-from ledger_client.senml import Reading, Value
-from ledger_client.statement import id_text, statement_id
+from ledger_client.formats.cose_key import PrivateKey
+from ledger_client.formats.merkle import Tree, leaf_hash
+from ledger_client.formats.receipt import sign_receipt
+from ledger_client.formats.record import Event, Record, parse_record
+from ledger_client.formats.senml import Reading, Value
+from ledger_client.formats.statement import id_text, statement_id
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry

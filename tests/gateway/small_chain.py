@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ledger_client.bundle import Locator, encode_locator
 from ledger_client.errors import Refused
+from ledger_client.formats.bundle import Locator, encode_locator
+from ledger_client.formats.statement import parse_statement, statement_id
 from ledger_client.ledgers import Memory, Pending
-from ledger_client.statement import parse_statement, statement_id
 
 CHAIN, CONTRACT = 31337, bytes(range(20))
 

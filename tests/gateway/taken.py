@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from ledger_client.statement import SignedStatement
+from ledger_client.formats.statement import SignedStatement
 from ledger_client.transparency import ranges
 from ledger_client.transparency.admission import check_order
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from gateway.config.model import Config
 from gateway.storage.database import Store
-from ledger_client.record import Coverage, Event, Record, parse_record
-from ledger_client.senml import Quality, Reading
+from ledger_client.formats.record import Coverage, Event, Record, parse_record
+from ledger_client.formats.senml import Quality, Reading
 
 APART_MS = 2_000
 SIGNED_WITHIN_MS = 60_000

@@ -17,12 +17,12 @@ from typing import Any
 
 from ledger_client.audit import Wanted, audit
 from ledger_client.audit_result import Audit
-from ledger_client.batch_file import BatchFile, write_batch
-from ledger_client.cose_key import ES256, PrivateKey
-from ledger_client.record import GATEWAY_ITSELF, Body, Coverage, Event, record_hash, sign_record
+from ledger_client.formats.batch_file import BatchFile, write_batch
+from ledger_client.formats.cose_key import ES256, PrivateKey
+from ledger_client.formats.record import GATEWAY_ITSELF, Body, Coverage, Event, record_hash, sign_record
+from ledger_client.formats.senml import Reading, Value
+from ledger_client.formats.statement import Statement, sign_statement, statement_id
 from ledger_client.recording_grid import Grid, due_by
-from ledger_client.senml import Reading, Value
-from ledger_client.statement import Statement, sign_statement, statement_id
 from ledger_client.trust import Trust, key_entry
 from tests.ledger_client.evidence import (
     EPOCH,

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from ledger_client.bundle import Bundle, Locator
-from ledger_client.cose_key import EDDSA, ES256, PrivateKey
 from ledger_client.errors import STEPS, VerificationError
-from ledger_client.merkle import Tree, leaf_hash
-from ledger_client.receipt import sign_receipt
-from ledger_client.record import Body, Claims, Coverage, Event, Record, parse_record, record_hash, sign_record
-from ledger_client.senml import Quality, Reading, Value
-from ledger_client.statement import Range, Statement, id_text, sign_statement, statement_id
+from ledger_client.formats.bundle import Bundle, Locator
+from ledger_client.formats.cose_key import EDDSA, ES256, PrivateKey
+from ledger_client.formats.merkle import Tree, leaf_hash
+from ledger_client.formats.receipt import sign_receipt
+from ledger_client.formats.record import Body, Claims, Coverage, Event, Record, parse_record, record_hash, sign_record
+from ledger_client.formats.senml import Quality, Reading, Value
+from ledger_client.formats.statement import Range, Statement, id_text, sign_statement, statement_id
 from ledger_client.trust import Trust, key_entry, parse_trust
 from ledger_client.verify import verify
 

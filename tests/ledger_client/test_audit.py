@@ -13,9 +13,9 @@ from ledger_client.audit import Wanted
 from ledger_client.audit_ends import compare_with_ledgers
 from ledger_client.audit_report import audit_in_words
 from ledger_client.audit_result import MOST
-from ledger_client.batch_file import BatchFile
-from ledger_client.cose_key import ES256
-from ledger_client.record import Event, parse_record
+from ledger_client.formats.batch_file import BatchFile
+from ledger_client.formats.cose_key import ES256
+from ledger_client.formats.record import Event, parse_record
 from ledger_client.trust import key_entry
 from tests.ledger_client.batches import OTHER, Gateway, audited, findings, trusted
 from tests.ledger_client.evidence import (

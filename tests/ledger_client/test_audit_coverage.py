@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ledger_client.batch_file import BatchFile
-from ledger_client.record import Event, record_hash
-from ledger_client.senml import Reading, Value
+from ledger_client.formats.batch_file import BatchFile
+from ledger_client.formats.record import Event, record_hash
+from ledger_client.formats.senml import Reading, Value
 from tests.ledger_client.batches import CONFIG, EVERY_MS, OTHER, Gateway, audited, findings
 from tests.ledger_client.evidence import EPOCH, METER, parts_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.record import Event
+from ledger_client.formats.record import Event
 from ledger_client.recording_grid import due_by
 from ledger_client.trust import key_entry
 from tests.ledger_client.batches import EVERY_MS, OTHER, Gateway, audited, findings, proof_of, trusted

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ledger_client.record import Event
-from ledger_client.senml import Quality, Reading, Value
+from ledger_client.formats.record import Event
+from ledger_client.formats.senml import Quality, Reading, Value
 from tests.ledger_client.batches import BEGIN_MS, EVERY_MS, OTHER, Gateway, audited, findings, trusted
 from tests.ledger_client.evidence import EPOCH, METER, receipt_for
 

@@ -8,8 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger_client import cbor, cose
-from ledger_client.cose_key import ES256, PrivateKey
 from ledger_client.enrolment import (
     CONTENT_REQUEST,
     Enrolment,
@@ -20,6 +18,8 @@ from ledger_client.enrolment import (
     to_text,
 )
 from ledger_client.errors import BadSignature, EncodeError, Malformed, VerificationError
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.cose_key import ES256, PrivateKey
 
 STATEMENT, OLD, ONE, TWO = PrivateKey.generate(ES256), *(PrivateKey.generate() for _ in range(3))
 SIGNERS = {key.public.kid: key for key in (STATEMENT, OLD, ONE, TWO)}

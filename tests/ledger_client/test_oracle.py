@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from ledger_client import cbor, cose
-from ledger_client.cose_key import EDDSA, ES256, PrivateKey
-from ledger_client.merkle import leaf_hash, root_from_path
-from ledger_client.receipt import parse_receipt
-from ledger_client.record import parse_record
-from ledger_client.statement import attach_receipts, parse_statement
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.cose_key import EDDSA, ES256, PrivateKey
+from ledger_client.formats.merkle import leaf_hash, root_from_path
+from ledger_client.formats.receipt import parse_receipt
+from ledger_client.formats.record import parse_record
+from ledger_client.formats.statement import attach_receipts, parse_statement
 from tests.ledger_client.evidence import LEDGER, Site, key, receipt_for, records
 
 ROOT = Path(__file__).parents[2]

@@ -10,9 +10,6 @@ from typing import Any
 
 import pytest
 
-from ledger_client import cbor, cose
-from ledger_client.bundle import Bundle
-from ledger_client.cose_key import ES256, P256_ORDER
 from ledger_client.errors import (
     BadSignature,
     Malformed,
@@ -21,10 +18,13 @@ from ledger_client.errors import (
     UnknownKey,
     VerificationError,
 )
-from ledger_client.record import GATEWAY_ITSELF, Coverage, Event, sign_record
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.bundle import Bundle
+from ledger_client.formats.cose_key import ES256, P256_ORDER
+from ledger_client.formats.record import GATEWAY_ITSELF, Coverage, Event, sign_record
+from ledger_client.formats.senml import Reading, Value
+from ledger_client.formats.statement import Range, id_text, statement_id
 from ledger_client.report import facts_in_words
-from ledger_client.senml import Reading, Value
-from ledger_client.statement import Range, id_text, statement_id
 from ledger_client.times import span_in_words
 from ledger_client.trust import Trust, key_entry
 from ledger_client.verify import failure_json, verify

@@ -9,9 +9,6 @@ from typing import Any
 import cbor2
 import pytest
 
-from ledger_client import cbor, cose
-from ledger_client.bundle import Locator
-from ledger_client.cose_key import ES256
 from ledger_client.errors import (
     BadReceipt,
     KeyNotValid,
@@ -23,11 +20,14 @@ from ledger_client.errors import (
     UnsupportedLog,
     VerificationError,
 )
-from ledger_client.merkle import leaf_hash, root_from_path
-from ledger_client.receipt import parse_receipt
-from ledger_client.record import Coverage, sign_record
-from ledger_client.senml import Value
-from ledger_client.statement import sign_statement
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.bundle import Locator
+from ledger_client.formats.cose_key import ES256
+from ledger_client.formats.merkle import leaf_hash, root_from_path
+from ledger_client.formats.receipt import parse_receipt
+from ledger_client.formats.record import Coverage, sign_record
+from ledger_client.formats.senml import Value
+from ledger_client.formats.statement import sign_statement
 from ledger_client.trust import Trust, key_entry, parse_trust
 from ledger_client.verify import verify
 from ledger_client.vouching import check_receipt

@@ -11,17 +11,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
-from ledger_client import cbor
-from ledger_client.cose import CONTENT_TYPE, Sign1
-from ledger_client.cose_key import PublicKey, load_private_key
 from ledger_client.durable_files import write_text
 from ledger_client.errors import LedgerUnavailable
+from ledger_client.formats import cbor
+from ledger_client.formats.cose import CONTENT_TYPE, Sign1
+from ledger_client.formats.cose_key import PublicKey, load_private_key
+from ledger_client.formats.merkle import Tree, leaf_hash
+from ledger_client.formats.receipt import check, parse_receipt
+from ledger_client.formats.statement import Statement, parse_statement
 from ledger_client.ledgers import Ledger, Pending
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.mqtt import MqttLedger
-from ledger_client.merkle import Tree, leaf_hash
-from ledger_client.receipt import check, parse_receipt
-from ledger_client.statement import Statement, parse_statement
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry
 from ledger_client.trust import Trust, key_entry, parse_trust

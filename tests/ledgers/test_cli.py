@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.bundle import Bundle
-from ledger_client.cose_key import PrivateKey
 from ledger_client.enrolment import Enrolment, MeterKey, sign_request
+from ledger_client.formats.bundle import Bundle
+from ledger_client.formats.cose_key import PrivateKey
+from ledger_client.formats.merkle import Tree, leaf_hash
+from ledger_client.formats.record import Claims, Coverage, Event, sign_record
+from ledger_client.formats.senml import Quality, Reading, Value
+from ledger_client.formats.statement import Range, Statement, sign_statement
 from ledger_client.ledgers.http import HttpLedger
-from ledger_client.merkle import Tree, leaf_hash
-from ledger_client.record import Claims, Coverage, Event, sign_record
-from ledger_client.senml import Quality, Reading, Value
-from ledger_client.statement import Range, Statement, sign_statement
 from ledger_client.trust import key_entry, load_trust
 from tests.ledgers.samples import EPOCH, Gateway
 from tests.processes import EmbeddedLedger, embedded_ledger

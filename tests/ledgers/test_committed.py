@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger_client.cose_key import PrivateKey, base64url
 from ledger_client.errors import LedgerUnavailable, Malformed, Refused, TrustFileError
+from ledger_client.formats.cose_key import PrivateKey, base64url
 from ledger_client.transparency.admission import KEY_NOT_VALID, UNKNOWN_KEY
 from ledger_client.transparency.committed import CommittedPolicy
 from ledger_client.transparency.directory import RULES, LedgerDir, open_dir

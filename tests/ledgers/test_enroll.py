@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.cose_key import PrivateKey, base64url
 from ledger_client.enrolment import to_text
+from ledger_client.formats.cose_key import PrivateKey, base64url
 from ledger_client.transparency.enroll import EnrollError, enroll, let_in, propose
 from ledger_client.transparency.policy import load_policy
 from ledger_client.trust import key_entry

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger_client import cbor
-from ledger_client.cose_key import PrivateKey, PublicKey, load_private_key
 from ledger_client.errors import EncodeError, VerificationError
+from ledger_client.formats import cbor
+from ledger_client.formats.cose_key import PrivateKey, PublicKey, load_private_key
+from ledger_client.formats.merkle import Tree, leaf_hash
+from ledger_client.formats.receipt import check, parse_receipt
 from ledger_client.ledgers.wire import id_to_text
-from ledger_client.merkle import Tree, leaf_hash
-from ledger_client.receipt import check, parse_receipt
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.gateway_entries import Change, gateway_of, sign_change

@@ -11,10 +11,10 @@ from queue import Empty, Queue
 import pytest
 
 from ledger_client.errors import Refused
+from ledger_client.formats.receipt import check, parse_receipt
+from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.broker import Broker, Message
 from ledger_client.ledgers.wire import COSE, TOPIC_ROOT, Topic, id_to_text
-from ledger_client.receipt import check, parse_receipt
-from ledger_client.statement import statement_id
 from ledger_client.transparency.admission import MALFORMED, OUT_OF_ORDER, TAKEN, UNKNOWN_KEY
 from ledger_client.transparency.directory import LedgerDir, open_dir
 from ledger_client.transparency.intake import MOST, Intake

@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ledger_client.statement import statement_id
+from ledger_client.formats.statement import statement_id
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import PATIENCE_S, Site, persist, site
 

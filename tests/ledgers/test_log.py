@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ledger_client.errors import LedgerUnavailable
-from ledger_client.merkle import Tree, leaf_hash
+from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.transparency.log import Log, LogError, Place
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client import cbor
-from ledger_client.consistency import check_consistency, parse_consistency
-from ledger_client.cose_key import PublicKey, load_private_key
+from ledger_client.formats import cbor
+from ledger_client.formats.consistency import check_consistency, parse_consistency
+from ledger_client.formats.cose_key import PublicKey, load_private_key
+from ledger_client.formats.log_head import LogHead, check_head, parse_head
+from ledger_client.formats.merkle import Tree, leaf_hash, root_from_path
+from ledger_client.formats.receipt import parse_receipt
 from ledger_client.ledgers.wire import MAX_ENTRY, MAX_PAGE
-from ledger_client.log_head import LogHead, check_head, parse_head
-from ledger_client.merkle import Tree, leaf_hash, root_from_path
-from ledger_client.receipt import parse_receipt
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.log_view import MAX_ENTRIES, LogView
 from tests.ledgers.client import ask

@@ -16,18 +16,18 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ledger_client import cbor, cose
 from ledger_client.cli import cli
-from ledger_client.consistency import sign_consistency
-from ledger_client.cose_key import ES256, load_private_key
 from ledger_client.errors import Forked, Inconsistent, LedgerUnavailable, NotAsked, NotIncluded
 from ledger_client.facts import Facts, Held, InLog
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.consistency import sign_consistency
+from ledger_client.formats.cose_key import ES256, load_private_key
+from ledger_client.formats.receipt import parse_receipt
+from ledger_client.formats.statement import id_text, statement_id
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.log_client import LogClient
 from ledger_client.ledgers.log_proof import confirm
 from ledger_client.online import last_batches, refresh
-from ledger_client.receipt import parse_receipt
-from ledger_client.statement import id_text, statement_id
 from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.rotate import rotate
 from ledger_client.transparency.show import trust_entry

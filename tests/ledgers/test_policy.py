@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.cose_key import PrivateKey
 from ledger_client.errors import TrustFileError
+from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.ledgers.wire import id_to_text
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.policy import EMPTY_POLICY, PolicyFile, load_policy

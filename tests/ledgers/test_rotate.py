@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client import cbor
-from ledger_client.cose_key import PrivateKey, PublicKey, load_private_key
 from ledger_client.errors import BadSignature, KeyNotValid, Malformed
+from ledger_client.formats import cbor
+from ledger_client.formats.cose_key import PrivateKey, PublicKey, load_private_key
+from ledger_client.formats.log_head import LogHead, check_head, sign_head
+from ledger_client.formats.merkle import leaf_hash, root_from_path
+from ledger_client.formats.receipt import parse_receipt, sign_receipt
 from ledger_client.ledgers.wire import id_to_text
-from ledger_client.log_head import LogHead, check_head, sign_head
-from ledger_client.merkle import leaf_hash, root_from_path
-from ledger_client.receipt import parse_receipt, sign_receipt
 from ledger_client.transparency import rotate as rotation
 from ledger_client.transparency.directory import LedgerDirError, open_dir
 from ledger_client.transparency.gateway_entries import Change, sign_change

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.commissioning.preflight import prepare
 from gateway.config.load import load_config
-from ledger_client.cose_key import PrivateKey, base64url
+from ledger_client.formats.cose_key import PrivateKey, base64url
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.revoke import revoke
 from ledger_client.trust import key_entry, load_trust

@@ -22,7 +22,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth.users import matches, read_users, users_file
 from gateway.storage.database import Store
-from ledger_client.statement import parse_statement
+from ledger_client.formats.statement import parse_statement
 from ledger_client.trust import load_trust
 from tests.chain.site import GatewayProcess, plant, until
 from tests.commands import check_audit, gateway_command, ledger_command

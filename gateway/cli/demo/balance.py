@@ -17,9 +17,9 @@ from typing import Any
 
 from gateway.records import StoredRecord
 from gateway.storage.database import Store
-from ledger_client.record import Coverage, parse_record
+from ledger_client.formats.record import Coverage, parse_record
+from ledger_client.formats.senml import Reading
 from ledger_client.recording_grid import due_by
-from ledger_client.senml import Reading
 
 
 @dataclass(frozen=True, slots=True)

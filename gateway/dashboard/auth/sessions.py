@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.dashboard.auth.users import Role, User
-from ledger_client.cose_key import base64url, unbase64url
 from ledger_client.errors import LedgerClientError
+from ledger_client.formats.cose_key import base64url, unbase64url
 
 HOUR_S = 3600.0
 IDLE_S: dict[Role, float] = {"viewer": 24 * HOUR_S, "installer": 2 * HOUR_S}

@@ -14,7 +14,7 @@ from gateway.config.web import Web
 from gateway.dashboard.auth import certificate, exposure
 from gateway.dashboard.auth.users import Role, User, hashed, read_users, users_file, write_users
 from gateway.errors import ConfigError, Declined, GatewayError
-from ledger_client.shape import is_name
+from ledger_client.formats.checks import is_name
 
 FIRST_USER = "installer"
 PORT = 8080

@@ -21,8 +21,8 @@ from gateway.errors import ConfigError
 from gateway.process.file_owner import as_its_folder, is_there
 from ledger_client.durable_files import whole_file
 from ledger_client.errors import LedgerClientError
+from ledger_client.formats.checks import is_name
 from ledger_client.ledgers.access import AccessError, read_file
-from ledger_client.shape import is_name
 from ledger_client.text_file import NotToml, toml_of
 
 FILE = "web.users"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from gateway.dashboard.pages.page import NotFound
 from gateway.storage.database import Store
 from gateway.storage.rows import Anchor, Batch
-from ledger_client.bundle import decode_locator, is_locator
 from ledger_client.errors import LedgerClientError
-from ledger_client.receipt import parse_receipt
-from ledger_client.statement import Statement, parse_statement
+from ledger_client.formats.bundle import decode_locator, is_locator
+from ledger_client.formats.receipt import parse_receipt
+from ledger_client.formats.statement import Statement, parse_statement
 
 PAGE = 40
 

@@ -18,8 +18,8 @@ from gateway.devices.points import Point
 from gateway.records import StoredRecord
 from gateway.runtime.context import Site
 from gateway.storage.database import Store
-from ledger_client.record import Coverage, parse_record, record_hash
-from ledger_client.senml import Reading, Value
+from ledger_client.formats.record import Coverage, parse_record, record_hash
+from ledger_client.formats.senml import Reading, Value
 
 CHAIN, COVERED = 12, 12
 

@@ -29,7 +29,7 @@ from gateway.storage.capacity.forecast import Horizon, horizon
 from gateway.storage.database import Store
 from gateway.storage.rows import Batch
 from gateway.verdicts import VERDICT_OF, verdict, worst
-from ledger_client.senml import Value
+from ledger_client.formats.senml import Value
 
 FAULTS = {"timeouts": "timeout", "late": "late", "foreign": "foreign", "damaged": "damaged"}
 MANY_LEFT = 10_000  # readings that a feed still has to tell: of more the page does not count them

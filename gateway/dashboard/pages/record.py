@@ -12,9 +12,9 @@ from gateway.evidence import prove
 from gateway.evidence.sealing import tree_of
 from gateway.records import StoredRecord
 from gateway.storage.database import Store
-from ledger_client.merkle import leaf_hash, node_hash
-from ledger_client.record import Record, parse_record, record_hash
-from ledger_client.statement import Statement, parse_statement
+from ledger_client.formats.merkle import leaf_hash, node_hash
+from ledger_client.formats.record import Record, parse_record, record_hash
+from ledger_client.formats.statement import Statement, parse_statement
 
 AT_ONCE = 2_000
 """So many leaves are hashed for a page without being asked for it."""

@@ -9,7 +9,7 @@ from operator import itemgetter
 from gateway.dashboard.pages import values
 from gateway.records import MissedPoll, News, SignedRecord
 from gateway.runtime.context import Site
-from ledger_client.senml import Reading
+from ledger_client.formats.senml import Reading
 
 RECENT = 60  # readings of a meter
 

@@ -10,7 +10,7 @@ from statistics import median_low
 from gateway.config.model import Meter
 from gateway.devices.points import Point, Profile
 from gateway.history.series import APART
-from ledger_client.senml import Number, Reading, Value
+from ledger_client.formats.senml import Number, Reading, Value
 
 WIDTH, HEIGHT = 120, 28  # of a sparkline, in its own units
 _ENERGY = ("Wh", "kWh", "MWh")

@@ -29,8 +29,8 @@ from gateway.dashboard.render.merkle_svg import drawing
 from gateway.dashboard.render.sentences import said
 from gateway.storage.capacity import forecast
 from gateway.verdicts import VERDICTS, verdict
-from ledger_client.record import MISSED_REASONS
-from ledger_client.senml import Quality
+from ledger_client.formats.record import MISSED_REASONS
+from ledger_client.formats.senml import Quality
 
 STATIC: Final = {
     "style.css": "text/css; charset=utf-8",

@@ -10,9 +10,9 @@ from functools import lru_cache
 from gateway.feeds.reading_message import Told
 from gateway.storage.alarm_tables import Standing
 from gateway.verdicts import verdict
+from ledger_client.formats.checks import is_name
+from ledger_client.formats.senml import Number, Value
 from ledger_client.report import quality_phrases
-from ledger_client.senml import Number, Value
-from ledger_client.shape import is_name
 
 ROOT = "meterseal-feed/v1"
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from gateway.devices.points import Point
 from gateway.feeds.sparkplug.payload import PropertySet
 from gateway.verdicts import verdict
-from ledger_client.senml import Number, Quality, quality_words
+from ledger_client.formats.senml import Number, Quality, quality_words
 
 INT32, INT64, UINT64, DOUBLE, BOOLEAN, STRING = 3, 4, 8, 10, 11, 12  # Sparkplug 3.0 §6.4.16
 GOOD, BAD, STALE = 192, 0, 500  # §6.4.14: the codes that the property Quality may have

@@ -19,11 +19,11 @@ from gateway.storage.database import Store
 from gateway.storage.recovery.sqlite_pages import Pages, Row, Value
 from gateway.storage.repair_tables import Hole
 from gateway.storage.rows import Repair
-from ledger_client.bundle import is_locator
-from ledger_client.cose_key import PublicKey
 from ledger_client.errors import LedgerClientError
-from ledger_client.record import Record, parse_record, record_hash
-from ledger_client.statement import parse_statement
+from ledger_client.formats.bundle import is_locator
+from ledger_client.formats.cose_key import PublicKey
+from ledger_client.formats.record import Record, parse_record, record_hash
+from ledger_client.formats.statement import parse_statement
 from ledger_client.trust import Trust
 from ledger_client.vouching import check_receipt
 

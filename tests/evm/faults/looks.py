@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ledger_client import cbor
+from ledger_client.formats import cbor
+from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers import Pending
 from ledger_client.ledgers.evm import EvmLedger
-from ledger_client.statement import statement_id
 from tests.evm.site import EvmSite
 
 SUBMITTED = Pending(0.001)

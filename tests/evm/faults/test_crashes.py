@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client import cbor
+from ledger_client.formats import cbor
+from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers import Pending
-from ledger_client.statement import statement_id
 from tests.evm.faults.looks import SUBMITTED, looks, sent
 from tests.evm.site import Book, Crash, EvmSite, settle
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ledger_client.errors import LedgerUnavailable, Refused
+from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.evm import EvmLedger
 from ledger_client.ledgers.evm_finality import Finality
-from ledger_client.statement import statement_id
 from tests.evm.chain import chain
 from tests.evm.faults.looks import SUBMITTED, included, looks, sent, settled
 from tests.evm.site import EvmSite, evm_site, settle

@@ -7,8 +7,8 @@ from contextlib import suppress
 import pytest
 
 from ledger_client.errors import LedgerUnavailable, Refused
+from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers import Pending
-from ledger_client.statement import statement_id
 from tests.evm.chain import mined
 from tests.evm.faults.looks import SUBMITTED, looks, sent, settled
 from tests.evm.site import Crash, EvmSite, settle

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gateway.acquisition.counters import Booked, Look, Stand, book, doubtful
 from gateway.devices.decode import decode
 from gateway.devices.points import REGISTERS, Point
-from ledger_client.senml import Number, Quality
+from ledger_client.formats.senml import Number, Quality
 
 Q = Quality
 STEP_MS = 10_000

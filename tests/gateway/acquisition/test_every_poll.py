@@ -26,8 +26,8 @@ from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.recording.commits import Rules
 from gateway.recording.writer import Recorder
 from gateway.storage.database import Store
-from ledger_client.record import MISSED_REASONS, Coverage, parse_record
-from ledger_client.senml import Reading
+from ledger_client.formats.record import MISSED_REASONS, Coverage, parse_record
+from ledger_client.formats.senml import Reading
 from tests.gateway.books import check_books
 from tests.gateway.samples import Machine, site
 

@@ -21,8 +21,8 @@ from gateway.devices.read_plan import Block, Limits, plan, resolve_profile
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.records import PollResult
 from gateway.verdicts import verdict
+from ledger_client.formats.senml import Quality, Reading, Value, pack
 from ledger_client.report import quality_phrases
-from ledger_client.senml import Quality, Reading, Value, pack
 from tests.gateway.samples import START_S, Machine
 
 Q = Quality

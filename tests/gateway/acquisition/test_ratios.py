@@ -16,8 +16,8 @@ from gateway.devices.profile import parse_profile
 from gateway.devices.read_plan import Block, Limits, plan
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.records import PollResult
-from ledger_client.record import Event
-from ledger_client.senml import Quality, Value
+from ledger_client.formats.record import Event
+from ledger_client.formats.senml import Quality, Value
 from tests.gateway.samples import Machine
 
 Q = Quality

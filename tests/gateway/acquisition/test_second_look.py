@@ -15,7 +15,7 @@ from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.specs import LineSpec, MeterSpec
 from gateway.records import PollResult
-from ledger_client.senml import Quality, Value
+from ledger_client.formats.senml import Quality, Value
 from tests.gateway.fieldbus.devices import SAFETY_S, Pty, Sent, answer
 
 Q = Quality

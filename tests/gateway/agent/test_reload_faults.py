@@ -23,7 +23,7 @@ from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError, StoreError
 from gateway.records import CONFIGURATION, StoredRecord
 from gateway.storage.database import Store
-from ledger_client.record import Event, parse_record
+from ledger_client.formats.record import Event, parse_record
 from tests.gateway.books import check_books
 from tests.gateway.dashboard.looks import looker
 from tests.gateway.epochs import running, until

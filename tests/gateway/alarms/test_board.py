@@ -20,7 +20,7 @@ from gateway.records import GATEWAY, MissedPoll, NotRecorded, Timestamp
 from gateway.status import status
 from gateway.storage.alarm_tables import Standing
 from gateway.storage.database import Store
-from ledger_client.senml import Reading, Value
+from ledger_client.formats.senml import Reading, Value
 from ledger_client.times import rfc3339_ms
 from tests.gateway.desk import Desk
 

@@ -20,8 +20,8 @@ from gateway.recording.writer import Recorder
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
 from gateway.storage.writer import Direct
-from ledger_client.bundle import Bundle
 from ledger_client.errors import PolicyNotMet, Refused
+from ledger_client.formats.bundle import Bundle
 from ledger_client.transparency.admission import (
     BAD_SIGNATURE,
     KEY_NOT_VALID,

@@ -22,7 +22,7 @@ from gateway.anchoring.ledger_comparison import (
     waiting_text,
 )
 from gateway.evidence.sealing import Before
-from ledger_client.statement import Range, statement_id
+from ledger_client.formats.statement import Range, statement_id
 from tests.ledgers.samples import EPOCH, Gateway
 
 OURS, THEIRS = b"o" * 32, b"t" * 32

@@ -17,7 +17,7 @@ from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.model import Config
 from gateway.recording.writer import Recorder
 from gateway.storage.database import Store
-from ledger_client.statement import parse_statement
+from ledger_client.formats.statement import parse_statement
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry

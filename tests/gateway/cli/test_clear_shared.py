@@ -16,7 +16,7 @@ from gateway.config.model import Config
 from gateway.fieldbus.modbus.frames import Request
 from gateway.process import control_socket
 from gateway.storage.database import Store
-from ledger_client.record import Event, parse_record
+from ledger_client.formats.record import Event, parse_record
 from tests.chain.site import GatewayProcess
 from tests.gateway.epochs import running, until
 from tests.gateway.fieldbus.devices import Pty, addresses, answer, rtu_talk, serving

@@ -23,9 +23,9 @@ from gateway.records import PollResult, Timestamp
 from gateway.status import status
 from gateway.storage.database import Store
 from gateway.verdicts import verdict
-from ledger_client.record import parse_record
+from ledger_client.formats.record import parse_record
+from ledger_client.formats.senml import Columns, Reading, Value
 from ledger_client.report import quality_phrases
-from ledger_client.senml import Columns, Reading, Value
 from ledger_client.times import rfc3339_ms
 from tests.gateway.samples import START_S, Hands, site
 

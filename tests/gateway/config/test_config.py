@@ -24,8 +24,8 @@ from gateway.config.ledger import LedgerEntry
 from gateway.config.load import load_config
 from gateway.devices.profile import CATALOG
 from gateway.recording.key_match import unlisted
-from ledger_client.cose_key import PrivateKey
 from ledger_client.errors import TrustFileError
+from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.trust import key_entry, load_trust
 from tests.gateway.samples import Hands, rewrite, site
 

@@ -25,8 +25,8 @@ from gateway.doctor.finding import Finding
 from gateway.storage.alarm_tables import Standing
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Store
-from ledger_client.record import Coverage
-from ledger_client.senml import Quality, Value
+from ledger_client.formats.record import Coverage
+from ledger_client.formats.senml import Quality, Value
 from tests.gateway.epochs import epoch
 
 MIN = 60_000

@@ -21,7 +21,7 @@ from gateway.recording.commits import Rules
 from gateway.recording.journal import Journal
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Store
-from ledger_client.senml import Quality, Reading, Value
+from ledger_client.formats.senml import Quality, Reading, Value
 from tests.chain.site import until
 from tests.gateway.dashboard.pages_plant import Site, plant_with_pages
 from tests.gateway.dashboard.window import Window, chromium, window

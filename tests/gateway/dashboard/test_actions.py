@@ -17,7 +17,7 @@ from benchmarks.parts.farm import SERIAL
 from gateway.config.model import Config
 from gateway.storage.alarm_tables import Standing
 from gateway.storage.database import Store
-from ledger_client.record import Event, parse_record
+from ledger_client.formats.record import Event, parse_record
 from tests.gateway.dashboard.pages_site import Browser, pages_of, running
 from tests.processes import free_port
 

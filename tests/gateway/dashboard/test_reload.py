@@ -10,7 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from gateway.storage.database import Store
-from ledger_client.record import Event, parse_record
+from ledger_client.formats.record import Event, parse_record
 from tests.gateway.dashboard.pages_site import Browser, pages_of, running
 from tests.processes import free_port
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.devices.decode import Decoded, configured_factor, decode, decode_points
 from gateway.devices.points import REGISTERS, Point
 from gateway.devices.profile import load_profile
-from ledger_client.senml import Quality
+from ledger_client.formats.senml import Quality
 
 ABSENT = Decoded(None, Quality.DECODE_ERR)
 INTEGERS = {"uint16": "H", "int16": "h", "uint32": "I", "int32": "i", "uint64": "Q", "int64": "q", "acc32": "I"}

@@ -18,7 +18,7 @@ from gateway.devices.decode import Decoder, decode, decode_points
 from gateway.devices.points import Profile, ProfileError
 from gateway.devices.profile import format_profile, parse_profile
 from gateway.errors import ConfigError
-from ledger_client.senml import Quality
+from ledger_client.formats.senml import Quality
 
 HEAD = 'format = 2\nvendor = "V"\ndevice = "D"\nsource = "S"\nmax_gap = 4\n[defaults]\nfc = 3\n[points]\n'
 

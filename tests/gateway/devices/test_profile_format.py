@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.devices.points import REGISTERS, Point, Profile, ProfileError, Serial, Span
 from gateway.devices.profile import catalog, format_profile, load_profile, parse_profile
-from ledger_client.senml import PRIMARY_UNITS, SECONDARY_UNITS
+from ledger_client.formats.senml import PRIMARY_UNITS, SECONDARY_UNITS
 
 HEAD = 'vendor = "V"\ndevice = "D"\nsource = "S"\n'
 DOCS = Path(__file__).parents[3] / "docs" / "profiles.md"

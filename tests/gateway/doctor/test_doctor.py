@@ -19,7 +19,7 @@ from gateway.doctor import database, disk, machine, run, site
 from gateway.doctor.finding import Case, Finding
 from gateway.errors import Unfinished
 from gateway.storage.database import Store
-from ledger_client.cose_key import PrivateKey, save_private_key
+from ledger_client.formats.cose_key import PrivateKey, save_private_key
 from tests.chain.site import command
 from tests.gateway.samples import START_S, Hands
 from tests.gateway.samples import site as make_site

@@ -14,7 +14,7 @@ from gateway.evidence.export import export, export_to, file_name
 from gateway.storage.capacity import pruning
 from gateway.storage.database import Store
 from ledger_client.audit import audit
-from ledger_client.cose_key import PrivateKey
+from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.trust import Trust, key_entry, load_trust
 from tests.chain.site import command
 from tests.gateway.clock_history import LIMIT

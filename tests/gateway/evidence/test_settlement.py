@@ -11,10 +11,10 @@ import pytest
 
 from gateway.config.ledger import Contract
 from gateway.evidence.settlement import NotOurs, demand_settled
-from ledger_client import cbor, cose
-from ledger_client.bundle import Locator, encode_locator
-from ledger_client.merkle import Tree, leaf_hash
-from ledger_client.statement import sign_statement, statement_id
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.bundle import Locator, encode_locator
+from ledger_client.formats.merkle import Tree, leaf_hash
+from ledger_client.formats.statement import sign_statement, statement_id
 from tests.ledger_client.evidence import LEDGER, NOW, T0, Site, key, limited, receipt_for, statement_of, trust
 
 ENTRY = Site().entry()

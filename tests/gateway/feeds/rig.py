@@ -22,8 +22,8 @@ from gateway.recording.writer import Recorder
 from gateway.records import MissedPoll, PollResult, Timestamp
 from gateway.runtime.context import Site
 from gateway.storage.database import Store
+from ledger_client.formats.senml import Reading, Value
 from ledger_client.ledgers.broker import Broker, Message
-from ledger_client.senml import Reading, Value
 from tests.gateway.samples import recorder, site
 
 PATIENCE_S = 20.0

@@ -10,8 +10,8 @@ from pathlib import Path
 from gateway.config.load import load_config
 from gateway.records import SignedRecord
 from gateway.storage.database import Store
-from ledger_client.record import parse_record
-from ledger_client.senml import Quality, Reading, Value
+from ledger_client.formats.record import parse_record
+from ledger_client.formats.senml import Quality, Reading, Value
 from tests.gateway.feeds.rig import METER, OTHER, feed_site, listening, running, until
 from tests.gateway.feeds.sparkplug_host import GROUP, host_at
 from tests.ledgers.nats import nats

@@ -7,7 +7,7 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
-from ledger_client.senml import Quality, Value
+from ledger_client.formats.senml import Quality, Value
 from tests.gateway.feeds.conformance import shows
 from tests.gateway.feeds.rig import METER, feed_site, running, until
 from tests.gateway.feeds.sparkplug_host import FREE, NODE, check_sequence, host_at, metric

@@ -27,7 +27,7 @@ from gateway.devices.profile import load_profile
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.specs import Alarm, LineSpec, MeterSpec, Poll
 from gateway.records import PollResult
-from ledger_client.senml import Value
+from ledger_client.formats.senml import Value
 from tests.gateway.fieldbus.devices import SAFETY_S
 
 POINTS = ("voltage_ln_l1", "voltage_ln_l2", "active_power_total", "energy_import")

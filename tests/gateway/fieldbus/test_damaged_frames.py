@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.specs import Alarm
-from ledger_client.senml import Quality
+from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import Pty, Sent, addresses, answer, bus, meter, rtu_line, running
 
 

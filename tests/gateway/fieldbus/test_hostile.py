@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.fieldbus.specs import Poll
-from ledger_client.senml import Quality
+from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.hostile import POINTS, Case, NotThere, Outcome, run
 
 Q = Quality

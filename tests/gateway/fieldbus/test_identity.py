@@ -19,7 +19,7 @@ from gateway.fieldbus.modbus.link import Seen
 from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.fieldbus.read_budget import identity_every_s
 from gateway.fieldbus.specs import LineSpec, MeterSpec
-from ledger_client.senml import Quality
+from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import Pty, Sent, answer, meter, rtu_line, running, tcp_line
 from tests.gateway.fieldbus.test_meter_state import Meter, counting
 

@@ -16,7 +16,7 @@ from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.fieldbus.poll import Attempt
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.specs import Alarm, BlockAnswer, BlockFailure, Poll
-from ledger_client.senml import Quality
+from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import meter, tcp_line
 from tests.gateway.fieldbus.test_meter_state import Meter, Moved
 

@@ -11,7 +11,7 @@ from gateway.fieldbus.modbus.connections import OtherMaster
 from gateway.fieldbus.modbus.frames import Request, Shape
 from gateway.fieldbus.modbus.link import Seen
 from gateway.fieldbus.modbus.shapes import ShapeTable
-from ledger_client.senml import Quality
+from ledger_client.formats.senml import Quality
 
 SHAPE = Shape(9, 3, 4)
 HOUR = 3600

@@ -16,7 +16,7 @@ from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.modbus.link import Answer, Manners, Outcome, Refusal, Silence
 from gateway.fieldbus.poll import Attempt, Turn
 from gateway.fieldbus.specs import BlockAnswer, MeterSpec
-from ledger_client.senml import Quality
+from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import meter, tcp_line
 
 

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from gateway.fieldbus.modbus.frames import parse_request
-from ledger_client.senml import Quality
+from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import Pty, answer, meter, rtu_line, running, serving, tcp_line
 from tests.gateway.fieldbus.replug import STEADY, identified, run
 

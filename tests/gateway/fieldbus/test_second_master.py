@@ -10,7 +10,7 @@ import pytest
 from gateway.devices.profile import parse_profile
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.specs import Alarm, LineSpec, MeterSpec, Poll
-from ledger_client.senml import Quality
+from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import Polls, Pty, addresses, answer, meter, patient, rtu_line, running
 
 THEIRS = 5000

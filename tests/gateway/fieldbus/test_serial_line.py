@@ -19,7 +19,7 @@ from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.modbus.rtu_link import RtuLink
 from gateway.fieldbus.modbus.serial_port import open_port
 from gateway.fieldbus.specs import Alarm
-from ledger_client.senml import Quality
+from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import (
     SAFETY_S,
     Pty,

@@ -13,7 +13,7 @@ from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.modbus.link import Answer, Outcome, Refusal, Silence
 from gateway.fieldbus.specs import MeterSpec
 from gateway.fieldbus.sunspec_discovery import Discovery
-from ledger_client.senml import Quality
+from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import Sent, answer, packet, refuse, running, serving, tcp_line, tcp_talk
 
 SUNS = (0x5375, 0x6E53)

@@ -17,8 +17,8 @@ from gateway.history.series import Covered, covered, history
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity.pruning import prune_summaries
 from gateway.storage.database import Store
-from ledger_client.record import Coverage
-from ledger_client.senml import Quality, Reading, Value
+from ledger_client.formats.record import Coverage
+from ledger_client.formats.senml import Quality, Reading, Value
 from tests.gateway.samples import START_S, Hands, Machine, site
 
 METER, BEGIN_MS = "export-main", START_S * 1000

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.model import Config
-from ledger_client.statement import parse_statement
+from ledger_client.formats.statement import parse_statement
 from tests.gateway.books import check_books, check_each_record_is_sealed_once
 from tests.gateway.older.lives import Ledger, Life, anchored, saved
 from tests.gateway.taken import check_taken

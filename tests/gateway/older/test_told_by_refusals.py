@@ -12,7 +12,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.storage.database import Store
 from ledger_client.errors import Refused
-from ledger_client.statement import parse_statement
+from ledger_client.formats.statement import parse_statement
 from tests.gateway.older.lives import METER, Ledger, Life, anchored, check_all, live, put_back, saved
 from tests.gateway.samples import believed
 

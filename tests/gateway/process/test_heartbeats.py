@@ -18,7 +18,7 @@ from gateway.process.threads import in_thread
 from gateway.recording.writer import COMMIT_WITHIN_S
 from gateway.records import MeterEvent
 from gateway.storage.database import Store
-from ledger_client.record import Event
+from ledger_client.formats.record import Event
 from tests.gateway.fieldbus.devices import SAFETY_S, Sent, meter, serving, tcp_line, tcp_talk
 from tests.gateway.samples import Hands, Machine, finished, recorder, site
 

@@ -23,10 +23,10 @@ from gateway.recording.journal import PERIOD, Journal
 from gateway.records import CLOCK, CONFIGURATION, GATEWAY, KEYS, SCHEDULE, MeterEvent
 from gateway.storage.capacity import disk_space
 from gateway.storage.database import Store
-from ledger_client import cbor
-from ledger_client.cose_key import PrivateKey, save_private_key
-from ledger_client.record import Coverage, Event, Record, parse_record
-from ledger_client.statement import parse_statement
+from ledger_client.formats import cbor
+from ledger_client.formats.cose_key import PrivateKey, save_private_key
+from ledger_client.formats.record import Coverage, Event, Record, parse_record
+from ledger_client.formats.statement import parse_statement
 from ledger_client.trust import Trust, key_entry, parse_trust
 from tests.gateway.audited import LEDGER, audited, audited_by
 from tests.gateway.books import check_books

@@ -12,8 +12,8 @@ from gateway.clock import BUILT_S, STEP_MS, KernelClock
 from gateway.config.model import Config
 from gateway.records import CLOCK
 from gateway.storage.database import Store
-from ledger_client.record import Coverage
-from ledger_client.senml import Quality, Reading
+from ledger_client.formats.record import Coverage
+from ledger_client.formats.senml import Quality, Reading
 from tests.gateway.books import check_books
 from tests.gateway.clock_history import FrailStore
 from tests.gateway.samples import START_S, Hands, Machine, finished, site

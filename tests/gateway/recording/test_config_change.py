@@ -18,7 +18,7 @@ from gateway.config.model import Config
 from gateway.errors import ConfigError, StoreError
 from gateway.recording.commits import Rules
 from gateway.recording.config_change import Change
-from ledger_client.record import Coverage
+from ledger_client.formats.record import Coverage
 from tests.gateway.books import check_books
 from tests.gateway.clock_history import FrailStore
 from tests.gateway.samples import Hands, Machine, finished, recorder, rewritten, site

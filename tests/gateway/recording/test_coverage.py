@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.recording.coverage import Tally, first_coverage
 from gateway.storage.rows import Tail
-from ledger_client.record import Coverage
+from ledger_client.formats.record import Coverage
 from ledger_client.recording_grid import due_between, due_by
 
 

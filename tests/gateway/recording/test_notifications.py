@@ -12,8 +12,8 @@ from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
 from gateway.records import MissedPoll, News, NotRecorded, PollResult, SignedRecord
 from gateway.storage.database import Store
-from ledger_client.record import parse_record
-from ledger_client.senml import Reading
+from ledger_client.formats.record import parse_record
+from ledger_client.formats.senml import Reading
 from tests.gateway.samples import Hands, finished, site
 
 METER = "export-main"

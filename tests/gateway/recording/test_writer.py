@@ -16,8 +16,8 @@ from gateway.recording.commits import Rules
 from gateway.recording.writer import Recorder
 from gateway.records import PollResult
 from gateway.storage.database import Store
-from ledger_client.record import Coverage, Event, parse_record, record_hash
-from ledger_client.statement import parse_statement
+from ledger_client.formats.record import Coverage, Event, parse_record, record_hash
+from ledger_client.formats.statement import parse_statement
 from tests.chain.site import until
 from tests.gateway.books import check_books
 from tests.gateway.samples import finished, recorder, site

@@ -20,8 +20,8 @@ from gateway.recording.notifications import Hub
 from gateway.records import GATEWAY, MeterEvent, NotRecorded, SignedRecord, StoredRecord, Timestamp
 from gateway.runtime.alarm_inputs import AlarmSources
 from gateway.runtime.context import Site
-from ledger_client.record import Event
-from ledger_client.senml import Quality, Reading, Value
+from ledger_client.formats.record import Event
+from ledger_client.formats.senml import Quality, Reading, Value
 from tests.gateway.desk import Desk
 from tests.gateway.samples import START_S, Hands, site
 from tests.ledgers.pki import Authority

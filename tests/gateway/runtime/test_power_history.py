@@ -15,7 +15,7 @@ from gateway.devices.profile import load_profile
 from gateway.records import MissedPoll, NotRecorded, PollResult, Timestamp
 from gateway.runtime.power_history import PowerHistory, recall, sleep_point
 from gateway.storage.database import Store
-from ledger_client.senml import Quality, Reading, Value
+from ledger_client.formats.senml import Quality, Reading, Value
 from tests.gateway.epochs import running, until
 from tests.gateway.samples import Hands, Machine, site
 

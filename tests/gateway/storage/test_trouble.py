@@ -15,8 +15,8 @@ from gateway.records import ALARM, MeterEvent, Timestamp
 from gateway.storage.capacity.disk_space import MIB, RESERVE_BYTES
 from gateway.storage.database import Store
 from gateway.storage.recovery.repair import open_store
-from ledger_client.record import Coverage, Event
-from ledger_client.senml import Reading, Value
+from ledger_client.formats.record import Coverage, Event
+from ledger_client.formats.senml import Reading, Value
 from ledger_client.trust import load_trust
 from tests.disk.small import small_disk, writable
 from tests.gateway.books import check_books

@@ -29,8 +29,8 @@ from gateway.dashboard.routes import contents
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, PollResult, StoredRecord, Timestamp
 from gateway.runtime.context import Site
 from gateway.storage.database import Store
-from ledger_client.record import Event, parse_record
-from ledger_client.senml import Quality, Reading, Value
+from ledger_client.formats.record import Event, parse_record
+from ledger_client.formats.senml import Quality, Reading, Value
 from tests.gateway.dashboard.looks import looker
 from tests.gateway.epochs import due_ms, epoch, until
 from tests.gateway.samples import Hands, rewrite, site

@@ -13,8 +13,8 @@ from gateway.alarm_kinds import KINDS, SEVERITIES
 from gateway.dashboard.render.catalog import LANGUAGES, Words, choose, table
 from gateway.devices.profile import CATALOG, load_profile
 from gateway.verdicts import VERDICTS
-from ledger_client.record import MISSED_REASONS
-from ledger_client.senml import Quality
+from ledger_client.formats.record import MISSED_REASONS
+from ledger_client.formats.senml import Quality
 
 TEMPLATES = sorted(path.name for path in (files("gateway.dashboard") / "templates").iterdir())
 

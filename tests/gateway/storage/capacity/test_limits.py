@@ -16,8 +16,8 @@ from gateway.records import GATEWAY
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.disk_space import Limits, Space
 from gateway.storage.database import Store
-from ledger_client.record import Body, Coverage, Event
-from ledger_client.senml import Reading
+from ledger_client.formats.record import Body, Coverage, Event
+from ledger_client.formats.senml import Reading
 from tests.gateway.books import check_books
 from tests.gateway.samples import Hands, finished, site
 

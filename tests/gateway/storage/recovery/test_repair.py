@@ -35,8 +35,8 @@ from gateway.status import status
 from gateway.storage.capacity import pruning
 from gateway.storage.database import Store
 from gateway.storage.recovery import repair
-from ledger_client.record import Event, parse_record
-from ledger_client.statement import parse_statement
+from ledger_client.formats.record import Event, parse_record
+from ledger_client.formats.statement import parse_statement
 from ledger_client.trust import load_trust
 from ledger_client.verify import verify
 from tests.chain.site import until

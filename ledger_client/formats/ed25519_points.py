@@ -1,4 +1,4 @@
-"""Which Ed25519 points are no public keys: RFC 8032 §5.1, checked before OpenSSL sees them."""
+"""Ed25519 points that are invalid as public keys (RFC 8032 §5.1), for checks before OpenSSL. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Readings as SenML packs (RFC 8428, CBOR labels): values, units, quality bits; written and read in one form only."""
+"""SenML packs of readings (RFC 8428, CBOR labels): values, units, quality bits; one encoding only. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from ledger_client import cbor
 from ledger_client.errors import EncodeError, Malformed
-from ledger_client.shape import MAX_TIME_MS, array, is_name, table, text, time_ms, uint
+from ledger_client.formats import cbor
+from ledger_client.formats.checks import MAX_TIME_MS, array, is_name, table, text, time_ms, uint
 
 # The SenML registries: RFC 8428 §12.1, RFC 8798 §2 and §3, and what IANA has registered since (NTU, ppb to g/l).
 _PRIMARY: Final = (

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger_client import cbor, cose
-from ledger_client.consistency import check_consistency, parse_consistency, sign_consistency
 from ledger_client.errors import BadReceipt, EncodeError, Inconsistent, Malformed, UnsupportedLog
-from ledger_client.merkle import Tree, leaf_hash, root_from_consistency
-from ledger_client.receipt import parse_receipt
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.consistency import check_consistency, parse_consistency, sign_consistency
+from ledger_client.formats.merkle import Tree, leaf_hash, root_from_consistency
+from ledger_client.formats.receipt import parse_receipt
 from ledger_client.transparency import tree as stored
 from tests.ledger_client.evidence import LEDGER, T0, key
-from tests.ledger_client.test_merkle import LEAVES, recursive_root
-from tests.ledger_client.test_standards import CT_LEAVES, CT_ROOTS
+from tests.ledger_client.formats.test_merkle import LEAVES, recursive_root
+from tests.ledger_client.formats.test_standards import CT_LEAVES, CT_ROOTS
 from tests.ledger_client.values import THOROUGH
 
 SIGNER = key(LEDGER)

@@ -1,4 +1,4 @@
-"""Consistency receipts (RFC 9942 §5.3): a ledger's signed proof that its log of N entries begins with its log of M.
+"""Consistency receipts (RFC 9942 §5.3): a ledger's signed proof that its log of N entries extends that of M.
 
 Whoever holds a receipt knows a root of its ledger: the one that entry and path lead to, at the receipt's size. From
 that root the proof leads to the newer one, which the ledger signed; a log that was rewritten has no such path.
@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ledger_client import cbor, cose
-from ledger_client.cose_key import PublicKey, Signer
 from ledger_client.errors import BadReceipt, BadSignature, Inconsistent, Malformed, UnsupportedLog
-from ledger_client.merkle import root_from_consistency
-from ledger_client.receipt import (
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.checks import MAX_PATH, array, blob, uint, writing
+from ledger_client.formats.cose_key import PublicKey, Signer
+from ledger_client.formats.merkle import root_from_consistency
+from ledger_client.formats.receipt import (
     SIZE_CLAIM,
     VDS_RFC9162_SHA256,
     Envelope,
@@ -23,7 +24,6 @@ from ledger_client.receipt import (
     own_claims,
     parse_envelope,
 )
-from ledger_client.shape import MAX_PATH, array, blob, uint, writing
 
 CONSISTENCY: Final = -2
 SUB: Final = "log"

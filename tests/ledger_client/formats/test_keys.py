@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger_client import cbor
-from ledger_client.cose_key import (
+from ledger_client.errors import BadSignature, EncodeError, KeyFileError, Malformed
+from ledger_client.formats import cbor
+from ledger_client.formats.cose_key import (
     EDDSA,
     ES256,
     P256_ORDER,
@@ -25,7 +26,6 @@ from ledger_client.cose_key import (
     save_private_key,
     unbase64url,
 )
-from ledger_client.errors import BadSignature, EncodeError, KeyFileError, Malformed
 from tests.ledger_client.evidence import key
 from tests.ledger_client.values import THOROUGH
 

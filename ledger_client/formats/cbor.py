@@ -1,4 +1,4 @@
-"""Core deterministic CBOR (RFC 8949 §4.2.1), cut down to what evidence may contain.
+"""Core deterministic CBOR (RFC 8949 §4.2.1), restricted to what evidence may contain. Pure.
 
 Written by cbor2, read by a decoder of our own: two implementations that must agree byte for byte. Values are
 None, bool, int (64 bits), float (finite), str, bytes, list, dict, ``decimal.Decimal`` (tag 4) and, outermost only,

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger_client import cbor, cose
-from ledger_client.bundle import Bundle
-from ledger_client.cose_key import ES256, PrivateKey, PublicKey
 from ledger_client.errors import EncodeError, VerificationError
-from ledger_client.merkle import Tree, leaf_hash
-from ledger_client.receipt import parse_receipt
-from ledger_client.record import parse_record
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.bundle import Bundle
+from ledger_client.formats.cose_key import ES256, PrivateKey, PublicKey
+from ledger_client.formats.merkle import Tree, leaf_hash
+from ledger_client.formats.receipt import parse_receipt
+from ledger_client.formats.record import parse_record
+from ledger_client.formats.statement import detach_receipts, parse_statement
 from ledger_client.report import facts_in_words
-from ledger_client.statement import detach_receipts, parse_statement
 from ledger_client.verify import verify
 from ledger_client.vouching import check_receipt
 from tests.ledger_client.evidence import NOW, Site, key, receipt_for, records, trust

@@ -1,4 +1,4 @@
-"""Names, caps, times and the small checks that every layer of evidence shares. The checks raise ``Malformed``."""
+"""Checks shared by all evidence formats: names, size caps, times. They raise ``Malformed``. Pure."""
 
 from __future__ import annotations
 

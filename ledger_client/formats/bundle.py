@@ -1,4 +1,4 @@
-"""Proof bundles (``.mseal``): one record with everything up to the receipts. No key: trust never comes from here."""
+"""Proof bundles (``.mseal``): one record with its proof, statement and receipts. Never a source of trust."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ledger_client import cbor
 from ledger_client.errors import EncodeError, Malformed
-from ledger_client.shape import (
+from ledger_client.formats import cbor
+from ledger_client.formats.checks import (
     MAX_BUNDLE,
     MAX_RECEIPTS,
     MAX_RECORD,
@@ -21,7 +21,7 @@ from ledger_client.shape import (
     within,
     writing,
 )
-from ledger_client.statement import attach_receipts, detach_receipts
+from ledger_client.formats.statement import attach_receipts, detach_receipts
 
 VERSION: Final = 1
 _MAP: Final = 5  # CBOR major type

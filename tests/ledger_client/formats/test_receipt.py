@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger_client import cbor, cose
-from ledger_client.cose_key import ES256, P256_ORDER
 from ledger_client.errors import BadReceipt, EncodeError, Malformed, UnsupportedLog
-from ledger_client.merkle import Tree, leaf_hash
-from ledger_client.receipt import check, parse_receipt, sign_receipt
-from ledger_client.statement import id_text, statement_id
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.cose_key import ES256, P256_ORDER
+from ledger_client.formats.merkle import Tree, leaf_hash
+from ledger_client.formats.receipt import check, parse_receipt, sign_receipt
+from ledger_client.formats.statement import id_text, statement_id
 from tests.ledger_client.evidence import LEDGER, T0, Site, key, receipt_for
 from tests.ledger_client.values import THOROUGH
 

@@ -1,4 +1,4 @@
-"""Records: what a gateway signs about one meter. A reading, a coverage of time, or an event.
+"""Records: a reading, coverage or event of one meter, signed by the gateway. No I/O.
 
 A record is a COSE_Sign1 with an empty unprotected header; its claims (RFC 8392, RFC 9597) say whose it is and where it
 stands in its meter's sequence, its content type says which of the three payloads it bears.
@@ -11,23 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from ledger_client import cbor, cose
-from ledger_client.cose_key import Signer
 from ledger_client.errors import EncodeError, Malformed
-from ledger_client.pack_writer import PackWriter, Unusual, uint_bytes
-from ledger_client.senml import (
-    PRIMARY_UNITS,
-    SECONDARY_UNITS,
-    Columns,
-    Number,
-    Quality,
-    Reading,
-    Value,
-    pack,
-    parse_pack,
-    quality_words,
-)
-from ledger_client.shape import (
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.checks import (
     MAX_RECORD,
     MAX_TIME_S,
     blob,
@@ -40,6 +26,20 @@ from ledger_client.shape import (
     within,
     writing,
 )
+from ledger_client.formats.cose_key import Signer
+from ledger_client.formats.senml import (
+    PRIMARY_UNITS,
+    SECONDARY_UNITS,
+    Columns,
+    Number,
+    Quality,
+    Reading,
+    Value,
+    pack,
+    parse_pack,
+    quality_words,
+)
+from ledger_client.formats.senml_writer import PackWriter, Unusual, uint_bytes
 
 __all__ = [
     "CLOCKS",

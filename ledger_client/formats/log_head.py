@@ -1,4 +1,4 @@
-"""The signed head of a ledger's log: "at this time it had so many entries, under this root".
+"""Signed head of a ledger's log: its number of entries and its root at one time. Pure.
 
 A COSE_Sign1 in the form of an entry (tag 18, unprotected header empty): its id, SHA-256 of its bytes, can be anchored
 elsewhere as a statement's id is. Two heads of one size with two roots, or two that no consistency proof connects, are
@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ledger_client import cbor, cose
-from ledger_client.cose_key import PublicKey, Signer
 from ledger_client.errors import Malformed
-from ledger_client.shape import blob, name, table, time_s, uint, within, writing
-from ledger_client.statement import statement_id
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.checks import blob, name, table, time_s, uint, within, writing
+from ledger_client.formats.cose_key import PublicKey, Signer
+from ledger_client.formats.statement import statement_id
 
 CONTENT_HEAD: Final = "application/vnd.meterseal.log-head+cbor"
 SUB: Final = "log"

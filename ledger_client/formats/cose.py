@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import cbor2
 
-from ledger_client import cbor
-from ledger_client.cose_key import PublicKey, Signer
 from ledger_client.errors import BadSignature, Malformed
-from ledger_client.shape import array
+from ledger_client.formats import cbor
+from ledger_client.formats.checks import array
+from ledger_client.formats.cose_key import PublicKey, Signer
 
 # Header labels: RFC 9052 §3.1, RFC 9597 (15), RFC 9942 (394 to 396)
 ALG: Final = 1

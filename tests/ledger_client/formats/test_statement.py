@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger_client import cbor, cose
-from ledger_client.cose_key import ES256
 from ledger_client.errors import EncodeError, Malformed
-from ledger_client.statement import (
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.cose_key import ES256
+from ledger_client.formats.statement import (
     Range,
     Statement,
     attach_receipts,

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client import cbor
-from ledger_client.batch_file import BatchFile, write_batch
 from ledger_client.errors import EncodeError, FileError, Malformed
+from ledger_client.formats import cbor
+from ledger_client.formats.batch_file import BatchFile, write_batch
 from ledger_client.verify import verify
 from tests.ledger_client.batches import Gateway, audited, trusted
 from tests.ledger_client.evidence import EPOCH, METER, NOW, receipt_for
-from tests.ledger_client.test_cddl import LOCATORS, schema
+from tests.ledger_client.formats.test_cddl import LOCATORS, schema
 
 RANDOM = random.Random(7807)
 

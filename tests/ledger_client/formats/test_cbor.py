@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger_client import cbor
 from ledger_client.errors import EncodeError, Malformed
+from ledger_client.formats import cbor
 from tests.ledger_client.values import ITEMS, THOROUGH, decimals
 
 

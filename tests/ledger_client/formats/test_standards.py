@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from ledger_client import cbor, cose, edwards
-from ledger_client.cose_key import PublicKey
 from ledger_client.errors import BadSignature, EncodeError, Malformed
-from ledger_client.merkle import EMPTY_ROOT, Tree, leaf_hash, root_from_path
-from ledger_client.receipt import parse_receipt
+from ledger_client.formats import cbor, cose, ed25519_points
+from ledger_client.formats.cose_key import PublicKey
+from ledger_client.formats.merkle import EMPTY_ROOT, Tree, leaf_hash, root_from_path
+from ledger_client.formats.receipt import parse_receipt
 
 # RFC 8949 Appendix A, in the order of the appendix; the same table as github.com/cbor/test-vectors, appendix_a.json
 APPENDIX_A: list[tuple[str, Any]] = [
@@ -373,7 +373,7 @@ def test_cctv_low_order_points_are_no_keys_and_no_commitments(point: str) -> Non
 
 
 def test_cctv_list_is_complete() -> None:
-    assert {bytes.fromhex(point) for point in CCTV_LOW_ORDER} == edwards.LOW_ORDER
+    assert {bytes.fromhex(point) for point in CCTV_LOW_ORDER} == ed25519_points.LOW_ORDER
 
 
 # RFC 8032 §7.1 test 2, with S + L in place of S: §5.1.7 demands S < L
@@ -385,7 +385,7 @@ def test_rfc_8032_s_below_l() -> None:
     )
     key = PublicKey.from_cose_key(cbor.encode({1: 1, -1: 6, -2: x}))
     key.verify(signature, b"\x72")
-    again = int.from_bytes(signature[32:], "little") + edwards.L
+    again = int.from_bytes(signature[32:], "little") + ed25519_points.L
     with pytest.raises(BadSignature, match="S ≥ L"):
         key.verify(signature[:32] + again.to_bytes(32, "little"), b"\x72")
 

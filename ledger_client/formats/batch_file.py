@@ -1,4 +1,4 @@
-"""Batch files (``.mbatch``): a whole batch with everything up to the receipts. No key: trust never comes from here.
+"""Batch files (``.mbatch``): a whole batch with its statement and receipts. Never a source of trust.
 
 One deterministic CBOR map: ``{"v": 1, "anchors": [locator …], "records": [bstr …], "statement": bstr}``, the records in
 the order of the tree's leaves, the statement with its receipts in header 394. The order of the keys is such that a
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from ledger_client import cbor, shape
-from ledger_client.bundle import Bundle, Locator, locator_map, parse_locator
 from ledger_client.errors import EncodeError, FileError, Malformed
-from ledger_client.merkle import Tree, leaf_hash
-from ledger_client.record import Record, parse_record
-from ledger_client.shape import MAX_BUNDLE, MAX_RECEIPTS, MAX_RECORD
-from ledger_client.statement import attach_receipts, detach_receipts, parse_statement
+from ledger_client.formats import cbor, checks
+from ledger_client.formats.bundle import Bundle, Locator, locator_map, parse_locator
+from ledger_client.formats.checks import MAX_BUNDLE, MAX_RECEIPTS, MAX_RECORD
+from ledger_client.formats.merkle import Tree, leaf_hash
+from ledger_client.formats.record import Record, parse_record
+from ledger_client.formats.statement import attach_receipts, detach_receipts, parse_statement
 
 VERSION: Final = 1
 SUFFIX: Final = ".mbatch"
@@ -173,7 +173,7 @@ def _frame(scan: _Scan) -> _Frame:
         raise Malformed(f"batch file version {version}; this program reads version {VERSION}")
     scan.expect(_ANCHORS, "the key anchors")
     locators, length = cbor.decode_first(scan.ahead(_WINDOW))
-    anchors = tuple(parse_locator(value) for value in shape.array(locators, "anchors", 0, MAX_RECEIPTS))
+    anchors = tuple(parse_locator(value) for value in checks.array(locators, "anchors", 0, MAX_RECEIPTS))
     scan.at += length
     scan.expect(_RECORDS, "the key records")
     starts, ends = array("Q"), array("Q")

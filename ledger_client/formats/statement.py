@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from ledger_client import cbor, cose
-from ledger_client.cose_key import Signer, base64url
 from ledger_client.errors import EncodeError, Malformed
-from ledger_client.shape import (
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.checks import (
     MAX_BUNDLE,
     MAX_RECEIPTS,
     array,
@@ -30,6 +29,7 @@ from ledger_client.shape import (
     within,
     writing,
 )
+from ledger_client.formats.cose_key import Signer, base64url
 
 CONTENT_BATCH: Final = "application/vnd.meterseal.batch+cbor"
 _SOFTWARE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[A-Za-z0-9][A-Za-z0-9._+!-]{0,63}")

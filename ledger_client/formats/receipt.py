@@ -15,12 +15,24 @@ from typing import Final
 
 import cbor2
 
-from ledger_client import cbor, cose
-from ledger_client.cose_key import PublicKey, Signer
 from ledger_client.errors import BadReceipt, BadSignature, Malformed, NotIncluded, UnsupportedLog
-from ledger_client.merkle import leaf_hash, root_from_path
-from ledger_client.shape import MAX_BUNDLE, array, blob, name, proof, table, text, time_s, uint, within, writing
-from ledger_client.statement import id_text, statement_id
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.checks import (
+    MAX_BUNDLE,
+    array,
+    blob,
+    name,
+    proof,
+    table,
+    text,
+    time_s,
+    uint,
+    within,
+    writing,
+)
+from ledger_client.formats.cose_key import PublicKey, Signer
+from ledger_client.formats.merkle import leaf_hash, root_from_path
+from ledger_client.formats.statement import id_text, statement_id
 
 VDS_RFC9162_SHA256: Final = 1
 INCLUSION: Final = -1

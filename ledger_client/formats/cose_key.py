@@ -1,4 +1,4 @@
-"""Keys: COSE_Key (RFC 9052 §7, RFC 9053), thumbprints (RFC 9679), signing and checking without twins.
+"""Keys: COSE_Key (RFC 9052 §7, RFC 9053), thumbprints (RFC 9679), non-malleable signatures, key files.
 
 Two algorithms: Ed25519 (alg −8, or −19 of RFC 9864) and ECDSA P-256 with SHA-256 (alg −7, or −9). Signatures are raw:
 R ‖ S, 64 bytes. Of an ES256 pair (r, s), (r, n − s) only the one with s ≤ n/2 is accepted, of Ed25519 only S < L, so
@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
-from ledger_client import cbor, edwards
 from ledger_client.errors import BadSignature, EncodeError, KeyFileError, Malformed
-from ledger_client.shape import table
+from ledger_client.formats import cbor, ed25519_points
+from ledger_client.formats.checks import table
 from ledger_client.text_file import UTF8
 
 EDDSA: Final = -8
@@ -95,9 +95,9 @@ class PublicKey:
             raise BadSignature(f"the signature has {len(signature)} bytes, not 64")
         try:
             if isinstance(self._key, ed25519.Ed25519PublicKey):
-                if int.from_bytes(signature[32:], "little") >= edwards.L:
+                if int.from_bytes(signature[32:], "little") >= ed25519_points.L:
                     raise BadSignature("Ed25519 signature with S ≥ L, a form that is never written")
-                if signature[:32] in edwards.LOW_ORDER:
+                if signature[:32] in ed25519_points.LOW_ORDER:
                     raise BadSignature("Ed25519 signature whose R is of small order, which no signer makes")
                 self._key.verify(signature, message)
             else:
@@ -177,7 +177,7 @@ def raw_low_s(der: bytes) -> bytes:
 
 
 def _ed25519(x: bytes) -> ed25519.Ed25519PublicKey:
-    if problem := edwards.weakness(x):
+    if problem := ed25519_points.weakness(x):
         raise Malformed(f"COSE_Key: the Ed25519 point {problem}")
     return ed25519.Ed25519PublicKey.from_public_bytes(x)
 

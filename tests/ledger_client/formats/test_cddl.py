@@ -17,16 +17,24 @@ import pytest
 from hypothesis import given
 from pycddl import Schema, ValidationError
 
-from ledger_client import cbor, cose
-from ledger_client.bundle import Bundle, Locator
-from ledger_client.consistency import sign_consistency
-from ledger_client.cose_key import ES256
 from ledger_client.enrolment import Enrolment, MeterKey, sign_request
 from ledger_client.errors import Malformed
-from ledger_client.log_head import LogHead, sign_head
-from ledger_client.record import GATEWAY_ITSELF, Claims, Coverage, Event, ReadingWriter, parse_record, sign_record
-from ledger_client.senml import Reading
-from ledger_client.statement import parse_statement
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.bundle import Bundle, Locator
+from ledger_client.formats.consistency import sign_consistency
+from ledger_client.formats.cose_key import ES256
+from ledger_client.formats.log_head import LogHead, sign_head
+from ledger_client.formats.record import (
+    GATEWAY_ITSELF,
+    Claims,
+    Coverage,
+    Event,
+    ReadingWriter,
+    parse_record,
+    sign_record,
+)
+from ledger_client.formats.senml import Reading
+from ledger_client.formats.statement import parse_statement
 from ledger_client.transparency.gateway_entries import Change, place_of, sign_change
 from ledger_client.transparency.gateway_list import Count, Shown, encode_page, sign_count
 from ledger_client.transparency.ledger_keys import sign_key, sign_rules
@@ -34,7 +42,7 @@ from ledger_client.trust import TrustKey
 from tests.ledger_client.evidence import EPOCH, GATEWAY, LEDGER, METER, T0, Site, claims, key, receipt_for, records
 from tests.ledger_client.values import CLAIMS, EVENTS, READINGS, THOROUGH, coverages
 
-CDDL = (Path(__file__).parents[2] / "docs" / "evidence.cddl").read_text()
+CDDL = (Path(__file__).parents[3] / "docs" / "evidence.cddl").read_text()
 LAYERS = [
     "envelope", "protected", "pack", "coverage", "event", "statement", "receipt", "bundle", "batch-file", "consistency",
     "head", "ledger-key", "policy", "gateway-change", "gateway-list", "gateway-count", "enrol-request",

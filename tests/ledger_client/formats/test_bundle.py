@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger_client import cbor
-from ledger_client.bundle import Bundle, Locator, decode_locator, encode_locator, is_locator
 from ledger_client.errors import EncodeError, Malformed
+from ledger_client.formats import cbor
+from ledger_client.formats.bundle import Bundle, Locator, decode_locator, encode_locator, is_locator
 from tests.ledger_client.evidence import Site, receipt_for
 from tests.ledger_client.values import NAMES, THOROUGH
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger_client import cbor, cose
-from ledger_client.cose_key import EDDSA, ES256, Signer
 from ledger_client.errors import BadSignature, EncodeError, Malformed
-from ledger_client.record import (
+from ledger_client.formats import cbor, cose
+from ledger_client.formats.cose_key import EDDSA, ES256, Signer
+from ledger_client.formats.record import (
     CONTENT_COVERAGE,
     CONTENT_EVENT,
     CONTENT_READING,
@@ -30,7 +30,7 @@ from ledger_client.record import (
     record_hash,
     sign_record,
 )
-from ledger_client.senml import Columns, Quality, Reading, Value, quality_words
+from ledger_client.formats.senml import Columns, Quality, Reading, Value, quality_words
 from tests.ledger_client.evidence import EPOCH, GATEWAY, METER, T0, VALUES, bodies, claims, key, reading
 from tests.ledger_client.values import CLAIMS, EVENTS, NAMES, QUALITIES, READINGS, THOROUGH, UNITS, coverages
 

@@ -1,4 +1,4 @@
-"""SenML packs in a hurry: the bytes of ``senml.pack``, with the head of each point encoded once and numbers by struct.
+"""Fast SenML encoder: the bytes of ``senml.pack``, with cached point heads and numbers by struct. No I/O.
 
 Whatever is unusual (a value to be refused, a subclass of a number) raises ``Unusual``; ``senml.pack`` decides then.
 """
@@ -12,9 +12,9 @@ from itertools import accumulate
 from struct import Struct
 from typing import Any, Final
 
-from ledger_client import cbor
-from ledger_client.senml import SECONDARY_UNITS, Columns, Reading, Value, base_name, check_point, named_twice
-from ledger_client.shape import MAX_TIME_MS
+from ledger_client.formats import cbor
+from ledger_client.formats.checks import MAX_TIME_MS
+from ledger_client.formats.senml import SECONDARY_UNITS, Columns, Reading, Value, base_name, check_point, named_twice
 
 _MILLISECONDS: Final = b"\xc4\x82\x22"  # tag 4, array of two, exponent −3; the mantissa follows
 _MOST_FORMS: Final = 64

@@ -1,4 +1,4 @@
-"""Merkle trees of RFC 9162 §2.1 (those of RFC 6962): SHA-256, prefixes 0x00 and 0x01, no doubled odd leaf."""
+"""Merkle trees of RFC 9162 §2.1 (as RFC 6962): SHA-256, prefixes 0x00 and 0x01, no doubled odd leaf. Pure."""
 
 from __future__ import annotations
 
