@@ -119,8 +119,8 @@ def enroll(folder: Path, request: Path, add_key: bool, yes: bool) -> None:
 @click.option("--at", metavar="TIME", help="from when on it does not count, as 2026-11-24T12:00:00Z  [default: now]")
 def revoke(folder: Path, gateway: str, kid: str | None, reason: str | None, at: str | None) -> None:
     """Have a gateway's key count no more; may run while the ledger serves. What was taken stays."""
-    from ledger_client.ledgers.wire import id_to_text
     from ledger_client.transparency.revoke import revoke as mark
+    from ledger_client.transport.wire import id_to_text
 
     key, changed = mark(folder, gateway, kid, int(time.time()) if at is None else _time("--at", at), reason)
     state = "revoked" if changed else "revoked already, left as it is:"
@@ -151,8 +151,8 @@ def show(folder: Path, trust: bool, as_json: bool) -> None:
 @click.option("--prepare", is_flag=True, help="make the next key and print its [[key]] entry; the present key signs on")
 def rotate(folder: Path, prepare: bool) -> None:
     """Sign with a new key from now on; the ledger in DIR may be serving. Older keys stay published."""
-    from ledger_client.ledgers.wire import id_to_text
     from ledger_client.transparency import rotate as keys
+    from ledger_client.transport.wire import id_to_text
 
     if prepare:
         click.echo(keys.prepare(folder), nl=False)

@@ -18,8 +18,8 @@ from ledger_client.formats.checks import is_name
 
 if TYPE_CHECKING:
     from ledger_client.ledgers import Memory
-    from ledger_client.ledgers.access import Access
     from ledger_client.ledgers.evm import EvmLedger
+    from ledger_client.transport.access import Access
 
 _WEI_A_GWEI = 10**9
 _OF_EVM = (
@@ -61,8 +61,8 @@ def bridge(folder: Path, name: str, mqtt: str, http: str | None, evm: str | None
     """Take statements from MQTT and submit them to an http or evm ledger, until SIGTERM or Ctrl-C."""
     from ledger_client.bridge.claim import Part, parse_part  # need paho and SQLite; verifying does not
     from ledger_client.bridge.run import Bridge, to_chain, to_http
-    from ledger_client.ledgers.access import demand_http
-    from ledger_client.ledgers.broker import demand_broker
+    from ledger_client.transport.access import demand_http
+    from ledger_client.transport.mqtt_broker import demand_broker
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("meterseal").setLevel(logging.INFO)
@@ -100,7 +100,7 @@ def _chain(name: str, url: str, access: Access, options: dict[str, Any]) -> Call
         from ledger_client.ledgers.evm_finality import Finality
     except ImportError as error:
         raise MissingLibrary(f"{error.name} is not installed; pip install 'meterseal[evm]'") from None
-    from ledger_client.ledgers.access import read_secret, resolve
+    from ledger_client.transport.access import read_secret, resolve
 
     option = "--keystore-password-file"
     password = read_secret(option, resolve(options["keystore_password_file"], Path(), option))
@@ -123,7 +123,7 @@ def _chain(name: str, url: str, access: Access, options: dict[str, Any]) -> Call
 
 def _access(prefix: str, url: str, options: dict[str, Any], *, address: str, **more: Any) -> Access:
     """The files and logins of one address, checked. Raises ``AccessError`` by the option's name."""
-    from ledger_client.ledgers.access import Access, AccessError, Protocol, resolve
+    from ledger_client.transport.access import Access, AccessError, Protocol, resolve
 
     def path(text: str | None, key: str) -> Path | None:
         return None if text is None else resolve(text, Path(), "--" + key.replace("_", "-"))

@@ -231,11 +231,11 @@ def check_log(
     as_json: bool, rpc: str,
 ) -> None:  # fmt: skip
     """Check that a ledger's log has only grown since anchor-log wrote ROOT: exit 0 it has, 1 it has not."""
-    from ledger_client.ledgers.access import demand_http
     from ledger_client.ledgers.evm_node import Node
     from ledger_client.ledgers.log_client import LogClient
     from ledger_client.ledgers.log_on_chain import grown_from, written
     from ledger_client.times import rfc3339
+    from ledger_client.transport.access import demand_http
     from ledger_client.trust import load_trust
 
     ((name, url),) = addresses("--ledger", [ledger]).items()
@@ -256,8 +256,8 @@ def check_log(
 
 
 def _node(rpc: str) -> Node:
-    from ledger_client.ledgers.access import demand_http
     from ledger_client.ledgers.evm_node import Node
+    from ledger_client.transport.access import demand_http
 
     demand_http("--rpc", rpc)
     return Node(rpc)
@@ -281,7 +281,7 @@ def _extra() -> Iterator[None]:
 
 
 def _password(where: str) -> str:
-    from ledger_client.ledgers.access import read_secret, resolve
+    from ledger_client.transport.access import read_secret, resolve
 
     return read_secret("--password-file", resolve(where, Path(), "--password-file"))
 

@@ -13,7 +13,7 @@ from ledger_client.durable_files import may_replace
 from ledger_client.errors import LedgerClientError
 
 if TYPE_CHECKING:
-    from ledger_client.ledgers.access import Access
+    from ledger_client.transport.access import Access
 
 YES = click.option("--yes", is_flag=True, help="do it without a question")
 FORCE = click.option("--force", is_flag=True, help="replace FILE whatever it is")
@@ -59,7 +59,7 @@ class UsageError(LedgerClientError):
 
 def addresses(option: str, values: Iterable[str]) -> dict[str, str]:
     """{ledger: URL} of an option that may be given more than once; raises ``UsageError``, ``AccessError``."""
-    from ledger_client.ledgers.access import demand_http
+    from ledger_client.transport.access import demand_http
 
     urls: dict[str, str] = {}
     for value in values:
@@ -75,7 +75,7 @@ def addresses(option: str, values: Iterable[str]) -> dict[str, str]:
 
 def access(ca: Path | None, urls: Iterable[str]) -> Access:
     """The way to those of the addresses that speak https, checked before anybody is asked; raises ``AccessError``."""
-    from ledger_client.ledgers.access import Access, AccessError  # loads TLS, which verifying does not need
+    from ledger_client.transport.access import Access, AccessError  # loads TLS, which verifying does not need
 
     secure, plain = Access(ca=ca), Access()
     for url in urls:

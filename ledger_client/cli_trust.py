@@ -56,7 +56,7 @@ def from_log(
 ) -> None:  # fmt: skip
     """Make a trust file from the log of the ledger at URL, proven against a key of it: exit 1 if that does not hold."""
     from ledger_client.durable_files import write_text  # asking needs the network; judging a proof does not
-    from ledger_client.ledgers.access import demand_http
+    from ledger_client.transport.access import demand_http
     from ledger_client.trust_from import made
 
     demand_http("URL", url)

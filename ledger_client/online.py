@@ -11,7 +11,6 @@ from ledger_client.facts import Facts, Held, InLog, Placed
 from ledger_client.formats.bundle import Bundle, Locator
 from ledger_client.formats.receipt import Receipt, check, parse_receipt
 from ledger_client.formats.statement import SignedStatement, Statement, id_text, parse_statement, read_statement
-from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.evm_node import Node
 from ledger_client.ledgers.evm_proof import confirm
 from ledger_client.ledgers.evm_views import anchored, is_bridge, standing
@@ -19,6 +18,7 @@ from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.log_client import LogClient
 from ledger_client.ledgers.log_proof import confirm as confirm_log
 from ledger_client.ledgers.log_proof import signed_head
+from ledger_client.transport.access import Access
 from ledger_client.trust import Chain, Trust
 from ledger_client.vouching import read_receipts
 

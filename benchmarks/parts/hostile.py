@@ -12,7 +12,7 @@ from urllib.parse import quote
 import cbor2
 
 from ledger_client.formats.statement import statement_id
-from ledger_client.ledgers.wire import MAX_ENTRY, id_to_text
+from ledger_client.transport.wire import MAX_ENTRY, id_to_text
 from tests.ledgers.samples import Gateway
 
 Ending = Literal["read", "half-close", "close", "reset", "hold"]

@@ -29,8 +29,8 @@ from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Store
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.record import Event, parse_record
-from ledger_client.ledgers.access import AccessError
 from ledger_client.times import rfc3339_ms
+from ledger_client.transport.access import AccessError
 from ledger_client.trust import Trust, TrustKey
 
 DAY_S = 86_400

@@ -12,7 +12,7 @@ from gateway.config.model import Config
 from gateway.errors import ConfigError
 from ledger_client.errors import TrustFileError
 from ledger_client.ledgers import Ledger, Memory
-from ledger_client.ledgers.access import Access, AccessError
+from ledger_client.transport.access import Access, AccessError
 from ledger_client.trust import Trust
 
 log = logging.getLogger("meterseal.ledgers")

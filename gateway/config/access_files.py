@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from gateway.config.field_types import Model
 from gateway.errors import ConfigError
-from ledger_client.ledgers.access import Access, AccessError, resolve
+from ledger_client.transport.access import Access, AccessError, resolve
 
 
 def file_paths(section: Model, keys: Iterable[str], base: Path | None) -> dict[str, Path | None]:

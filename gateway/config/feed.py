@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config.access_files import file_paths, usable
 from gateway.config.field_types import Model, Name
-from ledger_client.ledgers.access import Access, AccessError, Protocol
+from ledger_client.transport.access import Access, AccessError, Protocol
 
 _FILES = ("ca", "cert", "key", "password_file")
 _SPARKPLUG = ("group", "primary_host")

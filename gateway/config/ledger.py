@@ -14,7 +14,7 @@ from gateway.config.access_files import file_paths, usable
 from gateway.config.field_types import DurationMs, Model, Name
 from gateway.errors import ConfigError
 from ledger_client.errors import KeyFileError
-from ledger_client.ledgers.access import Access, AccessError, Protocol, read_secret, resolve
+from ledger_client.transport.access import Access, AccessError, Protocol, read_secret, resolve
 
 if TYPE_CHECKING:
     from ledger_client.ledgers.evm_account import Account

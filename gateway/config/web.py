@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config.access_files import file_paths
 from gateway.config.field_types import Model
-from ledger_client.ledgers.access import Access
+from ledger_client.transport.access import Access
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _FILES = ("cert", "key", "metrics_token_file")

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from gateway.runtime.context import Site
 from gateway.status.exposition import CONTENT_TYPE, exposition
-from ledger_client.ledgers.access import AccessError
+from ledger_client.transport.access import AccessError
 
 log = logging.getLogger("meterseal.pages")
 

@@ -10,7 +10,7 @@ from gateway.config.feed import FeedEntry, feed_access
 from gateway.doctor.finding import Case, Finding, at_once
 from gateway.errors import ConfigError
 from gateway.process import control_socket
-from ledger_client.ledgers.broker import Broker
+from ledger_client.transport.mqtt_broker import Broker
 
 NAME = "feeds"
 CONNECT_S = 3.0

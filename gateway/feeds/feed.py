@@ -22,7 +22,7 @@ from gateway.feeds.publisher import Sent, Voice
 from gateway.feeds.reading_message import Told, told_news
 from gateway.process.background import Companion
 from gateway.records import MissedPoll, News
-from ledger_client.ledgers.access import Access, AccessError
+from ledger_client.transport.access import Access, AccessError
 
 log = logging.getLogger("meterseal.feed")
 

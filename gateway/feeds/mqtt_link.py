@@ -17,9 +17,9 @@ from typing import Any
 from gateway.errors import GatewayError
 from gateway.feeds.flight_window import MOST, Window
 from gateway.process.threads import in_thread
-from ledger_client.ledgers.access import Access
-from ledger_client.ledgers.broker import Broker, Message, Will
 from ledger_client.transparency.limits import Buckets
+from ledger_client.transport.access import Access
+from ledger_client.transport.mqtt_broker import Broker, Message, Will
 
 CLOSE_WITHIN_S = 1.0
 LONGEST, TOPIC = 2**19, 512

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gateway.feeds.mqtt_link import Link
 from gateway.feeds.reading_message import Told
-from ledger_client.ledgers.broker import Message, Will
+from ledger_client.transport.mqtt_broker import Message, Will
 
 Sent = list[tuple[Told, asyncio.Future[None]]]
 """Readings, and the futures of the messages that tell them."""

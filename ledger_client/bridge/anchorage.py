@@ -20,7 +20,7 @@ from ledger_client.errors import LedgerError, LedgerUnavailable, Refused
 from ledger_client.formats.bundle import decode_locator, encode_locator
 from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.ledgers import Pending
-from ledger_client.ledgers.wire import CBOR
+from ledger_client.transport.wire import CBOR
 
 _LOG = logging.getLogger("meterseal.bridge")
 

@@ -20,20 +20,12 @@ from ledger_client.bridge.claim import Claim, Part
 from ledger_client.bridge.relay import PENDING_S
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.formats.statement import SignedStatement
-from ledger_client.ledgers.access import Access
-from ledger_client.ledgers.broker import Broker, Message, Will
-from ledger_client.ledgers.wire import (
-    CBOR,
-    PROBLEM,
-    TOPIC_ROOT,
-    Topic,
-    encode_pending,
-    encode_problem,
-    id_to_text,
-)
 from ledger_client.transparency.admission import admitted
 from ledger_client.transparency.mqtt import demand_named
 from ledger_client.transparency.policy import Policy
+from ledger_client.transport.access import Access
+from ledger_client.transport.mqtt_broker import Broker, Message, Will
+from ledger_client.transport.wire import CBOR, PROBLEM, TOPIC_ROOT, Topic, encode_pending, encode_problem, id_to_text
 
 _LOG = logging.getLogger("meterseal.bridge")
 

@@ -16,8 +16,8 @@ from ledger_client.backoff import growing_s
 from ledger_client.bridge.book import Book, Taken
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers import Ledger, Pending
-from ledger_client.ledgers.wire import COSE, PROBLEM, encode_problem
 from ledger_client.transparency.admission import OUT_OF_ORDER
+from ledger_client.transport.wire import COSE, PROBLEM, encode_problem
 
 _LOG = logging.getLogger("meterseal.bridge")
 

@@ -21,11 +21,11 @@ from ledger_client.errors import LedgerUnavailable, Refused, Unsupported, Verifi
 from ledger_client.formats.bundle import Locator, encode_locator
 from ledger_client.formats.statement import parse_statement
 from ledger_client.ledgers import Memory, Pending
-from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.evm_account import Account
 from ledger_client.ledgers.evm_finality import BY_THE_CHAIN, Finality
 from ledger_client.ledgers.evm_lane import Lane, Sent, Terms, Version
 from ledger_client.ledgers.evm_node import Log, Node, Reverted, TxReceipt
+from ledger_client.transport.access import Access
 
 GAS_LIMIT: Final = 150_000  # an anchor takes about 60,000; what is not used is not paid
 MAX_FEE: Final = 10**12  # wei a unit of gas

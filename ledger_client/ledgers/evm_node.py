@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from ledger_client import contracts
 from ledger_client.errors import LedgerUnavailable
-from ledger_client.ledgers.access import Access
-from ledger_client.ledgers.bounded import Answer, Client
+from ledger_client.transport.access import Access
+from ledger_client.transport.bounded_http import Answer, Client
 
 MAX_ANSWER: Final = 2 * 1024 * 1024  # bytes: the code of a contract, the logs of a block; never an archive
 _REVERTED: Final = 3  # error code of a call that the contract reverted; other nodes say it in words

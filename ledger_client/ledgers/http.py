@@ -15,16 +15,9 @@ from ledger_client.formats import cbor
 from ledger_client.formats.checks import is_name
 from ledger_client.formats.statement import parse_statement, statement_id
 from ledger_client.ledgers import Memory, Notebook, Pending
-from ledger_client.ledgers.access import Access
-from ledger_client.ledgers.bounded import Answer, Client
-from ledger_client.ledgers.wire import (
-    CBOR,
-    COSE,
-    MAX_PAGE,
-    MAX_RECEIPT,
-    id_to_text,
-    parse_problem,
-)
+from ledger_client.transport.access import Access
+from ledger_client.transport.bounded_http import Answer, Client
+from ledger_client.transport.wire import CBOR, COSE, MAX_PAGE, MAX_RECEIPT, id_to_text, parse_problem
 
 _RETRY_AFTER_S = 5.0  # when a ledger says "not yet" and not for how long
 _LEAST_PAUSE_S = 0.2  # between two questions about one statement, also for a service that says "now"

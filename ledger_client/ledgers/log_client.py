@@ -7,9 +7,9 @@ from typing import Final
 from ledger_client.errors import LedgerUnavailable, VerificationError
 from ledger_client.formats import cbor
 from ledger_client.formats.log_head import MAX_HEAD
-from ledger_client.ledgers.access import Access
-from ledger_client.ledgers.bounded import Answer, Client
-from ledger_client.ledgers.wire import CBOR, COSE, MAX_PAGE, MAX_RECEIPT
+from ledger_client.transport.access import Access
+from ledger_client.transport.bounded_http import Answer, Client
+from ledger_client.transport.wire import CBOR, COSE, MAX_PAGE, MAX_RECEIPT
 
 _NONE: Final = 404
 _MAX_SHOWN: Final = 2 * MAX_PAGE  # one entry may have as much as a page by itself

@@ -18,9 +18,9 @@ from ledger_client.errors import LedgerUnavailable, Malformed, Refused, Unsuppor
 from ledger_client.formats.bundle import decode_locator
 from ledger_client.formats.statement import SignedStatement, parse_statement
 from ledger_client.ledgers import Pending
-from ledger_client.ledgers.access import Access
-from ledger_client.ledgers.broker import NO_SUBSCRIBER, QUEUE, Broker, Message
-from ledger_client.ledgers.wire import (
+from ledger_client.transport.access import Access
+from ledger_client.transport.mqtt_broker import NO_SUBSCRIBER, QUEUE, Broker, Message
+from ledger_client.transport.wire import (
     COSE,
     MAX_RECEIPT,
     TOPIC_ROOT,

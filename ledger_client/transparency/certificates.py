@@ -7,7 +7,7 @@ import ssl
 from pathlib import Path
 
 from ledger_client.errors import LedgerClientError
-from ledger_client.ledgers.access import Access
+from ledger_client.transport.access import Access
 
 _LOG = logging.getLogger("meterseal.ledger")
 

@@ -7,9 +7,9 @@ import math
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ledger_client.ledgers.wire import PROBLEM, encode_problem
 from ledger_client.transparency.counts import Counts
 from ledger_client.transparency.limits import Buckets, client_of
+from ledger_client.transport.wire import PROBLEM, encode_problem
 
 
 class Doorkeeper:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from ledger_client.ledgers.access import Access, AccessError, Protocol, resolve
-from ledger_client.ledgers.broker import demand_broker
+from ledger_client.transport.access import Access, AccessError, Protocol, resolve
+from ledger_client.transport.mqtt_broker import demand_broker
 
 
 @dataclass(frozen=True, slots=True)

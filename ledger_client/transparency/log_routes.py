@@ -8,11 +8,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ledger_client.formats import cbor
-from ledger_client.ledgers.wire import CBOR, COSE, id_to_text
 from ledger_client.transparency.ledger_keys import LedgerKey
 from ledger_client.transparency.log_view import MAX_ENTRIES, LogView
 from ledger_client.transparency.problem import Problem, gateway_named, malformed, number
 from ledger_client.transparency.service import Service
+from ledger_client.transport.wire import CBOR, COSE, id_to_text
 
 _KID = 2  # RFC 9052 §7.1
 

@@ -14,11 +14,11 @@ from queue import Empty, SimpleQueue
 
 from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
 from ledger_client.formats.statement import SignedStatement, detach_receipts, parse_statement
-from ledger_client.ledgers.access import Access
-from ledger_client.ledgers.broker import Broker, Message
-from ledger_client.ledgers.wire import COSE, MAX_ENTRY, PROBLEM, TOPIC_ROOT, Topic, encode_problem, id_to_text
 from ledger_client.transparency.admission import MALFORMED
 from ledger_client.transparency.service import Service, Submitted
+from ledger_client.transport.access import Access
+from ledger_client.transport.mqtt_broker import Broker, Message
+from ledger_client.transport.wire import COSE, MAX_ENTRY, PROBLEM, TOPIC_ROOT, Topic, encode_problem, id_to_text
 
 _LOG = logging.getLogger("meterseal.ledger")
 _FAULT = "a fault in this program, while it handled what a broker sent"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ledger_client.errors import LedgerClientError
-from ledger_client.ledgers.wire import id_to_text
 from ledger_client.times import rfc3339
 from ledger_client.transparency.committed import changing
 from ledger_client.transparency.directory import policy_of
 from ledger_client.transparency.policy import Policy, load_policy, parse_policy, with_lines, write_policy
+from ledger_client.transport.wire import id_to_text
 from ledger_client.trust import TrustKey, quoted
 
 

@@ -20,15 +20,6 @@ from starlette.types import ASGIApp
 
 from ledger_client.errors import NOTHING, LedgerUnavailable, Refused
 from ledger_client.formats import cbor
-from ledger_client.ledgers.wire import (
-    CBOR,
-    COSE,
-    MAX_ENTRY,
-    PROBLEM,
-    encode_problem,
-    id_from_text,
-    id_to_text,
-)
 from ledger_client.transparency.admission import (
     BAD_SIGNATURE,
     KEY_NOT_VALID,
@@ -45,6 +36,7 @@ from ledger_client.transparency.log_routes import routes as log_routes
 from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.problem import Problem, gateway_named, malformed, number
 from ledger_client.transparency.service import Service, TooOften
+from ledger_client.transport.wire import CBOR, COSE, MAX_ENTRY, PROBLEM, encode_problem, id_from_text, id_to_text
 
 _LOG = logging.getLogger("meterseal.ledger")
 _BODY_TIMEOUT_S = 30.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http.client import HTTPConnection, HTTPResponse
 
-from ledger_client.ledgers.wire import PROBLEM, parse_problem
+from ledger_client.transport.wire import PROBLEM, parse_problem
 from tests.ledgers.site import Site
 
 COSE = {"Content-Type": "application/cose"}

@@ -20,7 +20,7 @@ from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.receipt import INCLUSION, VDS_RFC9162_SHA256
 from ledger_client.formats.statement import detach_receipts, parse_statement
-from ledger_client.ledgers.wire import COSE, MAX_ENTRY, PROBLEM, encode_problem
+from ledger_client.transport.wire import COSE, MAX_ENTRY, PROBLEM, encode_problem
 from ledger_client.trust import Trust, key_entry, parse_trust
 
 

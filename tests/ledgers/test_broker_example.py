@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ledger_client.errors import LedgerUnavailable
-from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.mqtt import MqttLedger
+from ledger_client.transport.access import Access
 from tests.bridge.site import BridgeProcess, running
 from tests.ledgers.pki import Authority
 from tests.ledgers.samples import Gateway

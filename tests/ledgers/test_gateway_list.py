@@ -21,7 +21,6 @@ from ledger_client.formats import cbor
 from ledger_client.formats.cose_key import PrivateKey, PublicKey, load_private_key
 from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.receipt import check, parse_receipt
-from ledger_client.ledgers.wire import id_to_text
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.gateway_entries import Change, gateway_of, sign_change
@@ -30,6 +29,7 @@ from ledger_client.transparency.ledger_keys import OWN, sign_key, sign_rules
 from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.revoke import revoke
 from ledger_client.transparency.rotate import rotate
+from ledger_client.transport.wire import id_to_text
 from ledger_client.trust import TrustKey
 from tests.ledgers.client import ask
 from tests.ledgers.samples import Gateway, policy_with

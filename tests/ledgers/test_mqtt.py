@@ -16,10 +16,11 @@ from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.formats.bundle import Locator, encode_locator
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers import Pending
-from ledger_client.ledgers.broker import Broker, BrokerUrlError, Message, parse_url
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.mqtt import MqttLedger
-from ledger_client.ledgers.wire import (
+from ledger_client.transparency.admission import MALFORMED
+from ledger_client.transport.mqtt_broker import Broker, BrokerUrlError, Message, parse_url
+from ledger_client.transport.wire import (
     CBOR,
     COSE,
     PROBLEM,
@@ -29,7 +30,6 @@ from ledger_client.ledgers.wire import (
     id_to_text,
     parse_problem,
 )
-from ledger_client.transparency.admission import MALFORMED
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import PATIENCE_S, Site, again_while_unavailable, persist, site
 from tests.processes import embedded_ledger, mosquitto

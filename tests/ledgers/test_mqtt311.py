@@ -11,8 +11,8 @@ import pytest
 
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.formats.statement import statement_id
-from ledger_client.ledgers.access import Access, Protocol
 from ledger_client.ledgers.mqtt import MqttLedger
+from ledger_client.transport.access import Access, Protocol
 from tests.ledgers.nats import Node, nats
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import PATIENCE_S, Site, persist

@@ -17,9 +17,9 @@ import pytest
 
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.ledgers import Ledger
-from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.mqtt import MqttLedger
+from ledger_client.transport.access import Access
 from tests.ledgers.pki import Authority, Pair
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Site, persist

@@ -10,7 +10,7 @@ from gateway.config.model import Config
 from gateway.config.web import Web
 from gateway.dashboard.auth.users import read_users, users_file
 from gateway.errors import ConfigError
-from ledger_client.ledgers.access import Access
+from ledger_client.transport.access import Access
 
 log = logging.getLogger("meterseal.pages")
 

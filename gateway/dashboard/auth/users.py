@@ -22,8 +22,8 @@ from gateway.process.file_owner import as_its_folder, is_there
 from ledger_client.durable_files import whole_file
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.checks import is_name
-from ledger_client.ledgers.access import AccessError, read_file
 from ledger_client.text_file import NotToml, toml_of
+from ledger_client.transport.access import AccessError, read_file
 
 FILE = "web.users"
 N, R, P = 2**14, 8, 5

@@ -10,9 +10,9 @@ from gateway.anchoring import ledger_drivers
 from gateway.config.load import load_config
 from gateway.errors import ConfigError
 from ledger_client.ledgers import Notebook
-from ledger_client.ledgers.access import Access
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.mqtt import MqttLedger
+from ledger_client.transport.access import Access
 from tests.gateway.config.test_config import refused
 from tests.gateway.samples import site
 from tests.ledgers.pki import Authority

@@ -23,7 +23,7 @@ from gateway.records import MissedPoll, PollResult, Timestamp
 from gateway.runtime.context import Site
 from gateway.storage.database import Store
 from ledger_client.formats.senml import Reading, Value
-from ledger_client.ledgers.broker import Broker, Message
+from ledger_client.transport.mqtt_broker import Broker, Message
 from tests.gateway.samples import recorder, site
 
 PATIENCE_S = 20.0

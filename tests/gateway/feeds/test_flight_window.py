@@ -7,8 +7,8 @@ from pathlib import Path
 
 from gateway.feeds.flight_window import FIRST, LEAST, MOST, Window
 from gateway.feeds.mqtt_link import Link
-from ledger_client.ledgers.access import Access
-from ledger_client.ledgers.broker import Will
+from ledger_client.transport.access import Access
+from ledger_client.transport.mqtt_broker import Will
 from tests.gateway.feeds.rig import until
 from tests.gateway.feeds.tap import tap
 from tests.processes import mosquitto

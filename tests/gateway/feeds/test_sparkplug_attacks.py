@@ -10,8 +10,8 @@ from gateway.feeds.mqtt_link import Link
 from gateway.feeds.sparkplug.node import asks_for_rebirth
 from gateway.feeds.sparkplug.payload import Metric, Payload
 from gateway.feeds.sparkplug.primary_host import PrimaryHost
-from ledger_client.ledgers.access import Access
-from ledger_client.ledgers.broker import Broker, Message, Will
+from ledger_client.transport.access import Access
+from ledger_client.transport.mqtt_broker import Broker, Message, Will
 from tests.gateway.feeds.rig import PATIENCE_S, until
 from tests.gateway.feeds.sparkplug_host import HOST
 from tests.processes import Mosquitto

@@ -42,8 +42,8 @@ PRODUCERS = [
         "devices/scaling_rules", "devices/units", "fieldbus/endpoints", "storage/recovery/repair",
     )),
     *(ROOT / "ledger_client" / f"{name}.py" for name in (
-        "trust", "ledgers/access", "ledgers/bounded", "ledgers/evm", "ledgers/evm_account", "ledgers/evm_node",
-        "ledgers/http", "ledgers/mqtt", "ledgers/session", "ledgers/tls",
+        "trust", "transport/access", "transport/bounded_http", "ledgers/evm", "ledgers/evm_account", "ledgers/evm_node",
+        "ledgers/http", "ledgers/mqtt", "transport/http_session", "transport/tls",
     )),
 ]  # fmt: skip
 UNSEEN = {name for name, _ in CHECKS} | {

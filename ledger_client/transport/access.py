@@ -1,4 +1,4 @@
-"""How to get in at a ledger or a broker: TLS, who we are, the way there. Paths only: secrets stay in files.
+"""Access to a ledger or broker: TLS, credentials, proxy. Holds paths only; secrets stay in files.
 
 Rules that need no file are checked by ``check_rules``, the files by ``check_files``; both raise ``AccessError``.
 """

@@ -1,4 +1,4 @@
-"""What both ends of a ledger's wire share: media types, problem details, ids in text, MQTT topics, size caps."""
+"""Ledger wire format: media types, problem details (RFC 9290), ids in text, MQTT topics, size caps. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP as a ledger's client needs it: no redirects, no cookies, nothing from the environment, and an end to every wait.
+"""HTTP session of a ledger client: no redirects, cookies or environment; a time limit on every wait. Network.
 
 ``explain`` says in one line of words what a failed request failed of.
 """
@@ -17,8 +17,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from ledger_client.ledgers.access import Access
-from ledger_client.ledgers.tls import in_words
+from ledger_client.transport.access import Access
+from ledger_client.transport.tls import in_words
 
 
 class _Ending:

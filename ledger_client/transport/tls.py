@@ -1,4 +1,4 @@
-"""What a failed TLS connection failed of, in words that say whose certificate it is about and what to do."""
+"""Explanations of TLS failures: whose certificate it is about, and what to do. Pure."""
 
 from __future__ import annotations
 

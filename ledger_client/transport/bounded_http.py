@@ -1,4 +1,4 @@
-"""HTTP as a client that trusts no answer's shape: bounded in time and size, no redirects, a login."""
+"""HTTP client for untrusted servers: time and size limits, no redirects, authentication. Network."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import requests
 import urllib3
 
 from ledger_client.errors import LedgerUnavailable
-from ledger_client.ledgers.access import Access, AccessError
-from ledger_client.ledgers.session import Session, explain
-from ledger_client.ledgers.wire import excerpt
+from ledger_client.transport.access import Access, AccessError
+from ledger_client.transport.http_session import Session, explain
+from ledger_client.transport.wire import excerpt
 
 _RETRY_AFTER_CAP_S: Final = 3600.0
 

@@ -1,4 +1,4 @@
-"""One connection to an MQTT broker that comes back by itself for ever, for ledgers, bridges and feeds.
+"""MQTT broker connection with unlimited reconnects, for ledgers, bridges and feeds. Network.
 
 It speaks MQTT 5, or 3.1.1 where it is told to or the broker refuses 5. The network thread is paho's own; whatever a
 broker sends cannot end it. A broker that is absent, slow or hung costs nobody but this connection: nothing waits for it
@@ -31,9 +31,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ledger_client.errors import LedgerClientError
-from ledger_client.ledgers.access import Access, AccessError
-from ledger_client.ledgers.tls import NO_TLS, in_words
-from ledger_client.ledgers.wire import MAX_ENTRY
+from ledger_client.transport.access import Access, AccessError
+from ledger_client.transport.tls import NO_TLS, in_words
+from ledger_client.transport.wire import MAX_ENTRY
 
 _LOG = logging.getLogger("meterseal.mqtt")
 P = ParamSpec("P")

@@ -9,9 +9,9 @@ from contextlib import closing
 
 import pytest
 
-from ledger_client.ledgers import broker as module
-from ledger_client.ledgers.access import Access
-from ledger_client.ledgers.broker import Broker
+from ledger_client.transport import mqtt_broker as module
+from ledger_client.transport.access import Access
+from ledger_client.transport.mqtt_broker import Broker
 
 CONNECT, SUBSCRIBE, PING = 0x10, 0x82, 0xC0
 PATIENCE_S = 30.0
