@@ -28,7 +28,7 @@ from gateway.dashboard.render.catalog import LANGUAGES
 from gateway.dashboard.render.html import THEMES
 from gateway.errors import ConfigError, Declined, GatewayError, StoreError
 from gateway.runtime.context import Site
-from ledger_client.transparency.limits import Buckets, client_of
+from ledger_client.http_server.token_bucket import Buckets, client_of
 
 log = logging.getLogger("meterseal.pages")
 

@@ -22,9 +22,9 @@ from gateway.dashboard.db_readers import Readers
 from gateway.dashboard.render import html
 from gateway.dashboard.routes import contents
 from gateway.runtime.context import Site
-from ledger_client.transparency.certificates import Certificates
-from ledger_client.transparency.connection import Connection, Turnstile
-from ledger_client.transparency.quiet import Quiet
+from ledger_client.http_server.connection import Connection, Turnstile
+from ledger_client.http_server.log_limiter import Quiet
+from ledger_client.http_server.tls_reload import Certificates
 
 HEAD_S, REQUEST_S, IDLE_S = 10.0, 60.0, 30.0
 MOST, MOST_OF_ONE = 256, 128

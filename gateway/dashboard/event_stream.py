@@ -22,7 +22,7 @@ from gateway.dashboard.pages.page import Document, Source
 from gateway.errors import GatewayError
 from gateway.runtime.context import Site
 from gateway.storage.database import Store
-from ledger_client.transparency.connection import Connection
+from ledger_client.http_server.connection import Connection
 
 log = logging.getLogger("meterseal.pages")
 

@@ -15,7 +15,7 @@ from gateway.config.web import Web
 from gateway.process.background import Companion
 from gateway.process.threads import in_thread
 from gateway.runtime.context import Site
-from ledger_client.transparency.listening import ListenError, listen_at
+from ledger_client.http_server.listening import ListenError, listen_at
 
 if TYPE_CHECKING:
     from gateway.dashboard.asgi_server import Serving

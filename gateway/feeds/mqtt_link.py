@@ -17,7 +17,7 @@ from typing import Any
 from gateway.errors import GatewayError
 from gateway.feeds.flight_window import MOST, Window
 from gateway.process.threads import in_thread
-from ledger_client.transparency.limits import Buckets
+from ledger_client.http_server.token_bucket import Buckets
 from ledger_client.transport.access import Access
 from ledger_client.transport.mqtt_broker import Broker, Message, Will
 

@@ -11,8 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from ledger_client.errors import LedgerUnavailable
+from ledger_client.http_server.connection import Turnstile
 from ledger_client.transparency.committed import CommittedPolicy
-from ledger_client.transparency.connection import Turnstile
 from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.service import Service
 

@@ -14,15 +14,15 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
-from ledger_client.transparency.certificates import Certificates
+from ledger_client.http_server.connection import Turnstile
+from ledger_client.http_server.listening import ListenError, listen_at
+from ledger_client.http_server.log_limiter import Quiet
+from ledger_client.http_server.tls_reload import Certificates
 from ledger_client.transparency.committed import CommittedPolicy
-from ledger_client.transparency.connection import Turnstile
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.doors import Doors
-from ledger_client.transparency.listening import ListenError, listen_at
 from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.mqtt import MqttService
-from ledger_client.transparency.quiet import Quiet
 from ledger_client.transparency.server import app
 from ledger_client.transparency.service import Service
 

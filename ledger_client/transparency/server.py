@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 
 from ledger_client.errors import NOTHING, LedgerUnavailable, Refused
 from ledger_client.formats import cbor
+from ledger_client.http_server.token_bucket import Buckets
 from ledger_client.transparency.admission import (
     BAD_SIGNATURE,
     KEY_NOT_VALID,
@@ -31,7 +32,6 @@ from ledger_client.transparency.admission import (
 )
 from ledger_client.transparency.doorkeeper import Doorkeeper, too_many
 from ledger_client.transparency.intake import Intake
-from ledger_client.transparency.limits import Buckets
 from ledger_client.transparency.log_routes import routes as log_routes
 from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.problem import Problem, gateway_named, malformed, number

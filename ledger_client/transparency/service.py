@@ -19,6 +19,7 @@ from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
 from ledger_client.formats.cose_key import Signer
 from ledger_client.formats.receipt import sign_receipt
 from ledger_client.formats.statement import SignedStatement, detach_receipts
+from ledger_client.http_server.token_bucket import Buckets
 from ledger_client.transparency.admission import (
     BAD_SIGNATURE,
     KEY_NOT_VALID,
@@ -35,7 +36,6 @@ from ledger_client.transparency.counts import Counts
 from ledger_client.transparency.directory import LedgerDir
 from ledger_client.transparency.group import GroupCommit, Work
 from ledger_client.transparency.ledger_keys import LedgerKey
-from ledger_client.transparency.limits import Buckets
 from ledger_client.transparency.log import Place, Reader, Writer
 from ledger_client.transparency.policy import Policy
 from ledger_client.transport.wire import MAX_PAGE, id_to_text

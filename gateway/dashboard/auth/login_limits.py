@@ -15,7 +15,7 @@ from functools import partial
 from gateway.dashboard.auth.users import LONGEST, NOBODY, User, Users, matches
 from gateway.errors import GatewayError
 from gateway.process.threads import in_thread
-from ledger_client.transparency.limits import Buckets
+from ledger_client.http_server.token_bucket import Buckets
 
 FREE = 3
 """Failures of one address before it has to pause."""

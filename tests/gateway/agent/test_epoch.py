@@ -9,7 +9,7 @@ import pytest
 
 from gateway.errors import StoreError
 from gateway.storage.database import Store
-from ledger_client.transparency.listening import listen_at
+from ledger_client.http_server.listening import listen_at
 from tests.gateway.desk import wide_site
 from tests.gateway.epochs import made, until
 from tests.processes import free_port

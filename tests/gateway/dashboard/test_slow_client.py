@@ -20,7 +20,7 @@ from gateway.dashboard.event_stream import MOST, Stream
 from gateway.dashboard.pages.page import Answer, Document, Pages, Rest, View
 from gateway.runtime.context import Site
 from gateway.storage.database import Store
-from ledger_client.transparency.listening import listen_at
+from ledger_client.http_server.listening import listen_at
 from tests.gateway.dashboard.pages_site import PASSWORDS, pages_of
 
 LARGE = 100_000

@@ -1,4 +1,4 @@
-"""How often one client may ask: a token bucket for each address, and for each gateway that has proven to be one."""
+"""Token buckets: request rate per client address and per gateway. Thread-safe."""
 
 from __future__ import annotations
 

@@ -9,8 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.ledger_client.http_server.test_connection import (
+    LONG_S,
+    SHORT_S,
+    WatchedTurnstile,
+    answer,
+    connect,
+    cut,
+    served,
+)
 from tests.ledgers.pki import Authority
-from tests.ledgers.test_connection import LONG_S, SHORT_S, WatchedTurnstile, answer, connect, cut, served
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
 

@@ -1,4 +1,4 @@
-"""The address of an HTTP server: a socket that listens, or what is wrong with the address, in words."""
+"""Listening socket of an HTTP server; failures say what is wrong with the address."""
 
 from __future__ import annotations
 

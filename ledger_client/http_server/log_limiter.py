@@ -1,4 +1,4 @@
-"""A log that strangers cannot fill: lines of one kind come at a bounded rate, and say how many were left out."""
+"""Log limiter: a bounded rate of lines of one kind, with the number of lines left out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from ledger_client.transparency.limits import Buckets
+from ledger_client.http_server.token_bucket import Buckets
 
 RATE = 1.0  # lines a second of one kind, and ten times as many at once
 

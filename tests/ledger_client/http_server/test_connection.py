@@ -16,7 +16,7 @@ from starlette.routing import Route
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from ledger_client.transparency.connection import Turnstile
+from ledger_client.http_server.connection import Turnstile
 
 LONG_S = 60.0  # of a time that a test does not wait for
 SHORT_S = 0.2

@@ -9,8 +9,8 @@ from itertools import count
 import pytest
 
 from ledger_client.errors import LedgerUnavailable
-from ledger_client.transparency.limits import BURST_S, MOST, Buckets, client_of
-from ledger_client.transparency.quiet import Quiet
+from ledger_client.http_server.log_limiter import Quiet
+from ledger_client.http_server.token_bucket import BURST_S, MOST, Buckets, client_of
 from tests.ledgers.client import COSE, Answer, ask
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Site, persist, site

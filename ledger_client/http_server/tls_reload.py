@@ -1,4 +1,4 @@
-"""The TLS side of a ledger's address: a context that takes renewed files at the next connection, without a restart."""
+"""TLS context of a server: loads renewed certificate files at the next connection, without a restart."""
 
 from __future__ import annotations
 

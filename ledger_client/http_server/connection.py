@@ -1,4 +1,4 @@
-"""A connection of the ledger's HTTP server: uvicorn's, with an end to everything that a client can draw out.
+"""HTTP server connections (uvicorn) with time limits, and limits on their number.
 
 uvicorn waits for a request's head without limit, and for a client that does not read. Here the head, the whole of a
 request with its answer, and the pause between two requests have their time; past it the connection is cut. Connections
@@ -19,7 +19,7 @@ from typing import Any, ClassVar, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ledger_client.transparency.limits import client_of
+from ledger_client.http_server.token_bucket import client_of
 
 
 @dataclass(slots=True)
