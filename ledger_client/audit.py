@@ -29,8 +29,8 @@ from ledger_client.formats.merkle import Tree
 from ledger_client.formats.record import GATEWAY_ITSELF, Event
 from ledger_client.formats.statement import Range, SignedStatement, Statement, check_statement
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
-from ledger_client.trust import Trust
-from ledger_client.vouching import TOLERANCE_S, demand_valid, read_receipts, too_few, vouching_ledgers
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.vouching import TOLERANCE_S, demand_valid, read_receipts, too_few, vouching_ledgers
 
 __all__ = ["MOST", "Audit", "Audited", "Finding", "Wanted", "audit", "compare_with_ledgers"]
 

@@ -15,7 +15,7 @@ from ledger_client.audit_events import Lost
 from ledger_client.audit_records import Fact, Name
 from ledger_client.audit_result import CHAIN, Audit
 from ledger_client.formats.statement import SignedStatement
-from ledger_client.report import clean
+from ledger_client.verification.explain import clean
 
 
 class Step(Enum):

@@ -15,8 +15,8 @@ from ledger_client.formats.bundle import Bundle, is_bundle
 from ledger_client.formats.checks import MAX_BUNDLE
 from ledger_client.formats.record import GATEWAY_ITSELF, Event, parse_record
 from ledger_client.formats.statement import SignedStatement, read_statement
-from ledger_client.trust import Trust
-from ledger_client.verify import verify
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.verify import verify
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from ledger_client.formats.batch_file import BatchFile, read_records
 from ledger_client.formats.merkle import leaf_hash
 from ledger_client.formats.record import GATEWAY_ITSELF, Claims, Coverage, Event, Record, parse_record, record_hash
 from ledger_client.formats.senml import Quality, Reading
-from ledger_client.trust import Trust
-from ledger_client.verify import record_key_of
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.verify import record_key_of
 
 PORTION: Final = 500  # records that one process takes at a time
 ALONE: Final = 4_000  # records below which further processes cost more than they give

@@ -7,8 +7,8 @@ from typing import Final
 
 from ledger_client.audit_result import Audit, Audited, Finding, Told
 from ledger_client.formats.record import GATEWAY_ITSELF
-from ledger_client.report import clean
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
+from ledger_client.verification.explain import clean
 
 _MEANT: Final = {
     "parse": "is not in the form of evidence",

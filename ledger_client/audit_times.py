@@ -15,7 +15,7 @@ from ledger_client.audit_result import TIMES, Audit
 from ledger_client.errors import STEPS
 from ledger_client.formats.checks import MAX_TIME_MS
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
-from ledger_client.vouching import TOLERANCE_S
+from ledger_client.verification.vouching import TOLERANCE_S
 
 FULL: Final = 10
 SECOND_MS: Final = 1000  # ``iat`` is in whole seconds; a due time may be 100 ms off the clock

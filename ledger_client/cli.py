@@ -24,14 +24,14 @@ from ledger_client.cli_parts import FORCE, YES, UsageError, access, addresses, a
 from ledger_client.cli_trust import trust
 from ledger_client.click_help import HELP, Grouped
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
-from ledger_client.facts import NOTHING_ASKED, Facts
 from ledger_client.formats.batch_file import is_batch
 from ledger_client.formats.bundle import is_bundle
-from ledger_client.report import clean, facts_in_words, steps_in_words
 from ledger_client.times import rfc3339
-from ledger_client.trust import Trust, load_trust
-from ledger_client.verify import failure_json
-from ledger_client.verify import verify as verify_bundle
+from ledger_client.verification.explain import clean, facts_in_words, steps_in_words
+from ledger_client.verification.online_facts import NOTHING_ASKED, Facts
+from ledger_client.verification.trust import Trust, load_trust
+from ledger_client.verification.verify import failure_json
+from ledger_client.verification.verify import verify as verify_bundle
 
 _RATE = click.FloatRange(0, 1e6)
 MAX_FILE = 2 * 1024 * 1024  # what is read of a file that may not be a bundle at all

@@ -236,7 +236,7 @@ def check_log(
     from ledger_client.ledgers.log_on_chain import grown_from, written
     from ledger_client.times import rfc3339
     from ledger_client.transport.access import demand_http
-    from ledger_client.trust import load_trust
+    from ledger_client.verification.trust import load_trust
 
     ((name, url),) = addresses("--ledger", [ledger]).items()
     demand_http("--rpc", rpc)

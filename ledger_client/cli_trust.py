@@ -12,7 +12,7 @@ from ledger_client.cli_parts import FORCE, YES, UsageError, access, addresses, a
 from ledger_client.click_help import HELP
 from ledger_client.errors import TrustFileError, VerificationError
 from ledger_client.times import rfc3339
-from ledger_client.trust import load_trust
+from ledger_client.verification.trust import load_trust
 
 
 @click.group(context_settings=HELP)

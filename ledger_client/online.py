@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from ledger_client.errors import LedgerError, LedgerUnavailable, VerificationError
-from ledger_client.facts import Facts, Held, InLog, Placed
 from ledger_client.formats.bundle import Bundle, Locator
 from ledger_client.formats.receipt import Receipt, check, parse_receipt
 from ledger_client.formats.statement import SignedStatement, Statement, id_text, parse_statement, read_statement
@@ -19,8 +18,9 @@ from ledger_client.ledgers.log_client import LogClient
 from ledger_client.ledgers.log_proof import confirm as confirm_log
 from ledger_client.ledgers.log_proof import signed_head
 from ledger_client.transport.access import Access
-from ledger_client.trust import Chain, Trust
-from ledger_client.vouching import read_receipts
+from ledger_client.verification.online_facts import Facts, Held, InLog, Placed
+from ledger_client.verification.trust import Chain, Trust
+from ledger_client.verification.vouching import read_receipts
 
 TIMEOUT_S: Final = 10.0
 Last = tuple[int, bytes] | None

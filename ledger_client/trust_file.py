@@ -13,7 +13,7 @@ from ledger_client.enrolment import Enrolment, is_request, parse_request
 from ledger_client.errors import TrustFileError, VerificationError
 from ledger_client.formats.checks import MAX_BUNDLE
 from ledger_client.formats.cose_key import base64url
-from ledger_client.trust import TrustKey, entry_of, load_trust, parse_trust, quoted
+from ledger_client.verification.trust import TrustKey, entry_of, load_trust, parse_trust, quoted
 
 
 def keys_of(path: Path) -> list[TrustKey]:

@@ -14,8 +14,8 @@ from ledger_client.ledgers.gateway_log import ask
 from ledger_client.times import rfc3339
 from ledger_client.transparency.gateway_list import Proven
 from ledger_client.transport.access import Access
-from ledger_client.trust import Trust, TrustKey, entry_of, parse_trust, quoted
 from ledger_client.trust_file import in_words, keys_of
+from ledger_client.verification.trust import Trust, TrustKey, entry_of, parse_trust, quoted
 
 
 def pinned_in(path: Path) -> tuple[str, list[PublicKey]]:

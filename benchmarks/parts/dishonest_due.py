@@ -15,7 +15,7 @@ from benchmarks.parts.forged_history import Changed, History, Unsigned
 from ledger_client.formats.cose_key import EDDSA, PrivateKey
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Reading
-from ledger_client.trust import key_entry
+from ledger_client.verification.trust import key_entry
 
 # — what was due —
 

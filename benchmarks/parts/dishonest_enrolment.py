@@ -11,7 +11,7 @@ from ledger_client.enrolment import Enrolment, MeterKey, sign_request
 from ledger_client.formats import cbor
 from ledger_client.formats.cose_key import EDDSA, PrivateKey
 from ledger_client.formats.record import GATEWAY_ITSELF
-from ledger_client.trust import key_entry
+from ledger_client.verification.trust import key_entry
 from tests.commands import Answer, ledger_command
 
 

@@ -17,7 +17,7 @@ from ledger_client.formats.receipt import sign_receipt
 from ledger_client.formats.record import parse_record
 from ledger_client.formats.senml import Reading
 from ledger_client.formats.statement import attach_receipts, id_text
-from ledger_client.trust import key_entry
+from ledger_client.verification.trust import key_entry
 from tests.commands import gateway_command, ledger_command
 
 DAY_S = 86_400

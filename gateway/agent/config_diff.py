@@ -15,7 +15,7 @@ from gateway.config.model import Config
 from gateway.errors import ConfigError
 from gateway.fieldbus.specs import LineSpec
 from ledger_client.times import rfc3339_ms
-from ledger_client.trust import Trust, TrustKey
+from ledger_client.verification.trust import Trust, TrustKey
 
 FIXED = {"id": "its records would be another gateway's", "data": "the database is open", "keys": "the keys are in use"}
 """Keys of [gateway] that only a new start can change, and why."""

@@ -31,7 +31,7 @@ from ledger_client.errors import LedgerClientError
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.times import rfc3339_ms
 from ledger_client.transport.access import AccessError
-from ledger_client.trust import Trust, TrustKey
+from ledger_client.verification.trust import Trust, TrustKey
 
 DAY_S = 86_400
 NEAR_S = 30 * DAY_S

@@ -13,7 +13,7 @@ from gateway.errors import ConfigError
 from ledger_client.errors import TrustFileError
 from ledger_client.ledgers import Ledger, Memory
 from ledger_client.transport.access import Access, AccessError
-from ledger_client.trust import Trust
+from ledger_client.verification.trust import Trust
 
 log = logging.getLogger("meterseal.ledgers")
 

@@ -19,7 +19,7 @@ from gateway.fieldbus.modbus.errors import PortMissing
 from gateway.fieldbus.specs import LineSpec
 from gateway.process.file_owner import demand_folder
 from gateway.recording.key_match import demand_listed, demand_own
-from ledger_client.trust import Trust
+from ledger_client.verification.trust import Trust
 
 log = logging.getLogger("meterseal.agent")
 

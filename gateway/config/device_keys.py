@@ -17,7 +17,7 @@ from ledger_client.durable_files import whole_file
 from ledger_client.enrolment import MAX_IDENTITY, Enrolment, MeterKey, sign_request
 from ledger_client.errors import KeyFileError
 from ledger_client.formats.cose_key import RESTORE, PrivateKey, Signer, load_private_key, save_private_key
-from ledger_client.trust import Trust, key_entry, load_trust
+from ledger_client.verification.trust import Trust, key_entry, load_trust
 
 STATEMENT = "statement"
 REQUEST_FILE = "gateway.enrol"

@@ -16,7 +16,7 @@ from gateway.process.file_owner import OWN_USER
 from gateway.storage.database import Store
 from gateway.storage.files import missing
 from ledger_client.errors import TrustFileError
-from ledger_client.trust import Trust
+from ledger_client.verification.trust import Trust
 
 Result = Literal["ok", "warn", "bad"]
 T = TypeVar("T")

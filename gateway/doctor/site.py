@@ -20,7 +20,7 @@ from gateway.status.status import active_alarms
 from ledger_client.errors import KeyFileError
 from ledger_client.formats.cose_key import Signer, load_private_key
 from ledger_client.times import rfc3339
-from ledger_client.trust import Trust
+from ledger_client.verification.trust import Trust
 
 SOON_S = 30 * 86_400
 

@@ -11,8 +11,8 @@ from ledger_client.errors import VerificationError
 from ledger_client.formats.bundle import decode_locator
 from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.statement import statement_id
-from ledger_client.trust import Trust
-from ledger_client.vouching import check_receipt
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.vouching import check_receipt
 
 
 class NotOurs(Exception):

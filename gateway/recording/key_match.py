@@ -11,7 +11,7 @@ from gateway.process import instance_lock
 from gateway.storage.database import Store
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.record import parse_record
-from ledger_client.trust import Trust, TrustKey
+from ledger_client.verification.trust import Trust, TrustKey
 
 
 def demand_own(config: Config, keys: Keys, trust: Trust) -> None:

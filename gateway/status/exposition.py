@@ -38,7 +38,7 @@ from gateway.storage.files import RESERVE
 from gateway.verdicts import VERDICTS, worst
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.senml import Columns, Reading
-from ledger_client.trust import Trust, load_trust
+from ledger_client.verification.trust import Trust, load_trust
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STRAYS = ("late", "foreign", "doubled", "damaged", "mismatched", "noise", "echo")

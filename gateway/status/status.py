@@ -29,9 +29,9 @@ from gateway.verdicts import verdict, worst
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.record import Body, Coverage, parse_record
 from ledger_client.formats.senml import Quality, Reading, Value
-from ledger_client.report import number_text, quality_phrases
 from ledger_client.times import rfc3339_ms
 from ledger_client.transport.access import AccessError
+from ledger_client.verification.explain import number_text, quality_phrases
 
 OVERDUE_PERIODS = 3
 HELD_MS = 180_000

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from ledger_client import contracts
 from ledger_client.contracts import Anchored, AnchoredMany, NotAbi
 from ledger_client.errors import BadReceipt, LedgerUnavailable, UnknownLedger, VerificationError
-from ledger_client.facts import Placed
 from ledger_client.formats.bundle import Locator
 from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.statement import SignedStatement
 from ledger_client.ledgers.evm_finality import Finality
 from ledger_client.ledgers.evm_node import Node, TxReceipt
-from ledger_client.trust import Chain
+from ledger_client.verification.online_facts import Placed
+from ledger_client.verification.trust import Chain
 
 
 def confirm(place: Locator, signed: SignedStatement, chains: Sequence[Chain], node: Node) -> Placed:

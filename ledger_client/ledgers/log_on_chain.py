@@ -14,7 +14,7 @@ from ledger_client.ledgers.evm_node import Node
 from ledger_client.ledgers.evm_views import demand_contract, shared
 from ledger_client.ledgers.log_proof import Log, demand_grown, signed_head
 from ledger_client.times import rfc3339
-from ledger_client.trust import Trust
+from ledger_client.verification.trust import Trust
 
 
 @dataclass(frozen=True, slots=True)

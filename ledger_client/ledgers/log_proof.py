@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import Protocol
 
 from ledger_client.errors import Inconsistent, LedgerUnavailable, NotIncluded, VerificationError
-from ledger_client.facts import InLog
 from ledger_client.formats.consistency import parse_consistency
 from ledger_client.formats.cose_key import base64url
 from ledger_client.formats.log_head import LogHead, parse_head
 from ledger_client.formats.merkle import leaf_hash, root_from_consistency, root_from_path
 from ledger_client.formats.receipt import Receipt
 from ledger_client.times import rfc3339
-from ledger_client.trust import Trust
-from ledger_client.vouching import demand_valid
+from ledger_client.verification.online_facts import InLog
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.vouching import demand_valid
 
 
 class Log(Protocol):

@@ -15,7 +15,7 @@ from ledger_client.transparency import ranges
 from ledger_client.transparency.log import MAX_NUMBER
 from ledger_client.transparency.policy import Policy, flaw_at
 from ledger_client.transport.wire import id_to_text
-from ledger_client.trust import TrustKey
+from ledger_client.verification.trust import TrustKey
 
 MALFORMED: Final = "Malformed statement"
 BAD_SIGNATURE: Final = "Bad signature"

@@ -25,7 +25,7 @@ from ledger_client.transparency.gateway_entries import applied, changes_of, diff
 from ledger_client.transparency.ledger_keys import LedgerKey, rules_of, sign_rules
 from ledger_client.transparency.log import Log, Place, Reader, Writer
 from ledger_client.transparency.policy import Mark, Policy, alone, load_policy, look
-from ledger_client.trust import TrustKey
+from ledger_client.verification.trust import TrustKey
 
 _LOG = logging.getLogger("meterseal.ledger")
 

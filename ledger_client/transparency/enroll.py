@@ -23,8 +23,8 @@ from ledger_client.transparency.committed import changing
 from ledger_client.transparency.directory import LOG, policy_of
 from ledger_client.transparency.log import Log
 from ledger_client.transparency.policy import Policy, add_keys, flaw_at, load_policy
-from ledger_client.trust import TrustKey
 from ledger_client.trust_file import in_words, requested
+from ledger_client.verification.trust import TrustKey
 
 
 class EnrollError(LedgerClientError):

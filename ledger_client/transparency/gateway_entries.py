@@ -17,7 +17,7 @@ from ledger_client.formats.cose_key import PublicKey, Signer
 from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.transparency.ledger_keys import CONTENT_ENROLLED, CONTENT_REVOKED
 from ledger_client.transparency.policy import MAX_TEXT
-from ledger_client.trust import TrustKey
+from ledger_client.verification.trust import TrustKey
 
 SUB_PREFIX: Final = "gateway/"
 _MOST_KEYS: Final = 500  # in one entry

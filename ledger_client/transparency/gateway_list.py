@@ -20,7 +20,7 @@ from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.receipt import check, parse_receipt
 from ledger_client.transparency.gateway_entries import SUB_PREFIX, applied, changes_of, place_of
 from ledger_client.transparency.ledger_keys import LedgerKey, is_key_change, key_history, next_key
-from ledger_client.trust import TrustKey
+from ledger_client.verification.trust import TrustKey
 
 CONTENT_LIST: Final = "application/vnd.meterseal.log-gateways+cbor"
 EVERYONE: Final = "gateways"

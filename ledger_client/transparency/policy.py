@@ -21,7 +21,7 @@ from ledger_client.durable_files import write_text
 from ledger_client.errors import TrustFileError
 from ledger_client.text_file import UTF8, NotText, NotToml, text_of, toml_of
 from ledger_client.times import rfc3339
-from ledger_client.trust import TrustKey, entry_of, parse_trust, quoted
+from ledger_client.verification.trust import TrustKey, entry_of, parse_trust, quoted
 
 _LOG = logging.getLogger("meterseal.ledger")
 MAX_TEXT = 1024  # characters of a reason, or of an identity

@@ -17,8 +17,8 @@ from ledger_client.times import rfc3339
 from ledger_client.transparency.directory import KEY, LOG, NEXT_KEY, LedgerDirError, policy_of, present_key
 from ledger_client.transparency.ledger_keys import LedgerKey, is_key_change, sign_key
 from ledger_client.transparency.log import Log
-from ledger_client.trust import key_entry
-from ledger_client.vouching import TOLERANCE_S
+from ledger_client.verification.trust import key_entry
+from ledger_client.verification.vouching import TOLERANCE_S
 
 
 def prepare(folder: Path) -> str:

@@ -13,7 +13,7 @@ from ledger_client.transparency.gateway_entries import applied, changes_of, diff
 from ledger_client.transparency.log import Log
 from ledger_client.transparency.policy import load_policy
 from ledger_client.transport.wire import id_to_text
-from ledger_client.trust import TrustKey, key_entry
+from ledger_client.verification.trust import TrustKey, key_entry
 
 
 def facts(folder: Path) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from ledger_client.ledgers.evm_node import Node
 from ledger_client.online import refresh
 from ledger_client.transparency.admission import OUT_OF_ORDER, TAKEN, UNKNOWN_KEY
 from ledger_client.transparency.enroll import enroll
-from ledger_client.trust import load_trust
-from ledger_client.verify import verify
+from ledger_client.verification.trust import load_trust
+from ledger_client.verification.verify import verify
 from tests.bridge.site import (
     CHAIN,
     LEDGER,

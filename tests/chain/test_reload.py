@@ -20,7 +20,7 @@ from gateway.storage.database import Store
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.record import Coverage, Event, parse_record
 from ledger_client.formats.senml import Quality, Reading
-from ledger_client.trust import key_entry
+from ledger_client.verification.trust import key_entry
 from tests.chain.site import Plant, close_books, command, make_site, plant, until
 from tests.processes import EmbeddedLedger, Server, embedded_ledger
 

@@ -20,7 +20,7 @@ from ledger_client.ledgers.evm import EvmLedger
 from ledger_client.ledgers.evm_account import Account
 from ledger_client.ledgers.evm_finality import Finality
 from ledger_client.transparency.admission import KEY_NOT_VALID, UNKNOWN_KEY
-from ledger_client.trust import parse_trust
+from ledger_client.verification.trust import parse_trust
 from tests.contract.faults import Faults
 from tests.contract.stands import Stand
 from tests.contract.wire import NodeWire

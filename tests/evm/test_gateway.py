@@ -24,8 +24,8 @@ from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.evm_account import Account, load_account
 from ledger_client.ledgers.evm_node import Node
 from ledger_client.online import refresh
-from ledger_client.trust import Trust, load_trust
-from ledger_client.verify import verify
+from ledger_client.verification.trust import Trust, load_trust
+from ledger_client.verification.verify import verify
 from tests.evm.chain import Registry, chain, deploy
 from tests.evm.site import _keys
 from tests.gateway.config.test_config import meterseal, refused

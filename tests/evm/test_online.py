@@ -14,7 +14,6 @@ from click.testing import CliRunner
 from ledger_client import contracts
 from ledger_client.cli import cli
 from ledger_client.errors import BadReceipt, Forked, NotAsked, PolicyNotMet, UnknownLedger, VerificationError
-from ledger_client.facts import Facts, Placed
 from ledger_client.formats.bundle import Locator, decode_locator
 from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.statement import id_text, statement_id
@@ -22,8 +21,9 @@ from ledger_client.ledgers import Notebook, Pending
 from ledger_client.ledgers.evm_account import Account
 from ledger_client.ledgers.evm_node import Node
 from ledger_client.online import last_batches, refresh
-from ledger_client.trust import Trust, key_entry
-from ledger_client.verify import Verified, verify
+from ledger_client.verification.online_facts import Facts, Placed
+from ledger_client.verification.trust import Trust, key_entry
+from ledger_client.verification.verify import Verified, verify
 from tests.evm.chain import Registry, chain, mined
 from tests.evm.proxy import Proxy, proxy
 from tests.evm.site import CHAIN, EvmSite, evm_site, settle

@@ -19,8 +19,8 @@ from ledger_client.formats.cose_key import load_private_key
 from ledger_client.formats.record import Coverage, Event, parse_record, record_hash
 from ledger_client.formats.statement import Statement, parse_statement, statement_id
 from ledger_client.recording_grid import due_by
-from ledger_client.trust import load_trust
-from ledger_client.vouching import check_receipt
+from ledger_client.verification.trust import load_trust
+from ledger_client.verification.vouching import check_receipt
 from tests.gateway.announced import check_announced
 from tests.gateway.taken import check_taken
 

@@ -16,7 +16,7 @@ from ledger_client.audit_result import MOST
 from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.cose_key import ES256
 from ledger_client.formats.record import Event, parse_record
-from ledger_client.trust import key_entry
+from ledger_client.verification.trust import key_entry
 from tests.ledger_client.batches import OTHER, Gateway, audited, findings, trusted
 from tests.ledger_client.evidence import (
     EPOCH,

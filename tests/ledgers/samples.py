@@ -11,7 +11,7 @@ from ledger_client.formats.cose_key import EDDSA, PrivateKey
 from ledger_client.formats.statement import Range, Statement, sign_statement, statement_id
 from ledger_client.transparency.committed import CommittedPolicy
 from ledger_client.transparency.directory import LedgerDir
-from ledger_client.trust import key_entry
+from ledger_client.verification.trust import key_entry
 
 EPOCH = bytes(range(8))
 TIMES_MS = 1_700_000_000_000, 1_700_000_060_000

@@ -23,7 +23,7 @@ from ledger_client.formats.record import Claims, Coverage, Event, sign_record
 from ledger_client.formats.senml import Quality, Reading, Value
 from ledger_client.formats.statement import Range, Statement, sign_statement
 from ledger_client.ledgers.http import HttpLedger
-from ledger_client.trust import key_entry, load_trust
+from ledger_client.verification.trust import key_entry, load_trust
 from tests.ledgers.samples import EPOCH, Gateway
 from tests.processes import EmbeddedLedger, embedded_ledger
 

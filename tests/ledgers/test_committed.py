@@ -35,7 +35,7 @@ from ledger_client.transparency.log import Log
 from ledger_client.transparency.policy import Policy, load_policy
 from ledger_client.transparency.revoke import revoke
 from ledger_client.transparency.service import Service
-from ledger_client.trust import TrustKey, key_entry
+from ledger_client.verification.trust import TrustKey, key_entry
 from tests.ledgers.client import COSE, ask
 from tests.ledgers.samples import Gateway, policy_with
 from tests.ledgers.site import CheckedLog, Site, persist, site

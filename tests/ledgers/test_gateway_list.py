@@ -30,7 +30,7 @@ from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.revoke import revoke
 from ledger_client.transparency.rotate import rotate
 from ledger_client.transport.wire import id_to_text
-from ledger_client.trust import TrustKey
+from ledger_client.verification.trust import TrustKey
 from tests.ledgers.client import ask
 from tests.ledgers.samples import Gateway, policy_with
 from tests.ledgers.site import Site, persist, site

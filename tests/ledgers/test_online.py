@@ -18,7 +18,6 @@ from click.testing import CliRunner
 
 from ledger_client.cli import cli
 from ledger_client.errors import Forked, Inconsistent, LedgerUnavailable, NotAsked, NotIncluded
-from ledger_client.facts import Facts, Held, InLog
 from ledger_client.formats import cbor, cose
 from ledger_client.formats.consistency import sign_consistency
 from ledger_client.formats.cose_key import ES256, load_private_key
@@ -31,8 +30,9 @@ from ledger_client.online import last_batches, refresh
 from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.rotate import rotate
 from ledger_client.transparency.show import trust_entry
-from ledger_client.trust import Trust, key_entry
-from ledger_client.verify import Verified, verify
+from ledger_client.verification.online_facts import Facts, Held, InLog
+from ledger_client.verification.trust import Trust, key_entry
+from ledger_client.verification.verify import Verified, verify
 from tests.contract.memory import NearLog
 from tests.ledger_client import evidence
 from tests.ledger_client.evidence import GATEWAY, LEDGER, METER

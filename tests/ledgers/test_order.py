@@ -18,7 +18,7 @@ from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.policy import Policy
 from ledger_client.transparency.service import Service
 from ledger_client.transport.wire import MAX_RECEIPT, encode_problem, parse_problem
-from ledger_client.trust import key_entry, parse_trust
+from ledger_client.verification.trust import key_entry, parse_trust
 from tests.ledgers.samples import TIMES_MS, Gateway, policy_with
 
 NOW = 1_700_000_100

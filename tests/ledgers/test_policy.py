@@ -13,7 +13,7 @@ from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.policy import EMPTY_POLICY, PolicyFile, load_policy
 from ledger_client.transparency.revoke import RevokeError, revoke
 from ledger_client.transport.wire import id_to_text
-from ledger_client.trust import key_entry
+from ledger_client.verification.trust import key_entry
 from tests.ledgers.samples import Gateway
 from tests.ledgers.test_cli import complaint, run
 

@@ -23,8 +23,8 @@ from ledger_client.transparency.ledger_keys import key_history, sign_key
 from ledger_client.transparency.service import Service
 from ledger_client.transparency.show import trust_entry
 from ledger_client.transport.wire import id_to_text
-from ledger_client.trust import TrustKey, parse_trust
-from ledger_client.vouching import check_receipt
+from ledger_client.verification.trust import TrustKey, parse_trust
+from ledger_client.verification.vouching import check_receipt
 from tests.ledgers.client import COSE, ask
 from tests.ledgers.samples import Gateway, policy_with
 from tests.ledgers.site import Site, persist, site

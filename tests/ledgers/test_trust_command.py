@@ -15,8 +15,8 @@ from gateway.config.load import load_config
 from ledger_client.formats.cose_key import PrivateKey, base64url
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.revoke import revoke
-from ledger_client.trust import key_entry, load_trust
-from ledger_client.vouching import check_receipt
+from ledger_client.verification.trust import key_entry, load_trust
+from ledger_client.verification.vouching import check_receipt
 from tests.gateway import samples
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Site, persist, site

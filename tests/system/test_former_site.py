@@ -23,7 +23,7 @@ from gateway.config.model import Config
 from gateway.dashboard.auth.users import matches, read_users, users_file
 from gateway.storage.database import Store
 from ledger_client.formats.statement import parse_statement
-from ledger_client.trust import load_trust
+from ledger_client.verification.trust import load_trust
 from tests.chain.site import GatewayProcess, plant, until
 from tests.commands import check_audit, gateway_command, ledger_command
 from tests.gateway.books import check_all_is_sealed, check_books

@@ -16,7 +16,7 @@ from gateway.records import GATEWAY
 from gateway.storage.driver_notes import Notes
 from gateway.storage.recovery.repair import open_store
 from gateway.storage.writer import Direct, Writer
-from ledger_client.trust import Trust
+from ledger_client.verification.trust import Trust
 
 
 def finish(config: Config, *, within_s: float) -> None:

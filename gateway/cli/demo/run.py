@@ -35,8 +35,8 @@ from gateway.process.console import console
 from gateway.status import status
 from gateway.storage.database import Store
 from ledger_client.errors import VerificationError
-from ledger_client.trust import load_trust
-from ledger_client.verify import verify
+from ledger_client.verification.trust import load_trust
+from ledger_client.verification.verify import verify
 
 START_WITHIN_S, ANCHOR_WITHIN_S, STOP_WITHIN_S = 30.0, 60.0, 15.0
 

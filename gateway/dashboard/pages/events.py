@@ -9,7 +9,7 @@ from typing import Any
 from gateway.records import ALARM, GATEWAY
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event, parse_record
-from ledger_client.report import number_text
+from ledger_client.verification.explain import number_text
 
 PAGE = 40
 LONGEST = 240

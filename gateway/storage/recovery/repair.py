@@ -27,7 +27,7 @@ from gateway.storage.files import log_path, missing
 from gateway.storage.recovery.salvage import Found, Witness, proven, salvage
 from gateway.storage.recovery.sqlite_pages import Pages, Row
 from gateway.storage.rows import Repair
-from ledger_client.trust import Trust
+from ledger_client.verification.trust import Trust
 
 log = logging.getLogger("meterseal.repair")
 

@@ -24,8 +24,8 @@ from ledger_client.formats.bundle import is_locator
 from ledger_client.formats.cose_key import PublicKey
 from ledger_client.formats.record import Record, parse_record, record_hash
 from ledger_client.formats.statement import parse_statement
-from ledger_client.trust import Trust
-from ledger_client.vouching import check_receipt
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.vouching import check_receipt
 
 PORTION = 2000  # rows a transaction
 MAX_PLACE = 1 << 48  # a place, a number or a time beyond it is noise

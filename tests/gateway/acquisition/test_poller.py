@@ -22,7 +22,7 @@ from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.records import PollResult
 from gateway.verdicts import verdict
 from ledger_client.formats.senml import Quality, Reading, Value, pack
-from ledger_client.report import quality_phrases
+from ledger_client.verification.explain import quality_phrases
 from tests.gateway.samples import START_S, Machine
 
 Q = Quality

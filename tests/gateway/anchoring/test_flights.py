@@ -31,8 +31,8 @@ from ledger_client.transparency.admission import (
     TAKEN,
     UNKNOWN_KEY,
 )
-from ledger_client.trust import load_trust
-from ledger_client.verify import verify
+from ledger_client.verification.trust import load_trust
+from ledger_client.verification.verify import verify
 from tests.gateway.books import check_books, open_alarms
 from tests.gateway.samples import finished, recorder, site
 from tests.gateway.small_chain import CHAIN, CONTRACT, SmallChain

@@ -17,7 +17,7 @@ from gateway.recording.writer import Recorder
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
 from gateway.storage.writer import Direct
-from ledger_client.trust import key_entry, load_trust
+from ledger_client.verification.trust import key_entry, load_trust
 from tests.gateway.books import check_all_is_sealed, check_books
 from tests.gateway.samples import finished, recorder, site
 from tests.ledgers.foreign_scitt import Answer, ForeignScitt, serving

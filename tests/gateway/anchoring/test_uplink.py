@@ -21,7 +21,7 @@ from ledger_client.formats.statement import parse_statement
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry
-from ledger_client.trust import load_trust
+from ledger_client.verification.trust import load_trust
 from tests.contract.faults import KEPT, LATE, LOST, Faults
 from tests.contract.memory import NAME, NearLedger
 from tests.gateway.books import check_books

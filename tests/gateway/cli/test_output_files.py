@@ -20,7 +20,7 @@ from ledger_client.errors import LedgerClientError
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry
-from ledger_client.trust import key_entry
+from ledger_client.verification.trust import key_entry
 from tests.gateway.evidence.test_export import LEDGER
 from tests.gateway.samples import Hands, settle, site
 from tests.processes import embedded_ledger

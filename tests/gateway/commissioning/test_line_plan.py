@@ -22,7 +22,7 @@ from gateway.errors import ConfigError
 from gateway.fieldbus.endpoints import merge
 from gateway.fieldbus.specs import LineSpec, MeterSpec
 from ledger_client.formats.cose_key import PrivateKey
-from ledger_client.trust import key_entry
+from ledger_client.verification.trust import key_entry
 from tests.gateway.samples import site
 
 INVERTER = 'profile = "sunspec-inverter"'

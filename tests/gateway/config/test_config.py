@@ -26,7 +26,7 @@ from gateway.devices.profile import CATALOG
 from gateway.recording.key_match import unlisted
 from ledger_client.errors import TrustFileError
 from ledger_client.formats.cose_key import PrivateKey
-from ledger_client.trust import key_entry, load_trust
+from ledger_client.verification.trust import key_entry, load_trust
 from tests.gateway.samples import Hands, rewrite, site
 
 

@@ -30,7 +30,7 @@ from gateway.devices.profile import load_profile
 from gateway.devices.profile_rules import FLAGS
 from gateway.verdicts import VERDICTS, verdict
 from ledger_client.formats.senml import Quality
-from ledger_client.report import QUALITY_PHRASES, quality_phrases
+from ledger_client.verification.explain import QUALITY_PHRASES, quality_phrases
 
 Q = Quality
 EXPECTED = {

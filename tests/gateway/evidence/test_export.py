@@ -15,7 +15,7 @@ from gateway.storage.capacity import pruning
 from gateway.storage.database import Store
 from ledger_client.audit import audit
 from ledger_client.formats.cose_key import PrivateKey
-from ledger_client.trust import Trust, key_entry, load_trust
+from ledger_client.verification.trust import Trust, key_entry, load_trust
 from tests.chain.site import command
 from tests.gateway.clock_history import LIMIT
 from tests.gateway.samples import START_S, Hands, Machine, settle, site

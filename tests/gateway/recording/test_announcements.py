@@ -27,7 +27,7 @@ from ledger_client.formats import cbor
 from ledger_client.formats.cose_key import PrivateKey, save_private_key
 from ledger_client.formats.record import Coverage, Event, Record, parse_record
 from ledger_client.formats.statement import parse_statement
-from ledger_client.trust import Trust, key_entry, parse_trust
+from ledger_client.verification.trust import Trust, key_entry, parse_trust
 from tests.gateway.audited import LEDGER, audited, audited_by
 from tests.gateway.books import check_books
 from tests.gateway.clock_history import FrailStore

@@ -19,7 +19,7 @@ from gateway.status import status
 from gateway.storage.capacity.backup import backup
 from gateway.storage.database import Store
 from gateway.storage.recovery.repair import open_store
-from ledger_client.trust import load_trust
+from ledger_client.verification.trust import load_trust
 from tests.disk.small import small_disk, writable
 from tests.gateway.samples import Hands, site
 

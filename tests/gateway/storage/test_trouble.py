@@ -17,7 +17,7 @@ from gateway.storage.database import Store
 from gateway.storage.recovery.repair import open_store
 from ledger_client.formats.record import Coverage, Event
 from ledger_client.formats.senml import Reading, Value
-from ledger_client.trust import load_trust
+from ledger_client.verification.trust import load_trust
 from tests.disk.small import small_disk, writable
 from tests.gateway.books import check_books
 from tests.gateway.clock_history import FrailStore

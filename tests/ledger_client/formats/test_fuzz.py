@@ -21,9 +21,9 @@ from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.receipt import parse_receipt
 from ledger_client.formats.record import parse_record
 from ledger_client.formats.statement import detach_receipts, parse_statement
-from ledger_client.report import facts_in_words
-from ledger_client.verify import verify
-from ledger_client.vouching import check_receipt
+from ledger_client.verification.explain import facts_in_words
+from ledger_client.verification.verify import verify
+from ledger_client.verification.vouching import check_receipt
 from tests.ledger_client.evidence import NOW, Site, key, receipt_for, records, trust
 from tests.ledger_client.values import ITEMS, THOROUGH
 

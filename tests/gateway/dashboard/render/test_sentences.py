@@ -42,7 +42,8 @@ PRODUCERS = [
         "devices/scaling_rules", "devices/units", "fieldbus/endpoints", "storage/recovery/repair",
     )),
     *(ROOT / "ledger_client" / f"{name}.py" for name in (
-        "trust", "transport/access", "transport/bounded_http", "ledgers/evm", "ledgers/evm_account", "ledgers/evm_node",
+        "verification/trust", "transport/access", "transport/bounded_http", "ledgers/evm", "ledgers/evm_account",
+        "ledgers/evm_node",
         "ledgers/http", "ledgers/mqtt", "transport/http_session", "transport/tls",
     )),
 ]  # fmt: skip

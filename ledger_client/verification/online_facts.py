@@ -1,4 +1,4 @@
-"""What asking ledgers has brought out: besides bundle, trust file and time the only thing that a verification takes."""
+"""Online facts: what ledgers hold of a statement, its receipts and locators; input of ``verify``. No I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trust file: which keys, which ledgers and how many of them a verifier believes. Nothing else is trusted."""
+"""Trust file: the keys, the ledgers and the number of ledgers that a verifier trusts. Nothing else is trusted."""
 
 from __future__ import annotations
 

@@ -24,10 +24,10 @@ from ledger_client.formats.cose_key import ES256, P256_ORDER
 from ledger_client.formats.record import GATEWAY_ITSELF, Coverage, Event, sign_record
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.formats.statement import Range, id_text, statement_id
-from ledger_client.report import facts_in_words
 from ledger_client.times import span_in_words
-from ledger_client.trust import Trust, key_entry
-from ledger_client.verify import failure_json, verify
+from ledger_client.verification.explain import facts_in_words
+from ledger_client.verification.trust import Trust, key_entry
+from ledger_client.verification.verify import failure_json, verify
 from tests.ledger_client.evidence import (
     EPOCH,
     GATEWAY,

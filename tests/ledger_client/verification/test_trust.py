@@ -14,7 +14,7 @@ from ledger_client.errors import TrustFileError
 from ledger_client.formats import cbor
 from ledger_client.formats.checks import is_ledger_name
 from ledger_client.formats.cose_key import ES256, PublicKey, base64url
-from ledger_client.trust import Trust, key_entry, load_trust, parse_trust
+from ledger_client.verification.trust import Trust, key_entry, load_trust, parse_trust
 from tests.ledger_client.evidence import GATEWAY, LEDGER, METER, VALID_FROM, key, trust
 from tests.ledger_client.values import NAMES, THOROUGH
 

@@ -28,9 +28,9 @@ from ledger_client.formats.receipt import parse_receipt
 from ledger_client.formats.record import Coverage, sign_record
 from ledger_client.formats.senml import Value
 from ledger_client.formats.statement import sign_statement
-from ledger_client.trust import Trust, key_entry, parse_trust
-from ledger_client.verify import verify
-from ledger_client.vouching import check_receipt
+from ledger_client.verification.trust import Trust, key_entry, parse_trust
+from ledger_client.verification.verify import verify
+from ledger_client.verification.vouching import check_receipt
 from tests.ledger_client.evidence import (
     LEDGER,
     NOW,

@@ -15,7 +15,6 @@ from ledger_client.errors import (
     VerificationError,
     at_step,
 )
-from ledger_client.facts import NOTHING_ASKED, Facts, InLog
 from ledger_client.formats.bundle import Bundle
 from ledger_client.formats.checks import MAX_TIME_MS
 from ledger_client.formats.cose_key import base64url
@@ -25,8 +24,9 @@ from ledger_client.formats.record import GATEWAY_ITSELF, Body, Event, Record, pa
 from ledger_client.formats.senml import Reading, Value, quality_words
 from ledger_client.formats.statement import SignedStatement, check_statement, id_text, read_statement
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
-from ledger_client.trust import Trust, TrustKey
-from ledger_client.vouching import (
+from ledger_client.verification.online_facts import NOTHING_ASKED, Facts, InLog
+from ledger_client.verification.trust import Trust, TrustKey
+from ledger_client.verification.vouching import (
     TOLERANCE_S,
     check_receipt,
     count_places,

@@ -1,4 +1,4 @@
-"""Which ledgers vouch for a statement, and since when: steps 6 and 7 of one receipt or place, step 8 of all. No I/O."""
+"""Vouching ledgers of a statement, and since when: steps 6 and 7 of one receipt or place, 8 of all. No I/O."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ledger_client.errors import (
     UnknownLedger,
     VerificationError,
 )
-from ledger_client.facts import NOTHING_ASKED, Facts, Held, InLog, Placed
 from ledger_client.formats.bundle import Locator
 from ledger_client.formats.cose_key import base64url
 from ledger_client.formats.receipt import Receipt, check, parse_receipt
 from ledger_client.formats.statement import SignedStatement, id_text
 from ledger_client.times import rfc3339
-from ledger_client.trust import Trust, TrustKey
+from ledger_client.verification.online_facts import NOTHING_ASKED, Facts, Held, InLog, Placed
+from ledger_client.verification.trust import Trust, TrustKey
 
 TOLERANCE_S: Final = 300  # how far the clocks of gateway, ledger and verifier may be apart
 

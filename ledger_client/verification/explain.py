@@ -1,4 +1,4 @@
-"""What a verified bundle says, in plain words: the numbered steps as they passed, then the facts."""
+"""Verification report in plain words: the numbered steps as they passed, then the facts. No I/O."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from decimal import Decimal
 from typing import Final
 
 from ledger_client.errors import STEPS
-from ledger_client.facts import InLog
 from ledger_client.formats.record import GATEWAY_ITSELF, Coverage, Event
 from ledger_client.formats.senml import Quality, Value
 from ledger_client.formats.statement import id_text
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
-from ledger_client.verify import Verified, plain_json
+from ledger_client.verification.online_facts import InLog
+from ledger_client.verification.verify import Verified, plain_json
 
 _CLOCKS: Final = {
     "U": "unknown, the clock was not set",
