@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import click
 
-from ledger_client.audit_ends import compare_with_ledgers
+from ledger_client.audit.period_ends import compare_with_ledgers
 from ledger_client.cli_bridge import bridge
 from ledger_client.cli_evm import evm
 from ledger_client.cli_parts import FORCE, YES, UsageError, access, addresses, agreed, broker_login, demand_replaceable
@@ -232,8 +232,8 @@ def audit(
 
     Proofs (.mseal) of the gateway's events that `meterseal export` wrote beside batches go with them.
     """
-    from ledger_client import audit as audits
-    from ledger_client.audit_report import audit_in_words
+    from ledger_client.audit import run as audits
+    from ledger_client.audit.report import audit_in_words
 
     asking = _asking_last(logs, nodes, ca) if online else None
     _demand_online(online, logs, nodes, ca, offline_ok=offline_ok)

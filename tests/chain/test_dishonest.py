@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks import dishonest
 from benchmarks.parts.dishonest_stage import Case, Said
 from benchmarks.parts.honest_controls import Place, by_chance, ended
-from ledger_client.audit import audit
+from ledger_client.audit.run import audit
 from ledger_client.verification.trust import load_trust
 from tests.commands import export_to
 from tests.processes import embedded_ledger

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from gateway.config.model import Config
 from gateway.storage.database import Store
-from ledger_client.audit import Wanted, audit
-from ledger_client.audit_result import Audit
+from ledger_client.audit.result import Audit
+from ledger_client.audit.run import Wanted, audit
 from ledger_client.formats.batch_file import write_batch
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.merkle import Tree, leaf_hash

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ledger_client.audit import Wanted, audit
-from ledger_client.audit_result import Audit
+from ledger_client.audit.result import Audit
+from ledger_client.audit.run import Wanted, audit
 from ledger_client.formats.batch_file import BatchFile, write_batch
 from ledger_client.formats.cose_key import ES256, PrivateKey
 from ledger_client.formats.record import GATEWAY_ITSELF, Body, Coverage, Event, record_hash, sign_record

@@ -13,7 +13,7 @@ from gateway.errors import GatewayError, NotYet
 from gateway.evidence.export import export, export_to, file_name
 from gateway.storage.capacity import pruning
 from gateway.storage.database import Store
-from ledger_client.audit import audit
+from ledger_client.audit.run import audit
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.verification.trust import Trust, key_entry, load_trust
 from tests.chain.site import command

@@ -1,4 +1,4 @@
-"""The part of an audit that is one record's own: form, owner and signature. It may run in several processes."""
+"""Audit of single records: form, owner and signature. Reads batch files; may use several processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ledger_client.audit_events import COUNTED
+from ledger_client.audit.events import COUNTED
 from ledger_client.errors import FileError, OutOfRange, VerificationError, at_step
 from ledger_client.formats.batch_file import BatchFile, read_records
 from ledger_client.formats.merkle import leaf_hash

@@ -1,4 +1,4 @@
-"""The part of an audit that is about its two ends: that nothing is missing in front of what is there, or behind it."""
+"""Audit of both ends of the period: nothing missing before the first batch or after the last. No I/O."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from ledger_client.audit_configured import Configured
-from ledger_client.audit_coverage import Coverages
-from ledger_client.audit_result import CHAIN, COVERAGE, ENDS, Audit, Audited
-from ledger_client.audit_times import Times
+from ledger_client.audit.configuration import Configured
+from ledger_client.audit.coverage import Coverages
+from ledger_client.audit.result import CHAIN, COVERAGE, ENDS, Audit, Audited
+from ledger_client.audit.times import Times
 from ledger_client.formats.statement import Statement
 from ledger_client.times import rfc3339_ms
 

@@ -1,4 +1,4 @@
-"""The part of an audit that counts again: what was due, by the grids that were announced; each poll once.
+"""Audit of due polls: recount by the announced recording grids, each poll once. No I/O.
 
 The coverage of a batch is counted at its end, with all grids that the batch announces: none of them begins before what
 is counted already.
@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ledger_client.audit_chain import Chains, Missing
-from ledger_client.audit_configured import Configured, Schedule
-from ledger_client.audit_coverage import Interval
-from ledger_client.audit_events import Correction
-from ledger_client.audit_records import Name
-from ledger_client.audit_result import DUE, Audit, Told
+from ledger_client.audit.chain import Chains, Missing
+from ledger_client.audit.configuration import Configured, Schedule
+from ledger_client.audit.coverage import Interval
+from ledger_client.audit.events import Correction
+from ledger_client.audit.records import Name
+from ledger_client.audit.result import DUE, Audit, Told
 from ledger_client.recording_grid import due_by
 from ledger_client.times import rfc3339_ms
 

@@ -1,11 +1,11 @@
-"""What an audit found, in plain words."""
+"""Audit report in plain words. No I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
-from ledger_client.audit_result import Audit, Audited, Finding, Told
+from ledger_client.audit.result import Audit, Audited, Finding, Told
 from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
 from ledger_client.verification.explain import clean

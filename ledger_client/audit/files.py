@@ -1,4 +1,4 @@
-"""The files of an audit: batches by number, all that are given, and the proofs of events from before them."""
+"""Input files of an audit: batches by number, and proofs of events from before them. Reads files."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ledger_client.audit_events import CONFIGURATION, COUNTED
-from ledger_client.audit_records import Name
-from ledger_client.audit_result import CHAIN, Audit
+from ledger_client.audit.events import CONFIGURATION, COUNTED
+from ledger_client.audit.records import Name
+from ledger_client.audit.result import CHAIN, Audit
 from ledger_client.errors import STEPS, FileError, VerificationError
 from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.bundle import Bundle, is_bundle

@@ -1,4 +1,4 @@
-"""The part of an audit that is about times: each record's own, along a meter's numbers, and by the epoch's course.
+"""Audit of times: record times by a meter's numbers, and by the uptime of each epoch. No I/O.
 
 Within an epoch record times follow ``up`` by a course, which ``clock`` events change. Says what does not agree, once:
 what comes behind is compared with the time that was found wrong.
@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from ledger_client.audit_events import SLOWED, Correction
-from ledger_client.audit_records import Fact, Name
-from ledger_client.audit_result import TIMES, Audit
+from ledger_client.audit.events import SLOWED, Correction
+from ledger_client.audit.records import Fact, Name
+from ledger_client.audit.result import TIMES, Audit
 from ledger_client.errors import STEPS
 from ledger_client.formats.checks import MAX_TIME_MS
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words

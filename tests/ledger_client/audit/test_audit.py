@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.audit import Wanted
-from ledger_client.audit_ends import compare_with_ledgers
-from ledger_client.audit_report import audit_in_words
-from ledger_client.audit_result import MOST
+from ledger_client.audit.period_ends import compare_with_ledgers
+from ledger_client.audit.report import audit_in_words
+from ledger_client.audit.result import MOST
+from ledger_client.audit.run import Wanted
 from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.cose_key import ES256
 from ledger_client.formats.record import Event, parse_record
@@ -65,7 +65,7 @@ def test_how_old_readings_were_when_the_ledgers_had_them(gateway: Gateway) -> No
 
 
 def test_several_processors_find_the_same(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ledger_client.audit_records.PORTION", 3)
+    monkeypatch.setattr("ledger_client.audit.records.PORTION", 3)
     paths = [gateway.write() for _ in range(3)]
     data = paths[1].read_bytes()
     paths[1].write_bytes(data[:300] + bytes((data[300] ^ 1,)) + data[301:])

@@ -1,4 +1,4 @@
-"""The gateway's events by which an audit counts again, read as facts (docs/evidence.cddl). Pure.
+"""Gateway events that an audit counts by, parsed into facts (docs/evidence.cddl). Pure.
 
 An event may say anything; what these say is demanded in their form: every function raises ``Malformed``.
 """

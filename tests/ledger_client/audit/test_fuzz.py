@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ledger_client.audit_events import COUNTED
+from ledger_client.audit.events import COUNTED
 from tests.ledger_client.batches import Gateway, audited
 from tests.ledger_client.evidence import EPOCH, METER
 

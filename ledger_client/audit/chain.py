@@ -1,4 +1,4 @@
-"""The part of an audit that is about order: the chain of statements, and each meter's chain of seq and prev.
+"""Audit of order: the chain of statements, and each meter's chain of seq and prev. No I/O.
 
 What lies before the first batch is not known, and where a batch is missing everything begins anew. Numbers may be left
 out, and a meter may go on from an older record, only in a batch that says ``resume``; that the numbers are lost must
@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from ledger_client.audit_events import Lost
-from ledger_client.audit_records import Fact, Name
-from ledger_client.audit_result import CHAIN, Audit
+from ledger_client.audit.events import Lost
+from ledger_client.audit.records import Fact, Name
+from ledger_client.audit.result import CHAIN, Audit
 from ledger_client.formats.statement import SignedStatement
 from ledger_client.verification.explain import clean
 

@@ -1,4 +1,4 @@
-"""What an audit found, as facts: findings, notes, batches and what each meter's records tell. Touches nothing."""
+"""Audit result: findings, notes, batches and totals of each meter. No I/O."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ledger_client.audit_records import Name
+from ledger_client.audit.records import Name
 from ledger_client.errors import STEPS, VerificationError
 from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.formats.statement import id_text

@@ -1,4 +1,4 @@
-"""The part of an audit that knows what is configured: meters and their periods, keys, and each meter's grids.
+"""Audit of the configuration: meters, periods, keys and recording grids, from gateway events. No I/O.
 
 It is told by the gateway's events, in order. What does not agree in them is found: parts that are missing, a grid that
 is not one of its meter's period, time between two grids in which nothing would be due.
@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from ledger_client.audit_events import SLOWED, Configuration, Correction, MeterConfiguration, NewKey
-from ledger_client.audit_records import Name
-from ledger_client.audit_result import DUE, KEYS, Audit
-from ledger_client.audit_times import Times
+from ledger_client.audit.events import SLOWED, Configuration, Correction, MeterConfiguration, NewKey
+from ledger_client.audit.records import Name
+from ledger_client.audit.result import DUE, KEYS, Audit
+from ledger_client.audit.times import Times
 from ledger_client.formats.cose_key import base64url
 from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.recording_grid import Grid, last_due

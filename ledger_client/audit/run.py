@@ -1,9 +1,9 @@
-"""An audit: whole batches, and everything between them. Reads batch files, and believes the trust file alone.
+"""Audit of whole batches and of everything between them. Reads batch files; trusts the trust file only.
 
 Of each batch: every record's form, owner and signature, the tree, the statement with its ranges, times and signature,
 receipts, validity and policy as ``verify`` has them. Over them: every chain of seq and prev and the chain of statements
-(audit_chain.py), coverage (audit_coverage.py), times (audit_times.py), and what was due, counted again
-(audit_configured.py, audit_due.py). Nothing stops it: all that does not hold is found and named.
+(audit/chain.py), coverage (audit/coverage.py), times (audit/times.py), and what was due, counted again
+(audit/configuration.py, audit/due_polls.py). Nothing stops it: all that does not hold is found and named.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger_client import audit_events as events
-from ledger_client.audit_chain import Chains, Step
-from ledger_client.audit_configured import Configured
-from ledger_client.audit_coverage import Coverages
-from ledger_client.audit_due import UNKNOWN, Due
-from ledger_client.audit_ends import Ends, compare_with_ledgers
-from ledger_client.audit_files import Files, open_files
-from ledger_client.audit_records import Fact, Looker, Name
-from ledger_client.audit_result import MOST, Audit, Audited, Finding
-from ledger_client.audit_times import Times
+from ledger_client.audit import events
+from ledger_client.audit.chain import Chains, Step
+from ledger_client.audit.configuration import Configured
+from ledger_client.audit.coverage import Coverages
+from ledger_client.audit.due_polls import UNKNOWN, Due
+from ledger_client.audit.files import Files, open_files
+from ledger_client.audit.period_ends import Ends, compare_with_ledgers
+from ledger_client.audit.records import Fact, Looker, Name
+from ledger_client.audit.result import MOST, Audit, Audited, Finding
+from ledger_client.audit.times import Times
 from ledger_client.errors import STEPS, Malformed, UnknownKey, VerificationError, at_step
 from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.merkle import Tree

@@ -1,4 +1,4 @@
-"""The part of an audit that is about coverage: it is there, it tiles time, and it counts the readings that are there.
+"""Audit of coverage: it exists, tiles time, and counts the readings that exist. No I/O.
 
 Of time that is told twice, because a database was put back, what was anchored first is counted.
 """
@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ledger_client.audit_chain import Step
-from ledger_client.audit_records import Fact, Name
-from ledger_client.audit_result import COVERAGE, Audit
-from ledger_client.audit_times import SECOND_MS
+from ledger_client.audit.chain import Step
+from ledger_client.audit.records import Fact, Name
+from ledger_client.audit.result import COVERAGE, Audit
+from ledger_client.audit.times import SECOND_MS
 from ledger_client.formats.record import GATEWAY_ITSELF, Coverage
 from ledger_client.times import rfc3339, rfc3339_ms
 
