@@ -26,7 +26,7 @@ def trust() -> None:
 @YES
 def add(trust_file: Path, source: Path, yes: bool) -> None:
     """Add the keys of FILE, an enrolment request or what `show --trust` of a ledger prints; asks first."""
-    from ledger_client import trust_file as files
+    from ledger_client.enrolment import trust_entries as files
 
     new = files.missing_in(trust_file, files.keys_of(source))
     for key in new:
@@ -81,7 +81,7 @@ def from_log(
 @click.argument("trust_file", metavar="trust.toml", type=click.Path(path_type=Path))
 def show(trust_file: Path) -> None:
     """Say whom a trust file believes, with thumbprints, to be compared with their owners."""
-    from ledger_client.trust_file import in_words
+    from ledger_client.enrolment.trust_entries import in_words
 
     found = load_trust(trust_file)
     click.echo(f"receipts of {found.receipts} of the ledgers {', '.join(found.ledgers)} are asked for")

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ledger_client.enrolment.trust_entries import in_words, keys_of
 from ledger_client.errors import TrustFileError
 from ledger_client.formats.cose_key import PublicKey, base64url
 from ledger_client.ledgers.gateway_log import ask
 from ledger_client.times import rfc3339
 from ledger_client.transparency.gateway_list import Proven
 from ledger_client.transport.access import Access
-from ledger_client.trust_file import in_words, keys_of
 from ledger_client.verification.trust import Trust, TrustKey, entry_of, parse_trust, quoted
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.parts.dishonest_stage import LEDGERS, Case, Said, Stage, no
 from benchmarks.parts.forged_history import History
-from ledger_client.enrolment import Enrolment, MeterKey, sign_request
+from ledger_client.enrolment.request import Enrolment, MeterKey, sign_request
 from ledger_client.formats import cbor
 from ledger_client.formats.cose_key import EDDSA, PrivateKey
 from ledger_client.formats.record import GATEWAY_ITSELF

@@ -23,7 +23,7 @@ from gateway.config.device_keys import REQUEST_FILE
 from gateway.errors import Declined, GatewayError
 from gateway.process import instance_lock
 from ledger_client.durable_files import whole_file
-from ledger_client.enrolment import parse_request
+from ledger_client.enrolment.request import parse_request
 from ledger_client.errors import VerificationError
 from ledger_client.text_file import toml_of
 

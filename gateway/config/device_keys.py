@@ -14,7 +14,7 @@ from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError
 from gateway.process.file_owner import as_its_folder, demand_folder, is_there
 from ledger_client.durable_files import whole_file
-from ledger_client.enrolment import MAX_IDENTITY, Enrolment, MeterKey, sign_request
+from ledger_client.enrolment.request import MAX_IDENTITY, Enrolment, MeterKey, sign_request
 from ledger_client.errors import KeyFileError
 from ledger_client.formats.cose_key import RESTORE, PrivateKey, Signer, load_private_key, save_private_key
 from ledger_client.verification.trust import Trust, key_entry, load_trust

@@ -14,7 +14,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger_client.enrolment import Enrolment, parse_request
+from ledger_client.enrolment.request import Enrolment, parse_request
+from ledger_client.enrolment.trust_entries import in_words, requested
 from ledger_client.errors import LedgerClientError, VerificationError
 from ledger_client.formats.checks import MAX_BUNDLE
 from ledger_client.formats.cose_key import base64url
@@ -23,7 +24,6 @@ from ledger_client.transparency.committed import changing
 from ledger_client.transparency.directory import LOG, policy_of
 from ledger_client.transparency.log import Log
 from ledger_client.transparency.policy import Policy, add_keys, flaw_at, load_policy
-from ledger_client.trust_file import in_words, requested
 from ledger_client.verification.trust import TrustKey
 
 

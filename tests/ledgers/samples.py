@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ledger_client.enrolment import Enrolment, sign_request
+from ledger_client.enrolment.request import Enrolment, sign_request
 from ledger_client.formats.cose_key import EDDSA, PrivateKey
 from ledger_client.formats.statement import Range, Statement, sign_statement, statement_id
 from ledger_client.transparency.committed import CommittedPolicy

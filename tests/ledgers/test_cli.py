@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.enrolment import Enrolment, MeterKey, sign_request
+from ledger_client.enrolment.request import Enrolment, MeterKey, sign_request
 from ledger_client.formats.bundle import Bundle
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.merkle import Tree, leaf_hash

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.enrolment import to_text
+from ledger_client.enrolment.request import to_text
 from ledger_client.formats.cose_key import PrivateKey, base64url
 from ledger_client.transparency.enroll import EnrollError, enroll, let_in, propose
 from ledger_client.transparency.policy import load_policy

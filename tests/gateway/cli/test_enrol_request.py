@@ -14,7 +14,7 @@ import pytest
 from gateway.cli.keys import _drawn
 from gateway.config.device_keys import REQUEST_FILE, enrol_request, load_keys, make_missing
 from gateway.config.model import Config
-from ledger_client.enrolment import parse_request
+from ledger_client.enrolment.request import parse_request
 from ledger_client.formats.cose_key import PrivateKey, base64url, save_private_key
 from ledger_client.formats.record import Event
 from ledger_client.transparency.directory import open_dir

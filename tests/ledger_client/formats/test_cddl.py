@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from pycddl import Schema, ValidationError
 
-from ledger_client.enrolment import Enrolment, MeterKey, sign_request
+from ledger_client.enrolment.request import Enrolment, MeterKey, sign_request
 from ledger_client.errors import Malformed
 from ledger_client.formats import cbor, cose
 from ledger_client.formats.bundle import Bundle, Locator

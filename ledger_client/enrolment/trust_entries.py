@@ -1,4 +1,4 @@
-"""What is added to a trust file, and from where: an enrolment request, or the ``[[key]]`` entries that a ledger shows.
+"""Additions to a trust file: the keys of an enrolment request, or the ``[[key]]`` entries that a ledger shows.
 
 Looks and changes are two steps, so that somebody can be asked between them.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ledger_client.durable_files import write_text
-from ledger_client.enrolment import Enrolment, is_request, parse_request
+from ledger_client.enrolment.request import Enrolment, is_request, parse_request
 from ledger_client.errors import TrustFileError, VerificationError
 from ledger_client.formats.checks import MAX_BUNDLE
 from ledger_client.formats.cose_key import base64url

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger_client.enrolment import (
+from ledger_client.enrolment.request import (
     CONTENT_REQUEST,
     Enrolment,
     MeterKey,

@@ -1,4 +1,4 @@
-"""The enrolment request: what a gateway asks a ledger to let in, signed by every key that it names.
+"""Enrolment request (``.enrol``): the keys that a gateway asks a ledger to enrol, signed by each of them.
 
 A ``.enrol`` file holds the request (gateway, time, statement key, meters with their keys and identities) and one proof
 a key: a COSE_Sign1 over the request, detached. So nobody enrols a key that he does not hold, or a file that was put
