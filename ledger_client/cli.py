@@ -288,7 +288,7 @@ def _asking(
     logs: tuple[str, ...], nodes: tuple[str, ...], ca: Path | None, *, offline_ok: bool
 ) -> Callable[[bytes, Trust], Facts]:
     """What ``verify --online`` asks; found wrong before anything else is done."""
-    from ledger_client.online import refresh  # needs the network; verifying does not
+    from ledger_client.online.ask import refresh  # needs the network; verifying does not
 
     ledgers, chains = addresses("--ledger", logs), addresses("--rpc", nodes)
     way = access(ca, [*ledgers.values(), *chains.values()])
@@ -299,7 +299,7 @@ def _asking_last(
     logs: tuple[str, ...], nodes: tuple[str, ...], ca: Path | None
 ) -> Callable[[str, Trust], dict[str, tuple[tuple[int, bytes] | str | None, ...]]]:
     """What ``audit --online`` asks: a gateway's last batch."""
-    from ledger_client.online import last_batches
+    from ledger_client.online.ask import last_batches
 
     ledgers, chains = addresses("--ledger", logs), addresses("--rpc", nodes)
     way = access(ca, [*ledgers.values(), *chains.values()])

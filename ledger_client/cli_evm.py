@@ -232,8 +232,8 @@ def check_log(
 ) -> None:  # fmt: skip
     """Check that a ledger's log has only grown since anchor-log wrote ROOT: exit 0 it has, 1 it has not."""
     from ledger_client.ledgers.evm_node import Node
-    from ledger_client.ledgers.log_client import LogClient
-    from ledger_client.ledgers.log_on_chain import grown_from, written
+    from ledger_client.online.log_client import LogClient
+    from ledger_client.online.log_on_chain import grown_from, written
     from ledger_client.times import rfc3339
     from ledger_client.transport.access import demand_http
     from ledger_client.verification.trust import load_trust

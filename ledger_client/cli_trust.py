@@ -56,8 +56,8 @@ def from_log(
 ) -> None:  # fmt: skip
     """Make a trust file from the log of the ledger at URL, proven against a key of it: exit 1 if that does not hold."""
     from ledger_client.durable_files import write_text  # asking needs the network; judging a proof does not
+    from ledger_client.online.trust_from_log import made
     from ledger_client.transport.access import demand_http
-    from ledger_client.trust_from import made
 
     demand_http("URL", url)
     demand_replaceable(output, "trust file", _is_trust, force=force)
@@ -100,7 +100,7 @@ def show(trust_file: Path) -> None:
 @click.option("--ca", metavar="PEM", type=click.Path(path_type=Path), help="the private CA of https addresses")
 def check(trust_file: Path, ledgers: tuple[str, ...], ca: Path | None) -> None:
     """Check a trust file, and with --ledger whether the log tells the same: exit 0 yes, 1 no."""
-    from ledger_client.trust_from import compared  # asking needs the network
+    from ledger_client.online.trust_from_log import compared  # asking needs the network
 
     found, urls = load_trust(trust_file), addresses("--ledger", ledgers)
     _warn(trust_file, found.warnings)

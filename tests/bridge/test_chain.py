@@ -20,7 +20,7 @@ from ledger_client.errors import Refused
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers import Pending
 from ledger_client.ledgers.evm_node import Node
-from ledger_client.online import refresh
+from ledger_client.online.ask import refresh
 from ledger_client.transparency.admission import OUT_OF_ORDER, TAKEN, UNKNOWN_KEY
 from ledger_client.transparency.enroll import enroll
 from ledger_client.verification.trust import load_trust

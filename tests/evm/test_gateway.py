@@ -23,7 +23,7 @@ from ledger_client.errors import PolicyNotMet
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.evm_account import Account, load_account
 from ledger_client.ledgers.evm_node import Node
-from ledger_client.online import refresh
+from ledger_client.online.ask import refresh
 from ledger_client.verification.trust import Trust, load_trust
 from ledger_client.verification.verify import verify
 from tests.evm.chain import Registry, chain, deploy

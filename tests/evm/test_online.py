@@ -20,7 +20,7 @@ from ledger_client.formats.statement import id_text, statement_id
 from ledger_client.ledgers import Notebook, Pending
 from ledger_client.ledgers.evm_account import Account
 from ledger_client.ledgers.evm_node import Node
-from ledger_client.online import last_batches, refresh
+from ledger_client.online.ask import last_batches, refresh
 from ledger_client.verification.online_facts import Facts, Placed
 from ledger_client.verification.trust import Trust, key_entry
 from ledger_client.verification.verify import Verified, verify

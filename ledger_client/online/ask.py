@@ -1,4 +1,4 @@
-"""``verify --online``: ask the ledgers of a bundle what they hold now. Needs the network; brings ``Facts``."""
+"""Online queries: what the ledgers of a bundle or an audit hold now, as online facts. Network."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ledger_client.ledgers.evm_node import Node
 from ledger_client.ledgers.evm_proof import confirm
 from ledger_client.ledgers.evm_views import anchored, is_bridge, standing
 from ledger_client.ledgers.http import HttpLedger
-from ledger_client.ledgers.log_client import LogClient
-from ledger_client.ledgers.log_proof import confirm as confirm_log
-from ledger_client.ledgers.log_proof import signed_head
+from ledger_client.online.log_client import LogClient
+from ledger_client.online.log_proof import confirm as confirm_log
+from ledger_client.online.log_proof import signed_head
 from ledger_client.transport.access import Access
 from ledger_client.verification.online_facts import Facts, Held, InLog, Placed
 from ledger_client.verification.trust import Chain, Trust

@@ -1,4 +1,4 @@
-"""Trust files from a ledger's log: what it tells of gateways, proven against a key of the ledger that is believed.
+"""Trust file from a ledger's log: made or compared, proven against a trusted key of the ledger. Network.
 
 ``made`` writes one, ``compared`` says how one that is there differs from the log. Needs the network.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from ledger_client.enrolment.trust_entries import in_words, keys_of
 from ledger_client.errors import TrustFileError
 from ledger_client.formats.cose_key import PublicKey, base64url
-from ledger_client.ledgers.gateway_log import ask
+from ledger_client.online.gateway_log import ask
 from ledger_client.times import rfc3339
 from ledger_client.transparency.gateway_list import Proven
 from ledger_client.transport.access import Access

@@ -24,9 +24,9 @@ from ledger_client.formats.cose_key import ES256, load_private_key
 from ledger_client.formats.receipt import parse_receipt
 from ledger_client.formats.statement import id_text, statement_id
 from ledger_client.ledgers.http import HttpLedger
-from ledger_client.ledgers.log_client import LogClient
-from ledger_client.ledgers.log_proof import confirm
-from ledger_client.online import last_batches, refresh
+from ledger_client.online.ask import last_batches, refresh
+from ledger_client.online.log_client import LogClient
+from ledger_client.online.log_proof import confirm
 from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.rotate import rotate
 from ledger_client.transparency.show import trust_entry

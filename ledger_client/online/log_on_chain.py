@@ -1,4 +1,4 @@
-"""Whether a ledger's log still begins with what was written of it on a chain (``meterseal-ledger evm anchor-log``)."""
+"""Check of a ledger's log against its root on a chain (``meterseal-ledger evm check-log``). Network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ledger_client.formats.log_head import LogHead
 from ledger_client.ledgers.evm_finality import Finality
 from ledger_client.ledgers.evm_node import Node
 from ledger_client.ledgers.evm_views import demand_contract, shared
-from ledger_client.ledgers.log_proof import Log, demand_grown, signed_head
+from ledger_client.online.log_proof import Log, demand_grown, signed_head
 from ledger_client.times import rfc3339
 from ledger_client.verification.trust import Trust
 

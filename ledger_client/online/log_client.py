@@ -1,4 +1,4 @@
-"""What an embedded ledger tells about its log over HTTP (docs/ledger.md): as bytes, bounded, nothing believed yet."""
+"""HTTP client for an embedded ledger's log (docs/ledger.md): bounded, unverified bytes. Network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a ledger's log is still the one that a receipt, or a root on a chain, is of: it may grow, and nothing else.
+"""Proof that a ledger's log has only grown since a receipt, or since a root on a chain.
 
 The present head is signed by the ledger. From what was known before, a path must lead to that head's root; an answer
 from which it does not counts as a rewritten log, and whatever is no answer proves nothing in either direction.

@@ -1,4 +1,4 @@
-"""What a ledger's log tells of a gateway, asked over HTTP page by page, and proven against a key of the ledger."""
+"""Gateway list of a ledger's log, fetched page by page and proven against a ledger key. Network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.formats.cose_key import PublicKey
-from ledger_client.ledgers.log_client import LogClient
+from ledger_client.online.log_client import LogClient
 from ledger_client.transparency.gateway_list import Proven, parse_page, prove
 from ledger_client.transport.access import Access
 
