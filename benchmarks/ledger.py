@@ -20,11 +20,11 @@ from benchmarks.parts import chain_gas
 from benchmarks.parts.driver_load import drive
 from benchmarks.parts.ledger_load import Load, enrolled, submit_all
 from ledger_client.ledgers import Notebook
-from ledger_client.ledgers.evm import EvmLedger
-from ledger_client.ledgers.evm_account import Account
-from ledger_client.ledgers.evm_finality import Finality
+from ledger_client.ledgers.evm.account import Account
+from ledger_client.ledgers.evm.driver import EvmLedger
+from ledger_client.ledgers.evm.finality import Finality
 from ledger_client.ledgers.mqtt import MqttLedger
-from tests.evm.chain import Registry, chain, deploy
+from tests.ledger_client.evm.chain import Registry, chain, deploy
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import CheckedLog, Site, site
 

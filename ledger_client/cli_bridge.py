@@ -18,7 +18,7 @@ from ledger_client.formats.checks import is_name
 
 if TYPE_CHECKING:
     from ledger_client.ledgers import Memory
-    from ledger_client.ledgers.evm import EvmLedger
+    from ledger_client.ledgers.evm.driver import EvmLedger
     from ledger_client.transport.access import Access
 
 _WEI_A_GWEI = 10**9
@@ -95,9 +95,9 @@ def _chain(name: str, url: str, access: Access, options: dict[str, Any]) -> Call
         if options[key] is None:
             raise BridgeUsageError(f"--{key.replace('_', '-')} is missing: --evm needs it (docs/bridge.md)")
     try:
-        from ledger_client.ledgers.evm import EvmLedger
-        from ledger_client.ledgers.evm_account import load_account
-        from ledger_client.ledgers.evm_finality import Finality
+        from ledger_client.ledgers.evm.account import load_account
+        from ledger_client.ledgers.evm.driver import EvmLedger
+        from ledger_client.ledgers.evm.finality import Finality
     except ImportError as error:
         raise MissingLibrary(f"{error.name} is not installed; pip install 'meterseal[evm]'") from None
     from ledger_client.transport.access import read_secret, resolve

@@ -17,8 +17,8 @@ from ledger_client.errors import LedgerClientError, VerificationError
 from ledger_client.formats.checks import is_name
 
 if TYPE_CHECKING:
-    from ledger_client.ledgers.evm_node import Node, TxReceipt
-    from ledger_client.ledgers.evm_owner import Owner
+    from ledger_client.ledgers.evm.node import Node, TxReceipt
+    from ledger_client.ledgers.evm.owner import Owner
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -83,7 +83,7 @@ def evm() -> None:
 def account(file: Path, password_file: str, light: bool) -> None:
     """Make a new account, its key encrypted in FILE."""
     with _extra():
-        from ledger_client.ledgers.evm_account import make_account
+        from ledger_client.ledgers.evm.account import make_account
 
     click.echo(str(make_account(file, _password(password_file), light=light)))
 
@@ -150,7 +150,7 @@ def anchor_log(contract: bytes, folder: Path, **way: Any) -> None:
 
     The account of --key has the role bridge. The ledger may be serving.
     """
-    from ledger_client.ledgers.evm_views import demand_contract, shared
+    from ledger_client.ledgers.evm.views import demand_contract, shared
     from ledger_client.transparency.show import log_state
 
     size, root = log_state(folder)
@@ -190,7 +190,7 @@ def take(contract: bytes, **way: Any) -> None:
 @_rpc
 def show(contract: bytes, gateways: tuple[str, ...], roots: tuple[bytes, ...], as_json: bool, rpc: str) -> None:
     """Say who owns the contract, and of each GATEWAY which account writes for it and what it anchored last."""
-    from ledger_client.ledgers.evm_views import demand_contract, owner_of, shared, standing
+    from ledger_client.ledgers.evm.views import demand_contract, owner_of, shared, standing
 
     node = _node(rpc)
     demand_contract(node, contract)
@@ -231,7 +231,7 @@ def check_log(
     as_json: bool, rpc: str,
 ) -> None:  # fmt: skip
     """Check that a ledger's log has only grown since anchor-log wrote ROOT: exit 0 it has, 1 it has not."""
-    from ledger_client.ledgers.evm_node import Node
+    from ledger_client.ledgers.evm.node import Node
     from ledger_client.online.log_client import LogClient
     from ledger_client.online.log_on_chain import grown_from, written
     from ledger_client.times import rfc3339
@@ -256,7 +256,7 @@ def check_log(
 
 
 def _node(rpc: str) -> Node:
-    from ledger_client.ledgers.evm_node import Node
+    from ledger_client.ledgers.evm.node import Node
     from ledger_client.transport.access import demand_http
 
     demand_http("--rpc", rpc)
@@ -265,8 +265,8 @@ def _node(rpc: str) -> Node:
 
 def _owner(rpc: str, keystore: str, password_file: str, legacy: bool) -> Owner:
     with _extra():
-        from ledger_client.ledgers.evm_account import load_account
-        from ledger_client.ledgers.evm_owner import Owner
+        from ledger_client.ledgers.evm.account import load_account
+        from ledger_client.ledgers.evm.owner import Owner
 
     account = load_account(keystore, _password(password_file))
     return Owner(_node(rpc), account, lambda line: click.echo(line, err=True), legacy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from ledger_client.formats.merkle import Tree, leaf_hash
-from tests.evm.chain import Registry, accounts
+from tests.ledger_client.evm.chain import Registry, accounts
 
 GATEWAYS = (1, 10, 100)
 _ANCHORS = 12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from ledger_client.ledgers.evm_finality import Finality
+from ledger_client.ledgers.evm.finality import Finality
 from tests.contract.on_chain import EvmStand
 from tests.contract.stands import Stand
 

@@ -32,8 +32,8 @@ def _mqtt(config: Config, entry: LedgerEntry, access: Access, memory: Memory) ->
 
 def _evm(config: Config, entry: LedgerEntry, access: Access, memory: Memory) -> Ledger:
     account, place = account_of(config.path, entry), entry.place
-    from ledger_client.ledgers.evm import EvmLedger  # an extra of its own
-    from ledger_client.ledgers.evm_finality import Finality
+    from ledger_client.ledgers.evm.driver import EvmLedger  # an extra of its own
+    from ledger_client.ledgers.evm.finality import Finality
 
     assert place is not None
     return EvmLedger(

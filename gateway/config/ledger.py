@@ -17,7 +17,7 @@ from ledger_client.errors import KeyFileError
 from ledger_client.transport.access import Access, AccessError, Protocol, read_secret, resolve
 
 if TYPE_CHECKING:
-    from ledger_client.ledgers.evm_account import Account
+    from ledger_client.ledgers.evm.account import Account
 
 _FILES = ("ca", "cert", "key", "token_file", "password_file")
 _PLACE = ("contract", "chain_id")
@@ -124,7 +124,7 @@ def account_of(path: Path, entry: LedgerEntry) -> Account:
     """
     where = f"ledger {entry.name!r}"
     try:
-        from ledger_client.ledgers.evm_account import load_account  # what a gateway without a chain need not have
+        from ledger_client.ledgers.evm.account import load_account  # what a gateway without a chain need not have
     except ImportError as error:
         way_out = "install it with: pip install 'meterseal[evm]'"
         raise ConfigError(

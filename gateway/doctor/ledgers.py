@@ -106,7 +106,7 @@ def _demand_writer(case: Case, entry: LedgerEntry, driver: Ledger) -> bool:
         except (KeyFileError, Unsupported):  # the check of the keys tells of the one, an older ledger is the other
             return False
         return True
-    from ledger_client.ledgers.evm import EvmLedger  # an extra of its own
+    from ledger_client.ledgers.evm.driver import EvmLedger  # an extra of its own
 
     assert isinstance(driver, EvmLedger)
     driver.demand_account(gateway)

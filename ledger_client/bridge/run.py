@@ -22,7 +22,7 @@ from ledger_client.transparency.policy import EMPTY_POLICY, PolicyFile, write_po
 from ledger_client.transport.access import Access
 
 if TYPE_CHECKING:
-    from ledger_client.ledgers.evm import EvmLedger
+    from ledger_client.ledgers.evm.driver import EvmLedger
 
 _LEAST_PENDING_S = 1.0
 

@@ -10,9 +10,9 @@ from ledger_client.errors import LedgerError, LedgerUnavailable, VerificationErr
 from ledger_client.formats.bundle import Bundle, Locator
 from ledger_client.formats.receipt import Receipt, check, parse_receipt
 from ledger_client.formats.statement import SignedStatement, Statement, id_text, parse_statement, read_statement
-from ledger_client.ledgers.evm_node import Node
-from ledger_client.ledgers.evm_proof import confirm
-from ledger_client.ledgers.evm_views import anchored, is_bridge, standing
+from ledger_client.ledgers.evm.node import Node
+from ledger_client.ledgers.evm.proof import confirm
+from ledger_client.ledgers.evm.views import anchored, is_bridge, standing
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.online.log_client import LogClient
 from ledger_client.online.log_proof import confirm as confirm_log

@@ -9,9 +9,9 @@ from ledger_client import contracts
 from ledger_client.contracts import AnchoredMany, NotAbi
 from ledger_client.errors import LedgerUnavailable, NotIncluded
 from ledger_client.formats.log_head import LogHead
-from ledger_client.ledgers.evm_finality import Finality
-from ledger_client.ledgers.evm_node import Node
-from ledger_client.ledgers.evm_views import demand_contract, shared
+from ledger_client.ledgers.evm.finality import Finality
+from ledger_client.ledgers.evm.node import Node
+from ledger_client.ledgers.evm.views import demand_contract, shared
 from ledger_client.online.log_proof import Log, demand_grown, signed_head
 from ledger_client.times import rfc3339
 from ledger_client.verification.trust import Trust

@@ -13,12 +13,12 @@ from ledger_client.bridge.book import Book, BookError, Root, Taken
 from ledger_client.bridge.claim import Part, parse_part
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.statement import parse_statement, statement_id
-from ledger_client.ledgers.evm import EvmLedger
-from ledger_client.ledgers.evm_account import Account
-from ledger_client.ledgers.evm_node import Node
+from ledger_client.ledgers.evm.account import Account
+from ledger_client.ledgers.evm.driver import EvmLedger
+from ledger_client.ledgers.evm.node import Node
 from tests.bridge.site import check_shared
-from tests.evm.chain import chain
-from tests.evm.site import Crash, EvmSite, evm_site
+from tests.ledger_client.evm.chain import chain
+from tests.ledger_client.evm.evm_site import Crash, EvmSite, evm_site
 from tests.ledgers.samples import Gateway
 from tests.processes import Anvil
 

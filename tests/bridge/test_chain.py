@@ -19,7 +19,7 @@ from gateway.storage.database import Store
 from ledger_client.errors import Refused
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers import Pending
-from ledger_client.ledgers.evm_node import Node
+from ledger_client.ledgers.evm.node import Node
 from ledger_client.online.ask import refresh
 from ledger_client.transparency.admission import OUT_OF_ORDER, TAKEN, UNKNOWN_KEY
 from ledger_client.transparency.enroll import enroll
@@ -36,9 +36,9 @@ from tests.bridge.site import (
     persist,
     running,
 )
-from tests.evm.chain import Registry, chain, deploy
-from tests.evm.test_gateway import record
 from tests.gateway.samples import site
+from tests.ledger_client.evm.chain import Registry, chain, deploy
+from tests.ledger_client.evm.test_gateway import record
 from tests.ledgers.samples import Gateway
 from tests.processes import Anvil, Mosquitto, mosquitto
 

@@ -16,15 +16,15 @@ from ledger_client.contracts import Anchored, gateway_hash
 from ledger_client.formats.bundle import decode_locator
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers import Ledger, Memory, Notebook
-from ledger_client.ledgers.evm import EvmLedger
-from ledger_client.ledgers.evm_account import Account
-from ledger_client.ledgers.evm_finality import Finality
+from ledger_client.ledgers.evm.account import Account
+from ledger_client.ledgers.evm.driver import EvmLedger
+from ledger_client.ledgers.evm.finality import Finality
 from ledger_client.transparency.admission import KEY_NOT_VALID, UNKNOWN_KEY
 from ledger_client.verification.trust import parse_trust
 from tests.contract.faults import Faults
 from tests.contract.stands import Stand
 from tests.contract.wire import NodeWire
-from tests.evm.chain import chain, deploy
+from tests.ledger_client.evm.chain import chain, deploy
 from tests.ledgers.samples import Gateway
 
 NAME, CHAIN = "demo-ledger", 31337

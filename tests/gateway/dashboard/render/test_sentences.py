@@ -42,8 +42,8 @@ PRODUCERS = [
         "devices/scaling_rules", "devices/units", "fieldbus/endpoints", "storage/recovery/repair",
     )),
     *(ROOT / "ledger_client" / f"{name}.py" for name in (
-        "verification/trust", "transport/access", "transport/bounded_http", "ledgers/evm", "ledgers/evm_account",
-        "ledgers/evm_node",
+        "verification/trust", "transport/access", "transport/bounded_http", "ledgers/evm/driver",
+        "ledgers/evm/account", "ledgers/evm/node",
         "ledgers/http", "ledgers/mqtt", "transport/http_session", "transport/tls",
     )),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The account that a driver writes with: an encrypted key file, and transactions signed by it.
+"""EVM account: an encrypted key file, and transactions signed by it.
 
 Needs the extra ``meterseal[evm]`` (eth-account, coincurve).
 """

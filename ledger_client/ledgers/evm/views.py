@@ -1,4 +1,4 @@
-"""What an AnchorRegistry holds, for whoever looks at it from outside."""
+"""Read-only view of an AnchorRegistry: owner, accounts, last batches, ids, shared roots. Network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ledger_client import contracts
 from ledger_client.contracts import NotAbi, address, flag, gateway_hash, number, words
 from ledger_client.errors import LedgerUnavailable, Refused
-from ledger_client.ledgers.evm_node import Node, Reverted
+from ledger_client.ledgers.evm.node import Node, Reverted
 
 
 @dataclass(frozen=True, slots=True)

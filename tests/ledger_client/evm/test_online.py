@@ -18,17 +18,17 @@ from ledger_client.formats.bundle import Locator, decode_locator
 from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.statement import id_text, statement_id
 from ledger_client.ledgers import Notebook, Pending
-from ledger_client.ledgers.evm_account import Account
-from ledger_client.ledgers.evm_node import Node
+from ledger_client.ledgers.evm.account import Account
+from ledger_client.ledgers.evm.node import Node
 from ledger_client.online.ask import last_batches, refresh
 from ledger_client.verification.online_facts import Facts, Placed
 from ledger_client.verification.trust import Trust, key_entry
 from ledger_client.verification.verify import Verified, verify
-from tests.evm.chain import Registry, chain, mined
-from tests.evm.proxy import Proxy, proxy
-from tests.evm.site import CHAIN, EvmSite, evm_site, settle
 from tests.ledger_client import evidence
 from tests.ledger_client.evidence import GATEWAY, LEDGER, Site
+from tests.ledger_client.evm.chain import Registry, chain, mined
+from tests.ledger_client.evm.evm_site import CHAIN, EvmSite, evm_site, settle
+from tests.ledger_client.evm.proxy import Proxy, proxy
 from tests.ledgers.samples import Gateway
 from tests.processes import Anvil, free_port
 

@@ -1,4 +1,4 @@
-"""From when on an anchor on a chain counts: one rule for who writes it and for who verifies it."""
+"""Finality of an anchor on a chain: one rule for the driver and the verifier."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ledger_client.errors import LedgerUnavailable
-from ledger_client.ledgers.evm_node import Node, NodeError
+from ledger_client.ledgers.evm.node import Node, NodeError
 
 _NOTHING_FINAL: Final = "the chain calls no block final; say after how many blocks one is: confirmations"
 

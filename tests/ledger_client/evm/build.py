@@ -1,4 +1,4 @@
-"""Compile AnchorRegistry.vy. ``python -m tests.evm.build`` writes what the product ships of it."""
+"""Compile AnchorRegistry.vy. ``python -m tests.ledger_client.evm.build`` writes what the product ships of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CONTRACTS = ROOT / "ledger_client" / "contracts"
 SOURCE = CONTRACTS / "AnchorRegistry.vy"
 

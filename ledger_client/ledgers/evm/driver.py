@@ -1,4 +1,4 @@
-"""A ledger that is a contract on an EVM chain (AnchorRegistry): the statement id is written there, once and in order.
+"""EVM ledger driver: statement ids written to an AnchorRegistry contract, once and in order. Network.
 
 What settles a batch here is no receipt but a locator: where the chain holds the event, in a block that is final. It
 comes as ``bundle.encode_locator`` writes it and proves nothing offline: ``verify --online`` asks a chain.
@@ -21,10 +21,10 @@ from ledger_client.errors import LedgerUnavailable, Refused, Unsupported, Verifi
 from ledger_client.formats.bundle import Locator, encode_locator
 from ledger_client.formats.statement import parse_statement
 from ledger_client.ledgers import Memory, Pending
-from ledger_client.ledgers.evm_account import Account
-from ledger_client.ledgers.evm_finality import BY_THE_CHAIN, Finality
-from ledger_client.ledgers.evm_lane import Lane, Sent, Terms, Version
-from ledger_client.ledgers.evm_node import Log, Node, Reverted, TxReceipt
+from ledger_client.ledgers.evm.account import Account
+from ledger_client.ledgers.evm.finality import BY_THE_CHAIN, Finality
+from ledger_client.ledgers.evm.node import Log, Node, Reverted, TxReceipt
+from ledger_client.ledgers.evm.transactions import Lane, Sent, Terms, Version
 from ledger_client.transport.access import Access
 
 GAS_LIMIT: Final = 150_000  # an anchor takes about 60,000; what is not used is not paid

@@ -10,9 +10,9 @@ import pytest
 
 from ledger_client import contracts
 from ledger_client.contracts import Anchored, AnchoredMany, address, flag, gateway_hash, number
-from ledger_client.ledgers.evm_node import Node, Reverted
-from tests.evm import build
-from tests.evm.chain import Registry, accounts, chain, deploy
+from ledger_client.ledgers.evm.node import Node, Reverted
+from tests.ledger_client.evm import build
+from tests.ledger_client.evm.chain import Registry, accounts, chain, deploy
 
 _numbers = count(1)
 NOBODY = bytes(20)
@@ -59,7 +59,7 @@ def refused(registry: Registry, sender: bytes, method: str, *arguments: bytes | 
 
 def test_the_bytecode_comes_from_the_source() -> None:
     for name, text in build.products().items():
-        assert (build.CONTRACTS / name).read_text() == text, "python -m tests.evm.build writes them anew"
+        assert (build.CONTRACTS / name).read_text() == text, "python -m tests.ledger_client.evm.build writes them anew"
 
 
 def test_no_opcode_is_younger_than_constantinople() -> None:

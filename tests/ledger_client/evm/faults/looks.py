@@ -5,8 +5,8 @@ from __future__ import annotations
 from ledger_client.formats import cbor
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers import Pending
-from ledger_client.ledgers.evm import EvmLedger
-from tests.evm.site import EvmSite
+from ledger_client.ledgers.evm.driver import EvmLedger
+from tests.ledger_client.evm.evm_site import EvmSite
 
 SUBMITTED = Pending(0.001)
 

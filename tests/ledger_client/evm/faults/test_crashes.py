@@ -9,8 +9,8 @@ import pytest
 from ledger_client.formats import cbor
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers import Pending
-from tests.evm.faults.looks import SUBMITTED, looks, sent
-from tests.evm.site import Book, Crash, EvmSite, settle
+from tests.ledger_client.evm.evm_site import Book, Crash, EvmSite, settle
+from tests.ledger_client.evm.faults.looks import SUBMITTED, looks, sent
 
 
 def test_killed_between_noting_and_broadcasting(site: EvmSite) -> None:

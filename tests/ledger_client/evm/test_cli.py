@@ -14,11 +14,11 @@ from click.testing import CliRunner, Result
 
 from ledger_client.cli import cli
 from ledger_client.errors import LedgerClientError
-from ledger_client.ledgers.evm_node import Node
-from tests.evm.chain import chain
+from ledger_client.ledgers.evm.node import Node
+from tests.ledger_client.evm.chain import chain
 from tests.processes import Anvil
 
-DOCS = Path(__file__).parents[2] / "docs" / "evm.md"
+DOCS = Path(__file__).parents[3] / "docs" / "evm.md"
 SECRETS = {"owner.password": "of the owner", "gateway.password": "of the gateway"}
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.formats.statement import statement_id
-from ledger_client.ledgers.evm import EvmLedger
-from ledger_client.ledgers.evm_finality import Finality
-from tests.evm.chain import chain
-from tests.evm.faults.looks import SUBMITTED, included, looks, sent, settled
-from tests.evm.site import EvmSite, evm_site, settle
+from ledger_client.ledgers.evm.driver import EvmLedger
+from ledger_client.ledgers.evm.finality import Finality
+from tests.ledger_client.evm.chain import chain
+from tests.ledger_client.evm.evm_site import EvmSite, evm_site, settle
+from tests.ledger_client.evm.faults.looks import SUBMITTED, included, looks, sent, settled
 
 
 def test_a_reorganisation_takes_blocks_back_and_the_same_bytes_go_out_again(site: EvmSite) -> None:

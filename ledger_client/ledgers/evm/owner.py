@@ -1,4 +1,4 @@
-"""What the owner of an AnchorRegistry does by hand: deploy it, register, replace and revoke accounts."""
+"""AnchorRegistry administration: deployment and single calls, each followed until mined. Network."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from ledger_client import contracts
 from ledger_client.errors import LedgerUnavailable, Refused
-from ledger_client.ledgers.evm_account import Account, Transaction
-from ledger_client.ledgers.evm_lane import suggested
-from ledger_client.ledgers.evm_node import Node, NodeError, Reverted, TxReceipt
-from ledger_client.ledgers.evm_views import demand_contract
+from ledger_client.ledgers.evm.account import Account, Transaction
+from ledger_client.ledgers.evm.node import Node, NodeError, Reverted, TxReceipt
+from ledger_client.ledgers.evm.transactions import suggested
+from ledger_client.ledgers.evm.views import demand_contract
 
 _PAUSE_S = 0.2
 

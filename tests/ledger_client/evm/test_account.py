@@ -11,7 +11,7 @@ import pytest
 from eth_account import Account as EthAccount
 
 from ledger_client.errors import KeyFileError
-from ledger_client.ledgers.evm_account import Account, Fees, Transaction, load_account, make_account
+from ledger_client.ledgers.evm.account import Account, Fees, Transaction, load_account, make_account
 
 KEY = bytes.fromhex("4646464646464646464646464646464646464646464646464646464646464646")  # of EIP-155's example
 
@@ -70,7 +70,8 @@ def test_a_transaction_is_signed_as_eip_155_shows_it() -> None:
 
 def test_the_interpreter_keeps_its_recursion_limit() -> None:
     program = (
-        "import sys; n = sys.getrecursionlimit(); import ledger_client.ledgers.evm; print(n, sys.getrecursionlimit())"
+        "import sys; n = sys.getrecursionlimit(); import ledger_client.ledgers.evm.driver; "
+        "print(n, sys.getrecursionlimit())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     before, after = done.stdout.split()

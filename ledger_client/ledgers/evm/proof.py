@@ -1,4 +1,4 @@
-"""What a node says about a locator: whether the chain holds the statement's id where the locator says it does.
+"""Check of a locator against an EVM node: the chain holds the statement id at that place. Network.
 
 It is the word of that node. Whoever does not trust it asks one of his own.
 """
@@ -13,8 +13,8 @@ from ledger_client.errors import BadReceipt, LedgerUnavailable, UnknownLedger, V
 from ledger_client.formats.bundle import Locator
 from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.statement import SignedStatement
-from ledger_client.ledgers.evm_finality import Finality
-from ledger_client.ledgers.evm_node import Node, TxReceipt
+from ledger_client.ledgers.evm.finality import Finality
+from ledger_client.ledgers.evm.node import Node, TxReceipt
 from ledger_client.verification.online_facts import Placed
 from ledger_client.verification.trust import Chain
 

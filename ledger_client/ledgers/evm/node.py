@@ -1,4 +1,4 @@
-"""An EVM node over JSON-RPC: questions and answers, each answer bounded and read strictly. Knows nothing of accounts.
+"""EVM node client (JSON-RPC): answers bounded and parsed strictly; no accounts. Network.
 
 What a node says is evidence, never trusted to have a shape: whatever is not the answer to the question becomes
 ``LedgerUnavailable`` with the start of what came instead. What the node itself calls an error is ``NodeError``.

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.ledgers.evm_node import Node
-from tests.evm.chain import chain
-from tests.evm.site import EvmSite, evm_site, settle
+from ledger_client.ledgers.evm.node import Node
+from tests.ledger_client.evm.chain import chain
+from tests.ledger_client.evm.evm_site import EvmSite, evm_site, settle
 from tests.processes import Anvil
 
 

@@ -1,4 +1,4 @@
-"""The transactions of one account, in the order of their nonces: each is durable before the node gets it.
+"""Transaction queue of one account, in nonce order; each transaction is durable before it is sent. Network.
 
 What has been broadcast cannot be taken back, so everything that a crash may interrupt is written down first, whole: the
 signed bytes. After a crash the same bytes go out again, which is harmless. A transaction that does not move is replaced
@@ -18,8 +18,8 @@ from typing import Any, Final
 from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
 from ledger_client.formats import cbor
 from ledger_client.ledgers import Memory
-from ledger_client.ledgers.evm_account import Account, Fees, Transaction
-from ledger_client.ledgers.evm_node import Node, NodeError
+from ledger_client.ledgers.evm.account import Account, Fees, Transaction
+from ledger_client.ledgers.evm.node import Node, NodeError
 
 _LOG = logging.getLogger("meterseal.evm")
 

@@ -21,15 +21,15 @@ from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
 from ledger_client.errors import PolicyNotMet
 from ledger_client.formats.statement import statement_id
-from ledger_client.ledgers.evm_account import Account, load_account
-from ledger_client.ledgers.evm_node import Node
+from ledger_client.ledgers.evm.account import Account, load_account
+from ledger_client.ledgers.evm.node import Node
 from ledger_client.online.ask import refresh
 from ledger_client.verification.trust import Trust, load_trust
 from ledger_client.verification.verify import verify
-from tests.evm.chain import Registry, chain, deploy
-from tests.evm.site import _keys
 from tests.gateway.config.test_config import meterseal, refused
 from tests.gateway.samples import finished, recorder, site
+from tests.ledger_client.evm.chain import Registry, chain, deploy
+from tests.ledger_client.evm.evm_site import _keys
 
 NOW = 4_000_000_000
 PASSWORD = "correct horse"

@@ -9,12 +9,12 @@ import pytest
 
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers import Notebook, Pending
-from ledger_client.ledgers.evm import EvmLedger
-from ledger_client.ledgers.evm_finality import Finality
-from ledger_client.ledgers.evm_node import MAX_ANSWER
-from tests.evm.faults.looks import SUBMITTED, looks
-from tests.evm.proxy import proxy
-from tests.evm.site import EvmSite, settle
+from ledger_client.ledgers.evm.driver import EvmLedger
+from ledger_client.ledgers.evm.finality import Finality
+from ledger_client.ledgers.evm.node import MAX_ANSWER
+from tests.ledger_client.evm.evm_site import EvmSite, settle
+from tests.ledger_client.evm.faults.looks import SUBMITTED, looks
+from tests.ledger_client.evm.proxy import proxy
 
 
 def answer(result: object = None, **more: object) -> bytes:

@@ -9,9 +9,9 @@ import pytest
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers import Pending
-from tests.evm.chain import mined
-from tests.evm.faults.looks import SUBMITTED, looks, sent, settled
-from tests.evm.site import Crash, EvmSite, settle
+from tests.ledger_client.evm.chain import mined
+from tests.ledger_client.evm.evm_site import Crash, EvmSite, settle
+from tests.ledger_client.evm.faults.looks import SUBMITTED, looks, sent, settled
 
 
 def test_a_stuck_transaction_is_replaced_by_a_dearer_one(still: EvmSite) -> None:
