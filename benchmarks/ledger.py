@@ -19,10 +19,10 @@ from tempfile import TemporaryDirectory
 from benchmarks.parts import chain_gas
 from benchmarks.parts.driver_load import drive
 from benchmarks.parts.ledger_load import Load, enrolled, submit_all
-from ledger_client.ledgers import Notebook
 from ledger_client.ledgers.evm.account import Account
 from ledger_client.ledgers.evm.driver import EvmLedger
 from ledger_client.ledgers.evm.finality import Finality
+from ledger_client.ledgers.interface import Notebook
 from ledger_client.ledgers.mqtt import MqttLedger
 from tests.ledger_client.evm.chain import Registry, chain, deploy
 from tests.ledgers.samples import Gateway

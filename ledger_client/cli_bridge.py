@@ -17,8 +17,8 @@ from ledger_client.errors import LedgerClientError
 from ledger_client.formats.checks import is_name
 
 if TYPE_CHECKING:
-    from ledger_client.ledgers import Memory
     from ledger_client.ledgers.evm.driver import EvmLedger
+    from ledger_client.ledgers.interface import Memory
     from ledger_client.transport.access import Access
 
 _WEI_A_GWEI = 10**9

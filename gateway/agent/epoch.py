@@ -52,7 +52,7 @@ from gateway.storage.recovery.repair import check_large, note_flaws, open_store
 from gateway.storage.rows import Conflict
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.senml import Reading
-from ledger_client.ledgers import Ledger
+from ledger_client.ledgers.interface import Ledger
 
 log = logging.getLogger("meterseal.agent")
 

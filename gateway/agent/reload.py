@@ -30,7 +30,7 @@ from gateway.recording.live_state import MeterNow
 from gateway.records import GATEWAY
 from gateway.runtime.context import Site
 from ledger_client.formats.senml import Reading
-from ledger_client.ledgers import Ledger
+from ledger_client.ledgers.interface import Ledger
 
 log = logging.getLogger("meterseal.reload")
 

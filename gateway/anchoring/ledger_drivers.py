@@ -11,7 +11,7 @@ from gateway.config.ledger import LedgerEntry, access_of, account_of
 from gateway.config.model import Config
 from gateway.errors import ConfigError
 from ledger_client.errors import TrustFileError
-from ledger_client.ledgers import Ledger, Memory
+from ledger_client.ledgers.interface import Ledger, Memory
 from ledger_client.transport.access import Access, AccessError
 from ledger_client.verification.trust import Trust
 

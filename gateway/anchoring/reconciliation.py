@@ -47,7 +47,7 @@ from gateway.storage.rows import Batch, Conflict, Known
 from ledger_client.errors import Refused, Unsupported
 from ledger_client.formats.record import Event
 from ledger_client.formats.statement import parse_statement
-from ledger_client.ledgers import Ledger
+from ledger_client.ledgers.interface import Ledger
 from ledger_client.verification.trust import Trust
 
 log = logging.getLogger("meterseal.reconcile")

@@ -34,7 +34,7 @@ from gateway.storage.rows import Batch
 from gateway.storage.writer import Writer
 from ledger_client.backoff import growing_s
 from ledger_client.errors import LedgerUnavailable, Refused
-from ledger_client.ledgers import Ledger, Pending
+from ledger_client.ledgers.interface import Ledger, Pending
 from ledger_client.verification.trust import Trust
 
 log = logging.getLogger("meterseal.uplink")

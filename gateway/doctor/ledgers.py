@@ -15,7 +15,7 @@ from gateway.doctor.finding import CONNECT_S, Case, Finding, Result, at_once, co
 from gateway.errors import GatewayError
 from ledger_client.errors import KeyFileError, LedgerClientError, Refused, Unsupported
 from ledger_client.formats.cose_key import load_private_key
-from ledger_client.ledgers import Ledger, Notebook
+from ledger_client.ledgers.interface import Ledger, Notebook
 
 WAITS_MS = 180_000
 """So long may a sealed batch wait for its ledger before that is called a problem."""

@@ -12,8 +12,8 @@ T = TypeVar("T")
 
 
 class Notes:
-    """The ``ledger_client.ledgers.Memory`` of one ledger's driver. Called from the driver's thread: each call waits for
-    the writer, and what it raises is StoreError."""
+    """The ``ledger_client.ledgers.interface.Memory`` of one ledger's driver. Called from the driver's thread: each
+    call waits for the writer, and what it raises is StoreError."""
 
     def __init__(self, ledger: str, writer: Writer) -> None:
         self._ledger, self._writer = ledger, writer

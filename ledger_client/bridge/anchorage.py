@@ -19,7 +19,7 @@ from ledger_client.bridge.book import Book, Root, Taken
 from ledger_client.errors import LedgerError, LedgerUnavailable, Refused
 from ledger_client.formats.bundle import decode_locator, encode_locator
 from ledger_client.formats.merkle import Tree, leaf_hash
-from ledger_client.ledgers import Pending
+from ledger_client.ledgers.interface import Pending
 from ledger_client.transport.wire import CBOR
 
 _LOG = logging.getLogger("meterseal.bridge")

@@ -1,4 +1,4 @@
-"""A ledger over HTTP: the SCITT reference APIs (draft-ietf-scitt-scrapi), as a client that trusts no answer's shape.
+"""HTTP ledger driver: SCITT reference APIs (draft-ietf-scitt-scrapi), answers untrusted. Network.
 
 Redirects are never followed (303 and 302 mean "not yet" here), a Location counts only on the ledger's own origin, every
 answer has a size cap and a time limit. Refused is what the ledger itself says with a 4xx; everything else that is not
@@ -14,7 +14,7 @@ from ledger_client.errors import LedgerClientError, LedgerUnavailable, Refused, 
 from ledger_client.formats import cbor
 from ledger_client.formats.checks import is_name
 from ledger_client.formats.statement import parse_statement, statement_id
-from ledger_client.ledgers import Memory, Notebook, Pending
+from ledger_client.ledgers.interface import Memory, Notebook, Pending
 from ledger_client.transport.access import Access
 from ledger_client.transport.bounded_http import Answer, Client
 from ledger_client.transport.wire import CBOR, COSE, MAX_PAGE, MAX_RECEIPT, id_to_text, parse_problem

@@ -1,4 +1,4 @@
-"""A ledger behind an MQTT broker: statements go out on one topic, receipts and refusals come back on another.
+"""MQTT ledger driver: statements out on one topic, receipts and refusals back on another. Network.
 
 What the broker acknowledges settles nothing. With MQTT 5 a PUBACK with reason 0x10 says that no ledger listens; any
 other one says that the broker has the message, which it may still lose. MQTT 3.1.1 knows no reasons and no correlation:
@@ -17,7 +17,7 @@ from collections import OrderedDict
 from ledger_client.errors import LedgerUnavailable, Malformed, Refused, Unsupported, VerificationError
 from ledger_client.formats.bundle import decode_locator
 from ledger_client.formats.statement import SignedStatement, parse_statement
-from ledger_client.ledgers import Pending
+from ledger_client.ledgers.interface import Pending
 from ledger_client.transport.access import Access
 from ledger_client.transport.mqtt_broker import NO_SUBSCRIBER, QUEUE, Broker, Message
 from ledger_client.transport.wire import (

@@ -16,8 +16,8 @@ from ledger_client.errors import LedgerUnavailable
 from ledger_client.formats.bundle import Locator, decode_locator
 from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.statement import statement_id
-from ledger_client.ledgers import Ledger, Pending
 from ledger_client.ledgers.evm.account import make_account
+from ledger_client.ledgers.interface import Ledger, Pending
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transparency.enroll import enroll
 from tests.ledger_client.evm.chain import Registry

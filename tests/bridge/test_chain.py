@@ -18,8 +18,8 @@ from gateway.evidence.prove import find, prove
 from gateway.storage.database import Store
 from ledger_client.errors import Refused
 from ledger_client.formats.statement import statement_id
-from ledger_client.ledgers import Pending
 from ledger_client.ledgers.evm.node import Node
+from ledger_client.ledgers.interface import Pending
 from ledger_client.online.ask import refresh
 from ledger_client.transparency.admission import OUT_OF_ORDER, TAKEN, UNKNOWN_KEY
 from ledger_client.transparency.enroll import enroll

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from ledger_client.errors import LedgerUnavailable
-from ledger_client.ledgers import Pending
+from ledger_client.ledgers.interface import Pending
 from ledger_client.transparency.committed import CommittedPolicy
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.service import Service

@@ -15,10 +15,10 @@ from ledger_client import contracts
 from ledger_client.contracts import Anchored, gateway_hash
 from ledger_client.formats.bundle import decode_locator
 from ledger_client.formats.statement import statement_id
-from ledger_client.ledgers import Ledger, Memory, Notebook
 from ledger_client.ledgers.evm.account import Account
 from ledger_client.ledgers.evm.driver import EvmLedger
 from ledger_client.ledgers.evm.finality import Finality
+from ledger_client.ledgers.interface import Ledger, Memory, Notebook
 from ledger_client.transparency.admission import KEY_NOT_VALID, UNKNOWN_KEY
 from ledger_client.verification.trust import parse_trust
 from tests.contract.faults import Faults

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from gateway.config.ledger import Contract
 from gateway.config.model import Config
 from gateway.evidence.settlement import demand_settled
-from ledger_client.ledgers import Ledger, Memory
 from ledger_client.ledgers.http import HttpLedger
+from ledger_client.ledgers.interface import Ledger, Memory
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transparency.directory import open_dir
 from tests.contract.faults import Faults

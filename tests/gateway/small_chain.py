@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledger_client.errors import Refused
 from ledger_client.formats.bundle import Locator, encode_locator
 from ledger_client.formats.statement import parse_statement, statement_id
-from ledger_client.ledgers import Memory, Pending
+from ledger_client.ledgers.interface import Memory, Pending
 
 CHAIN, CONTRACT = 31337, bytes(range(20))
 

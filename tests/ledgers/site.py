@@ -19,8 +19,8 @@ from ledger_client.formats.cose_key import PublicKey, load_private_key
 from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.receipt import check, parse_receipt
 from ledger_client.formats.statement import Statement, parse_statement
-from ledger_client.ledgers import Ledger, Pending
 from ledger_client.ledgers.http import HttpLedger
+from ledger_client.ledgers.interface import Ledger, Pending
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transparency.enroll import enroll
 from ledger_client.transparency.show import trust_entry

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from ledger_client.errors import LedgerUnavailable, Refused, Unsupported
-from ledger_client.ledgers import Memory, Notebook, Pending
 from ledger_client.ledgers.http import HttpLedger
+from ledger_client.ledgers.interface import Memory, Notebook, Pending
 from ledger_client.transport.access import Access
 from ledger_client.verification.vouching import check_receipt
 from tests.ledgers.foreign_scitt import Answer, Fault, ForeignScitt, serving

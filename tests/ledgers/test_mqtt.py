@@ -15,8 +15,8 @@ import pytest
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.formats.bundle import Locator, encode_locator
 from ledger_client.formats.statement import statement_id
-from ledger_client.ledgers import Pending
 from ledger_client.ledgers.http import HttpLedger
+from ledger_client.ledgers.interface import Pending
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transparency.admission import MALFORMED
 from ledger_client.transport.mqtt_broker import Broker, BrokerUrlError, Message, parse_url

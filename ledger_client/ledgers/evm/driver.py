@@ -20,11 +20,11 @@ from ledger_client.contracts import Anchored, AnchoredMany, NotAbi, flag, gatewa
 from ledger_client.errors import LedgerUnavailable, Refused, Unsupported, VerificationError
 from ledger_client.formats.bundle import Locator, encode_locator
 from ledger_client.formats.statement import parse_statement
-from ledger_client.ledgers import Memory, Pending
 from ledger_client.ledgers.evm.account import Account
 from ledger_client.ledgers.evm.finality import BY_THE_CHAIN, Finality
 from ledger_client.ledgers.evm.node import Log, Node, Reverted, TxReceipt
 from ledger_client.ledgers.evm.transactions import Lane, Sent, Terms, Version
+from ledger_client.ledgers.interface import Memory, Pending
 from ledger_client.transport.access import Access
 
 GAS_LIMIT: Final = 150_000  # an anchor takes about 60,000; what is not used is not paid

@@ -17,9 +17,9 @@ from typing import Any, Final
 
 from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
 from ledger_client.formats import cbor
-from ledger_client.ledgers import Memory
 from ledger_client.ledgers.evm.account import Account, Fees, Transaction
 from ledger_client.ledgers.evm.node import Node, NodeError
+from ledger_client.ledgers.interface import Memory
 
 _LOG = logging.getLogger("meterseal.evm")
 

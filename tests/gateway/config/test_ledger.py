@@ -9,8 +9,8 @@ import pytest
 from gateway.anchoring import ledger_drivers
 from gateway.config.load import load_config
 from gateway.errors import ConfigError
-from ledger_client.ledgers import Notebook
 from ledger_client.ledgers.http import HttpLedger
+from ledger_client.ledgers.interface import Notebook
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transport.access import Access
 from tests.gateway.config.test_config import refused

@@ -13,11 +13,11 @@ from typing import Any
 from ledger_client.contracts import Anchored
 from ledger_client.formats.bundle import Locator, decode_locator
 from ledger_client.formats.statement import statement_id
-from ledger_client.ledgers import Pending
 from ledger_client.ledgers.evm.account import Account
 from ledger_client.ledgers.evm.driver import EvmLedger
 from ledger_client.ledgers.evm.finality import Finality
 from ledger_client.ledgers.evm.node import Node
+from ledger_client.ledgers.interface import Pending
 from tests.ledger_client.evm.chain import Registry, deploy
 from tests.ledgers.samples import Gateway
 from tests.processes import Anvil

@@ -12,10 +12,10 @@ from ledger_client import contracts
 from ledger_client.errors import LedgerUnavailable, Refused, Unsupported
 from ledger_client.formats.bundle import Locator, decode_locator, encode_locator, is_locator
 from ledger_client.formats.statement import statement_id
-from ledger_client.ledgers import Notebook, Pending
 from ledger_client.ledgers.evm.account import Account
 from ledger_client.ledgers.evm.finality import Finality
 from ledger_client.ledgers.evm.node import Node
+from ledger_client.ledgers.interface import Notebook, Pending
 from tests.ledger_client.evm.chain import accounts, chain
 from tests.ledger_client.evm.evm_site import CHAIN, EvmSite, _keys, evm_site, settle
 from tests.processes import Anvil

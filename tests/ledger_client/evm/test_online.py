@@ -17,9 +17,9 @@ from ledger_client.errors import BadReceipt, Forked, NotAsked, PolicyNotMet, Unk
 from ledger_client.formats.bundle import Locator, decode_locator
 from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.statement import id_text, statement_id
-from ledger_client.ledgers import Notebook, Pending
 from ledger_client.ledgers.evm.account import Account
 from ledger_client.ledgers.evm.node import Node
+from ledger_client.ledgers.interface import Notebook, Pending
 from ledger_client.online.ask import last_batches, refresh
 from ledger_client.verification.online_facts import Facts, Placed
 from ledger_client.verification.trust import Trust, key_entry

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ledger_client.formats import cbor
 from ledger_client.formats.statement import statement_id
-from ledger_client.ledgers import Pending
 from ledger_client.ledgers.evm.driver import EvmLedger
+from ledger_client.ledgers.interface import Pending
 from tests.ledger_client.evm.evm_site import EvmSite
 
 SUBMITTED = Pending(0.001)

@@ -8,7 +8,7 @@ import pytest
 
 from ledger_client.formats import cbor
 from ledger_client.formats.statement import statement_id
-from ledger_client.ledgers import Pending
+from ledger_client.ledgers.interface import Pending
 from tests.ledger_client.evm.evm_site import Book, Crash, EvmSite, settle
 from tests.ledger_client.evm.faults.looks import SUBMITTED, looks, sent
 

@@ -8,10 +8,10 @@ from contextlib import suppress
 import pytest
 
 from ledger_client.errors import LedgerUnavailable, Refused
-from ledger_client.ledgers import Notebook, Pending
 from ledger_client.ledgers.evm.driver import EvmLedger
 from ledger_client.ledgers.evm.finality import Finality
 from ledger_client.ledgers.evm.node import MAX_ANSWER
+from ledger_client.ledgers.interface import Notebook, Pending
 from tests.ledger_client.evm.evm_site import EvmSite, settle
 from tests.ledger_client.evm.faults.looks import SUBMITTED, looks
 from tests.ledger_client.evm.proxy import proxy

@@ -16,8 +16,8 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 import pytest
 
 from ledger_client.errors import LedgerUnavailable
-from ledger_client.ledgers import Ledger
 from ledger_client.ledgers.http import HttpLedger
+from ledger_client.ledgers.interface import Ledger
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transport.access import Access
 from tests.ledgers.pki import Authority, Pair

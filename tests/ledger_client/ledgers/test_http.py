@@ -13,8 +13,8 @@ import pytest
 from ledger_client.errors import LedgerUnavailable, Refused, Unsupported
 from ledger_client.formats import cbor
 from ledger_client.formats.statement import statement_id
-from ledger_client.ledgers import Pending
 from ledger_client.ledgers.http import HttpLedger
+from ledger_client.ledgers.interface import Pending
 from ledger_client.transport.access import Access
 from ledger_client.transport.wire import MAX_PAGE, MAX_RECEIPT, encode_problem
 from tests.ledgers.samples import Gateway
