@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from ledger_client.formats.cose_key import base64url
 from ledger_client.formats.receipt import parse_receipt
 from ledger_client.formats.statement import parse_statement
-from ledger_client.transparency.gateway_entries import Place, applied, gateway_of, parse_change, place_of
-from ledger_client.transparency.policy import load_policy
+from ledger_client.transparency.policy.gateway_entries import Place, applied, gateway_of, parse_change, place_of
+from ledger_client.transparency.policy.policy_file import load_policy
 from ledger_client.verification.trust import TrustKey
 from tests.ledgers.site import CheckedLog
 

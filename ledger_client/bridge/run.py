@@ -18,7 +18,7 @@ from ledger_client.bridge.relay import Relay
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.interface import Ledger, Memory
 from ledger_client.transparency.directory import BOOK, POLICY, LedgerDirError, lock_folder
-from ledger_client.transparency.policy import EMPTY_POLICY, PolicyFile, write_policy
+from ledger_client.transparency.policy.policy_file import EMPTY_POLICY, PolicyFile, write_policy
 from ledger_client.transport.access import Access
 
 if TYPE_CHECKING:

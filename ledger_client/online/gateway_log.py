@@ -9,7 +9,7 @@ from typing import Final
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.formats.cose_key import PublicKey
 from ledger_client.online.log_client import LogClient
-from ledger_client.transparency.gateway_list import Proven, parse_page, prove
+from ledger_client.transparency.policy.gateway_list import Proven, parse_page, prove
 from ledger_client.transport.access import Access
 
 _MOST_PAGES: Final = 1000

@@ -13,7 +13,7 @@ from ledger_client.errors import TrustFileError
 from ledger_client.formats.cose_key import PublicKey, base64url
 from ledger_client.online.gateway_log import ask
 from ledger_client.times import rfc3339
-from ledger_client.transparency.gateway_list import Proven
+from ledger_client.transparency.policy.gateway_list import Proven
 from ledger_client.transport.access import Access
 from ledger_client.verification.trust import Trust, TrustKey, entry_of, parse_trust, quoted
 

@@ -18,9 +18,9 @@ from ledger_client.durable_files import rename, write_text
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, VerificationError
 from ledger_client.formats.checks import is_name
 from ledger_client.formats.cose_key import PrivateKey, load_private_key, save_private_key
-from ledger_client.transparency.ledger_keys import LedgerKey, is_key_change, key_history, sign_rules
 from ledger_client.transparency.log import Log, Reader
-from ledger_client.transparency.policy import EMPTY_POLICY
+from ledger_client.transparency.policy.ledger_keys import LedgerKey, is_key_change, key_history, sign_rules
+from ledger_client.transparency.policy.policy_file import EMPTY_POLICY
 
 KEY, NEXT_KEY, LOG, POLICY, LOCK = "key.pem", "key.next.pem", "log.db", "policy.toml", "lock"
 BOOK = "bridge.db"  # in the folder of a bridge to a chain, which has a policy of its own

@@ -23,7 +23,7 @@ from ledger_client.times import rfc3339
 from ledger_client.transparency.committed import changing
 from ledger_client.transparency.directory import LOG, policy_of
 from ledger_client.transparency.log import Log
-from ledger_client.transparency.policy import Policy, add_keys, flaw_at, load_policy
+from ledger_client.transparency.policy.policy_file import Policy, add_keys, flaw_at, load_policy
 from ledger_client.verification.trust import TrustKey
 
 

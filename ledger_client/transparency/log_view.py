@@ -11,9 +11,9 @@ from ledger_client.formats.consistency import sign_consistency
 from ledger_client.formats.log_head import MAX_HEAD, LogHead, sign_head
 from ledger_client.transparency import tree
 from ledger_client.transparency.directory import LedgerDir
-from ledger_client.transparency.gateway_entries import gateway_of
-from ledger_client.transparency.gateway_list import Count, Shown, encode_page, sign_count
 from ledger_client.transparency.log import Reader
+from ledger_client.transparency.policy.gateway_entries import gateway_of
+from ledger_client.transparency.policy.gateway_list import Count, Shown, encode_page, sign_count
 from ledger_client.transport.wire import MAX_PAGE
 
 MAX_ENTRIES = 1000  # on one page

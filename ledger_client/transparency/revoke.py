@@ -8,7 +8,7 @@ from ledger_client.errors import LedgerClientError
 from ledger_client.times import rfc3339
 from ledger_client.transparency.committed import changing
 from ledger_client.transparency.directory import policy_of
-from ledger_client.transparency.policy import Policy, load_policy, parse_policy, with_lines, write_policy
+from ledger_client.transparency.policy.policy_file import Policy, load_policy, parse_policy, with_lines, write_policy
 from ledger_client.transport.wire import id_to_text
 from ledger_client.verification.trust import TrustKey, quoted
 

@@ -35,9 +35,9 @@ from ledger_client.transparency.admission import (
 from ledger_client.transparency.counts import Counts
 from ledger_client.transparency.directory import LedgerDir
 from ledger_client.transparency.group import GroupCommit, Work
-from ledger_client.transparency.ledger_keys import LedgerKey
 from ledger_client.transparency.log import Place, Reader, Writer
-from ledger_client.transparency.policy import Policy
+from ledger_client.transparency.policy.ledger_keys import LedgerKey
+from ledger_client.transparency.policy.policy_file import Policy
 from ledger_client.transport.wire import MAX_PAGE, id_to_text
 
 __all__ = [

@@ -21,7 +21,8 @@ from ledger_client.transparency.admission import KEY_NOT_VALID, UNKNOWN_KEY
 from ledger_client.transparency.committed import CommittedPolicy
 from ledger_client.transparency.directory import RULES, LedgerDir, open_dir
 from ledger_client.transparency.enroll import enroll
-from ledger_client.transparency.gateway_entries import (
+from ledger_client.transparency.log import Log
+from ledger_client.transparency.policy.gateway_entries import (
     Change,
     applied,
     difference,
@@ -30,9 +31,8 @@ from ledger_client.transparency.gateway_entries import (
     place_of,
     sign_change,
 )
-from ledger_client.transparency.ledger_keys import rules_of, sign_rules
-from ledger_client.transparency.log import Log
-from ledger_client.transparency.policy import Policy, load_policy
+from ledger_client.transparency.policy.ledger_keys import rules_of, sign_rules
+from ledger_client.transparency.policy.policy_file import Policy, load_policy
 from ledger_client.transparency.revoke import revoke
 from ledger_client.transparency.service import Service
 from ledger_client.verification.trust import TrustKey, key_entry

@@ -23,10 +23,18 @@ from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.receipt import check, parse_receipt
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.enroll import enroll
-from ledger_client.transparency.gateway_entries import Change, gateway_of, sign_change
-from ledger_client.transparency.gateway_list import Count, Proven, Shown, encode_page, parse_page, prove, sign_count
-from ledger_client.transparency.ledger_keys import OWN, sign_key, sign_rules
 from ledger_client.transparency.log_view import LogView
+from ledger_client.transparency.policy.gateway_entries import Change, gateway_of, sign_change
+from ledger_client.transparency.policy.gateway_list import (
+    Count,
+    Proven,
+    Shown,
+    encode_page,
+    parse_page,
+    prove,
+    sign_count,
+)
+from ledger_client.transparency.policy.ledger_keys import OWN, sign_key, sign_rules
 from ledger_client.transparency.revoke import revoke
 from ledger_client.transparency.rotate import rotate
 from ledger_client.transport.wire import id_to_text

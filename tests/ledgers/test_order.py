@@ -15,7 +15,7 @@ from ledger_client.formats.statement import Range, SignedStatement, parse_statem
 from ledger_client.transparency import admission, ranges
 from ledger_client.transparency.admission import MALFORMED, OUT_OF_ORDER, TAKEN, admitted
 from ledger_client.transparency.directory import open_dir
-from ledger_client.transparency.policy import Policy
+from ledger_client.transparency.policy.policy_file import Policy
 from ledger_client.transparency.service import Service
 from ledger_client.transport.wire import MAX_RECEIPT, encode_problem, parse_problem
 from ledger_client.verification.trust import key_entry, parse_trust

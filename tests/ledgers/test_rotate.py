@@ -18,8 +18,8 @@ from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.receipt import parse_receipt, sign_receipt
 from ledger_client.transparency import rotate as rotation
 from ledger_client.transparency.directory import LedgerDirError, open_dir
-from ledger_client.transparency.gateway_entries import Change, sign_change
-from ledger_client.transparency.ledger_keys import key_history, sign_key
+from ledger_client.transparency.policy.gateway_entries import Change, sign_change
+from ledger_client.transparency.policy.ledger_keys import key_history, sign_key
 from ledger_client.transparency.service import Service
 from ledger_client.transparency.show import trust_entry
 from ledger_client.transport.wire import id_to_text

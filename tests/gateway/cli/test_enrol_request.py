@@ -19,7 +19,7 @@ from ledger_client.formats.cose_key import PrivateKey, base64url, save_private_k
 from ledger_client.formats.record import Event
 from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.enroll import EnrollError, enroll
-from ledger_client.transparency.policy import load_policy
+from ledger_client.transparency.policy.policy_file import load_policy
 from tests.gateway.samples import Machine, recorder, site
 
 PATIENCE_S = 60.0

@@ -35,9 +35,9 @@ from ledger_client.formats.record import (
 )
 from ledger_client.formats.senml import Reading
 from ledger_client.formats.statement import parse_statement
-from ledger_client.transparency.gateway_entries import Change, place_of, sign_change
-from ledger_client.transparency.gateway_list import Count, Shown, encode_page, sign_count
-from ledger_client.transparency.ledger_keys import sign_key, sign_rules
+from ledger_client.transparency.policy.gateway_entries import Change, place_of, sign_change
+from ledger_client.transparency.policy.gateway_list import Count, Shown, encode_page, sign_count
+from ledger_client.transparency.policy.ledger_keys import sign_key, sign_rules
 from ledger_client.verification.trust import TrustKey
 from tests.ledger_client.evidence import EPOCH, GATEWAY, LEDGER, METER, T0, Site, claims, key, receipt_for, records
 from tests.ledger_client.values import CLAIMS, EVENTS, READINGS, THOROUGH, coverages

@@ -1,4 +1,4 @@
-"""The keys of a ledger, as its log tells them: each but the first was named by an entry that the one before it signed.
+"""Key history of a ledger, from its log: each key but the first is named by one signed before it. Pure.
 
 Entry 0, the rules, is signed by the first key. An entry of content type ``…ledger-key+cbor`` names the next one, which
 signs from there on, the ledger's other entries (changed rules, gateways let in or shut out) among all else. So the log

@@ -1,4 +1,4 @@
-"""Whose statements a ledger takes: ``policy.toml``, the ``[[key]]`` entries of gateways' statement and meter keys.
+"""Policy file (``policy.toml``): the ``[[key]]`` entries of gateways' statement and meter keys.
 
 The entries are those of a trust file. Statements are taken by statement keys alone; the meters' stand here so that
 whoever trusts the ledger can have them from it. A running ledger reads the file again when it has changed; ``enroll``

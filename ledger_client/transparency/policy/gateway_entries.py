@@ -1,4 +1,4 @@
-"""Entries of a ledger's own log about gateways: who was let in, and whose key counts no more (RFC 9943 §6.3).
+"""Log entries about gateways: keys enrolled and keys revoked (RFC 9943 §6.3). Pure.
 
 Each is of one gateway and signed by the key that signs at its place. Read in order they give the policy: what the last
 one says of a key holds. A key that was taken out of policy.toml stands in a revocation that says so.
@@ -15,8 +15,8 @@ from ledger_client.formats import cbor, cose
 from ledger_client.formats.checks import array, name, table, text, time_s, uint
 from ledger_client.formats.cose_key import PublicKey, Signer
 from ledger_client.formats.record import GATEWAY_ITSELF
-from ledger_client.transparency.ledger_keys import CONTENT_ENROLLED, CONTENT_REVOKED
-from ledger_client.transparency.policy import MAX_TEXT
+from ledger_client.transparency.policy.ledger_keys import CONTENT_ENROLLED, CONTENT_REVOKED
+from ledger_client.transparency.policy.policy_file import MAX_TEXT
 from ledger_client.verification.trust import TrustKey
 
 SUB_PREFIX: Final = "gateway/"

@@ -1,4 +1,4 @@
-"""What a ledger shows of the gateways that it lets in: its own entries about them, and how many there are, signed.
+"""Gateway list of a ledger: its own entries about gateways, with a signed count of them. Pure.
 
 A page holds the entries of the ledger's own that tell one gateway's keys, or all, each with its path to one root, and a
 statement of root, size and count. Whoever has every page knows that no entry is left out, a revocation least of all, or
@@ -18,8 +18,8 @@ from ledger_client.formats.checks import MAX_PATH, array, blob, name, table, tex
 from ledger_client.formats.cose_key import PublicKey, Signer
 from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.receipt import check, parse_receipt
-from ledger_client.transparency.gateway_entries import SUB_PREFIX, applied, changes_of, place_of
-from ledger_client.transparency.ledger_keys import LedgerKey, is_key_change, key_history, next_key
+from ledger_client.transparency.policy.gateway_entries import SUB_PREFIX, applied, changes_of, place_of
+from ledger_client.transparency.policy.ledger_keys import LedgerKey, is_key_change, key_history, next_key
 from ledger_client.verification.trust import TrustKey
 
 CONTENT_LIST: Final = "application/vnd.meterseal.log-gateways+cbor"
