@@ -10,9 +10,9 @@ from pathlib import Path
 from ledger_client.durable_files import rename
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.merkle import leaf_hash
-from ledger_client.transparency import tree
 from ledger_client.transparency.directory import LOG, policy_of
-from ledger_client.transparency.log import Log, LogError, Reader
+from ledger_client.transparency.log import tree
+from ledger_client.transparency.log.log import Log, LogError, Reader
 
 
 class BackupError(LedgerClientError):

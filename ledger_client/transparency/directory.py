@@ -18,7 +18,7 @@ from ledger_client.durable_files import rename, write_text
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, VerificationError
 from ledger_client.formats.checks import is_name
 from ledger_client.formats.cose_key import PrivateKey, load_private_key, save_private_key
-from ledger_client.transparency.log import Log, Reader
+from ledger_client.transparency.log.log import Log, Reader
 from ledger_client.transparency.policy.ledger_keys import LedgerKey, is_key_change, key_history, sign_rules
 from ledger_client.transparency.policy.policy_file import EMPTY_POLICY
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ledger_client.http_server.token_bucket import Buckets, client_of
-from ledger_client.transparency.counts import Counts
+from ledger_client.transparency.log.counters import Counts
 from ledger_client.transport.wire import PROBLEM, encode_problem
 
 

@@ -22,7 +22,7 @@ from ledger_client.formats.cose_key import base64url
 from ledger_client.times import rfc3339
 from ledger_client.transparency.committed import changing
 from ledger_client.transparency.directory import LOG, policy_of
-from ledger_client.transparency.log import Log
+from ledger_client.transparency.log.log import Log
 from ledger_client.transparency.policy.policy_file import Policy, add_keys, flaw_at, load_policy
 from ledger_client.verification.trust import TrustKey
 

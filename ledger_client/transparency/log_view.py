@@ -9,9 +9,9 @@ from collections.abc import Callable
 from ledger_client.formats.checks import MAX_PATH
 from ledger_client.formats.consistency import sign_consistency
 from ledger_client.formats.log_head import MAX_HEAD, LogHead, sign_head
-from ledger_client.transparency import tree
 from ledger_client.transparency.directory import LedgerDir
-from ledger_client.transparency.log import Reader
+from ledger_client.transparency.log import tree
+from ledger_client.transparency.log.log import Reader
 from ledger_client.transparency.policy.gateway_entries import gateway_of
 from ledger_client.transparency.policy.gateway_list import Count, Shown, encode_page, sign_count
 from ledger_client.transport.wire import MAX_PAGE

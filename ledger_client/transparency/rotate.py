@@ -15,7 +15,7 @@ from ledger_client.formats.cose_key import PrivateKey, load_private_key, save_pr
 from ledger_client.formats.receipt import parse_receipt
 from ledger_client.times import rfc3339
 from ledger_client.transparency.directory import KEY, LOG, NEXT_KEY, LedgerDirError, policy_of, present_key
-from ledger_client.transparency.log import Log
+from ledger_client.transparency.log.log import Log
 from ledger_client.transparency.policy.ledger_keys import LedgerKey, is_key_change, sign_key
 from ledger_client.verification.trust import key_entry
 from ledger_client.verification.vouching import TOLERANCE_S

@@ -32,10 +32,10 @@ from ledger_client.transparency.admission import (
     check_order,
     enrolled,
 )
-from ledger_client.transparency.counts import Counts
 from ledger_client.transparency.directory import LedgerDir
-from ledger_client.transparency.group import GroupCommit, Work
-from ledger_client.transparency.log import Place, Reader, Writer
+from ledger_client.transparency.log.counters import Counts
+from ledger_client.transparency.log.group_commit import GroupCommit, Work
+from ledger_client.transparency.log.log import Place, Reader, Writer
 from ledger_client.transparency.policy.ledger_keys import LedgerKey
 from ledger_client.transparency.policy.policy_file import Policy
 from ledger_client.transport.wire import MAX_PAGE, id_to_text

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ledger_client.times import rfc3339
-from ledger_client.transparency import tree
 from ledger_client.transparency.directory import LOG, policy_of, present_key
-from ledger_client.transparency.log import Log
+from ledger_client.transparency.log import tree
+from ledger_client.transparency.log.log import Log
 from ledger_client.transparency.policy.gateway_entries import applied, changes_of, difference
 from ledger_client.transparency.policy.policy_file import load_policy
 from ledger_client.transport.wire import id_to_text

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 
 from ledger_client.formats.statement import SignedStatement
-from ledger_client.transparency import ranges
 from ledger_client.transparency.admission import check_order
+from ledger_client.transparency.log import ranges
 
 
 class Order:

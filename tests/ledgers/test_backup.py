@@ -18,7 +18,7 @@ from ledger_client.formats.consistency import check_consistency, parse_consisten
 from ledger_client.formats.cose_key import load_private_key
 from ledger_client.formats.log_head import LogHead, check_head
 from ledger_client.transparency.backup import BackupError, backup
-from ledger_client.transparency.log import Log
+from ledger_client.transparency.log.log import Log
 from tests.ledgers.client import COSE, ask
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Site, persist, site

@@ -21,7 +21,7 @@ from ledger_client.transparency.admission import KEY_NOT_VALID, UNKNOWN_KEY
 from ledger_client.transparency.committed import CommittedPolicy
 from ledger_client.transparency.directory import RULES, LedgerDir, open_dir
 from ledger_client.transparency.enroll import enroll
-from ledger_client.transparency.log import Log
+from ledger_client.transparency.log.log import Log
 from ledger_client.transparency.policy.gateway_entries import (
     Change,
     applied,

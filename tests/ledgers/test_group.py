@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from ledger_client.errors import LedgerUnavailable, Refused
-from ledger_client.transparency.counts import Counts
-from ledger_client.transparency.group import MOST, GroupCommit
-from ledger_client.transparency.log import Log, Place, Writer
+from ledger_client.transparency.log.counters import Counts
+from ledger_client.transparency.log.group_commit import MOST, GroupCommit
+from ledger_client.transparency.log.log import Log, Place, Writer
 from tests.ledgers.site import PATIENCE_S
 
 
@@ -104,7 +104,7 @@ def test_those_who_wait_share_one_transaction(crowd: Crowd) -> None:
 
 def test_a_group_has_a_bound(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST >= 40
-    monkeypatch.setattr("ledger_client.transparency.group.MOST", 4)
+    monkeypatch.setattr("ledger_client.transparency.log.group_commit.MOST", 4)
     futures = [crowd.add(b"entry %d" % number) for number in range(10)]
     crowd.release.set()
     for future in futures:

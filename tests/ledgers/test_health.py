@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.transparency import group
 from ledger_client.transparency.committed import CommittedPolicy
 from ledger_client.transparency.directory import open_dir
+from ledger_client.transparency.log import group_commit
 from ledger_client.transparency.service import Service
 from tests.ledgers.client import COSE, ask
 from tests.ledgers.samples import Gateway
@@ -124,11 +124,11 @@ def test_a_disk_that_takes_nothing_is_seen_and_its_recovery_too(
     with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
         ledger = Service(folder, CommittedPolicy.begun(folder))
         assert ledger.writable()
-        monkeypatch.setattr(group, "FRESH_S", 0.0)
+        monkeypatch.setattr(group_commit, "FRESH_S", 0.0)
         assert ledger.writable()  # tried out
         folder.log._db.execute("PRAGMA query_only = on")
         assert not ledger.writable()
-        monkeypatch.setattr(group, "FRESH_S", 3600.0)
+        monkeypatch.setattr(group_commit, "FRESH_S", 3600.0)
         assert not ledger.writable()  # it failed last time, however recent the last success
         folder.log._db.execute("PRAGMA query_only = off")
         assert ledger.writable()

@@ -12,7 +12,7 @@ import pytest
 from ledger_client.formats import cbor
 from ledger_client.formats.cose_key import PublicKey, load_private_key
 from ledger_client.formats.statement import statement_id
-from ledger_client.transparency.log import Log
+from ledger_client.transparency.log.log import Log
 from ledger_client.transport.wire import MAX_ENTRY, id_to_text
 from tests.ledgers.client import COSE, Answer, ask
 from tests.ledgers.samples import Gateway

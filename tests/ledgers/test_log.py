@@ -12,7 +12,7 @@ import pytest
 
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.formats.merkle import Tree, leaf_hash
-from ledger_client.transparency.log import Log, LogError, Place
+from ledger_client.transparency.log.log import Log, LogError, Place
 
 
 def receipt(place: Place) -> bytes:

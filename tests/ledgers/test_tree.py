@@ -7,7 +7,7 @@ from hashlib import sha256
 import pytest
 
 from ledger_client.formats.merkle import Tree, leaf_hash, root_from_path
-from ledger_client.transparency import tree
+from ledger_client.transparency.log import tree
 
 LEAVES = [leaf_hash(sha256(bytes([number])).digest()) for number in range(130)]
 

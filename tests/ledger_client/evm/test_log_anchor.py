@@ -12,9 +12,9 @@ import pytest
 
 from ledger_client.formats.merkle import Tree, leaf_hash, root_from_consistency
 from ledger_client.ledgers.evm.node import Node
-from ledger_client.transparency import tree
 from ledger_client.transparency.directory import LedgerDir, open_dir
-from ledger_client.transparency.log import Log
+from ledger_client.transparency.log import tree
+from ledger_client.transparency.log.log import Log
 from ledger_client.transparency.show import log_state, trust_entry
 from tests.ledger_client.evm.chain import accounts, deploy
 from tests.ledger_client.evm.test_cli import fund, refused, run, running

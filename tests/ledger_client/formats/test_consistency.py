@@ -16,7 +16,7 @@ from ledger_client.formats import cbor, cose
 from ledger_client.formats.consistency import check_consistency, parse_consistency, sign_consistency
 from ledger_client.formats.merkle import Tree, leaf_hash, root_from_consistency
 from ledger_client.formats.receipt import parse_receipt
-from ledger_client.transparency import tree as stored
+from ledger_client.transparency.log import tree as stored
 from tests.ledger_client.evidence import LEDGER, T0, key
 from tests.ledger_client.formats.test_merkle import LEAVES, recursive_root
 from tests.ledger_client.formats.test_standards import CT_LEAVES, CT_ROOTS

@@ -1,4 +1,4 @@
-"""Which records of its gateways a ledger holds: of each meter and epoch the last number over all batches.
+"""Registered record ranges: the last number of each meter and epoch over all batches. SQLite tables.
 
 Two tables beside whatever keeps the statements, written in the transaction that appends one: ``orders`` with a line a
 gateway, ``ranges`` with a line a meter and epoch. They never shrink, so that no number is ever registered twice.

@@ -1,4 +1,4 @@
-"""What a ledger has done since it was started, in numbers; safe to count from any thread."""
+"""Counters of a ledger since its start. Thread-safe."""
 
 from __future__ import annotations
 

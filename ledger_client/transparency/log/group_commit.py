@@ -1,4 +1,4 @@
-"""Group commit: statements that arrive while the disk is busy become durable together, by one fsync.
+"""Group commit: statements that arrive during a disk write become durable together, by one fsync.
 
 There is no thread and no waiting for company: whoever finds the disk free takes along all who came meanwhile. Nobody
 learns an outcome, good or bad, before the transaction that it rests on is durable.
@@ -13,8 +13,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from ledger_client.errors import LedgerUnavailable, Refused
-from ledger_client.transparency.counts import Counts
-from ledger_client.transparency.log import Log, Writer
+from ledger_client.transparency.log.counters import Counts
+from ledger_client.transparency.log.log import Log, Writer
 
 MOST = 256  # works in one transaction, so that no lock on the file is held for long
 FRESH_S = 30.0  # a write so recent shows that the disk takes writes

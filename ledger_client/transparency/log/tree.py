@@ -1,4 +1,4 @@
-"""The ledger's Merkle tree (RFC 9162 §2.1) over stored nodes: nothing is ever hashed twice.
+"""Merkle tree of the log (RFC 9162 §2.1) over the stored hashes of complete subtrees. Pure.
 
 Only complete subtrees are stored, each under (level, number): node (l, i) covers the leaves i·2^l … (i+1)·2^l − 1, and
 no later leaf can change it. Every root and every path of every size is put together from at most 2·log2(size) of them.

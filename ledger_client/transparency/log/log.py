@@ -1,4 +1,4 @@
-"""The ledger's log: an append-only table of entries in SQLite (WAL, synchronous FULL), with Merkle tree and receipts.
+"""Append-only log in SQLite (WAL, synchronous FULL), with Merkle tree and receipts.
 
 After ``Writer.append`` and the end of its ``with Log.write()`` an entry, the tree nodes it completed, its first receipt
 and its ranges are durable, together or not at all. One lock owns the one connection that writes: whoever checks an
@@ -19,7 +19,7 @@ from typing import Self
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, VerificationError
 from ledger_client.formats.merkle import leaf_hash
 from ledger_client.formats.statement import SignedStatement
-from ledger_client.transparency import ranges, tree
+from ledger_client.transparency.log import ranges, tree
 
 APPLICATION_ID = 0x4D53454C  # "MSEL": this file is a Meterseal ledger's log
 VERSION = 1
