@@ -22,7 +22,7 @@ from benchmarks.parts.kills_books import Books, answered, sent
 from benchmarks.parts.kills_processes import Killable, command, ledger
 from ledger_client.durable_files import write_text
 from ledger_client.formats.statement import Range, statement_id
-from ledger_client.transparency.directory import make_dir
+from ledger_client.transparency.ledger.directory import make_dir
 from ledger_client.verification.trust import key_entry
 from tests.ledgers.samples import EPOCH, Gateway
 

@@ -56,7 +56,7 @@ def cli() -> None:
 @click.option("--name", metavar="NAME", help="the ledger's name, for ever  [default: demo-ledger]")
 def init(folder: Path, name: str | None) -> None:
     """Make a new ledger in DIR, for `enroll` and `show` before it is served."""
-    from ledger_client.transparency.directory import make_dir
+    from ledger_client.transparency.ledger.directory import make_dir
 
     click.echo(f"made {folder}: ledger {make_dir(folder, name)}; serve it: meterseal-ledger serve {folder}")
 
@@ -99,7 +99,7 @@ def serve(
 @YES
 def enroll(folder: Path, request: Path, add_key: bool, yes: bool) -> None:
     """Let in the gateway that made a request, with its meters; asks first. May run while the ledger serves."""
-    from ledger_client.transparency import enroll as enrolling
+    from ledger_client.transparency.ledger import enroll as enrolling
 
     proposal = enrolling.propose(folder, request, add_key=add_key)
     for line in proposal.in_words():
@@ -119,7 +119,7 @@ def enroll(folder: Path, request: Path, add_key: bool, yes: bool) -> None:
 @click.option("--at", metavar="TIME", help="from when on it does not count, as 2026-11-24T12:00:00Z  [default: now]")
 def revoke(folder: Path, gateway: str, kid: str | None, reason: str | None, at: str | None) -> None:
     """Have a gateway's key count no more; may run while the ledger serves. What was taken stays."""
-    from ledger_client.transparency.revoke import revoke as mark
+    from ledger_client.transparency.ledger.revoke import revoke as mark
     from ledger_client.transport.wire import id_to_text
 
     key, changed = mark(folder, gateway, kid, int(time.time()) if at is None else _time("--at", at), reason)
@@ -136,7 +136,7 @@ def revoke(folder: Path, gateway: str, kid: str | None, reason: str | None, at: 
 @click.option("--json", "as_json", is_flag=True, help="one JSON object")
 def show(folder: Path, trust: bool, as_json: bool) -> None:
     """Say what the ledger in DIR holds; it may be serving meanwhile."""
-    from ledger_client.transparency import show as summary
+    from ledger_client.transparency.ledger import show as summary
 
     if trust:
         click.echo(summary.trust_entry(folder), nl=False)
@@ -151,7 +151,7 @@ def show(folder: Path, trust: bool, as_json: bool) -> None:
 @click.option("--prepare", is_flag=True, help="make the next key and print its [[key]] entry; the present key signs on")
 def rotate(folder: Path, prepare: bool) -> None:
     """Sign with a new key from now on; the ledger in DIR may be serving. Older keys stay published."""
-    from ledger_client.transparency import rotate as keys
+    from ledger_client.transparency.ledger import rotate as keys
     from ledger_client.transport.wire import id_to_text
 
     if prepare:
@@ -168,7 +168,7 @@ def rotate(folder: Path, prepare: bool) -> None:
 @FORCE
 def backup(folder: Path, output: Path, force: bool) -> None:
     """Copy the log of the ledger in DIR, which may be serving, and read the copy through."""
-    from ledger_client.transparency.backup import backup as copy
+    from ledger_client.transparency.ledger.backup import backup as copy
 
     copied = copy(folder, output, force=force)
     click.echo(f"{output}: {copied.size} entries of ledger {copied.ledger}, root {copied.root.hex()}")

@@ -151,7 +151,7 @@ def anchor_log(contract: bytes, folder: Path, **way: Any) -> None:
     The account of --key has the role bridge. The ledger may be serving.
     """
     from ledger_client.ledgers.evm.views import demand_contract, shared
-    from ledger_client.transparency.show import log_state
+    from ledger_client.transparency.ledger.show import log_state
 
     size, root = log_state(folder)
     owner = _owner(**way)

@@ -24,7 +24,7 @@ from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.formats.statement import id_text, statement_id
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.interface import Pending
-from ledger_client.transparency.show import trust_entry
+from ledger_client.transparency.ledger.show import trust_entry
 from ledger_client.verification.trust import key_entry
 from tests.commands import Answer, ledger_command
 from tests.processes import EmbeddedLedger, embedded_ledger

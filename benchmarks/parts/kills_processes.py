@@ -16,7 +16,7 @@ from typing import Any
 PATIENCE_S = 60.0
 _LOADED = [
     "benchmarks.parts.kills_processes", "ledger_client.cli", "ledger_client.transparency.serve",
-    "ledger_client.transparency.enroll", "ledger_client.transparency.revoke",
+    "ledger_client.transparency.ledger.enroll", "ledger_client.transparency.ledger.revoke",
 ]  # fmt: skip
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(_LOADED)

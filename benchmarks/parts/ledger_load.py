@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ledger_client.transparency.enroll import enroll
+from ledger_client.transparency.ledger.enroll import enroll
 from tests.ledgers.samples import Gateway
 from tests.processes import EmbeddedLedger
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from gateway.config.device_keys import REQUEST_FILE, load_keys, make_missing, public_entries
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from ledger_client.transparency.enroll import enroll
-from ledger_client.transparency.show import trust_entry
+from ledger_client.transparency.ledger.enroll import enroll
+from ledger_client.transparency.ledger.show import trust_entry
 from tests.processes import EmbeddedLedger
 
 POINT = "point_{:02}"

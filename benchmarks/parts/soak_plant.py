@@ -15,8 +15,8 @@ from benchmarks.parts.soak_plan import Strike
 from gateway.config.device_keys import REQUEST_FILE, load_keys, make_missing, public_entries
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from ledger_client.transparency.enroll import enroll
-from ledger_client.transparency.show import trust_entry
+from ledger_client.transparency.ledger.enroll import enroll
+from ledger_client.transparency.ledger.show import trust_entry
 from tests.processes import EmbeddedLedger, Server
 
 PLANTS = 10

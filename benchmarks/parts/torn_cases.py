@@ -19,9 +19,9 @@ from benchmarks.parts.torn_work import GOES_ON, KILLED, OPERATIONS, Life, Reques
 from gateway.commissioning import site_init
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.load import load_config
-from ledger_client.transparency.directory import open_dir
-from ledger_client.transparency.enroll import enroll
-from ledger_client.transparency.show import trust_entry
+from ledger_client.transparency.ledger.directory import open_dir
+from ledger_client.transparency.ledger.enroll import enroll
+from ledger_client.transparency.ledger.show import trust_entry
 from tests.disk.torn_disk import ANY, CACHE_OF_FILE, FAULTS, SYNCS, WRITES, Control, environment, roll_back
 
 POWER_CUT = "power-cut"

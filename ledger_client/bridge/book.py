@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ledger_client.errors import LedgerClientError, LedgerUnavailable
 from ledger_client.formats.statement import SignedStatement
-from ledger_client.transparency.admission import check_order
+from ledger_client.transparency.ledger.admission import check_order
 from ledger_client.transparency.log import ranges
 
 APPLICATION_ID: Final = 0x4D534252  # "MSBR": this file is a Meterseal bridge's book

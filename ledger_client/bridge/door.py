@@ -20,7 +20,7 @@ from ledger_client.bridge.claim import Claim, Part
 from ledger_client.bridge.relay import PENDING_S
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.formats.statement import SignedStatement
-from ledger_client.transparency.admission import admitted
+from ledger_client.transparency.ledger.admission import admitted
 from ledger_client.transparency.mqtt import demand_named
 from ledger_client.transparency.policy.policy_file import Policy
 from ledger_client.transport.access import Access

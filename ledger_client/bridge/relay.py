@@ -16,7 +16,7 @@ from ledger_client.backoff import growing_s
 from ledger_client.bridge.book import Book, Taken
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers.interface import Ledger, Pending
-from ledger_client.transparency.admission import OUT_OF_ORDER
+from ledger_client.transparency.ledger.admission import OUT_OF_ORDER
 from ledger_client.transport.wire import COSE, PROBLEM, encode_problem
 
 _LOG = logging.getLogger("meterseal.bridge")

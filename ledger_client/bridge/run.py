@@ -17,7 +17,7 @@ from ledger_client.bridge.door import Door, Place, taking_for_chain, taking_for_
 from ledger_client.bridge.relay import Relay
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.interface import Ledger, Memory
-from ledger_client.transparency.directory import BOOK, POLICY, LedgerDirError, lock_folder
+from ledger_client.transparency.ledger.directory import BOOK, POLICY, LedgerDirError, lock_folder
 from ledger_client.transparency.policy.policy_file import EMPTY_POLICY, PolicyFile, write_policy
 from ledger_client.transport.access import Access
 

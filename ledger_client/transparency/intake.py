@@ -7,7 +7,7 @@ from collections import deque
 
 from starlette.concurrency import run_in_threadpool
 
-from ledger_client.transparency.service import Service, Submitted
+from ledger_client.transparency.ledger.service import Service, Submitted
 
 WORKERS = 3  # at once: one waits for the disk, the others check signatures meanwhile
 MOST = 32  # statements a turn, so that a worker that has much to check keeps nobody long

@@ -8,10 +8,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ledger_client.formats import cbor
-from ledger_client.transparency.log_view import MAX_ENTRIES, LogView
+from ledger_client.transparency.ledger.service import Service
+from ledger_client.transparency.ledger.view import MAX_ENTRIES, LogView
 from ledger_client.transparency.policy.ledger_keys import LedgerKey
 from ledger_client.transparency.problem import Problem, gateway_named, malformed, number
-from ledger_client.transparency.service import Service
 from ledger_client.transport.wire import CBOR, COSE, id_to_text
 
 _KID = 2  # RFC 9052 §7.1

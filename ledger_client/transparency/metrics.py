@@ -12,9 +12,9 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.http_server.connection import Turnstile
-from ledger_client.transparency.committed import CommittedPolicy
-from ledger_client.transparency.log_view import LogView
-from ledger_client.transparency.service import Service
+from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
+from ledger_client.transparency.ledger.service import Service
+from ledger_client.transparency.ledger.view import LogView
 
 _COUNTERS = {
     "answers": ("status", "HTTP answers by status"),

@@ -14,8 +14,8 @@ from queue import Empty, SimpleQueue
 
 from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
 from ledger_client.formats.statement import SignedStatement, detach_receipts, parse_statement
-from ledger_client.transparency.admission import MALFORMED
-from ledger_client.transparency.service import Service, Submitted
+from ledger_client.transparency.ledger.admission import MALFORMED
+from ledger_client.transparency.ledger.service import Service, Submitted
 from ledger_client.transport.access import Access
 from ledger_client.transport.mqtt_broker import Broker, Message
 from ledger_client.transport.wire import COSE, MAX_ENTRY, PROBLEM, TOPIC_ROOT, Topic, encode_problem, id_to_text

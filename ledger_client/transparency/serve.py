@@ -18,13 +18,13 @@ from ledger_client.http_server.connection import Turnstile
 from ledger_client.http_server.listening import ListenError, listen_at
 from ledger_client.http_server.log_limiter import Quiet
 from ledger_client.http_server.tls_reload import Certificates
-from ledger_client.transparency.committed import CommittedPolicy
-from ledger_client.transparency.directory import open_dir
 from ledger_client.transparency.doors import Doors
-from ledger_client.transparency.log_view import LogView
+from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
+from ledger_client.transparency.ledger.directory import open_dir
+from ledger_client.transparency.ledger.service import Service
+from ledger_client.transparency.ledger.view import LogView
 from ledger_client.transparency.mqtt import MqttService
 from ledger_client.transparency.server import app
-from ledger_client.transparency.service import Service
 
 _GRACE_S = 3
 _MAX_HEAD = 16 * 1024  # bytes of a request's head

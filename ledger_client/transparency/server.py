@@ -21,7 +21,9 @@ from starlette.types import ASGIApp
 from ledger_client.errors import NOTHING, LedgerUnavailable, Refused
 from ledger_client.formats import cbor
 from ledger_client.http_server.token_bucket import Buckets
-from ledger_client.transparency.admission import (
+from ledger_client.transparency.doorkeeper import Doorkeeper, too_many
+from ledger_client.transparency.intake import Intake
+from ledger_client.transparency.ledger.admission import (
     BAD_SIGNATURE,
     KEY_NOT_VALID,
     MALFORMED,
@@ -30,12 +32,10 @@ from ledger_client.transparency.admission import (
     TAKEN,
     UNKNOWN_KEY,
 )
-from ledger_client.transparency.doorkeeper import Doorkeeper, too_many
-from ledger_client.transparency.intake import Intake
+from ledger_client.transparency.ledger.service import Service, TooOften
+from ledger_client.transparency.ledger.view import LogView
 from ledger_client.transparency.log_routes import routes as log_routes
-from ledger_client.transparency.log_view import LogView
 from ledger_client.transparency.problem import Problem, gateway_named, malformed, number
-from ledger_client.transparency.service import Service, TooOften
 from ledger_client.transport.wire import CBOR, COSE, MAX_ENTRY, PROBLEM, encode_problem, id_from_text, id_to_text
 
 _LOG = logging.getLogger("meterseal.ledger")

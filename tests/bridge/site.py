@@ -19,7 +19,7 @@ from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.evm.account import make_account
 from ledger_client.ledgers.interface import Ledger, Pending
 from ledger_client.ledgers.mqtt import MqttLedger
-from ledger_client.transparency.enroll import enroll
+from ledger_client.transparency.ledger.enroll import enroll
 from tests.ledger_client.evm.chain import Registry
 from tests.ledgers.samples import Gateway
 from tests.processes import Server

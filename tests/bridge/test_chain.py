@@ -21,8 +21,8 @@ from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.evm.node import Node
 from ledger_client.ledgers.interface import Pending
 from ledger_client.online.ask import refresh
-from ledger_client.transparency.admission import OUT_OF_ORDER, TAKEN, UNKNOWN_KEY
-from ledger_client.transparency.enroll import enroll
+from ledger_client.transparency.ledger.admission import OUT_OF_ORDER, TAKEN, UNKNOWN_KEY
+from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.verification.trust import load_trust
 from ledger_client.verification.verify import verify
 from tests.bridge.site import (

@@ -13,7 +13,7 @@ import pytest
 
 from ledger_client.errors import Refused
 from ledger_client.formats.statement import statement_id
-from ledger_client.transparency.admission import TAKEN, UNKNOWN_KEY
+from ledger_client.transparency.ledger.admission import TAKEN, UNKNOWN_KEY
 from ledger_client.verification.vouching import check_receipt
 from tests.bridge.site import LEDGER, PATIENCE_S, BridgeProcess, driver, persist, running
 from tests.ledgers.nats import nats

@@ -12,8 +12,8 @@ import pytest
 from ledger_client.bridge.book import Book, Taken
 from ledger_client.bridge.relay import Relay
 from ledger_client.formats.statement import parse_statement
-from ledger_client.transparency.admission import OUT_OF_ORDER
-from ledger_client.transparency.enroll import enroll
+from ledger_client.transparency.ledger.admission import OUT_OF_ORDER
+from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transport.wire import COSE, PROBLEM, parse_problem
 from tests.contract.memory import NearLedger
 from tests.ledgers.samples import Gateway

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.ledgers.interface import Pending
-from ledger_client.transparency.committed import CommittedPolicy
-from ledger_client.transparency.directory import open_dir
-from ledger_client.transparency.service import Service
+from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
+from ledger_client.transparency.ledger.directory import open_dir
+from ledger_client.transparency.ledger.service import Service
 from tests.contract.faults import GARBAGE, JUNK, KEPT, LATE, LOST, NEVER, OTHER, TWICE, Faults
 
 NAME = "demo-ledger"

@@ -19,7 +19,7 @@ from ledger_client.ledgers.evm.account import Account
 from ledger_client.ledgers.evm.driver import EvmLedger
 from ledger_client.ledgers.evm.finality import Finality
 from ledger_client.ledgers.interface import Ledger, Memory, Notebook
-from ledger_client.transparency.admission import KEY_NOT_VALID, UNKNOWN_KEY
+from ledger_client.transparency.ledger.admission import KEY_NOT_VALID, UNKNOWN_KEY
 from ledger_client.verification.trust import parse_trust
 from tests.contract.faults import Faults
 from tests.contract.stands import Stand

@@ -19,7 +19,7 @@ from gateway.evidence.settlement import demand_settled
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.interface import Ledger, Memory
 from ledger_client.ledgers.mqtt import MqttLedger
-from ledger_client.transparency.directory import open_dir
+from ledger_client.transparency.ledger.directory import open_dir
 from tests.contract.faults import Faults
 from tests.contract.memory import NearLedger, NearLog
 from tests.contract.wire import HttpWire, MqttWire

@@ -18,7 +18,7 @@ from ledger_client.errors import LedgerUnavailable, Refused, Unsupported
 from ledger_client.formats.cose_key import ES256
 from ledger_client.formats.statement import Range, attach_receipts, statement_id
 from ledger_client.ledgers.interface import Ledger, Notebook, Pending
-from ledger_client.transparency.admission import BAD_SIGNATURE, KEY_NOT_VALID, OUT_OF_ORDER, TAKEN, UNKNOWN_KEY
+from ledger_client.transparency.ledger.admission import BAD_SIGNATURE, KEY_NOT_VALID, OUT_OF_ORDER, TAKEN, UNKNOWN_KEY
 from ledger_client.verification.vouching import check_receipt
 from tests.contract.faults import FAULTS, KEPT, LATE, LOST, NEVER
 from tests.contract.stands import IMPATIENT_S, KEYED, STANDS, KeyedStand, Stand

@@ -23,9 +23,9 @@ from ledger_client.formats.receipt import sign_receipt
 from ledger_client.formats.record import Event, Record, parse_record
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.formats.statement import id_text, statement_id
-from ledger_client.transparency.directory import open_dir
-from ledger_client.transparency.enroll import enroll
-from ledger_client.transparency.show import trust_entry
+from ledger_client.transparency.ledger.directory import open_dir
+from ledger_client.transparency.ledger.enroll import enroll
+from ledger_client.transparency.ledger.show import trust_entry
 
 EPOCH = bytes(range(8))
 START_S = 1_800_000_000

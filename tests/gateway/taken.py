@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from ledger_client.formats.statement import SignedStatement
-from ledger_client.transparency.admission import check_order
+from ledger_client.transparency.ledger.admission import check_order
 from ledger_client.transparency.log import ranges
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from ledger_client.enrolment.request import Enrolment, sign_request
 from ledger_client.formats.cose_key import EDDSA, PrivateKey
 from ledger_client.formats.statement import Range, Statement, sign_statement, statement_id
-from ledger_client.transparency.committed import CommittedPolicy
-from ledger_client.transparency.directory import LedgerDir
+from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
+from ledger_client.transparency.ledger.directory import LedgerDir
 from ledger_client.verification.trust import key_entry
 
 EPOCH = bytes(range(8))

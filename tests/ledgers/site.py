@@ -22,8 +22,8 @@ from ledger_client.formats.statement import Statement, parse_statement
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.interface import Ledger, Pending
 from ledger_client.ledgers.mqtt import MqttLedger
-from ledger_client.transparency.enroll import enroll
-from ledger_client.transparency.show import trust_entry
+from ledger_client.transparency.ledger.enroll import enroll
+from ledger_client.transparency.ledger.show import trust_entry
 from ledger_client.verification.trust import Trust, key_entry, parse_trust
 from tests.ledgers.samples import Gateway
 from tests.processes import BrokerServer, EmbeddedLedger, embedded_ledger, mosquitto

@@ -17,7 +17,7 @@ from ledger_client.formats import cbor
 from ledger_client.formats.consistency import check_consistency, parse_consistency
 from ledger_client.formats.cose_key import load_private_key
 from ledger_client.formats.log_head import LogHead, check_head
-from ledger_client.transparency.backup import BackupError, backup
+from ledger_client.transparency.ledger.backup import BackupError, backup
 from ledger_client.transparency.log.log import Log
 from tests.ledgers.client import COSE, ask
 from tests.ledgers.samples import Gateway

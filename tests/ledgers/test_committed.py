@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 
 from ledger_client.errors import LedgerUnavailable, Malformed, Refused, TrustFileError
 from ledger_client.formats.cose_key import PrivateKey, base64url
-from ledger_client.transparency.admission import KEY_NOT_VALID, UNKNOWN_KEY
-from ledger_client.transparency.committed import CommittedPolicy
-from ledger_client.transparency.directory import RULES, LedgerDir, open_dir
-from ledger_client.transparency.enroll import enroll
+from ledger_client.transparency.ledger.admission import KEY_NOT_VALID, UNKNOWN_KEY
+from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
+from ledger_client.transparency.ledger.directory import RULES, LedgerDir, open_dir
+from ledger_client.transparency.ledger.enroll import enroll
+from ledger_client.transparency.ledger.revoke import revoke
+from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.log.log import Log
 from ledger_client.transparency.policy.gateway_entries import (
     Change,
@@ -33,8 +35,6 @@ from ledger_client.transparency.policy.gateway_entries import (
 )
 from ledger_client.transparency.policy.ledger_keys import rules_of, sign_rules
 from ledger_client.transparency.policy.policy_file import Policy, load_policy
-from ledger_client.transparency.revoke import revoke
-from ledger_client.transparency.service import Service
 from ledger_client.verification.trust import TrustKey, key_entry
 from tests.ledgers.client import COSE, ask
 from tests.ledgers.samples import Gateway, policy_with

@@ -13,7 +13,7 @@ import pytest
 
 from ledger_client.enrolment.request import to_text
 from ledger_client.formats.cose_key import PrivateKey, base64url
-from ledger_client.transparency.enroll import EnrollError, enroll, let_in, propose
+from ledger_client.transparency.ledger.enroll import EnrollError, enroll, let_in, propose
 from ledger_client.transparency.policy.policy_file import load_policy
 from ledger_client.verification.trust import key_entry
 from tests.ledgers.samples import Gateway

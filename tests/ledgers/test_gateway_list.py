@@ -21,9 +21,11 @@ from ledger_client.formats import cbor
 from ledger_client.formats.cose_key import PrivateKey, PublicKey, load_private_key
 from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.receipt import check, parse_receipt
-from ledger_client.transparency.directory import open_dir
-from ledger_client.transparency.enroll import enroll
-from ledger_client.transparency.log_view import LogView
+from ledger_client.transparency.ledger.directory import open_dir
+from ledger_client.transparency.ledger.enroll import enroll
+from ledger_client.transparency.ledger.revoke import revoke
+from ledger_client.transparency.ledger.rotate import rotate
+from ledger_client.transparency.ledger.view import LogView
 from ledger_client.transparency.policy.gateway_entries import Change, gateway_of, sign_change
 from ledger_client.transparency.policy.gateway_list import (
     Count,
@@ -35,8 +37,6 @@ from ledger_client.transparency.policy.gateway_list import (
     sign_count,
 )
 from ledger_client.transparency.policy.ledger_keys import OWN, sign_key, sign_rules
-from ledger_client.transparency.revoke import revoke
-from ledger_client.transparency.rotate import rotate
 from ledger_client.transport.wire import id_to_text
 from ledger_client.verification.trust import TrustKey
 from tests.ledgers.client import ask

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.transparency.committed import CommittedPolicy
-from ledger_client.transparency.directory import open_dir
+from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
+from ledger_client.transparency.ledger.directory import open_dir
+from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.log import group_commit
-from ledger_client.transparency.service import Service
 from tests.ledgers.client import COSE, ask
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Site, persist, site

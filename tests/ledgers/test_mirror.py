@@ -16,8 +16,8 @@ from ledger_client.formats.cose_key import PublicKey, load_private_key
 from ledger_client.formats.log_head import LogHead, check_head, parse_head
 from ledger_client.formats.merkle import Tree, leaf_hash, root_from_path
 from ledger_client.formats.receipt import parse_receipt
-from ledger_client.transparency.directory import open_dir
-from ledger_client.transparency.log_view import MAX_ENTRIES, LogView
+from ledger_client.transparency.ledger.directory import open_dir
+from ledger_client.transparency.ledger.view import MAX_ENTRIES, LogView
 from ledger_client.transport.wire import MAX_ENTRY, MAX_PAGE
 from tests.ledgers.client import ask
 from tests.ledgers.samples import Gateway

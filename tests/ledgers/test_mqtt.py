@@ -18,7 +18,7 @@ from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.interface import Pending
 from ledger_client.ledgers.mqtt import MqttLedger
-from ledger_client.transparency.admission import MALFORMED
+from ledger_client.transparency.ledger.admission import MALFORMED
 from ledger_client.transport.mqtt_broker import Broker, BrokerUrlError, Message, parse_url
 from ledger_client.transport.wire import (
     CBOR,

@@ -12,12 +12,12 @@ import pytest
 from ledger_client.bridge.book import Book
 from ledger_client.errors import Refused
 from ledger_client.formats.statement import Range, SignedStatement, parse_statement, statement_id
-from ledger_client.transparency import admission
-from ledger_client.transparency.admission import MALFORMED, OUT_OF_ORDER, TAKEN, admitted
-from ledger_client.transparency.directory import open_dir
+from ledger_client.transparency.ledger import admission
+from ledger_client.transparency.ledger.admission import MALFORMED, OUT_OF_ORDER, TAKEN, admitted
+from ledger_client.transparency.ledger.directory import open_dir
+from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.log import ranges
 from ledger_client.transparency.policy.policy_file import Policy
-from ledger_client.transparency.service import Service
 from ledger_client.transport.wire import MAX_RECEIPT, encode_problem, parse_problem
 from ledger_client.verification.trust import key_entry, parse_trust
 from tests.ledgers.samples import TIMES_MS, Gateway, policy_with

@@ -9,9 +9,9 @@ import pytest
 
 from ledger_client.errors import TrustFileError
 from ledger_client.formats.cose_key import PrivateKey
-from ledger_client.transparency.enroll import enroll
+from ledger_client.transparency.ledger.enroll import enroll
+from ledger_client.transparency.ledger.revoke import RevokeError, revoke
 from ledger_client.transparency.policy.policy_file import EMPTY_POLICY, PolicyFile, load_policy
-from ledger_client.transparency.revoke import RevokeError, revoke
 from ledger_client.transport.wire import id_to_text
 from ledger_client.verification.trust import key_entry
 from tests.ledgers.samples import Gateway

@@ -16,12 +16,12 @@ from ledger_client.formats.cose_key import PrivateKey, PublicKey, load_private_k
 from ledger_client.formats.log_head import LogHead, check_head, sign_head
 from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.receipt import parse_receipt, sign_receipt
-from ledger_client.transparency import rotate as rotation
-from ledger_client.transparency.directory import LedgerDirError, open_dir
+from ledger_client.transparency.ledger import rotate as rotation
+from ledger_client.transparency.ledger.directory import LedgerDirError, open_dir
+from ledger_client.transparency.ledger.service import Service
+from ledger_client.transparency.ledger.show import trust_entry
 from ledger_client.transparency.policy.gateway_entries import Change, sign_change
 from ledger_client.transparency.policy.ledger_keys import key_history, sign_key
-from ledger_client.transparency.service import Service
-from ledger_client.transparency.show import trust_entry
 from ledger_client.transport.wire import id_to_text
 from ledger_client.verification.trust import TrustKey, parse_trust
 from ledger_client.verification.vouching import check_receipt

@@ -22,7 +22,7 @@ from gateway.storage.driver_notes import Notes
 from gateway.storage.writer import Direct
 from ledger_client.errors import PolicyNotMet, Refused
 from ledger_client.formats.bundle import Bundle
-from ledger_client.transparency.admission import (
+from ledger_client.transparency.ledger.admission import (
     BAD_SIGNATURE,
     KEY_NOT_VALID,
     MALFORMED,

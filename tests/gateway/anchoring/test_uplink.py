@@ -18,9 +18,9 @@ from gateway.config.model import Config
 from gateway.recording.writer import Recorder
 from gateway.storage.database import Store
 from ledger_client.formats.statement import parse_statement
-from ledger_client.transparency.directory import open_dir
-from ledger_client.transparency.enroll import enroll
-from ledger_client.transparency.show import trust_entry
+from ledger_client.transparency.ledger.directory import open_dir
+from ledger_client.transparency.ledger.enroll import enroll
+from ledger_client.transparency.ledger.show import trust_entry
 from ledger_client.verification.trust import load_trust
 from tests.contract.faults import KEPT, LATE, LOST, Faults
 from tests.contract.memory import NAME, NearLedger

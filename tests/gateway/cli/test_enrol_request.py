@@ -17,8 +17,8 @@ from gateway.config.model import Config
 from ledger_client.enrolment.request import parse_request
 from ledger_client.formats.cose_key import PrivateKey, base64url, save_private_key
 from ledger_client.formats.record import Event
-from ledger_client.transparency.directory import open_dir
-from ledger_client.transparency.enroll import EnrollError, enroll
+from ledger_client.transparency.ledger.directory import open_dir
+from ledger_client.transparency.ledger.enroll import EnrollError, enroll
 from ledger_client.transparency.policy.policy_file import load_policy
 from tests.gateway.samples import Machine, recorder, site
 

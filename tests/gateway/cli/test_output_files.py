@@ -17,9 +17,9 @@ from gateway.config.model import Config
 from gateway.storage.database import Store
 from ledger_client.cli import cli as ledger
 from ledger_client.errors import LedgerClientError
-from ledger_client.transparency.directory import open_dir
-from ledger_client.transparency.enroll import enroll
-from ledger_client.transparency.show import trust_entry
+from ledger_client.transparency.ledger.directory import open_dir
+from ledger_client.transparency.ledger.enroll import enroll
+from ledger_client.transparency.ledger.show import trust_entry
 from ledger_client.verification.trust import key_entry
 from tests.gateway.evidence.test_export import LEDGER
 from tests.gateway.samples import Hands, settle, site

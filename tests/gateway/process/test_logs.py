@@ -209,8 +209,8 @@ def _private(path: Path) -> str:
 
 
 def _ledger_key(folder: Path, name: str) -> str:
-    from ledger_client.transparency.directory import open_dir
-    from ledger_client.transparency.show import trust_entry
+    from ledger_client.transparency.ledger.directory import open_dir
+    from ledger_client.transparency.ledger.show import trust_entry
 
     open_dir(folder / name, name).close()
     return "\n" + trust_entry(folder / name)

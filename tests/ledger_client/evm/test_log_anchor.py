@@ -12,10 +12,10 @@ import pytest
 
 from ledger_client.formats.merkle import Tree, leaf_hash, root_from_consistency
 from ledger_client.ledgers.evm.node import Node
-from ledger_client.transparency.directory import LedgerDir, open_dir
+from ledger_client.transparency.ledger.directory import LedgerDir, open_dir
+from ledger_client.transparency.ledger.show import log_state, trust_entry
 from ledger_client.transparency.log import tree
 from ledger_client.transparency.log.log import Log
-from ledger_client.transparency.show import log_state, trust_entry
 from tests.ledger_client.evm.chain import accounts, deploy
 from tests.ledger_client.evm.test_cli import fund, refused, run, running
 from tests.processes import Anvil, embedded_ledger

@@ -27,9 +27,9 @@ from ledger_client.ledgers.http import HttpLedger
 from ledger_client.online.ask import last_batches, refresh
 from ledger_client.online.log_client import LogClient
 from ledger_client.online.log_proof import confirm
-from ledger_client.transparency.log_view import LogView
-from ledger_client.transparency.rotate import rotate
-from ledger_client.transparency.show import trust_entry
+from ledger_client.transparency.ledger.rotate import rotate
+from ledger_client.transparency.ledger.show import trust_entry
+from ledger_client.transparency.ledger.view import LogView
 from ledger_client.verification.online_facts import Facts, Held, InLog
 from ledger_client.verification.trust import Trust, key_entry
 from ledger_client.verification.verify import Verified, verify

@@ -13,8 +13,8 @@ import pytest
 from gateway.commissioning.preflight import prepare
 from gateway.config.load import load_config
 from ledger_client.formats.cose_key import PrivateKey, base64url
-from ledger_client.transparency.enroll import enroll
-from ledger_client.transparency.revoke import revoke
+from ledger_client.transparency.ledger.enroll import enroll
+from ledger_client.transparency.ledger.revoke import revoke
 from ledger_client.verification.trust import key_entry, load_trust
 from ledger_client.verification.vouching import check_receipt
 from tests.gateway import samples

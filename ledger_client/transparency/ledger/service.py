@@ -1,4 +1,4 @@
-"""The ledger itself: a statement goes in, its receipt comes out, and what it answered once it answers for ever.
+"""Transparency service: registers statements, issues receipts; a statement keeps its first receipt.
 
 The rules in order: a statement that stands in the log gets its first receipt again; else it must be well formed and
 signed by a key that is enrolled for its gateway and valid now; then the log's one writer asks that again of the policy
@@ -20,7 +20,7 @@ from ledger_client.formats.cose_key import Signer
 from ledger_client.formats.receipt import sign_receipt
 from ledger_client.formats.statement import SignedStatement, detach_receipts
 from ledger_client.http_server.token_bucket import Buckets
-from ledger_client.transparency.admission import (
+from ledger_client.transparency.ledger.admission import (
     BAD_SIGNATURE,
     KEY_NOT_VALID,
     MALFORMED,
@@ -32,7 +32,7 @@ from ledger_client.transparency.admission import (
     check_order,
     enrolled,
 )
-from ledger_client.transparency.directory import LedgerDir
+from ledger_client.transparency.ledger.directory import LedgerDir
 from ledger_client.transparency.log.counters import Counts
 from ledger_client.transparency.log.group_commit import GroupCommit, Work
 from ledger_client.transparency.log.log import Place, Reader, Writer

@@ -1,4 +1,4 @@
-"""The folder of a ledger: ``key.pem``, ``log.db``, ``policy.toml``, made at the first start and held by one process.
+"""Ledger folder: ``key.pem``, ``log.db``, ``policy.toml``; made at the first start, locked by one process.
 
 The log comes into being whole, with entry 0, under another name; the key gets its own name only after the log has.
 So a key without a log is never an interrupted first start: it is a log that was lost, and a ledger that began again

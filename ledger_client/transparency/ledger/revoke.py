@@ -1,4 +1,4 @@
-"""Revoke an enrolled key: two lines in its entry of ``policy.toml``, nothing else there, and an entry of the log."""
+"""Revocation of an enrolled key: two lines in its ``policy.toml`` entry, and an entry of the log."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ledger_client.errors import LedgerClientError
 from ledger_client.times import rfc3339
-from ledger_client.transparency.committed import changing
-from ledger_client.transparency.directory import policy_of
+from ledger_client.transparency.ledger.committed_policy import changing
+from ledger_client.transparency.ledger.directory import policy_of
 from ledger_client.transparency.policy.policy_file import Policy, load_policy, parse_policy, with_lines, write_policy
 from ledger_client.transport.wire import id_to_text
 from ledger_client.verification.trust import TrustKey, quoted

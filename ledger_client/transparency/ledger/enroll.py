@@ -1,4 +1,4 @@
-"""Let a gateway in at a ledger, or at a bridge to a chain: what a request asks for, compared with what is enrolled.
+"""Enrolment of a gateway at a ledger or a chain bridge: a proposal from its request, then the change.
 
 ``propose`` looks and changes nothing, so that somebody can be asked; ``let_in`` does it, if nothing has changed since.
 A request speaks for one gateway. One that would give a known gateway another statement key must be signed by a key
@@ -20,8 +20,8 @@ from ledger_client.errors import LedgerClientError, VerificationError
 from ledger_client.formats.checks import MAX_BUNDLE
 from ledger_client.formats.cose_key import base64url
 from ledger_client.times import rfc3339
-from ledger_client.transparency.committed import changing
-from ledger_client.transparency.directory import LOG, policy_of
+from ledger_client.transparency.ledger.committed_policy import changing
+from ledger_client.transparency.ledger.directory import LOG, policy_of
 from ledger_client.transparency.log.log import Log
 from ledger_client.transparency.policy.policy_file import Policy, add_keys, flaw_at, load_policy
 from ledger_client.verification.trust import TrustKey

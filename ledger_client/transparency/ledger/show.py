@@ -1,4 +1,4 @@
-"""What a ledger's folder holds, for an operator and for a program; a ledger that serves is not disturbed."""
+"""Contents of a ledger folder, for operators and programs. Read-only; the ledger may be serving."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger_client.times import rfc3339
-from ledger_client.transparency.directory import LOG, policy_of, present_key
+from ledger_client.transparency.ledger.directory import LOG, policy_of, present_key
 from ledger_client.transparency.log import tree
 from ledger_client.transparency.log.log import Log
 from ledger_client.transparency.policy.gateway_entries import applied, changes_of, difference

@@ -1,4 +1,4 @@
-"""Whether a statement may stand in a ledger: form, key and signature first, then its place in its gateway's order.
+"""Admission of a statement to a ledger: form, key and signature, then its place in its gateway's order.
 
 Whoever registers statements asks this: the embedded ledger, and a bridge to a chain whose contract sees roots only.
 """

@@ -1,4 +1,4 @@
-"""A new signing key for a ledger, prepared and then put to work; the ledger may be serving meanwhile.
+"""Rotation of a ledger's signing key: prepared, then put into use; the ledger may be serving meanwhile.
 
 The order makes every interruption harmless: the new key is on disk before the log hands over to it, and the log hands
 over before the new key takes the place of the old one. Between the two whoever opens the ledger finishes the change.
@@ -14,7 +14,7 @@ from ledger_client.durable_files import rename
 from ledger_client.formats.cose_key import PrivateKey, load_private_key, save_private_key
 from ledger_client.formats.receipt import parse_receipt
 from ledger_client.times import rfc3339
-from ledger_client.transparency.directory import KEY, LOG, NEXT_KEY, LedgerDirError, policy_of, present_key
+from ledger_client.transparency.ledger.directory import KEY, LOG, NEXT_KEY, LedgerDirError, policy_of, present_key
 from ledger_client.transparency.log.log import Log
 from ledger_client.transparency.policy.ledger_keys import LedgerKey, is_key_change, sign_key
 from ledger_client.verification.trust import key_entry

@@ -1,4 +1,4 @@
-"""The policy that a ledger applies: the one that its log tells, kept in step with ``policy.toml``.
+"""Committed policy of a ledger: the policy in its log, kept in step with ``policy.toml``.
 
 What the file asks for and the log does not tell yet is registered first and applied then, whoever comes: the ledger at
 its start or when the file has changed, ``enroll`` or ``revoke`` behind its own change, or the next of them after one
@@ -19,7 +19,7 @@ from pathlib import Path
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, TrustFileError
 from ledger_client.formats.cose_key import Signer, base64url
 from ledger_client.formats.receipt import sign_receipt
-from ledger_client.transparency.directory import LOG, POLICY, RULES, LedgerDir, present_key
+from ledger_client.transparency.ledger.directory import LOG, POLICY, RULES, LedgerDir, present_key
 from ledger_client.transparency.log.log import Log, Place, Reader, Writer
 from ledger_client.transparency.policy.gateway_entries import Place as KeyPlace
 from ledger_client.transparency.policy.gateway_entries import applied, changes_of, difference, sign_change

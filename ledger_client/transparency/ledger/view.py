@@ -1,4 +1,4 @@
-"""What mirrors and auditors see of a log: its signed head, proofs that it only grew, its entries page by page."""
+"""Log view for mirrors and auditors: signed head, consistency proofs, pages of entries and gateways."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ledger_client.formats.checks import MAX_PATH
 from ledger_client.formats.consistency import sign_consistency
 from ledger_client.formats.log_head import MAX_HEAD, LogHead, sign_head
-from ledger_client.transparency.directory import LedgerDir
+from ledger_client.transparency.ledger.directory import LedgerDir
 from ledger_client.transparency.log import tree
 from ledger_client.transparency.log.log import Reader
 from ledger_client.transparency.policy.gateway_entries import gateway_of

@@ -1,4 +1,4 @@
-"""A copy of a log that serves: whole, of one moment, and read once more before it gets its name."""
+"""Backup of a log, also in service: one consistent copy, read through before it gets its name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from ledger_client.durable_files import rename
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.merkle import leaf_hash
-from ledger_client.transparency.directory import LOG, policy_of
+from ledger_client.transparency.ledger.directory import LOG, policy_of
 from ledger_client.transparency.log import tree
 from ledger_client.transparency.log.log import Log, LogError, Reader
 
