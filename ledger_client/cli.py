@@ -80,9 +80,9 @@ def serve(
     rate: float, gateway_rate: float, connections: int, **options: str | None,
 ) -> None:  # fmt: skip
     """Serve the ledger in DIR until SIGTERM or Ctrl-C; the first start makes it."""
-    from ledger_client.transparency.doors import Doors, file_options  # need a web server; verifying does not
-    from ledger_client.transparency.serve import Serving
-    from ledger_client.transparency.serve import serve as run
+    from ledger_client.transparency.server.endpoints import Doors, file_options  # need a web server; verifying does not
+    from ledger_client.transparency.server.main import Serving
+    from ledger_client.transparency.server.main import serve as run
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("meterseal").setLevel(logging.INFO)

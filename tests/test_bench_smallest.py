@@ -26,8 +26,8 @@ SHOWN_BY = {
     "crash": "chain/test_crash.py",
     "dishonest": "chain/test_dishonest.py",
     "ledger": "test_bench_ledger.py",
-    "ledger-hostile": "ledgers/test_hostile.py",
-    "ledger-kills": "ledgers/test_killed_policy.py",
+    "ledger-hostile": "ledger_client/transparency/test_hostile.py",
+    "ledger-kills": "ledger_client/transparency/test_killed_policy.py",
     "outage": "chain/test_outage.py",
     "soak": "chain/test_soak.py",
 }

@@ -15,7 +15,7 @@ from typing import Any
 
 PATIENCE_S = 60.0
 _LOADED = [
-    "benchmarks.parts.kills_processes", "ledger_client.cli", "ledger_client.transparency.serve",
+    "benchmarks.parts.kills_processes", "ledger_client.cli", "ledger_client.transparency.server.main",
     "ledger_client.transparency.ledger.enroll", "ledger_client.transparency.ledger.revoke",
 ]  # fmt: skip
 _processes = multiprocessing.get_context("forkserver")
@@ -65,8 +65,8 @@ def command(said: Connection, words: tuple[str, ...], log: Path) -> None:
 
 def ledger(said: Connection, folder: Path, log: Path) -> None:
     """``meterseal-ledger serve`` at any free port; says its address."""
-    from ledger_client.transparency.doors import Doors
-    from ledger_client.transparency.serve import Serving, serve
+    from ledger_client.transparency.server.endpoints import Doors
+    from ledger_client.transparency.server.main import Serving, serve
 
     _output(log)
     said.send("begun")

@@ -21,8 +21,8 @@ from ledger_client.bridge.relay import PENDING_S
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.formats.statement import SignedStatement
 from ledger_client.transparency.ledger.admission import admitted
-from ledger_client.transparency.mqtt import demand_named
 from ledger_client.transparency.policy.policy_file import Policy
+from ledger_client.transparency.server.mqtt import demand_named
 from ledger_client.transport.access import Access
 from ledger_client.transport.mqtt_broker import Broker, Message, Will
 from ledger_client.transport.wire import CBOR, PROBLEM, TOPIC_ROOT, Topic, encode_pending, encode_problem, id_to_text

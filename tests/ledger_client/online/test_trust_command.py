@@ -18,9 +18,9 @@ from ledger_client.transparency.ledger.revoke import revoke
 from ledger_client.verification.trust import key_entry, load_trust
 from ledger_client.verification.vouching import check_receipt
 from tests.gateway import samples
+from tests.ledger_client.transparency.test_cli import complaint, request, run
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Site, persist, site
-from tests.ledgers.test_cli import complaint, request, run
 
 GATEWAY, METER = Gateway("hydro-07"), PrivateKey.generate()
 

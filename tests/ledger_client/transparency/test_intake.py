@@ -13,11 +13,11 @@ import pytest
 from ledger_client.errors import Refused
 from ledger_client.formats.receipt import check, parse_receipt
 from ledger_client.formats.statement import statement_id
-from ledger_client.transparency.intake import MOST, Intake
 from ledger_client.transparency.ledger.admission import MALFORMED, OUT_OF_ORDER, TAKEN, UNKNOWN_KEY
 from ledger_client.transparency.ledger.directory import LedgerDir, open_dir
 from ledger_client.transparency.ledger.service import Service
-from ledger_client.transparency.mqtt import MqttService
+from ledger_client.transparency.server.intake import MOST, Intake
+from ledger_client.transparency.server.mqtt import MqttService
 from ledger_client.transport.mqtt_broker import Broker, Message
 from ledger_client.transport.wire import COSE, TOPIC_ROOT, Topic, id_to_text
 from tests.ledgers.samples import Gateway, policy_with

@@ -14,10 +14,10 @@ from ledger_client.formats.cose_key import PublicKey, load_private_key
 from ledger_client.formats.statement import statement_id
 from ledger_client.transparency.log.log import Log
 from ledger_client.transport.wire import MAX_ENTRY, id_to_text
+from tests.ledger_client.transparency.test_cli import run
 from tests.ledgers.client import COSE, Answer, ask
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Site, site, until
-from tests.ledgers.test_cli import run
 
 _numbers = count(1)
 CBOR = "application/cbor"

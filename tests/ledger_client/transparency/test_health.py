@@ -14,10 +14,10 @@ from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
 from ledger_client.transparency.ledger.directory import open_dir
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.log import group_commit
+from tests.ledger_client.transparency.test_cli import complaint
 from tests.ledgers.client import COSE, ask
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Site, persist, site
-from tests.ledgers.test_cli import complaint
 from tests.processes import free_port
 
 

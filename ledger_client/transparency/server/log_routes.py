@@ -1,4 +1,4 @@
-"""The log over HTTP, for mirrors and auditors: head, consistency, entries, and every key that ever signed."""
+"""HTTP routes of the log for mirrors and auditors: head, consistency, entries, keys, gateways."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ledger_client.formats import cbor
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.ledger.view import MAX_ENTRIES, LogView
 from ledger_client.transparency.policy.ledger_keys import LedgerKey
-from ledger_client.transparency.problem import Problem, gateway_named, malformed, number
+from ledger_client.transparency.server.problem import Problem, gateway_named, malformed, number
 from ledger_client.transport.wire import CBOR, COSE, id_to_text
 
 _KID = 2  # RFC 9052 §7.1

@@ -16,8 +16,8 @@ from ledger_client.formats.cose_key import PrivateKey, base64url
 from ledger_client.transparency.ledger.enroll import EnrollError, enroll, let_in, propose
 from ledger_client.transparency.policy.policy_file import load_policy
 from ledger_client.verification.trust import key_entry
+from tests.ledger_client.transparency.test_cli import request, run
 from tests.ledgers.samples import Gateway
-from tests.ledgers.test_cli import request, run
 
 PATIENCE_S = 60.0
 

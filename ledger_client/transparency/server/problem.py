@@ -1,4 +1,4 @@
-"""What an HTTP client is told when it does not get what it asked for, and numbers in questions."""
+"""HTTP problem responses (RFC 9290), and parsing of request parameters."""
 
 from __future__ import annotations
 

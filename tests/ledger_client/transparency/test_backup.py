@@ -19,10 +19,10 @@ from ledger_client.formats.cose_key import load_private_key
 from ledger_client.formats.log_head import LogHead, check_head
 from ledger_client.transparency.ledger.backup import BackupError, backup
 from ledger_client.transparency.log.log import Log
+from tests.ledger_client.transparency.test_cli import complaint, run
 from tests.ledgers.client import COSE, ask
 from tests.ledgers.samples import Gateway
 from tests.ledgers.site import Site, persist, site
-from tests.ledgers.test_cli import complaint, run
 
 _numbers = count(1)
 

@@ -1,4 +1,4 @@
-"""The outermost layer of the HTTP server: counts every answer, and turns away who asks too often."""
+"""Rate limit of the HTTP server (ASGI middleware): 429 per client address; counts every answer."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from ledger_client.transparency.ledger.revoke import RevokeError, revoke
 from ledger_client.transparency.policy.policy_file import EMPTY_POLICY, PolicyFile, load_policy
 from ledger_client.transport.wire import id_to_text
 from ledger_client.verification.trust import key_entry
+from tests.ledger_client.transparency.test_cli import complaint, run
 from tests.ledgers.samples import Gateway
-from tests.ledgers.test_cli import complaint, run
 
 A, B, C = (PrivateKey.generate().public for _ in range(3))
 T = 1_795_000_000

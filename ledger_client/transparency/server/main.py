@@ -1,4 +1,4 @@
-"""The process ``meterseal-ledger serve``: one folder, one HTTP address and, if asked, a place at a broker."""
+"""Ledger process (``meterseal-ledger serve``): one folder, one HTTP address, optionally one broker."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ledger_client.http_server.connection import Turnstile
 from ledger_client.http_server.listening import ListenError, listen_at
 from ledger_client.http_server.log_limiter import Quiet
 from ledger_client.http_server.tls_reload import Certificates
-from ledger_client.transparency.doors import Doors
 from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
 from ledger_client.transparency.ledger.directory import open_dir
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.ledger.view import LogView
-from ledger_client.transparency.mqtt import MqttService
-from ledger_client.transparency.server import app
+from ledger_client.transparency.server.endpoints import Doors
+from ledger_client.transparency.server.mqtt import MqttService
+from ledger_client.transparency.server.routes import app
 
 _GRACE_S = 3
 _MAX_HEAD = 16 * 1024  # bytes of a request's head
@@ -102,7 +102,10 @@ def _metrics(
     address: str, ledger: Service, view: LogView, policy: CommittedPolicy, turnstile: Turnstile
 ) -> Iterator[str]:
     """Figures at HOST:PORT while it lasts; gives the line that says where."""
-    from ledger_client.transparency.metrics import Figures, served  # needs its library only where it is asked for
+    from ledger_client.transparency.server.metrics import (  # needs its library only where it is asked for
+        Figures,
+        served,
+    )
 
     with closing(listen_at(address, "--metrics")) as probe:  # says what is wrong with an address
         host, port = probe.getsockname()[:2]

@@ -1,4 +1,4 @@
-"""The ledger's figures in the text format of Prometheus, on an address of their own."""
+"""Prometheus metrics of a ledger, on a separate address."""
 
 from __future__ import annotations
 

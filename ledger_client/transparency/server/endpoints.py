@@ -1,4 +1,4 @@
-"""How a ledger is reached: its address, the certificate that it shows there, and its place at a broker."""
+"""Endpoints of a ledger: HTTP address, certificate, broker. Checks their options."""
 
 from __future__ import annotations
 

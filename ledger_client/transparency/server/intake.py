@@ -1,4 +1,4 @@
-"""Statements that come over HTTP, handed to the ledger many at a time: one thread's turn for all that wait."""
+"""HTTP intake: waiting statements go to the ledger in groups, in worker threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger over HTTP: the SCITT reference APIs (draft-ietf-scitt-scrapi), questions about a gateway and the log.
+"""HTTP routes of a ledger: SCITT reference APIs (draft-ietf-scitt-scrapi), gateway and log queries.
 
 Whatever a client sends, it gets 2xx or 4xx with concise problem details (RFC 9290); 503 only means that this side
 cannot write or read its own files just now.
@@ -21,8 +21,6 @@ from starlette.types import ASGIApp
 from ledger_client.errors import NOTHING, LedgerUnavailable, Refused
 from ledger_client.formats import cbor
 from ledger_client.http_server.token_bucket import Buckets
-from ledger_client.transparency.doorkeeper import Doorkeeper, too_many
-from ledger_client.transparency.intake import Intake
 from ledger_client.transparency.ledger.admission import (
     BAD_SIGNATURE,
     KEY_NOT_VALID,
@@ -34,8 +32,10 @@ from ledger_client.transparency.ledger.admission import (
 )
 from ledger_client.transparency.ledger.service import Service, TooOften
 from ledger_client.transparency.ledger.view import LogView
-from ledger_client.transparency.log_routes import routes as log_routes
-from ledger_client.transparency.problem import Problem, gateway_named, malformed, number
+from ledger_client.transparency.server.intake import Intake
+from ledger_client.transparency.server.log_routes import routes as log_routes
+from ledger_client.transparency.server.problem import Problem, gateway_named, malformed, number
+from ledger_client.transparency.server.rate_limit import Doorkeeper, too_many
 from ledger_client.transport.wire import CBOR, COSE, MAX_ENTRY, PROBLEM, encode_problem, id_from_text, id_to_text
 
 _LOG = logging.getLogger("meterseal.ledger")

@@ -1,4 +1,4 @@
-"""The ledger behind a broker: takes statements from one topic, answers with receipts or problem details on another.
+"""MQTT side of a ledger: statements from one topic, receipts or problem details on another. Network.
 
 Messages are dealt with by one thread in the order in which they came, all that wait at a time, so that they share a
 transaction. Each is acknowledged to the broker when its statement is durable or refused: what a broker with a
