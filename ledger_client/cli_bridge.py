@@ -60,7 +60,7 @@ class BridgeUsageError(LedgerClientError):
 def bridge(folder: Path, name: str, mqtt: str, http: str | None, evm: str | None, **options: Any) -> None:
     """Take statements from MQTT and submit them to an http or evm ledger, until SIGTERM or Ctrl-C."""
     from ledger_client.bridge.claim import Part, parse_part  # need paho and SQLite; verifying does not
-    from ledger_client.bridge.run import Bridge, to_chain, to_http
+    from ledger_client.bridge.main import Bridge, to_chain, to_http
     from ledger_client.transport.access import demand_http
     from ledger_client.transport.mqtt_broker import demand_broker
 

@@ -1,4 +1,4 @@
-"""Who takes statements at a broker that does not share them out: one bridge a ledger, or one for each of its parts.
+"""Claim of a bridge at a broker without shared subscriptions: one bridge per ledger, or per part of it.
 
 A claim is a retained message that the broker empties when its holder's connection breaks. Whoever wants to take
 statements hears the claims first and then makes its own; every client sees one topic's messages in one order, so the

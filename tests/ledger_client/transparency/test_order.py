@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.bridge.book import Book
+from ledger_client.bridge.backlog import Book
 from ledger_client.errors import Refused
 from ledger_client.formats.statement import Range, SignedStatement, parse_statement, statement_id
 from ledger_client.transparency.ledger import admission

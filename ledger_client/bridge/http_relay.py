@@ -1,4 +1,4 @@
-"""From the book to an http ledger: each gateway's statements one after the other, many gateways at once.
+"""HTTP relay of a bridge: each gateway's statements in sequence, many gateways at once. Network.
 
 The ledger judges everything; what it says goes back as it is. Its receipts are not looked into: whoever submitted does.
 """
@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from ledger_client.backoff import growing_s
-from ledger_client.bridge.book import Book, Taken
+from ledger_client.bridge.backlog import Book, Taken
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers.interface import Ledger, Pending
 from ledger_client.transparency.ledger.admission import OUT_OF_ORDER

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.bridge.book import Book, Taken
-from ledger_client.bridge.relay import Relay
+from ledger_client.bridge.backlog import Book, Taken
+from ledger_client.bridge.http_relay import Relay
 from ledger_client.formats.statement import parse_statement
 from ledger_client.transparency.ledger.admission import OUT_OF_ORDER
 from ledger_client.transparency.ledger.enroll import enroll

@@ -1,4 +1,4 @@
-"""A bridge's place at the broker: statements come in, are durable, and only then acknowledged; answers go out.
+"""Broker side of a bridge: statements are stored durably, then acknowledged; answers go out. Network.
 
 A message is acknowledged when its callback returns. No answer to a gateway is kept for it: a gateway submits again
 until it has one, and then gets what there is.
@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger_client.bridge.anchorage import Anchorage
-from ledger_client.bridge.book import Book, Taken
+from ledger_client.bridge.backlog import Book, Taken
+from ledger_client.bridge.chain_anchoring import Anchorage
 from ledger_client.bridge.claim import Claim, Part
-from ledger_client.bridge.relay import PENDING_S
+from ledger_client.bridge.http_relay import PENDING_S
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.formats.statement import SignedStatement
 from ledger_client.transparency.ledger.admission import admitted

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ledger_client.bridge.anchorage import IN_FLIGHT, Anchorage
-from ledger_client.bridge.book import Book, BookError, Root, Taken
+from ledger_client.bridge.backlog import Book, BookError, Root, Taken
+from ledger_client.bridge.chain_anchoring import IN_FLIGHT, Anchorage
 from ledger_client.bridge.claim import Part, parse_part
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.statement import parse_statement, statement_id

@@ -1,4 +1,4 @@
-"""The process: one folder, one place at a broker, one ledger behind it."""
+"""Bridge process: one folder, one broker, one ledger."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ledger_client.bridge.anchorage import Anchorage
-from ledger_client.bridge.book import Book
+from ledger_client.bridge.backlog import Book
+from ledger_client.bridge.broker_side import Door, Place, taking_for_chain, taking_for_relay
+from ledger_client.bridge.chain_anchoring import Anchorage
 from ledger_client.bridge.claim import Part
-from ledger_client.bridge.door import Door, Place, taking_for_chain, taking_for_relay
-from ledger_client.bridge.relay import Relay
+from ledger_client.bridge.http_relay import Relay
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.interface import Ledger, Memory
 from ledger_client.transparency.ledger.directory import BOOK, POLICY, LedgerDirError, lock_folder

@@ -1,4 +1,4 @@
-"""From the book to a chain: what many gateways brought within a while goes under one root, in one transaction.
+"""Chain anchoring of a bridge: statements gathered for a while, one Merkle root and transaction for all.
 
 What is under which root is durable before the first byte of it leaves, and never changes: whatever a crash interrupts,
 the same root goes on from where it was, so no statement comes under a second one. The driver does the same one level
@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from ledger_client.backoff import growing_s
-from ledger_client.bridge.book import Book, Root, Taken
+from ledger_client.bridge.backlog import Book, Root, Taken
 from ledger_client.errors import LedgerError, LedgerUnavailable, Refused
 from ledger_client.formats.bundle import decode_locator, encode_locator
 from ledger_client.formats.merkle import Tree, leaf_hash

@@ -1,4 +1,4 @@
-"""What a bridge has taken and not yet answered, and of a chain all that it has anchored: SQLite (WAL, FULL), one file.
+"""Backlog of a bridge: statements taken and not yet answered, anchored roots. SQLite (WAL, FULL), one file.
 
 Whatever a method has written is durable when it returns. One connection under one lock; any thread may call.
 """
