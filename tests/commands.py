@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from gateway.cli.app import main as gateway_cli
 from gateway.config.model import Config
 from gateway.errors import GatewayError
-from ledger_client.cli import cli as ledger_cli
+from ledger_client.cli.app import cli as ledger_cli
 from ledger_client.errors import LedgerClientError
 
 

@@ -55,12 +55,12 @@ class Killable:
 
 def command(said: Connection, words: tuple[str, ...], log: Path) -> None:
     """``meterseal-ledger WORDS``, its output at the end of ``log``."""
-    from ledger_client import cli
+    from ledger_client.cli import app
 
     _output(log)
     sys.argv = ["meterseal-ledger", *words]
     said.send("begun")
-    cli.main()
+    app.main()
 
 
 def ledger(said: Connection, folder: Path, log: Path) -> None:

@@ -19,7 +19,7 @@ from firmware_sim.cli import main as simulator
 from gateway.cli.app import main as gateway
 from gateway.config.field_types import duration_ms, size_bytes
 from gateway.config.model import Document
-from ledger_client.cli import cli as ledger
+from ledger_client.cli.app import cli as ledger
 
 COMMANDS: dict[str, click.Command] = {"meterseal": gateway, "meterseal-ledger": ledger, "meterseal-sim": simulator}
 PLAIN = {

@@ -15,7 +15,7 @@ from gateway.cli.app import main
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.model import Config
 from gateway.storage.database import Store
-from ledger_client.cli import cli as ledger
+from ledger_client.cli.app import cli as ledger
 from ledger_client.errors import LedgerClientError
 from ledger_client.transparency.ledger.directory import open_dir
 from ledger_client.transparency.ledger.enroll import enroll

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ledger_client.cli import cli
+from ledger_client.cli.app import cli
 from ledger_client.errors import LedgerClientError
 
 USUAL = "--name demo-ledger --mqtt mqtt://127.0.0.1:1"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ledger_client.cli import cli
+from ledger_client.cli.app import cli
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.evm.node import Node
 from tests.ledger_client.evm.chain import chain

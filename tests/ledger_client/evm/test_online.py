@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from ledger_client import contracts
-from ledger_client.cli import cli
+from ledger_client.cli.app import cli
 from ledger_client.errors import BadReceipt, Forked, NotAsked, PolicyNotMet, UnknownLedger, VerificationError
 from ledger_client.formats.bundle import Locator, decode_locator
 from ledger_client.formats.merkle import Tree, leaf_hash

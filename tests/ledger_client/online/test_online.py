@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ledger_client.cli import cli
+from ledger_client.cli.app import cli
 from ledger_client.errors import Forked, Inconsistent, LedgerUnavailable, NotAsked, NotIncluded
 from ledger_client.formats import cbor, cose
 from ledger_client.formats.consistency import sign_consistency

@@ -1,4 +1,4 @@
-"""Commands ``meterseal-ledger evm …``: for the owner of an AnchorRegistry, and to make an account."""
+"""Commands ``meterseal-ledger evm …``: administration of an AnchorRegistry, accounts, anchored log roots."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ledger_client.cli_parts import access, addresses
+from ledger_client.cli.options import access, addresses
 from ledger_client.click_help import Grouped
 from ledger_client.errors import LedgerClientError, VerificationError
 from ledger_client.formats.checks import is_name

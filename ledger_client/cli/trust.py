@@ -1,4 +1,4 @@
-"""Command ``meterseal-ledger trust``: make, fill and look at a trust file."""
+"""Command ``meterseal-ledger trust``: create, fill, show and check a trust file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ledger_client.cli_parts import FORCE, YES, UsageError, access, addresses, agreed, demand_replaceable
+from ledger_client.cli.options import FORCE, YES, UsageError, access, addresses, agreed, demand_replaceable
 from ledger_client.click_help import HELP
 from ledger_client.errors import TrustFileError, VerificationError
 from ledger_client.times import rfc3339

@@ -1,4 +1,4 @@
-"""Command ``meterseal-ledger bridge``: the options, and what they make."""
+"""Command ``meterseal-ledger bridge``: options and wiring."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 from click.core import ParameterSource
 
-from ledger_client.cli_evm import MissingLibrary, address_of
-from ledger_client.cli_parts import broker_login
+from ledger_client.cli.evm import MissingLibrary, address_of
+from ledger_client.cli.options import broker_login
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.checks import is_name
 

@@ -1,4 +1,4 @@
-"""Options that several commands of ``meterseal-ledger`` take."""
+"""Options shared by several commands of ``meterseal-ledger``."""
 
 from __future__ import annotations
 

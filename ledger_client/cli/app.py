@@ -1,4 +1,4 @@
-"""Command ``meterseal-ledger``: run a ledger, let gateways in, check a proof or a whole period.
+"""Command ``meterseal-ledger``: run a ledger, enrol gateways, verify proofs, audit periods.
 
 Exit codes: 0 done, 1 the answer is no (not verified), 2 wrong usage or configuration.
 """
@@ -18,10 +18,19 @@ from typing import Any, ClassVar
 import click
 
 from ledger_client.audit.period_ends import compare_with_ledgers
-from ledger_client.cli_bridge import bridge
-from ledger_client.cli_evm import evm
-from ledger_client.cli_parts import FORCE, YES, UsageError, access, addresses, agreed, broker_login, demand_replaceable
-from ledger_client.cli_trust import trust
+from ledger_client.cli.bridge import bridge
+from ledger_client.cli.evm import evm
+from ledger_client.cli.options import (
+    FORCE,
+    YES,
+    UsageError,
+    access,
+    addresses,
+    agreed,
+    broker_login,
+    demand_replaceable,
+)
+from ledger_client.cli.trust import trust
 from ledger_client.click_help import HELP, Grouped
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.formats.batch_file import is_batch
