@@ -1,4 +1,4 @@
-"""The simulator's time: milliseconds since the start, on the monotonic clock, with one look at the wall clock."""
+"""Simulator time: milliseconds since the start on the monotonic clock; the wall clock is read once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a simulator run.
+"""Exceptions of the simulator.
 
 SimError                    root; its text says what, where and the way out; the command shows it and leaves with 2
 ├── ScenarioError           the scenario file: which file, which key, what is wrong

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from firmware_sim.answerlog import AnswerLog
-from firmware_sim.device import Armed, When
-from firmware_sim.faults import Fault
-from firmware_sim.run import Simulator, serve
-from firmware_sim.scenario import load_scenario
+from firmware_sim.cli.run import Simulator, serve
+from firmware_sim.meters.device import Armed, When
+from firmware_sim.meters.faults import Fault
+from firmware_sim.scenario.load import load_scenario
+from firmware_sim.wire.answer_log import AnswerLog
 from tests.processes import Server
 
 LINE, CUT = "rs485-1", "stack-co2"

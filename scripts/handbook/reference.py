@@ -15,7 +15,7 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from firmware_sim.cli import main as simulator
+from firmware_sim.cli.app import main as simulator
 from gateway.cli.app import main as gateway
 from gateway.config.field_types import duration_ms, size_bytes
 from gateway.config.model import Document

@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from firmware_sim.cli import main as simulator
+from firmware_sim.cli.app import main as simulator
 from gateway.cli.app import main
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.model import Config

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from firmware_sim.answerlog import AnswerLog
+from firmware_sim.cli.run import Simulator
 from firmware_sim.clock import SimClock
-from firmware_sim.run import Simulator
-from firmware_sim.scenario import load_scenario
+from firmware_sim.scenario.load import load_scenario
+from firmware_sim.wire.answer_log import AnswerLog
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
 from gateway.config.model import Meter

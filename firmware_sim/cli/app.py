@@ -1,0 +1,111 @@
+"""Command ``meterseal-sim``: a plant of meters on a laptop.
+
+Exit codes: 0 done, 2 wrong usage or scenario; a message says what, where and the way out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import click
+
+from firmware_sim.cli.run import Simulator, serve, write_ready
+from firmware_sim.errors import SimError
+from firmware_sim.meters.register_map import Layout, MeterSpec, Mismatch
+from firmware_sim.scenario.load import load_scenario
+from firmware_sim.wire.answer_log import AnswerLog
+from gateway.devices.profile import Profile, ProfileError, catalog, load_profile
+
+FILE = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Simulated meters on real wires: Modbus RTU on pseudo-terminals and Modbus TCP."""
+
+
+@main.command()
+@click.argument("scenario", type=FILE)
+@click.option("--dir", "folder", type=FILE, default=Path(), help="Where relative serial paths lead.  [here]")
+@click.option("--log", type=FILE, help="Write every answer given to this file, one JSON object a line.")
+@click.option("--ready", type=FILE, help="Write where the buses are to this file once all of them accept.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Replace the scenario's seed.")
+@click.option("--port", "ports", multiple=True, metavar="BUS=PORT", help="Replace a bus's port; 0 takes a free one.")
+@click.option("--for", "seconds", type=click.FloatRange(0), help="Stop by itself after so many seconds.")
+def run(
+    scenario: Path,
+    folder: Path,
+    log: Path | None,
+    ready: Path | None,
+    seed: int | None,
+    ports: tuple[str, ...],
+    seconds: float | None,
+) -> None:
+    """Run SCENARIO until Ctrl-C."""
+    replaced = dict(_port(text) for text in ports)
+
+    def opened(simulator: Simulator) -> None:
+        where = simulator.ready()
+        if ready:
+            write_ready(ready, where)
+        for name, line in where["lines"].items():
+            address = f"{line['host']}:{line['port']}" if "host" in line else line["port"]
+            click.echo(f"bus {name}: {line['type']} at {address}")
+        for warning in simulator.warnings:
+            click.echo(warning, err=True)
+
+    try:
+        loaded = load_scenario(scenario, seed=seed, ports=replaced)
+        if ready:
+            ready.unlink(missing_ok=True)  # one that a killed simulator left tells nothing
+        answers = AnswerLog(log)
+        try:
+            asyncio.run(serve(Simulator(loaded, folder=folder, log=answers), seconds=seconds, opened=opened))
+        finally:
+            answers.close()
+            if ready:
+                ready.unlink(missing_ok=True)
+    except (SimError, ProfileError) as error:
+        click.echo(f"meterseal-sim: {error}", err=True)
+        sys.exit(2)
+
+
+def _port(text: str) -> tuple[str, str]:
+    name, equals, port = text.partition("=")
+    if not (name and equals and port):
+        raise click.BadParameter(f"{text!r} is not BUS=PORT", param_hint="--port")
+    return name, port
+
+
+@main.command()
+def profiles() -> None:
+    """List the devices that can be simulated."""
+    names = catalog()
+    width = max(map(len, names), default=0)
+    for name in names:
+        profile = load_profile(name)
+        click.echo(f"{name:<{width}}  {profile.vendor} {profile.device}: {_coverage(profile)}")
+
+
+def _coverage(profile: Profile) -> str:
+    """How much of a profile the plant can fill."""
+    spec = MeterSpec(
+        "x", profile, profile.default_address, serial="1", factors=dict.fromkeys(profile.factors, Decimal(1))
+    )
+    try:
+        missing = Layout(spec).unfilled
+    except Mismatch as error:
+        return f"not simulated ({error.problem})"
+    total = len(profile.points)
+    return f"{total - len(missing)} of {total} points" + (f", without {', '.join(missing)}" if missing else "")
+
+
+if __name__ == "__main__":
+    main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Simulator run: plant, devices and buses of a scenario, until a signal or the given time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from firmware_sim.clock import SimClock
+from firmware_sim.errors import ScenarioError, WireError
+from firmware_sim.meters.device import Device
+from firmware_sim.meters.register_image import Meter
+from firmware_sim.meters.register_map import Mismatch
+from firmware_sim.plant.model import Plant
+from firmware_sim.scenario.load import Scenario
+from firmware_sim.scenario.schema import BusTable, RtuTable, RtuTcpTable
+from firmware_sim.wire.answer_log import AnswerLog
+from firmware_sim.wire.pty_server import RtuBus
+from firmware_sim.wire.rtu_tcp_server import RtuTcpBus
+from firmware_sim.wire.tcp_server import TcpBus
+from firmware_sim.wire.units import Units
+
+Bus = RtuBus | RtuTcpBus | TcpBus
+
+
+class Simulator:
+    """A scenario in operation; ``open`` and ``close`` belong to one event loop.
+
+    ``folder`` is where relative serial paths lead. ``warnings`` names points that nothing in the plant can fill.
+    """
+
+    def __init__(self, scenario: Scenario, *, folder: Path, log: AnswerLog, clock: SimClock | None = None) -> None:
+        self.scenario, self._folder, self._log = scenario, folder, log
+        self._plant = Plant(scenario.plant)
+        self._clock = clock or SimClock()
+        self.warnings: list[str] = []
+        self._buses = [(table, self._bus(number, table)) for number, table in enumerate(scenario.buses)]
+        self._open: list[Bus] = []
+
+    async def open(self) -> None:
+        """Start all buses, or none: raises ``WireError``."""
+        try:
+            for _, bus in self._buses:
+                await bus.open()
+                self._open.append(bus)
+        except WireError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Stop all buses that are open."""
+        while self._open:
+            self._open.pop().close()
+
+    def ready(self) -> dict[str, Any]:
+        """Where the buses can be reached, as the ready file tells it."""
+        lines: dict[str, dict[str, Any]] = {}
+        for table, bus in self._buses:
+            if isinstance(bus, RtuBus):
+                lines[table.name] = {"type": table.type, "port": str(bus.path)}
+            else:
+                lines[table.name] = {"type": table.type, "host": bus.host, "port": bus.port}
+        return {"pid": os.getpid(), "lines": lines}
+
+    def _bus(self, number: int, table: BusTable) -> Bus:
+        devices: dict[int, Device] = {}
+        for index, row in enumerate(table.meter):
+            try:
+                meter = Meter(row.spec(self.scenario.profiles[row.name], table.codes()), self._plant)
+            except Mismatch as error:
+                where = f"bus[{number}].meter[{index}].{error.key}"
+                raise ScenarioError(self.scenario.source, where, error.problem, error.way_out) from None
+            if meter.unfilled:
+                self.warnings.append(
+                    f"meter {row.name}: not available: {', '.join(meter.unfilled)}; fill them with show = {{ … }}"
+                )
+            devices[row.address] = Device(meter, self.scenario.faults.get(row.name, ()))
+        units = Units(table.name, devices, self._clock, self._log, seed=self.scenario.plant.seed)
+        if isinstance(table, RtuTable):
+            return RtuBus(units, table.line(), self._folder.absolute() / table.port, table.disturbances())
+        if isinstance(table, RtuTcpTable):
+            line, others, closes = table.line(), table.disturbances(), table.closes_behind_answer
+            return RtuTcpBus(units, line, table.host, table.port, others, closes_behind_answer=closes)
+        closes = table.closes_behind_answer
+        return TcpBus(units, table.host, table.port, unknown_unit=table.unknown_unit, closes_behind_answer=closes)
+
+
+async def serve(simulator: Simulator, *, seconds: float | None, opened: Callable[[Simulator], None]) -> None:
+    """Run until SIGINT, SIGTERM or the end of ``seconds``; ``opened`` is called once every bus accepts."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await simulator.open()
+    try:
+        opened(simulator)
+        if seconds is not None:
+            loop.call_later(seconds, stop.set)
+        await stop.wait()
+    finally:
+        simulator.close()
+
+
+def write_ready(path: Path, ready: dict[str, Any]) -> None:
+    """Write the ready file whole or not at all; raises ``WireError``."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fresh.write_text(json.dumps(ready) + "\n", encoding="utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        raise WireError(f"{path}: {error.strerror}", "give --ready a file in a folder that exists") from None

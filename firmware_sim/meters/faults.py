@@ -1,0 +1,370 @@
+"""Fault kinds: one class each, with the keys of its ``[[fault]]`` entry as fields. No I/O.
+
+A fault takes hold of an answer at one of five places, in this order: ``hears`` (does the device take notice at all),
+``look`` (which moment it shows), ``value`` (what a point shows), ``say`` (unit and PDU), ``send`` (bytes and their
+times). Each hook gets a random generator that depends on the seed, the fault and the number of the request only.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from firmware_sim.meters.packing import Cell, Value
+from firmware_sim.meters.pdu import exception
+from firmware_sim.meters.register_image import Reply
+
+Ms = Annotated[float, Field(ge=0, le=3_600_000)]
+Count = Annotated[int, Field(ge=1, le=3_600_000)]
+Byte = Annotated[int, Field(ge=0, le=255)]
+Look = Callable[[int], Reply]
+"""The device's reply as it would be at a moment of the plant's time, in ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Who answers, and what."""
+
+    unit: int
+    pdu: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Bytes that go onto the wire ``after_ms`` the device is ready, whole or in pieces of ``piece`` bytes.
+
+    ``values`` are the readings that a right reader takes from them: none when a fault made them unreadable.
+    """
+
+    after_ms: float
+    data: bytes
+    values: dict[str, Value]
+    piece: int = 0
+    gap_ms: float = 0.0
+
+
+@dataclass(kw_only=True)
+class Fault:
+    """A fault that does nothing; the kinds below replace one hook, rarely two."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid", "strict": True}
+    rtu_only: ClassVar[bool] = False
+
+    def hears(self, t_ms: int) -> bool:
+        """False: the request is lost on the device."""
+        return True
+
+    def look(self, look: Look, t_ms: int) -> Reply:
+        """The registers and readings to answer with; may look at other moments."""
+        return look(t_ms)
+
+    def value(self, cell: Cell, value: Value) -> Value:
+        """What a point shows."""
+        return value
+
+    def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
+        """The answer, changed before it is framed: length and checksum of the frame stay right."""
+        return answer
+
+    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
+        """The bytes, changed after they are framed."""
+        return deliveries
+
+
+@dataclass(kw_only=True)
+class Dead(Fault):
+    """No answer."""
+
+    def hears(self, t_ms: int) -> bool:
+        return False
+
+
+@dataclass(kw_only=True)
+class Reboots(Fault):
+    """Asked again within ``pause_ms`` of a request, it restarts and is silent for ``silent_ms``."""
+
+    pause_ms: Count = 500
+    silent_ms: Count = 3000
+    _heard_ms: int | None = field(default=None, init=False)
+    _back_ms: int = field(default=0, init=False)
+
+    def hears(self, t_ms: int) -> bool:
+        if t_ms < self._back_ms:
+            return False
+        early = self._heard_ms is not None and t_ms - self._heard_ms < self.pause_ms
+        self._heard_ms = t_ms
+        if early:
+            self._heard_ms, self._back_ms = None, t_ms + self.silent_ms
+        return not early
+
+
+@dataclass(kw_only=True)
+class Cached(Fault):
+    """Answers from a memory that is ``age_ms`` old."""
+
+    age_ms: Count = 60_000
+
+    def look(self, look: Look, t_ms: int) -> Reply:
+        return look(max(0, t_ms - self.age_ms))
+
+
+@dataclass(kw_only=True)
+class SlowUpdate(Fault):
+    """Takes over new values every ``every_ms`` only."""
+
+    every_ms: Count = 500
+
+    def look(self, look: Look, t_ms: int) -> Reply:
+        return look(t_ms - t_ms % self.every_ms)
+
+
+@dataclass(kw_only=True)
+class Frozen(Fault):
+    """Goes on showing the moment at which it was first asked."""
+
+    _since_ms: int | None = field(default=None, init=False)
+
+    def look(self, look: Look, t_ms: int) -> Reply:
+        if self._since_ms is None:
+            self._since_ms = t_ms
+        return look(self._since_ms)
+
+
+@dataclass(kw_only=True)
+class Torn(Fault):
+    """Updates while it answers: every second register comes from ``age_ms`` ago."""
+
+    age_ms: Count = 500
+
+    def look(self, look: Look, t_ms: int) -> Reply:
+        new, old = look(t_ms), look(max(0, t_ms - self.age_ms))
+        pairs = zip(new.registers, old.registers, strict=True)
+        torn = tuple(a if place % 2 == 0 else b for place, (a, b) in enumerate(pairs))
+        return Reply(torn, new.values if torn == new.registers else {})
+
+
+@dataclass(kw_only=True)
+class ZeroCounters(Fault):
+    """Counters show 0, as some inverters do at night."""
+
+    def value(self, cell: Cell, value: Value) -> Value:
+        return 0 if cell.kind == "counter" else value
+
+
+@dataclass(kw_only=True)
+class OtherSerial(Fault):
+    """Shows another serial number: somebody exchanged the meter."""
+
+    serial: str
+    point: str = "serial_number"
+
+    def value(self, cell: Cell, value: Value) -> Value:
+        if cell.name != self.point:
+            return value
+        if cell.type == "string":
+            return self.serial
+        return int(self.serial) if self.serial.isdecimal() else None
+
+
+@dataclass(kw_only=True)
+class Exceptional(Fault):
+    """Answers with a Modbus exception."""
+
+    code: Byte = 6
+
+    def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
+        return replace(answer, pdu=exception(request[0], self.code))
+
+
+@dataclass(kw_only=True)
+class WrongException(Fault):
+    """Answers with an exception to a function that was not asked."""
+
+    code: Byte = 2
+
+    def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
+        return replace(answer, pdu=exception(request[0] % 4 + 1, self.code))
+
+
+@dataclass(kw_only=True)
+class WrongUnit(Fault):
+    """Answers under the next unit address."""
+
+    def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
+        return replace(answer, unit=answer.unit % 247 + 1)
+
+
+@dataclass(kw_only=True)
+class WrongFunction(Fault):
+    """Answers a read of holding registers as one of input registers, and the other way round."""
+
+    def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
+        return replace(answer, pdu=bytes([answer.pdu[0] ^ 7 if answer.pdu[0] in (3, 4) else 3]) + answer.pdu[1:])
+
+
+@dataclass(kw_only=True)
+class WrongCount(Fault):
+    """Answers with fewer registers than asked, or more, in a frame that is right in itself."""
+
+    registers: Annotated[int, Field(ge=-125, le=125)] = -1
+
+    def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
+        if answer.pdu[0] not in (3, 4):
+            return answer
+        size = min(250, max(0, len(answer.pdu) - 2 + 2 * self.registers))
+        return replace(answer, pdu=bytes([answer.pdu[0], size]) + answer.pdu[2:].ljust(size, b"\0")[:size])
+
+
+@dataclass(kw_only=True)
+class WrongByteCount(Fault):
+    """Its byte count disagrees with the bytes that follow."""
+
+    def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
+        if answer.pdu[0] & 0x80:
+            return answer
+        return replace(answer, pdu=bytes([answer.pdu[0], answer.pdu[1] ^ 2]) + answer.pdu[2:])
+
+
+@dataclass(kw_only=True)
+class Shifted(Fault):
+    """Answers with what it should have answered to the request before: a converter with a late answer inside."""
+
+    _before: bytes | None = field(default=None, init=False)
+
+    def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
+        before, self._before = self._before, answer.pdu
+        return answer if before is None else replace(answer, pdu=before)
+
+
+@dataclass(kw_only=True)
+class Lost(Fault):
+    """The device answers and the answer never arrives."""
+
+    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
+        return []
+
+
+@dataclass(kw_only=True)
+class Late(Fault):
+    """The answer comes ``delay_ms`` late, or anything up to ``most_ms``."""
+
+    delay_ms: Ms = 700
+    most_ms: Ms = 0
+
+    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
+        late = rng.uniform(self.delay_ms, max(self.delay_ms, self.most_ms))
+        return [replace(d, after_ms=d.after_ms + late) for d in deliveries]
+
+
+@dataclass(kw_only=True)
+class Doubled(Late):
+    """The answer comes, and a copy of it ``delay_ms`` later, or anything up to ``most_ms``."""
+
+    delay_ms: Ms = 50
+
+    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
+        return deliveries + super().send(deliveries, rng)
+
+
+@dataclass(kw_only=True)
+class Truncated(Fault):
+    """The last ``missing`` bytes never come."""
+
+    missing: Count = 3
+
+    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
+        return [replace(d, data=d.data[: max(1, len(d.data) - self.missing)], values={}) for d in deliveries]
+
+
+@dataclass(kw_only=True)
+class Corrupted(Fault):
+    """One bit of the frame is flipped on the line; the checksum tells."""
+
+    rtu_only: ClassVar[bool] = True
+
+    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
+        return [replace(d, data=_flip(d.data, rng), values={}) for d in deliveries]
+
+
+@dataclass(kw_only=True)
+class Glued(Fault):
+    """The answer arrives with a copy of the answer before it right behind."""
+
+    _before: bytes = field(default=b"", init=False)
+
+    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
+        glued = [replace(d, data=d.data + self._before, values={}) if self._before else d for d in deliveries]
+        self._before = deliveries[-1].data if deliveries else b""
+        return glued
+
+
+@dataclass(kw_only=True)
+class NoiseBefore(Fault):
+    """``size`` random bytes arrive right before the answer."""
+
+    size: Count = 3
+
+    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
+        return [replace(d, data=rng.randbytes(self.size) + d.data, values={}) for d in deliveries]
+
+
+@dataclass(kw_only=True)
+class LoneByte(Fault):
+    """A lone ``byte`` (00 or FF) arrives right before the answer, as line drivers of the SDM family let through."""
+
+    rtu_only: ClassVar[bool] = True
+    byte: Byte = 0
+
+    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
+        return [replace(d, data=bytes([self.byte]) + d.data) for d in deliveries]
+
+
+@dataclass(kw_only=True)
+class Split(Fault):
+    """The answer arrives in pieces of ``size`` bytes, ``gap_ms`` apart."""
+
+    size: Count = 1
+    gap_ms: Ms = 1.0
+
+    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
+        return [replace(d, piece=self.size, gap_ms=self.gap_ms) for d in deliveries]
+
+
+KINDS: dict[str, type[Fault]] = {
+    "dead": Dead,
+    "reboots": Reboots,
+    "cached": Cached,
+    "slow-update": SlowUpdate,
+    "frozen": Frozen,
+    "torn": Torn,
+    "zero-counters": ZeroCounters,
+    "other-serial": OtherSerial,
+    "exception": Exceptional,
+    "wrong-exception": WrongException,
+    "wrong-unit": WrongUnit,
+    "wrong-function": WrongFunction,
+    "wrong-count": WrongCount,
+    "wrong-byte-count": WrongByteCount,
+    "shifted": Shifted,
+    "lost": Lost,
+    "late": Late,
+    "doubled": Doubled,
+    "truncated": Truncated,
+    "corrupted": Corrupted,
+    "glued": Glued,
+    "noise-before": NoiseBefore,
+    "lone-byte": LoneByte,
+    "split": Split,
+}
+"""The kinds of fault by their name in a scenario."""
+
+
+def _flip(data: bytes, rng: random.Random) -> bytes:
+    bit = rng.randrange(8 * len(data))
+    flipped = bytearray(data)
+    flipped[bit // 8] ^= 1 << bit % 8
+    return bytes(flipped)

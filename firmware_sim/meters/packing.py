@@ -1,0 +1,185 @@
+"""Encoding of values into registers, and the reading that a correct decoder makes of them. Pure.
+
+This never uses the gateway's decoder turned round: a swapped word order would then cancel itself out in every test.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from firmware_sim.meters.scaling import Line
+
+Value = float | int | str | Fraction | None
+"""What a point shows: a number, a text, or None for "not available". A fraction is never read back as one."""
+
+_FORMATS = {
+    "uint16": ">H", "int16": ">h", "uint32": ">I", "int32": ">i", "uint64": ">Q", "int64": ">q", "float32": ">f",
+    "float64": ">d", "bits16": ">H", "bits32": ">I", "enum16": ">H", "enum32": ">I", "acc32": ">I", "acc64": ">Q",
+    "sunssf": ">h", "bit": ">H",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Registers that belong together: one point as the device lays it out.
+
+    ``name`` is the profile's point, None for registers that no profile point names. The raw number is the value divided
+    by ``factor`` × 10^``exponent``, or where there is a ``line``, lies on it; of a ``magnitude`` the sign stands
+    elsewhere. ``bits`` are the lowest and the highest that it fills. ``absent`` are the registers of a value that is
+    not available.
+    """
+
+    name: str | None
+    fc: int
+    address: int
+    registers: int
+    type: str
+    word_order: str = "big"
+    exponent: int = 0
+    factor: Decimal = Decimal(1)
+    kind: str = "gauge"
+    absent: tuple[int, ...] = (0,)
+    not_available: tuple[int, ...] = ()
+    byte_order: str = "big"
+    bits: tuple[int, int] | None = None
+    chars: str = "two"
+    line: Line | None = None
+    magnitude: bool = False
+    limits: tuple[Fraction, Fraction] | None = None
+    """Raw numbers beyond these are no value: the signal is broken."""
+
+    @property
+    def end(self) -> int:
+        """First address behind the cell."""
+        return self.address + self.registers
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether the raw register differs from the value."""
+        return self.exponent != 0 or self.factor != 1
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The registers of a value in wire order, and what a reader should decode from them."""
+
+    words: tuple[int, ...]
+    reading: Value
+
+
+def pack(cell: Cell, value: Value) -> Packed:
+    """The registers that show ``value``; one that cannot be shown is "not available", and so is what has no name."""
+    if cell.name is None:
+        return Packed(cell.absent, None)
+    if cell.type == "string" and isinstance(value, str):
+        size = cell.registers * (2 if cell.chars == "two" else 1)
+        return Packed(_text(cell, value.encode("ascii", "replace")[:size].ljust(size, b"\0")), value[:size] or None)
+    raw = None if value is None or isinstance(value, str) else _raw(cell, value)
+    if raw is None:
+        words = cell.absent
+    else:
+        words = arranged(_bytes(cell, abs(raw) if cell.magnitude else raw), cell.word_order, cell.byte_order)
+    negative = raw is not None and cell.magnitude and raw < 0
+    return Packed(words, None if cell.type == "string" else reading(cell, words, negative=negative))
+
+
+def arranged(data: bytes, word_order: str, byte_order: str) -> tuple[int, ...]:
+    """The registers of a value's bytes, the highest first; or back, as each order is its own inverse."""
+    words = struct.unpack(f"{'>' if byte_order == 'big' else '<'}{len(data) // 2}H", data)
+    return words[::-1] if word_order == "little" else words
+
+
+def mask(cell: Cell) -> tuple[int, ...]:
+    """Which bits of its registers a cell fills."""
+    pattern = (1 << 16 * cell.registers) - 1
+    if cell.bits is not None:
+        pattern = (1 << cell.bits[1] + 1) - (1 << cell.bits[0])
+    return arranged(pattern.to_bytes(2 * cell.registers, "big"), cell.word_order, cell.byte_order)
+
+
+def _text(cell: Cell, data: bytes) -> tuple[int, ...]:
+    one_each = {"low": b"\0%c", "high": b"%c\0"}
+    if cell.chars != "two":
+        data = b"".join(one_each[cell.chars] % character for character in data)
+    return arranged(data, "big", cell.byte_order)
+
+
+def _raw(cell: Cell, value: float | Fraction) -> float | int | None:
+    form = _FORMATS.get(cell.type)
+    scaled: float | Fraction = value
+    if not math.isfinite(value):
+        return None
+    if cell.line is not None:
+        if not cell.line.gain:
+            return None
+        exact = cell.line.raw(Fraction(value))
+        scaled = float(exact) if form in (">f", ">d") else exact
+    elif cell.is_scaled:
+        scaled = float(value) / (float(cell.factor) * 10.0**cell.exponent)
+    if form in (">f", ">d"):
+        return float(scaled) if form == ">d" or abs(float(scaled)) < 3.4e38 else None
+    raw = round(scaled)
+    low, high = _room(cell)
+    return raw if low <= (abs(raw) if cell.magnitude else raw) <= high else None
+
+
+def _room(cell: Cell) -> tuple[int, int]:
+    """The smallest and the largest integer that a cell can hold."""
+    if cell.bits is not None:
+        return 0, 2 ** (cell.bits[1] - cell.bits[0] + 1) - 1
+    if cell.type.startswith("bcd"):
+        return 0, 10 ** (4 * cell.registers) - 1
+    bits = 16 * cell.registers
+    signed = cell.type == "int48" or _FORMATS.get(cell.type, "H")[-1].islower()
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+
+
+def _bytes(cell: Cell, raw: float | int) -> bytes:
+    if cell.bits is not None:
+        return (int(raw) << cell.bits[0]).to_bytes(2 * cell.registers, "big")
+    if cell.type.startswith("bcd"):
+        return bytes.fromhex(f"{int(raw):0{4 * cell.registers}d}")
+    if cell.type in ("uint48", "int48"):
+        return struct.pack(">Q", int(raw) % 2**48)[2:]
+    return struct.pack(_FORMATS[cell.type], raw)
+
+
+def reading(cell: Cell, words: tuple[int, ...], *, negative: bool = False) -> Value:
+    """What a reader should make of a cell's registers."""
+    words = words[::-1] if cell.word_order == "little" else words
+    data = struct.pack(f"{'>' if cell.byte_order == 'big' else '<'}{len(words)}H", *words)
+    raw = _number(cell, data)
+    if raw is None:
+        return None
+    raw = -raw if negative else raw
+    if cell.line is not None:
+        return _on_line(cell, cell.line, raw)
+    if isinstance(raw, float):
+        return raw * float(cell.factor.scaleb(cell.exponent)) if cell.is_scaled else raw
+    return format(Decimal(raw).scaleb(cell.exponent) * cell.factor, "f") if cell.is_scaled else int(raw)
+
+
+def _number(cell: Cell, data: bytes) -> float | int | None:
+    """The raw number in a cell's bytes, the highest first."""
+    pattern = int(data.hex(), 16)
+    if pattern in cell.not_available:
+        return None
+    if cell.bits is not None:
+        return (pattern & (1 << cell.bits[1] + 1) - 1) >> cell.bits[0]
+    if cell.type.startswith("bcd"):
+        return int(data.hex()) if data.hex().isdecimal() else None
+    if cell.type in ("uint48", "int48"):
+        return pattern - (2**48 if cell.type == "int48" and data[0] & 0x80 else 0)
+    (raw,) = struct.unpack(_FORMATS[cell.type], data)
+    return raw if not isinstance(raw, float) or math.isfinite(raw) else None
+
+
+def _on_line(cell: Cell, line: Line, raw: float | int) -> Value:
+    exact = Fraction(raw)
+    if not line.gain or (cell.limits and not cell.limits[0] <= exact <= cell.limits[1]):
+        return None
+    return float(line.value(exact)) if isinstance(raw, float) else line.text(int(raw))

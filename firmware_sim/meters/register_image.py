@@ -1,0 +1,123 @@
+"""Register image of one device of the plant, at any moment. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from firmware_sim.meters.packing import Cell, Value, mask, pack
+from firmware_sim.meters.register_map import Layout, MeterSpec, Shown
+from firmware_sim.meters.scaling import in_digits
+from firmware_sim.plant.model import SLEEPING, Plant
+from firmware_sim.plant.quantities import Scene
+
+ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3  # Modbus application protocol v1.1b3, clause 7
+MAX_BITS = 2000
+Alter = Callable[[Cell, Value], Value]
+"""What a fault makes of a value before it is packed."""
+Stretch = tuple[int, int]
+"""First and last address of registers that can be read together."""
+
+_ZEROS = {"eastron-sdm630": (3, 4)}
+"""Devices that answer zeros for every register that they do not know, by function code (volkszaehler/mbmd issue 63)."""
+
+_BLOCKS: dict[str, dict[int, list[Stretch]]] = {
+    # Vaisala M211799EN-K: a read inside a block is answered, one that leaves it gets exception 02
+    "vaisala-gmp252": {3: [(0, 5), (0x100, 0x101), (0x200, 0x20F), (0x300, 0x302), (0x800, 0x801)]},
+}
+
+
+class Refused(Exception):
+    """The device answers with this Modbus exception code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"exception {code:02X}")
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Registers (or bits) of one answer, and the readings of the profile's points that lie wholly inside."""
+
+    registers: tuple[int, ...]
+    values: dict[str, Value]
+
+
+class Meter:
+    """One device over time. Raises ``Mismatch`` when the profile asks for what cannot be shown."""
+
+    def __init__(self, spec: MeterSpec, plant: Plant) -> None:
+        self.spec, self._plant = spec, plant
+        layout = Layout(spec)
+        self.unfilled, self.objects, self._sums = tuple(layout.unfilled), layout.objects, layout.sums
+        self._parts = {part for _, parts in layout.sums for part in parts}
+        self._spaces: dict[int, list[Shown]] = {}
+        for shown in layout.cells:
+            alias = spec.profile.same_functions and shown.cell.fc in (3, 4)
+            for fc in (3, 4) if alias else (shown.cell.fc,):
+                self._spaces.setdefault(fc, []).append(shown)
+        self._stretches = self._readable()
+
+    def read(self, fc: int, address: int, count: int, t_ms: int, alter: Alter | None = None) -> Reply:
+        """What the device answers to a read at ``t_ms`` of the plant's time; raises ``Refused``."""
+        if fc not in self._stretches:
+            raise Refused(ILLEGAL_FUNCTION)
+        if not 1 <= count <= (MAX_BITS if fc < 3 else self.spec.profile.max_registers):
+            raise Refused(ILLEGAL_VALUE)
+        end = address + count
+        if not any(first <= address and end <= last + 1 for first, last in self._stretches[fc]):
+            raise Refused(ILLEGAL_ADDRESS)
+        state = self._plant.at(t_ms)
+        scene = Scene(state, state.flows[self.spec.measures], self.spec.start_wh, self.spec.start_varh)
+        registers: list[int] = [0] * count
+        values: dict[str, Value] = {}
+        for cell, source in ((s.cell, s.source) for s in self._spaces.get(fc, ())):
+            if cell.end <= address or cell.address >= end:
+                continue
+            value = source(scene) if source else None
+            packed = pack(cell, alter(cell, value) if alter else value)
+            for n, word in enumerate(packed.words):
+                if 0 <= (place := cell.address - address + n) < count:
+                    others = 0 if cell.bits is None else registers[place] & ~mask(cell)[n]
+                    registers[place] = others | word
+            if cell.name and address <= cell.address and cell.end <= end:
+                values[cell.name] = packed.reading
+        return Reply(tuple(registers), self._with_sums(values))
+
+    def _with_sums(self, values: dict[str, Value]) -> dict[str, Value]:
+        """The readings, parts of sums as their sum: it needs all of them."""
+        for name, parts in self._sums:
+            if set(parts) <= values.keys():
+                numbers = [values[part] for part in parts]
+                known = [Fraction(number) for number in numbers if number is not None]
+                values[name] = in_digits(sum(known, Fraction(0))) if len(known) == len(parts) else None
+        return {name: value for name, value in values.items() if name not in self._parts}
+
+    def sleeps_at(self, t_ms: int) -> bool:
+        """Whether the device is off because its inverter is."""
+        return self.spec.sleeps and self._plant.at(t_ms).inverter.state == SLEEPING
+
+    def _readable(self) -> dict[int, list[Stretch]]:
+        """The stretches that can be read, by function code: known of the device, else drawn from its profile."""
+        profile = self.spec.profile
+        if profile.name in _ZEROS:
+            return {fc: [(0, 0xFFFF)] for fc in _ZEROS[profile.name]}
+        if profile.name in _BLOCKS:
+            return _BLOCKS[profile.name]
+        readable: dict[int, list[Stretch]] = {}
+        for fc, cells in self._spaces.items():
+            stretches = [(s.cell.address, s.cell.end - 1) for s in cells]
+            stretches += [(s.first, s.last) for s in profile.readable if s.fc == fc]
+            readable[fc] = _joined(stretches, profile.max_gap)
+        return readable
+
+
+def _joined(stretches: list[Stretch], max_gap: int) -> list[Stretch]:
+    joined: list[Stretch] = []
+    for first, last in sorted(stretches):
+        if joined and first - joined[-1][1] - 1 <= max_gap:
+            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
+        else:
+            joined.append((first, last))
+    return joined

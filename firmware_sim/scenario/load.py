@@ -1,0 +1,185 @@
+"""Scenario file: loading and checks; every error names the file, the key, the problem and the way out."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from firmware_sim.errors import ScenarioError
+from firmware_sim.meters.device import Armed, Choice
+from firmware_sim.meters.faults import KINDS, Fault
+from firmware_sim.plant.model import PlantSpec
+from firmware_sim.scenario.schema import BusTable, ChoiceTable, FaultTable, FileTable
+from gateway.devices.profile import NotToml, Profile, load_profile, toml_of
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A checked scenario; ``profiles`` by meter name, ``faults`` by meter name in the order of the file."""
+
+    source: str
+    plant: PlantSpec
+    buses: tuple[BusTable, ...]
+    profiles: Mapping[str, Profile]
+    faults: Mapping[str, tuple[Armed, ...]]
+
+
+_Table = TypeVar("_Table", bound=BaseModel)
+
+
+def load_scenario(path: Path, *, seed: int | None = None, ports: Mapping[str, str] | None = None) -> Scenario:
+    """Read a scenario; ``seed`` and ``ports`` (bus name → port) replace what it says.
+
+    Raises ``ScenarioError``; ``ProfileError`` for a profile that it names.
+    """
+    try:
+        table = toml_of(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ScenarioError(str(path), "", error.strerror or str(error), "give the path of a scenario file") from None
+    except UnicodeDecodeError as error:
+        raise ScenarioError(str(path), "", f"byte {error.start} is not UTF-8", "save the file as UTF-8") from None
+    except NotToml as error:
+        raise ScenarioError(str(path), "", f"not TOML: {error}", "mend that line") from None
+    return _Check(path).scenario(_overridden(table, path, seed, ports or {}))
+
+
+def _overridden(table: dict[str, Any], path: Path, seed: int | None, ports: Mapping[str, str]) -> dict[str, Any]:
+    if seed is not None and isinstance(table.get("plant", {}), dict):
+        table = {**table, "plant": {**table.get("plant", {}), "seed": seed}}
+    buses = [b for b in table.get("bus", []) if isinstance(b, dict)]
+    for name, port in ports.items():
+        mine = [b for b in buses if b.get("name") == name]
+        if not mine:
+            known = ", ".join(str(b.get("name")) for b in buses)
+            raise ScenarioError(str(path), f"--port {name}", "there is no such bus", f"buses are {known}")
+        mine[0]["port"] = int(port) if port.isdecimal() and mine[0].get("type") in ON_TCP else port
+    return table
+
+
+class _Check:
+    """One file's tables → Scenario. Every refusal leaves through ``refuse``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def refuse(self, key: str, problem: str, way_out: str) -> ScenarioError:
+        return ScenarioError(str(self.path), key, problem, way_out)
+
+    def scenario(self, table: dict[str, Any]) -> Scenario:
+        try:
+            file = FileTable.model_validate(table)
+        except ValidationError as error:
+            raise self.refuse(*_explained(error)) from None
+        self.unique([(f"bus[{n}].name", bus.name) for n, bus in enumerate(file.bus)])
+        self.unique([(f"bus[{n}].port", str(bus.port)) for n, bus in enumerate(file.bus) if bus.port != 0])
+        meters = []
+        for number, bus in enumerate(file.bus):
+            rows = [(f"bus[{number}].meter[{index}]", bus, meter) for index, meter in enumerate(bus.meter)]
+            self.unique([(f"{where}.address", str(meter.address)) for where, _, meter in rows])
+            meters += rows
+        self.unique([(f"{where}.name", meter.name) for where, _, meter in meters])
+        for where, bus, meter in meters:
+            if bus.type in SERIAL and not 1 <= meter.address <= 247:
+                raise self.refuse(f"{where}.address", f"{meter.address} is no unit of a serial line", "give 1 to 247")
+        profiles = {meter.name: load_profile(meter.profile, self.path.parent) for _, _, meter in meters}
+        types = {meter.name: bus.type for _, bus, meter in meters}
+        faults: dict[str, tuple[Armed, ...]] = {}
+        for number, row in enumerate(file.fault):
+            name, armed = self.fault(f"fault[{number}]", row, types, f"{file.plant.seed}/{number}")
+            faults[name] = (*faults.get(name, ()), armed)
+        return Scenario(str(self.path), PlantSpec(**file.plant.model_dump()), tuple(file.bus), profiles, faults)
+
+    def unique(self, names: list[tuple[str, str]]) -> None:
+        seen: dict[str, str] = {}
+        for key, name in names:
+            if name in seen:
+                raise self.refuse(key, f"{name} is taken by {seen[name]}", "give each its own")
+            seen[name] = key
+
+    def fault(self, where: str, row: dict[str, Any], types: Mapping[str, str], seed: str) -> tuple[str, Armed]:
+        if row.get("kind") == ONE_OF:
+            row = dict(row)
+            rows = row.pop("choice", [])
+            table = self.read(where, FaultTable, row)
+            if not isinstance(rows, list) or not rows or not all(isinstance(r, dict) for r in rows):
+                raise self.refuse(f"{where}.choice", "nothing to choose from", "give [[fault.choice]] tables")
+            choices = []
+            for number, each in enumerate(rows):
+                one, fault = self.split(f"{where}.choice[{number}]", ChoiceTable, each)
+                choices.append(Choice(one.kind, fault, one.share))
+            if sum(choice.share for choice in choices) > 1 + 1e-9:
+                raise self.refuse(f"{where}.choice", "the shares are more than 1 together", "lower them")
+        else:
+            table, fault = self.split(where, FaultTable, row)
+            choices = [Choice(table.kind, fault)]
+        if table.meter not in types:
+            raise self.refuse(
+                f"{where}.meter", f"there is no meter {table.meter!r}", _nearest(table.meter, list(types))
+            )
+        for choice in choices:
+            if choice.fault.rtu_only and types[table.meter] not in SERIAL:
+                problem = f"{choice.kind} happens on a serial line only"
+                raise self.refuse(f"{where}.kind", problem, "give it to a meter of one")
+        return table.meter, Armed(choices, table.when(), seed)
+
+    def split(self, where: str, form: type[_Table], row: dict[str, Any]) -> tuple[_Table, Fault]:
+        """What every fault has, and the fault itself by its kind."""
+        kind = row.get("kind")
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise self.refuse(f"{where}.kind", f"there is no fault {kind!r}", _nearest(str(kind or ""), KNOWN))
+        common = {f.alias or name for name, f in form.model_fields.items()}
+        table = self.read(where, form, {k: v for k, v in row.items() if k in common})
+        own = json.dumps({k: v for k, v in row.items() if k not in common}, default=str)
+        try:
+            return table, TypeAdapter(KINDS[kind]).validate_json(own)  # the mode that is strict and takes a table
+        except ValidationError as error:
+            key, problem, way_out = _explained(error)
+            raise self.refuse(f"{where}.{key}", problem, way_out) from None
+
+    def read(self, where: str, form: type[_Table], row: dict[str, Any]) -> _Table:
+        """A table of this form."""
+        try:
+            return form.model_validate(row)
+        except ValidationError as error:
+            key, problem, way_out = _explained(error)
+            raise self.refuse(f"{where}.{key}", problem, way_out) from None
+
+
+ONE_OF = "one-of"
+KNOWN = [*KINDS, ONE_OF]
+SERIAL, ON_TCP = ("modbus-rtu", "modbus-rtu-over-tcp"), ("modbus-rtu-over-tcp", "modbus-tcp")
+TAGS = ("modbus-rtu", "modbus-rtu-over-tcp", "modbus-tcp", "noise", "second-master")
+"""What pydantic adds to the path of a table that is told from others by its type or kind."""
+
+
+def _explained(error: ValidationError) -> tuple[str, str, str]:
+    """The first complaint as key, problem and way out."""
+    first = error.errors(include_url=False)[0]
+    key = ""
+    for part in first["loc"]:
+        if part not in TAGS:
+            key += f"[{part}]" if isinstance(part, int) else f".{part}"
+    key = key.lstrip(".")
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return key, "unknown key", "docs/simulator.md lists the keys"
+    if first["type"] in ("missing", "union_tag_not_found"):
+        return key if first["type"] == "missing" else f"{key}.{_tag(first)}", "missing", "add it"
+    if first["type"] == "union_tag_invalid":
+        return f"{key}.{_tag(first)}", f"there is no {first['ctx']['tag']!r}", f"give {first['ctx']['expected_tags']}"
+    return key, f"{first['input']!r} will not do", first["msg"][0].lower() + first["msg"][1:]
+
+
+def _tag(error: Mapping[str, Any]) -> str:
+    """The key that tells tables apart, quoted in pydantic's context."""
+    return str(error["ctx"]["discriminator"]).strip("'")
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, 1)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"

@@ -1,0 +1,192 @@
+"""Schema of a scenario file's tables; unknown keys are refused.
+
+Keys are those of a gateway's configuration where both have them, so that a bus can be carried over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field
+
+from firmware_sim.meters.device import When
+from firmware_sim.meters.register_map import MeterSpec, line_codes
+from firmware_sim.wire.disturbances import Noise, SecondMaster
+from firmware_sim.wire.rtu_wire import Line
+from gateway.devices.profile import Profile
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Positive = Annotated[float, Field(ge=0, le=1e9)]
+Place = Literal["grid", "load", "pv", "hydro"]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class PlantTable(_Table):
+    """``[plant]``"""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    start_hour: Annotated[float, Field(ge=0, lt=24)] = 10.0
+    load_kw: Positive = 18.0
+    pv_kw: Positive = 15.0
+    hydro_kw: Positive = 30.0
+    volts: Annotated[float, Field(gt=0, lt=1e6)] = 230.0
+    hertz: Annotated[float, Field(gt=0, lt=1000)] = 50.0
+
+
+class MeterTable(_Table):
+    """``[[bus.meter]]``"""
+
+    name: Name
+    profile: str
+    address: Annotated[int, Field(ge=0, le=255)]
+    measures: Place | None = None
+    serial: str = ""
+    plate: dict[str, str | int] = {}
+    show: dict[str, str | int | float] = {}
+    factors: dict[Literal["ct", "pt"], Annotated[float, Field(gt=0)]] = {}
+    energy_import_kwh: Positive = 0.0
+    energy_export_kwh: Positive = 0.0
+    reactive_energy_import_kvarh: Positive = 0.0
+    reactive_energy_export_kvarh: Positive = 0.0
+    sunspec_base: Literal[0, 40000, 50000] = 40000
+    latency_ms: Positive = 0.0
+    sleeps: bool = False
+
+    def spec(self, profile: Profile, codes: Mapping[str, str | int]) -> MeterSpec:
+        """The meter with its profile, and with what it tells of its line; an inverter sits at the PV by default."""
+        return MeterSpec(
+            name=self.name,
+            profile=profile,
+            address=self.address,
+            measures=self.measures or ("pv" if profile.protocol == "sunspec" else "grid"),
+            serial=self.serial,
+            plate={**codes, **self.plate},
+            show=self.show,
+            factors={name: Decimal(repr(value)) for name, value in self.factors.items()},
+            start_wh=(self.energy_import_kwh * 1000, self.energy_export_kwh * 1000),
+            start_varh=(self.reactive_energy_import_kvarh * 1000, self.reactive_energy_export_kvarh * 1000),
+            sunspec_base=self.sunspec_base,
+            latency_ms=self.latency_ms,
+            sleeps=self.sleeps,
+        )
+
+
+class NoiseTable(_Table):
+    """``[[bus.disturb]]`` with kind = "noise"."""
+
+    kind: Literal["noise"]
+    every_ms: Annotated[float, Field(ge=1)] = 1000
+    size: Annotated[int, Field(ge=1, le=256)] = 4
+
+    def made(self) -> Noise:
+        """The disturbance."""
+        return Noise(self.every_ms, self.size)
+
+
+class SecondMasterTable(_Table):
+    """``[[bus.disturb]]`` with kind = "second-master"."""
+
+    kind: Literal["second-master"]
+    unit: Annotated[int, Field(ge=1, le=247)]
+    every_ms: Annotated[float, Field(ge=1)] = 1000
+    fc: Literal[1, 2, 3, 4] = 3
+    address: Annotated[int, Field(ge=0, le=65535)] = 0
+    count: Annotated[int, Field(ge=1, le=2000)] = 2
+
+    def made(self) -> SecondMaster:
+        """The disturbance."""
+        return SecondMaster(self.unit, self.every_ms, self.fc, self.address, self.count)
+
+
+class _SerialTable(_Table):
+    name: Name
+    baudrate: Annotated[int, Field(ge=50, le=4_000_000)] = 9600
+    parity: Literal["N", "E", "O"] = "N"
+    stopbits: Literal[1, 2] = 1
+    emulate: bool = True
+    batch_ms: Positive = 0.0
+    echo: bool = False
+    disturb: list[Annotated[NoiseTable | SecondMasterTable, Discriminator("kind")]] = []
+    meter: Annotated[list[MeterTable], Field(min_length=1)]
+
+    def codes(self) -> dict[str, str | int]:
+        """What a meter's registers tell of the line."""
+        return line_codes(self.baudrate, self.parity)
+
+    def disturbances(self) -> tuple[Noise | SecondMaster, ...]:
+        """What else is on the line."""
+        return tuple(table.made() for table in self.disturb)
+
+    def line(self) -> Line:
+        """The line's settings and manners."""
+        return Line(**{key: getattr(self, key) for key in Line.__dataclass_fields__ if hasattr(self, key)})
+
+
+class RtuTable(_SerialTable):
+    """``[[bus]]`` with type = "modbus-rtu": ``port`` is the path of the link to the pseudo-terminal."""
+
+    type: Literal["modbus-rtu"]
+    port: Annotated[str, Field(min_length=1)]
+    check_settings: bool = False
+
+
+class RtuTcpTable(_SerialTable):
+    """``[[bus]]`` with type = "modbus-rtu-over-tcp": a device server with a serial line behind it."""
+
+    type: Literal["modbus-rtu-over-tcp"]
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)]
+    closes_behind_answer: bool = False
+
+
+class TcpTable(_Table):
+    """``[[bus]]`` with type = "modbus-tcp"; port 0 takes a free one."""
+
+    type: Literal["modbus-tcp"]
+    name: Name
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)]
+    unknown_unit: Literal["silent", "exception"] = "silent"
+    closes_behind_answer: bool = False
+    meter: Annotated[list[MeterTable], Field(min_length=1)]
+
+    def codes(self) -> dict[str, str | int]:
+        """There is no line to tell of."""
+        return {}
+
+
+BusTable = RtuTable | RtuTcpTable | TcpTable
+
+
+class ChoiceTable(_Table):
+    """``[[fault.choice]]``: one of several faults of which a request meets one at most; its kind's own keys follow."""
+
+    kind: str
+    share: Annotated[float, Field(gt=0, le=1)]
+
+
+class FaultTable(_Table):
+    """``[[fault]]``: whose, which, and when; the keys of the kind itself follow."""
+
+    meter: str
+    kind: str
+    from_s: Annotated[Positive, Field(alias="from")] = 0.0
+    to_s: Annotated[Positive | None, Field(alias="to")] = None
+    every: Annotated[int, Field(ge=1)] = 1
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    def when(self) -> When:
+        """When it is on."""
+        to_ms = None if self.to_s is None else round(self.to_s * 1000)
+        return When(round(self.from_s * 1000), to_ms, self.every, self.share)
+
+
+class FileTable(_Table):
+    plant: PlantTable = PlantTable()
+    bus: Annotated[list[Annotated[BusTable, Discriminator("type")]], Field(min_length=1)]
+    fault: list[dict[str, Any]] = []

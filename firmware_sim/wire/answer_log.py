@@ -1,0 +1,53 @@
+"""Answer log: every answer of the simulator, written before it is sent.
+
+One JSON object a line, flushed at once. It is the reference by which a gateway is judged, also one that was killed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TextIO
+
+from firmware_sim.errors import WireError
+from firmware_sim.meters.device import Outcome
+from firmware_sim.meters.faults import Delivery
+
+
+class AnswerLog:
+    """Appends to ``path``; without a path nothing is written."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._file: TextIO | None = None
+        if path is not None:
+            try:
+                self._file = path.open("a", encoding="utf-8")
+            except OSError as error:
+                raise WireError(f"{path}: {error.strerror}", "give --log a file in a folder that exists") from None
+
+    def write(self, t_ms: int, meter: str, bus: str, outcome: Outcome, delivery: Delivery) -> None:
+        """One answer, about to be sent at ``t_ms`` (Unix, in ms)."""
+        if self._file is None:
+            return
+        asked, read = outcome.asked, outcome.asked.read
+        entry = {
+            "t_ms": t_ms,
+            "at_ms": asked.at_ms,
+            "meter": meter,
+            "line": bus,
+            "unit": asked.unit,
+            "fc": asked.pdu[0],
+            "address": read.address if read else None,
+            "count": read.count if read else None,
+            "answer": delivery.data.hex(),
+            "exception": outcome.exception,
+            "values": delivery.values,
+            "faults": list(outcome.faults),
+        }
+        self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; a log without one stays what it is."""
+        if self._file is not None:
+            self._file.close()

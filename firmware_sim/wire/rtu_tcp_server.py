@@ -1,0 +1,96 @@
+"""RTU over TCP: a device server that forwards a serial line's bytes over one TCP port, uninterpreted.
+
+It has one line for all who connect. What comes from the line goes to whoever connected last; while nobody is connected
+it waits, and the next one gets it: an answer to a question that somebody else asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from firmware_sim.errors import WireError
+from firmware_sim.wire.disturbances import Noise, SecondMaster
+from firmware_sim.wire.rtu_wire import Line, RtuWire
+from firmware_sim.wire.units import Units
+
+KEPT = 1024
+"""Bytes that wait for the next connection."""
+
+
+class RtuTcpBus(RtuWire):
+    """One listening address with a serial line behind it; ``port`` is the real one once it is open.
+    ``closes_behind_answer``: each connection ends behind its first answer."""
+
+    def __init__(
+        self,
+        units: Units,
+        line: Line,
+        host: str,
+        port: int,
+        disturbances: Sequence[Noise | SecondMaster] = (),
+        *,
+        closes_behind_answer: bool = False,
+    ) -> None:
+        super().__init__(units, line, disturbances)
+        self._closes_behind_answer = closes_behind_answer
+        self.host, self.port = host, port
+        self.connections: list[asyncio.Transport] = []
+        self._kept = b""
+
+    async def open(self) -> None:
+        """Start to serve; raises ``WireError`` when the address is taken."""
+        self._start()
+        try:
+            self._server = await self._loop.create_server(lambda: _Connection(self), self.host, self.port)
+        except OSError as error:
+            self._is_open = False
+            raise WireError(
+                f"bus {self.units.bus}: cannot listen on {self.host}:{self.port}: {error.strerror or error}",
+                f"give it another port (--port {self.units.bus}=0 takes a free one)",
+            ) from None
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def close(self) -> None:
+        """Stop, and hang up on every client."""
+        self._is_open = False
+        self._server.close()
+        for transport in list(self.connections):
+            transport.abort()
+
+    def connected(self, transport: asyncio.Transport) -> None:
+        """Somebody is there: what waited is theirs."""
+        self.connections.append(transport)
+        kept, self._kept = self._kept, b""
+        if kept:
+            transport.write(kept)
+
+    def _open_ones(self) -> list[asyncio.Transport]:
+        return [transport for transport in self.connections if not transport.is_closing()]
+
+    def _answered(self) -> None:
+        if self._closes_behind_answer and (open_ones := self._open_ones()):
+            open_ones[-1].close()
+
+    def _write(self, data: bytes) -> None:
+        if open_ones := self._open_ones():
+            open_ones[-1].write(data)
+        else:
+            self._kept = (self._kept + data)[-KEPT:]
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, bus: RtuTcpBus) -> None:
+        self._bus = bus
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._bus.connected(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._bus.connections.remove(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._bus.hear(data)

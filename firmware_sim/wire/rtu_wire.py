@@ -1,0 +1,173 @@
+"""RTU serial line from the devices' side, for any transport: frames, time on the wire, disturbances.
+
+Units answer what they understand; two answers at once wait for each other; silence ends what is no known request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from firmware_sim.meters import pdu as frames
+from firmware_sim.meters.device import Outcome
+from firmware_sim.meters.faults import Delivery
+from firmware_sim.wire.disturbances import Noise, SecondMaster
+from firmware_sim.wire.units import Units
+
+MAX_REQUEST = 260
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Line settings, and how true to the wire the line behaves.
+
+    ``emulate``: bytes take their time on the wire. ``batch_ms``: answers arrive in the batches of a USB adapter.
+    ``check_settings``: a client with another speed or other stop bits is not understood (a pty carries no parity).
+    """
+
+    baudrate: int = 9600
+    parity: str = "N"
+    stopbits: int = 1
+    emulate: bool = True
+    batch_ms: float = 0
+    check_settings: bool = False
+    echo: bool = False
+
+    @property
+    def byte_s(self) -> float:
+        """Seconds that one byte takes: start, 8 data, parity and stop bits."""
+        return (9 + (self.parity != "N") + self.stopbits) / self.baudrate
+
+    @property
+    def silence_s(self) -> float:
+        """t3.5, the silence that ends a frame (Modbus serial line guide): 11-bit characters, fixed above 19200 baud."""
+        return 3.5 * 11 / self.baudrate if self.baudrate <= 19200 else 0.00175
+
+
+class RtuWire:
+    """The line; a bus says how bytes leave it (``_write``), and who is there to hear them."""
+
+    def __init__(self, units: Units, line: Line, disturbances: Sequence[Noise | SecondMaster] = ()) -> None:
+        self.units, self.line = units, line
+        self._disturbances = tuple(disturbances)
+        self._received = bytearray()
+        self._free_at = 0.0  # loop time at which the wire falls silent
+        self._end_of_frame: asyncio.TimerHandle | None = None
+        self._is_open = False
+
+    def _start(self) -> None:
+        """The bus is open: the line lives from now on."""
+        self._loop = asyncio.get_running_loop()
+        self._is_open = True
+        for number, disturbance in enumerate(self._disturbances):
+            rng = random.Random(f"{self.units.seed}/{self.units.bus}/{number}")
+            self._loop.call_later(disturbance.every_ms / 1000, self._disturb, disturbance, rng)
+
+    def _write(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def _has_listener(self) -> bool:
+        """Whether what is said now can be heard by anybody."""
+        return True
+
+    def _understood(self) -> bool:
+        """Whether the master uses the line's speed and stop bits."""
+        return True
+
+    def hear(self, data: bytes) -> None:
+        """Take what a master sent."""
+        if self._end_of_frame:
+            self._end_of_frame.cancel()
+        if not self._understood():
+            return
+        if self.line.echo:
+            self._loop.call_later(self._wire_s(len(data)), self.put, data)
+        self._received += data
+        while (length := frames.request_length(self._received)) and len(self._received) >= length:
+            if not self._take(bytes(self._received[:length])):
+                break
+            del self._received[:length]
+        if self._received:
+            self._end_of_frame = self._loop.call_later(max(self.line.silence_s, 0.02), self._fell_silent)
+
+    def _fell_silent(self) -> None:
+        """Silence ends a frame: one of a function that we do not know may be whole, anything else is noise."""
+        data = bytes(self._received)
+        if frames.request_length(data) == 0 and len(data) <= MAX_REQUEST:
+            self._take(data)
+        self._received.clear()
+
+    def _disturb(self, disturbance: Noise | SecondMaster, rng: random.Random) -> None:
+        if self._is_open:
+            disturbance.strike(self, rng)
+            self._loop.call_later(disturbance.every_ms / 1000, self._disturb, disturbance, rng)
+
+    def inject(self, data: bytes) -> None:
+        """Put bytes onto the wire that belong to nobody."""
+        begin = max(self._loop.time(), self._free_at)
+        self._free_at = begin + self._wire_s(len(data))
+        self._loop.call_at(self._free_at, self.put, data)
+
+    def overhear(self, request: bytes) -> None:
+        """Put another master's request onto the wire; the unit that it is for answers."""
+        self.inject(request)
+        self._take(request, ("second-master",))
+
+    def _take(self, frame: bytes, marks: tuple[str, ...] = ()) -> bool:
+        """Answer a frame; False when its checksum is wrong, and a device then waits for silence."""
+        if len(frame) < 4 or frames.crc(frame[:-2]) != frame[-2:]:
+            return False
+        unit, pdu = frame[0], frame[1:-2]
+        if unit in self.units:
+            outcome = self.units.ask(unit, pdu, frames.rtu)
+            outcome = replace(outcome, faults=(*marks, *outcome.faults))
+            ready = self._loop.time() + self._wire_s(len(frame)) + self.units.latency_ms(unit) / 1000
+            if self.line.emulate:
+                ready += self.line.silence_s
+            for delivery in outcome.deliveries:
+                at = ready + delivery.after_ms / 1000
+                self._loop.call_at(at, self._send, at, outcome, delivery)
+        return True
+
+    def _wire_s(self, size: int) -> float:
+        return size * self.line.byte_s if self.line.emulate else 0.0
+
+    def _send(self, at: float, outcome: Outcome, delivery: Delivery) -> None:
+        """Put an answer that is ready ``at`` a loop time onto the wire as soon as the wire is free."""
+        begin = max(at, self._free_at)
+        self._free_at = begin + self._wire_s(len(delivery.data))
+        pieces = self._pieces(delivery, begin)
+        for number, (moment, piece) in enumerate(pieces):
+            said = (outcome, delivery) if number == 0 else ()
+            self._loop.call_at(moment, self._put_last if number == len(pieces) - 1 else self.put, piece, *said)
+
+    def _pieces(self, delivery: Delivery, begin: float) -> list[tuple[float, bytes]]:
+        """What arrives when: the whole frame at its end, or piece by piece."""
+        data = delivery.data
+        end = begin + self._wire_s(len(data))
+        if delivery.piece:
+            cuts = range(0, len(data), delivery.piece)
+            return [(end + n * delivery.gap_ms / 1000, data[at : at + delivery.piece]) for n, at in enumerate(cuts)]
+        if self.line.batch_ms and self.line.emulate:
+            batch_s = self.line.batch_ms / 1000
+            size = max(1, int(batch_s / self.line.byte_s))
+            cuts = range(0, len(data), size)
+            return [(begin + (n + 1) * batch_s, data[at : at + size]) for n, at in enumerate(cuts)]
+        return [(end, data)]
+
+    def _put_last(self, data: bytes, outcome: Outcome | None = None, delivery: Delivery | None = None) -> None:
+        self.put(data, outcome, delivery)
+        self._answered()
+
+    def _answered(self) -> None:
+        """An answer is on the line in whole."""
+
+    def put(self, data: bytes, outcome: Outcome | None = None, delivery: Delivery | None = None) -> None:
+        """Write bytes, and the log before them; with nobody on the line they are neither heard nor logged."""
+        if not self._is_open or not self._has_listener():
+            return
+        if outcome and delivery:
+            self.units.record(outcome, delivery)
+        self._write(data)

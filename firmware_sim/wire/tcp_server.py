@@ -1,0 +1,117 @@
+"""Modbus TCP server on plain sockets; handles pipelined, split and malformed requests as a device does."""
+
+from __future__ import annotations
+
+import asyncio
+
+from firmware_sim.errors import WireError
+from firmware_sim.meters import pdu as frames
+from firmware_sim.meters.device import Outcome
+from firmware_sim.meters.faults import Delivery
+from firmware_sim.wire.units import Units
+
+GATEWAY_TARGET_FAILED = 0x0B  # Modbus application protocol v1.1b3, clause 7
+
+
+class TcpBus:
+    """One listening address; ``port`` is the real one once it is open. Raises ``WireError`` when it is taken.
+    ``closes_behind_answer``: each connection ends behind its first answer."""
+
+    def __init__(
+        self, units: Units, host: str, port: int, *, unknown_unit: str = "silent", closes_behind_answer: bool = False
+    ) -> None:
+        self.units, self.host, self.port = units, host, port
+        self.answers_unknown, self.closes_behind_answer = unknown_unit == "exception", closes_behind_answer
+        self.connections: set[_Connection] = set()
+
+    async def open(self) -> None:
+        """Start to serve."""
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: _Connection(self), self.host, self.port
+            )
+        except OSError as error:
+            reason = error.strerror or error
+            raise WireError(
+                f"bus {self.units.bus}: cannot listen on {self.host}:{self.port}: {reason}",
+                f"give it another port (--port {self.units.bus}=0 takes a free one)",
+            ) from None
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def close(self) -> None:
+        """Stop, and hang up on every client."""
+        self._server.close()
+        for connection in list(self.connections):
+            connection.hang_up()
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, bus: TcpBus) -> None:
+        self._bus, self._units = bus, bus.units
+        self._received = bytearray()
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._bus.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._bus.connections.discard(self)
+
+    def hang_up(self) -> None:
+        self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while len(self._received) >= frames.MBAP_BYTES:
+            head = frames.mbap(self._received)
+            if not 2 <= head.length <= frames.MAX_PDU + 1:
+                self.hang_up()  # where the next frame begins can no longer be known
+                return
+            end = frames.MBAP_BYTES + head.length - 1
+            if len(self._received) < end:
+                return
+            pdu = bytes(self._received[frames.MBAP_BYTES : end])
+            del self._received[:end]
+            if head.protocol == 0:  # other protocols are discarded (messaging guide, 4.4.2.1)
+                self._request(head.transaction, head.unit, pdu)
+
+    def _request(self, transaction: int, unit: int, pdu: bytes) -> None:
+        if unit not in self._units:
+            if self._bus.answers_unknown:
+                refusal = frames.exception(pdu[0], GATEWAY_TARGET_FAILED)
+                self._transport.write(frames.tcp(transaction, unit, refusal))
+                self._answered()
+            return
+        outcome = self._units.ask(unit, pdu, lambda answering, answer: frames.tcp(transaction, answering, answer))
+        latency_ms = self._units.latency_ms(unit)
+        for delivery in outcome.deliveries:
+            delay_s = (latency_ms + delivery.after_ms) / 1000
+            if delay_s > 0:
+                self._loop.call_later(delay_s, self._send, outcome, delivery)
+            else:
+                self._send(outcome, delivery)
+
+    def _send(self, outcome: Outcome, delivery: Delivery) -> None:
+        if self._transport.is_closing():
+            return
+        self._units.record(outcome, delivery)
+        size = delivery.piece or len(delivery.data)
+        for number, at in enumerate(range(0, len(delivery.data), size)):
+            piece, last = delivery.data[at : at + size], at + size >= len(delivery.data)
+            if number and delivery.gap_ms:
+                self._loop.call_later(number * delivery.gap_ms / 1000, self._write, piece, last)
+            else:
+                self._write(piece, last)
+
+    def _write(self, piece: bytes, last: bool) -> None:
+        self._transport.write(piece)
+        if last:
+            self._answered()
+
+    def _answered(self) -> None:
+        """An answer is sent in whole."""
+        if self._bus.closes_behind_answer:
+            self._transport.close()

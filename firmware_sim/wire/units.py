@@ -1,0 +1,36 @@
+"""Devices of one bus by unit address; records their answers in the answer log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from firmware_sim.clock import SimClock
+from firmware_sim.meters.device import Device, Frame, Outcome
+from firmware_sim.meters.faults import Delivery
+from firmware_sim.wire.answer_log import AnswerLog
+
+
+class Units:
+    """The devices of one bus by unit address."""
+
+    def __init__(
+        self, bus: str, devices: Mapping[int, Device], clock: SimClock, log: AnswerLog, *, seed: int = 0
+    ) -> None:
+        self.bus, self.seed = bus, seed
+        self._devices, self._clock, self._log = devices, clock, log
+
+    def __contains__(self, unit: int) -> bool:
+        return unit in self._devices
+
+    def ask(self, unit: int, pdu: bytes, frame: Frame) -> Outcome:
+        """The answer of a unit that is here."""
+        return self._devices[unit].ask(unit, pdu, self._clock.now_ms(), frame)
+
+    def latency_ms(self, unit: int) -> float:
+        """How long the unit takes before it answers."""
+        return self._devices[unit].meter.spec.latency_ms
+
+    def record(self, outcome: Outcome, delivery: Delivery) -> None:
+        """Write down an answer; call it right before the bytes go out."""
+        meter = self._devices[outcome.asked.unit].meter.spec.name
+        self._log.write(self._clock.unix_ms(), meter, self.bus, outcome, delivery)
