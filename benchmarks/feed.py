@@ -31,7 +31,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.storage.database import Store
 from tests.chain.site import GatewayProcess
-from tests.processes import Mosquitto, mosquitto
+from tests.support.processes import Mosquitto, mosquitto
 
 GROUP = "bench"
 FEEDS = ("json", "sparkplug")

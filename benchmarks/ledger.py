@@ -25,8 +25,8 @@ from ledger_client.ledgers.evm.finality import Finality
 from ledger_client.ledgers.interface import Notebook
 from ledger_client.ledgers.mqtt import MqttLedger
 from tests.ledger_client.evm.chain import Registry, chain, deploy
-from tests.ledgers.samples import Gateway
-from tests.ledgers.site import CheckedLog, Site, site
+from tests.support.enrolled import Gateway
+from tests.support.ledger_site import CheckedLog, Site, site
 
 SMALLEST = ({"clients": 2, "statements": 3, "evm_statements": 2, "runs": 1},)
 

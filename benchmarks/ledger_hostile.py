@@ -9,8 +9,8 @@ from benchmarks.parts.hostile import Hostile
 from benchmarks.parts.hostile_client import Assault
 from benchmarks.parts.ledger_load import enrolled, submit_all
 from benchmarks.parts.weight import FLAT, weigh
-from tests.ledgers.site import CheckedLog
-from tests.processes import EmbeddedLedger, embedded_ledger
+from tests.support.ledger_site import CheckedLog
+from tests.support.processes import EmbeddedLedger, embedded_ledger
 
 # the limits of a ledger that is served without any option
 LIMITS = ("--rate", "200", "--gateway-rate", "100", "--connections", "512")

@@ -24,7 +24,7 @@ from ledger_client.durable_files import write_text
 from ledger_client.formats.statement import Range, statement_id
 from ledger_client.transparency.ledger.directory import make_dir
 from ledger_client.verification.trust import key_entry
-from tests.ledgers.samples import EPOCH, Gateway
+from tests.support.enrolled import EPOCH, Gateway
 
 SMALLEST = ({"kills": 20, "seed": 7},)
 ACTS = "enroll", "revoke", "register"

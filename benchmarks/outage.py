@@ -40,9 +40,9 @@ from gateway.history.series import history
 from gateway.storage.database import Store
 from ledger_client.formats.statement import parse_statement
 from ledger_client.ledgers.http import HttpLedger
-from tests.commands import audit_findings
-from tests.gateway.books import check_books, check_each_record_is_sealed_once
-from tests.processes import EmbeddedLedger, embedded_ledger
+from tests.support.books import check_books, check_each_record_is_sealed_once
+from tests.support.commands import audit_findings
+from tests.support.processes import EmbeddedLedger, embedded_ledger
 
 METERS, STATUS_RUNS, CHARTS = 100, 3, 10
 SMALLEST = ({"days": 30 / 1440, "restored_minutes": 4},)

@@ -33,7 +33,7 @@ from benchmarks.parts.pages_site import BAUDRATE, LATENCY_MS, PASSWORD, SERIAL_M
 from benchmarks.parts.weight import cpu_s, peak_mb, weigh
 from gateway.config.model import Config
 from gateway.storage.database import Store
-from tests.processes import Server, embedded_ledger, free_port
+from tests.support.processes import Server, embedded_ledger, free_port
 
 METERS, WATCHERS = 100, 50
 PATHS = (

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.processes import RUNNING
+from tests.support.processes import RUNNING
 
 # a run says the same as the last one of the same code, however busy the machine is
 settings.register_profile("seeded", derandomize=True, deadline=None, database=None)

@@ -32,9 +32,9 @@ from gateway.storage.schema import VERSION
 from ledger_client.ledgers.http import HttpLedger
 from tests.chain import site as chain_site
 from tests.chain.kills import RANDOM, ROUND, begun, kill_once
-from tests.commands import audit_findings, export_to
-from tests.gateway.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once
-from tests.processes import EmbeddedLedger, embedded_ledger
+from tests.support.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once
+from tests.support.commands import audit_findings, export_to
+from tests.support.processes import EmbeddedLedger, embedded_ledger
 
 # The stations that the light gateway reaches, each with the largest arrival to hold at. One that is new goes here.
 ARRIVALS = {

@@ -18,7 +18,7 @@ from firmware_sim.meters.device import Armed, When
 from firmware_sim.meters.faults import Fault
 from firmware_sim.scenario.load import load_scenario
 from firmware_sim.wire.answer_log import AnswerLog
-from tests.processes import Server
+from tests.support.processes import Server
 
 LINE, CUT = "rs485-1", "stack-co2"
 METERS = {

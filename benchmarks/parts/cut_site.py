@@ -22,7 +22,7 @@ from tests.chain.site import GatewayProcess, until
 from tests.gateway.dashboard.pages_site import PASSWORDS, Browser
 from tests.gateway.feeds.rig import listening
 from tests.gateway.feeds.sparkplug_host import GROUP, host_at
-from tests.processes import free_port, mosquitto
+from tests.support.processes import free_port, mosquitto
 
 USER = "ines"
 OF_THE_MACHINE = ("clock", "clock-step", "disk", "configuration-changed", "certificate-end", "key-end")

@@ -12,7 +12,7 @@ from ledger_client.formats import cbor
 from ledger_client.formats.cose_key import EDDSA, PrivateKey
 from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.verification.trust import key_entry
-from tests.commands import Answer, ledger_command
+from tests.support.commands import Answer, ledger_command
 
 
 def _request(

@@ -19,7 +19,7 @@ from benchmarks.parts.dishonest_stage import ACCOMPLICE, LEDGERS, Case, Said, St
 from benchmarks.parts.forged_history import Batch, History, Unsigned
 from ledger_client.formats.record import GATEWAY_ITSELF, Coverage
 from ledger_client.formats.senml import Reading
-from tests.commands import ledger_command
+from tests.support.commands import ledger_command
 
 # — numbers, at a ledger that takes anything —
 

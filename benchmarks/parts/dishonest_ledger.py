@@ -13,7 +13,7 @@ from ledger_client.formats.cose_key import EDDSA, PrivateKey
 from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.formats.senml import Reading
 from ledger_client.formats.statement import parse_statement, sign_statement
-from tests.commands import ledger_command
+from tests.support.commands import ledger_command
 
 HOUR_MS = 3_600_000
 Edit = Callable[[History, Stage], None]

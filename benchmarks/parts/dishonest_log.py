@@ -14,7 +14,7 @@ from ledger_client.formats.cose_key import EDDSA, PrivateKey, base64url
 from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.transparency.policy.gateway_list import Shown, encode_page, parse_page
 from ledger_client.verification.trust import key_entry
-from tests.commands import Answer, ledger_command
+from tests.support.commands import Answer, ledger_command
 
 Cut = Callable[[list[Shown]], list[Shown]]
 

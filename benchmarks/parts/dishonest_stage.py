@@ -26,8 +26,8 @@ from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.interface import Pending
 from ledger_client.transparency.ledger.show import trust_entry
 from ledger_client.verification.trust import key_entry
-from tests.commands import Answer, ledger_command
-from tests.processes import EmbeddedLedger, embedded_ledger
+from tests.support.commands import Answer, ledger_command
+from tests.support.processes import EmbeddedLedger, embedded_ledger
 
 LEDGERS = "demo-ledger", "second-ledger"
 ACCOMPLICE = "accomplice"

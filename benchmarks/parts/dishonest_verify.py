@@ -18,7 +18,7 @@ from ledger_client.formats.record import parse_record
 from ledger_client.formats.senml import Reading
 from ledger_client.formats.statement import attach_receipts, id_text
 from ledger_client.verification.trust import key_entry
-from tests.commands import gateway_command, ledger_command
+from tests.support.commands import gateway_command, ledger_command
 
 DAY_S = 86_400
 WHO = {"verify": "verify", "audit": "audit", "enroll": "ledger", "meterseal": "gateway"}

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from benchmarks.parts.ledger_load import Load
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.interface import Ledger, Pending
-from tests.ledgers.samples import Gateway
+from tests.support.enrolled import Gateway
 
 _PATIENCE_S = 60.0
 SETTLED = 201

@@ -18,8 +18,8 @@ from gateway.clock import Clock
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
 from tests.contract.stands import Stand
-from tests.gateway.books import check_books
-from tests.gateway.samples import finished, recorder, site
+from tests.support.books import check_books
+from tests.support.samples import finished, recorder, site
 
 NAME, METER, NEVER = "demo-ledger", "export-main", 10**12
 AT_ONCE = 50  # readings that are handed over before the writer is waited for

@@ -12,7 +12,7 @@ from gateway.config.model import Config
 from gateway.recording.commits import Rules
 from gateway.recording.journal import seal_next
 from gateway.storage.database import Store
-from tests.gateway.samples import Hands, Machine, site
+from tests.support.samples import Hands, Machine, site
 
 SEAL_MS = 120_000
 EARLIER, LATER = 48, 36

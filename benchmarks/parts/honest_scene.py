@@ -20,9 +20,9 @@ from gateway.recording.journal import Journal
 from gateway.records import PollResult
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event, parse_record
-from tests.gateway.clock_history import FrailStore
-from tests.gateway.samples import believe, finished
-from tests.processes import EmbeddedLedger
+from tests.support.clock_history import FrailStore
+from tests.support.processes import EmbeddedLedger
+from tests.support.samples import believe, finished
 
 Answers = Callable[[str, int], str | None]
 """What becomes of a meter's poll that was due then (ms of the schedule's clock): None: it answers, else why not."""

@@ -13,7 +13,7 @@ import cbor2
 
 from ledger_client.formats.statement import statement_id
 from ledger_client.transport.wire import MAX_ENTRY, id_to_text
-from tests.ledgers.samples import Gateway
+from tests.support.enrolled import Gateway
 
 Ending = Literal["read", "half-close", "close", "reset", "hold"]
 

@@ -17,7 +17,7 @@ from ledger_client.formats.statement import parse_statement
 from ledger_client.transparency.policy.gateway_entries import Place, applied, gateway_of, parse_change, place_of
 from ledger_client.transparency.policy.policy_file import load_policy
 from ledger_client.verification.trust import TrustKey
-from tests.ledgers.site import CheckedLog
+from tests.support.ledger_site import CheckedLog
 
 PATIENCE_S = 30.0
 Policy = dict[Place, TrustKey]

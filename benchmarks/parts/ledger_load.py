@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ledger_client.transparency.ledger.enroll import enroll
-from tests.ledgers.samples import Gateway
-from tests.processes import EmbeddedLedger
+from tests.support.enrolled import Gateway
+from tests.support.processes import EmbeddedLedger
 
 _PATIENCE_S = 60.0
 _HEAD = b"POST /entries HTTP/1.1\r\nHost: ledger\r\nContent-Type: application/cose\r\nContent-Length: "

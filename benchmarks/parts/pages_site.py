@@ -12,7 +12,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth.setup import set_user
 from gateway.storage.database import Store
-from tests.processes import EmbeddedLedger
+from tests.support.processes import EmbeddedLedger
 
 BAUDRATE, SERIAL_METERS, REGISTERS, LATENCY_MS, TIMEOUT_MS = 9600, 5, 30, 20, 500
 USER, PASSWORD = "bench", "fifty who watch"

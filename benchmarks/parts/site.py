@@ -10,7 +10,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.show import trust_entry
-from tests.processes import EmbeddedLedger
+from tests.support.processes import EmbeddedLedger
 
 POINT = "point_{:02}"
 

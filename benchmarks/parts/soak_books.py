@@ -20,8 +20,8 @@ from gateway.config.model import Config
 from gateway.storage.database import Store
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Reading
-from tests.commands import audit_findings
-from tests.gateway.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once, check_ledger_log
+from tests.support.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once, check_ledger_log
+from tests.support.commands import audit_findings
 
 NEAR = 10
 """So many answers before and after one may belong to the same poll."""

@@ -17,7 +17,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.show import trust_entry
-from tests.processes import EmbeddedLedger, Server
+from tests.support.processes import EmbeddedLedger, Server
 
 PLANTS = 10
 GRID_S, CO2_S, INVERTER_S = 2, 5, 2

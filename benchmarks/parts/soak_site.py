@@ -24,7 +24,7 @@ from benchmarks.parts.weight import weigh
 from gateway.cli.demo import finish
 from gateway.storage.database import Store
 from ledger_client.ledgers.http import HttpLedger
-from tests.processes import EmbeddedLedger, Mosquitto, Server, embedded_ledger, free_port, mosquitto
+from tests.support.processes import EmbeddedLedger, Mosquitto, Server, embedded_ledger, free_port, mosquitto
 
 STEADY, STRUCK = "steady", "struck"
 """Both live in the same world; only the second is killed, the first is weighed."""

@@ -18,7 +18,7 @@ from gateway.errors import StoreError
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event, parse_record, record_hash
 from ledger_client.formats.statement import Statement, parse_statement, statement_id
-from tests.gateway.books import check_books
+from tests.support.books import check_books
 
 
 @dataclass(slots=True)

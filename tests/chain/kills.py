@@ -13,7 +13,7 @@ from gateway.process.failpoints import STATIONS
 from gateway.storage.database import Store
 from ledger_client.ledgers.http import HttpLedger
 from tests.chain.site import GatewayProcess, until
-from tests.processes import EmbeddedLedger
+from tests.support.processes import EmbeddedLedger
 
 RANDOM = "any moment"
 # Each round kills at every one of the six stations, once just behind one, and at three moments of chance.

@@ -19,10 +19,10 @@ from gateway.config.model import Config
 from gateway.devices.profile import CATALOG
 from gateway.storage.database import Store
 from ledger_client.ledgers.http import HttpLedger
-from tests.commands import check_audit
-from tests.gateway.books import check_all_is_sealed, check_books, check_ledger_log
-from tests.gateway.timely import check_times
-from tests.processes import EmbeddedLedger, Server
+from tests.support.books import check_all_is_sealed, check_books, check_ledger_log
+from tests.support.commands import check_audit
+from tests.support.processes import EmbeddedLedger, Server
+from tests.support.timely import check_times
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_S = 60.0

@@ -11,7 +11,7 @@ import pytest
 from gateway.config.model import Config
 from gateway.storage.database import Store
 from tests.chain.site import GatewayProcess, close_books, make_site, plant, until
-from tests.processes import Mosquitto, embedded_ledger, mosquitto
+from tests.support.processes import Mosquitto, embedded_ledger, mosquitto
 
 STOPPED_S, HUNG_S = 20, 30
 

@@ -10,8 +10,8 @@ from benchmarks.parts.dishonest_stage import Case, Said
 from benchmarks.parts.honest_controls import Place, by_chance, ended
 from ledger_client.audit.run import audit
 from ledger_client.verification.trust import load_trust
-from tests.commands import export_to
-from tests.processes import embedded_ledger
+from tests.support.commands import export_to
+from tests.support.processes import embedded_ledger
 
 
 def test_each_dishonest_history_is_caught_and_each_honest_one_is_sound() -> None:

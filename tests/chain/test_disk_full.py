@@ -16,7 +16,7 @@ from gateway.storage.database import Store
 from ledger_client.formats.record import Coverage, Event, parse_record
 from tests.chain.site import GatewayProcess, close_books, command, make_site, plant, until
 from tests.disk.small import small_disk
-from tests.processes import embedded_ledger
+from tests.support.processes import embedded_ledger
 
 FILL = """
 import os, sys

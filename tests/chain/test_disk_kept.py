@@ -14,7 +14,7 @@ from ledger_client.formats.record import Event, parse_record
 from tests.chain.site import GatewayProcess, close_books, make_site, plant, until
 from tests.chain.test_disk_full import status_of
 from tests.disk.torn_disk import FAULTS, SYNCS, Control, build, environment
-from tests.processes import embedded_ledger
+from tests.support.processes import embedded_ledger
 
 
 def open_files(pid: int, path: Path) -> Iterator[Path]:

@@ -13,8 +13,8 @@ import pytest
 
 from tests.chain.kills import ROUND, begun, check_ledger_so_far, kill_once
 from tests.chain.site import GatewayProcess, close_books, make_site, plant
-from tests.gateway.books import check_books
-from tests.processes import embedded_ledger
+from tests.support.books import check_books
+from tests.support.processes import embedded_ledger
 
 SEED = 20261125
 

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.storage.database import Store
 from tests.chain.site import GatewayProcess, close_books, command, make_site, plant, until
-from tests.processes import embedded_ledger
+from tests.support.processes import embedded_ledger
 
 
 def test_from_init_to_a_verified_reading(tmp_path: Path) -> None:

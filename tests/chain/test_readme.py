@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.chain.site import PATIENCE_S, ROOT
-from tests.processes import free_port
+from tests.support.processes import free_port
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)

@@ -22,7 +22,7 @@ from ledger_client.formats.record import Coverage, Event, parse_record
 from ledger_client.formats.senml import Quality, Reading
 from ledger_client.verification.trust import key_entry
 from tests.chain.site import Plant, close_books, command, make_site, plant, until
-from tests.processes import EmbeddedLedger, Server, embedded_ledger
+from tests.support.processes import EmbeddedLedger, Server, embedded_ledger
 
 METER, CO2, INVERTER = "export-main", "stack-co2", "pv-inverter"
 FEED = '[[feed]]\nname = "scada"\ntype = "json"\nurl = "mqtts://127.0.0.1:1"\nuser = "u"\npassword_file = "none"\n'

@@ -16,9 +16,9 @@ from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.statement import parse_statement
 from ledger_client.ledgers.http import HttpLedger
 from tests.chain.site import GatewayProcess, Plant, command, make_site, plant, until
-from tests.commands import check_audit
-from tests.gateway.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once
-from tests.processes import EmbeddedLedger, embedded_ledger
+from tests.support.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once
+from tests.support.commands import check_audit
+from tests.support.processes import EmbeddedLedger, embedded_ledger
 
 
 class Look:

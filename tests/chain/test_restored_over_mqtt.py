@@ -14,10 +14,10 @@ from benchmarks.parts.honest_scene import Scene
 from gateway.anchoring import refusals
 from gateway.config.load import load_config
 from ledger_client.formats.statement import parse_statement
-from tests.commands import audit_exports
-from tests.gateway.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once
-from tests.gateway.samples import rewrite
-from tests.ledgers.site import site
+from tests.support.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once
+from tests.support.commands import audit_exports
+from tests.support.ledger_site import site
+from tests.support.samples import rewrite
 
 
 @pytest.mark.parametrize("tail", [False, True], ids=["at once", "after a start that nobody saw the end of"])

@@ -18,7 +18,7 @@ from gateway.records import STOP
 from gateway.storage.database import Store
 from ledger_client.formats.record import Coverage, Event, parse_record
 from tests.chain.site import GatewayProcess, until
-from tests.gateway.books import check_books
+from tests.support.books import check_books
 
 PATIENT = """[gateway]
 id = "patient"

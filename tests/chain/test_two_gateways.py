@@ -9,7 +9,7 @@ from gateway.config.model import Config
 from ledger_client.ledgers.http import HttpLedger
 from tests.chain.site import GatewayProcess, command, make_site, plant, until
 from tests.chain.test_restore import Look, close
-from tests.processes import embedded_ledger
+from tests.support.processes import embedded_ledger
 
 
 def only_tcp(loaded: Config) -> Config:

@@ -25,7 +25,7 @@ from tests.contract.faults import Faults
 from tests.contract.stands import Stand
 from tests.contract.wire import NodeWire
 from tests.ledger_client.evm.chain import chain, deploy
-from tests.ledgers.samples import Gateway
+from tests.support.enrolled import Gateway
 
 NAME, CHAIN = "demo-ledger", 31337
 _NOBODY = parse_trust(f'[policy]\nreceipts = 1\nledgers = ["{NAME}"]\n', "trust.toml")

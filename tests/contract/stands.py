@@ -23,11 +23,11 @@ from ledger_client.transparency.ledger.directory import open_dir
 from tests.contract.faults import Faults
 from tests.contract.memory import NearLedger, NearLog
 from tests.contract.wire import HttpWire, MqttWire
-from tests.gateway.samples import believe
-from tests.ledgers.nats import Node, nats
-from tests.ledgers.samples import Gateway
-from tests.ledgers.site import Place, Site, site
-from tests.processes import embedded_ledger
+from tests.support.enrolled import Gateway
+from tests.support.ledger_site import Place, Site, site
+from tests.support.nats import Node, nats
+from tests.support.processes import embedded_ledger
+from tests.support.samples import believe
 
 IMPATIENT_S = 0.5
 """A time-out for the tests in which somebody waits for what never comes."""

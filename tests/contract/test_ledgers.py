@@ -22,8 +22,8 @@ from ledger_client.transparency.ledger.admission import BAD_SIGNATURE, KEY_NOT_V
 from ledger_client.verification.vouching import check_receipt
 from tests.contract.faults import FAULTS, KEPT, LATE, LOST, NEVER
 from tests.contract.stands import IMPATIENT_S, KEYED, STANDS, KeyedStand, Stand
-from tests.ledgers.samples import EPOCH, Gateway
-from tests.ledgers.site import again_while_unavailable
+from tests.support.enrolled import EPOCH, Gateway
+from tests.support.ledger_site import again_while_unavailable
 
 _numbers = count(1)
 

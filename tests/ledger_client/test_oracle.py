@@ -17,7 +17,7 @@ from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.receipt import parse_receipt
 from ledger_client.formats.record import parse_record
 from ledger_client.formats.statement import attach_receipts, parse_statement
-from tests.ledger_client.evidence import LEDGER, Site, key, receipt_for, records
+from tests.support.evidence import LEDGER, Site, key, receipt_for, records
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tests" / "oracle" / "verify_sign1.py"

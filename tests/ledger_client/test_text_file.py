@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger_client.text_file import MAX_DEPTH, NotToml, toml_of
-from tests.ledger_client.evidence import Site
-from tests.ledger_client.values import THOROUGH
+from tests.support.evidence import Site
+from tests.support.evidence_values import THOROUGH
 
 HOSTILE = {
     "brackets": ("a = " + "[" * 20_000, "stand inside of one another"),

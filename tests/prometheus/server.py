@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-from tests.processes import Server, free_port
+from tests.support.processes import Server, free_port
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs" / "prometheus"

@@ -28,8 +28,8 @@ from gateway.recording.writer import Recorder
 from gateway.storage.database import Store
 from ledger_client.formats.record import MISSED_REASONS, Coverage, parse_record
 from ledger_client.formats.senml import Reading
-from tests.gateway.books import check_books
-from tests.gateway.samples import Machine, site
+from tests.support.books import check_books
+from tests.support.samples import Machine, site
 
 METERS = ("export-main", "stack-co2")
 NEVER_TRIED = sorted(MISSED_REASONS - {"disk-full", "disk-error"})

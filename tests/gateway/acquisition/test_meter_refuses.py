@@ -16,9 +16,9 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.modbus.frames import Request
 from gateway.process import instance_lock
-from tests.gateway.epochs import running, until
 from tests.gateway.fieldbus.devices import Pty, Sent, answer, refuse
-from tests.gateway.samples import site
+from tests.support.epochs import running, until
+from tests.support.samples import site
 
 PROFILE = """
 vendor = "Test"

@@ -23,7 +23,7 @@ from gateway.records import PollResult
 from gateway.verdicts import verdict
 from ledger_client.formats.senml import Quality, Reading, Value, pack
 from ledger_client.verification.explain import quality_phrases
-from tests.gateway.samples import START_S, Machine
+from tests.support.samples import START_S, Machine
 
 Q = Quality
 METER = "m"

@@ -18,7 +18,7 @@ from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.records import PollResult
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Value
-from tests.gateway.samples import Machine
+from tests.support.samples import Machine
 
 Q = Quality
 HEAD = 'format = 2\nvendor = "V"\ndevice = "D"\nsource = "S"\n[defaults]\nfc = 3\n[points]\n'

@@ -10,9 +10,9 @@ import pytest
 from gateway.errors import StoreError
 from gateway.storage.database import Store
 from ledger_client.http_server.listening import listen_at
-from tests.gateway.desk import wide_site
-from tests.gateway.epochs import made, until
-from tests.processes import free_port
+from tests.support.desk import wide_site
+from tests.support.epochs import made, until
+from tests.support.processes import free_port
 
 
 def test_an_epoch_that_cannot_begin_gives_the_address_of_its_pages_back(tmp_path: Path) -> None:

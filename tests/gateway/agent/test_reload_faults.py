@@ -24,11 +24,11 @@ from gateway.errors import ConfigError, GatewayError, StoreError
 from gateway.records import CONFIGURATION, StoredRecord
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event, parse_record
-from tests.gateway.books import check_books
 from tests.gateway.dashboard.looks import looker
-from tests.gateway.epochs import running, until
-from tests.gateway.samples import believe, rewrite
-from tests.processes import EmbeddedLedger, embedded_ledger, free_port
+from tests.support.books import check_books
+from tests.support.epochs import running, until
+from tests.support.processes import EmbeddedLedger, embedded_ledger, free_port
+from tests.support.samples import believe, rewrite
 
 METERS = FIRST, SECOND = "meter-000", "meter-001"
 LEDGER = '[seal]\nevery = "500ms"\n[[ledger]]\nname = "demo-ledger"\ntype = "http"\nurl = "{}"\ntoken_file = "token"\n'

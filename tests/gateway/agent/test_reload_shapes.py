@@ -12,9 +12,9 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.modbus.connections import Endpoint
 from gateway.fieldbus.modbus.frames import Shape
-from tests.gateway.epochs import running, until
 from tests.gateway.fieldbus.devices import Pty, addresses
-from tests.gateway.samples import rewrite, site
+from tests.support.epochs import running, until
+from tests.support.samples import rewrite, site
 
 PORT, METER, LIFE_S = "rs485-1", "export-main", 0.8
 

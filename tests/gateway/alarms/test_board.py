@@ -22,7 +22,7 @@ from gateway.storage.alarm_tables import Standing
 from gateway.storage.database import Store
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.times import rfc3339_ms
-from tests.gateway.desk import Desk
+from tests.support.desk import Desk
 
 A, B, LONE = "meter-a", "meter-b", "lone"
 BUS, OWN = "bus-1", "bus-2"

@@ -11,7 +11,7 @@ import pytest
 from gateway.alarm_kinds import KINDS
 from gateway.alarms.grouping import Member, names, together
 from gateway.fieldbus.specs import Alarm
-from tests.gateway.desk import Desk
+from tests.support.desk import Desk
 
 DELAY_S = KINDS["line-down"].delay_ms / 1000 + 0.01
 CLEAR_S = KINDS["site-silent"].clear_ms / 1000 + 0.01

@@ -23,7 +23,7 @@ from gateway.anchoring.ledger_comparison import (
 )
 from gateway.evidence.sealing import Before
 from ledger_client.formats.statement import Range, statement_id
-from tests.ledgers.samples import EPOCH, Gateway
+from tests.support.enrolled import EPOCH, Gateway
 
 OURS, THEIRS = b"o" * 32, b"t" * 32
 HERE = Before(5, OURS)

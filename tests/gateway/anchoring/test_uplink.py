@@ -24,8 +24,8 @@ from ledger_client.transparency.ledger.show import trust_entry
 from ledger_client.verification.trust import load_trust
 from tests.contract.faults import KEPT, LATE, LOST, Faults
 from tests.contract.memory import NAME, NearLedger
-from tests.gateway.books import check_books
-from tests.gateway.samples import believed, finished, recorder, site
+from tests.support.books import check_books
+from tests.support.samples import believed, finished, recorder, site
 
 
 @pytest.fixture(autouse=True)

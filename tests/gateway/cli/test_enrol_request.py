@@ -20,7 +20,7 @@ from ledger_client.formats.record import Event
 from ledger_client.transparency.ledger.directory import open_dir
 from ledger_client.transparency.ledger.enroll import EnrollError, enroll
 from ledger_client.transparency.policy.policy_file import load_policy
-from tests.gateway.samples import Machine, recorder, site
+from tests.support.samples import Machine, recorder, site
 
 PATIENCE_S = 60.0
 

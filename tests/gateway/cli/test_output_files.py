@@ -22,8 +22,8 @@ from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.show import trust_entry
 from ledger_client.verification.trust import key_entry
 from tests.gateway.evidence.test_export import LEDGER
-from tests.gateway.samples import Hands, settle, site
-from tests.processes import embedded_ledger
+from tests.support.processes import embedded_ledger
+from tests.support.samples import Hands, settle, site
 
 LETTER = b"Dear Sir or Madam\n"
 

@@ -23,7 +23,7 @@ from gateway.config.model import Config
 from gateway.fieldbus.modbus.frames import Request
 from gateway.process.console import console
 from tests.gateway.fieldbus.devices import Device, Pty, Sent, addresses, answer, refuse
-from tests.gateway.samples import site
+from tests.support.samples import site
 
 PROFILE = """
 vendor = "Test"

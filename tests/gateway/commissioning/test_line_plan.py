@@ -23,7 +23,7 @@ from gateway.fieldbus.endpoints import merge
 from gateway.fieldbus.specs import LineSpec, MeterSpec
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.verification.trust import key_entry
-from tests.gateway.samples import site
+from tests.support.samples import site
 
 INVERTER = 'profile = "sunspec-inverter"'
 HEAD = 'vendor = "T"\ndevice = "T"\nsource = "T"\ntimeout_ms = 500\n'

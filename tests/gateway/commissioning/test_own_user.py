@@ -12,7 +12,7 @@ import pytest
 
 from gateway.commissioning import site_init
 from gateway.errors import ConfigError
-from tests.gateway.samples import START_S
+from tests.support.samples import START_S
 
 NO_POWERS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
 """Root without capabilities is refused like anybody else."""

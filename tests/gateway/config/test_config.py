@@ -27,7 +27,7 @@ from gateway.recording.key_match import unlisted
 from ledger_client.errors import TrustFileError
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.verification.trust import key_entry, load_trust
-from tests.gateway.samples import Hands, rewrite, site
+from tests.support.samples import Hands, rewrite, site
 
 
 def meterseal(*arguments: object) -> tuple[int, str, str]:

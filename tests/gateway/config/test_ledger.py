@@ -14,8 +14,8 @@ from ledger_client.ledgers.interface import Notebook
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transport.access import Access
 from tests.gateway.config.test_config import refused
-from tests.gateway.samples import site
-from tests.ledgers.pki import Authority
+from tests.support.pki import Authority
+from tests.support.samples import site
 
 LINE = 'url = "http://127.0.0.1:8700"'
 SECRET = "do-not-print-me"

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.config.place import daily_hours
 from tests.gateway.config.test_config import refused
-from tests.gateway.samples import site
+from tests.support.samples import site
 
 GATEWAY, SLEEPER = 'trust = "trust.toml"', 'profile = "sunspec-inverter"'
 

@@ -27,7 +27,7 @@ from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Store
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Quality, Value
-from tests.gateway.epochs import epoch
+from tests.support.epochs import epoch
 
 MIN = 60_000
 Page = Callable[[Visitor], str]

@@ -20,7 +20,7 @@ from benchmarks.parts.tcp_gateway import make_site
 from gateway.config import model
 from gateway.config.load import load_config
 from gateway.dashboard.auth import setup
-from tests.processes import Server, free_port
+from tests.support.processes import Server, free_port
 
 PASSWORDS = {"ines": "correct horse battery", "vera": "staple of the viewer"}
 ROLES = {"ines": "installer", "vera": "viewer"}

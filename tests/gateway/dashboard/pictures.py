@@ -25,8 +25,8 @@ from ledger_client.formats.senml import Quality, Reading, Value
 from tests.chain.site import until
 from tests.gateway.dashboard.pages_plant import Site, plant_with_pages
 from tests.gateway.dashboard.window import Window, chromium, window
-from tests.gateway.samples import Machine
-from tests.processes import Server
+from tests.support.processes import Server
+from tests.support.samples import Machine
 
 MINUTE_MS, HOURS = 60_000, 27
 SYNCHRONISED = (

@@ -19,7 +19,7 @@ from gateway.storage.alarm_tables import Standing
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event, parse_record
 from tests.gateway.dashboard.pages_site import Browser, pages_of, running
-from tests.processes import free_port
+from tests.support.processes import free_port
 
 PATIENCE_S = 30.0
 DONE = ("acknowledged", "shelved", "unshelved")

@@ -21,8 +21,8 @@ from gateway.storage.database import Store
 from gateway.storage.recovery import repair_report
 from gateway.storage.rows import Conflict, Repair
 from tests.gateway.dashboard.looks import looker
-from tests.gateway.epochs import epoch, until
-from tests.gateway.samples import Hands, site
+from tests.support.epochs import epoch, until
+from tests.support.samples import Hands, site
 
 SENTENCE = re.compile(r"(?<![\w/.=-])[a-z]{2,}(?:,? [a-z]{2,}){2,}")
 HIDDEN = re.compile(r"<(script|style|code|pre)\b.*?</\1>", re.DOTALL)

@@ -15,9 +15,9 @@ from benchmarks.parts.farm import farm
 from gateway.dashboard.auth import certificate
 from gateway.dashboard.metrics_endpoint import routes
 from tests.gateway.dashboard.pages_site import Browser, pages_of, plain_site, running
-from tests.gateway.epochs import due_ms, epoch, until
-from tests.gateway.samples import finished, site
-from tests.processes import free_port
+from tests.support.epochs import due_ms, epoch, until
+from tests.support.processes import free_port
+from tests.support.samples import finished, site
 
 METER = "export-main"
 TOKEN = "a-token-of-thirty-two-characters"

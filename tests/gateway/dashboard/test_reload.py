@@ -12,7 +12,7 @@ from pathlib import Path
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event, parse_record
 from tests.gateway.dashboard.pages_site import Browser, pages_of, running
-from tests.processes import free_port
+from tests.support.processes import free_port
 
 
 def test_a_reload_from_the_page_moves_the_pages_and_bears_the_users_name(tmp_path: Path) -> None:

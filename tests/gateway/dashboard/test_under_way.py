@@ -22,7 +22,7 @@ from gateway.fieldbus.line import Line
 from gateway.recording.notifications import Hub
 from gateway.runtime.context import Site
 from gateway.storage.database import Store
-from tests.gateway.desk import Desk
+from tests.support.desk import Desk
 
 
 class Changing(Desk):

@@ -21,9 +21,9 @@ from gateway.errors import Unfinished
 from gateway.storage.database import Store
 from ledger_client.formats.cose_key import PrivateKey, save_private_key
 from tests.chain.site import command
-from tests.gateway.samples import START_S, Hands
-from tests.gateway.samples import site as make_site
-from tests.processes import free_port
+from tests.support.processes import free_port
+from tests.support.samples import START_S, Hands
+from tests.support.samples import site as make_site
 
 NOW_MS = START_S * 1000
 

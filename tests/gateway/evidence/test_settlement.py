@@ -15,7 +15,7 @@ from ledger_client.formats import cbor, cose
 from ledger_client.formats.bundle import Locator, encode_locator
 from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.statement import sign_statement, statement_id
-from tests.ledger_client.evidence import LEDGER, NOW, T0, Site, key, limited, receipt_for, statement_of, trust
+from tests.support.evidence import LEDGER, NOW, T0, Site, key, limited, receipt_for, statement_of, trust
 
 ENTRY = Site().entry()
 OTHER = sign_statement(replace(statement_of(Site().batch), iat=T0 + 3), Site().statement_signer)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Mosquitto, mosquitto
+from tests.support.processes import Mosquitto, mosquitto
 
 
 @pytest.fixture

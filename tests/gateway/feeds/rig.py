@@ -24,7 +24,7 @@ from gateway.runtime.context import Site
 from gateway.storage.database import Store
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.transport.mqtt_broker import Broker, Message
-from tests.gateway.samples import recorder, site
+from tests.support.samples import recorder, site
 
 PATIENCE_S = 20.0
 METER, OTHER = "export-main", "stack-co2"

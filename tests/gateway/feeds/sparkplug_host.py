@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.gateway.feeds.rig import PATIENCE_S
-from tests.ledgers.nats import Node
-from tests.processes import Mosquitto
+from tests.support.nats import Node
+from tests.support.processes import Mosquitto
 
 GROUP, HOST, NODE = "plant", "scada-1", "test-gateway"
 FREE = f'group = "{GROUP}"\nbackfill_rate = 1000\n'

@@ -8,7 +8,7 @@ from pathlib import Path
 from gateway.doctor.feeds import feeds
 from gateway.doctor.finding import Case
 from tests.gateway.feeds.rig import feed_site, running, until
-from tests.processes import free_port, mosquitto
+from tests.support.processes import free_port, mosquitto
 
 
 def test_without_a_gateway_the_doctor_knocks_at_the_broker(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from gateway.devices.profile import catalog, load_profile
 from gateway.errors import ConfigError
 from tests.gateway.feeds.conformance import shows
 from tests.gateway.feeds.rig import feed_site
-from tests.gateway.samples import site
+from tests.support.samples import site
 
 PLAIN = 'type = "json"\nurl = "mqtt://127.0.0.1:1883"\n'
 FAR = 'type = "json"\nurl = "mqtt://10.0.0.9"\n'

@@ -11,7 +11,7 @@ from ledger_client.transport.access import Access
 from ledger_client.transport.mqtt_broker import Will
 from tests.gateway.feeds.rig import until
 from tests.gateway.feeds.tap import tap
-from tests.processes import mosquitto
+from tests.support.processes import mosquitto
 
 
 def acknowledge(window: Window, times: int, now: float) -> int:

@@ -21,7 +21,7 @@ from tests.chain.test_disk_full import status_of
 from tests.gateway.feeds.rig import Heard, listening
 from tests.gateway.feeds.sparkplug_host import GROUP, Host, host_at, metric
 from tests.gateway.feeds.tap import Tap, tap
-from tests.processes import mosquitto
+from tests.support.processes import mosquitto
 
 METERS, LONE = ("meter-000", "meter-001"), "meter-002"
 

@@ -11,7 +11,7 @@ from tests.gateway.feeds.conformance import shows
 from tests.gateway.feeds.rig import METER, OTHER, Rig, feed_site, running, until
 from tests.gateway.feeds.sparkplug_host import FREE, GROUP, HOST, NODE, Host, check_sequence, host_at, metric
 from tests.gateway.feeds.tap import CONNECT, DISCONNECT, tap
-from tests.processes import Mosquitto
+from tests.support.processes import Mosquitto
 
 BOUND = f'{FREE}primary_host = "{HOST}"\n'
 

@@ -14,7 +14,7 @@ from ledger_client.transport.access import Access
 from ledger_client.transport.mqtt_broker import Broker, Message, Will
 from tests.gateway.feeds.rig import PATIENCE_S, until
 from tests.gateway.feeds.sparkplug_host import HOST
-from tests.processes import Mosquitto
+from tests.support.processes import Mosquitto
 
 
 def test_what_is_no_state_message_changes_nothing() -> None:

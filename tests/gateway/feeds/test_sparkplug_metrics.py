@@ -11,7 +11,7 @@ from ledger_client.formats.senml import Quality, Value
 from tests.gateway.feeds.conformance import shows
 from tests.gateway.feeds.rig import METER, feed_site, running, until
 from tests.gateway.feeds.sparkplug_host import FREE, NODE, check_sequence, host_at, metric
-from tests.processes import Mosquitto
+from tests.support.processes import Mosquitto
 
 
 @shows("payloads-propertyset-quality-value-type payloads-propertyset-quality-value-value")

@@ -15,8 +15,8 @@ from tests.disk.small import small_disk
 from tests.gateway.feeds.rig import METER, OTHER, feed_site, listening, running, say, until
 from tests.gateway.feeds.sparkplug_host import GROUP, host_at, metrics
 from tests.gateway.feeds.tap import tap
-from tests.ledgers.pki import Authority
-from tests.processes import Mosquitto, free_port, mosquitto
+from tests.support.pki import Authority
+from tests.support.processes import Mosquitto, free_port, mosquitto
 
 BASE = "meterseal-feed/v1/test-gateway"
 

@@ -12,9 +12,9 @@ from gateway.cli.plan_view import with_found
 from gateway.commissioning.line_plan import line_plan
 from tests.gateway.cli.test_clear_shared import lone_block, ordered
 from tests.gateway.commissioning.test_line_plan import line, spare
-from tests.gateway.epochs import running, until
 from tests.gateway.fieldbus.devices import serving
 from tests.gateway.fieldbus.test_closing_device import closing
+from tests.support.epochs import running, until
 
 SAID = "one question a connection, for the device closes it behind each answer; connecting takes "
 

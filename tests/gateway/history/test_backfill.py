@@ -8,8 +8,8 @@ from pathlib import Path
 from gateway.clock import HOUR_MS
 from gateway.history.backfill import Rebuilding
 from gateway.storage.database import Store
-from tests.gateway.desk import Desk
-from tests.gateway.samples import finished
+from tests.support.desk import Desk
+from tests.support.samples import finished
 
 HOURS = 3
 

@@ -21,9 +21,9 @@ from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity.pruning import prune_summaries
 from gateway.storage.database import Store
 from ledger_client.formats.senml import Columns, Reading, Value
-from tests.gateway.epochs import epoch, until
-from tests.gateway.recount import check_figures, check_summaries
-from tests.gateway.samples import START_S, Hands, Machine, site
+from tests.support.epochs import epoch, until
+from tests.support.recount import check_figures, check_summaries
+from tests.support.samples import START_S, Hands, Machine, site
 
 METER = "export-main"
 

@@ -19,7 +19,7 @@ from gateway.storage.capacity.pruning import prune_summaries
 from gateway.storage.database import Store
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Quality, Reading, Value
-from tests.gateway.samples import START_S, Hands, Machine, site
+from tests.support.samples import START_S, Hands, Machine, site
 
 METER, BEGIN_MS = "export-main", START_S * 1000
 EVERY_S = 60

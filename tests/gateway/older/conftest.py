@@ -10,7 +10,7 @@ import pytest
 from gateway.anchoring import refusals, uplink
 from gateway.config.model import Config
 from tests.gateway.older.lives import Ledger
-from tests.gateway.samples import believed, site
+from tests.support.samples import believed, site
 
 
 @pytest.fixture(autouse=True)

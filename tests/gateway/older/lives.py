@@ -25,8 +25,8 @@ from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.statement import SignedStatement, parse_statement
 from ledger_client.verification.trust import load_trust
 from tests.contract.memory import NearLedger
-from tests.gateway.books import check_books, check_each_record_is_sealed_once, open_alarms
-from tests.gateway.samples import finished, recorder
+from tests.support.books import check_books, check_each_record_is_sealed_once, open_alarms
+from tests.support.samples import finished, recorder
 
 METER = "export-main"
 _now_ns = [time.time_ns() - 86_400 * 10**9]  # of all lives: it goes on by a period with each poll, from yesterday on

@@ -20,7 +20,7 @@ from gateway.records import MeterEvent
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event
 from tests.gateway.fieldbus.devices import SAFETY_S, Sent, meter, serving, tcp_line, tcp_talk
-from tests.gateway.samples import Hands, Machine, finished, recorder, site
+from tests.support.samples import Hands, Machine, finished, recorder, site
 
 
 class Time:

@@ -17,7 +17,7 @@ from gateway.doctor import run
 from gateway.errors import GatewayError, Superseded
 from gateway.process import instance_lock
 from gateway.storage.database import Store
-from tests.gateway.samples import Hands, Machine, recorder, site
+from tests.support.samples import Hands, Machine, recorder, site
 
 TAKES = (
     "import sys; from pathlib import Path; from gateway.process import instance_lock as instance\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.process.sd_notify import LONGEST_STATUS, Manager
-from tests.gateway.manager import inbox
+from tests.support.manager import inbox
 
 
 @pytest.mark.parametrize("kind", ["path", "abstract"])

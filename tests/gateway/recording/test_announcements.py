@@ -28,10 +28,10 @@ from ledger_client.formats.cose_key import PrivateKey, save_private_key
 from ledger_client.formats.record import Coverage, Event, Record, parse_record
 from ledger_client.formats.statement import parse_statement
 from ledger_client.verification.trust import Trust, key_entry, parse_trust
-from tests.gateway.audited import LEDGER, audited, audited_by
-from tests.gateway.books import check_books
-from tests.gateway.clock_history import FrailStore
-from tests.gateway.samples import Hands, Machine, rewritten, site
+from tests.support.audited import LEDGER, audited, audited_by
+from tests.support.books import check_books
+from tests.support.clock_history import FrailStore
+from tests.support.samples import Hands, Machine, rewritten, site
 
 METER, CO2, PV = "export-main", "stack-co2", "pv-inverter"
 DAY_S = 86_400

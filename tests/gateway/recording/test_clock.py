@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.clock import APART_MS, BUILT_S, KernelClock, kernel_clock
-from tests.gateway.samples import START_S, Machine
+from tests.support.samples import START_S, Machine
 
 
 def test_a_synchronised_clock_says_so_with_its_error() -> None:

@@ -14,9 +14,9 @@ from gateway.records import CLOCK
 from gateway.storage.database import Store
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Quality, Reading
-from tests.gateway.books import check_books
-from tests.gateway.clock_history import FrailStore
-from tests.gateway.samples import START_S, Hands, Machine, finished, site
+from tests.support.books import check_books
+from tests.support.clock_history import FrailStore
+from tests.support.samples import START_S, Hands, Machine, finished, site
 
 METER = "export-main"
 HOUR_MS = 3_600_000

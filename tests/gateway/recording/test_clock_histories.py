@@ -6,9 +6,9 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from tests.gateway.audited import audited
-from tests.gateway.clock_history import History
-from tests.gateway.samples import site
+from tests.support.audited import audited
+from tests.support.clock_history import History
+from tests.support.samples import site
 
 HISTORIES, EPOCHS = 30, 4
 

@@ -19,9 +19,9 @@ from gateway.errors import ConfigError, StoreError
 from gateway.recording.commits import Rules
 from gateway.recording.config_change import Change
 from ledger_client.formats.record import Coverage
-from tests.gateway.books import check_books
-from tests.gateway.clock_history import FrailStore
-from tests.gateway.samples import Hands, Machine, finished, recorder, rewritten, site
+from tests.support.books import check_books
+from tests.support.clock_history import FrailStore
+from tests.support.samples import Hands, Machine, finished, recorder, rewritten, site
 
 METER, CO2, NEW = "export-main", "stack-co2", "fourth"
 CHANGED = {"why": "test"}

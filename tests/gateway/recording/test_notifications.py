@@ -14,7 +14,7 @@ from gateway.records import MissedPoll, News, NotRecorded, PollResult, SignedRec
 from gateway.storage.database import Store
 from ledger_client.formats.record import parse_record
 from ledger_client.formats.senml import Reading
-from tests.gateway.samples import Hands, finished, site
+from tests.support.samples import Hands, finished, site
 
 METER = "export-main"
 

@@ -22,8 +22,8 @@ from gateway.recording import writer as recording
 from gateway.recording.commits import Rules
 from gateway.recording.writer import Recorder
 from gateway.storage.database import Store
-from tests.gateway.books import check_books
-from tests.gateway.samples import EPOCH, finished, site
+from tests.support.books import check_books
+from tests.support.samples import EPOCH, finished, site
 
 METER, PATIENCE_S = "export-main", 20.0
 NEVER_MS = 1 << 40

@@ -22,9 +22,9 @@ from gateway.runtime.alarm_inputs import AlarmSources
 from gateway.runtime.context import Site
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Reading, Value
-from tests.gateway.desk import Desk
-from tests.gateway.samples import START_S, Hands, site
-from tests.ledgers.pki import Authority
+from tests.support.desk import Desk
+from tests.support.pki import Authority
+from tests.support.samples import START_S, Hands, site
 
 A, BUS = "meter-a", "bus-1"
 DAY_MS = 86_400_000

@@ -16,8 +16,8 @@ from gateway.records import MissedPoll, NotRecorded, PollResult, Timestamp
 from gateway.runtime.power_history import PowerHistory, recall, sleep_point
 from gateway.storage.database import Store
 from ledger_client.formats.senml import Quality, Reading, Value
-from tests.gateway.epochs import running, until
-from tests.gateway.samples import Hands, Machine, site
+from tests.support.epochs import running, until
+from tests.support.samples import Hands, Machine, site
 
 PV, POWER = "pv-inverter", "active_power"
 NIGHT_W, FULL_W = 3, 8400

@@ -11,9 +11,9 @@ from gateway.commissioning.preflight import prepare
 from gateway.process.sd_notify import Manager
 from gateway.runtime.watchdog import Watch
 from tests.chain.site import GatewayProcess
-from tests.gateway.manager import Inbox, inbox
-from tests.gateway.samples import believed, site
-from tests.processes import free_port
+from tests.support.manager import Inbox, inbox
+from tests.support.processes import free_port
+from tests.support.samples import believed, site
 
 NOTHING_AROUND = {'port = "rs485-1"': 'port = "not-plugged-in"', "port = 5020": "port = {}", ":8700": ":{}"}
 

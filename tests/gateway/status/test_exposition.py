@@ -15,8 +15,8 @@ from gateway.config.model import Config
 from gateway.runtime.context import Site
 from gateway.status.exposition import exposition
 from gateway.status.metric_names import FIGURES
-from tests.gateway.epochs import due_ms, epoch, until
-from tests.gateway.samples import believed, finished, site
+from tests.support.epochs import due_ms, epoch, until
+from tests.support.samples import believed, finished, site
 
 METER, LINE = "export-main", "rs485-1"
 DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"

@@ -13,8 +13,8 @@ from gateway.config.model import Config
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.storage import schema
 from gateway.storage.database import Store
-from tests.gateway.books import check_books
-from tests.gateway.samples import finished, recorder, site
+from tests.support.books import check_books
+from tests.support.samples import finished, recorder, site
 
 METER = "export-main"
 

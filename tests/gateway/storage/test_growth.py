@@ -18,8 +18,8 @@ from gateway.recording.journal import seal_next
 from gateway.status import status
 from gateway.storage.capacity import pruning
 from gateway.storage.database import Store
-from tests.gateway.books import check_books
-from tests.gateway.samples import finished, recorder, site
+from tests.support.books import check_books
+from tests.support.samples import finished, recorder, site
 
 METER, LEDGER = "export-main", "demo-ledger"
 STRETCH, MORE = 1_000, 3_000

@@ -17,20 +17,8 @@ from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.cose_key import ES256
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.verification.trust import key_entry
-from tests.ledger_client.batches import OTHER, Gateway, audited, findings, trusted
-from tests.ledger_client.evidence import (
-    EPOCH,
-    GATEWAY,
-    LEDGER,
-    METER,
-    NOW,
-    T0,
-    VALID_FROM,
-    key,
-    moment,
-    receipt_for,
-    trust,
-)
+from tests.support.audit_batches import OTHER, Gateway, audited, findings, trusted
+from tests.support.evidence import EPOCH, GATEWAY, LEDGER, METER, NOW, T0, VALID_FROM, key, moment, receipt_for, trust
 
 
 @pytest.fixture

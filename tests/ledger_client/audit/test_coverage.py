@@ -12,8 +12,8 @@ import pytest
 from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.record import Event, record_hash
 from ledger_client.formats.senml import Reading, Value
-from tests.ledger_client.batches import CONFIG, EVERY_MS, OTHER, Gateway, audited, findings
-from tests.ledger_client.evidence import EPOCH, METER, parts_of
+from tests.support.audit_batches import CONFIG, EVERY_MS, OTHER, Gateway, audited, findings
+from tests.support.evidence import EPOCH, METER, parts_of
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ledger_client.audit.events import COUNTED
-from tests.ledger_client.batches import Gateway, audited
-from tests.ledger_client.evidence import EPOCH, METER
+from tests.support.audit_batches import Gateway, audited
+from tests.support.evidence import EPOCH, METER
 
 FIELDS = (
     "at", "part", "config", "meters", "statement", "grids", "factor", "before", "after", "up", "tenths", "began",

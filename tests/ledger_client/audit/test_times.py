@@ -10,8 +10,8 @@ import pytest
 
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Reading, Value
-from tests.ledger_client.batches import BEGIN_MS, EVERY_MS, OTHER, Gateway, audited, findings, trusted
-from tests.ledger_client.evidence import EPOCH, METER, receipt_for
+from tests.support.audit_batches import BEGIN_MS, EVERY_MS, OTHER, Gateway, audited, findings, trusted
+from tests.support.evidence import EPOCH, METER, receipt_for
 
 
 @pytest.fixture

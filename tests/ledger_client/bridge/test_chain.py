@@ -25,7 +25,9 @@ from ledger_client.transparency.ledger.admission import OUT_OF_ORDER, TAKEN, UNK
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.verification.trust import load_trust
 from ledger_client.verification.verify import verify
-from tests.bridge.site import (
+from tests.ledger_client.evm.chain import Registry, chain, deploy
+from tests.ledger_client.evm.test_gateway import record
+from tests.support.bridge_site import (
     CHAIN,
     LEDGER,
     PATIENCE_S,
@@ -36,11 +38,9 @@ from tests.bridge.site import (
     persist,
     running,
 )
-from tests.gateway.samples import site
-from tests.ledger_client.evm.chain import Registry, chain, deploy
-from tests.ledger_client.evm.test_gateway import record
-from tests.ledgers.samples import Gateway
-from tests.processes import Anvil, Mosquitto, mosquitto
+from tests.support.enrolled import Gateway
+from tests.support.processes import Anvil, Mosquitto, mosquitto
+from tests.support.samples import site
 
 NOW = 4_000_000_000
 GATEWAYS, STATEMENTS, KILLS = 6, 4, 4

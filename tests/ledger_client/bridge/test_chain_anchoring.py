@@ -16,11 +16,11 @@ from ledger_client.formats.statement import parse_statement, statement_id
 from ledger_client.ledgers.evm.account import Account
 from ledger_client.ledgers.evm.driver import EvmLedger
 from ledger_client.ledgers.evm.node import Node
-from tests.bridge.site import check_shared
 from tests.ledger_client.evm.chain import chain
 from tests.ledger_client.evm.evm_site import Crash, EvmSite, evm_site
-from tests.ledgers.samples import Gateway
-from tests.processes import Anvil
+from tests.support.bridge_site import check_shared
+from tests.support.enrolled import Gateway
+from tests.support.processes import Anvil
 
 DUTY = "to nowhere"
 

@@ -16,7 +16,7 @@ from ledger_client.transparency.ledger.admission import OUT_OF_ORDER
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transport.wire import COSE, PROBLEM, parse_problem
 from tests.contract.memory import NearLedger
-from tests.ledgers.samples import Gateway
+from tests.support.enrolled import Gateway
 
 PATIENCE_S = 60.0
 

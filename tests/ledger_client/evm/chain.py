@@ -13,7 +13,7 @@ from typing import Any
 from ledger_client import contracts
 from ledger_client.contracts import Anchored, AnchoredMany, address, flag, number, words
 from ledger_client.ledgers.evm.node import Log, Node, NodeError, Reverted, TxReceipt
-from tests.processes import Anvil, anvil
+from tests.support.processes import Anvil, anvil
 
 PATIENCE_S = 30.0
 

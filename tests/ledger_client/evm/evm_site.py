@@ -19,8 +19,8 @@ from ledger_client.ledgers.evm.finality import Finality
 from ledger_client.ledgers.evm.node import Node
 from ledger_client.ledgers.interface import Pending
 from tests.ledger_client.evm.chain import Registry, deploy
-from tests.ledgers.samples import Gateway
-from tests.processes import Anvil
+from tests.support.enrolled import Gateway
+from tests.support.processes import Anvil
 
 CHAIN = 31337
 AT_ONCE = Finality(1)

@@ -16,7 +16,7 @@ from ledger_client.cli.app import cli
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.evm.node import Node
 from tests.ledger_client.evm.chain import chain
-from tests.processes import Anvil
+from tests.support.processes import Anvil
 
 DOCS = Path(__file__).parents[3] / "docs" / "evm.md"
 SECRETS = {"owner.password": "of the owner", "gateway.password": "of the gateway"}

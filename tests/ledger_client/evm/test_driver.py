@@ -18,7 +18,7 @@ from ledger_client.ledgers.evm.node import Node
 from ledger_client.ledgers.interface import Notebook, Pending
 from tests.ledger_client.evm.chain import accounts, chain
 from tests.ledger_client.evm.evm_site import CHAIN, EvmSite, _keys, evm_site, settle
-from tests.processes import Anvil
+from tests.support.processes import Anvil
 
 
 @pytest.fixture(scope="module")

@@ -27,9 +27,9 @@ from ledger_client.online.ask import refresh
 from ledger_client.verification.trust import Trust, load_trust
 from ledger_client.verification.verify import verify
 from tests.gateway.config.test_config import meterseal, refused
-from tests.gateway.samples import finished, recorder, site
 from tests.ledger_client.evm.chain import Registry, chain, deploy
 from tests.ledger_client.evm.evm_site import _keys
+from tests.support.samples import finished, recorder, site
 
 NOW = 4_000_000_000
 PASSWORD = "correct horse"

@@ -18,7 +18,7 @@ from ledger_client.transparency.log import tree
 from ledger_client.transparency.log.log import Log
 from tests.ledger_client.evm.chain import accounts, deploy
 from tests.ledger_client.evm.test_cli import fund, refused, run, running
-from tests.processes import Anvil, embedded_ledger
+from tests.support.processes import Anvil, embedded_ledger
 
 __all__ = ["running"]
 

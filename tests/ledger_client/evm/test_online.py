@@ -24,13 +24,13 @@ from ledger_client.online.ask import last_batches, refresh
 from ledger_client.verification.online_facts import Facts, Placed
 from ledger_client.verification.trust import Trust, key_entry
 from ledger_client.verification.verify import Verified, verify
-from tests.ledger_client import evidence
-from tests.ledger_client.evidence import GATEWAY, LEDGER, Site
 from tests.ledger_client.evm.chain import Registry, chain, mined
 from tests.ledger_client.evm.evm_site import CHAIN, EvmSite, evm_site, settle
 from tests.ledger_client.evm.proxy import Proxy, proxy
-from tests.ledgers.samples import Gateway
-from tests.processes import Anvil, free_port
+from tests.support import evidence
+from tests.support.enrolled import Gateway
+from tests.support.evidence import GATEWAY, LEDGER, Site
+from tests.support.processes import Anvil, free_port
 
 NOW = 4_000_000_000  # the node's blocks bear the time of this machine
 NAME = "consortium"

@@ -11,9 +11,9 @@ from ledger_client.errors import EncodeError, FileError, Malformed
 from ledger_client.formats import cbor
 from ledger_client.formats.batch_file import BatchFile, write_batch
 from ledger_client.verification.verify import verify
-from tests.ledger_client.batches import Gateway, audited, trusted
-from tests.ledger_client.evidence import EPOCH, METER, NOW, receipt_for
 from tests.ledger_client.formats.test_cddl import LOCATORS, schema
+from tests.support.audit_batches import Gateway, audited, trusted
+from tests.support.evidence import EPOCH, METER, NOW, receipt_for
 
 RANDOM = random.Random(7807)
 

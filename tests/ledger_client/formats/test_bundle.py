@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from ledger_client.errors import EncodeError, Malformed
 from ledger_client.formats import cbor
 from ledger_client.formats.bundle import Bundle, Locator, decode_locator, encode_locator, is_locator
-from tests.ledger_client.evidence import Site, receipt_for
-from tests.ledger_client.values import NAMES, THOROUGH
+from tests.support.evidence import Site, receipt_for
+from tests.support.evidence_values import NAMES, THOROUGH
 
 HASHES = st.binary(min_size=32, max_size=32)
 UINTS = st.integers(0, 2**64 - 1)

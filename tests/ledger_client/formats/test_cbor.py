@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ledger_client.errors import EncodeError, Malformed
 from ledger_client.formats import cbor
-from tests.ledger_client.values import ITEMS, THOROUGH, decimals
+from tests.support.evidence_values import ITEMS, THOROUGH, decimals
 
 
 def same(a: Any, b: Any) -> bool:

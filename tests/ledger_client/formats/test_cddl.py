@@ -39,8 +39,8 @@ from ledger_client.transparency.policy.gateway_entries import Change, place_of, 
 from ledger_client.transparency.policy.gateway_list import Count, Shown, encode_page, sign_count
 from ledger_client.transparency.policy.ledger_keys import sign_key, sign_rules
 from ledger_client.verification.trust import TrustKey
-from tests.ledger_client.evidence import EPOCH, GATEWAY, LEDGER, METER, T0, Site, claims, key, receipt_for, records
-from tests.ledger_client.values import CLAIMS, EVENTS, READINGS, THOROUGH, coverages
+from tests.support.evidence import EPOCH, GATEWAY, LEDGER, METER, T0, Site, claims, key, receipt_for, records
+from tests.support.evidence_values import CLAIMS, EVENTS, READINGS, THOROUGH, coverages
 
 CDDL = (Path(__file__).parents[3] / "docs" / "evidence.cddl").read_text()
 LAYERS = [

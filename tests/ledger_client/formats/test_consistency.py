@@ -17,10 +17,10 @@ from ledger_client.formats.consistency import check_consistency, parse_consisten
 from ledger_client.formats.merkle import Tree, leaf_hash, root_from_consistency
 from ledger_client.formats.receipt import parse_receipt
 from ledger_client.transparency.log import tree as stored
-from tests.ledger_client.evidence import LEDGER, T0, key
 from tests.ledger_client.formats.test_merkle import LEAVES, recursive_root
 from tests.ledger_client.formats.test_standards import CT_LEAVES, CT_ROOTS
-from tests.ledger_client.values import THOROUGH
+from tests.support.evidence import LEDGER, T0, key
+from tests.support.evidence_values import THOROUGH
 
 SIGNER = key(LEDGER)
 SIZES = [(first, second) for second in range(2, 41) for first in range(1, second)]

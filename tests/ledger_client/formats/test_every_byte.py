@@ -11,7 +11,7 @@ from ledger_client.formats.bundle import Bundle
 from ledger_client.formats.cose_key import ES256
 from ledger_client.verification.trust import Trust, key_entry
 from ledger_client.verification.verify import verify
-from tests.ledger_client.evidence import GATEWAY, METER, NOW, VALID_FROM, Site, key, records, trust
+from tests.support.evidence import GATEWAY, METER, NOW, VALID_FROM, Site, key, records, trust
 
 RANDOM = random.Random(9162)
 

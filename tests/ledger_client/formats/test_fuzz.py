@@ -24,8 +24,8 @@ from ledger_client.formats.statement import detach_receipts, parse_statement
 from ledger_client.verification.explain import facts_in_words
 from ledger_client.verification.verify import verify
 from ledger_client.verification.vouching import check_receipt
-from tests.ledger_client.evidence import NOW, Site, key, receipt_for, records, trust
-from tests.ledger_client.values import ITEMS, THOROUGH
+from tests.support.evidence import NOW, Site, key, receipt_for, records, trust
+from tests.support.evidence_values import ITEMS, THOROUGH
 
 MANY = settings(THOROUGH, max_examples=250)
 ENTRY = Site().entry()

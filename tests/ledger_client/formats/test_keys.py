@@ -26,8 +26,8 @@ from ledger_client.formats.cose_key import (
     save_private_key,
     unbase64url,
 )
-from tests.ledger_client.evidence import key
-from tests.ledger_client.values import THOROUGH
+from tests.support.evidence import key
+from tests.support.evidence_values import THOROUGH
 
 ED = cbor.decode(key("a").public.cose_key)
 EC = cbor.decode(key("a", ES256).public.cose_key)

@@ -12,7 +12,7 @@ import pytest
 from ledger_client.errors import BadSignature, EncodeError, Malformed
 from ledger_client.formats import cbor, cose
 from ledger_client.formats.log_head import CONTENT_HEAD, LogHead, check_head, parse_head, sign_head
-from tests.ledger_client.evidence import LEDGER, T0, Site, key
+from tests.support.evidence import LEDGER, T0, Site, key
 
 SIGNER = key(LEDGER)
 HEAD = LogHead(LEDGER, 7, bytes(range(32)), T0)

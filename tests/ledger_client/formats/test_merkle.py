@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ledger_client.errors import NotIncluded
 from ledger_client.formats.merkle import EMPTY_ROOT, Tree, leaf_hash, node_hash, root_from_path
-from tests.ledger_client.values import THOROUGH
+from tests.support.evidence_values import THOROUGH
 
 LEAVES = [leaf_hash(bytes([n])) for n in range(70)]
 

@@ -17,8 +17,8 @@ from ledger_client.formats.cose_key import ES256, P256_ORDER
 from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.receipt import check, parse_receipt, sign_receipt
 from ledger_client.formats.statement import id_text, statement_id
-from tests.ledger_client.evidence import LEDGER, T0, Site, key, receipt_for
-from tests.ledger_client.values import THOROUGH
+from tests.support.evidence import LEDGER, T0, Site, key, receipt_for
+from tests.support.evidence_values import THOROUGH
 
 SIGNER = key(LEDGER)
 ENTRY = Site().entry()

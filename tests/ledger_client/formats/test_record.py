@@ -31,8 +31,8 @@ from ledger_client.formats.record import (
     sign_record,
 )
 from ledger_client.formats.senml import Columns, Quality, Reading, Value, quality_words
-from tests.ledger_client.evidence import EPOCH, GATEWAY, METER, T0, VALUES, bodies, claims, key, reading
-from tests.ledger_client.values import CLAIMS, EVENTS, NAMES, QUALITIES, READINGS, THOROUGH, UNITS, coverages
+from tests.support.evidence import EPOCH, GATEWAY, METER, T0, VALUES, bodies, claims, key, reading
+from tests.support.evidence_values import CLAIMS, EVENTS, NAMES, QUALITIES, READINGS, THOROUGH, UNITS, coverages
 
 SIGNER = key("meter")
 

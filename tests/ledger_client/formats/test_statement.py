@@ -25,8 +25,8 @@ from ledger_client.formats.statement import (
     sign_statement,
     statement_id,
 )
-from tests.ledger_client.evidence import EPOCH, METER, Site, key, records, statement_of
-from tests.ledger_client.values import NAMES, THOROUGH, TIMES_MS
+from tests.support.evidence import EPOCH, METER, Site, key, records, statement_of
+from tests.support.evidence_values import NAMES, THOROUGH, TIMES_MS
 
 SIGNER = key("statement", ES256)
 OTHER_EPOCH = bytes.fromhex("ff02030405060708")

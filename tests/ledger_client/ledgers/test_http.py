@@ -17,7 +17,7 @@ from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.interface import Pending
 from ledger_client.transport.access import Access
 from ledger_client.transport.wire import MAX_PAGE, MAX_RECEIPT, encode_problem
-from tests.ledgers.samples import Gateway
+from tests.support.enrolled import Gateway
 
 GATEWAY = Gateway("gw")
 ENTRY = GATEWAY.statement(0)

@@ -13,10 +13,10 @@ from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transport.access import Access, Protocol
-from tests.ledgers.nats import Node, nats
-from tests.ledgers.samples import Gateway
-from tests.ledgers.site import PATIENCE_S, Site, persist
-from tests.processes import embedded_ledger, mosquitto
+from tests.support.enrolled import Gateway
+from tests.support.ledger_site import PATIENCE_S, Site, persist
+from tests.support.nats import Node, nats
+from tests.support.processes import embedded_ledger, mosquitto
 
 _numbers = count(1)
 OLD = Access(protocol="3.1.1")

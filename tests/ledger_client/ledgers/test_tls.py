@@ -20,10 +20,10 @@ from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.interface import Ledger
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transport.access import Access
-from tests.ledgers.pki import Authority, Pair
-from tests.ledgers.samples import Gateway
-from tests.ledgers.site import Site, persist
-from tests.processes import EmbeddedLedger, embedded_ledger, free_port, mosquitto
+from tests.support.enrolled import Gateway
+from tests.support.ledger_site import Site, persist
+from tests.support.pki import Authority, Pair
+from tests.support.processes import EmbeddedLedger, embedded_ledger, free_port, mosquitto
 
 NAME = "secure-ledger"
 TIMEOUT_S = 10.0

@@ -34,13 +34,13 @@ from ledger_client.verification.online_facts import Facts, Held, InLog
 from ledger_client.verification.trust import Trust, key_entry
 from ledger_client.verification.verify import Verified, verify
 from tests.contract.memory import NearLog
-from tests.ledger_client import evidence
-from tests.ledger_client.evidence import GATEWAY, LEDGER, METER
 from tests.ledgers.foreign_scitt import ForeignScitt, serving
-from tests.ledgers.pki import Authority
-from tests.ledgers.samples import Gateway
-from tests.ledgers.site import Place
-from tests.processes import embedded_ledger, free_port
+from tests.support import evidence
+from tests.support.enrolled import Gateway
+from tests.support.evidence import GATEWAY, LEDGER, METER
+from tests.support.ledger_site import Place
+from tests.support.pki import Authority
+from tests.support.processes import embedded_ledger, free_port
 
 ENTRY = evidence.Site().entry()
 

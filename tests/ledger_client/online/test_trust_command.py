@@ -17,10 +17,10 @@ from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.revoke import revoke
 from ledger_client.verification.trust import key_entry, load_trust
 from ledger_client.verification.vouching import check_receipt
-from tests.gateway import samples
 from tests.ledger_client.transparency.test_cli import complaint, request, run
-from tests.ledgers.samples import Gateway
-from tests.ledgers.site import Site, persist, site
+from tests.support import samples
+from tests.support.enrolled import Gateway
+from tests.support.ledger_site import Site, persist, site
 
 GATEWAY, METER = Gateway("hydro-07"), PrivateKey.generate()
 

@@ -24,8 +24,8 @@ from ledger_client.formats.senml import Quality, Reading, Value
 from ledger_client.formats.statement import Range, Statement, sign_statement
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.verification.trust import key_entry, load_trust
-from tests.ledgers.samples import EPOCH, Gateway
-from tests.processes import EmbeddedLedger, embedded_ledger
+from tests.support.enrolled import EPOCH, Gateway
+from tests.support.processes import EmbeddedLedger, embedded_ledger
 
 FIELDS = [
     "verified", "step", "error", "detail", "kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than", "delay",

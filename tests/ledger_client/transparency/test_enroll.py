@@ -17,7 +17,7 @@ from ledger_client.transparency.ledger.enroll import EnrollError, enroll, let_in
 from ledger_client.transparency.policy.policy_file import load_policy
 from ledger_client.verification.trust import key_entry
 from tests.ledger_client.transparency.test_cli import request, run
-from tests.ledgers.samples import Gateway
+from tests.support.enrolled import Gateway
 
 PATIENCE_S = 60.0
 

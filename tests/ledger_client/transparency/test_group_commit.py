@@ -15,7 +15,7 @@ from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.transparency.log.counters import Counts
 from ledger_client.transparency.log.group_commit import MOST, GroupCommit
 from ledger_client.transparency.log.log import Log, Place, Writer
-from tests.ledgers.site import PATIENCE_S
+from tests.support.ledger_site import PATIENCE_S
 
 
 class CountingLog(Log):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.ledger_hostile import SMALLEST, run
 from benchmarks.parts.hostile import Hostile
-from tests.ledgers.samples import Gateway
+from tests.support.enrolled import Gateway
 
 REQUESTS, SEED = SMALLEST[0]["requests"], SMALLEST[0]["seed"]
 

@@ -20,9 +20,9 @@ from ledger_client.transparency.server.intake import MOST, Intake
 from ledger_client.transparency.server.mqtt import MqttService
 from ledger_client.transport.mqtt_broker import Broker, Message
 from ledger_client.transport.wire import COSE, TOPIC_ROOT, Topic, id_to_text
-from tests.ledgers.samples import Gateway, policy_with
-from tests.ledgers.site import PATIENCE_S, CheckedLog, until
-from tests.processes import mosquitto
+from tests.support.enrolled import Gateway, policy_with
+from tests.support.ledger_site import PATIENCE_S, CheckedLog, until
+from tests.support.processes import mosquitto
 
 GATEWAYS = [Gateway(f"gw-{number}") for number in range(10)]
 

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ledger_client.formats.statement import statement_id
-from tests.ledgers.samples import Gateway
-from tests.ledgers.site import PATIENCE_S, Site, persist, site
+from tests.support.enrolled import Gateway
+from tests.support.ledger_site import PATIENCE_S, Site, persist, site
 
 GATEWAYS, STATEMENTS, KILLS = 8, 30, 4
 

@@ -15,7 +15,7 @@ from ledger_client.transparency.policy.policy_file import EMPTY_POLICY, PolicyFi
 from ledger_client.transport.wire import id_to_text
 from ledger_client.verification.trust import key_entry
 from tests.ledger_client.transparency.test_cli import complaint, run
-from tests.ledgers.samples import Gateway
+from tests.support.enrolled import Gateway
 
 A, B, C = (PrivateKey.generate().public for _ in range(3))
 T = 1_795_000_000

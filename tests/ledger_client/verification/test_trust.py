@@ -15,8 +15,8 @@ from ledger_client.formats import cbor
 from ledger_client.formats.checks import is_ledger_name
 from ledger_client.formats.cose_key import ES256, PublicKey, base64url
 from ledger_client.verification.trust import Trust, key_entry, load_trust, parse_trust
-from tests.ledger_client.evidence import GATEWAY, LEDGER, METER, VALID_FROM, key, trust
-from tests.ledger_client.values import NAMES, THOROUGH
+from tests.support.evidence import GATEWAY, LEDGER, METER, VALID_FROM, key, trust
+from tests.support.evidence_values import NAMES, THOROUGH
 
 METER_KEY, STATEMENT_KEY, LEDGER_KEY = key("meter").public, key("statement", ES256).public, key(LEDGER).public
 POLICY = '[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n'

@@ -28,7 +28,7 @@ from ledger_client.times import span_in_words
 from ledger_client.verification.explain import facts_in_words
 from ledger_client.verification.trust import Trust, key_entry
 from ledger_client.verification.verify import failure_json, verify
-from tests.ledger_client.evidence import (
+from tests.support.evidence import (
     EPOCH,
     GATEWAY,
     LEDGER,

@@ -31,7 +31,7 @@ from ledger_client.formats.statement import sign_statement
 from ledger_client.verification.trust import Trust, key_entry, parse_trust
 from ledger_client.verification.verify import verify
 from ledger_client.verification.vouching import check_receipt
-from tests.ledger_client.evidence import (
+from tests.support.evidence import (
     LEDGER,
     NOW,
     T0,

@@ -20,7 +20,7 @@ from gateway.dashboard.auth import certificate
 from gateway.dashboard.auth.users import matches, read_users
 from gateway.errors import ConfigError
 from tests.gateway.dashboard.pages_site import Browser, pages_of, running
-from tests.processes import free_port
+from tests.support.processes import free_port
 
 PASSWORD = "basement without light"
 

@@ -16,7 +16,7 @@ from benchmarks.parts.farm import farm
 from gateway.config.model import Config
 from gateway.dashboard.auth import certificate
 from tests.gateway.dashboard.pages_site import Browser, everything, pages_of, running
-from tests.processes import free_port
+from tests.support.processes import free_port
 
 
 @pytest.fixture(scope="module")

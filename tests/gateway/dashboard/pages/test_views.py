@@ -32,8 +32,8 @@ from gateway.storage.database import Store
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.senml import Quality, Reading, Value
 from tests.gateway.dashboard.looks import looker
-from tests.gateway.epochs import due_ms, epoch, until
-from tests.gateway.samples import Hands, rewrite, site
+from tests.support.epochs import due_ms, epoch, until
+from tests.support.samples import Hands, rewrite, site
 
 LIMIT = 150_000
 VALUES = 18

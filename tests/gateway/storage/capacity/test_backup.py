@@ -14,8 +14,8 @@ from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.backup import backup
 from gateway.storage.capacity.disk_space import Space
 from gateway.storage.database import Store
-from tests.gateway.books import check_books
-from tests.gateway.samples import Hands, site
+from tests.support.books import check_books
+from tests.support.samples import Hands, site
 
 
 @pytest.fixture

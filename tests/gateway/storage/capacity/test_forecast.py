@@ -12,7 +12,7 @@ from gateway.status.status import status
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.disk_space import Space
 from gateway.storage.capacity.forecast import Horizon, horizon, size, span
-from tests.gateway.samples import Hands, site
+from tests.support.samples import Hands, site
 
 DAY_MS = 86_400_000
 GB = 10**9

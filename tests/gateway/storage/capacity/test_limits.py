@@ -18,8 +18,8 @@ from gateway.storage.capacity.disk_space import Limits, Space
 from gateway.storage.database import Store
 from ledger_client.formats.record import Body, Coverage, Event
 from ledger_client.formats.senml import Reading
-from tests.gateway.books import check_books
-from tests.gateway.samples import Hands, finished, site
+from tests.support.books import check_books
+from tests.support.samples import Hands, finished, site
 
 METER = "export-main"
 KEEP_MS = 3_600_000

@@ -42,8 +42,8 @@ from ledger_client.verification.verify import verify
 from tests.chain.site import until
 from tests.contract.memory import NearLedger
 from tests.disk.small import small_disk
-from tests.gateway.books import check_books, open_alarms
-from tests.gateway.samples import Hands, Machine, believed, site
+from tests.support.books import check_books, open_alarms
+from tests.support.samples import Hands, Machine, believed, site
 
 PAGE, FRAME, LOG_HEADER = 4096, 4096 + 24, 32
 METER = "export-main"

@@ -10,7 +10,7 @@ import pytest
 from ledger_client.ledgers.evm.node import Node
 from tests.ledger_client.evm.chain import chain
 from tests.ledger_client.evm.evm_site import EvmSite, evm_site, settle
-from tests.processes import Anvil
+from tests.support.processes import Anvil
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,8 @@ from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.show import trust_entry
 from ledger_client.verification.trust import Trust, key_entry, parse_trust
-from tests.ledgers.samples import Gateway
-from tests.processes import BrokerServer, EmbeddedLedger, embedded_ledger, mosquitto
+from tests.support.enrolled import Gateway
+from tests.support.processes import BrokerServer, EmbeddedLedger, embedded_ledger, mosquitto
 
 PATIENCE_S = 30.0
 KEY_CHANGE = "application/vnd.meterseal.ledger-key+cbor"

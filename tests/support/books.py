@@ -21,8 +21,8 @@ from ledger_client.formats.statement import Statement, parse_statement, statemen
 from ledger_client.recording_grid import due_by
 from ledger_client.verification.trust import load_trust
 from ledger_client.verification.vouching import check_receipt
-from tests.gateway.announced import check_announced
-from tests.gateway.taken import check_taken
+from tests.support.announced import check_announced
+from tests.support.taken import check_taken
 
 FAR_FUTURE_S = 1 << 40
 

@@ -21,8 +21,8 @@ from ledger_client.ledgers.interface import Ledger, Pending
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transparency.ledger.enroll import enroll
 from tests.ledger_client.evm.chain import Registry
-from tests.ledgers.samples import Gateway
-from tests.processes import Server
+from tests.support.enrolled import Gateway
+from tests.support.processes import Server
 
 LEDGER, CHAIN = "demo-ledger", 31337
 PASSWORD = "correct horse"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http.client import HTTPConnection, HTTPResponse
 
 from ledger_client.transport.wire import PROBLEM, parse_problem
-from tests.ledgers.site import Site
+from tests.support.ledger_site import Site
 
 COSE = {"Content-Type": "application/cose"}
 

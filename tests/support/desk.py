@@ -17,7 +17,7 @@ from gateway.records import MissedPoll
 from gateway.storage.alarm_tables import Standing
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event, parse_record
-from tests.gateway.samples import START_S, Machine, recorder, site
+from tests.support.samples import START_S, Machine, recorder, site
 
 Lines = Mapping[str, Sequence[str]]
 BUS = '[[bus]]\nname = "{}"\ntype = "modbus-tcp"\nhost = "127.0.0.1"\nport = {}\n'

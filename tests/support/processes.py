@@ -186,7 +186,7 @@ class Anvil(Server):
 
     def __init__(self, folder: Path, *options: str) -> None:
         machine = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
-        home = Path(__file__).parents[1] / ".anvil/node_modules/@foundry-rs" / f"anvil-linux-{machine}" / "bin/anvil"
+        home = Path(__file__).parents[2] / ".anvil/node_modules/@foundry-rs" / f"anvil-linux-{machine}" / "bin/anvil"
         binary = Path(os.environ.get("METERSEAL_ANVIL", home))
         assert binary.exists(), f"{binary} is missing: scripts/test installs it"
         self.port = free_port()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ledger_client.formats.record import MISSED_REASONS, Claims, Coverage, Event
 from ledger_client.formats.senml import PRIMARY_UNITS, SECONDARY_UNITS, Reading, Value
-from tests.ledger_client.evidence import GATEWAY, METER
+from tests.support.evidence import GATEWAY, METER
 
 THOROUGH = settings(max_examples=200)
 

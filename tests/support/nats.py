@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.processes import START_TIMEOUT_S, BrokerServer, free_port
+from tests.support.processes import START_TIMEOUT_S, BrokerServer, free_port
 
 NATS = Path("/usr/sbin/nats-server")
 _ATTEMPTS, _GATHERING_S = 4, 15.0

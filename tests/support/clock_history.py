@@ -28,9 +28,9 @@ from gateway.storage.capacity import disk_space
 from gateway.storage.database import Store
 from ledger_client.formats.record import Coverage, parse_record
 from ledger_client.formats.senml import Reading, Value
-from tests.gateway.books import check_books
-from tests.gateway.samples import Machine
-from tests.gateway.timely import check_times
+from tests.support.books import check_books
+from tests.support.samples import Machine
+from tests.support.timely import check_times
 
 PERIODS_MS = 250, 333, 1000
 STEPS = 60

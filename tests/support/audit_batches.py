@@ -24,7 +24,7 @@ from ledger_client.formats.senml import Reading, Value
 from ledger_client.formats.statement import Statement, sign_statement, statement_id
 from ledger_client.recording_grid import Grid, due_by
 from ledger_client.verification.trust import Trust, key_entry
-from tests.ledger_client.evidence import (
+from tests.support.evidence import (
     EPOCH,
     GATEWAY,
     METER,
