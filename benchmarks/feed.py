@@ -30,8 +30,8 @@ from benchmarks.parts.weight import cpu_s, peak_mb
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.storage.database import Store
-from tests.chain.site import GatewayProcess
 from tests.support.processes import Mosquitto, mosquitto
+from tests.system.demo_site import GatewayProcess
 
 GROUP = "bench"
 FEEDS = ("json", "sparkplug")

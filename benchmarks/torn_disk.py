@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.parts.torn_cases import every_case
 from benchmarks.parts.torn_lies import lies
 from benchmarks.parts.torn_stall import stalled
-from tests.disk.torn_disk import build
+from tests.system.disk.torn_disk import build
 
 SMALLEST = ({"cases": 1, "lying_kills": 1, "stall_seconds": 3},)
 

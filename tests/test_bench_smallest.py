@@ -23,13 +23,13 @@ from benchmarks.parts.package_steps import all_steps
 WRONG = "wrong_values", "lost", "duplicated", "missing", "broken"
 TESTS = Path(__file__).parent
 SHOWN_BY = {
-    "crash": "chain/test_crash.py",
-    "dishonest": "chain/test_dishonest.py",
+    "crash": "system/test_crash.py",
+    "dishonest": "system/test_dishonest.py",
     "ledger": "test_bench_ledger.py",
     "ledger-hostile": "ledger_client/transparency/test_hostile.py",
     "ledger-kills": "ledger_client/transparency/test_killed_policy.py",
-    "outage": "chain/test_outage.py",
-    "soak": "chain/test_soak.py",
+    "outage": "system/test_outage.py",
+    "soak": "system/test_soak.py",
 }
 """Benchmarks whose smallest form is a test of its own, which demands more of its figures than that there are some."""
 

@@ -97,7 +97,7 @@ def test_help_lists_every_command_once_and_whole(name: str) -> None:
 
 
 def test_the_tutorial_walks_the_path_that_is_walked_in_the_tests() -> None:
-    """tests/chain/test_readme.py runs every command of the README."""
+    """tests/system/test_readme.py runs every command of the README."""
     walked = {line.removesuffix(" &") for line in blocks((ROOT / "README.md").read_text())}
     assert set(blocks((DOCS / "tutorial.md").read_text())) <= walked
 

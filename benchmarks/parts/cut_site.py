@@ -18,11 +18,11 @@ from gateway.config.model import Config
 from gateway.dashboard.auth.setup import set_user
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event, parse_record
-from tests.chain.site import GatewayProcess, until
 from tests.gateway.dashboard.pages_site import PASSWORDS, Browser
 from tests.gateway.feeds.rig import listening
 from tests.gateway.feeds.sparkplug_host import GROUP, host_at
 from tests.support.processes import free_port, mosquitto
+from tests.system.demo_site import GatewayProcess, until
 
 USER = "ines"
 OF_THE_MACHINE = ("clock", "clock-step", "disk", "configuration-changed", "certificate-end", "key-end")

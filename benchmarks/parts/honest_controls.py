@@ -24,11 +24,11 @@ from gateway.storage.database import Store
 from gateway.storage.recovery.repair import open_store
 from ledger_client.formats.record import Event
 from ledger_client.times import rfc3339
-from tests.chain.test_restore import Look
 from tests.support.clock_history import LIMIT, History
 from tests.support.commands import audit_exports, ledger_command
 from tests.support.epochs import running, until
 from tests.support.processes import EmbeddedLedger
+from tests.system.test_restore import Look
 
 PAGE = 4096
 RESTORED = ("--allow-resume",)

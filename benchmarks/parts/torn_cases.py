@@ -22,7 +22,7 @@ from gateway.config.load import load_config
 from ledger_client.transparency.ledger.directory import open_dir
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.show import trust_entry
-from tests.disk.torn_disk import ANY, CACHE_OF_FILE, FAULTS, SYNCS, WRITES, Control, environment, roll_back
+from tests.system.disk.torn_disk import ANY, CACHE_OF_FILE, FAULTS, SYNCS, WRITES, Control, environment, roll_back
 
 POWER_CUT = "power-cut"
 ENDINGS = (GOES_ON, KILLED, POWER_CUT)

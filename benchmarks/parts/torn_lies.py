@@ -26,7 +26,7 @@ from gateway.storage.database import Store
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.statement import parse_statement, statement_id
 from tests.contract.memory import NearLedger
-from tests.disk.torn_disk import ANY, CACHE_OF_DISK, FAULTS, roll_back
+from tests.system.disk.torn_disk import ANY, CACHE_OF_DISK, FAULTS, roll_back
 
 KILLS_A_SITE = 15
 MOST_CALLS = 600

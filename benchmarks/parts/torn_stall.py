@@ -17,7 +17,7 @@ from benchmarks.parts.tcp_gateway import make_site, warm_up_s
 from gateway.config.load import load_config
 from gateway.storage.database import Store
 from ledger_client.formats.record import Coverage, parse_record
-from tests.disk.torn_disk import Control, environment
+from tests.system.disk.torn_disk import Control, environment
 
 METERS, STALL_MS = 20, 2000
 RECORDING = 4

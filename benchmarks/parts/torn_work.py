@@ -40,7 +40,7 @@ from gateway.storage.database import Store
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Reading, Value
 from tests.contract.memory import NearLedger
-from tests.disk.torn_disk import Control
+from tests.system.disk.torn_disk import Control
 
 BEGINNING_S, LIFE_S = 1_790_000_000, 100_000
 """When life 0 of a site begins, and how much later each further one does."""

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import requests
 
-from tests.chain.site import PATIENCE_S, GatewayProcess, make_site, plant, until
 from tests.prometheus.server import CONFIGS, ROOT, Prometheus, prometheus, promtool
 from tests.support.processes import embedded_ledger, free_port, mosquitto
+from tests.system.demo_site import PATIENCE_S, GatewayProcess, make_site, plant, until
 
 CUT, LINE = "stack-co2", "rs485-1"
 CUT_AFTER_S = 5

@@ -23,10 +23,10 @@ from gateway.cli.demo import finish
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth.setup import set_user
-from tests.chain.site import GatewayProcess, Plant, command, make_site, plant, until
 from tests.support.books import check_all_is_sealed, check_books
 from tests.support.processes import embedded_ledger, mosquitto
 from tests.support.samples import rewritten
+from tests.system.demo_site import GatewayProcess, Plant, command, make_site, plant, until
 from tests.system.former_site import PLACE, write_down
 
 EVERY, SEAL_EVERY, FIRST_S, SECOND_S = "5s", "20s", 70.0, 75.0

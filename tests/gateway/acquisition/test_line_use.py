@@ -17,10 +17,10 @@ from gateway.doctor.finding import Finding
 from gateway.fieldbus.modbus.errors import PortError
 from gateway.fieldbus.specs import LineSpec, Poll
 from gateway.process import instance_lock
-from tests.chain.site import command
 from tests.gateway.fieldbus.devices import Pty, addresses, bus, refuse
 from tests.support.epochs import epoch, until
 from tests.support.samples import EPOCH, recorder, site
+from tests.system.demo_site import command
 
 METER, LIFE_S = "export-main", 0.4
 

@@ -17,10 +17,10 @@ from gateway.fieldbus.modbus.frames import Request
 from gateway.process import control_socket
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event, parse_record
-from tests.chain.site import GatewayProcess
 from tests.gateway.fieldbus.devices import Pty, addresses, answer, rtu_talk, serving
 from tests.support.epochs import running, until
 from tests.support.samples import site
+from tests.system.demo_site import GatewayProcess
 
 CHANGES = {'every = "10s"': 'every = "100ms"', "stopbits = 1": 'stopbits = 1\nanswer_life = "100ms"'}
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth import setup
-from tests.chain.site import GatewayProcess, Plant, make_site, plant
 from tests.support.processes import EmbeddedLedger, embedded_ledger, free_port
+from tests.system.demo_site import GatewayProcess, Plant, make_site, plant
 
 PASSWORDS = {"installer": "correct horse battery", "viewer": "staple of the viewer"}
 LABEL = "并网关口 <b>&amp; Grid</b>"

@@ -22,11 +22,11 @@ from gateway.recording.journal import Journal
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Store
 from ledger_client.formats.senml import Quality, Reading, Value
-from tests.chain.site import until
 from tests.gateway.dashboard.pages_plant import Site, plant_with_pages
 from tests.gateway.dashboard.window import Window, chromium, window
 from tests.support.processes import Server
 from tests.support.samples import Machine
+from tests.system.demo_site import until
 
 MINUTE_MS, HOURS = 60_000, 27
 SYNCHRONISED = (

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Route
 
-from tests.chain.site import command, until
 from tests.gateway.dashboard.pages_plant import LABEL, PASSWORDS, Site, plant_with_pages
 from tests.gateway.dashboard.window import NARROW, WIDE, Window, chromium, window
+from tests.system.demo_site import command, until
 
 OLD, NEW = "21043387", "21099999"
 LIVE = "document.querySelector('[data-stream]')?.className.includes('q-good')"

@@ -11,8 +11,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
-from tests.chain.site import until
 from tests.gateway.dashboard.pages_plant import PASSWORDS
+from tests.system.demo_site import until
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [

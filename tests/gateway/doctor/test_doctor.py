@@ -20,10 +20,10 @@ from gateway.doctor.finding import Case, Finding
 from gateway.errors import Unfinished
 from gateway.storage.database import Store
 from ledger_client.formats.cose_key import PrivateKey, save_private_key
-from tests.chain.site import command
 from tests.support.processes import free_port
 from tests.support.samples import START_S, Hands
 from tests.support.samples import site as make_site
+from tests.system.demo_site import command
 
 NOW_MS = START_S * 1000
 

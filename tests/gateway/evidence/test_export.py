@@ -16,9 +16,9 @@ from gateway.storage.database import Store
 from ledger_client.audit.run import audit
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.verification.trust import Trust, key_entry, load_trust
-from tests.chain.site import command
 from tests.support.clock_history import LIMIT
 from tests.support.samples import START_S, Hands, Machine, settle, site
+from tests.system.demo_site import command
 
 LEDGER = PrivateKey.generate()
 FAR_S = START_S + 10**8

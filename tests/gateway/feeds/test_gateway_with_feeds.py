@@ -16,12 +16,12 @@ from benchmarks.parts.tcp_gateway import make_site
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.storage.database import Store
-from tests.chain.site import GatewayProcess, command, until
-from tests.chain.test_disk_full import status_of
 from tests.gateway.feeds.rig import Heard, listening
 from tests.gateway.feeds.sparkplug_host import GROUP, Host, host_at, metric
 from tests.gateway.feeds.tap import Tap, tap
 from tests.support.processes import mosquitto
+from tests.system.demo_site import GatewayProcess, command, until
+from tests.system.test_disk_full import status_of
 
 METERS, LONE = ("meter-000", "meter-001"), "meter-002"
 

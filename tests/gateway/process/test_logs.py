@@ -19,9 +19,9 @@ import requests
 from gateway.fieldbus.line_alarms import log as fieldbus
 from gateway.process import log_setup
 from gateway.process.log_dedup import WINDOW_S, Repeats
-from tests.chain.site import until
 from tests.support.processes import Server
 from tests.support.samples import site
+from tests.system.demo_site import until
 
 FORGED = "all\nis well\x1b[2J\u202e\r<3>forged"
 SECRETS = {"token": "T0ken-of-the-ledger", "password": "Passw0rd-of-the-broker", "figures": "T0ken-of-the-figures"}

@@ -18,9 +18,9 @@ from gateway.records import PollResult
 from gateway.storage.database import Store
 from ledger_client.formats.record import Coverage, Event, parse_record, record_hash
 from ledger_client.formats.statement import parse_statement
-from tests.chain.site import until
 from tests.support.books import check_books
 from tests.support.samples import finished, recorder, site
+from tests.system.demo_site import until
 
 METER = "export-main"
 

@@ -10,10 +10,10 @@ from gateway.agent.epoch import begin
 from gateway.commissioning.preflight import prepare
 from gateway.process.sd_notify import Manager
 from gateway.runtime.watchdog import Watch
-from tests.chain.site import GatewayProcess
 from tests.support.manager import Inbox, inbox
 from tests.support.processes import free_port
 from tests.support.samples import believed, site
+from tests.system.demo_site import GatewayProcess
 
 NOTHING_AROUND = {'port = "rs485-1"': 'port = "not-plugged-in"', "port = 5020": "port = {}", ":8700": ":{}"}
 

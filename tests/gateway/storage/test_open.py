@@ -20,8 +20,8 @@ from gateway.storage.capacity.backup import backup
 from gateway.storage.database import Store
 from gateway.storage.recovery.repair import open_store
 from ledger_client.verification.trust import load_trust
-from tests.disk.small import small_disk, writable
 from tests.support.samples import Hands, site
+from tests.system.disk.small import small_disk, writable
 
 AS_ANY_USER = ["setpriv", "--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search"]
 """Permissions hold for root, too."""

@@ -18,10 +18,10 @@ from gateway.storage.recovery.repair import open_store
 from ledger_client.formats.record import Coverage, Event
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.verification.trust import load_trust
-from tests.disk.small import small_disk, writable
 from tests.support.books import check_books
 from tests.support.clock_history import FrailStore
 from tests.support.samples import Hands, Machine, site
+from tests.system.disk.small import small_disk, writable
 
 METER = "export-main"
 

@@ -39,11 +39,11 @@ from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.statement import parse_statement
 from ledger_client.verification.trust import load_trust
 from ledger_client.verification.verify import verify
-from tests.chain.site import until
 from tests.contract.memory import NearLedger
-from tests.disk.small import small_disk
 from tests.support.books import check_books, open_alarms
 from tests.support.samples import Hands, Machine, believed, site
+from tests.system.demo_site import until
+from tests.system.disk.small import small_disk
 
 PAGE, FRAME, LOG_HEADER = 4096, 4096 + 24, 32
 METER = "export-main"

@@ -10,8 +10,8 @@ import pytest
 
 from gateway.config.model import Config
 from gateway.storage.database import Store
-from tests.chain.site import GatewayProcess, close_books, make_site, plant, until
 from tests.support.processes import Mosquitto, embedded_ledger, mosquitto
+from tests.system.demo_site import GatewayProcess, close_books, make_site, plant, until
 
 STOPPED_S, HUNG_S = 20, 30
 

@@ -19,7 +19,7 @@ from gateway.config.model import Config
 from gateway.process import control_socket
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event, parse_record
-from tests.chain.site import GatewayProcess, command, until
+from tests.system.demo_site import GatewayProcess, command, until
 
 MACHINE = ("clock", "clock-step", "key-unlisted")
 MANY, LONE = 99, "meter-099"

@@ -11,10 +11,10 @@ from gateway.config.load import load_config
 from gateway.records import START
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event, parse_record
-from tests.chain.site import GatewayProcess, close_books, make_site, plant, until
-from tests.chain.test_disk_full import status_of
-from tests.disk.torn_disk import FAULTS, SYNCS, Control, build, environment
 from tests.support.processes import embedded_ledger
+from tests.system.demo_site import GatewayProcess, close_books, make_site, plant, until
+from tests.system.disk.torn_disk import FAULTS, SYNCS, Control, build, environment
+from tests.system.test_disk_full import status_of
 
 
 def open_files(pid: int, path: Path) -> Iterator[Path]:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event, parse_record
-from tests.chain.site import GatewayProcess, command, make_site, plant, until
-from tests.chain.test_restore import Look, close, run_until_settled, status
 from tests.support.books import check_books
 from tests.support.processes import embedded_ledger
+from tests.system.demo_site import GatewayProcess, command, make_site, plant, until
+from tests.system.test_restore import Look, close, run_until_settled, status
 
 PAGE = 4096
 

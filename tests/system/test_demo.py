@@ -14,7 +14,7 @@ import pytest
 
 from gateway.cli.demo.balance import account, read_answers
 from gateway.storage.database import Store
-from tests.chain.site import command
+from tests.system.demo_site import command
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.chain.kills import ROUND, begun, check_ledger_so_far, kill_once
-from tests.chain.site import GatewayProcess, close_books, make_site, plant
 from tests.support.books import check_books
 from tests.support.processes import embedded_ledger
+from tests.system.demo_site import GatewayProcess, close_books, make_site, plant
+from tests.system.kills import ROUND, begun, check_ledger_so_far, kill_once
 
 SEED = 20261125
 

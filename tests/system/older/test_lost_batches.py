@@ -16,8 +16,8 @@ from gateway.status import status
 from gateway.storage.database import Store
 from gateway.storage.recovery.repair import note_flaws, open_store
 from ledger_client.verification.trust import load_trust
-from tests.gateway.older.lives import METER, Ledger, Life, free, live
 from tests.support.books import check_books, check_each_record_is_sealed_once
+from tests.system.older.lives import METER, Ledger, Life, free, live
 
 PAGE = 4096
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chain.site import PATIENCE_S, ROOT
 from tests.support.processes import free_port
+from tests.system.demo_site import PATIENCE_S, ROOT
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)

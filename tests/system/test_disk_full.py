@@ -14,9 +14,9 @@ import pytest
 from gateway.config.load import load_config
 from gateway.storage.database import Store
 from ledger_client.formats.record import Coverage, Event, parse_record
-from tests.chain.site import GatewayProcess, close_books, command, make_site, plant, until
-from tests.disk.small import small_disk
 from tests.support.processes import embedded_ledger
+from tests.system.demo_site import GatewayProcess, close_books, command, make_site, plant, until
+from tests.system.disk.small import small_disk
 
 FILL = """
 import os, sys

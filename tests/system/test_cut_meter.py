@@ -9,8 +9,8 @@ from pathlib import Path
 from benchmarks.parts.cut_channels import Shown
 from benchmarks.parts.cut_plant import CUT, LINE, cut_plant
 from benchmarks.parts.cut_site import Place, line_site, watched
-from tests.chain.site import until
 from tests.gateway.dashboard.pages_site import Browser
+from tests.system.demo_site import until
 
 
 def test_a_cut_meter_is_shown_everywhere_and_nowhere_when_it_answers_again(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from gateway.config.model import Config
 from gateway.storage.database import Store
 from ledger_client.errors import Refused
 from ledger_client.formats.statement import parse_statement
-from tests.gateway.older.lives import METER, Ledger, Life, anchored, check_all, live, put_back, saved
 from tests.support.samples import believed
+from tests.system.older.lives import METER, Ledger, Life, anchored, check_all, live, put_back, saved
 
 
 @pytest.fixture

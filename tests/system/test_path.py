@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.storage.database import Store
-from tests.chain.site import GatewayProcess, close_books, command, make_site, plant, until
 from tests.support.processes import embedded_ledger
+from tests.system.demo_site import GatewayProcess, close_books, command, make_site, plant, until
 
 
 def test_from_init_to_a_verified_reading(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from gateway.evidence.prove import prove
 from gateway.recording.commits import Rules
 from gateway.recording.journal import seal_next
 from gateway.storage.database import Store
-from tests.gateway.older.lives import Ledger, Life, anchored, check_all, free, live, put_back, saved
 from tests.support.books import check_books, open_alarms
 from tests.support.samples import believed, site
+from tests.system.older.lives import Ledger, Life, anchored, check_all, free, live, put_back, saved
 
 
 def test_a_restored_database_marks_what_is_sealed_and_goes_on_from_the_ledger(

@@ -14,7 +14,7 @@ from gateway.commissioning.service_files import PACKAGED, TARGETS
 from scripts.deb import roots
 from scripts.deb.tree import COMMANDS, SCRIPTS, SYSTEM, Label, Unfit, demand_clean, label, lay_out, libraries, pack
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).parents[3]
 NAME = Label("1.2.3-4", "amd64")
 EPOCH_S = 1_700_000_000
 QUICK = ("-Znone",)

@@ -12,10 +12,10 @@ from gateway.process import control_socket
 from gateway.storage.database import Store
 from ledger_client.formats.record import Coverage, Event, parse_record
 from ledger_client.formats.senml import Quality, Reading
-from tests.chain.site import ROOT, GatewayProcess, Plant, command, make_site, plant, until
 from tests.support.books import check_books
 from tests.support.commands import check_audit
 from tests.support.processes import embedded_ledger
+from tests.system.demo_site import ROOT, GatewayProcess, Plant, command, make_site, plant, until
 
 OLD, NEW = "21043387", "21099999"
 

@@ -9,9 +9,9 @@ import pytest
 
 from gateway.anchoring.ledger_comparison import conflict_text
 from gateway.config.model import Config
-from tests.gateway.older.lives import Ledger, Life, anchored, check_all, free, live, put_back, saved, stopped
 from tests.support.books import check_books
 from tests.support.samples import site
+from tests.system.older.lives import Ledger, Life, anchored, check_all, free, live, put_back, saved, stopped
 
 
 def fork(loaded: Config, ledger: Ledger, tmp_path: Path) -> Path:

@@ -13,7 +13,7 @@ from benchmarks.parts.torn_cases import POWER_CUT, Bench, Case, bench, every_cas
 from benchmarks.parts.torn_lies import lies
 from benchmarks.parts.torn_stall import stalled
 from benchmarks.parts.torn_work import GOES_ON
-from tests.disk.torn_disk import CACHE_OF_DISK, CACHE_OF_FILE, SYNCS, Control, build, environment, roll_back
+from tests.system.disk.torn_disk import CACHE_OF_DISK, CACHE_OF_FILE, SYNCS, Control, build, environment, roll_back
 
 SEED = 20261125
 CASES, LYING_KILLS = 50, 10

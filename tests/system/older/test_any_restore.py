@@ -14,9 +14,9 @@ import pytest
 
 from gateway.config.model import Config
 from ledger_client.formats.statement import parse_statement
-from tests.gateway.older.lives import Ledger, Life, anchored, saved
 from tests.support.books import check_books, check_each_record_is_sealed_once
 from tests.support.taken import check_taken
+from tests.system.older.lives import Ledger, Life, anchored, saved
 
 LIVES = 7
 

@@ -9,8 +9,8 @@ import pytest
 
 from gateway.anchoring import refusals, uplink
 from gateway.config.model import Config
-from tests.gateway.older.lives import Ledger
 from tests.support.samples import believed, site
+from tests.system.older.lives import Ledger
 
 
 @pytest.fixture(autouse=True)

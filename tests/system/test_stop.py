@@ -17,8 +17,8 @@ from gateway.config.load import load_config
 from gateway.records import STOP
 from gateway.storage.database import Store
 from ledger_client.formats.record import Coverage, Event, parse_record
-from tests.chain.site import GatewayProcess, until
 from tests.support.books import check_books
+from tests.system.demo_site import GatewayProcess, until
 
 PATIENT = """[gateway]
 id = "patient"

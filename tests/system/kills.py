@@ -12,8 +12,8 @@ from gateway.errors import StoreError
 from gateway.process.failpoints import STATIONS
 from gateway.storage.database import Store
 from ledger_client.ledgers.http import HttpLedger
-from tests.chain.site import GatewayProcess, until
 from tests.support.processes import EmbeddedLedger
+from tests.system.demo_site import GatewayProcess, until
 
 RANDOM = "any moment"
 # Each round kills at every one of the six stations, once just behind one, and at three moments of chance.

@@ -21,8 +21,8 @@ from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.record import Coverage, Event, parse_record
 from ledger_client.formats.senml import Quality, Reading
 from ledger_client.verification.trust import key_entry
-from tests.chain.site import Plant, close_books, command, make_site, plant, until
 from tests.support.processes import EmbeddedLedger, Server, embedded_ledger
+from tests.system.demo_site import Plant, close_books, command, make_site, plant, until
 
 METER, CO2, INVERTER = "export-main", "stack-co2", "pv-inverter"
 FEED = '[[feed]]\nname = "scada"\ntype = "json"\nurl = "mqtts://127.0.0.1:1"\nuser = "u"\npassword_file = "none"\n'

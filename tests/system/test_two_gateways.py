@@ -7,9 +7,9 @@ from pathlib import Path
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from ledger_client.ledgers.http import HttpLedger
-from tests.chain.site import GatewayProcess, command, make_site, plant, until
-from tests.chain.test_restore import Look, close
 from tests.support.processes import embedded_ledger
+from tests.system.demo_site import GatewayProcess, command, make_site, plant, until
+from tests.system.test_restore import Look, close
 
 
 def only_tcp(loaded: Config) -> Config:
