@@ -79,7 +79,7 @@ need_apart() {
 
 # pycose and cwt want an older cbor2 than we do.
 need_oracle() {
-    need_apart "$PWD/.venv-oracle" tests/oracle/requirements.txt "the independent COSE implementations that the tests compare with"
+    need_apart "$PWD/.venv-oracle" tests/interop/oracle/requirements.txt "the independent COSE implementations that the tests compare with"
     export METERSEAL_ORACLE_PYTHON=$PWD/.venv-oracle/bin/python
 }
 

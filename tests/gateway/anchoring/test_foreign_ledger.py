@@ -18,7 +18,7 @@ from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
 from gateway.storage.writer import Direct
 from ledger_client.verification.trust import key_entry, load_trust
-from tests.ledgers.foreign_scitt import Answer, ForeignScitt, serving
+from tests.interop.foreign_scitt import Answer, ForeignScitt, serving
 from tests.support.books import check_all_is_sealed, check_books
 from tests.support.samples import finished, recorder, site
 

@@ -34,7 +34,7 @@ from ledger_client.verification.online_facts import Facts, Held, InLog
 from ledger_client.verification.trust import Trust, key_entry
 from ledger_client.verification.verify import Verified, verify
 from tests.contract.memory import NearLog
-from tests.ledgers.foreign_scitt import ForeignScitt, serving
+from tests.interop.foreign_scitt import ForeignScitt, serving
 from tests.support import evidence
 from tests.support.enrolled import Gateway
 from tests.support.evidence import GATEWAY, LEDGER, METER

@@ -26,7 +26,7 @@ _VALUE = re.compile(rb"^\[(\d+)\]:\s+(-?\d+)", re.MULTILINE)
 PROFILE = """
 vendor = "libmodbus"
 device = "Server of the tests"
-source = "tests/foreign/server.c"
+source = "tests/interop/modbus/server.c"
 timeout_ms = 100
 {extra}
 readable = [

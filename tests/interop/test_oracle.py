@@ -20,7 +20,7 @@ from ledger_client.formats.statement import attach_receipts, parse_statement
 from tests.support.evidence import LEDGER, Site, key, receipt_for, records
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "tests" / "oracle" / "verify_sign1.py"
+SCRIPT = ROOT / "tests" / "interop" / "oracle" / "verify_sign1.py"
 
 
 def ask(check: list[dict[str, str]], sign: list[dict[str, str]] | None = None) -> dict[str, list[Any]]:

@@ -14,7 +14,7 @@ import requests
 
 from tests.support.processes import Server, free_port
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CONFIGS = ROOT / "configs" / "prometheus"
 _HOME = os.environ.get("METERSEAL_PROMETHEUS", str(ROOT / ".prometheus/usr/bin"))
 

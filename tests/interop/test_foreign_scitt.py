@@ -19,7 +19,7 @@ from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.interface import Memory, Notebook, Pending
 from ledger_client.transport.access import Access
 from ledger_client.verification.vouching import check_receipt
-from tests.ledgers.foreign_scitt import Answer, Fault, ForeignScitt, serving
+from tests.interop.foreign_scitt import Answer, Fault, ForeignScitt, serving
 from tests.support.enrolled import Gateway
 
 GATEWAY = Gateway("gw")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import requests
 
-from tests.prometheus.server import CONFIGS, ROOT, Prometheus, prometheus, promtool
+from tests.interop.prometheus.server import CONFIGS, ROOT, Prometheus, prometheus, promtool
 from tests.support.processes import embedded_ledger, free_port, mosquitto
 from tests.system.demo_site import PATIENCE_S, GatewayProcess, make_site, plant, until
 

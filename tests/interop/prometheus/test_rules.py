@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from gateway.status.metric_names import FIGURES
-from tests.prometheus.server import CONFIGS, promtool
+from tests.interop.prometheus.server import CONFIGS, promtool
 
 RULES = (CONFIGS / "meterseal.rules.yml").read_text()
 TESTS = CONFIGS / "tests" / "meterseal.test.yml"

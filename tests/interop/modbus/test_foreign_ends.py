@@ -11,8 +11,8 @@ import pytest
 
 from gateway.fieldbus.specs import LineSpec, Poll
 from ledger_client.formats.senml import Quality
-from tests.foreign.ends import OTHER, UNIT, Mbpoll, Wire, answered, build, content, meter, right, server
 from tests.gateway.fieldbus.devices import rtu_line, running, tcp_line
+from tests.interop.modbus.ends import OTHER, UNIT, Mbpoll, Wire, answered, build, content, meter, right, server
 
 LATENCY_MS = 5
 
