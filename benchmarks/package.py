@@ -21,7 +21,7 @@ from benchmarks.parts.package_steps import Step, all_steps, files
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALLEST = ()
-"""It needs two builds, root and a machine; its steps alone are tried: tests/test_bench_smallest.py."""
+"""It needs two builds, root and a machine; its steps alone are tried: tests/layout/test_bench_smallest.py."""
 
 
 def run(previous: str = "", package: str = "") -> dict[str, object]:

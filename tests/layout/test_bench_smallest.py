@@ -21,11 +21,11 @@ from benchmarks.parts.package_site import Site
 from benchmarks.parts.package_steps import all_steps
 
 WRONG = "wrong_values", "lost", "duplicated", "missing", "broken"
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 SHOWN_BY = {
     "crash": "system/test_crash.py",
     "dishonest": "system/test_dishonest.py",
-    "ledger": "test_bench_ledger.py",
+    "ledger": "layout/test_bench_ledger.py",
     "ledger-hostile": "ledger_client/transparency/test_hostile.py",
     "ledger-kills": "ledger_client/transparency/test_killed_policy.py",
     "outage": "system/test_outage.py",

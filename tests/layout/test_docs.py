@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from benchmarks import dishonest
 from scripts.handbook import pages, reference
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 DOCUMENTS = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 OTHERS = {
