@@ -14,6 +14,7 @@ from tests.chain.site import ROOT, GatewayProcess, Plant, command, make_site, pl
 from tests.commands import check_audit
 from tests.gateway.books import check_books
 from tests.processes import embedded_ledger
+from tests.system.machine_contract import answer_keys, published_keys
 
 OLD, NEW = "21043387", "21099999"
 
@@ -57,6 +58,7 @@ def test_an_exchanged_meter_is_accepted_by_its_number_without_a_restart(tmp_path
             )
             assert right.returncode == 0, right.stderr
             assert json.loads(right.stdout)["new"].endswith(NEW)
+            assert answer_keys(json.loads(right.stdout)) == published_keys("meterseal accept")
             until("readings of the new meter", lambda: len(bodies(loaded, "reading")) > before + 1)
         finally:
             assert gateway.stop() == 0
