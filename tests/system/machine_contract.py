@@ -6,6 +6,7 @@ compares the two. A difference is a change of a contract: whoever means it write
 list again in the same commit::
 
     python -m tests.system.machine_contract
+    python -m tests.system.machine_answers      # the keys of answers under --json, from running commands
 
 Nothing here depends on where a module lies: commands come from ``[project.scripts]`` of pyproject.toml, and what is
 found by reading source text is searched for in whole packages.
@@ -39,6 +40,10 @@ ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).with_suffix(".json")
 PACKAGES = ("gateway", "firmware_sim", "ledger_client")
 MUST = "(must be given)"
+PART = "json keys"
+MAPS = {"asked", "facts", "kinds", "missed", "states"}
+"""Objects whose keys are data: names of ledgers, facts of a machine, kinds of records, reasons, states."""
+Keys = dict[str, list[str]]
 
 
 def contract() -> dict[str, Any]:
@@ -188,6 +193,32 @@ def _below(error: type[VerificationError]) -> Iterator[type[VerificationError]]:
     yield error
     for child in error.__subclasses__():
         yield from _below(child)
+
+
+# — answers (machine_answers.py) —
+
+
+def _keys_in(value: Any, where: str = "") -> Iterator[str]:
+    """Each key in an answer, as ``meters[].last``; of an object whose keys are data ``missed.*``."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _keys_in(item, where + "[]")
+    elif isinstance(value, dict) and where.rpartition(".")[2] in MAPS:
+        yield where + ".*"
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield f"{where}.{key}".lstrip(".")
+            yield from _keys_in(inner, f"{where}.{key}".lstrip("."))
+
+
+def answer_keys(*answers: Any) -> list[str]:
+    """The keys of what one command answers under ``--json``, sorted."""
+    return sorted({key for answer in answers for key in _keys_in(answer)})
+
+
+def published_keys(command: str) -> list[str]:
+    """The keys that the list has for a command's answer."""
+    return list(published()[PART][command])
 
 
 if __name__ == "__main__":

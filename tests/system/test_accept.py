@@ -10,12 +10,12 @@ from gateway.cli.demo import finish
 from gateway.config.model import Config
 from gateway.process import control_socket
 from gateway.storage.database import Store
-from ledger_client.formats.record import Coverage, Event, parse_record
-from ledger_client.formats.senml import Quality, Reading
+from ledger_client.formats.record import Coverage, Event, Quality, Reading, parse_record
 from tests.support.books import check_books
 from tests.support.commands import check_audit
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import ROOT, GatewayProcess, Plant, command, make_site, plant, until
+from tests.system.machine_contract import answer_keys, published_keys
 
 OLD, NEW = "21043387", "21099999"
 
@@ -59,6 +59,7 @@ def test_an_exchanged_meter_is_accepted_by_its_number_without_a_restart(tmp_path
             )
             assert right.returncode == 0, right.stderr
             assert json.loads(right.stdout)["new"].endswith(NEW)
+            assert answer_keys(json.loads(right.stdout)) == published_keys("meterseal accept")
             until("readings of the new meter", lambda: len(bodies(loaded, "reading")) > before + 1)
         finally:
             assert gateway.stop() == 0

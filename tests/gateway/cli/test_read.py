@@ -24,6 +24,7 @@ from gateway.fieldbus.modbus.frames import Request
 from gateway.process.console import console
 from tests.gateway.fieldbus.devices import Device, Pty, Sent, addresses, answer, refuse
 from tests.support.samples import site
+from tests.system.machine_contract import answer_keys, published_keys
 
 PROFILE = """
 vendor = "Test"
@@ -102,6 +103,7 @@ def test_read_waits_for_a_shape_whatever_the_period_is(tmp_path: Path) -> None:
     done = read(made(tmp_path, fast), addresses, "--json")
     assert done.exit_code == 0, done.stderr
     facts = json.loads(done.stdout)
+    assert answer_keys(facts) == published_keys("meterseal read")
     assert [value["value"] for value in facts["values"]] == [100 << 16 | 101, 300 << 16 | 301]
     assert facts["failures"] == []
     assert f"{METER}: waiting 0.4 s" in done.stderr

@@ -19,6 +19,7 @@ from ledger_client.transparency.log.log import Log
 from tests.ledger_client.evm.chain import accounts, deploy
 from tests.ledger_client.evm.test_cli import fund, refused, run, running
 from tests.support.processes import Anvil, embedded_ledger
+from tests.system.machine_contract import answer_keys, published_keys
 
 __all__ = ["running"]
 
@@ -107,10 +108,13 @@ def test_a_log_is_held_against_what_stands_on_the_chain(running: Anvil, tmp_path
         answer = json.loads(run(f"{once} --json").stdout)
     assert (answer["consistent"], answer["entries"], answer["log"]["entries"]) == (True, 3, 4)
     assert (answer["root"], answer["account"]) == (root.hex(), "0x" + bridge.hex())
+    assert answer_keys(answer) == published_keys("meterseal-ledger evm check-log")
 
     with embedded_ledger(false, "demo") as ledger:
         done = run(f"{asked % (root.hex(), ledger.url)} --confirmations 1 --json")
-        assert (done.exit_code, json.loads(done.stdout)["error"]) == (1, "Inconsistent")
+        refusal = json.loads(done.stdout)
+        assert (done.exit_code, refusal["error"]) == (1, "Inconsistent")
+        assert set(refusal) == {"consistent", "error", "detail"}
         registry.send(bridge, "anchorMany", bytes(31) + b"\1", 2)
         done = run(f"{asked % (bytes(31).hex() + '01', ledger.url)} --confirmations 1")
         assert done.exit_code == 1
