@@ -11,14 +11,14 @@ from functools import partial
 from gateway.clock import Clock
 from gateway.fieldbus import open_line
 from gateway.fieldbus.line_alarms import Alarms
-from gateway.fieldbus.line_monitor import Ear
-from gateway.fieldbus.meter_state import MeterReader
+from gateway.fieldbus.line_monitor import LineMonitor
+from gateway.fieldbus.meter_state import MeterState
 from gateway.fieldbus.modbus import serial_port
 from gateway.fieldbus.modbus.connections import Endpoint
 from gateway.fieldbus.modbus.errors import FieldbusError, LineDown, PortError, Unreachable
 from gateway.fieldbus.modbus.link import Link
 from gateway.fieldbus.modbus.shapes import ShapeTable
-from gateway.fieldbus.poll import Attempt, Turn
+from gateway.fieldbus.poll import AttemptResult, PollAttempt
 from gateway.fieldbus.read_budget import identity_every_s
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.sleep import NOTHING, PowerRecord, Sleepers
@@ -77,7 +77,7 @@ class Line:
             if before is not None:
                 endpoint.table.used_by_others(before)
         self.endpoint, self._table = endpoint, endpoint.table
-        self._ear = Ear(
+        self._ear = LineMonitor(
             spec.name,
             self._table,
             clock.monotonic,
@@ -91,7 +91,7 @@ class Line:
         self.counters = self._ear.counters
         every_s = identity_every_s(spec)
         self._meters = {
-            meter.name: MeterReader(
+            meter.name: MeterState(
                 spec,
                 meter,
                 clock,
@@ -105,7 +105,7 @@ class Line:
             )
             for meter in spec.meters
         }
-        self._waiting: dict[str, Turn] = {}
+        self._waiting: dict[str, PollAttempt] = {}
         self._schedule = Schedule({}, 0)
         self._link: Link | None = None
         self._down_because: str | None = None
@@ -198,10 +198,10 @@ class Line:
             self._close()
 
     async def _poll_once(self, link: Link, meter: str, waits: Waits) -> Poll:
-        turn = Turn(self._meters[meter], link, self._clock.schedule_ms(), patient=True)
+        turn = PollAttempt(self._meters[meter], link, self._clock.schedule_ms(), patient=True)
         while True:
             ended = await turn.run()
-            if isinstance(ended, Attempt):
+            if isinstance(ended, AttemptResult):
                 return ended.poll
             left_s = ended - self._clock.monotonic()
             waits(meter, left_s)
@@ -211,13 +211,13 @@ class Line:
         station("poll")
         turn = self._waiting.pop(name, None) if self._waiting else None
         if turn is None:
-            turn = Turn(self._meters[name], link, due_ms, probe=self._schedule.dead(name))
+            turn = PollAttempt(self._meters[name], link, due_ms, probe=self._schedule.dead(name))
         begun = self._clock.monotonic()
         ended = await turn.run()
         now, now_ms = self._clock.monotonic(), self._now_ms()
         turn.spent_s += now - begun
         self.busy_s += now - begun
-        if isinstance(ended, Attempt):
+        if isinstance(ended, AttemptResult):
             self._ended(turn, ended)
         else:
             self._waiting[name] = turn
@@ -231,7 +231,7 @@ class Line:
         """The time of its schedule, which lags behind the gateway's."""
         return self._clock.schedule_ms() - self._lag_ms
 
-    def _ended(self, turn: Turn, attempt: Attempt) -> None:
+    def _ended(self, turn: PollAttempt, attempt: AttemptResult) -> None:
         """A poll is over: tell everybody what it says of meter and line, and report it."""
         name = turn.meter.spec.name
         was_dead, cost_ms = self._schedule.dead(name), max(1, round(turn.spent_s * 1000))
@@ -248,7 +248,7 @@ class Line:
         self._look_after_line(attempt)
         self._report(attempt.poll)
 
-    def _look_after_line(self, attempt: Attempt) -> None:
+    def _look_after_line(self, attempt: AttemptResult) -> None:
         """Close a line that is gone, or whose meters were all silent in turn; ``run`` opens it again."""
         self._silent_probes = self._silent_probes + 1 if self._schedule.fault and not attempt.alive else 0
         if attempt.down is not None:

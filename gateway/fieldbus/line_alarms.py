@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable, Sequence
 
 from gateway.fieldbus.diagnosis import refused
-from gateway.fieldbus.line_monitor import NOISY, Ear
-from gateway.fieldbus.meter_state import MeterReader
+from gateway.fieldbus.line_monitor import NOISY, LineMonitor
+from gateway.fieldbus.meter_state import MeterState
 from gateway.fieldbus.modbus.link import NO_FRAME
-from gateway.fieldbus.poll import Attempt
+from gateway.fieldbus.poll import AttemptResult
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.sleep import Sleepers
 from gateway.fieldbus.specs import Alarm, LineSpec, Poll
@@ -33,7 +33,7 @@ class Alarms:
         self._unasked: dict[str, tuple[str, ...]] = {}
         self._sleepers = sleepers or Sleepers(spec.meters)
 
-    def polled(self, meter: MeterReader, attempt: Attempt, schedule: Schedule) -> None:
+    def polled(self, meter: MeterState, attempt: AttemptResult, schedule: Schedule) -> None:
         """A poll ended. A meter counts as lost only once another one was heard after it: else it is the line."""
         name = meter.spec.name
         if attempt.alive:
@@ -84,7 +84,7 @@ class Alarms:
         self._begin("wrong-answer", name, text)
         self._end("comms-lost", name, f"{name} answers, but not what it was asked")
 
-    def _refusals(self, meter: MeterReader, poll: Poll) -> None:
+    def _refusals(self, meter: MeterState, poll: Poll) -> None:
         name = meter.spec.name
         if (said := refused(poll, meter.spec.profile.protocol)) is not None:
             self._begin("meter-refuses", name, f"{name}: {said}")
@@ -96,7 +96,7 @@ class Alarms:
         where = "" if because.startswith(self._spec.where) else f"{self._spec.where}: "
         self._line_down(f"{where}{because}; it is tried again every 2 s; check adapter, cable and network")
 
-    def heard(self, ear: Ear) -> None:
+    def heard(self, ear: LineMonitor) -> None:
         """What the line's ear says of all values."""
         flags = ear.flags
         if flags & NOISY:

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from gateway.fieldbus.modbus.connections import OtherMaster
-from gateway.fieldbus.modbus.link import Seen
+from gateway.fieldbus.modbus.link import ObservedFrame
 from gateway.fieldbus.modbus.shapes import LONGEST_LIFE_S, STRANGER_S, ShapeTable
 from ledger_client.formats.senml import Quality
 
@@ -19,7 +19,7 @@ NOISY = Quality.IMPLAUSIBLE
 """The flag of values where many frames arrive damaged: the bit set has none of its own, and it says uncertain."""
 
 
-class Ear:
+class LineMonitor:
     """Listens on one line. ``counters`` counts stray frames by kind; ``flags_of`` are quality bits for a unit's values.
 
     ``learn(unit, latency in seconds)`` is told of answers that came late. ``shared``: the site knows of another master,
@@ -43,7 +43,7 @@ class Ear:
         self._shared = shared
         self._line, self._table, self._monotonic = line, table, monotonic
         self._learn, self._doubt = learn, doubt
-        self.damage = Damage()
+        self.damage = DamagedFrames()
         self._strangers_from: float | None = None
         self._wrong: dict[int, list[tuple[float, bytes]]] = {}
 
@@ -57,7 +57,7 @@ class Ear:
         for _ in range(frames):
             self.damage.add(unit, damaged=False)
 
-    def see(self, seen: Seen) -> None:
+    def see(self, seen: ObservedFrame) -> None:
         """Bytes that nobody waited for."""
         self.counters[seen.kind] += 1
         log.debug("%s: %s %s", self._line, seen.kind, seen.data.hex(" "))
@@ -109,7 +109,7 @@ class Ear:
         self._table.as_configured(now)
         return self.stranger
 
-    def _stranger(self, seen: Seen, now: float) -> None:
+    def _stranger(self, seen: ObservedFrame, now: float) -> None:
         """A frame that we never asked for; or so long ago that it should have died out."""
         self._wrong.clear()  # they may have been this one's
         self._other.frame = seen.data[:16].hex(" ").upper()
@@ -125,7 +125,7 @@ class Ear:
         self._table.lengthen(seen.shape.unit, 1.5 * seen.latency_s, now)
         self._table.use(seen.shape, now)
 
-    def _mismatched(self, unit: int, seen: Seen) -> None:
+    def _mismatched(self, unit: int, seen: ObservedFrame) -> None:
         """Another function or length came in place of our answer. Where another master is known it may be his."""
         now = self._monotonic()
         if now < self._other.until:
@@ -139,7 +139,7 @@ FRAMES = 1000
 NOISY_SHARE = 0.01
 
 
-class Damage:
+class DamagedFrames:
     """The last thousand frames of a line by unit (None: nobody knows whose), and which of them were damaged."""
 
     def __init__(self) -> None:

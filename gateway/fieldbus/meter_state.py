@@ -35,7 +35,7 @@ class Ended(Exception):
         self.reason, self.detail = reason, detail
 
 
-class MeterReader:
+class MeterState:
     """What the polls of one meter (``turn.Turn``) have in common.
 
     ``identity`` is who values are accepted from, None until it was read for the first time. When another meter answers,

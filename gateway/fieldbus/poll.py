@@ -17,7 +17,7 @@ from gateway.devices.points import Point
 from gateway.devices.read_plan import Block
 from gateway.fieldbus.diagnosis import refusal
 from gateway.fieldbus.learned_limits import ILLEGAL, Read, read_of
-from gateway.fieldbus.meter_state import Ended, MeterReader
+from gateway.fieldbus.meter_state import Ended, MeterState
 from gateway.fieldbus.modbus.errors import LineDown, Unreachable
 from gateway.fieldbus.modbus.frames import Request, identification_object, object_text
 from gateway.fieldbus.modbus.link import Answer, Link, Outcome, Refusal, Silence
@@ -35,7 +35,7 @@ SILENT = "not asked: the meter is silent"
 _REASONS = ("line-down", "timeout", "refused", "shared", "no-shape", "stopped")
 
 
-class Attempt(NamedTuple):
+class AttemptResult(NamedTuple):
     """A finished poll, and what it says of the meter: it answered, it was silent, or (None) it was not heard out.
     ``down``: why the line broke off, if it did; ``unreachable``: since nobody is there any more."""
 
@@ -53,7 +53,7 @@ class _Waits(Exception):
         self.until = until
 
 
-class Turn:
+class PollAttempt:
     """One poll. ``probe``: the meter was silent before, so one silent block says enough, and nothing is waited for.
     ``patient``: a shape is waited for beyond the period, for an answer life."""
 
@@ -63,7 +63,7 @@ class Turn:
     )  # fmt: skip
 
     def __init__(
-        self, meter: MeterReader, link: Link, due_ms: int, *, probe: bool = False, patient: bool = False
+        self, meter: MeterState, link: Link, due_ms: int, *, probe: bool = False, patient: bool = False
     ) -> None:
         self.meter, self.link, self.due_ms, self.probe, self.patient = meter, link, due_ms, probe, patient
         self.answers: list[tuple[int, BlockAnswer]] = []
@@ -82,7 +82,7 @@ class Turn:
         """For the caller: how long it had the line."""
         meter.begin()
 
-    async def run(self) -> Attempt | float:
+    async def run(self) -> AttemptResult | float:
         """Read on. The finished poll, or the monotonic moment at which there is a shape for what is left of it."""
         other = self.meter.meet(self.link)
         if self.left is None:
@@ -119,7 +119,7 @@ class Turn:
             return unproven
         return self._finished("timeout" if self.down is None else "line-down", self.down or SILENT)
 
-    def abandon(self, reason: str, detail: str) -> Attempt:
+    def abandon(self, reason: str, detail: str) -> AttemptResult:
         """The poll, which waits, cannot go on."""
         if self.questioned:
             return self._dropped(reason, detail)
@@ -154,7 +154,7 @@ class Turn:
             left_s = 1 + max(left_s, LONGEST_LIFE_S, self.meter.line.answer_life_of(self.meter.spec) / 1000)
         return not self.probe and until < clock.monotonic() + left_s
 
-    async def _pause(self, until: float) -> Attempt | float:
+    async def _pause(self, until: float) -> AttemptResult | float:
         """Leave the line to others before it is known who the meter is."""
         try:
             await self.link.quiet()
@@ -174,7 +174,7 @@ class Turn:
                 raise
             self.told.clear()
 
-    async def _prove_again(self) -> Attempt | float | None:
+    async def _prove_again(self) -> AttemptResult | float | None:
         """Read who it is before what was read counts; None: it is the known one."""
         try:
             if self.meter.stopping():
@@ -188,7 +188,7 @@ class Turn:
             return self._dropped("line-down", self._lost(error))
         return None
 
-    def _dropped(self, reason: str, detail: str) -> Attempt:
+    def _dropped(self, reason: str, detail: str) -> AttemptResult:
         """Nothing that was read counts."""
         self.answers.clear()
         return self._attempt(reason, detail)
@@ -327,13 +327,13 @@ class Turn:
         self.failures += [BlockFailure(block.bare(block.block), reason, detail) for block in self.left or ()]
         self.left = ()
 
-    def _finished(self, reason: str, detail: str) -> Attempt:
+    def _finished(self, reason: str, detail: str) -> AttemptResult:
         """The poll as it is; what is left of it has failed for this reason."""
         self._give_up(reason, detail)
         self.meter.learn_reads(self.reads)
         return self._attempt()
 
-    def _attempt(self, missed: str | None = None, detail: str = "") -> Attempt:
+    def _attempt(self, missed: str | None = None, detail: str = "") -> AttemptResult:
         if missed is None and not self.answers:
             found = {failure.reason: failure.detail for failure in self.failures}
             missed = next((reason for reason in _REASONS if reason in found), "timeout")
@@ -349,7 +349,7 @@ class Turn:
             detail=detail,
         )
         alive = True if self.spoke else False if missed == "timeout" else None
-        return Attempt(poll, alive, self.down, self.unreachable)
+        return AttemptResult(poll, alive, self.down, self.unreachable)
 
     def _lost(self, error: LineDown) -> str:
         """The line broke off under a read."""

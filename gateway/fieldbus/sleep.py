@@ -11,7 +11,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from gateway.devices.night import Night
-from gateway.fieldbus.poll import Attempt
+from gateway.fieldbus.poll import AttemptResult
 from gateway.fieldbus.specs import MeterSpec
 
 NEARLY_NONE = 0.01
@@ -93,7 +93,7 @@ class Sleepers:
     ) -> None:
         self._each = {meter.name: Sleeper(meter, partial(record, meter.name)) for meter in meters}
 
-    def polled(self, now_ms: int, attempt: Attempt) -> None:
+    def polled(self, now_ms: int, attempt: AttemptResult) -> None:
         """A poll ended; one that was not heard out tells nothing."""
         sleeper = self._each[attempt.poll.meter]
         if attempt.alive:

@@ -73,7 +73,7 @@ class Manners:
     """Modbus TCP spoken by the device itself: no converter that could hold an old answer back."""
 
 
-class Seen(NamedTuple):
+class ObservedFrame(NamedTuple):
     """Bytes on the line that nobody waited for: ``late``, ``foreign``, ``doubled``, ``damaged``, ``noise``, ``echo``
     (our own question, which came back where no echo was due) or ``mismatched`` (the answer of the unit that was asked,
     of another function or length than it was asked for)."""
@@ -85,7 +85,7 @@ class Seen(NamedTuple):
     """Seconds since a question of this shape was sent, if there was one."""
 
 
-Witness = Callable[[Seen], None]
+Witness = Callable[[ObservedFrame], None]
 
 
 class Link(Protocol):

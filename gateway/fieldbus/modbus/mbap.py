@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from gateway.fieldbus.modbus.connections import Connections
 from gateway.fieldbus.modbus.frames import BITS, EXCEPTION, GATEWAY_SILENT, REGISTERS, Request, Shape
-from gateway.fieldbus.modbus.link import Answer, Outcome, Refusal, Seen, Silence, Witness
+from gateway.fieldbus.modbus.link import Answer, ObservedFrame, Outcome, Refusal, Silence, Witness
 from gateway.fieldbus.modbus.shapes import ShapeTable
 
 HEAD = 7
@@ -162,14 +162,14 @@ class Transactions:
             return Refusal(request, frame[8], self.table.burnt(unit, self._completed))
         shape = _shape(frame)
         if self._copies > 1 and not direct:
-            self._witness(Seen("doubled", frame, shape))
+            self._witness(ObservedFrame("doubled", frame, shape))
             return Silence("timeout", "two answers came to one question", request)
         if shape == request.shape:
             return self._answer(request, frame)
         late = not direct and self._asked_before(shape)
         if not direct:
             self.table.use(shape, self._completed)
-        self._witness(Seen("late" if late else "mismatched", frame, shape))
+        self._witness(ObservedFrame("late" if late else "mismatched", frame, shape))
         self._spoilt = True
         return Silence("timeout", f"an answer of function {function} with {frame[8]} bytes to {request.shape}", request)
 
@@ -206,15 +206,15 @@ class Transactions:
         self.table.use(shape, now)
         if self.table.armed:
             self.voided.add(number)
-        self._witness(Seen("doubled", frame, shape))
+        self._witness(ObservedFrame("doubled", frame, shape))
 
     def _late(self, tid: int, frame: bytes, now: float) -> None:
         self._seen = "only the answer to another transaction"
         asked = self._asked[tid % REMEMBERED]
         if asked is not None and asked[0] == tid:
-            self._witness(Seen("late", frame, asked[1].shape, now - asked[2]))
+            self._witness(ObservedFrame("late", frame, asked[1].shape, now - asked[2]))
         else:
-            self._witness(Seen("late", frame))
+            self._witness(ObservedFrame("late", frame))
 
     def _garble(self, what: str) -> None:
         """End the question, and all listening on this connection: where the next packet begins, nobody knows."""

@@ -23,7 +23,7 @@ from gateway.fieldbus.modbus.frames import (
     parse_request,
     request_length,
 )
-from gateway.fieldbus.modbus.link import NO_FRAME, Answer, Outcome, Refusal, Seen, Silence, Witness
+from gateway.fieldbus.modbus.link import NO_FRAME, Answer, ObservedFrame, Outcome, Refusal, Silence, Witness
 from gateway.fieldbus.modbus.shapes import ShapeTable
 
 COPIES = 1
@@ -42,7 +42,7 @@ class _Question:
     seen: str = ""
     pending: bool = False
     """It is void, but its answer may still come: the line is that answer's until then."""
-    mismatched: list[Seen] = field(default_factory=list)
+    mismatched: list[ObservedFrame] = field(default_factory=list)
 
 
 class Guard:
@@ -198,7 +198,7 @@ class Guard:
         frame = self._cut(length)
         self._came(shape, frame[1])
         if not intact(frame):
-            self._witness(Seen("damaged", frame, shape))
+            self._witness(ObservedFrame("damaged", frame, shape))
             if question:
                 question.seen = "an answer with a wrong CRC"
                 if wanted:
@@ -233,20 +233,20 @@ class Guard:
         foretold = now - heard_at < self.table.life(shape.unit, heard_at)
         if foretold or self._too_many(shape):
             self.table.use(shape, now)
-            self._witness(Seen("foreign", frame, shape))  # another master asked for it: nothing to learn from
+            self._witness(ObservedFrame("foreign", frame, shape))  # another master asked for it: nothing to learn from
             return
         latency = self.table.latency(shape, self._arrived)
         if self._last and self._last[0] == shape:
             self.table.use(shape, now)
             if self.table.armed:
                 self.voided.add(self._last[1])
-            self._witness(Seen("doubled", frame, shape, latency))
+            self._witness(ObservedFrame("doubled", frame, shape, latency))
         elif frame[1] & EXCEPTION or self.table.young(shape, self._arrived):
             if not frame[1] & EXCEPTION:
                 self.table.use(shape, now)
-            self._witness(Seen("late", frame, shape, latency))
+            self._witness(ObservedFrame("late", frame, shape, latency))
         else:
-            self._witness(Seen("foreign", frame, shape, latency))
+            self._witness(ObservedFrame("foreign", frame, shape, latency))
 
     def _too_many(self, shape: Shape) -> bool:
         """More answers than our questions on this connection can have: somebody asks whom we do not hear."""
@@ -295,7 +295,7 @@ class Guard:
                         self.awaited = shape, now
                     else:
                         self._came(shape, frame[1])
-                self._witness(Seen("foreign", frame, shape))
+                self._witness(ObservedFrame("foreign", frame, shape))
                 if self._question:
                     self._question.seen = "only frames of another master"
                     if shape == self._question.request.shape:
@@ -326,13 +326,13 @@ class Guard:
         self._never_asked.add(shape)
         self.table.use(shape, now)
         self._question.seen = MISMATCHED
-        self._question.mismatched.append(Seen("mismatched", frame, shape))
+        self._question.mismatched.append(ObservedFrame("mismatched", frame, shape))
 
     def _take_own(self, frame: bytes, shape: Shape, now: float) -> None:
         """Our own question came back: an echo behind noise, or one that was read late. Or another master asked the very
         same, so that its answer is not ours to take; it is ours in all that it says."""
         self.table.use(shape, now)
-        self._witness(Seen("echo", frame, shape))
+        self._witness(ObservedFrame("echo", frame, shape))
         if self._question:
             self._question.seen = "only the question itself"
             if shape == self._question.request.shape:
@@ -357,7 +357,7 @@ class Guard:
 
     def _noise(self) -> None:
         if self._buffer:
-            self._witness(Seen("noise", self._cut(len(self._buffer))))
+            self._witness(ObservedFrame("noise", self._cut(len(self._buffer))))
 
 
 def _begun(buffer: bytes | bytearray, asked: Shape) -> str:

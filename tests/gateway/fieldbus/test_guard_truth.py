@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.fieldbus.modbus.frames import Reply, Request, Shape
-from gateway.fieldbus.modbus.link import Answer, Seen
+from gateway.fieldbus.modbus.link import Answer, ObservedFrame
 from gateway.fieldbus.modbus.rtu import Guard
 from gateway.fieldbus.modbus.shapes import ShapeTable
 
@@ -54,7 +54,7 @@ class Line:
 
     def __init__(self, *, armed: bool, k: int = 4, echo: str = "off") -> None:
         self.k = k
-        self.seen: list[Seen] = []
+        self.seen: list[ObservedFrame] = []
         self.guard = Guard(ShapeTable(LIFE / 1000, armed=armed), 0.004, self.seen.append, echo=echo)
         self.now = 0
         self.number = 0

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from gateway.devices.points import Point
-from gateway.fieldbus.line_monitor import Ear
-from gateway.fieldbus.meter_state import IDENTITY_EVERY_S, MeterReader
+from gateway.fieldbus.line_monitor import LineMonitor
+from gateway.fieldbus.meter_state import IDENTITY_EVERY_S, MeterState
 from gateway.fieldbus.modbus.frames import Request, Shape
-from gateway.fieldbus.modbus.link import Seen
+from gateway.fieldbus.modbus.link import ObservedFrame
 from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.fieldbus.read_budget import identity_every_s
 from gateway.fieldbus.specs import LineSpec, MeterSpec
@@ -103,10 +103,10 @@ def test_a_meter_that_never_answers_the_read_behind_its_serial_number_is_not_ask
 @pytest.mark.parametrize("kind", ["damaged", "doubled"])
 def test_a_damaged_or_doubled_frame_of_a_meter_is_told(kind: str) -> None:
     doubted: list[int] = []
-    ear = Ear("line", ShapeTable(3.0), lambda: 0.0, lambda unit, latency: None, doubted.append)
-    ear.see(Seen(kind, b"", Shape(7, 3, 4)))
-    ear.see(Seen("late", b"", Shape(8, 3, 4), 0.5))
-    ear.see(Seen("noise", b""))
+    ear = LineMonitor("line", ShapeTable(3.0), lambda: 0.0, lambda unit, latency: None, doubted.append)
+    ear.see(ObservedFrame(kind, b"", Shape(7, 3, 4)))
+    ear.see(ObservedFrame("late", b"", Shape(8, 3, 4), 0.5))
+    ear.see(ObservedFrame("noise", b""))
     assert doubted == [7]
 
 
@@ -186,7 +186,7 @@ def test_a_poll_whose_counter_fell_waits_for_a_shape_to_read_who_it_is_and_is_dr
 def every_minute(spec: MeterSpec | None = None) -> Meter:
     one = Meter(spec)
     line = one.reader.line
-    one.reader = MeterReader(line, one.reader.spec, one.clock, lambda: False, identity_every_s=60.0)
+    one.reader = MeterState(line, one.reader.spec, one.clock, lambda: False, identity_every_s=60.0)
     return one
 
 
@@ -267,7 +267,7 @@ def test_who_it_is_is_not_read_along_where_that_costs_a_read_or_much_time(at: in
     spec = beside(at=at)
     line = LineSpec("line", "modbus-rtu", (spec,), port="/dev/ttyS0", baudrate=9600)
     one = Meter(spec)
-    one.reader = MeterReader(line, spec, one.clock, lambda: False)
+    one.reader = MeterState(line, spec, one.clock, lambda: False)
     plan = asyncio.run(one.reader.plan(lambda requests: one.link.read(requests, one.reader.manners)))
     assert [(b.block.address, b.block.count, b.who) for b in plan.blocks] == [(100, 3, ()), (300, 1, ())]
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 from gateway.devices.read_plan import Block
 from gateway.fieldbus.diagnosis import refusal
 from gateway.fieldbus.line_alarms import Alarms
-from gateway.fieldbus.line_monitor import NOISY, Ear
-from gateway.fieldbus.meter_state import MeterReader
+from gateway.fieldbus.line_monitor import NOISY, LineMonitor
+from gateway.fieldbus.meter_state import MeterState
 from gateway.fieldbus.modbus.frames import Shape
-from gateway.fieldbus.modbus.link import NO_FRAME, Seen
+from gateway.fieldbus.modbus.link import NO_FRAME, ObservedFrame
 from gateway.fieldbus.modbus.shapes import ShapeTable
-from gateway.fieldbus.poll import Attempt
+from gateway.fieldbus.poll import AttemptResult
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.specs import Alarm, BlockAnswer, BlockFailure, Poll
 from ledger_client.formats.senml import Quality
@@ -30,11 +30,11 @@ class Watch:
         meters = [meter(name, unit, 1000) for unit, name in enumerate(names, start=1)]
         self.spec = tcp_line(502, *meters)
         self.alarms = Alarms(self.spec, self.told.append)
-        self.readers = {m.name: MeterReader(self.spec, m, Moved(), lambda: False) for m in meters}
+        self.readers = {m.name: MeterState(self.spec, m, Moved(), lambda: False) for m in meters}
 
     def polled(self, name: str, alive: bool) -> None:
         self.schedule.finished(name, 0, alive, 50)
-        self.alarms.polled(self.readers[name], Attempt(Poll(name, 0), alive), self.schedule)
+        self.alarms.polled(self.readers[name], AttemptResult(Poll(name, 0), alive), self.schedule)
 
     @property
     def codes(self) -> list[tuple[str, str | None, bool]]:
@@ -102,12 +102,12 @@ def test_strangers_and_damaged_frames() -> None:
     told: list[Alarm] = []
     spec = tcp_line(502, meter("one", 1))
     for shared, expected in ((False, ["stranger", "stranger"]), (True, [])):
-        ear = Ear("line", ShapeTable(3.0), clock.monotonic, lambda unit, latency: None, shared=shared)
+        ear = LineMonitor("line", ShapeTable(3.0), clock.monotonic, lambda unit, latency: None, shared=shared)
         alarms = Alarms(replace(spec, shared=shared), told.append)
         ear.opened()
         clock.now += 4
         for _ in range(3):
-            ear.see(Seen("foreign", bytes.fromhex("0903")))
+            ear.see(ObservedFrame("foreign", bytes.fromhex("0903")))
             alarms.heard(ear)
         assert ear.flags == (0 if shared else Quality.SHARED_LINE)
         clock.now += 3601
@@ -116,7 +116,7 @@ def test_strangers_and_damaged_frames() -> None:
         assert not told or ("09 03" in told[0].text and told[0].raised and not told[1].raised)
         told.clear()
     for _ in range(4):
-        ear.see(Seen("damaged", b""))
+        ear.see(ObservedFrame("damaged", b""))
         alarms.heard(ear)
     assert ear.flags == NOISY
     ear.answered(1000, 1)
@@ -138,7 +138,7 @@ def test_a_meter_that_refuses_is_an_alarm_with_code_and_block() -> None:
     line = Watch(["a"])
 
     def polled(poll: Poll) -> None:
-        line.alarms.polled(line.readers["a"], Attempt(poll, True), line.schedule)
+        line.alarms.polled(line.readers["a"], AttemptResult(poll, True), line.schedule)
 
     polled(refused_poll(5, 2))
     assert line.codes == [("meter-refuses", "a", True)]
@@ -160,7 +160,7 @@ def test_a_line_that_is_noise_says_so() -> None:
     for _ in range(3):
         line.schedule.finished("a", 0, False, 50)
         poll = Poll("a", 0, missed="timeout", detail=NO_FRAME)
-        line.alarms.polled(line.readers["a"], Attempt(poll, False), line.schedule)
+        line.alarms.polled(line.readers["a"], AttemptResult(poll, False), line.schedule)
     assert line.codes == [("line-down", None, True)]
     assert "bytes that are no frame: speed, parity or A/B?" in line.told[0].text
 
@@ -171,12 +171,12 @@ class Noise:
     def __init__(self) -> None:
         self.told: list[Alarm] = []
         clock, spec = Moved(), tcp_line(502, meter("one", 1), meter("two", 2))
-        self.ear = Ear("line", ShapeTable(3.0), clock.monotonic, lambda unit, latency: None)
+        self.ear = LineMonitor("line", ShapeTable(3.0), clock.monotonic, lambda unit, latency: None)
         self.alarms = Alarms(spec, self.told.append)
 
     def frames(self, unit: int, whole: int, damaged: int) -> None:
         for _ in range(damaged):
-            self.ear.see(Seen("damaged", b"", Shape(unit, 3, 4)))
+            self.ear.see(ObservedFrame("damaged", b"", Shape(unit, 3, 4)))
         self.ear.answered(whole, unit)
         self.alarms.heard(self.ear)
 

@@ -6,10 +6,10 @@ import logging
 
 import pytest
 
-from gateway.fieldbus.line_monitor import Damage, Ear
+from gateway.fieldbus.line_monitor import DamagedFrames, LineMonitor
 from gateway.fieldbus.modbus.connections import OtherMaster
 from gateway.fieldbus.modbus.frames import Request, Shape
-from gateway.fieldbus.modbus.link import Seen
+from gateway.fieldbus.modbus.link import ObservedFrame
 from gateway.fieldbus.modbus.shapes import ShapeTable
 from ledger_client.formats.senml import Quality
 
@@ -24,11 +24,13 @@ class Listening:
         self.now = 100.0
         self.learned: list[tuple[int, float]] = []
         self.table = ShapeTable(3.0)
-        self.ear = Ear("line", self.table, lambda: self.now, lambda unit, latency: self.learned.append((unit, latency)))
+        self.ear = LineMonitor(
+            "line", self.table, lambda: self.now, lambda unit, latency: self.learned.append((unit, latency))
+        )
 
     def foreign(self, after: float, latency: float | None = None) -> int:
         self.now += after
-        self.ear.see(Seen("foreign", b"\x09\x03", SHAPE, latency))
+        self.ear.see(ObservedFrame("foreign", b"\x09\x03", SHAPE, latency))
         return self.ear.flags
 
 
@@ -83,7 +85,7 @@ def test_an_answer_older_than_its_life_lengthens_the_life(caplog: pytest.LogCapt
 
 def late(line: Listening, after: float, latency: float) -> None:
     line.now += after
-    line.ear.see(Seen("late", b"", SHAPE, latency))
+    line.ear.see(ObservedFrame("late", b"", SHAPE, latency))
 
 
 def test_a_lengthened_life_is_the_configured_one_again_an_hour_after_the_last_answer_that_needed_more() -> None:
@@ -120,7 +122,7 @@ def test_clear_shared_ends_lengthened_lives_at_once_and_what_was_asked_before_re
 
 def test_clear_shared_frees_the_shapes_of_a_line_that_is_known_to_be_shared() -> None:
     line = Listening()
-    line.ear = Ear("line", line.table, lambda: line.now, lambda unit, latency: None, shared=True)
+    line.ear = LineMonitor("line", line.table, lambda: line.now, lambda unit, latency: None, shared=True)
     line.ear.opened()
     assert line.foreign(10.0) == 0
     assert line.table.avoids(line.now)
@@ -133,15 +135,15 @@ def test_our_own_question_that_came_back_is_counted_and_flags_nothing() -> None:
     line = Listening()
     line.ear.opened()
     line.now += 10
-    line.ear.see(Seen("echo", Request(9, 3, 0, 2).frame, SHAPE))
+    line.ear.see(ObservedFrame("echo", Request(9, 3, 0, 2).frame, SHAPE))
     assert (line.ear.flags, line.ear.counters) == (0, {"echo": 1})
     assert line.table.choose([Request(9, 3, 0, 2)], line.now) is not None
 
 
 def test_late_answers_teach_how_late_they_come() -> None:
     line = Listening()
-    line.ear.see(Seen("late", b"", SHAPE, 0.7))
-    line.ear.see(Seen("late", b""))
+    line.ear.see(ObservedFrame("late", b"", SHAPE, 0.7))
+    line.ear.see(ObservedFrame("late", b""))
     assert line.learned == [(9, 0.7)]
     assert line.ear.counters == {"late": 2}
 
@@ -150,16 +152,16 @@ def test_a_noisy_line_is_uncertain_from_more_than_one_percent_on() -> None:
     line = Listening()
     line.ear.answered(1000, 1)
     for _ in range(10):
-        line.ear.see(Seen("damaged", b""))
+        line.ear.see(ObservedFrame("damaged", b""))
     assert line.ear.flags == 0
-    line.ear.see(Seen("damaged", b""))
+    line.ear.see(ObservedFrame("damaged", b""))
     assert line.ear.flags == Quality.IMPLAUSIBLE
     line.ear.answered(1000, 1)
     assert line.ear.flags == 0
 
 
 def test_one_or_two_damaged_frames_are_chance() -> None:
-    rate = Damage()
+    rate = DamagedFrames()
     rate.add(1, damaged=True)
     rate.add(1, damaged=True)
     assert not rate.high
@@ -171,7 +173,7 @@ def test_answers_of_wrong_function_or_length_are_that_units_and_no_strangers() -
     line = Listening()
     line.ear.opened()
     line.now += 10
-    wrong = Seen("mismatched", bytes.fromhex("09 04 04"), Shape(9, 4, 4))
+    wrong = ObservedFrame("mismatched", bytes.fromhex("09 04 04"), Shape(9, 4, 4))
     line.ear.see(wrong)
     assert line.ear.wrong_answer(9) == "", "one may be chance"
     line.now += HOUR - 1
@@ -193,7 +195,7 @@ def test_answers_of_wrong_function_or_length_are_that_units_and_no_strangers() -
 def test_what_is_known_of_another_master_outlives_the_line_on_its_endpoint() -> None:
     line, other = Listening(), OtherMaster()
     for shared in (False, True):
-        line.ear = Ear(
+        line.ear = LineMonitor(
             "line", line.table, lambda: line.now, lambda unit, latency: None, other_master=other, shared=shared
         )
         assert line.ear.flags == 0

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 from gateway.clock import Clock
 from gateway.devices.points import Point
-from gateway.fieldbus.meter_state import MeterReader
+from gateway.fieldbus.meter_state import MeterState
 from gateway.fieldbus.modbus.errors import LineDown
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.modbus.link import Answer, Manners, Outcome, Refusal, Silence
-from gateway.fieldbus.poll import Attempt, Turn
+from gateway.fieldbus.poll import AttemptResult, PollAttempt
 from gateway.fieldbus.specs import BlockAnswer, MeterSpec
 from ledger_client.formats.senml import Quality
 from tests.gateway.fieldbus.devices import meter, tcp_line
@@ -86,22 +86,22 @@ class Meter:
         spec = spec or meter("one", 1, 1000, identity="serial")
         self.others_in = math.inf
         others_at = lambda: self.clock.now + self.others_in  # noqa: E731
-        self.reader = MeterReader(tcp_line(502, spec), spec, self.clock, lambda: stop, identity, others_at=others_at)
+        self.reader = MeterState(tcp_line(502, spec), spec, self.clock, lambda: stop, identity, others_at=others_at)
 
     def shared(self) -> Meter:
         """The same meter on a line that the site knows to be shared."""
         line = replace(self.reader.line, shared=True)
-        self.reader = MeterReader(line, self.reader.spec, self.clock, lambda: False)
+        self.reader = MeterState(line, self.reader.spec, self.clock, lambda: False)
         return self
 
-    def poll(self, after: float = 1.0, *, probe: bool = False) -> Attempt:
+    def poll(self, after: float = 1.0, *, probe: bool = False) -> AttemptResult:
         self.clock.now += after
         attempt = asyncio.run(self.turn(probe=probe).run())
-        assert isinstance(attempt, Attempt)
+        assert isinstance(attempt, AttemptResult)
         return attempt
 
-    def turn(self, *, probe: bool = False) -> Turn:
-        return Turn(self.reader, self.link, self.clock.schedule_ms(), probe=probe)
+    def turn(self, *, probe: bool = False) -> PollAttempt:
+        return PollAttempt(self.reader, self.link, self.clock.schedule_ms(), probe=probe)
 
 
 def test_who_it_is_is_read_first_then_hourly_and_after_an_outage() -> None:
@@ -339,7 +339,7 @@ def test_a_read_without_a_shape_waits_for_one_if_there_is_one_within_the_period(
     assert one.link.addresses == [300], "what can be asked is asked at once"
     one.clock.now += 0.5
     attempt = asyncio.run(turn.run())
-    assert isinstance(attempt, Attempt)
+    assert isinstance(attempt, AttemptResult)
     assert one.link.addresses == [100]
     assert sorted(a.block.address for a in attempt.poll.answers) == [100, 300]
     assert attempt.poll.failures == ()
@@ -366,10 +366,10 @@ def test_a_poll_that_waited_does_not_go_on_over_another_connection() -> None:
     one = Meter(meter("one", 1, 1000))
     one.link.young = lambda request: one.clock.now + 0.5 if request.address == 100 else None
     turn = one.turn()
-    assert not isinstance(asyncio.run(turn.run()), Attempt)
+    assert not isinstance(asyncio.run(turn.run()), AttemptResult)
     one.link.generation += 1
     attempt = asyncio.run(turn.run())
-    assert isinstance(attempt, Attempt)
+    assert isinstance(attempt, AttemptResult)
     assert [a.block.address for a in attempt.poll.answers] == [300]
     assert [(f.block.address, f.reason) for f in attempt.poll.failures] == [(100, "line-down")]
     assert attempt.down is None
@@ -379,13 +379,13 @@ def test_who_it_is_is_asked_anew_over_another_connection() -> None:
     one = Meter()
     one.link.young = lambda request: one.clock.now + 0.5
     turn = one.turn()
-    assert not isinstance(asyncio.run(turn.run()), Attempt)
-    assert isinstance(abandoned := turn.abandon("stopped", "the gateway is stopping"), Attempt)
+    assert not isinstance(asyncio.run(turn.run()), AttemptResult)
+    assert isinstance(abandoned := turn.abandon("stopped", "the gateway is stopping"), AttemptResult)
     assert (abandoned.poll.missed, abandoned.alive) == ("stopped", None)
     one.link.young = lambda request: None
     one.link.generation += 1
     attempt = asyncio.run(turn.run())
-    assert isinstance(attempt, Attempt)
+    assert isinstance(attempt, AttemptResult)
     assert one.link.addresses == [900, 100, 300]
     assert attempt.poll.identity == "serial=7001"
 

@@ -16,10 +16,10 @@ from gateway.devices.night import Night
 from gateway.fieldbus import open_line
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.line_alarms import Alarms
-from gateway.fieldbus.meter_state import MeterReader
+from gateway.fieldbus.meter_state import MeterState
 from gateway.fieldbus.modbus import tcp_link
 from gateway.fieldbus.modbus.errors import LineDown, Unreachable, not_connected
-from gateway.fieldbus.poll import Attempt
+from gateway.fieldbus.poll import AttemptResult
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.sleep import NOTHING, Ending, PowerRecord, Sleeper, Sleepers, why_awake
 from gateway.fieldbus.specs import Alarm, LineSpec, MeterSpec, Poll
@@ -177,10 +177,10 @@ class Watch:
         self.schedule = Schedule({one.name: 1000 for one in meters}, 0)
         self.sleepers = Sleepers(meters, lambda name: self.power)
         self.alarms = Alarms(spec, self.told.append, self.sleepers)
-        self.readers = {one.name: MeterReader(spec, one, Clock(), lambda: False) for one in meters}
+        self.readers = {one.name: MeterState(spec, one, Clock(), lambda: False) for one in meters}
 
     def polled(self, name: str, alive: bool) -> None:
-        attempt = Attempt(Poll(name, 0), alive)
+        attempt = AttemptResult(Poll(name, 0), alive)
         self.schedule.finished(name, 0, alive, 50)
         self.sleepers.polled(self.now, attempt)
         self.alarms.polled(self.readers[name], attempt, self.schedule)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.fieldbus.modbus.frames import Reply, Request, Shape, crc
-from gateway.fieldbus.modbus.link import NO_FRAME, Answer, Outcome, Refusal, Seen, Silence
+from gateway.fieldbus.modbus.link import NO_FRAME, Answer, ObservedFrame, Outcome, Refusal, Silence
 from gateway.fieldbus.modbus.rtu import Guard
 from gateway.fieldbus.modbus.shapes import ShapeTable
 
@@ -31,7 +31,7 @@ class Bench:
     """A guard with its table and a list of what it saw."""
 
     def __init__(self, *, echo: str = "off", armed: bool = True) -> None:
-        self.seen: list[Seen] = []
+        self.seen: list[ObservedFrame] = []
         self.table = ShapeTable(LIFE, armed=armed)
         self.guard = Guard(self.table, T35, self.seen.append, echo=echo)
 
@@ -341,7 +341,7 @@ def test_without_the_guard_a_late_answer_is_taken_for_the_next() -> None:
 
 
 def seen_alone(table: ShapeTable, frames: Sequence[bytes], now: float) -> list[str]:
-    seen: list[Seen] = []
+    seen: list[ObservedFrame] = []
     Guard(table, T35, seen.append).receive(b"".join(frames), now)
     return [s.kind for s in seen]
 
@@ -375,7 +375,7 @@ MINE, THEIRS = Request(1, 3, 100, 3), Request(1, 3, 500, 3)  # one shape
 
 
 def test_another_masters_question_foretells_the_shape_of_its_answer() -> None:
-    seen: list[Seen] = []
+    seen: list[ObservedFrame] = []
     guard = Guard(ShapeTable(0.1), 0.002, seen.append)
     guard.receive(THEIRS.frame, 1.0)
     assert [s.shape for s in seen] == [THEIRS.shape]
@@ -496,7 +496,7 @@ def test_an_answer_that_we_asked_for_before_is_late_and_no_fault() -> None:
 
 
 def test_a_question_whose_address_looks_like_a_byte_count_foretells_its_answer_as_any_other() -> None:
-    seen: list[Seen] = []
+    seen: list[ObservedFrame] = []
     guard = Guard(ShapeTable(LIFE), T35, seen.append)
     guard.receive(Request(1, 3, 0x03F2, 4).frame, 10.0)
     assert seen[0].shape == Shape(1, 3, 8)

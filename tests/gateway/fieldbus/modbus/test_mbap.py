@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.fieldbus.modbus.errors import NotARead
 from gateway.fieldbus.modbus.frames import Reply, Request, Shape, identification_object
-from gateway.fieldbus.modbus.link import Answer, Outcome, Refusal, Seen, Silence
+from gateway.fieldbus.modbus.link import Answer, ObservedFrame, Outcome, Refusal, Silence
 from gateway.fieldbus.modbus.mbap import Transactions
 from gateway.fieldbus.modbus.shapes import ShapeTable
 from tests.gateway.fieldbus.devices import answer, packet, refuse
@@ -25,7 +25,7 @@ class Bench:
     """Transactions with their table and a list of what they saw; ``direct`` for all questions."""
 
     def __init__(self, *, direct: bool = False, armed: bool = True) -> None:
-        self.seen: list[Seen] = []
+        self.seen: list[ObservedFrame] = []
         self.direct = direct
         self.table = ShapeTable(LIFE, armed=armed)
         self.transactions = Transactions(self.table, self.seen.append)
@@ -138,14 +138,14 @@ def test_a_late_answer_is_witnessed_with_the_time_that_it_took_if_we_know_its_qu
     bench.transactions.receive(packet(first, answer(READ)) + packet(999, answer(READ)), 10.25)
     assert not bench.transactions.decided
     assert bench.seen == [
-        Seen("late", packet(first, answer(READ)), READ.shape, 0.25),
-        Seen("late", packet(999, answer(READ))),
+        ObservedFrame("late", packet(first, answer(READ)), READ.shape, 0.25),
+        ObservedFrame("late", packet(999, answer(READ))),
     ]
     bench.transactions.receive(packet(tid, answer(OTHER)), 10.3)
     assert bench.transactions.finish(10.3) == Answer(OTHER, answer(OTHER)[3:-2], 10.3, 1)
     bench.transactions.opened()
     bench.transactions.receive(packet(first, answer(READ)), 10.4)
-    assert bench.seen[2] == Seen("late", packet(first, answer(READ)))
+    assert bench.seen[2] == ObservedFrame("late", packet(first, answer(READ)))
 
 
 def test_behind_a_converter_a_second_answer_voids_the_first_until_the_next_question() -> None:

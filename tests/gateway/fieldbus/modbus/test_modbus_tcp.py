@@ -15,7 +15,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from gateway.fieldbus.modbus.errors import LineDown, NotARead
 from gateway.fieldbus.modbus.frames import Reply, Request, Shape, identification_object, object_text
-from gateway.fieldbus.modbus.link import Answer, Manners, Outcome, Refusal, Seen, Silence
+from gateway.fieldbus.modbus.link import Answer, Manners, ObservedFrame, Outcome, Refusal, Silence
 from gateway.fieldbus.modbus.shapes import ShapeTable
 from gateway.fieldbus.modbus.tcp_link import TcpLink
 from tests.gateway.fieldbus.devices import (
@@ -45,9 +45,9 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 async def ask(
     device: Callable[[int, Request], Sent], *requests: Request, manners: Manners = DIRECT
-) -> tuple[list[Outcome], list[Seen], Server]:
+) -> tuple[list[Outcome], list[ObservedFrame], Server]:
     """Read the requests one after the other over one link to a device; what came of each, and what was seen."""
-    seen: list[Seen] = []
+    seen: list[ObservedFrame] = []
     async with serving(tcp_talk(device)) as server:
         link = TcpLink("127.0.0.1", server.port, ShapeTable(10.0), seen.append)
         await link.connect()
@@ -205,13 +205,13 @@ def test_each_read_has_its_own_time_out_whatever_the_one_before_had() -> None:
 
 def test_behind_a_converter_a_second_answer_in_its_own_segment_makes_the_first_void() -> None:
     async def test() -> None:
-        seen: list[Seen] = []
+        seen: list[ObservedFrame] = []
         second = asyncio.Event()
 
         def twice(tid: int, request: Request) -> Sent:
             return [(0.0, packet(tid, answer(request))), (0.02, packet(tid, answer(request, b"else")))]
 
-        def witness(what: Seen) -> None:
+        def witness(what: ObservedFrame) -> None:
             seen.append(what)
             second.set()
 
@@ -279,7 +279,7 @@ def test_a_converter_with_the_hole_inside_is_not_believed() -> None:
             last.append(request)
             return [(0.0, packet(tid, answer(last[-2])))] if len(last) > 1 else []
 
-        seen: list[Seen] = []
+        seen: list[ObservedFrame] = []
         async with serving(tcp_talk(converter)) as server:
             link = TcpLink("127.0.0.1", server.port, ShapeTable(10.0), seen.append)
             await link.connect()

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from gateway.fieldbus.modbus.frames import Request
-from gateway.fieldbus.modbus.link import Answer, Manners, Seen, Silence
+from gateway.fieldbus.modbus.link import Answer, Manners, ObservedFrame, Silence
 from gateway.fieldbus.modbus.rtu_link import RtuLink
 from gateway.fieldbus.modbus.serial_port import open_port
 from gateway.fieldbus.modbus.shapes import ShapeTable
@@ -76,7 +76,7 @@ def test_a_copy_that_a_paused_process_reads_late_is_no_fault_of_its_unit() -> No
 
 def test_an_answer_that_came_while_the_process_was_held_up_is_late_and_no_strangers(tmp_path: Path) -> None:
     async def test() -> None:
-        seen: list[Seen] = []
+        seen: list[ObservedFrame] = []
         pty = Pty(tmp_path / "line", lambda request: [])
         link = RtuLink(open_port(str(pty.link), 115200), ShapeTable(0.5), seen.append)
         assert isinstance(await link.read([TWO], Manners(0.02)), Silence)
