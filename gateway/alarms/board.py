@@ -36,8 +36,6 @@ from gateway.storage.alarm_tables import Standing
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event
 
-__all__ = ["Board", "Books", "Standing"]
-
 log = logging.getLogger("meterseal.alarms")
 LOOK_S = 1.0
 """Between two looks at clock and recorder."""

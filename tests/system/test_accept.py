@@ -10,7 +10,8 @@ from gateway.cli.demo import finish
 from gateway.config.model import Config
 from gateway.process import control_socket
 from gateway.storage.database import Store
-from ledger_client.formats.record import Coverage, Event, Quality, Reading, parse_record
+from ledger_client.formats.record import Coverage, Event, parse_record
+from ledger_client.formats.senml import Quality, Reading
 from tests.support.books import check_books
 from tests.support.commands import check_audit
 from tests.support.processes import embedded_ledger
