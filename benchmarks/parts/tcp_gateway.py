@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.parts.farm import SERIAL
-from gateway.acquisition.meter_identity import Commissioning
+from gateway.acquisition.meter_identity import MeterIdentity
 from gateway.acquisition.poller import Poller
 from gateway.clock import Clock
 from gateway.commissioning import line_specs as lines
@@ -115,7 +115,7 @@ async def measure(folder: Path, period_ms: int, seconds: float) -> dict[str, obj
     rules = replace(Rules.of(loaded), periods_ms=dict.fromkeys(loaded.meters, period_ms))
     recorder = Recorder(store, load_keys(loaded), rules, clock, secrets.token_bytes(8))
     poller = Poller(loaded.meters, clock, recorder.put, loaded.profiles)
-    commissioning = Commissioning(loaded.meters, {}, poller, recorder, recorder.happened)
+    commissioning = MeterIdentity(loaded.meters, {}, poller, recorder, recorder.happened)
     outcomes: Counter[str | None] = Counter()
     window = 0, 0
 

@@ -36,7 +36,7 @@ class _Exchange:
     recorded: asyncio.Future[None]
 
 
-class Commissioning:
+class MeterIdentity:
     """``poll`` is the callback of every line; ``accept`` is what `meterseal accept` orders."""
 
     def __init__(

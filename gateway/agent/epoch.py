@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from gateway.acquisition.line_use import forget, latest, noted_ms
-from gateway.acquisition.meter_identity import Commissioning
+from gateway.acquisition.meter_identity import MeterIdentity
 from gateway.acquisition.poller import Poller
 from gateway.agent.background_tasks import keep, wanted
 from gateway.agent.reload import Provision, Reload
 from gateway.alarm_kinds import DAMAGED
-from gateway.alarms.board import Board, lines_of, orders
+from gateway.alarms.board import AlarmBoard, lines_of, orders
 from gateway.anchoring.ledger_alarms import Events, LedgerAlarms
 from gateway.anchoring.ledger_drivers import close, drivers
 from gateway.anchoring.reconciliation import Reconciliation
@@ -78,13 +78,13 @@ class Epoch:
         for name in config.meters:
             self._poller.recall(name, _last_readings(store, name))
         self._known = recorder.identities()
-        self._commissioning = Commissioning(config.meters, dict(self._known), self._poller, recorder, recorder.happened)
+        self._commissioning = MeterIdentity(config.meters, dict(self._known), self._poller, recorder, recorder.happened)
         hub, live = Hub(), Live(config.meters)
         hub.listeners.append(live.hear)
         recorder.on_news.append(hub.tell)
         self._power = PowerHistory(config, store)
         hub.listeners.append(self._power.hear)
-        board = Board(store, recorder, clock, live, lines_of(ready.specs), self._asleep, self._host)
+        board = AlarmBoard(store, recorder, clock, live, lines_of(ready.specs), self._asleep, self._host)
         self._ledger_alarms = LedgerAlarms(board)
         self.site = Site(config, clock, epoch, recorder, {}, {}, hub, live, board)
         self.site.pulses.ask("recorder", recorder.stuck)

@@ -14,7 +14,7 @@ from gateway.feeds.feed import Feed
 from gateway.feeds.plain_json.publisher import PlainVoice
 from gateway.feeds.publisher import Voice
 from gateway.runtime.context import Site
-from gateway.storage.alarm_tables import Standing
+from gateway.storage.alarm_tables import AlarmRow
 
 
 class SiteFeed(Feed):
@@ -80,5 +80,5 @@ def _points(site: Site) -> dict[str, list[Point]]:
     }
 
 
-def _standing(site: Site) -> Sequence[Standing]:
+def _standing(site: Site) -> Sequence[AlarmRow]:
     return [alarm for alarm in site.board.standing() if alarm.active]

@@ -16,7 +16,7 @@ from gateway.config.field_types import duration_text
 from gateway.errors import Declined, StoreError
 from gateway.recording.live_state import Live
 from gateway.records import ALARM, GATEWAY
-from gateway.storage.alarm_tables import Standing
+from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event
 
@@ -29,7 +29,7 @@ LONGEST_SHELF_MS = 30 * 86_400_000
 WRITE_AGAIN_MS = 5_000
 
 
-class Books(Protocol):
+class EventSink(Protocol):
     """Where events and states go: the recorder."""
 
     @property
@@ -46,32 +46,32 @@ class Books(Protocol):
         ...
 
 
-class AlarmList:
+class AlarmStore:
     """Every alarm that is true, unacknowledged or shelved. To be used in the event loop only."""
 
-    def __init__(self, store: Store, books: Books, clock: Clock, live: Live) -> None:
+    def __init__(self, store: Store, books: EventSink, clock: Clock, live: Live) -> None:
         """``store`` is read here and not kept."""
         self._books, self._clock, self._live = books, clock, live
         self._states: dict[Key, State] = {}
         self._last = store.last_alarm()
-        self._unkept: dict[int, Standing] = {}
-        self._keeping: tuple[Future[None], dict[int, Standing]] | None = None
+        self._unkept: dict[int, AlarmRow] = {}
+        self._keeping: tuple[Future[None], dict[int, AlarmRow]] | None = None
         self._keep_ms = 0
         self._wake = asyncio.Event()
-        self.listeners: list[Callable[[Standing], None]] = []
+        self.listeners: list[Callable[[AlarmRow], None]] = []
         """Told of every change of an alarm: raised, cleared, acknowledged, shelved, back."""
 
     # — what stands —
 
-    def standing(self) -> list[Standing]:
+    def standing(self) -> list[AlarmRow]:
         """What is true or not acknowledged, and not shelved, in the order of ``Standing.rank``."""
         return self._rows(lambda row: not row.shelved)
 
-    def shelved(self) -> list[Standing]:
+    def shelved(self) -> list[AlarmRow]:
         """What somebody wants to hear nothing of for a time."""
         return self._rows(lambda row: row.shelved)
 
-    def _rows(self, wanted: Callable[[Standing], bool]) -> list[Standing]:
+    def _rows(self, wanted: Callable[[AlarmRow], bool]) -> list[AlarmRow]:
         rows = (state.row for state in self._states.values())
         return sorted((row for row in rows if row is not None and wanted(row)), key=lambda row: row.rank)
 
@@ -81,7 +81,7 @@ class AlarmList:
             fields |= {"raised": raised} | ({"since": state.since_ms} if raised else {})
             self._happened(state, ALARM, fields)
 
-    def _change(self, state: State, row: Standing) -> None:
+    def _change(self, state: State, row: AlarmRow) -> None:
         state.row = row if row.open else None
         self._unkept[row.id] = row
         for listener in self.listeners:
@@ -93,7 +93,7 @@ class AlarmList:
 
     # — what people do —
 
-    async def acknowledge(self, number: int, user: str) -> Standing:
+    async def acknowledge(self, number: int, user: str) -> AlarmRow:
         """Somebody has seen it. Raises Declined where no such alarm stands."""
         self._demand(user)
         state, row = self._find(number)
@@ -102,7 +102,7 @@ class AlarmList:
             self._change(state, replace(row, acked_ms=self._clock.now_ms(), acked_by=user))
         return await self._done(number, row)
 
-    async def shelve(self, number: int, user: str, for_ms: int, reason: str) -> Standing:
+    async def shelve(self, number: int, user: str, for_ms: int, reason: str) -> AlarmRow:
         """Somebody wants to hear nothing of it for a time; after that it comes back by itself. Raises Declined."""
         self._demand(user)
         state, row = self._find(number)
@@ -115,7 +115,7 @@ class AlarmList:
         self._change(state, replace(row, shelved_until_ms=until_ms, shelved_by=user, shelved_why=reason or None))
         return await self._done(number, row)
 
-    async def unshelve(self, number: int, user: str) -> Standing:
+    async def unshelve(self, number: int, user: str) -> AlarmRow:
         """Take it back before its time. Raises Declined where no such alarm is shelved."""
         self._demand(user)
         state, row = self._find(number)
@@ -138,7 +138,7 @@ class AlarmList:
         if not isinstance(user, str) or not 0 < len(user) <= LONGEST_NAME or not user.isprintable():
             raise Declined("it is not said who does it", f"give a name of up to {LONGEST_NAME} letters")
 
-    def _find(self, number: int) -> tuple[State, Standing]:
+    def _find(self, number: int) -> tuple[State, AlarmRow]:
         for state in self._states.values():
             if state.row is not None and state.row.id == number:
                 return state, state.row
@@ -155,7 +155,7 @@ class AlarmList:
         else:
             self._books.happened(GATEWAY, Event(name, {**fields, "meter": source}))
 
-    async def _done(self, number: int, before: Standing) -> Standing:
+    async def _done(self, number: int, before: AlarmRow) -> AlarmRow:
         """What has become of it; durable, unless the disk takes nothing just now: then it is written when it does."""
         after = self._unkept.get(number, before)
         while self._keep() and self._keeping is not None:
@@ -182,6 +182,6 @@ class AlarmList:
         return True
 
 
-def _write(rows: Sequence[Standing], store: Store) -> None:
+def _write(rows: Sequence[AlarmRow], store: Store) -> None:
     with store.transaction():
         store.keep_alarms(rows)

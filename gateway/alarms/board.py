@@ -24,7 +24,7 @@ from gateway.alarm_kinds import (
     kind_of,
 )  # fmt: skip
 from gateway.alarms import grouping
-from gateway.alarms.active import AlarmList, Books
+from gateway.alarms.active import AlarmStore, EventSink
 from gateway.alarms.state import Key, State
 from gateway.clock import Clock
 from gateway.fieldbus.specs import Alarm, LineSpec
@@ -32,7 +32,7 @@ from gateway.process.background import Companion
 from gateway.process.control_socket import Order
 from gateway.recording.live_state import Live
 from gateway.records import ALARM, GATEWAY
-from gateway.storage.alarm_tables import Standing
+from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event
 
@@ -52,13 +52,13 @@ def lines_of(specs: Iterable[LineSpec]) -> Lines:
     return {spec.name: {meter.name: meter.period_ms for meter in spec.meters} for spec in specs}
 
 
-class Board(AlarmList, Companion):
+class AlarmBoard(AlarmStore, Companion):
     """The alarms of one gateway. To be used in the event loop only; ``tick`` does what has fallen due."""
 
     def __init__(
         self,
         store: Store,
-        books: Books,
+        books: EventSink,
         clock: Clock,
         live: Live,
         lines: Lines,
@@ -247,7 +247,7 @@ class Board(AlarmList, Companion):
         key, now_ms = state.key, self._clock.now_ms()
         if state.row is None:
             self._last += 1
-            row = Standing(self._last, *key, state.text, state.since_ms, now_ms)
+            row = AlarmRow(self._last, *key, state.text, state.since_ms, now_ms)
         else:
             row = replace(state.row, text=state.text, since_ms=state.since_ms, raised_ms=now_ms, cleared_ms=None)
             row = replace(row, acked_ms=None, acked_by=None, times=row.times + 1)
@@ -339,7 +339,7 @@ class Board(AlarmList, Companion):
         head = f"{how_many} lines with {meters_n} meters do not answer ({grouping.names(list(lines))})"
         return f"{head}; {causes}; {advice}"
 
-    def _inherit(self, rows: Iterable[Standing]) -> None:
+    def _inherit(self, rows: Iterable[AlarmRow]) -> None:
         """What stood before the start."""
         now = self._clock.schedule_ms()
         for row in rows:
@@ -365,7 +365,7 @@ def _about(key: Key) -> dict[str, str | None]:
     return {"code": key.code, "line": key.line, "meter": None if key.source == GATEWAY else key.source}
 
 
-def orders(board: Board) -> dict[str, Order]:
+def orders(board: AlarmBoard) -> dict[str, Order]:
     """What can be ordered of the board; each act with the name of the user who is to stand in its event."""
 
     async def alarms(_: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Found:
     changed: str | None = None
 
 
-def look(config: Config, now_ms: int, held: str | None) -> Found:
+def run_periodic_checks(config: Config, now_ms: int, held: str | None) -> Found:
     """One look. ``held``: why nothing is sealed. Never raises for what can be wrong with a site's files."""
     found = Found()
     try:

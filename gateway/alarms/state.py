@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.alarm_kinds import COMMS_LOST, LINE_DOWN, Kind
-from gateway.storage.alarm_tables import Standing
+from gateway.storage.alarm_tables import AlarmRow
 
 GATHER_MS = 2_000
 """So long what may be one of many waits for the others, however long it has been true already."""
@@ -40,7 +40,7 @@ class State:
     since_ms: int = 0
     ripe_ms: int = 0
     over_ms: int | None = None
-    row: Standing | None = None
+    row: AlarmRow | None = None
     held: bool = False
     begins: deque[int] = field(default_factory=lambda: deque(maxlen=CHATTERS))
 

@@ -23,7 +23,7 @@ from gateway.history.rollup import Summariser
 from gateway.process.failpoints import station
 from gateway.process.histogram import Durations
 from gateway.recording.announcements import Announcements, NamedGrid, new_keys, schedule
-from gateway.recording.coverage import Ruler, Tally, first_coverage
+from gateway.recording.coverage import CoverageCounter, RecordingGrid, first_coverage
 from gateway.recording.signer import Queue, Signer
 from gateway.records import ALARM, CLOCK, GATEWAY, SCHEDULE, START, STOP, MeterEvent, News, SignedRecord, Timestamp
 from gateway.storage.capacity import disk_space
@@ -91,7 +91,7 @@ class Commits:
         self._position = self._signer.position()
         self._summaries = Summariser(store, [meter for meter, tail in self.tails.items() if tail is None])
         self.announced = Announcements(store, rules.periods_ms)
-        self._tallies: dict[str, Tally] = {}
+        self._tallies: dict[str, CoverageCounter] = {}
         self._pending: list[SignedRecord] = []
         self._signed: list[MeterEvent] = []  # the events among the pending: they are signed again if the commit fails
         self._unsigned: list[MeterEvent] = []  # events that wait while nothing is recorded
@@ -117,7 +117,7 @@ class Commits:
         for meter, period_ms in self.rules.periods_ms.items():
             body = first_coverage(self.tails[meter], anchor_ms, clock_usable=self._clock.usable)
             rows.append(self._signer.coverage(meter, body, now))
-            self._tallies[meter] = Tally(anchor_ms, anchor_ms, period_ms)
+            self._tallies[meter] = CoverageCounter(anchor_ms, anchor_ms, period_ms)
         grids = [(meter, anchor_ms, period_ms) for meter, period_ms in self.rules.periods_ms.items()]
         gone = [(meter, anchor_ms, 0) for meter in self.store.scheduled() if meter not in self._tallies]
         lost = self.store.lost(repair_report.RANGES_TOLD)
@@ -204,7 +204,7 @@ class Commits:
         self._stop_recording(error)
 
     def _coverage(
-        self, now: Timestamp | None = None, last: Mapping[str, Tally] = MappingProxyType({})
+        self, now: Timestamp | None = None, last: Mapping[str, CoverageCounter] = MappingProxyType({})
     ) -> list[SignedRecord]:
         """Each meter's coverage; ``last``: what ends with it stands there as it is to be signed."""
         now, tallies = now or self.queue.now(), {**self._tallies, **last}
@@ -212,30 +212,30 @@ class Commits:
 
     # — which polls are recorded, and their record times —
 
-    def _ruler(self, due_ms: int, every_ms: int, covered_to_ms: int) -> Ruler:
+    def _ruler(self, due_ms: int, every_ms: int, covered_to_ms: int) -> RecordingGrid:
         """By the clock's course, for the polls from ``due_ms`` on; that has not gone by, for a course says nothing true
         of the time before it began."""
         time_ms = max(self._clock.record_ms(due_ms), covered_to_ms)
-        return Ruler(due_ms, every_ms, time_ms, self._clock.slowed(every_ms))
+        return RecordingGrid(due_ms, every_ms, time_ms, self._clock.slowed(every_ms))
 
-    def _rulers(self) -> dict[str, Ruler]:
+    def _rulers(self) -> dict[str, RecordingGrid]:
         """Each meter's, for the polls that are due from now on."""
-        now, found = self._clock.schedule_ms(), dict[str, Ruler]()
+        now, found = self._clock.schedule_ms(), dict[str, RecordingGrid]()
         for meter, tally in self._tallies.items():
             last = tally.rulers[-1]
             due_ms = last.next(tally.next_from(now))
             found[meter] = self._ruler(due_ms, last.every_ms, tally.ends_ms(due_ms))
         return found
 
-    def _is_off(self, meter: str, ruler: Ruler) -> bool:
+    def _is_off(self, meter: str, ruler: RecordingGrid) -> bool:
         """Whether the one in force has gone astray from the clock's course: nine tenths of most periods are no whole
         milliseconds, and it never begins before what is counted already."""
         return abs(ruler.time_ms - self._tallies[meter].rulers[-1].time_of(ruler.due_ms)) > STEP_MS
 
-    def _grids_of(self, rulers: Mapping[str, Ruler]) -> list[NamedGrid]:
+    def _grids_of(self, rulers: Mapping[str, RecordingGrid]) -> list[NamedGrid]:
         return [(meter, *grid) for meter, ruler in rulers.items() for grid in self._tallies[meter].grids(ruler)]
 
-    def _take(self, rulers: Mapping[str, Ruler]) -> None:
+    def _take(self, rulers: Mapping[str, RecordingGrid]) -> None:
         for meter, ruler in rulers.items():
             self._tallies[meter].take(ruler)
 

@@ -15,7 +15,7 @@ from gateway.config.device_keys import Keys
 from gateway.errors import StoreError
 from gateway.recording.announcements import identities, new_keys, schedule
 from gateway.recording.commits import Commits, Rules
-from gateway.recording.coverage import Tally, first_coverage
+from gateway.recording.coverage import CoverageCounter, first_coverage
 from gateway.records import GATEWAY, Timestamp
 from gateway.storage.rows import Tail
 
@@ -86,7 +86,7 @@ class Changeover(Commits):
         for meter in gone:
             del self._tallies[meter]
         for meter, ruler in rulers.items():
-            self._tallies[meter] = Tally.begin(ruler, periods_ms[meter])
+            self._tallies[meter] = CoverageCounter.begin(ruler, periods_ms[meter])
         self.rules = change.rules
         return at_ms
 
@@ -99,8 +99,8 @@ class Changeover(Commits):
         return until_ms
 
 
-def _covered_to_ms(before: Tally | Tail | None) -> int:
+def _covered_to_ms(before: CoverageCounter | Tail | None) -> int:
     """Until when the polls of a meter are counted already."""
-    if isinstance(before, Tally):
+    if isinstance(before, CoverageCounter):
         return before.to_ms
     return before.covered_to_ms or 0 if before else 0

@@ -34,7 +34,7 @@ def stopped_polls(tail: Tail, anchor_ms: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Ruler:
+class RecordingGrid:
     """Which polls are to be recorded, and their record times: those that are due ``every_ms`` apart from ``due_ms`` on,
     by the schedule; by record times these are ``step_ms`` apart from ``time_ms`` on."""
 
@@ -58,7 +58,7 @@ class Ruler:
 
 
 @dataclass(slots=True)
-class Tally:
+class CoverageCounter:
     """The polls of one meter since its last coverage record, counted as each is finished, in due order.
 
     Of the polls, which are due every ``period_ms``, those of the rulers are counted: each is in force for the polls
@@ -71,16 +71,16 @@ class Tally:
     period_ms: int
     recorded: int = 0
     missed: Counter[str] = field(default_factory=Counter)
-    rulers: list[Ruler] = field(init=False)
+    rulers: list[RecordingGrid] = field(init=False)
     next_due_ms: int = field(init=False)
     """The due time of the oldest poll that has not finished."""
 
     def __post_init__(self) -> None:
         self.next_due_ms = self.to_ms
-        self.rulers = [Ruler(self.to_ms, self.period_ms, self.to_ms, self.period_ms)]
+        self.rulers = [RecordingGrid(self.to_ms, self.period_ms, self.to_ms, self.period_ms)]
 
     @classmethod
-    def begin(cls, ruler: Ruler, period_ms: int) -> Tally:
+    def begin(cls, ruler: RecordingGrid, period_ms: int) -> CoverageCounter:
         """A meter whose polls are due from the beginning of a ruler on."""
         tally = cls(ruler.time_ms, ruler.time_ms, period_ms)
         tally.rulers, tally.next_due_ms = [ruler], ruler.due_ms
@@ -91,7 +91,7 @@ class Tally:
         ruler = self.ruler(due_ms)
         return ruler.every_ms == self.period_ms or ruler.holds(due_ms)  # unless it is thinned out, no poll is dropped
 
-    def ruler(self, due_ms: int) -> Ruler:
+    def ruler(self, due_ms: int) -> RecordingGrid:
         """The one in force for the poll that was due then."""
         if self.rulers[-1].due_ms <= due_ms:  # nearly always, and each poll asks twice
             return self.rulers[-1]
@@ -149,11 +149,11 @@ class Tally:
         late = [due for due in range(self.next_due_ms, due_ms, self.period_ms) if self.wanted(due)]
         return max(self.to_ms, self.ruler(late[-1]).time_of(late[-1]) + 1) if late else self.to_ms
 
-    def grids(self, ruler: Ruler) -> tuple[Grid, Grid]:
+    def grids(self, ruler: RecordingGrid) -> tuple[Grid, Grid]:
         """What the database is to note when ``ruler`` comes into force: nothing is due until it begins."""
         return (self.ends_ms(ruler.due_ms), 0), (ruler.time_ms, ruler.step_ms)
 
-    def take(self, ruler: Ruler) -> None:
+    def take(self, ruler: RecordingGrid) -> None:
         """From its beginning on it is in force; polls that are due before and have not finished keep theirs."""
         now = self.ruler(self.next_due_ms)
         kept = [r for r in self.rulers if r is now or now.due_ms < r.due_ms]

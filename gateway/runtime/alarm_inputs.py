@@ -17,7 +17,7 @@ from gateway.alarm_kinds import (
     SIGNATURE,
     STALE,
 )
-from gateway.alarms.checks import BEFORE, look
+from gateway.alarms.checks import BEFORE, run_periodic_checks
 from gateway.process.background import Companion
 from gateway.process.threads import in_thread
 from gateway.records import ALARM, GATEWAY, News, NotRecorded, SignedRecord
@@ -128,7 +128,7 @@ class AlarmSources(Companion):
     async def _look(self) -> None:
         site, now_ms = self._site, self._site.clock.now_ms()
         held = site.recorder.health()["sealing"]
-        found = await in_thread(lambda: look(site.config, now_ms, held), "look for alarms")
+        found = await in_thread(lambda: run_periodic_checks(site.config, now_ms, held), "look for alarms")
         for (meter, line), (text, _) in found.forged.items():  # what is found once is not good again when it is older
             self._board.condition(meter, SIGNATURE, line, text, on=True)
         for code, those in found.alarms.items():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.alarms.board import Board
+from gateway.alarms.board import AlarmBoard
 from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
 from gateway.config.model import Config
@@ -42,7 +42,7 @@ class Site:
     """Each ledger's uplink by the ledger's name."""
     hub: Hub
     live: Live
-    board: Board
+    board: AlarmBoard
     pulses: Pulses = field(default_factory=Pulses)
     """Which of the loops turn."""
     lag: Durations = field(default_factory=lambda: Durations(LAG_S))

@@ -31,7 +31,7 @@ from gateway.recording.live_state import MeterNow
 from gateway.records import GATEWAY
 from gateway.runtime.context import Site
 from gateway.status.metric_names import FIGURES, Figure
-from gateway.storage.alarm_tables import Standing
+from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Store
 from gateway.storage.files import RESERVE
@@ -158,7 +158,7 @@ def _feed(sheet: Sheet, feed: str, facts: Mapping[str, Any]) -> None:
         sheet.put("meterseal_feed_readings_total", facts[kind], feed, kind)
 
 
-def _alarms(sheet: Sheet, alarms: Iterable[Standing]) -> None:
+def _alarms(sheet: Sheet, alarms: Iterable[AlarmRow]) -> None:
     counts = dict.fromkeys(SEVERITIES, 0)
     for alarm in alarms:
         if alarm.active:

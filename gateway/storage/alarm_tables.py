@@ -18,7 +18,7 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AlarmRow:
     """An alarm that was raised. Times are record times in ms, None where that has not happened.
 
     ``source``: the meter, or "gateway". ``since_ms``: since when it is true. ``cleared_ms`` None: it is still true.
@@ -95,25 +95,25 @@ class Standing:
 class Alarms(Tables):
     """The alarms' part of the store."""
 
-    def alarms(self) -> list[Standing]:
+    def alarms(self) -> list[AlarmRow]:
         """Every alarm that is true, unacknowledged or shelved, in the order of ``rank``."""
         found = self.all(f"SELECT {_COLUMNS} FROM alarms WHERE open = 1")
-        return sorted((Standing(*row) for row in found), key=lambda one: one.rank)
+        return sorted((AlarmRow(*row) for row in found), key=lambda one: one.rank)
 
-    def past_alarms(self, most: int) -> list[Standing]:
+    def past_alarms(self, most: int) -> list[AlarmRow]:
         """The newest alarms, those that are over included, newest first."""
-        return [Standing(*row) for row in self.all(f"SELECT {_COLUMNS} FROM alarms ORDER BY id DESC LIMIT ?", most)]
+        return [AlarmRow(*row) for row in self.all(f"SELECT {_COLUMNS} FROM alarms ORDER BY id DESC LIMIT ?", most)]
 
     def last_alarm(self) -> int:
         """The highest number that was given to an alarm; 0 if there was none."""
         return self.count("SELECT max(id) FROM alarms")
 
-    def keep_alarms(self, alarms: Iterable[Standing]) -> None:
+    def keep_alarms(self, alarms: Iterable[AlarmRow]) -> None:
         """Keep the states of some alarms. Call within ``transaction()``."""
         sql = f"INSERT OR REPLACE INTO alarms ({_COLUMNS}, open) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         self.run_each(sql, ((*_values(one), one.open) for one in alarms))
         self.run("DELETE FROM alarms WHERE id <= (SELECT max(id) FROM alarms) - ? AND open = 0", KEPT)
 
 
-def _values(one: Standing) -> tuple[object, ...]:
+def _values(one: AlarmRow) -> tuple[object, ...]:
     return tuple(getattr(one, name) for name in _COLUMNS.split(", "))

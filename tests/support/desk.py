@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway.alarms.board import Board, lines_of
+from gateway.alarms.board import AlarmBoard, lines_of
 from gateway.commissioning.line_specs import line_specs
 from gateway.config.device_keys import make_missing
 from gateway.config.load import load_config
@@ -14,7 +14,7 @@ from gateway.config.model import Config
 from gateway.fieldbus.specs import Alarm
 from gateway.recording.live_state import Live
 from gateway.records import MissedPoll
-from gateway.storage.alarm_tables import Standing
+from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event, parse_record
 from tests.support.samples import START_S, Machine, recorder, site
@@ -55,9 +55,9 @@ class Desk:
         lines = lines_of(line_specs(self.loaded))
         self.hosts: dict[str, str] = {}
         looks = lambda line: line in self.sleeping, self.hosts.get
-        self.board = Board(store, self.recorder, self.clock, self.live, lines, *looks)
+        self.board = AlarmBoard(store, self.recorder, self.clock, self.live, lines, *looks)
         store.close()
-        self.told: list[Standing] = []
+        self.told: list[AlarmRow] = []
         self.board.listeners.append(self.told.append)
         self.board.tick()
 
@@ -92,12 +92,12 @@ class Desk:
         rows = sorted(self.board.standing(), key=lambda row: row.id)
         return [(row.source, row.code, row.line) for row in rows]
 
-    def one(self) -> Standing:
+    def one(self) -> AlarmRow:
         """The one alarm that stands."""
         (row,) = self.board.standing()
         return row
 
-    def rows(self) -> list[Standing]:
+    def rows(self) -> list[AlarmRow]:
         """The same from the database."""
         self.settle()
         return self.recorder.call(lambda store: store.alarms()).result(timeout=30)

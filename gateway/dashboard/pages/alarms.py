@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gateway.runtime.context import Site
-from gateway.storage.alarm_tables import Standing
+from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Store
 
 PAST = 60
@@ -15,12 +15,12 @@ PAST = 60
 class AlarmFacts:
     """What stands, what is put aside, and what was before."""
 
-    standing: tuple[Standing, ...]
-    shelved: tuple[Standing, ...]
-    past: tuple[Standing, ...] = ()
+    standing: tuple[AlarmRow, ...]
+    shelved: tuple[AlarmRow, ...]
+    past: tuple[AlarmRow, ...] = ()
 
 
-def standing(site: Site) -> tuple[Standing, ...]:
+def standing(site: Site) -> tuple[AlarmRow, ...]:
     """Every alarm that is true or not acknowledged, and not shelved, the most serious first. In the event loop."""
     return tuple(site.board.standing())
 

@@ -24,7 +24,7 @@ from gateway.errors import StoreError
 from gateway.recording.live_state import MeterNow
 from gateway.records import NotRecorded
 from gateway.runtime.context import Site
-from gateway.storage.alarm_tables import Standing
+from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import Horizon, horizon
 from gateway.storage.database import Store
 from gateway.storage.rows import Batch
@@ -115,7 +115,7 @@ class SiteFacts:
     """The course of each meter's first value."""
     ledgers: tuple[LedgerNow, ...] = ()
     feeds: tuple[FeedRow, ...] = ()
-    alarms: tuple[Standing, ...] = ()
+    alarms: tuple[AlarmRow, ...] = ()
     horizon: Horizon | None = None
     last_batch: Batch | None = None
     oldest_unanchored_ms: int | None = None

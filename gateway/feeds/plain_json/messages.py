@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from gateway.feeds.reading_message import Told
-from gateway.storage.alarm_tables import Standing
+from gateway.storage.alarm_tables import AlarmRow
 from gateway.verdicts import verdict
 from ledger_client.formats.checks import is_name
 from ledger_client.formats.senml import Number, Value
@@ -50,7 +50,7 @@ def status(*, online: bool, since_ms: int | None = None) -> bytes:
     return json.dumps(fields if since_ms is None else fields | {"since": since_ms}, separators=(",", ":")).encode()
 
 
-def alarm(standing: Sequence[Standing]) -> bytes:
+def alarm(standing: Sequence[AlarmRow]) -> bytes:
     """The alarms of one source and code that stand: one, or one a line. Times in ms."""
     first = standing[0]
     lines = [{"line": a.line, "since": a.since_ms, "text": a.text, "acknowledged": a.acked_ms} for a in standing]

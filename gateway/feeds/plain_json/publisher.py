@@ -10,7 +10,7 @@ from gateway.feeds.mqtt_link import LONGEST, Link
 from gateway.feeds.plain_json import messages
 from gateway.feeds.publisher import Sent
 from gateway.feeds.reading_message import Told
-from gateway.storage.alarm_tables import Standing
+from gateway.storage.alarm_tables import AlarmRow
 from ledger_client.transport.mqtt_broker import Message, Will
 
 MOST_RETAINED = 10_000
@@ -29,7 +29,7 @@ class PlainVoice:
         self,
         gateway: str,
         meters: Callable[[], Iterable[str]],
-        standing: Callable[[], Sequence[Standing]],
+        standing: Callable[[], Sequence[AlarmRow]],
         now_ms: Callable[[], int],
     ) -> None:
         self._topics = messages.Topics(gateway)
@@ -84,7 +84,7 @@ class PlainVoice:
             await self._tell_alarms(link)
 
     async def _tell_alarms(self, link: Link) -> None:
-        by_topic: dict[str, list[Standing]] = defaultdict(list)
+        by_topic: dict[str, list[AlarmRow]] = defaultdict(list)
         for alarm in self._standing():
             by_topic[self._topics.alarm(alarm.source, alarm.code)].append(alarm)
         now = {topic: messages.alarm(alarms) for topic, alarms in by_topic.items()}

@@ -20,7 +20,7 @@ from gateway.feeds.sparkplug.payload import LONGEST
 from gateway.feeds.sparkplug.primary_host import PrimaryHost
 from gateway.recording.live_state import MeterNow
 from gateway.records import GATEWAY
-from gateway.storage.alarm_tables import Standing
+from gateway.storage.alarm_tables import AlarmRow
 from ledger_client.transport.mqtt_broker import Message, Will
 
 LOOK_EVERY_S = 0.5
@@ -37,7 +37,7 @@ class Meters:
         points: Callable[[], Mapping[str, Sequence[Point]]],
         live: Callable[[], Mapping[str, MeterNow]],
         periods_ms: Callable[[], Mapping[str, int]],
-        standing: Callable[[], Sequence[Standing]],
+        standing: Callable[[], Sequence[AlarmRow]],
         now_ms: Callable[[], int],
     ) -> None:
         """By meter: the points that have values, what is newest, how often it is polled; and the alarms that stand."""

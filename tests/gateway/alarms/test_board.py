@@ -18,7 +18,7 @@ from gateway.fieldbus.specs import Alarm
 from gateway.process.console import console
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, Timestamp
 from gateway.status import status
-from gateway.storage.alarm_tables import Standing
+from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Store
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.times import rfc3339_ms
@@ -38,7 +38,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     made.stop()
 
 
-def lost(desk: Desk, meter: str = A) -> Standing:
+def lost(desk: Desk, meter: str = A) -> AlarmRow:
     """A meter is silent for long enough; gives its alarm."""
     desk.line("comms-lost", BUS, meter)
     desk.passes(DELAY_S)
@@ -298,7 +298,7 @@ def test_without_a_disk_the_list_goes_on_and_is_written_later(desk: Desk) -> Non
 
 
 def test_one_who_listens_and_fails_costs_nobody_else(desk: Desk) -> None:
-    def fails(_: Standing) -> None:
+    def fails(_: AlarmRow) -> None:
         raise ValueError("a page was closed")
 
     desk.board.listeners.insert(0, fails)

@@ -22,7 +22,7 @@ from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.render.html import Visitor, page, static
 from gateway.devices.points import Point
 from gateway.doctor.finding import Finding
-from gateway.storage.alarm_tables import Standing
+from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Store
 from ledger_client.formats.record import Coverage
@@ -164,9 +164,9 @@ def _clock(well: SiteFacts, now_ms: int) -> SiteFacts:
     return replace(well, lines=rows, alarms=(), clock=("I", None), health=well.health | {"every_poll": 10})
 
 
-def _alarms(now_ms: int) -> tuple[Standing, ...]:
+def _alarms(now_ms: int) -> tuple[AlarmRow, ...]:
     standing = [
-        Standing(n, "export-main" if n % 3 == 0 else "gateway", code, "rs485-1" if n % 2 else "ledger demo-ledger",
+        AlarmRow(n, "export-main" if n % 3 == 0 else "gateway", code, "rs485-1" if n % 2 else "ledger demo-ledger",
                  f"export-main on rs485-1: {KINDS[code].meaning} ({LONG})", now_ms - n * 17 * MIN, now_ms - n * MIN)
         for n, code in enumerate(("recording-stopped", "meter-exchanged", "line-down", "clock", "clock-step"), 1)
     ]  # fmt: skip

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.parts.farm import SERIAL
 from gateway.config.model import Config
-from gateway.storage.alarm_tables import Standing
+from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event, parse_record
 from tests.gateway.dashboard.pages_site import Browser, pages_of, running
@@ -119,7 +119,7 @@ def test_an_exchanged_meter_is_accepted_by_its_number_and_the_alarm_has_its_life
     assert "<b>display" not in shown
 
 
-def alarms(loaded: Config) -> list[Standing]:
+def alarms(loaded: Config) -> list[AlarmRow]:
     store = Store(loaded.database, read_only=True)
     found = [*store.alarms(), *store.past_alarms(10)]
     store.close()

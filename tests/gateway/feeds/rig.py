@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.agent.feed_factory import make_feed
-from gateway.alarms.board import Board
+from gateway.alarms.board import AlarmBoard
 from gateway.clock import Clock
 from gateway.config.load import load_config
 from gateway.config.model import Config
@@ -56,7 +56,7 @@ class Rig:
         self.recorder.on_news.append(self.hub.tell)
         lines = {bus.name: {meter.name: meter.every for meter in bus.meter} for bus in loaded.document.bus}
         store = Store(loaded.database, read_only=True)
-        self.board = Board(store, self.recorder, self.clock, self.live, lines)
+        self.board = AlarmBoard(store, self.recorder, self.clock, self.live, lines)
         store.close()
         self.site = Site(loaded, self.clock, epoch, self.recorder, {}, {}, self.hub, self.live, self.board)
         self.feeds = [make_feed(self.site, entry) for entry in loaded.document.feed]

@@ -11,7 +11,7 @@ from gateway.feeds.plain_json.publisher import PlainVoice
 from gateway.feeds.sparkplug.node import Node
 from gateway.feeds.sparkplug.payload import parse
 from gateway.feeds.sparkplug.publisher import Meters, SparkplugVoice
-from gateway.storage.alarm_tables import Standing
+from gateway.storage.alarm_tables import AlarmRow
 
 
 class Hands:
@@ -34,8 +34,8 @@ class Hands:
     def subscribe(self, topic: str) -> None: ...
 
 
-def alarm(source: str, number: int) -> Standing:
-    return Standing(number, source, "comms-lost", "bus-1", "silent", 1000, 2000)
+def alarm(source: str, number: int) -> AlarmRow:
+    return AlarmRow(number, source, "comms-lost", "bus-1", "silent", 1000, 2000)
 
 
 def test_an_alarm_that_is_over_while_it_is_told_does_not_stay_retained() -> None:

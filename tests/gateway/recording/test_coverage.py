@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.recording.coverage import Tally, first_coverage
+from gateway.recording.coverage import CoverageCounter, first_coverage
 from gateway.storage.rows import Tail
 from ledger_client.formats.record import Coverage
 from ledger_client.recording_grid import due_between, due_by
@@ -66,7 +66,7 @@ def test_with_an_unusable_clock_downtime_counts_nothing() -> None:
 
 
 def test_a_tally_tiles_and_adds_up() -> None:
-    tally = Tally(0, 0, 1000)
+    tally = CoverageCounter(0, 0, 1000)
     for due, reason in ((0, None), (1000, "timeout"), (2000, None), (3000, "timeout")):
         tally.finished(due, reason)
     tally.lost_after_all("disk-full")
@@ -80,6 +80,6 @@ def test_a_tally_tiles_and_adds_up() -> None:
 
 @pytest.mark.parametrize("due", [0, 1000])
 def test_the_interval_holds_the_due_time_of_its_last_poll(due: int) -> None:
-    tally = Tally(0, 0, 1000)
+    tally = CoverageCounter(0, 0, 1000)
     tally.finished(due, None)
     assert tally.coverage().from_ms <= due < tally.coverage().to_ms

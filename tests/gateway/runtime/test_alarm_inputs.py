@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.alarms.checks import Found, look
+from gateway.alarms.checks import Found, run_periodic_checks
 from gateway.clock import KernelClock
 from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
@@ -140,7 +140,7 @@ def loaded(tmp_path: Path) -> Config:
 
 
 def found(loaded: Config, code: str, now_ms: int, held: str | None = None) -> dict[tuple[str, str], str]:
-    return {key: text for key, (text, _) in look(loaded, now_ms, held).alarms[code].items()}
+    return {key: text for key, (text, _) in run_periodic_checks(loaded, now_ms, held).alarms[code].items()}
 
 
 def test_a_site_that_is_well(loaded: Config) -> None:
@@ -148,12 +148,14 @@ def test_a_site_that_is_well(loaded: Config) -> None:
     hands.poll(3)
     hands.journal.flush()
     now_ms = hands.clock.now_ms()
-    assert look(loaded, now_ms, None) == Found({code: {} for code in (
+    assert run_periodic_checks(loaded, now_ms, None) == Found({code: {} for code in (
         "ledger-refused", "equivocation", "anchor-overdue", "disk", "certificate-end", "key-end", "key-unlisted",
     )})  # fmt: skip
     hands.end()
     loaded.database.unlink()
-    assert look(loaded, now_ms, None) == Found({"certificate-end": {}, "key-end": {}, "key-unlisted": {}})
+    assert run_periodic_checks(loaded, now_ms, None) == Found(
+        {"certificate-end": {}, "key-end": {}, "key-unlisted": {}}
+    )
 
 
 def test_a_batch_that_no_ledger_settles_and_sealing_that_waits(loaded: Config) -> None:
@@ -172,11 +174,11 @@ def test_a_batch_that_no_ledger_settles_and_sealing_that_waits(loaded: Config) -
 
 def test_another_configuration_than_at_the_last_start(loaded: Config) -> None:
     Hands(loaded).end()
-    assert look(loaded, 0, None).changed is None
+    assert run_periodic_checks(loaded, 0, None).changed is None
     Hands(loaded, epoch=b"\7" * 8).end()
-    assert look(loaded, 0, None).changed is None
+    assert run_periodic_checks(loaded, 0, None).changed is None
     Hands(loaded, epoch=b"\6" * 8, config=b"\5" * 32).end()
-    changed = look(loaded, 0, None).changed
+    changed = run_periodic_checks(loaded, 0, None).changed
     assert changed is not None
     assert "0505050505050505" in changed
     hands = Hands(loaded, epoch=b"\5" * 8, config=b"\5" * 32)
@@ -184,9 +186,9 @@ def test_another_configuration_than_at_the_last_start(loaded: Config) -> None:
         MeterEvent(GATEWAY, Event("configuration", {"at": "change", "config": b"\4" * 32, "before": b"\5" * 32}))
     )
     hands.end()
-    assert look(loaded, 0, None).changed is None
+    assert run_periodic_checks(loaded, 0, None).changed is None
     Hands(loaded, epoch=b"\4" * 8, config=b"\4" * 32).end()  # what a reload has brought is known
-    assert look(loaded, 0, None).changed is None
+    assert run_periodic_checks(loaded, 0, None).changed is None
 
 
 def test_a_record_that_does_not_bear_its_meters_signature(loaded: Config) -> None:
@@ -197,7 +199,7 @@ def test_a_record_that_does_not_bear_its_meters_signature(loaded: Config) -> Non
     forged = replace_last(row)
     with hands.store.transaction():
         hands.store.append([forged])
-    bad = look(loaded, hands.clock.now_ms(), None).forged
+    bad = run_periodic_checks(loaded, hands.clock.now_ms(), None).forged
     assert list(bad) == [("export-main", "store")]
     assert forged.id in bad["export-main", "store"][0]
     hands.store.close()
