@@ -11,7 +11,7 @@ from functools import partial
 from gateway.config.feed import FeedEntry
 from gateway.dashboard.server import PagesServer
 from gateway.errors import GatewayError
-from gateway.history.backfill import Rebuilding
+from gateway.history.backfill import Backfill
 from gateway.process.background import Companion
 from gateway.process.sd_notify import Manager
 from gateway.runtime.alarm_inputs import AlarmSources
@@ -41,7 +41,7 @@ def wanted(site: Site) -> list[Wanted]:
         Wanted("alarm sources", None, partial(AlarmSources, site)),
         Wanted("watch", None, lambda: Watch(site, Manager())),
         Wanted("lag", None, partial(Lag, site)),
-        Wanted("summaries", tuple(site.config.meters), lambda: Rebuilding(site.config, site.clock, site.recorder)),
+        Wanted("summaries", tuple(site.config.meters), lambda: Backfill(site.config, site.clock, site.recorder)),
     ]
     found += (Wanted(f"feed {x.name}", x, partial(_feed, site, x)) for x in site.config.document.feed)
     if (web := site.config.document.web) is not None:

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from gateway.cli.common import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
 from gateway.config.field_types import duration_ms
 from gateway.errors import GatewayError
-from gateway.history.export_files import FORMATS, WRITERS, Line, Told, are_readings, lines, of_row
+from gateway.history.export_files import FORMATS, WRITERS, Line, ValueLine, are_readings, lines, of_row
 from gateway.history.local_calendar import moment_ms
 from gateway.process.console import console
 from gateway.status import status
@@ -96,7 +96,7 @@ def readings(
     elif form == "table":
         status.print_readings(out, status.shown(rows), config.profiles)
     else:
-        told = Told()
+        told = ValueLine()
         with _progress(shown=ranged and output is not None) as progress:
             if ranged:
                 some: Iterable[list[Line]] = lines(store, meter, from_ms, to_ms, told, progress)
@@ -158,7 +158,7 @@ def _progress(*, shown: bool) -> Iterator[Callable[[int, int], object] | None]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def _summary(output: Path, told: Told) -> str:
+def _summary(output: Path, told: ValueLine) -> str:
     if told.first_ms is None or told.last_ms is None:
         return f"wrote {output}: there are no readings of that time"
     times = f"{rfc3339_ms(told.first_ms)} to {rfc3339_ms(told.last_ms)}"

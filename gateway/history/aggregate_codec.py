@@ -20,7 +20,7 @@ from typing import Any
 
 import cbor2
 
-from gateway.history.aggregates import Figures, Span
+from gateway.history.aggregates import Aggregate, PointStats
 from ledger_client.formats.senml import Number
 
 _FLOAT32, _FLOAT64, _INT16, _INT32, _INT64, _ODD = 1, 2, 3, 4, 5, 6
@@ -65,7 +65,7 @@ class Form:
     points: tuple[tuple[str, str | None], ...]
 
     @staticmethod
-    def of(span: Span) -> Form:
+    def of(span: Aggregate) -> Form:
         """The form of a folded span."""
         return Form(tuple(sorted([(name, figures.unit) for name, figures in span.points.items()])))
 
@@ -75,7 +75,7 @@ class Form:
         return {name: n for n, (name, _) in enumerate(self.points)}
 
 
-def pack(span: Span, form: int, points: Sequence[tuple[str, str | None]]) -> bytes:
+def pack(span: Aggregate, form: int, points: Sequence[tuple[str, str | None]]) -> bytes:
     """A folded span as a row of the form with this number and these points."""
     flags, parts, odd = bytearray(), [], {}
     for n, (name, _) in enumerate(points):
@@ -100,7 +100,7 @@ def form_of(data: bytes) -> int:
         raise ValueError(f"no row of a span: {error}") from None
 
 
-def unpack(data: bytes, start_ms: int, form: Form, only: Collection[str] | None = None) -> Span:
+def unpack(data: bytes, start_ms: int, form: Form, only: Collection[str] | None = None) -> Aggregate:
     """The span of a row, with all points or with some; its totals are those that the kept means tell. Raises ValueError
     for bytes that are no row of this form."""
     try:
@@ -109,10 +109,10 @@ def unpack(data: bytes, start_ms: int, form: Form, only: Collection[str] | None 
         raise ValueError(f"no row of a span: {error}") from None
 
 
-def _unpacked(data: bytes, start_ms: int, form: Form, only: Collection[str] | None) -> Span:
+def _unpacked(data: bytes, start_ms: int, form: Form, only: Collection[str] | None) -> Aggregate:
     head = _HEADS[data[0]]
     _, _, span_readings, first, last = head.unpack_from(data)
-    span = Span(start_ms)
+    span = Aggregate(start_ms)
     span.readings = span_readings
     if span_readings:
         span.first_ms, span.last_ms = start_ms + first, start_ms + last
@@ -131,7 +131,7 @@ def _unpacked(data: bytes, start_ms: int, form: Form, only: Collection[str] | No
         place += sum(map(_SIZES.__getitem__, flags[at:n]))
         at = n
         name, unit = form.points[n]
-        figures = Figures(unit)
+        figures = PointStats(unit)
         if flags[n] == _ODD:
             _take_odd(figures, rest[n], start_ms)
         else:
@@ -140,7 +140,7 @@ def _unpacked(data: bytes, start_ms: int, form: Form, only: Collection[str] | No
     return span
 
 
-def _packed(figures: Figures, span: Span) -> tuple[int, bytes]:
+def _packed(figures: PointStats, span: Aggregate) -> tuple[int, bytes]:
     """Flags and bytes of a point."""
     count, bits, value_bits = figures.count, figures.bits, figures.value_bits
     more: tuple[int, ...] = ()
@@ -226,14 +226,14 @@ def _mantissas(numbers: Sequence[Any], kinds: set[type]) -> tuple[tuple[int], li
     return (exponent,), [int(number.scaleb(-exponent)) for number in numbers]
 
 
-def _counted(figures: Figures, start_ms: int) -> tuple[int, int, int]:
+def _counted(figures: PointStats, start_ms: int) -> tuple[int, int, int]:
     """How many values, and when the first and the last were read, from the span's start on."""
     if not figures.count:
         return 0, 0, 0
     return figures.count, max(0, figures.first_ms - start_ms), max(0, figures.last_ms - start_ms)
 
 
-def _take(figures: Figures, flag: int, data: bytes, place: int, span: Span) -> None:
+def _take(figures: PointStats, flag: int, data: bytes, place: int, span: Aggregate) -> None:
     fields = list(_LAYOUTS[flag].unpack_from(data, place))
     if flag & _BITS:
         figures.value_bits = fields.pop()
@@ -259,12 +259,12 @@ def _take(figures: Figures, flag: int, data: bytes, place: int, span: Span) -> N
     figures.total = (least + (float(numbers[high]) - least) * share / _PARTS) * figures.count
 
 
-def _odd(figures: Figures, start_ms: int) -> list[Any]:
+def _odd(figures: PointStats, start_ms: int) -> list[Any]:
     f = figures
     return [*_counted(f, start_ms), f.bits, f.value_bits, f.first, f.last, f.low, f.high, f.mean]
 
 
-def _take_odd(figures: Figures, kept: Sequence[Any], start_ms: int) -> None:
+def _take_odd(figures: PointStats, kept: Sequence[Any], start_ms: int) -> None:
     f = figures
     f.count, first, last, f.bits, f.value_bits, f.first, f.last, f.low, f.high, mean = kept
     if f.count:

@@ -23,7 +23,7 @@ Content = Number | str | bool
 Body = Reading | Coverage
 
 
-class Figures:
+class PointStats:
     """What is kept of one point in one span.
 
     ``count`` values, the ``first`` and the ``last`` exactly as recorded, with the times of their readings; of numbers
@@ -49,9 +49,9 @@ class Figures:
             return None
         return self.total / self.count
 
-    def copy(self) -> Figures:
+    def copy(self) -> PointStats:
         """Another one that can be added to."""
-        other = Figures(self.unit)
+        other = PointStats(self.unit)
         other.count, other.bits, other.value_bits = self.count, self.bits, self.value_bits
         other.first, other.last, other.low, other.high = self.first, self.last, self.low, self.high
         other.first_ms, other.last_ms = self.first_ms, self.last_ms
@@ -74,7 +74,7 @@ class Figures:
         total = float(sum(numbers)) if len(kinds) == 1 else float(sum(map(float, numbers)))
         self._add(len(numbers), numbers[0], numbers[-1], min(numbers), max(numbers), total)
 
-    def merge(self, later: Figures) -> None:
+    def merge(self, later: PointStats) -> None:
         """Add what came later."""
         self.bits |= later.bits
         self.value_bits |= later.value_bits
@@ -104,7 +104,7 @@ class Figures:
         self.count += count
 
 
-class Span:
+class Aggregate:
     """One minute or hour of one meter: how many polls are readings, how many were missed and why, and each point.
 
     Missed polls are those of the coverage records in the span. ``first_ms`` and ``last_ms`` are the times of its first
@@ -117,19 +117,19 @@ class Span:
         self.start_ms = start_ms
         self.first_ms = self.last_ms = self.readings = 0
         self.missed: Counter[str] = Counter()
-        self.points: dict[str, Figures] = {}
+        self.points: dict[str, PointStats] = {}
         self.waiting: list[Body] = []
 
-    def copy(self) -> Span:
+    def copy(self) -> Aggregate:
         """Another one that can be added to."""
-        other = Span(self.start_ms)
+        other = Aggregate(self.start_ms)
         other.first_ms, other.last_ms, other.readings = self.first_ms, self.last_ms, self.readings
         other.missed = Counter(self.missed)
         other.points = {name: figures.copy() for name, figures in self.points.items()}
         other.waiting = list(self.waiting)
         return other
 
-    def fold(self) -> Span:
+    def fold(self) -> Aggregate:
         """Take in what waits."""
         waiting, self.waiting = self.waiting, []
         readings = [body for body in waiting if isinstance(body, Reading)]
@@ -152,7 +152,7 @@ class Span:
             if figures is None:
                 if name.endswith((FIRST, SECOND)):  # the look at a counter that was not booked
                     continue
-                figures = points[name] = Figures(unit)
+                figures = points[name] = PointStats(unit)
             if quality and (isinstance(quality, int) or any(quality)):
                 each = [quality] * len(column) if isinstance(quality, int) else quality
                 column = [None if value == "" and bits else value for bits, value in zip(each, column, strict=True)]
@@ -169,7 +169,7 @@ class Span:
                 values: Sequence[Any] = [column[n] for n in there]
                 figures.take(values, times[there[0]], times[there[-1]])
 
-    def merge(self, later: Span) -> None:
+    def merge(self, later: Aggregate) -> None:
         """Add a later, folded span, for example the next minute of the hour."""
         if later.readings:
             if not self.readings:

@@ -13,13 +13,13 @@ from functools import partial
 from gateway.clock import HOUR_MS, MINUTE_MS, Clock
 from gateway.config.model import Config
 from gateway.errors import Damaged
-from gateway.history.aggregates import Span
+from gateway.history.aggregates import Aggregate
 from gateway.history.rollup import Forms, Open
 from gateway.process.background import Companion
 from gateway.process.threads import in_thread
 from gateway.storage.capacity.pruning import HOURS_KEPT_MS
 from gateway.storage.database import Store
-from gateway.storage.record_reader import body_of
+from gateway.storage.record_reader import read_body
 from gateway.storage.summary_tables import SLACK_MS
 from gateway.storage.writer import Writer
 
@@ -28,7 +28,7 @@ log = logging.getLogger("meterseal.agent")
 MANY = 2_000  # records that are read at once
 PAUSE_S = 0.5
 
-Found = list[tuple[int, Span]]
+Found = list[tuple[int, Aggregate]]
 
 
 def rebuild(store: Store, meter: str, from_ms: int, to_ms: int) -> Found:
@@ -37,7 +37,7 @@ def rebuild(store: Store, meter: str, from_ms: int, to_ms: int) -> Found:
     opened, found = Open(floor_ms=from_ms), Found()
     stretch = store.place_of(from_ms - SLACK_MS), store.place_of(to_ms + SLACK_MS)
     for kind, time_ms, data in store.story(meter, *stretch):
-        for span_ms, span in opened.feed(body_of(kind, time_ms, data)):
+        for span_ms, span in opened.feed(read_body(kind, time_ms, data)):
             if span.start_ms < to_ms:
                 found.append((span_ms, span))
     newest_ms = store.newest_before(meter, 1 << 53, 0)
@@ -71,7 +71,7 @@ def rebuild_before(store: Store, meter: str, before_ms: int, oldest_ms: int) -> 
     return from_ms, rebuild(store, meter, from_ms, before_ms)
 
 
-class Rebuilding(Companion):
+class Backfill(Companion):
     """The companion that does it."""
 
     def __init__(self, config: Config, clock: Clock, writer: Writer) -> None:

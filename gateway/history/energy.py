@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from gateway.clock import HOUR_MS
-from gateway.history.aggregates import Figures, Span
+from gateway.history.aggregates import Aggregate, PointStats
 from gateway.history.local_calendar import Stretch
 from gateway.history.series import Spans
 from gateway.storage.database import Store
@@ -82,19 +82,19 @@ def _pairs(before: Stretch, parts: Sequence[Sequence[Stretch]]) -> Iterator[tupl
     return pairwise([before, *(part for some in parts for part in some)])
 
 
-def _spans(spans: Spans, parts: Sequence[Stretch]) -> Mapping[Stretch, Span]:
+def _spans(spans: Spans, parts: Sequence[Stretch]) -> Mapping[Stretch, Aggregate]:
     """What is known of each part: of a whole hour its summary, of less the minutes in it."""
     found = {(hour.start_ms, hour.start_ms + HOUR_MS): hour for hour in spans.hours(parts[0][0], parts[-1][1])}
     for from_ms, to_ms in parts:
         if from_ms % HOUR_MS or to_ms % HOUR_MS:
-            whole = Span(from_ms)
+            whole = Aggregate(from_ms)
             for minute in spans.minutes(from_ms, to_ms):
                 whole.merge(minute)
             found[from_ms, to_ms] = whole
     return found
 
 
-def _energy(part: Stretch, before: Span | None, hour: Span | None, counter: str) -> Energy:
+def _energy(part: Stretch, before: Aggregate | None, hour: Aggregate | None, counter: str) -> Energy:
     start_ms, until_ms = part
     figures = hour.points.get(counter) if hour else None
     if hour is None or figures is None or not _is_number(figures):
@@ -119,16 +119,16 @@ def _difference(begin: Any, end: Any) -> Number:
     return Decimal(end) - Decimal(begin)
 
 
-def _is_number(figures: Figures) -> bool:
+def _is_number(figures: PointStats) -> bool:
     return figures.low is not None
 
 
-def _breaks(figures: Figures) -> tuple[str, ...]:
+def _breaks(figures: PointStats) -> tuple[str, ...]:
     """What breaks the line of a counter within an hour. A flag of an entry without a value breaks nothing: the register
     went on."""
     found = [word for flag, word in BREAKS.items() if figures.value_bits & flag]
     return (*found, "bad-quality") if _is_bad(figures) else tuple(found)
 
 
-def _is_bad(figures: Figures) -> bool:
+def _is_bad(figures: PointStats) -> bool:
     return bool(figures.value_bits & _BAD or figures.value_bits & ~sum(VERDICT_OF))

@@ -21,7 +21,7 @@ from typing import IO, Any, NamedTuple
 from gateway.errors import GatewayError
 from gateway.records import StoredRecord
 from gateway.storage.database import Store
-from gateway.storage.record_reader import reading_of
+from gateway.storage.record_reader import read_reading
 from gateway.storage.summary_tables import SLACK_MS
 from gateway.verdicts import verdict
 from ledger_client.times import rfc3339_ms
@@ -53,7 +53,7 @@ COLUMNS = ("time", *Line._fields[1:])
 
 
 @dataclass(slots=True)
-class Told:
+class ValueLine:
     """What has been exported so far: readings, values, and between which times (ms)."""
 
     readings: int = 0
@@ -72,7 +72,7 @@ class Told:
 
 def of_row(row: StoredRecord) -> list[Line]:
     """The values of one reading. Raises Damaged where it cannot be read."""
-    reading, clock = reading_of(row)
+    reading, clock = read_reading(row)
     record = row.id
     return [
         Line(row.time_ms + offset, row.meter, name, value, unit, *_quality(bits), record, clock)
@@ -90,7 +90,7 @@ def lines(
     meter: str | None,
     from_ms: int,
     to_ms: int,
-    told: Told,
+    told: ValueLine,
     progress: Callable[[int, int], object] | None = None,
 ) -> Iterator[list[Line]]:
     """The values of each reading in [from_ms, to_ms), in the order of commits. ``progress`` hears how much is done, of

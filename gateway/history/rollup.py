@@ -15,10 +15,10 @@ from functools import partial
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.errors import StoreError
 from gateway.history.aggregate_codec import Form, form_of, pack, unpack
-from gateway.history.aggregates import FOLD_AT, Body, Span, time_of
+from gateway.history.aggregates import FOLD_AT, Aggregate, Body, time_of
 from gateway.records import SignedRecord
 from gateway.storage.database import Store
-from gateway.storage.record_reader import body_of
+from gateway.storage.record_reader import read_body
 from gateway.storage.summary_tables import Points, SummaryRow
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Reading
@@ -30,13 +30,13 @@ log = logging.getLogger("meterseal.recorder")
 class Open:
     """A meter's open minute, and its open hour without that minute; records before ``floor_ms`` are summarised."""
 
-    minute: Span | None = None
-    hour: Span | None = None
+    minute: Aggregate | None = None
+    hour: Aggregate | None = None
     floor_ms: int = 0
     now_ms: int = 0
     """The greatest time so far."""
 
-    def feed(self, body: Body) -> Iterator[tuple[int, Span]]:
+    def feed(self, body: Body) -> Iterator[tuple[int, Aggregate]]:
         """Take in a record; gives the spans that it completes, folded: (how long, span)."""
         time_ms = time_of(body)
         if time_ms is None:
@@ -47,10 +47,10 @@ class Open:
         start_ms = self.now_ms - self.now_ms % MINUTE_MS
         if self.minute is None or self.minute.start_ms < start_ms:
             yield from self.close(start_ms)
-            self.minute = Span(start_ms)
+            self.minute = Aggregate(start_ms)
         self.minute.waiting.append(body)
 
-    def close(self, until_ms: int) -> Iterator[tuple[int, Span]]:
+    def close(self, until_ms: int) -> Iterator[tuple[int, Aggregate]]:
         """Complete what ends before or at this time: first the minute, then its hour."""
         minute = self.minute
         if minute is not None and minute.start_ms < until_ms:
@@ -58,12 +58,12 @@ class Open:
             hour_ms = minute.start_ms - minute.start_ms % HOUR_MS
             yield from self._close_hour(hour_ms)
             if self.hour is None:
-                self.hour = Span(hour_ms)
+                self.hour = Aggregate(hour_ms)
             self.hour.merge(minute)
             self.minute = None
         yield from self._close_hour(until_ms - until_ms % HOUR_MS)
 
-    def _close_hour(self, hour_ms: int) -> Iterator[tuple[int, Span]]:
+    def _close_hour(self, hour_ms: int) -> Iterator[tuple[int, Aggregate]]:
         if self.hour is not None and self.hour.start_ms < hour_ms:
             yield HOUR_MS, self.hour
             self.hour = None
@@ -81,7 +81,7 @@ class Forms:
         self._store = store
         self._numbers: dict[Points, int] | None = None
 
-    def row(self, meter: str, span_ms: int, span: Span) -> SummaryRow:
+    def row(self, meter: str, span_ms: int, span: Aggregate) -> SummaryRow:
         """The row of a folded span. Call within ``transaction()``."""
         if self._numbers is None:
             self._numbers = {points: number for number, points in self._store.forms().items()}
@@ -106,7 +106,7 @@ class Summariser:
         self._open: dict[str, Open] = {}
         self._new = set(new)
         self._seen: dict[str, int] = {}
-        self._late: list[tuple[str, int, Span]] = []
+        self._late: list[tuple[str, int, Aggregate]] = []
         self._failed = False
         self.behind = False
         """Whether there is something for ``catch_up``."""
@@ -206,13 +206,13 @@ def resume(store: Store, meter: str) -> tuple[Open, list[Body]]:
             opened.floor_ms = time_ms - time_ms % HOUR_MS
         if time_ms < opened.floor_ms and (kind == "reading" or time_ms < opened.floor_ms - HOUR_MS):
             break
-        bodies.append(body_of(kind, time_ms, data))
+        bodies.append(read_body(kind, time_ms, data))
     return opened, bodies[::-1]
 
 
 def kept_spans(
     store: Store, meter: str, span_ms: int, from_ms: int, to_ms: int, only: Collection[str] | None = None
-) -> Iterator[Span]:
+) -> Iterator[Aggregate]:
     """The rows that begin in [from_ms, to_ms) as spans, in order; one that cannot be read is a gap."""
     forms = {number: Form(points) for number, points in store.forms().items()}
     for start_ms, data in store.summaries(meter, span_ms, from_ms, to_ms):
@@ -220,10 +220,10 @@ def kept_spans(
             yield unpack(data, start_ms, forms[form_of(data)], only)
 
 
-def hour_so_far(store: Store, meter: str, from_ms: int, to_ms: int) -> Span | None:
+def hour_so_far(store: Store, meter: str, from_ms: int, to_ms: int) -> Aggregate | None:
     """The rows of minutes in [from_ms, to_ms) as one span; None if there are none."""
-    hour: Span | None = None
+    hour: Aggregate | None = None
     for minute in kept_spans(store, meter, MINUTE_MS, from_ms, to_ms):
-        hour = hour or Span(from_ms)
+        hour = hour or Aggregate(from_ms)
         hour.merge(minute)
     return hour

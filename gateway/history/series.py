@@ -15,11 +15,11 @@ from statistics import median_low
 from typing import Any
 
 from gateway.clock import HOUR_MS, MINUTE_MS
-from gateway.history.aggregates import Figures, Span
+from gateway.history.aggregates import Aggregate, PointStats
 from gateway.history.local_calendar import DAY_MS, days
 from gateway.history.rollup import kept_spans, resume
 from gateway.storage.database import Store
-from gateway.storage.record_reader import body_of
+from gateway.storage.record_reader import read_body
 from gateway.storage.summary_tables import SLACK_MS
 from gateway.verdicts import Verdict, verdict
 from ledger_client.formats.record import Coverage, parse_record
@@ -37,7 +37,7 @@ SLACK_RECORDS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class TimeSeries:
     """One point along the steps of a ``Series``: every list is as long as ``Series.times``, None where there is no
     value. ``first`` and ``last`` are the recorded values themselves (text too), the rest is for drawing; of text
     ``low``, ``high`` and ``mean`` are None. ``quality`` holds all bits of the step's entries, ``verdict`` the worst
@@ -54,9 +54,9 @@ class Course:
     quality: list[int] = field(default_factory=list)
     verdict: list[Verdict | None] = field(default_factory=list)
 
-    def step(self, figures: Figures | None) -> None:
+    def step(self, figures: PointStats | None) -> None:
         """Add the next step."""
-        f = figures or Figures(None)
+        f = figures or PointStats(None)
         self.first.append(f.first)
         self.last.append(f.last)
         self.low.append(None if f.low is None else float(f.low))
@@ -86,7 +86,7 @@ class Series:
     times: list[int]
     readings: list[int]
     missed: list[Mapping[str, int]]
-    courses: Mapping[str, Course]
+    courses: Mapping[str, TimeSeries]
 
 
 def history(
@@ -129,7 +129,7 @@ def covered(store: Store, series: Series) -> Covered | None:
         if series.step_ms:
             return _summed(store, series)
         story = store.story(meter, store.place_of(from_ms - SLACK_MS), store.place_of(to_ms + SLACK_MS))
-        bodies = [body_of(kind, time_ms, data) for kind, time_ms, data in story if kind == "coverage"]
+        bodies = [read_body(kind, time_ms, data) for kind, time_ms, data in story if kind == "coverage"]
     ended = [body for body in bodies if isinstance(body, Coverage) and from_ms < body.to_ms <= to_ms]
     if not ended:
         return None
@@ -162,29 +162,29 @@ class Spans:
 
     def __init__(self, store: Store, meter: str, names: Collection[str] | None) -> None:
         self._store, self._meter, self._names = store, meter, names
-        self._newest: tuple[list[Span], list[Span]] | None = None
+        self._newest: tuple[list[Aggregate], list[Aggregate]] | None = None
 
-    def minutes(self, from_ms: int, to_ms: int) -> Iterator[Span]:
+    def minutes(self, from_ms: int, to_ms: int) -> Iterator[Aggregate]:
         """Those that overlap [from_ms, to_ms), in order."""
         return self._spans(MINUTE_MS, from_ms, to_ms)
 
-    def hours(self, from_ms: int, to_ms: int) -> Iterator[Span]:
+    def hours(self, from_ms: int, to_ms: int) -> Iterator[Aggregate]:
         """Those that overlap [from_ms, to_ms), in order."""
         return self._spans(HOUR_MS, from_ms, to_ms)
 
-    def _spans(self, span_ms: int, from_ms: int, to_ms: int) -> Iterator[Span]:
+    def _spans(self, span_ms: int, from_ms: int, to_ms: int) -> Iterator[Aggregate]:
         from_ms -= from_ms % span_ms
         yield from kept_spans(self._store, self._meter, span_ms, from_ms, to_ms, self._names)
         newest = self._store.newest_summary(self._meter, span_ms)
         if newest is None or to_ms > newest + span_ms:
             yield from (span for span in self._running(span_ms) if from_ms <= span.start_ms < to_ms)
 
-    def _running(self, asked_ms: int) -> list[Span]:
+    def _running(self, asked_ms: int) -> list[Aggregate]:
         """What has no row yet."""
         if self._newest is None:
             opened, bodies = resume(self._store, self._meter)
-            minutes: list[Span] = []
-            hours: list[Span] = []
+            minutes: list[Aggregate] = []
+            hours: list[Aggregate] = []
             complete = [pair for body in bodies for pair in opened.feed(body)]
             for span_ms, span in [*complete, *opened.close(opened.now_ms + MINUTE_MS)]:
                 (minutes if span_ms == MINUTE_MS else hours).append(span)
@@ -205,7 +205,7 @@ def _readings(store: Store, meter: str, from_ms: int, to_ms: int, most: int) -> 
             found.append((time_ms, data))
             if len(found) > most:
                 return None
-    bodies = (body_of("reading", time_ms, data) for time_ms, data in found)
+    bodies = (read_body("reading", time_ms, data) for time_ms, data in found)
     return [body for body in bodies if isinstance(body, Reading)]
 
 
@@ -216,15 +216,15 @@ def _of_readings(
     series = Series(meter, from_ms, to_ms, "reading", 0, [], [], [], {})
     spans = []
     for reading in readings:
-        span = Span(reading.time_ms)
+        span = Aggregate(reading.time_ms)
         span.waiting.append(reading if names is None else _only(reading, names))
         spans.append(span.fold())
     between = [later.time_ms - earlier.time_ms for earlier, later in pairwise(readings)]
     usual_ms = median_low(between) if between else 0
-    filled: list[Span] = []
+    filled: list[Aggregate] = []
     for span in spans:
         if filled and span.start_ms - filled[-1].start_ms > APART * usual_ms:
-            filled.append(Span(filled[-1].start_ms + usual_ms))
+            filled.append(Aggregate(filled[-1].start_ms + usual_ms))
         filled.append(span)
     if len(filled) > most:
         return None
@@ -243,7 +243,7 @@ def _in_steps(
     from_ms: int,
     to_ms: int,
     span_ms: int,
-    spans: Iterable[Span],
+    spans: Iterable[Aggregate],
     most: int,
     zone: tzinfo,
 ) -> Series:
@@ -253,7 +253,7 @@ def _in_steps(
         starts = list(range(from_ms - from_ms % step_ms, to_ms, step_ms))
     else:
         starts = [start_ms for start_ms, _ in days(from_ms, to_ms, zone, step_ms // DAY_MS)]
-    steps: dict[int, Span] = {}
+    steps: dict[int, Aggregate] = {}
     for span in spans:
         start_ms = starts[max(0, bisect_right(starts, span.start_ms) - 1)]
         if start_ms in steps:
@@ -261,7 +261,7 @@ def _in_steps(
         else:
             span.start_ms, steps[start_ms] = start_ms, span
     series = Series(meter, from_ms, to_ms, "minute" if span_ms == MINUTE_MS else "hour", step_ms, [], [], [], {})
-    _fill(series, names, [steps.get(at) or Span(at) for at in starts])
+    _fill(series, names, [steps.get(at) or Aggregate(at) for at in starts])
     return series
 
 
@@ -275,13 +275,13 @@ def _step_ms(long_ms: int, span_ms: int, most: int) -> int:
     return -(-int(-(-least // 1)) // day) * day * span_ms
 
 
-def _fill(series: Series, names: Collection[str] | None, spans: Sequence[Span]) -> None:
+def _fill(series: Series, names: Collection[str] | None, spans: Sequence[Aggregate]) -> None:
     wanted: dict[str, Any] = {}
     for span in spans:
         for name, figures in span.points.items():
             if names is None or name in names:
                 wanted[name] = figures.unit
-    courses = {name: Course(name, unit) for name, unit in sorted(wanted.items())}
+    courses = {name: TimeSeries(name, unit) for name, unit in sorted(wanted.items())}
     for span in spans:
         series.times.append(span.start_ms)
         series.readings.append(span.readings)

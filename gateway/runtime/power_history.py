@@ -17,13 +17,13 @@ from gateway.config.model import Config, Meter
 from gateway.devices.points import Profile
 from gateway.errors import Damaged
 from gateway.fieldbus.sleep import NOTHING, PowerRecord
-from gateway.history.aggregates import Span
+from gateway.history.aggregates import Aggregate
 from gateway.history.rollup import kept_spans, resume
 from gateway.process.background import Companion
 from gateway.process.threads import in_thread
 from gateway.records import MissedPoll, News, NotRecorded, SignedRecord
 from gateway.storage.database import Store
-from gateway.storage.record_reader import body_of
+from gateway.storage.record_reader import read_body
 from gateway.verdicts import verdict
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Number, Reading
@@ -79,7 +79,7 @@ def _recalled(store: Store, meter: str, point: str | None) -> PowerRecord:
     return PowerRecord(last, greatest, silent_since_ms)
 
 
-def greatest_of(spans: Iterable[Span], point: str) -> float | None:
+def greatest_of(spans: Iterable[Aggregate], point: str) -> float | None:
     """The greatest size of a point's values, those of spans with bad ones left out."""
     greatest: float | None = None
     for span in spans:
@@ -102,7 +102,7 @@ def _newest(store: Store, meter: str, point: str | None) -> tuple[float | None, 
         latest_ms = latest_ms or time_ms
         if time_ms < latest_ms - BACK_MS:
             break
-        body = body_of(kind, time_ms, data)
+        body = read_body(kind, time_ms, data)
         if isinstance(body, Reading):
             if silent_ms is not None:
                 silent_ms = max(silent_ms, body.time_ms + 1)

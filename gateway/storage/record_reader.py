@@ -22,7 +22,7 @@ _CWT, _SUB = 15, 2
 _ODD = (cbor2.CBORDecodeError, LookupError, TypeError, ValueError, AttributeError)
 
 
-def reading_of(row: StoredRecord) -> tuple[Reading, str]:
+def read_reading(row: StoredRecord) -> tuple[Reading, str]:
     """A reading and its clock's letter; what its claims say must be what the row says."""
     try:
         protected, _, payload, _ = cbor2.loads(row.data).value
@@ -34,7 +34,7 @@ def reading_of(row: StoredRecord) -> tuple[Reading, str]:
         raise Damaged(f"record {row.id} cannot be read: {error}", RECOVER) from None
 
 
-def body_of(kind: str, time_ms: int, data: bytes) -> Reading | Coverage:
+def read_body(kind: str, time_ms: int, data: bytes) -> Reading | Coverage:
     """What a reading or a coverage record says."""
     try:
         payload = cbor2.loads(cbor2.loads(data).value[2])

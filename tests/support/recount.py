@@ -11,7 +11,7 @@ import pytest
 
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.history.aggregate_codec import Form, form_of, unpack
-from gateway.history.aggregates import Figures
+from gateway.history.aggregates import PointStats
 from gateway.storage.database import Store
 from ledger_client.formats.record import Coverage, parse_record
 from ledger_client.formats.senml import Reading, Value
@@ -78,7 +78,7 @@ def check_summaries(store: Store, whole: Collection[str] = ()) -> int:
     return rows
 
 
-def check_figures(figures: Figures, entries: list[tuple[int, Value]]) -> None:
+def check_figures(figures: PointStats, entries: list[tuple[int, Value]]) -> None:
     """The figures of one point are those of these entries."""
     bits = value_bits = 0
     there = []

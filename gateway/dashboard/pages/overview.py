@@ -25,7 +25,7 @@ from gateway.recording.live_state import MeterNow
 from gateway.records import NotRecorded
 from gateway.runtime.context import Site
 from gateway.storage.alarm_tables import AlarmRow
-from gateway.storage.capacity.forecast import Horizon, horizon
+from gateway.storage.capacity.forecast import Forecast, horizon
 from gateway.storage.database import Store
 from gateway.storage.rows import Batch
 from gateway.verdicts import VERDICT_OF, verdict, worst
@@ -116,7 +116,7 @@ class SiteFacts:
     ledgers: tuple[LedgerNow, ...] = ()
     feeds: tuple[FeedRow, ...] = ()
     alarms: tuple[AlarmRow, ...] = ()
-    horizon: Horizon | None = None
+    horizon: Forecast | None = None
     last_batch: Batch | None = None
     oldest_unanchored_ms: int | None = None
     commit_every: str = ""
@@ -264,7 +264,7 @@ def _settled(meter: MeterRow, states: States, now_ms: int) -> MeterRow:
     return replace(meter, state=state if meter.late else newest(state, now_ms - meter.time_ms, meter.every_ms))
 
 
-def _horizon(config: Config, store: Store, now_ms: int) -> Horizon | None:
+def _horizon(config: Config, store: Store, now_ms: int) -> Forecast | None:
     """None where disk or database do not tell, which alarms say."""
     try:
         return horizon(config, store, now_ms, running=True)

@@ -27,7 +27,7 @@ FIRST_THINNING = min(threshold for threshold, _ in THINNING)
 
 
 @dataclass(frozen=True, slots=True)
-class Horizon:
+class Forecast:
     """``seconds`` until the limit if nothing leaves the store any more (None: not known), ``thin_seconds`` until fewer
     polls are recorded (None: never, or not known). ``for_ever``: pruning makes as much room as is needed. The rate
     ``bytes_per_s`` is ``measured``, or follows from the configured periods."""
@@ -54,14 +54,14 @@ class Horizon:
         }
 
 
-def horizon(config: Config, store: Store, now_ms: int, *, running: bool) -> Horizon:
+def horizon(config: Config, store: Store, now_ms: int, *, running: bool) -> Forecast:
     """The horizon now. Raises StoreError where disk or database do not tell."""
     limits = Limits.of(config)
     now = disk_space.measure(store, limits)
     measured, per_s = _rate(config, store, running=running)
     if not per_s:
         text = f"{size(now.used)} of {size(now.limit)} used; how fast that grows is not known yet"
-        return Horizon(now, 0.0, False, False, None, None, text)
+        return Forecast(now, 0.0, False, False, None, None, text)
     left = max(0.0, (now.limit - now.used) / per_s)
     edge = FIRST_THINNING if limits.thin else 1.0
     thin = max(0.0, (now.limit * edge - now.used) / per_s) if limits.thin else None
@@ -72,7 +72,7 @@ def horizon(config: Config, store: Store, now_ms: int, *, running: bool) -> Hori
     text = _words(now, per_s, left, thin, for_ever=for_ever, stuck=stuck, keep_ms=limits.keep_ms)
     if not measured:
         text += " (rate as configured)"
-    return Horizon(now, per_s, measured, for_ever, left, thin, text)
+    return Forecast(now, per_s, measured, for_ever, left, thin, text)
 
 
 def bytes_a_record(store: Store) -> float:

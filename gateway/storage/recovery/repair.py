@@ -24,7 +24,7 @@ from gateway.records import GATEWAY
 from gateway.storage.capacity.disk_space import Reserve
 from gateway.storage.database import CHECK, Store
 from gateway.storage.files import log_path, missing
-from gateway.storage.recovery.salvage import Found, Witness, proven, salvage
+from gateway.storage.recovery.salvage import Found, TrustedKeys, proven, salvage
 from gateway.storage.recovery.sqlite_pages import Pages, Row
 from gateway.storage.rows import Repair
 from ledger_client.verification.trust import Trust
@@ -104,7 +104,7 @@ def _with_room(path: Path, look: Callable[[], T]) -> T:
         return look()
 
 
-def at_start(path: Path, witness: Witness) -> list[str]:
+def at_start(path: Path, witness: TrustedKeys) -> list[str]:
     """What is wrong with a database, as far as it can be told before a start without keeping it waiting."""
     noted = flawed(path).exists()
     if (flaws := _files(path)) or not path.exists():
@@ -127,7 +127,7 @@ def _files(path: Path) -> list[str]:
     return ["the write-ahead log is damaged before its end"] if pages.log_damaged else []
 
 
-def _newest(path: Path, witness: Witness) -> list[str]:
+def _newest(path: Path, witness: TrustedKeys) -> list[str]:
     """The newest records and each meter's newest of every kind, on which a new epoch builds, must hold."""
     try:
         store = Store(path, read_only=True)
@@ -151,7 +151,7 @@ def _newest(path: Path, witness: Witness) -> list[str]:
     return []
 
 
-def _witness(config: Config, keys: Keys, trust: Trust) -> Witness:
+def _witness(config: Config, keys: Keys, trust: Trust) -> TrustedKeys:
     owners = {**keys.meters, GATEWAY: keys.statement}
     known = {(owner, key.public.kid): key.public for owner, key in owners.items()}
     for entry in trust.keys:
@@ -159,13 +159,13 @@ def _witness(config: Config, keys: Keys, trust: Trust) -> Witness:
             known[entry.meter or GATEWAY, entry.kid] = entry.key
     periods = {name: meter.every for name, meter in config.meters.items()}
     ledgers = [ledger.name for ledger in config.document.ledger]
-    return Witness(config.gateway_id, known, trust, FAR_FUTURE_S, periods, ledgers)
+    return TrustedKeys(config.gateway_id, known, trust, FAR_FUTURE_S, periods, ledgers)
 
 
 # — the recovery, and the exchange —
 
 
-def recover(path: Path, witness: Witness, flaws: Sequence[str]) -> Found:
+def recover(path: Path, witness: TrustedKeys, flaws: Sequence[str]) -> Found:
     """Set a damaged database aside and put what can be read of it in its place. Raises StoreError: nothing changed."""
     now = time.time()
     aside = _free(path, f"damaged-{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}")
@@ -193,7 +193,7 @@ def recover(path: Path, witness: Witness, flaws: Sequence[str]) -> Found:
     return found
 
 
-def _build(path: Path, building: Path, witness: Witness, repair: Repair) -> Found:
+def _build(path: Path, building: Path, witness: TrustedKeys, repair: Repair) -> Found:
     """The recovered database, durable, under its first name."""
     pages, store = Pages(path), Store(building)
     try:

@@ -51,7 +51,7 @@ _BATCH_END = (_I, _I)  # last place, number
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
+class TrustedKeys:
     """Whom the evidence must be by: ``keys`` by owner (a meter, or ``gateway`` for its statement keys) and kid; and the
     configuration's periods in ms, and ledgers."""
 
@@ -86,7 +86,7 @@ class Found:
         self.last_id = max(self.last_id, place)
 
 
-def salvage(pages: Pages, store: Store, witness: Witness) -> Found:
+def salvage(pages: Pages, store: Store, witness: TrustedKeys) -> Found:
     """Recover everything into the empty ``store``. Raises StoreError where that cannot be written."""
     found = Found()
     with store.transaction():
@@ -135,7 +135,7 @@ def _small(row: Row) -> str | None:
 # — the small tables —
 
 
-def _keep_batch(row: Row, store: Store, witness: Witness, found: Found) -> None:
+def _keep_batch(row: Row, store: Store, witness: TrustedKeys, found: Found) -> None:
     values: tuple[Any, ...] = (row.rowid, *row.values[1:])
     number, identifier, entry, _, last_id, size, _ = values
     try:
@@ -157,7 +157,7 @@ def _keep_batch(row: Row, store: Store, witness: Witness, found: Found) -> None:
             found.begins[name] = min(stretch.first, found.begins.get(name, stretch.first))
 
 
-_Keeper = Callable[[Row, Store, Witness, Found], object]
+_Keeper = Callable[[Row, Store, TrustedKeys, Found], object]
 
 
 def _keep_plain(sql: str) -> _Keeper:
@@ -165,7 +165,7 @@ def _keep_plain(sql: str) -> _Keeper:
     return lambda row, store, _, __: store.run(sql, row.rowid, *row.values[1:])
 
 
-def _keep_repair(row: Row, store: Store, _: Witness, __: Found) -> None:
+def _keep_repair(row: Row, store: Store, _: TrustedKeys, __: Found) -> None:
     facts: tuple[Any, ...] = (row.rowid, *row.values[1:11])
     store.note_repair(Repair(*facts), told=True)
 
@@ -197,7 +197,7 @@ def _settle_pruned(store: Store, found: Found) -> int:
     return newest[0]
 
 
-def _mend(store: Store, witness: Witness, found: Found) -> None:
+def _mend(store: Store, witness: TrustedKeys, found: Found) -> None:
     """What follows from the rest: counts, cuts, anchors that every batch has, the schedule of the last epoch."""
     sealed_to = "(SELECT coalesce(max(last_id), 0) FROM batches)"
     store.run("DELETE FROM totals")
@@ -231,7 +231,7 @@ def _ask_again(store: Store) -> None:
     store.run(sql, UNTOLD, known.found_ms)
 
 
-def _queue_again(store: Store, witness: Witness) -> None:
+def _queue_again(store: Store, witness: TrustedKeys) -> None:
     """A batch whose anchors are lost is looked up at its ledgers: all from a ledger's first on, and what has none
     at all at the ledgers that were there first."""
     firsts = {str(ledger): int(n) for ledger, n in store.all("SELECT ledger, min(batch) FROM anchors GROUP BY ledger")}
@@ -250,7 +250,7 @@ def _queue_again(store: Store, witness: Witness) -> None:
 # — records —
 
 
-def _keep_records(rows: Collection[Row], store: Store, witness: Witness, found: Found) -> None:
+def _keep_records(rows: Collection[Row], store: Store, witness: TrustedKeys, found: Found) -> None:
     """Verify from the newest to the oldest: of records that hang together only the last needs its signature checked."""
     expected: dict[str, bytes | None] = {}
     kept = []
@@ -266,7 +266,7 @@ def _keep_records(rows: Collection[Row], store: Store, witness: Witness, found: 
 
 
 def proven(
-    row: Row, witness: Witness, expected: Mapping[str, bytes | None], *, known_keys: bool = True
+    row: Row, witness: TrustedKeys, expected: Mapping[str, bytes | None], *, known_keys: bool = True
 ) -> Record | None:
     """The record of a row, if the row says what it says and it is ours: what a proven record of its meter was said to
     follow (``expected``), or signed by a key that is known, which may be left unasked. None if not."""
@@ -290,7 +290,7 @@ def proven(
     return record
 
 
-def _keep_anchor(row: Row, store: Store, witness: Witness, found: Found) -> None:
+def _keep_anchor(row: Row, store: Store, witness: TrustedKeys, found: Found) -> None:
     values: tuple[Any, ...] = row.values
     number, ledger, state, receipt, _, updated_ms = values
     if state not in STATES or not 0 <= number < MAX_PLACE or (receipt is not None) != (state == "settled"):

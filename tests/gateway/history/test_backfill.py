@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from gateway.clock import HOUR_MS
-from gateway.history.backfill import Rebuilding
+from gateway.history.backfill import Backfill
 from gateway.storage.database import Store
 from tests.support.desk import Desk
 from tests.support.samples import finished
@@ -25,7 +25,7 @@ def test_a_record_that_cannot_be_read_costs_the_other_meters_nothing(tmp_path: P
                 desk.machine.passes(HOUR_MS / 1000)
             await asyncio.wrap_future(desk.recorder.call(_harm))
             async with asyncio.timeout(60):
-                await Rebuilding(desk.loaded, desk.clock, desk.recorder).run()
+                await Backfill(desk.loaded, desk.clock, desk.recorder).run()
             store = Store(desk.loaded.database, read_only=True)
             found = [store.newest_summary(meter, HOUR_MS) for meter in ("meter-a", "meter-b")]
             store.close()

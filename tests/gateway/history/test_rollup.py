@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.config.model import Config
 from gateway.history.aggregate_codec import Form, pack, unpack
-from gateway.history.aggregates import Span
+from gateway.history.aggregates import Aggregate
 from gateway.history.backfill import first_hour, put, rebuild_before
 from gateway.history.series import history
 from gateway.records import PollResult, Timestamp
@@ -71,7 +71,7 @@ def _readings(draw: st.DrawFn, most: int = 8) -> list[tuple[Value, ...]]:
 
 @given(_readings())
 def test_what_is_kept_of_a_span_is_what_it_was(readings: list[tuple[Value, ...]]) -> None:
-    span = Span(MINUTE_MS)
+    span = Aggregate(MINUTE_MS)
     span.waiting += [Reading(MINUTE_MS + 7 * n, values) for n, values in enumerate(readings)]
     form = Form.of(span.fold())
     kept = unpack(pack(span, 3, form.points), MINUTE_MS, form)

@@ -11,7 +11,7 @@ from gateway.config.model import Config
 from gateway.status.status import status
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.disk_space import Space
-from gateway.storage.capacity.forecast import Horizon, horizon, size, span
+from gateway.storage.capacity.forecast import Forecast, horizon, size, span
 from tests.support.samples import Hands, site
 
 DAY_MS = 86_400_000
@@ -29,7 +29,7 @@ def settled(hands: Hands) -> None:
             hands.store.mark(anchor.batch, anchor.ledger, "settled", 0, receipt=bytes(300))
 
 
-def look(loaded: Config, hands: Hands, *, running: bool = True) -> Horizon:
+def look(loaded: Config, hands: Hands, *, running: bool = True) -> Forecast:
     return horizon(loaded, hands.store, hands.machine.wall_ms, running=running)
 
 
