@@ -12,12 +12,12 @@ from gateway.config.feed import FeedEntry
 from gateway.dashboard.server import PagesServer
 from gateway.errors import GatewayError
 from gateway.history.backfill import Backfill
-from gateway.process.background import Companion
+from gateway.process.background import BackgroundTask
 from gateway.process.sd_notify import Manager
 from gateway.runtime.alarm_inputs import AlarmSources
-from gateway.runtime.context import Site
-from gateway.runtime.loop_lag import Lag
-from gateway.runtime.watchdog import Watch
+from gateway.runtime.context import GatewayContext
+from gateway.runtime.loop_lag import LoopLag
+from gateway.runtime.watchdog import Watchdog
 
 log = logging.getLogger("meterseal.agent")
 
@@ -31,16 +31,16 @@ class Wanted:
 
     name: str
     settings: object
-    make: Callable[[], Companion]
+    make: Callable[[], BackgroundTask]
 
 
-def wanted(site: Site) -> list[Wanted]:
+def wanted(site: GatewayContext) -> list[Wanted]:
     """All companions of a site, by its configuration as it is now."""
     found = [
         Wanted("alarms", None, lambda: site.board),
         Wanted("alarm sources", None, partial(AlarmSources, site)),
-        Wanted("watch", None, lambda: Watch(site, Manager())),
-        Wanted("lag", None, partial(Lag, site)),
+        Wanted("watch", None, lambda: Watchdog(site, Manager())),
+        Wanted("lag", None, partial(LoopLag, site)),
         Wanted("summaries", tuple(site.config.meters), lambda: Backfill(site.config, site.clock, site.recorder)),
     ]
     found += (Wanted(f"feed {x.name}", x, partial(_feed, site, x)) for x in site.config.document.feed)
@@ -49,13 +49,13 @@ def wanted(site: Site) -> list[Wanted]:
     return found
 
 
-def _feed(site: Site, entry: FeedEntry) -> Companion:
+def _feed(site: GatewayContext, entry: FeedEntry) -> BackgroundTask:
     from gateway.agent.feed_factory import make_feed  # paho, which a gateway without feeds need not load
 
     return make_feed(site, entry)
 
 
-async def keep(name: str, companion: Companion) -> None:
+async def keep(name: str, companion: BackgroundTask) -> None:
     """Run a companion until cancelled; one that fails is logged and started again."""
     while True:
         try:

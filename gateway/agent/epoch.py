@@ -44,7 +44,7 @@ from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
 from gateway.recording.writer import Recorder
 from gateway.records import ALARM, GATEWAY
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from gateway.runtime.power_history import PowerHistory, recall
 from gateway.storage.database import Store
 from gateway.storage.driver_notes import Notes
@@ -86,7 +86,7 @@ class Epoch:
         hub.listeners.append(self._power.hear)
         board = AlarmBoard(store, recorder, clock, live, lines_of(ready.specs), self._asleep, self._host)
         self._ledger_alarms = LedgerAlarms(board)
-        self.site = Site(config, clock, epoch, recorder, {}, {}, hub, live, board)
+        self.site = GatewayContext(config, clock, epoch, recorder, {}, {}, hub, live, board)
         self.site.pulses.ask("recorder", recorder.stuck)
         used_until_ms = recorder.lines_used_until_ms()
         by_hand = {spec.name: noted_ms(config.data, endpoint_of(spec), clock.now_ms()) for spec in ready.specs}

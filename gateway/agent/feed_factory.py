@@ -13,14 +13,14 @@ from gateway.feeds.backlog import History
 from gateway.feeds.feed import Feed
 from gateway.feeds.plain_json.publisher import PlainVoice
 from gateway.feeds.publisher import Voice
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from gateway.storage.alarm_tables import AlarmRow
 
 
 class SiteFeed(Feed):
     """A feed of a site: it listens to the hub; the order ``feed NAME`` and the site's ``feeds`` say how it stands."""
 
-    def __init__(self, site: Site, entry: FeedEntry) -> None:
+    def __init__(self, site: GatewayContext, entry: FeedEntry) -> None:
         config = site.config
         super().__init__(
             entry.name,
@@ -46,12 +46,12 @@ class SiteFeed(Feed):
         return self.facts()
 
 
-def make_feed(site: Site, entry: FeedEntry) -> SiteFeed:
+def make_feed(site: GatewayContext, entry: FeedEntry) -> SiteFeed:
     """Make one, which begins to listen."""
     return SiteFeed(site, entry)
 
 
-def _voice(site: Site, entry: FeedEntry) -> Voice:
+def _voice(site: GatewayContext, entry: FeedEntry) -> Voice:
     gateway, now_ms = site.config.gateway_id, site.clock.now_ms
     if entry.type == "json":
         return PlainVoice(gateway, lambda: site.config.meters, lambda: _standing(site), now_ms)
@@ -71,7 +71,7 @@ def _voice(site: Site, entry: FeedEntry) -> Voice:
     return SparkplugVoice(node, meters, host)
 
 
-def _points(site: Site) -> dict[str, list[Point]]:
+def _points(site: GatewayContext) -> dict[str, list[Point]]:
     """By meter: the points that have values."""
     config = site.config
     return {
@@ -80,5 +80,5 @@ def _points(site: Site) -> dict[str, list[Point]]:
     }
 
 
-def _standing(site: Site) -> Sequence[AlarmRow]:
+def _standing(site: GatewayContext) -> Sequence[AlarmRow]:
     return [alarm for alarm in site.board.standing() if alarm.active]

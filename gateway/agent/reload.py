@@ -28,7 +28,7 @@ from gateway.recording.commits import Rules
 from gateway.recording.config_change import Change
 from gateway.recording.live_state import MeterNow
 from gateway.records import GATEWAY
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from ledger_client.formats.senml import Reading
 from ledger_client.ledgers.interface import Ledger
 
@@ -61,7 +61,7 @@ class Parts(Protocol):
     """What a change renews: the epoch."""
 
     ready: Ready
-    site: Site
+    site: GatewayContext
 
     async def close_lines(self, names: Any) -> None: ...
     def open_lines(self, specs: Any, anchor_ms: int | None, from_ms: int | None = None) -> None: ...

@@ -28,7 +28,7 @@ from gateway.alarms.active import AlarmStore, EventSink
 from gateway.alarms.state import Key, State
 from gateway.clock import Clock
 from gateway.fieldbus.specs import Alarm, LineSpec
-from gateway.process.background import Companion
+from gateway.process.background import BackgroundTask
 from gateway.process.control_socket import Order
 from gateway.recording.live_state import Live
 from gateway.records import ALARM, GATEWAY
@@ -52,7 +52,7 @@ def lines_of(specs: Iterable[LineSpec]) -> Lines:
     return {spec.name: {meter.name: meter.period_ms for meter in spec.meters} for spec in specs}
 
 
-class AlarmBoard(AlarmStore, Companion):
+class AlarmBoard(AlarmStore, BackgroundTask):
     """The alarms of one gateway. To be used in the event loop only; ``tick`` does what has fallen due."""
 
     def __init__(

@@ -35,7 +35,7 @@ from gateway.anchoring.ledger_comparison import (
 from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.evidence.sealing import Before
-from gateway.process.failpoints import station
+from gateway.process.failpoints import failpoint
 from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread
 from gateway.recording.writer import Recorder
@@ -195,8 +195,8 @@ class Reconciliation:
                 if not found.told:
                     store.never_sealed()
                 store.go_on_from(known)
-                station("restore")
-            station("restored")
+                failpoint("restore")
+            failpoint("restored")
             return True
 
         return await self._ask(write)
@@ -237,8 +237,8 @@ class Reconciliation:
                     store.sealed_elsewhere(UNTOLD, *hole)
                 if known.batch > ours:
                     store.go_on_from(known)
-                station("restore")
-            station("restored")
+                failpoint("restore")
+            failpoint("restored")
             return True
 
         done = await self._ask(write)

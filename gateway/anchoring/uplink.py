@@ -26,7 +26,7 @@ from gateway.clock import Clock
 from gateway.config.ledger import Contract
 from gateway.errors import GatewayError, StoreError
 from gateway.evidence.settlement import NotOurs, demand_settled
-from gateway.process.failpoints import station
+from gateway.process.failpoints import failpoint
 from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread
 from gateway.storage.database import Store
@@ -255,7 +255,7 @@ class Uplink:
             if answer.state != flight.state:
                 await self._mark(batch, flight, answer.state)
         else:
-            station("settle")
+            failpoint("settle")
             self._note(batch, flight, "settled", receipt=answer)
         if was_refused and flight.state != "refused":
             name = self._ledger.name
@@ -302,9 +302,9 @@ class Uplink:
         return await self._call(lambda: self._submit(batch), batch)
 
     def _submit(self, batch: Batch) -> bytes | Pending:
-        station("submit")
+        failpoint("submit")
         answer = self._ledger.submit(batch.entry)
-        station("submitted")
+        failpoint("submitted")
         return answer
 
     async def _call(self, ask: Callable[[], bytes | Pending | None], batch: Batch) -> bytes | Pending | None:
@@ -360,7 +360,7 @@ class Uplink:
         if not await self._ask(write):
             raise _SealedAnew
         if any(mark.state == "settled" for mark in marks):
-            station("settled")
+            failpoint("settled")
 
     # — when it does not answer —
 

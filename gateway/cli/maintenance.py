@@ -125,7 +125,7 @@ def doctor(config_path: Path, full: bool, as_json: bool) -> None:
 
     config = load_config(config_path)
     findings = []
-    for finding in run.examine(config, int(time.time() * 1000), pid=instance_lock.running(config.data), full=full):
+    for finding in run.run_checks(config, int(time.time() * 1000), pid=instance_lock.running(config.data), full=full):
         findings.append(finding)
         if not as_json:
             run.print_finding(out, finding)

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.dashboard.auth.sessions import Done
 from gateway.dashboard.render import formats
 from gateway.errors import Declined, GatewayError, NotYet
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 
 LONGEST = 200
 WITHIN_S = 20.0
@@ -18,17 +18,17 @@ SHELVES_MS = {"1h": 3_600_000, "8h": 8 * 3_600_000, "1d": 86_400_000, "7d": 7 * 
 """For so long an alarm can be put aside."""
 
 
-Act = Callable[[Site, str, Mapping[str, str]], Awaitable[Done]]
+Act = Callable[[GatewayContext, str, Mapping[str, str]], Awaitable[Done]]
 """(site, the user's name, the form's fields). Raises GatewayError: why not, and the way out."""
 
 
-async def acknowledge(site: Site, user: str, form: Mapping[str, str]) -> Done:
+async def acknowledge(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
     """Take notice of an alarm."""
     alarm = await _order(site, "acknowledge", id=_number(form, "id"), user=user)
     return Done(f"acknowledged: {alarm['text']}")
 
 
-async def shelve(site: Site, user: str, form: Mapping[str, str]) -> Done:
+async def shelve(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
     """Put an alarm aside; it comes back by itself."""
     for_ms = SHELVES_MS.get(form.get("for", ""))
     if for_ms is None:
@@ -38,13 +38,13 @@ async def shelve(site: Site, user: str, form: Mapping[str, str]) -> Done:
     return Done(f"put aside for {form['for']}: {alarm['text']}")
 
 
-async def unshelve(site: Site, user: str, form: Mapping[str, str]) -> Done:
+async def unshelve(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
     """Take back an alarm that was put aside."""
     alarm = await _order(site, "unshelve", id=_number(form, "id"), user=user)
     return Done(f"taken back: {alarm['text']}")
 
 
-async def accept(site: Site, user: str, form: Mapping[str, str]) -> Done:
+async def accept(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
     """Take values from the device that now answers for a meter, whose serial number was read and typed."""
     meter, serial = _text(form, "meter"), _text(form, "serial")
     if meter not in site.config.meters:
@@ -59,20 +59,20 @@ async def accept(site: Site, user: str, form: Mapping[str, str]) -> Done:
     return Done(f"{meter}: {new} is accepted in place of {old}")
 
 
-async def clear_shared(site: Site, user: str, form: Mapping[str, str]) -> Done:
+async def clear_shared(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
     """The other master is off the line: its values need not be flagged for the rest of the hour."""
     line = _text(form, "line")
     await _order(site, "clear-shared", line=line, user=user)
     return Done(f"{line}: values are not flagged as shared any more, until another master is heard again")
 
 
-async def preview(site: Site, user: str, form: Mapping[str, str]) -> Done:
+async def preview(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
     """What a reload would change; touches nothing, so that it is no event."""
     change = await _order(site, "preview")
     return Done("", {"preview": change})
 
 
-async def reload(site: Site, user: str, form: Mapping[str, str]) -> Done:
+async def reload(site: GatewayContext, user: str, form: Mapping[str, str]) -> Done:
     """Take over the changed configuration, the very one that was looked at."""
     done = await _order(site, "reload", fingerprint=_text(form, "fingerprint"), user=user)
     if not done["done"]:
@@ -95,7 +95,7 @@ ACTS: Mapping[str, Act] = {
 _going_on: set[asyncio.Task[Any]] = set()
 
 
-async def _order(site: Site, name: str, **details: Any) -> dict[str, Any]:
+async def _order(site: GatewayContext, name: str, **details: Any) -> dict[str, Any]:
     if name not in site.orders:
         raise GatewayError(f"this gateway knows no order {name}", "")
     task = asyncio.create_task(site.order(name, **details), name=f"order {name}")

@@ -27,7 +27,7 @@ from gateway.dashboard.pages.page import Answer, NotFound, Pages, View
 from gateway.dashboard.render.catalog import LANGUAGES
 from gateway.dashboard.render.html import THEMES
 from gateway.errors import ConfigError, Declined, GatewayError, StoreError
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from ledger_client.http_server.token_bucket import Buckets, client_of
 
 log = logging.getLogger("meterseal.pages")
@@ -55,7 +55,9 @@ class Problem(Exception):
 class App:
     """``asgi`` is the application of one epoch's pages."""
 
-    def __init__(self, site: Site, pages: Pages, readers: Readers, users: Users, names: tuple[str, ...]) -> None:
+    def __init__(
+        self, site: GatewayContext, pages: Pages, readers: Readers, users: Users, names: tuple[str, ...]
+    ) -> None:
         self._site, self._pages, self._readers, self._users = site, pages, readers, users
         self._sessions, self._visitors, self._logins = Sessions(), Visitors(), Logins(users)
         self.stream = Stream(site, pages.source, readers, self._watches)

@@ -21,7 +21,7 @@ from gateway.dashboard.auth.users import Users, users_file
 from gateway.dashboard.db_readers import Readers
 from gateway.dashboard.render import html
 from gateway.dashboard.routes import contents
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from ledger_client.http_server.connection import Connection, Turnstile
 from ledger_client.http_server.log_limiter import Quiet
 from ledger_client.http_server.tls_reload import Certificates
@@ -53,7 +53,7 @@ class Serving:
             gc.freeze()  # what was loaded does: a collection need not walk over it, a tenth of a second each time
         logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are about what strangers send, a line each
 
-    async def run(self, site: Site, listener: socket.socket) -> None:
+    async def run(self, site: GatewayContext, listener: socket.socket) -> None:
         """Serve until cancelled."""
         users = Users(users_file(self._config))
         with closing(Readers(self._config.database)) as readers:

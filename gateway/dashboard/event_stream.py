@@ -20,7 +20,7 @@ from gateway.dashboard.auth.sessions import Session
 from gateway.dashboard.db_readers import Readers
 from gateway.dashboard.pages.page import Document, Source
 from gateway.errors import GatewayError
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Store
 from ledger_client.http_server.connection import Connection
 
@@ -72,7 +72,9 @@ class Stream:
 
     every_s, send_s = EVERY_S, SEND_S
 
-    def __init__(self, site: Site, source: Source, readers: Readers, watches: Callable[[Session], bool]) -> None:
+    def __init__(
+        self, site: GatewayContext, source: Source, readers: Readers, watches: Callable[[Session], bool]
+    ) -> None:
         """``watches``: whether who has this session may still look."""
         self._site, self._source, self._readers, self._watches = site, source, readers, watches
         self._clients: set[Client] = set()

@@ -15,12 +15,12 @@ from gateway.dashboard.pages.page import Document
 from gateway.dashboard.render import formats
 from gateway.recording.live_state import MeterNow
 from gateway.records import NotRecorded
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Store
 from gateway.verdicts import worst
 
 
-def source(site: Site) -> Callable[[Store], Document]:
+def source(site: GatewayContext) -> Callable[[Store], Document]:
     """What there is to tell now; the rest of it is asked of the database."""
     config, seen = site.config, [now.copy() for now in site.live.meters.values()]
     standing = site.board.standing()

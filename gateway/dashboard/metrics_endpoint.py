@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from gateway.status.exposition import CONTENT_TYPE, exposition
 from ledger_client.transport.access import AccessError
 
@@ -25,7 +25,7 @@ FRESH_S = 0.5
 class Sheet:
     """The figures as they are, or were a moment ago: whoever asks all the time costs the gateway no more than that."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: GatewayContext) -> None:
         self._site, self._turn = site, asyncio.Lock()
         self._text, self._until = b"", -math.inf
 
@@ -39,7 +39,7 @@ class Sheet:
             return self._text
 
 
-def routes(site: Site, token: Callable[[], str | None], *, loopback: bool) -> list[Route]:
+def routes(site: GatewayContext, token: Callable[[], str | None], *, loopback: bool) -> list[Route]:
     """`/metrics`, `/healthz` and `/readyz`. ``token`` gives what `Authorization: Bearer …` must bring for the figures,
     as it is now; without one only ``loopback`` gets them."""
 

@@ -16,14 +16,14 @@ from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.render.html import Visitor, page, static
 from gateway.errors import GatewayError
 from gateway.evidence import prove
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Store
 
 Facts = Callable[[Store], dict[str, Any]]
 MSEAL = "application/octet-stream"
 
 
-def contents(site: Site) -> Pages:
+def contents(site: GatewayContext) -> Pages:
     """The pages of one epoch of a gateway."""
     made = _Views(site)
     views = {
@@ -45,7 +45,7 @@ def contents(site: Site) -> Pages:
 class _Views:
     """What the views of one epoch have in common."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: GatewayContext) -> None:
         self._loads, self._sparks, self._rounds = Loads(site), Sparks(site), Rounds(site)
         self._gateway, self._now_ms = site.config.gateway_id, site.clock.now_ms
         self._site = site
@@ -56,7 +56,7 @@ class _Views:
         for listener in (self._loads.hear, self._sparks.hear):
             self._site.hub.listeners.remove(listener)
 
-    def _rest(self, site: Site, asked: Asked, template: str, facts: Facts, here: str = "") -> Rest:
+    def _rest(self, site: GatewayContext, asked: Asked, template: str, facts: Facts, here: str = "") -> Rest:
         """What is left to do of a page in a thread."""
         now_ms, zone = self._now_ms(), site.config.zone
         common = {
@@ -71,7 +71,7 @@ class _Views:
 
         return make
 
-    def site(self, site: Site, asked: Asked) -> Rest:
+    def site(self, site: GatewayContext, asked: Asked) -> Rest:
         """The whole gateway at a glance."""
         facts, config = site_view.look(site, self._loads, self._sparks), site.config
         return self._rest(
@@ -81,7 +81,7 @@ class _Views:
             lambda store: {"site": site_view.complete(facts, config, store), "many_left": site_view.MANY_LEFT},
         )
 
-    def meter(self, site: Site, asked: Asked) -> Rest:
+    def meter(self, site: GatewayContext, asked: Asked) -> Rest:
         """One meter."""
         query, now_ms, zone = asked.query, self._now_ms(), site.config.zone
         facts = meter.look(site, self._loads, asked.params["meter"], query.get("quantity"), query.get("span"))
@@ -89,7 +89,7 @@ class _Views:
             site, asked, "meter", lambda store: {"meter": meter.complete(facts, store, now_ms, zone)}, "site"
         )
 
-    def record(self, site: Site, asked: Asked) -> Rest:
+    def record(self, site: GatewayContext, asked: Asked) -> Rest:
         """One record, and its way to the ledgers."""
         parts, whole = asked.params, "way" in asked.query
         name = (parts["meter"], parts["epoch"], parts["seq"])
@@ -97,46 +97,46 @@ class _Views:
             site, asked, "record", lambda store: {"record": record.record(store, *name, whole=whole)}, "batches"
         )
 
-    def batches(self, site: Site, asked: Asked) -> Rest:
+    def batches(self, site: GatewayContext, asked: Asked) -> Rest:
         """The list of batches."""
         before, waits = batches.number_of(asked.query.get("before")), site.recorder.health()["sealing"]
         return self._rest(site, asked, "batches", lambda store: {"list": batches.batches(store, before, waits)})
 
-    def batch(self, site: Site, asked: Asked) -> Rest:
+    def batch(self, site: GatewayContext, asked: Asked) -> Rest:
         """One batch."""
         number = batches.number_of(asked.params["batch"])
         if number is None:
             raise NotFound(f"there is no batch {asked.params['batch']}", "a batch is a number")
         return self._rest(site, asked, "batch", lambda store: {"row": batches.batch(store, number)}, "batches")
 
-    def events(self, site: Site, asked: Asked) -> Rest:
+    def events(self, site: GatewayContext, asked: Asked) -> Rest:
         """What has happened."""
         before, of = batches.number_of(asked.query.get("before")), asked.query.get("of", "")
         return self._rest(site, asked, "events", lambda store: {"list": events.events(store, before, of)})
 
-    def alarms(self, site: Site, asked: Asked) -> Rest:
+    def alarms(self, site: GatewayContext, asked: Asked) -> Rest:
         """What stands, and what can be done about it."""
         facts = alarms.look(site)
         return self._rest(site, asked, "alarms", lambda store: {"alarms": alarms.complete(facts, store)})
 
-    def diagnosis(self, site: Site, asked: Asked) -> Rest:
+    def diagnosis(self, site: GatewayContext, asked: Asked) -> Rest:
         """What the doctor says."""
         found = self._rounds.look(again="again" in asked.query)
         return self._rest(site, asked, "diagnosis", lambda store: {"diagnosis": found})
 
-    def configuration(self, site: Site, asked: Asked) -> Rest:
+    def configuration(self, site: GatewayContext, asked: Asked) -> Rest:
         """What has changed in gateway.toml, after somebody has looked, and the order to take it over."""
         state = site.configured()
         now = {key: state.get(key) for key in ("trial", "stuck", "reverted")}
         facts = {"path": str(site.config.path), "preview": asked.facts.get("preview"), **now}
         return self._rest(site, asked, "configuration", lambda store: facts, "diagnosis")
 
-    def prove(self, site: Site, asked: Asked) -> Rest:
+    def prove(self, site: GatewayContext, asked: Asked) -> Rest:
         """The bundle of a record."""
         parts = asked.params
         return _bundle(f"{parts['meter']}/{parts['epoch']}/{parts['seq']}")
 
-    def prove_newest(self, site: Site, asked: Asked) -> Rest:
+    def prove_newest(self, site: GatewayContext, asked: Asked) -> Rest:
         """The bundle of a meter's newest reading that a ledger has given a receipt for."""
         return _bundle(asked.params["meter"])
 

@@ -12,9 +12,9 @@ import socket
 from typing import TYPE_CHECKING
 
 from gateway.config.web import Web
-from gateway.process.background import Companion
+from gateway.process.background import BackgroundTask
 from gateway.process.threads import in_thread
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from ledger_client.http_server.listening import ListenError, listen_at
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ AGAIN_S = 5.0
 BACKLOG = 128
 
 
-class PagesServer(Companion):
+class PagesServer(BackgroundTask):
     """A companion of an epoch. Its libraries are loaded beside the first readings, not before them."""
 
-    def __init__(self, site: Site, web: Web) -> None:
+    def __init__(self, site: GatewayContext, web: Web) -> None:
         self._site, self._web = site, web
         self._told = ""
         self._listener = self._listen()

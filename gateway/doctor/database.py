@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.anchoring.ledger_comparison import conflict_text
-from gateway.doctor.finding import Case, Finding
+from gateway.doctor.finding import CheckContext, Finding
 from gateway.errors import Damaged, Unfinished
 from gateway.storage.capacity.forecast import horizon as foretell
 from gateway.storage.capacity.forecast import size
@@ -17,7 +17,7 @@ LARGE_LOG = 256 * 1024 * 1024
 SOON_S, VERY_SOON_S = 7 * 86_400, 86_400
 
 
-def database(case: Case) -> Iterator[Finding]:
+def database(case: CheckContext) -> Iterator[Finding]:
     """Whether it opens, is sound, and holds nothing that stops the gateway."""
     name, path = "database", case.config.database
     if case.store_trouble is not None:
@@ -49,7 +49,7 @@ def database(case: Case) -> Iterator[Finding]:
         yield Finding(name, "warn", text, "end a backup or an export that hangs", {"log": length})
 
 
-def horizon(case: Case) -> Iterator[Finding]:
+def horizon(case: CheckContext) -> Iterator[Finding]:
     """How long there is room at the present rate."""
     if case.store is None:
         return

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from gateway.doctor.finding import Case, Finding
+from gateway.doctor.finding import CheckContext, Finding
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.disk_space import Limits, Space
 from gateway.storage.capacity.forecast import bytes_a_record, size, span
@@ -32,7 +32,7 @@ FEW_YEARS = 5
 REMOTE = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs")
 
 
-def room(case: Case) -> Iterator[Finding]:
+def room(case: CheckContext) -> Iterator[Finding]:
     """What is free, and what the database may still take."""
     limits, disk = Limits.of(case.config), os.statvfs(case.folder)
     if case.store is not None:
@@ -78,7 +78,7 @@ def mount_of(folder: Path, table: str) -> Mount | None:
     return found
 
 
-def kind(case: Case, table: Path = Path("/proc/self/mountinfo")) -> Iterator[Finding]:
+def kind(case: CheckContext, table: Path = Path("/proc/self/mountinfo")) -> Iterator[Finding]:
     """Whether this file system can hold a database that a power cut must not harm."""
     mount = mount_of(case.folder, table.read_text())
     if mount is None:
@@ -97,7 +97,7 @@ def kind(case: Case, table: Path = Path("/proc/self/mountinfo")) -> Iterator[Fin
         yield Finding("file system", "ok", where, facts=facts)
 
 
-def speed(case: Case) -> Iterator[Finding]:
+def speed(case: CheckContext) -> Iterator[Finding]:
     """How long a sync takes, and how fast the disk writes: in a file without a name, which goes by itself."""
     disk = os.statvfs(case.folder)
     if disk.f_bavail * disk.f_frsize < NEEDED_FREE:
@@ -168,7 +168,7 @@ def _writes(file: IO[bytes]) -> tuple[int, float]:
     return written, max(time.monotonic() - before, 1e-6)
 
 
-def wear(case: Case) -> Iterator[Finding]:
+def wear(case: CheckContext) -> Iterator[Finding]:
     """What is written in a day, and what that means for a flash card."""
     measured = written_by(case.pid) if case.pid is not None else None
     a_day = measured[0] / measured[1] * 86400 if measured else estimated_a_day(case)
@@ -214,7 +214,7 @@ def written_by(pid: int) -> tuple[int, float] | None:
     return (written, age) if written and age >= MEASURED_AFTER_S else None
 
 
-def estimated_a_day(case: Case) -> float:
+def estimated_a_day(case: CheckContext) -> float:
     """Bytes a day by the configuration: records, and the pages that each commit changes besides."""
     document = case.config.document
     polls = sum(86_400_000 / meter.every for meter in case.config.meters.values())

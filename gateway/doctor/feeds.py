@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 from gateway.config.feed import FeedEntry, feed_access
-from gateway.doctor.finding import Case, Finding, at_once
+from gateway.doctor.finding import CheckContext, Finding, at_once
 from gateway.errors import ConfigError
 from gateway.process import control_socket
 from ledger_client.transport.mqtt_broker import Broker
@@ -17,7 +17,7 @@ CONNECT_S = 3.0
 LOOK = "check address, login and certificates, and whether the broker runs; nothing is lost, it is told later"
 
 
-def feeds(case: Case) -> Iterator[Finding]:
+def feeds(case: CheckContext) -> Iterator[Finding]:
     """Each feed; one that tells nobody is no reason to call the gateway bad."""
     entries = case.config.document.feed
     at_rest = case.store if case.pid is None else None
@@ -25,7 +25,7 @@ def feeds(case: Case) -> Iterator[Finding]:
     yield from at_once(lambda entry: _feed(case, entry, owed[entry.name]), entries)
 
 
-def _feed(case: Case, entry: FeedEntry, owed: int) -> Finding:
+def _feed(case: CheckContext, entry: FeedEntry, owed: int) -> Finding:
     where = f"feed {entry.name} at {entry.url}"
     left = f"; {owed} readings are still to be told as history" if owed else ""
     if case.pid is not None:

@@ -48,7 +48,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class CheckContext:
     """The gateway that is looked at: its configuration, who runs it now, its database and trust file if they open.
 
     ``store`` is None where there is no database yet, or where it cannot be opened (``store_trouble`` says why);
@@ -65,7 +65,7 @@ class Case:
     full: bool = False
 
     @classmethod
-    def of(cls, config: Config, now_ms: int, *, pid: int | None, full: bool = False) -> Case:
+    def of(cls, config: Config, now_ms: int, *, pid: int | None, full: bool = False) -> CheckContext:
         """The case as it is now, with the process ``pid`` at work in its data folder. Changes nothing: not even the
         files that SQLite would leave beside a resting database."""
         store, store_trouble = None, None
@@ -95,7 +95,7 @@ class Case:
 class Check(Protocol):
     """Looks at one thing and says how it is; it may say several things, and changes nothing."""
 
-    def __call__(self, case: Case) -> Iterator[Finding]: ...
+    def __call__(self, case: CheckContext) -> Iterator[Finding]: ...
 
 
 def at_once(look: Callable[[T], Finding], things: Sequence[T]) -> list[Finding]:

@@ -11,7 +11,7 @@ from gateway.anchoring import ledger_drivers
 from gateway.anchoring.refusals import way_out
 from gateway.config.device_keys import STATEMENT, key_files
 from gateway.config.ledger import LedgerEntry
-from gateway.doctor.finding import CONNECT_S, Case, Finding, Result, at_once, connect
+from gateway.doctor.finding import CONNECT_S, CheckContext, Finding, Result, at_once, connect
 from gateway.errors import GatewayError
 from ledger_client.errors import KeyFileError, LedgerClientError, Refused, Unsupported
 from ledger_client.formats.cose_key import load_private_key
@@ -21,7 +21,7 @@ WAITS_MS = 180_000
 """So long may a sealed batch wait for its ledger before that is called a problem."""
 
 
-def ledgers(case: Case) -> Iterator[Finding]:
+def ledgers(case: CheckContext) -> Iterator[Finding]:
     """Whether every ledger answers, and its receipts can be checked."""
     entries = case.config.document.ledger
     if not entries:
@@ -43,7 +43,7 @@ class _Sealed:
     sealed_ms: int
 
 
-def _sealed(case: Case, entry: LedgerEntry) -> _Sealed | None:
+def _sealed(case: CheckContext, entry: LedgerEntry) -> _Sealed | None:
     batch = case.store.last_batch() if case.store is not None else None
     if case.store is None or batch is None:
         return None
@@ -51,7 +51,7 @@ def _sealed(case: Case, entry: LedgerEntry) -> _Sealed | None:
     return _Sealed(batch.batch, batch.statement_id, state, batch.sealed_ms)
 
 
-def _trusted(case: Case, entry: LedgerEntry) -> Iterator[Finding]:
+def _trusted(case: CheckContext, entry: LedgerEntry) -> Iterator[Finding]:
     name, trust = f"ledger {entry.name}", case.trust
     if trust is None:
         return
@@ -66,7 +66,7 @@ def _trusted(case: Case, entry: LedgerEntry) -> Iterator[Finding]:
         yield Finding(name, "warn", text, "add it to policy.ledgers")
 
 
-def _answers(case: Case, entry: LedgerEntry, sealed: _Sealed | None) -> Finding:
+def _answers(case: CheckContext, entry: LedgerEntry, sealed: _Sealed | None) -> Finding:
     name, away = f"ledger {entry.name}", _away(entry)
     began = time.monotonic()
     try:
@@ -93,7 +93,7 @@ def _answers(case: Case, entry: LedgerEntry, sealed: _Sealed | None) -> Finding:
     return _took_last(case, Finding(name, "ok", text), away, sealed, last)
 
 
-def _demand_writer(case: Case, entry: LedgerEntry, driver: Ledger) -> bool:
+def _demand_writer(case: CheckContext, entry: LedgerEntry, driver: Ledger) -> bool:
     """The ledger would take a statement of this gateway: its key is enrolled, or its account may write. Raises Refused;
     False: it cannot be asked."""
     gateway = case.config.gateway_id
@@ -114,7 +114,7 @@ def _demand_writer(case: Case, entry: LedgerEntry, driver: Ledger) -> bool:
 
 
 def _took_last(
-    case: Case, good: Finding, away: Result, sealed: _Sealed | None, last: tuple[int, bytes] | None
+    case: CheckContext, good: Finding, away: Result, sealed: _Sealed | None, last: tuple[int, bytes] | None
 ) -> Finding:
     """Whether the ledger holds the newest batch of this database."""
     if sealed is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from gateway.clock import APART_MS, BUILT_S, KernelClock, kernel_clock
-from gateway.doctor.finding import Case, Finding
+from gateway.doctor.finding import CheckContext, Finding
 from gateway.storage import schema
 from gateway.storage.capacity.forecast import span
 from gateway.storage.database import SQLITE_VERSION
@@ -20,7 +20,7 @@ SYNC = (
 )
 
 
-def clock(case: Case, kernel: Callable[[], KernelClock] = kernel_clock) -> Iterator[Finding]:
+def clock(case: CheckContext, kernel: Callable[[], KernelClock] = kernel_clock) -> Iterator[Finding]:
     """Whether the machine knows what time it is."""
     state = kernel()
     facts = {"synchronised": state.synchronised, "error_ms": state.error_ms, "time": rfc3339_ms(case.now_ms)}
@@ -48,7 +48,7 @@ def clock(case: Case, kernel: Callable[[], KernelClock] = kernel_clock) -> Itera
         yield Finding("clock", "ok", f"{shown}, synchronised{bound}", facts=facts)
 
 
-def versions(case: Case) -> Iterator[Finding]:
+def versions(case: CheckContext) -> Iterator[Finding]:
     """What runs here: for whoever is asked for help."""
     found = {"meterseal": _version("meterseal"), "python": platform.python_version(), "sqlite": SQLITE_VERSION}
     found |= {name: _version(name) for name in LIBRARIES}

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from gateway.acquisition import line_use
 from gateway.clock import Clock
 from gateway.commissioning import line_specs
-from gateway.doctor.finding import Case, Finding
+from gateway.doctor.finding import CheckContext, Finding
 from gateway.errors import GatewayError
 from gateway.fieldbus.diagnosis import no_values, refused
 from gateway.fieldbus.modbus import serial_port
 from gateway.fieldbus.specs import LineSpec, MeterSpec, Poll
 
 
-def meters(case: Case) -> Iterator[Finding]:
+def meters(case: CheckContext) -> Iterator[Finding]:
     """Whether every meter answers. Of a running gateway `status` and the alarms tell."""
     if case.pid is not None:
         return
@@ -25,13 +25,13 @@ def meters(case: Case) -> Iterator[Finding]:
             yield _judged(spec, meters[poll.meter], poll)
 
 
-async def _poll_all(case: Case) -> list[tuple[LineSpec, list[Poll]]]:
+async def _poll_all(case: CheckContext) -> list[tuple[LineSpec, list[Poll]]]:
     """All lines at the same time; nothing of a line that cannot be used, of which the check of the lines tells."""
     specs, clock = line_specs.line_specs(case.config), Clock()
     return list(zip(specs, await asyncio.gather(*(_poll_line(case, spec, clock) for spec in specs)), strict=True))
 
 
-async def _poll_line(case: Case, spec: LineSpec, clock: Clock) -> list[Poll]:
+async def _poll_line(case: CheckContext, spec: LineSpec, clock: Clock) -> list[Poll]:
     try:
         if spec.port is not None:
             serial_port.check(spec.port)

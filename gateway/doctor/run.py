@@ -13,7 +13,7 @@ from rich.text import Text
 
 from gateway.config.model import Config
 from gateway.doctor import database, disk, feeds, ledgers, machine, meters, site
-from gateway.doctor.finding import Case, Check, Finding
+from gateway.doctor.finding import Check, CheckContext, Finding
 from gateway.errors import GatewayError
 
 CHECKS: Final[Sequence[tuple[str, Check]]] = (
@@ -35,10 +35,10 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
 _MARKS: Final = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✗", "red")}
 
 
-def examine(config: Config, now_ms: int, *, pid: int | None, full: bool = False) -> Iterator[Finding]:
+def run_checks(config: Config, now_ms: int, *, pid: int | None, full: bool = False) -> Iterator[Finding]:
     """What the checks say, one by one, as soon as it is known. ``pid``: the gateway that works in the data folder, as
     ``instance.running`` tells another process; a gateway that asks gives its own."""
-    case = Case.of(config, now_ms, pid=pid, full=full)
+    case = CheckContext.of(config, now_ms, pid=pid, full=full)
     try:
         for name, check in CHECKS:
             try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.commissioning import line_specs
 from gateway.config.device_keys import STATEMENT, key_files
-from gateway.doctor.finding import Case, Finding, at_once, connect
+from gateway.doctor.finding import CheckContext, Finding, at_once, connect
 from gateway.errors import GatewayError
 from gateway.fieldbus.line import holds
 from gateway.fieldbus.modbus import serial_port
@@ -25,7 +25,7 @@ from ledger_client.verification.trust import Trust
 SOON_S = 30 * 86_400
 
 
-def permissions(case: Case) -> Iterator[Finding]:
+def permissions(case: CheckContext) -> Iterator[Finding]:
     """Whether this user may write the data, and nobody else may read the keys."""
     name, data, config = "permissions", case.config.data, case.config
     user = _user(os.geteuid())
@@ -59,7 +59,7 @@ def _owner(path: Path) -> str:
     return _user(path.stat().st_uid)
 
 
-def ports(case: Case) -> Iterator[Finding]:
+def ports(case: CheckContext) -> Iterator[Finding]:
     """Whether every line's port or host is there."""
     specs = line_specs.line_specs(case.config)
     alarms = active_alarms(case.store) if case.store is not None and case.pid is not None else []
@@ -71,7 +71,7 @@ def ports(case: Case) -> Iterator[Finding]:
             yield finding
 
 
-def _port(case: Case, spec: LineSpec) -> Finding:
+def _port(case: CheckContext, spec: LineSpec) -> Finding:
     name = f"line {spec.name}"
     if spec.port is None:
         return _host(case, name, spec)
@@ -88,7 +88,7 @@ def _port(case: Case, spec: LineSpec) -> Finding:
     return Finding(name, "ok", text)
 
 
-def _host(case: Case, name: str, spec: LineSpec) -> Finding:
+def _host(case: CheckContext, name: str, spec: LineSpec) -> Finding:
     where = f"{spec.host} port {spec.tcp_port}"
     if case.pid is not None:
         return Finding(name, "ok", f"{where} is left to the running gateway: many converters take one connection only")
@@ -99,7 +99,7 @@ def _host(case: Case, name: str, spec: LineSpec) -> Finding:
     return Finding(name, "ok", f"{where} takes connections")
 
 
-def keys(case: Case) -> Iterator[Finding]:
+def keys(case: CheckContext) -> Iterator[Finding]:
     """Whether every private key is there, and the trust file knows it and believes it now."""
     if case.trust_trouble is not None:
         error = case.trust_trouble
@@ -117,7 +117,7 @@ def keys(case: Case) -> Iterator[Finding]:
         yield Finding("keys", "ok", f"{good} private keys in {case.config.keys}, for their owner only{known}")
 
 
-def _key(case: Case, name: str, path: Path) -> Finding | None:
+def _key(case: CheckContext, name: str, path: Path) -> Finding | None:
     whose = "statement key" if name == STATEMENT else f"key of meter {name}"
     try:
         key = load_private_key(path)
@@ -129,7 +129,7 @@ def _key(case: Case, name: str, path: Path) -> Finding | None:
     return _believed(case, case.trust, whose, name, key) if case.trust is not None else None
 
 
-def _believed(case: Case, trust: Trust, whose: str, name: str, key: Signer) -> Finding | None:
+def _believed(case: CheckContext, trust: Trust, whose: str, name: str, key: Signer) -> Finding | None:
     config, now_s = case.config, case.now_ms // 1000
     role, meter = ("statement", None) if name == STATEMENT else ("meter", name)
     entry = trust.find(role, gateway=config.gateway_id, meter=meter, kid=key.public.kid)

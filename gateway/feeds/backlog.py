@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from gateway.errors import Damaged
 from gateway.feeds.progress import Gap
-from gateway.feeds.reading_message import Told, told_record
+from gateway.feeds.reading_message import FeedReading, told_record
 from gateway.process.threads import in_thread
 from gateway.storage.database import RECOVER, Store
 from gateway.storage.writer import Writer
@@ -26,7 +26,7 @@ T = TypeVar("T")
 class Portion:
     """Readings that are still to be told, in commit order, and the stretches that are done with once they are."""
 
-    told: list[Told]
+    told: list[FeedReading]
     stretches: list[tuple[int, int]]
 
 

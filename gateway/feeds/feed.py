@@ -19,8 +19,8 @@ from gateway.feeds.mqtt_link import Down, Link
 from gateway.feeds.outbox import Outbox
 from gateway.feeds.progress import Gap, Progress
 from gateway.feeds.publisher import Sent, Voice
-from gateway.feeds.reading_message import Told, told_news
-from gateway.process.background import Companion
+from gateway.feeds.reading_message import FeedReading, told_news
+from gateway.process.background import BackgroundTask
 from gateway.records import MissedPoll, News
 from ledger_client.transport.access import Access, AccessError
 
@@ -38,7 +38,7 @@ AGAIN_S = 5.0
 LEAVE_WITHIN_S = 1.0
 
 
-class Feed(Companion):
+class Feed(BackgroundTask):
     """One feed, for one epoch."""
 
     def __init__(
@@ -66,7 +66,7 @@ class Feed(Companion):
         self._unwritten: Gap | None = None
         self._born: Sent = []
         """What the beginning of this connection has told."""
-        self._sent: dict[str, Told] = {}
+        self._sent: dict[str, FeedReading] = {}
         """By meter: the newest that was handed over and is not acknowledged."""
         self._failures = 0
         self._marked: str | None = None
@@ -224,7 +224,7 @@ class Feed(Companion):
                 self._gapped.clear()
             self._owes.set()
 
-    def _told(self, told: Sequence[Told], future: asyncio.Future[None]) -> None:
+    def _told(self, told: Sequence[FeedReading], future: asyncio.Future[None]) -> None:
         if _taken(future):
             self.live_count += len(told)
             self._arrived(told[-1])
@@ -232,7 +232,7 @@ class Feed(Companion):
                 if one.record is not None:
                     self._progress.told(one.record)
 
-    def _arrived(self, told: Told) -> None:
+    def _arrived(self, told: FeedReading) -> None:
         if self._sent.get(told.meter) is told:
             del self._sent[told.meter]
 
@@ -284,10 +284,10 @@ class Feed(Companion):
             await self._voice.alarms(link)
 
 
-def _messages(told: Sequence[Told]) -> list[list[Told]]:
+def _messages(told: Sequence[FeedReading]) -> list[list[FeedReading]]:
     """Readings of several meters as messages of one meter each, the order of each meter kept."""
-    messages: list[list[Told]] = []
-    open_for: dict[str, list[Told]] = {}
+    messages: list[list[FeedReading]] = []
+    open_for: dict[str, list[FeedReading]] = {}
     for one in told:
         mine = open_for.get(one.meter)
         if mine is None or len(mine) >= TOGETHER:

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Collection
 
-from gateway.feeds.reading_message import Told
+from gateway.feeds.reading_message import FeedReading
 
 
 class Outbox:
@@ -15,7 +15,7 @@ class Outbox:
     def __init__(self) -> None:
         self.room = 0
         """Readings that may wait before all but each meter's newest drop out."""
-        self._waiting: dict[str, deque[Told]] = {}
+        self._waiting: dict[str, deque[FeedReading]] = {}
         self._count = 0
         self._newest_only = True
         self.overflowed = False
@@ -26,7 +26,7 @@ class Outbox:
     def __len__(self) -> int:
         return self._count
 
-    def put(self, told: Told) -> None:
+    def put(self, told: FeedReading) -> None:
         """Take in a reading."""
         waiting = self._waiting.setdefault(told.meter, deque())
         if self._newest_only:
@@ -40,7 +40,7 @@ class Outbox:
             self.thin()
             self.overflowed = True
 
-    def put_back(self, told: Told) -> None:
+    def put_back(self, told: FeedReading) -> None:
         """What was taken and did not arrive, unless something newer of that meter waits."""
         if told.meter not in self._waiting:
             self.put(told)
@@ -53,7 +53,7 @@ class Outbox:
                 waiting.popleft()
         self._count = len(self._waiting)
 
-    def take_newest(self) -> Collection[Told]:
+    def take_newest(self) -> Collection[FeedReading]:
         """Each meter's newest; all that comes from now on is kept again."""
         newest = [waiting[-1] for waiting in self._waiting.values()]
         self._waiting, self._count = {}, 0
@@ -61,7 +61,7 @@ class Outbox:
         self._emptied()
         return newest
 
-    def take(self, most: int) -> list[Told]:
+    def take(self, most: int) -> list[FeedReading]:
         """The readings of the meter that waits longest, oldest first, at most so many."""
         meter, waiting = next(iter(self._waiting.items()))
         taken = [waiting.popleft() for _ in range(min(most, len(waiting)))]

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.feeds.mqtt_link import Link
-from gateway.feeds.reading_message import Told
+from gateway.feeds.reading_message import FeedReading
 from ledger_client.transport.mqtt_broker import Message, Will
 
-Sent = list[tuple[Told, asyncio.Future[None]]]
+Sent = list[tuple[FeedReading, asyncio.Future[None]]]
 """Readings, and the futures of the messages that tell them."""
 
 
@@ -48,11 +48,11 @@ class Voice(Protocol):
         told by it."""
         ...
 
-    async def live(self, link: Link, told: Sequence[Told]) -> asyncio.Future[None]:
+    async def live(self, link: Link, told: Sequence[FeedReading]) -> asyncio.Future[None]:
         """Tell new readings of one meter, oldest first."""
         ...
 
-    async def history(self, link: Link, told: Sequence[Told]) -> asyncio.Future[None]:
+    async def history(self, link: Link, told: Sequence[FeedReading]) -> asyncio.Future[None]:
         """Tell readings of one meter that could not be told live."""
         ...
 

@@ -10,7 +10,7 @@ from ledger_client.formats.senml import Reading
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class FeedReading:
     """One reading of one meter with the clock's letter and its record's id, or the reason why it has none."""
 
     meter: str
@@ -20,17 +20,17 @@ class Told:
     not_recorded: str | None = None
 
 
-def told_news(item: SignedRecord | NotRecorded) -> Told | None:
+def told_news(item: SignedRecord | NotRecorded) -> FeedReading | None:
     """A reading that has just become durable, or is not recorded; None: this is no reading."""
     if isinstance(item, NotRecorded):
-        return Told(item.meter, item.reading, item.stamp.clock, None, item.reason)
+        return FeedReading(item.meter, item.reading, item.stamp.clock, None, item.reason)
     if isinstance(item.body, Reading):
-        return Told(item.row.meter, item.body, item.stamp.clock, item.row.id)
+        return FeedReading(item.row.meter, item.body, item.stamp.clock, item.row.id)
     return None
 
 
-def told_record(record: Record) -> Told | None:
+def told_record(record: Record) -> FeedReading | None:
     """A reading from the database."""
     if isinstance(record.body, Reading):
-        return Told(record.claims.meter, record.body, record.claims.clock, record.id)
+        return FeedReading(record.claims.meter, record.body, record.claims.clock, record.id)
     return None

@@ -23,7 +23,7 @@ from gateway.fieldbus.read_budget import identity_every_s
 from gateway.fieldbus.schedule import Schedule
 from gateway.fieldbus.sleep import NOTHING, PowerRecord, Sleepers
 from gateway.fieldbus.specs import Alarm, BlockAnswer, LineSpec, Poll
-from gateway.process.failpoints import station
+from gateway.process.failpoints import failpoint
 from gateway.process.heartbeats import beat
 from ledger_client.formats.senml import Quality
 
@@ -208,7 +208,7 @@ class Line:
             await asyncio.sleep(left_s)
 
     async def _poll(self, link: Link, name: str, due_ms: int) -> None:
-        station("poll")
+        failpoint("poll")
         turn = self._waiting.pop(name, None) if self._waiting else None
         if turn is None:
             turn = PollAttempt(self._meters[name], link, due_ms, probe=self._schedule.dead(name))

@@ -15,7 +15,7 @@ from gateway.config.model import Config
 from gateway.errors import Damaged
 from gateway.history.aggregates import Aggregate
 from gateway.history.rollup import Forms, Open
-from gateway.process.background import Companion
+from gateway.process.background import BackgroundTask
 from gateway.process.threads import in_thread
 from gateway.storage.capacity.pruning import HOURS_KEPT_MS
 from gateway.storage.database import Store
@@ -71,7 +71,7 @@ def rebuild_before(store: Store, meter: str, before_ms: int, oldest_ms: int) -> 
     return from_ms, rebuild(store, meter, from_ms, before_ms)
 
 
-class Backfill(Companion):
+class Backfill(BackgroundTask):
     """The companion that does it."""
 
     def __init__(self, config: Config, clock: Clock, writer: Writer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 
-class Companion(ABC):
+class BackgroundTask(ABC):
     """A task beside the recording one. It is made before the first record of the epoch is written and cancelled at its
     end; when it fails it is started again, and recording goes on."""
 

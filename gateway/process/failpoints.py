@@ -22,7 +22,7 @@ _NUMBER, _, _FILE = _REST.partition(":")
 _arrivals = itertools.count(1)
 
 
-def station(name: str) -> None:
+def failpoint(name: str) -> None:
     """Mark that the process is at ``name``; holds there for ever if the environment asks for this arrival."""
     if name == _NAME and next(_arrivals) == int(_NUMBER):
         Path(_FILE).touch()

@@ -16,7 +16,7 @@ from typing import Any
 GRACE_S = 10.0
 
 
-class Pulse:
+class Heartbeat:
     """One loop. Its own thread or task calls ``beat``; anybody may ask whether it turns.
 
     ``call_s``: the longest that a blocking call of its takes, time-outs included (``gateway.process.threads``).
@@ -38,7 +38,7 @@ class Pulse:
         return f"{self.name} is {over_s:.0f} s over its time" if over_s > GRACE_S else None
 
 
-_current: ContextVar[Pulse | None] = ContextVar("pulse", default=None)
+_current: ContextVar[Heartbeat | None] = ContextVar("pulse", default=None)
 
 
 def beat(within_s: float = 0.0) -> None:
@@ -53,7 +53,7 @@ def calling() -> None:
         pulse.beat(pulse.call_s)
 
 
-class Pulses:
+class Heartbeats:
     """The loops of one epoch, by name, and whatever else can tell that it is stuck."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -66,7 +66,7 @@ class Pulses:
 
     async def of(self, name: str, work: Callable[[], Coroutine[Any, Any, None]], *, call_s: float = inf) -> None:
         """Do the work of one loop, which beats as it goes; it is watched until it ends."""
-        pulse = Pulse(name, self._monotonic, call_s=call_s)
+        pulse = Heartbeat(name, self._monotonic, call_s=call_s)
         self.ask(name, pulse.stuck)
         _current.set(pulse)  # of this task, and of what it awaits
         try:

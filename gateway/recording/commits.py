@@ -20,7 +20,7 @@ from gateway.config.device_keys import Keys
 from gateway.config.model import Config, Configured
 from gateway.errors import Damaged, DiskFull, StartAgain, StoreError
 from gateway.history.rollup import Summariser
-from gateway.process.failpoints import station
+from gateway.process.failpoints import failpoint
 from gateway.process.histogram import Durations
 from gateway.recording.announcements import Announcements, NamedGrid, new_keys, schedule
 from gateway.recording.coverage import CoverageCounter, RecordingGrid, first_coverage
@@ -262,7 +262,7 @@ class Commits:
                 if self._grids or grids:
                     self.store.schedule(self._signer.epoch, [*self._grids, *grids])
                 if cut:
-                    station("cut")
+                    failpoint("cut")
                     self.store.cut()
                     self.store.append([one.row for one in behind])
         except StoreError as error:

@@ -16,7 +16,7 @@ from gateway.clock import SLOWED, Clock, Correction
 from gateway.config.device_keys import Keys
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.evidence import sealing
-from gateway.process.failpoints import station
+from gateway.process.failpoints import failpoint
 from gateway.recording.announcements import by_meter, schedule, spread
 from gateway.recording.commits import GOES_ON, RETRY_MS, Rules, alarm
 from gateway.recording.config_change import Changeover
@@ -173,7 +173,7 @@ class Journal(Changeover):
         except StoreError as error:
             self._stop_recording(error)
             return
-        station("sealed")
+        failpoint("sealed")
         for tell in self.on_seal:
             tell()
 
@@ -318,7 +318,7 @@ def seal_next(store: Store, keys: Keys, rules: Rules, now_ms: int) -> bool:
     last = store.last_batch()
     config = parse_statement(last.entry).statement.config if last is not None else rules.config
     with store.transaction():
-        station("seal")
+        failpoint("seal")
         batch = sealing.seal(
             store.leaves(first_id, last_id),
             first_id=first_id,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from gateway.clock import Clock
 from gateway.config.device_keys import Keys
-from gateway.process.failpoints import station
+from gateway.process.failpoints import failpoint
 from gateway.records import GATEWAY, SignedRecord, StoredRecord, Timestamp
 from ledger_client.formats.record import Claims, Coverage, Event, ReadingWriter, record_hash, sign_record
 from ledger_client.formats.senml import Reading
@@ -64,7 +64,7 @@ class Signer:
 
     def reading(self, meter: str, body: Reading, stamp: Timestamp) -> SignedRecord:
         """Sign one poll of one meter."""
-        station("sign")
+        failpoint("sign")
         stamp = self.in_order(stamp)
         data = self._writers[meter].sign(self._claims(meter, stamp), body)
         return SignedRecord(self._row(meter, "reading", body.time_ms, data), body, stamp)

@@ -17,7 +17,7 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.config.device_keys import Keys
 from gateway.errors import Damaged, StartAgain, StoreError
-from gateway.process.heartbeats import Pulse
+from gateway.process.heartbeats import Heartbeat
 from gateway.recording.commits import Rules
 from gateway.recording.config_change import Change
 from gateway.recording.journal import Journal
@@ -56,7 +56,7 @@ class Recorder:
         self.room = _room(rules)
         """Readings that may wait for a slow disk before polls count as missed."""
         self._over = False
-        self._pulse = Pulse("recorder", clock.monotonic)
+        self._pulse = Heartbeat("recorder", clock.monotonic)
         self._waiting = 0  # readings in the inbox: put by the loop, taken by the thread
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self.on_seal, self.on_news = self._journal.on_seal, self._journal.on_news

@@ -18,12 +18,12 @@ from gateway.alarm_kinds import (
     STALE,
 )
 from gateway.alarms.checks import BEFORE, run_periodic_checks
-from gateway.process.background import Companion
+from gateway.process.background import BackgroundTask
 from gateway.process.threads import in_thread
 from gateway.records import ALARM, GATEWAY, News, NotRecorded, SignedRecord
 from gateway.records import CLOCK as CORRECTED
 from gateway.records import CONFIGURATION as CONFIGURED
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Reading
 from ledger_client.times import rfc3339_ms
@@ -40,10 +40,10 @@ _CLOCK_WORDS = {
 }
 
 
-class AlarmSources(Companion):
+class AlarmSources(BackgroundTask):
     """Tells the board of one epoch what nobody else tells it. A listener of the hub, and a companion."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: GatewayContext) -> None:
         self._site, self._board = site, site.board
         self._lines: dict[str, str] = {}
         self._still: set[str] = set()

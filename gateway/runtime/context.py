@@ -16,7 +16,7 @@ from gateway.config.model import Config
 from gateway.errors import Declined
 from gateway.fieldbus.line import Line
 from gateway.process.control_socket import Order
-from gateway.process.heartbeats import Pulses
+from gateway.process.heartbeats import Heartbeats
 from gateway.process.histogram import Durations
 from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
@@ -26,7 +26,7 @@ LAG_S = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0)
 
 
 @dataclass(slots=True)
-class Site:
+class GatewayContext:
     """One epoch's parts; ``config``, lines and uplinks follow a reload.
 
     Not to be used from other threads than the event loop's, but for ``recorder.call``.
@@ -43,7 +43,7 @@ class Site:
     hub: Hub
     live: Live
     board: AlarmBoard
-    pulses: Pulses = field(default_factory=Pulses)
+    pulses: Heartbeats = field(default_factory=Heartbeats)
     """Which of the loops turn."""
     lag: Durations = field(default_factory=lambda: Durations(LAG_S))
     """How much later than it asked for the event loop called somebody (runtime/loop_lag.py)."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.process.background import Companion
-from gateway.runtime.context import Site
+from gateway.process.background import BackgroundTask
+from gateway.runtime.context import GatewayContext
 
 EVERY_S = 0.25
 
 
-class Lag(Companion):
+class LoopLag(BackgroundTask):
     """Asks the event loop four times a second to be called, and counts how much later that happens."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: GatewayContext) -> None:
         self._lag = site.lag
 
     async def run(self) -> None:

@@ -19,7 +19,7 @@ from gateway.errors import Damaged
 from gateway.fieldbus.sleep import NOTHING, PowerRecord
 from gateway.history.aggregates import Aggregate
 from gateway.history.rollup import kept_spans, resume
-from gateway.process.background import Companion
+from gateway.process.background import BackgroundTask
 from gateway.process.threads import in_thread
 from gateway.records import MissedPoll, News, NotRecorded, SignedRecord
 from gateway.storage.database import Store
@@ -124,7 +124,7 @@ def _good(body: Reading | Coverage, point: str | None) -> float | None:
     return _power(body, point)
 
 
-class PowerHistory(Companion):
+class PowerHistory(BackgroundTask):
     """The power of every device that may sleep. A listener of the hub; ``record`` is what lines ask."""
 
     def __init__(self, config: Config, store: Store) -> None:

@@ -9,19 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from gateway.process.background import Companion
+from gateway.process.background import BackgroundTask
 from gateway.process.sd_notify import Manager
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 
 log = logging.getLogger("meterseal.agent")
 
 STATUS_EVERY_S = 10.0
 
 
-class Watch(Companion):
+class Watchdog(BackgroundTask):
     """Tells the manager that the gateway is ready, then how it is."""
 
-    def __init__(self, site: Site, manager: Manager) -> None:
+    def __init__(self, site: GatewayContext, manager: Manager) -> None:
         self._site, self._manager = site, manager
 
     async def run(self) -> None:

@@ -29,7 +29,7 @@ from gateway.process.histogram import Durations
 from gateway.process.threads import in_thread
 from gateway.recording.live_state import MeterNow
 from gateway.records import GATEWAY
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from gateway.status.metric_names import FIGURES, Figure
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import horizon
@@ -91,7 +91,7 @@ class MeterFigures:
     polls: Mapping[str, int]
 
 
-async def exposition(site: Site) -> bytes:
+async def exposition(site: GatewayContext) -> bytes:
     """All figures in Prometheus' text format. Never fails: what cannot be told is left out."""
     sheet = Sheet()
     meters = [_copy(now, name, meter.period_ms) for name, meter, now in _meters(site)]
@@ -109,7 +109,7 @@ async def exposition(site: Site) -> bytes:
     return await in_thread(lambda: _text(sheet, site.config, meters, now_ms), "figures")
 
 
-def _meters(site: Site) -> Iterator[tuple[str, MeterSpec, MeterNow]]:
+def _meters(site: GatewayContext) -> Iterator[tuple[str, MeterSpec, MeterNow]]:
     """Each line's name with each of its meters; while a reload is under way one of them may not be known yet."""
     for name, line in site.lines.items():
         for meter in line.spec.meters:
@@ -125,7 +125,7 @@ def _copy(now: MeterNow, line: str, period_ms: int) -> MeterFigures:
     return MeterFigures((now.name, line), period_ms, now.reading, up, polls)
 
 
-def _site(sheet: Sheet, site: Site) -> None:
+def _site(sheet: Sheet, site: GatewayContext) -> None:
     """What the process knows by itself."""
     built = (site.config.gateway_id, version("meterseal"), platform.python_version())
     sheet.put("meterseal_build_info", 1, *built)

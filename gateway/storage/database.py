@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway.errors import Damaged, DiskFull, StoreError, Superseded, Unfinished
-from gateway.process.failpoints import station
+from gateway.process.failpoints import failpoint
 from gateway.process.file_owner import OWN_USER
 from gateway.storage import schema
 from gateway.storage.alarm_tables import Alarms
@@ -160,13 +160,13 @@ class Store(Records, Batches, Alarms, Summaries, Feeds):
             try:
                 self.demand_newest_epoch()
                 yield
-                station("commit")
+                failpoint("commit")
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
-            station("committed")
+            failpoint("committed")
 
     def demand_newest_epoch(self) -> None:
         """Raises Superseded where ``epoch`` is not the newest any more: another gateway writes this database, and only

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.process.failpoints import station
+from gateway.process.failpoints import failpoint
 
 if TYPE_CHECKING:
     from sqlite_utils.db import Database
@@ -26,7 +26,7 @@ def migrate(db: Database) -> None:
     migrations()(_0004_repairs)
     migrations()(_0005_views)
     migrations.apply(db)
-    station("migrate")
+    failpoint("migrate")
     db.execute(f"PRAGMA user_version = {VERSION}")
 
 

@@ -14,7 +14,7 @@ from gateway.commissioning.line_specs import line_specs
 from gateway.commissioning.preflight import Ready
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Store
 
 
@@ -41,13 +41,13 @@ async def running(loaded: Config, store: Callable[[Path], Store] = Store) -> Asy
 
 
 @asynccontextmanager
-async def epoch(loaded: Config) -> AsyncIterator[Site]:
+async def epoch(loaded: Config) -> AsyncIterator[GatewayContext]:
     """The site of one."""
     async with running(loaded) as found:
         yield found.site
 
 
-async def due_ms(of: Site, meter: str) -> int:
+async def due_ms(of: GatewayContext, meter: str) -> int:
     """When the next poll of a meter is due that its schedule knows of."""
     tallies = of.recorder._journal._tallies
     return await asyncio.wrap_future(of.recorder.call(lambda _: tallies[meter].next_due_ms))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Store
 
@@ -20,12 +20,12 @@ class AlarmFacts:
     past: tuple[AlarmRow, ...] = ()
 
 
-def standing(site: Site) -> tuple[AlarmRow, ...]:
+def standing(site: GatewayContext) -> tuple[AlarmRow, ...]:
     """Every alarm that is true or not acknowledged, and not shelved, the most serious first. In the event loop."""
     return tuple(site.board.standing())
 
 
-def look(site: Site) -> AlarmFacts:
+def look(site: GatewayContext) -> AlarmFacts:
     """What stands now. In the event loop."""
     return AlarmFacts(standing(site), tuple(site.board.shelved()))
 

@@ -11,7 +11,7 @@ from gateway.config.model import Config
 from gateway.doctor import run
 from gateway.doctor.finding import Finding
 from gateway.errors import GatewayError
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 
 FRESH_S = 600.0
 """What was found so long ago is looked at again when somebody opens the page."""
@@ -34,7 +34,7 @@ class Diagnosis:
 class Rounds:
     """One round at a time, whoever asks."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: GatewayContext) -> None:
         self._site, self._clock = site, site.clock
         self._of: Config | None = None
         self._alarms: list[tuple[int, bool]] = []
@@ -58,7 +58,7 @@ class Rounds:
 
     def _work(self, config: Config) -> None:
         try:
-            for finding in run.examine(config, self._clock.now_ms(), pid=os.getpid()):
+            for finding in run.run_checks(config, self._clock.now_ms(), pid=os.getpid()):
                 with self._lock:
                     self._found.append(finding)
         except GatewayError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gateway.config.model import Config
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Store
 
 
@@ -46,7 +46,7 @@ class LedgerNow:
         )
 
 
-def ledgers(site: Site) -> tuple[LedgerNow, ...]:
+def ledgers(site: GatewayContext) -> tuple[LedgerNow, ...]:
     """Every configured ledger, as far as memory tells. While a reload is under way one may have no uplink yet."""
     reached = {name for name, uplink in site.uplinks.items() if uplink.reached}
     return tuple(

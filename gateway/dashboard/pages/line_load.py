@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gateway.fieldbus.line import Line
 from gateway.records import News
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 
 EVERY_S, SAMPLES = 5.0, 12
 
@@ -15,7 +15,7 @@ EVERY_S, SAMPLES = 5.0, 12
 class Loads:
     """Looks at the lines every few seconds, when there is news. A listener of the hub."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: GatewayContext) -> None:
         self._site = site
         self._seen: deque[tuple[float, dict[str, tuple[Line, float]]]] = deque(maxlen=SAMPLES + 1)
         """When, and of each line its worker, which is another one after a reload, with the time that it was in use."""

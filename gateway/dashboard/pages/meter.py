@@ -16,7 +16,7 @@ from gateway.dashboard.pages.record_state import State, States, newest
 from gateway.dashboard.pages.registers import RawBlock, raw
 from gateway.devices.points import Point
 from gateway.records import StoredRecord
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Store
 from ledger_client.formats.record import Coverage, parse_record, record_hash
 from ledger_client.formats.senml import Reading, Value
@@ -72,7 +72,7 @@ class MeterFacts:
     chain: tuple[Link, ...] = ()
 
 
-def look(site: Site, loads: Loads, name: str, quantity: str | None, span: str | None) -> MeterFacts:
+def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, span: str | None) -> MeterFacts:
     """What the gateway knows of a meter without its database. In the event loop. Raises NotFound."""
     meter = site.config.meters.get(name)
     if meter is None:

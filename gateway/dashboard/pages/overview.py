@@ -23,7 +23,7 @@ from gateway.dashboard.pages.sparklines import Course, Sparks
 from gateway.errors import StoreError
 from gateway.recording.live_state import MeterNow
 from gateway.records import NotRecorded
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import Forecast, horizon
 from gateway.storage.database import Store
@@ -156,7 +156,7 @@ class SiteFacts:
         return sum(m.time_ms is None and not m.asleep for m in self.meters)
 
 
-def look(site: Site, loads: Loads, sparks: Sparks) -> SiteFacts:
+def look(site: GatewayContext, loads: Loads, sparks: Sparks) -> SiteFacts:
     """What the gateway knows without its database. In the event loop."""
     known = site.live.meters
     return SiteFacts(
@@ -174,7 +174,7 @@ def look(site: Site, loads: Loads, sparks: Sparks) -> SiteFacts:
     )
 
 
-def _feeds(site: Site) -> Iterator[FeedRow]:
+def _feeds(site: GatewayContext) -> Iterator[FeedRow]:
     """Every feed that is configured; while a reload is under way one may not be there yet."""
     nothing: Mapping[str, Any] = {"connected": False, "state": "connecting", "waiting": 0, "live": 0, "history": 0}
     for entry in site.config.document.feed:
@@ -183,7 +183,7 @@ def _feeds(site: Site) -> Iterator[FeedRow]:
         yield FeedRow(entry.name, entry.type, entry.url, now["connected"], now["state"], now["waiting"], told)
 
 
-def line_row(site: Site, loads: Loads, name: str) -> LineRow:
+def line_row(site: GatewayContext, loads: Loads, name: str) -> LineRow:
     """One line as it stands, without its meters. In the event loop."""
     line = site.lines[name]
     counters = line.counters

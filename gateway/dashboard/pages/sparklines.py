@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from gateway.dashboard.pages import values
 from gateway.records import MissedPoll, News, SignedRecord
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from ledger_client.formats.senml import Reading
 
 RECENT = 60  # readings of a meter
@@ -20,7 +20,7 @@ Course = tuple[tuple[int, float | None], ...]
 class Sparks:
     """Remembers one number a reading. A listener of the hub."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: GatewayContext) -> None:
         self._site = site
         self._config = site.config
         self._points = self._headlines()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
 
-from gateway.feeds.reading_message import Told
+from gateway.feeds.reading_message import FeedReading
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.verdicts import verdict
 from ledger_client.formats.checks import is_name
@@ -39,7 +39,7 @@ class Topics:
         return f"{self.base}/alarms/{source}/{code}"
 
 
-def readings(told: Sequence[Told]) -> bytes:
+def readings(told: Sequence[FeedReading]) -> bytes:
     """Some readings of one meter, oldest first, as one message."""
     return f'{{"v":1,"readings":[{",".join(map(_reading, told))}]}}'.encode()
 
@@ -58,7 +58,7 @@ def alarm(standing: Sequence[AlarmRow]) -> bytes:
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _reading(told: Told) -> str:
+def _reading(told: FeedReading) -> str:
     why = "" if told.not_recorded is None else f',"not_recorded":{_text(told.not_recorded)}'
     record = "null" if told.record is None else _text(told.record)
     values = ",".join(map(_value, told.reading.values))

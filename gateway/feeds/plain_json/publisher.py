@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from gateway.feeds.mqtt_link import LONGEST, Link
 from gateway.feeds.plain_json import messages
 from gateway.feeds.publisher import Sent
-from gateway.feeds.reading_message import Told
+from gateway.feeds.reading_message import FeedReading
 from gateway.storage.alarm_tables import AlarmRow
 from ledger_client.transport.mqtt_broker import Message, Will
 
@@ -73,10 +73,10 @@ class PlainVoice:
         for topic in self._retained - alarms - meters:
             await link.send(topic, b"", retain=True)
 
-    async def live(self, link: Link, told: Sequence[Told]) -> asyncio.Future[None]:
+    async def live(self, link: Link, told: Sequence[FeedReading]) -> asyncio.Future[None]:
         return await link.send(self._topics.meter(told[0].meter), messages.readings(told), retain=True)
 
-    async def history(self, link: Link, told: Sequence[Told]) -> asyncio.Future[None]:
+    async def history(self, link: Link, told: Sequence[FeedReading]) -> asyncio.Future[None]:
         return await link.send(self._topics.history(told[0].meter), messages.readings(told))
 
     async def alarms(self, link: Link) -> None:

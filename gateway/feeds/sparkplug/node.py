@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.devices.points import Point
-from gateway.feeds.reading_message import Told
+from gateway.feeds.reading_message import FeedReading
 from gateway.feeds.sparkplug.metrics import (
     BOOLEAN,
     DOUBLE,
@@ -109,7 +109,7 @@ class Node:
                 definition = Definition(self._next_alias(), datatype_of(point), point.unit)
                 device.metrics[point.name] = definition
 
-    def understands(self, device: Device, told: Sequence[Told]) -> bool:
+    def understands(self, device: Device, told: Sequence[FeedReading]) -> bool:
         """Whether the device's birth defined all of these values; what it did not is defined for its next birth."""
         good = RECORD in device.metrics
         self.define(device, ())
@@ -121,7 +121,7 @@ class Node:
                 good = False
         return good
 
-    def dbirth(self, device: Device, told: Told | None) -> bytes:
+    def dbirth(self, device: Device, told: FeedReading | None) -> bytes:
         """All metrics of a device with their values now; without a reading they have none."""
         payload = self._next()
         values = {} if told is None else {value.name: value for value in told.reading.values}
@@ -139,7 +139,7 @@ class Node:
         device.born = True
         return self._bytes(payload)
 
-    def ddata(self, device: Device, told: Sequence[Told], *, historical: bool = False) -> bytes:
+    def ddata(self, device: Device, told: Sequence[FeedReading], *, historical: bool = False) -> bytes:
         """Readings of a device, oldest first."""
         payload = self._next()
         for one in told:
@@ -156,7 +156,7 @@ class Node:
         device.born = False
         return self._bytes(self._next())
 
-    def _fill(self, device: Device, told: Told, metrics: Mapping[str, Any], *, birth: bool) -> None:
+    def _fill(self, device: Device, told: FeedReading, metrics: Mapping[str, Any], *, birth: bool) -> None:
         recorded = told.record is not None
         for value in told.reading.values:
             metric, known = metrics[value.name], device.metrics[value.name]

@@ -14,7 +14,7 @@ from contextlib import suppress
 from gateway.devices.points import Point
 from gateway.feeds.mqtt_link import Down, Link
 from gateway.feeds.publisher import Sent
-from gateway.feeds.reading_message import Told, told_news
+from gateway.feeds.reading_message import FeedReading, told_news
 from gateway.feeds.sparkplug.node import Device, Node, asks_for_rebirth
 from gateway.feeds.sparkplug.payload import LONGEST
 from gateway.feeds.sparkplug.primary_host import PrimaryHost
@@ -49,7 +49,7 @@ class Meters:
         limit_ms = max(DEAD_AFTER_MS, self.periods_ms()[name] + 2000)
         return since_ms is not None and self.now_ms() - since_ms >= limit_ms
 
-    def newest(self, name: str) -> Told | None:
+    def newest(self, name: str) -> FeedReading | None:
         """The newest reading of a meter that is not silent."""
         now = self.live().get(name)
         return None if now is None or now.newest is None or self.silent(name) else told_news(now.newest)
@@ -120,7 +120,7 @@ class SparkplugVoice:
         async with self._turn:
             await link.send(self._node.topic("NDEATH"), self._node.ndeath())
 
-    async def live(self, link: Link, told: Sequence[Told]) -> asyncio.Future[None]:
+    async def live(self, link: Link, told: Sequence[FeedReading]) -> asyncio.Future[None]:
         async with self._turn:
             device = self._node.device(told[0].meter)
             if not self._node.understands(device, told) or not device.born:
@@ -131,7 +131,7 @@ class SparkplugVoice:
                 told = told[1:] if record is not None and record == told[0].record else told
             return await self._data(link, device, told) if told else future
 
-    async def history(self, link: Link, told: Sequence[Told]) -> asyncio.Future[None]:
+    async def history(self, link: Link, told: Sequence[FeedReading]) -> asyncio.Future[None]:
         async with self._turn:
             device = self._node.device(told[0].meter)
             dead = not device.born
@@ -187,7 +187,7 @@ class SparkplugVoice:
                     sent.append((newest, await self._tell_birth(link, device, newest)))
         return sent
 
-    async def _tell_birth(self, link: Link, device: Device, told: Told | None) -> asyncio.Future[None]:
+    async def _tell_birth(self, link: Link, device: Device, told: FeedReading | None) -> asyncio.Future[None]:
         self._node.define(device, self._meters.points().get(device.name, ()))
         future = await link.send(self._node.topic("DBIRTH", device.name), self._node.dbirth(device, told), qos=0)
         self._births[device.name] = told.record if told else None, future
@@ -205,7 +205,7 @@ class SparkplugVoice:
         await link.send(self._node.topic("DDEATH", device.name), self._node.ddeath(device), qos=0)
 
     async def _data(
-        self, link: Link, device: Device, told: Sequence[Told], *, historical: bool = False
+        self, link: Link, device: Device, told: Sequence[FeedReading], *, historical: bool = False
     ) -> asyncio.Future[None]:
         data = self._node.ddata(device, told, historical=historical)
         return await link.send(self._node.topic("DDATA", device.name), data, qos=0)

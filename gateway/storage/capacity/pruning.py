@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from gateway.clock import HOUR_MS, MINUTE_MS
-from gateway.process.failpoints import station
+from gateway.process.failpoints import failpoint
 from gateway.storage.database import Store
 from gateway.storage.rows import Batch
 
@@ -35,10 +35,10 @@ def prune(store: Store, required: Collection[str], before_ms: int) -> bool:
         return False
     with store.transaction():
         taken = store.prune(batch.last_id, SLICE)
-        station("prune")
+        failpoint("prune")
         if taken < SLICE:
             store.drop_batch(batch)
-    station("pruned")
+    failpoint("pruned")
     return True
 
 

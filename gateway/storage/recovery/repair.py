@@ -19,7 +19,7 @@ from typing import TypeVar
 from gateway.config.device_keys import Keys
 from gateway.config.model import Config
 from gateway.errors import Damaged, DiskFull, StoreError
-from gateway.process.failpoints import station
+from gateway.process.failpoints import failpoint
 from gateway.records import GATEWAY
 from gateway.storage.capacity.disk_space import Reserve
 from gateway.storage.database import CHECK, Store
@@ -186,7 +186,7 @@ def recover(path: Path, witness: TrustedKeys, flaws: Sequence[str]) -> Found:
     except OSError as error:
         _clear(path)
         raise StoreError(f"{path} is damaged, and cannot be recovered now: {error}", "check the disk") from None
-    station("recovered")
+    failpoint("recovered")
     _exchange(path, ready)
     log.error("recovered %d records and %d batches, %d records are lost; the damaged database is %s",
               found.records, found.batches, found.lost, aside)  # fmt: skip
@@ -225,12 +225,12 @@ def _exchange(path: Path, ready: Path) -> None:
                 target = _free(path, name.removeprefix(path.name + "."))
                 target = target.with_name(target.name + suffix)
             source.rename(target)
-            station("aside")
+            failpoint("aside")
     _sync(path.parent)
     ready.rename(path)
     flawed(path).unlink(missing_ok=True)
     _sync(path.parent)
-    station("repaired")
+    failpoint("repaired")
 
 
 def _finish(path: Path) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from gateway.process.failpoints import station
+from gateway.process.failpoints import failpoint
 from gateway.records import GATEWAY
 from gateway.storage.batch_tables import UNTOLD
 from gateway.storage.database import Store
@@ -97,7 +97,7 @@ def salvage(pages: Pages, store: Store, witness: TrustedKeys) -> Found:
                 _KEEP[_small(row) or ""](row, store, witness, found)
     pruned_to = _settle_pruned(store, found)
     for rows in _portions(pages, lambda row: row.rowid is None or _is(row, _RECORD) or _is(row, _ANCHOR)):
-        station("recover")
+        failpoint("recover")
         with store.transaction():
             _keep_records([row for row in rows if _is(row, _RECORD)], store, witness, found)
             for row in rows:

@@ -104,14 +104,14 @@ def test_a_line_that_cannot_be_opened_was_not_asked(loaded: Config) -> None:
 
 
 def found(loaded: Config, check: str) -> Finding:
-    (one,) = (finding for finding in run.examine(loaded, Clock().now_ms(), pid=None) if finding.check == check)
+    (one,) = (finding for finding in run.run_checks(loaded, Clock().now_ms(), pid=None) if finding.check == check)
     return one
 
 
 def test_the_doctor_polls_each_meter_once_where_no_gateway_runs(loaded: Config) -> None:
     async def test() -> list[Finding]:
         pty = Pty(Path(str(line(loaded).port)), bus({1: addresses, 240: lambda request: [(0.0, refuse(request))]}))
-        look = lambda: list(run.examine(loaded, Clock().now_ms(), pid=None))  # noqa: E731
+        look = lambda: list(run.run_checks(loaded, Clock().now_ms(), pid=None))  # noqa: E731
         findings = await asyncio.to_thread(look)
         pty.unplug()
         return findings

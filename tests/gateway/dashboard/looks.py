@@ -8,7 +8,7 @@ from typing import Protocol
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.pages.page import Answer
 from gateway.dashboard.routes import contents
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Store
 
 
@@ -20,7 +20,7 @@ class Look(Protocol):
     ) -> Answer: ...
 
 
-def looker(running: Site) -> Look:
+def looker(running: GatewayContext) -> Look:
     """The pages of a running site."""
     pages = contents(running)
 

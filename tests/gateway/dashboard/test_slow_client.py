@@ -18,7 +18,7 @@ from gateway.dashboard.auth.users import Users, users_file
 from gateway.dashboard.db_readers import Readers
 from gateway.dashboard.event_stream import MOST, Stream
 from gateway.dashboard.pages.page import Answer, Document, Pages, Rest, View
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Store
 from ledger_client.http_server.listening import listen_at
 from tests.gateway.dashboard.pages_site import PASSWORDS, pages_of
@@ -41,7 +41,7 @@ class Busy:
     def __init__(self) -> None:
         self.looks = 0
 
-    def __call__(self, _: Site) -> Callable[[Store], Document]:
+    def __call__(self, _: GatewayContext) -> Callable[[Store], Document]:
         self.looks += 1
         letter = "ab"[self.looks % 2]
         return lambda store: {"meters": {"large": {"text": letter * LARGE}}}
@@ -59,7 +59,7 @@ async def serving(
     listener = listen_at(web.listen)
     readers = Readers(loaded.database)
     pages = Pages(views or {}, busy, login, problem, lambda name: None)
-    app = App(cast(Site, None), pages, readers, Users(users_file(loaded)), ("127.0.0.1",))
+    app = App(cast(GatewayContext, None), pages, readers, Users(users_file(loaded)), ("127.0.0.1",))
     app.stream.every_s, app.stream.send_s = every_s, send_s
     task = asyncio.create_task(Serving(loaded, web).serve(app, listener))
     try:
@@ -200,7 +200,7 @@ def test_a_stream_that_is_opened_again_is_no_use_of_an_installers_session(tmp_pa
 def test_what_open_pages_ask_by_themselves_takes_one_thread_and_leaves_the_others_to_visitors(tmp_path: Path) -> None:
     go, begun = threading.Event(), list[str]()
 
-    def view(site: Site, asked: Asked) -> Rest:
+    def view(site: GatewayContext, asked: Asked) -> Rest:
         def rest(store: Store) -> Answer:
             begun.append(asked.path)
             if asked.path != "/visitor":

@@ -20,7 +20,7 @@ from gateway.doctor.finding import Finding
 from gateway.errors import Declined, StoreError
 from gateway.fieldbus.line import Line
 from gateway.recording.notifications import Hub
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Store
 from tests.support.desk import Desk
 
@@ -30,7 +30,7 @@ class Changing(Desk):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, {"bus-1": ["meter-a"]})
-        self.site = Site(self.loaded, self.clock, b"", self.recorder, {}, {}, Hub(), self.live, self.board)
+        self.site = GatewayContext(self.loaded, self.clock, b"", self.recorder, {}, {}, Hub(), self.live, self.board)
         self.open("bus-1")
 
     def open(self, name: str) -> None:

@@ -16,7 +16,7 @@ from gateway.clock import KernelClock
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.doctor import database, disk, machine, run, site
-from gateway.doctor.finding import Case, Finding
+from gateway.doctor.finding import CheckContext, Finding
 from gateway.errors import Unfinished
 from gateway.storage.database import Store
 from ledger_client.formats.cose_key import PrivateKey, save_private_key
@@ -33,8 +33,8 @@ def loaded(tmp_path: Path) -> Config:
     return make_site(tmp_path / "site")
 
 
-def case(loaded: Config, now_ms: int = NOW_MS, **changes: Any) -> Case:
-    return replace(Case.of(loaded, now_ms, pid=None), **changes)
+def case(loaded: Config, now_ms: int = NOW_MS, **changes: Any) -> CheckContext:
+    return replace(CheckContext.of(loaded, now_ms, pid=None), **changes)
 
 
 def results(findings: Iterator[Finding]) -> list[tuple[str, str]]:
@@ -58,14 +58,14 @@ def recorded(loaded: Config, polls: int = 20) -> None:
 
 def test_it_changes_nothing_before_the_first_start_and_at_rest(loaded: Config) -> None:
     before = tree(loaded.path.parent)
-    found = {finding.check: finding for finding in run.examine(loaded, NOW_MS, pid=None)}
+    found = {finding.check: finding for finding in run.run_checks(loaded, NOW_MS, pid=None)}
     assert tree(loaded.path.parent) == before
     assert not loaded.data.exists()
     assert found["database"].text.endswith("is not there yet: the first start makes it")
     assert found["disk speed"].facts["syncs"] > 0
     recorded(loaded)
     before = tree(loaded.path.parent)
-    found = {finding.check: finding for finding in run.examine(loaded, NOW_MS, pid=None, full=True)}
+    found = {finding.check: finding for finding in run.run_checks(loaded, NOW_MS, pid=None, full=True)}
     assert tree(loaded.path.parent) == before
     assert found["database"].result == "ok"
     assert "wholly checked" in found["database"].text
@@ -221,7 +221,7 @@ def test_a_damaged_database_is_bad_and_a_broken_one_too(loaded: Config) -> None:
     assert (finding.check, finding.result) == ("database", "bad")
     loaded.database.write_bytes(os.urandom(10 * page))
     assert results(database.database(case(loaded))) == [("database", "bad")]
-    assert results(run.examine(loaded, NOW_MS, pid=None)).count(("database", "bad")) == 1
+    assert results(run.run_checks(loaded, NOW_MS, pid=None)).count(("database", "bad")) == 1
 
 
 def test_a_log_without_its_database_is_no_first_start(loaded: Config) -> None:
@@ -276,7 +276,7 @@ def test_keys_whose_time_is_over(loaded: Config, lines: str, result: str) -> Non
 def test_a_trust_file_that_cannot_be_used(loaded: Config) -> None:
     loaded.trust.write_text("[policy]\nreceipts = 0\n")
     assert results(site.keys(case(loaded))) == [("trust file", "bad"), ("keys", "ok")]
-    assert ("trust file", "bad") in results(run.examine(loaded, NOW_MS, pid=None))
+    assert ("trust file", "bad") in results(run.run_checks(loaded, NOW_MS, pid=None))
 
 
 def test_folders_that_others_may_write(loaded: Config) -> None:

@@ -20,7 +20,7 @@ from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
 from gateway.recording.writer import Recorder
 from gateway.records import MissedPoll, PollResult, Timestamp
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Store
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.transport.mqtt_broker import Broker, Message
@@ -58,7 +58,7 @@ class Rig:
         store = Store(loaded.database, read_only=True)
         self.board = AlarmBoard(store, self.recorder, self.clock, self.live, lines)
         store.close()
-        self.site = Site(loaded, self.clock, epoch, self.recorder, {}, {}, self.hub, self.live, self.board)
+        self.site = GatewayContext(loaded, self.clock, epoch, self.recorder, {}, {}, self.hub, self.live, self.board)
         self.feeds = [make_feed(self.site, entry) for entry in loaded.document.feed]
         self.recorder.start()
 

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from gateway.doctor.feeds import feeds
-from gateway.doctor.finding import Case
+from gateway.doctor.finding import CheckContext
 from tests.gateway.feeds.rig import feed_site, running, until
 from tests.support.processes import free_port, mosquitto
 
@@ -14,7 +14,7 @@ from tests.support.processes import free_port, mosquitto
 def test_without_a_gateway_the_doctor_knocks_at_the_broker(tmp_path: Path) -> None:
     with mosquitto(tmp_path / "broker") as broker:
         loaded = feed_site(tmp_path / "site", broker.url)
-        (finding,) = feeds(Case.of(loaded, 0, pid=None))
+        (finding,) = feeds(CheckContext.of(loaded, 0, pid=None))
         assert (finding.result, finding.text) == ("ok", f"feed scada at {broker.url}: connected")
 
     async def record() -> None:
@@ -23,12 +23,12 @@ def test_without_a_gateway_the_doctor_knocks_at_the_broker(tmp_path: Path) -> No
             await rig.poll(times=3)
 
     asyncio.run(record())
-    (finding,) = feeds(Case.of(loaded, 0, pid=None))
+    (finding,) = feeds(CheckContext.of(loaded, 0, pid=None))
     assert finding.result == "warn"
     assert "nobody answers at that address" in finding.text
     assert "3 readings are still to be told as history" in finding.text
     loaded = feed_site(tmp_path / "login", f"mqtt://127.0.0.1:{free_port()}", 'user = "u"\npassword_file = "none"')
-    (finding,) = feeds(Case.of(loaded, 0, pid=None))
+    (finding,) = feeds(CheckContext.of(loaded, 0, pid=None))
     assert finding.result == "bad"
     assert "none does not exist" in finding.text
     assert finding.way_out

@@ -13,7 +13,7 @@ from gateway.errors import StoreError
 from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.frames import Request
 from gateway.fieldbus.poll import READ_MORE_S
-from gateway.process.heartbeats import GRACE_S, Pulse, Pulses, beat
+from gateway.process.heartbeats import GRACE_S, Heartbeat, Heartbeats, beat
 from gateway.process.threads import in_thread
 from gateway.recording.writer import COMMIT_WITHIN_S
 from gateway.records import MeterEvent
@@ -34,7 +34,7 @@ class Time:
 
 def test_a_pulse_is_late_after_its_wait_and_the_grace() -> None:
     time = Time()
-    pulse = Pulse("line rs485-1", time)
+    pulse = Heartbeat("line rs485-1", time)
     pulse.beat(300)
     time.now += 300 + GRACE_S
     assert pulse.stuck() is None
@@ -50,7 +50,7 @@ def test_a_pulse_is_late_after_its_wait_and_the_grace() -> None:
 
 def test_loops_are_watched_while_they_run_and_others_are_asked() -> None:
     time = Time()
-    pulses = Pulses(time)
+    pulses = Heartbeats(time)
 
     async def scenario() -> None:
         go_on = asyncio.Event()
@@ -76,7 +76,7 @@ def test_loops_are_watched_while_they_run_and_others_are_asked() -> None:
 
 def test_a_blocking_call_may_take_as_long_as_its_loop_says() -> None:
     time, answered = Time(), threading.Event()
-    pulses = Pulses(time)
+    pulses = Heartbeats(time)
 
     def call() -> None:
         assert answered.wait(60)
@@ -96,7 +96,7 @@ def test_a_blocking_call_may_take_as_long_as_its_loop_says() -> None:
 
 def test_a_line_turns_for_as_long_as_its_meter_may_be_silent() -> None:
     time = Time()
-    pulses = Pulses(time)
+    pulses = Heartbeats(time)
 
     async def scenario() -> None:
         asked = asyncio.Event()

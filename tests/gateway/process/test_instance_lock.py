@@ -55,7 +55,7 @@ def held_as_before(data: Path) -> Iterator[int]:
 def test_no_look_at_the_lock_from_inside_its_process_drops_it(loaded: Config) -> None:
     with instance_lock.take(loaded.data):
         assert instance_lock.running(loaded.data) == os.getpid()
-        list(run.examine(loaded, 0, pid=os.getpid()))
+        list(run.run_checks(loaded, 0, pid=os.getpid()))
         (loaded.data / "meterseal.lock").open().close()
         assert f"another gateway process (pid {os.getpid()}) works in this folder" in take_elsewhere(loaded.data)
     assert take_elsewhere(loaded.data) == ""
@@ -68,7 +68,7 @@ def test_the_doctor_inside_a_gateway_is_told_who_runs_and_does_not_open_the_lock
         raise AssertionError("the lock was looked at")
 
     monkeypatch.setattr(instance_lock, "running", opened)
-    assert [finding.check for finding in run.examine(loaded, 0, pid=os.getpid())]
+    assert [finding.check for finding in run.run_checks(loaded, 0, pid=os.getpid())]
 
 
 def test_a_gateway_of_the_older_lock_excludes_the_newer_and_is_named(loaded: Config) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from gateway.agent.epoch import begin
 from gateway.commissioning.preflight import prepare
 from gateway.process.sd_notify import Manager
-from gateway.runtime.watchdog import Watch
+from gateway.runtime.watchdog import Watchdog
 from tests.support.manager import Inbox, inbox
 from tests.support.processes import free_port
 from tests.support.samples import believed, site
@@ -50,7 +50,7 @@ def test_it_is_not_fed_while_a_loop_is_stuck(tmp_path: Path) -> None:
         here = begin(prepare(loaded, may_be_missing=True), asyncio.Event()).site
         stuck: list[str] = []
         here.pulses.ask("line", lambda: stuck[0] if stuck else None)
-        watch = Watch(here, Manager({"NOTIFY_SOCKET": heard.name, "WATCHDOG_USEC": "3000"}))
+        watch = Watchdog(here, Manager({"NOTIFY_SOCKET": heard.name, "WATCHDOG_USEC": "3000"}))
         task = asyncio.create_task(watch.run())
         assert "READY" in await asyncio.to_thread(heard.next)
         await asyncio.to_thread(heard.until, "WATCHDOG")

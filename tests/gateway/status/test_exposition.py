@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.config.model import Config
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from gateway.status.exposition import exposition
 from gateway.status.metric_names import FIGURES
 from tests.support.epochs import due_ms, epoch, until
@@ -41,11 +41,11 @@ def value(families: Mapping[str, Metric], name: str, **labels: str) -> float:
     return float(found[0])
 
 
-def silent_lines(running: Site) -> int:
+def silent_lines(running: GatewayContext) -> int:
     return sum(row.code == "line-down" and row.active for row in running.board.standing())
 
 
-async def scraped(running: Site) -> dict[str, Metric]:
+async def scraped(running: GatewayContext) -> dict[str, Metric]:
     return parsed(await exposition(running))
 
 

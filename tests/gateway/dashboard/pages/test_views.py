@@ -27,7 +27,7 @@ from gateway.dashboard.render.catalog import Words
 from gateway.dashboard.render.html import Visitor, page, static
 from gateway.dashboard.routes import contents
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, PollResult, StoredRecord, Timestamp
-from gateway.runtime.context import Site
+from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.senml import Quality, Reading, Value
@@ -43,7 +43,7 @@ RECORD = "/meters/{meter}/records/{epoch}/{seq}"
 TRUST = '[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n'
 
 
-def reading(running: Site, n: int) -> PollResult:
+def reading(running: GatewayContext, n: int) -> PollResult:
     """A poll of many values, none of them simply good."""
     now = Timestamp.now(running.clock)
     flags = int(Quality.CLOCK_UNSYNC | Quality.IDENTITY_UNPROVEN)
@@ -51,7 +51,7 @@ def reading(running: Site, n: int) -> PollResult:
     return PollResult("", 0, Reading(now.time_ms, values), now)
 
 
-async def fill(running: Site, count: int) -> None:
+async def fill(running: GatewayContext, count: int) -> None:
     """So many readings of every meter."""
     for name in running.config.meters:
         first_ms, every_ms = await due_ms(running, name), running.config.meters[name].every
