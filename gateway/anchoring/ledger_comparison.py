@@ -24,7 +24,7 @@ class Odd(Exception):
     """An answer of a ledger that cannot be true: its text says why."""
 
 
-class Told(NamedTuple):
+class LedgerHead(NamedTuple):
     """The last statement of this gateway that a ledger holds."""
 
     batch: int
@@ -48,7 +48,7 @@ class Lost:
 class Ahead:
     """The ledger holds batches that come after all that is known here, ``last`` at their end."""
 
-    last: Told
+    last: LedgerHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Rollback:
     and is not marked may be sealed or not.
     """
 
-    last: Told
+    last: LedgerHead
     marks: tuple[Mark, ...]
     told: bool
 
@@ -86,7 +86,7 @@ class Holds:
     """What a ledger that cannot be asked says that it holds, in a refusal: the gateway's last statement, and of meters
     and epochs that it was offered the last numbers."""
 
-    last: Told
+    last: LedgerHead
     numbers: Mapping[tuple[str, bytes], int]
 
 
@@ -108,11 +108,13 @@ def holds(refusal: Refused) -> Holds | None:
                         numbers[meter, epoch] = last
                     case _:
                         return None
-            return Holds(Told(batch, id_), numbers)
+            return Holds(LedgerHead(batch, id_), numbers)
     return None
 
 
-def judge(last: Told | None, here: Before, ours: bytes | None, settled: int | None) -> Agreed | Lost | Ahead | Another:
+def judge(
+    last: LedgerHead | None, here: Before, ours: bytes | None, settled: int | None
+) -> Agreed | Lost | Ahead | Another:
     """What the last statement of a ledger means.
 
     ``here`` is the last statement known here, ``ours`` the id of the one that bears the number of the ledger's last,
@@ -141,7 +143,7 @@ class Walk:
     gateway: str
     keys: Mapping[bytes, PublicKey]
     here: Before
-    last: Told
+    last: LedgerHead
     unsealed: Unsealed
     batch: int = field(init=False)
     statement_id: bytes | None = field(init=False)
@@ -178,7 +180,7 @@ class Walk:
     def rollback(self) -> Rollback:
         """What was found, once it has ``ended`` and nothing stands against it."""
         assert self.statement_id is not None
-        return Rollback(Told(self.batch, self.statement_id), tuple(self._marks), self._told)
+        return Rollback(LedgerHead(self.batch, self.statement_id), tuple(self._marks), self._told)
 
     def _read(self, entry: bytes) -> SignedStatement:
         try:

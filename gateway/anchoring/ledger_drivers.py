@@ -11,26 +11,26 @@ from gateway.config.ledger import LedgerEntry, access_of, account_of
 from gateway.config.model import Config
 from gateway.errors import ConfigError
 from ledger_client.errors import TrustFileError
-from ledger_client.ledgers.interface import Ledger, Memory
+from ledger_client.ledgers.interface import DriverNotes, Ledger
 from ledger_client.transport.access import Access, AccessError
 from ledger_client.verification.trust import Trust
 
 log = logging.getLogger("meterseal.ledgers")
 
 
-def _http(config: Config, entry: LedgerEntry, access: Access, memory: Memory) -> Ledger:
+def _http(config: Config, entry: LedgerEntry, access: Access, memory: DriverNotes) -> Ledger:
     from ledger_client.ledgers.http import HttpLedger  # requests, which a gateway without such a ledger need not load
 
     return HttpLedger(entry.name, entry.url, access, timeout_s=entry.timeout / 1000, memory=memory)
 
 
-def _mqtt(config: Config, entry: LedgerEntry, access: Access, memory: Memory) -> Ledger:
+def _mqtt(config: Config, entry: LedgerEntry, access: Access, memory: DriverNotes) -> Ledger:
     from ledger_client.ledgers.mqtt import MqttLedger  # paho, likewise; resubmitting is harmless, so it needs no memory
 
     return MqttLedger(entry.name, entry.url, access, timeout_s=entry.timeout / 1000)
 
 
-def _evm(config: Config, entry: LedgerEntry, access: Access, memory: Memory) -> Ledger:
+def _evm(config: Config, entry: LedgerEntry, access: Access, memory: DriverNotes) -> Ledger:
     account, place = account_of(config.path, entry), entry.place
     from ledger_client.ledgers.evm.driver import EvmLedger  # an extra of its own
     from ledger_client.ledgers.evm.finality import Finality
@@ -54,7 +54,7 @@ def _evm(config: Config, entry: LedgerEntry, access: Access, memory: Memory) -> 
     )
 
 
-DRIVERS: dict[str, Callable[[Config, LedgerEntry, Access, Memory], Ledger]] = {
+DRIVERS: dict[str, Callable[[Config, LedgerEntry, Access, DriverNotes], Ledger]] = {
     "http": _http,
     "mqtt": _mqtt,
     "evm": _evm,
@@ -100,7 +100,7 @@ def check_accounts(config: Config) -> None:
             account_of(config.path, entry)
 
 
-def driver(config: Config, entry: LedgerEntry, memory: Memory) -> Ledger:
+def driver(config: Config, entry: LedgerEntry, memory: DriverNotes) -> Ledger:
     """The driver of one configured ledger; what it must still know after a crash goes to ``memory``.
 
     Raises ConfigError: a file that it needs cannot be used.
@@ -118,7 +118,7 @@ def close(ledgers: Iterable[Ledger]) -> None:
         ledger.close()
 
 
-def drivers(config: Config, memory: Callable[[str], Memory]) -> list[Ledger]:
+def drivers(config: Config, memory: Callable[[str], DriverNotes]) -> list[Ledger]:
     """The driver of every configured ledger, or of none: raises ConfigError where one cannot be made.
 
     ``memory``: that of a ledger, by its name.

@@ -19,10 +19,10 @@ from gateway.anchoring.ledger_comparison import (
     Ahead,
     Another,
     Holds,
+    LedgerHead,
     Lost,
     Odd,
     Rollback,
-    Told,
     Waiting,
     Walk,
     conflict_text,
@@ -131,7 +131,7 @@ class Reconciliation:
     async def _compared(self, ledger: Ledger) -> bool:
         """One comparison; False when the database went on meanwhile, so that it has to be made again."""
         answer = await in_thread(lambda: ledger.last(self._gateway), f"compare {ledger.name}")
-        last = Told(*answer) if answer else None
+        last = LedgerHead(*answer) if answer else None
 
         def facts(store: Store) -> tuple[Before, bytes | None, int | None]:
             here = Before.of(store.last_batch(), store.known())
@@ -149,7 +149,7 @@ class Reconciliation:
             await self._ask(partial(_drop_notes, ledger.name))
         return True
 
-    async def _older(self, ledger: Ledger, here: Before, last: Told) -> bool:
+    async def _older(self, ledger: Ledger, here: Before, last: LedgerHead) -> bool:
         """The ledger holds what comes after all that is known here."""
         unsealed = await self._ask(lambda store: store.unsealed_before())
         walk = Walk(self._gateway, self._keys, here, last, unsealed)

@@ -15,7 +15,7 @@ from ledger_client.audit.configuration import Configured, Schedule
 from ledger_client.audit.coverage import Interval
 from ledger_client.audit.events import Correction
 from ledger_client.audit.records import Name
-from ledger_client.audit.result import DUE, Audit, Told
+from ledger_client.audit.result import DUE, Audit, MeterAccount
 from ledger_client.recording_grid import due_by
 from ledger_client.times import rfc3339_ms
 
@@ -97,7 +97,7 @@ class Due:
         if self.configured.meters is None:
             self._cannot_count("", self.result.to_ms or 0)
 
-    def _count(self, interval: Interval, told: Told) -> None:
+    def _count(self, interval: Interval, told: MeterAccount) -> None:
         body, meter = interval.body, interval.name.meter
         schedule = self.configured.schedules.get(meter)
         grids = schedule.grids if schedule else []
@@ -201,7 +201,7 @@ class Due:
             self.result.noted(f"{undated.name}: what was due from {since} on is not told: its clock is unknown")
 
 
-def _count_rest(told: Told, interval: Interval, due: int) -> None:
+def _count_rest(told: MeterAccount, interval: Interval, due: int) -> None:
     """Of an interval that begins with time that was told before: what comes behind that."""
     recorded = min(interval.readings, due)
     told.due += due

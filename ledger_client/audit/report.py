@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from ledger_client.audit.result import Audit, Audited, Finding, Told
+from ledger_client.audit.result import Audit, Audited, Finding, MeterAccount
 from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
 from ledger_client.verification.explain import clean
@@ -61,7 +61,7 @@ def _finding(finding: Finding) -> str:
     return clean(f"{what}{where} {_MEANT[finding.step]}: {finding.detail}")
 
 
-def _of_times(told: Told) -> str:
+def _of_times(told: MeterAccount) -> str:
     """Between which moments, and how old readings were when the ledgers had them."""
     words = ""
     if told.from_ms is not None and told.to_ms is not None:

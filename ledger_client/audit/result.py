@@ -44,7 +44,7 @@ class Audited:
 
 
 @dataclass(slots=True)
-class Told:
+class MeterAccount:
     """What the records of one meter tell: its readings, and by its coverage what was due and what became of it.
 
     Each poll is counted once: of time that is told twice what was anchored first. ``delays_s``: how often a reading
@@ -86,7 +86,7 @@ class Audit:
     gateway: str | None = None
     batches: list[Audited] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
-    meters: dict[str, Told] = field(default_factory=dict)
+    meters: dict[str, MeterAccount] = field(default_factory=dict)
     from_ms: int | None = None
     to_ms: int | None = None
     findings: list[Finding] = field(default_factory=list)
@@ -112,11 +112,11 @@ class Audit:
         finally:
             self.place = before
 
-    def told(self, meter: str) -> Told:
+    def told(self, meter: str) -> MeterAccount:
         """What the records of a meter tell."""
         told = self.meters.get(meter)
         if told is None:
-            told = self.meters[meter] = Told()
+            told = self.meters[meter] = MeterAccount()
         return told
 
     def found(self, step: str, name: Name | None, detail: str) -> None:
@@ -180,7 +180,7 @@ def _batch_json(batch: Audited) -> dict[str, Any]:
     }
 
 
-def _meter_json(name: str, told: Told) -> dict[str, Any]:
+def _meter_json(name: str, told: MeterAccount) -> dict[str, Any]:
     delay = told.delay_s
     return {
         "name": name,

@@ -64,7 +64,7 @@ class Root:
     place: bytes | None
 
 
-class Book:
+class Backlog:
     """An open book. It is a driver's ``Memory`` as well."""
 
     def __init__(self, path: Path, duty: str) -> None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger_client.bridge.backlog import Book, Taken
+from ledger_client.bridge.backlog import Backlog, Taken
 from ledger_client.bridge.chain_anchoring import Anchorage
 from ledger_client.bridge.claim import Claim, Part
 from ledger_client.bridge.http_relay import PENDING_S
@@ -34,7 +34,7 @@ Take = Callable[[SignedStatement], Answer | None]
 """Keep a statement, durably; what can be said of it at once. Raises ``Refused``, ``LedgerUnavailable``."""
 
 
-def taking_for_relay(book: Book, wake: Callable[[Taken], None]) -> Take:
+def taking_for_relay(book: Backlog, wake: Callable[[Taken], None]) -> Take:
     """For an http ledger, which judges everything itself."""
 
     def take(signed: SignedStatement) -> Answer | None:
@@ -46,7 +46,7 @@ def taking_for_relay(book: Book, wake: Callable[[Taken], None]) -> Take:
     return take
 
 
-def taking_for_chain(book: Book, policy: Callable[[], Policy], anchorage: Anchorage, retry_after_s: float) -> Take:
+def taking_for_chain(book: Backlog, policy: Callable[[], Policy], anchorage: Anchorage, retry_after_s: float) -> Take:
     """For a contract that will see a root only: keys and order are judged here. What is taken stays taken, though its
     key is revoked later."""
 

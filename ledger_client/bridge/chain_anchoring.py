@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from ledger_client.backoff import growing_s
-from ledger_client.bridge.backlog import Book, Root, Taken
+from ledger_client.bridge.backlog import Backlog, Root, Taken
 from ledger_client.errors import LedgerError, LedgerUnavailable, Refused
 from ledger_client.formats.bundle import decode_locator, encode_locator
 from ledger_client.formats.merkle import Tree, leaf_hash
@@ -49,7 +49,7 @@ class Chain(Protocol):
 class Anchorage:
     """``step`` does what can be done now; ``run`` does so until ``stop`` is set."""
 
-    def __init__(self, chain: Chain, book: Book, tell: Tell, *, gather_s: float) -> None:
+    def __init__(self, chain: Chain, book: Backlog, tell: Tell, *, gather_s: float) -> None:
         self._chain, self._book, self._tell, self._gather_s = chain, book, tell, gather_s
         self._trees: dict[int, tuple[Sequence[Taken], Tree]] = {}
         self._checked = self._looked = False

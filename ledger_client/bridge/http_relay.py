@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from ledger_client.backoff import growing_s
-from ledger_client.bridge.backlog import Book, Taken
+from ledger_client.bridge.backlog import Backlog, Taken
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers.interface import Ledger, Pending
 from ledger_client.transparency.ledger.admission import OUT_OF_ORDER
@@ -46,7 +46,7 @@ class Relay:
     """Works off a book until ``close``; ``wake`` tells it of a new statement."""
 
     def __init__(
-        self, ledger: Ledger, book: Book, tell: Tell, pend: Callable[[Taken, float], None], *,
+        self, ledger: Ledger, book: Backlog, tell: Tell, pend: Callable[[Taken, float], None], *,
         patience_s: float = _PATIENCE_S,
     ) -> None:  # fmt: skip
         self._ledger, self._book, self._tell, self._pend = ledger, book, tell, pend

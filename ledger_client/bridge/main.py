@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ledger_client.bridge.backlog import Book
+from ledger_client.bridge.backlog import Backlog
 from ledger_client.bridge.broker_side import Door, Place, taking_for_chain, taking_for_relay
 from ledger_client.bridge.chain_anchoring import Anchorage
 from ledger_client.bridge.claim import Part
 from ledger_client.bridge.http_relay import Relay
 from ledger_client.errors import LedgerClientError
-from ledger_client.ledgers.interface import Ledger, Memory
+from ledger_client.ledgers.interface import DriverNotes, Ledger
 from ledger_client.transparency.ledger.directory import BOOK, POLICY, LedgerDirError, lock_folder
 from ledger_client.transparency.policy.policy_file import EMPTY_POLICY, PolicyFile, write_policy
 from ledger_client.transport.access import Access
@@ -59,7 +59,7 @@ class _Ending:
             raise BridgeError(self._why)
 
 
-def to_http(bridge: Bridge, make: Callable[[Memory], Ledger], say: Callable[[str], None]) -> None:
+def to_http(bridge: Bridge, make: Callable[[DriverNotes], Ledger], say: Callable[[str], None]) -> None:
     """Relay to the ledger that ``make`` makes, until SIGTERM or SIGINT. Raises ``LedgerClientError``."""
     with _begun(bridge, f"to ledger {bridge.ledger} over HTTP") as (book, ending, stack):
         ledger = stack.enter_context(closing(make(book)))
@@ -77,7 +77,7 @@ def to_http(bridge: Bridge, make: Callable[[Memory], Ledger], say: Callable[[str
 
 
 def to_chain(
-    bridge: Bridge, make: Callable[[Memory], EvmLedger], part: Part, gather_s: float, say: Callable[[str], None]
+    bridge: Bridge, make: Callable[[DriverNotes], EvmLedger], part: Part, gather_s: float, say: Callable[[str], None]
 ) -> None:
     """Anchor at the contract of the driver that ``make`` makes, until SIGTERM or SIGINT. Raises
     ``LedgerClientError``."""
@@ -111,7 +111,7 @@ def _each(doors: list[Door], act: Callable[[Door], None]) -> None:
 
 
 @contextmanager
-def _begun(bridge: Bridge, duty: str) -> Iterator[tuple[Book, _Ending, ExitStack]]:
+def _begun(bridge: Bridge, duty: str) -> Iterator[tuple[Backlog, _Ending, ExitStack]]:
     with ExitStack() as stack:
         try:
             bridge.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def _begun(bridge: Bridge, duty: str) -> Iterator[tuple[Book, _Ending, ExitStack
             raise LedgerDirError(
                 f"{bridge.folder}: {error.strerror}; give a folder that this user may write in"
             ) from None
-        book = stack.enter_context(closing(Book(bridge.folder / BOOK, duty)))
+        book = stack.enter_context(closing(Backlog(bridge.folder / BOOK, duty)))
         ending = _Ending()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: ending.event.set())

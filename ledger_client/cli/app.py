@@ -37,7 +37,7 @@ from ledger_client.formats.batch_file import is_batch
 from ledger_client.formats.bundle import is_bundle
 from ledger_client.times import rfc3339
 from ledger_client.verification.explain import clean, facts_in_words, steps_in_words
-from ledger_client.verification.online_facts import NOTHING_ASKED, Facts
+from ledger_client.verification.online_facts import NOTHING_ASKED, OnlineFacts
 from ledger_client.verification.trust import Trust, load_trust
 from ledger_client.verification.verify import failure_json
 from ledger_client.verification.verify import verify as verify_bundle
@@ -295,7 +295,7 @@ def _demand_online(
 
 def _asking(
     logs: tuple[str, ...], nodes: tuple[str, ...], ca: Path | None, *, offline_ok: bool
-) -> Callable[[bytes, Trust], Facts]:
+) -> Callable[[bytes, Trust], OnlineFacts]:
     """What ``verify --online`` asks; found wrong before anything else is done."""
     from ledger_client.online.ask import refresh  # needs the network; verifying does not
 

@@ -18,7 +18,7 @@ from ledger_client.formats.checks import is_name
 
 if TYPE_CHECKING:
     from ledger_client.ledgers.evm.driver import EvmLedger
-    from ledger_client.ledgers.interface import Memory
+    from ledger_client.ledgers.interface import DriverNotes
     from ledger_client.transport.access import Access
 
 _WEI_A_GWEI = 10**9
@@ -89,7 +89,7 @@ def bridge(folder: Path, name: str, mqtt: str, http: str | None, evm: str | None
     to_chain(what, _chain(name, url, access, options), part, options["gather"], _say)
 
 
-def _chain(name: str, url: str, access: Access, options: dict[str, Any]) -> Callable[[Memory], EvmLedger]:
+def _chain(name: str, url: str, access: Access, options: dict[str, Any]) -> Callable[[DriverNotes], EvmLedger]:
     """What makes the driver, its account open already."""
     for key in ("contract", "chain_id", "keystore", "keystore_password_file"):
         if options[key] is None:

@@ -40,7 +40,7 @@ class _Points(dict[tuple[str, str | None], tuple[tuple[bytes, ...], bool]]):
         return learnt
 
 
-class _Form:
+class _Template:
     """A pack of 32-bit floats of given names, units and one quality, ready but for its numbers and its time."""
 
     def __init__(self, points: _Points, names: tuple[str, ...], units: tuple[str | None, ...], quality: int) -> None:
@@ -63,17 +63,17 @@ class _Form:
 _Key = tuple[tuple[str, ...], tuple[str | None, ...], int]
 
 
-class _Forms(dict[_Key, _Form]):
+class _Forms(dict[_Key, _Template]):
     """The forms that a meter's readings take: one, and a few more for polls that were answered in part."""
 
     def __init__(self, points: _Points) -> None:
         super().__init__()
         self._points = points
 
-    def __missing__(self, key: _Key) -> _Form:
+    def __missing__(self, key: _Key) -> _Template:
         if len(self) >= _MOST_FORMS:
             self.clear()
-        self[key] = learnt = _Form(self._points, *key)
+        self[key] = learnt = _Template(self._points, *key)
         return learnt
 
 

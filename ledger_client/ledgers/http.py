@@ -3,7 +3,7 @@
 Redirects are never followed (303 and 302 mean "not yet" here), a Location counts only on the ledger's own origin, every
 answer has a size cap and a time limit. Refused is what the ledger itself says with a 4xx; everything else that is not
 an answer is LedgerUnavailable with the start of what came instead. The Location of a statement on its way is kept in a
-``Memory``, so that it is asked about after a restart; where it is lost, the statement is submitted again.
+``DriverNotes``, so that it is asked about after a restart; where it is lost, the statement is submitted again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ledger_client.errors import LedgerClientError, LedgerUnavailable, Refused, 
 from ledger_client.formats import cbor
 from ledger_client.formats.checks import is_name
 from ledger_client.formats.statement import parse_statement, statement_id
-from ledger_client.ledgers.interface import Memory, Notebook, Pending
+from ledger_client.ledgers.interface import DriverNotes, Notebook, Pending
 from ledger_client.transport.access import Access
 from ledger_client.transport.bounded_http import Answer, Client
 from ledger_client.transport.wire import CBOR, COSE, MAX_PAGE, MAX_RECEIPT, id_to_text, parse_problem
@@ -43,12 +43,12 @@ class HttpLedger:
         access: Access | None = None,
         *,
         timeout_s: float = 10.0,
-        memory: Memory | None = None,
+        memory: DriverNotes | None = None,
     ) -> None:
         self.name = name
         self._base = url.rstrip("/")
         self._client = Client(self._base, Access() if access is None else access, timeout_s)
-        self._memory: Memory = Notebook() if memory is None else memory
+        self._memory: DriverNotes = Notebook() if memory is None else memory
 
     def submit(self, entry: bytes) -> bytes | Pending:
         """POST /entries: 201 with the receipt, or 303: Pending."""

@@ -14,10 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from ledger_client.errors import Unsupported
-
-__all__ = ["Ledger", "Memory", "Notebook", "Pending", "Unsupported"]
-
 
 @dataclass(frozen=True, slots=True)
 class Pending:
@@ -32,7 +28,7 @@ class Pending:
     state: Literal["submitted", "included", "final"] = "submitted"
 
 
-class Memory(Protocol):
+class DriverNotes(Protocol):
     """What a driver must still know after a crash: one note a statement, kept until the statement is settled."""
 
     def keep(self, statement_id: bytes, note: bytes) -> None:
@@ -49,7 +45,7 @@ class Memory(Protocol):
 
 
 class Notebook:
-    """A ``Memory`` that ends with the process: enough where whatever is forgotten can be asked for again."""
+    """A ``DriverNotes`` that ends with the process: enough where whatever is forgotten can be asked for again."""
 
     def __init__(self) -> None:
         self._notes: dict[bytes, bytes] = {}

@@ -18,7 +18,7 @@ from ledger_client.online.log_client import LogClient
 from ledger_client.online.log_proof import confirm as confirm_log
 from ledger_client.online.log_proof import signed_head
 from ledger_client.transport.access import Access
-from ledger_client.verification.online_facts import Facts, Held, InLog, Placed
+from ledger_client.verification.online_facts import ChainFact, Held, LogFact, OnlineFacts
 from ledger_client.verification.trust import Chain, Trust
 from ledger_client.verification.vouching import read_receipts
 
@@ -37,7 +37,7 @@ def refresh(
     access: Access | None = None,
     timeout_s: float = TIMEOUT_S,
     offline_ok: bool = False,
-) -> Facts:
+) -> OnlineFacts:
     """Ask about everything in a bundle that can be asked about, and every ledger of the policy what it holds under the
     number of its batch; nothing that a ledger says or fails to say raises.
 
@@ -49,7 +49,7 @@ def refresh(
     receipts, _ = read_receipts(parts.receipts)  # what is none, no ledger can be asked about
     signed = read_statement(parts.statement)
     asking = _Asking(trust, Ways(nodes, logs, access, timeout_s))
-    return Facts(
+    return OnlineFacts(
         places={place: asking.place(place, signed) for place in parts.anchors},
         logs={receipt.data: asking.log(parts.statement, receipt) for receipt in receipts},
         held={ledger: asking.held(ledger, signed.statement) for ledger in trust.ledgers},
@@ -153,7 +153,7 @@ class _Asking:
     def __init__(self, trust: Trust, ways: Ways) -> None:
         self._trust, self._ways = trust, ways
 
-    def place(self, place: Locator, signed: SignedStatement) -> Placed | VerificationError | str:
+    def place(self, place: Locator, signed: SignedStatement) -> ChainFact | VerificationError | str:
         if place.ledger not in self._ways.nodes:
             return f"no node was given to ask, as --rpc {place.ledger}=URL"
         node = self._ways.node(place.ledger)
@@ -166,7 +166,7 @@ class _Asking:
         finally:
             node.close()
 
-    def log(self, entry: bytes, receipt: Receipt) -> InLog | VerificationError | str:
+    def log(self, entry: bytes, receipt: Receipt) -> LogFact | VerificationError | str:
         if receipt.ledger not in self._ways.logs:
             return f"its log was not asked, no address was given, as --ledger {receipt.ledger}=URL"
         log = self._ways.log(receipt.ledger)

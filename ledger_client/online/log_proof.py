@@ -15,7 +15,7 @@ from ledger_client.formats.log_head import LogHead, parse_head
 from ledger_client.formats.merkle import leaf_hash, root_from_consistency, root_from_path
 from ledger_client.formats.receipt import Receipt
 from ledger_client.times import rfc3339
-from ledger_client.verification.online_facts import InLog
+from ledger_client.verification.online_facts import LogFact
 from ledger_client.verification.trust import Trust
 from ledger_client.verification.vouching import demand_valid
 
@@ -36,7 +36,7 @@ class Log(Protocol):
         ...
 
 
-def confirm(entry: bytes, receipt: Receipt, trust: Trust, log: Log) -> InLog:
+def confirm(entry: bytes, receipt: Receipt, trust: Trust, log: Log) -> LogFact:
     """That the log which gave this receipt for ``entry`` has only grown since, and shows the same entry in its place.
 
     Raises ``Inconsistent`` or ``NotIncluded`` (step 6) where it does not, ``LedgerUnavailable`` where nobody can tell.
@@ -53,7 +53,7 @@ def confirm(entry: bytes, receipt: Receipt, trust: Trust, log: Log) -> InLog:
     if shown != [(receipt.index, entry)]:
         problem = f"entry {receipt.index} of its log is not this statement, for which it gave a receipt"
         raise NotIncluded(f"{receipt.ledger}: {problem}", step=6)
-    return InLog(head.size, head.iat)
+    return LogFact(head.size, head.iat)
 
 
 def signed_head(ledger: str, trust: Trust, log: Log) -> LogHead:

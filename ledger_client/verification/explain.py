@@ -12,7 +12,7 @@ from ledger_client.formats.record import GATEWAY_ITSELF, Coverage, Event
 from ledger_client.formats.senml import Quality, Value
 from ledger_client.formats.statement import id_text
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
-from ledger_client.verification.online_facts import InLog
+from ledger_client.verification.online_facts import LogFact
 from ledger_client.verification.verify import Verified, plain_json
 
 _CLOCKS: Final = {
@@ -128,7 +128,7 @@ def _vouched(proven: Verified, ledger: str, time: int) -> str:
     return f"{clean(ledger)}, {'block' if ledger in proven.on_chain else 'receipt'} of {rfc3339(time)}"
 
 
-def _in_its_log(log: InLog) -> str:
+def _in_its_log(log: LogFact) -> str:
     return f"in the log of {log.entries} entries at {rfc3339(log.time)}"
 
 

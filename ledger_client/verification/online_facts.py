@@ -10,7 +10,7 @@ from ledger_client.formats.bundle import Locator
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class ChainFact:
     """A chain holds this statement id where a locator says, in a final block of this time (Unix seconds).
 
     ``shared``: under a root that a bridge wrote for many gateways; their order was the bridge's duty.
@@ -22,7 +22,7 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class InLog:
+class LogFact:
     """A ledger's log, which had so many entries at ``time`` (Unix seconds), has only grown since it gave a receipt."""
 
     entries: int
@@ -47,7 +47,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class OnlineFacts:
     """Of each locator and each receipt that was asked about: what its ledger holds, why it does not count, or why
     nobody could tell. A receipt is known by its bytes.
 
@@ -55,10 +55,10 @@ class Facts:
     asked, or why that could not be told; ``all_asked``: whether each of them must have been.
     """
 
-    places: Mapping[Locator, Placed | VerificationError | str] = field(default_factory=dict)
-    logs: Mapping[bytes, InLog | VerificationError | str] = field(default_factory=dict)
+    places: Mapping[Locator, ChainFact | VerificationError | str] = field(default_factory=dict)
+    logs: Mapping[bytes, LogFact | VerificationError | str] = field(default_factory=dict)
     held: Mapping[str, Sequence[Held | str]] = field(default_factory=dict)
     all_asked: bool = False
 
 
-NOTHING_ASKED = Facts()
+NOTHING_ASKED = OnlineFacts()

@@ -24,7 +24,7 @@ from ledger_client.formats.record import GATEWAY_ITSELF, Body, Event, Record, pa
 from ledger_client.formats.senml import Reading, Value, quality_words
 from ledger_client.formats.statement import SignedStatement, check_statement, id_text, read_statement
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
-from ledger_client.verification.online_facts import NOTHING_ASKED, Facts, InLog
+from ledger_client.verification.online_facts import NOTHING_ASKED, LogFact, OnlineFacts
 from ledger_client.verification.trust import Trust, TrustKey
 from ledger_client.verification.vouching import (
     TOLERANCE_S,
@@ -76,7 +76,7 @@ class Verified:
     receipts: tuple[tuple[str, int], ...]
     unconfirmed: tuple[str, ...]
     on_chain: frozenset[str] = frozenset()
-    in_log: Mapping[str, InLog] = field(default_factory=dict)
+    in_log: Mapping[str, LogFact] = field(default_factory=dict)
     asked: tuple[str, ...] = ()
 
     @property
@@ -126,7 +126,9 @@ def failure_json(error: VerificationError) -> dict[str, Any]:
     return _ANSWER | stopped | {"values": [], "receipts": [], "unconfirmed": [], "asked": []}
 
 
-def verify(bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, facts: Facts = NOTHING_ASKED) -> Verified:
+def verify(
+    bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, facts: OnlineFacts = NOTHING_ASKED
+) -> Verified:
     """What ``bundle`` proves to someone who believes ``trust`` at the time ``now`` (Unix seconds).
 
     ``kind`` ('reading', 'coverage', 'event') demands that kind of record. ``facts``: what asking its ledgers has

@@ -21,7 +21,7 @@ from ledger_client.formats.cose_key import base64url
 from ledger_client.formats.receipt import Receipt, check, parse_receipt
 from ledger_client.formats.statement import SignedStatement, id_text
 from ledger_client.times import rfc3339
-from ledger_client.verification.online_facts import NOTHING_ASKED, Facts, Held, InLog, Placed
+from ledger_client.verification.online_facts import NOTHING_ASKED, ChainFact, Held, LogFact, OnlineFacts
 from ledger_client.verification.trust import Trust, TrustKey
 
 TOLERANCE_S: Final = 300  # how far the clocks of gateway, ledger and verifier may be apart
@@ -65,7 +65,7 @@ def read_receipts(receipts: Sequence[bytes]) -> tuple[list[Receipt], list[tuple[
 
 
 def vouching_ledgers(
-    entry: bytes, receipts: list[Receipt], trust: Trust, now: int, facts: Facts = NOTHING_ASKED
+    entry: bytes, receipts: list[Receipt], trust: Trust, now: int, facts: OnlineFacts = NOTHING_ASKED
 ) -> tuple[dict[str, int], list[tuple[str, VerificationError]]]:
     """({ledger: its earliest time}, [(ledger, why a receipt does not count)]). A ledger counts once however often."""
     vouching: dict[str, int] = {}
@@ -83,22 +83,22 @@ def vouching_ledgers(
     return vouching, failures
 
 
-def in_log(receipts: Sequence[Receipt], facts: Facts, now: int) -> tuple[dict[str, InLog], list[str]]:
+def in_log(receipts: Sequence[Receipt], facts: OnlineFacts, now: int) -> tuple[dict[str, LogFact], list[str]]:
     """Of receipts that count: ({ledger: its log as it is now}, what is left to say of those that were not asked)."""
-    found: dict[str, InLog] = {}
+    found: dict[str, LogFact] = {}
     notes: dict[str, None] = {}
     for receipt in receipts:
         fact = facts.logs.get(receipt.data)
-        if isinstance(fact, InLog) and fact.time <= now + TOLERANCE_S:
+        if isinstance(fact, LogFact) and fact.time <= now + TOLERANCE_S:
             found[receipt.ledger] = fact
-        elif isinstance(fact, InLog):
+        elif isinstance(fact, LogFact):
             notes[f"{receipt.ledger}: the head of its log is of {rfc3339(fact.time)}, which is in the future"] = None
         elif isinstance(fact, str):
             notes[f"{receipt.ledger}: {fact}"] = None
     return found, list(notes)
 
 
-def demand_no_other(signed: SignedStatement, facts: Facts, trust: Trust) -> tuple[tuple[str, ...], list[str]]:
+def demand_no_other(signed: SignedStatement, facts: OnlineFacts, trust: Trust) -> tuple[tuple[str, ...], list[str]]:
     """(the ledgers of the policy that were asked and hold no other statement under this number, what is left to say).
 
     Raises ``Forked`` (step 6), by the names of those that hold another one.
@@ -133,7 +133,7 @@ def _signed_by(fact: Held, trust: Trust) -> str:
     return f", by a key that the trust file does not have, {base64url(fact.by)}"
 
 
-def demand_all_asked(facts: Facts, trust: Trust, still_there: Sequence[str]) -> None:
+def demand_all_asked(facts: OnlineFacts, trust: Trust, still_there: Sequence[str]) -> None:
     """Raise ``NotAsked`` (step 6) where each ledger of the policy must have been asked and one was not.
 
     ``still_there``: what could not be told of logs whose receipts count.
@@ -174,7 +174,7 @@ def demand_valid(key: TrustKey, time: int, whose: str) -> None:
 def count_places(
     anchors: Sequence[Locator],
     statement_id: bytes,
-    facts: Facts,
+    facts: OnlineFacts,
     trust: Trust,
     now: int,
     vouching: dict[str, int],
@@ -187,7 +187,7 @@ def count_places(
     notes = []
     for place in anchors:
         fact = facts.places.get(place)
-        if isinstance(fact, Placed):
+        if isinstance(fact, ChainFact):
             try:
                 time = _placed(place, fact, statement_id, trust, now)
                 vouching[place.ledger] = min(time, vouching.get(place.ledger, time))
@@ -203,7 +203,7 @@ def count_places(
     return notes
 
 
-def _placed(place: Locator, fact: Placed, statement_id: bytes, trust: Trust, now: int) -> int:
+def _placed(place: Locator, fact: ChainFact, statement_id: bytes, trust: Trust, now: int) -> int:
     """The time at which a chain had the statement."""
     if place.ledger not in trust.ledgers:
         raise UnknownLedger(f"{place.ledger}: policy.ledgers does not list this ledger", step=6)

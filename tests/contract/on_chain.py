@@ -18,7 +18,7 @@ from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.evm.account import Account
 from ledger_client.ledgers.evm.driver import EvmLedger
 from ledger_client.ledgers.evm.finality import Finality
-from ledger_client.ledgers.interface import Ledger, Memory, Notebook
+from ledger_client.ledgers.interface import DriverNotes, Ledger, Notebook
 from ledger_client.transparency.ledger.admission import KEY_NOT_VALID, UNKNOWN_KEY
 from ledger_client.verification.trust import parse_trust
 from tests.contract.faults import Faults
@@ -51,7 +51,7 @@ class EvmStand(Stand):
         """A call of the node's own, such as ``evm_mine``."""
         return self.node.ask(method, *parameters)
 
-    def make(self, gateway: str, memory: Memory | None, timeout_s: float) -> Ledger:
+    def make(self, gateway: str, memory: DriverNotes | None, timeout_s: float) -> Ledger:
         return EvmLedger(
             NAME, self.wire.url, contract=self.registry.address, chain_id=CHAIN, account=self._account(gateway),
             memory=Notebook() if memory is None else memory, timeout_s=timeout_s, **self.settings,

@@ -17,7 +17,7 @@ from gateway.config.ledger import Contract
 from gateway.config.model import Config
 from gateway.evidence.settlement import demand_settled
 from ledger_client.ledgers.http import HttpLedger
-from ledger_client.ledgers.interface import Ledger, Memory
+from ledger_client.ledgers.interface import DriverNotes, Ledger
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transparency.ledger.directory import open_dir
 from tests.contract.faults import Faults
@@ -49,7 +49,7 @@ class Stand(ABC):
         self.faults = faults
 
     @contextmanager
-    def driver(self, gateway: str, memory: Memory | None = None, *, timeout_s: float = 5.0) -> Iterator[Ledger]:
+    def driver(self, gateway: str, memory: DriverNotes | None = None, *, timeout_s: float = 5.0) -> Iterator[Ledger]:
         """A new driver, as after a start of its process; what it knows from before is in ``memory``."""
         made = self.make(gateway, memory, timeout_s)
         try:
@@ -58,7 +58,7 @@ class Stand(ABC):
             made.close()
 
     @abstractmethod
-    def make(self, gateway: str, memory: Memory | None, timeout_s: float) -> Ledger:
+    def make(self, gateway: str, memory: DriverNotes | None, timeout_s: float) -> Ledger:
         """A gateway's driver, for the caller to close."""
 
     @abstractmethod
@@ -127,7 +127,7 @@ class NearStand(KeyedStand):
         self._folder = folder
         self._log = NearLog(folder)
 
-    def make(self, gateway: str, memory: Memory | None, timeout_s: float) -> Ledger:
+    def make(self, gateway: str, memory: DriverNotes | None, timeout_s: float) -> Ledger:
         return NearLedger(self._folder, faults=self.faults, log=self._log)
 
     def begin(self) -> None:
@@ -161,7 +161,7 @@ class HttpStand(ServedStand):
         super().__init__(served, faults)
         self.wire = HttpWire(served.ledger.port, faults)
 
-    def make(self, gateway: str, memory: Memory | None, timeout_s: float) -> Ledger:
+    def make(self, gateway: str, memory: DriverNotes | None, timeout_s: float) -> Ledger:
         return HttpLedger(self.place.name, self.wire.url, timeout_s=timeout_s, memory=memory)
 
 
@@ -176,7 +176,7 @@ class MqttStand(ServedStand):
         assert port is not None
         self.wire = MqttWire(port, faults)
 
-    def make(self, gateway: str, memory: Memory | None, timeout_s: float) -> Ledger:
+    def make(self, gateway: str, memory: DriverNotes | None, timeout_s: float) -> Ledger:
         return MqttLedger(self.place.name, self.wire.url, timeout_s=timeout_s)
 
 

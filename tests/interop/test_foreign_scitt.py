@@ -16,7 +16,7 @@ import pytest
 
 from ledger_client.errors import LedgerUnavailable, Refused, Unsupported
 from ledger_client.ledgers.http import HttpLedger
-from ledger_client.ledgers.interface import Memory, Notebook, Pending
+from ledger_client.ledgers.interface import DriverNotes, Notebook, Pending
 from ledger_client.transport.access import Access
 from ledger_client.verification.vouching import check_receipt
 from tests.interop.foreign_scitt import Answer, Fault, ForeignScitt, serving
@@ -33,7 +33,7 @@ def service() -> Iterator[ForeignScitt]:
         yield running
 
 
-def driver(service: ForeignScitt, memory: Memory | None = None, access: Access | None = None) -> HttpLedger:
+def driver(service: ForeignScitt, memory: DriverNotes | None = None, access: Access | None = None) -> HttpLedger:
     return HttpLedger(service.name, service.url, access, timeout_s=5.0, memory=memory)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledger_client.errors import Refused
 from ledger_client.formats.bundle import Locator, encode_locator
 from ledger_client.formats.statement import parse_statement, statement_id
-from ledger_client.ledgers.interface import Memory, Pending
+from ledger_client.ledgers.interface import DriverNotes, Pending
 
 CHAIN, CONTRACT = 31337, bytes(range(20))
 
@@ -13,7 +13,7 @@ CHAIN, CONTRACT = 31337, bytes(range(20))
 class SmallChain:
     """The test says when something happens: ``mine``, ``finalise``, ``drop``. ``memory`` gets a note a submission."""
 
-    def __init__(self, name: str, memory: Memory | None = None) -> None:
+    def __init__(self, name: str, memory: DriverNotes | None = None) -> None:
         self.name, self.memory, self.contract = name, memory, CONTRACT
         self.submitted: list[int] = []
         self.disowned = 0  # questions that were refused

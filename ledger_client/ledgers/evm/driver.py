@@ -23,8 +23,8 @@ from ledger_client.formats.statement import parse_statement
 from ledger_client.ledgers.evm.account import Account
 from ledger_client.ledgers.evm.finality import BY_THE_CHAIN, Finality
 from ledger_client.ledgers.evm.node import Log, Node, Reverted, TxReceipt
-from ledger_client.ledgers.evm.transactions import Lane, Sent, Terms, Version
-from ledger_client.ledgers.interface import Memory, Pending
+from ledger_client.ledgers.evm.transactions import Sent, Terms, TransactionQueue, Version
+from ledger_client.ledgers.interface import DriverNotes, Pending
 from ledger_client.transport.access import Access
 
 GAS_LIMIT: Final = 150_000  # an anchor takes about 60,000; what is not used is not paid
@@ -57,7 +57,7 @@ class EvmLedger:
         contract: bytes,
         chain_id: int,
         account: Account,
-        memory: Memory,
+        memory: DriverNotes,
         finality: Finality = BY_THE_CHAIN,
         legacy: bool = False,
         gas_limit: int = GAS_LIMIT,
@@ -72,7 +72,7 @@ class EvmLedger:
         self._contract, self._chain_id, self._account = contract, chain_id, account
         self._finality, self._gas_limit, self._poll_s = finality, gas_limit, poll_s
         terms = Terms(chain_id, contract, gas_limit, max_fee, legacy)
-        self._lane = Lane(self._node, account, terms, memory, stuck_after_s=stuck_after_s, clock=clock)
+        self._lane = TransactionQueue(self._node, account, terms, memory, stuck_after_s=stuck_after_s, clock=clock)
         self._held: dict[bytes, bytes] = {}  # calls that wait until those before them are in a block
         self._checked = False
         self._gateway: bytes | None = None  # that the account is registered for, which never changes

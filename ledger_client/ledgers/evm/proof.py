@@ -15,11 +15,11 @@ from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.statement import SignedStatement
 from ledger_client.ledgers.evm.finality import Finality
 from ledger_client.ledgers.evm.node import Node, TxReceipt
-from ledger_client.verification.online_facts import Placed
+from ledger_client.verification.online_facts import ChainFact
 from ledger_client.verification.trust import Chain
 
 
-def confirm(place: Locator, signed: SignedStatement, chains: Sequence[Chain], node: Node) -> Placed:
+def confirm(place: Locator, signed: SignedStatement, chains: Sequence[Chain], node: Node) -> ChainFact:
     """The fact behind a locator. ``chains``: what the trust file says of its ledger.
 
     Raises a ``VerificationError`` (step 6) that says which part does not hold, ``LedgerUnavailable`` if the node cannot
@@ -44,7 +44,7 @@ def confirm(place: Locator, signed: SignedStatement, chains: Sequence[Chain], no
         raise _no(place, f"block {place.block} of the chain is another one by now")
     if Finality(by.confirmations).missing(node, place.block):
         raise _no(place, f"block {place.block} is not final yet")
-    return Placed(signed.id, block.time, isinstance(event, AnchoredMany))
+    return ChainFact(signed.id, block.time, isinstance(event, AnchoredMany))
 
 
 def _trusted(place: Locator, chains: Sequence[Chain]) -> list[Chain]:

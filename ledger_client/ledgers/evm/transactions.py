@@ -19,7 +19,7 @@ from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
 from ledger_client.formats import cbor
 from ledger_client.ledgers.evm.account import Account, Fees, Transaction
 from ledger_client.ledgers.evm.node import Node, NodeError
-from ledger_client.ledgers.interface import Memory
+from ledger_client.ledgers.interface import DriverNotes
 
 _LOG = logging.getLogger("meterseal.evm")
 
@@ -74,7 +74,7 @@ class _Head:
     height: int
 
 
-class Lane:
+class TransactionQueue:
     """The transactions of ``account``, which nobody else may use. Safe from several threads.
 
     ``stuck_after_s``: so long may the account's next transaction wait, by ``clock`` and while blocks come without it,
@@ -86,7 +86,7 @@ class Lane:
         node: Node,
         account: Account,
         terms: Terms,
-        memory: Memory,
+        memory: DriverNotes,
         *,
         stuck_after_s: float,
         clock: Callable[[], float],

@@ -11,7 +11,7 @@ from ledger_client.ledgers.evm.node import Node, Reverted
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ContractState:
     """What the contract holds of a gateway: the account that may write (None: none), and its last batch and id."""
 
     account: bytes | None
@@ -31,11 +31,11 @@ def owner_of(node: Node, contract: bytes) -> bytes:
     return address(owner)
 
 
-def standing(node: Node, contract: bytes, gateway: str) -> Standing:
+def standing(node: Node, contract: bytes, gateway: str) -> ContractState:
     """What the contract holds of a gateway."""
     (account,) = _view(node, contract, "accountOf", gateway_hash(gateway), count=1)
     known, batch, id_, _ = _view(node, contract, "last", gateway_hash(gateway), count=4)
-    return Standing(address(account) if any(account) else None, (number(batch), id_) if flag(known) else None)
+    return ContractState(address(account) if any(account) else None, (number(batch), id_) if flag(known) else None)
 
 
 def anchored(node: Node, contract: bytes, gateway: str, batch: int) -> bytes | None:

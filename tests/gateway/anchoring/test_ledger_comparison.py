@@ -11,11 +11,11 @@ from gateway.anchoring.ledger_comparison import (
     Agreed,
     Ahead,
     Another,
+    LedgerHead,
     Lost,
     Mark,
     Odd,
     Rollback,
-    Told,
     Waiting,
     Walk,
     judge,
@@ -34,24 +34,24 @@ HERE = Before(5, OURS)
     [
         (None, None, None, Agreed()),
         (None, None, 3, Lost(-1, 3)),
-        (Told(5, OURS), OURS, 5, Agreed()),
-        (Told(5, THEIRS), OURS, None, Another(5, THEIRS)),
-        (Told(3, THEIRS), THEIRS, 3, Agreed()),
-        (Told(3, THEIRS), THEIRS, 4, Lost(3, 4)),
-        (Told(3, THEIRS), OURS, 4, Another(3, THEIRS)),
-        (Told(3, THEIRS), None, 3, Agreed()),  # pruned here
-        (Told(6, THEIRS), None, 5, Ahead(Told(6, THEIRS))),
+        (LedgerHead(5, OURS), OURS, 5, Agreed()),
+        (LedgerHead(5, THEIRS), OURS, None, Another(5, THEIRS)),
+        (LedgerHead(3, THEIRS), THEIRS, 3, Agreed()),
+        (LedgerHead(3, THEIRS), THEIRS, 4, Lost(3, 4)),
+        (LedgerHead(3, THEIRS), OURS, 4, Another(3, THEIRS)),
+        (LedgerHead(3, THEIRS), None, 3, Agreed()),  # pruned here
+        (LedgerHead(6, THEIRS), None, 5, Ahead(LedgerHead(6, THEIRS))),
     ],
 )
 def test_what_the_last_statement_of_a_ledger_means(
-    last: Told | None, ours: bytes | None, settled: int | None, finding: object
+    last: LedgerHead | None, ours: bytes | None, settled: int | None, finding: object
 ) -> None:
     assert judge(last, HERE, ours, settled) == finding
 
 
 def test_a_number_that_cannot_be_is_odd() -> None:
     with pytest.raises(Odd, match="names batch"):
-        judge(Told(MAX_BATCH, THEIRS), HERE, None, None)
+        judge(LedgerHead(MAX_BATCH, THEIRS), HERE, None, None)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def gateway() -> Gateway:
 def walk(gateway: Gateway, here: int, last: int, unsealed: dict[tuple[str, bytes], int] | None = None) -> Walk:
     """A database that ends with batch ``here`` of the gateway's one line, beside a ledger that holds ``last``."""
     ours = Before(here, statement_id(gateway.statement(here)) if here >= 0 else None)
-    told = Told(last, statement_id(gateway.statement(last)))
+    told = LedgerHead(last, statement_id(gateway.statement(last)))
     return Walk("gw", {gateway.key.public.kid: gateway.key.public}, ours, told, unsealed or {})
 
 
@@ -76,14 +76,14 @@ def test_ranges_of_unsealed_records_are_marked_and_the_line_goes_on_at_its_end(g
     marks = tuple(
         Mark(statement_id(gateway.statement(n)), "export-main", Range(EPOCH, 10 * n, 10 * n + 9)) for n in (2, 3)
     )
-    assert walking.rollback() == Rollback(Told(6, statement_id(gateway.statement(6))), marks, told=True)
+    assert walking.rollback() == Rollback(LedgerHead(6, statement_id(gateway.statement(6))), marks, told=True)
 
 
 def test_a_new_database_asks_for_the_last_statement_only(gateway: Gateway) -> None:
     walking = walk(gateway, -1, 5)
     assert walking.after == 4
     walking.take([gateway.statement(5)])
-    assert walking.rollback().last == Told(5, statement_id(gateway.statement(5)))
+    assert walking.rollback().last == LedgerHead(5, statement_id(gateway.statement(5)))
     assert walk(gateway, -1, 0).after == -1
     assert walk(gateway, -1, 5, {("export-main", EPOCH): 3}).after == -1
 
@@ -100,7 +100,7 @@ def test_where_the_lines_part_is_another(gateway: Gateway) -> None:
     other.statement(4)
     for first in (2, 3):
         walking = walk(gateway, 2, 4)
-        walking.last = Told(4, statement_id(other.statement(4)))
+        walking.last = LedgerHead(4, statement_id(other.statement(4)))
         walking.take([other.statement(n) for n in range(first, 5)])
         assert walking.another == Another(2, statement_id(other.statement(2)))
         assert walking.ended
@@ -134,7 +134,7 @@ def a_step_missing(gateway: Gateway) -> list[bytes]:
 def test_a_gap_is_no_oddity_but_not_all_is_told(statements: Statements, gateway: Gateway) -> None:
     entries = statements(gateway)
     walking = walk(gateway, 1, 4)
-    walking.last = Told(4, statement_id(entries[-1]))
+    walking.last = LedgerHead(4, statement_id(entries[-1]))
     walking.take(entries)
     assert walking.rollback().told is False
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ledger_client.bridge.backlog import Book, BookError, Root, Taken
+from ledger_client.bridge.backlog import Backlog, BookError, Root, Taken
 from ledger_client.bridge.chain_anchoring import IN_FLIGHT, Anchorage
 from ledger_client.bridge.claim import Part, parse_part
 from ledger_client.errors import LedgerClientError
@@ -25,7 +25,7 @@ from tests.support.processes import Anvil
 DUTY = "to nowhere"
 
 
-class Doomed(Book):
+class Doomed(Backlog):
     """A book whose process is killed at ``station``."""
 
     def __init__(self, path: Path, station: str) -> None:
@@ -63,7 +63,7 @@ def site(running: tuple[Anvil, Node], tmp_path: Path) -> EvmSite:
     return site
 
 
-def work(site: EvmSite, book: Book, told: dict[bytes, bytes]) -> None:
+def work(site: EvmSite, book: Backlog, told: dict[bytes, bytes]) -> None:
     """What the process does until nothing is open."""
 
     def tell(taken: Taken, answer: bytes, _content_type: str) -> None:
@@ -88,7 +88,7 @@ def test_killed_at_a_station(station: str, site: EvmSite, tmp_path: Path) -> Non
         work(site, doomed, told)
     doomed.close()
     assert not told
-    book = Book(path, DUTY)
+    book = Backlog(path, DUTY)
     late = Gateway("gw-late").statement(0)
     book.keep_next(parse_statement(late))
     work(site, book, told)
@@ -103,7 +103,7 @@ def test_killed_at_a_station(station: str, site: EvmSite, tmp_path: Path) -> Non
 
 
 def test_behind_a_chain_that_stands_still_roots_grow(site: EvmSite, tmp_path: Path) -> None:
-    book = Book(tmp_path / "bridge.db", DUTY)
+    book = Backlog(tmp_path / "bridge.db", DUTY)
     gateway = Gateway("gw-a")
     with site.driver(url="http://127.0.0.1:1", memory=book) as driver:
         anchorage = Anchorage(driver, book, lambda *_: None, gather_s=1)
@@ -124,7 +124,7 @@ def test_an_account_without_the_role_is_told_and_its_statements_wait(
     site: EvmSite, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     site.registry.send(site.registry.owner, "setBridge", site.account.address, 0)
-    book, entry = Book(tmp_path / "bridge.db", DUTY), Gateway("gw-a").statement(0)
+    book, entry = Backlog(tmp_path / "bridge.db", DUTY), Gateway("gw-a").statement(0)
     book.keep_next(parse_statement(entry))
     with site.driver(memory=book) as driver:
         anchorage = Anchorage(driver, book, lambda *_: None, gather_s=1)
@@ -143,7 +143,7 @@ def test_an_account_without_the_role_is_told_and_its_statements_wait(
 def test_a_bridge_looks_at_its_chain_before_there_is_anything_to_anchor(
     site: EvmSite, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    book = Book(tmp_path / "bridge.db", DUTY)
+    book = Backlog(tmp_path / "bridge.db", DUTY)
     nowhere: list[tuple[dict[str, Any], str]] = [
         ({"chain_id": 1}, "follows chain 31337, the configuration says 1"),
         ({"contract": bytes(20)}, "holds no contract"),
@@ -168,7 +168,7 @@ def _id(gateway: Gateway, batch: int) -> bytes:
 
 def test_what_is_written_is_on_the_disk(tmp_path: Path) -> None:
     for _ in range(2):  # made, then opened again
-        book = Book(tmp_path / "bridge.db", DUTY)
+        book = Backlog(tmp_path / "bridge.db", DUTY)
         assert book._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
         assert book._db.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
         book.close()
@@ -176,13 +176,13 @@ def test_what_is_written_is_on_the_disk(tmp_path: Path) -> None:
 
 def test_a_folder_has_one_duty(tmp_path: Path) -> None:
     path = tmp_path / "bridge.db"
-    Book(path, DUTY).close()
-    Book(path, DUTY).close()
+    Backlog(path, DUTY).close()
+    Backlog(path, DUTY).close()
     with pytest.raises(BookError, match="a bridge to nowhere, not to somewhere"):
-        Book(path, "to somewhere")
+        Backlog(path, "to somewhere")
     path.with_name("other.db").write_text("no database at all, but long enough to be taken for one" * 40)
     with pytest.raises(BookError, match=r"other\.db"):
-        Book(path.with_name("other.db"), DUTY)
+        Backlog(path.with_name("other.db"), DUTY)
 
 
 def test_parts_tile_the_gateways() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.bridge.backlog import Book, Taken
+from ledger_client.bridge.backlog import Backlog, Taken
 from ledger_client.bridge.http_relay import Relay
 from ledger_client.formats.statement import parse_statement
 from ledger_client.transparency.ledger.admission import OUT_OF_ORDER
@@ -64,8 +64,8 @@ class Told:
         self.heard.set()
 
 
-def book_with(entry: bytes, folder: Path) -> Book:
-    book = Book(folder / "bridge.db", "to a ledger in this process")
+def book_with(entry: bytes, folder: Path) -> Backlog:
+    book = Backlog(folder / "bridge.db", "to a ledger in this process")
     assert book.keep_entry(parse_statement(entry))
     return book
 

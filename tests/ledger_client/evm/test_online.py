@@ -21,7 +21,7 @@ from ledger_client.ledgers.evm.account import Account
 from ledger_client.ledgers.evm.node import Node
 from ledger_client.ledgers.interface import Notebook, Pending
 from ledger_client.online.ask import last_batches, refresh
-from ledger_client.verification.online_facts import Facts, Placed
+from ledger_client.verification.online_facts import ChainFact, OnlineFacts
 from ledger_client.verification.trust import Trust, key_entry
 from ledger_client.verification.verify import Verified, verify
 from tests.ledger_client.evm.chain import Registry, chain, mined
@@ -68,7 +68,7 @@ def _own(site: EvmSite) -> bytes:
     return site.account.address
 
 
-def asked(bundle: bytes, trust: Trust, node: str) -> Facts:
+def asked(bundle: bytes, trust: Trust, node: str) -> OnlineFacts:
     """What the chain says; the ledger with the log is not asked, and that changes nothing."""
     return refresh(bundle, trust, {NAME: node}, {}, timeout_s=5.0, offline_ok=True)
 
@@ -273,19 +273,19 @@ def test_a_block_of_the_future_and_a_fact_of_another_statement() -> None:
     place = Locator(NAME, CHAIN, bytes(20), bytes(32), 7, bytes(32))
     bundle, id_ = Site(anchors=(place,), receipts=()).build(), statement_id(Site().entry())
     trust = evidence.trust(ledgers=(LEDGER, NAME), keys={NAME: ""})
-    late = Facts({place: Placed(id_, evidence.NOW + 301, False)})
+    late = OnlineFacts({place: ChainFact(id_, evidence.NOW + 301, False)})
     with pytest.raises(BadReceipt, match="in the future"):
         verify(bundle, trust, evidence.NOW, facts=late)
     with pytest.raises(BadReceipt, match="another statement"):
-        verify(bundle, trust, evidence.NOW, facts=Facts({place: Placed(bytes(32), evidence.NOW, False)}))
+        verify(bundle, trust, evidence.NOW, facts=OnlineFacts({place: ChainFact(bytes(32), evidence.NOW, False)}))
     with pytest.raises(UnknownLedger, match="does not list"):
-        verify(bundle, evidence.trust(), evidence.NOW, facts=Facts({place: Placed(id_, evidence.NOW, False)}))
+        verify(bundle, evidence.trust(), evidence.NOW, facts=OnlineFacts({place: ChainFact(id_, evidence.NOW, False)}))
 
 
 def test_a_record_that_claims_a_time_after_the_block(site: EvmSite) -> None:
     place = anchored(site)
     bundle = Site(anchors=(place,), receipts=()).build()
-    early = Facts({place: Placed(statement_id(Site().entry()), evidence.T0 - 400, False)})
+    early = OnlineFacts({place: ChainFact(statement_id(Site().entry()), evidence.T0 - 400, False)})
     with pytest.raises(VerificationError) as caught:
         verify(bundle, trust_of(site), NOW, facts=early)
     assert caught.value.step == 7

@@ -30,7 +30,7 @@ from ledger_client.online.log_proof import confirm
 from ledger_client.transparency.ledger.rotate import rotate
 from ledger_client.transparency.ledger.show import trust_entry
 from ledger_client.transparency.ledger.view import LogView
-from ledger_client.verification.online_facts import Facts, Held, InLog
+from ledger_client.verification.online_facts import Held, LogFact, OnlineFacts
 from ledger_client.verification.trust import Trust, key_entry
 from ledger_client.verification.verify import Verified, verify
 from tests.contract.memory import NearLog
@@ -71,7 +71,7 @@ class Two:
 
     def confirm(
         self, place: Place, log: type[LogView] = LogView, *, late_s: int = 0, trust: Trust | None = None
-    ) -> InLog:
+    ) -> LogFact:
         """Ask a log in its folder, at a time of ``late_s`` after now."""
         near = NearLog(place.folder)
         try:
@@ -209,7 +209,7 @@ def test_whose_head_it_is(two: Two) -> None:
 
 
 def test_a_head_of_the_future(two: Two) -> None:
-    facts = Facts(logs={two.receipt: InLog(9, int(time.time()) + 1000)})
+    facts = OnlineFacts(logs={two.receipt: LogFact(9, int(time.time()) + 1000)})
     proven = verify(two.bundle(), two.trust(), int(time.time()), facts=facts)
     assert proven.in_log == {}
     assert "in the future" in proven.unconfirmed[0]

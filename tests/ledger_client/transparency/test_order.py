@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.bridge.backlog import Book
+from ledger_client.bridge.backlog import Backlog
 from ledger_client.errors import Refused
 from ledger_client.formats.statement import Range, SignedStatement, parse_statement, statement_id
 from ledger_client.transparency.ledger import admission
@@ -47,7 +47,7 @@ def take(request: pytest.FixtureRequest, tmp_path: Path, gateway: Gateway) -> It
             yield Service(folder, policy_with(folder, [gateway]), now=lambda: NOW).submit
     else:
         policy = policy_of(gateway)
-        with closing(Book(tmp_path / "bridge.db", "to a chain")) as book:
+        with closing(Backlog(tmp_path / "bridge.db", "to a chain")) as book:
             yield lambda entry: book.keep_next(admitted(entry, policy, NOW))
 
 
@@ -229,11 +229,11 @@ def test_a_bridge_that_was_there_before_the_rule_begins_with_what_comes_next(tmp
 
     path = tmp_path / "bridge.db"
     first = gateway.sign(0, None, meters=main((A, 0, 9)))
-    with closing(Book(path, "to a chain")) as book:
+    with closing(Backlog(path, "to a chain")) as book:
         book.keep_next(signed(first))
     with closing(sqlite3.connect(path)) as db:
         db.executescript("DROP TABLE ranges; DROP TABLE orders")
-    with closing(Book(path, "to a chain")) as book:
+    with closing(Backlog(path, "to a chain")) as book:
         second = gateway.sign(1, statement_id(first), meters=main((A, 10, 19)))
         assert book.keep_next(signed(second))
         with pytest.raises(Refused, match="Out of order"):
