@@ -14,7 +14,7 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
 
-from gateway.alarm_kinds import REPAIRED, STOPPED
+from gateway.alarm_kinds import AlarmCode
 from gateway.clock import STEP_MS, Clock
 from gateway.config.device_keys import Keys
 from gateway.config.model import Config, Configured
@@ -128,7 +128,7 @@ class Commits:
             *schedule(gone),
         ]
         started = Event(START, {"software": self.rules.software, "config": self.rules.config})
-        alarms = [alarm(REPAIRED, repair_report.text(r), raised=True).event for r in self._repairs]
+        alarms = [alarm(AlarmCode.DATABASE_REPAIRED, repair_report.text(r), raised=True).event for r in self._repairs]
         before = [self._signer.event(GATEWAY, event, now) for event in [*told, *announced]]
         behind = [self._signer.event(GATEWAY, event, now) for event in [started, *alarms]]
         rows, grids = [*before, *rows, *behind], [*grids, *gone]
@@ -303,7 +303,7 @@ class Commits:
         log.error("recording stopped, polling goes on: %s", error)
         if isinstance(error, Damaged):
             note_flaws(self.store.path, [error.problem])
-        self._unsigned.append(alarm(STOPPED, f"recording stopped: {error.problem}", raised=True))
+        self._unsigned.append(alarm(AlarmCode.RECORDING_STOPPED, f"recording stopped: {error.problem}", raised=True))
         if isinstance(error, DiskFull) and self._reserve.release():
             self._write_account()
 
@@ -368,4 +368,4 @@ def alarm(code: str, text: str, *, raised: bool) -> MeterEvent:
     return MeterEvent(GATEWAY, Event(ALARM, {"code": code, "line": "store", "text": text, "raised": raised}))
 
 
-GOES_ON = alarm(STOPPED, "recording goes on", raised=False)
+GOES_ON = alarm(AlarmCode.RECORDING_STOPPED, "recording goes on", raised=False)

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gateway.alarm_kinds import ON_A_LINE
+from gateway.alarm_kinds import LINE_CODES
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.pages.charts import Chart, Step, kind_of
 from gateway.dashboard.pages.events import plain
@@ -222,7 +222,7 @@ def _flag(words: Words, bit: int) -> str:
 
 def _part(in_words: Callable[[str], str], line: str, code: str) -> str:
     """What an alarm is about: a line by its name, or a part of the gateway."""
-    return line if code in ON_A_LINE else in_words(line)
+    return line if code in LINE_CODES else in_words(line)
 
 
 def _fact(in_words: Callable[[str], str], value: str, key: str, code: str) -> str:
