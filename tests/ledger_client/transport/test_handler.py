@@ -47,9 +47,7 @@ class Faulty(Handler):
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-def test_every_event_comes_in_one_thread_and_a_fault_of_the_handler_ends_nothing(
-    tmp_path: Path, protocol: str
-) -> None:
+def test_every_event_comes_in_one_thread_and_a_fault_of_the_handler_ends_nothing(tmp_path: Path, protocol: str) -> None:
     handler = Faulty()
     with mosquitto(tmp_path) as server:
         options = BrokerOptions(server.url, "c", Access(protocol=protocol))  # type: ignore[arg-type]
