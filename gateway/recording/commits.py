@@ -25,12 +25,12 @@ from gateway.process.histogram import Durations
 from gateway.recording.announcements import Announcements, NamedGrid, new_keys, schedule
 from gateway.recording.coverage import CoverageCounter, RecordingGrid, first_coverage
 from gateway.recording.signer import Queue, Signer
-from gateway.records import ALARM, CLOCK, GATEWAY, SCHEDULE, START, STOP, MeterEvent, News, SignedRecord, Timestamp
+from gateway.records import ALARM, CLOCK, GATEWAY, SCHEDULE, START, MeterEvent, News, SignedRecord, Timestamp
 from gateway.storage.capacity import disk_space
 from gateway.storage.database import Store
 from gateway.storage.recovery import repair_report
 from gateway.storage.recovery.repair import note_flaws
-from gateway.storage.rows import Tail
+from gateway.storage.rows import asked_until_ms
 from ledger_client.formats.record import Event, parse_record, record_hash
 
 log = logging.getLogger("meterseal.recorder")
@@ -361,21 +361,6 @@ class Commits:
     def lines_used_until_ms(self) -> int | None:
         """Until when a process before this one may have asked meters: its stop, or now if it was killed."""
         return asked_until_ms(self.tails[GATEWAY], self._clock.started_ms, repaired=bool(self._repairs))
-
-
-def asked_until_ms(tail: Tail | None, now_ms: int, *, repaired: bool) -> int | None:
-    """Until when a gateway that is gone may have asked meters, by its last record: its stop, or now if it was killed;
-    None: there never was one. ``repaired``: its stop need not be the last thing that it said."""
-    if tail is None:
-        return None
-    stopped = ended_in_order(tail) and not repaired
-    return min(parse_record(tail.last_data).time_ms + 999, now_ms) if stopped else now_ms  # in whole seconds
-
-
-def ended_in_order(tail: Tail | None) -> bool:
-    """The last that a gateway said is that it stops."""
-    body = None if tail is None else parse_record(tail.last_data).body
-    return isinstance(body, Event) and body.name == STOP
 
 
 def alarm(code: str, text: str, *, raised: bool) -> MeterEvent:

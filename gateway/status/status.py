@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.acquisition.validation import shared_flags
 from gateway.alarm_kinds import AlarmCode
 from gateway.anchoring.ledger_comparison import conflict_text
 from gateway.config.access_files import fingerprint
@@ -25,7 +24,7 @@ from gateway.records import StoredRecord
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import RECOVER, Store
 from gateway.storage.recovery import repair_report
-from gateway.verdicts import verdict, worst
+from gateway.verdicts import shared_flags, verdict, worst
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.record import Body, Coverage, parse_record
 from ledger_client.formats.senml import Quality, Reading, Value

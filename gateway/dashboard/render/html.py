@@ -16,7 +16,6 @@ from urllib.parse import parse_qsl, urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gateway.acquisition.validation import shared_flags
 from gateway.alarm_kinds import LINE_CODES
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.pages.charts import Chart, Step, kind_of
@@ -28,7 +27,7 @@ from gateway.dashboard.render.formats import Times
 from gateway.dashboard.render.merkle_svg import drawing
 from gateway.dashboard.render.sentences import said
 from gateway.storage.capacity import forecast
-from gateway.verdicts import VERDICTS, verdict
+from gateway.verdicts import VERDICTS, shared_flags, verdict
 from ledger_client.formats.record import MISSED_REASONS
 from ledger_client.formats.senml import Quality
 
