@@ -21,7 +21,8 @@ from gateway.acquisition.poller import Poller
 from gateway.agent.background_tasks import keep, wanted
 from gateway.agent.reload import Provision, Reload
 from gateway.alarm_kinds import AlarmCode
-from gateway.alarms.board import AlarmBoard, lines_of, orders
+from gateway.alarms.board import AlarmBoard, orders
+from gateway.alarms.grouping import lines_of
 from gateway.anchoring.ledger_alarms import Events, LedgerAlarms
 from gateway.anchoring.ledger_drivers import close, drivers
 from gateway.anchoring.reconciliation import Reconciliation
@@ -327,7 +328,7 @@ class Epoch:
         return facts
 
     async def _health(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        active = [row.as_json() for row in self.site.board.standing() if row.active]
+        active = [row.as_json() for row in self.site.board.listed() if row.active]
         known = {"configuration": self._reload.state(), "alarms": active, "closing": self.site.closing_lines()}
         return self._recorder.health() | known
 
