@@ -143,7 +143,11 @@ def _live(loaded: Config, days: float, *, ago: float) -> None:
 def _counts(loaded: Config) -> dict[str, int]:
     store = Store(loaded.database, read_only=True)
     try:
-        counts = {"batches": len(store.batches()), "cuts": len(store.cuts()), "elsewhere": sum(store.count_elsewhere())}
+        counts = {
+            "batches": len(store.batches.all()),
+            "cuts": len(store.batches.cuts()),
+            "elsewhere": sum(store.elsewhere.count()),
+        }
         return {**counts, "readings": store.totals()["readings"]}
     finally:
         store.close()
@@ -230,8 +234,8 @@ def _anchored_once(loaded: Config, ledger: EmbeddedLedger) -> bool:
         after = parse_statement(some[-1]).statement.batch
     log.close()
     store = Store(loaded.database, read_only=True)
-    batches, records, settled = store.batches(), sum(store.kinds().values()), store.count_receipts()
-    waiting = store.waiting()
+    batches, records, settled = store.batches.all(), sum(store.records.kinds().values()), store.anchors.count_receipts()
+    waiting = store.batches.waiting()
     store.close()
     whole = [batch.first_id for batch in batches] == [1, *(batch.last_id + 1 for batch in batches[:-1])]
     sealed = sum(batch.size for batch in batches)

@@ -119,7 +119,7 @@ def _clients(port: int, seconds: float, pid: int) -> tuple[dict[str, Any], list[
 def _kept(loaded: Config, begin_ms: int, end_ms: int) -> dict[str, object]:
     """Of both kinds of meters: recorded readings over due polls in a stretch of time."""
     store, found = Store(loaded.database, read_only=True), Counter[str]()
-    for row in store.stretch(1, 1 << 60):
+    for row in store.records.stretch(1, 1 << 60):
         if row.kind == "reading" and begin_ms <= row.time_ms < end_ms:
             found[row.meter] += 1
     store.close()

@@ -81,7 +81,7 @@ class Mark:
     def of(cls, store: Store) -> Mark:
         """Where a database stands now."""
         ((place,),) = store.all("SELECT coalesce(max(id), 0) FROM records")
-        last = store.last_batch()
+        last = store.batches.last()
         return cls(place, last.batch if last else -1)
 
 
@@ -125,14 +125,14 @@ class Books:
             else:
                 claims, body = (parsed := parse_record(data)).claims, parsed.body
                 self.records[place] = Record(meter, epoch.hex(), claims.seq, claims.prev, digest, body, claims.clock)
-        pruned_to, _ = store.pruned()
+        pruned_to, _ = store.records.pruned()
         self.gone |= {place for place in self.records if place > pruned_to and place not in present}
-        for batch in store.batches():
+        for batch in store.batches.all():
             found = batch.statement_id, batch.first_id, batch.last_id
             self.changed += self.batches.setdefault(batch.batch, found) != found
         self.hear(statements)
         grids: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        for meter, _, anchor_ms, period_ms in store.schedules():
+        for meter, _, anchor_ms, period_ms in store.epochs.schedules():
             grids[meter].append((anchor_ms, period_ms))
         self.grids = dict(grids)
 

@@ -45,7 +45,7 @@ class Place:
     def events(self) -> list[Event]:
         """The signed events of alarms, in order, but for those of the machine beneath."""
         store = Store(self.loaded.database, read_only=True)
-        bodies = [parse_record(row.data).body for row in store.rows(1, 1 << 60) if row.kind == "event"]
+        bodies = [parse_record(row.data).body for row in store.records.rows(1, 1 << 60) if row.kind == "event"]
         store.close()
         events = [body for body in bodies if isinstance(body, Event) and body.name.startswith("alarm")]
         return [event for event in events if event.fields["code"] not in OF_THE_MACHINE]

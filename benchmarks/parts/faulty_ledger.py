@@ -96,7 +96,7 @@ class Work:
         look = Store(self.loaded.database, read_only=True)
         try:
             async with asyncio.timeout(within_s):
-                while (states := look.anchor_states(NAME)).get("settled", 0) < self.batches:
+                while (states := look.anchors.states(NAME)).get("settled", 0) < self.batches:
                     assert not task.done(), task.result()
                     if marks and sum(states.get(state, 0) for state in SINCE[plan.when]) >= marks[0]:
                         del marks[0]
@@ -116,8 +116,8 @@ class Work:
         """What the ledger's own log holds beside what was sealed, and the longest time without a new receipt."""
         held = self._stand.held(self.loaded.gateway_id)
         store = Store(self.loaded.database, read_only=True)
-        sealed = {batch.batch for batch in store.batches()}
-        settled = sorted(a.updated_ms for a in store.anchors() if a.state == "settled")
+        sealed = {batch.batch for batch in store.batches.all()}
+        settled = sorted(a.updated_ms for a in store.anchors.of() if a.state == "settled")
         store.close()
         gaps = [after - before for before, after in zip([begun_ms, *settled], settled, strict=False)]
         return {

@@ -134,9 +134,9 @@ class History:
         """What stands sealed in a gateway's database."""
         store, keys = Store(loaded.database, read_only=True), load_keys(loaded)
         batches = []
-        for batch in store.batches():
+        for batch in store.batches.all():
             statement = parse_statement(batch.entry).statement
-            rows = [parse_record(row.data) for row in store.leaves(batch.first_id, batch.last_id)]
+            rows = [parse_record(row.data) for row in store.batches.leaves(batch.first_id, batch.last_id)]
             records = [Unsigned(row.claims, row.body) for row in rows]
             batches.append(Batch(records, statement.iat, statement.config, statement.software))
         store.close()

@@ -75,7 +75,7 @@ def seal_rest(loaded: Config, clock: Clock) -> None:
     """Seal what an ended gateway left, as ``drain`` does."""
     store, keys, rules = Store(loaded.database), load_keys(loaded), Rules.of(loaded)
     with store.transaction():
-        store.cut()
+        store.batches.cut()
     while seal_next(store, keys, rules, clock.now_ms()):
         pass
     store.close()

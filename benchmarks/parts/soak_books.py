@@ -74,7 +74,7 @@ def verify(
     worst, unverified = Flaws(), []
     try:
         books.look(store, ())
-        batches, anchors = store.count_batches(), store.anchors()
+        batches, anchors = store.batches.count(), store.anchors.of()
     finally:
         store.close()
     for entries in logs.values():

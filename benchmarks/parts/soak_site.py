@@ -276,7 +276,7 @@ def _receipts(database: Path) -> Counter[str]:
     """How many receipts of each ledger a database holds."""
     store = Store(database, read_only=True)
     try:
-        return Counter(anchor.ledger for anchor in store.anchors() if anchor.state == "settled")
+        return Counter(anchor.ledger for anchor in store.anchors.of() if anchor.state == "settled")
     finally:
         store.close()
 

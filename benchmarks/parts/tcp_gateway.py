@@ -36,6 +36,7 @@ from gateway.recording.commits import Rules
 from gateway.recording.writer import Recorder
 from gateway.records import StoredRecord
 from gateway.storage.database import Store
+from tests.support.heard_tables import HeardRecords
 
 VALUES = 30
 WARM_UP_S = 3.0
@@ -77,9 +78,9 @@ class TimedStore(Store):
         super().__init__(path)
         self.ages_ms: list[int] = []
         self._clock, self._open = clock, list[int]()
+        self.records = HeardRecords(self, self._appended)
 
-    def append(self, rows: Sequence[StoredRecord]) -> None:
-        super().append(rows)
+    def _appended(self, rows: Sequence[StoredRecord]) -> None:
         self._open += [row.time_ms for row in rows if row.kind == "reading"]
 
     @contextmanager

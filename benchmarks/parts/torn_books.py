@@ -123,8 +123,8 @@ def _classify(found: Findings, said: str) -> None:
 def _compare(loaded: Config, told: Told, found: Findings) -> None:
     store = Store(loaded.database, read_only=True)
     try:
-        rows = store.rows(1, 1 << 60)
-        sealed = {batch.statement_id for batch in store.batches()}
+        rows = store.records.rows(1, 1 << 60)
+        sealed = {batch.statement_id for batch in store.batches.all()}
         gone, thinned = _pruned(store, told.statements)
     finally:
         store.close()
@@ -147,11 +147,11 @@ def _compare(loaded: Config, told: Told, found: Findings) -> None:
 
 def _pruned(store: Store, entries: Iterable[bytes]) -> tuple[set[bytes], list[Statement]]:
     """The statements that pruning has taken away, as many as the database says; and all whose records it has taken."""
-    first, (to_id, _) = store.first_batch(), store.pruned()
+    first, (to_id, _) = store.batches.first(), store.records.pruned()
     if first is None or to_id == 0:
         return set(), []
     older = {entry for entry in entries if parse_statement(entry).statement.batch < first.batch}
-    if len(older) != store.count_batches() - len(store.batches()):
+    if len(older) != store.batches.count() - len(store.batches.all()):
         return set(), []  # more are missing than were pruned: then all count as lost
     begun = [first.entry] if first.first_id <= to_id else []
     return older, [parse_statement(entry).statement for entry in [*older, *begun]]

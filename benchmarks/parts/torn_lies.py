@@ -48,7 +48,7 @@ def named(loaded: Config, ledger: Path, folder: Path, number: int) -> set[bytes]
     life.close()
     store = Store(copy.database, read_only=True)
     try:
-        bodies = [parse_record(row.data).body for row in store.rows(1, 1 << 60) if row.meter == GATEWAY]
+        bodies = [parse_record(row.data).body for row in store.records.rows(1, 1 << 60) if row.meter == GATEWAY]
     finally:
         store.close()
     told = [body.fields for body in bodies if isinstance(body, Event) and body.name == ROLLBACK]
@@ -130,8 +130,8 @@ def _judge(loaded: Config, told: Told, named_lost: set[bytes], found: Counter[st
     found["sealed_then_lost_unnamed"] += len(lost - named_lost)
     store = Store(loaded.database, read_only=True)
     try:
-        found["named_and_there"] += len(named_lost & {batch.statement_id for batch in store.batches()})
-        found["conflicts"] += len(store.conflicts())
+        found["named_and_there"] += len(named_lost & {batch.statement_id for batch in store.batches.all()})
+        found["conflicts"] += len(store.anchors.conflicts())
     finally:
         store.close()
 

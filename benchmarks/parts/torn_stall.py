@@ -58,7 +58,7 @@ def _covered(site: Path) -> tuple[int, int]:
     """Due and recorded polls by the coverage records of a site's database."""
     store = Store(load_config(site / "gateway.toml").database, read_only=True)
     try:
-        bodies = [parse_record(row.data).body for row in store.stretch(1, 1 << 60) if row.kind == "coverage"]
+        bodies = [parse_record(row.data).body for row in store.records.stretch(1, 1 << 60) if row.kind == "coverage"]
     finally:
         store.close()
     covered = [body for body in bodies if isinstance(body, Coverage)]

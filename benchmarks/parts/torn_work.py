@@ -92,7 +92,7 @@ class Life:
         try:
             self.store = ToldStore(self._loaded.database, self.tell, self._ledger)
             self._clock = Clock(
-                not_before_ms=self.store.latest_ms(),
+                not_before_ms=self.store.records.latest_ms(),
                 wall_ns=lambda: int((BEGINNING_S + self._ticks_s) * 1e9),
                 monotonic=lambda: self._ticks_s,
                 kernel=lambda: KernelClock(True, 5),
@@ -126,7 +126,7 @@ class Life:
         if ledger is None:
             return lambda: None
         trust = ledger_drivers.trust_of(self._loaded)
-        asked = Reconciliation(self._loaded, recorder, trust, self._clock, store.conflicts())
+        asked = Reconciliation(self._loaded, recorder, trust, self._clock, store.anchors.conflicts())
         return lambda: asyncio.run(asked.compare(ledger))
 
     def feed(self, rounds: int) -> None:
@@ -196,13 +196,13 @@ class Life:
         ledger = NearLedger(self._loaded.path.parent / "ledger")
 
         def settle(store: Store) -> None:
-            for anchor in store.anchors():
-                batch = store.batch(anchor.batch)
+            for anchor in store.anchors.of():
+                batch = store.batches.numbered(anchor.batch)
                 assert batch is not None
                 receipt = ledger.submit(batch.entry)
                 assert isinstance(receipt, bytes)
                 with store.transaction():
-                    store.mark(batch.batch, anchor.ledger, "settled", batch.sealed_ms, receipt=receipt)
+                    store.anchors.mark(batch.batch, anchor.ledger, "settled", batch.sealed_ms, receipt=receipt)
 
         self.recorder.call(settle).result(SAFETY_S)
         ledger.close()

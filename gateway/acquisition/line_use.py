@@ -67,7 +67,7 @@ def _gateway_ms(config: Config, now_ms: int) -> int | None:
     except GatewayError:
         return now_ms
     try:
-        return asked_until_ms(store.tail(GATEWAY), now_ms, repaired=bool(store.untold_repairs()))
+        return asked_until_ms(store.records.tail(GATEWAY), now_ms, repaired=bool(store.repairs.untold()))
     finally:
         store.close()
 

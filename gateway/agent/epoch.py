@@ -72,7 +72,7 @@ class Epoch:
 
     def __init__(self, ready: Ready, store: Store) -> None:
         self.ready, config = ready, ready.config
-        clock, epoch = Clock(not_before_ms=store.latest_ms()), secrets.token_bytes(8)
+        clock, epoch = Clock(not_before_ms=store.records.latest_ms()), secrets.token_bytes(8)
         self._recorder = recorder = Recorder(store, ready.keys, Rules.of(config), clock, epoch)
         self._poller = Poller(config.meters, clock, recorder.put, config.profiles, recorder.happened)
         for name in config.meters:
@@ -93,7 +93,7 @@ class Epoch:
         self.site.lines.update(
             {spec.name: self._make_line(spec, latest(used_until_ms, by_hand[spec.name])) for spec in ready.specs}
         )
-        self._make_uplinks(drivers(config, self._notes), store.conflicts())
+        self._make_uplinks(drivers(config, self._notes), store.anchors.conflicts())
         reload = Reload(self)
         self.site.orders.update(accept=self._accept, health=self._health, **orders(board))
         self.site.orders.update(preview=reload.preview, reload=reload.reload)
@@ -359,7 +359,7 @@ def _endpoint(spec: LineSpec) -> tuple[str, str]:
 
 def _last_readings(store: Store, meter: str) -> Iterator[Reading]:
     """The newest readings first, as far as the past of a counter may lie behind polls that had no value of it."""
-    for row in reversed(store.readings(meter, RECALLED)):
+    for row in reversed(store.records.readings(meter, RECALLED)):
         if isinstance(body := parse_record(row.data).body, Reading):
             yield body
 

@@ -53,7 +53,7 @@ class AlarmStore:
         """``store`` is read here and not kept."""
         self._books, self._clock, self._live = books, clock, live
         self._states: dict[Key, State] = {}
-        self._last = store.last_alarm()
+        self._last = store.alarms.last_id()
         self._unkept: dict[int, AlarmRow] = {}
         self._keeping: tuple[Future[None], dict[int, AlarmRow]] | None = None
         self._keep_ms = 0
@@ -184,4 +184,4 @@ class AlarmStore:
 
 def _write(rows: Sequence[AlarmRow], store: Store) -> None:
     with store.transaction():
-        store.keep_alarms(rows)
+        store.alarms.keep(rows)

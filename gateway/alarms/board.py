@@ -72,7 +72,7 @@ class AlarmBoard(AlarmStore, BackgroundTask):
         self._lay_out(lines)
         self._heard: set[str] | None = set()
         """Meters that gave a reading since something came into doubt; None while nothing is."""
-        self._inherit(store.alarms())
+        self._inherit(store.alarms.open())
 
     def change(self, lines: Lines) -> None:
         """Another configuration, behind that of what is live: what stands of meters that are no more is over."""

@@ -82,9 +82,9 @@ def run_periodic_checks(config: Config, now_ms: int, held: str | None) -> Found:
 
 def _look_at_store(config: Config, store: Store, now_ms: int, held: str | None, found: Found) -> None:
     ledgers = [entry.name for entry in config.document.ledger]
-    refused = {(GATEWAY, f"ledger {name}"): store.first_refused(name) for name in ledgers}
+    refused = {(GATEWAY, f"ledger {name}"): store.anchors.first_refused(name) for name in ledgers}
     found.alarms[LEDGER_REFUSED] = {key: (str(at.detail), None) for key, at in refused.items() if at is not None}
-    found.alarms[EQUIVOCATION] = {(GATEWAY, f"ledger {c.ledger}"): ("", c.found_ms) for c in store.conflicts()}
+    found.alarms[EQUIVOCATION] = {(GATEWAY, f"ledger {c.ledger}"): ("", c.found_ms) for c in store.anchors.conflicts()}
     found.alarms[ANCHOR_OVERDUE] = dict(_overdue(store, ledgers, now_ms, held))
     found.forged = dict(_signatures(config, store))
     found.changed = _changed(store)
@@ -97,12 +97,12 @@ def _look_at_store(config: Config, store: Store, now_ms: int, held: str | None, 
 def _overdue(store: Store, ledgers: Iterable[str], now_ms: int, held: str | None) -> Iterator[_Item]:
     limit_ms = KINDS[ANCHOR_OVERDUE].delay_ms
     for name in ledgers:
-        for _, batch in store.open_anchors(name, 1):
+        for _, batch in store.anchors.pending(name, 1):
             if now_ms - batch.sealed_ms >= limit_ms:
                 since = rfc3339_ms(batch.sealed_ms)
                 text = f"ledger {name} has not settled batch {batch.batch}, sealed {since}; nothing is lost meanwhile"
                 yield (GATEWAY, f"ledger {name}"), (text, batch.sealed_ms)
-    began_ms = store.epoch_began_ms()
+    began_ms = store.epochs.began_ms()
     if held is not None and now_ms - began_ms >= limit_ms:
         yield (GATEWAY, "sealing"), (held, began_ms)
 
@@ -112,7 +112,7 @@ def _signatures(config: Config, store: Store) -> Iterator[_Item]:
     if trust is None:
         return
     keys = {(key.meter or GATEWAY, key.kid): key.key for key in trust.keys if key.gateway == config.gateway_id}
-    for _, row in store.newest_places(PROVEN, ()):
+    for _, row in store.records.newest_places(PROVEN, ()):
         try:
             record = parse_record(row.data)
             key = keys.get((row.meter, record.kid))
@@ -124,7 +124,7 @@ def _signatures(config: Config, store: Store) -> Iterator[_Item]:
 
 def _changed(store: Store) -> str | None:
     """That the newest start was of another configuration than the one in force before it."""
-    bodies = (parse_record(row.data).body for row in store.events_of(GATEWAY))
+    bodies = (parse_record(row.data).body for row in store.records.events_of(GATEWAY))
     events = (
         body
         for body in bodies

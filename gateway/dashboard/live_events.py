@@ -31,7 +31,7 @@ def source(site: GatewayContext) -> Callable[[Store], Document]:
     }
 
     def rest(store: Store) -> Document:
-        last = store.last_batch()
+        last = store.batches.last()
         batch = {"oldest": oldest_unanchored_ms(config, store), "batch": last.batch if last else None}
         return {"meters": {now.name: meter(config, now) for now in seen}, "head": head | batch}
 

@@ -47,7 +47,7 @@ def export(store: Store, number: int, path: Path) -> Exported:
     with store.snapshot():
         batch = _batch(store, number)
         receipts, places = settled_by(store, batch)
-        records = (row.data for row in store.leaves(batch.first_id, batch.last_id))
+        records = (row.data for row in store.batches.leaves(batch.first_id, batch.last_id))
         try:
             with whole_file(path) as file:
                 size = write_batch(file, records, batch.entry, receipts, places)
@@ -65,7 +65,7 @@ def _configured_before(store: Store, batch: Batch, folder: Path) -> tuple[tuple[
     """Write the proofs of the newest ``configuration`` before a batch and of the grids since, where they are not there
     yet; none for a batch that begins with one of a day. One of a start does not tell by which grids the downtime before
     it counts. Gives the files, and why one could not be written."""
-    leaves = (_event(row) for row in store.leaves(batch.first_id, batch.last_id))
+    leaves = (_event(row) for row in store.batches.leaves(batch.first_id, batch.last_id))
     first = next((event for event in leaves if event is None or event.name != REPAIRED), None)
     if first is not None and first.name == CONFIGURATION and first.fields["at"] == "day":
         return (), None
@@ -88,7 +88,7 @@ def _configured_before(store: Store, batch: Batch, folder: Path) -> tuple[tuple[
 def _announced_before(store: Store, place: int) -> list[StoredRecord]:
     """The newest configuration in front of a place, in all its parts, and the events with new grids behind it."""
     found = []
-    for row in store.events_before(GATEWAY, place):
+    for row in store.records.events_before(GATEWAY, place):
         event = _event(row)
         if event is not None and (event.name == CONFIGURATION or "grids" in event.fields):
             found.append(row)
@@ -104,10 +104,10 @@ def _event(row: StoredRecord) -> Event | None:
 
 
 def _batch(store: Store, number: int) -> Batch:
-    batch, last = store.batch(number), store.last_batch()
-    if batch is not None and store.is_whole(number):
+    batch, last = store.batches.numbered(number), store.batches.last()
+    if batch is not None and store.batches.is_whole(number):
         return batch
-    first = store.first_batch()
+    first = store.batches.first()
     held = f"it holds batches {first.batch} to {last.batch}" if first and last else "it holds no sealed batch yet"
     if batch is not None or (first is not None and number < first.batch):
         raise GatewayError(
@@ -136,6 +136,6 @@ def export_to(
         raise GatewayError(f"{folder}: {error.strerror}", "give a folder that can be made or written") from None
     for number in numbers:
         path = folder / file_name(gateway, number)
-        gone = pruning and not store.is_whole(number)
+        gone = pruning and not store.batches.is_whole(number)
         if not gone and not path.exists():
             yield export(store, number, path)

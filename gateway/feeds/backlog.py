@@ -39,7 +39,7 @@ class History:
         self._began = self._begin()
 
     def _begin(self) -> Future[None]:
-        return self._writer.call(lambda store: _change(store, lambda: store.feed_starts(self._feed)))
+        return self._writer.call(lambda store: _change(store, lambda: store.feeds.start(self._feed)))
 
     async def begin(self) -> None:
         """Wait until the cursor is where this epoch begins."""
@@ -61,7 +61,7 @@ class History:
 
     async def write_told(self, portion: Portion) -> None:
         """A portion has been told."""
-        await self._write(lambda store: store.feed_told(self._feed, portion.stretches))
+        await self._write(lambda store: store.feeds.published(self._feed, portion.stretches))
 
     async def next(self, most: int) -> Portion | None:
         """The oldest readings that are still to be told; None: there are none."""
@@ -74,7 +74,7 @@ class History:
         store = Store(self._path, read_only=True)
         try:
             portion = Portion([], [])
-            for first, last in store.feed_gaps(self._feed):
+            for first, last in store.feeds.gaps(self._feed):
                 _read_gap(store, first, last, most - len(portion.told), portion)
                 if len(portion.told) >= most:
                     break
@@ -84,7 +84,7 @@ class History:
 
 
 def _read_gap(store: Store, first: int, last: int, most: int, portion: Portion) -> None:
-    rows = list(store.feed_rows(first, last, most))
+    rows = list(store.feeds.rows(first, last, most))
     for _, row in rows:
         try:
             told = told_record(parse_record(row.data))
@@ -102,14 +102,14 @@ def _change(store: Store, function: Callable[[], T]) -> T:
 
 def _place(store: Store, record: str) -> int | None:
     meter, epoch, seq = record.split("/")
-    found = store.find(meter, bytes.fromhex(epoch), int(seq))
+    found = store.records.find(meter, bytes.fromhex(epoch), int(seq))
     return found[0] if found else None
 
 
 def _write_mark(store: Store, feed: str, mark: str) -> None:
     place = _place(store, mark)
     if place is not None:
-        store.feed_reached(feed, place)
+        store.feeds.reached(feed, place)
 
 
 def _write_gap(store: Store, feed: str, gap: Gap) -> None:
@@ -118,6 +118,6 @@ def _write_gap(store: Store, feed: str, gap: Gap) -> None:
     if gap.tip is None:
         return
     place = _place(store, gap.tip)
-    store.feed_left_behind(feed, store.last_place() if place is None else place)
+    store.feeds.leave_behind(feed, store.records.last_place() if place is None else place)
     places = (_place(store, record) for record in gap.told)
-    store.feed_told(feed, [(place, place) for place in places if place is not None])
+    store.feeds.published(feed, [(place, place) for place in places if place is not None])

@@ -128,7 +128,9 @@ def covered(store: Store, series: Series) -> Covered | None:
     with store.snapshot():
         if series.step_ms:
             return _summed(store, series)
-        story = store.story(meter, store.place_of(from_ms - SLACK_MS), store.place_of(to_ms + SLACK_MS))
+        story = store.summaries.story(
+            meter, store.summaries.place_of(from_ms - SLACK_MS), store.summaries.place_of(to_ms + SLACK_MS)
+        )
         bodies = [read_body(kind, time_ms, data) for kind, time_ms, data in story if kind == "coverage"]
     ended = [body for body in bodies if isinstance(body, Coverage) and from_ms < body.to_ms <= to_ms]
     if not ended:
@@ -139,7 +141,7 @@ def covered(store: Store, series: Series) -> Covered | None:
 def _summed(store: Store, series: Series) -> Covered | None:
     """The sum of the steps; its time begins with the record that ends first in them, and ends with the newest."""
     first_ms = series.times[0] if series.times else series.from_ms
-    first, newest = _coverage_ending_after(store, series.meter, first_ms), store.coverage(series.meter, 1)
+    first, newest = _coverage_ending_after(store, series.meter, first_ms), store.records.coverage(series.meter, 1)
     if first is None or first.to_ms > series.to_ms or not newest:
         return None
     last = parse_record(newest[0].data).body
@@ -150,7 +152,7 @@ def _summed(store: Store, series: Series) -> Covered | None:
 
 
 def _coverage_ending_after(store: Store, meter: str, time_ms: int) -> Coverage | None:
-    for row in store.coverage_from(meter, store.place_of(time_ms - SLACK_MS)):
+    for row in store.records.coverage_from(meter, store.summaries.place_of(time_ms - SLACK_MS)):
         body = parse_record(row.data).body
         if isinstance(body, Coverage) and body.to_ms > time_ms:
             return body
@@ -175,7 +177,7 @@ class Spans:
     def _spans(self, span_ms: int, from_ms: int, to_ms: int) -> Iterator[Aggregate]:
         from_ms -= from_ms % span_ms
         yield from kept_spans(self._store, self._meter, span_ms, from_ms, to_ms, self._names)
-        newest = self._store.newest_summary(self._meter, span_ms)
+        newest = self._store.summaries.newest(self._meter, span_ms)
         if newest is None or to_ms > newest + span_ms:
             yield from (span for span in self._running(span_ms) if from_ms <= span.start_ms < to_ms)
 
@@ -196,11 +198,13 @@ class Spans:
 
 def _readings(store: Store, meter: str, from_ms: int, to_ms: int, most: int) -> list[Reading] | None:
     """The readings in [from_ms, to_ms); None if there are more than ``most``."""
-    first_id, last_id = store.place_of(from_ms - SLACK_MS), store.place_of(to_ms + SLACK_MS)
-    if store.are_more(meter, first_id, last_id, 2 * most + SLACK_RECORDS):  # some of them are coverage records
+    first_id, last_id = store.summaries.place_of(from_ms - SLACK_MS), store.summaries.place_of(to_ms + SLACK_MS)
+    if store.summaries.are_more(
+        meter, first_id, last_id, 2 * most + SLACK_RECORDS
+    ):  # some of them are coverage records
         return None
     found: list[tuple[int, bytes]] = []
-    for kind, time_ms, data in store.story(meter, first_id, last_id):
+    for kind, time_ms, data in store.summaries.story(meter, first_id, last_id):
         if kind == "reading" and from_ms <= time_ms < to_ms:
             found.append((time_ms, data))
             if len(found) > most:

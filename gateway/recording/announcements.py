@@ -36,7 +36,7 @@ def identities(store: Store, meters: Iterable[str]) -> dict[str, str]:
 
 
 def _identities_of(store: Store, meter: str) -> Iterator[str]:
-    for row in store.events_of(meter):
+    for row in store.records.events_of(meter):
         body = parse_record(row.data).body
         if isinstance(body, Event) and isinstance(identity := body.fields.get("identity"), str):
             yield identity

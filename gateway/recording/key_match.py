@@ -71,7 +71,7 @@ def _gateway_of_database(config: Config) -> str | None:
     except (GatewayError, OSError):
         return None
     try:
-        places = store.newest_places(1, ())
+        places = store.records.newest_places(1, ())
         return next((parse_record(row.data).claims.gateway for _, row in places), None)
     except (GatewayError, LedgerClientError):
         return None

@@ -72,7 +72,7 @@ def _recalled(store: Store, meter: str, point: str | None) -> PowerRecord:
         return PowerRecord(silent_since_ms=silent_since_ms)
     greatest = max((p for body in resume(store, meter)[1] if (p := _good(body, point)) is not None), default=None)
     for span_ms, back_ms in ((MINUTE_MS, 2 * HOUR_MS), (HOUR_MS, RECENT_MS)):
-        newest_ms = store.newest_summary(meter, span_ms)
+        newest_ms = store.summaries.newest(meter, span_ms)
         if newest_ms is not None:
             found = greatest_of(kept_spans(store, meter, span_ms, newest_ms - back_ms, newest_ms + 1, {point}), point)
             greatest = _greater(greatest, found)
@@ -98,7 +98,7 @@ def _newest(store: Store, meter: str, point: str | None) -> tuple[float | None, 
     """The last power, and since when the meter is silent, as far as ``BACK_MS`` before the last record tell."""
     silent_ms: int | None = None
     latest_ms: int | None = None
-    for kind, time_ms, data in store.story_back(meter):
+    for kind, time_ms, data in store.summaries.story_back(meter):
         latest_ms = latest_ms or time_ms
         if time_ms < latest_ms - BACK_MS:
             break
@@ -198,7 +198,7 @@ def _month(path: Path, meter: str, point: str, before_ms: int) -> tuple[int, flo
     nothing so old. Raises StoreError."""
     store = Store(path, read_only=True)
     try:
-        oldest_ms, newest_ms = store.oldest_summary(meter, HOUR_MS), store.newest_summary(meter, HOUR_MS)
+        oldest_ms, newest_ms = store.summaries.oldest(meter, HOUR_MS), store.summaries.newest(meter, HOUR_MS)
         if oldest_ms is None or newest_ms is None or before_ms <= oldest_ms:
             return None
         end_ms = min(before_ms, newest_ms + 1)

@@ -133,7 +133,9 @@ def status(
     ``health`` and ``feeds`` (by name) are what the running gateway says of itself, which a full disk cannot tell.
     """
     pid = instance_lock.running(config.data)
-    now_ms = max(now_ms, store.latest_ms())  # the system's clock may be behind record times, which wait for it then
+    now_ms = max(
+        now_ms, store.records.latest_ms()
+    )  # the system's clock may be behind record times, which wait for it then
     meters = [_meter(store, name, meter.every, now_ms) for name, meter in config.meters.items()]
     ledgers = [_ledger(store, entry.name, entry.policy) for entry in config.document.ledger]
     problems = [] if pid is not None else ["the gateway is not running: nothing is being recorded"]
@@ -149,9 +151,11 @@ def status(
     stopped = health["recording"] if health else None
     if stopped:
         problems.insert(0, f"recording stopped ({stopped['reason']}): {stopped['text']}")
-    conflicts = [conflict_text(config.gateway_id, conflict, str(config.database)) for conflict in store.conflicts()]
+    conflicts = [
+        conflict_text(config.gateway_id, conflict, str(config.database)) for conflict in store.anchors.conflicts()
+    ]
     held = health["sealing"] if health else None
-    if held and not conflicts and now_ms - store.epoch_began_ms() > HELD_MS:
+    if held and not conflicts and now_ms - store.epochs.began_ms() > HELD_MS:
         problems.append(held)
     problems += conflicts
     told = {EQUIVOCATION, LEDGER_REFUSED} | ({STOPPED} if stopped else set())  # above, or from the anchors themselves
@@ -159,13 +163,13 @@ def status(
     problems += [f"ledger {x['name']}: {x['detail']}" for x in ledgers if x["state"] == "refused"]
     feed_states = feed_status(config, store, feeds or {})
     problems += feed_problems(feed_states) if feeds else []
-    last = store.last_batch()
+    last = store.batches.last()
     return {
         "horizon": _horizon(config, store, now_ms, running=pid is not None),
         "gateway": config.gateway_id,
         "running": pid,
         **store.totals(),
-        "unsealed": store.waiting(),
+        "unsealed": store.batches.waiting(),
         "recording": "stopped" if stopped else "on" if pid is not None else "off",
         "records_every": health["every_poll"] if health else 1,
         "sealing": held,
@@ -179,7 +183,7 @@ def status(
         "ledgers": ledgers,
         "feeds": feed_states,
         "alarms": alarms,
-        "shelved": [row.as_json() for row in store.alarms() if row.shelved],
+        "shelved": [row.as_json() for row in store.alarms.open() if row.shelved],
         "healthy": not problems,
         "problems": problems,
     }
@@ -198,13 +202,13 @@ def active_alarms(store: Store, health: Mapping[str, Any] | None = None) -> list
     as it has written down, which it cannot on a full disk."""
     if health and "alarms" in health:
         return list(health["alarms"])
-    return [row.as_json() for row in store.alarms() if row.active and not row.shelved]
+    return [row.as_json() for row in store.alarms.open() if row.active and not row.shelved]
 
 
 def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> dict[str, Any]:
-    rows = store.readings(name, 1)
+    rows = store.records.readings(name, 1)
     values = shown(rows)
-    covered = store.newest(name, "coverage")
+    covered = store.records.newest(name, "coverage")
     body = _body(covered) if covered else None
     return {
         "name": name,
@@ -233,10 +237,10 @@ def _web(config: Config) -> dict[str, Any] | None:
 
 def _restored(store: Store) -> dict[str, Any] | None:
     """From which batch of a ledger this database went on, and what it holds that enters no batch of its own."""
-    known = store.known()
+    known = store.anchors.known()
     if known is None:
         return None
-    sealed, untold = store.count_elsewhere()
+    sealed, untold = store.elsewhere.count()
     text = f"since {rfc3339_ms(known.found_ms)} this database goes on from batch {known.batch} of ledger {known.ledger}"
     if sealed:
         text += f"; {sealed} of its records are sealed in batches that only the ledger holds"
@@ -248,15 +252,15 @@ def _restored(store: Store) -> dict[str, Any] | None:
 
 def _repairs(store: Store) -> list[str]:
     """What became of damaged databases."""
-    texts = [repair_report.text(repair) for repair in store.repairs()]
-    _, untold = store.count_elsewhere() if texts else (0, 0)
-    if untold and store.known() is None:
+    texts = [repair_report.text(repair) for repair in store.repairs.all()]
+    _, untold = store.elsewhere.count() if texts else (0, 0)
+    if untold and store.anchors.known() is None:
         texts.append(f"{untold} records of lost batches stay unsealed for ever: no ledger can tell if it has them")
     return texts
 
 
 def _ledger(store: Store, name: str, policy: str) -> dict[str, Any]:
-    states, stuck = store.anchor_states(name), store.first_refused(name)
+    states, stuck = store.anchors.states(name), store.anchors.first_refused(name)
     settled = states.pop("settled", 0)
     waiting = sum(states.values())
     return {
@@ -345,7 +349,7 @@ def feed_status(config: Config, store: Store, told: Mapping[str, Mapping[str, An
         {"name": entry.name, "type": entry.type, "url": entry.url}
         | nothing
         | dict(told.get(entry.name) or {})
-        | {"left": store.feed_owes(entry.name)}
+        | {"left": store.feeds.owed(entry.name)}
         for entry in config.document.feed
     ]
 

@@ -23,17 +23,17 @@ class Notes:
 
         def keep(store: Store) -> None:
             with store.transaction():
-                store.keep_note(self._ledger, statement_id, note)
+                store.anchors.keep_note(self._ledger, statement_id, note)
 
         self._ask(keep)
 
     def recall(self, statement_id: bytes) -> bytes | None:
         """The newest note of a statement."""
-        return self._ask(lambda store: store.note(self._ledger, statement_id))
+        return self._ask(lambda store: store.anchors.note(self._ledger, statement_id))
 
     def notes(self) -> Mapping[bytes, bytes]:
         """Every note of a statement that is not settled, by statement id."""
-        return self._ask(lambda store: store.notes(self._ledger))
+        return self._ask(lambda store: store.anchors.notes(self._ledger))
 
     def _ask(self, function: Callable[[Store], T]) -> T:
         return self._writer.call(function).result()

@@ -33,7 +33,7 @@ def recount(store: Store) -> Spans:
     """By meter and length of span: every span of the records that are there, by its beginning."""
     found: Spans = {}
     now_ms: Counter[str] = Counter()
-    for row in store.rows(0, 1 << 60):
+    for row in store.records.rows(0, 1 << 60):
         body = parse_record(row.data).body
         if not isinstance(body, Reading | Coverage) or (isinstance(body, Coverage) and not body.due):
             continue
@@ -58,10 +58,10 @@ def _count(span: Counted, body: Reading | Coverage) -> None:
 def check_summaries(store: Store, whole: Collection[str] = ()) -> int:
     """Every row says what the records say, and between rows there is no span without one; of the meters ``whole`` every
     span but the running one has its row. Gives the number of rows."""
-    forms = {number: Form(points) for number, points in store.forms().items()}
+    forms = {number: Form(points) for number, points in store.summaries.forms().items()}
     rows = 0
     for (meter, span_ms), counted in recount(store).items():
-        kept = dict(store.summaries(meter, span_ms, 0, 1 << 60))
+        kept = dict(store.summaries.between(meter, span_ms, 0, 1 << 60))
         most = len(counted) - 1
         assert list(kept) == sorted(counted)[:most][: len(kept)]
         assert len(kept) == most or meter not in whole

@@ -88,14 +88,14 @@ def finished(meter: str, due_ms: int, clock: Clock, value: int = 1) -> PollResul
 def settle(store: Store, numbers: Sequence[int], ledger: PrivateKey) -> None:
     """A ledger with this key has given its receipt for these batches."""
     for number in numbers:
-        batch = store.batch(number)
+        batch = store.batches.numbered(number)
         assert batch is not None
         tree = Tree([leaf_hash(b"policy"), leaf_hash(batch.entry)])
         sub = id_text(statement_id(batch.entry))
         iat = batch.sealed_ms // 1000 + 1
         receipt = sign_receipt("demo-ledger", sub, iat, 2, 1, tree.path(1), tree.root, ledger)
         with store.transaction():
-            store.mark(number, "demo-ledger", "settled", batch.sealed_ms + 1000, receipt=receipt)
+            store.anchors.mark(number, "demo-ledger", "settled", batch.sealed_ms + 1000, receipt=receipt)
 
 
 class Machine:
@@ -138,7 +138,7 @@ class Hands:
     ) -> None:
         self.machine = machine or Machine()
         self.store = store(loaded.database)
-        self.clock = self.machine.clock(self.store.latest_ms())
+        self.clock = self.machine.clock(self.store.records.latest_ms())
         rules = replace(Rules.of(loaded), **{"seal_every_ms": 60_000, **changes})
         assert set(rules.periods_ms.values()) == {self.EVERY_MS}
         self.journal = Journal(self.store, load_keys(loaded), rules, self.clock, epoch)
@@ -162,7 +162,7 @@ class Hands:
 
     def records(self, meter: str) -> list[Record]:
         """The records of a meter, or of the gateway, in order."""
-        return [parse_record(row.data) for row in self.store.rows(1, 1 << 60) if row.meter == meter]
+        return [parse_record(row.data) for row in self.store.records.rows(1, 1 << 60) if row.meter == meter]
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """What the gateway's events of this name say, in order."""

@@ -42,7 +42,7 @@ def check_times(config: Config) -> None:
     """Along each meter's numbers ``up`` and ``iat`` never fall, and go on alike between corrections; a reading is
     signed soon after it was read, in order, and within the coverage that counts it; a meter's first record is one."""
     store = Store(config.database, read_only=True)
-    rows = [] if store.pruned()[0] or store.repairs() else store.rows(1, 1 << 60)
+    rows = [] if store.records.pruned()[0] or store.repairs.all() else store.records.rows(1, 1 << 60)
     store.close()
     courses: dict[bytes, Course] = {}
     meters: dict[str, Last] = defaultdict(Last)

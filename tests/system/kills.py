@@ -52,5 +52,5 @@ def check_ledger_so_far(loaded: Config, ledger: EmbeddedLedger) -> None:
     entries = log.statements("test-gateway", -1)
     log.close()
     store = Store(loaded.database, read_only=True)
-    assert entries == [batch.entry for batch in store.batches()][: len(entries)]
+    assert entries == [batch.entry for batch in store.batches.all()][: len(entries)]
     store.close()

@@ -32,7 +32,7 @@ def at_rest(folder: Path) -> dict[str, list[Any]]:
     unknown = folder / "unknown.toml"
     unknown.write_text('[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n')
     with closing(Store(site / "data" / "meterseal.db", read_only=True)) as store:
-        alarms = [alarm.as_json() for alarm in store.alarms()]  # `status` shows them while the gateway runs
+        alarms = [alarm.as_json() for alarm in store.alarms.open()]  # `status` shows them while the gateway runs
     copied, written = site / "copy.db", f"{site / 'exports'}/"
     return {
         "meterseal status": [gateway_command("status", toml, "--json").facts, {"alarms": alarms, "shelved": alarms}],

@@ -23,7 +23,7 @@ OLD, NEW = "21043387", "21099999"
 
 def bodies(loaded: Config, kind: str) -> list[Any]:
     store = Store(loaded.database, read_only=True)
-    rows = [row for row in store.rows(1, 1 << 60) if row.meter == "export-main" and row.kind == kind]
+    rows = [row for row in store.records.rows(1, 1 << 60) if row.meter == "export-main" and row.kind == kind]
     store.close()
     return [parse_record(row.data).body for row in rows]
 

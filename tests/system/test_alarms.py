@@ -59,7 +59,7 @@ class Place:
     def events(self) -> list[Event]:
         """Every event of an alarm, in order."""
         store = Store(self.loaded.database, read_only=True)
-        rows = [row for row in store.rows(1, 1 << 60) if row.kind == "event"]
+        rows = [row for row in store.records.rows(1, 1 << 60) if row.kind == "event"]
         store.close()
         bodies = [parse_record(row.data).body for row in rows]
         return [body for body in bodies if isinstance(body, Event) and body.name.startswith("alarm")]

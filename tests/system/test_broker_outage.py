@@ -50,7 +50,7 @@ def test_a_broker_outage_loses_and_doubles_nothing(outage: Callable[[Mosquitto],
         until("a first receipt over MQTT", lambda: loaded.database.exists() and settled(loaded) >= 2)
         outage(broker)
         waiting = Store(loaded.database, read_only=True)
-        behind = len(waiting.batches())
+        behind = len(waiting.batches.all())
         waiting.close()
         assert behind > settled(loaded)  # the outage was real: batches queued up
         until("the queue to drain by itself", lambda: settled(loaded) > behind)

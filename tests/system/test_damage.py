@@ -54,7 +54,7 @@ def test_a_damaged_database_is_recovered_and_its_batches_go_on_at_the_ledger(tmp
         assert gateway.stop() == 0
         check_books(loaded)
         store = Store(loaded.database, read_only=True)
-        bodies = [parse_record(row.data).body for row in store.rows(1, 1 << 60) if row.meter == "gateway"]
+        bodies = [parse_record(row.data).body for row in store.records.rows(1, 1 << 60) if row.meter == "gateway"]
         assert [body.name for body in bodies if isinstance(body, Event)].count("repaired") == 1
         store.close()
         close(loaded, ledger)

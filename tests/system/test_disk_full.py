@@ -73,7 +73,7 @@ def test_recording_stops_on_a_full_disk_and_goes_on_when_there_is_room(disk: Pat
         assert gateway.stop() == 0
         balances = close_books(loaded, ledger, meters)
         store = Store(loaded.database, read_only=True)
-        bodies = [parse_record(row.data).body for row in store.rows(1, 1 << 60)]
+        bodies = [parse_record(row.data).body for row in store.records.rows(1, 1 << 60)]
         store.close()
     missed = sum(body.missed.get("disk-full", 0) for body in bodies if isinstance(body, Coverage))
     assert missed > 0

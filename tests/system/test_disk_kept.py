@@ -26,7 +26,7 @@ def open_files(pid: int, path: Path) -> Iterator[Path]:
 
 def events(database: Path) -> list[Event]:
     store = Store(database, read_only=True)
-    bodies = [parse_record(row.data).body for row in store.rows(1, 1 << 60)]
+    bodies = [parse_record(row.data).body for row in store.records.rows(1, 1 << 60)]
     store.close()
     return [body for body in bodies if isinstance(body, Event)]
 

@@ -189,9 +189,9 @@ def test_it_goes_on_where_it_ended(former: Path, loaded: Config) -> None:
 
 def _meters_since(loaded: Config, last_id: int) -> set[str]:
     with closing(Store(loaded.database, read_only=True)) as store:
-        return {row.meter for row in store.rows(last_id + 1, 1 << 60) if row.kind == "reading"}
+        return {row.meter for row in store.records.rows(last_id + 1, 1 << 60) if row.kind == "reading"}
 
 
 def _receipts(loaded: Config) -> int:
     with closing(Store(loaded.database, read_only=True)) as store:
-        return store.count_receipts()
+        return store.anchors.count_receipts()

@@ -29,7 +29,7 @@ def test_from_init_to_a_verified_reading(tmp_path: Path) -> None:
         gateway.start()
         try:
             store = until("a database", lambda: loaded.database.exists()) and Store(loaded.database, read_only=True)
-            until("a receipt for each meter", lambda: all(store.newest_anchored(m) for m in loaded.meters))
+            until("a receipt for each meter", lambda: all(store.records.newest_anchored(m) for m in loaded.meters))
             store.close()
             facts = json.loads(command("gateway.cli", "status", loaded.path, "--json").stdout)
             assert facts["running"]

@@ -53,7 +53,7 @@ class Site:
     def records(self, meter: str) -> list[Any]:
         store = Store(self.loaded.database, read_only=True)
         try:
-            return [parse_record(row.data) for row in store.rows(1, 1 << 60) if row.meter == meter]
+            return [parse_record(row.data) for row in store.records.rows(1, 1 << 60) if row.meter == meter]
         finally:
             store.close()
 

@@ -196,10 +196,10 @@ def test_two_machines_with_one_card_part_and_the_way_out_works(tmp_path: Path) -
             for seq in range(stretch.first, stretch.last + 1)
         }
         old = Store(aside / "meterseal.db", read_only=True)
-        (conflict,) = old.conflicts()
-        parted = old.batch(conflict.batch)
+        (conflict,) = old.anchors.conflicts()
+        parted = old.batches.numbered(conflict.batch)
         assert parted is not None
-        assert all(row[:3] in held for row in old.rows(1, parted.first_id - 1))
-        unproven = [row for row in old.rows(parted.first_id, 1 << 60) if row[:3] not in held]
+        assert all(row[:3] in held for row in old.records.rows(1, parted.first_id - 1))
+        unproven = [row for row in old.records.rows(parted.first_id, 1 << 60) if row[:3] not in held]
         old.close()
         assert sum(row.kind == "reading" for row in unproven) > 10

@@ -82,7 +82,7 @@ def test_a_stop_does_not_wait_for_a_meter_that_may_take_a_minute(tmp_path: Path)
         meter.join(timeout=60)
     check_books(loaded)
     store = Store(loaded.database, read_only=True)
-    bodies = [parse_record(row.data).body for row in store.rows(1, 1 << 60)]
+    bodies = [parse_record(row.data).body for row in store.records.rows(1, 1 << 60)]
     store.close()
     assert isinstance(bodies[-1], Event)
     assert bodies[-1].name == STOP

@@ -204,7 +204,7 @@ def _look(config: Config) -> tuple[dict[str, Any], list[status.Shown]]:
     store = Store(config.database, read_only=True)
     try:
         facts = status.status(config, store, int(time.time() * 1000))
-        return facts, status.shown([row for name in config.meters for row in store.readings(name, 1)])
+        return facts, status.shown([row for name in config.meters for row in store.records.readings(name, 1)])
     finally:
         store.close()
 
@@ -214,7 +214,7 @@ def _sum_up(config: Config, place: Place) -> dict[str, Any]:
     balances = account(store, read_answers(place.answers))
     proofs = []
     for name in config.meters:
-        row = store.newest_anchored(name)
+        row = store.records.newest_anchored(name)
         if row is None:
             proofs.append({"meter": name, "verified": False, "error": "no anchored reading"})
             continue

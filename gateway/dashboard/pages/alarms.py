@@ -33,4 +33,4 @@ def look(site: GatewayContext) -> AlarmFacts:
 def complete(facts: AlarmFacts, store: Store) -> AlarmFacts:
     """The same with what was before. Raises StoreError."""
     open_ = {alarm.id for alarm in (*facts.standing, *facts.shelved)}
-    return replace(facts, past=tuple(alarm for alarm in store.past_alarms(PAST) if alarm.id not in open_))
+    return replace(facts, past=tuple(alarm for alarm in store.alarms.past(PAST) if alarm.id not in open_))

@@ -49,14 +49,14 @@ class BatchList:
 
 def batches(store: Store, before: int | None, health: str | None) -> BatchList:
     """Up to ``PAGE`` batches in front of a number. Raises StoreError."""
-    found = store.newest_batches(PAGE + 1, before)
+    found = store.batches.newest(PAGE + 1, before)
     rows = tuple(_row(store, batch) for batch in found[:PAGE])
     return BatchList(rows, rows[-1].batch.batch if len(found) > PAGE else None, before is None, health)
 
 
 def batch(store: Store, number: int) -> BatchRow:
     """One batch. Raises NotFound and StoreError."""
-    found = store.batch(number)
+    found = store.batches.numbered(number)
     if found is None:
         raise NotFound(
             f"there is no batch {number} here", "see the list of batches; what is past `keep` has been pruned"
@@ -65,7 +65,7 @@ def batch(store: Store, number: int) -> BatchRow:
 
 
 def _row(store: Store, batch: Batch) -> BatchRow:
-    anchors = tuple(vouched(anchor) for anchor in store.anchors(batch.batch))
+    anchors = tuple(vouched(anchor) for anchor in store.anchors.of(batch.batch))
     return BatchRow(batch, parse_statement(batch.entry).statement, anchors)
 
 

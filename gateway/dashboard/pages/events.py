@@ -49,7 +49,7 @@ class EventList:
 
 def events(store: Store, before: int | None, of: str) -> EventList:
     """Up to ``PAGE`` events in front of a place, of one meter or (``""``) of all. Raises StoreError."""
-    found = store.newest_events(PAGE + 1, before, of or None)
+    found = store.records.newest_events(PAGE + 1, before, of or None)
     rows = tuple(_happened(row) for _, row in found[:PAGE])
     return EventList(rows, found[PAGE - 1][0] if len(found) > PAGE else None, before is None, of)
 

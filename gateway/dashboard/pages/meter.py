@@ -107,7 +107,7 @@ def complete(facts: MeterFacts, store: Store, now_ms: int, zone: tzinfo = UTC) -
     states = States(store)
     row, values = facts.row, facts.values
     if row.time_ms is None:  # not read yet since the start: the newest that is kept
-        row, values = _kept(row, store.newest(facts.name, "reading"))
+        row, values = _kept(row, store.records.newest(facts.name, "reading"))
     if row.record is not None and row.time_ms is not None:
         state = states.of(facts.name, *row.record)
         row = replace(row, state=state if row.late else newest(state, now_ms - row.time_ms, row.every_ms))
@@ -118,7 +118,7 @@ def complete(facts: MeterFacts, store: Store, now_ms: int, zone: tzinfo = UTC) -
         values=values,
         chart=_chart(store, facts.name, picked, now_ms, zone) if picked else None,
         coverage=tuple(_coverage(store, facts.name)),
-        chain=tuple(_link(place, row, states) for place, row in store.chain(facts.name, CHAIN)),
+        chain=tuple(_link(place, row, states) for place, row in store.records.chain(facts.name, CHAIN)),
     )
 
 
@@ -128,7 +128,7 @@ def _chart(store: Store, meter: str, picked: Picked, now_ms: int, zone: tzinfo) 
 
 def _usual(store: Store, meter: str, now_ms: int) -> str:
     """A day; an hour while the meter is newer than three."""
-    first_ms = store.first_ms(meter)
+    first_ms = store.records.first_ms(meter)
     return "1h" if first_ms is None or now_ms - first_ms < 3 * HOUR else charts.USUAL
 
 
@@ -140,7 +140,7 @@ def _kept(row: MeterRow, found: StoredRecord | None) -> tuple[MeterRow, tuple[Va
 
 
 def _coverage(store: Store, meter: str) -> list[Coverage]:
-    bodies = [parse_record(row.data).body for row in store.coverage(meter, COVERED)]
+    bodies = [parse_record(row.data).body for row in store.records.coverage(meter, COVERED)]
     return [body for body in bodies if isinstance(body, Coverage)]
 
 

@@ -250,8 +250,8 @@ def complete(facts: SiteFacts, config: Config, store: Store) -> SiteFacts:
             for line in facts.lines
         ),
         ledgers=tuple(ledger.complete(store) for ledger in facts.ledgers),
-        feeds=tuple(replace(feed, left=store.feed_owes(feed.name, MANY_LEFT)) for feed in facts.feeds),
-        last_batch=store.last_batch(),
+        feeds=tuple(replace(feed, left=store.feeds.owed(feed.name, MANY_LEFT)) for feed in facts.feeds),
+        last_batch=store.batches.last(),
         horizon=_horizon(config, store, now_ms),
         oldest_unanchored_ms=oldest_unanchored_ms(config, store),
     )

@@ -74,21 +74,21 @@ def record(store: Store, meter: str, epoch: str, seq: str, *, whole: bool) -> Re
         row = prove.find(store, f"{meter}/{epoch}/{seq}")
     except GatewayError as error:
         raise NotFound(error.problem, error.way_out) from None
-    place = store.place(row.meter, row.epoch, row.seq)
+    place = store.records.place(row.meter, row.epoch, row.seq)
     assert place is not None, "it was found"
     state = States(store).at(place)
     parsed = parse_record(row.data)
     way, why, large = None, "", None
     if state.word in ("sealed", "anchored"):
-        batch = store.batch_of(place)
+        batch = store.batches.holding(place)
         assert batch is not None, "its state says so"
         if batch.size > AT_ONCE and not whole:
             large = batch.size
-        elif store.is_whole(batch.batch):
+        elif store.batches.is_whole(batch.batch):
             way = _way(store, row)
         else:
             why = "pruned"
-    near = {n: store.find(row.meter, row.epoch, n) for n in (row.seq - 1, row.seq + 1)}
+    near = {n: store.records.find(row.meter, row.epoch, n) for n in (row.seq - 1, row.seq + 1)}
     before, after = near[row.seq - 1], near[row.seq + 1]
     return RecordFacts(
         row,
@@ -104,13 +104,13 @@ def record(store: Store, meter: str, epoch: str, seq: str, *, whole: bool) -> Re
 
 
 def _way(store: Store, row: StoredRecord) -> Way | None:
-    place = store.place(row.meter, row.epoch, row.seq)
-    batch = store.batch_of(place or 0)
+    place = store.records.place(row.meter, row.epoch, row.seq)
+    batch = store.batches.holding(place or 0)
     assert batch is not None
-    rows = list(store.leaves(batch.first_id, batch.last_id))
+    rows = list(store.batches.leaves(batch.first_id, batch.last_id))
     index = next(n for n, one in enumerate(rows) if (one.meter, one.epoch, one.seq) == row[:3])
     joints = _joints(leaf_hash(row.data), index, len(rows), tree_of(rows).path(index))
-    anchors = tuple(vouched(anchor) for anchor in store.anchors(batch.batch))
+    anchors = tuple(vouched(anchor) for anchor in store.anchors.of(batch.batch))
     return Way(leaf_hash(row.data), index, len(rows), joints, parse_statement(batch.entry).statement, anchors)
 
 

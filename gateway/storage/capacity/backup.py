@@ -117,6 +117,6 @@ def _checked(new: Path, target: Path) -> Copy:
                 "copy to another disk; if it says so again, see `meterseal doctor CONFIG --full`",
             )
         totals = copy.totals()
-        return Copy(target, new.stat().st_size, totals["records"], totals["batches"], copy.latest_ms())
+        return Copy(target, new.stat().st_size, totals["records"], totals["batches"], copy.records.latest_ms())
     finally:
         copy.close()

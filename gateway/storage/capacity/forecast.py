@@ -85,7 +85,7 @@ def bytes_a_record(store: Store) -> float:
 def _rate(config: Config, store: Store, *, running: bool) -> tuple[bool, float]:
     """(whether it was measured, bytes a second)."""
     each = bytes_a_record(store)
-    last = store.last_batch()
+    last = store.batches.last()
     ledgers = len(config.document.ledger)
     batch = ((len(last.entry) if last else 500) + FRAME + RECEIPT * ledgers) * 1000 / config.document.seal.every
     records = _records_per_s(store) if running else None
@@ -110,9 +110,9 @@ def _summary_bytes(config: Config, store: Store) -> float:
     """Bytes of the database that the newest minute of some meters takes, on an average; 0 if there are none."""
     sizes = []
     for meter in list(config.meters)[:SAMPLES]:
-        newest = store.newest_summary(meter, MINUTE_MS)
+        newest = store.summaries.newest(meter, MINUTE_MS)
         if newest is not None:
-            sizes.append(len(store.summary(meter, MINUTE_MS, newest) or b""))
+            sizes.append(len(store.summaries.at(meter, MINUTE_MS, newest) or b""))
     return sum(sizes) / len(sizes) * SUMMARY_PAGES + SUMMARY_FRAME if sizes else 0.0
 
 
@@ -131,7 +131,7 @@ def _records_per_s(store: Store) -> float | None:
 
 def _oldest_ms(store: Store, now_ms: int) -> int:
     """When the oldest batch that is there was sealed."""
-    first = store.first_batch()
+    first = store.batches.first()
     return first.sealed_ms if first else now_ms
 
 
@@ -150,7 +150,7 @@ def _nothing_goes(config: Config, store: Store, now_ms: int) -> str | None:
 
 def _away(store: Store, ledgers: list[str], now_ms: int) -> Iterator[str]:
     for ledger in ledgers:
-        for waiting, batch in store.open_anchors(ledger, 1):
+        for waiting, batch in store.anchors.pending(ledger, 1):
             if waiting.state == "refused" or now_ms - batch.sealed_ms > KEEPS_UP_MS:
                 yield ledger
 

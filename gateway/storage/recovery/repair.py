@@ -136,8 +136,8 @@ def _newest(path: Path, witness: TrustedKeys) -> list[str]:
     except StoreError:
         return []  # of an older or newer version, or not begun: the start itself says so
     try:
-        rows = store.newest_places(NEWEST, [GATEWAY, *witness.periods_ms])
-        store.cuts(), store.last_batch(), store.known(), store.conflicts(), store.totals()
+        rows = store.records.newest_places(NEWEST, [GATEWAY, *witness.periods_ms])
+        store.batches.cuts(), store.batches.last(), store.anchors.known(), store.anchors.conflicts(), store.totals()
     except StoreError as error:
         return [error.problem]
     finally:
@@ -198,13 +198,13 @@ def _build(path: Path, building: Path, witness: TrustedKeys, repair: Repair) -> 
     pages, store = Pages(path), Store(building)
     try:
         found = salvage(pages, store, witness)
-        number = max((earlier.id for earlier in store.repairs()), default=0) + 1
+        number = max((earlier.id for earlier in store.repairs.all()), default=0) + 1
         numbers = found.numbers
         facts = (found.records, found.lost, found.batches, len(numbers), found.last_id)
         ends = max(numbers, default=-1), max(numbers.values(), default=0)
         told = Repair(number, repair.repaired_ms, repair.file, repair.why, *facts, *ends)
         with store.transaction():
-            store.note_repair(told, told=False)
+            store.repairs.add(told, told=False)
     finally:
         pages.close()
         store.close()

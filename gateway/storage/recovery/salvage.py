@@ -14,8 +14,8 @@ from typing import Any
 
 from gateway.process.failpoints import failpoint
 from gateway.records import GATEWAY
-from gateway.storage.batch_tables import UNTOLD
 from gateway.storage.database import Store
+from gateway.storage.elsewhere_tables import UNTOLD
 from gateway.storage.recovery.sqlite_pages import Pages, Row, Value
 from gateway.storage.repair_tables import Hole
 from gateway.storage.rows import Repair
@@ -90,7 +90,7 @@ def salvage(pages: Pages, store: Store, witness: TrustedKeys) -> Found:
     """Recover everything into the empty ``store``. Raises StoreError where that cannot be written."""
     found = Found()
     with store.transaction():
-        store.lift_guards()
+        store.repairs.lift_guards()
     for rows in _portions(pages, lambda row: _small(row) is not None):
         with store.transaction():
             for row in rows:
@@ -109,7 +109,7 @@ def salvage(pages: Pages, store: Store, witness: TrustedKeys) -> Found:
         _drop_pruned(store, pruned_to)
         _note_lost(store, found, pruned_to)
         _mend(store, witness, found)
-        store.set_guards()
+        store.repairs.set_guards()
     return found
 
 
@@ -167,7 +167,7 @@ def _keep_plain(sql: str) -> _Keeper:
 
 def _keep_repair(row: Row, store: Store, _: TrustedKeys, __: Found) -> None:
     facts: tuple[Any, ...] = (row.rowid, *row.values[1:11])
-    store.note_repair(Repair(*facts), told=True)
+    store.repairs.add(Repair(*facts), told=True)
 
 
 _KEEP: dict[str, _Keeper] = {
@@ -188,7 +188,7 @@ _KEEP: dict[str, _Keeper] = {
 def _settle_pruned(store: Store, found: Found) -> int:
     """How far pruning went: the newest image of its one row says it; where there is none, up to the oldest batch."""
     images = [image for image in found.pruned if all(0 <= n < MAX_PLACE for n in image)]
-    newest, oldest = max(images, default=None), store.first_batch()
+    newest, oldest = max(images, default=None), store.batches.first()
     if newest is None:
         newest = (oldest.first_id - 1 if oldest is not None and oldest.batch > 0 else 0, 0, 0, 0)
     with store.transaction():
@@ -203,7 +203,7 @@ def _mend(store: Store, witness: TrustedKeys, found: Found) -> None:
     store.run("DELETE FROM totals")
     store.run("INSERT INTO totals (kind, count) SELECT kind, count(*) FROM records GROUP BY kind")
     store.run(f"DELETE FROM cuts WHERE last_id > ? OR last_id <= {sealed_to}", found.last_id)
-    store.run(f"DELETE FROM elsewhere WHERE id > ? OR id <= {store.pruned()[0]}", found.last_id)
+    store.run(f"DELETE FROM elsewhere WHERE id > ? OR id <= {store.records.pruned()[0]}", found.last_id)
     _ask_again(store)
     _queue_again(store, witness)
     newest = store.one("SELECT epoch FROM records ORDER BY id DESC LIMIT 1")
@@ -212,13 +212,15 @@ def _mend(store: Store, witness: TrustedKeys, found: Found) -> None:
             "SELECT meter, time_ms FROM records WHERE epoch = ? AND seq = 0 AND kind = 'coverage'", newest[0]
         )
         periods = witness.periods_ms
-        store.schedule(newest[0], [(meter, anchor, periods[meter]) for meter, anchor in begun if meter in periods])
+        store.epochs.schedule(
+            newest[0], [(meter, anchor, periods[meter]) for meter, anchor in begun if meter in periods]
+        )
 
 
 def _ask_again(store: Store) -> None:
     """Marks of what is sealed elsewhere may be lost. While nothing was sealed since, the ledger is asked again; later
     nobody can tell, and what is that old enters no batch any more."""
-    last, known = store.last_batch(), store.known()
+    last, known = store.batches.last(), store.anchors.known()
     if known is None:
         return
     if last is None or known.batch > last.batch:
@@ -244,7 +246,7 @@ def _queue_again(store: Store, witness: TrustedKeys) -> None:
             f"FROM batches WHERE batch >= ? OR {alone}",
             *(ledger, begin),
         )
-        store.drop_settled_notes(ledger)
+        store.anchors.drop_settled_notes(ledger)
 
 
 # — records —
@@ -296,7 +298,7 @@ def _keep_anchor(row: Row, store: Store, witness: TrustedKeys, found: Found) -> 
     if state not in STATES or not 0 <= number < MAX_PLACE or (receipt is not None) != (state == "settled"):
         return
     found.numbers.setdefault(number, 0)
-    batch = store.batch(number)
+    batch = store.batches.numbered(number)
     if batch is None:
         return
     if receipt is not None and is_locator(receipt):  # only the chain itself can tell if it holds: it is asked again
@@ -346,7 +348,7 @@ def _note_lost(store: Store, found: Found, pruned_to: int) -> None:
     )
     places = store.all(gaps, found.last_id + 1, pruned_to, pruned_to)
     store.run_each("INSERT INTO lost_places (first_id, last_id) VALUES (?, ?)", places)
-    store.note_lost(list(_lost_names(store, found, pruned_to)))
+    store.repairs.note_lost(list(_lost_names(store, found, pruned_to)))
     found.lost = sum(last - first + 1 for first, last in places)
     found.records = store.count("SELECT count(*) FROM records")
     kept = {int(n) for (n,) in store.all("SELECT batch FROM batches")}

@@ -176,6 +176,6 @@ def _readings(loaded: Config, meter: str) -> int:
 def _bodies(loaded: Config, meter: str) -> list[object]:
     store = Store(loaded.database, read_only=True)
     try:
-        return [parse_record(row.data).body for row in store.rows(1, 1 << 60) if row.meter == meter]
+        return [parse_record(row.data).body for row in store.records.rows(1, 1 << 60) if row.meter == meter]
     finally:
         store.close()

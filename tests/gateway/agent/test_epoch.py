@@ -41,7 +41,7 @@ def test_without_a_socket_for_orders_no_epoch_begins(tmp_path: Path) -> None:
 
     asyncio.run(work())
     store = Store(loaded.database, read_only=True)
-    assert store.last_place() == 0
+    assert store.records.last_place() == 0
     store.close()
 
 

@@ -27,6 +27,7 @@ from ledger_client.formats.record import Event, parse_record
 from tests.gateway.dashboard.looks import looker
 from tests.support.books import check_books
 from tests.support.epochs import running, until
+from tests.support.heard_tables import HeardRecords
 from tests.support.processes import EmbeddedLedger, embedded_ledger, free_port
 from tests.support.samples import believe, rewrite
 
@@ -41,8 +42,11 @@ class Breaking(Store):
     away = False
     _meant = False
 
-    def append(self, rows: Sequence[StoredRecord]) -> None:
-        super().append(rows)
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.records = HeardRecords(self, self._appended)
+
+    def _appended(self, rows: Sequence[StoredRecord]) -> None:
         bodies = [parse_record(row.data).body for row in rows if row.kind == "event"]
         self._meant = any(isinstance(body, Event) and body.fields.get("at") == "change" for body in bodies)
         if self._meant and self.breaks == "before":
@@ -116,7 +120,7 @@ def recorded(epoch: Epoch, meter: str) -> int:
 
 def settled(epoch: Epoch) -> int:
     store = Store(epoch.ready.config.database, read_only=True)
-    found = sum(anchor.state == "settled" for anchor in store.anchors())
+    found = sum(anchor.state == "settled" for anchor in store.anchors.of())
     store.close()
     return found
 
@@ -124,7 +128,7 @@ def settled(epoch: Epoch) -> int:
 def changes(loaded: Config) -> list[str]:
     """Why, of each change that stands in the records."""
     store = Store(loaded.database, read_only=True)
-    bodies = [parse_record(row.data).body for row in store.events_of("gateway")]
+    bodies = [parse_record(row.data).body for row in store.records.events_of("gateway")]
     store.close()
     events = [body for body in bodies if isinstance(body, Event) and body.name == CONFIGURATION]
     return [event.fields["why"].partition(":")[0] for event in reversed(events) if event.fields["at"] == "change"]

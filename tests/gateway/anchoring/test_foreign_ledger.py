@@ -63,7 +63,9 @@ def test_a_restart_asks_at_the_locations_that_it_was_given(tmp_path: Path) -> No
         service.finish()
         finish.finish(loaded, within_s=60)
         store = Store(loaded.database, read_only=True)
-        assert [batch.entry for batch in store.batches()] == service.entries  # each once, those before the restart too
+        assert [
+            batch.entry for batch in store.batches.all()
+        ] == service.entries  # each once, those before the restart too
         store.close()
     assert service.entries[: len(submitted)] == submitted
     check_all_is_sealed(loaded)

@@ -60,7 +60,7 @@ def anchored(loaded: Config) -> bool:
 
 def states(loaded: Config) -> set[str]:
     store = Store(loaded.database, read_only=True)
-    found = {anchor.state for anchor in store.anchors()}
+    found = {anchor.state for anchor in store.anchors.of()}
     store.close()
     return found
 
@@ -96,9 +96,9 @@ def test_whatever_the_wire_does_each_batch_is_anchored_once(
     ledger = NearLedger(tmp_path / "ledger", faults=Faults(faults))
     work(ledger, sealed, loaded, lambda: anchored(loaded))
     store = Store(loaded.database, read_only=True)
-    assert ledger.statements("test-gateway", -1) == [batch.entry for batch in store.batches()]
+    assert ledger.statements("test-gateway", -1) == [batch.entry for batch in store.batches.all()]
     # What the ledger had kept is found by looking it up: only what was lost is submitted again.
-    assert ledger.submissions == len(store.batches()) + faults.count(LOST)
+    assert ledger.submissions == len(store.batches.all()) + faults.count(LOST)
     store.close()
     ledger.close()
     check_books(loaded)
@@ -110,7 +110,7 @@ def test_a_receipt_that_does_not_hold_settles_nothing(loaded: Config, sealed: Re
     ledger.damages = True
     work(ledger, sealed, loaded, lambda: "refused" in states(loaded))
     store = Store(loaded.database, read_only=True)
-    first = store.anchors()[0]
+    first = store.anchors.of()[0]
     assert first.receipt is None
     assert first.detail is not None
     assert "BadReceipt" in first.detail
@@ -128,8 +128,8 @@ def test_a_ledger_with_another_key_settles_nothing(loaded: Config, sealed: Recor
     ledger = NearLedger(tmp_path / "impostor" / "ledger")
     work(ledger, sealed, loaded, lambda: "refused" in states(loaded))
     store = Store(loaded.database, read_only=True)
-    assert [a.state for a in store.anchors()] == ["refused", "queued", "queued"]  # nothing is skipped
-    assert "UnknownKey" in (store.anchors()[0].detail or "")
+    assert [a.state for a in store.anchors.of()] == ["refused", "queued", "queued"]  # nothing is skipped
+    assert "UnknownKey" in (store.anchors.of()[0].detail or "")
     store.close()
     ledger.close()
 
@@ -143,7 +143,7 @@ def test_a_refusal_is_an_alarm_and_anchoring_goes_on_once_it_is_mended(
     ledger = NearLedger(tmp_path / "ledger")  # the gateway is not enrolled there
     work(ledger, sealed, loaded, lambda: "refused" in states(loaded))
     store = Store(loaded.database, read_only=True)
-    assert "Unknown key" in (store.anchors()[0].detail or "")
+    assert "Unknown key" in (store.anchors.of()[0].detail or "")
     store.close()
     enroll(tmp_path / "ledger", loaded.keys / REQUEST_FILE)
     work(ledger, sealed, loaded, lambda: anchored(loaded))
@@ -159,7 +159,7 @@ def test_a_batch_of_the_future_is_given_again_and_the_alarm_says_when_it_is_take
     ledger.log.behind_s = 1000.0  # as a gateway whose clock is ahead
     work(ledger, sealed, loaded, lambda: "refused" in states(loaded))
     store = Store(loaded.database, read_only=True)
-    first, (batch, *_) = store.anchors()[0], store.batches()
+    first, (batch, *_) = store.anchors.of()[0], store.batches.all()
     at = -(-parse_statement(batch.entry).statement.to_ms // 1000) - 300
     assert first.detail is not None
     assert f"batch 0 is taken from {datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ} on" in first.detail

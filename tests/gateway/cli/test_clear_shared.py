@@ -31,7 +31,7 @@ def ordered(*words: object, command: str = "clear-shared") -> Result:
 
 def cleared(loaded: Config) -> list[Event]:
     store = Store(loaded.database, read_only=True)
-    bodies = [parse_record(row.data).body for row in store.events_of("gateway")]
+    bodies = [parse_record(row.data).body for row in store.records.events_of("gateway")]
     store.close()
     return [body for body in bodies if isinstance(body, Event) and body.name == "shared-cleared"]
 

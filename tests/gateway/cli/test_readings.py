@@ -64,7 +64,7 @@ def _run(loaded: Config, *words: object) -> Result:
 def _records(loaded: Config, meter: str | None = None) -> list[dict[str, Any]]:
     """Every value of every reading by the strict parser."""
     store = Store(loaded.database, read_only=True)
-    rows = [row for row in store.rows(0, 1 << 60) if row.kind == "reading" and meter in (None, row.meter)]
+    rows = [row for row in store.records.rows(0, 1 << 60) if row.kind == "reading" and meter in (None, row.meter)]
     store.close()
     return [
         {

@@ -61,7 +61,7 @@ async def trouble(loaded: Config) -> AsyncIterator[dict[str, Page]]:
         well = site_view.complete(look, loaded, store)
         facts = meter.look(running, Loads(running), "export-main", None, "1h")
         whole = meter.complete(facts, store, now_ms)
-        row, place = store.newest("export-main", "reading"), store.newest("export-main", "coverage")
+        row, place = store.records.newest("export-main", "reading"), store.records.newest("export-main", "coverage")
         assert row is not None
         assert place is not None
         name = row.meter, row.epoch.hex(), str(row.seq)

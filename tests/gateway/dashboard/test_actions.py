@@ -71,7 +71,7 @@ def until(found: Callable[[], Any]) -> Any:
 def events(loaded: Config, source: str, name: str) -> list[dict[str, Any]]:
     """What the signed events of this name say, the newest first."""
     store = Store(loaded.database, read_only=True)
-    bodies = [parse_record(row.data).body for row in store.events_of(source)]
+    bodies = [parse_record(row.data).body for row in store.records.events_of(source)]
     store.close()
     return [dict(body.fields) for body in bodies if isinstance(body, Event) and body.name == name]
 
@@ -121,7 +121,7 @@ def test_an_exchanged_meter_is_accepted_by_its_number_and_the_alarm_has_its_life
 
 def alarms(loaded: Config) -> list[AlarmRow]:
     store = Store(loaded.database, read_only=True)
-    found = [*store.alarms(), *store.past_alarms(10)]
+    found = [*store.alarms.open(), *store.alarms.past(10)]
     store.close()
     return found
 

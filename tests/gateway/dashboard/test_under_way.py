@@ -117,7 +117,7 @@ def test_a_connection_that_breaks_under_a_page_costs_no_thread(tmp_path: Path) -
             with pytest.raises(StoreError):
                 await readers.call(lambda store: store.close())
             async with asyncio.timeout(60):
-                assert await readers.call(Store.last_batch) is None
+                assert await readers.call(lambda store: store.batches.last()) is None
         finally:
             readers.close()
             desk.stop()

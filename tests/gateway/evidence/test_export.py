@@ -42,10 +42,10 @@ def trust(loaded: Config) -> Trust:
 
 def test_a_period_that_was_exported_holds(loaded: Config, tmp_path: Path) -> None:
     store = Store(loaded.database)
-    numbers = [batch.batch for batch in store.batches()]
+    numbers = [batch.batch for batch in store.batches.all()]
     assert len(numbers) >= 3
     settle(store, numbers, LEDGER)
-    done = list(export_to(store, "test-gateway", store.receipted(1 << 62), tmp_path / "out"))
+    done = list(export_to(store, "test-gateway", store.batches.receipted(1 << 62), tmp_path / "out"))
     assert [x.batch for x in done] == numbers
     assert [x.size for x in done] == [x.path.stat().st_size for x in done]
     assert done[0].path.stat().st_mode & 0o777 == 0o600
@@ -61,10 +61,10 @@ def test_a_period_that_was_exported_holds(loaded: Config, tmp_path: Path) -> Non
 def test_only_what_has_a_receipt_and_is_old_enough_is_chosen(loaded: Config, tmp_path: Path) -> None:
     store = Store(loaded.database)
     settle(store, [0, 1], LEDGER)
-    first = store.batch(0)
+    first = store.batches.numbered(0)
     assert first is not None
-    assert store.receipted(1 << 62) == [0, 1]
-    assert store.receipted(first.sealed_ms + 1) == [0]
+    assert store.batches.receipted(1 << 62) == [0, 1]
+    assert store.batches.receipted(first.sealed_ms + 1) == [0]
     with pytest.raises(NotYet, match="batch 2: it has no receipt yet"):
         export(store, 2, tmp_path / "x.mbatch")
     assert list(tmp_path.glob("*.mbatch*")) == []
@@ -91,7 +91,7 @@ def test_what_pruning_has_touched_is_refused_and_the_file_that_was_made_before_s
     path = tmp_path / file_name("test-gateway", 0)
     export(store, 0, path)
     while pruning.prune(store, ["demo-ledger"], 1 << 62):
-        if store.pruned()[0] and store.batch(0) is not None:
+        if store.records.pruned()[0] and store.batches.numbered(0) is not None:
             with pytest.raises(GatewayError, match="batch 0: it has been pruned"):
                 export(store, 0, tmp_path / "x")
     for number, said in ((0, "has been pruned"), (99, "has no such batch")):
@@ -127,7 +127,7 @@ def test_a_batch_alone_is_audited_with_the_proofs_that_are_written_beside_it(loa
     hands.poll(20)
     hands.end()
     store = Store(loaded.database)
-    numbers = [batch.batch for batch in store.batches()]
+    numbers = [batch.batch for batch in store.batches.all()]
     settle(store, numbers, LEDGER)
     out = tmp_path / "out"
     (done,) = export_to(store, "test-gateway", numbers[-1:], out)
@@ -157,7 +157,7 @@ def test_a_batch_that_begins_with_a_start_is_audited_with_what_was_configured_be
     hands.poll(3)
     hands.end()
     store = Store(loaded.database)
-    numbers = [batch.batch for batch in store.batches()]
+    numbers = [batch.batch for batch in store.batches.all()]
     settle(store, numbers, LEDGER)
     for number in numbers:
         out = tmp_path / f"out-{number}"
@@ -185,11 +185,11 @@ def test_what_a_killed_gateway_has_not_covered_waits_for_the_next_start(loaded: 
     hands.store.close()  # killed
     finish.finish(loaded, within_s=0.1)
     store = Store(loaded.database, read_only=True)
-    assert store.unsealed() is not None
-    assert store.cuts() == []
+    assert store.batches.unsealed() is not None
+    assert store.batches.cuts() == []
     store.close()
     Hands(loaded, machine, epoch=b"\x03" * 8).end()
     finish.finish(loaded, within_s=0.1)
     store = Store(loaded.database, read_only=True)
-    assert store.unsealed() is None
+    assert store.batches.unsealed() is None
     store.close()

@@ -40,7 +40,7 @@ class Place:
     def readings(self) -> dict[str, int]:
         """Every reading in the database, with its place."""
         store = Store(self.loaded.database, read_only=True)
-        found = {row.id: place for place, row in store.feed_rows(1, 1 << 60, 1 << 30)}
+        found = {row.id: place for place, row in store.feeds.rows(1, 1 << 60, 1 << 30)}
         store.close()
         return found
 
@@ -48,7 +48,7 @@ class Place:
         """The readings that a feed has still to tell, by what it has written down."""
         store = Store(self.loaded.database, read_only=True)
         ((cursor,),) = store.all("SELECT last_id FROM cursors WHERE feed = ?", feed)
-        gaps = [*store.feed_gaps(feed), (cursor + 1, 1 << 60)]
+        gaps = [*store.feeds.gaps(feed), (cursor + 1, 1 << 60)]
         store.close()
         return {name for name, place in self.readings().items() if any(a <= place <= b for a, b in gaps)}
 

@@ -209,7 +209,7 @@ def test_a_feed_that_nobody_listens_to_tells_once_and_owes_nothing(tmp_path: Pat
             await rig.poll(times=3)
             await until(lambda: rig.feed.facts()["live"] == 3)
         store = Store(loaded.database, read_only=True)
-        assert store.feed_owes("scada") == 0
+        assert store.feeds.owed("scada") == 0
         store.close()
 
     asyncio.run(work())

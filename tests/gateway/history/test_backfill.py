@@ -27,7 +27,7 @@ def test_a_record_that_cannot_be_read_costs_the_other_meters_nothing(tmp_path: P
             async with asyncio.timeout(60):
                 await Backfill(desk.loaded, desk.clock, desk.recorder).run()
             store = Store(desk.loaded.database, read_only=True)
-            found = [store.newest_summary(meter, HOUR_MS) for meter in ("meter-a", "meter-b")]
+            found = [store.summaries.newest(meter, HOUR_MS) for meter in ("meter-a", "meter-b")]
             store.close()
             return found[0], found[1]
         finally:

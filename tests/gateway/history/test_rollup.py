@@ -195,8 +195,8 @@ def test_what_is_older_than_wanted_goes(loaded: Config) -> None:
     while prune_summaries(hands.store, before_ms, before_ms):
         pass
     for meter in loaded.meters:
-        assert next(at for at, _ in hands.store.summaries(meter, MINUTE_MS, 0, now_ms)) == before_ms
-        assert [at for at, _ in hands.store.summaries(meter, HOUR_MS, 0, now_ms)] == [START_S * 1000 + HOUR_MS]
+        assert next(at for at, _ in hands.store.summaries.between(meter, MINUTE_MS, 0, now_ms)) == before_ms
+        assert [at for at, _ in hands.store.summaries.between(meter, HOUR_MS, 0, now_ms)] == [START_S * 1000 + HOUR_MS]
     hands.end()
 
 
@@ -210,7 +210,7 @@ def test_a_minute_that_a_kill_cut_in_two_is_whole(loaded: Config) -> None:
     assert check_summaries(hands.store, loaded.meters) == 3 * 2
     hands.end()
     store = Store(loaded.database, read_only=True)
-    assert store.newest_summary(METER, HOUR_MS) is None
+    assert store.summaries.newest(METER, HOUR_MS) is None
     store.close()
 
 

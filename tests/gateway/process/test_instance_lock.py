@@ -120,7 +120,7 @@ def test_whatever_the_writer_was_called_for_it_yields_to_a_newer_epoch(loaded: C
 
     def note(store: Store) -> None:
         with store.transaction():
-            store.keep_note("ledger", b"id", b"note")
+            store.anchors.keep_note("ledger", b"id", b"note")
 
     with pytest.raises(Superseded):
         older.call(note).result(10)

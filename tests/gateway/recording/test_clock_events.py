@@ -160,7 +160,7 @@ def test_a_restart_behind_a_step_counts_the_downtime_by_the_new_course(loaded: C
     again.end()
     check(loaded)
     store = Store(loaded.database, read_only=True)
-    last = store.newest(METER, "coverage")
+    last = store.records.newest(METER, "coverage")
     store.close()
     assert last is not None
 

@@ -32,7 +32,7 @@ def test_a_record_is_news_only_when_another_connection_can_read_it(loaded: Confi
         reader = Store(loaded.database, read_only=True)
         for one in news:
             assert isinstance(one, SignedRecord)
-            found = reader.find(one.row.meter, one.row.epoch, one.row.seq)
+            found = reader.records.find(one.row.meter, one.row.epoch, one.row.seq)
             assert found is not None
             assert parse_record(found[1].data).body == one.body
             heard.append(one)

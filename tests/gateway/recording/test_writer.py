@@ -32,7 +32,7 @@ def loaded(tmp_path: Path) -> Config:
 
 def bodies(loaded: Config, meter: str) -> list[object]:
     store = Store(loaded.database, read_only=True)
-    rows = store.rows(1, 1 << 60)
+    rows = store.records.rows(1, 1 << 60)
     store.close()
     return [parse_record(row.data).body for row in rows if row.meter == meter]
 
@@ -41,7 +41,7 @@ def test_an_epoch_begins_with_one_coverage_record_a_meter_and_a_start_event(load
     made, anchor_ms = recorder(loaded, Clock())
     made.stop()
     store = Store(loaded.database, read_only=True)
-    rows = store.rows(1, 1 << 60)
+    rows = store.records.rows(1, 1 << 60)
     assert [(r.meter, r.kind, r.seq) for r in rows] == [
         ("gateway", "event", 0),
         ("export-main", "coverage", 0),
@@ -75,13 +75,13 @@ def test_a_batch_is_cut_at_the_count_before_its_coverage_records(loaded: Config)
     made.stop()
     check_books(loaded)
     store = Store(loaded.database, read_only=True)
-    batches = store.batches()
-    kinds = [[row.kind for row in store.rows(b.first_id, b.last_id)] for b in batches]
+    batches = store.batches.all()
+    kinds = [[row.kind for row in store.records.rows(b.first_id, b.last_id)] for b in batches]
     # The start event is one of the first four, what is configured is none of them; each batch ends with one coverage
     # record for each of the three meters.
     assert [k.count("reading") + k.count("event") for k in kinds] == [1 + 4, 4]
     assert all(k[-3:] == ["coverage"] * 3 for k in kinds)
-    assert [a.state for a in store.anchors()] == ["queued", "queued"]
+    assert [a.state for a in store.anchors.of()] == ["queued", "queued"]
 
 
 def test_what_an_epoch_left_unsealed_goes_into_the_next_batch_with_its_own_range(loaded: Config) -> None:
@@ -96,7 +96,7 @@ def test_what_an_epoch_left_unsealed_goes_into_the_next_batch_with_its_own_range
     second.stop()
     check_books(loaded)
     store = Store(loaded.database, read_only=True)
-    statement = parse_statement(store.batches()[0].entry).statement
+    statement = parse_statement(store.batches.all()[0].entry).statement
     assert [(r.epoch, r.first, r.last) for r in statement.meters[METER]] == [(b"\x01" * 8, 0, 2), (b"\x02" * 8, 0, 2)]
 
 
@@ -106,7 +106,7 @@ def test_the_chain_goes_on_across_epochs(loaded: Config) -> None:
     second, _ = recorder(loaded, Clock(), epoch=b"\x02" * 8)
     second.stop()
     store = Store(loaded.database, read_only=True)
-    mine = [row for row in store.rows(1, 1 << 60) if row.meter == METER]
+    mine = [row for row in store.records.rows(1, 1 << 60) if row.meter == METER]
     assert parse_record(mine[1].data).claims.prev == record_hash(mine[0].data)
 
 
@@ -160,7 +160,7 @@ def test_a_full_batch_is_not_built_anew_with_every_poll_while_the_disk_fails(loa
     made.stop()
     check_books(loaded)
     store = Store(loaded.database, read_only=True)
-    assert store.batches()
+    assert store.batches.all()
     store.close()
 
 
@@ -170,7 +170,7 @@ def test_the_first_reading_of_an_epoch_is_committed_at_once(loaded: Config) -> N
     made.start()
     made.put(finished(METER, anchor_ms, clock))
     store = Store(loaded.database, read_only=True)
-    until("the reading", lambda: store.readings(METER, 10))
+    until("the reading", lambda: store.records.readings(METER, 10))
     store.close()
     made.stop()
 

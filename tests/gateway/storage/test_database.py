@@ -61,7 +61,7 @@ def test_a_receipt_stays(loaded: Config) -> None:
 
 def test_totals_are_those_of_the_records(loaded: Config) -> None:
     store = Store(loaded.database, read_only=True)
-    rows = store.rows(1, 1 << 60)
+    rows = store.records.rows(1, 1 << 60)
     assert store.totals() == {
         "records": len(rows),
         "readings": sum(row.kind == "reading" for row in rows),
@@ -69,7 +69,7 @@ def test_totals_are_those_of_the_records(loaded: Config) -> None:
         "batches": 1,
         "receipts": 0,
     }
-    assert store.waiting() == len(rows) - store.batches()[0].last_id
+    assert store.batches.waiting() == len(rows) - store.batches.all()[0].last_id
     store.close()
 
 
@@ -96,7 +96,7 @@ def test_a_database_of_an_older_version_is_brought_up_to_date(
         database.execute("UPDATE records SET seq = 7")
     database.close()
     store = Store(loaded.database, read_only=True)
-    after_ms = store.latest_ms() + 1000
+    after_ms = store.records.latest_ms() + 1000
     store.close()
     made, _ = recorder(loaded, Clock(wall_ns=lambda: after_ms * 1_000_000), epoch=b"\x09" * 8)
     made.start()
@@ -160,7 +160,7 @@ def test_a_backup_is_one_file_that_holds_everything(loaded: Config, tmp_path: Pa
     store = Store(loaded.database)
     store.backup(tmp_path / "copy.db")
     copy = Store(tmp_path / "copy.db")
-    assert copy.rows(1, 1 << 60) == store.rows(1, 1 << 60)
+    assert copy.records.rows(1, 1 << 60) == store.records.rows(1, 1 << 60)
     assert copy.flaws(whole=True) == []
     for database in (store, copy):
         database.close()
@@ -170,6 +170,6 @@ def test_where_a_batch_ends_already_another_cut_is_none(loaded: Config) -> None:
     store = Store(loaded.database)
     for _ in range(2):  # a gateway that was killed right behind a cut, then its end (cli/demo/finish.py)
         with store.transaction():
-            store.cut()
-    assert len(store.cuts()) == 1
+            store.batches.cut()
+    assert len(store.batches.cuts()) == 1
     store.close()

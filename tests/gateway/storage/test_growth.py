@@ -50,7 +50,7 @@ def _site(folder: Path, stretch: int) -> Config:
 
 def _cut(store: Store) -> None:
     with store.transaction():
-        store.cut()
+        store.batches.cut()
 
 
 def steps(loaded: Config, work: Callable[[Store], object], *, read_only: bool = True) -> int:
@@ -67,15 +67,15 @@ def steps(loaded: Config, work: Callable[[Store], object], *, read_only: bool = 
 
 
 QUESTIONS: dict[str, Callable[[Store], object]] = {
-    "the last alarms": Store.epoch_events,
-    "what waits": Store.waiting,
-    "what is not cut": Store.count_unsealed,
+    "the last alarms": lambda store: store.records.epoch_events(),
+    "what waits": lambda store: store.batches.waiting(),
+    "what is not cut": lambda store: store.batches.count_unsealed(),
     "the totals": Store.totals,
-    "where a meter was left": lambda store: store.tail(METER),
-    "the latest time": Store.latest_ms,
-    "the next anchors": lambda store: store.open_anchors(LEDGER, 64),
-    "the anchors' states": lambda store: store.anchor_states(LEDGER),
-    "a refused batch": lambda store: store.first_refused(LEDGER),
+    "where a meter was left": lambda store: store.records.tail(METER),
+    "the latest time": lambda store: store.records.latest_ms(),
+    "the next anchors": lambda store: store.anchors.pending(LEDGER, 64),
+    "the anchors' states": lambda store: store.anchors.states(LEDGER),
+    "a refused batch": lambda store: store.anchors.first_refused(LEDGER),
     "what may be pruned": lambda store: pruning.may_go(store, [LEDGER], 1 << 60),
     "the space in use": Store.used_bytes,
 }
@@ -95,7 +95,7 @@ def test_so_does_the_status(sites: tuple[Config, Config]) -> None:
 def test_so_does_a_cut(sites: tuple[Config, Config]) -> None:
     def cut_and_forget(store: Store) -> None:
         store._db.execute("BEGIN IMMEDIATE")
-        store.cut()
+        store.batches.cut()
         store._db.execute("ROLLBACK")
 
     small, large = (steps(loaded, cut_and_forget, read_only=False) for loaded in sites)

@@ -164,7 +164,7 @@ def test_a_gateways_reading_is_proved_by_a_shared_root(ground: Ground) -> None:
         enroll(bridge.folder, loaded.path.parent / "keys" / REQUEST_FILE)
         finish.finish(loaded, within_s=60)
     store = Store(loaded.database, read_only=True)
-    assert {anchor.state for anchor in store.anchors()} == {"settled"}
+    assert {anchor.state for anchor in store.anchors.of()} == {"settled"}
     bundle = prove(store, find(store, "export-main"))
     store.close()
     (event, *_) = ground.registry.anchors()

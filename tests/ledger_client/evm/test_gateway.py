@@ -95,9 +95,9 @@ def test_every_batch_comes_to_the_chain_and_a_reading_is_proved_by_it(plant: Pla
     record(plant.loaded, 5)
     finish.finish(plant.loaded, within_s=60)
     store = Store(plant.loaded.database, read_only=True)
-    batches = store.batches()
+    batches = store.batches.all()
     assert len(batches) >= 5
-    assert {anchor.state for anchor in store.anchors()} == {"settled"}
+    assert {anchor.state for anchor in store.anchors.of()} == {"settled"}
     events = [(event.batch, event.id) for event in plant.registry.anchors()]  # type: ignore[union-attr]
     assert events == [(batch.batch, statement_id(batch.entry)) for batch in batches]
     bundle = prove(store, find(store, "export-main"))

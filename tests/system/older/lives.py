@@ -79,7 +79,9 @@ class Life:
         self.recorder, self.anchor_ms = recorder(loaded, self.clock, secrets.token_bytes(8), **never)
         self.reader = Store(loaded.database, read_only=True)
         self._ledgers, self._trust = ledgers, load_trust(loaded.trust)
-        self.reconciliation = Reconciliation(loaded, self.recorder, self._trust, self.clock, self.reader.conflicts())
+        self.reconciliation = Reconciliation(
+            loaded, self.recorder, self._trust, self.clock, self.reader.anchors.conflicts()
+        )
         self._uplinks: list[Uplink] = []
         self.polls = 0
         self._runner = asyncio.Runner()  # one event loop for the whole life: an uplink is not moved to another
@@ -122,7 +124,7 @@ class Life:
         return report.status(self.loaded, self.reader, self.clock.now_ms(), self.recorder.health())
 
     def events(self, name: str) -> list[Event]:
-        bodies = [parse_record(row.data).body for row in self.reader.epoch_events()]
+        bodies = [parse_record(row.data).body for row in self.reader.records.epoch_events()]
         return [body for body in bodies if isinstance(body, Event) and body.name == name]
 
     def alarms(self) -> list[str]:
@@ -141,13 +143,13 @@ def free(life: Life) -> bool:
 
 def anchored(life: Life) -> bool:
     """All that was cut is sealed and has every receipt."""
-    if life.reader.cuts():  # looked at first: what is sealed between two looks is then among the anchors
+    if life.reader.batches.cuts():  # looked at first: what is sealed between two looks is then among the anchors
         return False
-    return all(anchor.state == "settled" for anchor in life.reader.anchors())
+    return all(anchor.state == "settled" for anchor in life.reader.anchors.of())
 
 
 def stopped(life: Life) -> bool:
-    return bool(life.reader.conflicts())
+    return bool(life.reader.anchors.conflicts())
 
 
 def live(loaded: Config, ledger: Ledger, batches: int, *, tail: int = 0) -> None:
@@ -182,10 +184,10 @@ def check_all(loaded: Config, ledger: Ledger, tmp_path: Path) -> None:
     life.stop()
     agent_left = Store(loaded.database)
     with agent_left.transaction():
-        agent_left.cut()
+        agent_left.batches.cut()
     while seal_next(agent_left, load_keys(loaded), Rules.of(loaded), Clock().now_ms()):
         pass
-    for batch in agent_left.batches():
+    for batch in agent_left.batches.all():
         ledger.submit(batch.entry)
     agent_left.close()
     check_books(loaded)

@@ -38,7 +38,7 @@ def destroy(loaded: Config, what: Callable[[Store], bytes]) -> None:
 
 
 def last_entry(store: Store) -> bytes:
-    last = store.last_batch()
+    last = store.batches.last()
     assert last is not None
     return last.entry[-64:]
 
@@ -59,9 +59,9 @@ def test_batches_that_only_the_ledger_holds_are_continued_and_nothing_is_sealed_
     live(loaded, ledger, 3, tail=2)
     destroy(loaded, last_entry)
     store = recovered(loaded)
-    (told,) = store.repairs()
+    (told,) = store.repairs.all()
     assert (told.batches, told.lost_batches, told.last_batch, told.lost) == (0, 3, 2, 0)
-    readings = store.readings(METER, 100)
+    readings = store.records.readings(METER, 100)
     store.close()
     live(loaded, ledger, 2)
     check_ledger(loaded, ledger)
@@ -84,13 +84,13 @@ def test_a_number_is_not_used_again_whose_batch_nobody_holds_any_more(
     ledger.away = True
     life.record(3)
     life.recorder.call(lambda _: None).result(timeout=30)
-    while life.reader.cuts():
+    while life.reader.batches.cuts():
         life.recorder.call(lambda _: None).result(timeout=30)
     life.stop()
     ledger.away = False
     destroy(loaded, last_entry)
     store = recovered(loaded)
-    (told,) = store.repairs()
+    (told,) = store.repairs.all()
     assert told.batches > 0
     assert told.lost_batches > 0
     store.close()
@@ -106,14 +106,14 @@ def test_lost_anchors_are_looked_up_again(loaded: Config, ledger: Ledger) -> Non
     live(loaded, ledger, 3)
 
     def receipt(store: Store) -> bytes:
-        found = store.anchors()[-1].receipt
+        found = store.anchors.of()[-1].receipt
         assert found is not None
         return found[-64:]
 
     destroy(loaded, receipt)
     store = recovered(loaded)
-    assert {anchor.state for anchor in store.anchors()} == {"submitted"}
-    record = store.readings(METER, 100)[0]
+    assert {anchor.state for anchor in store.anchors.of()} == {"submitted"}
+    record = store.records.readings(METER, 100)[0]
     store.close()
     before = ledger.submissions
     live(loaded, ledger, 1)
@@ -127,7 +127,7 @@ def test_lost_anchors_are_looked_up_again(loaded: Config, ledger: Ledger) -> Non
 def test_an_unnoted_hole_is_never_sealed(loaded: Config, ledger: Ledger) -> None:
     live(loaded, ledger, 1)
     store = Store(loaded.database, read_only=True)
-    rows = [row for row in store.rows(1, 1 << 60) if row.meter == METER]
+    rows = [row for row in store.records.rows(1, 1 << 60) if row.meter == METER]
     store.close()
     holed = [rows[0], *rows[2:]]
     with pytest.raises(ValueError, match="the sequence is broken"):
@@ -147,10 +147,10 @@ def test_records_of_lost_batches_stay_unsealed_where_a_ledger_cannot_tell(loaded
     life.until(free)
     life.stop()
     store = Store(loaded.database, read_only=True)
-    marked, told = store.count_elsewhere()[1], store.repairs()[0]
+    marked, told = store.elsewhere.count()[1], store.repairs.all()[0]
     assert marked == told.sealed_to == sum(signed.statement.size for signed in ledger.told())
     assert f"{marked} records of lost batches stay unsealed for ever" in status.status(loaded, store, 0)["repairs"][1]
     with pytest.raises(GatewayError, match="no ledger can tell"):
-        prove(store, store.readings(METER, 100)[0])
+        prove(store, store.records.readings(METER, 100)[0])
     store.close()
     check_books(loaded)

@@ -117,8 +117,8 @@ def recorded(folder: Path, polls: int) -> Config:
     hands = Hands(loaded, commit_every_ms=60_000)
     hands.poll(polls)
     with hands.store.transaction():
-        for batch in hands.store.batches():
-            hands.store.mark(batch.batch, "demo-ledger", "settled", 1_800_000_000_000, receipt=b"\x00")
+        for batch in hands.store.batches.all():
+            hands.store.anchors.mark(batch.batch, "demo-ledger", "settled", 1_800_000_000_000, receipt=b"\x00")
     hands.end()
     return loaded
 
@@ -205,11 +205,11 @@ def test_no_page_looks_at_more_when_there_is_more(tmp_path: Path) -> None:
 def test_events_come_newest_first_and_page_by_page(tmp_path: Path) -> None:
     loaded = recorded(tmp_path / "site", 10)
     store = Store(loaded.database, read_only=True)
-    everything = [(place, row) for place, row in enumerate(store.rows(1, 1 << 60), 1) if row.kind == "event"]
-    assert store.newest_events(1000) == everything[::-1]
-    (second,) = store.newest_events(1, before=everything[-1][0])
+    everything = [(place, row) for place, row in enumerate(store.records.rows(1, 1 << 60), 1) if row.kind == "event"]
+    assert store.records.newest_events(1000) == everything[::-1]
+    (second,) = store.records.newest_events(1, before=everything[-1][0])
     assert second == everything[-2]
-    assert {row.meter for _, row in store.newest_events(1000, meter="gateway")} == {"gateway"}
+    assert {row.meter for _, row in store.records.newest_events(1000, meter="gateway")} == {"gateway"}
     assert [event.name for event in events.events(store, None, "").rows] == [
         parse_record(row.data).body.name  # type: ignore[union-attr]
         for _, row in everything[::-1]
@@ -222,7 +222,7 @@ def test_a_record_goes_from_recorded_to_anchored_and_its_way_holds(tmp_path: Pat
     hands = Hands(loaded)
     hands.poll(3)
     hands.journal.flush()
-    row = hands.store.newest("export-main", "reading")
+    row = hands.store.records.newest("export-main", "reading")
     assert row is not None
     name = (row.meter, row.epoch.hex(), str(row.seq))
     assert States(hands.store).of(*row[:3]) == State("recorded")
@@ -230,11 +230,11 @@ def test_a_record_goes_from_recorded_to_anchored_and_its_way_holds(tmp_path: Pat
     hands.poll(10)
     assert States(hands.store).of(*row[:3]) == State("sealed", 0)
     with hands.store.transaction():
-        hands.store.mark(0, "demo-ledger", "settled", 1_800_000_000_000, receipt=b"\x00")
+        hands.store.anchors.mark(0, "demo-ledger", "settled", 1_800_000_000_000, receipt=b"\x00")
     assert States(hands.store).of(*row[:3]) == State("anchored", 0, ("demo-ledger",))
-    batch = hands.store.batch(0)
+    batch = hands.store.batches.numbered(0)
     assert batch is not None
-    for leaf in hands.store.leaves(batch.first_id, batch.last_id):
+    for leaf in hands.store.batches.leaves(batch.first_id, batch.last_id):
         way = record.record(hands.store, leaf.meter, leaf.epoch.hex(), str(leaf.seq), whole=False).way
         assert way is not None
         assert way.holds
@@ -254,7 +254,7 @@ def test_facts_of_an_event_are_shown_as_what_they_are(tmp_path: Path) -> None:
             store, see = Store(loaded.database, read_only=True), looker(running)
 
             def row() -> StoredRecord | None:
-                found = (row for _, row in store.newest_events(100, None, GATEWAY))
+                found = (row for _, row in store.records.newest_events(100, None, GATEWAY))
                 return next((row for row in found if parse_record(row.data).body == Event("clock", facts)), None)
 
             await until(lambda: row() is not None)

@@ -62,7 +62,7 @@ def test_a_backup_replaces_the_one_before_and_leaves_nothing_else(loaded: Config
     hands.journal.flush()
     second = backup(loaded, folder / "b.db")
     assert first.records < second.records == hands.store.totals()["records"]
-    assert (second.size, second.newest_ms) == ((folder / "b.db").stat().st_size, hands.store.latest_ms())
+    assert (second.size, second.newest_ms) == ((folder / "b.db").stat().st_size, hands.store.records.latest_ms())
     assert names(folder) == ["b.db"]
     assert (folder / "b.db").stat().st_mode & 0o777 == 0o600
     hands.end()
