@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, parse_record
 from ledger_client.formats.senml import Reading
 from ledger_client.formats.statement import Statement, parse_statement
@@ -78,7 +78,7 @@ class Mark:
     batch: int
 
     @classmethod
-    def of(cls, store: Store) -> Mark:
+    def of(cls, store: Database) -> Mark:
         """Where a database stands now."""
         ((place,),) = store.all("SELECT coalesce(max(id), 0) FROM records")
         last = store.batches.last()
@@ -114,7 +114,7 @@ class Books:
         self.left |= {(number, found[0]) for number, found in self.batches.items() if number > mark.batch}
         self.batches = {number: found for number, found in self.batches.items() if number <= mark.batch}
 
-    def look(self, store: Store, statements: Iterable[bytes]) -> None:
+    def look(self, store: Database, statements: Iterable[bytes]) -> None:
         """Take in what is there now; ``statements``: every entry that the ledger holds of this gateway."""
         present = set()
         for place, meter, epoch, data in store.all("SELECT id, meter, epoch, data FROM records ORDER BY id"):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats import cose
 from ledger_client.formats.batch_file import write_batch
 from ledger_client.formats.bundle import Bundle
@@ -132,7 +132,7 @@ class History:
     @classmethod
     def recorded(cls, loaded: Config) -> History:
         """What stands sealed in a gateway's database."""
-        store, keys = Store(loaded.database, read_only=True), load_keys(loaded)
+        store, keys = Database(loaded.database, read_only=True), load_keys(loaded)
         batches = []
         for batch in store.batches.all():
             statement = parse_statement(batch.entry).statement

@@ -18,7 +18,7 @@ from gateway.config.load import load_config
 from gateway.recording.commits import Rules
 from gateway.recording.journal import Journal
 from gateway.records import PollResult
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.support.clock_history import FrailStore
 from tests.support.processes import EmbeddedLedger
@@ -91,7 +91,7 @@ class Scene:
 
     def events(self) -> set[str]:
         """The names of all events that were recorded, and the codes of alarms."""
-        store = Store(self.loaded.database, read_only=True)
+        store = Database(self.loaded.database, read_only=True)
         bodies = [parse_record(row.data).body for row in store.records.rows(1, 1 << 60) if row.kind == "event"]
         store.close()
         told = [body for body in bodies if isinstance(body, Event)]

@@ -35,7 +35,7 @@ from gateway.process.threads import share_heap
 from gateway.recording.commits import Rules
 from gateway.recording.writer import Recorder
 from gateway.records import StoredRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.support.heard_tables import HeardRecords
 
 VALUES = 30
@@ -68,10 +68,10 @@ def make_site(folder: Path, ports: Sequence[int]) -> None:
     loaded, now_s = load_config(folder / "gateway.toml"), int(time.time())
     make_missing(loaded, now_s)
     add_to_trust(loaded, (), now_s)
-    Store(folder / EMPTY).close()
+    Database(folder / EMPTY).close()
 
 
-class TimedStore(Store):
+class TimedStore(Database):
     """The store, which also notes how old each reading is when it has become durable."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -153,7 +153,7 @@ async def measure(folder: Path, period_ms: int, seconds: float) -> dict[str, obj
 
 def _durability(loaded: Config, store: TimedStore, commit_every_ms: int) -> dict[str, object]:
     """How long readings took to become durable, and that all of them are in the database."""
-    kept = Store(loaded.database, read_only=True)
+    kept = Database(loaded.database, read_only=True)
     readings = kept.totals()["readings"]
     kept.close()
     assert readings == len(store.ages_ms), f"{len(store.ages_ms)} were committed, {readings} are there"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.records import StoredRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.rows import Batch
 from ledger_client.errors import Refused
 from ledger_client.formats.record import parse_record, record_hash
@@ -16,7 +16,7 @@ from tests.contract.memory import NearLedger
 from tests.support.heard_tables import HeardBatches, HeardRecords
 
 
-class ToldStore(Store):
+class ToldStore(Database):
     """The store, which also tells outside the data folder what it has reported as committed."""
 
     def __init__(self, path: Path, tell: Callable[[dict[str, Any]], None], ledger: NearLedger | None) -> None:

@@ -36,7 +36,7 @@ from gateway.errors import StartAgain, StoreError
 from gateway.recording.commits import RETRY_MS, Rules
 from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Reading, Value
 from tests.contract.memory import NearLedger
@@ -120,7 +120,7 @@ class Life:
         compare()
         return True
 
-    def _comparison(self, recorder: Recorder, store: Store) -> Callable[[], None]:
+    def _comparison(self, recorder: Recorder, store: Database) -> Callable[[], None]:
         """What is to be done as soon as the recorder runs; its seals wait for it from now on."""
         ledger = self._ledger
         if ledger is None:
@@ -160,7 +160,7 @@ class Life:
         assert self.recorder is not None
         there, go_on = threading.Event(), threading.Event()
 
-        def wait(_: Store) -> None:
+        def wait(_: Database) -> None:
             there.set()
             go_on.wait(SAFETY_S)
 
@@ -195,7 +195,7 @@ class Life:
         assert self.recorder is not None
         ledger = NearLedger(self._loaded.path.parent / "ledger")
 
-        def settle(store: Store) -> None:
+        def settle(store: Database) -> None:
             for anchor in store.anchors.of():
                 batch = store.batches.numbered(anchor.batch)
                 assert batch is not None

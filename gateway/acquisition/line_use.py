@@ -22,7 +22,7 @@ from gateway.process import instance_lock
 from gateway.process.file_owner import as_its_folder
 from gateway.recording.commits import asked_until_ms
 from gateway.records import GATEWAY
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.durable_files import whole_file
 
 log = logging.getLogger("meterseal.fieldbus")
@@ -63,7 +63,7 @@ def _gateway_ms(config: Config, now_ms: int) -> int | None:
     try:
         if not config.database.exists():
             return None
-        store = Store(config.database, read_only=True, at_rest=instance_lock.running(config.data) is None)
+        store = Database(config.database, read_only=True, at_rest=instance_lock.running(config.data) is None)
     except GatewayError:
         return now_ms
     try:

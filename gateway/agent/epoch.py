@@ -46,7 +46,7 @@ from gateway.recording.writer import Recorder
 from gateway.records import ALARM, GATEWAY
 from gateway.runtime.context import GatewayContext
 from gateway.runtime.power_history import PowerHistory, recall
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.driver_notes import Notes
 from gateway.storage.recovery.repair import check_large, note_flaws, open_store
 from gateway.storage.rows import Conflict
@@ -70,7 +70,7 @@ class Epoch:
     ``ready`` is the configuration in force. What a change of it may renew stands together below (agent/reload.py).
     """
 
-    def __init__(self, ready: Ready, store: Store) -> None:
+    def __init__(self, ready: Ready, store: Database) -> None:
         self.ready, config = ready, ready.config
         clock, epoch = Clock(not_before_ms=store.records.latest_ms()), secrets.token_bytes(8)
         self._recorder = recorder = Recorder(store, ready.keys, Rules.of(config), clock, epoch)
@@ -190,7 +190,7 @@ class Epoch:
         Raises StoreError, ConfigError.
         """
 
-        def past(store: Store) -> tuple[dict[str, list[Reading]], dict[str, str], dict[str, PowerRecord]]:
+        def past(store: Database) -> tuple[dict[str, list[Reading]], dict[str, str], dict[str, PowerRecord]]:
             power = {name: recall(store, name, point) for name, point in self._power.unknown(ready.config).items()}
             return {name: list(_last_readings(store, name)) for name in added}, identities(store, added), power
 
@@ -357,7 +357,7 @@ def _endpoint(spec: LineSpec) -> tuple[str, str]:
     return spec.type, endpoint_of(spec)
 
 
-def _last_readings(store: Store, meter: str) -> Iterator[Reading]:
+def _last_readings(store: Database, meter: str) -> Iterator[Reading]:
     """The newest readings first, as far as the past of a counter may lie behind polls that had no value of it."""
     for row in reversed(store.records.readings(meter, RECALLED)):
         if isinstance(body := parse_record(row.data).body, Reading):

@@ -17,7 +17,7 @@ from gateway.errors import Declined, StoreError
 from gateway.recording.live_state import Live
 from gateway.records import ALARM, GATEWAY
 from gateway.storage.alarm_tables import AlarmRow
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event
 
 log = logging.getLogger("meterseal.alarms")
@@ -41,7 +41,7 @@ class EventSink(Protocol):
         """Hand over an event."""
         ...
 
-    def call(self, function: Callable[[Store], T]) -> Future[T]:
+    def call(self, function: Callable[[Database], T]) -> Future[T]:
         """Run ``function(store)`` in its turn."""
         ...
 
@@ -49,7 +49,7 @@ class EventSink(Protocol):
 class AlarmStore:
     """Every alarm that is true, unacknowledged or shelved. To be used in the event loop only."""
 
-    def __init__(self, store: Store, books: EventSink, clock: Clock, live: Live) -> None:
+    def __init__(self, store: Database, books: EventSink, clock: Clock, live: Live) -> None:
         """``store`` is read here and not kept."""
         self._books, self._clock, self._live = books, clock, live
         self._states: dict[Key, State] = {}
@@ -182,6 +182,6 @@ class AlarmStore:
         return True
 
 
-def _write(rows: Sequence[AlarmRow], store: Store) -> None:
+def _write(rows: Sequence[AlarmRow], store: Database) -> None:
     with store.transaction():
         store.alarms.keep(rows)

@@ -33,7 +33,7 @@ from gateway.process.control_socket import Order
 from gateway.recording.live_state import Live
 from gateway.records import ALARM, GATEWAY
 from gateway.storage.alarm_tables import AlarmRow
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event
 
 log = logging.getLogger("meterseal.alarms")
@@ -57,7 +57,7 @@ class AlarmBoard(AlarmStore, BackgroundTask):
 
     def __init__(
         self,
-        store: Store,
+        store: Database,
         books: EventSink,
         clock: Clock,
         live: Live,

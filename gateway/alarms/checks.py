@@ -26,7 +26,7 @@ from gateway.errors import ConfigError, StoreError
 from gateway.recording.key_match import unlisted
 from gateway.records import CONFIGURATION, GATEWAY, START
 from gateway.storage.capacity.forecast import horizon
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.times import rfc3339_ms
@@ -62,7 +62,7 @@ def run_periodic_checks(config: Config, now_ms: int, held: str | None) -> Found:
     """One look. ``held``: why nothing is sealed. Never raises for what can be wrong with a site's files."""
     found = Found()
     try:
-        store = Store(config.database, read_only=True)
+        store = Database(config.database, read_only=True)
     except StoreError:
         store = None
     if store is not None:
@@ -80,7 +80,7 @@ def run_periodic_checks(config: Config, now_ms: int, held: str | None) -> Found:
     return found
 
 
-def _look_at_store(config: Config, store: Store, now_ms: int, held: str | None, found: Found) -> None:
+def _look_at_store(config: Config, store: Database, now_ms: int, held: str | None, found: Found) -> None:
     ledgers = [entry.name for entry in config.document.ledger]
     refused = {(GATEWAY, f"ledger {name}"): store.anchors.first_refused(name) for name in ledgers}
     found.alarms[LEDGER_REFUSED] = {key: (str(at.detail), None) for key, at in refused.items() if at is not None}
@@ -94,7 +94,7 @@ def _look_at_store(config: Config, store: Store, now_ms: int, held: str | None, 
     found.alarms[DISK] = {(GATEWAY, "store"): (f"room: {room.text}", None)} if short else {}
 
 
-def _overdue(store: Store, ledgers: Iterable[str], now_ms: int, held: str | None) -> Iterator[_Item]:
+def _overdue(store: Database, ledgers: Iterable[str], now_ms: int, held: str | None) -> Iterator[_Item]:
     limit_ms = KINDS[ANCHOR_OVERDUE].delay_ms
     for name in ledgers:
         for _, batch in store.anchors.pending(name, 1):
@@ -107,7 +107,7 @@ def _overdue(store: Store, ledgers: Iterable[str], now_ms: int, held: str | None
         yield (GATEWAY, "sealing"), (held, began_ms)
 
 
-def _signatures(config: Config, store: Store) -> Iterator[_Item]:
+def _signatures(config: Config, store: Database) -> Iterator[_Item]:
     trust = _trust(config)
     if trust is None:
         return
@@ -122,7 +122,7 @@ def _signatures(config: Config, store: Store) -> Iterator[_Item]:
             yield (row.meter, "store"), (f"record {row.id}: {error}", None)
 
 
-def _changed(store: Store) -> str | None:
+def _changed(store: Database) -> str | None:
     """That the newest start was of another configuration than the one in force before it."""
     bodies = (parse_record(row.data).body for row in store.records.events_of(GATEWAY))
     events = (

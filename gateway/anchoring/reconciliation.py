@@ -40,7 +40,7 @@ from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread
 from gateway.recording.writer import Recorder
 from gateway.records import GATEWAY
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.elsewhere_tables import UNTOLD
 from gateway.storage.repair_tables import Hole
 from gateway.storage.rows import Batch, Conflict, Known
@@ -133,7 +133,7 @@ class Reconciliation:
         answer = await in_thread(lambda: ledger.last(self._gateway), f"compare {ledger.name}")
         last = LedgerHead(*answer) if answer else None
 
-        def facts(store: Store) -> tuple[Before, bytes | None, int | None]:
+        def facts(store: Database) -> tuple[Before, bytes | None, int | None]:
             here = Before.of(store.batches.last(), store.anchors.known())
             return (
                 here,
@@ -176,7 +176,7 @@ class Reconciliation:
         reason = resume_text(ledger.name, here.batch, last.batch)
         known = Known(last.batch, last.statement_id, ledger.name, reason, self._clock.now_ms())
 
-        def count(store: Store) -> int:
+        def count(store: Database) -> int:
             stretches = [(m.meter, m.stretch.epoch, m.stretch.first, m.stretch.last) for m in found.marks]
             return sum(store.elsewhere.count_in(*stretch) for stretch in stretches)
 
@@ -189,7 +189,7 @@ class Reconciliation:
         self._recorder.happened(GATEWAY, Event(ROLLBACK, fields))
         self._alarms.raise_(ROLLBACK, ledger.name, older_text(ledger.name, here.batch, last.batch))
 
-        def write(store: Store) -> bool:
+        def write(store: Database) -> bool:
             if Before.of(store.batches.last(), store.anchors.known())[:2] != here[:2]:
                 return False
             with store.transaction():
@@ -232,7 +232,7 @@ class Reconciliation:
         reason = resume_text(ledger, ours, last.batch)
         known = Known(last.batch, last.statement_id, ledger, reason, self._clock.now_ms())
 
-        def write(store: Store) -> bool:
+        def write(store: Database) -> bool:
             if look(store) != left:
                 return False
             with store.transaction():
@@ -261,7 +261,7 @@ class Reconciliation:
         self._recorder.happened(GATEWAY, Event(EQUIVOCATION, fields | ({"ours": ours} if ours else {})))
         self._alarms.raise_(EQUIVOCATION, ledger.name, text)
 
-        def write(store: Store) -> None:
+        def write(store: Database) -> None:
             with store.transaction():
                 store.anchors.conflict(conflict)
 
@@ -288,14 +288,14 @@ class Reconciliation:
     def _text(self, conflict: Conflict) -> str:
         return conflict_text(self._gateway, conflict, self._database)
 
-    async def _ask(self, function: Callable[[Store], T]) -> T:
+    async def _ask(self, function: Callable[[Database], T]) -> T:
         beat(inf)  # whether the writer turns is told by itself
         answer = await asyncio.wrap_future(self._recorder.call(function))
         beat()
         return answer
 
 
-def _to_leave_out(ledger: str, batch: Batch, found: Holds, store: Store) -> list[Hole] | None:
+def _to_leave_out(ledger: str, batch: Batch, found: Holds, store: Database) -> list[Hole] | None:
     """Which numbers that the ledger holds are not to be sealed again; None where nothing may be left out, or where that
     would help nothing."""
     if store.batches.statement_at(batch.batch) != batch.statement_id or not store.batches.may_open_again(
@@ -313,18 +313,18 @@ def _to_leave_out(ledger: str, batch: Batch, found: Holds, store: Store) -> list
     return left if (follows and left) or found.last.batch >= batch.batch else None
 
 
-def _never_seal_lost_batches(store: Store) -> None:
+def _never_seal_lost_batches(store: Database) -> None:
     """A ledger that cannot tell may hold a batch that was lost with a damaged database."""
     if store.elsewhere.count_lost_batches():
         with store.transaction():
             store.elsewhere.never_seal_lost_batches()
 
 
-def _drop_notes(ledger: str, store: Store) -> None:
+def _drop_notes(ledger: str, store: Database) -> None:
     """What was given to the ledger again needs no notes any more, now that it holds all that it gave receipts for."""
     with store.transaction():
         store.anchors.drop_settled_notes(ledger)
 
 
-def _next_settled(ledger: str, after: int, store: Store) -> Batch | None:
+def _next_settled(ledger: str, after: int, store: Database) -> Batch | None:
     return store.anchors.next_settled(ledger, after)

@@ -29,7 +29,7 @@ from gateway.evidence.settlement import NotOurs, demand_settled
 from gateway.process.failpoints import failpoint
 from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.rows import Batch
 from gateway.storage.writer import Writer
 from ledger_client.backoff import growing_s
@@ -329,7 +329,7 @@ class Uplink:
 
     # — what becomes durable —
 
-    async def _ask(self, function: Callable[[Store], T]) -> T:
+    async def _ask(self, function: Callable[[Database], T]) -> T:
         beat(inf)  # whether the writer turns is told by itself
         answer = await asyncio.wrap_future(self._writer.call(function))
         beat()
@@ -349,7 +349,7 @@ class Uplink:
             return
         marks, self._unwritten, now_ms = self._unwritten, [], self._clock.now_ms()
 
-        def write(store: Store) -> bool:
+        def write(store: Database) -> bool:
             with store.transaction():
                 moved = [
                     store.anchors.mark(m.batch, self._ledger.name, m.state, now_ms, receipt=m.receipt, detail=m.detail)

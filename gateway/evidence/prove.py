@@ -7,7 +7,7 @@ import re
 from gateway.errors import Declined, GatewayError, NotYet
 from gateway.evidence.sealing import tree_of
 from gateway.records import StoredRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.elsewhere_tables import UNTOLD
 from gateway.storage.rows import Batch
 from ledger_client.formats.bundle import Bundle, Locator, decode_locator, is_locator
@@ -17,7 +17,7 @@ _IDS = "`meterseal readings CONFIG` lists meters and record ids"
 _RECORD = re.compile(r"(?P<meter>[^/]+)/(?P<epoch>[0-9a-f]{16})/(?P<seq>[0-9]{1,18})")
 
 
-def find(store: Store, name: str) -> StoredRecord:
+def find(store: Database, name: str) -> StoredRecord:
     """A record by its id ``METER/EPOCH/SEQ``, or by a meter's name: its newest reading that a ledger has receipted."""
     match = _RECORD.fullmatch(name)
     if match:
@@ -43,12 +43,12 @@ def find(store: Store, name: str) -> StoredRecord:
     return row
 
 
-def _elsewhere(store: Store) -> str:
+def _elsewhere(store: Database) -> str:
     files = ", ".join(repair.file for repair in store.repairs.all())
     return f"take the proof from a backup, or from an export of its batch; the damaged database is kept: {files}"
 
 
-def prove(store: Store, row: StoredRecord) -> bytes:
+def prove(store: Database, row: StoredRecord) -> bytes:
     """The bundle (EVIDENCE §6) of one record. Raises NotYet while its batch is not sealed or has no receipt."""
     found = store.records.find(row.meter, row.epoch, row.seq)
     if found is None:
@@ -98,7 +98,7 @@ def prove(store: Store, row: StoredRecord) -> bytes:
     ).encode()
 
 
-def settled_by(store: Store, batch: Batch, record: str = "") -> tuple[tuple[bytes, ...], tuple[Locator, ...]]:
+def settled_by(store: Database, batch: Batch, record: str = "") -> tuple[tuple[bytes, ...], tuple[Locator, ...]]:
     """The receipts of a batch, and its places on chains.
 
     Raises NotYet while it has neither; ``record`` is what was asked for, where it is one.

@@ -20,7 +20,7 @@ from typing import IO, Any, NamedTuple
 
 from gateway.errors import GatewayError
 from gateway.records import StoredRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.record_reader import read_reading
 from gateway.storage.summary_tables import SLACK_MS
 from gateway.verdicts import verdict
@@ -86,7 +86,7 @@ def _quality(bits: int) -> tuple[str, int, str]:
 
 
 def lines(
-    store: Store,
+    store: Database,
     meter: str | None,
     from_ms: int,
     to_ms: int,

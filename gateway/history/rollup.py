@@ -17,7 +17,7 @@ from gateway.errors import StoreError
 from gateway.history.aggregate_codec import Form, form_of, pack, unpack
 from gateway.history.aggregates import FOLD_AT, Aggregate, Body, time_of
 from gateway.records import SignedRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.record_reader import read_body
 from gateway.storage.summary_tables import Points, SummaryRow
 from ledger_client.formats.record import Coverage
@@ -77,7 +77,7 @@ class Open:
 class Forms:
     """The forms that the database knows; a new one is kept with the first row that needs it."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Database) -> None:
         self._store = store
         self._numbers: dict[Points, int] | None = None
 
@@ -99,7 +99,7 @@ class Forms:
 class Summariser:
     """Summarises what is committed. Belongs to the writer thread."""
 
-    def __init__(self, store: Store, new: Iterable[str] = ()) -> None:
+    def __init__(self, store: Database, new: Iterable[str] = ()) -> None:
         """``new``: meters of which the database has no record, so that there is nothing to read of them."""
         self._store = store
         self._forms = Forms(store)
@@ -191,7 +191,7 @@ class Summariser:
         self._forms.forget()
 
 
-def resume(store: Store, meter: str) -> tuple[Open, list[Body]]:
+def resume(store: Database, meter: str) -> tuple[Open, list[Body]]:
     """How the rows of a meter stand, and the records that they do not hold, oldest first."""
     minute_ms, hour_ms = store.summaries.newest(meter, MINUTE_MS), store.summaries.newest(meter, HOUR_MS)
     opened = Open()
@@ -211,7 +211,7 @@ def resume(store: Store, meter: str) -> tuple[Open, list[Body]]:
 
 
 def kept_spans(
-    store: Store, meter: str, span_ms: int, from_ms: int, to_ms: int, only: Collection[str] | None = None
+    store: Database, meter: str, span_ms: int, from_ms: int, to_ms: int, only: Collection[str] | None = None
 ) -> Iterator[Aggregate]:
     """The rows that begin in [from_ms, to_ms) as spans, in order; one that cannot be read is a gap."""
     forms = {number: Form(points) for number, points in store.summaries.forms().items()}
@@ -220,7 +220,7 @@ def kept_spans(
             yield unpack(data, start_ms, forms[form_of(data)], only)
 
 
-def hour_so_far(store: Store, meter: str, from_ms: int, to_ms: int) -> Aggregate | None:
+def hour_so_far(store: Database, meter: str, from_ms: int, to_ms: int) -> Aggregate | None:
     """The rows of minutes in [from_ms, to_ms) as one span; None if there are none."""
     hour: Aggregate | None = None
     for minute in kept_spans(store, meter, MINUTE_MS, from_ms, to_ms):

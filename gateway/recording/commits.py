@@ -27,7 +27,7 @@ from gateway.recording.coverage import CoverageCounter, RecordingGrid, first_cov
 from gateway.recording.signer import Queue, Signer
 from gateway.records import ALARM, CLOCK, GATEWAY, SCHEDULE, START, STOP, MeterEvent, News, SignedRecord, Timestamp
 from gateway.storage.capacity import disk_space
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.recovery import repair_report
 from gateway.storage.recovery.repair import note_flaws
 from gateway.storage.rows import Tail
@@ -81,7 +81,7 @@ class Rules:
 class Commits:
     """The database as the writer thread writes it. Not to be shared between threads."""
 
-    def __init__(self, store: Store, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
+    def __init__(self, store: Database, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
         self.store, self.rules = store, rules
         self._clock, self.queue = clock, Queue(clock)
         self.tails = {meter: store.records.tail(meter) for meter in [GATEWAY, *rules.periods_ms]}

@@ -23,7 +23,7 @@ from gateway.recording.config_change import Changeover
 from gateway.recording.coverage import stopped_polls
 from gateway.records import CLOCK, GATEWAY, STOP, MeterEvent, MissedPoll, NotRecorded, PollResult, Timestamp
 from gateway.storage.capacity import disk_space, pruning
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event
 from ledger_client.formats.statement import parse_statement
 
@@ -41,7 +41,7 @@ SPACE_EVERY_MS = 1_000
 class Journal(Changeover):
     """What a gateway writes, in the order of time. Not to be shared between threads."""
 
-    def __init__(self, store: Store, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
+    def __init__(self, store: Database, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
         super().__init__(store, keys, rules, clock, epoch)
         self._keys = keys
         self._read_before = False
@@ -309,7 +309,7 @@ def _words(trouble: StoreError) -> str:
     return f"{trouble.problem}; {trouble.way_out}" if isinstance(trouble, Damaged) else trouble.problem
 
 
-def seal_next(store: Store, keys: Keys, rules: Rules, now_ms: int) -> bool:
+def seal_next(store: Database, keys: Keys, rules: Rules, now_ms: int) -> bool:
     """Seal the oldest cut and queue its anchors, in one transaction; True while there are more."""
     cuts = store.batches.cuts()
     if not cuts:
@@ -339,7 +339,7 @@ def seal_next(store: Store, keys: Keys, rules: Rules, now_ms: int) -> bool:
     return bool(others)
 
 
-def _apart(store: Store) -> Callable[[str, bytes, int], bool] | None:
+def _apart(store: Database) -> Callable[[str, bytes, int], bool] | None:
     """Whether a record is in no batch of this database although later ones are; None: none is."""
     if not store.elsewhere.any_apart():
         return None

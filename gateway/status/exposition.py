@@ -33,7 +33,7 @@ from gateway.runtime.context import GatewayContext
 from gateway.status.metric_names import FIGURES, Figure
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import horizon
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.files import RESERVE
 from gateway.verdicts import VERDICTS, worst
 from ledger_client.errors import LedgerClientError
@@ -175,7 +175,7 @@ def _text(sheet: Sheet, config: Config, meters: Iterable[MeterFigures], now_ms: 
         _meter(sheet, meter)
     _ends(sheet, config)
     try:
-        store = Store(config.database, read_only=True)
+        store = Database(config.database, read_only=True)
         try:
             with store.snapshot():
                 _store(sheet, config, store, now_ms)
@@ -227,7 +227,7 @@ def _worst(reading: Reading) -> str:
     return worst([values.quality] if isinstance(values, Columns) else (value.quality for value in values))
 
 
-def _store(sheet: Sheet, config: Config, store: Store, now_ms: int) -> None:
+def _store(sheet: Sheet, config: Config, store: Database, now_ms: int) -> None:
     """What the database tells."""
     kinds = store.records.kinds()
     for kind in KINDS:
@@ -245,7 +245,7 @@ def _store(sheet: Sheet, config: Config, store: Store, now_ms: int) -> None:
         sheet.put("meterseal_feed_backfill_records", store.feeds.owed(feed), feed)
 
 
-def _room(sheet: Sheet, config: Config, store: Store, now_ms: int) -> None:
+def _room(sheet: Sheet, config: Config, store: Database, now_ms: int) -> None:
     found = horizon(config, store, now_ms, running=True)
     sheet.put("meterseal_store_used_bytes", found.space.used)
     sheet.put("meterseal_store_limit_bytes", found.space.limit)
@@ -259,7 +259,7 @@ def _room(sheet: Sheet, config: Config, store: Store, now_ms: int) -> None:
         sheet.put("meterseal_store_reserve_bytes", 0)
 
 
-def _ledger(sheet: Sheet, store: Store, ledger: str, now_ms: int) -> None:
+def _ledger(sheet: Sheet, store: Database, ledger: str, now_ms: int) -> None:
     states = store.anchors.states(ledger)
     counts = {
         "queued": states.get("queued", 0),

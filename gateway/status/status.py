@@ -23,7 +23,7 @@ from gateway.errors import ConfigError, Damaged, StoreError
 from gateway.process import instance_lock
 from gateway.records import StoredRecord
 from gateway.storage.capacity.forecast import horizon
-from gateway.storage.database import RECOVER, Store
+from gateway.storage.database import RECOVER, Database
 from gateway.storage.recovery import repair_report
 from gateway.verdicts import verdict, worst
 from ledger_client.errors import LedgerClientError
@@ -123,7 +123,7 @@ def shown(rows: Sequence[StoredRecord]) -> list[Shown]:
 
 def status(
     config: Config,
-    store: Store,
+    store: Database,
     now_ms: int,
     health: Mapping[str, Any] | None = None,
     feeds: Mapping[str, Mapping[str, Any] | None] | None = None,
@@ -189,7 +189,7 @@ def status(
     }
 
 
-def _horizon(config: Config, store: Store, now_ms: int, *, running: bool) -> dict[str, Any] | None:
+def _horizon(config: Config, store: Database, now_ms: int, *, running: bool) -> dict[str, Any] | None:
     """How long there is room for; None where the disk does not tell, which other problems say."""
     try:
         return horizon(config, store, now_ms, running=running).as_json()
@@ -197,7 +197,7 @@ def _horizon(config: Config, store: Store, now_ms: int, *, running: bool) -> dic
         return None
 
 
-def active_alarms(store: Store, health: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+def active_alarms(store: Database, health: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
     """The alarms that are true and not shelved, as plain data (``Standing.as_json``): as the running gateway says, or
     as it has written down, which it cannot on a full disk."""
     if health and "alarms" in health:
@@ -205,7 +205,7 @@ def active_alarms(store: Store, health: Mapping[str, Any] | None = None) -> list
     return [row.as_json() for row in store.alarms.open() if row.active and not row.shelved]
 
 
-def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> dict[str, Any]:
+def _meter(store: Database, name: str, every_ms: int, now_ms: int) -> dict[str, Any]:
     rows = store.records.readings(name, 1)
     values = shown(rows)
     covered = store.records.newest(name, "coverage")
@@ -235,7 +235,7 @@ def _web(config: Config) -> dict[str, Any] | None:
     return facts
 
 
-def _restored(store: Store) -> dict[str, Any] | None:
+def _restored(store: Database) -> dict[str, Any] | None:
     """From which batch of a ledger this database went on, and what it holds that enters no batch of its own."""
     known = store.anchors.known()
     if known is None:
@@ -250,7 +250,7 @@ def _restored(store: Store) -> dict[str, Any] | None:
     return facts | {"sealed_elsewhere": sealed, "unsealed_for_ever": untold, "text": text}
 
 
-def _repairs(store: Store) -> list[str]:
+def _repairs(store: Database) -> list[str]:
     """What became of damaged databases."""
     texts = [repair_report.text(repair) for repair in store.repairs.all()]
     _, untold = store.elsewhere.count() if texts else (0, 0)
@@ -259,7 +259,7 @@ def _repairs(store: Store) -> list[str]:
     return texts
 
 
-def _ledger(store: Store, name: str, policy: str) -> dict[str, Any]:
+def _ledger(store: Database, name: str, policy: str) -> dict[str, Any]:
     states, stuck = store.anchors.states(name), store.anchors.first_refused(name)
     settled = states.pop("settled", 0)
     waiting = sum(states.values())
@@ -342,7 +342,7 @@ def print_common(out: Console, common: int) -> None:
         out.print(f"all values are {verdict(common)}: {', '.join(quality_phrases(common))}")
 
 
-def feed_status(config: Config, store: Store, told: Mapping[str, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
+def feed_status(config: Config, store: Database, told: Mapping[str, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
     """Each configured feed; ``told`` is what the running gateway says of each by name."""
     nothing = {"connected": False, "state": "unknown: the gateway does not say", "waiting": 0, "live": 0, "history": 0}
     return [

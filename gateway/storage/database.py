@@ -54,7 +54,7 @@ def is_database(path: Path) -> bool:
     return {"records", "batches", "schedules"} <= tables
 
 
-class Store:
+class Database:
     """The gateway's database. Every method may raise StoreError (DiskFull, Damaged where that is why), never sqlite3's
     own errors."""
 

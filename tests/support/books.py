@@ -10,7 +10,7 @@ from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.evidence.sealing import LEFT_OUT, ranges, tree_of
 from gateway.records import ALARM, GATEWAY, StoredRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.elsewhere_tables import UNTOLD
 from gateway.storage.repair_tables import Hole
 from gateway.storage.rows import Batch
@@ -29,7 +29,7 @@ FAR_FUTURE_S = 1 << 40
 
 def check_books(config: Config) -> None:
     """Every signature, chain, interval, batch and receipt of the database holds. AssertionError says what does not."""
-    store = Store(config.database, read_only=True)
+    store = Database(config.database, read_only=True)
     try:
         _check_signatures(config, store.records.rows(1, 1 << 60))
         pruned_to, _ = store.records.pruned()
@@ -57,7 +57,7 @@ def check_books(config: Config) -> None:
 
 def check_all_is_sealed(config: Config) -> None:
     """Every record is in exactly one batch, and every batch has a receipt of every ledger."""
-    store = Store(config.database, read_only=True)
+    store = Database(config.database, read_only=True)
     assert store.batches.unsealed() is None
     assert {a.state for a in store.anchors.of()} == {"settled"}
     assert len(store.anchors.of()) == len(store.batches.all()) * len(config.document.ledger)
@@ -66,7 +66,7 @@ def check_all_is_sealed(config: Config) -> None:
 
 def check_ledger_log(config: Config, entries: Sequence[bytes]) -> None:
     """The ledger's own log holds every batch exactly once, in order, and nothing that the gateway does not know."""
-    store = Store(config.database, read_only=True)
+    store = Database(config.database, read_only=True)
     assert [statement_id(entry) for entry in entries] == [batch.statement_id for batch in store.batches.all()]
     store.close()
 
@@ -81,7 +81,7 @@ def check_each_record_is_sealed_once(config: Config, entries: Sequence[bytes]) -
             for name in ((meter, r.epoch, seq) for r in stretches for seq in range(r.first, r.last + 1)):
                 assert name not in holders, f"{name} is sealed twice"
                 holders[name] = signed.id
-    store = Store(config.database, read_only=True)
+    store = Database(config.database, read_only=True)
     try:
         pruned_to, _ = store.records.pruned()  # the events that it left have lost their batch here
         for row in store.records.rows(pruned_to + 1, 1 << 60):
@@ -158,7 +158,7 @@ def _check_coverage(
             to_ms, readings, hole = body.to_ms, 0, False
 
 
-def _check_batches(store: Store, batches: Sequence[Batch]) -> None:
+def _check_batches(store: Database, batches: Sequence[Batch]) -> None:
     reached = dict[tuple[str, bytes], int]()
     pruned_to, _ = store.records.pruned()
     lost, repaired = store.repairs.lost(), bool(store.repairs.all())
@@ -207,7 +207,7 @@ def _check_remains(batch: Batch, statement: Statement, leaves: Sequence[StoredRe
         assert held, f"batch {batch.batch}: {row.id} does not belong to it"
 
 
-def _check_continuation(store: Store, statement: Statement, before: Batch | None, *, whole: bool) -> None:
+def _check_continuation(store: Database, statement: Statement, before: Batch | None, *, whole: bool) -> None:
     """A statement follows the one before it here; with ``resume``, one that a ledger told of, and says why."""
     if statement.resume is not None and "were lost with a damaged database" in statement.resume:
         assert max(repair.last_batch for repair in store.repairs.all()) >= statement.batch - 1
@@ -222,7 +222,7 @@ def _check_continuation(store: Store, statement: Statement, before: Batch | None
         assert (statement.batch, statement.prev) == (number, prev)
 
 
-def _check_receipts(config: Config, store: Store) -> None:
+def _check_receipts(config: Config, store: Database) -> None:
     trust = load_trust(config.trust)
     for anchor in store.anchors.of():
         assert (anchor.receipt is not None) == (anchor.state == "settled")
@@ -235,7 +235,7 @@ def _check_receipts(config: Config, store: Store) -> None:
                 assert decode_locator(anchor.receipt).ledger == anchor.ledger
 
 
-def open_alarms(store: Store) -> list[dict[str, Any]]:
+def open_alarms(store: Database) -> list[dict[str, Any]]:
     """The alarms that the events of the running epoch tell of and do not end: code, line, meter (None: the whole
     line), text, since (ms)."""
     standing: dict[tuple[Any, ...], dict[str, Any]] = {}

@@ -25,7 +25,7 @@ from gateway.recording.journal import seal_next
 from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity import disk_space
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, parse_record
 from ledger_client.formats.senml import Reading, Value
 from tests.support.books import check_books
@@ -43,7 +43,7 @@ class Killed(BaseException):
     """SIGKILL: nobody catches it."""
 
 
-class FrailStore(Store):
+class FrailStore(Database):
     """A database whose next transactions end as somebody says: slowly, not at all, kept though refused, or killed."""
 
     def __init__(self, path: Path, machine: Machine) -> None:

@@ -15,7 +15,7 @@ from gateway.fieldbus.specs import Alarm
 from gateway.recording.live_state import Live
 from gateway.records import MissedPoll
 from gateway.storage.alarm_tables import AlarmRow
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.support.samples import START_S, Machine, recorder, site
 
@@ -47,7 +47,7 @@ class Desk:
 
     def start(self) -> None:
         self._starts += 1
-        store = Store(self.loaded.database)
+        store = Database(self.loaded.database)
         self.clock = self.machine.clock(store.records.latest_ms())
         self.recorder, _ = recorder(self.loaded, self.clock, bytes([self._starts]) * 8)
         self.recorder.start()

@@ -12,7 +12,7 @@ import pytest
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.history.aggregate_codec import Form, form_of, unpack
 from gateway.history.aggregates import PointStats
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, parse_record
 from ledger_client.formats.senml import Reading, Value
 
@@ -29,7 +29,7 @@ class Counted:
 Spans = dict[tuple[str, int], dict[int, Counted]]
 
 
-def recount(store: Store) -> Spans:
+def recount(store: Database) -> Spans:
     """By meter and length of span: every span of the records that are there, by its beginning."""
     found: Spans = {}
     now_ms: Counter[str] = Counter()
@@ -55,7 +55,7 @@ def _count(span: Counted, body: Reading | Coverage) -> None:
             span.values.setdefault(value.name, []).append((body.time_ms, value))
 
 
-def check_summaries(store: Store, whole: Collection[str] = ()) -> int:
+def check_summaries(store: Database, whole: Collection[str] = ()) -> int:
     """Every row says what the records say, and between rows there is no span without one; of the meters ``whole`` every
     span but the running one has its row. Gives the number of rows."""
     forms = {number: Form(points) for number, points in store.summaries.forms().items()}

@@ -16,7 +16,7 @@ from gateway.recording.commits import Rules
 from gateway.recording.journal import Journal
 from gateway.recording.writer import Recorder
 from gateway.records import GATEWAY, PollResult, Timestamp
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.receipt import sign_receipt
@@ -75,7 +75,7 @@ def believe(folder: Path, loaded: Config) -> None:
 
 def recorder(loaded: Config, clock: Clock, epoch: bytes = EPOCH, **changes: Any) -> tuple[Recorder, int]:
     """A recorder whose epoch is open, and the anchor of its schedules; ``start`` is the test's."""
-    made = Recorder(Store(loaded.database), load_keys(loaded), replace(Rules.of(loaded), **changes), clock, epoch)
+    made = Recorder(Database(loaded.database), load_keys(loaded), replace(Rules.of(loaded), **changes), clock, epoch)
     return made, made.open()
 
 
@@ -85,7 +85,7 @@ def finished(meter: str, due_ms: int, clock: Clock, value: int = 1) -> PollResul
     return PollResult(meter, due_ms, Reading(now.time_ms, (Value("count", value, "count"),)), now)
 
 
-def settle(store: Store, numbers: Sequence[int], ledger: PrivateKey) -> None:
+def settle(store: Database, numbers: Sequence[int], ledger: PrivateKey) -> None:
     """A ledger with this key has given its receipt for these batches."""
     for number in numbers:
         batch = store.batches.numbered(number)
@@ -133,7 +133,7 @@ class Hands:
         loaded: Config,
         machine: Machine | None = None,
         epoch: bytes = EPOCH,
-        store: Callable[[Path], Store] = Store,
+        store: Callable[[Path], Database] = Database,
         **changes: Any,
     ) -> None:
         self.machine = machine or Machine()

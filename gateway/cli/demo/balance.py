@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.records import StoredRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, parse_record
 from ledger_client.formats.senml import Reading
 from ledger_client.recording_grid import due_by
@@ -54,7 +54,7 @@ def read_answers(log: Path) -> list[Answer]:
     return answers
 
 
-def account(store: Store, answers: Iterable[Answer]) -> dict[str, Account]:
+def account(store: Database, answers: Iterable[Answer]) -> dict[str, Account]:
     """The balance of every meter that the database has a schedule for."""
     sealed = store.batches.last()
     rows = store.records.rows(1, sealed.last_id) if sealed else []

@@ -33,7 +33,7 @@ from gateway.errors import GatewayError
 from gateway.evidence import prove
 from gateway.process.console import console
 from gateway.status import status
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.errors import VerificationError
 from ledger_client.verification.trust import load_trust
 from ledger_client.verification.verify import verify
@@ -201,7 +201,7 @@ def _watch(
 
 
 def _look(config: Config) -> tuple[dict[str, Any], list[status.Shown]]:
-    store = Store(config.database, read_only=True)
+    store = Database(config.database, read_only=True)
     try:
         facts = status.status(config, store, int(time.time() * 1000))
         return facts, status.shown([row for name in config.meters for row in store.records.readings(name, 1)])
@@ -210,7 +210,7 @@ def _look(config: Config) -> tuple[dict[str, Any], list[status.Shown]]:
 
 
 def _sum_up(config: Config, place: Place) -> dict[str, Any]:
-    store, trust = Store(config.database, read_only=True), load_trust(config.trust)
+    store, trust = Database(config.database, read_only=True), load_trust(config.trust)
     balances = account(store, read_answers(place.answers))
     proofs = []
     for name in config.meters:

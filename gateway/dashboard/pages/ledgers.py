@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from gateway.config.model import Config
 from gateway.runtime.context import GatewayContext
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class LedgerNow:
             return "waiting"
         return "settled" if self.settled_to is not None else "new"
 
-    def complete(self, store: Store) -> LedgerNow:
+    def complete(self, store: Database) -> LedgerNow:
         """The same with what the database tells."""
         refused = store.anchors.first_refused(self.name)
         return replace(
@@ -54,7 +54,7 @@ def ledgers(site: GatewayContext) -> tuple[LedgerNow, ...]:
     )
 
 
-def oldest_unanchored_ms(config: Config, store: Store) -> int | None:
+def oldest_unanchored_ms(config: Config, store: Database) -> int | None:
     """The time of the oldest record that is not settled by every required ledger (where none is required: by any);
     None when all are."""
     entries = config.document.ledger

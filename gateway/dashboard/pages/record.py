@@ -11,7 +11,7 @@ from gateway.errors import GatewayError
 from gateway.evidence import prove
 from gateway.evidence.sealing import tree_of
 from gateway.records import StoredRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.merkle import leaf_hash, node_hash
 from ledger_client.formats.record import Record, parse_record, record_hash
 from ledger_client.formats.statement import Statement, parse_statement
@@ -68,7 +68,7 @@ class RecordFacts:
     large: int | None
 
 
-def record(store: Store, meter: str, epoch: str, seq: str, *, whole: bool) -> RecordFacts:
+def record(store: Database, meter: str, epoch: str, seq: str, *, whole: bool) -> RecordFacts:
     """A record by the parts of its name. Raises NotFound and StoreError."""
     try:
         row = prove.find(store, f"{meter}/{epoch}/{seq}")
@@ -103,7 +103,7 @@ def record(store: Store, meter: str, epoch: str, seq: str, *, whole: bool) -> Re
     )
 
 
-def _way(store: Store, row: StoredRecord) -> Way | None:
+def _way(store: Database, row: StoredRecord) -> Way | None:
     place = store.records.place(row.meter, row.epoch, row.seq)
     batch = store.batches.holding(place or 0)
     assert batch is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 
 Word = Literal["live", "recorded", "sealed", "anchored", "not-recorded", "elsewhere"]
 LATE_PERIODS, LATE_MS = 3, 5_000
@@ -41,7 +41,7 @@ def newest(state: State, age_ms: int, every_ms: int) -> State:
 class States:
     """The states of records, looked up in one database; what was looked up once is not asked again."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Database) -> None:
         self._store = store
         self._sealed_to = store.batches.sealed_to()
         self._batches: dict[int, State] = {}

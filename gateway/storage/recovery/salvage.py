@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.process.failpoints import failpoint
 from gateway.records import GATEWAY
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.elsewhere_tables import UNTOLD
 from gateway.storage.recovery.sqlite_pages import Pages, Row, Value
 from gateway.storage.repair_tables import Hole
@@ -86,7 +86,7 @@ class Found:
         self.last_id = max(self.last_id, place)
 
 
-def salvage(pages: Pages, store: Store, witness: TrustedKeys) -> Found:
+def salvage(pages: Pages, store: Database, witness: TrustedKeys) -> Found:
     """Recover everything into the empty ``store``. Raises StoreError where that cannot be written."""
     found = Found()
     with store.transaction():
@@ -135,7 +135,7 @@ def _small(row: Row) -> str | None:
 # — the small tables —
 
 
-def _keep_batch(row: Row, store: Store, witness: TrustedKeys, found: Found) -> None:
+def _keep_batch(row: Row, store: Database, witness: TrustedKeys, found: Found) -> None:
     values: tuple[Any, ...] = (row.rowid, *row.values[1:])
     number, identifier, entry, _, last_id, size, _ = values
     try:
@@ -157,7 +157,7 @@ def _keep_batch(row: Row, store: Store, witness: TrustedKeys, found: Found) -> N
             found.begins[name] = min(stretch.first, found.begins.get(name, stretch.first))
 
 
-_Keeper = Callable[[Row, Store, TrustedKeys, Found], object]
+_Keeper = Callable[[Row, Database, TrustedKeys, Found], object]
 
 
 def _keep_plain(sql: str) -> _Keeper:
@@ -165,7 +165,7 @@ def _keep_plain(sql: str) -> _Keeper:
     return lambda row, store, _, __: store.run(sql, row.rowid, *row.values[1:])
 
 
-def _keep_repair(row: Row, store: Store, _: TrustedKeys, __: Found) -> None:
+def _keep_repair(row: Row, store: Database, _: TrustedKeys, __: Found) -> None:
     facts: tuple[Any, ...] = (row.rowid, *row.values[1:11])
     store.repairs.add(Repair(*facts), told=True)
 
@@ -185,7 +185,7 @@ _KEEP: dict[str, _Keeper] = {
 }
 
 
-def _settle_pruned(store: Store, found: Found) -> int:
+def _settle_pruned(store: Database, found: Found) -> int:
     """How far pruning went: the newest image of its one row says it; where there is none, up to the oldest batch."""
     images = [image for image in found.pruned if all(0 <= n < MAX_PLACE for n in image)]
     newest, oldest = max(images, default=None), store.batches.first()
@@ -197,7 +197,7 @@ def _settle_pruned(store: Store, found: Found) -> int:
     return newest[0]
 
 
-def _mend(store: Store, witness: TrustedKeys, found: Found) -> None:
+def _mend(store: Database, witness: TrustedKeys, found: Found) -> None:
     """What follows from the rest: counts, cuts, anchors that every batch has, the schedule of the last epoch."""
     sealed_to = "(SELECT coalesce(max(last_id), 0) FROM batches)"
     store.run("DELETE FROM totals")
@@ -217,7 +217,7 @@ def _mend(store: Store, witness: TrustedKeys, found: Found) -> None:
         )
 
 
-def _ask_again(store: Store) -> None:
+def _ask_again(store: Database) -> None:
     """Marks of what is sealed elsewhere may be lost. While nothing was sealed since, the ledger is asked again; later
     nobody can tell, and what is that old enters no batch any more."""
     last, known = store.batches.last(), store.anchors.known()
@@ -233,7 +233,7 @@ def _ask_again(store: Store) -> None:
     store.run(sql, UNTOLD, known.found_ms)
 
 
-def _queue_again(store: Store, witness: TrustedKeys) -> None:
+def _queue_again(store: Database, witness: TrustedKeys) -> None:
     """A batch whose anchors are lost is looked up at its ledgers: all from a ledger's first on, and what has none
     at all at the ledgers that were there first."""
     firsts = {str(ledger): int(n) for ledger, n in store.all("SELECT ledger, min(batch) FROM anchors GROUP BY ledger")}
@@ -252,7 +252,7 @@ def _queue_again(store: Store, witness: TrustedKeys) -> None:
 # — records —
 
 
-def _keep_records(rows: Collection[Row], store: Store, witness: TrustedKeys, found: Found) -> None:
+def _keep_records(rows: Collection[Row], store: Database, witness: TrustedKeys, found: Found) -> None:
     """Verify from the newest to the oldest: of records that hang together only the last needs its signature checked."""
     expected: dict[str, bytes | None] = {}
     kept = []
@@ -292,7 +292,7 @@ def proven(
     return record
 
 
-def _keep_anchor(row: Row, store: Store, witness: TrustedKeys, found: Found) -> None:
+def _keep_anchor(row: Row, store: Database, witness: TrustedKeys, found: Found) -> None:
     values: tuple[Any, ...] = row.values
     number, ledger, state, receipt, _, updated_ms = values
     if state not in STATES or not 0 <= number < MAX_PLACE or (receipt is not None) != (state == "settled"):
@@ -335,13 +335,13 @@ def _note_entry(row: Row, pruned_to: int, found: Found) -> None:
 # — what is missing —
 
 
-def _drop_pruned(store: Store, pruned_to: int) -> None:
+def _drop_pruned(store: Database, pruned_to: int) -> None:
     """Pages that pruning has freed keep what it took away: it leaves again, but for what pruning leaves."""
     newest = "SELECT max(id) FROM records WHERE kind <> 'event' GROUP BY meter, kind"
     store.run(f"DELETE FROM records WHERE id <= ? AND kind <> 'event' AND id NOT IN ({newest})", pruned_to)
 
 
-def _note_lost(store: Store, found: Found, pruned_to: int) -> None:
+def _note_lost(store: Database, found: Found, pruned_to: int) -> None:
     gaps = (
         "SELECT id + 1, following - 1 FROM (SELECT id, lead(id, 1, ?) OVER (ORDER BY id) AS following "
         "FROM (SELECT id FROM records WHERE id > ? UNION SELECT ?)) WHERE following > id + 1"
@@ -356,7 +356,7 @@ def _note_lost(store: Store, found: Found, pruned_to: int) -> None:
     found.numbers = {n: place for n, place in found.numbers.items() if n not in kept and n >= oldest}
 
 
-def _lost_names(store: Store, found: Found, pruned_to: int) -> Iterator[Hole]:
+def _lost_names(store: Database, found: Found, pruned_to: int) -> Iterator[Hole]:
     """The numbers that are missing: between those that are there, before the first and behind the last."""
     ends = {name: last for name, (last, place) in found.ends.items() if place > pruned_to}
     seen = set[tuple[str, bytes]]()

@@ -22,7 +22,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError, StoreError
 from gateway.records import CONFIGURATION, StoredRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.gateway.dashboard.looks import looker
 from tests.support.books import check_books
@@ -35,7 +35,7 @@ METERS = FIRST, SECOND = "meter-000", "meter-001"
 LEDGER = '[seal]\nevery = "500ms"\n[[ledger]]\nname = "demo-ledger"\ntype = "http"\nurl = "{}"\ntoken_file = "token"\n'
 
 
-class Breaking(Store):
+class Breaking(Database):
     """A database whose connection breaks right before, or right behind, the commit of the next change."""
 
     breaks: str | None = None
@@ -119,7 +119,7 @@ def recorded(epoch: Epoch, meter: str) -> int:
 
 
 def settled(epoch: Epoch) -> int:
-    store = Store(epoch.ready.config.database, read_only=True)
+    store = Database(epoch.ready.config.database, read_only=True)
     found = sum(anchor.state == "settled" for anchor in store.anchors.of())
     store.close()
     return found
@@ -127,7 +127,7 @@ def settled(epoch: Epoch) -> int:
 
 def changes(loaded: Config) -> list[str]:
     """Why, of each change that stands in the records."""
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     bodies = [parse_record(row.data).body for row in store.records.events_of("gateway")]
     store.close()
     events = [body for body in bodies if isinstance(body, Event) and body.name == CONFIGURATION]
@@ -226,7 +226,7 @@ def test_a_configuration_that_cannot_come_back_yet_comes_back_when_it_can(
             assert epoch.ready.config.fingerprint() == load_config(loaded.path).fingerprint()
             state = (await epoch.site.order("health"))["configuration"]
             assert (state["trial"], "cannot be brought back yet" in state["stuck"]) == ([SECOND], True)
-            store = Store(loaded.database, read_only=True)
+            store = Database(loaded.database, read_only=True)
             page = looker(epoch.site)("/configuration", store, {}, {}, "en").body.decode()
             store.close()
             assert "cannot be brought back yet" in page

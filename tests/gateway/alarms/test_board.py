@@ -19,7 +19,7 @@ from gateway.process.console import console
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, Timestamp
 from gateway.status import status
 from gateway.storage.alarm_tables import AlarmRow
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.times import rfc3339_ms
 from tests.support.desk import Desk
@@ -168,7 +168,7 @@ def test_shelved_it_leaves_the_list_and_comes_back_by_itself(desk: Desk) -> None
 def test_the_status_says_who_has_shelved_what_in_whatever_letters(desk: Desk) -> None:
     row = lost(desk)
     asyncio.run(desk.board.shelve(row.id, "x[/]y", 60_000, "[bold"))
-    reader, said = Store(desk.loaded.database, read_only=True), io.StringIO()
+    reader, said = Database(desk.loaded.database, read_only=True), io.StringIO()
     facts = status.status(desk.loaded, reader, desk.clock.now_ms())
     facts["web"] = {"address": "https://192.0.2.7:8080/", "fingerprint": "54:5B:AB:F5"}  # `:AB:` is a picture's name
     status.print_status(console(said), facts)

@@ -17,7 +17,7 @@ from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.evidence.prove import find, prove
 from gateway.recording.writer import Recorder
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.driver_notes import Notes
 from gateway.storage.writer import Direct
 from ledger_client.errors import PolicyNotMet, Refused
@@ -73,7 +73,7 @@ class Look:
     """The database as another process sees it."""
 
     def __init__(self, loaded: Config) -> None:
-        self.store = Store(loaded.database, read_only=True)
+        self.store = Database(loaded.database, read_only=True)
 
     def states(self) -> list[str]:
         """Of the first batches: what happens meanwhile is an event, and soon a batch of its own."""
@@ -298,11 +298,11 @@ def test_what_comes_too_early_is_given_again_when_its_time_has_come() -> None:
 def test_a_note_outlives_its_process_and_a_newer_one_replaces_it(loaded: Config, look: Look) -> None:
     id_ = look.store.batches.all()[0].statement_id
     for note in (b"first", b"second"):
-        store = Store(loaded.database)
+        store = Database(loaded.database)
         Notes(NAME, Direct(store)).keep(id_, note)
         Notes("another", Direct(store)).keep(id_, b"its own")
         store.close()
-    store = Store(loaded.database)
+    store = Database(loaded.database)
     notes = Notes(NAME, Direct(store))
     assert (notes.recall(id_), notes.recall(bytes(32)), dict(notes.notes())) == (b"second", None, {id_: b"second"})
     store.close()

@@ -21,7 +21,7 @@ from gateway.errors import Declined, StoreError
 from gateway.fieldbus.line import Line
 from gateway.recording.notifications import Hub
 from gateway.runtime.context import GatewayContext
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.support.desk import Desk
 
 
@@ -129,10 +129,10 @@ def test_a_connection_that_breaks_under_a_page_costs_no_thread(tmp_path: Path) -
 
 
 def test_nobody_waits_for_readers_that_are_no_more(tmp_path: Path) -> None:
-    Store(tmp_path / "meterseal.db").close()
+    Database(tmp_path / "meterseal.db").close()
     begun, go = threading.Event(), threading.Event()
 
-    def held(_: Store) -> bool:
+    def held(_: Database) -> bool:
         begun.set()
         return go.wait(30)
 

@@ -21,7 +21,7 @@ from gateway.recording.notifications import Hub
 from gateway.recording.writer import Recorder
 from gateway.records import MissedPoll, PollResult, Timestamp
 from gateway.runtime.context import GatewayContext
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.transport.mqtt_broker import Broker, Message
 from tests.support.samples import recorder, site
@@ -55,7 +55,7 @@ class Rig:
         self.hub.listeners.append(self.live.hear)
         self.recorder.on_news.append(self.hub.tell)
         lines = {bus.name: {meter.name: meter.every for meter in bus.meter} for bus in loaded.document.bus}
-        store = Store(loaded.database, read_only=True)
+        store = Database(loaded.database, read_only=True)
         self.board = AlarmBoard(store, self.recorder, self.clock, self.live, lines)
         store.close()
         self.site = GatewayContext(loaded, self.clock, epoch, self.recorder, {}, {}, self.hub, self.live, self.board)

@@ -11,7 +11,7 @@ import pytest
 from gateway.feeds.backlog import History
 from gateway.feeds.progress import Progress
 from gateway.records import StoredRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.writer import Direct
 
 FEED, EPOCH = "scada", bytes(8)
@@ -22,7 +22,7 @@ class Site:
     """A database that records, and a feed of it that a test plays."""
 
     def __init__(self, path: Path, seed: int) -> None:
-        self.dice, self.store = random.Random(seed), Store(path)
+        self.dice, self.store = random.Random(seed), Database(path)
         self.told: list[str] = []
         self._seqs = dict.fromkeys(METERS, 0)
         self.recorded: list[str] = []
@@ -142,7 +142,7 @@ def test_a_kill_may_double_and_never_loses(tmp_path: Path) -> None:
 
 
 def test_a_feed_begins_with_what_is_recorded_after_it(tmp_path: Path) -> None:
-    store = Store(tmp_path / "meterseal.db")
+    store = Database(tmp_path / "meterseal.db")
     with store.transaction():
         store.records.append([StoredRecord("a", EPOCH, n, "reading", 1, b"-") for n in range(5)])
         store.feeds.leave_behind(FEED, 5)

@@ -22,7 +22,7 @@ from gateway.recording.config_change import Change
 from gateway.recording.journal import PERIOD, Journal
 from gateway.records import CLOCK, CONFIGURATION, GATEWAY, KEYS, SCHEDULE, MeterEvent
 from gateway.storage.capacity import disk_space
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats import cbor
 from ledger_client.formats.cose_key import PrivateKey, save_private_key
 from ledger_client.formats.record import Coverage, Event, Record, parse_record
@@ -333,7 +333,7 @@ class Many:
         )  # fmt: skip
 
     def journal(self, epoch: int) -> Journal:
-        self.store = Store(self.path)
+        self.store = Database(self.path)
         clock = self.machine.clock(self.store.records.latest_ms())
         made = Journal(self.store, self.keys, self.rules, clock, epoch.to_bytes(8, "big"))
         made.open()

@@ -13,7 +13,7 @@ from gateway.config.model import Config
 from gateway.errors import Damaged, StartAgain
 from gateway.records import ALARM, MeterEvent, Timestamp
 from gateway.storage.capacity.disk_space import MIB, RESERVE_BYTES
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.recovery.repair import open_store
 from ledger_client.formats.record import Coverage, Event
 from ledger_client.formats.senml import Reading, Value
@@ -39,7 +39,7 @@ def test_a_broken_connection_is_replaced(loaded: Config) -> None:
     assert hands.journal.trouble is None
     hands.end()
     check_books(loaded)
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     assert store.totals()["readings"] >= 3 * 8
     store.close()
 

@@ -19,7 +19,7 @@ from gateway.config.model import Config
 from gateway.recording.commits import Rules
 from gateway.recording.journal import seal_next
 from gateway.status import status as report
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.errors import LedgerUnavailable, Unsupported
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.statement import SignedStatement, parse_statement
@@ -77,7 +77,7 @@ class Life:
         self.loaded, self.clock = loaded, Clock(wall_ns=lambda: _now_ns[0], monotonic=lambda: _now_ns[0] / 1e9)
         never = {"seal_count": 10**6, "seal_every_ms": 10**12}  # by itself: the test says where a batch ends
         self.recorder, self.anchor_ms = recorder(loaded, self.clock, secrets.token_bytes(8), **never)
-        self.reader = Store(loaded.database, read_only=True)
+        self.reader = Database(loaded.database, read_only=True)
         self._ledgers, self._trust = ledgers, load_trust(loaded.trust)
         self.reconciliation = Reconciliation(
             loaded, self.recorder, self._trust, self.clock, self.reader.anchors.conflicts()
@@ -182,7 +182,7 @@ def check_all(loaded: Config, ledger: Ledger, tmp_path: Path) -> None:
     life.record(0)
     life.until(anchored)
     life.stop()
-    agent_left = Store(loaded.database)
+    agent_left = Database(loaded.database)
     with agent_left.transaction():
         agent_left.batches.cut()
     while seal_next(agent_left, load_keys(loaded), Rules.of(loaded), Clock().now_ms()):

@@ -14,7 +14,7 @@ from gateway.config.model import Config
 from gateway.evidence.prove import prove
 from gateway.recording.commits import Rules
 from gateway.recording.journal import seal_next
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.support.books import check_books, open_alarms
 from tests.support.samples import believed, site
 from tests.system.older.lives import Ledger, Life, anchored, check_all, free, live, put_back, saved
@@ -70,7 +70,7 @@ def test_of_two_cuts_only_the_one_that_the_ledger_holds_is_marked(
     life.record(2, cut=False)
     life.stop()
     backup = saved(loaded, tmp_path)
-    store = Store(loaded.database)
+    store = Database(loaded.database)
     assert seal_next(store, load_keys(loaded), Rules.of(loaded), Clock().now_ms())
     sealed = store.batches.last()
     assert sealed is not None

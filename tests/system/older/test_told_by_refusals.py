@@ -10,7 +10,7 @@ import pytest
 
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.errors import Refused
 from ledger_client.formats.statement import parse_statement
 from tests.support.samples import believed
@@ -156,7 +156,7 @@ class Wire(Ledger):
 
 def lie(loaded: Config, *ranges: list[object]) -> Refused:
     """A refusal in the ledger's form: everything that was not sealed yet is said to be held."""
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     unsealed = {(row.meter, row.epoch) for row in store.records.rows(store.batches.sealed_to() + 1, 1 << 60)}
     last = store.batches.last()
     store.close()

@@ -15,7 +15,7 @@ from gateway.recording.journal import PERIOD
 from gateway.records import GATEWAY
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.disk_space import Limits, Space
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Body, Coverage, Event
 from ledger_client.formats.senml import Reading
 from tests.support.books import check_books
@@ -54,7 +54,7 @@ def test_recording_gets_thinner_by_signed_events_and_the_books_add_up(
     assert 40 + 20 + 8 + 4 + 4 + 38 <= len(readings) <= 40 + 20 + 8 + 4 + 4 + 44
     hands.store.close()
     check_books(loaded)
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     assert {meter: balance.lost for meter, balance in account(store, []).items()} == dict.fromkeys(loaded.meters, 0)
     store.close()
 
@@ -176,7 +176,7 @@ def bodies(hands: Hands, meter: str = METER) -> list[Body]:
     return [record.body for record in hands.records(meter)]
 
 
-def settle(store: Store, count: int) -> None:
+def settle(store: Database, count: int) -> None:
     """As if every ledger had given its receipt for the oldest batches."""
     with store.transaction():
         for batch in store.batches.all()[:count]:

@@ -33,7 +33,7 @@ from gateway.recording.writer import Recorder
 from gateway.records import StoredRecord
 from gateway.status import status
 from gateway.storage.capacity import pruning
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.recovery import repair
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.statement import parse_statement
@@ -63,7 +63,7 @@ class Killed:
         return load_config(target / "gateway.toml")
 
 
-def settle(store: Store, loaded: Config, ledger: NearLedger) -> None:
+def settle(store: Database, loaded: Config, ledger: NearLedger) -> None:
     """Anchor what waits."""
     for waiting, batch in store.anchors.pending("demo-ledger", 1 << 30):
         receipt = ledger.submit(batch.entry)
@@ -117,11 +117,11 @@ def checkpointed(loaded: Config) -> None:
     assert not log_of(loaded).exists()
 
 
-def open_again(loaded: Config) -> Store:
+def open_again(loaded: Config) -> Database:
     return repair.open_store(loaded, load_keys(loaded), load_trust(loaded.trust))
 
 
-def places(store: Store) -> dict[int, StoredRecord]:
+def places(store: Database) -> dict[int, StoredRecord]:
     found = store.all("SELECT id, meter, epoch, seq, kind, time_ms, data FROM records")
     return {int(row[0]): StoredRecord(*row[1:]) for row in found}
 
@@ -189,7 +189,7 @@ def test_every_record_whose_page_is_intact_is_recovered_and_none_is_invented(
     repair.note_flaws(loaded.database, ["the test has done it"])
     store = open_again(loaded)
     if not store.repairs.all():  # what was hit was not part of the tree
-        assert Store.look(loaded.database, check="quick") == []
+        assert Database.look(loaded.database, check="quick") == []
         store.close()
         return
     found = places(store)
@@ -255,7 +255,7 @@ def readers_say(loaded: Config) -> None:
 
 
 def ask(loaded: Config) -> None:
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     try:
         status.status(loaded, store, 0)
         for meter in loaded.meters:
@@ -315,7 +315,7 @@ def test_a_record_that_does_not_hold_is_found_where_a_new_epoch_would_build_on_i
     content = loaded.database.read_bytes()
     at = content.index(newest.data)
     overwrite(loaded.database, at + len(newest.data) - 70, bytes([content[at + len(newest.data) - 70] ^ 1]))
-    assert Store.look(loaded.database, check="integrity") == []
+    assert Database.look(loaded.database, check="integrity") == []
     store = open_again(loaded)
     assert set(places(store)) == set(killed.rows) - {max(killed.rows)}
     assert store.repairs.all()[0].why.startswith("the record at place")
@@ -326,7 +326,7 @@ def test_a_record_that_does_not_hold_is_found_where_a_new_epoch_would_build_on_i
 def hit_a_leaf(loaded: Config, killed: Killed, *, sealed: bool) -> int:
     """Overwrite a page that holds readings; returns the place of one of them."""
     checkpointed(loaded)
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     edge = store.batches.sealed_to()
     store.close()
     wanted = [p for p in killed.rows if (p <= edge) == sealed and killed.rows[p].kind == "reading"]
@@ -357,7 +357,7 @@ def test_the_signed_event_the_alarm_the_status_and_the_proofs_say_so(killed: Kil
     verify(prove(store, find(store, proven.id)), load_trust(loaded.trust), 1 << 33)
     store.close()
     hands = go_on(loaded, killed)
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     first, *_ = [row for row in store.records.rows(max(found) + 1, 1 << 60) if row.epoch == hands.journal._signer.epoch]
     event = parse_record(first.data).body
     assert isinstance(event, Event)
@@ -368,7 +368,7 @@ def test_the_signed_event_the_alarm_the_status_and_the_proofs_say_so(killed: Kil
     assert [alarm["code"] for alarm in open_alarms(store)] == ["database-repaired"]
     store.close()
     Hands(loaded, killed.machine, epoch=b"\xee" * 8).end()
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     facts = status.status(loaded, store, 0)
     assert [alarm["code"] for alarm in facts["alarms"]] == []
     assert f"the damaged one is kept as {aside(loaded)[0].name}" in facts["repairs"][0]
@@ -383,7 +383,7 @@ def test_sealing_goes_on_over_a_hole_among_records_that_no_batch_holds(killed: K
     edge = store.batches.sealed_to()
     store.close()
     go_on(loaded, killed)
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     assert place > edge
     batch = store.batches.holding(place)
     assert batch is not None
@@ -414,7 +414,7 @@ def test_a_batch_that_leaves_lost_numbers_out_says_so_and_is_taken(killed: Kille
     assert (METER, row.epoch, row.seq, row.seq) in store.repairs.lost()
     store.close()
     go_on(loaded, killed)
-    store = Store(loaded.database)
+    store = Database(loaded.database)
     batch = store.batches.holding(edge + 1)
     assert batch is not None
     statement = parse_statement(batch.entry).statement
@@ -507,7 +507,7 @@ def test_what_was_pruned_does_not_come_back(killed: Killed, tmp_path: Path) -> N
     """Pages that pruning has freed still hold what it took away."""
     loaded = killed.copy(tmp_path / "site")
     checkpointed(loaded)
-    store = Store(loaded.database)
+    store = Database(loaded.database)
     before_ms = store.batches.all()[4].sealed_ms + 1
     while pruning.prune(store, ["demo-ledger"], before_ms):
         pass
@@ -540,7 +540,7 @@ def test_a_large_database_is_checked_in_the_background_and_the_next_start_recove
     recorder.start()
     asyncio.run(epoch.check_database(loaded.database, recorder))
     recorder.call(lambda _: None).result(timeout=30)
-    reader = Store(loaded.database, read_only=True)
+    reader = Database(loaded.database, read_only=True)
     assert [alarm["code"] for alarm in open_alarms(reader)] == ["database-damaged"]
     reader.close()
     recorder.stop()
