@@ -49,7 +49,6 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "storage.capacity",
             "storage.recovery",
             "recording",
-            "acquisition",
             "anchoring",
             "alarms",
             "runtime",
@@ -73,7 +72,6 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "recording",
             "acquisition",
             "anchoring",
-            "status",
             "commissioning",
         },
         "dashboard.pages": {
