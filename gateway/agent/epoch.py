@@ -20,7 +20,7 @@ from gateway.acquisition.meter_identity import MeterIdentity
 from gateway.acquisition.poller import Poller
 from gateway.agent.background_tasks import keep, wanted
 from gateway.agent.reload import Provision, Reload
-from gateway.alarm_kinds import DAMAGED
+from gateway.alarm_kinds import AlarmCode
 from gateway.alarms.board import AlarmBoard, lines_of, orders
 from gateway.anchoring.ledger_alarms import Events, LedgerAlarms
 from gateway.anchoring.ledger_drivers import close, drivers
@@ -374,7 +374,9 @@ async def check_database(path: Path, events: Events) -> None:
     if checked.flaws:
         note_flaws(path, checked.flaws)
         text = f"{path} is damaged: {checked.flaws[0]}; stop the gateway and start it, which recovers what can be read"
-        events.happened(GATEWAY, Event(ALARM, {"code": DAMAGED, "line": "store", "text": text, "raised": True}))
+        events.happened(
+            GATEWAY, Event(ALARM, {"code": AlarmCode.DATABASE_DAMAGED, "line": "store", "text": text, "raised": True})
+        )
 
 
 async def _until_ended(recorder: Recorder) -> None:

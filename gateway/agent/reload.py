@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.agent.config_diff import Difference, difference
-from gateway.alarm_kinds import REVERTED
+from gateway.alarm_kinds import AlarmCode
 from gateway.anchoring.ledger_drivers import close
 from gateway.commissioning import line_plan
 from gateway.commissioning.preflight import Ready, prepare
@@ -114,7 +114,7 @@ class Reload:
             if order["fingerprint"] != change.after.fingerprint().hex():
                 raise Declined(f"{change.after.path}: it has changed since it was looked at", "look again")
             text = f"{change.after.path} holds what is in force"
-            self._epoch.site.board.condition(GATEWAY, REVERTED, "configuration", text, on=False)
+            self._epoch.site.board.condition(GATEWAY, AlarmCode.CONFIGURATION_REVERTED, "configuration", text, on=False)
             if change.nothing:
                 return _told(change) | {"done": False, "watched_s": 0}
             before = self._trial.before if self._trial else self._epoch.ready  # the last that has shown that it holds
@@ -247,7 +247,7 @@ class Reload:
             f"{silent}, so that the configuration before it is in force again; {before.config.path} still holds the "
             "other one: mend or put it back, then `meterseal reload`"
         )
-        site.board.condition(GATEWAY, REVERTED, "configuration", self._reverted, on=True)
+        site.board.condition(GATEWAY, AlarmCode.CONFIGURATION_REVERTED, "configuration", self._reverted, on=True)
         return None
 
 

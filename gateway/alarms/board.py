@@ -13,16 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from gateway.alarm_kinds import (
-    AT_A_LEDGER,
-    COMMS_LOST,
-    LINE_DOWN,
-    METERS_SILENT,
-    ON_A_LINE,
-    SITE_SILENT,
-    STOPPED,
-    kind_of,
-)  # fmt: skip
+from gateway.alarm_kinds import LEDGER_CODES, LINE_CODES, AlarmCode, kind_of
 from gateway.alarms import grouping
 from gateway.alarms.active import AlarmStore, EventSink
 from gateway.alarms.state import Key, State
@@ -90,18 +81,18 @@ class AlarmBoard(AlarmStore, BackgroundTask):
     def keep_ledgers(self, lines: Collection[str]) -> None:
         """What is told of other ledgers than these is over: they are no more."""
         for state in self._states.values():
-            if state.key.code in AT_A_LEDGER and state.key.line.startswith("ledger ") and state.key.line not in lines:
+            if state.key.code in LEDGER_CODES and state.key.line.startswith("ledger ") and state.key.line not in lines:
                 state.drop(self._clock.schedule_ms())
 
     def line_anew(self, line: str) -> None:
         """A line was opened by another worker, which knows nothing of what the one before had found."""
         self._heard = set()
         for state in self._states.values():
-            if state.key.line == line and state.key.code in ON_A_LINE:
+            if state.key.line == line and state.key.code in LINE_CODES:
                 state.doubt(self._clock.schedule_ms())
 
     def _is_no_more(self, key: Key) -> bool:
-        of_a_line = key.code in ON_A_LINE and key.line not in self._lines
+        of_a_line = key.code in LINE_CODES and key.line not in self._lines
         return of_a_line or (key.source != GATEWAY and key.source not in self._live.meters)
 
     # — what is true —
@@ -165,7 +156,7 @@ class AlarmBoard(AlarmStore, BackgroundTask):
         meters = [alarm.meter] if alarm.meter else list(self._lines[alarm.line])
         source = meters[0] if len(meters) == 1 else GATEWAY
         text, since_ms = alarm.text, None
-        if alarm.code in (COMMS_LOST, LINE_DOWN) and alarm.raised:
+        if alarm.code in (AlarmCode.COMMS_LOST, AlarmCode.LINE_DOWN) and alarm.raised:
             since_ms = self._silent_since(meters)
         if alarm.meter is None:
             text += f" (meter{'s' if len(meters) > 1 else ''} {grouping.names(meters)})"
@@ -192,10 +183,10 @@ class AlarmBoard(AlarmStore, BackgroundTask):
 
     def _is_answered(self, key: Key, heard: Collection[str]) -> bool:
         """Whether these meters, having answered, contradict an alarm."""
-        if key.code == SITE_SILENT:
+        if key.code == AlarmCode.SITE_SILENT:
             left = [line for line in self._awake() if not self._lines[line].keys() & heard]
             return not grouping.enough(len(left), len(self._awake()))
-        if key.code == METERS_SILENT:
+        if key.code == AlarmCode.METERS_SILENT:
             return not grouping.enough(len(self._lines[key.line].keys() - heard), None)
         return key.source in heard or (key.source == GATEWAY and bool(self._lines[key.line].keys() & heard))
 
@@ -219,7 +210,7 @@ class AlarmBoard(AlarmStore, BackgroundTask):
         """Look at the recorder, and do what has fallen due. Returns when the next thing does, by the schedule."""
         trouble = self._books.trouble
         text = f"recording stopped ({trouble.reason}): {trouble.problem}" if trouble else "recording goes on"
-        self.condition(GATEWAY, STOPPED, "store", text, on=trouble is not None)
+        self.condition(GATEWAY, AlarmCode.RECORDING_STOPPED, "store", text, on=trouble is not None)
         self._settle()
         now = self._clock.schedule_ms()
         self._keep()
@@ -276,17 +267,17 @@ class AlarmBoard(AlarmStore, BackgroundTask):
         down: list[State] = []
         for state in self._states.values():
             line = state.key.line
-            if state.key.code == COMMS_LOST and line in self._lines:
+            if state.key.code == AlarmCode.COMMS_LOST and line in self._lines:
                 lost.setdefault(line, []).append(state)
-            elif state.key.code == METERS_SILENT and line in self._lines:
+            elif state.key.code == AlarmCode.METERS_SILENT and line in self._lines:
                 lost.setdefault(line, [])
-            elif state.key.code == LINE_DOWN:
+            elif state.key.code == AlarmCode.LINE_DOWN:
                 down.append(state)
         silent = {state.key.line for state in down if state.on}
         awake = len(self._awake())
-        self._one(now, down, Key(GATEWAY, SITE_SILENT, SITE), awake, awake, set())
+        self._one(now, down, Key(GATEWAY, AlarmCode.SITE_SILENT, SITE), awake, awake, set())
         for line, states in lost.items():
-            self._one(now, states, Key(GATEWAY, METERS_SILENT, line), len(self._lines[line]), None, silent)
+            self._one(now, states, Key(GATEWAY, AlarmCode.METERS_SILENT, line), len(self._lines[line]), None, silent)
 
     def _one(self, now: int, parts: list[State], key: Key, of: int, all_: int | None, silent: set[str]) -> None:
         """Let one alarm stand for many; those of a line that is itself silent are held all the same."""
@@ -328,7 +319,7 @@ class AlarmBoard(AlarmStore, BackgroundTask):
     def _words(self, key: Key, parts: Sequence[State], of: int) -> str:
         how_many = f"all {of}" if len(parts) == of else f"{len(parts)} of {of}"
         advice = kind_of(key.code).advice
-        if key.code == METERS_SILENT:
+        if key.code == AlarmCode.METERS_SILENT:
             meters = grouping.names([part.key.source for part in parts])
             return f"{key.line}: {how_many} meters do not answer ({meters}); {advice}"
         lines = {part.key.line: _cause(part) for part in parts}

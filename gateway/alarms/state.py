@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gateway.alarm_kinds import COMMS_LOST, LINE_DOWN, Kind
+from gateway.alarm_kinds import AlarmCode, Kind
 from gateway.storage.alarm_tables import AlarmRow
 
 GATHER_MS = 2_000
@@ -59,7 +59,7 @@ class State:
         if not self.on:
             self.on, self.over_ms, self.since_ms = True, None, since_ms
             self.begins.append(now_ms)
-            gather_ms = GATHER_MS if self.kind.code in (COMMS_LOST, LINE_DOWN) else 0
+            gather_ms = GATHER_MS if self.kind.code in (AlarmCode.COMMS_LOST, AlarmCode.LINE_DOWN) else 0
             self.ripe_ms = now_ms + max(gather_ms, self.kind.delay_ms - ago_ms)
 
     def end(self, now_ms: int) -> None:

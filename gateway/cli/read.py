@@ -11,7 +11,6 @@ from typing import Any
 import click
 from rich.table import Table
 
-from gateway.acquisition.validation import shared_flags
 from gateway.cli.common import CONFIG, JSON, out
 from gateway.cli.readings_view import print_common
 from gateway.config.load import load_config
@@ -21,6 +20,7 @@ from gateway.errors import GatewayError, NotYet
 from gateway.fieldbus.diagnosis import block_name, failure_text, no_values
 from gateway.fieldbus.specs import LineSpec, Poll
 from gateway.status.readings import ReadingValue, points_of, reading_values
+from gateway.verdicts import shared_flags
 
 
 @click.command()

@@ -9,10 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.acquisition.validation import shared_flags
 from gateway.devices.points import Profile
 from gateway.status.readings import ReadingValue, points_of
-from gateway.verdicts import verdict
+from gateway.verdicts import shared_flags, verdict
 from ledger_client.times import rfc3339_ms
 from ledger_client.verification.explain import quality_phrases
 

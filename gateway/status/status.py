@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from gateway.alarm_kinds import EQUIVOCATION, LEDGER_REFUSED, STOPPED
+from gateway.alarm_kinds import AlarmCode
 from gateway.config.field_types import duration_text
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import Forecast
@@ -278,7 +278,8 @@ class Rules(Generic[T]):
 
 def _told_otherwise(status: Status, alarm: AlarmRow) -> bool:
     """Another rule reports what this alarm is about."""
-    return alarm.code in (EQUIVOCATION, LEDGER_REFUSED) or (alarm.code == STOPPED and status.stopped)
+    told = alarm.code in (AlarmCode.EQUIVOCATION, AlarmCode.LEDGER_REFUSED)
+    return told or (status.stopped and alarm.code == AlarmCode.RECORDING_STOPPED)
 
 
 PROBLEMS: Final[Sequence[Rules[Any]]] = (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.alarm_kinds import KINDS, LEDGER_ODD
+from gateway.alarm_kinds import KINDS, AlarmCode
 from gateway.alarms.board import orders
 from gateway.alarms.state import QUIET_MS
 from gateway.anchoring.ledger_alarms import LedgerAlarms
@@ -333,7 +333,7 @@ def test_what_a_ledger_did_before_it_was_taken_out_is_told_again_when_it_is_back
         desk.board.keep_ledgers({f"ledger {name}" for name in kept})
         desk.passes(1)
         if kept:
-            alarms.raise_(LEDGER_ODD, "a", "ledger a tells what cannot be")
+            alarms.raise_(AlarmCode.LEDGER_ODD, "a", "ledger a tells what cannot be")
             desk.passes(1)
             assert desk.one().active
         else:
