@@ -23,8 +23,9 @@ from gateway.agent.reload import Reload
 from gateway.agent.renewal import InForce, Renewal
 from gateway.agent.task_group import EpochTaskGroup
 from gateway.agent.uplinks import UplinkSet
-from gateway.alarm_kinds import DAMAGED
-from gateway.alarms.board import AlarmBoard, lines_of
+from gateway.alarm_kinds import AlarmCode
+from gateway.alarms.board import AlarmBoard
+from gateway.alarms.grouping import lines_of
 from gateway.anchoring.ledger_alarms import Events
 from gateway.clock import Clock
 from gateway.commissioning.preflight import Ready
@@ -172,7 +173,9 @@ async def check_database(path: Path, events: Events) -> None:
     if checked.flaws:
         note_flaws(path, checked.flaws)
         text = f"{path} is damaged: {checked.flaws[0]}; stop the gateway and start it, which recovers what can be read"
-        events.happened(GATEWAY, Event(ALARM, {"code": DAMAGED, "line": "store", "text": text, "raised": True}))
+        events.happened(
+            GATEWAY, Event(ALARM, {"code": AlarmCode.DATABASE_DAMAGED, "line": "store", "text": text, "raised": True})
+        )
 
 
 async def _until_ended(recorder: Recorder) -> None:

@@ -87,4 +87,4 @@ def _points(site: GatewayContext) -> dict[str, list[Point]]:
 
 
 def _standing(site: GatewayContext) -> Sequence[AlarmRow]:
-    return [alarm for alarm in site.board.standing() if alarm.active]
+    return [alarm for alarm in site.board.listed() if alarm.active]

@@ -78,7 +78,7 @@ class Orders(Mapping[str, Order]):
         return facts
 
     async def _health(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        active = [row.as_json() for row in self._board.standing() if row.active]
+        active = [row.as_json() for row in self._board.listed() if row.active]
         known = {"configuration": self._reload.state(), "alarms": active, "closing": self._lines.closing()}
         return self._recorder.health() | known
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.agent.config_diff import Difference, difference
 from gateway.agent.renewal import InForce, Renewal
-from gateway.alarm_kinds import REVERTED
+from gateway.alarm_kinds import AlarmCode
 from gateway.alarms.board import AlarmBoard
 from gateway.clock import Clock
 from gateway.commissioning import line_plan
@@ -89,7 +89,7 @@ class Reload:
             if order["fingerprint"] != change.after.fingerprint().hex():
                 raise Declined(f"{change.after.path}: it has changed since it was looked at", "look again")
             text = f"{change.after.path} holds what is in force"
-            self._board.condition(GATEWAY, REVERTED, "configuration", text, on=False)
+            self._board.condition(GATEWAY, AlarmCode.CONFIGURATION_REVERTED, "configuration", text, on=False)
             if change.nothing:
                 return _told(change) | {"done": False, "watched_s": 0}
             before = (
@@ -188,7 +188,7 @@ class Reload:
             f"{silent}, so that the configuration before it is in force again; {before.config.path} still holds the "
             "other one: mend or put it back, then `meterseal reload`"
         )
-        self._board.condition(GATEWAY, REVERTED, "configuration", self._reverted, on=True)
+        self._board.condition(GATEWAY, AlarmCode.CONFIGURATION_REVERTED, "configuration", self._reverted, on=True)
         return None
 
 

@@ -17,7 +17,8 @@ from gateway.agent.config_diff import Difference
 from gateway.agent.lines import LineSet
 from gateway.agent.meters import MeterSet
 from gateway.agent.uplinks import UplinkSet
-from gateway.alarms.board import AlarmBoard, lines_of
+from gateway.alarms.board import AlarmBoard
+from gateway.alarms.grouping import lines_of
 from gateway.anchoring.ledger_drivers import close
 from gateway.commissioning.preflight import Ready
 from gateway.config.model import Config

@@ -11,7 +11,6 @@ from typing import Any
 import click
 from rich.table import Table
 
-from gateway.acquisition.validation import shared_flags
 from gateway.cli.common import CONFIG, JSON, out
 from gateway.config.load import load_config
 from gateway.config.model import Config
@@ -21,6 +20,7 @@ from gateway.fieldbus.diagnosis import block_name, failure_text, no_values
 from gateway.fieldbus.specs import LineSpec, Poll
 from gateway.status import status
 from gateway.status.status import Shown
+from gateway.verdicts import shared_flags
 
 
 @click.command()

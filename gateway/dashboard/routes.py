@@ -62,7 +62,7 @@ class _Views:
         common = {
             "gateway": self._gateway,
             "here": here or template,
-            "alarm_count": len(site.board.standing()),
+            "alarm_count": len(site.board.listed()),
             "meters": tuple(site.config.meters),
         }
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from gateway.errors import StoreError
 from gateway.feeds.backlog import History, Portion
-from gateway.feeds.mqtt_link import Down, Link
+from gateway.feeds.mqtt_link import Down, Link, LinkOptions
 from gateway.feeds.outbox import Outbox
 from gateway.feeds.progress import Gap, Progress
 from gateway.feeds.publisher import Sent, Voice
@@ -128,17 +128,9 @@ class Feed:
 
     async def _session(self) -> None:
         """One connection, from its beginning to its end."""
-        link = Link(
-            self._url,
-            self._access(),
-            client_id=self._client_id,
-            will=self._voice.will(),
-            mark=self._voice.mark,
-            leaves_by_will=self._voice.leaves_by_will,
-            longest=self._voice.longest,
-            rate=self._voice.rate,
-            on_message=self._voice.hear,
-        )
+        voice = self._voice
+        options = LinkOptions(voice.will(), voice.mark, voice.leaves_by_will, voice.longest, voice.rate)
+        link = Link(self._url, self._access(), self._client_id, options, voice.hear)
         try:
             await link.open()
             log.info("%s: connected to %s%s", self.name, self._url, " again" if self._failures else "")

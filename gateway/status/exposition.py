@@ -99,7 +99,7 @@ async def exposition(site: GatewayContext) -> bytes:
     for name, line in site.lines.items():
         strays = {kind: line.counters[kind] for kind in STRAYS}
         _line(sheet, name, up=line.up, busy_s=line.busy_s, silent=len(line.silent), strays=strays)
-    _alarms(sheet, site.board.standing())
+    _alarms(sheet, site.board.listed())
     for name, uplink in site.uplinks.items():
         sheet.put("meterseal_ledger_up", uplink.reached, name)
     for entry in site.config.document.feed:

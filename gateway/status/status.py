@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.acquisition.validation import shared_flags
-from gateway.alarm_kinds import EQUIVOCATION, LEDGER_REFUSED, STOPPED
+from gateway.alarm_kinds import AlarmCode
 from gateway.anchoring.ledger_comparison import conflict_text
 from gateway.config.access_files import fingerprint
 from gateway.config.field_types import duration_text
@@ -25,7 +24,7 @@ from gateway.records import StoredRecord
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import RECOVER, Store
 from gateway.storage.recovery import repair_report
-from gateway.verdicts import verdict, worst
+from gateway.verdicts import shared_flags, verdict, worst
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.record import Body, Coverage, parse_record
 from ledger_client.formats.senml import Quality, Reading, Value
@@ -154,7 +153,8 @@ def status(
     if held and not conflicts and now_ms - store.epoch_began_ms() > HELD_MS:
         problems.append(held)
     problems += conflicts
-    told = {EQUIVOCATION, LEDGER_REFUSED} | ({STOPPED} if stopped else set())  # above, or from the anchors themselves
+    told = {AlarmCode.EQUIVOCATION, AlarmCode.LEDGER_REFUSED}  # above, or from the anchors themselves
+    told |= {AlarmCode.RECORDING_STOPPED} if stopped else set()
     problems += [f"{x['text']} (since {rfc3339_ms(x['since'])})" for x in alarms if x["code"] not in told]
     problems += [f"ledger {x['name']}: {x['detail']}" for x in ledgers if x["state"] == "refused"]
     feed_states = feed_status(config, store, feeds or {})

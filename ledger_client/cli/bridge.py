@@ -62,7 +62,7 @@ def bridge(folder: Path, name: str, mqtt: str, http: str | None, evm: str | None
     from ledger_client.bridge.claim import Part, parse_part  # need paho and SQLite; verifying does not
     from ledger_client.bridge.main import Bridge, to_chain, to_http
     from ledger_client.transport.access import demand_http
-    from ledger_client.transport.mqtt_broker import demand_broker
+    from ledger_client.transport.mqtt_options import demand_broker
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("meterseal").setLevel(logging.INFO)

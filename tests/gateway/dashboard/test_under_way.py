@@ -29,15 +29,15 @@ class Changing(Desk):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, {"bus-1": ["meter-a"]})
-        self.lines: dict[str, Line] = {}
+        self.opened: dict[str, Line] = {}
         self.in_force = InForce(self.loaded)
-        self.site = context(self.in_force, self.clock, self.recorder, self.live, self.board, self.lines)
+        self.site = context(self.in_force, self.clock, self.recorder, self.live, self.board, self.opened)
         self.open("bus-1")
 
     def open(self, name: str) -> None:
         """A line of this name, as new."""
         (spec,) = line_specs(self.loaded)
-        self.lines[name] = Line(replace(spec, name=name), self.clock, lambda _: None)
+        self.opened[name] = Line(replace(spec, name=name), self.clock, lambda _: None)
 
 
 def at_a_desk(folder: Path, work: Callable[[Changing], None]) -> None:
@@ -63,7 +63,7 @@ def until_ended(rounds: Rounds) -> Sequence[Finding]:
 def test_the_load_of_a_line_that_was_opened_under_way_is_not_known_yet(tmp_path: Path) -> None:
     def work(desk: Changing) -> None:
         loads = Loads(desk.site)
-        desk.lines["bus-1"].busy_s = 50.0
+        desk.opened["bus-1"].busy_s = 50.0
         loads.hear([])
         desk.machine.passes(EVERY_S)
         loads.hear([])
@@ -72,7 +72,7 @@ def test_the_load_of_a_line_that_was_opened_under_way_is_not_known_yet(tmp_path:
         assert (loads.of("bus-1"), loads.of("bus-2")) == (None, None)
         desk.machine.passes(EVERY_S)
         loads.hear([])
-        for line in desk.lines.values():
+        for line in desk.opened.values():
             line.busy_s = 1.0
         desk.machine.passes(EVERY_S)
         assert (loads.of("bus-1"), loads.of("bus-2")) == (1.0 / EVERY_S, 1.0 / EVERY_S)

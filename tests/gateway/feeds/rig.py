@@ -22,8 +22,10 @@ from gateway.recording.writer import Recorder
 from gateway.records import MissedPoll, PollResult, Timestamp
 from gateway.storage.database import Store
 from ledger_client.formats.senml import Reading, Value
-from ledger_client.transport.mqtt_broker import Broker, Message
+from ledger_client.transport.mqtt_broker import Broker
+from ledger_client.transport.mqtt_options import BrokerOptions, Message
 from tests.support.contexts import InForce, context
+from tests.support.mqtt_callbacks import Callbacks
 from tests.support.samples import recorder, site
 
 PATIENCE_S = 20.0
@@ -143,14 +145,9 @@ def listening(url: str, topic: str = "meterseal-feed/#", *, session_s: int = 0, 
         broker.subscribe(topic)
         broker.unsubscribe("nothing")
 
-    broker = Broker(
-        url,
-        client_id=name or f"listener-{next(_numbers)}",
-        session_s=session_s,
-        on_connect=subscribe,
-        on_message=heard.messages.append,
-        on_unsubscribed=lambda _mid: subscribed.set(),
-    )
+    options = BrokerOptions(url, name or f"listener-{next(_numbers)}", session_s=session_s)
+    handler = Callbacks(subscribe, heard.messages.append, on_unsubscribed=lambda _mid: subscribed.set())
+    broker = Broker(options, handler)
     try:
         assert subscribed.wait(PATIENCE_S)
         yield heard
@@ -161,13 +158,8 @@ def listening(url: str, topic: str = "meterseal-feed/#", *, session_s: int = 0, 
 def say(url: str, topic: str, data: bytes) -> None:
     """Leave a retained message with a broker."""
     kept = threading.Event()
-    broker = Broker(
-        url,
-        client_id=f"speaker-{next(_numbers)}",
-        on_connect=lambda _broker: None,
-        on_message=lambda _message: None,
-        on_ack=lambda *_: kept.set(),
-    )
+    options = BrokerOptions(url, f"speaker-{next(_numbers)}")
+    broker = Broker(options, Callbacks(on_ack=lambda *_: kept.set()))
     try:
         assert broker.wait_connected(PATIENCE_S)
         broker.publish(topic, data, None, retain=True)

@@ -75,12 +75,12 @@ def test_a_value_that_stands_still_and_a_counter_that_went_back(tmp_path: Path) 
         ears.passes(61)
         assert not ears.one().active
         ears.reading(Quality.COUNTER_RESET | Quality.LATE, recorded=False)
-        back = next(row for row in ears.board.standing() if row.code == "counter-back")
+        back = next(row for row in ears.board.listed() if row.code == "counter-back")
         assert (back.active, back.source, "energy" in back.text) == (True, A, True)
         ears.reading(Quality.COUNTER_RESET)
         ears.passes(601)
         assert [code for code, raised in ears.raised() if raised] == ["stale", "counter-back"]
-        assert not any(row.active for row in ears.board.standing())
+        assert not any(row.active for row in ears.board.listed())
 
     with_ears(tmp_path, work)
 
@@ -92,7 +92,7 @@ def test_the_stores_own_alarms_are_shown_and_not_signed_twice(tmp_path: Path) ->
         ears.event("alarm", code="buffer", line="store", text="there is room again", raised=False)
         assert (ears.one().active, ears.raised()) == (False, [])
         ears.event("alarm", code="ledger-lost", line="ledger x", text="told elsewhere", raised=True)
-        assert len(ears.board.standing()) == 1
+        assert len(ears.board.listed()) == 1
 
     with_ears(tmp_path, work)
 
@@ -113,7 +113,7 @@ def test_the_clock(tmp_path: Path) -> None:
         ears.passes(61)
         assert not ears.one().active
         ears.event("clock", before=START_S * 1000, after=START_S * 1000 + 5000, up=1, clock="S")
-        step = next(row for row in ears.board.standing() if row.code == "clock-step")
+        step = next(row for row in ears.board.listed() if row.code == "clock-step")
         assert (step.active, "2027-01-15T08:00:05" in step.text) == (False, True)
 
     with_ears(tmp_path, work)
@@ -258,7 +258,7 @@ def test_a_feed_that_tells_nobody_for_two_minutes_is_an_alarm_until_it_is_connec
         passes(5)
         now["connected"] = False
         passes(119)
-        assert ears.board.standing() == []
+        assert ears.board.listed() == []
         passes(3)
         away = ears.one()
         assert (away.source, away.code, away.line) == (GATEWAY, "feed-away", "feed scada")
