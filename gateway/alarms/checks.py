@@ -90,7 +90,7 @@ def _look_at_store(config: Config, store: Store, now_ms: int, held: str | None, 
 
 
 def _overdue(store: Store, ledgers: Iterable[str], now_ms: int, held: str | None) -> Iterator[_Item]:
-    limit_ms = KINDS[AlarmCode.ANCHOR_OVERDUE].delay_ms
+    limit_ms = KINDS[AlarmCode.ANCHOR_OVERDUE].on_delay_ms
     for name in ledgers:
         for _, batch in store.open_anchors(name, 1):
             if now_ms - batch.sealed_ms >= limit_ms:

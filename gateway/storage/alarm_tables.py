@@ -57,6 +57,11 @@ class AlarmRow:
         return self.shelved_until_ms is not None
 
     @property
+    def acknowledged(self) -> bool:
+        """Somebody has acknowledged it since it was raised, or nobody needs to."""
+        return self.acked_ms is not None
+
+    @property
     def untouched(self) -> bool:
         """It is true, and nobody has acknowledged or shelved it."""
         return self.active and self.acked_ms is None and not self.shelved

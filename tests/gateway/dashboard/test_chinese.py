@@ -61,8 +61,8 @@ async def in_trouble(running: GatewayContext, store: Store) -> list[str]:
         board.condition(source, code, line, text, on=True, since_ms=since_ms)
     for worker in running.lines.values():
         LineAlarms(worker.spec, board.line_alarm).port_gone("there is no such port")
-    await until(lambda: len(board.standing()) > 7)
-    return [alarm.text for alarm in board.standing()]
+    await until(lambda: len(board.listed()) > 7)
+    return [alarm.text for alarm in board.listed()]
 
 
 def wronged(loaded: Config) -> None:
