@@ -26,6 +26,8 @@ CONFIGURATION = "configuration"
 """What is configured: ``at`` the start of an epoch, at a change, or as the first record behind a cut of another day."""
 KEYS = "keys"
 """A key that takes the place of another one (``before``), or is new to the gateway."""
+ROLLBACK, EQUIVOCATION = "rollback", "equivocation"
+"""A ledger holds batches that this database does not; or another batch under a number that was sealed here."""
 SCHEDULE = "schedule"
 """New grids that belong to no other event, or found no room in it."""
 

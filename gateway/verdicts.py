@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache, reduce
+from operator import and_
 from typing import Literal
 
-from ledger_client.formats.senml import Quality
+from ledger_client.formats.senml import Quality, Value
 
 Verdict = Literal["good", "uncertain", "substituted", "bad", "missing"]
 
@@ -64,3 +65,8 @@ def verdict(flags: int) -> Verdict:
 def worst(flags: Iterable[int]) -> Verdict:
     """The worst verdict on some values with these flags; "missing" where there are none."""
     return max(map(verdict, set(flags)), key=VERDICTS.index, default="missing")
+
+
+def shared_flags(found: Sequence[Value]) -> int:
+    """The quality bits that all of some values have: said once."""
+    return reduce(and_, (value.quality for value in found)) if len(found) > 1 else 0

@@ -20,9 +20,9 @@ from gateway.fieldbus.line import Waits, read_once
 from gateway.fieldbus.specs import LineSpec, Poll
 from gateway.process import instance_lock
 from gateway.process.file_owner import as_its_folder
-from gateway.recording.commits import asked_until_ms
 from gateway.records import GATEWAY
 from gateway.storage.database import Database
+from gateway.storage.rows import asked_until_ms
 from ledger_client.durable_files import whole_file
 
 log = logging.getLogger("meterseal.fieldbus")

@@ -6,16 +6,14 @@ and the device's own status say. What it needs to know of the past comes in as `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
-from operator import and_
 
 from gateway.acquisition.counters import Look, Stand, book
 from gateway.devices.decode import Content
 from gateway.devices.points import Point, Profile
 from gateway.devices.scaling import recorded
-from ledger_client.formats.senml import Number, Quality, Value
+from ledger_client.formats.senml import Number, Quality
 
 _REFUSED = {
     1: Quality.NOT_FOUND,
@@ -28,11 +26,6 @@ _REFUSED = {
 FROZEN_AFTER_MS = 300_000
 STILL_LOOKS = 5
 """So often, at least, must a lively point have shown the same before it counts as frozen."""
-
-
-def shared_flags(found: Sequence[Value]) -> int:
-    """The quality bits that all of some values have: said once."""
-    return reduce(and_, (value.quality for value in found)) if len(found) > 1 else 0
 
 
 def failure_flags(exception_code: int | None, *, asked: bool = True) -> int:

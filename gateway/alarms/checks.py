@@ -7,16 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.alarm_kinds import (
-    ANCHOR_OVERDUE,
-    CERTIFICATE_END,
-    DISK,
-    EQUIVOCATION,
-    KEY_END,
-    KEY_UNLISTED,
-    KINDS,
-    LEDGER_REFUSED,
-)
+from gateway.alarm_kinds import KINDS, AlarmCode
 from gateway.config.device_keys import STATEMENT, load_keys, load_site_trust
 from gateway.config.feed import FeedEntry
 from gateway.config.ledger import LedgerEntry
@@ -38,7 +29,7 @@ NEAR_S = 30 * DAY_S
 SHORT_S = 2 * DAY_S
 PROVEN = 20
 """So many of the newest records have their signatures checked."""
-BEFORE = (LEDGER_REFUSED, EQUIVOCATION)
+BEFORE = (AlarmCode.LEDGER_REFUSED, AlarmCode.EQUIVOCATION)
 """Told by others; a look only says whether what stood before the start still does."""
 
 Those = dict[tuple[str, str], tuple[str, int | None]]
@@ -72,30 +63,34 @@ def run_periodic_checks(config: Config, now_ms: int, held: str | None) -> Found:
             pass  # the recorder meets the same and says so
         finally:
             store.close()
-    found.alarms[CERTIFICATE_END] = dict(_certificates(config, now_ms))
+    found.alarms[AlarmCode.CERTIFICATE_END] = dict(_certificates(config, now_ms))
     if (trust := _trust(config)) is not None:
-        found.alarms[KEY_END] = dict(_keys(config, trust, now_ms))
+        found.alarms[AlarmCode.KEY_END] = dict(_keys(config, trust, now_ms))
         with suppress(ConfigError):  # a key file that has gone: the gateway has its key, and the doctor looks at it
-            found.alarms[KEY_UNLISTED] = dict(_unlisted(config, trust))
+            found.alarms[AlarmCode.KEY_UNLISTED] = dict(_unlisted(config, trust))
     return found
 
 
 def _look_at_store(config: Config, store: Database, now_ms: int, held: str | None, found: Found) -> None:
     ledgers = [entry.name for entry in config.document.ledger]
     refused = {(GATEWAY, f"ledger {name}"): store.anchors.first_refused(name) for name in ledgers}
-    found.alarms[LEDGER_REFUSED] = {key: (str(at.detail), None) for key, at in refused.items() if at is not None}
-    found.alarms[EQUIVOCATION] = {(GATEWAY, f"ledger {c.ledger}"): ("", c.found_ms) for c in store.anchors.conflicts()}
-    found.alarms[ANCHOR_OVERDUE] = dict(_overdue(store, ledgers, now_ms, held))
+    found.alarms[AlarmCode.LEDGER_REFUSED] = {
+        key: (str(at.detail), None) for key, at in refused.items() if at is not None
+    }
+    found.alarms[AlarmCode.EQUIVOCATION] = {
+        (GATEWAY, f"ledger {c.ledger}"): ("", c.found_ms) for c in store.anchors.conflicts()
+    }
+    found.alarms[AlarmCode.ANCHOR_OVERDUE] = dict(_overdue(store, ledgers, now_ms, held))
     found.forged = dict(_signatures(config, store))
     found.changed = _changed(store)
     room = horizon(config, store, now_ms, running=True)
     ends = [s for s in (room.seconds, room.thin_seconds) if s is not None and not room.for_ever]
     short = bool(ends) and min(ends) < SHORT_S
-    found.alarms[DISK] = {(GATEWAY, "store"): (f"room: {room.text}", None)} if short else {}
+    found.alarms[AlarmCode.DISK] = {(GATEWAY, "store"): (f"room: {room.text}", None)} if short else {}
 
 
 def _overdue(store: Database, ledgers: Iterable[str], now_ms: int, held: str | None) -> Iterator[_Item]:
-    limit_ms = KINDS[ANCHOR_OVERDUE].delay_ms
+    limit_ms = KINDS[AlarmCode.ANCHOR_OVERDUE].on_delay_ms
     for name in ledgers:
         for _, batch in store.anchors.pending(name, 1):
             if now_ms - batch.sealed_ms >= limit_ms:

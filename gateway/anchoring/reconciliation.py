@@ -13,7 +13,7 @@ from functools import partial
 from math import inf
 from typing import TypeVar
 
-from gateway.alarm_kinds import EQUIVOCATION, LEDGER_LOST, LEDGER_ODD, ROLLBACK
+from gateway.alarm_kinds import AlarmCode
 from gateway.anchoring.ledger_alarms import LedgerAlarms
 from gateway.anchoring.ledger_comparison import (
     Ahead,
@@ -39,7 +39,7 @@ from gateway.process.failpoints import failpoint
 from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread
 from gateway.recording.writer import Recorder
-from gateway.records import GATEWAY
+from gateway.records import EQUIVOCATION, GATEWAY, ROLLBACK
 from gateway.storage.database import Database
 from gateway.storage.elsewhere_tables import UNTOLD
 from gateway.storage.repair_tables import Hole
@@ -111,12 +111,12 @@ class Reconciliation:
         except (Odd, Refused) as error:
             self._odd[name] = f"it refuses to tell: {error}" if isinstance(error, Refused) else str(error)
             self._alarms.raise_(
-                LEDGER_ODD, name, f"ledger {name}, asked what it holds of this gateway: {self._odd[name]}"
+                AlarmCode.LEDGER_ODD, name, f"ledger {name}, asked what it holds of this gateway: {self._odd[name]}"
             )
             raise Odd(self._odd[name]) from None
         else:
             if self._odd.pop(name, None) is not None:
-                self._alarms.lower(LEDGER_ODD, name, f"ledger {name} tells what it holds of this gateway")
+                self._alarms.lower(AlarmCode.LEDGER_ODD, name, f"ledger {name} tells what it holds of this gateway")
         finally:
             self._waiting.asked.add(name)
             self._hold()
@@ -187,7 +187,7 @@ class Reconciliation:
         if not found.told:
             fields["untold"] = await self._ask(lambda store: store.elsewhere.count_unsealed_before()) - records
         self._recorder.happened(GATEWAY, Event(ROLLBACK, fields))
-        self._alarms.raise_(ROLLBACK, ledger.name, older_text(ledger.name, here.batch, last.batch))
+        self._alarms.raise_(AlarmCode.ROLLBACK, ledger.name, older_text(ledger.name, here.batch, last.batch))
 
         def write(store: Database) -> bool:
             if Before.of(store.batches.last(), store.anchors.known())[:2] != here[:2]:
@@ -228,7 +228,7 @@ class Reconciliation:
         fields: dict[str, object] = {"ledger": ledger, "theirs": last.batch, "statement": last.statement_id}
         fields |= {"records": sum(to - first + 1 for _, _, first, to in left), "ranges": [list(hole) for hole in left]}
         self._recorder.happened(GATEWAY, Event(ROLLBACK, fields | ({"ours": ours} if ours >= 0 else {})))
-        self._alarms.raise_(ROLLBACK, ledger, older_text(ledger, ours, last.batch))
+        self._alarms.raise_(AlarmCode.ROLLBACK, ledger, older_text(ledger, ours, last.batch))
         reason = resume_text(ledger, ours, last.batch)
         known = Known(last.batch, last.statement_id, ledger, reason, self._clock.now_ms())
 
@@ -259,7 +259,7 @@ class Reconciliation:
         fields = {"ledger": ledger.name, "batch": found.batch, "theirs": found.statement_id}
         ours = await self._ask(lambda store: store.batches.statement_at(found.batch))
         self._recorder.happened(GATEWAY, Event(EQUIVOCATION, fields | ({"ours": ours} if ours else {})))
-        self._alarms.raise_(EQUIVOCATION, ledger.name, text)
+        self._alarms.raise_(AlarmCode.EQUIVOCATION, ledger.name, text)
 
         def write(store: Database) -> None:
             with store.transaction():
@@ -274,7 +274,7 @@ class Reconciliation:
         """
         holds = f"holds nothing above batch {found.batch}" if found.batch >= 0 else "holds nothing"
         text = f"ledger {ledger.name} has lost data: it gave receipts up to batch {found.settled} and {holds}"
-        self._alarms.raise_(LEDGER_LOST, ledger.name, f"{text}; what is kept here is given to it again")
+        self._alarms.raise_(AlarmCode.LEDGER_LOST, ledger.name, f"{text}; what is kept here is given to it again")
         after = found.batch
         while batch := await self._ask(partial(_next_settled, ledger.name, after)):
             try:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, TypeVar
 
-from gateway.alarm_kinds import LEDGER_REFUSED
+from gateway.alarm_kinds import AlarmCode
 from gateway.anchoring import refusals
 from gateway.anchoring.ledger_alarms import LedgerAlarms
 from gateway.anchoring.ledger_comparison import Odd
@@ -259,7 +259,7 @@ class Uplink:
             self._note(batch, flight, "settled", receipt=answer)
         if was_refused and flight.state != "refused":
             name = self._ledger.name
-            self._alarms.lower(LEDGER_REFUSED, name, f"ledger {name} has taken batch {batch.batch} after all")
+            self._alarms.lower(AlarmCode.LEDGER_REFUSED, name, f"ledger {name} has taken batch {batch.batch} after all")
             self._question_all()  # what has changed for this one may have changed for those behind it
 
     async def _refused(self, batch: Batch, flight: _Flight, error: Refused) -> None:
@@ -275,7 +275,9 @@ class Uplink:
                 flight.due_s = _now_s() + refusals.FIRST_PAUSE_S
             elif await self._reconciliation.leave_out(self._ledger.name, batch, error):
                 name = self._ledger.name
-                self._alarms.lower(LEDGER_REFUSED, name, f"what ledger {name} holds already is not given to it again")
+                self._alarms.lower(
+                    AlarmCode.LEDGER_REFUSED, name, f"what ledger {name} holds already is not given to it again"
+                )
                 raise _SealedAnew
 
     def _question_all(self) -> None:
@@ -323,7 +325,7 @@ class Uplink:
         """Nothing is skipped: the batch stays first in line, and the reason stands in the status until it is taken."""
         flight.due_s = _now_s() + again_s
         self._alarms.raise_(
-            LEDGER_REFUSED, self._ledger.name, f"ledger {self._ledger.name}, batch {batch.batch}: {detail}"
+            AlarmCode.LEDGER_REFUSED, self._ledger.name, f"ledger {self._ledger.name}, batch {batch.batch}: {detail}"
         )
         await self._mark(batch, flight, "refused", detail=detail)
 

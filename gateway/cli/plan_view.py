@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.alarm_kinds import NOT_ASKED
+from gateway.alarm_kinds import AlarmCode
 from gateway.commissioning.line_plan import LinePlan, PlannedMeter
 from gateway.config.field_types import duration_text
 from gateway.fieldbus.read_budget import NEARLY_FULL
@@ -21,7 +21,7 @@ def with_found(plans: Iterable[LinePlan], health: Mapping[str, Any]) -> list[Lin
     """The plans with what the running gateway finds in its lines that no plan can know: points that another master
     keeps it from asking, and devices that close each connection. ``health`` as it tells it; an older one tells less."""
     closing = {entry["line"]: entry for entry in health.get("closing", ())}
-    unasked = [alarm for alarm in health.get("alarms", ()) if alarm["code"] == NOT_ASKED]
+    unasked = [alarm for alarm in health.get("alarms", ()) if alarm["code"] == AlarmCode.NOT_ASKED]
     return [_found(plan, closing.get(plan.line), unasked) for plan in plans]
 
 

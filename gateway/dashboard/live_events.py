@@ -23,7 +23,7 @@ from gateway.verdicts import worst
 def source(site: GatewayContext) -> Callable[[Database], Document]:
     """What there is to tell now; the rest of it is asked of the database."""
     config, seen = site.config, [now.copy() for now in site.live.meters.values()]
-    standing = site.board.standing()
+    standing = site.board.listed()
     head: dict[str, Any] = {
         "alarms": [alarm.id for alarm in standing],
         "over": [alarm.id for alarm in standing if not alarm.active],

@@ -10,7 +10,7 @@ from functools import partial
 
 from gateway.clock import Clock
 from gateway.fieldbus import open_line
-from gateway.fieldbus.line_alarms import Alarms
+from gateway.fieldbus.line_alarms import LineAlarms
 from gateway.fieldbus.line_monitor import LineMonitor
 from gateway.fieldbus.meter_state import MeterState
 from gateway.fieldbus.modbus import serial_port
@@ -87,7 +87,7 @@ class Line:
             other_master=endpoint.other_master,
         )
         self._sleepers = Sleepers(spec.meters, power)
-        self._alarms = Alarms(spec, on_alarm, self._sleepers)
+        self._alarms = LineAlarms(spec, on_alarm, self._sleepers)
         self.counters = self._ear.counters
         every_s = identity_every_s(spec)
         self._meters = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from gateway.alarm_kinds import AlarmCode
 from gateway.fieldbus.diagnosis import refused
 from gateway.fieldbus.line_monitor import NOISY, LineMonitor
 from gateway.fieldbus.meter_state import MeterState
@@ -18,8 +19,8 @@ from ledger_client.formats.senml import Quality
 log = logging.getLogger("meterseal.fieldbus")
 
 
-class Alarms:
-    """What is wrong on one line now. ``on_alarm`` is told of each change; None: the log is.
+class LineAlarms:
+    """Active alarms of one line, and its changes to ``on_alarm``; to the log where that is None. Event loop only.
 
     A line whose meters all sleep is not at fault, and a meter that sleeps is not lost.
     """
@@ -28,7 +29,7 @@ class Alarms:
         self, spec: LineSpec, on_alarm: Callable[[Alarm], None] | None, sleepers: Sleepers | None = None
     ) -> None:
         self._spec, self._on_alarm = spec, on_alarm
-        self._raised: set[tuple[str | None, str]] = set()
+        self._raised: set[tuple[str | None, AlarmCode]] = set()
         self._flags = 0
         self._unasked: dict[str, tuple[str, ...]] = {}
         self._sleepers = sleepers or Sleepers(spec.meters)
@@ -37,12 +38,12 @@ class Alarms:
         """A poll ended. A meter counts as lost only once another one was heard after it: else it is the line."""
         name = meter.spec.name
         if attempt.alive:
-            self._end("line-down", None, "the line answers again")
-            self._end("comms-lost", name, f"{name} answers again")
+            self._end(AlarmCode.LINE_DOWN, None, "the line answers again")
+            self._end(AlarmCode.COMMS_LOST, name, f"{name} answers again")
             for lost in schedule.silent:
-                if (lost, "wrong-answer") not in self._raised:
+                if (lost, AlarmCode.WRONG_ANSWER) not in self._raised:
                     self._lost(lost)
-        elif schedule.fault and any((m.name, "wrong-answer") not in self._raised for m in self._spec.meters):
+        elif schedule.fault and any((m.name, AlarmCode.WRONG_ANSWER) not in self._raised for m in self._spec.meters):
             way_out = "check cable and power" + (" and the line settings" if self._spec.port else "")
             heard = f"; heard: {NO_FRAME}" if NO_FRAME in attempt.poll.detail else ""
             self._line_down(f"no meter answers on {self._spec.where}; {way_out}{heard}")
@@ -54,42 +55,42 @@ class Alarms:
                 f"{name}: {meter.stranger} answers in place of {meter.identity}, so no values are taken; if it was "
                 f"exchanged: meterseal accept CONFIG {name} --serial NUMBER; if not, check what is plugged in where"
             )
-            self._begin("meter-exchanged", name, text)
+            self._begin(AlarmCode.METER_EXCHANGED, name, text)
         elif attempt.poll.answers:
-            self._end("meter-exchanged", name, f"{name}: {meter.identity} answers, and its values count")
+            self._end(AlarmCode.METER_EXCHANGED, name, f"{name}: {meter.identity} answers, and its values count")
 
     def _not_asked(self, name: str, points: tuple[str, ...]) -> None:
         """Points of a meter for which another master has left no shape."""
         if points == self._unasked.get(name, ()):
             return
         self._unasked[name] = points
-        self._end("not-asked", name, f"{name}: all of its points are asked again")
+        self._end(AlarmCode.NOT_ASKED, name, f"{name}: all of its points are asked again")
         if points:
             text = (
                 f"{name}: not asked: {', '.join(points)}; another master uses every shape that these can be read in; "
                 f"take it off the line, then meterseal clear-shared CONFIG {self._spec.name}"
             )
-            self._begin("not-asked", name, text)
+            self._begin(AlarmCode.NOT_ASKED, name, text)
 
     def wrong_answers(self, name: str, frame: str) -> None:
         """A meter answers what it was not asked, last with this frame (hex); with "" it does so no more."""
         if not frame:
-            self._end("wrong-answer", name, f"{name} gives no wrong answers any more")
+            self._end(AlarmCode.WRONG_ANSWER, name, f"{name} gives no wrong answers any more")
             return
         text = (
             f"{name} answers with another function or length than it was asked for, and a good checksum ({frame}), so "
             "no values are taken from such answers; compare its profile with its register map, update its firmware, "
             "check that no two devices have its address"
         )
-        self._begin("wrong-answer", name, text)
-        self._end("comms-lost", name, f"{name} answers, but not what it was asked")
+        self._begin(AlarmCode.WRONG_ANSWER, name, text)
+        self._end(AlarmCode.COMMS_LOST, name, f"{name} answers, but not what it was asked")
 
     def _refusals(self, meter: MeterState, poll: Poll) -> None:
         name = meter.spec.name
         if (said := refused(poll, meter.spec.profile.protocol)) is not None:
-            self._begin("meter-refuses", name, f"{name}: {said}")
+            self._begin(AlarmCode.METER_REFUSES, name, f"{name}: {said}")
         elif poll.answers:
-            self._end("meter-refuses", name, f"{name} gives all that it is asked")
+            self._end(AlarmCode.METER_REFUSES, name, f"{name} gives all that it is asked")
 
     def port_gone(self, because: str) -> None:
         """The line cannot be opened, or broke off."""
@@ -110,21 +111,21 @@ class Alarms:
                 f"it is heard and one hour more; take it off the line, then meterseal clear-shared CONFIG "
                 f"{self._spec.name}; or give this bus shared = true"
             )
-            self._begin("stranger", None, text)
+            self._begin(AlarmCode.STRANGER, None, text)
         else:
-            self._end("stranger", None, "no other master is heard any more")
+            self._end(AlarmCode.STRANGER, None, "no other master is heard any more")
         if not flags & NOISY:
             for meter in (None, *(meter.name for meter in self._spec.meters)):
-                self._end("crc-rate", meter, "frames arrive undamaged again")
+                self._end(AlarmCode.CRC_RATE, meter, "frames arrive undamaged again")
 
     def _damaged(self, unit: int | None) -> None:
         """Many frames arrive damaged: all of one unit, or (None) of several. What was once the line's stays so."""
-        if (None, "crc-rate") in self._raised:
+        if (None, AlarmCode.CRC_RATE) in self._raised:
             return
         name = next((meter.name for meter in self._spec.meters if meter.address == unit), None)
         for other in self._spec.meters:
             if other.name != name:
-                self._end("crc-rate", other.name, "frames of others arrive damaged, too")
+                self._end(AlarmCode.CRC_RATE, other.name, "frames of others arrive damaged, too")
         if name is None:
             text = "more than 1 % of all frames arrive damaged, so values are uncertain; check cable and terminators"
         else:
@@ -132,32 +133,32 @@ class Alarms:
                 f"more than 1 % of all frames arrive damaged, and all of these are {name}'s, so its values are "
                 f"uncertain; two devices with this address ({unit})?; check its cable and its terminals"
             )
-        self._begin("crc-rate", name, text)
+        self._begin(AlarmCode.CRC_RATE, name, text)
 
     def _lost(self, meter: str) -> None:
         if self._sleepers.asleep(meter):
-            self._end("comms-lost", meter, f"{meter} sleeps")
+            self._end(AlarmCode.COMMS_LOST, meter, f"{meter} sleeps")
         else:
             text = f"{meter} does not answer and is asked seldom; check its power, its cable and its address"
-            self._begin("comms-lost", meter, text + self._awake([meter]))
+            self._begin(AlarmCode.COMMS_LOST, meter, text + self._awake([meter]))
 
     def _line_down(self, text: str) -> None:
         if self._sleepers.all_asleep:
-            self._end("line-down", None, "its meters sleep")
+            self._end(AlarmCode.LINE_DOWN, None, "its meters sleep")
         else:
-            self._begin("line-down", None, text + self._awake([meter.name for meter in self._spec.meters]))
+            self._begin(AlarmCode.LINE_DOWN, None, text + self._awake([meter.name for meter in self._spec.meters]))
 
     def _awake(self, meters: Sequence[str]) -> str:
         """Why those of the meters that may sleep do not, in words."""
         found = [(meter, why) for meter in meters if (why := self._sleepers.why_awake(meter))]
         return "".join(f"; {meter} may sleep, but {why}" for meter, why in found)
 
-    def _begin(self, code: str, meter: str | None, text: str) -> None:
+    def _begin(self, code: AlarmCode, meter: str | None, text: str) -> None:
         if (meter, code) not in self._raised:
             self._raised.add((meter, code))
             self._tell(Alarm(self._spec.name, meter, code, f"{self._spec.name}: {text}", True))
 
-    def _end(self, code: str, meter: str | None, text: str) -> None:
+    def _end(self, code: AlarmCode, meter: str | None, text: str) -> None:
         if (meter, code) in self._raised:
             self._raised.remove((meter, code))
             self._tell(Alarm(self._spec.name, meter, code, f"{self._spec.name}: {text}", False))

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
 
-from gateway.alarm_kinds import REPAIRED, STOPPED
+from gateway.alarm_kinds import AlarmCode
 from gateway.clock import STEP_MS, Clock
 from gateway.config.device_keys import Keys
 from gateway.config.model import Config, Configured
@@ -25,12 +25,12 @@ from gateway.process.histogram import Durations
 from gateway.recording.announcements import Announcements, NamedGrid, new_keys, schedule
 from gateway.recording.coverage import CoverageCounter, RecordingGrid, first_coverage
 from gateway.recording.signer import Queue, Signer
-from gateway.records import ALARM, CLOCK, GATEWAY, SCHEDULE, START, STOP, MeterEvent, News, SignedRecord, Timestamp
+from gateway.records import ALARM, CLOCK, GATEWAY, SCHEDULE, START, MeterEvent, News, SignedRecord, Timestamp
 from gateway.storage.capacity import disk_space
 from gateway.storage.database import Database
 from gateway.storage.recovery import repair_report
 from gateway.storage.recovery.repair import note_flaws
-from gateway.storage.rows import Tail
+from gateway.storage.rows import asked_until_ms
 from ledger_client.formats.record import Event, parse_record, record_hash
 
 log = logging.getLogger("meterseal.recorder")
@@ -128,7 +128,7 @@ class Commits:
             *schedule(gone),
         ]
         started = Event(START, {"software": self.rules.software, "config": self.rules.config})
-        alarms = [alarm(REPAIRED, repair_report.text(r), raised=True).event for r in self._repairs]
+        alarms = [alarm(AlarmCode.DATABASE_REPAIRED, repair_report.text(r), raised=True).event for r in self._repairs]
         before = [self._signer.event(GATEWAY, event, now) for event in [*told, *announced]]
         behind = [self._signer.event(GATEWAY, event, now) for event in [started, *alarms]]
         rows, grids = [*before, *rows, *behind], [*grids, *gone]
@@ -303,7 +303,7 @@ class Commits:
         log.error("recording stopped, polling goes on: %s", error)
         if isinstance(error, Damaged):
             note_flaws(self.store.path, [error.problem])
-        self._unsigned.append(alarm(STOPPED, f"recording stopped: {error.problem}", raised=True))
+        self._unsigned.append(alarm(AlarmCode.RECORDING_STOPPED, f"recording stopped: {error.problem}", raised=True))
         if isinstance(error, DiskFull) and self._reserve.release():
             self._write_account()
 
@@ -363,24 +363,9 @@ class Commits:
         return asked_until_ms(self.tails[GATEWAY], self._clock.started_ms, repaired=bool(self._repairs))
 
 
-def asked_until_ms(tail: Tail | None, now_ms: int, *, repaired: bool) -> int | None:
-    """Until when a gateway that is gone may have asked meters, by its last record: its stop, or now if it was killed;
-    None: there never was one. ``repaired``: its stop need not be the last thing that it said."""
-    if tail is None:
-        return None
-    stopped = ended_in_order(tail) and not repaired
-    return min(parse_record(tail.last_data).time_ms + 999, now_ms) if stopped else now_ms  # in whole seconds
-
-
-def ended_in_order(tail: Tail | None) -> bool:
-    """The last that a gateway said is that it stops."""
-    body = None if tail is None else parse_record(tail.last_data).body
-    return isinstance(body, Event) and body.name == STOP
-
-
 def alarm(code: str, text: str, *, raised: bool) -> MeterEvent:
     """An alarm of the store's own, raised or cleared."""
     return MeterEvent(GATEWAY, Event(ALARM, {"code": code, "line": "store", "text": text, "raised": raised}))
 
 
-GOES_ON = alarm(STOPPED, "recording goes on", raised=False)
+GOES_ON = alarm(AlarmCode.RECORDING_STOPPED, "recording goes on", raised=False)

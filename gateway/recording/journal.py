@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.alarm_kinds import BUFFER
+from gateway.alarm_kinds import AlarmCode
 from gateway.clock import SLOWED, Clock, Correction
 from gateway.config.device_keys import Keys
 from gateway.errors import Damaged, DiskFull, StoreError
@@ -224,7 +224,7 @@ class Journal(Changeover):
         text = f"the buffer is {share} full: every {factor}. poll is recorded" if factor > 1 else "there is room again"
         now = self.queue.now()
         facts = {"factor": factor, "used": room.used, "limit": room.limit}
-        told = [alarm(BUFFER, text, raised=factor > 1).event] if 1 in (factor, self.factor) else []
+        told = [alarm(AlarmCode.BUFFER, text, raised=factor > 1).event] if 1 in (factor, self.factor) else []
         from_ms = self._clock.schedule_ms()
         rulers = {
             meter: self._ruler(due_ms := tally.next_from(from_ms), tally.period_ms * factor, tally.ends_ms(due_ms))

@@ -6,23 +6,11 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
-from gateway.alarm_kinds import (
-    BUFFER,
-    CLOCK,
-    CLOCK_STEP,
-    CONFIGURATION,
-    COUNTER_BACK,
-    FEED_AWAY,
-    REPAIRED,
-    SIGNATURE,
-    STALE,
-)
+from gateway.alarm_kinds import AlarmCode
 from gateway.alarms.checks import BEFORE, run_periodic_checks
 from gateway.process.background import BackgroundTask
 from gateway.process.threads import in_thread
-from gateway.records import ALARM, GATEWAY, News, NotRecorded, SignedRecord
-from gateway.records import CLOCK as CORRECTED
-from gateway.records import CONFIGURATION as CONFIGURED
+from gateway.records import ALARM, CLOCK, CONFIGURATION, GATEWAY, News, NotRecorded, SignedRecord
 from gateway.runtime.context import GatewayContext
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Reading
@@ -96,45 +84,50 @@ class AlarmSources(BackgroundTask):
     def _flagged(self, meter: str, reading: Reading, flags: int) -> None:
         line, still = self._lines[meter], bool(flags & STANDS_STILL)
         text = f"{meter} on {line}: {_points(reading, STANDS_STILL)} stands still" if still else f"{meter} moves again"
-        self._board.condition(meter, STALE, line, text, on=still, since_ms=reading.time_ms if still else None)
+        self._board.condition(meter, AlarmCode.STALE, line, text, on=still, since_ms=reading.time_ms if still else None)
         (self._still.add if still else self._still.discard)(meter)
         if flags & FELL:
-            self._board.notice(meter, COUNTER_BACK, line, f"{meter} on {line}: {_points(reading, FELL)} went back")
+            self._board.notice(
+                meter, AlarmCode.COUNTER_BACK, line, f"{meter} on {line}: {_points(reading, FELL)} went back"
+            )
 
     def _event(self, event: Event) -> None:
         fields = event.fields
-        if event.name == ALARM and fields["code"] in (BUFFER, REPAIRED):
+        if event.name == ALARM and fields["code"] in (AlarmCode.BUFFER, AlarmCode.DATABASE_REPAIRED):
             self._board.condition(GATEWAY, fields["code"], fields["line"], fields["text"], on=fields["raised"])
-        elif event.name == CONFIGURED and "why" in fields:  # the first part of a change
+        elif event.name == CONFIGURATION and "why" in fields:  # the first part of a change
             whom = f", by {fields['user']}" if fields.get("user") else ""
-            self._board.notice(GATEWAY, CONFIGURATION, "configuration", f"{fields['why']}{whom}: {_hashes(fields)}")
-        elif event.name == CORRECTED:
+            self._board.notice(
+                GATEWAY, AlarmCode.CONFIGURATION_CHANGED, "configuration", f"{fields['why']}{whom}: {_hashes(fields)}"
+            )
+        elif event.name == CLOCK:
             before, after = rfc3339_ms(fields["before"]), rfc3339_ms(fields["after"])
             text = f"record times were corrected from {before} to {after}"
             if fields["before"] == fields["after"]:
                 text = f"record times run at nine tenths from {before} on, until the clock that was set back is there"
-            self._board.notice(GATEWAY, CLOCK_STEP, "clock", text)
+            self._board.notice(GATEWAY, AlarmCode.CLOCK_STEP, "clock", text)
 
     def _look_at_clock(self) -> None:
         letter, _ = self._site.clock.letter()
         text = _CLOCK_WORDS.get(letter, "the clock is synchronised")
-        self._board.condition(GATEWAY, CLOCK, "clock", text, on=letter in _CLOCK_WORDS)
+        self._board.condition(GATEWAY, AlarmCode.CLOCK, "clock", text, on=letter in _CLOCK_WORDS)
 
     def _look_at_feeds(self) -> None:
-        away = {name: now["state"] for name, feed in self._site.feeds.items() if not (now := feed())["connected"]}
+        feeds = self._site.feeds
+        away = {name: now["state"] for name in feeds.names() if not (now := feeds.facts(name))["connected"]}
         found = {(GATEWAY, f"feed {name}"): (f"feed {name}: {state}", None) for name, state in away.items()}
-        self._board.looked(FEED_AWAY, found)
+        self._board.looked(AlarmCode.FEED_AWAY, found)
 
     async def _look(self) -> None:
         site, now_ms = self._site, self._site.clock.now_ms()
         held = site.recorder.health()["sealing"]
         found = await in_thread(lambda: run_periodic_checks(site.config, now_ms, held), "look for alarms")
         for (meter, line), (text, _) in found.forged.items():  # what is found once is not good again when it is older
-            self._board.condition(meter, SIGNATURE, line, text, on=True)
+            self._board.condition(meter, AlarmCode.SIGNATURE_FAILURE, line, text, on=True)
         for code, those in found.alarms.items():
             (self._board.still if code in BEFORE else self._board.looked)(code, those)
         if found.changed and not self._config_told:
-            self._board.notice(GATEWAY, CONFIGURATION, "configuration", found.changed)
+            self._board.notice(GATEWAY, AlarmCode.CONFIGURATION_CHANGED, "configuration", found.changed)
         self._config_told = True
 
 

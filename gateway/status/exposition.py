@@ -99,12 +99,12 @@ async def exposition(site: GatewayContext) -> bytes:
     for name, line in site.lines.items():
         strays = {kind: line.counters[kind] for kind in STRAYS}
         _line(sheet, name, up=line.up, busy_s=line.busy_s, silent=len(line.silent), strays=strays)
-    _alarms(sheet, site.board.standing())
+    _alarms(sheet, site.board.listed())
     for name, uplink in site.uplinks.items():
         sheet.put("meterseal_ledger_up", uplink.reached, name)
     for entry in site.config.document.feed:
-        if (order := site.orders.get(f"feed {entry.name}")) is not None:
-            _feed(sheet, entry.name, await order({}))
+        if entry.name in site.feeds.names():
+            _feed(sheet, entry.name, site.feeds.facts(entry.name))
     now_ms = site.clock.now_ms()
     return await in_thread(lambda: _text(sheet, site.config, meters, now_ms), "figures")
 

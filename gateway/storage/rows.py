@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gateway.records import STOP
+from ledger_client.formats.record import Event, parse_record
 from ledger_client.recording_grid import Grid
 
 
@@ -95,6 +97,21 @@ class Tail:
     covered_to_ms: int | None
     recorded_since: int
     grids: Sequence[Grid]
+
+
+def asked_until_ms(tail: Tail | None, now_ms: int, *, repaired: bool) -> int | None:
+    """Until when a gateway that is gone may have asked meters, by its last record: its stop, or now if it was killed;
+    None: there never was one. ``repaired``: its stop need not be the last thing that it said."""
+    if tail is None:
+        return None
+    stopped = ended_in_order(tail) and not repaired
+    return min(parse_record(tail.last_data).time_ms + 999, now_ms) if stopped else now_ms  # in whole seconds
+
+
+def ended_in_order(tail: Tail | None) -> bool:
+    """The last that a gateway said is that it stops."""
+    body = None if tail is None else parse_record(tail.last_data).body
+    return isinstance(body, Event) and body.name == STOP
 
 
 class Connection(Protocol):

@@ -34,7 +34,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "evidence": {"config", "storage", "storage.recovery"},
         "history": {"devices", "config", "storage", "storage.capacity"},
         "recording": {"config", "storage", "storage.capacity", "storage.recovery", "evidence", "history"},
-        "acquisition": {"devices", "config", "fieldbus", "storage", "recording"},
+        "acquisition": {"devices", "config", "fieldbus", "storage"},
         "anchoring": {"config", "storage", "evidence", "recording"},
         "alarms": {"config", "fieldbus", "storage", "storage.capacity", "recording"},
         "runtime": {"devices", "config", "fieldbus", "storage", "history", "recording", "anchoring", "alarms"},
@@ -49,7 +49,6 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "storage.capacity",
             "storage.recovery",
             "recording",
-            "acquisition",
             "anchoring",
             "alarms",
             "runtime",
@@ -73,7 +72,6 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "recording",
             "acquisition",
             "anchoring",
-            "status",
             "commissioning",
         },
         "dashboard.pages": {
@@ -93,7 +91,6 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "devices",
             "storage.capacity",
             "history",
-            "acquisition",
             "dashboard.auth",
             "dashboard.pages",
         },
@@ -335,6 +332,19 @@ def test_verifying_needs_no_network_and_no_event_loop() -> None:
     core = [p for p in own_modules().values() if room(p) in {("ledger_client", name) for name in rooms}]
     banned = ("asyncio", "socket", "requests", "paho", "starlette", "uvicorn", "sqlite3", "urllib3", "http")
     assert [f"{p.relative_to(ROOT)} imports {m}" for p in core for m in imports(p) if within(m, *banned)] == []
+
+
+def test_the_poller_reaches_no_wire_and_no_disk() -> None:
+    modules, reached, ahead = own_modules(), set[str](), ["gateway.acquisition.poller"]
+    while ahead:
+        name = ahead.pop()
+        if name not in reached:
+            reached.add(name)
+            ahead += [other for other in imports(modules[name]) if other in modules]
+    assert len(reached) > 10
+    banned = ("asyncio", "socket", "serial", "sqlite3", "gateway.fieldbus.modbus", "gateway.storage")
+    strays = [f"{name} imports {m}" for name in sorted(reached) for m in imports(modules[name]) if within(m, *banned)]
+    assert strays == []
 
 
 def test_init_files_stay_empty() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from gateway.alarm_kinds import STOPPED
+from gateway.alarm_kinds import AlarmCode
 from gateway.config.load import load_config
 from gateway.records import START
 from gateway.storage.database import Database
@@ -61,7 +61,11 @@ def test_a_gateway_goes_on_by_itself_in_a_new_epoch_as_soon_as_it_can(tmp_path: 
         assert process.poll() is None
         assert gateway.stop() == 0
         balances = close_books(loaded, ledger, meters)
-    alarms = [body.fields["raised"] for body in events(loaded.database) if body.fields.get("code") == STOPPED]
+    alarms = [
+        body.fields["raised"]
+        for body in events(loaded.database)
+        if body.fields.get("code") == AlarmCode.RECORDING_STOPPED
+    ]
     assert alarms == [True, False]
     for balance in balances.values():
         assert balance.due == balance.readings + balance.missed

@@ -10,11 +10,12 @@ from gateway.clock import Clock
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.process import instance_lock
-from gateway.recording.commits import Rules, ended_in_order
+from gateway.recording.commits import Rules
 from gateway.recording.journal import seal_next
 from gateway.records import GATEWAY
 from gateway.storage.driver_notes import Notes
 from gateway.storage.recovery.repair import open_store
+from gateway.storage.rows import ended_in_order
 from gateway.storage.writer import Direct, Writer
 from ledger_client.verification.trust import Trust
 

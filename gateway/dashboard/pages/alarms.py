@@ -22,7 +22,7 @@ class AlarmFacts:
 
 def standing(site: GatewayContext) -> tuple[AlarmRow, ...]:
     """Every alarm that is true or not acknowledged, and not shelved, the most serious first. In the event loop."""
-    return tuple(site.board.standing())
+    return tuple(site.board.listed())
 
 
 def look(site: GatewayContext) -> AlarmFacts:

@@ -16,8 +16,7 @@ from urllib.parse import parse_qsl, urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gateway.acquisition.validation import shared_flags
-from gateway.alarm_kinds import ON_A_LINE
+from gateway.alarm_kinds import LINE_CODES
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.pages.charts import Chart, Step, kind_of
 from gateway.dashboard.pages.events import plain
@@ -28,7 +27,7 @@ from gateway.dashboard.render.formats import Times
 from gateway.dashboard.render.merkle_svg import drawing
 from gateway.dashboard.render.sentences import said
 from gateway.storage.capacity import forecast
-from gateway.verdicts import VERDICTS, verdict
+from gateway.verdicts import VERDICTS, shared_flags, verdict
 from ledger_client.formats.record import MISSED_REASONS
 from ledger_client.formats.senml import Quality
 
@@ -223,7 +222,7 @@ def _flag(words: Words, bit: int) -> str:
 
 def _part(in_words: Callable[[str], str], line: str, code: str) -> str:
     """What an alarm is about: a line by its name, or a part of the gateway."""
-    return line if code in ON_A_LINE else in_words(line)
+    return line if code in LINE_CODES else in_words(line)
 
 
 def _fact(in_words: Callable[[str], str], value: str, key: str, code: str) -> str:

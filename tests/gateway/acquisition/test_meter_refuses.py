@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gateway.alarm_kinds import KINDS, REFUSES
+from gateway.alarm_kinds import KINDS, AlarmCode
 from gateway.cli.app import main
 from gateway.config.load import load_config
 from gateway.config.model import Config
@@ -60,7 +60,9 @@ def without_energy(request: Request) -> Sent:
 def test_a_meter_that_refuses_stands_in_status_with_code_and_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(KINDS, REFUSES, replace(KINDS[REFUSES], delay_ms=0))  # the delay has tests of its own
+    monkeypatch.setitem(
+        KINDS, AlarmCode.METER_REFUSES, replace(KINDS[AlarmCode.METER_REFUSES], on_delay_ms=0)
+    )  # the delay has tests of its own
     loaded = made(tmp_path / "site")
     told: dict[str, str] = {}
 
@@ -72,7 +74,7 @@ def test_a_meter_that_refuses_stands_in_status_with_code_and_block(
         with instance_lock.take(loaded.data):
             async with running(loaded) as epoch:
                 board = epoch.site.board
-                await until(lambda: any(alarm.code == REFUSES for alarm in board.standing()))
+                await until(lambda: any(alarm.code == AlarmCode.METER_REFUSES for alarm in board.listed()))
                 told["json"] = await asyncio.to_thread(ask, "--json")
                 told["people"] = " ".join((await asyncio.to_thread(ask)).split())
         pty.unplug()

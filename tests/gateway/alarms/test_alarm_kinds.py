@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from gateway.alarm_kinds import _ALL, KINDS, Kind
+from gateway.alarm_kinds import _ALL, KINDS, AlarmCode, Kind
+from ledger_client.formats import cbor
 
 ROOT = Path(__file__).parents[3]
 WHO = {"both": "operator, installer", "operator": "operator", "installer": "installer"}
@@ -21,8 +22,8 @@ def span(ms: int) -> str:
 def row(kind: Kind) -> str:
     """The line of docs/alarms.md about one kind."""
     cells = (
-        f"`{kind.code}`", kind.severity, f"**{kind.title}**: {kind.meaning}", span(kind.delay_ms), span(kind.clear_ms),
-        WHO[kind.who], kind.advice,
+        f"`{kind.code}`", kind.severity, f"**{kind.title}**: {kind.meaning}",
+        span(kind.on_delay_ms), span(kind.off_delay_ms), WHO[kind.audience], kind.advice,
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
@@ -34,12 +35,20 @@ def test_the_page_lists_each_kind_as_the_table_has_it() -> None:
 
 
 def test_every_alarm_of_a_line_is_a_kind() -> None:
-    told = re.findall(r'self\._begin\("([a-z-]+)"', (ROOT / "gateway" / "fieldbus" / "line_alarms.py").read_text())
-    assert set(told) == {
+    source = (ROOT / "gateway" / "fieldbus" / "line_alarms.py").read_text()
+    assert {AlarmCode[name] for name in re.findall(r"self\._begin\(AlarmCode\.([A-Z_]+)", source)} == {
         "comms-lost", "line-down", "meter-exchanged", "meter-refuses", "stranger", "not-asked", "crc-rate",
         "wrong-answer",
     }  # fmt: skip
-    assert set(told) <= set(KINDS)
+    assert len(re.findall(r"self\._begin\(", source)) == len(re.findall(r"self\._begin\(AlarmCode\.", source))
+
+
+def test_every_code_has_its_kind_and_is_written_in_signed_events_as_plain_text() -> None:
+    assert list(KINDS) == [str(code) for code in KINDS]
+    assert set(KINDS) == set(AlarmCode)
+    assert {code.name.lower().replace("_", "-") for code in AlarmCode} == {code.value for code in AlarmCode}
+    for code in AlarmCode:
+        assert cbor.encode({"code": code}) == cbor.encode({"code": code.value})
 
 
 def test_each_has_a_code_of_its_own() -> None:

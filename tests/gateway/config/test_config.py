@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 
-from gateway.alarm_kinds import KEY_UNLISTED
+from gateway.alarm_kinds import AlarmCode
 from gateway.alarms.checks import run_periodic_checks
 from gateway.cli.app import main
 from gateway.commissioning.preflight import prepare
@@ -276,7 +276,7 @@ def test_check_refuses_a_key_that_the_trust_file_lacks(tmp_path: Path) -> None:
     ready = prepare(load_config(path), may_be_missing=True)  # of a start: the alarm tells
     (missing,) = unlisted(ready.config, ready.keys, ready.trust)
     assert missing[0] == "stack-co2"
-    found = run_periodic_checks(ready.config, 0, None).alarms[KEY_UNLISTED]
+    found = run_periodic_checks(ready.config, 0, None).alarms[AlarmCode.KEY_UNLISTED]
     assert list(found) == [("stack-co2", "trust file")]
     assert found["stack-co2", "trust file"][0] == missing[1]
 
@@ -408,7 +408,7 @@ def test_the_fingerprint_tells_configurations_apart_and_leaves_secrets_out(tmp_p
 
 @pytest.mark.parametrize("model", [config.Gateway, config.Store, config.Bus, config.Meter, config.Seal, LedgerEntry])
 def test_every_key_is_documented(model: type[Model]) -> None:
-    text = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text()
+    text = (Path(config.__file__).parents[2] / "docs" / "configuration.md").read_text()
     assert [key for key in model.model_fields if key != "meter" and f"`{key}`" not in text] == []
 
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from gateway.alarm_kinds import ANCHOR_OVERDUE, CLOCK, COUNTER_BACK, EQUIVOCATION, LEDGER_REFUSED, REPAIRED, ROLLBACK
+from gateway.alarm_kinds import AlarmCode
 from gateway.anchoring.ledger_comparison import conflict_text, older_text
 from gateway.anchoring.refusals import way_out
 from gateway.config.model import Config
-from gateway.fieldbus.line_alarms import Alarms
+from gateway.fieldbus.line_alarms import LineAlarms
 from gateway.records import GATEWAY
 from gateway.runtime.context import GatewayContext
 from gateway.storage.capacity.forecast import horizon
@@ -43,15 +43,15 @@ def trouble(running: GatewayContext, store: Database) -> Iterator[tuple[str, str
     """(source, code, line, text) as the gateway's parts tell them."""
     config = running.config
     conflict = Conflict(3, "demo-ledger", b"\x01" * 32, 0)
-    yield GATEWAY, EQUIVOCATION, "ledger demo-ledger", conflict_text("gw", conflict, str(config.database))
-    yield GATEWAY, ROLLBACK, "ledger demo-ledger", older_text("demo-ledger", -1, 7)
+    yield GATEWAY, AlarmCode.EQUIVOCATION, "ledger demo-ledger", conflict_text("gw", conflict, str(config.database))
+    yield GATEWAY, AlarmCode.ROLLBACK, "ledger demo-ledger", older_text("demo-ledger", -1, 7)
     refused = f"ledger demo-ledger, batch 4: refused: Unknown key; way out: {way_out('Unknown key')}"
-    yield GATEWAY, LEDGER_REFUSED, "ledger demo-ledger", refused
-    yield GATEWAY, ANCHOR_OVERDUE, "store", horizon(config, store, running.clock.now_ms(), running=True).text
+    yield GATEWAY, AlarmCode.LEDGER_REFUSED, "ledger demo-ledger", refused
+    yield GATEWAY, AlarmCode.ANCHOR_OVERDUE, "store", horizon(config, store, running.clock.now_ms(), running=True).text
     repair = Repair(1, 0, "meterseal.db.damaged", "why", 120, 7, 3, 1, 120, 3, 0)
-    yield GATEWAY, REPAIRED, "store", repair_report.text(repair)
-    yield "export-main", COUNTER_BACK, "rs485-1", "export-main on rs485-1: energy_import went back"
-    yield GATEWAY, CLOCK, "clock", "the kernel does not call its clock synchronised"
+    yield GATEWAY, AlarmCode.DATABASE_REPAIRED, "store", repair_report.text(repair)
+    yield "export-main", AlarmCode.COUNTER_BACK, "rs485-1", "export-main on rs485-1: energy_import went back"
+    yield GATEWAY, AlarmCode.CLOCK, "clock", "the kernel does not call its clock synchronised"
 
 
 async def in_trouble(running: GatewayContext, store: Database) -> list[str]:
@@ -60,9 +60,9 @@ async def in_trouble(running: GatewayContext, store: Database) -> list[str]:
     for source, code, line, text in trouble(running, store):
         board.condition(source, code, line, text, on=True, since_ms=since_ms)
     for worker in running.lines.values():
-        Alarms(worker.spec, board.line_alarm).port_gone("there is no such port")
-    await until(lambda: len(board.standing()) > 7)
-    return [alarm.text for alarm in board.standing()]
+        LineAlarms(worker.spec, board.line_alarm).port_gone("there is no such port")
+    await until(lambda: len(board.listed()) > 7)
+    return [alarm.text for alarm in board.listed()]
 
 
 def wronged(loaded: Config) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gateway.devices.read_plan import Block
 from gateway.fieldbus.diagnosis import refusal
-from gateway.fieldbus.line_alarms import Alarms
+from gateway.fieldbus.line_alarms import LineAlarms
 from gateway.fieldbus.line_monitor import NOISY, LineMonitor
 from gateway.fieldbus.meter_state import MeterState
 from gateway.fieldbus.modbus.frames import Shape
@@ -29,7 +29,7 @@ class Watch:
         self.schedule = Schedule(dict.fromkeys(names, 1000), 0)
         meters = [meter(name, unit, 1000) for unit, name in enumerate(names, start=1)]
         self.spec = tcp_line(502, *meters)
-        self.alarms = Alarms(self.spec, self.told.append)
+        self.alarms = LineAlarms(self.spec, self.told.append)
         self.readers = {m.name: MeterState(self.spec, m, Moved(), lambda: False) for m in meters}
 
     def polled(self, name: str, alive: bool) -> None:
@@ -80,7 +80,7 @@ def test_a_line_that_cannot_be_opened() -> None:
 def test_another_device_that_answers() -> None:
     one = Meter()
     told: list[Alarm] = []
-    alarms = Alarms(one.reader.line, told.append)
+    alarms = LineAlarms(one.reader.line, told.append)
 
     def poll() -> None:
         alarms.polled(one.reader, one.poll(), Schedule({"one": 1000}, 0))
@@ -103,7 +103,7 @@ def test_strangers_and_damaged_frames() -> None:
     spec = tcp_line(502, meter("one", 1))
     for shared, expected in ((False, ["stranger", "stranger"]), (True, [])):
         ear = LineMonitor("line", ShapeTable(3.0), clock.monotonic, lambda unit, latency: None, shared=shared)
-        alarms = Alarms(replace(spec, shared=shared), told.append)
+        alarms = LineAlarms(replace(spec, shared=shared), told.append)
         ear.opened()
         clock.now += 4
         for _ in range(3):
@@ -172,7 +172,7 @@ class Noise:
         self.told: list[Alarm] = []
         clock, spec = Moved(), tcp_line(502, meter("one", 1), meter("two", 2))
         self.ear = LineMonitor("line", ShapeTable(3.0), clock.monotonic, lambda unit, latency: None)
-        self.alarms = Alarms(spec, self.told.append)
+        self.alarms = LineAlarms(spec, self.told.append)
 
     def frames(self, unit: int, whole: int, damaged: int) -> None:
         for _ in range(damaged):
@@ -228,7 +228,7 @@ def test_implausible_by_damage_is_that_units_and_not_the_lines() -> None:
 
 
 def test_nobody_needs_to_listen() -> None:
-    Alarms(tcp_line(502, meter("one", 1)), None).port_gone("unplugged")
+    LineAlarms(tcp_line(502, meter("one", 1)), None).port_gone("unplugged")
 
 
 def test_a_meter_that_answers_what_it_was_not_asked_is_named_and_is_not_silent() -> None:

@@ -15,7 +15,7 @@ from gateway.clock import Clock
 from gateway.devices.night import Night
 from gateway.fieldbus import open_line
 from gateway.fieldbus.line import Line
-from gateway.fieldbus.line_alarms import Alarms
+from gateway.fieldbus.line_alarms import LineAlarms
 from gateway.fieldbus.meter_state import MeterState
 from gateway.fieldbus.modbus import tcp_link
 from gateway.fieldbus.modbus.errors import LineDown, Unreachable, not_connected
@@ -176,7 +176,7 @@ class Watch:
         spec = tcp_line(502, *meters)
         self.schedule = Schedule({one.name: 1000 for one in meters}, 0)
         self.sleepers = Sleepers(meters, lambda name: self.power)
-        self.alarms = Alarms(spec, self.told.append, self.sleepers)
+        self.alarms = LineAlarms(spec, self.told.append, self.sleepers)
         self.readers = {one.name: MeterState(spec, one, Clock(), lambda: False) for one in meters}
 
     def polled(self, name: str, alive: bool) -> None:

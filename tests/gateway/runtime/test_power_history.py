@@ -200,7 +200,11 @@ def test_after_a_restart_a_silent_inverter_is_judged_by_its_last_power(
             await until(lambda: now.reason is not None)
             assert now.reason == reason
             assert epoch.site.lines["inverters"].up is not down
-            keys = {(state.key.source, state.key.code) for state in epoch.site.board._states.values() if state.on}
+            keys = {
+                (state.key.source, state.key.code)
+                for state in epoch.site.board._store.states.values()
+                if state.condition
+            }
             assert ((PV, "line-down") in keys) is down
 
     asyncio.run(restart())
