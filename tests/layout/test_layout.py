@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -386,6 +387,13 @@ def test_no_room_holds_more_modules_than_can_be_read_at_a_glance() -> None:
     held = Counter(room(path) for path in own_modules().values() if path.name != "__init__.py")
     assert {where: count for where, count in held.items() if count > MOST_MODULES} == {}
     assert {(package, name) for package, rooms in ALLOWED.items() for name in rooms} >= held.keys()
+
+
+def test_the_architecture_names_every_room() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    for package, rooms in ALLOWED.items():
+        section = text.partition(f"### {package}\n")[2].partition("\n## ")[0].partition("\n### ")[0]
+        assert re.findall(r"^\| `([a-z_.]+)` \|", section, re.MULTILINE) == list(rooms)
 
 
 def test_imports_have_no_cycle() -> None:
