@@ -32,7 +32,6 @@ from gateway.commissioning.preflight import Ready
 from gateway.errors import GatewayError, StoreError
 from gateway.fieldbus.line import Line
 from gateway.process import control_socket
-from gateway.process.heartbeats import Heartbeats
 from gateway.process.sd_notify import Manager
 from gateway.process.threads import in_thread
 from gateway.recording.commits import Rules
@@ -40,6 +39,7 @@ from gateway.recording.notifications import Hub
 from gateway.recording.writer import Recorder
 from gateway.records import ALARM, GATEWAY
 from gateway.runtime.context import FeedStates, GatewayContext
+from gateway.runtime.loop_lag import LoopHealth
 from gateway.storage.database import Store
 from gateway.storage.recovery.repair import check_large, note_flaws, open_store
 from ledger_client.formats.record import Event
@@ -53,8 +53,8 @@ RECOVERY_S, RECOVERY_BYTES_A_S = 600.0, 200_000
 class Epoch:
     """The parts of one epoch; ``run`` begins it, works until ``stop`` is set, and ends it.
 
-    ``site`` is what its companions look at. What a change of configuration renews, and in which order, stands in
-    agent/renewal.py.
+    ``site`` is what its companions look at, ``loops`` what its watchdog looks at. What a change of configuration
+    renews, and in which order, stands in agent/renewal.py.
     """
 
     def __init__(self, ready: Ready, store: Store) -> None:
@@ -62,9 +62,10 @@ class Epoch:
         self._in_force = in_force = InForce(ready)
         clock, epoch = Clock(not_before_ms=store.latest_ms()), secrets.token_bytes(8)
         self._recorder = recorder = Recorder(store, ready.keys, Rules.of(ready.config), clock, epoch)
-        pulses, hub, feeds = Heartbeats(), Hub(), FeedStates()
-        pulses.ask("recorder", recorder.stuck)
-        self._group = group = EpochTaskGroup(pulses)
+        hub, feeds = Hub(), FeedStates()
+        self.loops = loops = LoopHealth()
+        loops.heartbeats.ask("recorder", recorder.stuck)
+        self._group = group = EpochTaskGroup(loops.heartbeats)
         self._meters = meters = MeterSet(ready.config, store, recorder, clock)
         hub.listeners += (meters.live.hear, meters.power.hear)
         recorder.on_news.append(hub.tell)
@@ -73,7 +74,7 @@ class Epoch:
         board = AlarmBoard(store, recorder, clock, meters.live, specs, partial(asleep, by_name), partial(host, by_name))
         self.lines = lines = LineSet(by_name, ready, meters, board, recorder, clock, group)
         self._uplinks = uplinks = UplinkSet(ready, store.conflicts(), recorder, clock, board, group)
-        self._tasks = tasks = TaskSet(lambda: wanted(self.site), group)
+        self._tasks = tasks = TaskSet(lambda: wanted(self.site, loops), group)
         renewal = Renewal(in_force, recorder, board, meters, lines, uplinks, tasks)
         self._reload = reload = Reload(in_force, renewal, by_name, meters.live, board, clock)
         self.site = GatewayContext(
@@ -88,7 +89,6 @@ class Epoch:
             feeds,
             Orders(ready.config.path, recorder, board, meters.commissioning, lines, feeds, reload),
             reload.state,
-            pulses,
         )
         tasks.make()
 
