@@ -12,10 +12,10 @@ import secrets
 import signal
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from gateway.acquisition.line_use import forget
 from gateway.agent.background_tasks import TaskSet, keep, wanted
+from gateway.agent.database_check import check_database, open_database
 from gateway.agent.lines import LineSet, asleep, host
 from gateway.agent.meters import MeterSet
 from gateway.agent.orders import Orders
@@ -23,31 +23,23 @@ from gateway.agent.reload import Reload
 from gateway.agent.renewal import InForce, Renewal
 from gateway.agent.task_group import EpochTaskGroup
 from gateway.agent.uplinks import UplinkSet
-from gateway.alarm_kinds import AlarmCode
 from gateway.alarms.board import AlarmBoard
 from gateway.alarms.grouping import lines_of
-from gateway.anchoring.ledger_alarms import Events
 from gateway.clock import Clock
 from gateway.commissioning.preflight import Ready
-from gateway.errors import GatewayError, StoreError
+from gateway.errors import GatewayError
 from gateway.fieldbus.line import Line
 from gateway.process import control_socket
 from gateway.process.sd_notify import Manager
-from gateway.process.threads import in_thread
 from gateway.recording.commits import Rules
 from gateway.recording.notifications import Hub
 from gateway.recording.writer import Recorder
-from gateway.records import ALARM, GATEWAY
 from gateway.runtime.context import FeedStates, GatewayContext
 from gateway.runtime.loop_lag import LoopHealth
 from gateway.storage.database import Store
-from gateway.storage.recovery.repair import check_large, note_flaws, open_store
 from ledger_client.formats.record import Event
 
 log = logging.getLogger("meterseal.agent")
-
-RECOVERY_S, RECOVERY_BYTES_A_S = 600.0, 200_000
-"""So long may opening a damaged database take, and this much more for its size: five times what a small board needs."""
 
 
 class Epoch:
@@ -78,17 +70,17 @@ class Epoch:
         renewal = Renewal(in_force, recorder, board, meters, lines, uplinks, tasks)
         self._reload = reload = Reload(in_force, renewal, by_name, meters.live, board, clock)
         self.site = GatewayContext(
-            in_force.config,
-            clock,
-            recorder,
-            hub,
-            meters.live,
-            board,
-            by_name,
-            uplinks.by_name,
-            feeds,
-            Orders(ready.config.path, recorder, board, meters.commissioning, lines, feeds, reload),
-            reload.state,
+            in_force=in_force.config,
+            clock=clock,
+            recorder=recorder,
+            hub=hub,
+            live=meters.live,
+            board=board,
+            lines=by_name,
+            uplinks=uplinks.by_name,
+            feeds=feeds,
+            orders=Orders(ready.config.path, recorder, board, meters.commissioning, lines, feeds, reload),
+            reload_state=reload.state,
         )
         tasks.make()
 
@@ -150,10 +142,7 @@ def begin(ready: Ready, stop: asyncio.Event) -> Epoch:
     """
     config = ready.config
     log.info("gateway %s is here, its configuration is good", config.gateway_id)
-    size = config.database.stat().st_size if config.database.exists() else 0
-    patience_s = RECOVERY_S + size / RECOVERY_BYTES_A_S
-    with Manager().patient("opening the database; one that is damaged is recovered first", within_s=patience_s):
-        store = open_store(config, ready.keys, ready.trust)
+    store = open_database(ready)
     for number in (signal.SIGTERM, signal.SIGINT):  # before, it just ends: a recovery may be killed at any time
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
@@ -161,21 +150,6 @@ def begin(ready: Ready, stop: asyncio.Event) -> Epoch:
     except GatewayError:
         store.close()
         raise
-
-
-async def check_database(path: Path, events: Events) -> None:
-    """SQLite's own check of a database that was too large to be kept waiting for before the start."""
-    try:
-        checked = await in_thread(lambda: check_large(path), "check of the database")
-    except StoreError as error:
-        log.warning("the database cannot be checked: %s", error)
-        return
-    if checked.flaws:
-        note_flaws(path, checked.flaws)
-        text = f"{path} is damaged: {checked.flaws[0]}; stop the gateway and start it, which recovers what can be read"
-        events.happened(
-            GATEWAY, Event(ALARM, {"code": AlarmCode.DATABASE_DAMAGED, "line": "store", "text": text, "raised": True})
-        )
 
 
 async def _until_ended(recorder: Recorder) -> None:
