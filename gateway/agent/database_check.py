@@ -12,7 +12,7 @@ from gateway.errors import StoreError
 from gateway.process.sd_notify import Manager
 from gateway.process.threads import in_thread
 from gateway.records import ALARM, GATEWAY
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.recovery.repair import check_large, note_flaws, open_store
 from ledger_client.formats.record import Event
 
@@ -22,7 +22,7 @@ RECOVERY_S, RECOVERY_BYTES_A_S = 600.0, 200_000
 """So long may opening a damaged database take, and this much more for its size: five times what a small board needs."""
 
 
-def open_database(ready: Ready) -> Store:
+def open_database(ready: Ready) -> Database:
     """Open the database, and recover it first where it is damaged; the service manager waits. Raises StoreError."""
     path = ready.config.database
     size = path.stat().st_size if path.exists() else 0

@@ -36,7 +36,7 @@ from gateway.recording.notifications import Hub
 from gateway.recording.writer import Recorder
 from gateway.runtime.context import FeedStates, GatewayContext
 from gateway.runtime.loop_lag import LoopHealth
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event
 
 log = logging.getLogger("meterseal.agent")
@@ -49,10 +49,10 @@ class Epoch:
     renews, and in which order, stands in agent/renewal.py.
     """
 
-    def __init__(self, ready: Ready, store: Store) -> None:
+    def __init__(self, ready: Ready, store: Database) -> None:
         """With it ``store`` ends. Raises GatewayError: a record cannot be read, or a driver cannot be made."""
         self._in_force = in_force = InForce(ready)
-        clock, epoch = Clock(not_before_ms=store.latest_ms()), secrets.token_bytes(8)
+        clock, epoch = Clock(not_before_ms=store.records.latest_ms()), secrets.token_bytes(8)
         self._recorder = recorder = Recorder(store, ready.keys, Rules.of(ready.config), clock, epoch)
         hub, feeds = Hub(), FeedStates()
         self.loops = loops = LoopHealth()
@@ -65,7 +65,7 @@ class Epoch:
         specs = lines_of(ready.specs)
         board = AlarmBoard(store, recorder, clock, meters.live, specs, partial(asleep, by_name), partial(host, by_name))
         self.lines = lines = LineSet(by_name, ready, meters, board, recorder, clock, group)
-        self._uplinks = uplinks = UplinkSet(ready, store.conflicts(), recorder, clock, board, group)
+        self._uplinks = uplinks = UplinkSet(ready, store.anchors.conflicts(), recorder, clock, board, group)
         self._tasks = tasks = TaskSet(lambda: wanted(self.site, loops), group)
         renewal = Renewal(in_force, recorder, board, meters, lines, uplinks, tasks)
         self._reload = reload = Reload(in_force, renewal, by_name, meters.live, board, clock)

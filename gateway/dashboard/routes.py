@@ -18,9 +18,9 @@ from gateway.dashboard.render.html import Visitor, page, static
 from gateway.errors import GatewayError
 from gateway.evidence import prove
 from gateway.runtime.context import GatewayContext
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 
-Facts = Callable[[Store], dict[str, Any]]
+Facts = Callable[[Database], dict[str, Any]]
 MSEAL = "application/octet-stream"
 
 
@@ -68,7 +68,7 @@ class _Views:
             "meters": tuple(self._site.config.meters),
         }
 
-        def make(store: Store) -> Answer:
+        def make(store: Database) -> Answer:
             return Answer(page(f"{template}.html", Visitor.of(asked), now_ms, zone, **common, **facts(store)).encode())
 
         return make
@@ -155,7 +155,7 @@ class _Views:
 
 
 def _bundle(name: str) -> Rest:
-    def make(store: Store) -> Answer:
+    def make(store: Database) -> Answer:
         try:
             row = prove.find(store, name)
         except GatewayError as error:
