@@ -26,7 +26,7 @@ from benchmarks.parts.cut_plant import CUT, LINE, cut_plant
 from benchmarks.parts.cut_site import Place, line_site, tcp_site, watched
 from benchmarks.parts.farm import farm
 from gateway.alarm_kinds import KINDS, AlarmCode
-from gateway.alarms.board import SITE
+from gateway.alarms.grouping import SITE
 from ledger_client.formats.record import Event
 
 LOOK_S, WITHIN_S = 0.05, 60.0
@@ -46,7 +46,7 @@ def _meter(folder: Path) -> dict[str, object]:
         seen = _seen(place, AlarmCode.COMMS_LOST)
         told = [event for event in place.events() if event.name == "alarm"]
         return {
-            "meter_delay_s": KINDS[AlarmCode.COMMS_LOST].delay_ms / 1000,
+            "meter_delay_s": KINDS[AlarmCode.COMMS_LOST].on_delay_ms / 1000,
             "meter_alarms_raised": len(told),
             "meter_since_after_last_answer_s": (_since_ms(told) - place.newest_ms(CUT)) / 1000,
             "meter_since_after_cut_s": (_since_ms(told) - cut_ms) / 1000,
@@ -65,7 +65,8 @@ def _site(folder: Path, seconds: float, count: int) -> dict[str, object]:
         time.sleep(seconds)
         raised = [event for event in place.events() if event.name == "alarm" and event.fields["raised"]]
         return {
-            "site_delay_s": KINDS[AlarmCode.LINE_DOWN].delay_ms / 1000,  # what it stands for is true for so long before
+            "site_delay_s": KINDS[AlarmCode.LINE_DOWN].on_delay_ms
+            / 1000,  # what it stands for is true for so long before
             "site_alarms_raised": len(raised),
             "site_codes": sorted({str(event.fields["code"]) for event in raised}),
             "site_meters": count,
@@ -104,7 +105,7 @@ def _told(
 ) -> dict[str, dict[str, object]]:
     return {
         name: {
-            "seconds_over_delay": (at_ms - since_ms - KINDS[code].delay_ms) / 1000,
+            "seconds_over_delay": (at_ms - since_ms - KINDS[code].on_delay_ms) / 1000,
             "names_meter": alarm.meter == meter,
             "names_line": alarm.line == line,
             "since_ms": alarm.since_ms,

@@ -13,9 +13,9 @@ Severity = Literal["critical", "error", "warning", "notice"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "error", "warning", "notice")
 """From the worst on. Critical: evidence is being lost, or cannot be believed. Error: something does not work."""
 
-Renewed = Literal["answer", "look", "wait", "ends"]
-"""What becomes after a restart of an alarm that stood before it: it stands until one of the meters meant gives a
-reading; until the next look, which is made at once; for ten minutes unless it is found again; or it ends."""
+AfterRestart = Literal["answer", "look", "wait", "ends"]
+"""How an alarm that was active before a restart is cleared, unless its condition is found again: when one of its meters
+gives a reading (answer); by the next check, which is made at once (look); after ten minutes (wait); at once (ends)."""
 
 
 class AlarmCode(StrEnum):
@@ -89,19 +89,20 @@ S, MIN, H = 1000, 60_000, 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of alarm. ``delay_ms``: how long it must be true before it is raised; ``clear_ms``: how long it must be
-    over before it is cleared. ``own``: whoever finds it signs its events; the board only keeps its state."""
+    """One kind of alarm. ``on_delay_ms``: how long its condition must be true before it is raised; ``off_delay_ms``:
+    how long false before it is cleared. ``signed_by_finder``: whoever finds it signs its events, and the board none.
+    """
 
     code: str
     severity: Severity
     title: str
     meaning: str
     advice: str
-    who: str
-    delay_ms: int = 0
-    clear_ms: int = 0
-    renewed: Renewed = "look"
-    own: bool = False
+    audience: str
+    on_delay_ms: int = 0
+    off_delay_ms: int = 0
+    after_restart: AfterRestart = "look"
+    signed_by_finder: bool = False
 
 
 _INSTALLER, _OPERATOR, _BOTH = "installer", "operator", "both"
@@ -144,7 +145,7 @@ _ALL = (
     Kind(AlarmCode.NOT_ASKED, "error", "Points not asked",
          "another master uses every shape in which these points of a meter can be read; they carry NOT_ASKED while it "
          "does and one hour more",
-         "take the other master off the line, then `meterseal clear-shared CONFIG BUS`", _BOTH, renewed="wait"),
+         "take the other master off the line, then `meterseal clear-shared CONFIG BUS`", _BOTH, after_restart="wait"),
     Kind(AlarmCode.CRC_RATE, "warning", "Damaged frames",
          "more than 1 % of the last thousand frames arrive damaged, so that values are uncertain",
          "check cable, shield and terminators, and whether two devices share an address",
@@ -159,14 +160,14 @@ _ALL = (
     Kind(AlarmCode.CLOCK_STEP, "notice", "Clock was corrected",
          "record times were brought to the system's clock, by a signed event that says from when to when",
          "none, unless it happens again and again: then check NTP and the battery of the clock",
-         _OPERATOR, renewed="ends"),
+         _OPERATOR, after_restart="ends"),
     Kind(AlarmCode.BUFFER, "warning", "Recording thinned",
          "the store comes near its limit, and only every 2nd, 5th or 10th poll is recorded",
          "free space on its disk, raise max_size in [store], or see why no ledger gives receipts",
-         _BOTH, renewed="ends", own=True),
+         _BOTH, after_restart="ends", signed_by_finder=True),
     Kind(AlarmCode.RECORDING_STOPPED, "critical", "Recording has stopped",
          "the disk takes nothing, or the limit is reached; polling goes on, and what is due is counted as missed",
-         "free space on the disk, or look at the disk: `meterseal doctor CONFIG`", _BOTH, own=True),
+         "free space on the disk, or look at the disk: `meterseal doctor CONFIG`", _BOTH, signed_by_finder=True),
     Kind(AlarmCode.DISK, "warning", "Room for less than two days",
          "at the present rate the store reaches its limit, or begins to record less, in less than 48 hours",
          "free space on its disk, raise max_size in [store], or see why no ledger gives receipts",
@@ -174,14 +175,15 @@ _ALL = (
     Kind(AlarmCode.DATABASE_DAMAGED, "critical", "Database damaged",
          "SQLite's own check has found the database damaged",
          "stop the gateway and start it, which recovers what can be read",
-         _INSTALLER, renewed="ends"),
+         _INSTALLER, after_restart="ends"),
     Kind(AlarmCode.DATABASE_REPAIRED, "error", "Database repaired",
          "a damaged database was recovered at the start; the event `repaired` names what is lost",
-         "copy the damaged files off the machine, and replace the card or disk", _BOTH, renewed="ends", own=True),
+         "copy the damaged files off the machine, and replace the card or disk",
+         _BOTH, after_restart="ends", signed_by_finder=True),
     Kind(AlarmCode.SIGNATURE_FAILURE, "critical", "A signature does not hold",
          "a record of this database does not bear the signature of its meter's key",
          "stop the gateway, keep a copy of the database, and find out who has written to it",
-         _BOTH, renewed="ends"),
+         _BOTH, after_restart="ends"),
     Kind(AlarmCode.ANCHOR_OVERDUE, "warning", "Anchoring is overdue",
          "a batch was sealed an hour ago, and this ledger has not settled it",
          "see if the ledger can be reached: `meterseal doctor CONFIG`; nothing is lost meanwhile", _BOTH, H),
@@ -190,14 +192,14 @@ _ALL = (
          "do what its text says (docs/ledger.md)", _BOTH),
     Kind(AlarmCode.LEDGER_LOST, "critical", "A ledger has lost data",
          "a ledger gave receipts for batches that it does not hold any more; what is kept here is given to it again",
-         "have its operator restore it from a newer copy", _BOTH, renewed="ends"),
+         "have its operator restore it from a newer copy", _BOTH, after_restart="ends"),
     Kind(AlarmCode.LEDGER_ODD, "error", "A ledger contradicts itself",
          "what a ledger tells of this gateway cannot be true, or it refuses to tell",
-         "have its operator look at it; sealing may wait meanwhile", _BOTH, renewed="wait"),
+         "have its operator look at it; sealing may wait meanwhile", _BOTH, after_restart="wait"),
     Kind(AlarmCode.ROLLBACK, "error", "Database older than a ledger",
          "a ledger holds batches that this database does not: it was restored, replaced, or the disk has lost writes",
          "if nobody restored it, distrust the disk: `meterseal doctor CONFIG` (docs/storage.md)",
-         _BOTH, renewed="ends"),
+         _BOTH, after_restart="ends"),
     Kind(AlarmCode.EQUIVOCATION, "critical", "Two gateways bear one name",
          "a ledger holds another batch under a number that this gateway has sealed; sealing has stopped",
          "stop the other gateway for good, then move this database aside (docs/storage.md)", _BOTH),
@@ -215,10 +217,10 @@ _ALL = (
          "meterseal-ledger trust add trust.toml keys/gateway.enrol, and hand both to ledger and verifiers", _BOTH),
     Kind(AlarmCode.CONFIGURATION_REVERTED, "error", "Configuration went back",
          "a meter answered nothing after a reload, so that the configuration before it is in force again",
-         "mend gateway.toml or put the old one back, then `meterseal reload CONFIG`", _BOTH, renewed="ends"),
+         "mend gateway.toml or put the old one back, then `meterseal reload CONFIG`", _BOTH, after_restart="ends"),
     Kind(AlarmCode.CONFIGURATION_CHANGED, "notice", "Configuration changed",
          "another configuration is in force, by a start or a reload; signed events name both by their SHA-256",
-         "acknowledge it if you know who did it", _BOTH, renewed="ends"),
+         "acknowledge it if you know who did it", _BOTH, after_restart="ends"),
 )  # fmt: skip
 
 KINDS: Final = {kind.code: kind for kind in _ALL}
@@ -226,4 +228,4 @@ KINDS: Final = {kind.code: kind for kind in _ALL}
 
 def kind_of(code: str) -> Kind:
     """The kind of a code; of one that this version does not know, as read from an older database, a plain warning."""
-    return KINDS.get(code) or Kind(code, "warning", code, code, "", _BOTH, renewed="ends")
+    return KINDS.get(code) or Kind(code, "warning", code, code, "", _BOTH, after_restart="ends")

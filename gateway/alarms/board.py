@@ -1,159 +1,180 @@
-"""Alarm board: raising, grouping, clearing, acknowledging and shelving of all alarms. Event loop only.
+"""Alarm board: from conditions to alarms, with on-delays and off-delays, grouping and signed events (ISA-18.2).
 
-Parts say what is true (``condition``); the board waits out each kind's delay, makes one alarm of many that have one
-cause, signs an event of each change, keeps the states in the database and tells ``listeners``. While the disk takes
-nothing it goes on in memory; states and events are written when it does again.
+The parts of the gateway say what is true (``condition``). The board waits out each kind's delays, raises one alarm for
+many of one cause, signs an event at each change, and keeps the rows. While the database cannot be written it goes on in
+memory; rows and events are written later.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from gateway.alarm_kinds import LEDGER_CODES, LINE_CODES, AlarmCode, kind_of
 from gateway.alarms import grouping
-from gateway.alarms.active import AlarmStore, EventSink
-from gateway.alarms.state import Key, State
+from gateway.alarms.events import AlarmEvents
+from gateway.alarms.grouping import GroupChange, GroupContinues, GroupEnds, Grouping, GroupRaised, Lines
+from gateway.alarms.operator_actions import OperatorActions
+from gateway.alarms.state import AlarmKey, AlarmState
+from gateway.alarms.store import AlarmStore, EventSink
 from gateway.clock import Clock
-from gateway.fieldbus.specs import Alarm, LineSpec
+from gateway.fieldbus.specs import Alarm
 from gateway.process.background import BackgroundTask
 from gateway.process.control_socket import Order
 from gateway.recording.live_state import Live
 from gateway.records import ALARM, GATEWAY
 from gateway.storage.alarm_tables import AlarmRow
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event
 
 log = logging.getLogger("meterseal.alarms")
 LOOK_S = 1.0
-"""Between two looks at clock and recorder."""
+"""Longest time between two checks of delays and recorder."""
 CHATTERING = "; it comes and goes, and is over after 15 min of quiet"
-SITE = "site"  # what stands for the line of an alarm about several of them
 
 
-Lines = Mapping[str, Mapping[str, int]]
-"""Each physical line by its name: its meters by theirs, with their periods in ms."""
+class AlarmBoard(BackgroundTask):
+    """Alarms of one gateway. Owned by the event loop: every method and field is to be used there only.
 
-
-def lines_of(specs: Iterable[LineSpec]) -> Lines:
-    """The lines as a board wants to know them."""
-    return {spec.name: {meter.name: meter.period_ms for meter in spec.meters} for spec in specs}
-
-
-class AlarmBoard(AlarmStore, BackgroundTask):
-    """The alarms of one gateway. To be used in the event loop only; ``tick`` does what has fallen due."""
+    ``operator``: the actions of users. ``listeners``: called with each row that has changed.
+    """
 
     def __init__(
         self,
-        store: Store,
-        books: EventSink,
+        store: Database,
+        sink: EventSink,
         clock: Clock,
         live: Live,
         lines: Lines,
         asleep: Callable[[str], bool] = lambda line: False,
         host: Callable[[str], str | None] = lambda line: None,
     ) -> None:
-        """``store`` is read here and not kept. ``asleep``: whether all meters of a line sleep; ``host``: where a line
-        leads over the network, None for a serial port."""
-        super().__init__(store, books, clock, live)
-        self._asleep, self._host = asleep, host
-        self._lay_out(lines)
+        """``store`` is read here and not kept. ``asleep`` and ``host``: as of ``Grouping``."""
+        self._sink, self._clock, self._live = sink, clock, live
+        self._store = AlarmStore(store, sink, clock)
+        self._events = AlarmEvents(sink, live)
+        self._grouping = Grouping(lines, asleep, host)
+        self.operator = OperatorActions(self._store, self._events, clock)
+        self._wake = asyncio.Event()
+        self.listeners: list[Callable[[AlarmRow], None]] = self._store.listeners
+        self.listeners.append(lambda _: self._wake.set())
         self._heard: set[str] | None = set()
-        """Meters that gave a reading since something came into doubt; None while nothing is."""
-        self._inherit(store.alarms())
+        """Meters that gave a reading since an alarm became unconfirmed; None while none is."""
+        self._restore(store.alarms.open())
+
+    def _restore(self, rows: Iterable[AlarmRow]) -> None:
+        """Take over the alarms of before the start."""
+        now = self._clock.schedule_ms()
+        for row in rows:
+            key, kind = AlarmKey(row.source, row.code, row.line), kind_of(row.code)
+            state = AlarmState(key, kind, f"{kind.title}: over", since_ms=row.since_ms, row=row)
+            if kind.after_restart == "ends" or self._is_deconfigured(key):
+                state.off_delay_until_ms = now
+            else:
+                state.unconfirm(now)
+            self._store.states[key] = state
+
+    def listed(self) -> list[AlarmRow]:
+        """Active or unacknowledged alarms that are not shelved, in the order of ``AlarmRow.rank``."""
+        return self._store.listed()
+
+    def shelved(self) -> list[AlarmRow]:
+        """Shelved alarms, in the same order."""
+        return self._store.shelved()
+
+    # — configuration —
 
     def change(self, lines: Lines) -> None:
-        """Another configuration, behind that of what is live: what stands of meters that are no more is over."""
-        self._lay_out(lines)
-        for state in self._states.values():
-            if self._is_no_more(state.key):
-                state.drop(self._clock.schedule_ms())
+        """Take the lines of another configuration, after the live state did: alarms of meters that left are cleared."""
+        self._grouping.reconfigure(lines)
+        for state in self._store.states.values():
+            if self._is_deconfigured(state.key):
+                state.deconfigure(self._clock.schedule_ms())
         self._wake.set()
 
-    def _lay_out(self, lines: Lines) -> None:
-        self._lines = lines
-        periods = (period for meters in lines.values() for period in meters.values())
-        self._window_ms = max(grouping.WINDOW_MS, *periods)
-
     def keep_ledgers(self, lines: Collection[str]) -> None:
-        """What is told of other ledgers than these is over: they are no more."""
-        for state in self._states.values():
-            if state.key.code in LEDGER_CODES and state.key.line.startswith("ledger ") and state.key.line not in lines:
-                state.drop(self._clock.schedule_ms())
+        """Clear the alarms of ledgers other than these ("ledger NAME")."""
+        for state in self._store.states.values():
+            key = state.key
+            if key.code in LEDGER_CODES and key.line.startswith("ledger ") and key.line not in lines:
+                state.deconfigure(self._clock.schedule_ms())
 
     def line_anew(self, line: str) -> None:
-        """A line was opened by another worker, which knows nothing of what the one before had found."""
+        """Unconfirm the alarms of a line: its new worker does not know what the one before had found."""
         self._heard = set()
-        for state in self._states.values():
+        for state in self._store.states.values():
             if state.key.line == line and state.key.code in LINE_CODES:
-                state.doubt(self._clock.schedule_ms())
+                state.unconfirm(self._clock.schedule_ms())
 
-    def _is_no_more(self, key: Key) -> bool:
-        of_a_line = key.code in LINE_CODES and key.line not in self._lines
-        return of_a_line or (key.source != GATEWAY and key.source not in self._live.meters)
+    def _is_deconfigured(self, key: AlarmKey) -> bool:
+        line_left = key.code in LINE_CODES and key.line not in self._grouping.lines
+        return line_left or (key.source != GATEWAY and key.source not in self._live.meters)
 
-    # — what is true —
+    # — conditions —
 
     def condition(self, source: str, code: str, line: str, text: str, *, on: bool, since_ms: int | None = None) -> None:
-        """What is true, or not any more, of a meter or of the gateway. ``since_ms``: record time; None: now."""
-        key, now = Key(source, code, line), self._clock.schedule_ms()
-        state = self._states.get(key)
+        """Say that a condition of a meter or the gateway is true, or is not any more.
+
+        ``since_ms``: record time since which it is true; None: now.
+        """
+        key, now = AlarmKey(source, code, line), self._clock.schedule_ms()
+        state = self._store.states.get(key)
         if state is None:
             if not on:
                 return
-            state = self._states[key] = State(key, kind_of(code), text)
+            state = self._store.states[key] = AlarmState(key, kind_of(code), text)
         if on:
             now_ms = self._clock.now_ms()
             since = now_ms if since_ms is None else since_ms
-            state.begin(now, since, max(0, now_ms - since))
+            state.condition_true(now, since, max(0, now_ms - since))
         else:
-            state.end(now)
-            if (
-                state.row is not None
-                and state.raised
-                and state.chatters(now)
-                and not state.row.text.endswith(CHATTERING)
-            ):
-                self._change(state, replace(state.row, text=state.row.text + CHATTERING))
-        if not state.raised or not on:
+            state.condition_false(now)
+            self._mark_chattering(state, now)
+        if not state.active or not on:
             state.text = text
-        if min(state.next_ms(), default=now + 1) <= now:
+        if state.due_ms is not None and state.due_ms <= now:
             self._settle()
         self._wake.set()
 
+    def _mark_chattering(self, state: AlarmState, now: int) -> None:
+        row = state.row
+        if row is not None and row.active and state.is_chattering(now) and not row.text.endswith(CHATTERING):
+            self._store.update(state, replace(row, text=row.text + CHATTERING))
+
     def notice(self, source: str, code: str, line: str, text: str) -> None:
-        """Something has happened, and is over."""
+        """Say that something has happened: its condition is true and at once false."""
         self.condition(source, code, line, text, on=True)
         self.condition(source, code, line, text, on=False)
 
     def looked(self, code: str, found: Mapping[tuple[str, str], tuple[str, int | None]]) -> None:
-        """All that is true of one kind: (source, line) → (text, since in ms). What is not in it is over."""
-        for key in [key for key in self._states if key.code == code and (key.source, key.line) not in found]:
-            self.condition(*key, f"{self._states[key].kind.title}: over", on=False)
+        """Say all conditions of one kind that are true, (source, line) → (text, since in ms); all others are false."""
+        states = self._store.states
+        for key in [key for key in states if key.code == code and (key.source, key.line) not in found]:
+            self.condition(*key, f"{states[key].kind.title}: over", on=False)
         for (source, line), (text, since_ms) in found.items():
             self.condition(source, code, line, text, on=True, since_ms=since_ms)
 
     def still(self, code: str, found: Collection[tuple[str, str]]) -> None:
-        """Whether that which stood before the start, and of which nobody has told since, is still so."""
-        for key, state in list(self._states.items()):
-            if key.code == code and state.in_doubt:
+        """Say for which (source, line) the unconfirmed alarms of one kind are true; others of them are over."""
+        for key, state in list(self._store.states.items()):
+            if key.code == code and state.unconfirmed:
                 on, text = (key.source, key.line) in found, state.text
                 self.condition(*key, text, on=on, since_ms=state.since_ms if on else None)
 
     def happened(self, meter: str, event: Event) -> None:
-        """The same as an event of a part: one of name "alarm" waits out its delay, others are written at once."""
+        """Take an event of a part: the fields of an event `alarm` are a condition; others are signed at once."""
         if event.name == ALARM:
             fields = event.fields
             self.condition(meter, fields["code"], fields["line"], fields["text"], on=fields["raised"])
         else:
-            self._books.happened(meter, event)
+            self._sink.happened(meter, event)
 
     def line_alarm(self, alarm: Alarm) -> None:
-        """An alarm of a line: of one meter, also where the line has no other; else of the gateway."""
-        meters = [alarm.meter] if alarm.meter else list(self._lines[alarm.line])
+        """Take a condition of a line: of one meter, also where the line has no other; else of the gateway."""
+        meters = [alarm.meter] if alarm.meter else list(self._grouping.lines[alarm.line])
         source = meters[0] if len(meters) == 1 else GATEWAY
         text, since_ms = alarm.text, None
         if alarm.code in (AlarmCode.COMMS_LOST, AlarmCode.LINE_DOWN) and alarm.raised:
@@ -163,32 +184,23 @@ class AlarmBoard(AlarmStore, BackgroundTask):
         self.condition(source, alarm.code, alarm.line, text, on=alarm.raised, since_ms=since_ms)
 
     def _silent_since(self, meters: Iterable[str]) -> int | None:
-        """When the first poll went unanswered behind the last one of these meters that was answered."""
+        """When the first poll went unanswered after the last one of these meters that was answered."""
         known = [now for name in meters if (now := self._live.meters.get(name)) is not None]
         heard_ms = max((now.reading.time_ms for now in known if now.reading is not None), default=0)
         silent = [now.silent_since_ms for now in known if now.silent_since_ms is not None]
         return min((since for since in silent if since > heard_ms), default=max(silent, default=None))
 
     def answered(self, meter: str) -> None:
-        """A reading of this meter: what stood of it, or of its line, before a restart is over unless it is found."""
+        """Say that a meter gave a reading: unconfirmed alarms that this contradicts are over."""
         if self._heard is None or meter in self._heard:
             return
         self._heard.add(meter)
-        doubtful = [s for s in self._states.values() if s.kind.renewed == "answer" and s.in_doubt]
-        for state in doubtful:
-            if self._is_answered(state.key, self._heard):
+        unconfirmed = [s for s in self._store.states.values() if s.kind.after_restart == "answer" and s.unconfirmed]
+        for state in unconfirmed:
+            if self._grouping.contradicted(state.key, self._heard):
                 self.condition(*state.key, f"{state.kind.title}: over, {meter} answers", on=False)
-        if not doubtful:
+        if not unconfirmed:
             self._heard = None
-
-    def _is_answered(self, key: Key, heard: Collection[str]) -> bool:
-        """Whether these meters, having answered, contradict an alarm."""
-        if key.code == AlarmCode.SITE_SILENT:
-            left = [line for line in self._awake() if not self._lines[line].keys() & heard]
-            return not grouping.enough(len(left), len(self._awake()))
-        if key.code == AlarmCode.METERS_SILENT:
-            return not grouping.enough(len(self._lines[key.line].keys() - heard), None)
-        return key.source in heard or (key.source == GATEWAY and bool(self._lines[key.line].keys() & heard))
 
     # — what falls due —
 
@@ -204,173 +216,106 @@ class AlarmBoard(AlarmStore, BackgroundTask):
                 except TimeoutError:
                     pass
         finally:
-            self._keep()
+            self._store.save()
 
     def tick(self) -> int:
-        """Look at the recorder, and do what has fallen due. Returns when the next thing does, by the schedule."""
-        trouble = self._books.trouble
+        """Look at the recorder, and do what has fallen due. Returns when the next delay ends, in ms."""
+        trouble = self._sink.trouble
         text = f"recording stopped ({trouble.reason}): {trouble.problem}" if trouble else "recording goes on"
         self.condition(GATEWAY, AlarmCode.RECORDING_STOPPED, "store", text, on=trouble is not None)
         self._settle()
         now = self._clock.schedule_ms()
-        self._keep()
-        return min((due for state in self._states.values() for due in state.next_ms()), default=now + 1000)
+        self._store.save()
+        due = (state.due_ms for state in self._store.states.values())
+        return min((due_ms for due_ms in due if due_ms is not None), default=now + 1000)
 
     def _settle(self) -> None:
-        """Raise what is ripe, clear what is over, take back what was shelved for so long."""
+        """Raise and clear alarms whose delays are over; unshelve those whose time is up."""
         now, cleared = self._clock.schedule_ms(), False
-        self._gather(now)
-        for state in list(self._states.values()):
-            row = state.row
-            if state.ripe(now) and not state.raised and not state.held:
+        self._group(now)
+        for state in list(self._store.states.values()):
+            if state.raise_due(now) and not state.suppressed:
                 self._raise(state)
-            elif state.over(now):
+            elif state.clear_due(now):
                 self._clear(state, state.text)
                 cleared = True
-            if row is not None and row.shelved_until_ms is not None and self._clock.now_ms() >= row.shelved_until_ms:
-                self._take_back(state, {"reason": "its time is over"})
-            if state.forgotten(now):
-                del self._states[state.key]
+            self.operator.unshelve_expired(state)
+            if state.disposable(now):
+                del self._store.states[state.key]
         if cleared:
-            self._gather(now)  # what was held under it is free, and has its delay from now on
+            self._group(now)  # what a cleared group alarm suppressed has its on-delay from now on
 
-    def _raise(self, state: State) -> None:
+    def _group(self, now: int) -> None:
+        candidates = self._grouping.candidates(self._store.states)
+        for candidate in candidates:
+            for single in candidate.singles:
+                single.suppress(now, suppressed=candidate.suppresses)
+        for candidate in candidates:
+            if (change := self._grouping.change(candidate, now)) is not None:
+                self._apply(change, now)
+
+    def _apply(self, change: GroupChange, now: int) -> None:
+        match change:
+            case GroupRaised(key, members, withdrawn, since_ms, text):
+                group = self._store.states.setdefault(key, AlarmState(key, kind_of(key.code), ""))
+                group.text = text
+                group.condition_true(now, since_ms, 0)
+                self._raise(group)
+                for single in withdrawn:
+                    self._clear(single, f"part of what is told as {key.code} now", acknowledged=True)
+                for single in members:
+                    single.suppress(now, suppressed=True)
+            case GroupContinues(group, text):
+                group.condition_true(now, group.since_ms, 0)
+                if group.row is not None and group.row.text != text:
+                    group.text = text
+                    self._store.update(group, replace(group.row, text=text))
+            case GroupEnds(group, text):
+                group.condition_false(now)
+                group.text = text
+
+    def _raise(self, state: AlarmState) -> None:
         key, now_ms = state.key, self._clock.now_ms()
         if state.row is None:
-            self._last += 1
-            row = AlarmRow(self._last, *key, state.text, state.since_ms, now_ms)
+            row = AlarmRow(self._store.next_id(), *key, state.text, state.since_ms, now_ms)
         else:
             row = replace(state.row, text=state.text, since_ms=state.since_ms, raised_ms=now_ms, cleared_ms=None)
             row = replace(row, acked_ms=None, acked_by=None, times=row.times + 1)
-        log.warning("alarm %s: %s", key.code, state.text, extra=_about(key))
-        self._sign(state, raised=True)
-        self._change(state, row)
+        log.warning("alarm %s: %s", key.code, state.text, extra=_log_fields(key))
+        self._events.raised(state)
+        self._store.update(state, row)
 
-    def _clear(self, state: State, text: str, *, by_itself: bool = False) -> None:
-        """It is over; ``by_itself``: nobody needs to acknowledge that it was."""
+    def _clear(self, state: AlarmState, text: str, *, acknowledged: bool = False) -> None:
+        """Clear an alarm; ``acknowledged``: nobody needs to acknowledge it any more."""
         assert state.row is not None
         now_ms = self._clock.now_ms()
-        log.info("alarm %s is over: %s", state.key.code, text, extra=_about(state.key))
+        log.info("alarm %s is over: %s", state.key.code, text, extra=_log_fields(state.key))
         state.text = text
-        self._sign(state, raised=False)
+        self._events.cleared(state)
         row = replace(state.row, cleared_ms=now_ms)
-        self._change(state, replace(row, acked_ms=row.acked_ms or now_ms) if by_itself else row)
-
-    # — many that are one —
-
-    def _awake(self) -> list[str]:
-        """The lines but for those whose meters all sleep."""
-        return [line for line in self._lines if not self._asleep(line)]
-
-    def _gather(self, now: int) -> None:
-        lost: dict[str, list[State]] = {}
-        down: list[State] = []
-        for state in self._states.values():
-            line = state.key.line
-            if state.key.code == AlarmCode.COMMS_LOST and line in self._lines:
-                lost.setdefault(line, []).append(state)
-            elif state.key.code == AlarmCode.METERS_SILENT and line in self._lines:
-                lost.setdefault(line, [])
-            elif state.key.code == AlarmCode.LINE_DOWN:
-                down.append(state)
-        silent = {state.key.line for state in down if state.on}
-        awake = len(self._awake())
-        self._one(now, down, Key(GATEWAY, AlarmCode.SITE_SILENT, SITE), awake, awake, set())
-        for line, states in lost.items():
-            self._one(now, states, Key(GATEWAY, AlarmCode.METERS_SILENT, line), len(self._lines[line]), None, silent)
-
-    def _one(self, now: int, parts: list[State], key: Key, of: int, all_: int | None, silent: set[str]) -> None:
-        """Let one alarm stand for many; those of a line that is itself silent are held all the same."""
-        whole, on = self._states.get(key), [part for part in parts if part.on]
-        for part in parts:
-            part.hold(now, held=key.line in silent or (whole is not None and whole.raised))
-        if whole is not None and whole.raised:
-            if grouping.enough(len(on), all_):
-                self._grow(now, whole, self._words(key, on, of))
-            elif whole.on:
-                whole.end(now)
-                whole.text = f"{whole.kind.title}: over; {len(on)} of {of} do not answer"
-        elif key.line not in silent:
-            members = [grouping.Member(str(i), p.since_ms, not p.raised and p.ripe(now)) for i, p in enumerate(on)]
-            crowd = [on[int(one.name)] for one in grouping.together(members, all_, self._window_ms)]
-            if crowd:
-                whole = self._states[key] = self._states.get(key) or State(key, kind_of(key.code), "")
-                self._stand_for(now, whole, crowd, of)
-
-    def _grow(self, now: int, whole: State, text: str) -> None:
-        whole.begin(now, whole.since_ms, 0)
-        assert whole.row is not None
-        if whole.row.text != text:
-            whole.text = text
-            self._change(whole, replace(whole.row, text=text))
-
-    def _stand_for(self, now: int, whole: State, crowd: list[State], of: int) -> None:
-        """Raise it, and put away those of its parts that came a moment before it and nobody has touched."""
-        since = crowd[-1].since_ms if len(crowd) == of else next(part.since_ms for part in crowd if not part.raised)
-        whole.text = self._words(whole.key, crowd, of)
-        whole.begin(now, since, 0)
-        self._raise(whole)
-        for part in crowd:
-            near = abs(part.since_ms - since) <= self._window_ms
-            if part.row is not None and part.row.untouched and near:
-                self._clear(part, f"part of what is told as {whole.key.code} now", by_itself=True)
-            part.hold(now, held=True)
-
-    def _words(self, key: Key, parts: Sequence[State], of: int) -> str:
-        how_many = f"all {of}" if len(parts) == of else f"{len(parts)} of {of}"
-        advice = kind_of(key.code).advice
-        if key.code == AlarmCode.METERS_SILENT:
-            meters = grouping.names([part.key.source for part in parts])
-            return f"{key.line}: {how_many} meters do not answer ({meters}); {advice}"
-        lines = {part.key.line: _cause(part) for part in parts}
-        meters_n = sum(len(self._lines.get(line, ())) for line in lines)
-        causes = "; ".join(f"{line}: {lines[line]}" for line in grouping.named(list(lines)))
-        if grouping.one_subnet(map(self._host, lines)):
-            advice = f"check the gateway's own network and its switch; {advice}"
-        head = f"{how_many} lines with {meters_n} meters do not answer ({grouping.names(list(lines))})"
-        return f"{head}; {causes}; {advice}"
-
-    def _inherit(self, rows: Iterable[AlarmRow]) -> None:
-        """What stood before the start."""
-        now = self._clock.schedule_ms()
-        for row in rows:
-            key = Key(row.source, row.code, row.line)
-            kind = kind_of(row.code)
-            state = State(key, kind, f"{kind.title}: over", since_ms=row.since_ms, row=row)
-            if state.kind.renewed == "ends":
-                state.over_ms = now
-            else:
-                state.doubt(now)
-            if self._is_no_more(key):
-                state.over_ms = now
-            self._states[key] = state
+        self._store.update(state, replace(row, acked_ms=row.acked_ms or now_ms) if acknowledged else row)
 
 
-def _cause(part: State) -> str:
-    """Why one line of many does not answer, without its name, its meters and what to do about it."""
-    return part.text.removeprefix(f"{part.key.line}: ").partition("; ")[0].partition(" (meter")[0]
-
-
-def _about(key: Key) -> dict[str, str | None]:
-    """What a journal keeps of a line about an alarm, beside its text."""
+def _log_fields(key: AlarmKey) -> dict[str, str | None]:
+    """Structured fields of a log line about an alarm."""
     return {"code": key.code, "line": key.line, "meter": None if key.source == GATEWAY else key.source}
 
 
 def orders(board: AlarmBoard) -> dict[str, Order]:
-    """What can be ordered of the board; each act with the name of the user who is to stand in its event."""
+    """Orders of the control socket to the board; each action with the name of the user for its event."""
 
     async def alarms(_: Mapping[str, Any]) -> dict[str, Any]:
-        standing, shelved = board.standing(), board.shelved()
-        return {"alarms": [row.as_json() for row in standing], "shelved": [row.as_json() for row in shelved]}
+        listed, shelved = board.listed(), board.shelved()
+        return {"alarms": [row.as_json() for row in listed], "shelved": [row.as_json() for row in shelved]}
 
     async def acknowledge(order: Mapping[str, Any]) -> dict[str, Any]:
-        return (await board.acknowledge(order["id"], order["user"])).as_json()
+        return (await board.operator.acknowledge(order["id"], order["user"])).as_json()
 
     async def shelve(order: Mapping[str, Any]) -> dict[str, Any]:
-        row = await board.shelve(order["id"], order["user"], order["for_ms"], order.get("reason", ""))
+        row = await board.operator.shelve(order["id"], order["user"], order["for_ms"], order.get("reason", ""))
         return row.as_json()
 
     async def unshelve(order: Mapping[str, Any]) -> dict[str, Any]:
-        return (await board.unshelve(order["id"], order["user"])).as_json()
+        return (await board.operator.unshelve(order["id"], order["user"])).as_json()
 
     return {"alarms": alarms, "acknowledge": acknowledge, "shelve": shelve, "unshelve": unshelve}

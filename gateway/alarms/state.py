@@ -1,4 +1,7 @@
-"""State of one alarm: its condition, delays and stored row. Times are those of the schedule's clock."""
+"""State of one alarm in the terms of ISA-18.2: condition, delays, stored row. Pure.
+
+Times are those of the schedule's clock in ms, but for ``since_ms`` and those of the row, which are record times.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,16 @@ from typing import NamedTuple
 from gateway.alarm_kinds import AlarmCode, Kind
 from gateway.storage.alarm_tables import AlarmRow
 
-GATHER_MS = 2_000
-"""So long what may be one of many waits for the others, however long it has been true already."""
-WAIT_MS = 600_000
-"""So long an alarm waits to be found again, where nothing else tells that it is over."""
-CHATTERS, WITHIN_MS, QUIET_MS = 4, 3_600_000, 900_000
-"""What begins so often within an hour comes and goes: it is over only after a quarter of an hour of quiet."""
+COLLECT_MS = 2_000
+"""Shortest on-delay of an alarm that may be one of a group, however long its condition has been true already."""
+CONFIRM_WITHIN_MS = 600_000
+"""Off-delay of an unconfirmed alarm whose kind is found again by itself, but never said to be over."""
+CHATTERING_COUNT, CHATTERING_WITHIN_MS, CHATTERING_QUIET_MS = 4, 3_600_000, 900_000
+"""An alarm whose condition came true so often within the hour is chattering: its off-delay is the quiet time."""
 
 
-class Key(NamedTuple):
-    """Which alarm: the meter or "gateway", its code, and the line, ledger or part that it is about."""
+class AlarmKey(NamedTuple):
+    """Identity of an alarm: the meter or "gateway", its code, and the line, ledger or part that it is about."""
 
     source: str
     code: str
@@ -26,83 +29,89 @@ class Key(NamedTuple):
 
 
 @dataclass(slots=True)
-class State:
-    """``on``: it is true. ``row``: what was raised of it and is not done with. ``held``: another alarm stands for it.
+class AlarmState:
+    """One alarm between two states of its condition. Owned by the event loop.
 
-    ``ripe_ms``: raised then, if it is still true; ``over_ms``: cleared then, if it is not true again (None: not yet
-    known to be over, as for what stood before a restart).
+    ``condition``: the condition is true now. ``row``: the alarm as it was raised, until it is back to normal (cleared,
+    acknowledged and not shelved); None: normal. ``suppressed``: a group alarm is raised in its place.
+    ``on_delay_until_ms``: raised then, if the condition is still true. ``off_delay_until_ms``: cleared then, if it is
+    still false; None: not known to be false. ``onsets``: when the condition last came true.
     """
 
-    key: Key
+    key: AlarmKey
     kind: Kind
     text: str
-    on: bool = False
+    condition: bool = False
     since_ms: int = 0
-    ripe_ms: int = 0
-    over_ms: int | None = None
+    on_delay_until_ms: int = 0
+    off_delay_until_ms: int | None = None
     row: AlarmRow | None = None
-    held: bool = False
-    begins: deque[int] = field(default_factory=lambda: deque(maxlen=CHATTERS))
+    suppressed: bool = False
+    onsets: deque[int] = field(default_factory=lambda: deque(maxlen=CHATTERING_COUNT))
 
     @property
-    def raised(self) -> bool:
-        """It stands, even if it is not true any more since a moment."""
+    def active(self) -> bool:
+        """Raised and not cleared; so also during the off-delay."""
         return self.row is not None and self.row.active
 
     @property
-    def in_doubt(self) -> bool:
-        """It stood before a restart, and nobody knows yet if it is still true."""
-        return self.raised and not self.on and self.over_ms is None
+    def unconfirmed(self) -> bool:
+        """Active since before a restart, without a finding since whether its condition is true."""
+        return self.active and not self.condition and self.off_delay_until_ms is None
 
-    def begin(self, now_ms: int, since_ms: int, ago_ms: int) -> None:
-        """It is true, since a record time that was ``ago_ms`` ago."""
-        if not self.on:
-            self.on, self.over_ms, self.since_ms = True, None, since_ms
-            self.begins.append(now_ms)
-            gather_ms = GATHER_MS if self.kind.code in (AlarmCode.COMMS_LOST, AlarmCode.LINE_DOWN) else 0
-            self.ripe_ms = now_ms + max(gather_ms, self.kind.delay_ms - ago_ms)
+    @property
+    def due_ms(self) -> int | None:
+        """When its on-delay or off-delay ends; None where none runs."""
+        if self.condition:
+            return None if self.active or self.suppressed else self.on_delay_until_ms
+        return self.off_delay_until_ms if self.active else None
 
-    def end(self, now_ms: int) -> None:
-        """It is not true any more; nothing new where that is known."""
-        if self.on or self.in_doubt:
-            self.on = False
-            self.over_ms = now_ms + max(QUIET_MS if self.chatters(now_ms) else 0, self.kind.clear_ms)
+    def condition_true(self, now_ms: int, since_ms: int, ago_ms: int) -> None:
+        """Start the on-delay, less ``ago_ms``: how long ago ``since_ms`` was. Nothing if it was true before."""
+        if not self.condition:
+            self.condition, self.off_delay_until_ms, self.since_ms = True, None, since_ms
+            self.onsets.append(now_ms)
+            least_ms = COLLECT_MS if self.kind.code in (AlarmCode.COMMS_LOST, AlarmCode.LINE_DOWN) else 0
+            self.on_delay_until_ms = now_ms + max(least_ms, self.kind.on_delay_ms - ago_ms)
 
-    def chatters(self, now_ms: int) -> bool:
-        """It comes and goes."""
-        return len(self.begins) == CHATTERS and now_ms - self.begins[0] <= WITHIN_MS
+    def condition_false(self, now_ms: int) -> None:
+        """Start the off-delay; nothing where the condition is known to be false."""
+        if self.condition or self.unconfirmed:
+            self.condition = False
+            quiet_ms = CHATTERING_QUIET_MS if self.is_chattering(now_ms) else 0
+            self.off_delay_until_ms = now_ms + max(quiet_ms, self.kind.off_delay_ms)
 
-    def doubt(self, now_ms: int) -> None:
-        """Whoever knew that it was true is no more; what was not raised yet has to begin anew."""
-        self.on = False
-        if self.raised:
-            self.over_ms = now_ms + WAIT_MS if self.kind.renewed == "wait" else None
+    def is_chattering(self, now_ms: int) -> bool:
+        """Whether the condition comes and goes."""
+        return len(self.onsets) == CHATTERING_COUNT and now_ms - self.onsets[0] <= CHATTERING_WITHIN_MS
 
-    def drop(self, now_ms: int) -> None:
-        """What it is about is no more."""
-        self.on, self.over_ms = False, now_ms
+    def unconfirm(self, now_ms: int) -> None:
+        """Forget what is known of the condition: what found it has been replaced. An on-delay has to start again."""
+        self.condition = False
+        if self.active:
+            self.off_delay_until_ms = now_ms + CONFIRM_WITHIN_MS if self.kind.after_restart == "wait" else None
+
+    def deconfigure(self, now_ms: int) -> None:
+        """Clear it without an off-delay: what it is about has left the configuration."""
+        self.condition, self.off_delay_until_ms = False, now_ms
         self.text = f"{self.kind.title}: {self.key.source} on {self.key.line} is not configured any more"
 
-    def hold(self, now_ms: int, *, held: bool) -> None:
-        """Another alarm stands for it from now on, or not any more: then it has its whole delay again."""
-        if self.held and not held:
-            self.ripe_ms = max(self.ripe_ms, now_ms + self.kind.delay_ms)
-        self.held = held
+    def suppress(self, now_ms: int, *, suppressed: bool) -> None:
+        """Suppress it, or stop to: then it has its whole on-delay again."""
+        if self.suppressed and not suppressed:
+            self.on_delay_until_ms = max(self.on_delay_until_ms, now_ms + self.kind.on_delay_ms)
+        self.suppressed = suppressed
 
-    def ripe(self, now_ms: int) -> bool:
-        """It has been true for long enough."""
-        return self.on and now_ms >= self.ripe_ms
+    def raise_due(self, now_ms: int) -> bool:
+        """Whether its on-delay is over, and it is not active yet; suppressed or not."""
+        return self.condition and not self.active and now_ms >= self.on_delay_until_ms
 
-    def over(self, now_ms: int) -> bool:
-        """It stands, and has not been true for long enough."""
-        return not self.on and self.raised and self.over_ms is not None and now_ms >= self.over_ms
+    def clear_due(self, now_ms: int) -> bool:
+        """Whether it is active, and its off-delay is over."""
+        ends_ms = self.off_delay_until_ms
+        return not self.condition and self.active and ends_ms is not None and now_ms >= ends_ms
 
-    def forgotten(self, now_ms: int) -> bool:
-        """Nothing needs to be remembered of it."""
-        return not self.on and self.row is None and (not self.begins or now_ms - self.begins[-1] > WITHIN_MS)
-
-    def next_ms(self) -> list[int]:
-        """When something of it falls due."""
-        if self.on:
-            return [] if self.raised or self.held else [self.ripe_ms]
-        return [self.over_ms] if self.raised and self.over_ms is not None else []
+    def disposable(self, now_ms: int) -> bool:
+        """Whether it is normal, and too long so for its onsets to count as chattering."""
+        old = not self.onsets or now_ms - self.onsets[-1] > CHATTERING_WITHIN_MS
+        return not self.condition and self.row is None and old

@@ -17,9 +17,9 @@ from gateway.dashboard.render.html import Visitor, page, static
 from gateway.errors import GatewayError
 from gateway.evidence import prove
 from gateway.runtime.context import GatewayContext
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 
-Facts = Callable[[Store], dict[str, Any]]
+Facts = Callable[[Database], dict[str, Any]]
 MSEAL = "application/octet-stream"
 
 
@@ -62,11 +62,11 @@ class _Views:
         common = {
             "gateway": self._gateway,
             "here": here or template,
-            "alarm_count": len(site.board.standing()),
+            "alarm_count": len(site.board.listed()),
             "meters": tuple(site.config.meters),
         }
 
-        def make(store: Store) -> Answer:
+        def make(store: Database) -> Answer:
             return Answer(page(f"{template}.html", Visitor.of(asked), now_ms, zone, **common, **facts(store)).encode())
 
         return make
@@ -126,7 +126,7 @@ class _Views:
 
     def configuration(self, site: GatewayContext, asked: Asked) -> Rest:
         """What has changed in gateway.toml, after somebody has looked, and the order to take it over."""
-        state = site.configured()
+        state = site.reload_state()
         now = {key: state.get(key) for key in ("trial", "stuck", "reverted")}
         facts = {"path": str(site.config.path), "preview": asked.facts.get("preview"), **now}
         return self._rest(site, asked, "configuration", lambda store: facts, "diagnosis")
@@ -156,7 +156,7 @@ class _Views:
 
 
 def _bundle(name: str) -> Rest:
-    def make(store: Store) -> Answer:
+    def make(store: Database) -> Answer:
         try:
             row = prove.find(store, name)
         except GatewayError as error:

@@ -10,7 +10,8 @@ from gateway.config.feed import FeedEntry, feed_access
 from gateway.doctor.finding import CheckContext, Finding, at_once
 from gateway.errors import ConfigError
 from gateway.process import control_socket
-from ledger_client.transport.mqtt_broker import Broker
+from ledger_client.transport.mqtt_broker import Broker, Handler
+from ledger_client.transport.mqtt_options import BrokerOptions
 
 NAME = "feeds"
 CONNECT_S = 3.0
@@ -21,8 +22,12 @@ def feeds(case: CheckContext) -> Iterator[Finding]:
     """Each feed; one that tells nobody is no reason to call the gateway bad."""
     entries = case.config.document.feed
     at_rest = case.store if case.pid is None else None
-    owed = {entry.name: at_rest.feed_owes(entry.name) if at_rest else 0 for entry in entries}
+    owed = {entry.name: at_rest.feeds.owed(entry.name) if at_rest else 0 for entry in entries}
     yield from at_once(lambda entry: _feed(case, entry, owed[entry.name]), entries)
+
+
+class _Deaf(Handler):
+    """Whether there is a connection is all that is looked for."""
 
 
 def _feed(case: CheckContext, entry: FeedEntry, owed: int) -> Finding:
@@ -38,15 +43,14 @@ def _feed(case: CheckContext, entry: FeedEntry, owed: int) -> Finding:
         access = feed_access(case.config.path, entry)
     except ConfigError as error:
         return Finding(NAME, "bad", f"{where}: {error.problem}", error.way_out)
-    broker = Broker(
+    options = BrokerOptions(
         entry.url,
+        f"meterseal-doctor-{os.getpid()}",
         access,
-        client_id=f"meterseal-doctor-{os.getpid()}",
-        on_connect=lambda _broker: None,
-        on_message=lambda _message: None,
         connect_timeout_s=CONNECT_S,
-        loud=logging.DEBUG,  # the finding says it
+        log_level=logging.DEBUG,  # the finding says it
     )
+    broker = Broker(options, _Deaf())
     try:
         up = broker.wait_connected(CONNECT_S)
         return Finding(NAME, "ok" if up else "warn", f"{where}: {broker.state}{left}", "" if up else LOOK)

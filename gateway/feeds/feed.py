@@ -15,12 +15,11 @@ from typing import Any
 
 from gateway.errors import StoreError
 from gateway.feeds.backlog import History, Portion
-from gateway.feeds.mqtt_link import Down, Link
+from gateway.feeds.mqtt_link import Down, Link, LinkOptions
 from gateway.feeds.outbox import Outbox
 from gateway.feeds.progress import Gap, Progress
 from gateway.feeds.publisher import Sent, Voice
 from gateway.feeds.reading_message import FeedReading, told_news
-from gateway.process.background import BackgroundTask
 from gateway.records import MissedPoll, News
 from ledger_client.transport.access import Access, AccessError
 
@@ -38,7 +37,7 @@ AGAIN_S = 5.0
 LEAVE_WITHIN_S = 1.0
 
 
-class Feed(BackgroundTask):
+class Feed:
     """One feed, for one epoch."""
 
     def __init__(
@@ -93,6 +92,7 @@ class Feed(BackgroundTask):
         self._alarmed.set()
 
     def reloaded(self) -> None:
+        """Another configuration: other meters, at another rate."""
         self._fit()
         self._voice.reloaded()
 
@@ -128,17 +128,9 @@ class Feed(BackgroundTask):
 
     async def _session(self) -> None:
         """One connection, from its beginning to its end."""
-        link = Link(
-            self._url,
-            self._access(),
-            client_id=self._client_id,
-            will=self._voice.will(),
-            mark=self._voice.mark,
-            leaves_by_will=self._voice.leaves_by_will,
-            longest=self._voice.longest,
-            rate=self._voice.rate,
-            on_message=self._voice.hear,
-        )
+        voice = self._voice
+        options = LinkOptions(voice.will(), voice.mark, voice.leaves_by_will, voice.longest, voice.rate)
+        link = Link(self._url, self._access(), self._client_id, options, voice.hear)
         try:
             await link.open()
             log.info("%s: connected to %s%s", self.name, self._url, " again" if self._failures else "")

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import GatewayError
@@ -19,7 +19,8 @@ from gateway.feeds.flight_window import MOST, Window
 from gateway.process.threads import in_thread
 from ledger_client.http_server.token_bucket import Buckets
 from ledger_client.transport.access import Access
-from ledger_client.transport.mqtt_broker import Broker, Message, Will
+from ledger_client.transport.mqtt_broker import Broker, Handler
+from ledger_client.transport.mqtt_options import BrokerOptions, Message, Will
 
 CLOSE_WITHIN_S = 1.0
 LONGEST, TOPIC = 2**19, 512
@@ -31,54 +32,63 @@ class Down(GatewayError):
     """There is no connection, or no longer one; the problem says why."""
 
 
+@dataclass(frozen=True, slots=True)
+class LinkOptions:
+    """How a feed uses its connection.
+
+    Args:
+        will: message that the broker publishes when the connection breaks.
+        mark: a topic filter that is never subscribed to.
+        leaves_by_will: the broker publishes the will after an orderly goodbye, too.
+        longest: bytes of the largest message to receive; the broker is asked to keep larger ones to itself.
+        rate: messages a second of one topic that are received, and ten times as many at once; 0: all.
+    """
+
+    will: Will
+    mark: str
+    leaves_by_will: bool = False
+    longest: int = LONGEST
+    rate: float = 0
+
+
 class Link:
-    """A connection that is being made. ``open`` it first; everything raises ``Down`` when it has broken."""
+    """A connection that is being made. ``open`` it first; everything raises ``Down`` when it has broken.
+
+    Every field belongs to the event loop, and every method runs there; ``_InLoop`` is what the network thread sees.
+    """
 
     def __init__(
         self,
         url: str,
         access: Access,
-        *,
         client_id: str,
-        will: Will,
-        mark: str,
-        leaves_by_will: bool = False,
-        longest: int = LONGEST,
-        rate: float = 0,
+        options: LinkOptions,
         on_message: Callable[[Message], None] = lambda _message: None,
     ) -> None:
-        """``mark``: a topic filter that is never subscribed to. ``on_message`` runs in the event loop.
-        ``leaves_by_will``: the broker publishes the will after an orderly goodbye, too. ``longest``: bytes of
-        the largest message that this feed wants to hear; the broker is asked to keep larger ones to itself.
-        ``rate``: so many messages a second of one topic are heard, and ten times as many at once; 0: all."""
+        """``on_message`` runs in the event loop."""
         self._loop = asyncio.get_running_loop()
-        self._mark, self._leaves_by_will = mark, leaves_by_will
+        self.options = options
         self._acks: dict[int, tuple[str, asyncio.Future[None]]] = {}
         self._unsure: list[asyncio.Future[None]] = []
         self._marks: dict[int, list[asyncio.Future[None]]] = {}
         self._changed = asyncio.Event()
-        self._rate = Buckets(rate)
         self._window = Window()
         self.in_flight = 0
         self.down: str | None = None
         """Why there is no connection any more."""
         self._up = False
         self._broker: Broker | None = None
-        self._make = partial(
-            Broker,
+        """Set once, by the thread of ``open``."""
+        self._handler = _InLoop(self, on_message)
+        self._broker_options = BrokerOptions(
             url,
+            client_id,
             access,
-            client_id=client_id,
-            will=will,
+            will=options.will,
             queue=2 * MOST,  # paho counts a message until after it has told of its acknowledgement
             in_flight=MOST,
-            on_connect=lambda broker: self._post(self._connected, broker.receive_maximum),
-            on_message=lambda message: self._heard(on_message, message, longest),
-            on_ack=lambda mid, code, words: self._post(self._acked, mid, code, words),
-            on_unsubscribed=lambda mid: self._post(self._marked, mid),
-            on_down=lambda state: self._post(self._lost, state),
-            longest=longest + TOPIC,
-            loud=logging.DEBUG,  # the feed says it, once
+            max_packet=options.longest + TOPIC,
+            log_level=logging.DEBUG,  # the feed says it, once
         )
 
     async def open(self) -> None:
@@ -89,9 +99,9 @@ class Link:
 
     def _begin(self) -> None:
         """In a thread: certificates are read."""
-        self._broker = broker = self._make()
+        self._broker = broker = Broker(self._broker_options, self._handler)
         if self.down is not None:  # closed meanwhile
-            broker.close(CLOSE_WITHIN_S, with_will=self._leaves_by_will)
+            broker.close(CLOSE_WITHIN_S, with_will=self.options.leaves_by_will)
 
     @property
     def protocol(self) -> str:
@@ -168,56 +178,40 @@ class Link:
 
     async def close(self) -> None:
         """Say goodbye and end the network thread."""
-        self._lost("closed")
+        self.lost("closed")
         broker = self._broker
         if broker is not None:
-            await in_thread(lambda: broker.close(CLOSE_WITHIN_S, with_will=self._leaves_by_will), "feed closes")
+            await in_thread(lambda: broker.close(CLOSE_WITHIN_S, with_will=self.options.leaves_by_will), "feed closes")
 
-    # — from the network thread, and then in the loop —
+    # — called through _InLoop —
 
-    def _post(self, function: Callable[..., None], *args: object) -> None:
-        with suppress(RuntimeError):  # the loop has ended, nobody waits any more
-            self._loop.call_soon_threadsafe(function, *args)
-
-    def _heard(self, hear: Callable[[Message], None], message: Message, longest: int) -> None:
-        """What a stranger sends too much of is dropped here, before it can keep the event loop from the meters."""
-        if len(message.data) <= longest and not self._rate.take(message.topic):
-            self._post(hear, message)
-
-    def _connected(self, receive_maximum: int) -> None:
+    def connected(self, receive_maximum: int) -> None:
+        """The broker has accepted the connection; so many messages may be in flight."""
         self._window.limit(receive_maximum)
         self._up = self.down is None
         self._tell()
 
-    def _acked(self, mid: int, code: int, words: str) -> None:
+    def acknowledged(self, mid: int, code: int, words: str) -> None:
+        """The broker's PUBACK; a refusal ends the connection."""
         topic, future = self._acks.get(mid, ("", None))
         if future is None or future.done():
             return
         if code >= REFUSED:
-            self._lost(f"the broker does not take {topic}: {words}")
+            self.lost(f"the broker does not take {topic}: {words}")
         else:
             del self._acks[mid]
             future.set_result(None)
 
-    def _set_mark(self) -> None:
-        mid = self._connection.unsubscribe(self._mark)
-        if mid is not None:
-            self._marks[mid], self._unsure = self._unsure, []
-
-    def _marked(self, mid: int) -> None:
+    def unsubscribed(self, mid: int) -> None:
+        """The broker's UNSUBACK of a mark: it has read everything before it."""
         for future in self._marks.pop(mid, ()):
             if not future.done():
                 future.set_result(None)
         if self._unsure and not self._marks:
             self._set_mark()
 
-    def _landed(self, future: asyncio.Future[None]) -> None:
-        self.in_flight -= 1
-        if not future.cancelled() and future.exception() is None:  # whoever sent it may have gone
-            self._window.acknowledged(self._loop.time())
-        self._tell()
-
-    def _lost(self, state: str) -> None:
+    def lost(self, state: str) -> None:
+        """There is no connection any more; everything that waits for it raises ``Down``."""
         if self.down is not None:
             return
         self.down = state
@@ -226,6 +220,19 @@ class Link:
         for future in waiting:
             if not future.done():
                 future.set_exception(Down(state))
+        self._tell()
+
+    # — inside —
+
+    def _set_mark(self) -> None:
+        mid = self._connection.unsubscribe(self.options.mark)
+        if mid is not None:
+            self._marks[mid], self._unsure = self._unsure, []
+
+    def _landed(self, future: asyncio.Future[None]) -> None:
+        self.in_flight -= 1
+        if not future.cancelled() and future.exception() is None:  # whoever sent it may have gone
+            self._window.acknowledged(self._loop.time())
         self._tell()
 
     def _tell(self) -> None:
@@ -240,3 +247,39 @@ class Link:
         self._changed.clear()
         await self._changed.wait()
         self._check()
+
+
+class _InLoop(Handler):
+    """The network thread's side of a link: hands everything over to the event loop.
+
+    A message that is too long, or of a topic that has more than its rate, is dropped in the network thread, before it
+    can keep the event loop from the meters.
+    """
+
+    def __init__(self, link: Link, hear: Callable[[Message], None]) -> None:
+        """In the event loop."""
+        self._link, self._hear = link, hear
+        self._loop = asyncio.get_running_loop()
+        self._longest = link.options.longest
+        self._rate = Buckets(link.options.rate)
+        """Network thread only."""
+
+    def connected(self, broker: Broker) -> None:
+        self._post(self._link.connected, broker.receive_maximum)
+
+    def message(self, message: Message) -> None:
+        if len(message.data) <= self._longest and not self._rate.take(message.topic):
+            self._post(self._hear, message)
+
+    def acknowledged(self, mid: int, code: int, reason: str) -> None:
+        self._post(self._link.acknowledged, mid, code, reason)
+
+    def unsubscribed(self, mid: int) -> None:
+        self._post(self._link.unsubscribed, mid)
+
+    def down(self, state: str) -> None:
+        self._post(self._link.lost, state)
+
+    def _post(self, function: Callable[..., None], *args: object) -> None:
+        with suppress(RuntimeError):  # the loop has ended, nobody waits any more
+            self._loop.call_soon_threadsafe(function, *args)

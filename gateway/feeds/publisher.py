@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gateway.feeds.mqtt_link import Link
 from gateway.feeds.reading_message import FeedReading
-from ledger_client.transport.mqtt_broker import Message, Will
+from ledger_client.transport.mqtt_options import Message, Will
 
 Sent = list[tuple[FeedReading, asyncio.Future[None]]]
 """Readings, and the futures of the messages that tell them."""

@@ -1,6 +1,6 @@
 """Broker side of a bridge: statements are stored durably, then acknowledged; answers go out. Network.
 
-A message is acknowledged when its callback returns. No answer to a gateway is kept for it: a gateway submits again
+A message is acknowledged when ``Door.message`` returns. No answer to a gateway is kept for it: a gateway submits again
 until it has one, and then gets what there is.
 """
 
@@ -24,7 +24,8 @@ from ledger_client.transparency.ledger.admission import admitted
 from ledger_client.transparency.policy.policy_file import Policy
 from ledger_client.transparency.server.mqtt import demand_named
 from ledger_client.transport.access import Access
-from ledger_client.transport.mqtt_broker import Broker, Message, Will
+from ledger_client.transport.mqtt_broker import Broker, Handler
+from ledger_client.transport.mqtt_options import BrokerOptions, Message, Will
 from ledger_client.transport.wire import CBOR, PROBLEM, TOPIC_ROOT, Topic, encode_pending, encode_problem, id_to_text
 
 _LOG = logging.getLogger("meterseal.bridge")
@@ -73,8 +74,12 @@ class Place:
     shared: bool
 
 
-class Door:
-    """A place at a broker from the constructor until ``close``; a broker that is away is waited for."""
+class Door(Handler):
+    """A place at a broker from the constructor until ``close``; a broker that is away is waited for.
+
+    ``connected`` and ``message`` run in the network thread, and so does what they call: the claim, ``take``, ``say``,
+    ``fail``. ``tell`` and ``pend`` may be called from any thread.
+    """
 
     def __init__(
         self, place: Place, identity: bytes, take: Take, say: Callable[[str], None], fail: Callable[[str], None]
@@ -84,14 +89,10 @@ class Door:
         who = f"process {os.getpid()} on {socket.gethostname()}"
         self._claim = Claim(place.ledger, identity, who, place.part, self._alone, self._outdone)
         self._broker: Broker | None = None
-        self._broker = Broker(
-            place.url,
-            place.access,
-            client_id=f"meterseal-bridge-{identity.hex()[:16]}",
-            on_connect=self._connected,
-            on_message=self._message,
-            will=Will(self._claim.topic),
-        )
+        """Set by the network thread with the first connection, or by the constructor, whichever comes first."""
+        client_id = f"meterseal-bridge-{identity.hex()[:16]}"
+        options = BrokerOptions(place.url, client_id, place.access or Access(), will=Will(self._claim.topic))
+        self._broker = Broker(options, self)
 
     def close(self) -> None:
         """Leave the broker; another one may take the place."""
@@ -111,7 +112,9 @@ class Door:
         if self._broker is not None:
             self._broker.publish(topic.encode(), data, content_type, correlation=correlation)
 
-    def _connected(self, broker: Broker) -> None:
+    # — in the network thread —
+
+    def connected(self, broker: Broker) -> None:
         self._broker = broker
         if self._place.shared and broker.shares:
             self._subscribe(f"$share/meterseal-{self._place.ledger}/", "any number of bridges may share them")
@@ -135,7 +138,7 @@ class Door:
         else:
             self._fail(f"{where} and takes some of the same gateways; stop that one, or divide them: --part K/N")
 
-    def _message(self, message: Message) -> None:
+    def message(self, message: Message) -> None:
         if self._claim.heard(message):
             return
         topic = Topic.decode(message.topic)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from ledger_client.errors import LedgerClientError, Malformed
 from ledger_client.formats import cbor
-from ledger_client.transport.mqtt_broker import Broker, Message
+from ledger_client.transport.mqtt_broker import Broker
+from ledger_client.transport.mqtt_options import Message
 from ledger_client.transport.wire import CBOR, TOPIC_ROOT
 
 _LOG = logging.getLogger("meterseal.bridge")

@@ -19,7 +19,8 @@ from ledger_client.formats.bundle import decode_locator
 from ledger_client.formats.statement import SignedStatement, parse_statement
 from ledger_client.ledgers.interface import Pending
 from ledger_client.transport.access import Access
-from ledger_client.transport.mqtt_broker import NO_SUBSCRIBER, QUEUE, Broker, Message
+from ledger_client.transport.mqtt_broker import NO_SUBSCRIBER, QUEUE, Broker, Handler
+from ledger_client.transport.mqtt_options import BrokerOptions, Message
 from ledger_client.transport.wire import (
     COSE,
     MAX_RECEIPT,
@@ -52,6 +53,112 @@ class _Asked:
         self.stray = ""
 
 
+class _Submissions(Handler):
+    """Statements on their way, by id, and the subscriptions to their answers.
+
+    Submitting threads write and wait, the network thread writes what has come back: every field, and every field of
+    what ``asked`` holds, is guarded by ``news``, which wakes who waits. No method calls the broker with ``news`` held:
+    paho calls the handler with a lock held that publishing takes, too.
+    """
+
+    def __init__(self, ledger: str, url: str) -> None:
+        self._ledger, self._url = ledger, url
+        self.news = threading.Condition()
+        self.asked: OrderedDict[bytes, _Asked] = OrderedDict()
+        self._flying: dict[int, _Asked] = {}  # by message id, until the PUBACK
+        self._early_acks: dict[int, tuple[int, str]] = {}  # PUBACKs that overtook the return of publish
+        self._gateways: set[str] = set()
+
+    # — in submitting threads —
+
+    def remember(self, statement_id: bytes) -> _Asked:
+        """The state of a statement that is about to be submitted; the oldest are forgotten."""
+        with self.news:
+            asked = self.asked.setdefault(statement_id, _Asked())
+            self.asked.move_to_end(statement_id)
+            while len(self.asked) > _REMEMBERED:
+                self.asked.popitem(last=False)
+            return asked
+
+    def subscribe(self, broker: Broker, gateway: str) -> None:
+        """Ask for the answers to a gateway's statements, once; ``connected`` repeats it on every connection."""
+        with self.news:
+            if gateway in self._gateways:
+                return
+            self._gateways.add(gateway)
+        broker.subscribe(self._filter(gateway))
+
+    def publish(self, broker: Broker, asked: _Asked, signed: SignedStatement) -> None:
+        """Send the statement, unless paho still holds it. Raises ``LedgerUnavailable``: the queue is full."""
+        with self.news:
+            if asked.flying:
+                return
+            asked.flying, asked.acknowledged = True, None
+            asked.receipt = asked.refusal = asked.kept_until = None
+            asked.stray = ""
+            correlation = asked.correlation = secrets.token_bytes(16)
+        gateway, id_text = signed.statement.gateway, id_to_text(signed.id)
+        mid = broker.publish(
+            Topic(self._ledger, "statements", gateway, id_text).encode(),
+            signed.entry,
+            COSE,
+            response_topic=Topic(self._ledger, "receipts", gateway, id_text).encode(),
+            correlation=correlation,
+        )
+        with self.news:
+            asked.flying = mid is not None and mid not in self._early_acks
+            if asked.flying and mid is not None:
+                self._flying[mid] = asked
+            elif mid is not None:
+                asked.acknowledged = self._early_acks.pop(mid)
+        if mid is None:
+            raise LedgerUnavailable(f"{self._url}: {QUEUE} messages wait for the broker ({broker.state})")
+
+    def _filter(self, gateway: str) -> str:
+        return f"{TOPIC_ROOT}/{self._ledger}/receipts/{gateway}/+"
+
+    # — in the network thread —
+
+    def connected(self, broker: Broker) -> None:
+        with self.news:
+            gateways = sorted(self._gateways)
+        for gateway in gateways:
+            broker.subscribe(self._filter(gateway))
+
+    def acknowledged(self, mid: int, code: int, reason: str) -> None:
+        with self.news:
+            asked = self._flying.pop(mid, None)
+            if asked is None:
+                self._early_acks[mid] = code, reason
+            else:
+                asked.flying, asked.acknowledged = False, (code, reason)
+            self.news.notify_all()
+
+    def message(self, message: Message) -> None:
+        topic = Topic.decode(message.topic)
+        if message.retained or topic is None or topic.kind != "receipts" or topic.ledger != self._ledger:
+            return
+        with self.news:
+            asked = self.asked.get(id_from_text(topic.id_text) or b"")
+            if asked is not None:
+                self._take(asked, message)
+                self.news.notify_all()
+
+    def _take(self, asked: _Asked, message: Message) -> None:
+        data = message.data if len(message.data) <= MAX_RECEIPT else b""
+        problem, after_s = parse_problem(data), parse_pending(data)
+        if data[:1] == bytes([_SIGN1_HEAD]) or _is_locator(data):
+            asked.receipt = data
+        elif after_s is not None:
+            asked.kept_until = time.monotonic() + after_s
+        elif problem is None:
+            data = message.data
+            asked.stray = excerpt(data)
+            _LOG.warning("%s: neither receipt nor refusal on %s: %s", self._url, message.topic, asked.stray)
+        elif message.correlation in (None, asked.correlation):  # not the answer to an earlier attempt
+            asked.refusal, asked.kept_until = Refused(*problem), None
+
+
 class MqttLedger:
     """The ledger ``name`` behind the broker at ``url`` (``mqtt://`` or ``mqtts://HOST:PORT``); see ``ledgers.Ledger``.
 
@@ -62,21 +169,15 @@ class MqttLedger:
     def __init__(self, name: str, url: str, access: Access | None = None, *, timeout_s: float = 10.0) -> None:
         self.name = name
         self._timeout_s = timeout_s
-        self._asked: OrderedDict[bytes, _Asked] = OrderedDict()
-        self._flying: dict[int, _Asked] = {}  # by message id, until the PUBACK
-        self._early_acks: dict[int, tuple[int, str]] = {}  # PUBACKs that overtook the return of publish
-        self._gateways: set[str] = set()
-        self._news = threading.Condition()
-        self._broker = Broker(
+        self._submissions = _Submissions(name, url)
+        options = BrokerOptions(
             url,
-            access,
-            client_id=f"meterseal-{secrets.token_hex(8)}",
-            on_connect=self._resubscribe,
-            on_message=self._message,
-            on_ack=self._ack,
+            f"meterseal-{secrets.token_hex(8)}",
+            access or Access(),
             queue=QUEUE,
             connect_timeout_s=min(timeout_s, 5.0),
         )
+        self._broker = Broker(options, self._submissions)
 
     def submit(self, entry: bytes) -> bytes | Pending:
         """Publish the statement and wait for its receipt or its refusal."""
@@ -87,15 +188,15 @@ class MqttLedger:
             raise Refused("Malformed statement", error.detail) from error
         if not self._broker.wait_connected(self._timeout_s):
             raise LedgerUnavailable(f"{self._broker.url}: {self._broker.state}")
-        asked = self._remember(signed.id)
-        self._subscribe(signed.statement.gateway)
-        self._publish(asked, signed)
+        asked = self._submissions.remember(signed.id)
+        self._submissions.subscribe(self._broker, signed.statement.gateway)
+        self._submissions.publish(self._broker, asked, signed)
         return self._await(asked, deadline)
 
     def lookup(self, statement_id: bytes) -> bytes | Pending | None:
         """The receipt that has come for a statement submitted here; over MQTT there is no other way to ask."""
-        with self._news:
-            asked = self._asked.get(statement_id)
+        with self._submissions.news:
+            asked = self._submissions.asked.get(statement_id)
             if asked is None:
                 return None
             receipt, asked.receipt = asked.receipt, None
@@ -113,59 +214,8 @@ class MqttLedger:
         """Leave the broker and end the network thread."""
         self._broker.close(self._timeout_s)
 
-    def _remember(self, statement_id: bytes) -> _Asked:
-        with self._news:
-            asked = self._asked.setdefault(statement_id, _Asked())
-            self._asked.move_to_end(statement_id)
-            while len(self._asked) > _REMEMBERED:
-                self._asked.popitem(last=False)
-            return asked
-
-    def _subscribe(self, gateway: str) -> None:
-        with self._news:
-            if gateway in self._gateways:
-                return
-            self._gateways.add(gateway)
-        self._broker.subscribe(self._filter(gateway))
-
-    def _resubscribe(self, broker: Broker) -> None:
-        with self._news:
-            gateways = sorted(self._gateways)
-        for gateway in gateways:
-            broker.subscribe(self._filter(gateway))
-
-    def _filter(self, gateway: str) -> str:
-        return f"{TOPIC_ROOT}/{self.name}/receipts/{gateway}/+"
-
-    def _publish(self, asked: _Asked, signed: SignedStatement) -> None:
-        """Send the statement, unless paho still holds it."""
-        with self._news:
-            if asked.flying:
-                return
-            asked.flying, asked.acknowledged = True, None
-            asked.receipt = asked.refusal = asked.kept_until = None
-            asked.stray = ""
-            correlation = asked.correlation = secrets.token_bytes(16)
-        gateway, id_text = signed.statement.gateway, id_to_text(signed.id)
-        # outside of self._news: paho calls _ack with a lock held that publish takes, too
-        mid = self._broker.publish(
-            Topic(self.name, "statements", gateway, id_text).encode(),
-            signed.entry,
-            COSE,
-            response_topic=Topic(self.name, "receipts", gateway, id_text).encode(),
-            correlation=correlation,
-        )
-        with self._news:
-            asked.flying = mid is not None and mid not in self._early_acks
-            if asked.flying and mid is not None:
-                self._flying[mid] = asked
-            elif mid is not None:
-                asked.acknowledged = self._early_acks.pop(mid)
-        if mid is None:
-            raise LedgerUnavailable(f"{self._broker.url}: {QUEUE} messages wait for the broker ({self._broker.state})")
-
     def _await(self, asked: _Asked, deadline: float) -> bytes | Pending:
-        with self._news:
+        with self._submissions.news:
             while True:
                 if asked.receipt is not None:
                     return asked.receipt
@@ -183,7 +233,7 @@ class MqttLedger:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise LedgerUnavailable(self._silence(asked))
-                self._news.wait(left)
+                self._submissions.news.wait(left)
 
     def _silence(self, asked: _Asked) -> str:
         told = "did not acknowledge" if asked.acknowledged is None else "has"
@@ -194,39 +244,6 @@ class MqttLedger:
             f"{self._broker.url}: no receipt within {self._timeout_s:g} s; "
             f"the broker {told} the statement ({self._broker.state}){stray}"
         )
-
-    def _ack(self, mid: int, code: int, reason: str) -> None:
-        with self._news:
-            asked = self._flying.pop(mid, None)
-            if asked is None:
-                self._early_acks[mid] = code, reason
-            else:
-                asked.flying, asked.acknowledged = False, (code, reason)
-            self._news.notify_all()
-
-    def _message(self, message: Message) -> None:
-        topic = Topic.decode(message.topic)
-        if message.retained or topic is None or topic.kind != "receipts" or topic.ledger != self.name:
-            return
-        with self._news:
-            asked = self._asked.get(id_from_text(topic.id_text) or b"")
-            if asked is not None:
-                self._take(asked, message)
-                self._news.notify_all()
-
-    def _take(self, asked: _Asked, message: Message) -> None:
-        data = message.data if len(message.data) <= MAX_RECEIPT else b""
-        problem, after_s = parse_problem(data), parse_pending(data)
-        if data[:1] == bytes([_SIGN1_HEAD]) or _is_locator(data):
-            asked.receipt = data
-        elif after_s is not None:
-            asked.kept_until = time.monotonic() + after_s
-        elif problem is None:
-            data = message.data
-            asked.stray = excerpt(data)
-            _LOG.warning("%s: neither receipt nor refusal on %s: %s", self._broker.url, message.topic, asked.stray)
-        elif message.correlation in (None, asked.correlation):  # not the answer to an earlier attempt
-            asked.refusal, asked.kept_until = Refused(*problem), None
 
 
 def _pending(asked: _Asked) -> Pending | None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway.alarms.board import AlarmBoard, lines_of
+from gateway.alarms.board import AlarmBoard
+from gateway.alarms.grouping import lines_of
 from gateway.commissioning.line_specs import line_specs
 from gateway.config.device_keys import make_missing
 from gateway.config.load import load_config
@@ -15,7 +16,7 @@ from gateway.fieldbus.specs import Alarm
 from gateway.recording.live_state import Live
 from gateway.records import MissedPoll
 from gateway.storage.alarm_tables import AlarmRow
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.support.samples import START_S, Machine, recorder, site
 
@@ -47,15 +48,15 @@ class Desk:
 
     def start(self) -> None:
         self._starts += 1
-        store = Store(self.loaded.database)
-        self.clock = self.machine.clock(store.latest_ms())
+        store = Database(self.loaded.database)
+        self.clock = self.machine.clock(store.records.latest_ms())
         self.recorder, _ = recorder(self.loaded, self.clock, bytes([self._starts]) * 8)
         self.recorder.start()
         self.live, self.sleeping = Live(self.loaded.meters), set[str]()
-        lines = lines_of(line_specs(self.loaded))
+        self.lines = lines_of(line_specs(self.loaded))
         self.hosts: dict[str, str] = {}
         looks = lambda line: line in self.sleeping, self.hosts.get
-        self.board = AlarmBoard(store, self.recorder, self.clock, self.live, lines, *looks)
+        self.board = AlarmBoard(store, self.recorder, self.clock, self.live, self.lines, *looks)
         store.close()
         self.told: list[AlarmRow] = []
         self.board.listeners.append(self.told.append)
@@ -76,35 +77,35 @@ class Desk:
 
     def settle(self) -> None:
         """Everything that changed is in the database."""
-        while self.board._keep():
+        while self.board._store.save():
             self.recorder.call(lambda _: None).result(timeout=30)
 
     def line(self, code: str, line: str, meter: str | None = None, *, on: bool = True) -> None:
         """A line's worker tells the board."""
         if on:
-            names = [meter] if meter else list(self.board._lines[line])
+            names = [meter] if meter else list(self.lines[line])
             self.live.hear([MissedPoll(name, self.clock.now_ms(), "timeout") for name in names])
         self.board.line_alarm(Alarm(line, meter, code, f"{line}: {meter or 'no meter'} {code}", on))
         self.board.tick()  # it wakes itself where it runs
 
     def standing(self) -> list[tuple[str, str, str]]:
         """(source, code, line) of all that stand, in order of their numbers."""
-        rows = sorted(self.board.standing(), key=lambda row: row.id)
+        rows = sorted(self.board.listed(), key=lambda row: row.id)
         return [(row.source, row.code, row.line) for row in rows]
 
     def one(self) -> AlarmRow:
         """The one alarm that stands."""
-        (row,) = self.board.standing()
+        (row,) = self.board.listed()
         return row
 
     def rows(self) -> list[AlarmRow]:
         """The same from the database."""
         self.settle()
-        return self.recorder.call(lambda store: store.alarms()).result(timeout=30)
+        return self.recorder.call(lambda store: store.alarms.open()).result(timeout=30)
 
     def events(self, name: str = "alarm") -> list[tuple[str, dict[str, Any]]]:
         """(meter, fields) of this epoch's events of one name."""
-        rows = self.recorder.call(lambda store: store.epoch_events()).result(timeout=30)
+        rows = self.recorder.call(lambda store: store.records.epoch_events()).result(timeout=30)
         bodies = [(row.meter, parse_record(row.data).body) for row in rows]
         return [(meter, dict(body.fields)) for meter, body in bodies if isinstance(body, Event) and body.name == name]
 

@@ -32,8 +32,10 @@ from gateway.dashboard.auth import setup
 from gateway.errors import GatewayError
 from gateway.evidence import prove
 from gateway.process.console import console
-from gateway.status import status
-from gateway.storage.database import Store
+from gateway.status.collect import collect
+from gateway.status.readings import ReadingValue, recorded_values
+from gateway.status.status import Status
+from gateway.storage.database import Database
 from ledger_client.errors import VerificationError
 from ledger_client.verification.trust import load_trust
 from ledger_client.verification.verify import verify
@@ -200,21 +202,21 @@ def _watch(
             time.sleep(0.5)
 
 
-def _look(config: Config) -> tuple[dict[str, Any], list[status.Shown]]:
-    store = Store(config.database, read_only=True)
+def _look(config: Config) -> tuple[Status, list[ReadingValue]]:
+    store = Database(config.database, read_only=True)
     try:
-        facts = status.status(config, store, int(time.time() * 1000))
-        return facts, status.shown([row for name in config.meters for row in store.readings(name, 1)])
+        status = collect(config, store, int(time.time() * 1000))
+        return status, recorded_values([row for name in config.meters for row in store.records.readings(name, 1)])
     finally:
         store.close()
 
 
 def _sum_up(config: Config, place: Place) -> dict[str, Any]:
-    store, trust = Store(config.database, read_only=True), load_trust(config.trust)
+    store, trust = Database(config.database, read_only=True), load_trust(config.trust)
     balances = account(store, read_answers(place.answers))
     proofs = []
     for name in config.meters:
-        row = store.newest_anchored(name)
+        row = store.records.newest_anchored(name)
         if row is None:
             proofs.append({"meter": name, "verified": False, "error": "no anchored reading"})
             continue

@@ -46,7 +46,7 @@ class Rounds:
     def look(self, *, again: bool = False) -> Diagnosis:
         """What is known; begins a round where nothing fresh is of the configuration in force and of the alarms that
         stand, or ``again``. In the event loop."""
-        config, alarms = self._site.config, [(alarm.id, alarm.active) for alarm in self._site.board.standing()]
+        config, alarms = self._site.config, [(alarm.id, alarm.active) for alarm in self._site.board.listed()]
         with self._lock:
             stale = self._ended is None or time.monotonic() - self._ended[0] > FRESH_S or self._of is not config
             stale = stale or self._alarms != alarms

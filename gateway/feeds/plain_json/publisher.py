@@ -11,7 +11,7 @@ from gateway.feeds.plain_json import messages
 from gateway.feeds.publisher import Sent
 from gateway.feeds.reading_message import FeedReading
 from gateway.storage.alarm_tables import AlarmRow
-from ledger_client.transport.mqtt_broker import Message, Will
+from ledger_client.transport.mqtt_options import Message, Will
 
 MOST_RETAINED = 10_000
 """So many topics are looked at that somebody has left messages under."""

@@ -21,7 +21,7 @@ from gateway.feeds.sparkplug.primary_host import PrimaryHost
 from gateway.recording.live_state import MeterNow
 from gateway.records import GATEWAY
 from gateway.storage.alarm_tables import AlarmRow
-from ledger_client.transport.mqtt_broker import Message, Will
+from ledger_client.transport.mqtt_options import Message, Will
 
 LOOK_EVERY_S = 0.5
 REBIRTH_EVERY_S = 1.0

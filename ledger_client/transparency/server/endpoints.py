@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from ledger_client.transport.access import Access, AccessError, Protocol, resolve
-from ledger_client.transport.mqtt_broker import demand_broker
+from ledger_client.transport.mqtt_options import demand_broker
 
 
 @dataclass(frozen=True, slots=True)

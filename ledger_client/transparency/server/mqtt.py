@@ -17,7 +17,8 @@ from ledger_client.formats.statement import SignedStatement, detach_receipts, pa
 from ledger_client.transparency.ledger.admission import MALFORMED
 from ledger_client.transparency.ledger.service import Service, Submitted
 from ledger_client.transport.access import Access
-from ledger_client.transport.mqtt_broker import Broker, Message
+from ledger_client.transport.mqtt_broker import Broker, Handler
+from ledger_client.transport.mqtt_options import BrokerOptions, Message
 from ledger_client.transport.wire import COSE, MAX_ENTRY, PROBLEM, TOPIC_ROOT, Topic, encode_problem, id_to_text
 
 _LOG = logging.getLogger("meterseal.ledger")
@@ -26,21 +27,39 @@ _TURN = 64  # messages that share a transaction; brokers send few more before th
 _SESSION_S = 24 * 3600  # how long the broker shall keep statements for a ledger that is away
 
 
+class _Inbox(Handler):
+    """The ledger's subscription: each message is queued by the network thread and dealt with by the worker."""
+
+    def __init__(self, ledger: str, waiting: SimpleQueue[Message | None]) -> None:
+        self._ledger, self._waiting = ledger, waiting
+
+    def connected(self, broker: Broker) -> None:
+        broker.subscribe(f"{TOPIC_ROOT}/{self._ledger}/statements/+/+")
+        _LOG.info("takes statements at %s", broker.url)
+
+    def message(self, message: Message) -> None:
+        self._waiting.put(message)
+
+
 class MqttService:
-    """A ledger's place at a broker, from the constructor until ``close``; a broker that is away is waited for."""
+    """A ledger's place at a broker, from the constructor until ``close``; a broker that is away is waited for.
+
+    Two threads besides the caller's: paho's network thread puts messages into ``_waiting``; the worker takes them out,
+    registers the statements, publishes the answers and acknowledges the messages.
+    """
 
     def __init__(self, ledger: Service, url: str, access: Access | None = None) -> None:
         self._ledger = ledger
         self._waiting: SimpleQueue[Message | None] = SimpleQueue()
-        self._broker = Broker(
+        """Network thread → worker; None ends the worker."""
+        options = BrokerOptions(
             url,
-            access,
-            client_id=f"meterseal-ledger-{ledger.name}",
-            on_connect=self._subscribe,
-            on_message=self._waiting.put,
-            acknowledged_later=True,
+            f"meterseal-ledger-{ledger.name}",
+            access or Access(),
             session_s=_SESSION_S,
+            acknowledged_later=True,
         )
+        self._broker = Broker(options, _Inbox(ledger.name, self._waiting))
         self._worker = threading.Thread(target=self._work, name="mqtt-statements")
         self._worker.start()
 
@@ -49,10 +68,6 @@ class MqttService:
         self._waiting.put(None)
         self._worker.join()
         self._broker.close(timeout_s=2.0)
-
-    def _subscribe(self, broker: Broker) -> None:
-        broker.subscribe(f"{TOPIC_ROOT}/{self._ledger.name}/statements/+/+")
-        _LOG.info("takes statements at %s", broker.url)
 
     def _work(self) -> None:
         """Deal with what comes until ``close``; what came before that is dealt with."""

@@ -61,7 +61,7 @@ def test_a_meter_that_refuses_stands_in_status_with_code_and_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(
-        KINDS, AlarmCode.METER_REFUSES, replace(KINDS[AlarmCode.METER_REFUSES], delay_ms=0)
+        KINDS, AlarmCode.METER_REFUSES, replace(KINDS[AlarmCode.METER_REFUSES], on_delay_ms=0)
     )  # the delay has tests of its own
     loaded = made(tmp_path / "site")
     told: dict[str, str] = {}
@@ -74,7 +74,7 @@ def test_a_meter_that_refuses_stands_in_status_with_code_and_block(
         with instance_lock.take(loaded.data):
             async with running(loaded) as epoch:
                 board = epoch.site.board
-                await until(lambda: any(alarm.code == AlarmCode.METER_REFUSES for alarm in board.standing()))
+                await until(lambda: any(alarm.code == AlarmCode.METER_REFUSES for alarm in board.listed()))
                 told["json"] = await asyncio.to_thread(ask, "--json")
                 told["people"] = " ".join((await asyncio.to_thread(ask)).split())
         pty.unplug()

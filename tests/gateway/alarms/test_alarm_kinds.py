@@ -22,8 +22,8 @@ def span(ms: int) -> str:
 def row(kind: Kind) -> str:
     """The line of docs/alarms.md about one kind."""
     cells = (
-        f"`{kind.code}`", kind.severity, f"**{kind.title}**: {kind.meaning}", span(kind.delay_ms), span(kind.clear_ms),
-        WHO[kind.who], kind.advice,
+        f"`{kind.code}`", kind.severity, f"**{kind.title}**: {kind.meaning}",
+        span(kind.on_delay_ms), span(kind.off_delay_ms), WHO[kind.audience], kind.advice,
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
 

@@ -5,29 +5,32 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.alarm_kinds import KINDS, AlarmCode
 from gateway.alarms.board import orders
-from gateway.alarms.state import QUIET_MS
+from gateway.alarms.state import CHATTERING_QUIET_MS
 from gateway.anchoring.ledger_alarms import LedgerAlarms
+from gateway.cli.status_view import print_status
 from gateway.errors import Declined
 from gateway.fieldbus.specs import Alarm
 from gateway.process.console import console
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, Timestamp
-from gateway.status import status
+from gateway.status.collect import collect
+from gateway.status.status import DashboardStatus
 from gateway.storage.alarm_tables import AlarmRow
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.times import rfc3339_ms
 from tests.support.desk import Desk
 
 A, B, LONE = "meter-a", "meter-b", "lone"
 BUS, OWN = "bus-1", "bus-2"
-DELAY_S = KINDS["comms-lost"].delay_ms / 1000 + 0.01
-CLEAR_S = KINDS["comms-lost"].clear_ms / 1000 + 0.01
+DELAY_S = KINDS["comms-lost"].on_delay_ms / 1000 + 0.01
+CLEAR_S = KINDS["comms-lost"].off_delay_ms / 1000 + 0.01
 USER = "installer"
 
 
@@ -42,7 +45,7 @@ def lost(desk: Desk, meter: str = A) -> AlarmRow:
     """A meter is silent for long enough; gives its alarm."""
     desk.line("comms-lost", BUS, meter)
     desk.passes(DELAY_S)
-    return next(row for row in desk.board.standing() if row.source == meter)
+    return next(row for row in desk.board.listed() if row.source == meter)
 
 
 def test_what_does_not_last_is_no_alarm(desk: Desk) -> None:
@@ -113,28 +116,28 @@ def test_a_flapping_meter_is_one_alarm(desk: Desk) -> None:
     row = desk.one()
     assert (row.active, row.times, "it comes and goes" in row.text) == (True, 4, True)
     assert len(desk.told) == 8  # and once that it does so
-    desk.passes(QUIET_MS / 1000)
+    desk.passes(CHATTERING_QUIET_MS / 1000)
     assert not desk.one().active
     assert len(desk.rows()) == 1
 
 
 def test_acknowledged_is_signed_with_the_users_name_and_ends_with_the_alarm(desk: Desk) -> None:
     row = lost(desk)
-    done = asyncio.run(desk.board.acknowledge(row.id, USER))
+    done = asyncio.run(desk.board.operator.acknowledge(row.id, USER))
     assert (done.acked_by, done.acked_ms, done.active) == (USER, desk.clock.now_ms(), True)
     assert desk.events("alarm-acknowledged") == [(A, {"code": "comms-lost", "line": BUS, "user": USER})]
-    assert asyncio.run(desk.board.acknowledge(row.id, "another")).acked_by == USER
+    assert asyncio.run(desk.board.operator.acknowledge(row.id, "another")).acked_by == USER
     assert len(desk.events("alarm-acknowledged")) == 1
     desk.line("comms-lost", BUS, A, on=False)
     desk.passes(CLEAR_S)
     assert (desk.standing(), desk.rows()) == ([], [])
     with pytest.raises(Declined, match="no alarm"):
-        asyncio.run(desk.board.acknowledge(row.id, USER))
+        asyncio.run(desk.board.operator.acknowledge(row.id, USER))
 
 
 def test_raised_again_before_anybody_saw_it_is_the_same_alarm(desk: Desk) -> None:
     row = lost(desk)
-    asyncio.run(desk.board.acknowledge(row.id, USER))
+    asyncio.run(desk.board.operator.acknowledge(row.id, USER))
     desk.line("comms-lost", BUS, A, on=False)
     desk.passes(CLEAR_S)
     second = lost(desk)
@@ -147,8 +150,8 @@ def test_raised_again_before_anybody_saw_it_is_the_same_alarm(desk: Desk) -> Non
 
 def test_shelved_it_leaves_the_list_and_comes_back_by_itself(desk: Desk) -> None:
     row = lost(desk)
-    asyncio.run(desk.board.acknowledge(row.id, USER))
-    asyncio.run(desk.board.shelve(row.id, USER, 3_600_000, "cable is ordered"))
+    asyncio.run(desk.board.operator.acknowledge(row.id, USER))
+    asyncio.run(desk.board.operator.shelve(row.id, USER, 3_600_000, "cable is ordered"))
     until_ms = desk.clock.now_ms() + 3_600_000
     assert (desk.standing(), [one.id for one in desk.board.shelved()]) == ([], [row.id])
     ((meter, fields),) = desk.events("alarm-shelved")
@@ -167,11 +170,10 @@ def test_shelved_it_leaves_the_list_and_comes_back_by_itself(desk: Desk) -> None
 
 def test_the_status_says_who_has_shelved_what_in_whatever_letters(desk: Desk) -> None:
     row = lost(desk)
-    asyncio.run(desk.board.shelve(row.id, "x[/]y", 60_000, "[bold"))
-    reader, said = Store(desk.loaded.database, read_only=True), io.StringIO()
-    facts = status.status(desk.loaded, reader, desk.clock.now_ms())
-    facts["web"] = {"address": "https://192.0.2.7:8080/", "fingerprint": "54:5B:AB:F5"}  # `:AB:` is a picture's name
-    status.print_status(console(said), facts)
+    asyncio.run(desk.board.operator.shelve(row.id, "x[/]y", 60_000, "[bold"))
+    reader, said = Database(desk.loaded.database, read_only=True), io.StringIO()
+    pages = DashboardStatus("https://192.0.2.7:8080/", "54:5B:AB:F5")  # `:AB:` is a picture's name
+    print_status(console(said), replace(collect(desk.loaded, reader, desk.clock.now_ms()), dashboard=pages))
     reader.close()
     until = rfc3339_ms(desk.clock.now_ms() + 60_000)
     assert f"shelved by x[/]y until {until}: {row.text}" in said.getvalue()
@@ -180,41 +182,41 @@ def test_the_status_says_who_has_shelved_what_in_whatever_letters(desk: Desk) ->
 
 def test_what_is_over_while_it_is_shelved_is_done_with(desk: Desk) -> None:
     row = lost(desk)
-    asyncio.run(desk.board.shelve(row.id, USER, 3_600_000, ""))
+    asyncio.run(desk.board.operator.shelve(row.id, USER, 3_600_000, ""))
     desk.line("comms-lost", BUS, A, on=False)
     desk.passes(60)
     assert desk.raised() == [("comms-lost", True), ("comms-lost", False)]
     desk.passes(3600)
-    assert (desk.board.standing(), desk.board.shelved(), desk.rows()) == ([], [], [])
+    assert (desk.board.listed(), desk.board.shelved(), desk.rows()) == ([], [], [])
 
 
 def test_somebody_may_take_it_back_before(desk: Desk) -> None:
     row = lost(desk)
     with pytest.raises(Declined, match="not shelved"):
-        asyncio.run(desk.board.unshelve(row.id, USER))
+        asyncio.run(desk.board.operator.unshelve(row.id, USER))
     for wrong in (0, -1, 31 * 86_400_000):
         with pytest.raises(Declined, match="30 days"):
-            asyncio.run(desk.board.shelve(row.id, USER, wrong, ""))
-    asyncio.run(desk.board.shelve(row.id, USER, 60_000, ""))
-    asyncio.run(desk.board.unshelve(row.id, USER))
+            asyncio.run(desk.board.operator.shelve(row.id, USER, wrong, ""))
+    asyncio.run(desk.board.operator.shelve(row.id, USER, 60_000, ""))
+    asyncio.run(desk.board.operator.unshelve(row.id, USER))
     assert desk.one().active
     assert desk.events("alarm-unshelved") == [(A, {"code": "comms-lost", "line": BUS, "user": USER})]
 
 
 def test_a_restart_keeps_what_is_still_true_and_clears_what_is_not(desk: Desk) -> None:
     first, second = lost(desk, A), lost(desk, B)
-    asyncio.run(desk.board.acknowledge(first.id, USER))
+    asyncio.run(desk.board.operator.acknowledge(first.id, USER))
     desk.restart()
-    assert {row.id for row in desk.board.standing()} == {first.id, second.id}
+    assert {row.id for row in desk.board.listed()} == {first.id, second.id}
     desk.board.answered(B)
     desk.passes(600)  # A is still being looked for: nobody knows that it answers
     desk.line("comms-lost", BUS, A)
     desk.passes(600)
-    kept, cleared = sorted(desk.board.standing(), key=lambda row: row.id)
+    kept, cleared = sorted(desk.board.listed(), key=lambda row: row.id)
     assert (kept.active, kept.acked_by, kept.since_ms) == (True, USER, first.since_ms)
     assert (cleared.active, cleared.acked_ms) == (False, None)
     assert [(meter, fields["raised"]) for meter, fields in desk.events()] == [(B, False)]
-    assert desk.rows() == desk.board.standing()
+    assert desk.rows() == desk.board.listed()
 
 
 def test_what_only_a_start_can_find_ends_with_the_next_and_still_wants_to_be_seen(desk: Desk) -> None:
@@ -232,12 +234,12 @@ def test_what_a_look_found_waits_for_the_next_look(desk: Desk) -> None:
     assert desk.standing() == [(GATEWAY, "anchor-overdue", "ledger x"), (GATEWAY, "ledger-refused", "ledger x")]
     desk.restart()
     desk.passes(86_400)
-    assert all(row.active for row in desk.board.standing())
+    assert all(row.active for row in desk.board.listed())
     desk.board.looked("anchor-overdue", {})
     desk.board.still("ledger-refused", [(GATEWAY, "ledger x")])
-    assert [row.code for row in desk.board.standing() if row.active] == ["ledger-refused"]
+    assert [row.code for row in desk.board.listed() if row.active] == ["ledger-refused"]
     desk.board.still("ledger-refused", [])  # it is known again: the uplink says when it is over
-    assert [row.code for row in desk.board.standing() if row.active] == ["ledger-refused"]
+    assert [row.code for row in desk.board.listed() if row.active] == ["ledger-refused"]
 
 
 def test_a_meter_that_is_taken_out_takes_its_alarm_along(desk: Desk) -> None:
@@ -266,7 +268,7 @@ def test_a_notice_is_over_at_once_and_stands_until_somebody_has_seen_it(desk: De
     row = desk.one()
     assert (row.active, row.severity) == (False, "notice")
     assert desk.raised() == [("configuration-changed", True), ("configuration-changed", False)]
-    asyncio.run(desk.board.acknowledge(row.id, USER))
+    asyncio.run(desk.board.operator.acknowledge(row.id, USER))
     assert desk.standing() == []
 
 
@@ -279,10 +281,10 @@ def test_without_a_disk_the_list_goes_on_and_is_written_later(desk: Desk) -> Non
     desk.recorder.call(lambda _: None).result(timeout=30)
     desk.board.tick()
     assert desk.recorder.trouble is not None
-    assert {one.code for one in desk.board.standing()} == {"comms-lost", "recording-stopped"}
-    stopped = next(one for one in desk.board.standing() if one.code == "recording-stopped")
+    assert {one.code for one in desk.board.listed()} == {"comms-lost", "recording-stopped"}
+    stopped = next(one for one in desk.board.listed() if one.code == "recording-stopped")
     assert ("disk-error" in stopped.text, stopped.severity) == (True, "critical")
-    done = asyncio.run(desk.board.acknowledge(row.id, USER))
+    done = asyncio.run(desk.board.operator.acknowledge(row.id, USER))
     assert done.acked_by == USER
     away.rename(desk.loaded.database)
     for _ in range(10):
@@ -291,7 +293,7 @@ def test_without_a_disk_the_list_goes_on_and_is_written_later(desk: Desk) -> Non
     assert desk.recorder.trouble is None
     assert [one.code for one in desk.rows()] == ["comms-lost", "recording-stopped"]
     assert [fields["user"] for _, fields in desk.events("alarm-acknowledged")] == [USER]
-    stopped = next(one for one in desk.board.standing() if one.code == "recording-stopped")
+    stopped = next(one for one in desk.board.listed() if one.code == "recording-stopped")
     assert not stopped.active
     told = {("comms-lost", True), ("recording-stopped", True), ("recording-stopped", False)}
     assert (set(desk.raised()), len(desk.raised())) == (told, 3)

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from gateway.alarm_kinds import KINDS
-from gateway.alarms.grouping import Member, names, together
+from gateway.alarms.grouping import names, simultaneous
+from gateway.alarms.state import AlarmKey, AlarmState
 from gateway.fieldbus.specs import Alarm
 from tests.support.desk import Desk
 
-DELAY_S = KINDS["line-down"].delay_ms / 1000 + 0.01
-CLEAR_S = KINDS["site-silent"].clear_ms / 1000 + 0.01
+DELAY_S = KINDS["line-down"].on_delay_ms / 1000 + 0.01
+CLEAR_S = KINDS["site-silent"].off_delay_ms / 1000 + 0.01
 TCP = [f"tcp-{n:02}" for n in range(9)]
 RTU = [f"rtu-{n}" for n in range(5)]
 LINES = {"rs485": RTU, **{f"line-{name}": [name] for name in TCP}}
@@ -135,23 +136,23 @@ def test_what_is_still_true_comes_out_when_the_one_is_over(desk: Desk) -> None:
     desk.passes(CLEAR_S)
     assert not desk.one().active
     desk.passes(DELAY_S)
-    left = [(row.source, row.code) for row in desk.board.standing() if row.active]
+    left = [(row.source, row.code) for row in desk.board.listed() if row.active]
     assert sorted(left) == [("gateway", "line-down"), (TCP[0], "line-down")]
-    since = {row.since_ms for row in desk.board.standing()}
+    since = {row.since_ms for row in desk.board.listed()}
     assert len(since) == 1  # since they fell silent, not since the others came back
 
 
 def test_one_that_somebody_has_acknowledged_stays_beside_it(desk: Desk) -> None:
     down(desk, ["line-tcp-00"])
     desk.passes(11)
-    asyncio.run(desk.board.acknowledge(desk.one().id, "installer"))
+    asyncio.run(desk.board.operator.acknowledge(desk.one().id, "installer"))
     began_ms = desk.clock.now_ms()
     down(desk, list(LINES)[2:])
     desk.passes(DELAY_S - 1)  # they have their own delay, however long that one has stood
     assert desk.standing() == [("tcp-00", "line-down", "line-tcp-00")]
     desk.passes(1)
     assert desk.standing() == [("tcp-00", "line-down", "line-tcp-00"), SITE]
-    assert next(row for row in desk.board.standing() if row.code == "site-silent").since_ms == began_ms
+    assert next(row for row in desk.board.listed() if row.code == "site-silent").since_ms == began_ms
 
 
 def test_old_ones_stand_beside_the_new_one(desk: Desk) -> None:
@@ -161,7 +162,7 @@ def test_old_ones_stand_beside_the_new_one(desk: Desk) -> None:
     down(desk, list(LINES)[3:])
     desk.passes(DELAY_S)
     assert desk.standing() == [("tcp-00", "line-down", "line-tcp-00"), SITE]
-    assert [row.id for row in desk.board.standing() if row.source == "tcp-00"] == [old.id]
+    assert [row.id for row in desk.board.listed() if row.source == "tcp-00"] == [old.id]
 
 
 def test_two_lines_are_two_alarms(desk: Desk) -> None:
@@ -210,7 +211,7 @@ def test_meters_of_a_silent_line_are_held_and_come_out_if_they_stay_silent(desk:
     assert desk.standing() == [("gateway", "line-down", "rs485")]
     down(desk, ["rs485"], on=False)
     desk.passes(CLEAR_S)
-    assert {(row.source, row.code, row.active) for row in desk.board.standing()} == {
+    assert {(row.source, row.code, row.active) for row in desk.board.listed()} == {
         ("gateway", "line-down", False), (RTU[0], "comms-lost", True), (RTU[1], "comms-lost", True)
     }  # fmt: skip
 
@@ -238,7 +239,12 @@ def test_a_restart_in_the_middle_of_it_tells_nothing_new(desk: Desk) -> None:
 
 def test_which_of_many_are_one() -> None:
     def crowd(*since: int, of: int | None = 9, ripe: bool = True) -> int:
-        return len(together([Member(str(n), ms, ripe) for n, ms in enumerate(since)], of, 60_000))
+        kind, due_ms = KINDS["line-down"], 0 if ripe else 1
+        states = [
+            AlarmState(AlarmKey(str(n), kind.code, str(n)), kind, "", True, since_ms=ms, on_delay_until_ms=due_ms)
+            for n, ms in enumerate(since)
+        ]
+        return len(simultaneous(states, of, now_ms=0, window_ms=60_000))
 
     assert crowd(0, 1, 2) == 3
     assert crowd(0, 1) == 0

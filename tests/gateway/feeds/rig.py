@@ -20,10 +20,12 @@ from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
 from gateway.recording.writer import Recorder
 from gateway.records import MissedPoll, PollResult, Timestamp
-from gateway.runtime.context import GatewayContext
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.senml import Reading, Value
-from ledger_client.transport.mqtt_broker import Broker, Message
+from ledger_client.transport.mqtt_broker import Broker
+from ledger_client.transport.mqtt_options import BrokerOptions, Message
+from tests.support.contexts import InForce, context
+from tests.support.mqtt_callbacks import Callbacks
 from tests.support.samples import recorder, site
 
 PATIENCE_S = 20.0
@@ -55,11 +57,12 @@ class Rig:
         self.hub.listeners.append(self.live.hear)
         self.recorder.on_news.append(self.hub.tell)
         lines = {bus.name: {meter.name: meter.every for meter in bus.meter} for bus in loaded.document.bus}
-        store = Store(loaded.database, read_only=True)
+        store = Database(loaded.database, read_only=True)
         self.board = AlarmBoard(store, self.recorder, self.clock, self.live, lines)
         store.close()
-        self.site = GatewayContext(loaded, self.clock, epoch, self.recorder, {}, {}, self.hub, self.live, self.board)
-        self.feeds = [make_feed(self.site, entry) for entry in loaded.document.feed]
+        self.in_force = InForce(loaded)
+        site = context(self.in_force, self.clock, self.recorder, self.live, self.board, hub=self.hub)
+        self.feeds = [make_feed(site, entry).feed for entry in loaded.document.feed]
         self.recorder.start()
 
     @property
@@ -95,7 +98,7 @@ class Rig:
 async def running(loaded: Config, epoch: bytes = bytes(8), **changes: Any) -> AsyncIterator[Rig]:
     """A rig with its feed at work."""
     rig = Rig(loaded, epoch, **changes)
-    tasks = [asyncio.create_task(companion.run()) for companion in (rig.board, *rig.feeds)]
+    tasks = [asyncio.create_task(work) for work in (rig.board.run(), *(feed.run() for feed in rig.feeds))]
     try:
         yield rig
         assert not any(task.done() for task in tasks)
@@ -142,14 +145,9 @@ def listening(url: str, topic: str = "meterseal-feed/#", *, session_s: int = 0, 
         broker.subscribe(topic)
         broker.unsubscribe("nothing")
 
-    broker = Broker(
-        url,
-        client_id=name or f"listener-{next(_numbers)}",
-        session_s=session_s,
-        on_connect=subscribe,
-        on_message=heard.messages.append,
-        on_unsubscribed=lambda _mid: subscribed.set(),
-    )
+    options = BrokerOptions(url, name or f"listener-{next(_numbers)}", session_s=session_s)
+    handler = Callbacks(subscribe, heard.messages.append, on_unsubscribed=lambda _mid: subscribed.set())
+    broker = Broker(options, handler)
     try:
         assert subscribed.wait(PATIENCE_S)
         yield heard
@@ -160,13 +158,8 @@ def listening(url: str, topic: str = "meterseal-feed/#", *, session_s: int = 0, 
 def say(url: str, topic: str, data: bytes) -> None:
     """Leave a retained message with a broker."""
     kept = threading.Event()
-    broker = Broker(
-        url,
-        client_id=f"speaker-{next(_numbers)}",
-        on_connect=lambda _broker: None,
-        on_message=lambda _message: None,
-        on_ack=lambda *_: kept.set(),
-    )
+    options = BrokerOptions(url, f"speaker-{next(_numbers)}")
+    broker = Broker(options, Callbacks(on_ack=lambda *_: kept.set()))
     try:
         assert broker.wait_connected(PATIENCE_S)
         broker.publish(topic, data, None, retain=True)

@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 from gateway.feeds.flight_window import FIRST, LEAST, MOST, Window
-from gateway.feeds.mqtt_link import Link
+from gateway.feeds.mqtt_link import Link, LinkOptions
 from ledger_client.transport.access import Access
-from ledger_client.transport.mqtt_broker import Will
+from ledger_client.transport.mqtt_options import Will
 from tests.gateway.feeds.rig import until
 from tests.gateway.feeds.tap import tap
 from tests.support.processes import mosquitto
@@ -53,7 +53,7 @@ def test_the_window_is_never_larger_than_the_brokers_receive_maximum() -> None:
 def test_no_more_messages_are_in_flight_than_the_broker_takes(tmp_path: Path) -> None:
     async def work() -> None:
         with mosquitto(tmp_path / "broker", "max_inflight_messages 3\n") as broker, tap(broker.port) as wire:
-            link = Link(wire.url, Access(), client_id="window", will=Will("gone", b""), mark="mark")
+            link = Link(wire.url, Access(), "window", LinkOptions(Will("gone", b""), "mark"))
             await link.open()
             wire.clear.clear()
             sends = [asyncio.create_task(link.send("topic", b"data")) for _ in range(10)]

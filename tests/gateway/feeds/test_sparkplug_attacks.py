@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
-from functools import partial
 
-from gateway.feeds.mqtt_link import Link
+from gateway.feeds.mqtt_link import Link, LinkOptions
 from gateway.feeds.sparkplug.node import asks_for_rebirth
 from gateway.feeds.sparkplug.payload import Metric, Payload
 from gateway.feeds.sparkplug.primary_host import PrimaryHost
 from ledger_client.transport.access import Access
-from ledger_client.transport.mqtt_broker import Broker, Message, Will
+from ledger_client.transport.mqtt_broker import Broker
+from ledger_client.transport.mqtt_options import BrokerOptions, Message, Will
 from tests.gateway.feeds.rig import PATIENCE_S, until
 from tests.gateway.feeds.sparkplug_host import HOST
+from tests.support.mqtt_callbacks import Callbacks
 from tests.support.processes import Mosquitto
 
 
@@ -60,10 +61,8 @@ def test_of_a_flood_little_is_heard_and_nothing_that_is_too_large(broker: Mosqui
     heard: list[Message] = []
 
     async def work() -> None:
-        will = Will("attack/will")
-        link = Link(
-            broker.url, Access(), client_id="node", will=will, mark="no", on_message=heard.append, longest=100, rate=1
-        )
+        options = LinkOptions(Will("attack/will"), mark="no", longest=100, rate=1)
+        link = Link(broker.url, Access(), "node", options, heard.append)
         await link.open()
         link.subscribe("attack/flood")
         link.subscribe("attack/end")
@@ -75,8 +74,7 @@ def test_of_a_flood_little_is_heard_and_nothing_that_is_too_large(broker: Mosqui
         await until(lambda: any(message.topic == "attack/end" for message in heard))
         await link.close()
 
-    deaf = partial(Broker, on_connect=lambda _: None, on_message=lambda _: None)
-    with closing(deaf(broker.url, client_id="stranger")) as stranger:
+    with closing(Broker(BrokerOptions(broker.url, "stranger"), Callbacks())) as stranger:
         assert stranger.wait_connected(PATIENCE_S)
         asyncio.run(work())
     assert 10 <= len(heard) - 1 < 100

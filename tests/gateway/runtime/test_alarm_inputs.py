@@ -16,12 +16,11 @@ from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.line import Line
-from gateway.recording.notifications import Hub
 from gateway.records import GATEWAY, MeterEvent, NotRecorded, SignedRecord, StoredRecord, Timestamp
 from gateway.runtime.alarm_inputs import AlarmSources
-from gateway.runtime.context import GatewayContext
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Reading, Value
+from tests.support.contexts import InForce, context
 from tests.support.desk import Desk
 from tests.support.pki import Authority
 from tests.support.samples import START_S, Hands, site
@@ -35,8 +34,8 @@ class Ears(Desk):
 
     def listen(self) -> None:
         lines = {spec.name: Line(spec, self.clock, lambda _: None) for spec in line_specs(self.loaded)}
-        parts = GatewayContext(self.loaded, self.clock, b"", self.recorder, lines, {}, Hub(), self.live, self.board)
-        self.sources = AlarmSources(parts)
+        self.site = context(InForce(self.loaded), self.clock, self.recorder, self.live, self.board, lines)
+        self.sources = AlarmSources(self.site)
 
     def reading(self, flags: int = 0, *, recorded: bool = True) -> None:
         now = Timestamp.now(self.clock)
@@ -76,12 +75,12 @@ def test_a_value_that_stands_still_and_a_counter_that_went_back(tmp_path: Path) 
         ears.passes(61)
         assert not ears.one().active
         ears.reading(Quality.COUNTER_RESET | Quality.LATE, recorded=False)
-        back = next(row for row in ears.board.standing() if row.code == "counter-back")
+        back = next(row for row in ears.board.listed() if row.code == "counter-back")
         assert (back.active, back.source, "energy" in back.text) == (True, A, True)
         ears.reading(Quality.COUNTER_RESET)
         ears.passes(601)
         assert [code for code, raised in ears.raised() if raised] == ["stale", "counter-back"]
-        assert not any(row.active for row in ears.board.standing())
+        assert not any(row.active for row in ears.board.listed())
 
     with_ears(tmp_path, work)
 
@@ -93,7 +92,7 @@ def test_the_stores_own_alarms_are_shown_and_not_signed_twice(tmp_path: Path) ->
         ears.event("alarm", code="buffer", line="store", text="there is room again", raised=False)
         assert (ears.one().active, ears.raised()) == (False, [])
         ears.event("alarm", code="ledger-lost", line="ledger x", text="told elsewhere", raised=True)
-        assert len(ears.board.standing()) == 1
+        assert len(ears.board.listed()) == 1
 
     with_ears(tmp_path, work)
 
@@ -114,7 +113,7 @@ def test_the_clock(tmp_path: Path) -> None:
         ears.passes(61)
         assert not ears.one().active
         ears.event("clock", before=START_S * 1000, after=START_S * 1000 + 5000, up=1, clock="S")
-        step = next(row for row in ears.board.standing() if row.code == "clock-step")
+        step = next(row for row in ears.board.listed() if row.code == "clock-step")
         assert (step.active, "2027-01-15T08:00:05" in step.text) == (False, True)
 
     with_ears(tmp_path, work)
@@ -126,7 +125,7 @@ def test_a_reload_is_told_with_the_name_of_who_ordered_it(tmp_path: Path) -> Non
         text = ears.one().text
         assert ("root (command line)" in text, "0101010101010101" in text, "0202020202020202" in text) == (True,) * 3
         ears.sources.close()
-        assert ears.sources._site.hub.listeners == []
+        assert ears.site.hub.listeners == []
 
     with_ears(tmp_path, work)
 
@@ -195,10 +194,10 @@ def test_a_record_that_does_not_bear_its_meters_signature(loaded: Config) -> Non
     hands = Hands(loaded)
     hands.poll(1)
     hands.journal.flush()
-    row = hands.store.readings("export-main", 1)[0]
+    row = hands.store.records.readings("export-main", 1)[0]
     forged = replace_last(row)
     with hands.store.transaction():
-        hands.store.append([forged])
+        hands.store.records.append([forged])
     bad = run_periodic_checks(loaded, hands.clock.now_ms(), None).forged
     assert list(bad) == [("export-main", "store")]
     assert forged.id in bad["export-main", "store"][0]
@@ -247,7 +246,7 @@ def test_room_for_less_than_two_days(tmp_path: Path) -> None:
 def test_a_feed_that_tells_nobody_for_two_minutes_is_an_alarm_until_it_is_connected(tmp_path: Path) -> None:
     def work(ears: Ears) -> None:
         now = {"connected": False, "state": "nobody answers at that address (timed out)"}
-        ears.sources._site.feeds["scada"] = lambda: now
+        ears.site.feeds.join("scada", lambda: now)
 
         def passes(seconds: int) -> None:
             for _ in range(seconds):
@@ -259,7 +258,7 @@ def test_a_feed_that_tells_nobody_for_two_minutes_is_an_alarm_until_it_is_connec
         passes(5)
         now["connected"] = False
         passes(119)
-        assert ears.board.standing() == []
+        assert ears.board.listed() == []
         passes(3)
         away = ears.one()
         assert (away.source, away.code, away.line) == (GATEWAY, "feed-away", "feed scada")
@@ -270,7 +269,7 @@ def test_a_feed_that_tells_nobody_for_two_minutes_is_an_alarm_until_it_is_connec
         now["connected"] = False
         passes(125)
         assert ears.one().active
-        del ears.sources._site.feeds["scada"]
+        ears.site.feeds.leave("scada")
         passes(12)
         assert not ears.one().active, "a feed that is no more is not away"
 

@@ -42,7 +42,7 @@ def value(families: Mapping[str, Metric], name: str, **labels: str) -> float:
 
 
 def silent_lines(running: GatewayContext) -> int:
-    return sum(row.code == "line-down" and row.active for row in running.board.standing())
+    return sum(row.code == "line-down" and row.active for row in running.board.listed())
 
 
 async def scraped(running: GatewayContext) -> dict[str, Metric]:

@@ -18,10 +18,12 @@ from ledger_client.transparency.ledger.directory import LedgerDir, open_dir
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.server.intake import MOST, Intake
 from ledger_client.transparency.server.mqtt import MqttService
-from ledger_client.transport.mqtt_broker import Broker, Message
+from ledger_client.transport.mqtt_broker import Broker
+from ledger_client.transport.mqtt_options import BrokerOptions, Message
 from ledger_client.transport.wire import COSE, TOPIC_ROOT, Topic, id_to_text
 from tests.support.enrolled import Gateway, policy_with
 from tests.support.ledger_site import PATIENCE_S, CheckedLog, until
+from tests.support.mqtt_callbacks import Callbacks
 from tests.support.processes import mosquitto
 
 GATEWAYS = [Gateway(f"gw-{number}") for number in range(10)]
@@ -113,7 +115,8 @@ def test_what_a_broker_holds_back_is_dealt_with_in_one_turn_and_in_order(
     with ExitStack() as stack:
         url = stack.enter_context(mosquitto(tmp_path)).url
         taken = stack.enter_context(closing(MqttService(ledger, url)))
-        client = stack.enter_context(closing(Broker(url, client_id="c", on_connect=subscribe, on_message=answers.put)))
+        handler = Callbacks(subscribe, answers.put)
+        client = stack.enter_context(closing(Broker(BrokerOptions(url, "c"), handler)))
         for _ in range(int(PATIENCE_S)):  # until both subscriptions are in force
             publish(gateways[0], 0)
             with suppress(Empty):

@@ -19,7 +19,8 @@ from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.interface import Pending
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transparency.ledger.admission import MALFORMED
-from ledger_client.transport.mqtt_broker import Broker, BrokerUrlError, Message, parse_url
+from ledger_client.transport.mqtt_broker import Broker
+from ledger_client.transport.mqtt_options import BrokerOptions, BrokerUrlError, Message, parse_url
 from ledger_client.transport.wire import (
     CBOR,
     COSE,
@@ -32,6 +33,7 @@ from ledger_client.transport.wire import (
 )
 from tests.support.enrolled import Gateway
 from tests.support.ledger_site import PATIENCE_S, Site, again_while_unavailable, persist, site
+from tests.support.mqtt_callbacks import Callbacks
 from tests.support.processes import embedded_ledger, mosquitto
 
 _numbers = count(1)
@@ -58,7 +60,7 @@ def listener(demo: Site, topic: str) -> Iterator[tuple[Broker, Queue[Message]]]:
         broker.subscribe(topic)
         subscribed.set()
 
-    broker = Broker(demo.broker.url, client_id=f"test-{next(_numbers)}", on_connect=subscribe, on_message=heard.put)
+    broker = Broker(BrokerOptions(demo.broker.url, f"test-{next(_numbers)}"), Callbacks(subscribe, heard.put))
     try:
         assert subscribed.wait(PATIENCE_S)
         yield broker, heard
@@ -153,10 +155,8 @@ def test_an_acknowledgement_is_not_a_receipt(tmp_path: Path) -> None:
                 ledger.submit(gateway.statement(0))
             hears = threading.Event()
             deaf = Broker(
-                broker.url,
-                client_id="deaf",
-                on_connect=lambda b: b.subscribe("meterseal/v1/nobody/statements/+/+"),
-                on_message=lambda _message: hears.set(),
+                BrokerOptions(broker.url, "deaf"),
+                Callbacks(lambda b: b.subscribe("meterseal/v1/nobody/statements/+/+"), lambda _message: hears.set()),
             )
             try:
                 assert deaf.wait_connected(PATIENCE_S)  # and so subscribed, before it says:

@@ -12,6 +12,8 @@ import pytest
 from ledger_client.transport import mqtt_broker as module
 from ledger_client.transport.access import Access
 from ledger_client.transport.mqtt_broker import Broker
+from ledger_client.transport.mqtt_options import BrokerOptions
+from tests.support.mqtt_callbacks import Callbacks
 
 CONNECT, SUBSCRIBE, PING = 0x10, 0x82, 0xC0
 PATIENCE_S = 30.0
@@ -54,9 +56,7 @@ def test_a_subscription_that_is_refused_is_asked_for_again_on_the_same_connectio
         url = f"mqtt://127.0.0.1:{server.server_address[1]}"
         access = Access(protocol="3.1.1")
         heard: list[object] = []
-        asks = Broker(
-            url, access, client_id="c", on_connect=lambda it: it.subscribe("receipts/#"), on_message=heard.append
-        )
+        asks = Broker(BrokerOptions(url, "c", access), Callbacks(lambda it: it.subscribe("receipts/#"), heard.append))
         with closing(asks) as broker:
             end = time.monotonic() + PATIENCE_S
             while len(server.asked) < 4 or broker.state != "connected":

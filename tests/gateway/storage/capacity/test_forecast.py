@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.model import Config
-from gateway.status.status import status
+from gateway.status.collect import collect
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.disk_space import Space
 from gateway.storage.capacity.forecast import Forecast, horizon, size, span
@@ -25,8 +25,8 @@ def loaded(tmp_path: Path) -> Config:
 
 def settled(hands: Hands) -> None:
     with hands.store.transaction():
-        for anchor in hands.store.anchors():
-            hands.store.mark(anchor.batch, anchor.ledger, "settled", 0, receipt=bytes(300))
+        for anchor in hands.store.anchors.of():
+            hands.store.anchors.mark(anchor.batch, anchor.ledger, "settled", 0, receipt=bytes(300))
 
 
 def look(loaded: Config, hands: Hands, *, running: bool = True) -> Forecast:
@@ -91,9 +91,10 @@ def test_without_a_ledger_nothing_may_ever_go(loaded: Config) -> None:
     optional = tuple(entry.model_copy(update={"policy": "optional"}) for entry in loaded.document.ledger)
     either = replace(loaded, document=loaded.document.model_copy(update={"ledger": optional}))
     assert look(either, hands, running=False).for_ever
-    facts = status(loaded, hands.store, hands.machine.wall_ms)
-    assert facts["horizon"]["for_ever"] is True
-    assert facts["horizon"]["text"].endswith("(rate as configured)")
+    found = collect(loaded, hands.store, hands.machine.wall_ms).forecast
+    assert found is not None
+    assert found.for_ever is True
+    assert found.text.endswith("(rate as configured)")
     hands.end()
 
 

@@ -1,0 +1,87 @@
+"""Operator actions on alarms: acknowledge, shelve, unshelve; each a signed event with the user's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from gateway.alarms.events import ACKNOWLEDGED, SHELVED, UNSHELVED, AlarmEvents
+from gateway.alarms.state import AlarmState
+from gateway.alarms.store import AlarmStore
+from gateway.clock import Clock
+from gateway.config.field_types import duration_text
+from gateway.errors import Declined
+from gateway.storage.alarm_tables import AlarmRow
+
+LONGEST_NAME, LONGEST_REASON = 64, 500  # characters
+LONGEST_SHELVING_MS = 30 * 86_400_000
+
+
+class OperatorActions:
+    """Actions of the users on one gateway's alarms. Event loop only.
+
+    Each returns the row when it is durable, or at once while the database cannot be written.
+    """
+
+    def __init__(self, store: AlarmStore, events: AlarmEvents, clock: Clock) -> None:
+        self._store, self._events, self._clock = store, events, clock
+
+    async def acknowledge(self, number: int, user: str) -> AlarmRow:
+        """Acknowledge an alarm; nothing if it is. Raises Declined without a user or such an alarm."""
+        _check_user(user)
+        state, row = self._store.find(number)
+        if not row.acknowledged:
+            self._events.acted(state, ACKNOWLEDGED, {"user": user})
+            row = self._store.update(state, replace(row, acked_ms=self._clock.now_ms(), acked_by=user))
+        await self._store.saved()
+        return row
+
+    async def shelve(self, number: int, user: str, for_ms: int, reason: str) -> AlarmRow:
+        """Shelve an alarm for a time, after which it is unshelved by itself.
+
+        Raises:
+            Declined: without a user or such an alarm, or for longer than 30 days.
+        """
+        _check_user(user)
+        state, row = self._store.find(number)
+        if not 0 < for_ms <= LONGEST_SHELVING_MS:
+            raise Declined(
+                f"alarm {number} cannot be shelved for {duration_text(for_ms)}", "give a time of up to 30 days"
+            )
+        until_ms, reason = self._clock.now_ms() + for_ms, reason[:LONGEST_REASON]
+        self._events.acted(state, SHELVED, {"user": user, "until": until_ms} | ({"reason": reason} if reason else {}))
+        shelved = replace(row, shelved_until_ms=until_ms, shelved_by=user, shelved_why=reason or None)
+        row = self._store.update(state, shelved)
+        await self._store.saved()
+        return row
+
+    async def unshelve(self, number: int, user: str) -> AlarmRow:
+        """Unshelve an alarm before its time. Raises Declined without a user or such a shelved alarm."""
+        _check_user(user)
+        state, row = self._store.find(number)
+        if not row.shelved:
+            raise Declined(f"alarm {number} is not shelved", "look at the list of what is")
+        row = self._unshelve(state, row, {"user": user})
+        await self._store.saved()
+        return row
+
+    def unshelve_expired(self, state: AlarmState) -> None:
+        """Unshelve an alarm whose time is up."""
+        row, now_ms = state.row, self._clock.now_ms()
+        if row is not None and row.shelved_until_ms is not None and now_ms >= row.shelved_until_ms:
+            self._unshelve(state, row, {"reason": "its time is over"})
+
+    def _unshelve(self, state: AlarmState, row: AlarmRow, why: Mapping[str, str]) -> AlarmRow:
+        """An active alarm becomes unacknowledged; one that has cleared counts as acknowledged by who shelved it."""
+        self._events.acted(state, UNSHELVED, why)
+        acked_ms, acked_by = None, None
+        if not row.active:
+            acked_ms, acked_by = row.acked_ms or self._clock.now_ms(), row.acked_by or row.shelved_by
+        back = replace(row, shelved_until_ms=None, shelved_by=None, shelved_why=None)
+        return self._store.update(state, replace(back, acked_ms=acked_ms, acked_by=acked_by))
+
+
+def _check_user(user: object) -> None:
+    """Operator actions require a user name."""
+    if not isinstance(user, str) or not 0 < len(user) <= LONGEST_NAME or not user.isprintable():
+        raise Declined("it is not said who does it", f"give a name of up to {LONGEST_NAME} letters")
