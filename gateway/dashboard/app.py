@@ -60,7 +60,7 @@ class App:
     ) -> None:
         self._site, self._pages, self._readers, self._users = site, pages, readers, users
         self._sessions, self._visitors, self._logins = Sessions(), Visitors(), Logins(users)
-        self.stream = Stream(site, pages.source, readers, self._watches)
+        self.stream = Stream(pages.source, readers, self._watches)
         self._rate, self._turn = Buckets(ADDRESS_RATE), asyncio.Lock()
         self.asgi: ASGIApp = Guard(self._limited, names)
         self._router = Router(self._routes())
@@ -175,7 +175,7 @@ class App:
             return RedirectResponse(f"/login?next={quote(target, safe='')}", 303)
 
         async def made() -> Response:
-            return _response(await self._readers.call(view(self._site, self._asked(request, session))))
+            return _response(await self._readers.call(view(self._asked(request, session))))
 
         if WATCHING not in request.headers:
             return await made()

@@ -83,6 +83,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "evidence",
             "history",
             "recording",
+            "alarms",
             "runtime",
             "dashboard.auth",
             "doctor",

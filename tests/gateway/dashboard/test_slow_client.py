@@ -41,7 +41,7 @@ class Busy:
     def __init__(self) -> None:
         self.looks = 0
 
-    def __call__(self, _: GatewayContext) -> Callable[[Database], Document]:
+    def __call__(self) -> Callable[[Database], Document]:
         self.looks += 1
         letter = "ab"[self.looks % 2]
         return lambda store: {"meters": {"large": {"text": letter * LARGE}}}
@@ -200,7 +200,7 @@ def test_a_stream_that_is_opened_again_is_no_use_of_an_installers_session(tmp_pa
 def test_what_open_pages_ask_by_themselves_takes_one_thread_and_leaves_the_others_to_visitors(tmp_path: Path) -> None:
     go, begun = threading.Event(), list[str]()
 
-    def view(site: GatewayContext, asked: Asked) -> Rest:
+    def view(asked: Asked) -> Rest:
         def rest(store: Database) -> Answer:
             begun.append(asked.path)
             if asked.path != "/visitor":
