@@ -79,3 +79,12 @@ class Declined(GatewayError):
 
 class NotYet(Declined):
     """What was asked for does not exist yet, but will without anyone's help."""
+
+
+def first_error(group: BaseExceptionGroup[Exception]) -> Exception:
+    """The first exception in a group, at any depth: of a TaskGroup the one that cancelled the other tasks."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, Exception)
+    return error
