@@ -18,9 +18,9 @@ from typing import Any
 from benchmarks.parts.torn_books import Told, examine, read_told
 from benchmarks.parts.torn_cases import Bench, bench
 from benchmarks.parts.torn_work import Life, Request
-from gateway.alarm_kinds import ROLLBACK
 from gateway.config.load import load_config
 from gateway.config.model import Config
+from gateway.messages.alarm_kinds import ROLLBACK
 from gateway.records import GATEWAY
 from gateway.storage.database import Store
 from ledger_client.formats.record import Event, parse_record

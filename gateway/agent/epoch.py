@@ -20,7 +20,6 @@ from gateway.acquisition.meter_identity import MeterIdentity
 from gateway.acquisition.poller import Poller
 from gateway.agent.background_tasks import keep, wanted
 from gateway.agent.reload import Provision, Reload
-from gateway.alarm_kinds import DAMAGED
 from gateway.alarms.board import AlarmBoard, lines_of, orders
 from gateway.anchoring.ledger_alarms import Events, LedgerAlarms
 from gateway.anchoring.ledger_drivers import close, drivers
@@ -35,6 +34,7 @@ from gateway.fieldbus.line import Line
 from gateway.fieldbus.modbus.connections import Endpoint
 from gateway.fieldbus.sleep import PowerRecord
 from gateway.fieldbus.specs import LineSpec
+from gateway.messages.alarm_kinds import DAMAGED
 from gateway.process import control_socket
 from gateway.process.sd_notify import Manager
 from gateway.process.threads import in_thread

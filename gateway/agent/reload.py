@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.agent.config_diff import Difference, difference
-from gateway.alarm_kinds import REVERTED
 from gateway.anchoring.ledger_drivers import close
 from gateway.commissioning import line_plan
 from gateway.commissioning.preflight import Ready, prepare
 from gateway.config.load import load_config
 from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.sleep import PowerRecord
+from gateway.messages.alarm_kinds import REVERTED
 from gateway.process.threads import in_thread
 from gateway.recording.commits import Rules
 from gateway.recording.config_change import Change

@@ -13,7 +13,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from gateway.alarm_kinds import (
+from gateway.alarms import grouping
+from gateway.alarms.active import AlarmStore, EventSink
+from gateway.alarms.state import Key, State
+from gateway.clock import Clock
+from gateway.fieldbus.specs import Alarm, LineSpec
+from gateway.messages.alarm_kinds import (
     AT_A_LEDGER,
     COMMS_LOST,
     LINE_DOWN,
@@ -23,11 +28,6 @@ from gateway.alarm_kinds import (
     STOPPED,
     kind_of,
 )  # fmt: skip
-from gateway.alarms import grouping
-from gateway.alarms.active import AlarmStore, EventSink
-from gateway.alarms.state import Key, State
-from gateway.clock import Clock
-from gateway.fieldbus.specs import Alarm, LineSpec
 from gateway.process.background import BackgroundTask
 from gateway.process.control_socket import Order
 from gateway.recording.live_state import Live

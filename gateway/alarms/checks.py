@@ -7,7 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.alarm_kinds import (
+from gateway.config.device_keys import STATEMENT, load_keys, load_site_trust
+from gateway.config.feed import FeedEntry
+from gateway.config.ledger import LedgerEntry
+from gateway.config.model import Config
+from gateway.config.web import Web
+from gateway.errors import ConfigError, StoreError
+from gateway.messages.alarm_kinds import (
     ANCHOR_OVERDUE,
     CERTIFICATE_END,
     DISK,
@@ -17,12 +23,6 @@ from gateway.alarm_kinds import (
     KINDS,
     LEDGER_REFUSED,
 )
-from gateway.config.device_keys import STATEMENT, load_keys, load_site_trust
-from gateway.config.feed import FeedEntry
-from gateway.config.ledger import LedgerEntry
-from gateway.config.model import Config
-from gateway.config.web import Web
-from gateway.errors import ConfigError, StoreError
 from gateway.recording.key_match import unlisted
 from gateway.records import CONFIGURATION, GATEWAY, START
 from gateway.storage.capacity.forecast import horizon

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gateway.alarm_kinds import COMMS_LOST, LINE_DOWN, Kind
+from gateway.messages.alarm_kinds import COMMS_LOST, LINE_DOWN, Kind
 from gateway.storage.alarm_tables import AlarmRow
 
 GATHER_MS = 2_000

@@ -13,7 +13,6 @@ from functools import partial
 from math import inf
 from typing import TypeVar
 
-from gateway.alarm_kinds import EQUIVOCATION, LEDGER_LOST, LEDGER_ODD, ROLLBACK
 from gateway.anchoring.ledger_alarms import LedgerAlarms
 from gateway.anchoring.ledger_comparison import (
     Ahead,
@@ -35,6 +34,7 @@ from gateway.anchoring.ledger_comparison import (
 from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.evidence.sealing import Before
+from gateway.messages.alarm_kinds import EQUIVOCATION, LEDGER_LOST, LEDGER_ODD, ROLLBACK
 from gateway.process.failpoints import failpoint
 from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread

@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
-from gateway.alarm_kinds import (
+from gateway.alarms.checks import BEFORE, run_periodic_checks
+from gateway.messages.alarm_kinds import (
     BUFFER,
     CLOCK,
     CLOCK_STEP,
@@ -17,7 +18,6 @@ from gateway.alarm_kinds import (
     SIGNATURE,
     STALE,
 )
-from gateway.alarms.checks import BEFORE, run_periodic_checks
 from gateway.process.background import BackgroundTask
 from gateway.process.threads import in_thread
 from gateway.records import ALARM, GATEWAY, News, NotRecorded, SignedRecord

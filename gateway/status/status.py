@@ -13,13 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.acquisition.validation import shared_flags
-from gateway.alarm_kinds import EQUIVOCATION, LEDGER_REFUSED, STOPPED
 from gateway.anchoring.ledger_comparison import conflict_text
 from gateway.config.access_files import fingerprint
 from gateway.config.field_types import duration_text
 from gateway.config.model import Config
 from gateway.devices.points import Point, Profile
 from gateway.errors import ConfigError, Damaged, StoreError
+from gateway.messages.alarm_kinds import EQUIVOCATION, LEDGER_REFUSED, STOPPED
 from gateway.process import instance_lock
 from gateway.records import StoredRecord
 from gateway.storage.capacity.forecast import horizon

@@ -17,13 +17,14 @@ TOP_LEVEL = {
     "firmware_sim", "gateway", "ledger_client", "pyproject.toml", "scripts", "tests",
 }  # fmt: skip
 
-GROUND: dict[str, set[str]] = {"gateway": {".", "process"}, "ledger_client": {"."}, "firmware_sim": {"."}}
+GROUND: dict[str, set[str]] = {"gateway": {"messages", ".", "process"}, "ledger_client": {"."}, "firmware_sim": {"."}}
 """Rooms that every other room of the package may import. ``.`` is the package's own folder."""
 
 ALLOWED: dict[str, dict[str, set[str]]] = {
     "gateway": {
-        ".": set(),
-        "process": {"."},
+        "messages": set(),
+        ".": {"messages"},
+        "process": {"messages", "."},
         "devices": set(),
         "config": {"devices"},
         "fieldbus.modbus": {"devices"},
@@ -91,7 +92,6 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         },
         "dashboard.render": {
             "devices",
-            "storage.capacity",
             "history",
             "acquisition",
             "dashboard.auth",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from gateway.alarm_kinds import _ALL, KINDS, Kind
+from gateway.messages.alarm_kinds import _ALL, KINDS, Kind
 
 ROOT = Path(__file__).parents[3]
 WHO = {"both": "operator, installer", "operator": "operator", "installer": "installer"}

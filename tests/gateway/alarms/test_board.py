@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.alarm_kinds import KINDS, LEDGER_ODD
 from gateway.alarms.board import orders
 from gateway.alarms.state import QUIET_MS
 from gateway.anchoring.ledger_alarms import LedgerAlarms
 from gateway.errors import Declined
 from gateway.fieldbus.specs import Alarm
+from gateway.messages.alarm_kinds import KINDS, LEDGER_ODD
 from gateway.process.console import console
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, Timestamp
 from gateway.status import status

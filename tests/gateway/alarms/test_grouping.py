@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.alarm_kinds import KINDS
 from gateway.alarms.grouping import Member, names, together
 from gateway.fieldbus.specs import Alarm
+from gateway.messages.alarm_kinds import KINDS
 from tests.support.desk import Desk
 
 DELAY_S = KINDS["line-down"].delay_ms / 1000 + 0.01

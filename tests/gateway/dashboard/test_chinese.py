@@ -9,11 +9,19 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from gateway.alarm_kinds import ANCHOR_OVERDUE, CLOCK, COUNTER_BACK, EQUIVOCATION, LEDGER_REFUSED, REPAIRED, ROLLBACK
 from gateway.anchoring.ledger_comparison import conflict_text, older_text
 from gateway.anchoring.refusals import way_out
 from gateway.config.model import Config
 from gateway.fieldbus.line_alarms import Alarms
+from gateway.messages.alarm_kinds import (
+    ANCHOR_OVERDUE,
+    CLOCK,
+    COUNTER_BACK,
+    EQUIVOCATION,
+    LEDGER_REFUSED,
+    REPAIRED,
+    ROLLBACK,
+)
 from gateway.records import GATEWAY
 from gateway.runtime.context import GatewayContext
 from gateway.storage.capacity.forecast import horizon
