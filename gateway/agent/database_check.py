@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from gateway.alarm_kinds import AlarmCode
 from gateway.anchoring.ledger_alarms import Events
 from gateway.commissioning.preflight import Ready
 from gateway.errors import StoreError
+from gateway.messages.alarm_kinds import AlarmCode
 from gateway.process.sd_notify import Manager
 from gateway.process.threads import in_thread
 from gateway.records import ALARM, GATEWAY

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from gateway.alarm_kinds import AlarmCode
 from gateway.anchoring.ledger_alarms import LedgerAlarms
 from gateway.anchoring.ledger_comparison import (
     Ahead,
@@ -35,6 +34,7 @@ from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.evidence.sealing import Before
+from gateway.messages.alarm_kinds import AlarmCode
 from gateway.process.failpoints import failpoint
 from gateway.process.threads import in_thread
 from gateway.recording.writer import Recorder

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, TypeVar
 
-from gateway.alarm_kinds import AlarmCode
 from gateway.anchoring import refusals
 from gateway.anchoring.ledger_alarms import LedgerAlarms
 from gateway.anchoring.ledger_comparison import Odd
@@ -26,6 +25,7 @@ from gateway.clock import Clock
 from gateway.config.ledger import Contract
 from gateway.errors import GatewayError, StoreError
 from gateway.evidence.settlement import NotOurs, demand_settled
+from gateway.messages.alarm_kinds import AlarmCode
 from gateway.process.failpoints import failpoint
 from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread

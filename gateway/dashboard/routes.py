@@ -19,6 +19,7 @@ from gateway.errors import GatewayError
 from gateway.evidence import prove
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
+from ledger_client.messages import Message
 
 Facts = Callable[[Database], dict[str, Any]]
 MSEAL = "application/octet-stream"
@@ -139,12 +140,12 @@ class _Views:
         """The bundle of a meter's newest reading that a ledger has given a receipt for."""
         return _bundle(asked.params["meter"])
 
-    def login(self, asked: Asked, problem: str) -> Answer:
+    def login(self, asked: Asked, problem: Message | str) -> Answer:
         """Where one logs in."""
         facts = {"problem": problem, "next": asked.query.get("next", "/")}
         return self._alone("login.html", asked, 403 if problem else 200, facts)
 
-    def problem(self, asked: Asked, status: int, problem: str, way_out: str) -> Answer:
+    def problem(self, asked: Asked, status: int, problem: Message | str, way_out: str) -> Answer:
         """Why there is no page."""
         return self._alone("problem.html", asked, status, {"status": status, "problem": problem, "way_out": way_out})
 

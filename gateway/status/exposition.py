@@ -20,11 +20,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from gateway.alarm_kinds import SEVERITIES
 from gateway.alarms.checks import certificate_end, certificate_files, newest_keys
 from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.fieldbus.specs import MeterSpec
+from gateway.messages.alarm_kinds import SEVERITIES
 from gateway.process.histogram import Durations
 from gateway.process.threads import in_thread
 from gateway.recording.live_state import MeterNow

@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
-from gateway.alarm_kinds import KINDS
 from gateway.config.model import Config
 from gateway.dashboard.pages import alarms, batches, events, meter, record
 from gateway.dashboard.pages import overview as site_view
@@ -22,6 +21,7 @@ from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.render.html import Visitor, page, static
 from gateway.devices.points import Point
 from gateway.doctor.finding import Finding
+from gateway.messages.alarm_kinds import KINDS
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Database

@@ -21,18 +21,19 @@ from gateway.dashboard.pages.page import Answer, Document, Pages, Rest, View
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
 from ledger_client.http_server.listening import listen_at
+from ledger_client.messages import Message
 from tests.gateway.dashboard.pages_site import PASSWORDS, pages_of
 
 LARGE = 100_000
 
 
-def login(asked: Asked, problem: str) -> Answer:
+def login(asked: Asked, problem: Message | str) -> Answer:
     """The least of a login page."""
     return Answer(f'{problem}<form method="post"><input name="form" value="{asked.form}"></form>'.encode())
 
 
-def problem(asked: Asked, status: int, problem: str, way_out: str) -> Answer:
-    return Answer(problem.encode(), status=status)
+def problem(asked: Asked, status: int, problem: Message | str, way_out: str) -> Answer:
+    return Answer(str(problem).encode(), status=status)
 
 
 class Busy:
