@@ -19,10 +19,12 @@ ROOT = Path(__file__).parents[4]
 PRODUCERS = [
     *sorted((ROOT / "gateway/doctor").glob("*.py")),
     *(ROOT / "gateway" / f"{name}.py" for name in (
-        "alarms/board", "alarms/grouping", "alarms/active", "alarms/checks", "runtime/alarm_inputs", "alarms/state",
+        "alarms/board", "alarms/grouping", "alarms/store", "alarms/operator_actions",
+        "alarms/checks", "runtime/alarm_inputs", "alarms/state",
         "anchoring/ledger_alarms",
         "recording/key_match", "recording/config_change", "acquisition/meter_identity", "recording/commits",
-        "anchoring/ledger_comparison", "agent/config_diff", "anchoring/ledger_drivers", "agent/epoch",
+        "anchoring/ledger_comparison", "agent/config_diff", "anchoring/ledger_drivers",
+        "agent/database_check", "agent/orders", "agent/task_group",
         "storage/capacity/forecast", "recording/journal", "config/device_keys", "evidence/prove",
         "anchoring/reconciliation", "anchoring/refusals", "agent/reload", "storage/recovery/repair_report",
         "evidence/settlement", "runtime/context",
