@@ -1,7 +1,8 @@
 """Signed, durable records a second, without a fieldbus: readings in, committed rows and sealed batches out.
 
 Feeds the shipped recorder on a real database with readings of 30 float values and waits until the last is durable.
-The same process measures how fast the bare key signs 300 bytes, the work that no record can do without.
+The same process measures how fast the bare key signs 300 bytes, the work that no record can do without, and how many
+readings the poller makes of decoded columns for one whose values are judged one by one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.parts.reading_paths import reading_rates
 from gateway.clock import Clock
 from gateway.config.device_keys import Keys
 from gateway.config.model import Configured
@@ -33,10 +35,13 @@ def run(records: int = 20_000, runs: int = 5) -> dict[str, object]:
     """Medians of ``runs`` pairs, each pair measured right after one another."""
     pairs = [(_bare(records), _durable(records)) for _ in range(runs)]
     bare, durable = (statistics.median(column) for column in zip(*pairs, strict=True))
+    made = [reading_rates(VALUES, max(1, records // 10)) for _ in range(runs)]
     return {
         "signed_durable_records_per_s": durable,
         "bare_ed25519_per_s": bare,
         "ratio": statistics.median(d / b for b, d in pairs),
+        "columns_readings_per_s": statistics.median(rates["columns"] for rates in made),
+        "columns_to_judged_ratio": statistics.median(rates["columns"] / rates["judged"] for rates in made),
         "values_per_record": VALUES,
         "records": records,
         "runs": runs,
