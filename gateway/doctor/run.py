@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.config.model import Config
-from gateway.doctor import database, disk, feeds, ledgers, machine, meters, site
+from gateway.doctor import database, disk, feeds, keys, ledgers, machine, meters, permissions, ports
 from gateway.doctor.finding import Check, CheckContext, Finding
 from gateway.errors import GatewayError
 
@@ -23,10 +23,10 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("disk wear", disk.wear),
     ("database", database.database),
     ("horizon", database.horizon),
-    ("permissions", site.permissions),
-    ("lines", site.ports),
+    ("permissions", permissions.permissions),
+    ("lines", ports.ports),
     ("meters", meters.meters),
-    ("keys", site.keys),
+    ("keys", keys.keys),
     ("ledgers", ledgers.ledgers),
     ("feeds", feeds.feeds),
     ("clock", machine.clock),

@@ -15,7 +15,7 @@ import pytest
 from gateway.clock import KernelClock
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.doctor import database, disk, machine, run, site
+from gateway.doctor import database, disk, keys, machine, permissions, ports, run
 from gateway.doctor.finding import CheckContext, Finding
 from gateway.errors import Unfinished
 from gateway.storage.database import Database
@@ -244,15 +244,15 @@ def test_a_look_that_takes_too_long_is_ended(loaded: Config) -> None:
 
 
 def test_keys_that_are_not_as_they_should_be(loaded: Config) -> None:
-    assert results(site.keys(case(loaded))) == [("keys", "ok")]
+    assert results(keys.keys(case(loaded))) == [("keys", "ok")]
     meter = loaded.keys / "export-main.pem"
     meter.chmod(0o644)
-    assert results(site.keys(case(loaded))) == [("keys", "bad")]
+    assert results(keys.keys(case(loaded))) == [("keys", "bad")]
     meter.unlink()
-    (finding,) = site.keys(case(loaded))
+    (finding,) = keys.keys(case(loaded))
     assert "--make-missing" in finding.way_out
     save_private_key(meter, PrivateKey.generate())
-    (finding,) = site.keys(case(loaded))
+    (finding,) = keys.keys(case(loaded))
     assert "has no entry for it" in finding.text
 
 
@@ -269,35 +269,35 @@ def test_keys_whose_time_is_over(loaded: Config, lines: str, result: str) -> Non
     times = {"soon": "2027-01-25T00:00:00Z", "past": "2027-01-01T00:00:00Z"}  # START_S is 2027-01-15
     head, entry, rest = loaded.trust.read_text().partition('meter = "stack-co2"\n')
     loaded.trust.write_text(head + entry + lines.format(**times) + "\n" + rest)
-    found = site.keys(case(loaded))
+    found = keys.keys(case(loaded))
     assert ("keys", result) in results(found)
 
 
 def test_a_trust_file_that_cannot_be_used(loaded: Config) -> None:
     loaded.trust.write_text("[policy]\nreceipts = 0\n")
-    assert results(site.keys(case(loaded))) == [("trust file", "bad"), ("keys", "ok")]
+    assert results(keys.keys(case(loaded))) == [("trust file", "bad"), ("keys", "ok")]
     assert ("trust file", "bad") in results(run.run_checks(loaded, NOW_MS, pid=None))
 
 
 def test_folders_that_others_may_write(loaded: Config) -> None:
-    assert results(site.permissions(case(loaded))) == [("permissions", "ok")]
+    assert results(permissions.permissions(case(loaded))) == [("permissions", "ok")]
     loaded.keys.chmod(0o777)
-    assert results(site.permissions(case(loaded))) == [("permissions", "bad")]
+    assert results(permissions.permissions(case(loaded))) == [("permissions", "bad")]
 
 
 def test_lines_that_are_there_and_not(loaded: Config, pty_path: Callable[[], Path]) -> None:
     closed = f"port = {free_port()}"
     loaded = load_with(loaded, "port = 5020", closed)
-    assert results(site.ports(case(loaded))) == [("line rs485-1", "bad"), ("line inverters", "bad")]
+    assert results(ports.ports(case(loaded))) == [("line rs485-1", "bad"), ("line inverters", "bad")]
     here = load_with(loaded, 'port = "rs485-1"', f'port = "{pty_path()}"')
     with socket.create_server(("127.0.0.1", 0)) as server:
         here = load_with(here, closed, f"port = {server.getsockname()[1]}")
-        assert results(site.ports(case(here))) == [("line rs485-1", "ok"), ("line inverters", "ok")]
-    (_, left) = site.ports(case(here, pid=os.getppid()))
+        assert results(ports.ports(case(here))) == [("line rs485-1", "ok"), ("line inverters", "ok")]
+    (_, left) = ports.ports(case(here, pid=os.getppid()))
     assert left.result == "ok"
     assert "left to the running gateway" in left.text
     moving = loaded.path.parent / "ttyUSB0"
     moving.symlink_to(pty_path())
     moved = load_with(here, 'port = "/dev/', f'port = "{moving}" # /dev/')
-    (serial, _) = site.ports(case(moved))
+    (serial, _) = ports.ports(case(moved))
     assert serial.result == "warn"
