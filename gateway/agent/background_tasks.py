@@ -14,7 +14,7 @@ from gateway.errors import GatewayError
 from gateway.history.backfill import Backfill
 from gateway.process.background import BackgroundTask
 from gateway.process.sd_notify import Manager
-from gateway.runtime.alarm_inputs import AlarmSources
+from gateway.runtime.alarm_inputs import AlarmInputs
 from gateway.runtime.context import GatewayContext
 from gateway.runtime.loop_lag import LoopLag
 from gateway.runtime.watchdog import Watchdog
@@ -38,7 +38,7 @@ def wanted(site: GatewayContext) -> list[Wanted]:
     """All companions of a site, by its configuration as it is now."""
     found = [
         Wanted("alarms", None, lambda: site.board),
-        Wanted("alarm sources", None, partial(AlarmSources, site)),
+        Wanted("alarm sources", None, partial(AlarmInputs, site)),
         Wanted("watch", None, lambda: Watchdog(site, Manager())),
         Wanted("lag", None, partial(LoopLag, site)),
         Wanted("summaries", tuple(site.config.meters), lambda: Backfill(site.config, site.clock, site.recorder)),

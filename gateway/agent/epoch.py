@@ -173,7 +173,7 @@ class Epoch:
         now_ms = self.site.clock.now_ms()
         known = {_endpoint(line.spec): line.endpoint for line in self.site.lines.values()}
         for spec in specs:
-            self.site.board.line_anew(spec.name)
+            self.site.board.line_replaced(spec.name)
             endpoint = known.get(_endpoint(spec))
             by_hand_ms = noted_ms(self.ready.config.data, endpoint_of(spec), now_ms)
             used_until_ms = now_ms if endpoint is None else by_hand_ms
@@ -209,7 +209,7 @@ class Epoch:
         self._commissioning.change(config.meters, provision.known)
         self._power.change(config, provision.power)
         self.site.live.change(config.meters)
-        self.site.board.change(lines_of(ready.specs))
+        self.site.board.reconfigure(lines_of(ready.specs))
 
     async def renew_uplinks(self, ledgers: Sequence[Ledger]) -> None:
         """End every uplink and begin again as at a start, with these drivers: each ledger is asked first what it
@@ -294,7 +294,7 @@ class Epoch:
         config, recorder, trust, clock = self.ready.config, self._recorder, self.ready.trust, self.site.clock
         self._ledgers, entries = ledgers, config.document.ledger
         alarms, loop = self._ledger_alarms, asyncio.get_running_loop()
-        alarms.keep({entry.name for entry in entries})
+        alarms.reconfigure({entry.name for entry in entries})
         reconciliation = Reconciliation(config, recorder, trust, clock, conflicts, alarms=alarms)
         self._reconciliation = reconciliation
         recorder.on_seal.clear()

@@ -13,24 +13,24 @@ PAST = 60
 
 @dataclass(frozen=True, slots=True)
 class AlarmFacts:
-    """What stands, what is put aside, and what was before."""
+    """Active or unacknowledged alarms, shelved ones, and those of before."""
 
-    standing: tuple[AlarmRow, ...]
+    listed: tuple[AlarmRow, ...]
     shelved: tuple[AlarmRow, ...]
     past: tuple[AlarmRow, ...] = ()
 
 
-def standing(site: GatewayContext) -> tuple[AlarmRow, ...]:
-    """Every alarm that is true or not acknowledged, and not shelved, the most serious first. In the event loop."""
+def listed(site: GatewayContext) -> tuple[AlarmRow, ...]:
+    """Active or unacknowledged alarms that are not shelved, the most serious first. In the event loop."""
     return tuple(site.board.listed())
 
 
 def look(site: GatewayContext) -> AlarmFacts:
-    """What stands now. In the event loop."""
-    return AlarmFacts(standing(site), tuple(site.board.shelved()))
+    """The alarms of now. In the event loop."""
+    return AlarmFacts(listed(site), tuple(site.board.shelved()))
 
 
 def complete(facts: AlarmFacts, store: Store) -> AlarmFacts:
-    """The same with what was before. Raises StoreError."""
-    open_ = {alarm.id for alarm in (*facts.standing, *facts.shelved)}
+    """The same with past alarms. Raises StoreError."""
+    open_ = {alarm.id for alarm in (*facts.listed, *facts.shelved)}
     return replace(facts, past=tuple(alarm for alarm in store.past_alarms(PAST) if alarm.id not in open_))

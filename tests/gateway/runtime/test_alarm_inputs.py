@@ -18,7 +18,7 @@ from gateway.config.model import Config
 from gateway.fieldbus.line import Line
 from gateway.recording.notifications import Hub
 from gateway.records import GATEWAY, MeterEvent, NotRecorded, SignedRecord, StoredRecord, Timestamp
-from gateway.runtime.alarm_inputs import AlarmSources
+from gateway.runtime.alarm_inputs import AlarmInputs
 from gateway.runtime.context import GatewayContext
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Reading, Value
@@ -36,7 +36,7 @@ class Ears(Desk):
     def listen(self) -> None:
         lines = {spec.name: Line(spec, self.clock, lambda _: None) for spec in line_specs(self.loaded)}
         parts = GatewayContext(self.loaded, self.clock, b"", self.recorder, lines, {}, Hub(), self.live, self.board)
-        self.sources = AlarmSources(parts)
+        self.sources = AlarmInputs(parts)
 
     def reading(self, flags: int = 0, *, recorded: bool = True) -> None:
         now = Timestamp.now(self.clock)
