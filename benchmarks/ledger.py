@@ -21,7 +21,7 @@ from benchmarks.parts.driver_load import drive
 from benchmarks.parts.ledger_load import Load, enrolled, submit_all
 from ledger_client.ledgers.evm.account import Account
 from ledger_client.ledgers.evm.driver import EvmLedger
-from ledger_client.ledgers.evm.finality import Finality
+from ledger_client.ledgers.evm.settings import EvmSettings
 from ledger_client.ledgers.interface import Notebook
 from ledger_client.ledgers.mqtt import MqttLedger
 from tests.ledger_client.evm.chain import Registry, chain, deploy
@@ -70,10 +70,8 @@ def _evm(registry: Registry, number: int, clients: int, statements: int) -> Load
             account = Account(secrets.token_bytes(32))
             registry.node.ask("anvil_setBalance", str(account), hex(10**20))
             registry.send(registry.owner, "register", account.address, gateway.name)
-            driver = EvmLedger(
-                "chain", registry.node.url, contract=registry.address, chain_id=registry.node.chain_id(),
-                account=account, memory=Notebook(), finality=Finality(1), poll_s=0.01,
-            )  # fmt: skip
+            settings = EvmSettings(registry.address, registry.node.chain_id(), confirmations=1, poll_s=0.01)
+            driver = EvmLedger("chain", registry.node.url, settings, account=account, memory=Notebook())
             stack.callback(driver.close)
             drivers.append(driver)
         load = drive(drivers, gateways, statements)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 
-from ledger_client.ledgers.evm.finality import Finality
 from tests.contract.on_chain import EvmStand
 from tests.contract.stands import Stand
 
@@ -17,7 +16,7 @@ STUCK_AFTER_S = 2.0
 def blocks(stand: Stand) -> None:
     """A block every second, many anchors in each; an anchor counts when some more have come."""
     chain = _chain(stand)
-    chain.settings |= {"finality": Finality(2 * DEPTH), "poll_s": 0.2, "stuck_after_s": STUCK_AFTER_S}
+    chain.settings |= {"confirmations": 2 * DEPTH, "poll_s": 0.2, "stuck_after_s": STUCK_AFTER_S}
     chain.rpc("anvil_mine", hex(DEPTH + 1))  # what came before the gateway's first batch is not taken back
     chain.rpc("evm_setIntervalMining", 1)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from gateway.agent.task_group import EpochTaskGroup
 from gateway.config.feed import FeedEntry
 from gateway.dashboard.server import PagesServer
 from gateway.errors import GatewayError
@@ -53,6 +54,58 @@ def _feed(site: GatewayContext, entry: FeedEntry) -> BackgroundTask:
     from gateway.agent.feed_factory import make_feed  # paho, which a gateway without feeds need not load
 
     return make_feed(site, entry)
+
+
+class TaskSet:
+    """The background tasks that the configuration in force asks for. Event loop only."""
+
+    def __init__(self, wanted: Callable[[], list[Wanted]], group: EpochTaskGroup) -> None:
+        """``wanted``: all that the configuration in force asks for; asked by ``make`` and at each renewal."""
+        self._wanted, self._group = wanted, group
+        self._made: dict[str, tuple[object, BackgroundTask]] = {}
+        """By name: what of the configuration it was made of, and the task."""
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def make(self) -> None:
+        """Make all, before the first record of the epoch is written; ``start`` begins them."""
+        for want in self._wanted():
+            self._made[want.name] = want.settings, want.make()
+
+    def start(self) -> None:
+        """Begin all that are made."""
+        for name in self._made:
+            self._start(name)
+
+    def stop(self) -> None:
+        """Cancel all; whoever waits for the task group waits for them."""
+        for task in self._tasks.values():
+            task.cancel()
+
+    async def renew(self) -> None:
+        """Tell those that stay, end those that are another or no more, and begin those that are new."""
+        asked = {want.name: want for want in self._wanted()}
+        for name, (settings, made) in list(self._made.items()):
+            if name in asked and asked[name].settings == settings:
+                made.reloaded()
+                del asked[name]
+            else:
+                task = self._tasks.pop(name)
+                task.cancel()
+                await asyncio.wait([task])
+                made.close()
+                del self._made[name]
+        for name, want in asked.items():
+            self._made[name] = want.settings, want.make()
+            self._start(name)
+
+    def close(self) -> None:
+        """Close all, behind their tasks."""
+        for _, made in self._made.values():
+            made.close()
+
+    def _start(self, name: str) -> None:
+        _, made = self._made[name]
+        self._tasks[name] = self._group.begin(keep(name, made), name)
 
 
 async def keep(name: str, companion: BackgroundTask) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import Any
 
 from gateway.config.feed import FeedEntry
 from gateway.devices.points import Point
@@ -13,16 +12,17 @@ from gateway.feeds.backlog import History
 from gateway.feeds.feed import Feed
 from gateway.feeds.plain_json.publisher import PlainVoice
 from gateway.feeds.publisher import Voice
+from gateway.process.background import BackgroundTask
 from gateway.runtime.context import GatewayContext
 from gateway.storage.alarm_tables import AlarmRow
 
 
-class SiteFeed(Feed):
-    """A feed of a site: it listens to the hub; the order ``feed NAME`` and the site's ``feeds`` say how it stands."""
+class SiteFeed(BackgroundTask):
+    """A feed that listens to one epoch's news and alarms from the moment it is made until it is closed."""
 
     def __init__(self, site: GatewayContext, entry: FeedEntry) -> None:
         config = site.config
-        super().__init__(
+        self.feed = Feed(
             entry.name,
             entry.url,
             partial(entry.access, config.path.parent),
@@ -32,18 +32,24 @@ class SiteFeed(Feed):
             rate=lambda: sum(1000 / meter.every for meter in site.config.meters.values()),
             backfill_rate=entry.backfill_rate,
         )
-        self._site, self._entry = site, entry
-        site.hub.listeners.append(self.hear)
-        site.board.listeners.append(self.alarms_changed)
-        site.orders[self.name], site.feeds[entry.name] = self._tell, self.facts
+        self._site, self._name = site, entry.name
+        site.hub.listeners.append(self.feed.hear)
+        site.board.listeners.append(self.feed.alarms_changed)
+        site.feeds.join(self._name, self.feed.facts)
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        await self.feed.run()
+
+    def reloaded(self) -> None:
+        """Another configuration: other meters, at another rate."""
+        self.feed.reloaded()
 
     def close(self) -> None:
-        self._site.hub.listeners.remove(self.hear)
-        self._site.board.listeners.remove(self.alarms_changed)
-        del self._site.orders[self.name], self._site.feeds[self._entry.name]
-
-    async def _tell(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        return self.facts()
+        """Hear no more."""
+        self._site.hub.listeners.remove(self.feed.hear)
+        self._site.board.listeners.remove(self.feed.alarms_changed)
+        self._site.feeds.leave(self._name)
 
 
 def make_feed(site: GatewayContext, entry: FeedEntry) -> SiteFeed:

@@ -31,27 +31,10 @@ def _mqtt(config: Config, entry: LedgerEntry, access: Access, memory: DriverNote
 
 
 def _evm(config: Config, entry: LedgerEntry, access: Access, memory: DriverNotes) -> Ledger:
-    account, place = account_of(config.path, entry), entry.place
+    account = account_of(config.path, entry)
     from ledger_client.ledgers.evm.driver import EvmLedger  # an extra of its own
-    from ledger_client.ledgers.evm.finality import Finality
 
-    assert place is not None
-    return EvmLedger(
-        entry.name,
-        entry.url,
-        access,
-        contract=place.address,
-        chain_id=place.chain,
-        account=account,
-        memory=memory,
-        finality=Finality(entry.confirmations),
-        legacy=entry.gas == "legacy",
-        gas_limit=entry.gas_limit,
-        max_fee=entry.max_fee,
-        poll_s=entry.poll / 1000,
-        stuck_after_s=entry.stuck_after / 1000,
-        timeout_s=entry.timeout / 1000,
-    )
+    return EvmLedger(entry.name, entry.url, entry.evm_settings, account=account, memory=memory, access=access)
 
 
 DRIVERS: dict[str, Callable[[Config, LedgerEntry, Access, DriverNotes], Ledger]] = {

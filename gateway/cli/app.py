@@ -20,7 +20,7 @@ from gateway.config.load import load_config
 from gateway.errors import Damaged, Declined, GatewayError
 from gateway.process import log_setup
 from gateway.process.log_setup import FORMS, Form
-from gateway.status import status as report
+from gateway.status import collect
 from ledger_client.click_help import HELP, Grouped
 from ledger_client.durable_files import whole_file
 from ledger_client.errors import LedgerClientError
@@ -174,21 +174,15 @@ def accept(config_path: Path, meter: str, serial: str, reason: str, as_json: boo
 @JSON
 def status(config_path: Path, as_json: bool) -> None:
     """Meters, buffer, batches and anchors. Exit code 1 when something needs a look."""
-    from gateway.process import control_socket as control_socket
+    from gateway.cli.status_view import print_status
 
     config, store = open_store(config_path)
-    health = control_socket.ask(config.data, "health")
-    feeds = (
-        {}
-        if health is None
-        else {x.name: control_socket.ask(config.data, f"feed {x.name}") for x in config.document.feed}
-    )
-    facts = report.status(config, store, int(time.time() * 1000), health, feeds)
+    found = collect.collect(config, store, int(time.time() * 1000), *collect.ask(config))
     if as_json:
-        click.echo(json.dumps(facts))
+        click.echo(json.dumps(found.as_json()))
     else:
-        report.print_status(out, facts)
-    sys.exit(0 if facts["healthy"] else 1)
+        print_status(out, found)
+    sys.exit(1 if found.problems() else 0)
 
 
 @main.command()

@@ -12,14 +12,14 @@ import click
 from rich.table import Table
 
 from gateway.cli.common import CONFIG, JSON, out
+from gateway.cli.readings_view import print_common
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.devices.remarks import remark
 from gateway.errors import GatewayError, NotYet
 from gateway.fieldbus.diagnosis import block_name, failure_text, no_values
 from gateway.fieldbus.specs import LineSpec, Poll
-from gateway.status import status
-from gateway.status.status import Shown
+from gateway.status.readings import ReadingValue, points_of, reading_values
 from gateway.verdicts import shared_flags
 
 
@@ -45,7 +45,7 @@ def read(config_path: Path, meter: str, as_json: bool) -> None:
         problem, way_out = no_values(spec, next(m for m in spec.meters if m.name == meter), poll)
         raise NotYet(f"{meter}: {problem}", way_out)
     reading = Poller(config.meters, clock, lambda _: None, config.profiles).reading(poll)
-    values = status.shown_reading(reading, meter, "not recorded")
+    values = reading_values(reading, meter, "not recorded")
     if as_json:
         click.echo(json.dumps(_as_json(config, poll, reading.time_ms, values)))
     else:
@@ -85,8 +85,8 @@ def _remarks(poll: Poll) -> dict[str, str]:
     return {point.name: said for point, words in slices if (said := remark(point, words))}
 
 
-def _as_json(config: Config, poll: Poll, time_ms: int, values: Sequence[Shown]) -> dict[str, Any]:
-    raw, points = _registers(poll), status.points_of(config.profiles[poll.meter])
+def _as_json(config: Config, poll: Poll, time_ms: int, values: Sequence[ReadingValue]) -> dict[str, Any]:
+    raw, points = _registers(poll), points_of(config.profiles[poll.meter])
     remarks = _remarks(poll)
     shown = [
         v.as_json()
@@ -104,17 +104,17 @@ def _as_json(config: Config, poll: Poll, time_ms: int, values: Sequence[Shown]) 
     return {"meter": poll.meter, "time": time_ms, "values": shown, "failures": failures}
 
 
-def _print(config: Config, poll: Poll, values: Sequence[Shown]) -> None:
+def _print(config: Config, poll: Poll, values: Sequence[ReadingValue]) -> None:
     """The values one by one, then once what is true of all of them, then what looks misread, then the blocks that gave
     none, and why."""
     table = Table("point", "value", "unit", "quality", "registers", box=None)
-    raw, points = _registers(poll), status.points_of(config.profiles[poll.meter])
+    raw, points = _registers(poll), points_of(config.profiles[poll.meter])
     common = shared_flags([v.value for v in values])
     for v in values:
         registers = " ".join(f"{w:04X}" for w in raw.get(v.value.name, []))
         table.add_row(v.value.name, v.named(points), v.value.unit or "", v.beside(common), registers)
     out.print(table)
-    status.print_common(out, common)
+    print_common(out, common)
     remarks = _remarks(poll)
     for said in dict.fromkeys(remarks.values()):
         out.print(f"{', '.join(name for name, own in remarks.items() if own == said)}: {said}")

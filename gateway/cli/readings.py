@@ -17,12 +17,13 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from gateway.cli.common import CONFIG, FORCE, JSON, demand_replaceable, open_store, out
+from gateway.cli.readings_view import print_readings
 from gateway.config.field_types import duration_ms
 from gateway.errors import GatewayError
 from gateway.history.export_files import FORMATS, WRITERS, Line, ValueLine, are_readings, lines, of_row
 from gateway.history.local_calendar import moment_ms
 from gateway.process.console import console
-from gateway.status import status
+from gateway.status.readings import recorded_values
 from ledger_client.durable_files import whole_file
 from ledger_client.times import rfc3339_ms
 
@@ -92,9 +93,9 @@ def readings(
     names = [meter] if meter else list(config.meters)
     rows = [] if ranged else [row for name in names for row in store.readings(name, count or LAST)]
     if form == "json":
-        click.echo(json.dumps({"readings": [value.as_json() for value in status.shown(rows)]}))
+        click.echo(json.dumps({"readings": [value.as_json() for value in recorded_values(rows)]}))
     elif form == "table":
-        status.print_readings(out, status.shown(rows), config.profiles)
+        print_readings(out, recorded_values(rows), config.profiles)
     else:
         told = ValueLine()
         with _progress(shown=ranged and output is not None) as progress:

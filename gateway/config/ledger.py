@@ -14,6 +14,7 @@ from gateway.config.access_files import file_paths, usable
 from gateway.config.field_types import DurationMs, Model, Name
 from gateway.errors import ConfigError
 from ledger_client.errors import KeyFileError
+from ledger_client.ledgers.evm.settings import EvmSettings
 from ledger_client.transport.access import Access, AccessError, Protocol, read_secret, resolve
 
 if TYPE_CHECKING:
@@ -71,9 +72,21 @@ class LedgerEntry(Model):
         return CALLS_S + 20 * self.timeout / 1000
 
     @property
-    def max_fee(self) -> int:
-        """The most that a unit of gas may cost, in wei."""
-        return self.max_fee_gwei * _WEI_A_GWEI
+    def evm_settings(self) -> EvmSettings:
+        """The settings of an evm ledger's driver."""
+        place = self.place
+        assert place is not None
+        return EvmSettings(
+            place.address,
+            place.chain,
+            confirmations=self.confirmations,
+            legacy=self.gas == "legacy",
+            gas_limit=self.gas_limit,
+            max_fee=self.max_fee_gwei * _WEI_A_GWEI,
+            poll_s=self.poll / 1000,
+            stuck_after_s=self.stuck_after / 1000,
+            timeout_s=self.timeout / 1000,
+        )
 
     def access(self, base: Path | None = None) -> Access:
         """How to get in; file names relative to ``base``, or as written. Raises AccessError (a systemd credential)."""

@@ -126,7 +126,7 @@ class _Views:
 
     def configuration(self, site: GatewayContext, asked: Asked) -> Rest:
         """What has changed in gateway.toml, after somebody has looked, and the order to take it over."""
-        state = site.configured()
+        state = site.reload_state()
         now = {key: state.get(key) for key in ("trial", "stuck", "reverted")}
         facts = {"path": str(site.config.path), "preview": asked.facts.get("preview"), **now}
         return self._rest(site, asked, "configuration", lambda store: facts, "diagnosis")

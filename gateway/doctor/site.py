@@ -16,7 +16,6 @@ from gateway.fieldbus.modbus import serial_port
 from gateway.fieldbus.specs import LineSpec
 from gateway.process.file_owner import is_there
 from gateway.recording.key_match import copy_entry
-from gateway.status.status import active_alarms
 from ledger_client.errors import KeyFileError
 from ledger_client.formats.cose_key import Signer, load_private_key
 from ledger_client.times import rfc3339
@@ -62,9 +61,9 @@ def _owner(path: Path) -> str:
 def ports(case: CheckContext) -> Iterator[Finding]:
     """Whether every line's port or host is there."""
     specs = line_specs.line_specs(case.config)
-    alarms = active_alarms(case.store) if case.store is not None and case.pid is not None else []
+    alarms = case.store.alarms() if case.store is not None and case.pid is not None else []
     for spec, finding in zip(specs, at_once(lambda spec: _port(case, spec), specs), strict=True):
-        told = [alarm["text"] for alarm in alarms if alarm["line"] == spec.name]
+        told = [row.text for row in alarms if row.active and not row.shelved and row.line == spec.name]
         if told and finding.result == "ok":
             yield Finding(finding.check, "warn", f"{finding.text}; it says: {told[0]}", "see `meterseal status CONFIG`")
         else:

@@ -20,7 +20,6 @@ from gateway.feeds.outbox import Outbox
 from gateway.feeds.progress import Gap, Progress
 from gateway.feeds.publisher import Sent, Voice
 from gateway.feeds.reading_message import FeedReading, told_news
-from gateway.process.background import BackgroundTask
 from gateway.records import MissedPoll, News
 from ledger_client.transport.access import Access, AccessError
 
@@ -38,7 +37,7 @@ AGAIN_S = 5.0
 LEAVE_WITHIN_S = 1.0
 
 
-class Feed(BackgroundTask):
+class Feed:
     """One feed, for one epoch."""
 
     def __init__(
@@ -93,6 +92,7 @@ class Feed(BackgroundTask):
         self._alarmed.set()
 
     def reloaded(self) -> None:
+        """Another configuration: other meters, at another rate."""
         self._fit()
         self._voice.reloaded()
 

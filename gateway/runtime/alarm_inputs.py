@@ -113,7 +113,8 @@ class AlarmInputs(BackgroundTask):
         self._board.condition(GATEWAY, AlarmCode.CLOCK, "clock", text, on=letter in _CLOCK_WORDS)
 
     def _look_at_feeds(self) -> None:
-        away = {name: now["state"] for name, feed in self._site.feeds.items() if not (now := feed())["connected"]}
+        feeds = self._site.feeds
+        away = {name: now["state"] for name in feeds.names() if not (now := feeds.facts(name))["connected"]}
         found = {(GATEWAY, f"feed {name}"): (f"feed {name}: {state}", None) for name, state in away.items()}
         self._board.set_conditions(AlarmCode.FEED_AWAY, found)
 

@@ -5,8 +5,9 @@ They hear the news, look at the parts and give orders; nothing of them stands be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from gateway.alarms.board import AlarmBoard
@@ -25,53 +26,76 @@ from gateway.recording.writer import Recorder
 LAG_S = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0)
 
 
-@dataclass(slots=True)
+class FeedStates:
+    """How each running feed stands, by its name. A feed joins when it is made and leaves when it is closed. Event loop
+    only."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, Callable[[], Mapping[str, Any]]] = {}
+
+    def join(self, name: str, facts: Callable[[], Mapping[str, Any]]) -> None:
+        """A feed is there. ``facts``: connected, its state in words, what waits and was published."""
+        self._facts[name] = facts
+
+    def leave(self, name: str) -> None:
+        """A feed is gone."""
+        del self._facts[name]
+
+    def names(self) -> Collection[str]:
+        """The feeds that are there."""
+        return self._facts.keys()
+
+    def facts(self, name: str) -> Mapping[str, Any]:
+        """How one of ``names`` stands now."""
+        return self._facts[name]()
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayContext:
-    """One epoch's parts; ``config``, lines and uplinks follow a reload.
+    """The parts of one epoch that are looked at; what they hold follows a reload.
 
     Not to be used from other threads than the event loop's, but for ``recorder.call``.
     """
 
-    config: Config
+    in_force: Callable[[], Config]
+    """The configuration in force now."""
     clock: Clock
-    epoch: bytes
     recorder: Recorder
-    lines: dict[str, Line]
-    """Each physical line by its name."""
-    uplinks: dict[str, Uplink]
-    """Each ledger's uplink by the ledger's name."""
     hub: Hub
     live: Live
     board: AlarmBoard
-    pulses: Heartbeats = field(default_factory=Heartbeats)
+    lines: Mapping[str, Line]
+    """Each physical line by its name."""
+    uplinks: Mapping[str, Uplink]
+    """Each ledger's uplink by the ledger's name."""
+    feeds: FeedStates
+    orders: Mapping[str, Order]
+    """What can be ordered, by name: over the control socket, and by whoever may on the pages."""
+    reload_state: Callable[[], Mapping[str, Any]]
+    """How it stands with the configuration in force: ``trial``, the meters that have to answer before it stays,
+    ``reverted``, why the one before came back, and ``stuck``, why it cannot."""
+    pulses: Heartbeats
     """Which of the loops turn."""
     lag: Durations = field(default_factory=lambda: Durations(LAG_S))
     """How much later than it asked for the event loop called somebody (runtime/loop_lag.py)."""
-    orders: dict[str, Order] = field(default_factory=dict)
-    """What can be ordered, by name: over the control socket, and by whoever may on the pages."""
-    feeds: dict[str, Callable[[], Mapping[str, Any]]] = field(default_factory=dict)
-    """How each feed stands, by its name: connected, its state in words, what waits and was told."""
-    configured: Callable[[], Mapping[str, Any]] = dict
-    """How it stands with the configuration in force: ``trial``, the meters that have to answer before it stays,
-    ``reverted``, why the one before came back, and ``stuck``, why it cannot."""
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force now."""
+        return self.in_force()
 
     def line_of(self, meter: str) -> Line:
         """The line that a meter hangs on. Raises Declined: there is none."""
-        for line in self.lines.values():
-            if any(each.name == meter for each in line.spec.meters):
-                return line
-        problem = f"the running gateway has no meter {meter}"
-        raise Declined(problem, f"if it is new: meterseal reload {self.config.path}")
-
-    def closing_lines(self) -> list[dict[str, Any]]:
-        """The lines whose device closes each connection behind an answer: ``line``, ``connect_ms``, ``text``."""
-        habits = [(name, line.endpoint.connections.habit) for name, line in self.lines.items()]
-        return [
-            {"line": name, "connect_ms": habit.connect_s * 1000, "text": f"{name}: {habit}"}
-            for name, habit in habits
-            if habit.one_question
-        ]
+        return line_of(self.lines, meter, self.config.path)
 
     async def order(self, name: str, **details: Any) -> dict[str, Any]:
         """Give an order as the control socket would. Raises GatewayError: why not, and the way out."""
         return await self.orders[name]({"order": name, **details})
+
+
+def line_of(lines: Mapping[str, Line], meter: str, path: Path) -> Line:
+    """The line that a meter hangs on; ``path``: of the configuration. Raises Declined: there is none."""
+    for line in lines.values():
+        if any(each.name == meter for each in line.spec.meters):
+            return line
+    raise Declined(f"the running gateway has no meter {meter}", f"if it is new: meterseal reload {path}")

@@ -103,8 +103,8 @@ async def exposition(site: GatewayContext) -> bytes:
     for name, uplink in site.uplinks.items():
         sheet.put("meterseal_ledger_up", uplink.reached, name)
     for entry in site.config.document.feed:
-        if (order := site.orders.get(f"feed {entry.name}")) is not None:
-            _feed(sheet, entry.name, await order({}))
+        if entry.name in site.feeds.names():
+            _feed(sheet, entry.name, site.feeds.facts(entry.name))
     now_ms = site.clock.now_ms()
     return await in_thread(lambda: _text(sheet, site.config, meters, now_ms), "figures")
 

@@ -1,363 +1,321 @@
-"""Status and readings of a gateway from its database, as plain data and as tables. Reads only."""
+"""Status of a gateway: meters, buffer, batches, ledgers, feeds and alarms as facts, and what of it is a problem."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import groupby
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Generic, TypeVar
 
 from gateway.alarm_kinds import AlarmCode
-from gateway.anchoring.ledger_comparison import conflict_text
-from gateway.config.access_files import fingerprint
 from gateway.config.field_types import duration_text
-from gateway.config.model import Config
-from gateway.devices.points import Point, Profile
-from gateway.errors import ConfigError, Damaged, StoreError
-from gateway.process import instance_lock
-from gateway.records import StoredRecord
-from gateway.storage.capacity.forecast import horizon
-from gateway.storage.database import RECOVER, Store
-from gateway.storage.recovery import repair_report
-from gateway.verdicts import shared_flags, verdict, worst
-from ledger_client.errors import LedgerClientError
-from ledger_client.formats.record import Body, Coverage, parse_record
-from ledger_client.formats.senml import Quality, Reading, Value
+from gateway.storage.alarm_tables import AlarmRow
+from gateway.storage.capacity.forecast import Forecast
+from gateway.storage.rows import Batch
 from ledger_client.times import rfc3339_ms
-from ledger_client.transport.access import AccessError
-from ledger_client.verification.explain import number_text, quality_phrases
 
-OVERDUE_PERIODS = 3
+OVERDUE_PERIODS, OVERDUE_MS = 3, 5_000
+"""A reading is overdue after so many periods and so many milliseconds more."""
 HELD_MS = 180_000
 """So long may sealing wait for a ledger after a start before the status calls it a problem."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """One value of one reading, with the record that proves it."""
+class Recording:
+    """Recording and sealing as the running gateway reports them.
 
-    time_ms: int
-    meter: str
-    value: Value
-    record: str
+    ``stopped_reason``, ``stopped_text``: why it does not record, None while it does. ``every_poll``: every so-many-th
+    poll is recorded. ``sealing_waits``: for what sealing waits, None: it does not. ``waiting_since_ms``: the start of
+    the epoch in which it waits.
+    """
+
+    stopped_reason: str | None = None
+    stopped_text: str | None = None
+    every_poll: int = 1
+    sealing_waits: str | None = None
+    waiting_since_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClosingLine:
+    """A line whose device closes each connection behind an answer; a new one takes ``connect_ms``."""
+
+    line: str
+    connect_ms: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counts of the database: records and readings that are there, records pruned, batches and receipts ever."""
+
+    records: int
+    readings: int
+    pruned: int
+    batches: int
+    receipts: int
+
+
+@dataclass(frozen=True, slots=True)
+class MeterStatus:
+    """One meter's newest reading, and its missed polls by reason in the newest coverage record.
+
+    ``last_ms``, ``age_s``, ``record``: of the newest reading, None where there is none. ``values``: how many it has;
+    ``verdict``: that of the worst of them; ``not_asked``: the points that were not asked for.
+    """
+
+    name: str
+    every_ms: int
+    last_ms: int | None
+    age_s: int | None
+    values: int
+    verdict: str
+    missed: Mapping[str, int]
+    not_asked: Sequence[str]
+    record: str | None
 
     @property
-    def verdict(self) -> str:
-        """good, uncertain, substituted, bad or missing."""
-        return verdict(Quality(self.value.quality))
-
-    @property
-    def quality(self) -> str:
-        """The verdict, and why it is not good."""
-        reasons = ", ".join(quality_phrases(self.value.quality))
-        return f"{self.verdict}: {reasons}" if reasons else self.verdict
-
-    def beside(self, common: int) -> str:
-        """The same without the bits that all values of the reading have, which stand below them."""
-        if not common:
-            return self.quality
-        own = self.value.quality & ~common
-        return f"{verdict(own)}: {', '.join(quality_phrases(own))}" if own else ""
-
-    def symbol(self, points: Mapping[str, Point]) -> str:
-        """What the profile's points call a status; "" where it has no name."""
-        point = points.get(self.value.name)
-        return point.symbol(self.value.value) if point else ""
-
-    def named(self, points: Mapping[str, Point]) -> str:
-        """The value for people, a status with what it is called."""
-        symbol = self.symbol(points)
-        return f"{self.text} ({symbol})" if symbol else self.text
-
-    @property
-    def text(self) -> str:
-        """The value for people: of a float seven significant digits, as much as a 32-bit register holds."""
-        value = self.value.value
-        return "—" if value is None else f"{value:.7g}" if isinstance(value, float) else number_text(value)
+    def overdue(self) -> bool:
+        """Its newest reading is older than its period allows."""
+        return self.age_s is not None and self.age_s * 1000 > OVERDUE_PERIODS * self.every_ms + OVERDUE_MS
 
     def as_json(self) -> dict[str, Any]:
-        """Numbers with all their decimals, as text where JSON's own would round."""
-        value = self.value.value
+        """Plain data."""
         return {
-            "time": self.time_ms + self.value.offset_ms,
-            "meter": self.meter,
-            "name": self.value.name,
-            "value": value if isinstance(value, int | float | str) or value is None else str(value),
-            "unit": self.value.unit,
-            "quality": {
-                "verdict": self.verdict,
-                "bits": int(self.value.quality),
-                "words": list(quality_phrases(self.value.quality)),
-            },
+            "name": self.name,
+            "every_ms": self.every_ms,
+            "last": self.last_ms,
+            "age_s": self.age_s,
+            "values": self.values,
+            "verdict": self.verdict,
+            "missed": dict(self.missed),
+            "not_asked": list(self.not_asked),
             "record": self.record,
         }
 
 
-def _body(row: StoredRecord) -> Body:
-    try:
-        return parse_record(row.data).body
-    except LedgerClientError as error:
-        raise Damaged(f"record {row.id} does not hold: {error}", RECOVER) from None
+@dataclass(frozen=True, slots=True)
+class LedgerStatus:
+    """How many batches one ledger has settled, and how many are on their way to it, by state.
 
-
-def shown_reading(reading: Reading, meter: str, record: str) -> list[Shown]:
-    """The values of one reading."""
-    return [Shown(reading.time_ms, meter, value, record) for value in reading.values]
-
-
-def shown(rows: Sequence[StoredRecord]) -> list[Shown]:
-    """Every value of some readings, in order."""
-    values = []
-    for row in rows:
-        body = _body(row)
-        if isinstance(body, Reading):
-            values += shown_reading(body, row.meter, row.id)
-    return values
-
-
-def status(
-    config: Config,
-    store: Store,
-    now_ms: int,
-    health: Mapping[str, Any] | None = None,
-    feeds: Mapping[str, Mapping[str, Any] | None] | None = None,
-) -> dict[str, Any]:
-    """Meters, buffer, batches, anchors, feeds; ``problems`` says in words why ``healthy`` is false.
-
-    ``health`` and ``feeds`` (by name) are what the running gateway says of itself, which a full disk cannot tell.
+    ``refused``: one of them was refused, ``detail`` says why.
     """
-    pid = instance_lock.running(config.data)
-    now_ms = max(now_ms, store.latest_ms())  # the system's clock may be behind record times, which wait for it then
-    meters = [_meter(store, name, meter.every, now_ms) for name, meter in config.meters.items()]
-    ledgers = [_ledger(store, entry.name, entry.policy) for entry in config.document.ledger]
-    problems = [] if pid is not None else ["the gateway is not running: nothing is being recorded"]
-    for meter in meters:
-        if meter["last"] is None:
-            problems.append(f"meter {meter['name']}: no reading yet")
-        elif pid is not None and meter["age_s"] * 1000 > OVERDUE_PERIODS * meter["every_ms"] + 5000:
-            problems.append(
-                f"meter {meter['name']}: last reading {meter['age_s']} s ago, "
-                f"due every {duration_text(meter['every_ms'])}"
-            )
-    alarms = active_alarms(store, health) if pid is not None else []
-    stopped = health["recording"] if health else None
-    if stopped:
-        problems.insert(0, f"recording stopped ({stopped['reason']}): {stopped['text']}")
-    conflicts = [conflict_text(config.gateway_id, conflict, str(config.database)) for conflict in store.conflicts()]
-    held = health["sealing"] if health else None
-    if held and not conflicts and now_ms - store.epoch_began_ms() > HELD_MS:
-        problems.append(held)
-    problems += conflicts
-    told = {AlarmCode.EQUIVOCATION, AlarmCode.LEDGER_REFUSED}  # above, or from the anchors themselves
-    told |= {AlarmCode.RECORDING_STOPPED} if stopped else set()
-    problems += [f"{x['text']} (since {rfc3339_ms(x['since'])})" for x in alarms if x["code"] not in told]
-    problems += [f"ledger {x['name']}: {x['detail']}" for x in ledgers if x["state"] == "refused"]
-    feed_states = feed_status(config, store, feeds or {})
-    problems += feed_problems(feed_states) if feeds else []
-    last = store.last_batch()
-    return {
-        "horizon": _horizon(config, store, now_ms, running=pid is not None),
-        "gateway": config.gateway_id,
-        "running": pid,
-        **store.totals(),
-        "unsealed": store.waiting(),
-        "recording": "stopped" if stopped else "on" if pid is not None else "off",
-        "records_every": health["every_poll"] if health else 1,
-        "sealing": held,
-        "restored": _restored(store),
-        "repairs": _repairs(store),
-        "conflicts": conflicts,
-        "web": _web(config),
-        "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
-        "meters": meters,
-        "closing": list((health or {}).get("closing", ())),
-        "ledgers": ledgers,
-        "feeds": feed_states,
-        "alarms": alarms,
-        "shelved": [row.as_json() for row in store.alarms() if row.shelved],
-        "healthy": not problems,
-        "problems": problems,
-    }
+
+    name: str
+    policy: str
+    settled: int
+    states: Mapping[str, int]
+    refused: bool
+    detail: str | None
+
+    @property
+    def waiting(self) -> int:
+        """How many batches it has not settled."""
+        return sum(self.states.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "name": self.name,
+            "policy": self.policy,
+            "settled": self.settled,
+            "waiting": self.waiting,
+            "states": dict(self.states),
+            "state": "refused" if self.refused else "waiting" if self.waiting else "settled",
+            "detail": self.detail,
+        }
 
 
-def _horizon(config: Config, store: Store, now_ms: int, *, running: bool) -> dict[str, Any] | None:
-    """How long there is room for; None where the disk does not tell, which other problems say."""
-    try:
-        return horizon(config, store, now_ms, running=running).as_json()
-    except StoreError:
-        return None
+@dataclass(frozen=True, slots=True)
+class FeedStatus:
+    """One feed: its state in words, and readings: waiting to be sent, sent live, sent as history, and left to be."""
+
+    name: str
+    type: str
+    url: str
+    connected: bool
+    state: str
+    waiting: int
+    live: int
+    history: int
+    left: int
 
 
-def active_alarms(store: Store, health: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """The alarms that are true and not shelved, as plain data (``Standing.as_json``): as the running gateway says, or
-    as it has written down, which it cannot on a full disk."""
-    if health and "alarms" in health:
-        return list(health["alarms"])
-    return [row.as_json() for row in store.alarms() if row.active and not row.shelved]
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The batch of a ledger from which this database goes on, and its records that enter no batch of its own."""
+
+    batch: int
+    ledger: str
+    since_ms: int
+    reason: str
+    sealed_elsewhere: int
+    unsealed_for_ever: int
+
+    @property
+    def text(self) -> str:
+        """The same in words."""
+        since = rfc3339_ms(self.since_ms)
+        text = f"since {since} this database goes on from batch {self.batch} of ledger {self.ledger}"
+        if self.sealed_elsewhere:
+            text += f"; {self.sealed_elsewhere} of its records are sealed in batches that only the ledger holds"
+        if n := self.unsealed_for_ever:
+            text += f"; {n} of its records stay unsealed for ever, since no ledger can tell if they are sealed already"
+        return text
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "batch": self.batch,
+            "ledger": self.ledger,
+            "since": self.since_ms,
+            "reason": self.reason,
+            "sealed_elsewhere": self.sealed_elsewhere,
+            "unsealed_for_ever": self.unsealed_for_ever,
+            "text": self.text,
+        }
 
 
-def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> dict[str, Any]:
-    rows = store.readings(name, 1)
-    values = shown(rows)
-    covered = store.newest(name, "coverage")
-    body = _body(covered) if covered else None
-    return {
-        "name": name,
-        "every_ms": every_ms,
-        "last": rows[0].time_ms if rows else None,
-        "age_s": (now_ms - rows[0].time_ms) // 1000 if rows else None,
-        "values": len(values),
-        "verdict": worst(v.value.quality for v in values),
-        "missed": dict(body.missed) if isinstance(body, Coverage) else {},
-        "not_asked": [v.value.name for v in values if v.value.quality & Quality.NOT_ASKED],
-        "record": rows[0].id if rows else None,
-    }
+@dataclass(frozen=True, slots=True)
+class DashboardStatus:
+    """The dashboard's address, and its certificate's SHA-256 fingerprint; None without one."""
+
+    address: str
+    fingerprint: str | None
 
 
-def _web(config: Config) -> dict[str, Any] | None:
-    """Where the pages are, and the fingerprint of their certificate; None without pages."""
-    web = config.document.web
-    if web is None:
-        return None
-    facts: dict[str, Any] = {"address": web.url, "fingerprint": None}
-    with suppress(ConfigError, AccessError):  # `meterseal check` says what is wrong with it
-        if (cert := web.access(config.path.parent).cert) is not None:
-            facts["fingerprint"] = fingerprint(cert)
-    return facts
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of a gateway at ``now_ms``. What can be missing is None.
+
+    ``pid``: the process that runs, if one does. ``forecast``: the room that is left. ``unsealed``: records that no
+    batch holds yet. ``repairs``, ``conflicts``: damaged databases and equivocations, in words. ``closing``, ``alarms``:
+    while it runs. ``asked_feeds``: the running gateway was asked about its feeds.
+    """
+
+    gateway: str
+    now_ms: int
+    pid: int | None
+    recording: Recording
+    totals: Totals
+    unsealed: int
+    last_batch: Batch | None
+    forecast: Forecast | None
+    meters: Sequence[MeterStatus]
+    closing: Sequence[ClosingLine]
+    ledgers: Sequence[LedgerStatus]
+    feeds: Sequence[FeedStatus]
+    asked_feeds: bool
+    alarms: Sequence[AlarmRow]
+    shelved: Sequence[AlarmRow]
+    conflicts: Sequence[str]
+    repairs: Sequence[str]
+    restored: Restored | None
+    dashboard: DashboardStatus | None
+
+    @property
+    def running(self) -> bool:
+        """A gateway works in the data folder."""
+        return self.pid is not None
+
+    @property
+    def stopped(self) -> bool:
+        """The running gateway records nothing."""
+        return self.recording.stopped_reason is not None
+
+    @property
+    def waits_too_long(self) -> bool:
+        """Sealing has waited for a ledger for longer than a start takes, and no conflict is the reason."""
+        since_ms = self.recording.waiting_since_ms
+        return since_ms is not None and not self.conflicts and self.now_ms - since_ms > HELD_MS
+
+    def problems(self) -> list[str]:
+        """What needs a look, in words, the most serious first."""
+        return [text for rules in PROBLEMS for text in rules.problems(self)]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, for ``--json``; ``healthy`` is false where there are problems."""
+        recording, last, problems = self.recording, self.last_batch, self.problems()
+        return {
+            "horizon": self.forecast.as_json() if self.forecast else None,
+            "gateway": self.gateway,
+            "running": self.pid,
+            **asdict(self.totals),
+            "unsealed": self.unsealed,
+            "recording": "stopped" if self.stopped else "on" if self.running else "off",
+            "records_every": recording.every_poll,
+            "sealing": recording.sealing_waits,
+            "restored": self.restored.as_json() if self.restored else None,
+            "repairs": list(self.repairs),
+            "conflicts": list(self.conflicts),
+            "web": asdict(self.dashboard) if self.dashboard else None,
+            "last_batch": {"batch": last.batch, "size": last.size, "sealed": last.sealed_ms} if last else None,
+            "meters": [meter.as_json() for meter in self.meters],
+            "closing": [asdict(line) for line in self.closing],
+            "ledgers": [ledger.as_json() for ledger in self.ledgers],
+            "feeds": [asdict(feed) for feed in self.feeds],
+            "alarms": [alarm.as_json() for alarm in self.alarms],
+            "shelved": [alarm.as_json() for alarm in self.shelved],
+            "healthy": not problems,
+            "problems": problems,
+        }
 
 
-def _restored(store: Store) -> dict[str, Any] | None:
-    """From which batch of a ledger this database went on, and what it holds that enters no batch of its own."""
-    known = store.known()
-    if known is None:
-        return None
-    sealed, untold = store.count_elsewhere()
-    text = f"since {rfc3339_ms(known.found_ms)} this database goes on from batch {known.batch} of ledger {known.ledger}"
-    if sealed:
-        text += f"; {sealed} of its records are sealed in batches that only the ledger holds"
-    if untold:
-        text += f"; {untold} of its records stay unsealed for ever, since no ledger can tell if they are sealed already"
-    facts = {"batch": known.batch, "ledger": known.ledger, "since": known.found_ms, "reason": known.reason}
-    return facts | {"sealed_elsewhere": sealed, "unsealed_for_ever": untold, "text": text}
+T = TypeVar("T")
 
 
-def _repairs(store: Store) -> list[str]:
-    """What became of damaged databases."""
-    texts = [repair_report.text(repair) for repair in store.repairs()]
-    _, untold = store.count_elsewhere() if texts else (0, 0)
-    if untold and store.known() is None:
-        texts.append(f"{untold} records of lost batches stay unsealed for ever: no ledger can tell if it has them")
-    return texts
+@dataclass(frozen=True)
+class Rules(Generic[T]):
+    """Rules on one part of the status: each of its things is a problem where a row's condition is true."""
+
+    of: Callable[[Status], Iterable[T]]
+    table: Sequence[tuple[Callable[[Status, T], bool], Callable[[T], str]]]
+
+    def problems(self, status: Status) -> Iterator[str]:
+        """The problems of this part, in words."""
+        for thing in self.of(status):
+            yield from (text(thing) for condition, text in self.table if condition(status, thing))
 
 
-def _ledger(store: Store, name: str, policy: str) -> dict[str, Any]:
-    states, stuck = store.anchor_states(name), store.first_refused(name)
-    settled = states.pop("settled", 0)
-    waiting = sum(states.values())
-    return {
-        "name": name,
-        "policy": policy,
-        "settled": settled,
-        "waiting": waiting,
-        "states": states,
-        "state": "refused" if stuck else "waiting" if waiting else "settled",
-        "detail": stuck.detail if stuck else None,
-    }
+def _told_otherwise(status: Status, alarm: AlarmRow) -> bool:
+    """Another rule reports what this alarm is about."""
+    told = alarm.code in (AlarmCode.EQUIVOCATION, AlarmCode.LEDGER_REFUSED)
+    return told or (status.stopped and alarm.code == AlarmCode.RECORDING_STOPPED)
 
 
-def print_status(out: Console, facts: dict[str, Any]) -> None:
-    """The status for people."""
-    state = f"running (pid {facts['running']})" if facts["running"] else "not running"
-    out.print(Text(facts["gateway"], "bold"), f" {state}")
-    table = Table("meter", "last reading", "values", "quality", "missed since", box=None)
-    for m in facts["meters"]:
-        age = "never" if m["age_s"] is None else f"{m['age_s']} s ago"
-        missed = ", ".join(f"{n} {reason}" for reason, n in m["missed"].items()) or "none"
-        if m["not_asked"]:
-            missed += f"; not asked: {', '.join(m['not_asked'])}"
-        table.add_row(m["name"], age, str(m["values"]), m["verdict"], missed)
-    out.print(table)
-    for x in facts["closing"]:
-        out.print(x["text"])
-    out.print(
-        f"{facts['records']} records ({facts['readings']} readings), {facts['batches']} batches, "
-        f"{facts['unsealed']} records in none yet"
-    )
-    if facts["horizon"]:
-        out.print(f"room: {facts['horizon']['text']}")
-    for x in facts["ledgers"]:
-        out.print(f"ledger {x['name']} ({x['policy']}): {x['settled']} batches anchored, {x['waiting']} waiting")
-    for feed in facts["feeds"]:
-        out.print(feed_line(feed))
-    if web := facts["web"]:
-        known = f", certificate SHA-256 {web['fingerprint']}" if web["fingerprint"] else ""
-        out.print(f"pages: {web['address']}{known}")
-    for text in facts["repairs"]:
-        if text not in facts["problems"]:
-            out.print(text)
-    if facts["restored"]:
-        out.print(facts["restored"]["text"])
-    if facts["sealing"] and not facts["conflicts"] and facts["sealing"] not in facts["problems"]:
-        out.print(facts["sealing"])
-    for x in facts["shelved"]:
-        text = f"shelved by {x['shelved_by']} until {rfc3339_ms(x['shelved_until'])}: {x['text']}"
-        out.print(text)
-    for problem in facts["problems"]:
-        out.print(Text("look at this:", "bold"), problem)
-
-
-def print_readings(out: Console, values: Sequence[Shown], profiles: Mapping[str, Profile] | None = None) -> None:
-    """Readings for people: a headline with the record's id, then its values. ``profiles`` by meter: they name what a
-    status says."""
-    for record, group in groupby(values, key=lambda v: v.record):
-        mine = list(group)
-        out.print(Text(f"{rfc3339_ms(mine[0].time_ms)}  {mine[0].meter}", "bold"), f" record {record}")
-        points, common = points_of((profiles or {}).get(mine[0].meter)), shared_flags([v.value for v in mine])
-        table = Table.grid(padding=(0, 2), pad_edge=True)
-        table.add_column()
-        table.add_column(justify="right")
-        for v in mine:
-            table.add_row(v.value.name, v.named(points), v.value.unit or "", v.beside(common))
-        out.print(table)
-        print_common(out, common)
-
-
-def points_of(profile: Profile | None) -> dict[str, Point]:
-    """The points of a profile by name."""
-    return {point.name: point for point in profile.points} if profile else {}
-
-
-def print_common(out: Console, common: int) -> None:
-    """What is true of all values of a reading, once."""
-    if common:
-        out.print(f"all values are {verdict(common)}: {', '.join(quality_phrases(common))}")
-
-
-def feed_status(config: Config, store: Store, told: Mapping[str, Mapping[str, Any] | None]) -> list[dict[str, Any]]:
-    """Each configured feed; ``told`` is what the running gateway says of each by name."""
-    nothing = {"connected": False, "state": "unknown: the gateway does not say", "waiting": 0, "live": 0, "history": 0}
-    return [
-        {"name": entry.name, "type": entry.type, "url": entry.url}
-        | nothing
-        | dict(told.get(entry.name) or {})
-        | {"left": store.feed_owes(entry.name)}
-        for entry in config.document.feed
-    ]
-
-
-def feed_problems(feeds: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What needs a look: a running gateway's feeds that tell nobody."""
-    return [f"feed {f['name']}: {f['state']}" for f in feeds if not f["connected"]]
-
-
-def feed_line(facts: Mapping[str, Any]) -> str:
-    """One feed in one line."""
-    text = f"feed {facts['name']} ({facts['type']}): {facts['state']}, {facts['live']} readings told live"
-    if facts["waiting"]:
-        text += f", {facts['waiting']} waiting"
-    return text + (f", {facts['left']} to be told as history" if facts["left"] else "")
+PROBLEMS: Final[Sequence[Rules[Any]]] = (
+    Rules[Recording](
+        lambda status: [status.recording],
+        [
+            (lambda s, _: s.stopped, lambda r: f"recording stopped ({r.stopped_reason}): {r.stopped_text}"),
+            (lambda s, _: not s.running, lambda _: "the gateway is not running: nothing is being recorded"),
+        ],
+    ),
+    Rules[MeterStatus](
+        lambda status: status.meters,
+        [
+            (lambda _, m: m.last_ms is None, lambda m: f"meter {m.name}: no reading yet"),
+            (
+                lambda s, m: s.running and m.overdue,
+                lambda m: f"meter {m.name}: last reading {m.age_s} s ago, due every {duration_text(m.every_ms)}",
+            ),
+        ],
+    ),
+    Rules[Recording](
+        lambda status: [status.recording],
+        [(lambda s, _: s.waits_too_long, lambda r: str(r.sealing_waits))],
+    ),
+    Rules[str](lambda status: status.conflicts, [(lambda *_: True, str)]),
+    Rules[AlarmRow](
+        lambda status: status.alarms,
+        [(lambda s, a: not _told_otherwise(s, a), lambda a: f"{a.text} (since {rfc3339_ms(a.since_ms)})")],
+    ),
+    Rules[LedgerStatus](
+        lambda status: status.ledgers,
+        [(lambda _, x: x.refused, lambda x: f"ledger {x.name}: {x.detail}")],
+    ),
+    Rules[FeedStatus](
+        lambda status: status.feeds,
+        [(lambda s, f: s.asked_feeds and not f.connected, lambda f: f"feed {f.name}: {f.state}")],
+    ),
+)
+"""What is a problem, and its text; in the order in which they are listed."""

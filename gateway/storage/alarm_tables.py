@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,26 @@ class AlarmRow:
             "shelved_why": self.shelved_why,
             "times": self.times,
         }
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> AlarmRow:
+        """The alarm whose ``as_json`` this is, as the running gateway answers. Raises KeyError."""
+        return cls(
+            id=facts["id"],
+            source=facts["meter"] or "gateway",
+            code=facts["code"],
+            line=facts["line"],
+            text=facts["text"],
+            since_ms=facts["since"],
+            raised_ms=facts["raised"],
+            cleared_ms=facts["cleared"],
+            acked_ms=facts["acknowledged"],
+            acked_by=facts["acknowledged_by"],
+            shelved_until_ms=facts["shelved_until"],
+            shelved_by=facts["shelved_by"],
+            shelved_why=facts["shelved_why"],
+            times=facts["times"],
+        )
 
 
 class Alarms(Tables):

@@ -97,28 +97,24 @@ def _chain(name: str, url: str, access: Access, options: dict[str, Any]) -> Call
     try:
         from ledger_client.ledgers.evm.account import load_account
         from ledger_client.ledgers.evm.driver import EvmLedger
-        from ledger_client.ledgers.evm.finality import Finality
     except ImportError as error:
         raise MissingLibrary(f"{error.name} is not installed; pip install 'meterseal[evm]'") from None
+    from ledger_client.ledgers.evm.settings import EvmSettings
     from ledger_client.transport.access import read_secret, resolve
 
     option = "--keystore-password-file"
     password = read_secret(option, resolve(options["keystore_password_file"], Path(), option))
     account = load_account(resolve(options["keystore"], Path(), "--keystore"), password)
-    return lambda book: EvmLedger(
-        name,
-        url,
-        access,
-        contract=options["contract"],
-        chain_id=options["chain_id"],
-        account=account,
-        memory=book,
-        finality=Finality(options["confirmations"]),
+    settings = EvmSettings(
+        options["contract"],
+        options["chain_id"],
+        confirmations=options["confirmations"],
         legacy=options["legacy"],
         max_fee=options["max_fee_gwei"] * _WEI_A_GWEI,
         poll_s=min(1.0, options["gather"]),
         timeout_s=options["timeout"],
     )
+    return lambda book: EvmLedger(name, url, settings, account=account, memory=book, access=access)
 
 
 def _access(prefix: str, url: str, options: dict[str, Any], *, address: str, **more: Any) -> Access:

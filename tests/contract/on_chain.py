@@ -17,7 +17,7 @@ from ledger_client.formats.bundle import decode_locator
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.evm.account import Account
 from ledger_client.ledgers.evm.driver import EvmLedger
-from ledger_client.ledgers.evm.finality import Finality
+from ledger_client.ledgers.evm.settings import EvmSettings
 from ledger_client.ledgers.interface import DriverNotes, Ledger, Notebook
 from ledger_client.transparency.ledger.admission import KEY_NOT_VALID, UNKNOWN_KEY
 from ledger_client.verification.trust import parse_trust
@@ -44,7 +44,7 @@ class EvmStand(Stand):
         self.contract = Contract(CHAIN, self.registry.address)
         self.wire = NodeWire(self.process.port, faults)
         stack.callback(self.wire.close)
-        self.settings: dict[str, Any] = {"finality": Finality(1), "poll_s": 0.01}
+        self.settings: dict[str, Any] = {"confirmations": 1, "poll_s": 0.01}
         self._accounts: dict[str, Account] = {}
 
     def rpc(self, method: str, *parameters: object) -> Any:
@@ -52,10 +52,10 @@ class EvmStand(Stand):
         return self.node.ask(method, *parameters)
 
     def make(self, gateway: str, memory: DriverNotes | None, timeout_s: float) -> Ledger:
-        return EvmLedger(
-            NAME, self.wire.url, contract=self.registry.address, chain_id=CHAIN, account=self._account(gateway),
-            memory=Notebook() if memory is None else memory, timeout_s=timeout_s, **self.settings,
-        )  # fmt: skip
+        settings = EvmSettings(self.registry.address, CHAIN, timeout_s=timeout_s, **self.settings)
+        account = self._account(gateway)
+        notes = Notebook() if memory is None else memory
+        return EvmLedger(NAME, self.wire.url, settings, account=account, memory=notes)
 
     def begin(self) -> None:
         self.process.start()

@@ -72,7 +72,6 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "recording",
             "acquisition",
             "anchoring",
-            "status",
             "commissioning",
         },
         "dashboard.pages": {

@@ -32,7 +32,9 @@ from gateway.dashboard.auth import setup
 from gateway.errors import GatewayError
 from gateway.evidence import prove
 from gateway.process.console import console
-from gateway.status import status
+from gateway.status.collect import collect
+from gateway.status.readings import ReadingValue, recorded_values
+from gateway.status.status import Status
 from gateway.storage.database import Store
 from ledger_client.errors import VerificationError
 from ledger_client.verification.trust import load_trust
@@ -200,11 +202,11 @@ def _watch(
             time.sleep(0.5)
 
 
-def _look(config: Config) -> tuple[dict[str, Any], list[status.Shown]]:
+def _look(config: Config) -> tuple[Status, list[ReadingValue]]:
     store = Store(config.database, read_only=True)
     try:
-        facts = status.status(config, store, int(time.time() * 1000))
-        return facts, status.shown([row for name in config.meters for row in store.readings(name, 1)])
+        status = collect(config, store, int(time.time() * 1000))
+        return status, recorded_values([row for name in config.meters for row in store.readings(name, 1)])
     finally:
         store.close()
 

@@ -11,29 +11,31 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from gateway.status.status import Shown
+from gateway.status.readings import ReadingValue
+from gateway.status.status import Status
 
 SHOWN_POINTS = 6
 
 
-def view(facts: dict[str, Any], values: Sequence[Shown], left_s: float | None) -> RenderableType:
+def view(status: Status, values: Sequence[ReadingValue], left_s: float | None) -> RenderableType:
     """The live view: each meter with its last values and quality, then records, batches and receipts."""
-    table = Table("meter", "point", "value", "unit", "quality", title=f"gateway {facts['gateway']}", min_width=72)
-    for meter in facts["meters"]:
-        mine = [v for v in values if v.meter == meter["name"]]
+    table = Table("meter", "point", "value", "unit", "quality", title=f"gateway {status.gateway}", min_width=72)
+    for meter in status.meters:
+        mine = [v for v in values if v.meter == meter.name]
         for i, v in enumerate(sorted(mine, key=_interest)[:SHOWN_POINTS]):
-            name = "" if i else f"{meter['name']} ({meter['age_s']} s ago)"
+            name = "" if i else f"{meter.name} ({meter.age_s} s ago)"
             table.add_row(name, v.value.name, v.text, v.value.unit or "", v.quality)
         if len(mine) > SHOWN_POINTS:
-            table.add_row("", f"… and {len(mine) - SHOWN_POINTS} more", "", "", meter["verdict"])
+            table.add_row("", f"… and {len(mine) - SHOWN_POINTS} more", "", "", meter.verdict)
         table.add_section()
-    ledgers = ", ".join(f"{x['name']}: {x['settled']} anchored, {x['waiting']} waiting" for x in facts["ledgers"])
-    line = f"{facts['records']} records · {facts['batches']} batches · {facts['receipts']} receipts · {ledgers}"
+    ledgers = ", ".join(f"{x.name}: {x.settled} anchored, {x.waiting} waiting" for x in status.ledgers)
+    totals = status.totals
+    line = f"{totals.records} records · {totals.batches} batches · {totals.receipts} receipts · {ledgers}"
     ends = f"ends in {left_s:.0f} s" if left_s is not None else "Ctrl-C ends it"
     return Group(table, line, ends)
 
 
-def _interest(value: Shown) -> tuple[int, str]:
+def _interest(value: ReadingValue) -> tuple[int, str]:
     """Totals and energies before phases: what a passer-by wants to see first."""
     name = value.value.name
     wanted = ("active_power_total", "active_power", "energy_export", "energy_import", "co2", "temperature", "frequency")

@@ -178,7 +178,7 @@ def _feeds(site: GatewayContext) -> Iterator[FeedRow]:
     """Every feed that is configured; while a reload is under way one may not be there yet."""
     nothing: Mapping[str, Any] = {"connected": False, "state": "connecting", "waiting": 0, "live": 0, "history": 0}
     for entry in site.config.document.feed:
-        now = site.feeds[entry.name]() if entry.name in site.feeds else nothing
+        now = site.feeds.facts(entry.name) if entry.name in site.feeds.names() else nothing
         told = now["live"] + now["history"]
         yield FeedRow(entry.name, entry.type, entry.url, now["connected"], now["state"], now["waiting"], told)
 

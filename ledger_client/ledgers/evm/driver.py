@@ -21,14 +21,13 @@ from ledger_client.errors import LedgerUnavailable, Refused, Unsupported, Verifi
 from ledger_client.formats.bundle import Locator, encode_locator
 from ledger_client.formats.statement import parse_statement
 from ledger_client.ledgers.evm.account import Account
-from ledger_client.ledgers.evm.finality import BY_THE_CHAIN, Finality
+from ledger_client.ledgers.evm.finality import Finality
 from ledger_client.ledgers.evm.node import Log, Node, Reverted, TxReceipt
-from ledger_client.ledgers.evm.transactions import Sent, Terms, TransactionQueue, Version
+from ledger_client.ledgers.evm.settings import EvmSettings
+from ledger_client.ledgers.evm.transactions import Sent, TransactionQueue, Version
 from ledger_client.ledgers.interface import DriverNotes, Pending
 from ledger_client.transport.access import Access
 
-GAS_LIMIT: Final = 150_000  # an anchor takes about 60,000; what is not used is not paid
-MAX_FEE: Final = 10**12  # wei a unit of gas
 UNKNOWN, TAKEN, OUT_OF_ORDER = "Unknown account", "Batch number taken", "Out of order"
 _ANCHOR: Final = contracts.call("anchor")  # the selector
 _FARTHEST: Final = 10_000  # anchors back from the last one, when a place is looked for that nobody noted
@@ -42,37 +41,38 @@ _WAYS_OUT: Final = {
 
 
 class EvmLedger:
-    """The contract at ``contract`` of the chain ``chain_id``, written by ``account``; see ``ledgers.Ledger``.
+    """The contract of ``settings``, written by ``account``, under the ledger's name; see ``ledgers.Ledger``.
 
-    ``memory`` holds the signed transactions and must outlive the process. ``poll_s`` is how soon a statement on its way
-    is worth another look. Chain and contract are checked before anything is written, and again after every failure.
+    Chain and contract are checked before anything is written, and again after every failure.
     """
 
     def __init__(
         self,
         name: str,
         url: str,
-        access: Access | None = None,
+        settings: EvmSettings,
         *,
-        contract: bytes,
-        chain_id: int,
         account: Account,
         memory: DriverNotes,
-        finality: Finality = BY_THE_CHAIN,
-        legacy: bool = False,
-        gas_limit: int = GAS_LIMIT,
-        max_fee: int = MAX_FEE,
-        poll_s: float = 1.0,
-        stuck_after_s: float = 60.0,
-        timeout_s: float = 10.0,
+        access: Access | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """No connection is made yet.
+
+        Args:
+            name: the ledger's name in locators.
+            url: a node of the chain.
+            settings: contract, chain, fees, finality, pauses.
+            account: who signs the transactions; nobody else may use it.
+            memory: holds the signed transactions; it must outlive the process.
+            access: how to get in at the node.
+            clock: monotonic seconds.
+        """
         self.name = name
-        self._node = Node(url, access, timeout_s=timeout_s)
-        self._contract, self._chain_id, self._account = contract, chain_id, account
-        self._finality, self._gas_limit, self._poll_s = finality, gas_limit, poll_s
-        terms = Terms(chain_id, contract, gas_limit, max_fee, legacy)
-        self._lane = TransactionQueue(self._node, account, terms, memory, stuck_after_s=stuck_after_s, clock=clock)
+        self._settings, self._account = settings, account
+        self._node = Node(url, access, timeout_s=settings.timeout_s)
+        self._finality = Finality(settings.confirmations)
+        self._lane = TransactionQueue(self._node, account, settings, memory, clock)
         self._held: dict[bytes, bytes] = {}  # calls that wait until those before them are in a block
         self._checked = False
         self._gateway: bytes | None = None  # that the account is registered for, which never changes
@@ -163,13 +163,13 @@ class EvmLedger:
 
     def _check(self) -> None:
         chain_id = self._node.chain_id()
-        if chain_id != self._chain_id:
-            where = f"{self._node.url} follows chain {chain_id}, the configuration says {self._chain_id}"
+        if chain_id != self._settings.chain_id:
+            where = f"{self._node.url} follows chain {chain_id}, the configuration says {self._settings.chain_id}"
             raise Refused("Wrong chain", f"{where}; correct the address of the node or chain_id")
-        code = self._node.code(self._contract)
+        code = self._node.code(self._settings.contract)
         if code != contracts.runtime_code():
             found = f"code of {len(code)} bytes that is not AnchorRegistry's" if code else "no contract"
-            where = f"0x{self._contract.hex()} on chain {chain_id} holds {found}"
+            where = f"0x{self._settings.contract.hex()} on chain {chain_id} holds {found}"
             raise Refused("Wrong contract", f"{where}; correct contract, or deploy one: meterseal-ledger evm deploy")
 
     def _demand_gateway(self, gateway: str) -> None:
@@ -190,27 +190,28 @@ class EvmLedger:
             log = next((log for log in receipt.logs if self._tells(log, key)), None)
             return self._arrived(key, log) if log else self._place(key, sent.call)
         if receipt is not None and version.nonce == sent.newest.nonce:
-            if receipt.gas_used >= self._gas_limit:
+            if receipt.gas_used >= self._settings.gas_limit:
                 used = f"transaction 0x{receipt.tx.hex()} used up its {receipt.gas_used} units of gas"
                 raise Refused("Out of gas", f"{used}; raise gas_limit")
             return self._place(key, sent.call)
         if self._node.nonce(self._account.address) > sent.newest.nonce:  # mined just now, or by another transaction
             return self._place(key, sent.call)
         self._lane.tend(key, sent)
-        return Pending(self._poll_s)
+        return Pending(self._settings.poll_s)
 
     def _place(self, key: bytes, call: bytes) -> bytes | Pending:
         """Ask the contract what it would make of a call now, and do what follows from it."""
         before = self._waits_before(key, call)  # asked first: what waits now may be mined before the contract answers
         self._held.pop(key, None)
         try:
-            new = flag(*words(self._node.call(self._contract, call, self._account.address), 1))
+            new = flag(*words(self._node.call(self._settings.contract, call, self._account.address), 1))
         except Reverted as error:
             reason = str(error)
             if reason == UNKNOWN and self._has(key, call):  # written before the account was revoked
                 return self._arrived(key, self._find(key, call))
             if reason != OUT_OF_ORDER or not (before or self._held_before(call)):
-                said = f"account {self._account}, contract 0x{self._contract.hex()}, chain {self._chain_id}"
+                contract, chain_id = self._settings.contract, self._settings.chain_id
+                said = f"account {self._account}, contract 0x{contract.hex()}, chain {chain_id}"
                 raise Refused(reason, f"{said}; {_WAYS_OUT.get(reason, 'the contract says no more')}") from None
             overtakes = False
         else:
@@ -219,10 +220,10 @@ class EvmLedger:
             overtakes = before and self._waits_before(key, call)
         if overtakes or self._held_before(call):
             self._held[key] = call
-            return Pending(self._poll_s)
+            return Pending(self._settings.poll_s)
         times = self._lane.send(key, call)
         # What the chain reverts though the contract would take it is sent again in pauses that grow: each costs gas.
-        return Pending(min(_LONGEST_PAUSE_S, self._poll_s * 2 ** (times - 1)))
+        return Pending(min(_LONGEST_PAUSE_S, self._settings.poll_s * 2 ** (times - 1)))
 
     def _waits_before(self, key: bytes, call: bytes) -> bool:
         """True if statements of lower batches are on their way and not in a block yet.
@@ -244,7 +245,7 @@ class EvmLedger:
 
     def _tells(self, log: Log, key: bytes) -> bool:
         """True for our contract's event about a statement id or a shared root."""
-        if log.address != self._contract:
+        if log.address != self._settings.contract:
             return False
         event = contracts.event(log.topics, log.data)
         return (isinstance(event, Anchored) and event.id == key) or (
@@ -255,11 +256,13 @@ class EvmLedger:
         """The locator, once the event's block is final and still the chain's."""
         block = self._node.block(log.block)
         if block is None or block.hash != log.block_hash:
-            return Pending(self._poll_s)  # the chain has gone another way; the next look finds where this stands
+            return Pending(
+                self._settings.poll_s
+            )  # the chain has gone another way; the next look finds where this stands
         if missing := self._finality.missing(self._node, log.block):
-            return Pending(self._poll_s * min(missing, _MOST_POLLS), state="included")
+            return Pending(self._settings.poll_s * min(missing, _MOST_POLLS), state="included")
         self._lane.done(key)
-        place = Locator(self.name, self._chain_id, self._contract, log.tx, log.block, log.block_hash)
+        place = Locator(self.name, self._settings.chain_id, self._settings.contract, log.tx, log.block, log.block_hash)
         return encode_locator(place)
 
     def _has(self, key: bytes, call: bytes) -> bool:
@@ -272,7 +275,7 @@ class EvmLedger:
         """The event of a call that the contract has taken already, whoever sent it."""
         if call[:4] != _ANCHOR:
             _, block = self._view("shared", key, count=2)
-            logs = self._node.logs(self._contract, number(block), [contracts.topic("AnchoredMany"), key])
+            logs = self._node.logs(self._settings.contract, number(block), [contracts.topic("AnchoredMany"), key])
             if logs:
                 return logs[0]
         else:
@@ -287,7 +290,7 @@ class EvmLedger:
         last = self._last(gateway)
         block = last[2] if last else 0
         for _ in range(_FARTHEST):
-            logs = self._node.logs(self._contract, block, [contracts.topic("Anchored"), gateway])
+            logs = self._node.logs(self._settings.contract, block, [contracts.topic("Anchored"), gateway])
             events = [(log, contracts.event(log.topics, log.data)) for log in logs]
             anchors = [(log, event) for log, event in events if isinstance(event, Anchored)]
             found = next((log for log, event in anchors if event.id == key), None)
@@ -302,7 +305,7 @@ class EvmLedger:
         return (number(batch), id_, number(block)) if flag(known) else None
 
     def _view(self, method: str, *arguments: bytes, count: int) -> list[bytes]:
-        return words(self._node.call(self._contract, contracts.call(method, *arguments)), count)
+        return words(self._node.call(self._settings.contract, contracts.call(method, *arguments)), count)
 
 
 def _precedes(one: bytes, other: bytes) -> bool:

@@ -29,6 +29,3 @@ class Finality:
         if newest is None:
             raise LedgerUnavailable(f"{node.url}: {_NOTHING_FINAL}")
         return max(0, block + (self.confirmations or 1) - 1 - newest.number)
-
-
-BY_THE_CHAIN: Final = Finality()

@@ -19,6 +19,7 @@ from ledger_client.errors import LedgerUnavailable, Refused, VerificationError
 from ledger_client.formats import cbor
 from ledger_client.ledgers.evm.account import Account, Fees, Transaction
 from ledger_client.ledgers.evm.node import Node, NodeError
+from ledger_client.ledgers.evm.settings import EvmSettings
 from ledger_client.ledgers.interface import DriverNotes
 
 _LOG = logging.getLogger("meterseal.evm")
@@ -54,18 +55,6 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What the transactions of a lane have in common: chain, contract, how much gas each may use, the most that a unit
-    of gas may cost (wei), whether they bear one price though the chain knows EIP-1559."""
-
-    chain_id: int
-    contract: bytes
-    gas_limit: int
-    max_fee: int
-    legacy: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class _Head:
     """The nonce that is next on the chain, since when it is, and the chain's height then."""
 
@@ -77,22 +66,19 @@ class _Head:
 class TransactionQueue:
     """The transactions of ``account``, which nobody else may use. Safe from several threads.
 
-    ``stuck_after_s``: so long may the account's next transaction wait, by ``clock`` and while blocks come without it,
-    before its fee is raised.
+    ``clock``, in seconds, measures how long the account's next transaction has waited.
     """
 
     def __init__(
         self,
         node: Node,
         account: Account,
-        terms: Terms,
+        settings: EvmSettings,
         memory: DriverNotes,
-        *,
-        stuck_after_s: float,
         clock: Callable[[], float],
     ) -> None:
-        self._node, self._account, self._terms, self._memory = node, account, terms, memory
-        self._stuck_after_s, self._clock = stuck_after_s, clock
+        self._node, self._account, self._settings, self._memory = node, account, settings, memory
+        self._clock = clock
         self._lock = threading.RLock()
         self._known: dict[bytes, Sent] | None = None
         self._head = _Head(-1, 0.0, 0)
@@ -178,7 +164,7 @@ class TransactionQueue:
         return self._flying[key].newest.fees.max_fee <= stuck.fees.max_fee
 
     def _stuck(self) -> bool:
-        return self._clock() - self._head.since >= self._stuck_after_s and self._height() > self._head.height
+        return self._clock() - self._head.since >= self._settings.stuck_after_s and self._height() > self._head.height
 
     def _height(self) -> int:
         latest = self._node.block("latest")
@@ -188,7 +174,7 @@ class TransactionQueue:
         """A new signed form of a call: first written down, then broadcast."""
         for _ in range(_PRICE_TRIES):
             call = Transaction(
-                self._terms.chain_id, nonce, self._terms.contract, sent.call, self._terms.gas_limit, fees
+                self._settings.chain_id, nonce, self._settings.contract, sent.call, self._settings.gas_limit, fees
             )
             raw, tx = self._account.sign(call)
             sent = replace(sent, versions=(*sent.versions, Version(nonce, tx, raw, fees))[-_KEPT:])
@@ -224,7 +210,7 @@ class TransactionQueue:
         return True
 
     def _suggested(self) -> Fees:
-        return self._capped(suggested(self._node, legacy=self._terms.legacy))
+        return self._capped(suggested(self._node, legacy=self._settings.legacy))
 
     def _dearer(self, fees: Fees) -> Fees:
         """Fees with which a transaction that offered ``fees`` can be replaced."""
@@ -234,15 +220,15 @@ class TransactionQueue:
             raised = Fees(max(raised.max_fee, now.max_fee), max(raised.priority, now.priority))
         elif now.priority is None and raised.priority is None:
             raised = Fees(max(raised.max_fee, now.max_fee), None)
-        if raised.max_fee > self._terms.max_fee:
+        if raised.max_fee > self._settings.max_fee:
             raise LedgerUnavailable(
                 f"{self._node.url}: a transaction is stuck at {fees.max_fee} wei a unit of gas, and the configuration "
-                f"allows {self._terms.max_fee}; raise max_fee, or wait for the price to fall"
+                f"allows {self._settings.max_fee}; raise max_fee, or wait for the price to fall"
             )
         return raised
 
     def _capped(self, fees: Fees) -> Fees:
-        most = self._terms.max_fee
+        most = self._settings.max_fee
         if fees.max_fee <= most:
             return fees
         return Fees(most, None if fees.priority is None else min(fees.priority, most))
@@ -252,8 +238,8 @@ class TransactionQueue:
         return cbor.encode(
             {
                 "v": _VERSION,
-                "chain": self._terms.chain_id,
-                "contract": self._terms.contract,
+                "chain": self._settings.chain_id,
+                "contract": self._settings.contract,
                 "sender": self._account.address,
                 "call": sent.call,
                 "sent": versions,
@@ -264,7 +250,7 @@ class TransactionQueue:
         """A note of this account at this contract; None for another's, whose transactions are not ours to tend."""
         try:
             fields: Any = cbor.decode(note)
-            ours = (_VERSION, self._terms.chain_id, self._terms.contract, self._account.address)
+            ours = (_VERSION, self._settings.chain_id, self._settings.contract, self._account.address)
             if (fields["v"], fields["chain"], fields["contract"], fields["sender"]) != ours:
                 return None
             versions = tuple(Version(n, tx, raw, Fees(most, tip)) for n, tx, raw, most, tip in fields["sent"])

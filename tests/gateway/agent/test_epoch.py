@@ -51,12 +51,12 @@ def test_a_change_that_is_under_way_at_a_stop_does_not_keep_the_process(tmp_path
     async def work() -> None:
         epoch, stop = made(loaded, Store(loaded.database)), asyncio.Event()
         task = asyncio.create_task(epoch.run(stop, ()))
-        await until(lambda: len(epoch._reading) == 2)
+        await until(lambda: {"line bus-1", "line bus-2"} <= {one.get_name() for one in asyncio.all_tasks()})
         spec = epoch.site.lines["bus-1"].spec
-        await epoch.close_lines(["bus-1"])
+        await epoch.lines.stop(["bus-1"])
         stop.set()
         await asyncio.sleep(0)  # the epoch ends the lines that it has
-        epoch.open_lines([spec], None)
+        epoch.lines.renew(epoch.ready, [spec], (), epoch.site.clock.now_ms())
         async with asyncio.timeout(60):
             await task
 

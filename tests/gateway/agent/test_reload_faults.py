@@ -157,7 +157,7 @@ def test_a_reload_that_cannot_be_done_touches_nothing_and_says_which_is_in_force
             found = await epoch._reload._look()
             (loaded.path.parent / "other").unlink()
             with pytest.raises(ConfigError, match="other does not exist"):
-                await epoch._reload._take(*found, {"why": "reload"})
+                await epoch._reload._renewal.take(*found, {"why": "reload"})
             assert (epoch.ready, epoch.site.lines["tcp-000"]) == (before, line)
             assert epoch.site.uplinks["demo-ledger"] is uplink
             await works(epoch, *METERS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,13 @@ from gateway.alarm_kinds import KINDS, AlarmCode
 from gateway.alarms.board import orders
 from gateway.alarms.state import CHATTERING_QUIET_MS
 from gateway.anchoring.ledger_alarms import LedgerAlarms
+from gateway.cli.status_view import print_status
 from gateway.errors import Declined
 from gateway.fieldbus.specs import Alarm
 from gateway.process.console import console
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, Timestamp
-from gateway.status import status
+from gateway.status.collect import collect
+from gateway.status.status import DashboardStatus
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Store
 from ledger_client.formats.senml import Reading, Value
@@ -169,9 +172,8 @@ def test_the_status_says_who_has_shelved_what_in_whatever_letters(desk: Desk) ->
     row = lost(desk)
     asyncio.run(desk.board.operator.shelve(row.id, "x[/]y", 60_000, "[bold"))
     reader, said = Store(desk.loaded.database, read_only=True), io.StringIO()
-    facts = status.status(desk.loaded, reader, desk.clock.now_ms())
-    facts["web"] = {"address": "https://192.0.2.7:8080/", "fingerprint": "54:5B:AB:F5"}  # `:AB:` is a picture's name
-    status.print_status(console(said), facts)
+    pages = DashboardStatus("https://192.0.2.7:8080/", "54:5B:AB:F5")  # `:AB:` is a picture's name
+    print_status(console(said), replace(collect(desk.loaded, reader, desk.clock.now_ms()), dashboard=pages))
     reader.close()
     until = rfc3339_ms(desk.clock.now_ms() + 60_000)
     assert f"shelved by x[/]y until {until}: {row.text}" in said.getvalue()

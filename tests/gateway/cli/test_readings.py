@@ -16,11 +16,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli.app import main
+from gateway.cli.readings_view import print_readings
 from gateway.config.model import Config
 from gateway.history.export_files import COLUMNS
 from gateway.process.console import console
 from gateway.records import PollResult, Timestamp
-from gateway.status import status
+from gateway.status.readings import reading_values
 from gateway.storage.database import Store
 from gateway.verdicts import verdict
 from ledger_client.formats.record import parse_record
@@ -196,7 +197,7 @@ def test_what_a_meter_says_neither_styles_nor_steers_the_terminal() -> None:
     values = Value("text", "[/red]\x1b[2J"), Value("large", Decimal("1E+3")), Value("door", True)
     reading = Reading(1_800_000_000_000, values)
     said = io.StringIO()
-    status.print_readings(console(said), status.shown_reading(reading, "export-main", "not recorded"))
+    print_readings(console(said), reading_values(reading, "export-main", "not recorded"))
     told = said.getvalue()
     assert "[/red]" in told
     assert "\\[/red]" not in told

@@ -9,6 +9,7 @@ import pytest
 from gateway.anchoring import ledger_drivers
 from gateway.config.load import load_config
 from gateway.errors import ConfigError
+from ledger_client.ledgers.evm.settings import EvmSettings
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.interface import Notebook
 from ledger_client.ledgers.mqtt import MqttLedger
@@ -206,3 +207,25 @@ def test_a_secret_may_be_a_systemd_credential(files: Files, monkeypatch: pytest.
     credential.chmod(0o444)
     with pytest.raises(ConfigError, match="others can read it"):
         ledger_drivers.check_ledger_access(loaded)
+
+
+def test_every_setting_of_a_chain_reaches_the_driver(tmp_path: Path) -> None:
+    lines = (
+        f'url = "http://127.0.0.1:1"\ncontract = "0x{"ab" * 20}"\nchain_id = 5\nkeystore = "k"\n'
+        'keystore_password_file = "p"\nconfirmations = 7\ngas = "legacy"\ngas_limit = 200000\nmax_fee_gwei = 3\n'
+        'poll = "2s"\nstuck_after = "90s"\ntimeout = "4s"'
+    )
+    (entry,) = load_config(write(tmp_path / "site", "evm", lines)).document.ledger
+    assert entry.evm_settings == EvmSettings(
+        bytes.fromhex("ab" * 20), 5, confirmations=7, legacy=True, gas_limit=200_000, max_fee=3 * 10**9, poll_s=2.0,
+        stuck_after_s=90.0, timeout_s=4.0,
+    )  # fmt: skip
+
+
+def test_an_entry_and_the_driver_have_the_same_defaults(tmp_path: Path) -> None:
+    lines = (
+        f'url = "http://127.0.0.1:1"\ncontract = "0x{"ab" * 20}"\nchain_id = 5\nkeystore = "k"\n'
+        'keystore_password_file = "p"'
+    )
+    (entry,) = load_config(write(tmp_path / "site", "evm", lines)).document.ledger
+    assert entry.evm_settings == EvmSettings(bytes.fromhex("ab" * 20), 5)

@@ -19,9 +19,8 @@ from gateway.dashboard.pages.line_load import EVERY_S, Loads
 from gateway.doctor.finding import Finding
 from gateway.errors import Declined, StoreError
 from gateway.fieldbus.line import Line
-from gateway.recording.notifications import Hub
-from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Store
+from tests.support.contexts import InForce, context
 from tests.support.desk import Desk
 
 
@@ -30,13 +29,15 @@ class Changing(Desk):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, {"bus-1": ["meter-a"]})
-        self.site = GatewayContext(self.loaded, self.clock, b"", self.recorder, {}, {}, Hub(), self.live, self.board)
+        self.opened: dict[str, Line] = {}
+        self.in_force = InForce(self.loaded)
+        self.site = context(self.in_force, self.clock, self.recorder, self.live, self.board, self.opened)
         self.open("bus-1")
 
     def open(self, name: str) -> None:
         """A line of this name, as new."""
         (spec,) = line_specs(self.loaded)
-        self.site.lines[name] = Line(replace(spec, name=name), self.clock, lambda _: None)
+        self.opened[name] = Line(replace(spec, name=name), self.clock, lambda _: None)
 
 
 def at_a_desk(folder: Path, work: Callable[[Changing], None]) -> None:
@@ -62,7 +63,7 @@ def until_ended(rounds: Rounds) -> Sequence[Finding]:
 def test_the_load_of_a_line_that_was_opened_under_way_is_not_known_yet(tmp_path: Path) -> None:
     def work(desk: Changing) -> None:
         loads = Loads(desk.site)
-        desk.site.lines["bus-1"].busy_s = 50.0
+        desk.opened["bus-1"].busy_s = 50.0
         loads.hear([])
         desk.machine.passes(EVERY_S)
         loads.hear([])
@@ -71,7 +72,7 @@ def test_the_load_of_a_line_that_was_opened_under_way_is_not_known_yet(tmp_path:
         assert (loads.of("bus-1"), loads.of("bus-2")) == (None, None)
         desk.machine.passes(EVERY_S)
         loads.hear([])
-        for line in desk.site.lines.values():
+        for line in desk.opened.values():
             line.busy_s = 1.0
         desk.machine.passes(EVERY_S)
         assert (loads.of("bus-1"), loads.of("bus-2")) == (1.0 / EVERY_S, 1.0 / EVERY_S)
@@ -101,7 +102,7 @@ def test_the_doctor_examines_the_configuration_that_is_in_force(tmp_path: Path) 
         until_ended(rounds)
         path = desk.loaded.path
         path.write_text(path.read_text().replace("bus-1", "bus-2"))
-        desk.site.config = load_config(path)
+        desk.in_force.now = load_config(path)
         assert rounds.look().running, "what was found is of another configuration"
         names = " ".join(finding.check for finding in until_ended(rounds))
         assert "bus-2" in names

@@ -20,11 +20,11 @@ from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
 from gateway.recording.writer import Recorder
 from gateway.records import MissedPoll, PollResult, Timestamp
-from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Store
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.transport.mqtt_broker import Broker
 from ledger_client.transport.mqtt_options import BrokerOptions, Message
+from tests.support.contexts import InForce, context
 from tests.support.mqtt_callbacks import Callbacks
 from tests.support.samples import recorder, site
 
@@ -60,8 +60,9 @@ class Rig:
         store = Store(loaded.database, read_only=True)
         self.board = AlarmBoard(store, self.recorder, self.clock, self.live, lines)
         store.close()
-        self.site = GatewayContext(loaded, self.clock, epoch, self.recorder, {}, {}, self.hub, self.live, self.board)
-        self.feeds = [make_feed(self.site, entry) for entry in loaded.document.feed]
+        self.in_force = InForce(loaded)
+        site = context(self.in_force, self.clock, self.recorder, self.live, self.board, hub=self.hub)
+        self.feeds = [make_feed(site, entry).feed for entry in loaded.document.feed]
         self.recorder.start()
 
     @property
@@ -97,7 +98,7 @@ class Rig:
 async def running(loaded: Config, epoch: bytes = bytes(8), **changes: Any) -> AsyncIterator[Rig]:
     """A rig with its feed at work."""
     rig = Rig(loaded, epoch, **changes)
-    tasks = [asyncio.create_task(companion.run()) for companion in (rig.board, *rig.feeds)]
+    tasks = [asyncio.create_task(work) for work in (rig.board.run(), *(feed.run() for feed in rig.feeds))]
     try:
         yield rig
         assert not any(task.done() for task in tasks)

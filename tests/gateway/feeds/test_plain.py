@@ -161,7 +161,7 @@ def test_a_reload_that_brings_many_meters_lets_more_readings_wait(tmp_path: Path
                 await until(lambda: len(heard.records("/meters/")) == 30)
                 with loaded.path.open("a") as file:
                     file.write(line + "".join(meter.format(number) for number in range(1, 102)))
-                rig.site.config = load_config(loaded.path)
+                rig.in_force.now = load_config(loaded.path)
                 rig.feed.reloaded()
                 many = await rig.poll(times=1200)
                 await until(lambda: len(heard.records("/meters/")) == 1230)
@@ -228,8 +228,8 @@ def test_after_a_reload_nothing_stays_of_a_meter_that_is_no_more(tmp_path: Path,
                 await until(lambda: len(host.of("DBIRTH")) == 2 and rig.feed.facts()["live"] == 2)
                 head, _, rest = loaded.path.read_text().partition(f'  [[bus.meter]]\n  name = "{OTHER}"')
                 loaded.path.write_text(head + rest[rest.index("[[bus]]") :])
-                rig.site.config = load_config(loaded.path)
-                rig.live.change(rig.site.config.meters)
+                rig.in_force.now = load_config(loaded.path)
+                rig.live.change(rig.in_force.now.meters)
                 for feed in rig.feeds:
                     feed.reloaded()
                 await until(lambda: len(host.of("DBIRTH", METER)) == 2)

@@ -25,7 +25,7 @@ def test_status_says_one_question_a_connection_and_check_reckons_the_connecting(
             loaded = lone_block(tmp_path / "site", server.port)
             before = json.loads((await asyncio.to_thread(ordered, loaded.path, "--json", command="check")).stdout)
             async with running(loaded) as epoch:
-                await until(lambda: epoch.site.closing_lines())
+                await until(lambda: epoch.lines.closing())
                 status = await asyncio.to_thread(ordered, loaded.path, command="status")
                 facts = json.loads((await asyncio.to_thread(ordered, loaded.path, "--json", command="status")).stdout)
                 check = await asyncio.to_thread(ordered, loaded.path, command="check")

@@ -16,12 +16,11 @@ from gateway.commissioning.line_specs import line_specs
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.line import Line
-from gateway.recording.notifications import Hub
 from gateway.records import GATEWAY, MeterEvent, NotRecorded, SignedRecord, StoredRecord, Timestamp
 from gateway.runtime.alarm_inputs import AlarmInputs
-from gateway.runtime.context import GatewayContext
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Reading, Value
+from tests.support.contexts import InForce, context
 from tests.support.desk import Desk
 from tests.support.pki import Authority
 from tests.support.samples import START_S, Hands, site
@@ -35,8 +34,8 @@ class Ears(Desk):
 
     def listen(self) -> None:
         lines = {spec.name: Line(spec, self.clock, lambda _: None) for spec in line_specs(self.loaded)}
-        parts = GatewayContext(self.loaded, self.clock, b"", self.recorder, lines, {}, Hub(), self.live, self.board)
-        self.sources = AlarmInputs(parts)
+        self.site = context(InForce(self.loaded), self.clock, self.recorder, self.live, self.board, lines)
+        self.sources = AlarmInputs(self.site)
 
     def reading(self, flags: int = 0, *, recorded: bool = True) -> None:
         now = Timestamp.now(self.clock)
@@ -126,7 +125,7 @@ def test_a_reload_is_told_with_the_name_of_who_ordered_it(tmp_path: Path) -> Non
         text = ears.one().text
         assert ("root (command line)" in text, "0101010101010101" in text, "0202020202020202" in text) == (True,) * 3
         ears.sources.close()
-        assert ears.sources._site.hub.listeners == []
+        assert ears.site.hub.listeners == []
 
     with_ears(tmp_path, work)
 
@@ -247,7 +246,7 @@ def test_room_for_less_than_two_days(tmp_path: Path) -> None:
 def test_a_feed_that_tells_nobody_for_two_minutes_is_an_alarm_until_it_is_connected(tmp_path: Path) -> None:
     def work(ears: Ears) -> None:
         now = {"connected": False, "state": "nobody answers at that address (timed out)"}
-        ears.sources._site.feeds["scada"] = lambda: now
+        ears.site.feeds.join("scada", lambda: now)
 
         def passes(seconds: int) -> None:
             for _ in range(seconds):
@@ -270,7 +269,7 @@ def test_a_feed_that_tells_nobody_for_two_minutes_is_an_alarm_until_it_is_connec
         now["connected"] = False
         passes(125)
         assert ears.one().active
-        del ears.sources._site.feeds["scada"]
+        ears.site.feeds.leave("scada")
         passes(12)
         assert not ears.one().active, "a feed that is no more is not away"
 

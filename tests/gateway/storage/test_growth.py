@@ -15,7 +15,7 @@ from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.recording.commits import Rules
 from gateway.recording.journal import seal_next
-from gateway.status import status
+from gateway.status.collect import collect
 from gateway.storage.capacity import pruning
 from gateway.storage.database import Store
 from tests.support.books import check_books
@@ -88,7 +88,7 @@ def test_a_question_costs_as_much_in_a_large_database(question: str, sites: tupl
 
 
 def test_so_does_the_status(sites: tuple[Config, Config]) -> None:
-    small, large = (steps(loaded, lambda store, x=loaded: status.status(x, store, 0)) for loaded in sites)  # type: ignore[misc]
+    small, large = (steps(loaded, lambda store, x=loaded: collect(x, store, 0)) for loaded in sites)  # type: ignore[misc]
     assert abs(large - small) <= 3
 
 

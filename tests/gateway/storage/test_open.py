@@ -15,7 +15,7 @@ from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.errors import GatewayError, StoreError
 from gateway.process import control_socket, instance_lock
-from gateway.status import status
+from gateway.status.collect import collect
 from gateway.storage.capacity.backup import backup
 from gateway.storage.database import Store
 from gateway.storage.recovery.repair import open_store
@@ -121,14 +121,14 @@ def test_a_gateway_that_hangs_does_not_hold_the_status_up(loaded: Config, monkey
 
 def test_an_age_is_told_by_record_times_where_the_clock_is_behind_them(loaded: Config) -> None:
     store = Store(loaded.database, read_only=True)
-    facts = status.status(loaded, store, 1_700_000_000_000)
-    assert [0 <= meter["age_s"] <= 10 for meter in facts["meters"]] == [True] * 3
+    ages_s = [meter.age_s for meter in collect(loaded, store, 1_700_000_000_000).meters]
+    assert [age_s is not None and 0 <= age_s <= 10 for age_s in ages_s] == [True] * 3
     store.close()
 
 
 def test_a_second_gateway_in_one_folder_is_refused_and_told_who_works_there(loaded: Config) -> None:
-    holds = "import sys; from pathlib import Path; from gateway.process import instance_lock as instance\n"
-    holds += "with instance.take(Path(sys.argv[1])):\n print('held', flush=True)\n sys.stdin.read()"
+    holds = "import sys; from pathlib import Path; from gateway.process import instance_lock\n"
+    holds += "with instance_lock.take(Path(sys.argv[1])):\n print('held', flush=True)\n sys.stdin.read()"
     command = [sys.executable, "-c", holds, str(loaded.data)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
         assert first.stdout is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,14 @@ from ledger_client.formats.bundle import Locator, decode_locator
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.evm.account import Account
 from ledger_client.ledgers.evm.driver import EvmLedger
-from ledger_client.ledgers.evm.finality import Finality
 from ledger_client.ledgers.evm.node import Node
+from ledger_client.ledgers.evm.settings import EvmSettings
 from ledger_client.ledgers.interface import Pending
 from tests.ledger_client.evm.chain import Registry, deploy
 from tests.support.enrolled import Gateway
 from tests.support.processes import Anvil
 
 CHAIN = 31337
-AT_ONCE = Finality(1)
 LOOKS = 20_000
 _numbers = count(1)
 
@@ -93,17 +92,11 @@ class EvmSite:
     @contextmanager
     def driver(self, **changes: Any) -> Iterator[EvmLedger]:
         """A fresh driver over the same book, as after a restart."""
-        usual: dict[str, Any] = {
-            "url": self.process.url,
-            "contract": self.registry.address,
-            "chain_id": CHAIN,
-            "account": self.account,
-            "memory": self.book,
-            "finality": AT_ONCE,
-            "poll_s": 0.001,
-            "clock": self.clock,
-        }
-        driver = EvmLedger("consortium", **(usual | changes))
+        settings = EvmSettings(self.registry.address, CHAIN, confirmations=1, poll_s=0.001)
+        if ours := {field.name: changes.pop(field.name) for field in fields(EvmSettings) if field.name in changes}:
+            settings = replace(settings, **ours)
+        usual: dict[str, Any] = {"account": self.account, "memory": self.book, "clock": self.clock}
+        driver = EvmLedger("consortium", changes.pop("url", self.process.url), settings, **(usual | changes))
         try:
             yield driver
         finally:

@@ -13,7 +13,6 @@ from ledger_client.errors import LedgerUnavailable, Refused, Unsupported
 from ledger_client.formats.bundle import Locator, decode_locator, encode_locator, is_locator
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.evm.account import Account
-from ledger_client.ledgers.evm.finality import Finality
 from ledger_client.ledgers.evm.node import Node
 from ledger_client.ledgers.interface import Notebook, Pending
 from tests.ledger_client.evm.chain import accounts, chain
@@ -53,7 +52,7 @@ def test_submitted_then_included_then_settled(site: EvmSite) -> None:
     entry = site.gateway.statement(0)
     site.rpc("evm_setAutomine", False)
     try:
-        with site.driver(finality=Finality(3)) as driver:
+        with site.driver(confirmations=3) as driver:
             assert driver.submit(entry) == Pending(0.001, state="submitted")
             assert driver.lookup(statement_id(entry)) == Pending(0.001, state="submitted")
             for missing in (2, 1):
@@ -70,7 +69,7 @@ def test_submitted_then_included_then_settled(site: EvmSite) -> None:
 def test_the_chain_says_itself_what_is_final(site: EvmSite) -> None:
     """This node calls final what lies two blocks back."""
     entry = site.gateway.statement(0)
-    with site.driver(finality=Finality()) as driver:
+    with site.driver(confirmations=None) as driver:
         driver.submit(entry)
         while (answer := driver.lookup(statement_id(entry))) == Pending(0.001):
             pass

@@ -18,7 +18,8 @@ from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.recording.commits import Rules
 from gateway.recording.journal import seal_next
-from gateway.status import status as report
+from gateway.status.collect import collect
+from gateway.status.status import Status
 from gateway.storage.database import Store
 from ledger_client.errors import LedgerUnavailable, Unsupported
 from ledger_client.formats.record import Event, parse_record
@@ -118,8 +119,8 @@ class Life:
 
         self._runner.run(run())
 
-    def status(self) -> dict[str, Any]:
-        return report.status(self.loaded, self.reader, self.clock.now_ms(), self.recorder.health())
+    def status(self) -> Status:
+        return collect(self.loaded, self.reader, self.clock.now_ms(), self.recorder.health())
 
     def events(self, name: str) -> list[Event]:
         bodies = [parse_record(row.data).body for row in self.reader.epoch_events()]

@@ -55,10 +55,10 @@ def test_a_cloned_gateway_stops_sealing_and_anchoring_and_goes_on_recording(
     assert event.fields["ours"] == life.reader.batch(2).statement_id  # type: ignore[union-attr]
     assert life.alarms() == ["equivocation"]
     assert life.reconciliation.conflicts == [conflict]  # which the next one of this epoch is told of
-    facts = life.status()
+    status = life.status()
     text = conflict_text("test-gateway", conflict, str(loaded.database))
-    assert facts["conflicts"] == [text]
-    assert facts["problems"].count(text) == 1
+    assert status.conflicts == [text]
+    assert status.problems().count(text) == 1
     assert (len(life.reader.batches()), len(life.reader.cuts())) == (3, 2)
     assert life.reader.totals()["readings"] == 6 + 3 + 6
     life.stop()
@@ -89,7 +89,7 @@ def test_two_that_run_at_once_part_at_the_first_refusal(loaded: Config, ledger: 
 
     lives[0].until(free)
     lives[1].until(free, first, stopped)
-    assert lives[0].status()["conflicts"] == []
+    assert lives[0].status().conflicts == []
     assert lives[1].reader.conflicts()[0].statement_id == lives[0].reader.batch(1).statement_id  # type: ignore[union-attr]
     refused = [anchor.detail for anchor in lives[1].reader.anchors() if anchor.state == "refused"]
     assert "Batch number taken" in (refused[0] or "")

@@ -12,7 +12,7 @@ from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.evidence.prove import find, prove
 from gateway.evidence.sealing import ranges
-from gateway.status import status
+from gateway.status.collect import collect
 from gateway.storage.database import Store
 from gateway.storage.recovery.repair import note_flaws, open_store
 from ledger_client.verification.trust import load_trust
@@ -149,7 +149,7 @@ def test_records_of_lost_batches_stay_unsealed_where_a_ledger_cannot_tell(loaded
     store = Store(loaded.database, read_only=True)
     marked, told = store.count_elsewhere()[1], store.repairs()[0]
     assert marked == told.sealed_to == sum(signed.statement.size for signed in ledger.told())
-    assert f"{marked} records of lost batches stay unsealed for ever" in status.status(loaded, store, 0)["repairs"][1]
+    assert f"{marked} records of lost batches stay unsealed for ever" in collect(loaded, store, 0).repairs[1]
     with pytest.raises(GatewayError, match="no ledger can tell"):
         prove(store, store.readings(METER, 100)[0])
     store.close()

@@ -46,9 +46,9 @@ def test_a_restored_database_marks_what_is_sealed_and_goes_on_from_the_ledger(
     assert sum(row.kind == "reading" for row in tail) == 5
     with pytest.raises(Exception, match="this database lost when it was restored"):
         prove(life.reader, tail[0])
-    facts = life.status()
-    assert facts["restored"]["sealed_elsewhere"] == len(tail)
-    assert facts["restored"]["unsealed_for_ever"] == 0
+    restored = life.status().restored
+    assert restored is not None
+    assert (restored.sealed_elsewhere, restored.unsealed_for_ever) == (len(tail), 0)
     assert life.alarms() == ["rollback"]
     life.stop()
     check_all(loaded, ledger, tmp_path)
@@ -92,19 +92,20 @@ def test_while_the_ledger_is_away_a_start_keeps_and_cuts_and_seals_nothing(
     for starts in (1, 2):  # a second start changes nothing of that
         life = Life(loaded, ledger)
         life.until(lambda life: life._uplinks[0]._failures > 3)
-        facts = life.status()
+        status = life.status()
+        waits = str(status.recording.sealing_waits)
         for _ in range(10):
             life.record(3)
         assert len(life.reader.batches()) == 2
         assert len(life.reader.cuts()) == 10 * starts
-        assert facts["sealing"].startswith("sealing waits until ledger demo-ledger has answered once since the start")
-        assert facts["sealing"] not in facts["problems"]
-        assert facts["sealing"] in life.status()["problems"]  # that was five minutes
+        assert waits.startswith("sealing waits until ledger demo-ledger has answered once since the start")
+        assert waits not in status.problems()
+        assert waits in life.status().problems()  # that was five minutes
         if starts == 1:
             life.stop()
     ledger.away = False
     life.until(anchored)
-    assert life.status()["sealing"] is None
+    assert life.status().recording.sealing_waits is None
     assert [s.statement.batch for s in ledger.told()] == list(range(3 + 20))
     assert [s.statement.resume is not None for s in ledger.told()] == [False] * 3 + [True] + [False] * 19
     life.stop()
@@ -129,7 +130,7 @@ def test_nothing_found_nothing_said(loaded: Config, ledger: Ledger, tmp_path: Pa
     life = Life(loaded, ledger)
     life.record(2)
     life.until(anchored)
-    assert (life.alarms(), life.status()["restored"], life.status()["conflicts"]) == ([], None, [])
+    assert (life.alarms(), life.status().restored, life.status().conflicts) == ([], None, [])
     life.stop()
     check_all(loaded, ledger, tmp_path)
 
@@ -194,9 +195,10 @@ def test_where_nobody_can_tell_what_is_sealed_the_old_stays_unsealed_for_ever(
     life.record(3)
     life.until(anchored)
     assert life.events("rollback")[0].fields["untold"] == old > 5
-    facts = life.status()["restored"]
-    assert (facts["sealed_elsewhere"], facts["unsealed_for_ever"]) == (0, old)
-    assert f"{old} of its records stay unsealed for ever" in facts["text"]
+    restored = life.status().restored
+    assert restored is not None
+    assert (restored.sealed_elsewhere, restored.unsealed_for_ever) == (0, old)
+    assert f"{old} of its records stay unsealed for ever" in restored.text
     row = life.reader.leaves(1, 1 << 60)
     assert len(list(row)) == life.reader.totals()["records"] - old
     last = life.reader.last_batch()
@@ -248,10 +250,10 @@ def test_two_ledgers_of_which_one_knows_more_and_one_may_be_away(
     ledger.away = True  # the required one is away, so that only the optional one hears of batch 2
     life = Life(both, ledger, second)
     life.record(3)
-    assert "ledgers demo-ledger, second-ledger" in str(life.status()["sealing"])
+    assert "ledgers demo-ledger, second-ledger" in str(life.status().recording.sealing_waits)
 
     def only_the_required_one_is_missing(life: Life) -> bool:
-        ledger.away = "ledger demo-ledger has" not in str(life.status()["sealing"])
+        ledger.away = "ledger demo-ledger has" not in str(life.status().recording.sealing_waits)
         return not ledger.away
 
     life.until(only_the_required_one_is_missing, lambda life: len(second.told()) == 3 and anchored(life))
@@ -279,7 +281,7 @@ def test_a_ledger_whose_answer_cannot_be_true_holds_the_seals_and_says_why(
     honest = ledger.statements
     monkeypatch.setattr(ledger, "statements", lambda gateway, after: [])
     life = Life(loaded, ledger)
-    life.until(lambda life: "tells of none above" in str(life.status()["sealing"]))
+    life.until(lambda life: "tells of none above" in str(life.status().recording.sealing_waits))
     life.record(2)
     assert life.alarms() == ["ledger-odd"]
     assert life.reader.batches() == []

@@ -300,7 +300,7 @@ def test_feeds_have_a_card_that_says_how_they_stand(tmp_path: Path) -> None:
                 },
                 {"connected": True, "state": "connected", "waiting": 0, "live": 12_345, "history": 0},
             ):
-                running.feeds["scada"] = lambda now=now: now  # type: ignore[misc]
+                running.feeds.join("scada", lambda now=now: now)  # type: ignore[misc]
                 page_ = looker(running)("/", store, {}, {}, "en").body.decode()
                 shown.append(re.sub(r"<[^>]+>", "|", page_[page_.index("<h2>Feeds") :]))
             store.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.model import Config
-from gateway.status.status import status
+from gateway.status.collect import collect
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.disk_space import Space
 from gateway.storage.capacity.forecast import Forecast, horizon, size, span
@@ -91,9 +91,10 @@ def test_without_a_ledger_nothing_may_ever_go(loaded: Config) -> None:
     optional = tuple(entry.model_copy(update={"policy": "optional"}) for entry in loaded.document.ledger)
     either = replace(loaded, document=loaded.document.model_copy(update={"ledger": optional}))
     assert look(either, hands, running=False).for_ever
-    facts = status(loaded, hands.store, hands.machine.wall_ms)
-    assert facts["horizon"]["for_ever"] is True
-    assert facts["horizon"]["text"].endswith("(rate as configured)")
+    found = collect(loaded, hands.store, hands.machine.wall_ms).forecast
+    assert found is not None
+    assert found.for_ever is True
+    assert found.text.endswith("(rate as configured)")
     hands.end()
 
 

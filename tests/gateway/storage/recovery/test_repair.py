@@ -31,7 +31,7 @@ from gateway.process.failpoints import STATIONS
 from gateway.recording.commits import Rules
 from gateway.recording.writer import Recorder
 from gateway.records import StoredRecord
-from gateway.status import status
+from gateway.status.collect import collect
 from gateway.storage.capacity import pruning
 from gateway.storage.database import Store
 from gateway.storage.recovery import repair
@@ -257,7 +257,7 @@ def readers_say(loaded: Config) -> None:
 def ask(loaded: Config) -> None:
     store = Store(loaded.database, read_only=True)
     try:
-        status.status(loaded, store, 0)
+        collect(loaded, store, 0)
         for meter in loaded.meters:
             store.readings(meter, 1 << 30)
         store.rows(1, 1 << 60)
@@ -369,9 +369,9 @@ def test_the_signed_event_the_alarm_the_status_and_the_proofs_say_so(killed: Kil
     store.close()
     Hands(loaded, killed.machine, epoch=b"\xee" * 8).end()
     store = Store(loaded.database, read_only=True)
-    facts = status.status(loaded, store, 0)
-    assert [alarm["code"] for alarm in facts["alarms"]] == []
-    assert f"the damaged one is kept as {aside(loaded)[0].name}" in facts["repairs"][0]
+    status = collect(loaded, store, 0)
+    assert [alarm.code for alarm in status.alarms] == []
+    assert f"the damaged one is kept as {aside(loaded)[0].name}" in status.repairs[0]
     store.close()
 
 

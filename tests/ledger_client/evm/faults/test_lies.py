@@ -9,7 +9,6 @@ import pytest
 
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.ledgers.evm.driver import EvmLedger
-from ledger_client.ledgers.evm.finality import Finality
 from ledger_client.ledgers.evm.node import MAX_ANSWER
 from ledger_client.ledgers.interface import Notebook, Pending
 from tests.ledger_client.evm.evm_site import EvmSite, settle
@@ -89,7 +88,7 @@ def test_a_block_that_was_replaced_between_two_questions_settles_nothing(site: E
 def test_a_chain_that_calls_nothing_final_is_told(site: EvmSite) -> None:
     """Besu's consortium protocols know no finalized block and say so by an error."""
     unknown = b'{"jsonrpc":"2.0","id":1,"error":{"code":-39001,"message":"Unknown block"}}'
-    with proxy(site.process.url) as between, site.driver(url=between.url, finality=Finality()) as driver:
+    with proxy(site.process.url) as between, site.driver(url=between.url, confirmations=None) as driver:
         driver.submit(site.gateway.statement(0))
         while looks(driver, site, 0) == {SUBMITTED}:
             pass

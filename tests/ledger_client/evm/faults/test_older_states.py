@@ -10,7 +10,6 @@ import pytest
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.evm.driver import EvmLedger
-from ledger_client.ledgers.evm.finality import Finality
 from tests.ledger_client.evm.chain import chain
 from tests.ledger_client.evm.evm_site import EvmSite, evm_site, settle
 from tests.ledger_client.evm.faults.looks import SUBMITTED, included, looks, sent, settled
@@ -18,8 +17,7 @@ from tests.ledger_client.evm.faults.looks import SUBMITTED, included, looks, sen
 
 def test_a_reorganisation_takes_blocks_back_and_the_same_bytes_go_out_again(site: EvmSite) -> None:
     """Three blocks with twenty anchors are gone; what was included is submitted again, and arrives once."""
-    deep = Finality(6)
-    with site.driver(finality=deep) as driver:
+    with site.driver(confirmations=6) as driver:
         settle_included(driver, site, 0)
         site.rpc("evm_setAutomine", False)
         for n in range(1, 21):
@@ -41,7 +39,7 @@ def test_a_reorganisation_takes_blocks_back_and_the_same_bytes_go_out_again(site
 
 
 def test_a_reorganisation_while_the_process_is_away(site: EvmSite) -> None:
-    with site.driver(finality=Finality(6)) as driver:
+    with site.driver(confirmations=6) as driver:
         for n in range(3):
             settle_included(driver, site, n)
     site.rpc("anvil_reorg", 3, [])

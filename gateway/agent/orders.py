@@ -1,0 +1,86 @@
+"""Orders to the running gateway, by name: over the control socket, and by users of the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gateway.acquisition.meter_identity import MeterIdentity
+from gateway.agent.lines import LineSet
+from gateway.agent.reload import Reload
+from gateway.alarms.board import AlarmBoard, orders
+from gateway.errors import Declined
+from gateway.process.control_socket import Order
+from gateway.recording.writer import Recorder
+from gateway.records import GATEWAY
+from gateway.runtime.context import FeedStates, line_of
+from ledger_client.formats.record import Event
+
+SHARED_CLEARED = "shared-cleared"  # somebody says that the other master is off the line
+FEED = "feed "
+"""Before the name of a feed: the order that asks how it stands."""
+
+
+class Orders(Mapping[str, Order]):
+    """What can be ordered of one epoch. An order raises GatewayError: why not, and the way out."""
+
+    def __init__(
+        self,
+        path: Path,
+        recorder: Recorder,
+        board: AlarmBoard,
+        commissioning: MeterIdentity,
+        lines: LineSet,
+        feeds: FeedStates,
+        reload: Reload,
+    ) -> None:
+        """``path``: of the configuration."""
+        self._path, self._recorder, self._board, self._commissioning = path, recorder, board, commissioning
+        self._lines, self._feeds, self._reload = lines, feeds, reload
+        self._fixed: dict[str, Order] = {
+            "accept": self._accept,
+            "health": self._health,
+            **orders(board),
+            "preview": reload.preview,
+            "reload": reload.reload,
+            "clear-shared": self._clear_shared,
+        }
+
+    def __getitem__(self, name: str) -> Order:
+        if name in self._fixed:
+            return self._fixed[name]
+        if name in self._of_feeds():
+            return self._feed
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self._fixed, *self._of_feeds()))
+
+    def __len__(self) -> int:
+        return len(self._fixed) + len(self._of_feeds())
+
+    def _of_feeds(self) -> list[str]:
+        return [FEED + name for name in self._feeds.names()]
+
+    async def _accept(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        meter, user = order["meter"], order.get("user", "")
+        line = line_of(self._lines.by_name, meter, self._path)
+        return await self._commissioning.accept(line, meter, order["serial"], order["reason"], user)
+
+    async def _clear_shared(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        name, user = order["line"], order["user"]
+        line = self._lines.by_name.get(name)
+        if line is None or not (stranger := line.clear_shared()):
+            raise Declined(f"{name}: no other master is known on it", "nothing to clear")
+        facts = {"line": name, "stranger": stranger, "user": user}
+        self._recorder.happened(GATEWAY, Event(SHARED_CLEARED, facts))
+        return facts
+
+    async def _health(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        active = [row.as_json() for row in self._board.listed() if row.active]
+        known = {"configuration": self._reload.state(), "alarms": active, "closing": self._lines.closing()}
+        return self._recorder.health() | known
+
+    async def _feed(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(self._feeds.facts(order["order"].removeprefix(FEED)))

@@ -1,0 +1,178 @@
+"""Collection of the status: reads the database, and what the running gateway reports of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from gateway.anchoring.ledger_comparison import conflict_text
+from gateway.config.access_files import fingerprint
+from gateway.config.model import Config
+from gateway.errors import ConfigError, StoreError
+from gateway.process import control_socket, instance_lock
+from gateway.status.readings import parsed_body, recorded_values
+from gateway.status.status import (
+    ClosingLine,
+    DashboardStatus,
+    FeedStatus,
+    LedgerStatus,
+    MeterStatus,
+    Recording,
+    Restored,
+    Status,
+    Totals,
+)
+from gateway.storage.alarm_tables import AlarmRow
+from gateway.storage.capacity.forecast import Forecast, horizon
+from gateway.storage.database import Store
+from gateway.storage.recovery import repair_report
+from gateway.verdicts import worst
+from ledger_client.formats.record import Coverage
+from ledger_client.formats.senml import Quality
+from ledger_client.transport.access import AccessError
+
+Health = Mapping[str, Any]
+"""What the running gateway answers to the question ``health``."""
+Feeds = Mapping[str, Mapping[str, Any] | None]
+"""What it answers to the question about each feed, by the feed's name; None: nothing."""
+
+
+def ask(config: Config) -> tuple[Health | None, Feeds]:
+    """What the gateway that works in the data folder reports of itself; (None, {}) where it does not answer."""
+    health = control_socket.ask(config.data, "health")
+    if health is None:
+        return None, {}
+    return health, {x.name: control_socket.ask(config.data, f"feed {x.name}") for x in config.document.feed}
+
+
+def collect(
+    config: Config, store: Store, now_ms: int, health: Health | None = None, feeds: Feeds | None = None
+) -> Status:
+    """The status now.
+
+    ``health`` and ``feeds`` (by name) are what the running gateway reports (``ask``), since it cannot write everything
+    down on a full disk. Raises StoreError; Damaged where a record does not hold.
+    """
+    pid = instance_lock.running(config.data)
+    now_ms = max(now_ms, store.latest_ms())  # the system's clock may be behind record times, which wait for it then
+    return Status(
+        gateway=config.gateway_id,
+        now_ms=now_ms,
+        pid=pid,
+        recording=_recording(store, health or {}),
+        totals=Totals(**store.totals()),
+        unsealed=store.waiting(),
+        last_batch=store.last_batch(),
+        forecast=_forecast(config, store, now_ms, running=pid is not None),
+        meters=[_meter(store, name, meter.every, now_ms) for name, meter in config.meters.items()],
+        closing=[ClosingLine(x["line"], x["connect_ms"], x["text"]) for x in (health or {}).get("closing", ())],
+        ledgers=[_ledger(store, entry.name, entry.policy) for entry in config.document.ledger],
+        feeds=_feeds(config, store, feeds or {}),
+        asked_feeds=bool(feeds),
+        alarms=_alarms(store, health or {}) if pid is not None else [],
+        shelved=[row for row in store.alarms() if row.shelved],
+        conflicts=[conflict_text(config.gateway_id, found, str(config.database)) for found in store.conflicts()],
+        repairs=_repairs(store),
+        restored=_restored(store),
+        dashboard=_dashboard(config),
+    )
+
+
+def _recording(store: Store, health: Health) -> Recording:
+    stopped, waits = health.get("recording") or {}, health.get("sealing")
+    return Recording(
+        stopped_reason=stopped.get("reason"),
+        stopped_text=stopped.get("text"),
+        every_poll=health.get("every_poll", 1),
+        sealing_waits=waits,
+        waiting_since_ms=store.epoch_began_ms() if waits else None,
+    )
+
+
+def _forecast(config: Config, store: Store, now_ms: int, *, running: bool) -> Forecast | None:
+    """The forecast; None where the disk cannot be measured, which other problems report."""
+    try:
+        return horizon(config, store, now_ms, running=running)
+    except StoreError:
+        return None
+
+
+def _alarms(store: Store, health: Health) -> list[AlarmRow]:
+    """The active alarms that are not shelved: as the running gateway reports them, or as it has written down."""
+    if "alarms" in health:
+        return [AlarmRow.from_json(facts) for facts in health["alarms"]]
+    return [row for row in store.alarms() if row.active and not row.shelved]
+
+
+def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> MeterStatus:
+    rows, covered = store.readings(name, 1), store.newest(name, "coverage")
+    values, body = [v.value for v in recorded_values(rows)], parsed_body(covered) if covered else None
+    return MeterStatus(
+        name=name,
+        every_ms=every_ms,
+        last_ms=rows[0].time_ms if rows else None,
+        age_s=(now_ms - rows[0].time_ms) // 1000 if rows else None,
+        values=len(values),
+        verdict=worst(value.quality for value in values),
+        missed=dict(body.missed) if isinstance(body, Coverage) else {},
+        not_asked=[value.name for value in values if value.quality & Quality.NOT_ASKED],
+        record=rows[0].id if rows else None,
+    )
+
+
+def _ledger(store: Store, name: str, policy: str) -> LedgerStatus:
+    states, refused = store.anchor_states(name), store.first_refused(name)
+    settled = states.pop("settled", 0)
+    return LedgerStatus(name, policy, settled, states, refused is not None, refused.detail if refused else None)
+
+
+def _feeds(config: Config, store: Store, told: Feeds) -> list[FeedStatus]:
+    """Each configured feed."""
+    unknown: Mapping[str, Any] = {"connected": False, "state": "unknown: the gateway does not say"}
+    nothing = {**unknown, "waiting": 0, "live": 0, "history": 0}
+    found = []
+    for entry in config.document.feed:
+        known = nothing | dict(told.get(entry.name) or {})
+        found.append(
+            FeedStatus(
+                name=entry.name,
+                type=entry.type,
+                url=entry.url,
+                connected=known["connected"],
+                state=known["state"],
+                waiting=known["waiting"],
+                live=known["live"],
+                history=known["history"],
+                left=store.feed_owes(entry.name),
+            )
+        )
+    return found
+
+
+def _repairs(store: Store) -> list[str]:
+    """What became of damaged databases."""
+    texts = [repair_report.text(repair) for repair in store.repairs()]
+    _, unknown = store.count_elsewhere() if texts else (0, 0)
+    if unknown and store.known() is None:
+        texts.append(f"{unknown} records of lost batches stay unsealed for ever: no ledger can tell if it has them")
+    return texts
+
+
+def _restored(store: Store) -> Restored | None:
+    known = store.known()
+    if known is None:
+        return None
+    sealed, unknown = store.count_elsewhere()
+    return Restored(known.batch, known.ledger, known.found_ms, known.reason, sealed, unknown)
+
+
+def _dashboard(config: Config) -> DashboardStatus | None:
+    web = config.document.web
+    if web is None:
+        return None
+    found = None
+    with suppress(ConfigError, AccessError):  # `meterseal check` says what is wrong with it
+        cert = web.access(config.path.parent).cert
+        found = fingerprint(cert) if cert is not None else None
+    return DashboardStatus(web.url, found)
