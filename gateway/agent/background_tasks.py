@@ -15,7 +15,7 @@ from gateway.errors import GatewayError
 from gateway.history.backfill import Backfill
 from gateway.process.background import BackgroundTask
 from gateway.process.sd_notify import Manager
-from gateway.runtime.alarm_inputs import AlarmSources
+from gateway.runtime.alarm_inputs import AlarmInputs
 from gateway.runtime.context import GatewayContext
 from gateway.runtime.loop_lag import LoopHealth, LoopLag
 from gateway.runtime.watchdog import Watchdog
@@ -40,7 +40,7 @@ def wanted(site: GatewayContext, loops: LoopHealth) -> list[Wanted]:
     watched = (loops.heartbeats, site.recorder, site.live, site.lines)
     found = [
         Wanted("alarms", None, lambda: site.board),
-        Wanted("alarm sources", None, partial(AlarmSources, site)),
+        Wanted("alarm sources", None, partial(AlarmInputs, site)),
         Wanted("watch", None, lambda: Watchdog(Manager(), *watched)),
         Wanted("lag", None, partial(LoopLag, loops.lag)),
         Wanted("summaries", tuple(site.config.meters), lambda: Backfill(site.config, site.clock, site.recorder)),

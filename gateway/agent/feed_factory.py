@@ -60,7 +60,7 @@ def make_feed(site: GatewayContext, entry: FeedEntry) -> SiteFeed:
 def _voice(site: GatewayContext, entry: FeedEntry) -> Voice:
     gateway, now_ms = site.config.gateway_id, site.clock.now_ms
     if entry.type == "json":
-        return PlainVoice(gateway, lambda: site.config.meters, lambda: _standing(site), now_ms)
+        return PlainVoice(gateway, lambda: site.config.meters, lambda: _active_alarms(site), now_ms)
     from gateway.feeds.sparkplug.node import Node
     from gateway.feeds.sparkplug.primary_host import PrimaryHost  # protobuf, which other gateways need not load
     from gateway.feeds.sparkplug.publisher import Meters, SparkplugVoice
@@ -69,7 +69,7 @@ def _voice(site: GatewayContext, entry: FeedEntry) -> Voice:
         lambda: _points(site),
         lambda: site.live.meters,
         lambda: {name: meter.every for name, meter in site.config.meters.items()},
-        lambda: _standing(site),
+        lambda: _active_alarms(site),
         now_ms,
     )
     node = Node(entry.group or "", gateway, f"meterseal {version('meterseal')}", now_ms)
@@ -86,5 +86,5 @@ def _points(site: GatewayContext) -> dict[str, list[Point]]:
     }
 
 
-def _standing(site: GatewayContext) -> Sequence[AlarmRow]:
+def _active_alarms(site: GatewayContext) -> Sequence[AlarmRow]:
     return [alarm for alarm in site.board.listed() if alarm.active]

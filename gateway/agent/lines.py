@@ -108,7 +108,7 @@ class LineSet:
         now_ms = self._clock.now_ms()
         known = {_device(line.spec): line.endpoint for line in self._lines.values()}
         for spec in specs:
-            self._board.line_anew(spec.name)
+            self._board.line_replaced(spec.name)
             endpoint = known.get(_device(spec))
             used_until_ms = now_ms if endpoint is None else self._by_hand_ms(spec)
             self._lines[spec.name] = self._make(spec, used_until_ms, endpoint)

@@ -78,7 +78,7 @@ class Renewal:
             raise
         self._in_force.ready = ready
         self._meters.renew(ready.config, change.read_anew, past)
-        self._board.change(lines_of(ready.specs))
+        self._board.reconfigure(lines_of(ready.specs))
         self._lines.renew(ready, change.lines.values(), change.closed - change.lines.keys(), anchor_ms)
         if ledgers is not None:
             await self._uplinks.renew(ready, ledgers)

@@ -85,7 +85,7 @@ class UplinkSet:
         config, trust, recorder, clock = ready.config, ready.trust, self._recorder, self._clock
         self._ledgers, self._entries = ledgers, config.document.ledger
         alarms, loop = self._alarms, asyncio.get_running_loop()
-        alarms.keep({entry.name for entry in self._entries})
+        alarms.reconfigure({entry.name for entry in self._entries})
         reconciliation = Reconciliation(config, recorder, trust, clock, conflicts, alarms=alarms)
         self._reconciliation = reconciliation
         recorder.on_seal.clear()

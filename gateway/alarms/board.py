@@ -87,7 +87,7 @@ class AlarmBoard(BackgroundTask):
 
     # — configuration —
 
-    def change(self, lines: Lines) -> None:
+    def reconfigure(self, lines: Lines) -> None:
         """Take the lines of another configuration, after the live state did: alarms of meters that left are cleared."""
         self._grouping.reconfigure(lines)
         for state in self._store.states.values():
@@ -95,14 +95,14 @@ class AlarmBoard(BackgroundTask):
                 state.deconfigure(self._clock.schedule_ms())
         self._wake.set()
 
-    def keep_ledgers(self, lines: Collection[str]) -> None:
+    def reconfigure_ledgers(self, lines: Collection[str]) -> None:
         """Clear the alarms of ledgers other than these ("ledger NAME")."""
         for state in self._store.states.values():
             key = state.key
             if key.code in LEDGER_CODES and key.line.startswith("ledger ") and key.line not in lines:
                 state.deconfigure(self._clock.schedule_ms())
 
-    def line_anew(self, line: str) -> None:
+    def line_replaced(self, line: str) -> None:
         """Unconfirm the alarms of a line: its new worker does not know what the one before had found."""
         self._heard = set()
         for state in self._store.states.values():
@@ -149,7 +149,7 @@ class AlarmBoard(BackgroundTask):
         self.condition(source, code, line, text, on=True)
         self.condition(source, code, line, text, on=False)
 
-    def looked(self, code: str, found: Mapping[tuple[str, str], tuple[str, int | None]]) -> None:
+    def set_conditions(self, code: str, found: Mapping[tuple[str, str], tuple[str, int | None]]) -> None:
         """Say all conditions of one kind that are true, (source, line) → (text, since in ms); all others are false."""
         states = self._store.states
         for key in [key for key in states if key.code == code and (key.source, key.line) not in found]:
@@ -157,7 +157,7 @@ class AlarmBoard(BackgroundTask):
         for (source, line), (text, since_ms) in found.items():
             self.condition(source, code, line, text, on=True, since_ms=since_ms)
 
-    def still(self, code: str, found: Collection[tuple[str, str]]) -> None:
+    def confirm(self, code: str, found: Collection[tuple[str, str]]) -> None:
         """Say for which (source, line) the unconfirmed alarms of one kind are true; others of them are over."""
         for key, state in list(self._store.states.items()):
             if key.code == code and state.unconfirmed:

@@ -29,10 +29,10 @@ NEAR_S = 30 * DAY_S
 SHORT_S = 2 * DAY_S
 PROVEN = 20
 """So many of the newest records have their signatures checked."""
-BEFORE = (AlarmCode.LEDGER_REFUSED, AlarmCode.EQUIVOCATION)
-"""Told by others; a look only says whether what stood before the start still does."""
+CONFIRMED_ONLY = (AlarmCode.LEDGER_REFUSED, AlarmCode.EQUIVOCATION)
+"""Raised by others; a check only confirms those that were active before the start."""
 
-Those = dict[tuple[str, str], tuple[str, int | None]]
+Conditions = dict[tuple[str, str], tuple[str, int | None]]
 """(source, line) → (text, since in ms)."""
 _Item = tuple[tuple[str, str], tuple[str, int | None]]
 
@@ -44,8 +44,8 @@ class Found:
     ``forged``: among the newest records. ``changed``: in words, that this start is of another configuration.
     """
 
-    alarms: dict[str, Those] = field(default_factory=dict)
-    forged: Those = field(default_factory=dict)
+    alarms: dict[str, Conditions] = field(default_factory=dict)
+    forged: Conditions = field(default_factory=dict)
     changed: str | None = None
 
 

@@ -130,7 +130,7 @@ class Grouping:
         whole = len(members) == candidate.total
         since_ms = members[-1].since_ms if whole else next(state.since_ms for state in members if not state.active)
         near = (state for state in members if abs(state.since_ms - since_ms) <= self._window_ms)
-        withdrawn = [state for state in near if state.row is not None and state.row.untouched]
+        withdrawn = [state for state in near if state.row is not None and state.row.active_unacknowledged]
         text = self._text(candidate.key, members, candidate.total)
         return GroupRaised(candidate.key, members, withdrawn, since_ms, text)
 

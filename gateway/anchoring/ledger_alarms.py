@@ -1,4 +1,4 @@
-"""Ledger alarms of the gateway: each raised once per start, and cleared when its cause is over."""
+"""Ledger alarms of the gateway: each raised once per start, and cleared when its cause is over. Event loop only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger("meterseal.ledgers")
 
 
 class Events(Protocol):
-    """Where events go: the board of alarms, or the recorder."""
+    """Where events go: the alarm board, or the writer of the epoch."""
 
     def happened(self, meter: str, event: Event) -> None:
         """Hand over an event."""
@@ -21,24 +21,24 @@ class Events(Protocol):
 
 
 class LedgerAlarms:
-    """The alarms of this start. Without ``events`` they are only logged."""
+    """Ledger alarms raised since this start. Without ``events`` they are only logged."""
 
     def __init__(self, events: Events | None) -> None:
         self._events = events
         self._raised: set[tuple[str, str]] = set()
 
-    def keep(self, ledgers: Collection[str]) -> None:
-        """Other ledgers than these are no more: nothing is raised of them."""
+    def reconfigure(self, ledgers: Collection[str]) -> None:
+        """Forget the alarms of ledgers other than these, which have left the configuration."""
         self._raised = {(code, ledger) for code, ledger in self._raised if ledger in ledgers}
 
     def raise_(self, code: str, ledger: str, text: str) -> None:
-        """Raise an alarm, unless it stands already."""
+        """Raise an alarm, unless it is active."""
         if (code, ledger) not in self._raised:
             self._raised.add((code, ledger))
             self._tell(code, ledger, text, raised=True)
 
-    def lower(self, code: str, ledger: str, text: str) -> None:
-        """Say that an alarm is over, if it was raised."""
+    def clear(self, code: str, ledger: str, text: str) -> None:
+        """Clear an alarm, if it is active."""
         if (code, ledger) in self._raised:
             self._raised.remove((code, ledger))
             self._tell(code, ledger, text, raised=False)

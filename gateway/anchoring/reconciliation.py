@@ -132,7 +132,7 @@ class Reconciliation:
             raise Odd(self._odd[name]) from None
         else:
             if self._odd.pop(name, None) is not None:
-                self._alarms.lower(AlarmCode.LEDGER_ODD, name, f"ledger {name} tells what it holds of this gateway")
+                self._alarms.clear(AlarmCode.LEDGER_ODD, name, f"ledger {name} tells what it holds of this gateway")
         finally:
             self._waiting.asked.add(name)
             self._hold()

@@ -255,7 +255,7 @@ class Uplink:
             self._note(batch, flight, "settled", receipt=answer)
         if was_refused and flight.state != "refused":
             name = self._ledger.name
-            self._alarms.lower(AlarmCode.LEDGER_REFUSED, name, f"ledger {name} has taken batch {batch.batch} after all")
+            self._alarms.clear(AlarmCode.LEDGER_REFUSED, name, f"ledger {name} has taken batch {batch.batch} after all")
             self._question_all()  # what has changed for this one may have changed for those behind it
 
     async def _refused(self, batch: Batch, flight: _Flight, error: Refused) -> None:
@@ -273,7 +273,7 @@ class Uplink:
                 flight.due_s = _now_s() + refusals.FIRST_PAUSE_S
             elif await self._reconciliation.leave_out(self._ledger.name, batch, error):
                 name = self._ledger.name
-                self._alarms.lower(
+                self._alarms.clear(
                     AlarmCode.LEDGER_REFUSED, name, f"what ledger {name} holds already is not given to it again"
                 )
                 raise _SealedAnew

@@ -23,11 +23,11 @@ from gateway.verdicts import worst
 def source(site: GatewayContext) -> Callable[[Database], Document]:
     """What there is to tell now; the rest of it is asked of the database."""
     config, seen = site.config, [now.copy() for now in site.live.meters.values()]
-    standing = site.board.listed()
+    listed = site.board.listed()
     head: dict[str, Any] = {
-        "alarms": [alarm.id for alarm in standing],
-        "over": [alarm.id for alarm in standing if not alarm.active],
-        "acked": [alarm.id for alarm in standing if alarm.acked_ms is not None],
+        "alarms": [alarm.id for alarm in listed],
+        "over": [alarm.id for alarm in listed if not alarm.active],
+        "acked": [alarm.id for alarm in listed if alarm.acknowledged],
     }
 
     def rest(store: Database) -> Document:

@@ -1,4 +1,4 @@
-"""Alarms of one line: each is reported once when it begins and once when it ends."""
+"""Alarms of one line: each is reported once when it is raised and once when it is cleared."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class LineAlarms:
         self._sleepers = sleepers or Sleepers(spec.meters)
 
     def polled(self, meter: MeterState, attempt: AttemptResult, schedule: Schedule) -> None:
-        """A poll ended. A meter counts as lost only once another one was heard after it: else it is the line."""
+        """Take a finished poll. A meter is lost only once another one was heard after it; else it is the line."""
         name = meter.spec.name
         if attempt.alive:
-            self._end(AlarmCode.LINE_DOWN, None, "the line answers again")
-            self._end(AlarmCode.COMMS_LOST, name, f"{name} answers again")
+            self._clear(AlarmCode.LINE_DOWN, None, "the line answers again")
+            self._clear(AlarmCode.COMMS_LOST, name, f"{name} answers again")
             for lost in schedule.silent:
                 if (lost, AlarmCode.WRONG_ANSWER) not in self._raised:
                     self._lost(lost)
@@ -55,68 +55,68 @@ class LineAlarms:
                 f"{name}: {meter.stranger} answers in place of {meter.identity}, so no values are taken; if it was "
                 f"exchanged: meterseal accept CONFIG {name} --serial NUMBER; if not, check what is plugged in where"
             )
-            self._begin(AlarmCode.METER_EXCHANGED, name, text)
+            self._raise(AlarmCode.METER_EXCHANGED, name, text)
         elif attempt.poll.answers:
-            self._end(AlarmCode.METER_EXCHANGED, name, f"{name}: {meter.identity} answers, and its values count")
+            self._clear(AlarmCode.METER_EXCHANGED, name, f"{name}: {meter.identity} answers, and its values count")
 
     def _not_asked(self, name: str, points: tuple[str, ...]) -> None:
         """Points of a meter for which another master has left no shape."""
         if points == self._unasked.get(name, ()):
             return
         self._unasked[name] = points
-        self._end(AlarmCode.NOT_ASKED, name, f"{name}: all of its points are asked again")
+        self._clear(AlarmCode.NOT_ASKED, name, f"{name}: all of its points are asked again")
         if points:
             text = (
                 f"{name}: not asked: {', '.join(points)}; another master uses every shape that these can be read in; "
                 f"take it off the line, then meterseal clear-shared CONFIG {self._spec.name}"
             )
-            self._begin(AlarmCode.NOT_ASKED, name, text)
+            self._raise(AlarmCode.NOT_ASKED, name, text)
 
     def wrong_answers(self, name: str, frame: str) -> None:
         """A meter answers what it was not asked, last with this frame (hex); with "" it does so no more."""
         if not frame:
-            self._end(AlarmCode.WRONG_ANSWER, name, f"{name} gives no wrong answers any more")
+            self._clear(AlarmCode.WRONG_ANSWER, name, f"{name} gives no wrong answers any more")
             return
         text = (
             f"{name} answers with another function or length than it was asked for, and a good checksum ({frame}), so "
             "no values are taken from such answers; compare its profile with its register map, update its firmware, "
             "check that no two devices have its address"
         )
-        self._begin(AlarmCode.WRONG_ANSWER, name, text)
-        self._end(AlarmCode.COMMS_LOST, name, f"{name} answers, but not what it was asked")
+        self._raise(AlarmCode.WRONG_ANSWER, name, text)
+        self._clear(AlarmCode.COMMS_LOST, name, f"{name} answers, but not what it was asked")
 
     def _refusals(self, meter: MeterState, poll: Poll) -> None:
         name = meter.spec.name
         if (said := refused(poll, meter.spec.profile.protocol)) is not None:
-            self._begin(AlarmCode.METER_REFUSES, name, f"{name}: {said}")
+            self._raise(AlarmCode.METER_REFUSES, name, f"{name}: {said}")
         elif poll.answers:
-            self._end(AlarmCode.METER_REFUSES, name, f"{name} gives all that it is asked")
+            self._clear(AlarmCode.METER_REFUSES, name, f"{name} gives all that it is asked")
 
     def port_gone(self, because: str) -> None:
         """The line cannot be opened, or broke off."""
         where = "" if because.startswith(self._spec.where) else f"{self._spec.where}: "
         self._line_down(f"{where}{because}; it is tried again every 2 s; check adapter, cable and network")
 
-    def heard(self, ear: LineMonitor) -> None:
-        """What the line's ear says of all values."""
-        flags = ear.flags
+    def heard(self, monitor: LineMonitor) -> None:
+        """Take the flags that the line monitor gives all values."""
+        flags = monitor.flags
         if flags & NOISY:
-            self._damaged(ear.damage.only)
+            self._damaged(monitor.damage.only)
         if flags == self._flags:
             return
         self._flags = flags
         if flags & Quality.SHARED_LINE:
             text = (
-                f"another master speaks on this line ({ear.stranger}); its values are flagged SHARED_LINE as long as "
-                f"it is heard and one hour more; take it off the line, then meterseal clear-shared CONFIG "
+                f"another master speaks on this line ({monitor.stranger}); its values are flagged SHARED_LINE as long "
+                f"as it is heard and one hour more; take it off the line, then meterseal clear-shared CONFIG "
                 f"{self._spec.name}; or give this bus shared = true"
             )
-            self._begin(AlarmCode.STRANGER, None, text)
+            self._raise(AlarmCode.STRANGER, None, text)
         else:
-            self._end(AlarmCode.STRANGER, None, "no other master is heard any more")
+            self._clear(AlarmCode.STRANGER, None, "no other master is heard any more")
         if not flags & NOISY:
             for meter in (None, *(meter.name for meter in self._spec.meters)):
-                self._end(AlarmCode.CRC_RATE, meter, "frames arrive undamaged again")
+                self._clear(AlarmCode.CRC_RATE, meter, "frames arrive undamaged again")
 
     def _damaged(self, unit: int | None) -> None:
         """Many frames arrive damaged: all of one unit, or (None) of several. What was once the line's stays so."""
@@ -125,7 +125,7 @@ class LineAlarms:
         name = next((meter.name for meter in self._spec.meters if meter.address == unit), None)
         for other in self._spec.meters:
             if other.name != name:
-                self._end(AlarmCode.CRC_RATE, other.name, "frames of others arrive damaged, too")
+                self._clear(AlarmCode.CRC_RATE, other.name, "frames of others arrive damaged, too")
         if name is None:
             text = "more than 1 % of all frames arrive damaged, so values are uncertain; check cable and terminators"
         else:
@@ -133,32 +133,32 @@ class LineAlarms:
                 f"more than 1 % of all frames arrive damaged, and all of these are {name}'s, so its values are "
                 f"uncertain; two devices with this address ({unit})?; check its cable and its terminals"
             )
-        self._begin(AlarmCode.CRC_RATE, name, text)
+        self._raise(AlarmCode.CRC_RATE, name, text)
 
     def _lost(self, meter: str) -> None:
         if self._sleepers.asleep(meter):
-            self._end(AlarmCode.COMMS_LOST, meter, f"{meter} sleeps")
+            self._clear(AlarmCode.COMMS_LOST, meter, f"{meter} sleeps")
         else:
             text = f"{meter} does not answer and is asked seldom; check its power, its cable and its address"
-            self._begin(AlarmCode.COMMS_LOST, meter, text + self._awake([meter]))
+            self._raise(AlarmCode.COMMS_LOST, meter, text + self._awake([meter]))
 
     def _line_down(self, text: str) -> None:
         if self._sleepers.all_asleep:
-            self._end(AlarmCode.LINE_DOWN, None, "its meters sleep")
+            self._clear(AlarmCode.LINE_DOWN, None, "its meters sleep")
         else:
-            self._begin(AlarmCode.LINE_DOWN, None, text + self._awake([meter.name for meter in self._spec.meters]))
+            self._raise(AlarmCode.LINE_DOWN, None, text + self._awake([meter.name for meter in self._spec.meters]))
 
     def _awake(self, meters: Sequence[str]) -> str:
         """Why those of the meters that may sleep do not, in words."""
         found = [(meter, why) for meter in meters if (why := self._sleepers.why_awake(meter))]
         return "".join(f"; {meter} may sleep, but {why}" for meter, why in found)
 
-    def _begin(self, code: AlarmCode, meter: str | None, text: str) -> None:
+    def _raise(self, code: AlarmCode, meter: str | None, text: str) -> None:
         if (meter, code) not in self._raised:
             self._raised.add((meter, code))
             self._tell(Alarm(self._spec.name, meter, code, f"{self._spec.name}: {text}", True))
 
-    def _end(self, code: AlarmCode, meter: str | None, text: str) -> None:
+    def _clear(self, code: AlarmCode, meter: str | None, text: str) -> None:
         if (meter, code) in self._raised:
             self._raised.remove((meter, code))
             self._tell(Alarm(self._spec.name, meter, code, f"{self._spec.name}: {text}", False))

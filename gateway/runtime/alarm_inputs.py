@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
-from gateway.alarms.checks import BEFORE, run_periodic_checks
+from gateway.alarms.checks import CONFIRMED_ONLY, run_periodic_checks
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.process.background import BackgroundTask
 from gateway.process.threads import in_thread
@@ -21,32 +21,32 @@ log = logging.getLogger("meterseal.alarms")
 LOOK_EVERY_S, CLOCK_EVERY_S = 60.0, 1.0
 STANDS_STILL = int(Quality.STALE | Quality.FROZEN)
 FELL = int(Quality.COUNTER_RESET)
-_TOLD = STANDS_STILL | FELL
+ALARM_FLAGS = STANDS_STILL | FELL
 _CLOCK_WORDS = {
     "U": "the time is not known: records are dated on from the last one before, until the clock is set",
     "I": "the kernel does not call its clock synchronised",
 }
 
 
-class AlarmSources(BackgroundTask):
-    """Tells the board of one epoch what nobody else tells it. A listener of the hub, and a companion."""
+class AlarmInputs(BackgroundTask):
+    """Conditions from readings, events, clock, feeds and checks, for the board of one epoch. Event loop only."""
 
     def __init__(self, site: GatewayContext) -> None:
         self._site, self._board = site, site.board
         self._lines: dict[str, str] = {}
-        self._still: set[str] = set()
-        self._config_told = False
+        self._frozen: set[str] = set()
+        self._change_noticed = False
         site.hub.listeners.append(self.hear)
         self.reloaded()
 
     def reloaded(self) -> None:
-        """Another configuration: of ledgers that are no more nothing stands either."""
+        """Take another configuration: alarms of ledgers that left it are cleared."""
         site = self._site
         self._lines = {meter.name: line.spec.name for line in site.lines.values() for meter in line.spec.meters}
-        self._board.keep_ledgers({f"ledger {entry.name}" for entry in site.config.document.ledger})
+        self._board.reconfigure_ledgers({f"ledger {entry.name}" for entry in site.config.document.ledger})
 
     def close(self) -> None:
-        """Hear no more."""
+        """Leave the hub."""
         self._site.hub.listeners.remove(self.hear)
 
     async def run(self) -> None:
@@ -78,14 +78,14 @@ class AlarmSources(BackgroundTask):
         flags = 0
         for value in reading.values:
             flags |= value.quality
-        if flags & _TOLD or meter in self._still:
+        if flags & ALARM_FLAGS or meter in self._frozen:
             self._flagged(meter, reading, flags)
 
     def _flagged(self, meter: str, reading: Reading, flags: int) -> None:
         line, still = self._lines[meter], bool(flags & STANDS_STILL)
         text = f"{meter} on {line}: {_points(reading, STANDS_STILL)} stands still" if still else f"{meter} moves again"
         self._board.condition(meter, AlarmCode.STALE, line, text, on=still, since_ms=reading.time_ms if still else None)
-        (self._still.add if still else self._still.discard)(meter)
+        (self._frozen.add if still else self._frozen.discard)(meter)
         if flags & FELL:
             self._board.notice(
                 meter, AlarmCode.COUNTER_BACK, line, f"{meter} on {line}: {_points(reading, FELL)} went back"
@@ -116,7 +116,7 @@ class AlarmSources(BackgroundTask):
         feeds = self._site.feeds
         away = {name: now["state"] for name in feeds.names() if not (now := feeds.facts(name))["connected"]}
         found = {(GATEWAY, f"feed {name}"): (f"feed {name}: {state}", None) for name, state in away.items()}
-        self._board.looked(AlarmCode.FEED_AWAY, found)
+        self._board.set_conditions(AlarmCode.FEED_AWAY, found)
 
     async def _look(self) -> None:
         site, now_ms = self._site, self._site.clock.now_ms()
@@ -125,10 +125,10 @@ class AlarmSources(BackgroundTask):
         for (meter, line), (text, _) in found.forged.items():  # what is found once is not good again when it is older
             self._board.condition(meter, AlarmCode.SIGNATURE_FAILURE, line, text, on=True)
         for code, those in found.alarms.items():
-            (self._board.still if code in BEFORE else self._board.looked)(code, those)
-        if found.changed and not self._config_told:
+            (self._board.confirm if code in CONFIRMED_ONLY else self._board.set_conditions)(code, those)
+        if found.changed and not self._change_noticed:
             self._board.notice(GATEWAY, AlarmCode.CONFIGURATION_CHANGED, "configuration", found.changed)
-        self._config_told = True
+        self._change_noticed = True
 
 
 def _hashes(fields: Mapping[str, bytes]) -> str:

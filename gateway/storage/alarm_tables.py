@@ -21,9 +21,9 @@ _COLUMNS = (
 class AlarmRow:
     """An alarm that was raised. Times are record times in ms, None where that has not happened.
 
-    ``source``: the meter, or "gateway". ``since_ms``: since when it is true. ``cleared_ms`` None: it is still true.
-    ``acked_by`` None beside ``acked_ms``: the gateway itself has put it away, for another alarm stands for it.
-    ``times``: so often it was raised since somebody acknowledged it last.
+    ``source``: the meter, or "gateway". ``since_ms``: since when its condition is true. ``cleared_ms`` None: active.
+    ``acked_by`` None beside ``acked_ms``: acknowledged by the gateway itself, as a group alarm has taken its place.
+    ``times``: how often it was raised since it was last acknowledged.
     """
 
     id: int
@@ -48,32 +48,32 @@ class AlarmRow:
 
     @property
     def active(self) -> bool:
-        """It is still true."""
+        """Raised and not cleared."""
         return self.cleared_ms is None
 
     @property
     def shelved(self) -> bool:
-        """Somebody wants to hear nothing of it for a time."""
+        """Kept out of the list by a user, for a time."""
         return self.shelved_until_ms is not None
 
     @property
     def acknowledged(self) -> bool:
-        """Somebody has acknowledged it since it was raised, or nobody needs to."""
+        """Acknowledged since it was last raised, by a user or the gateway itself."""
         return self.acked_ms is not None
 
     @property
-    def untouched(self) -> bool:
-        """It is true, and nobody has acknowledged or shelved it."""
+    def active_unacknowledged(self) -> bool:
+        """Active, neither acknowledged nor shelved."""
         return self.active and self.acked_ms is None and not self.shelved
 
     @property
     def open(self) -> bool:
-        """It is true, or nobody has acknowledged it, or it is shelved."""
+        """Active, unacknowledged or shelved: not back to normal."""
         return self.active or self.acked_ms is None or self.shelved
 
     @property
     def rank(self) -> tuple[int, int, int]:
-        """In a list: true ones first, then the most serious, then the newest."""
+        """Sort key of a list: active alarms first, then the most serious, then the newest."""
         return not self.active, SEVERITIES.index(self.severity), -self.raised_ms
 
     def as_json(self) -> dict[str, Any]:

@@ -13,24 +13,24 @@ PAST = 60
 
 @dataclass(frozen=True, slots=True)
 class AlarmFacts:
-    """What stands, what is put aside, and what was before."""
+    """Active or unacknowledged alarms, shelved ones, and those of before."""
 
-    standing: tuple[AlarmRow, ...]
+    listed: tuple[AlarmRow, ...]
     shelved: tuple[AlarmRow, ...]
     past: tuple[AlarmRow, ...] = ()
 
 
-def standing(board: AlarmBoard) -> tuple[AlarmRow, ...]:
+def listed(board: AlarmBoard) -> tuple[AlarmRow, ...]:
     """Every alarm that is true or not acknowledged, and not shelved, the most serious first. In the event loop."""
     return tuple(board.listed())
 
 
 def look(board: AlarmBoard) -> AlarmFacts:
     """What stands now. In the event loop."""
-    return AlarmFacts(standing(board), tuple(board.shelved()))
+    return AlarmFacts(listed(board), tuple(board.shelved()))
 
 
 def complete(facts: AlarmFacts, store: Database) -> AlarmFacts:
-    """The same with what was before. Raises StoreError."""
-    open_ = {alarm.id for alarm in (*facts.standing, *facts.shelved)}
+    """The same with past alarms. Raises StoreError."""
+    open_ = {alarm.id for alarm in (*facts.listed, *facts.shelved)}
     return replace(facts, past=tuple(alarm for alarm in store.alarms.past(PAST) if alarm.id not in open_))

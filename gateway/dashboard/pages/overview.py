@@ -15,7 +15,7 @@ from typing import Any
 from gateway.config.field_types import duration_text
 from gateway.config.model import Config
 from gateway.dashboard.pages import values
-from gateway.dashboard.pages.alarms import standing
+from gateway.dashboard.pages.alarms import listed
 from gateway.dashboard.pages.ledgers import LedgerNow, ledgers, oldest_unanchored_ms
 from gateway.dashboard.pages.line_load import Loads
 from gateway.dashboard.pages.record_state import State, States, is_late, newest
@@ -171,7 +171,7 @@ def look(site: GatewayContext, loads: Loads, sparks: Sparks) -> SiteFacts:
         courses={name: sparks.of(name) for name in known},
         ledgers=ledgers(site.config, reached),
         feeds=tuple(_feeds(site)),
-        alarms=standing(site.board),
+        alarms=listed(site.board),
         commit_every=duration_text(site.config.document.store.commit_every),
     )
 

@@ -29,11 +29,11 @@ class PlainVoice:
         self,
         gateway: str,
         meters: Callable[[], Iterable[str]],
-        standing: Callable[[], Sequence[AlarmRow]],
+        active_alarms: Callable[[], Sequence[AlarmRow]],
         now_ms: Callable[[], int],
     ) -> None:
         self._topics = messages.Topics(gateway)
-        self._meters, self._standing, self._now_ms = meters, standing, now_ms
+        self._meters, self._active_alarms, self._now_ms = meters, active_alarms, now_ms
         self.mark = f"{self._topics.base}/mark"
         self._alarms: dict[str, bytes] = {}
         self._turn = asyncio.Lock()
@@ -85,7 +85,7 @@ class PlainVoice:
 
     async def _tell_alarms(self, link: Link) -> None:
         by_topic: dict[str, list[AlarmRow]] = defaultdict(list)
-        for alarm in self._standing():
+        for alarm in self._active_alarms():
             by_topic[self._topics.alarm(alarm.source, alarm.code)].append(alarm)
         now = {topic: messages.alarm(alarms) for topic, alarms in by_topic.items()}
         for topic in self._alarms.keys() - now.keys():

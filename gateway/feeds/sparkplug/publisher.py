@@ -37,11 +37,12 @@ class Meters:
         points: Callable[[], Mapping[str, Sequence[Point]]],
         live: Callable[[], Mapping[str, MeterNow]],
         periods_ms: Callable[[], Mapping[str, int]],
-        standing: Callable[[], Sequence[AlarmRow]],
+        active_alarms: Callable[[], Sequence[AlarmRow]],
         now_ms: Callable[[], int],
     ) -> None:
         """By meter: the points that have values, what is newest, how often it is polled; and the alarms that stand."""
-        self.points, self.live, self.periods_ms, self.standing, self.now_ms = points, live, periods_ms, standing, now_ms
+        self.points, self.live, self.periods_ms = points, live, periods_ms
+        self.active_alarms, self.now_ms = active_alarms, now_ms
 
     def silent(self, name: str) -> bool:
         """It has missed more than one poll, and for long enough to be called dead."""
@@ -57,7 +58,7 @@ class Meters:
     def alarms(self) -> dict[str, str]:
         """The alarms that stand, by whom they concern, as JSON."""
         found: dict[str, list[dict[str, object]]] = {name: [] for name in (GATEWAY, *self.points())}
-        for alarm in self.standing():
+        for alarm in self.active_alarms():
             known = alarm.source if alarm.source in found else GATEWAY
             facts = {"code": alarm.code, "line": alarm.line, "since": alarm.since_ms, "text": alarm.text}
             found[known].append({"source": alarm.source, **facts, "acknowledged": alarm.acked_ms})

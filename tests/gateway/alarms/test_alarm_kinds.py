@@ -36,11 +36,11 @@ def test_the_page_lists_each_kind_as_the_table_has_it() -> None:
 
 def test_every_alarm_of_a_line_is_a_kind() -> None:
     source = (ROOT / "gateway" / "fieldbus" / "line_alarms.py").read_text()
-    assert {AlarmCode[name] for name in re.findall(r"self\._begin\(AlarmCode\.([A-Z_]+)", source)} == {
+    assert {AlarmCode[name] for name in re.findall(r"self\._raise\(AlarmCode\.([A-Z_]+)", source)} == {
         "comms-lost", "line-down", "meter-exchanged", "meter-refuses", "stranger", "not-asked", "crc-rate",
         "wrong-answer",
     }  # fmt: skip
-    assert len(re.findall(r"self\._begin\(", source)) == len(re.findall(r"self\._begin\(AlarmCode\.", source))
+    assert len(re.findall(r"self\._raise\(", source)) == len(re.findall(r"self\._raise\(AlarmCode\.", source))
 
 
 def test_every_code_has_its_kind_and_is_written_in_signed_events_as_plain_text() -> None:

@@ -229,23 +229,23 @@ def test_what_only_a_start_can_find_ends_with_the_next_and_still_wants_to_be_see
 
 def test_what_a_look_found_waits_for_the_next_look(desk: Desk) -> None:
     found = {(GATEWAY, "ledger x"): ("no receipt", desk.clock.now_ms() - 4_000_000)}
-    desk.board.looked("anchor-overdue", found)
+    desk.board.set_conditions("anchor-overdue", found)
     desk.board.condition(GATEWAY, "ledger-refused", "ledger x", "refused", on=True)
     assert desk.standing() == [(GATEWAY, "anchor-overdue", "ledger x"), (GATEWAY, "ledger-refused", "ledger x")]
     desk.restart()
     desk.passes(86_400)
     assert all(row.active for row in desk.board.listed())
-    desk.board.looked("anchor-overdue", {})
-    desk.board.still("ledger-refused", [(GATEWAY, "ledger x")])
+    desk.board.set_conditions("anchor-overdue", {})
+    desk.board.confirm("ledger-refused", [(GATEWAY, "ledger x")])
     assert [row.code for row in desk.board.listed() if row.active] == ["ledger-refused"]
-    desk.board.still("ledger-refused", [])  # it is known again: the uplink says when it is over
+    desk.board.confirm("ledger-refused", [])  # it is known again: the uplink says when it is over
     assert [row.code for row in desk.board.listed() if row.active] == ["ledger-refused"]
 
 
 def test_a_meter_that_is_taken_out_takes_its_alarm_along(desk: Desk) -> None:
     lost(desk, A)
     desk.live.change([B, LONE])
-    desk.board.change({BUS: {B: 1000}, OWN: {LONE: 1000}})
+    desk.board.reconfigure({BUS: {B: 1000}, OWN: {LONE: 1000}})
     desk.board.tick()
     assert not desk.one().active
     meter, fields = desk.events()[-1]
@@ -255,7 +255,7 @@ def test_a_meter_that_is_taken_out_takes_its_alarm_along(desk: Desk) -> None:
 def test_a_line_that_is_opened_anew_has_to_find_again_what_is_wrong(desk: Desk) -> None:
     row = lost(desk, A)
     desk.line("comms-lost", BUS, B)
-    desk.board.line_anew(BUS)
+    desk.board.line_replaced(BUS)
     desk.passes(3600)
     assert desk.standing() == [(A, "comms-lost", BUS)]
     desk.board.answered(A)
@@ -329,8 +329,8 @@ def test_orders_give_the_list_and_take_the_acts(desk: Desk) -> None:
 def test_what_a_ledger_did_before_it_was_taken_out_is_told_again_when_it_is_back(desk: Desk) -> None:
     alarms = LedgerAlarms(desk.board)
     for kept in ({"a"}, set[str](), {"a"}):
-        alarms.keep(kept)
-        desk.board.keep_ledgers({f"ledger {name}" for name in kept})
+        alarms.reconfigure(kept)
+        desk.board.reconfigure_ledgers({f"ledger {name}" for name in kept})
         desk.passes(1)
         if kept:
             alarms.raise_(AlarmCode.LEDGER_ODD, "a", "ledger a tells what cannot be")

@@ -17,7 +17,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.line import Line
 from gateway.records import GATEWAY, MeterEvent, NotRecorded, SignedRecord, StoredRecord, Timestamp
-from gateway.runtime.alarm_inputs import AlarmSources
+from gateway.runtime.alarm_inputs import AlarmInputs
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Quality, Reading, Value
 from tests.support.contexts import InForce, context
@@ -35,7 +35,7 @@ class Ears(Desk):
     def listen(self) -> None:
         lines = {spec.name: Line(spec, self.clock, lambda _: None) for spec in line_specs(self.loaded)}
         self.site = context(InForce(self.loaded), self.clock, self.recorder, self.live, self.board, lines)
-        self.sources = AlarmSources(self.site)
+        self.sources = AlarmInputs(self.site)
 
     def reading(self, flags: int = 0, *, recorded: bool = True) -> None:
         now = Timestamp.now(self.clock)
