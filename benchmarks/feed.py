@@ -29,7 +29,7 @@ from benchmarks.parts.tcp_gateway import VALUES, make_site
 from benchmarks.parts.weight import cpu_s, peak_mb
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.support.processes import Mosquitto, mosquitto
 from tests.system.demo_site import GatewayProcess
 
@@ -140,12 +140,12 @@ def _site(folder: Path, plant: Farm, broker: Mosquitto, kind: str) -> Config:
     group = f'group = "{GROUP}"\n' if kind == "sparkplug" else ""
     path.write_text(f'{path.read_text()}[[feed]]\nname = "bench"\ntype = "{kind}"\nurl = "{broker.url}"\n{group}')
     loaded = load_config(path)
-    Store(loaded.database).close()  # only the very first start of a gateway loads what makes the tables
+    Database(loaded.database).close()  # only the very first start of a gateway loads what makes the tables
     return loaded
 
 
 def _recorded(loaded: Config, begin_ms: int, end_ms: int) -> int:
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     try:
         return store.count(
             "SELECT count(*) FROM records WHERE kind = 'reading' AND time_ms >= ? AND time_ms < ?", begin_ms, end_ms

@@ -37,7 +37,7 @@ from benchmarks.parts.site import POINT, before, make_site
 from gateway.config.model import Config
 from gateway.history.energy import energy_by_hour
 from gateway.history.series import history
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.statement import parse_statement
 from ledger_client.ledgers.http import HttpLedger
 from tests.support.books import check_books, check_each_record_is_sealed_once
@@ -141,9 +141,13 @@ def _live(loaded: Config, days: float, *, ago: float) -> None:
 
 
 def _counts(loaded: Config) -> dict[str, int]:
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     try:
-        counts = {"batches": len(store.batches()), "cuts": len(store.cuts()), "elsewhere": sum(store.count_elsewhere())}
+        counts = {
+            "batches": len(store.batches.all()),
+            "cuts": len(store.batches.cuts()),
+            "elsewhere": sum(store.elsewhere.count()),
+        }
         return {**counts, "readings": store.totals()["readings"]}
     finally:
         store.close()
@@ -208,14 +212,14 @@ def _charts(loaded: Config, days: float) -> dict[str, object]:
     chart_ms, energy_ms, steps = [], [], 0
     for meter in list(loaded.meters)[:: METERS // CHARTS]:
         began = time.perf_counter()
-        store = Store(loaded.database, read_only=True)
+        store = Database(loaded.database, read_only=True)
         steps = max(steps, len(history(store, meter, [point], from_ms, to_ms).times))
         between = time.perf_counter()
         energy_by_hour(store, meter, point, from_ms, to_ms)
         chart_ms.append((between - began) * 1000)
         energy_ms.append((time.perf_counter() - between) * 1000)
         store.close()
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     rows = {f"{n}_minute_rows": store.count("SELECT count(*) FROM summaries WHERE span = ?", n) for n in (1, 60)}
     rows["summary_bytes"] = store.count("SELECT sum(length(data)) FROM summaries")
     store.close()
@@ -229,9 +233,9 @@ def _anchored_once(loaded: Config, ledger: EmbeddedLedger) -> bool:
         entries += some
         after = parse_statement(some[-1]).statement.batch
     log.close()
-    store = Store(loaded.database, read_only=True)
-    batches, records, settled = store.batches(), sum(store.kinds().values()), store.count_receipts()
-    waiting = store.waiting()
+    store = Database(loaded.database, read_only=True)
+    batches, records, settled = store.batches.all(), sum(store.records.kinds().values()), store.anchors.count_receipts()
+    waiting = store.batches.waiting()
     store.close()
     whole = [batch.first_id for batch in batches] == [1, *(batch.last_id + 1 for batch in batches[:-1])]
     sealed = sum(batch.size for batch in batches)

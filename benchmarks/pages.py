@@ -32,7 +32,7 @@ from benchmarks.parts.pages_clients import quantile
 from benchmarks.parts.pages_site import BAUDRATE, LATENCY_MS, PASSWORD, SERIAL_METERS, USER, make_site
 from benchmarks.parts.weight import cpu_s, peak_mb, weigh
 from gateway.config.model import Config
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.support.processes import Server, embedded_ledger, free_port
 
 METERS, WATCHERS = 100, 50
@@ -118,8 +118,8 @@ def _clients(port: int, seconds: float, pid: int) -> tuple[dict[str, Any], list[
 
 def _kept(loaded: Config, begin_ms: int, end_ms: int) -> dict[str, object]:
     """Of both kinds of meters: recorded readings over due polls in a stretch of time."""
-    store, found = Store(loaded.database, read_only=True), Counter[str]()
-    for row in store.stretch(1, 1 << 60):
+    store, found = Database(loaded.database, read_only=True), Counter[str]()
+    for row in store.records.stretch(1, 1 << 60):
         if row.kind == "reading" and begin_ms <= row.time_ms < end_ms:
             found[row.meter] += 1
     store.close()

@@ -21,7 +21,7 @@ from gateway.recording.commits import Rules
 from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity.disk_space import Limits
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.senml import Reading, Value
 
@@ -69,7 +69,7 @@ def _durable(records: int) -> float:
             limits=Limits(8 * 10**9, None, 90 * 86_400_000, thin=True),
         )
         clock = Clock()
-        recorder = Recorder(Store(Path(folder) / "meterseal.db"), keys, rules, clock, os.urandom(8))
+        recorder = Recorder(Database(Path(folder) / "meterseal.db"), keys, rules, clock, os.urandom(8))
         anchor_ms = recorder.open()
         polls = [_poll(names[n % METERS], anchor_ms + n // METERS * PERIOD_MS, n, clock) for n in range(records)]
         gc.collect()
@@ -82,7 +82,7 @@ def _durable(records: int) -> float:
         seconds = time.perf_counter() - started
         recorder.stop()
         gc.unfreeze()
-        store = Store(Path(folder) / "meterseal.db", read_only=True)
+        store = Database(Path(folder) / "meterseal.db", read_only=True)
         durable = store.totals()["readings"]
         store.close()
         assert durable == records, f"{durable} of {records} readings are in the database"

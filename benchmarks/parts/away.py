@@ -35,7 +35,7 @@ from gateway.process.threads import in_thread
 from gateway.recording.commits import Rules
 from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.driver_notes import Notes
 from ledger_client.formats.senml import Reading, Value
 
@@ -71,8 +71,8 @@ class Gateway:
         self._days = Days(days, ago)
         self._loaded, self._clock = loaded, self._days.clock
         self._meters = list(loaded.meters)
-        store = Store(loaded.database)
-        self._conflicts = store.conflicts()
+        store = Database(loaded.database)
+        self._conflicts = store.anchors.conflicts()
         self._recorder = Recorder(store, load_keys(loaded), Rules.of(loaded), self._clock, secrets.token_bytes(8))
         self._turns = cycle(_turns())
         self._looks: list[Weight] = []
@@ -124,8 +124,8 @@ class Gateway:
         wall, cpu = time.monotonic() - wall, time.process_time() - cpu
         assert self._recorder.trouble is None, f"recording stopped: {self._recorder.trouble}"
         early, end = self._looks[min(EARLY, len(self._looks) - 1)], self._looks[-1]
-        totals = await asyncio.wrap_future(self._recorder.call(Store.totals))
-        used = await asyncio.wrap_future(self._recorder.call(Store.used_bytes))
+        totals = await asyncio.wrap_future(self._recorder.call(Database.totals))
+        used = await asyncio.wrap_future(self._recorder.call(Database.used_bytes))
         return {
             "readings": totals["readings"],
             "records": totals["records"],
@@ -152,8 +152,8 @@ class Gateway:
     async def _sealed(self) -> None:
         """Until every cut has become a batch, or there is nothing but cuts because sealing waits."""
 
-        def is_unsealed(store: Store) -> bool:
-            return bool(store.cuts()) or store.waiting() > 0
+        def is_unsealed(store: Database) -> bool:
+            return bool(store.batches.cuts()) or store.batches.waiting() > 0
 
         while not self._held() and await asyncio.wrap_future(self._recorder.call(is_unsealed)):
             pass
@@ -167,16 +167,16 @@ class Gateway:
 
     async def _catch_up(self) -> dict[str, object]:
         """Until nothing waits; the rate is that from the first look with a new receipt on."""
-        store = Store(self._loaded.database, read_only=True)
-        before = store.count_receipts()
-        while (begun := store.count_receipts()) == before:  # noqa: ASYNC110 - what is waited for stands in a database
+        store = Database(self._loaded.database, read_only=True)
+        before = store.anchors.count_receipts()
+        while (begun := store.anchors.count_receipts()) == before:  # noqa: ASYNC110 - what is waited for stands in a database
             await asyncio.sleep(0.05)
         wall, cpu = time.monotonic(), time.process_time()
-        while store.cuts() or store.count_receipts() < store.count_batches():  # noqa: ASYNC110
+        while store.batches.cuts() or store.anchors.count_receipts() < store.batches.count():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         wall, cpu = time.monotonic() - wall, time.process_time() - cpu
-        settled = store.count_receipts()
-        sizes = [batch.size for batch in store.batches()]
+        settled = store.anchors.count_receipts()
+        sizes = [batch.size for batch in store.batches.all()]
         store.close()
         return {
             "catch_up_seconds": wall,

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, parse_record
 from ledger_client.formats.senml import Reading
 from ledger_client.formats.statement import Statement, parse_statement
@@ -78,10 +78,10 @@ class Mark:
     batch: int
 
     @classmethod
-    def of(cls, store: Store) -> Mark:
+    def of(cls, store: Database) -> Mark:
         """Where a database stands now."""
         ((place,),) = store.all("SELECT coalesce(max(id), 0) FROM records")
-        last = store.last_batch()
+        last = store.batches.last()
         return cls(place, last.batch if last else -1)
 
 
@@ -114,7 +114,7 @@ class Books:
         self.left |= {(number, found[0]) for number, found in self.batches.items() if number > mark.batch}
         self.batches = {number: found for number, found in self.batches.items() if number <= mark.batch}
 
-    def look(self, store: Store, statements: Iterable[bytes]) -> None:
+    def look(self, store: Database, statements: Iterable[bytes]) -> None:
         """Take in what is there now; ``statements``: every entry that the ledger holds of this gateway."""
         present = set()
         for place, meter, epoch, data in store.all("SELECT id, meter, epoch, data FROM records ORDER BY id"):
@@ -125,14 +125,14 @@ class Books:
             else:
                 claims, body = (parsed := parse_record(data)).claims, parsed.body
                 self.records[place] = Record(meter, epoch.hex(), claims.seq, claims.prev, digest, body, claims.clock)
-        pruned_to, _ = store.pruned()
+        pruned_to, _ = store.records.pruned()
         self.gone |= {place for place in self.records if place > pruned_to and place not in present}
-        for batch in store.batches():
+        for batch in store.batches.all():
             found = batch.statement_id, batch.first_id, batch.last_id
             self.changed += self.batches.setdefault(batch.batch, found) != found
         self.hear(statements)
         grids: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        for meter, _, anchor_ms, period_ms in store.schedules():
+        for meter, _, anchor_ms, period_ms in store.epochs.schedules():
             grids[meter].append((anchor_ms, period_ms))
         self.grids = dict(grids)
 

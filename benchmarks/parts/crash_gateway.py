@@ -35,7 +35,7 @@ from gateway.recording.commits import Rules
 from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity import pruning
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.driver_notes import Notes
 from ledger_client.formats.senml import Reading, Value
 
@@ -85,11 +85,13 @@ async def live(loaded: Config, log: Path) -> None:
     epoch, stop = secrets.token_bytes(8), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     print("here", flush=True)
-    store = Store(loaded.database)
-    clock = Clock(not_before_ms=store.latest_ms())
+    store = Database(loaded.database)
+    clock = Clock(not_before_ms=store.records.latest_ms())
     recorder = Recorder(store, keys, rules, clock, epoch)
     ledger = ledger_drivers.driver(loaded, entry, Notes(entry.name, recorder))
-    up = Uplink(ledger, recorder, trust, clock, Reconciliation(loaded, recorder, trust, clock, store.conflicts()))
+    up = Uplink(
+        ledger, recorder, trust, clock, Reconciliation(loaded, recorder, trust, clock, store.anchors.conflicts())
+    )
     recorder.on_seal.append(partial(asyncio.get_running_loop().call_soon_threadsafe, up.wake))
     anchor_ms = recorder.open()
     recorder.start()

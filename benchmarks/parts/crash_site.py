@@ -27,7 +27,7 @@ from benchmarks.parts.site import before, make_site
 from gateway.cli.demo import finish
 from gateway.cli.demo.balance import account, read_answers
 from gateway.config.model import Config
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.schema import VERSION
 from ledger_client.ledgers.http import HttpLedger
 from tests.support.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once
@@ -143,7 +143,7 @@ class Light:
     def check(self, when: str, *, ended: bool = False) -> None:
         """All of it: the four counts, and the tests' own check of every signature, chain, interval, batch, receipt."""
         statements = statements_of(self.loaded, self._ledger)
-        store = Store(self.loaded.database, read_only=True)
+        store = Database(self.loaded.database, read_only=True)
         self.books.look(store, statements)
         mark = Mark.of(store)
         store.close()
@@ -256,7 +256,7 @@ def whole(folder: Path, kills: int, seed: int) -> Outcome:
         wire.share = 0.0
         finish.finish(loaded, within_s=60)
         worst = worst.worse(_seen(loaded, ledger, books, out, "at the end"))
-        store = Store(loaded.database, read_only=True)
+        store = Database(loaded.database, read_only=True)
         lost = sum(balance.lost for balance in account(store, read_answers(meters.answers)).values())
         store.close()
     out.flaws, out.audit_findings = worst.plus(Flaws(lost=lost)), audit_findings(loaded)
@@ -266,7 +266,7 @@ def whole(folder: Path, kills: int, seed: int) -> Outcome:
 
 def _seen(loaded: Config, ledger: EmbeddedLedger, books: Books, out: Outcome, when: str) -> Flaws:
     statements = statements_of(loaded, ledger)
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     books.look(store, statements)
     store.close()
     try:

@@ -16,7 +16,7 @@ from gateway.config.device_keys import make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth.setup import set_user
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.gateway.dashboard.pages_site import PASSWORDS, Browser
 from tests.gateway.feeds.rig import listening
@@ -44,8 +44,8 @@ class Place:
 
     def events(self) -> list[Event]:
         """The signed events of alarms, in order, but for those of the machine beneath."""
-        store = Store(self.loaded.database, read_only=True)
-        bodies = [parse_record(row.data).body for row in store.rows(1, 1 << 60) if row.kind == "event"]
+        store = Database(self.loaded.database, read_only=True)
+        bodies = [parse_record(row.data).body for row in store.records.rows(1, 1 << 60) if row.kind == "event"]
         store.close()
         events = [body for body in bodies if isinstance(body, Event) and body.name.startswith("alarm")]
         return [event for event in events if event.fields["code"] not in OF_THE_MACHINE]
@@ -56,13 +56,13 @@ class Place:
 
     def newest_ms(self, meter: str) -> int:
         """The time of the newest reading of a meter."""
-        store = Store(self.loaded.database, read_only=True)
+        store = Database(self.loaded.database, read_only=True)
         ((newest,),) = store.all("SELECT max(time_ms) FROM records WHERE kind = 'reading' AND meter = ?", meter)
         store.close()
         return int(newest)
 
     def _readings(self) -> dict[str, int]:
-        store = Store(self.loaded.database, read_only=True)
+        store = Database(self.loaded.database, read_only=True)
         found = dict(store.all("SELECT meter, count(*) FROM records WHERE kind = 'reading' GROUP BY meter"))
         store.close()
         return {meter: found.get(meter, 0) for meter in self.loaded.meters}

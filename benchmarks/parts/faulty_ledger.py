@@ -15,7 +15,7 @@ from gateway.anchoring.ledger_alarms import LedgerAlarms
 from gateway.anchoring.reconciliation import Reconciliation
 from gateway.anchoring.uplink import Uplink
 from gateway.clock import Clock
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.driver_notes import Notes
 from tests.contract.stands import Stand
 from tests.support.books import check_books
@@ -93,10 +93,10 @@ class Work:
         made.on_seal.append(partial(asyncio.get_running_loop().call_soon_threadsafe, uplink.wake))
         marks = [self.batches * (n + 1) // (plan.times + 1) for n in range(plan.times)]
         task = asyncio.create_task(uplink.run())
-        look = Store(self.loaded.database, read_only=True)
+        look = Database(self.loaded.database, read_only=True)
         try:
             async with asyncio.timeout(within_s):
-                while (states := look.anchor_states(NAME)).get("settled", 0) < self.batches:
+                while (states := look.anchors.states(NAME)).get("settled", 0) < self.batches:
                     assert not task.done(), task.result()
                     if marks and sum(states.get(state, 0) for state in SINCE[plan.when]) >= marks[0]:
                         del marks[0]
@@ -115,9 +115,9 @@ class Work:
     def _counted(self, begun_ms: int) -> dict[str, object]:
         """What the ledger's own log holds beside what was sealed, and the longest time without a new receipt."""
         held = self._stand.held(self.loaded.gateway_id)
-        store = Store(self.loaded.database, read_only=True)
-        sealed = {batch.batch for batch in store.batches()}
-        settled = sorted(a.updated_ms for a in store.anchors() if a.state == "settled")
+        store = Database(self.loaded.database, read_only=True)
+        sealed = {batch.batch for batch in store.batches.all()}
+        settled = sorted(a.updated_ms for a in store.anchors.of() if a.state == "settled")
         store.close()
         gaps = [after - before for before, after in zip([begun_ms, *settled], settled, strict=False)]
         return {

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats import cose
 from ledger_client.formats.batch_file import write_batch
 from ledger_client.formats.bundle import Bundle
@@ -132,11 +132,11 @@ class History:
     @classmethod
     def recorded(cls, loaded: Config) -> History:
         """What stands sealed in a gateway's database."""
-        store, keys = Store(loaded.database, read_only=True), load_keys(loaded)
+        store, keys = Database(loaded.database, read_only=True), load_keys(loaded)
         batches = []
-        for batch in store.batches():
+        for batch in store.batches.all():
             statement = parse_statement(batch.entry).statement
-            rows = [parse_record(row.data) for row in store.leaves(batch.first_id, batch.last_id)]
+            rows = [parse_record(row.data) for row in store.batches.leaves(batch.first_id, batch.last_id)]
             records = [Unsigned(row.claims, row.body) for row in rows]
             batches.append(Batch(records, statement.iat, statement.config, statement.software))
         store.close()

@@ -20,7 +20,7 @@ from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.recording.config_change import Change
 from gateway.records import MeterEvent
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.recovery.repair import open_store
 from ledger_client.formats.record import Event
 from ledger_client.times import rfc3339
@@ -331,7 +331,7 @@ def repaired(place: Place) -> dict[str, Any]:
 async def goes_on(loaded: Config) -> None:
     """The whole gateway, its lines leading nowhere: it compares itself with the ledger, seals and anchors."""
 
-    def opened(_: Path) -> Store:
+    def opened(_: Path) -> Database:
         return open_store(loaded, load_keys(loaded), trust_of(loaded))
 
     look = Look(loaded)

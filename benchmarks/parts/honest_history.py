@@ -11,7 +11,7 @@ from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.recording.commits import Rules
 from gateway.recording.journal import seal_next
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.support.samples import Hands, Machine, site
 
 SEAL_MS = 120_000
@@ -73,9 +73,9 @@ def slowed(folder: Path, began_s: float, chance: random.Random) -> History:
 
 def seal_rest(loaded: Config, clock: Clock) -> None:
     """Seal what an ended gateway left, as ``drain`` does."""
-    store, keys, rules = Store(loaded.database), load_keys(loaded), Rules.of(loaded)
+    store, keys, rules = Database(loaded.database), load_keys(loaded), Rules.of(loaded)
     with store.transaction():
-        store.cut()
+        store.batches.cut()
     while seal_next(store, keys, rules, clock.now_ms()):
         pass
     store.close()

@@ -18,7 +18,7 @@ from gateway.config.load import load_config
 from gateway.recording.commits import Rules
 from gateway.recording.journal import Journal
 from gateway.records import PollResult
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.support.clock_history import FrailStore
 from tests.support.processes import EmbeddedLedger
@@ -51,7 +51,7 @@ class Scene:
     def begin(self, **rules: object) -> None:
         """Start the gateway."""
         self.store = FrailStore(self.loaded.database, self.machine)
-        self.clock = self.machine.clock(self.store.latest_ms())
+        self.clock = self.machine.clock(self.store.records.latest_ms())
         made = replace(Rules.of(self.loaded), **rules)  # type: ignore[arg-type]
         self.journal = Journal(self.store, load_keys(self.loaded), made, self.clock, self.chance.randbytes(8))
         anchor_ms = self.journal.open()
@@ -91,8 +91,8 @@ class Scene:
 
     def events(self) -> set[str]:
         """The names of all events that were recorded, and the codes of alarms."""
-        store = Store(self.loaded.database, read_only=True)
-        bodies = [parse_record(row.data).body for row in store.rows(1, 1 << 60) if row.kind == "event"]
+        store = Database(self.loaded.database, read_only=True)
+        bodies = [parse_record(row.data).body for row in store.records.rows(1, 1 << 60) if row.kind == "event"]
         store.close()
         told = [body for body in bodies if isinstance(body, Event)]
         return {body.name for body in told} | {str(body.fields.get("code")) for body in told}

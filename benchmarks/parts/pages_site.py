@@ -11,7 +11,7 @@ from benchmarks.parts.tcp_gateway import PROFILE
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth.setup import set_user
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.support.processes import EmbeddedLedger
 
 BAUDRATE, SERIAL_METERS, REGISTERS, LATENCY_MS, TIMEOUT_MS = 9600, 5, 30, 20, 500
@@ -40,5 +40,5 @@ def make_site(folder: Path, ports: Sequence[int], link: Path, ledger: EmbeddedLe
     loaded = load_config(folder / "gateway.toml")
     make_known(loaded, ledger, before(0))
     set_user(loaded, USER, "installer", PASSWORD)
-    Store(loaded.database).close()  # only the very first start of a gateway loads what makes the tables
+    Database(loaded.database).close()  # only the very first start of a gateway loads what makes the tables
     return loaded

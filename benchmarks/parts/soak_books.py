@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.parts.crash_books import Books, Flaws
 from gateway.cli.demo.balance import agrees
 from gateway.config.model import Config
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Reading
 from tests.support.books import check_all_is_sealed, check_books, check_each_record_is_sealed_once, check_ledger_log
@@ -70,11 +70,11 @@ def verify(
 ) -> Verdict:
     """Everything of one gateway. ``logs``: each ledger's statements; ``excused``: when each meter's answers were
     disturbed, or the gateway was not there to hear them."""
-    store, books = Store(loaded.database, read_only=True), Books()
+    store, books = Database(loaded.database, read_only=True), Books()
     worst, unverified = Flaws(), []
     try:
         books.look(store, ())
-        batches, anchors = store.count_batches(), store.anchors()
+        batches, anchors = store.batches.count(), store.anchors.of()
     finally:
         store.close()
     for entries in logs.values():

@@ -22,7 +22,7 @@ from benchmarks.parts.soak_plan import Course, Strike
 from benchmarks.parts.soak_plant import PLANTS, TenPlants, lines, make_site, meters_of
 from benchmarks.parts.weight import weigh
 from gateway.cli.demo import finish
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.ledgers.http import HttpLedger
 from tests.support.processes import EmbeddedLedger, Mosquitto, Server, embedded_ledger, free_port, mosquitto
 
@@ -274,9 +274,9 @@ class World:
 
 def _receipts(database: Path) -> Counter[str]:
     """How many receipts of each ledger a database holds."""
-    store = Store(database, read_only=True)
+    store = Database(database, read_only=True)
     try:
-        return Counter(anchor.ledger for anchor in store.anchors() if anchor.state == "settled")
+        return Counter(anchor.ledger for anchor in store.anchors.of() if anchor.state == "settled")
     finally:
         store.close()
 

@@ -35,7 +35,8 @@ from gateway.process.threads import share_heap
 from gateway.recording.commits import Rules
 from gateway.recording.writer import Recorder
 from gateway.records import StoredRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
+from tests.support.heard_tables import HeardRecords
 
 VALUES = 30
 WARM_UP_S = 3.0
@@ -67,19 +68,19 @@ def make_site(folder: Path, ports: Sequence[int]) -> None:
     loaded, now_s = load_config(folder / "gateway.toml"), int(time.time())
     make_missing(loaded, now_s)
     add_to_trust(loaded, (), now_s)
-    Store(folder / EMPTY).close()
+    Database(folder / EMPTY).close()
 
 
-class TimedStore(Store):
+class TimedStore(Database):
     """The store, which also notes how old each reading is when it has become durable."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         super().__init__(path)
         self.ages_ms: list[int] = []
         self._clock, self._open = clock, list[int]()
+        self.records = HeardRecords(self, self._appended)
 
-    def append(self, rows: Sequence[StoredRecord]) -> None:
-        super().append(rows)
+    def _appended(self, rows: Sequence[StoredRecord]) -> None:
         self._open += [row.time_ms for row in rows if row.kind == "reading"]
 
     @contextmanager
@@ -152,7 +153,7 @@ async def measure(folder: Path, period_ms: int, seconds: float) -> dict[str, obj
 
 def _durability(loaded: Config, store: TimedStore, commit_every_ms: int) -> dict[str, object]:
     """How long readings took to become durable, and that all of them are in the database."""
-    kept = Store(loaded.database, read_only=True)
+    kept = Database(loaded.database, read_only=True)
     readings = kept.totals()["readings"]
     kept.close()
     assert readings == len(store.ages_ms), f"{len(store.ages_ms)} were committed, {readings} are there"

@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.parts.torn_work import EVENT
 from gateway.config.model import Config
 from gateway.errors import StoreError
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record, record_hash
 from ledger_client.formats.statement import Statement, parse_statement, statement_id
 from tests.support.books import check_books
@@ -121,10 +121,10 @@ def _classify(found: Findings, said: str) -> None:
 
 
 def _compare(loaded: Config, told: Told, found: Findings) -> None:
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     try:
-        rows = store.rows(1, 1 << 60)
-        sealed = {batch.statement_id for batch in store.batches()}
+        rows = store.records.rows(1, 1 << 60)
+        sealed = {batch.statement_id for batch in store.batches.all()}
         gone, thinned = _pruned(store, told.statements)
     finally:
         store.close()
@@ -145,13 +145,13 @@ def _compare(loaded: Config, told: Told, found: Findings) -> None:
         found.lost += [event for event in told.events if event not in events]
 
 
-def _pruned(store: Store, entries: Iterable[bytes]) -> tuple[set[bytes], list[Statement]]:
+def _pruned(store: Database, entries: Iterable[bytes]) -> tuple[set[bytes], list[Statement]]:
     """The statements that pruning has taken away, as many as the database says; and all whose records it has taken."""
-    first, (to_id, _) = store.first_batch(), store.pruned()
+    first, (to_id, _) = store.batches.first(), store.records.pruned()
     if first is None or to_id == 0:
         return set(), []
     older = {entry for entry in entries if parse_statement(entry).statement.batch < first.batch}
-    if len(older) != store.count_batches() - len(store.batches()):
+    if len(older) != store.batches.count() - len(store.batches.all()):
         return set(), []  # more are missing than were pruned: then all count as lost
     begun = [first.entry] if first.first_id <= to_id else []
     return older, [parse_statement(entry).statement for entry in [*older, *begun]]

@@ -21,7 +21,7 @@ from benchmarks.parts.torn_work import Life, Request
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.records import GATEWAY, ROLLBACK
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.statement import parse_statement, statement_id
 from tests.contract.memory import NearLedger
@@ -45,9 +45,9 @@ def named(loaded: Config, ledger: Path, folder: Path, number: int) -> set[bytes]
     assert life.open()
     life.stop()
     life.close()
-    store = Store(copy.database, read_only=True)
+    store = Database(copy.database, read_only=True)
     try:
-        bodies = [parse_record(row.data).body for row in store.rows(1, 1 << 60) if row.meter == GATEWAY]
+        bodies = [parse_record(row.data).body for row in store.records.rows(1, 1 << 60) if row.meter == GATEWAY]
     finally:
         store.close()
     told = [body.fields for body in bodies if isinstance(body, Event) and body.name == ROLLBACK]
@@ -127,10 +127,10 @@ def _judge(loaded: Config, told: Told, named_lost: set[bytes], found: Counter[st
     found["duplicated"] += len(books.duplicated)
     lost = {statement_id(entry) for entry in books.lost_statements}
     found["sealed_then_lost_unnamed"] += len(lost - named_lost)
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     try:
-        found["named_and_there"] += len(named_lost & {batch.statement_id for batch in store.batches()})
-        found["conflicts"] += len(store.conflicts())
+        found["named_and_there"] += len(named_lost & {batch.statement_id for batch in store.batches.all()})
+        found["conflicts"] += len(store.anchors.conflicts())
     finally:
         store.close()
 

@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.parts.farm import farm
 from benchmarks.parts.tcp_gateway import make_site, warm_up_s
 from gateway.config.load import load_config
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, parse_record
 from tests.system.disk.torn_disk import Control, environment
 
@@ -56,9 +56,9 @@ def stalled(library: Path, folder: Path, seconds: float, period_ms: int = 250) -
 
 def _covered(site: Path) -> tuple[int, int]:
     """Due and recorded polls by the coverage records of a site's database."""
-    store = Store(load_config(site / "gateway.toml").database, read_only=True)
+    store = Database(load_config(site / "gateway.toml").database, read_only=True)
     try:
-        bodies = [parse_record(row.data).body for row in store.stretch(1, 1 << 60) if row.kind == "coverage"]
+        bodies = [parse_record(row.data).body for row in store.records.stretch(1, 1 << 60) if row.kind == "coverage"]
     finally:
         store.close()
     covered = [body for body in bodies if isinstance(body, Coverage)]

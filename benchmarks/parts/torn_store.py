@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from gateway.records import StoredRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.rows import Batch
 from ledger_client.errors import Refused
 from ledger_client.formats.record import parse_record, record_hash
 from tests.contract.memory import NearLedger
+from tests.support.heard_tables import HeardBatches, HeardRecords
 
 
-class ToldStore(Store):
+class ToldStore(Database):
     """The store, which also tells outside the data folder what it has reported as committed."""
 
     def __init__(self, path: Path, tell: Callable[[dict[str, Any]], None], ledger: NearLedger | None) -> None:
@@ -24,14 +25,8 @@ class ToldStore(Store):
         self._tell, self._ledger = tell, ledger
         self._rows: list[StoredRecord] = []
         self._batches: list[Batch] = []
-
-    def append(self, rows: Sequence[StoredRecord]) -> None:
-        super().append(rows)
-        self._rows += rows
-
-    def seal(self, batch: Batch, ledgers: Sequence[str]) -> None:
-        super().seal(batch, ledgers)
-        self._batches.append(batch)
+        self.records = HeardRecords(self, lambda rows: self._rows.extend(rows))
+        self.batches = HeardBatches(self, self.repairs, lambda batch: self._batches.append(batch))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -36,7 +36,7 @@ from gateway.errors import StartAgain, StoreError
 from gateway.recording.commits import RETRY_MS, Rules
 from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Reading, Value
 from tests.contract.memory import NearLedger
@@ -92,7 +92,7 @@ class Life:
         try:
             self.store = ToldStore(self._loaded.database, self.tell, self._ledger)
             self._clock = Clock(
-                not_before_ms=self.store.latest_ms(),
+                not_before_ms=self.store.records.latest_ms(),
                 wall_ns=lambda: int((BEGINNING_S + self._ticks_s) * 1e9),
                 monotonic=lambda: self._ticks_s,
                 kernel=lambda: KernelClock(True, 5),
@@ -120,13 +120,13 @@ class Life:
         compare()
         return True
 
-    def _comparison(self, recorder: Recorder, store: Store) -> Callable[[], None]:
+    def _comparison(self, recorder: Recorder, store: Database) -> Callable[[], None]:
         """What is to be done as soon as the recorder runs; its seals wait for it from now on."""
         ledger = self._ledger
         if ledger is None:
             return lambda: None
         trust = ledger_drivers.trust_of(self._loaded)
-        asked = Reconciliation(self._loaded, recorder, trust, self._clock, store.conflicts())
+        asked = Reconciliation(self._loaded, recorder, trust, self._clock, store.anchors.conflicts())
         return lambda: asyncio.run(asked.compare(ledger))
 
     def feed(self, rounds: int) -> None:
@@ -160,7 +160,7 @@ class Life:
         assert self.recorder is not None
         there, go_on = threading.Event(), threading.Event()
 
-        def wait(_: Store) -> None:
+        def wait(_: Database) -> None:
             there.set()
             go_on.wait(SAFETY_S)
 
@@ -195,14 +195,14 @@ class Life:
         assert self.recorder is not None
         ledger = NearLedger(self._loaded.path.parent / "ledger")
 
-        def settle(store: Store) -> None:
-            for anchor in store.anchors():
-                batch = store.batch(anchor.batch)
+        def settle(store: Database) -> None:
+            for anchor in store.anchors.of():
+                batch = store.batches.numbered(anchor.batch)
                 assert batch is not None
                 receipt = ledger.submit(batch.entry)
                 assert isinstance(receipt, bytes)
                 with store.transaction():
-                    store.mark(batch.batch, anchor.ledger, "settled", batch.sealed_ms, receipt=receipt)
+                    store.anchors.mark(batch.batch, anchor.ledger, "settled", batch.sealed_ms, receipt=receipt)
 
         self.recorder.call(settle).result(SAFETY_S)
         ledger.close()

@@ -21,7 +21,7 @@ from gateway.fieldbus.specs import LineSpec, Poll
 from gateway.process import instance_lock
 from gateway.process.file_owner import as_its_folder
 from gateway.records import GATEWAY
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.rows import asked_until_ms
 from ledger_client.durable_files import whole_file
 
@@ -63,11 +63,11 @@ def _gateway_ms(config: Config, now_ms: int) -> int | None:
     try:
         if not config.database.exists():
             return None
-        store = Store(config.database, read_only=True, at_rest=instance_lock.running(config.data) is None)
+        store = Database(config.database, read_only=True, at_rest=instance_lock.running(config.data) is None)
     except GatewayError:
         return now_ms
     try:
-        return asked_until_ms(store.tail(GATEWAY), now_ms, repaired=bool(store.untold_repairs()))
+        return asked_until_ms(store.records.tail(GATEWAY), now_ms, repaired=bool(store.repairs.untold()))
     finally:
         store.close()
 

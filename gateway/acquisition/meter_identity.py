@@ -90,7 +90,7 @@ class MeterIdentity:
             )
         if meter in self._exchanges:
             raise GatewayError(f"{meter}: another acceptance waits for its first reading", "wait for it")
-        row = await asyncio.wrap_future(self._writer.call(lambda store: store.newest(meter, "reading")))
+        row = await asyncio.wrap_future(self._writer.call(lambda store: store.records.newest(meter, "reading")))
         last = parse_record(row.data).body if row else None
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._exchanges[meter] = _Exchange(old, stranger, reason, user, _recorded_values(last), recorded)

@@ -40,7 +40,7 @@ from gateway.recording.notifications import Hub
 from gateway.recording.writer import Recorder
 from gateway.records import ALARM, GATEWAY
 from gateway.runtime.context import FeedStates, GatewayContext
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.recovery.repair import check_large, note_flaws, open_store
 from ledger_client.formats.record import Event
 
@@ -57,10 +57,10 @@ class Epoch:
     agent/renewal.py.
     """
 
-    def __init__(self, ready: Ready, store: Store) -> None:
+    def __init__(self, ready: Ready, store: Database) -> None:
         """With it ``store`` ends. Raises GatewayError: a record cannot be read, or a driver cannot be made."""
         self._in_force = in_force = InForce(ready)
-        clock, epoch = Clock(not_before_ms=store.latest_ms()), secrets.token_bytes(8)
+        clock, epoch = Clock(not_before_ms=store.records.latest_ms()), secrets.token_bytes(8)
         self._recorder = recorder = Recorder(store, ready.keys, Rules.of(ready.config), clock, epoch)
         pulses, hub, feeds = Heartbeats(), Hub(), FeedStates()
         pulses.ask("recorder", recorder.stuck)
@@ -72,7 +72,7 @@ class Epoch:
         specs = lines_of(ready.specs)
         board = AlarmBoard(store, recorder, clock, meters.live, specs, partial(asleep, by_name), partial(host, by_name))
         self.lines = lines = LineSet(by_name, ready, meters, board, recorder, clock, group)
-        self._uplinks = uplinks = UplinkSet(ready, store.conflicts(), recorder, clock, board, group)
+        self._uplinks = uplinks = UplinkSet(ready, store.anchors.conflicts(), recorder, clock, board, group)
         self._tasks = tasks = TaskSet(lambda: wanted(self.site), group)
         renewal = Renewal(in_force, recorder, board, meters, lines, uplinks, tasks)
         self._reload = reload = Reload(in_force, renewal, by_name, meters.live, board, clock)

@@ -15,7 +15,7 @@ from gateway.recording.announcements import identities
 from gateway.recording.live_state import Live
 from gateway.recording.writer import Recorder
 from gateway.runtime.power_history import PowerHistory, recall
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import parse_record
 from ledger_client.formats.senml import Reading
 
@@ -41,7 +41,7 @@ class MeterSet:
     commissioned since.
     """
 
-    def __init__(self, config: Config, store: Store, recorder: Recorder, clock: Clock) -> None:
+    def __init__(self, config: Config, store: Database, recorder: Recorder, clock: Clock) -> None:
         """``store`` is read here and not kept. Raises StoreError."""
         self._recorder = recorder
         self.poller = Poller(config.meters, clock, recorder.put, config.profiles, recorder.happened)
@@ -58,7 +58,7 @@ class MeterSet:
         """Read what ``renew`` needs for another configuration, which adds these meters. Raises StoreError."""
         unknown = self.power.unknown(config)
 
-        def read(store: Store) -> Past:
+        def read(store: Database) -> Past:
             power = {name: recall(store, name, point) for name, point in unknown.items()}
             return Past({name: list(_last_readings(store, name)) for name in added}, identities(store, added), power)
 
@@ -75,8 +75,8 @@ class MeterSet:
         self.live.change(config.meters)
 
 
-def _last_readings(store: Store, meter: str) -> Iterator[Reading]:
+def _last_readings(store: Database, meter: str) -> Iterator[Reading]:
     """The newest readings first, as far as the past of a counter may lie behind polls that had no value of it."""
-    for row in reversed(store.readings(meter, RECALLED)):
+    for row in reversed(store.records.readings(meter, RECALLED)):
         if isinstance(body := parse_record(row.data).body, Reading):
             yield body

@@ -27,7 +27,7 @@ from gateway.process.control_socket import Order
 from gateway.recording.live_state import Live
 from gateway.records import ALARM, GATEWAY
 from gateway.storage.alarm_tables import AlarmRow
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event
 
 log = logging.getLogger("meterseal.alarms")
@@ -44,7 +44,7 @@ class AlarmBoard(BackgroundTask):
 
     def __init__(
         self,
-        store: Store,
+        store: Database,
         sink: EventSink,
         clock: Clock,
         live: Live,
@@ -63,7 +63,7 @@ class AlarmBoard(BackgroundTask):
         self.listeners.append(lambda _: self._wake.set())
         self._heard: set[str] | None = set()
         """Meters that gave a reading since an alarm became unconfirmed; None while none is."""
-        self._restore(store.alarms())
+        self._restore(store.alarms.open())
 
     def _restore(self, rows: Iterable[AlarmRow]) -> None:
         """Take over the alarms of before the start."""

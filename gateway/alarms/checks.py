@@ -17,7 +17,7 @@ from gateway.errors import ConfigError, StoreError
 from gateway.recording.key_match import unlisted
 from gateway.records import CONFIGURATION, GATEWAY, START
 from gateway.storage.capacity.forecast import horizon
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.times import rfc3339_ms
@@ -53,7 +53,7 @@ def run_periodic_checks(config: Config, now_ms: int, held: str | None) -> Found:
     """One look. ``held``: why nothing is sealed. Never raises for what can be wrong with a site's files."""
     found = Found()
     try:
-        store = Store(config.database, read_only=True)
+        store = Database(config.database, read_only=True)
     except StoreError:
         store = None
     if store is not None:
@@ -71,14 +71,14 @@ def run_periodic_checks(config: Config, now_ms: int, held: str | None) -> Found:
     return found
 
 
-def _look_at_store(config: Config, store: Store, now_ms: int, held: str | None, found: Found) -> None:
+def _look_at_store(config: Config, store: Database, now_ms: int, held: str | None, found: Found) -> None:
     ledgers = [entry.name for entry in config.document.ledger]
-    refused = {(GATEWAY, f"ledger {name}"): store.first_refused(name) for name in ledgers}
+    refused = {(GATEWAY, f"ledger {name}"): store.anchors.first_refused(name) for name in ledgers}
     found.alarms[AlarmCode.LEDGER_REFUSED] = {
         key: (str(at.detail), None) for key, at in refused.items() if at is not None
     }
     found.alarms[AlarmCode.EQUIVOCATION] = {
-        (GATEWAY, f"ledger {c.ledger}"): ("", c.found_ms) for c in store.conflicts()
+        (GATEWAY, f"ledger {c.ledger}"): ("", c.found_ms) for c in store.anchors.conflicts()
     }
     found.alarms[AlarmCode.ANCHOR_OVERDUE] = dict(_overdue(store, ledgers, now_ms, held))
     found.forged = dict(_signatures(config, store))
@@ -89,25 +89,25 @@ def _look_at_store(config: Config, store: Store, now_ms: int, held: str | None, 
     found.alarms[AlarmCode.DISK] = {(GATEWAY, "store"): (f"room: {room.text}", None)} if short else {}
 
 
-def _overdue(store: Store, ledgers: Iterable[str], now_ms: int, held: str | None) -> Iterator[_Item]:
+def _overdue(store: Database, ledgers: Iterable[str], now_ms: int, held: str | None) -> Iterator[_Item]:
     limit_ms = KINDS[AlarmCode.ANCHOR_OVERDUE].on_delay_ms
     for name in ledgers:
-        for _, batch in store.open_anchors(name, 1):
+        for _, batch in store.anchors.pending(name, 1):
             if now_ms - batch.sealed_ms >= limit_ms:
                 since = rfc3339_ms(batch.sealed_ms)
                 text = f"ledger {name} has not settled batch {batch.batch}, sealed {since}; nothing is lost meanwhile"
                 yield (GATEWAY, f"ledger {name}"), (text, batch.sealed_ms)
-    began_ms = store.epoch_began_ms()
+    began_ms = store.epochs.began_ms()
     if held is not None and now_ms - began_ms >= limit_ms:
         yield (GATEWAY, "sealing"), (held, began_ms)
 
 
-def _signatures(config: Config, store: Store) -> Iterator[_Item]:
+def _signatures(config: Config, store: Database) -> Iterator[_Item]:
     trust = _trust(config)
     if trust is None:
         return
     keys = {(key.meter or GATEWAY, key.kid): key.key for key in trust.keys if key.gateway == config.gateway_id}
-    for _, row in store.newest_places(PROVEN, ()):
+    for _, row in store.records.newest_places(PROVEN, ()):
         try:
             record = parse_record(row.data)
             key = keys.get((row.meter, record.kid))
@@ -117,9 +117,9 @@ def _signatures(config: Config, store: Store) -> Iterator[_Item]:
             yield (row.meter, "store"), (f"record {row.id}: {error}", None)
 
 
-def _changed(store: Store) -> str | None:
+def _changed(store: Database) -> str | None:
     """That the newest start was of another configuration than the one in force before it."""
-    bodies = (parse_record(row.data).body for row in store.events_of(GATEWAY))
+    bodies = (parse_record(row.data).body for row in store.records.events_of(GATEWAY))
     events = (
         body
         for body in bodies

@@ -13,7 +13,7 @@ from gateway.alarms.state import AlarmKey, AlarmState
 from gateway.clock import Clock
 from gateway.errors import Declined, StoreError
 from gateway.storage.alarm_tables import AlarmRow
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event
 
 log = logging.getLogger("meterseal.alarms")
@@ -34,7 +34,7 @@ class EventSink(Protocol):
         """Hand over an event. Returns at once."""
         ...
 
-    def call(self, function: Callable[[Store], T]) -> Future[T]:
+    def call(self, function: Callable[[Database], T]) -> Future[T]:
         """Run ``function(store)`` in the writer thread, in its turn."""
         ...
 
@@ -46,13 +46,13 @@ class AlarmStore:
     that changed meanwhile are written together.
     """
 
-    def __init__(self, database: Store, sink: EventSink, clock: Clock) -> None:
+    def __init__(self, database: Database, sink: EventSink, clock: Clock) -> None:
         """``database`` is read here and not kept."""
         self.states: dict[AlarmKey, AlarmState] = {}
         self.listeners: list[Callable[[AlarmRow], None]] = []
         """Called at each change of a row: raised, cleared, acknowledged, shelved, unshelved."""
         self._sink, self._clock = sink, clock
-        self._last_id = database.last_alarm()
+        self._last_id = database.alarms.last_id()
         self._unsaved: dict[int, AlarmRow] = {}
         self._saving: tuple[Future[None], dict[int, AlarmRow]] | None = None
         """Rows on their way. The writer thread has its own list of them, and completes the future."""
@@ -116,6 +116,6 @@ class AlarmStore:
             await asyncio.gather(asyncio.wrap_future(self._saving[0]), return_exceptions=True)
 
 
-def _write(rows: Sequence[AlarmRow], store: Store) -> None:
+def _write(rows: Sequence[AlarmRow], store: Database) -> None:
     with store.transaction():
-        store.keep_alarms(rows)
+        store.alarms.keep(rows)

@@ -40,8 +40,8 @@ from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread
 from gateway.recording.writer import Recorder
 from gateway.records import EQUIVOCATION, GATEWAY, ROLLBACK
-from gateway.storage.batch_tables import UNTOLD
-from gateway.storage.database import Store
+from gateway.storage.database import Database
+from gateway.storage.elsewhere_tables import UNTOLD
 from gateway.storage.repair_tables import Hole
 from gateway.storage.rows import Batch, Conflict, Known
 from ledger_client.errors import Refused, Unsupported
@@ -133,9 +133,13 @@ class Reconciliation:
         answer = await in_thread(lambda: ledger.last(self._gateway), f"compare {ledger.name}")
         last = LedgerHead(*answer) if answer else None
 
-        def facts(store: Store) -> tuple[Before, bytes | None, int | None]:
-            here = Before.of(store.last_batch(), store.known())
-            return here, store.statement_at(last.batch) if last else None, store.last_settled(ledger.name)
+        def facts(store: Database) -> tuple[Before, bytes | None, int | None]:
+            here = Before.of(store.batches.last(), store.anchors.known())
+            return (
+                here,
+                store.batches.statement_at(last.batch) if last else None,
+                store.anchors.last_settled(ledger.name),
+            )
 
         here, ours, settled = await self._ask(facts)
         finding = judge(last, here, ours, settled)
@@ -151,7 +155,7 @@ class Reconciliation:
 
     async def _older(self, ledger: Ledger, here: Before, last: LedgerHead) -> bool:
         """The ledger holds what comes after all that is known here."""
-        unsealed = await self._ask(lambda store: store.unsealed_before())
+        unsealed = await self._ask(lambda store: store.elsewhere.unsealed_before())
         walk = Walk(self._gateway, self._keys, here, last, unsealed)
         try:
             while not walk.ended:
@@ -172,29 +176,29 @@ class Reconciliation:
         reason = resume_text(ledger.name, here.batch, last.batch)
         known = Known(last.batch, last.statement_id, ledger.name, reason, self._clock.now_ms())
 
-        def count(store: Store) -> int:
+        def count(store: Database) -> int:
             stretches = [(m.meter, m.stretch.epoch, m.stretch.first, m.stretch.last) for m in found.marks]
-            return sum(store.count_sealed_elsewhere(*stretch) for stretch in stretches)
+            return sum(store.elsewhere.count_in(*stretch) for stretch in stretches)
 
         records = await self._ask(count)
         fields = {"ledger": ledger.name, "theirs": last.batch, "statement": last.statement_id, "records": records}
         if here.batch >= 0:
             fields["ours"] = here.batch
         if not found.told:
-            fields["untold"] = await self._ask(lambda store: store.count_unsealed_before()) - records
+            fields["untold"] = await self._ask(lambda store: store.elsewhere.count_unsealed_before()) - records
         self._recorder.happened(GATEWAY, Event(ROLLBACK, fields))
         self._alarms.raise_(AlarmCode.ROLLBACK, ledger.name, older_text(ledger.name, here.batch, last.batch))
 
-        def write(store: Store) -> bool:
-            if Before.of(store.last_batch(), store.known())[:2] != here[:2]:
+        def write(store: Database) -> bool:
+            if Before.of(store.batches.last(), store.anchors.known())[:2] != here[:2]:
                 return False
             with store.transaction():
                 for mark in found.marks:
                     stretch = mark.stretch
-                    store.sealed_elsewhere(mark.statement_id, mark.meter, stretch.epoch, stretch.first, stretch.last)
+                    store.elsewhere.add(mark.statement_id, mark.meter, stretch.epoch, stretch.first, stretch.last)
                 if not found.told:
-                    store.never_sealed()
-                store.go_on_from(known)
+                    store.elsewhere.never_sealed()
+                store.anchors.go_on_from(known)
                 failpoint("restore")
             failpoint("restored")
             return True
@@ -228,15 +232,15 @@ class Reconciliation:
         reason = resume_text(ledger, ours, last.batch)
         known = Known(last.batch, last.statement_id, ledger, reason, self._clock.now_ms())
 
-        def write(store: Store) -> bool:
+        def write(store: Database) -> bool:
             if look(store) != left:
                 return False
             with store.transaction():
-                store.open_again(batch.batch)
+                store.batches.open_again(batch.batch)
                 for hole in left:
-                    store.sealed_elsewhere(UNTOLD, *hole)
+                    store.elsewhere.add(UNTOLD, *hole)
                 if known.batch > ours:
-                    store.go_on_from(known)
+                    store.anchors.go_on_from(known)
                 failpoint("restore")
             failpoint("restored")
             return True
@@ -253,13 +257,13 @@ class Reconciliation:
             self._conflict = text
             self._hold()
         fields = {"ledger": ledger.name, "batch": found.batch, "theirs": found.statement_id}
-        ours = await self._ask(lambda store: store.statement_at(found.batch))
+        ours = await self._ask(lambda store: store.batches.statement_at(found.batch))
         self._recorder.happened(GATEWAY, Event(EQUIVOCATION, fields | ({"ours": ours} if ours else {})))
         self._alarms.raise_(AlarmCode.EQUIVOCATION, ledger.name, text)
 
-        def write(store: Store) -> None:
+        def write(store: Database) -> None:
             with store.transaction():
-                store.conflict(conflict)
+                store.anchors.conflict(conflict)
 
         await self._ask(write)
 
@@ -284,22 +288,24 @@ class Reconciliation:
     def _text(self, conflict: Conflict) -> str:
         return conflict_text(self._gateway, conflict, self._database)
 
-    async def _ask(self, function: Callable[[Store], T]) -> T:
+    async def _ask(self, function: Callable[[Database], T]) -> T:
         beat(inf)  # whether the writer turns is told by itself
         answer = await asyncio.wrap_future(self._recorder.call(function))
         beat()
         return answer
 
 
-def _to_leave_out(ledger: str, batch: Batch, found: Holds, store: Store) -> list[Hole] | None:
+def _to_leave_out(ledger: str, batch: Batch, found: Holds, store: Database) -> list[Hole] | None:
     """Which numbers that the ledger holds are not to be sealed again; None where nothing may be left out, or where that
     would help nothing."""
-    if store.statement_at(batch.batch) != batch.statement_id or not store.may_open_again(batch.batch, ledger):
+    if store.batches.statement_at(batch.batch) != batch.statement_id or not store.batches.may_open_again(
+        batch.batch, ledger
+    ):
         return None
-    if any(epoch == store.newest_epoch() for _, epoch in found.numbers):
+    if any(epoch == store.epochs.newest() for _, epoch in found.numbers):
         return None
     stretches = (
-        (meter, epoch, store.unanchored(batch.batch, meter, epoch, last))
+        (meter, epoch, store.batches.unanchored(batch.batch, meter, epoch, last))
         for (meter, epoch), last in sorted(found.numbers.items())
     )
     left = [(meter, epoch, *stretch) for meter, epoch, stretch in stretches if stretch is not None]
@@ -307,18 +313,18 @@ def _to_leave_out(ledger: str, batch: Batch, found: Holds, store: Store) -> list
     return left if (follows and left) or found.last.batch >= batch.batch else None
 
 
-def _never_seal_lost_batches(store: Store) -> None:
+def _never_seal_lost_batches(store: Database) -> None:
     """A ledger that cannot tell may hold a batch that was lost with a damaged database."""
-    if store.count_lost_batches():
+    if store.elsewhere.count_lost_batches():
         with store.transaction():
-            store.never_seal_lost_batches()
+            store.elsewhere.never_seal_lost_batches()
 
 
-def _drop_notes(ledger: str, store: Store) -> None:
+def _drop_notes(ledger: str, store: Database) -> None:
     """What was given to the ledger again needs no notes any more, now that it holds all that it gave receipts for."""
     with store.transaction():
-        store.drop_settled_notes(ledger)
+        store.anchors.drop_settled_notes(ledger)
 
 
-def _next_settled(ledger: str, after: int, store: Store) -> Batch | None:
-    return store.next_settled(ledger, after)
+def _next_settled(ledger: str, after: int, store: Database) -> Batch | None:
+    return store.anchors.next_settled(ledger, after)

@@ -29,7 +29,7 @@ from gateway.evidence.settlement import NotOurs, demand_settled
 from gateway.process.failpoints import failpoint
 from gateway.process.heartbeats import beat
 from gateway.process.threads import in_thread
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.rows import Batch
 from gateway.storage.writer import Writer
 from ledger_client.backoff import growing_s
@@ -127,7 +127,7 @@ class Uplink:
         deadline = _now_s() + within_s
         while _now_s() < deadline:
             rest = await self._round()
-            refused = await self._ask(lambda store: store.first_refused(self._ledger.name))
+            refused = await self._ask(lambda store: store.anchors.first_refused(self._ledger.name))
             if refused is not None:
                 raise GatewayError(f"ledger {self._ledger.name}, batch {refused.batch}: {refused.detail}")
             if rest.pause_s is None:
@@ -206,7 +206,7 @@ class Uplink:
         self._in_question = True
 
     async def _go_through(self) -> _Rest:
-        open_ = await self._ask(lambda store: store.open_anchors(self._ledger.name, IN_FLIGHT))
+        open_ = await self._ask(lambda store: store.anchors.pending(self._ledger.name, IN_FLIGHT))
         flights = self._flights = {a.batch: self._flights.get(a.batch) or _Flight(a.state) for a, _ in open_}
         in_order = True  # nothing is submitted behind a batch that the ledger does not take
         asked, self._in_question = self._in_question, False
@@ -331,7 +331,7 @@ class Uplink:
 
     # — what becomes durable —
 
-    async def _ask(self, function: Callable[[Store], T]) -> T:
+    async def _ask(self, function: Callable[[Database], T]) -> T:
         beat(inf)  # whether the writer turns is told by itself
         answer = await asyncio.wrap_future(self._writer.call(function))
         beat()
@@ -351,10 +351,10 @@ class Uplink:
             return
         marks, self._unwritten, now_ms = self._unwritten, [], self._clock.now_ms()
 
-        def write(store: Store) -> bool:
+        def write(store: Database) -> bool:
             with store.transaction():
                 moved = [
-                    store.mark(m.batch, self._ledger.name, m.state, now_ms, receipt=m.receipt, detail=m.detail)
+                    store.anchors.mark(m.batch, self._ledger.name, m.state, now_ms, receipt=m.receipt, detail=m.detail)
                     for m in marks
                 ]
             return all(done or mark.state != "submitted" for done, mark in zip(moved, marks, strict=True))

@@ -11,7 +11,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.process.console import console
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.durable_files import may_replace
 
 CONFIG = click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
@@ -22,10 +22,10 @@ FORCE = click.option("--force", is_flag=True, help="Replace FILE whatever it is.
 out = console()
 
 
-def open_store(config_path: Path) -> tuple[Config, Store]:
+def open_store(config_path: Path) -> tuple[Config, Database]:
     """The configuration, and its database to read."""
     config = load_config(config_path)
-    return config, Store(config.database, read_only=True)
+    return config, Database(config.database, read_only=True)
 
 
 def demand_replaceable(path: Path, kind: str, is_such: Callable[[Path], bool], *, force: bool) -> None:

@@ -125,12 +125,12 @@ def _drawn(text: str) -> str:
 def _identities(config: Config) -> dict[str, str]:
     """What the meters' devices said of themselves, as the newest events in the database tell; none without one."""
     from gateway.recording.announcements import identities
-    from gateway.storage.database import Store
+    from gateway.storage.database import Database
 
     if not is_there(config.database):
         return {}
     with suppress(GatewayError):  # a database that is not in order is no reason to have no keys
-        store = Store(config.database, read_only=True)
+        store = Database(config.database, read_only=True)
         try:
             return identities(store, config.meters)
         finally:

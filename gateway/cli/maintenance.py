@@ -48,7 +48,7 @@ def export(
         demand_replaceable(output, "batch file (.mbatch)", is_batch_file, force=force)
         written = [exporter.export(store, numbers[0], output)]
     else:
-        chosen = list(numbers) or store.receipted(before_ms)
+        chosen = list(numbers) or store.batches.receipted(before_ms)
         written = []
         for done in exporter.export_to(store, config.gateway_id, chosen, output, pruning=not numbers):
             written.append(done)

@@ -88,10 +88,10 @@ def readings(
     )
     if from_ms >= to_ms:
         raise click.UsageError("--from is not before --to: there is no time between them")
-    if meter is not None and meter not in config.meters and store.newest(meter, "reading") is None:
+    if meter is not None and meter not in config.meters and store.records.newest(meter, "reading") is None:
         raise GatewayError(f"{config_path}: no meter {meter!r}", f"one of {', '.join(config.meters)}")
     names = [meter] if meter else list(config.meters)
-    rows = [] if ranged else [row for name in names for row in store.readings(name, count or LAST)]
+    rows = [] if ranged else [row for name in names for row in store.records.readings(name, count or LAST)]
     if form == "json":
         click.echo(json.dumps({"readings": [value.as_json() for value in recorded_values(rows)]}))
     elif form == "table":

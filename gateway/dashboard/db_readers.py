@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.errors import GatewayError, StoreError
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 
 T = TypeVar("T")
 
@@ -34,12 +34,12 @@ class Readers:
 
     def __init__(self, database: Path, threads: int = THREADS) -> None:
         self._database = database
-        self._waiting: queue.Queue[tuple[Callable[[Store], Any], Future[Any]] | None] = queue.Queue(MOST_WAITING)
+        self._waiting: queue.Queue[tuple[Callable[[Database], Any], Future[Any]] | None] = queue.Queue(MOST_WAITING)
         self._count, self._over = threads, False
         for number in range(1, threads + 1):
             threading.Thread(target=self._work, name=f"pages {number}", daemon=True).start()
 
-    async def call(self, function: Callable[[Store], T]) -> T:
+    async def call(self, function: Callable[[Database], T]) -> T:
         """What ``function(store)`` gives, run in one of the threads on one state of the database.
 
         Raises Busy, StoreError, and what the function raises.
@@ -64,13 +64,13 @@ class Readers:
             self._waiting.put_nowait(None)
 
     def _work(self) -> None:
-        store: Store | None = None
+        store: Database | None = None
         while (item := self._waiting.get()) is not None:
             function, future = item
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                store = store or Store(self._database, read_only=True)
+                store = store or Database(self._database, read_only=True)
                 with store.snapshot():
                     found = function(store)
             except BaseException as error:

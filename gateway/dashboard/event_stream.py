@@ -21,7 +21,7 @@ from gateway.dashboard.db_readers import Readers
 from gateway.dashboard.pages.page import Document, Source
 from gateway.errors import GatewayError
 from gateway.runtime.context import GatewayContext
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.http_server.connection import Connection
 
 log = logging.getLogger("meterseal.pages")
@@ -169,7 +169,7 @@ class Stream:
 
 
 def _told(
-    rest: Callable[[Store], Document], store: Store, before: Document | None, fresh: bool, number: int
+    rest: Callable[[Database], Document], store: Database, before: Document | None, fresh: bool, number: int
 ) -> tuple[Document, bytes, bytes]:
     """What there is now, all of it in one event if somebody is ``fresh``, and what has changed in another."""
     document = rest(store)

@@ -16,11 +16,11 @@ from gateway.dashboard.render import formats
 from gateway.recording.live_state import MeterNow
 from gateway.records import NotRecorded
 from gateway.runtime.context import GatewayContext
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.verdicts import worst
 
 
-def source(site: GatewayContext) -> Callable[[Store], Document]:
+def source(site: GatewayContext) -> Callable[[Database], Document]:
     """What there is to tell now; the rest of it is asked of the database."""
     config, seen = site.config, [now.copy() for now in site.live.meters.values()]
     standing = site.board.listed()
@@ -30,8 +30,8 @@ def source(site: GatewayContext) -> Callable[[Store], Document]:
         "acked": [alarm.id for alarm in standing if alarm.acked_ms is not None],
     }
 
-    def rest(store: Store) -> Document:
-        last = store.last_batch()
+    def rest(store: Database) -> Document:
+        last = store.batches.last()
         batch = {"oldest": oldest_unanchored_ms(config, store), "batch": last.batch if last else None}
         return {"meters": {now.name: meter(config, now) for now in seen}, "head": head | batch}
 

@@ -17,9 +17,9 @@ from gateway.dashboard.render.html import Visitor, page, static
 from gateway.errors import GatewayError
 from gateway.evidence import prove
 from gateway.runtime.context import GatewayContext
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 
-Facts = Callable[[Store], dict[str, Any]]
+Facts = Callable[[Database], dict[str, Any]]
 MSEAL = "application/octet-stream"
 
 
@@ -66,7 +66,7 @@ class _Views:
             "meters": tuple(site.config.meters),
         }
 
-        def make(store: Store) -> Answer:
+        def make(store: Database) -> Answer:
             return Answer(page(f"{template}.html", Visitor.of(asked), now_ms, zone, **common, **facts(store)).encode())
 
         return make
@@ -156,7 +156,7 @@ class _Views:
 
 
 def _bundle(name: str) -> Rest:
-    def make(store: Store) -> Answer:
+    def make(store: Database) -> Answer:
         try:
             row = prove.find(store, name)
         except GatewayError as error:

@@ -40,7 +40,7 @@ def database(case: CheckContext) -> Iterator[Finding]:
     totals = case.store.totals()
     holds = f"{totals['records']} records, {totals['batches']} batches, {totals['receipts']} receipts"
     yield Finding(name, "ok", f"{path}: {holds}; {how}", facts=totals)
-    for conflict in case.store.conflicts():
+    for conflict in case.store.anchors.conflicts():
         text, _, way_out = conflict_text(case.config.gateway_id, conflict, str(path)).partition(" Way out: ")
         yield Finding(name, "bad", text, way_out)
     log = log_path(path)

@@ -22,7 +22,7 @@ def feeds(case: CheckContext) -> Iterator[Finding]:
     """Each feed; one that tells nobody is no reason to call the gateway bad."""
     entries = case.config.document.feed
     at_rest = case.store if case.pid is None else None
-    owed = {entry.name: at_rest.feed_owes(entry.name) if at_rest else 0 for entry in entries}
+    owed = {entry.name: at_rest.feeds.owed(entry.name) if at_rest else 0 for entry in entries}
     yield from at_once(lambda entry: _feed(case, entry, owed[entry.name]), entries)
 
 

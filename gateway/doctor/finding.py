@@ -13,7 +13,7 @@ from gateway.config.device_keys import load_site_trust
 from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.process.file_owner import OWN_USER
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.files import missing
 from ledger_client.errors import TrustFileError
 from ledger_client.verification.trust import Trust
@@ -58,7 +58,7 @@ class CheckContext:
     config: Config
     now_ms: int
     pid: int | None
-    store: Store | None
+    store: Database | None
     store_trouble: GatewayError | None
     trust: Trust | None
     trust_trouble: TrustFileError | None
@@ -71,7 +71,7 @@ class CheckContext:
         store, store_trouble = None, None
         try:
             if config.database.exists() or missing(config.database):
-                store = Store(config.database, read_only=True, at_rest=pid is None)
+                store = Database(config.database, read_only=True, at_rest=pid is None)
         except GatewayError as error:
             store_trouble = error
         except OSError as error:

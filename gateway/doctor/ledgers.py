@@ -44,10 +44,10 @@ class _Sealed:
 
 
 def _sealed(case: CheckContext, entry: LedgerEntry) -> _Sealed | None:
-    batch = case.store.last_batch() if case.store is not None else None
+    batch = case.store.batches.last() if case.store is not None else None
     if case.store is None or batch is None:
         return None
-    state = next((x.state for x in case.store.anchors(batch.batch) if x.ledger == entry.name), "queued")
+    state = next((x.state for x in case.store.anchors.of(batch.batch) if x.ledger == entry.name), "queued")
     return _Sealed(batch.batch, batch.statement_id, state, batch.sealed_ms)
 
 

@@ -25,7 +25,7 @@ def clock(case: CheckContext, kernel: Callable[[], KernelClock] = kernel_clock) 
     state = kernel()
     facts = {"synchronised": state.synchronised, "error_ms": state.error_ms, "time": rfc3339_ms(case.now_ms)}
     shown = f"it is {rfc3339_ms(case.now_ms)} by this machine"
-    newest = case.store.latest_ms() if case.store else 0
+    newest = case.store.records.latest_ms() if case.store else 0
     if case.now_ms < BUILT_S * 1000 - DAY_MS:
         text = (
             f"{shown}, which is before this program was made: the clock is not set. Readings bear letter U until it is"

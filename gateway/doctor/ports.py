@@ -15,7 +15,7 @@ from gateway.fieldbus.specs import LineSpec
 def ports(case: CheckContext) -> Iterator[Finding]:
     """Whether every line's port or host is there."""
     specs = line_specs.line_specs(case.config)
-    alarms = case.store.alarms() if case.store is not None and case.pid is not None else []
+    alarms = case.store.alarms.open() if case.store is not None and case.pid is not None else []
     for spec, finding in zip(specs, at_once(lambda spec: _port(case, spec), specs), strict=True):
         told = [row.text for row in alarms if row.active and not row.shelved and row.line == spec.name]
         if told and finding.result == "ok":

@@ -13,7 +13,7 @@ from pathlib import Path
 from gateway.errors import GatewayError
 from gateway.evidence.prove import prove, settled_by
 from gateway.records import CONFIGURATION, GATEWAY, StoredRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.recovery.repair_report import REPAIRED
 from gateway.storage.rows import Batch
 from ledger_client.durable_files import whole_file
@@ -38,7 +38,7 @@ class Exported:
     """Why there is none."""
 
 
-def export(store: Store, number: int, path: Path) -> Exported:
+def export(store: Database, number: int, path: Path) -> Exported:
     """Write one batch, as it is at this moment, to a file that is there as a whole or not at all.
 
     Raises NotYet while it has no receipt, GatewayError for a batch that is not there (any more) and for a file that
@@ -47,7 +47,7 @@ def export(store: Store, number: int, path: Path) -> Exported:
     with store.snapshot():
         batch = _batch(store, number)
         receipts, places = settled_by(store, batch)
-        records = (row.data for row in store.leaves(batch.first_id, batch.last_id))
+        records = (row.data for row in store.batches.leaves(batch.first_id, batch.last_id))
         try:
             with whole_file(path) as file:
                 size = write_batch(file, records, batch.entry, receipts, places)
@@ -61,11 +61,11 @@ def export(store: Store, number: int, path: Path) -> Exported:
     return Exported(number, batch.size, path, size, proofs, unproven)
 
 
-def _configured_before(store: Store, batch: Batch, folder: Path) -> tuple[tuple[Path, ...], str | None]:
+def _configured_before(store: Database, batch: Batch, folder: Path) -> tuple[tuple[Path, ...], str | None]:
     """Write the proofs of the newest ``configuration`` before a batch and of the grids since, where they are not there
     yet; none for a batch that begins with one of a day. One of a start does not tell by which grids the downtime before
     it counts. Gives the files, and why one could not be written."""
-    leaves = (_event(row) for row in store.leaves(batch.first_id, batch.last_id))
+    leaves = (_event(row) for row in store.batches.leaves(batch.first_id, batch.last_id))
     first = next((event for event in leaves if event is None or event.name != REPAIRED), None)
     if first is not None and first.name == CONFIGURATION and first.fields["at"] == "day":
         return (), None
@@ -85,10 +85,10 @@ def _configured_before(store: Store, batch: Batch, folder: Path) -> tuple[tuple[
     return tuple(proofs), None
 
 
-def _announced_before(store: Store, place: int) -> list[StoredRecord]:
+def _announced_before(store: Database, place: int) -> list[StoredRecord]:
     """The newest configuration in front of a place, in all its parts, and the events with new grids behind it."""
     found = []
-    for row in store.events_before(GATEWAY, place):
+    for row in store.records.events_before(GATEWAY, place):
         event = _event(row)
         if event is not None and (event.name == CONFIGURATION or "grids" in event.fields):
             found.append(row)
@@ -103,11 +103,11 @@ def _event(row: StoredRecord) -> Event | None:
     return body if isinstance(body, Event) else None
 
 
-def _batch(store: Store, number: int) -> Batch:
-    batch, last = store.batch(number), store.last_batch()
-    if batch is not None and store.is_whole(number):
+def _batch(store: Database, number: int) -> Batch:
+    batch, last = store.batches.numbered(number), store.batches.last()
+    if batch is not None and store.batches.is_whole(number):
         return batch
-    first = store.first_batch()
+    first = store.batches.first()
     held = f"it holds batches {first.batch} to {last.batch}" if first and last else "it holds no sealed batch yet"
     if batch is not None or (first is not None and number < first.batch):
         raise GatewayError(
@@ -124,7 +124,7 @@ def file_name(gateway: str, number: int) -> str:
 
 
 def export_to(
-    store: Store, gateway: str, numbers: Sequence[int], folder: Path, *, pruning: bool = False
+    store: Database, gateway: str, numbers: Sequence[int], folder: Path, *, pruning: bool = False
 ) -> Iterator[Exported]:
     """Write each batch to a file of its own in ``folder``; those that are there already are left as they are.
 
@@ -136,6 +136,6 @@ def export_to(
         raise GatewayError(f"{folder}: {error.strerror}", "give a folder that can be made or written") from None
     for number in numbers:
         path = folder / file_name(gateway, number)
-        gone = pruning and not store.is_whole(number)
+        gone = pruning and not store.batches.is_whole(number)
         if not gone and not path.exists():
             yield export(store, number, path)

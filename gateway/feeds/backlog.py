@@ -14,7 +14,7 @@ from gateway.errors import Damaged
 from gateway.feeds.progress import Gap
 from gateway.feeds.reading_message import FeedReading, told_record
 from gateway.process.threads import in_thread
-from gateway.storage.database import RECOVER, Store
+from gateway.storage.database import RECOVER, Database
 from gateway.storage.writer import Writer
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.record import parse_record
@@ -39,7 +39,7 @@ class History:
         self._began = self._begin()
 
     def _begin(self) -> Future[None]:
-        return self._writer.call(lambda store: _change(store, lambda: store.feed_starts(self._feed)))
+        return self._writer.call(lambda store: _change(store, lambda: store.feeds.start(self._feed)))
 
     async def begin(self) -> None:
         """Wait until the cursor is where this epoch begins."""
@@ -61,20 +61,20 @@ class History:
 
     async def write_told(self, portion: Portion) -> None:
         """A portion has been told."""
-        await self._write(lambda store: store.feed_told(self._feed, portion.stretches))
+        await self._write(lambda store: store.feeds.published(self._feed, portion.stretches))
 
     async def next(self, most: int) -> Portion | None:
         """The oldest readings that are still to be told; None: there are none."""
         return await in_thread(lambda: self._read(most), "feed reads")
 
-    async def _write(self, function: Callable[[Store], None]) -> None:
+    async def _write(self, function: Callable[[Database], None]) -> None:
         await asyncio.wrap_future(self._writer.call(lambda store: _change(store, lambda: function(store))))
 
     def _read(self, most: int) -> Portion | None:
-        store = Store(self._path, read_only=True)
+        store = Database(self._path, read_only=True)
         try:
             portion = Portion([], [])
-            for first, last in store.feed_gaps(self._feed):
+            for first, last in store.feeds.gaps(self._feed):
                 _read_gap(store, first, last, most - len(portion.told), portion)
                 if len(portion.told) >= most:
                     break
@@ -83,8 +83,8 @@ class History:
             store.close()
 
 
-def _read_gap(store: Store, first: int, last: int, most: int, portion: Portion) -> None:
-    rows = list(store.feed_rows(first, last, most))
+def _read_gap(store: Database, first: int, last: int, most: int, portion: Portion) -> None:
+    rows = list(store.feeds.rows(first, last, most))
     for _, row in rows:
         try:
             told = told_record(parse_record(row.data))
@@ -95,29 +95,29 @@ def _read_gap(store: Store, first: int, last: int, most: int, portion: Portion) 
     portion.stretches.append((first, rows[-1][0] if len(rows) == most else last))
 
 
-def _change(store: Store, function: Callable[[], T]) -> T:
+def _change(store: Database, function: Callable[[], T]) -> T:
     with store.transaction():
         return function()
 
 
-def _place(store: Store, record: str) -> int | None:
+def _place(store: Database, record: str) -> int | None:
     meter, epoch, seq = record.split("/")
-    found = store.find(meter, bytes.fromhex(epoch), int(seq))
+    found = store.records.find(meter, bytes.fromhex(epoch), int(seq))
     return found[0] if found else None
 
 
-def _write_mark(store: Store, feed: str, mark: str) -> None:
+def _write_mark(store: Database, feed: str, mark: str) -> None:
     place = _place(store, mark)
     if place is not None:
-        store.feed_reached(feed, place)
+        store.feeds.reached(feed, place)
 
 
-def _write_gap(store: Store, feed: str, gap: Gap) -> None:
+def _write_gap(store: Database, feed: str, gap: Gap) -> None:
     if gap.mark is not None:
         _write_mark(store, feed, gap.mark)
     if gap.tip is None:
         return
     place = _place(store, gap.tip)
-    store.feed_left_behind(feed, store.last_place() if place is None else place)
+    store.feeds.leave_behind(feed, store.records.last_place() if place is None else place)
     places = (_place(store, record) for record in gap.told)
-    store.feed_told(feed, [(place, place) for place in places if place is not None])
+    store.feeds.published(feed, [(place, place) for place in places if place is not None])

@@ -18,7 +18,7 @@ from gateway.history.rollup import Forms, Open
 from gateway.process.background import BackgroundTask
 from gateway.process.threads import in_thread
 from gateway.storage.capacity.pruning import HOURS_KEPT_MS
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.record_reader import read_body
 from gateway.storage.summary_tables import SLACK_MS
 from gateway.storage.writer import Writer
@@ -31,42 +31,42 @@ PAUSE_S = 0.5
 Found = list[tuple[int, Aggregate]]
 
 
-def rebuild(store: Store, meter: str, from_ms: int, to_ms: int) -> Found:
+def rebuild(store: Database, meter: str, from_ms: int, to_ms: int) -> Found:
     """The minutes and hours of [from_ms, to_ms), whole hours, as the records say: (how long, span), folded. One that no
     later record has completed is not among them. Raises StoreError."""
     opened, found = Open(floor_ms=from_ms), Found()
-    stretch = store.place_of(from_ms - SLACK_MS), store.place_of(to_ms + SLACK_MS)
-    for kind, time_ms, data in store.story(meter, *stretch):
+    stretch = store.summaries.place_of(from_ms - SLACK_MS), store.summaries.place_of(to_ms + SLACK_MS)
+    for kind, time_ms, data in store.summaries.story(meter, *stretch):
         for span_ms, span in opened.feed(read_body(kind, time_ms, data)):
             if span.start_ms < to_ms:
                 found.append((span_ms, span))
-    newest_ms = store.newest_before(meter, 1 << 53, 0)
+    newest_ms = store.summaries.newest_before(meter, 1 << 53, 0)
     if newest_ms is not None and newest_ms >= to_ms:
         found += opened.close(to_ms)
     return found
 
 
-def put(store: Store, meter: str, found: Found) -> None:
+def put(store: Database, meter: str, found: Found) -> None:
     """Keep what was rebuilt, in one transaction. Raises StoreError."""
     forms = Forms(store)
     with store.transaction():
-        store.put_summaries([forms.row(meter, *one) for one in found])
+        store.summaries.put([forms.row(meter, *one) for one in found])
 
 
-def first_hour(store: Store, meter: str, now_ms: int) -> int:
+def first_hour(store: Database, meter: str, now_ms: int) -> int:
     """The first hour from which on a meter has its summaries, or will have them without a rebuild."""
-    rows = store.oldest_summary(meter, HOUR_MS), store.oldest_summary(meter, MINUTE_MS)
+    rows = store.summaries.oldest(meter, HOUR_MS), store.summaries.oldest(meter, MINUTE_MS)
     first_ms = min(now_ms, min((at for at in rows if at is not None), default=now_ms))
     return first_ms - first_ms % HOUR_MS
 
 
-def rebuild_before(store: Store, meter: str, before_ms: int, oldest_ms: int) -> tuple[int, Found] | None:
+def rebuild_before(store: Database, meter: str, before_ms: int, oldest_ms: int) -> tuple[int, Found] | None:
     """Some of the newest hours before this one of which there are records: where they begin, and their spans. None if
     there are none, or only such as are older than ``oldest_ms``. Raises StoreError."""
-    newest_ms = store.newest_before(meter, before_ms, SLACK_MS)
+    newest_ms = store.summaries.newest_before(meter, before_ms, SLACK_MS)
     if newest_ms is None or newest_ms < oldest_ms:
         return None
-    earliest_ms = store.time_back(meter, newest_ms, MANY, SLACK_MS)
+    earliest_ms = store.summaries.time_back(meter, newest_ms, MANY, SLACK_MS)
     from_ms = min(newest_ms - newest_ms % HOUR_MS, earliest_ms + HOUR_MS - earliest_ms % HOUR_MS)
     return from_ms, rebuild(store, meter, from_ms, before_ms)
 
@@ -98,7 +98,7 @@ class Backfill(BackgroundTask):
 
     def _step(self, meter: str, before_ms: int | None) -> tuple[int, Found] | None:
         now_ms = self._clock.now_ms()
-        store = Store(self._config.database, read_only=True)
+        store = Database(self._config.database, read_only=True)
         try:
             if before_ms is None:
                 before_ms = first_hour(store, meter, now_ms)

@@ -12,7 +12,7 @@ from gateway.clock import HOUR_MS
 from gateway.history.aggregates import Aggregate, PointStats
 from gateway.history.local_calendar import Stretch
 from gateway.history.series import Spans
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.verdicts import VERDICT_OF
 from ledger_client.formats.senml import Number, Quality
 
@@ -50,14 +50,14 @@ class Energy:
     quality: int
 
 
-def energy_by_hour(store: Store, meter: str, counter: str, from_ms: int, to_ms: int) -> list[Energy]:
+def energy_by_hour(store: Database, meter: str, counter: str, from_ms: int, to_ms: int) -> list[Energy]:
     """The energy of every hour that begins in [from_ms, to_ms), of the running one up to now. Raises StoreError."""
     from_ms = -(-from_ms // HOUR_MS) * HOUR_MS
     hours = [(start_ms, start_ms + HOUR_MS) for start_ms in range(from_ms, to_ms, HOUR_MS)]
     return [part for parts in energy_of(store, meter, counter, hours) for part in parts]
 
 
-def energy_of(store: Store, meter: str, counter: str, stretches: Sequence[Stretch]) -> list[list[Energy]]:
+def energy_of(store: Database, meter: str, counter: str, stretches: Sequence[Stretch]) -> list[list[Energy]]:
     """The energy of stretches of time that lie end to end, each by its hours of Unix time, and by the minutes at its
     ends where these are no full hours. Raises StoreError."""
     if not stretches:

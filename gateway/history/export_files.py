@@ -20,7 +20,7 @@ from typing import IO, Any, NamedTuple
 
 from gateway.errors import GatewayError
 from gateway.records import StoredRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.record_reader import read_reading
 from gateway.storage.summary_tables import SLACK_MS
 from gateway.verdicts import verdict
@@ -86,7 +86,7 @@ def _quality(bits: int) -> tuple[str, int, str]:
 
 
 def lines(
-    store: Store,
+    store: Database,
     meter: str | None,
     from_ms: int,
     to_ms: int,
@@ -95,9 +95,9 @@ def lines(
 ) -> Iterator[list[Line]]:
     """The values of each reading in [from_ms, to_ms), in the order of commits. ``progress`` hears how much is done, of
     how much. Raises StoreError; Damaged for a record that cannot be read."""
-    first_id, last_id = store.place_of(from_ms - SLACK_MS), store.place_of(to_ms + SLACK_MS)
+    first_id, last_id = store.summaries.place_of(from_ms - SLACK_MS), store.summaries.place_of(to_ms + SLACK_MS)
     at = first_id - 1
-    while some := store.readings_after(meter, at, last_id, PORTION):
+    while some := store.records.readings_after(meter, at, last_id, PORTION):
         for place, row in some:
             at = place
             if not from_ms <= row.time_ms < to_ms:

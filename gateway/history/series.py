@@ -18,7 +18,7 @@ from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.history.aggregates import Aggregate, PointStats
 from gateway.history.local_calendar import DAY_MS, days
 from gateway.history.rollup import kept_spans, resume
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.record_reader import read_body
 from gateway.storage.summary_tables import SLACK_MS
 from gateway.verdicts import Verdict, verdict
@@ -90,7 +90,7 @@ class Series:
 
 
 def history(
-    store: Store,
+    store: Database,
     meter: str,
     names: Sequence[str] | None,
     from_ms: int,
@@ -122,13 +122,15 @@ class Covered:
     missed: int
 
 
-def covered(store: Store, series: Series) -> Covered | None:
+def covered(store: Database, series: Series) -> Covered | None:
     """What the coverage records that end in the time of a series count; None where there is none. Raises StoreError."""
     meter, from_ms, to_ms = series.meter, series.from_ms, series.to_ms
     with store.snapshot():
         if series.step_ms:
             return _summed(store, series)
-        story = store.story(meter, store.place_of(from_ms - SLACK_MS), store.place_of(to_ms + SLACK_MS))
+        story = store.summaries.story(
+            meter, store.summaries.place_of(from_ms - SLACK_MS), store.summaries.place_of(to_ms + SLACK_MS)
+        )
         bodies = [read_body(kind, time_ms, data) for kind, time_ms, data in story if kind == "coverage"]
     ended = [body for body in bodies if isinstance(body, Coverage) and from_ms < body.to_ms <= to_ms]
     if not ended:
@@ -136,10 +138,10 @@ def covered(store: Store, series: Series) -> Covered | None:
     return Covered(ended[0].from_ms, ended[-1].to_ms, sum(sum(body.missed.values()) for body in ended))
 
 
-def _summed(store: Store, series: Series) -> Covered | None:
+def _summed(store: Database, series: Series) -> Covered | None:
     """The sum of the steps; its time begins with the record that ends first in them, and ends with the newest."""
     first_ms = series.times[0] if series.times else series.from_ms
-    first, newest = _coverage_ending_after(store, series.meter, first_ms), store.coverage(series.meter, 1)
+    first, newest = _coverage_ending_after(store, series.meter, first_ms), store.records.coverage(series.meter, 1)
     if first is None or first.to_ms > series.to_ms or not newest:
         return None
     last = parse_record(newest[0].data).body
@@ -149,8 +151,8 @@ def _summed(store: Store, series: Series) -> Covered | None:
     return Covered(begin_ms, min(last.to_ms, series.to_ms), missed)
 
 
-def _coverage_ending_after(store: Store, meter: str, time_ms: int) -> Coverage | None:
-    for row in store.coverage_from(meter, store.place_of(time_ms - SLACK_MS)):
+def _coverage_ending_after(store: Database, meter: str, time_ms: int) -> Coverage | None:
+    for row in store.records.coverage_from(meter, store.summaries.place_of(time_ms - SLACK_MS)):
         body = parse_record(row.data).body
         if isinstance(body, Coverage) and body.to_ms > time_ms:
             return body
@@ -160,7 +162,7 @@ def _coverage_ending_after(store: Store, meter: str, time_ms: int) -> Coverage |
 class Spans:
     """A meter's minutes and hours, of the running ones as much as has been recorded."""
 
-    def __init__(self, store: Store, meter: str, names: Collection[str] | None) -> None:
+    def __init__(self, store: Database, meter: str, names: Collection[str] | None) -> None:
         self._store, self._meter, self._names = store, meter, names
         self._newest: tuple[list[Aggregate], list[Aggregate]] | None = None
 
@@ -175,7 +177,7 @@ class Spans:
     def _spans(self, span_ms: int, from_ms: int, to_ms: int) -> Iterator[Aggregate]:
         from_ms -= from_ms % span_ms
         yield from kept_spans(self._store, self._meter, span_ms, from_ms, to_ms, self._names)
-        newest = self._store.newest_summary(self._meter, span_ms)
+        newest = self._store.summaries.newest(self._meter, span_ms)
         if newest is None or to_ms > newest + span_ms:
             yield from (span for span in self._running(span_ms) if from_ms <= span.start_ms < to_ms)
 
@@ -194,13 +196,15 @@ class Spans:
         return self._newest[asked_ms == HOUR_MS]
 
 
-def _readings(store: Store, meter: str, from_ms: int, to_ms: int, most: int) -> list[Reading] | None:
+def _readings(store: Database, meter: str, from_ms: int, to_ms: int, most: int) -> list[Reading] | None:
     """The readings in [from_ms, to_ms); None if there are more than ``most``."""
-    first_id, last_id = store.place_of(from_ms - SLACK_MS), store.place_of(to_ms + SLACK_MS)
-    if store.are_more(meter, first_id, last_id, 2 * most + SLACK_RECORDS):  # some of them are coverage records
+    first_id, last_id = store.summaries.place_of(from_ms - SLACK_MS), store.summaries.place_of(to_ms + SLACK_MS)
+    if store.summaries.are_more(
+        meter, first_id, last_id, 2 * most + SLACK_RECORDS
+    ):  # some of them are coverage records
         return None
     found: list[tuple[int, bytes]] = []
-    for kind, time_ms, data in store.story(meter, first_id, last_id):
+    for kind, time_ms, data in store.summaries.story(meter, first_id, last_id):
         if kind == "reading" and from_ms <= time_ms < to_ms:
             found.append((time_ms, data))
             if len(found) > most:

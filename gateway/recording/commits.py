@@ -27,7 +27,7 @@ from gateway.recording.coverage import CoverageCounter, RecordingGrid, first_cov
 from gateway.recording.signer import Queue, Signer
 from gateway.records import ALARM, CLOCK, GATEWAY, SCHEDULE, START, MeterEvent, News, SignedRecord, Timestamp
 from gateway.storage.capacity import disk_space
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.recovery import repair_report
 from gateway.storage.recovery.repair import note_flaws
 from gateway.storage.rows import asked_until_ms
@@ -81,12 +81,12 @@ class Rules:
 class Commits:
     """The database as the writer thread writes it. Not to be shared between threads."""
 
-    def __init__(self, store: Store, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
+    def __init__(self, store: Database, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
         self.store, self.rules = store, rules
         self._clock, self.queue = clock, Queue(clock)
-        self.tails = {meter: store.tail(meter) for meter in [GATEWAY, *rules.periods_ms]}
+        self.tails = {meter: store.records.tail(meter) for meter in [GATEWAY, *rules.periods_ms]}
         last = {meter: tail.last_data if tail else None for meter, tail in self.tails.items()}
-        self._repairs = store.untold_repairs()
+        self._repairs = store.repairs.untold()
         self._signer = Signer(rules.gateway, epoch, keys, last)
         self._position = self._signer.position()
         self._summaries = Summariser(store, [meter for meter, tail in self.tails.items() if tail is None])
@@ -97,7 +97,7 @@ class Commits:
         self._unsigned: list[MeterEvent] = []  # events that wait while nothing is recorded
         self._first_pending_ms: int | None = None
         self._grids: list[NamedGrid] = []  # in force and not noted yet
-        self._uncut = store.count_unsealed()
+        self._uncut = store.batches.count_unsealed()
         self.factor = 1
         """Every so-manieth poll is recorded."""
         self._retry_at_ms = 0
@@ -119,8 +119,8 @@ class Commits:
             rows.append(self._signer.coverage(meter, body, now))
             self._tallies[meter] = CoverageCounter(anchor_ms, anchor_ms, period_ms)
         grids = [(meter, anchor_ms, period_ms) for meter, period_ms in self.rules.periods_ms.items()]
-        gone = [(meter, anchor_ms, 0) for meter in self.store.scheduled() if meter not in self._tallies]
-        lost = self.store.lost(repair_report.RANGES_TOLD)
+        gone = [(meter, anchor_ms, 0) for meter in self.store.epochs.scheduled() if meter not in self._tallies]
+        lost = self.store.repairs.lost(repair_report.RANGES_TOLD)
         told = [Event(repair_report.REPAIRED, repair_report.facts(repair, lost)) for repair in self._repairs]
         announced = [
             *self._configuration({"at": "start"}, self.rules, grids=grids),
@@ -166,10 +166,10 @@ class Commits:
 
     def _begin(self, signed: Sequence[SignedRecord], grids: Sequence[NamedGrid]) -> None:
         with self.store.transaction():
-            self.store.schedule(self._signer.epoch, grids)
+            self.store.epochs.schedule(self._signer.epoch, grids)
             self._summaries.write(signed)
-            self.store.append([one.row for one in signed])
-            self.store.repairs_told()
+            self.store.records.append([one.row for one in signed])
+            self.store.repairs.told()
 
     def happened(self, item: MeterEvent) -> None:
         """Book an event; it is kept until it can be written."""
@@ -258,13 +258,13 @@ class Commits:
         try:
             with self.store.transaction():
                 self._summaries.write((*pending, *more))
-                self.store.append([one.row for one in (*pending, *more)])
+                self.store.records.append([one.row for one in (*pending, *more)])
                 if self._grids or grids:
-                    self.store.schedule(self._signer.epoch, [*self._grids, *grids])
+                    self.store.epochs.schedule(self._signer.epoch, [*self._grids, *grids])
                 if cut:
                     failpoint("cut")
-                    self.store.cut()
-                    self.store.append([one.row for one in behind])
+                    self.store.batches.cut()
+                    self.store.records.append([one.row for one in behind])
         except StoreError as error:
             self._undo(pending, error)
             return False
@@ -325,14 +325,14 @@ class Commits:
             return True
         try:
             self.store.reopen()
-            tails = {meter: self.store.tail(meter) for meter in self._position}
+            tails = {meter: self.store.records.tail(meter) for meter in self._position}
         except StoreError as error:
             self.trouble = error
             return False
         ends = {meter: record_hash(tail.last_data) if tail else None for meter, tail in tails.items()}
         if ends == {meter: end for meter, (_, end) in self._position.items()}:
             return True
-        if self.store.has_begun(self._signer.epoch):
+        if self.store.epochs.has_begun(self._signer.epoch):
             self.store.demand_newest_epoch()
         gateway = tails[GATEWAY]
         if gateway is not None and parse_record(gateway.last_data).claims.epoch == self._signer.epoch:
@@ -352,7 +352,7 @@ class Commits:
         all, and those that tell of this epoch's own times."""
         items = (*self._unsigned, GOES_ON)
         waiting = [(item.meter, item.event) for item in items if item.event.name not in _OF_THE_EPOCH]
-        for row in self.store.epoch_events():
+        for row in self.store.records.epoch_events():
             told = row.meter, parse_record(row.data).body
             if row.seq >= self._position[row.meter][0] and told in waiting:
                 waiting.remove(told)

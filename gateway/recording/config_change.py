@@ -54,7 +54,7 @@ class Changeover(Commits):
         at_ms, now = self._clock.schedule_ms(), Timestamp.now(self._clock)
         periods_ms = change.rules.periods_ms
         gone = [meter for meter in self._tallies if meter not in periods_ms]
-        tails = {meter: self.store.tail(meter) for meter in change.anew if meter not in self._tallies}
+        tails = {meter: self.store.records.tail(meter) for meter in change.anew if meter not in self._tallies}
         identified = identities(self.store, tails)
         going = [*gone, *(meter for meter in change.anew if meter in self._tallies)]
         last = {meter: deepcopy(self._tallies[meter]) for meter in going}  # should the commit fail, they go on

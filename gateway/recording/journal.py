@@ -23,7 +23,7 @@ from gateway.recording.config_change import Changeover
 from gateway.recording.coverage import stopped_polls
 from gateway.records import CLOCK, GATEWAY, STOP, MeterEvent, MissedPoll, NotRecorded, PollResult, Timestamp
 from gateway.storage.capacity import disk_space, pruning
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event
 from ledger_client.formats.statement import parse_statement
 
@@ -41,11 +41,11 @@ SPACE_EVERY_MS = 1_000
 class Journal(Changeover):
     """What a gateway writes, in the order of time. Not to be shared between threads."""
 
-    def __init__(self, store: Store, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
+    def __init__(self, store: Database, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
         super().__init__(store, keys, rules, clock, epoch)
         self._keys = keys
         self._read_before = False
-        self._cuts = bool(store.cuts())
+        self._cuts = bool(store.batches.cuts())
         now = clock.schedule_ms()
         self._last_cut_ms = self._space_at_ms = self._clock_at_ms = now
         self._prune_at_ms = now + PRUNE_EVERY_MS
@@ -160,7 +160,7 @@ class Journal(Changeover):
 
     def look_for_cuts(self) -> None:
         """Whether cuts wait: besides those that were made here there are those of a batch that was opened again."""
-        self._cuts = self._cuts or bool(self.store.cuts())
+        self._cuts = self._cuts or bool(self.store.batches.cuts())
 
     def _seal_cuts(self, until_ms: int) -> None:
         while self._cuts and self.held is None and self.trouble is None and self._clock.schedule_ms() < until_ms:
@@ -309,46 +309,46 @@ def _words(trouble: StoreError) -> str:
     return f"{trouble.problem}; {trouble.way_out}" if isinstance(trouble, Damaged) else trouble.problem
 
 
-def seal_next(store: Store, keys: Keys, rules: Rules, now_ms: int) -> bool:
+def seal_next(store: Database, keys: Keys, rules: Rules, now_ms: int) -> bool:
     """Seal the oldest cut and queue its anchors, in one transaction; True while there are more."""
-    cuts = store.cuts()
+    cuts = store.batches.cuts()
     if not cuts:
         return False
     (first_id, last_id), *others = cuts
-    last = store.last_batch()
+    last = store.batches.last()
     config = parse_statement(last.entry).statement.config if last is not None else rules.config
     with store.transaction():
         failpoint("seal")
         batch = sealing.seal(
-            store.leaves(first_id, last_id),
+            store.batches.leaves(first_id, last_id),
             first_id=first_id,
             last_id=last_id,
             gateway=rules.gateway,
-            before=sealing.Before.of(last, store.known()).after(store.repairs()),
+            before=sealing.Before.of(last, store.anchors.known()).after(store.repairs.all()),
             config=config,
             software=rules.software,
             now_ms=now_ms,
             signer=keys.statement,
-            lost=store.lost_unsealed(),
+            lost=store.repairs.lost_unsealed(),
             apart=_apart(store),
         )
         if batch is None:
-            store.drop_cut(last_id)
+            store.batches.drop_cut(last_id)
         else:
-            store.seal(batch, rules.ledgers)
+            store.batches.seal(batch, rules.ledgers)
     return bool(others)
 
 
-def _apart(store: Store) -> Callable[[str, bytes, int], bool] | None:
+def _apart(store: Database) -> Callable[[str, bytes, int], bool] | None:
     """Whether a record is in no batch of this database although later ones are; None: none is."""
-    if not store.any_apart():
+    if not store.elsewhere.any_apart():
         return None
-    last = store.last_batch()
+    last = store.batches.last()
     sealed = parse_statement(last.entry).statement.meters if last is not None else {}
 
     def apart(meter: str, epoch: bytes, seq: int) -> bool:
         if any(r.epoch == epoch and r.first <= seq <= r.last for r in sealed.get(meter, ())):
             return False  # lost though it may be, it was sealed
-        return store.is_apart(meter, epoch, seq)
+        return store.elsewhere.is_apart(meter, epoch, seq)
 
     return apart

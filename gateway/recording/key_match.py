@@ -8,7 +8,7 @@ from gateway.config.device_keys import REQUEST_FILE, STATEMENT, Keys, key_files
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError
 from gateway.process import instance_lock
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.record import parse_record
 from ledger_client.verification.trust import Trust, TrustKey
@@ -67,11 +67,11 @@ def _gateway_of_database(config: Config) -> str | None:
     try:
         if not config.database.exists():
             return None
-        store = Store(config.database, read_only=True, at_rest=instance_lock.running(config.data) is None)
+        store = Database(config.database, read_only=True, at_rest=instance_lock.running(config.data) is None)
     except (GatewayError, OSError):
         return None
     try:
-        places = store.newest_places(1, ())
+        places = store.records.newest_places(1, ())
         return next((parse_record(row.data).claims.gateway for _, row in places), None)
     except (GatewayError, LedgerClientError):
         return None

@@ -22,7 +22,7 @@ from gateway.recording.commits import Rules
 from gateway.recording.config_change import Change
 from gateway.recording.journal import Journal
 from gateway.records import MeterEvent, PollResult, Timestamp
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.writer import T, answer
 from ledger_client.formats.record import Event
 
@@ -37,7 +37,7 @@ lines. Who waits for an answer, an event, and the first reading of an epoch are 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    function: Callable[[Store], Any]
+    function: Callable[[Database], Any]
     future: Future[Any]
     stamp: Timestamp
 
@@ -48,7 +48,7 @@ _STOP = object()
 class Recorder:
     """The writing thread. ``open`` begins an epoch, ``start`` the thread; ``stop`` writes the last coverage."""
 
-    def __init__(self, store: Store, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
+    def __init__(self, store: Database, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
         self._store, self._clock = store, clock
         self._journal = Journal(store, keys, rules, clock, epoch)
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -97,7 +97,7 @@ class Recorder:
         """Take over another configuration, in order with the polls: the anchor of what is read anew
         (recording/config_change.py)."""
 
-        def take_over(_: Store) -> int:
+        def take_over(_: Database) -> int:
             anchor_ms = self._journal.change(change)
             self.room = _room(change.rules)
             return anchor_ms
@@ -142,7 +142,7 @@ class Recorder:
         """Hand over an event, in order with the polls; it is written once and kept until it can be."""
         self._put_in_a_hurry(MeterEvent(meter, event, Timestamp.now(self._clock)))
 
-    def call(self, function: Callable[[Store], T]) -> Future[T]:
+    def call(self, function: Callable[[Database], T]) -> Future[T]:
         """Run ``function(store)`` in the writer thread, after what waits there; it makes its own transaction."""
         future: Future[T] = Future()
         self._put_in_a_hurry(_Call(function, future, Timestamp.now(self._clock)))
@@ -232,7 +232,7 @@ class Recorder:
         elif isinstance(item, _Call) and item.future.set_running_or_notify_cancel():
             answer(item.future, partial(self._flushed, item.function), self._store)
 
-    def _flushed(self, function: Callable[[Store], T], store: Store) -> T:
+    def _flushed(self, function: Callable[[Database], T], store: Database) -> T:
         self._journal.flush()
         try:
             return function(store)

@@ -22,7 +22,7 @@ from gateway.history.rollup import kept_spans, resume
 from gateway.process.background import BackgroundTask
 from gateway.process.threads import in_thread
 from gateway.records import MissedPoll, News, NotRecorded, SignedRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.record_reader import read_body
 from gateway.verdicts import verdict
 from ledger_client.formats.record import Coverage
@@ -57,7 +57,7 @@ def sleepers(config: Config) -> dict[str, str | None]:
     }
 
 
-def recall(store: Store, meter: str, point: str | None) -> PowerRecord:
+def recall(store: Database, meter: str, point: str | None) -> PowerRecord:
     """What the newest records and rows of a meter tell; of those that cannot be read, nothing. Raises StoreError."""
     try:
         return _recalled(store, meter, point)
@@ -66,13 +66,13 @@ def recall(store: Store, meter: str, point: str | None) -> PowerRecord:
         return NOTHING
 
 
-def _recalled(store: Store, meter: str, point: str | None) -> PowerRecord:
+def _recalled(store: Database, meter: str, point: str | None) -> PowerRecord:
     last, silent_since_ms = _newest(store, meter, point)
     if point is None:
         return PowerRecord(silent_since_ms=silent_since_ms)
     greatest = max((p for body in resume(store, meter)[1] if (p := _good(body, point)) is not None), default=None)
     for span_ms, back_ms in ((MINUTE_MS, 2 * HOUR_MS), (HOUR_MS, RECENT_MS)):
-        newest_ms = store.newest_summary(meter, span_ms)
+        newest_ms = store.summaries.newest(meter, span_ms)
         if newest_ms is not None:
             found = greatest_of(kept_spans(store, meter, span_ms, newest_ms - back_ms, newest_ms + 1, {point}), point)
             greatest = _greater(greatest, found)
@@ -94,11 +94,11 @@ def _greater(one: float | None, other: float | None) -> float | None:
     return max((size for size in (one, other) if size is not None), default=None)
 
 
-def _newest(store: Store, meter: str, point: str | None) -> tuple[float | None, int | None]:
+def _newest(store: Database, meter: str, point: str | None) -> tuple[float | None, int | None]:
     """The last power, and since when the meter is silent, as far as ``BACK_MS`` before the last record tell."""
     silent_ms: int | None = None
     latest_ms: int | None = None
-    for kind, time_ms, data in store.story_back(meter):
+    for kind, time_ms, data in store.summaries.story_back(meter):
         latest_ms = latest_ms or time_ms
         if time_ms < latest_ms - BACK_MS:
             break
@@ -127,7 +127,7 @@ def _good(body: Reading | Coverage, point: str | None) -> float | None:
 class PowerHistory(BackgroundTask):
     """The power of every device that may sleep. A listener of the hub; ``record`` is what lines ask."""
 
-    def __init__(self, config: Config, store: Store) -> None:
+    def __init__(self, config: Config, store: Database) -> None:
         """``store`` is read here and not kept. Raises StoreError."""
         self._config, self._points = config, sleepers(config)
         self._known = {name: recall(store, name, point) for name, point in self._points.items()}
@@ -196,9 +196,9 @@ class PowerHistory(BackgroundTask):
 def _month(path: Path, meter: str, point: str, before_ms: int) -> tuple[int, float | None] | None:
     """The greatest power in the newest month of hours before a moment, and where that month begins; None: there is
     nothing so old. Raises StoreError."""
-    store = Store(path, read_only=True)
+    store = Database(path, read_only=True)
     try:
-        oldest_ms, newest_ms = store.oldest_summary(meter, HOUR_MS), store.newest_summary(meter, HOUR_MS)
+        oldest_ms, newest_ms = store.summaries.oldest(meter, HOUR_MS), store.summaries.newest(meter, HOUR_MS)
         if oldest_ms is None or newest_ms is None or before_ms <= oldest_ms:
             return None
         end_ms = min(before_ms, newest_ms + 1)

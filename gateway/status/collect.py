@@ -25,7 +25,7 @@ from gateway.status.status import (
 )
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import Forecast, horizon
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.recovery import repair_report
 from gateway.verdicts import worst
 from ledger_client.formats.record import Coverage
@@ -47,7 +47,7 @@ def ask(config: Config) -> tuple[Health | None, Feeds]:
 
 
 def collect(
-    config: Config, store: Store, now_ms: int, health: Health | None = None, feeds: Feeds | None = None
+    config: Config, store: Database, now_ms: int, health: Health | None = None, feeds: Feeds | None = None
 ) -> Status:
     """The status now.
 
@@ -55,15 +55,17 @@ def collect(
     down on a full disk. Raises StoreError; Damaged where a record does not hold.
     """
     pid = instance_lock.running(config.data)
-    now_ms = max(now_ms, store.latest_ms())  # the system's clock may be behind record times, which wait for it then
+    now_ms = max(
+        now_ms, store.records.latest_ms()
+    )  # the system's clock may be behind record times, which wait for it then
     return Status(
         gateway=config.gateway_id,
         now_ms=now_ms,
         pid=pid,
         recording=_recording(store, health or {}),
         totals=Totals(**store.totals()),
-        unsealed=store.waiting(),
-        last_batch=store.last_batch(),
+        unsealed=store.batches.waiting(),
+        last_batch=store.batches.last(),
         forecast=_forecast(config, store, now_ms, running=pid is not None),
         meters=[_meter(store, name, meter.every, now_ms) for name, meter in config.meters.items()],
         closing=[ClosingLine(x["line"], x["connect_ms"], x["text"]) for x in (health or {}).get("closing", ())],
@@ -71,26 +73,28 @@ def collect(
         feeds=_feeds(config, store, feeds or {}),
         asked_feeds=bool(feeds),
         alarms=_alarms(store, health or {}) if pid is not None else [],
-        shelved=[row for row in store.alarms() if row.shelved],
-        conflicts=[conflict_text(config.gateway_id, found, str(config.database)) for found in store.conflicts()],
+        shelved=[row for row in store.alarms.open() if row.shelved],
+        conflicts=[
+            conflict_text(config.gateway_id, found, str(config.database)) for found in store.anchors.conflicts()
+        ],
         repairs=_repairs(store),
         restored=_restored(store),
         dashboard=_dashboard(config),
     )
 
 
-def _recording(store: Store, health: Health) -> Recording:
+def _recording(store: Database, health: Health) -> Recording:
     stopped, waits = health.get("recording") or {}, health.get("sealing")
     return Recording(
         stopped_reason=stopped.get("reason"),
         stopped_text=stopped.get("text"),
         every_poll=health.get("every_poll", 1),
         sealing_waits=waits,
-        waiting_since_ms=store.epoch_began_ms() if waits else None,
+        waiting_since_ms=store.epochs.began_ms() if waits else None,
     )
 
 
-def _forecast(config: Config, store: Store, now_ms: int, *, running: bool) -> Forecast | None:
+def _forecast(config: Config, store: Database, now_ms: int, *, running: bool) -> Forecast | None:
     """The forecast; None where the disk cannot be measured, which other problems report."""
     try:
         return horizon(config, store, now_ms, running=running)
@@ -98,15 +102,15 @@ def _forecast(config: Config, store: Store, now_ms: int, *, running: bool) -> Fo
         return None
 
 
-def _alarms(store: Store, health: Health) -> list[AlarmRow]:
+def _alarms(store: Database, health: Health) -> list[AlarmRow]:
     """The active alarms that are not shelved: as the running gateway reports them, or as it has written down."""
     if "alarms" in health:
         return [AlarmRow.from_json(facts) for facts in health["alarms"]]
-    return [row for row in store.alarms() if row.active and not row.shelved]
+    return [row for row in store.alarms.open() if row.active and not row.shelved]
 
 
-def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> MeterStatus:
-    rows, covered = store.readings(name, 1), store.newest(name, "coverage")
+def _meter(store: Database, name: str, every_ms: int, now_ms: int) -> MeterStatus:
+    rows, covered = store.records.readings(name, 1), store.records.newest(name, "coverage")
     values, body = [v.value for v in recorded_values(rows)], parsed_body(covered) if covered else None
     return MeterStatus(
         name=name,
@@ -121,13 +125,13 @@ def _meter(store: Store, name: str, every_ms: int, now_ms: int) -> MeterStatus:
     )
 
 
-def _ledger(store: Store, name: str, policy: str) -> LedgerStatus:
-    states, refused = store.anchor_states(name), store.first_refused(name)
+def _ledger(store: Database, name: str, policy: str) -> LedgerStatus:
+    states, refused = store.anchors.states(name), store.anchors.first_refused(name)
     settled = states.pop("settled", 0)
     return LedgerStatus(name, policy, settled, states, refused is not None, refused.detail if refused else None)
 
 
-def _feeds(config: Config, store: Store, told: Feeds) -> list[FeedStatus]:
+def _feeds(config: Config, store: Database, told: Feeds) -> list[FeedStatus]:
     """Each configured feed."""
     unknown: Mapping[str, Any] = {"connected": False, "state": "unknown: the gateway does not say"}
     nothing = {**unknown, "waiting": 0, "live": 0, "history": 0}
@@ -144,26 +148,26 @@ def _feeds(config: Config, store: Store, told: Feeds) -> list[FeedStatus]:
                 waiting=known["waiting"],
                 live=known["live"],
                 history=known["history"],
-                left=store.feed_owes(entry.name),
+                left=store.feeds.owed(entry.name),
             )
         )
     return found
 
 
-def _repairs(store: Store) -> list[str]:
+def _repairs(store: Database) -> list[str]:
     """What became of damaged databases."""
-    texts = [repair_report.text(repair) for repair in store.repairs()]
-    _, unknown = store.count_elsewhere() if texts else (0, 0)
-    if unknown and store.known() is None:
+    texts = [repair_report.text(repair) for repair in store.repairs.all()]
+    _, unknown = store.elsewhere.count() if texts else (0, 0)
+    if unknown and store.anchors.known() is None:
         texts.append(f"{unknown} records of lost batches stay unsealed for ever: no ledger can tell if it has them")
     return texts
 
 
-def _restored(store: Store) -> Restored | None:
-    known = store.known()
+def _restored(store: Database) -> Restored | None:
+    known = store.anchors.known()
     if known is None:
         return None
-    sealed, unknown = store.count_elsewhere()
+    sealed, unknown = store.elsewhere.count()
     return Restored(known.batch, known.ledger, known.found_ms, known.reason, sealed, unknown)
 
 

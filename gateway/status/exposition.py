@@ -33,7 +33,7 @@ from gateway.runtime.context import GatewayContext
 from gateway.status.metric_names import FIGURES, Figure
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import horizon
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.files import RESERVE
 from gateway.verdicts import VERDICTS, worst
 from ledger_client.errors import LedgerClientError
@@ -175,7 +175,7 @@ def _text(sheet: Sheet, config: Config, meters: Iterable[MeterFigures], now_ms: 
         _meter(sheet, meter)
     _ends(sheet, config)
     try:
-        store = Store(config.database, read_only=True)
+        store = Database(config.database, read_only=True)
         try:
             with store.snapshot():
                 _store(sheet, config, store, now_ms)
@@ -227,25 +227,25 @@ def _worst(reading: Reading) -> str:
     return worst([values.quality] if isinstance(values, Columns) else (value.quality for value in values))
 
 
-def _store(sheet: Sheet, config: Config, store: Store, now_ms: int) -> None:
+def _store(sheet: Sheet, config: Config, store: Database, now_ms: int) -> None:
     """What the database tells."""
-    kinds = store.kinds()
+    kinds = store.records.kinds()
     for kind in KINDS:
         sheet.put("meterseal_store_records", kinds.get(kind, 0), kind)
-    sheet.put("meterseal_store_unsealed_records", store.waiting())
-    sheet.put("meterseal_batches_total", store.count_batches())
-    if (last := store.last_batch()) is not None:
+    sheet.put("meterseal_store_unsealed_records", store.batches.waiting())
+    sheet.put("meterseal_batches_total", store.batches.count())
+    if (last := store.batches.last()) is not None:
         sheet.put("meterseal_last_batch_timestamp_seconds", last.sealed_ms / 1000)
     _room(sheet, config, store, now_ms)
-    conflicts = [conflict.ledger for conflict in store.conflicts()]
+    conflicts = [conflict.ledger for conflict in store.anchors.conflicts()]
     for ledger in (entry.name for entry in config.document.ledger):
         _ledger(sheet, store, ledger, now_ms)
         sheet.put("meterseal_ledger_conflicts", conflicts.count(ledger), ledger)
     for feed in (entry.name for entry in config.document.feed):
-        sheet.put("meterseal_feed_backfill_records", store.feed_owes(feed), feed)
+        sheet.put("meterseal_feed_backfill_records", store.feeds.owed(feed), feed)
 
 
-def _room(sheet: Sheet, config: Config, store: Store, now_ms: int) -> None:
+def _room(sheet: Sheet, config: Config, store: Database, now_ms: int) -> None:
     found = horizon(config, store, now_ms, running=True)
     sheet.put("meterseal_store_used_bytes", found.space.used)
     sheet.put("meterseal_store_limit_bytes", found.space.limit)
@@ -259,8 +259,8 @@ def _room(sheet: Sheet, config: Config, store: Store, now_ms: int) -> None:
         sheet.put("meterseal_store_reserve_bytes", 0)
 
 
-def _ledger(sheet: Sheet, store: Store, ledger: str, now_ms: int) -> None:
-    states = store.anchor_states(ledger)
+def _ledger(sheet: Sheet, store: Database, ledger: str, now_ms: int) -> None:
+    states = store.anchors.states(ledger)
     counts = {
         "queued": states.get("queued", 0),
         "in-flight": sum(states.get(state, 0) for state in IN_FLIGHT),
@@ -269,7 +269,7 @@ def _ledger(sheet: Sheet, store: Store, ledger: str, now_ms: int) -> None:
     }
     for state, count in counts.items():
         sheet.put("meterseal_ledger_batches", count, ledger, state)
-    oldest_ms, receipt_ms = store.oldest_unanchored_ms(ledger), store.last_receipt_ms(ledger)
+    oldest_ms, receipt_ms = store.anchors.oldest_unanchored_ms(ledger), store.anchors.last_receipt_ms(ledger)
     age_ms = 0 if oldest_ms is None else max(0, now_ms - oldest_ms)
     sheet.put("meterseal_ledger_unanchored_age_seconds", age_ms / 1000, ledger)
     if receipt_ms is not None:

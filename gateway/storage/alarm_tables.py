@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.alarm_kinds import SEVERITIES, Severity, kind_of
-from gateway.storage.rows import Tables
+from gateway.storage.rows import Connection
 
 KEPT = 10_000
 """So many alarms that are over are remembered."""
@@ -117,27 +117,32 @@ class AlarmRow:
         )
 
 
-class Alarms(Tables):
-    """The alarms' part of the store."""
+class Alarms:
+    """Alarms that are open or past."""
 
-    def alarms(self) -> list[AlarmRow]:
+    def __init__(self, sql: Connection) -> None:
+        self._sql = sql
+
+    def open(self) -> list[AlarmRow]:
         """Every alarm that is true, unacknowledged or shelved, in the order of ``rank``."""
-        found = self.all(f"SELECT {_COLUMNS} FROM alarms WHERE open = 1")
+        found = self._sql.all(f"SELECT {_COLUMNS} FROM alarms WHERE open = 1")
         return sorted((AlarmRow(*row) for row in found), key=lambda one: one.rank)
 
-    def past_alarms(self, most: int) -> list[AlarmRow]:
+    def past(self, most: int) -> list[AlarmRow]:
         """The newest alarms, those that are over included, newest first."""
-        return [AlarmRow(*row) for row in self.all(f"SELECT {_COLUMNS} FROM alarms ORDER BY id DESC LIMIT ?", most)]
+        return [
+            AlarmRow(*row) for row in self._sql.all(f"SELECT {_COLUMNS} FROM alarms ORDER BY id DESC LIMIT ?", most)
+        ]
 
-    def last_alarm(self) -> int:
+    def last_id(self) -> int:
         """The highest number that was given to an alarm; 0 if there was none."""
-        return self.count("SELECT max(id) FROM alarms")
+        return self._sql.count("SELECT max(id) FROM alarms")
 
-    def keep_alarms(self, alarms: Iterable[AlarmRow]) -> None:
+    def keep(self, alarms: Iterable[AlarmRow]) -> None:
         """Keep the states of some alarms. Call within ``transaction()``."""
         sql = f"INSERT OR REPLACE INTO alarms ({_COLUMNS}, open) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        self.run_each(sql, ((*_values(one), one.open) for one in alarms))
-        self.run("DELETE FROM alarms WHERE id <= (SELECT max(id) FROM alarms) - ? AND open = 0", KEPT)
+        self._sql.run_each(sql, ((*_values(one), one.open) for one in alarms))
+        self._sql.run("DELETE FROM alarms WHERE id <= (SELECT max(id) FROM alarms) - ? AND open = 0", KEPT)
 
 
 def _values(one: AlarmRow) -> tuple[object, ...]:

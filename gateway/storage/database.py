@@ -21,10 +21,13 @@ from gateway.process.failpoints import failpoint
 from gateway.process.file_owner import OWN_USER
 from gateway.storage import schema
 from gateway.storage.alarm_tables import Alarms
+from gateway.storage.anchor_tables import Anchors
 from gateway.storage.batch_tables import Batches
+from gateway.storage.elsewhere_tables import SealedElsewhere
 from gateway.storage.feed_tables import Feeds
 from gateway.storage.files import log_path, missing
-from gateway.storage.record_tables import Records
+from gateway.storage.record_tables import Epochs, Records
+from gateway.storage.repair_tables import Repairs
 from gateway.storage.summary_tables import Summaries
 
 SQLITE_VERSION = sqlite3.sqlite_version
@@ -51,7 +54,7 @@ def is_database(path: Path) -> bool:
     return {"records", "batches", "schedules"} <= tables
 
 
-class Store(Records, Batches, Alarms, Summaries, Feeds):
+class Database:
     """The gateway's database. Every method may raise StoreError (DiskFull, Damaged where that is why), never sqlite3's
     own errors."""
 
@@ -63,6 +66,7 @@ class Store(Records, Batches, Alarms, Summaries, Feeds):
         self.path = path
         self.epoch: bytes | None = None
         """The epoch that writes through this connection, once it has begun."""
+        self._make_tables()
         try:
             if gone := missing(path):
                 raise Damaged(f"{path}: {gone}", RECOVER)
@@ -84,6 +88,12 @@ class Store(Records, Batches, Alarms, Summaries, Feeds):
             except BaseException:
                 self._db.close()
                 raise
+
+    def _make_tables(self) -> None:
+        self.records, self.epochs = Records(self), Epochs(self)
+        self.repairs, self.alarms, self.summaries = Repairs(self), Alarms(self), Summaries(self)
+        self.batches, self.elsewhere = Batches(self, self.repairs), SealedElsewhere(self, self.repairs)
+        self.anchors, self.feeds = Anchors(self, self.batches), Feeds(self, self.records)
 
     def _prepare(self, *, read_only: bool) -> None:
         self._db.execute("PRAGMA busy_timeout = 5000")
@@ -171,7 +181,7 @@ class Store(Records, Batches, Alarms, Summaries, Feeds):
     def demand_newest_epoch(self) -> None:
         """Raises Superseded where ``epoch`` is not the newest any more: another gateway writes this database, and only
         one of them may go on."""
-        if self.epoch is not None and self.newest_epoch() not in (None, self.epoch):
+        if self.epoch is not None and self.epochs.newest() not in (None, self.epoch):
             raise Superseded(
                 f"{self.path}: another gateway has begun a newer epoch in this database; it goes on, this one stops",
                 "run one gateway in this folder: `meterseal status CONFIG` names the process that works here; if that "
@@ -213,15 +223,19 @@ class Store(Records, Batches, Alarms, Summaries, Feeds):
         with self._errors():
             self._db.executemany(sql, values)
 
+    def count(self, sql: str, *values: object) -> int:
+        row = self.one(sql, *values)
+        return int(row[0]) if row and row[0] is not None else 0
+
     def totals(self) -> dict[str, int]:
         """Counts for the status: records and readings that are there, records pruned, batches and receipts ever."""
-        kinds = self.kinds()
+        kinds = self.records.kinds()
         return {
             "records": sum(kinds.values()),
             "readings": kinds.get("reading", 0),
-            "pruned": self.pruned()[1],
-            "batches": self.count_batches(),
-            "receipts": self.count_receipts(),
+            "pruned": self.records.pruned()[1],
+            "batches": self.batches.count(),
+            "receipts": self.anchors.count_receipts(),
         }
 
     # — size, copies, soundness —

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.writer import Writer
 
 T = TypeVar("T")
@@ -21,19 +21,19 @@ class Notes:
     def keep(self, statement_id: bytes, note: bytes) -> None:
         """Write a note down; it survives a power cut when this returns."""
 
-        def keep(store: Store) -> None:
+        def keep(store: Database) -> None:
             with store.transaction():
-                store.keep_note(self._ledger, statement_id, note)
+                store.anchors.keep_note(self._ledger, statement_id, note)
 
         self._ask(keep)
 
     def recall(self, statement_id: bytes) -> bytes | None:
         """The newest note of a statement."""
-        return self._ask(lambda store: store.note(self._ledger, statement_id))
+        return self._ask(lambda store: store.anchors.note(self._ledger, statement_id))
 
     def notes(self) -> Mapping[bytes, bytes]:
         """Every note of a statement that is not settled, by statement id."""
-        return self._ask(lambda store: store.notes(self._ledger))
+        return self._ask(lambda store: store.anchors.notes(self._ledger))
 
-    def _ask(self, function: Callable[[Store], T]) -> T:
+    def _ask(self, function: Callable[[Database], T]) -> T:
         return self._writer.call(function).result()

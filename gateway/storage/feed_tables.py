@@ -8,56 +8,60 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from gateway.records import StoredRecord
-from gateway.storage.repair_tables import Repairs
+from gateway.storage.record_tables import Records
+from gateway.storage.rows import Connection
 
 _ROW = "meter, epoch, seq, kind, time_ms, data"
 
 
-class Feeds(Repairs):
-    """The feeds' part of the store. What changes something is to be called within ``transaction()``."""
+class Feeds:
+    """Cursors and gaps of the feeds. What changes something is to be called within ``transaction()``."""
 
-    def feed_starts(self, feed: str) -> None:
+    def __init__(self, sql: Connection, records: Records) -> None:
+        self._sql, self._records = sql, records
+
+    def start(self, feed: str) -> None:
         """A feed begins now, or goes on: then all that was recorded since its cursor is a gap."""
         if self._cursor(feed) is None:
-            self.run("INSERT INTO cursors VALUES (?, ?)", feed, self.last_place())
+            self._sql.run("INSERT INTO cursors VALUES (?, ?)", feed, self._records.last_place())
         else:
-            self.feed_left_behind(feed, self.last_place())
+            self.leave_behind(feed, self._records.last_place())
 
-    def feed_left_behind(self, feed: str, place: int) -> None:
+    def leave_behind(self, feed: str, place: int) -> None:
         """The cursor moves to a place; all before it that it had not reached is a gap. A feed that has not begun has
         none."""
         at = self._cursor(feed)
         if at is not None and place > at:
-            self.run("INSERT INTO gaps VALUES (?, ?, ?)", feed, at + 1, place)
-            self.feed_reached(feed, place)
+            self._sql.run("INSERT INTO gaps VALUES (?, ?, ?)", feed, at + 1, place)
+            self.reached(feed, place)
 
-    def feed_reached(self, feed: str, place: int) -> None:
+    def reached(self, feed: str, place: int) -> None:
         """Everything up to this place has been told, or is in a gap."""
-        self.run("UPDATE cursors SET last_id = max(last_id, ?) WHERE feed = ?", place, feed)
+        self._sql.run("UPDATE cursors SET last_id = max(last_id, ?) WHERE feed = ?", place, feed)
 
-    def feed_told(self, feed: str, stretches: Iterable[tuple[int, int]]) -> None:
+    def published(self, feed: str, stretches: Iterable[tuple[int, int]]) -> None:
         """These stretches of the commit order, both ends included, are in no gap any more."""
         for first, last in stretches:
             sql = "SELECT first_id, last_id FROM gaps WHERE feed = ? AND first_id <= ? AND last_id >= ?"
-            for begin, end in self.all(sql, feed, last, first):
-                self.run("DELETE FROM gaps WHERE feed = ? AND first_id = ?", feed, begin)
+            for begin, end in self._sql.all(sql, feed, last, first):
+                self._sql.run("DELETE FROM gaps WHERE feed = ? AND first_id = ?", feed, begin)
                 rest = [(a, b) for a, b in ((begin, first - 1), (last + 1, end)) if a <= b]
-                self.run_each("INSERT INTO gaps VALUES (?, ?, ?)", ((feed, *piece) for piece in rest))
+                self._sql.run_each("INSERT INTO gaps VALUES (?, ?, ?)", ((feed, *piece) for piece in rest))
 
-    def feed_gaps(self, feed: str) -> list[tuple[int, int]]:
+    def gaps(self, feed: str) -> list[tuple[int, int]]:
         """First and last place of each gap, in order."""
-        return self.all("SELECT first_id, last_id FROM gaps WHERE feed = ? ORDER BY first_id", feed)
+        return self._sql.all("SELECT first_id, last_id FROM gaps WHERE feed = ? ORDER BY first_id", feed)
 
-    def feed_owes(self, feed: str, most: int = -1) -> int:
+    def owed(self, feed: str, most: int = -1) -> int:
         """How many readings stand in the gaps of a feed; looks at no more than ``most`` (-1: all of them)."""
         sql = "SELECT 1 FROM gaps JOIN records ON id BETWEEN first_id AND gaps.last_id WHERE feed = ?"
-        return self.count(f"SELECT count(*) FROM ({sql} AND kind = 'reading' LIMIT ?)", feed, most)
+        return self._sql.count(f"SELECT count(*) FROM ({sql} AND kind = 'reading' LIMIT ?)", feed, most)
 
-    def feed_rows(self, first: int, last: int, most: int) -> Iterator[tuple[int, StoredRecord]]:
+    def rows(self, first: int, last: int, most: int) -> Iterator[tuple[int, StoredRecord]]:
         """The first readings of a stretch of the commit order, each with its place."""
         sql = f"SELECT id, {_ROW} FROM records WHERE id BETWEEN ? AND ? AND kind = 'reading' ORDER BY id LIMIT ?"
-        return ((place, StoredRecord(*row)) for place, *row in self.walk(sql, first, last, most))
+        return ((place, StoredRecord(*row)) for place, *row in self._sql.walk(sql, first, last, most))
 
     def _cursor(self, feed: str) -> int | None:
-        row = self.one("SELECT last_id FROM cursors WHERE feed = ?", feed)
+        row = self._sql.one("SELECT last_id FROM cursors WHERE feed = ?", feed)
         return None if row is None else int(row[0])

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.records import StoredRecord
-from gateway.storage.repair_tables import Repairs
-from gateway.storage.rows import Tail
+from gateway.storage.rows import Connection, Tail
 from ledger_client.formats.record import Coverage, parse_record
 from ledger_client.recording_grid import Grid
 
@@ -19,8 +18,11 @@ _WHO_HAS_EVENTS = (  # from one name to the next: as many steps as there are met
 )
 
 
-class Records(Repairs):
-    """The records' half of the store."""
+class Records:
+    """Records in commit order. What changes something is to be called within ``transaction()``."""
+
+    def __init__(self, sql: Connection) -> None:
+        self._sql = sql
 
     def append(self, rows: Sequence[StoredRecord]) -> None:
         """Add signed records in the order given, which becomes the order of leaves. Call within ``transaction()``.
@@ -29,24 +31,20 @@ class Records(Repairs):
         """
         if rows:
             sql = f"INSERT INTO records (id, {_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?)"
-            self.run(sql, self.last_place() + 1, *rows[0])
-            self.run_each(f"INSERT INTO records ({_ROW}) VALUES (?, ?, ?, ?, ?, ?)", rows[1:])
+            self._sql.run(sql, self.last_place() + 1, *rows[0])
+            self._sql.run_each(f"INSERT INTO records ({_ROW}) VALUES (?, ?, ?, ?, ?, ?)", rows[1:])
             self._count(Counter(row.kind for row in rows))
-
-    def _count(self, kinds: Counter[str]) -> None:
-        sql = "INSERT INTO totals (kind, count) VALUES (?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
-        self.run_each(sql, kinds.items())
 
     def kinds(self) -> dict[str, int]:
         """How many records of each kind there are; counted along with their commits."""
-        return dict(self.all("SELECT kind, count FROM totals"))
+        return dict(self._sql.all("SELECT kind, count FROM totals"))
 
     def tail(self, meter: str) -> Tail | None:
         """How ``meter`` (or ``gateway``) was left, or None if this database never held a record of it."""
-        last = self.one("SELECT data FROM records WHERE meter = ? ORDER BY id DESC LIMIT 1", meter)
+        last = self._sql.one("SELECT data FROM records WHERE meter = ? ORDER BY id DESC LIMIT 1", meter)
         if last is None:
             return None
-        covered = self.one(
+        covered = self._sql.one(
             "SELECT id, data FROM records WHERE meter = ? AND kind = 'coverage' ORDER BY id DESC LIMIT 1", meter
         )
         to_ms, since = None, 0
@@ -54,82 +52,45 @@ class Records(Repairs):
             body = parse_record(bytes(covered[1])).body
             assert isinstance(body, Coverage)
             to_ms = body.to_ms
-            since = self.count(
+            since = self._sql.count(
                 "SELECT count(*) FROM records WHERE meter = ? AND id > ? AND kind = 'reading'", meter, covered[0]
             )
         return Tail(bytes(last[0]), to_ms, since, [] if to_ms is None else self._grids_from(meter, to_ms))
 
-    def _grids_from(self, meter: str, from_ms: int) -> list[Grid]:
-        """The grids by which polls of ``meter`` were due from a moment on, oldest first."""
-        begun = "SELECT max(id) FROM schedules WHERE meter = ? AND anchor_ms <= ?"
-        sql = f"SELECT anchor_ms, period_ms FROM schedules WHERE meter = ? AND id >= coalesce(({begun}), 0) ORDER BY id"
-        return self.all(sql, meter, meter, from_ms)
-
     def latest_ms(self) -> int:
         """The latest time among the newest 1,000 records, in ms, and that at which the last was signed: behind a
         silence that is later. 0 if there are none."""
-        last = self.one("SELECT data FROM records ORDER BY id DESC LIMIT 1")
+        last = self._sql.one("SELECT data FROM records ORDER BY id DESC LIMIT 1")
         signed_ms = parse_record(bytes(last[0])).claims.iat * 1000 if last else 0
         latest = "SELECT max(time_ms) FROM (SELECT time_ms FROM records ORDER BY id DESC LIMIT 1000)"
-        return max(self.count(latest), signed_ms)
-
-    def schedule(self, epoch: bytes, grids: Iterable[tuple[str, int, int]]) -> None:
-        """Note (meter, anchor_ms, period_ms) from which on polls of an epoch are recorded. Call within
-        ``transaction()``, with the first records that follow them, or earlier."""
-        sql = "INSERT INTO schedules (epoch, meter, anchor_ms, period_ms) VALUES (?, ?, ?, ?)"
-        self.run_each(sql, ((epoch, *grid) for grid in grids))
-
-    def scheduled(self) -> list[str]:
-        """The meters of which polls are due by their newest grid."""
-        newest = "SELECT max(id) FROM schedules GROUP BY meter"
-        sql = f"SELECT meter FROM schedules WHERE id IN ({newest}) AND period_ms > 0 ORDER BY meter"
-        return [str(meter) for (meter,) in self.all(sql)]
-
-    def schedules(self) -> list[tuple[str, bytes, int, int]]:
-        """(meter, epoch, anchor_ms, period_ms) of every epoch, oldest first."""
-        return self.all("SELECT meter, epoch, anchor_ms, period_ms FROM schedules ORDER BY id")
-
-    def newest_epoch(self) -> bytes | None:
-        """The epoch that has begun last; None in a new database."""
-        row = self.one("SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1")
-        return row[0] if row else None
-
-    def has_begun(self, epoch: bytes) -> bool:
-        """Whether this epoch began in this database."""
-        return self.one("SELECT 1 FROM schedules WHERE epoch = ? LIMIT 1", epoch) is not None
-
-    def epoch_began_ms(self) -> int:
-        """When the newest epoch began; 0 if there was none."""
-        return self.count(
-            "SELECT min(anchor_ms) FROM schedules WHERE epoch = (SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1)"
-        )
+        return max(self._sql.count(latest), signed_ms)
 
     def events_of(self, meter: str) -> Iterator[StoredRecord]:
         """The events of one meter, newest first."""
         sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'event' ORDER BY id DESC"
-        return map(StoredRecord._make, self.walk(sql, meter))
+        return map(StoredRecord._make, self._sql.walk(sql, meter))
 
     def events_before(self, meter: str, place: int) -> Iterator[StoredRecord]:
         """The events of one meter in front of a place of the commit order, newest first."""
         sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'event' AND id < ? ORDER BY id DESC"
-        return map(StoredRecord._make, self.walk(sql, meter, place))
+        return map(StoredRecord._make, self._sql.walk(sql, meter, place))
 
     def newest_events(
         self, count: int, before: int | None = None, meter: str | None = None
     ) -> list[tuple[int, StoredRecord]]:
         """The newest ``count`` events (of those in front of a place), of one meter or of all, with their places, newest
         first. Looks at ``count`` of each meter at most, however many there are."""
-        meters = [meter] if meter else [str(name) for (name,) in self.all(_WHO_HAS_EVENTS)]
+        meters = [meter] if meter else [str(name) for (name,) in self._sql.all(_WHO_HAS_EVENTS)]
         sql = "SELECT id FROM records WHERE meter = ? AND kind = 'event' AND id < ? ORDER BY id DESC LIMIT ?"
         limit = 1 << 62 if before is None else before
-        places = [int(place) for name in meters for (place,) in self.all(sql, name, limit, count)]
+        places = [int(place) for name in meters for (place,) in self._sql.all(sql, name, limit, count)]
         newest = sorted(places, reverse=True)[:count]
-        found = (self.one(f"SELECT {_ROW} FROM records WHERE id = ?", place) for place in newest)
+        found = (self._sql.one(f"SELECT {_ROW} FROM records WHERE id = ?", place) for place in newest)
         return [(place, StoredRecord(*row)) for place, row in zip(newest, found, strict=True) if row]
 
     def epoch_events(self) -> list[StoredRecord]:
         """Every event of the newest epoch, oldest first."""
-        found = self.all(
+        found = self._sql.all(
             f"SELECT {_ROW} FROM records INDEXED BY events_by_meter WHERE kind = 'event' "  # few; an epoch has millions
             "AND epoch = (SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1) ORDER BY id"
         )
@@ -137,69 +98,71 @@ class Records(Repairs):
 
     def find(self, meter: str, epoch: bytes, seq: int) -> tuple[int, StoredRecord] | None:
         """A record and its place in the commit order."""
-        row = self.one(f"SELECT id, {_ROW} FROM records WHERE epoch = ? AND meter = ? AND seq = ?", epoch, meter, seq)
+        row = self._sql.one(
+            f"SELECT id, {_ROW} FROM records WHERE epoch = ? AND meter = ? AND seq = ?", epoch, meter, seq
+        )
         return (row[0], StoredRecord(*row[1:])) if row else None
 
     def place(self, meter: str, epoch: bytes, seq: int) -> int | None:
         """A record's place in the commit order."""
-        row = self.one("SELECT id FROM records WHERE epoch = ? AND meter = ? AND seq = ?", epoch, meter, seq)
+        row = self._sql.one("SELECT id FROM records WHERE epoch = ? AND meter = ? AND seq = ?", epoch, meter, seq)
         return int(row[0]) if row else None
 
     def first_ms(self, meter: str | None = None) -> int | None:
         """The time of the oldest record that is there, of one meter or of all."""
         where, values = ("WHERE meter = ?", (meter,)) if meter else ("", ())
-        row = self.one(f"SELECT time_ms FROM records {where} ORDER BY id LIMIT 1", *values)
+        row = self._sql.one(f"SELECT time_ms FROM records {where} ORDER BY id LIMIT 1", *values)
         return int(row[0]) if row else None
 
     def readings(self, meter: str | None, count: int) -> list[StoredRecord]:
         """The newest ``count`` readings, of one meter or of all, oldest first."""
         where = "kind = 'reading'" + (" AND meter = ?" if meter else "")
         sql = f"SELECT {_ROW} FROM records WHERE {where} ORDER BY id DESC LIMIT ?"
-        return [StoredRecord(*row) for row in reversed(self.all(sql, *([meter] if meter else []), count))]
+        return [StoredRecord(*row) for row in reversed(self._sql.all(sql, *([meter] if meter else []), count))]
 
     def readings_after(self, meter: str | None, place: int, last_id: int, most: int) -> list[tuple[int, StoredRecord]]:
         """Up to ``most`` readings of one meter or of all behind a place, up to ``last_id``, with their places."""
         where = "kind = 'reading' AND id > ? AND id <= ?" + (" AND meter = ?" if meter else "")
         sql = f"SELECT id, {_ROW} FROM records WHERE {where} ORDER BY id LIMIT ?"
-        found = self.all(sql, place, last_id, *([meter] if meter else []), most)
+        found = self._sql.all(sql, place, last_id, *([meter] if meter else []), most)
         return [(row[0], StoredRecord(*row[1:])) for row in found]
 
     def chain(self, meter: str, count: int, before: int | None = None) -> list[tuple[int, StoredRecord]]:
         """The newest ``count`` records of a meter (of those in front of a place) with their places, newest first."""
         sql = f"SELECT id, {_ROW} FROM records WHERE meter = ? AND id < ? ORDER BY id DESC LIMIT ?"
-        return [(row[0], StoredRecord(*row[1:])) for row in self.all(sql, meter, before or 1 << 62, count)]
+        return [(row[0], StoredRecord(*row[1:])) for row in self._sql.all(sql, meter, before or 1 << 62, count)]
 
     def coverage(self, meter: str, count: int) -> list[StoredRecord]:
         """The newest ``count`` coverage records of a meter, newest first."""
         sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'coverage' ORDER BY id DESC LIMIT ?"
-        return [StoredRecord(*row) for row in self.all(sql, meter, count)]
+        return [StoredRecord(*row) for row in self._sql.all(sql, meter, count)]
 
     def coverage_from(self, meter: str, place: int) -> Iterator[StoredRecord]:
         """The coverage records of a meter from a place of the commit order on."""
         sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'coverage' AND id >= ? ORDER BY id"
-        return map(StoredRecord._make, self.walk(sql, meter, place))
+        return map(StoredRecord._make, self._sql.walk(sql, meter, place))
 
     def newest(self, meter: str, kind: str) -> StoredRecord | None:
         """The newest record of one kind of one meter."""
         sql = f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = ? ORDER BY id DESC LIMIT 1"
-        row = self.one(sql, meter, kind)
+        row = self._sql.one(sql, meter, kind)
         return StoredRecord(*row) if row else None
 
     def newest_places(self, count: int, owners: Iterable[str]) -> list[tuple[int, StoredRecord]]:
         """Places and records, newest first: the newest ``count`` of all, and each owner's newest of every kind."""
         found = dict[int, StoredRecord]()
         sql = f"SELECT id, {_ROW} FROM records {{}} ORDER BY id DESC LIMIT ?"
-        for place, *row in self.all(sql.format(""), count):
+        for place, *row in self._sql.all(sql.format(""), count):
             found[place] = StoredRecord(*row)
         for owner in owners:
             for kind in ("reading", "coverage", "event"):
-                for place, *row in self.all(sql.format("WHERE meter = ? AND kind = ?"), owner, kind, 1):
+                for place, *row in self._sql.all(sql.format("WHERE meter = ? AND kind = ?"), owner, kind, 1):
                     found[place] = StoredRecord(*row)
         return sorted(found.items(), reverse=True)
 
     def newest_anchored(self, meter: str) -> StoredRecord | None:
         """The newest reading of ``meter`` whose batch has a receipt."""
-        row = self.one(
+        row = self._sql.one(
             f"SELECT {_ROW} FROM records WHERE meter = ? AND kind = 'reading' AND id <= "
             "(SELECT max(last_id) FROM batches JOIN anchors USING (batch) WHERE state = 'settled') "
             "AND id NOT IN (SELECT id FROM elsewhere) ORDER BY id DESC LIMIT 1",
@@ -214,7 +177,7 @@ class Records(Repairs):
     def stretch(self, first_id: int, last_id: int) -> Iterator[StoredRecord]:
         """The same one by one, for a stretch that need not be held whole."""
         sql = f"SELECT {_ROW} FROM records WHERE id BETWEEN ? AND ? ORDER BY id"
-        return map(StoredRecord._make, self.walk(sql, first_id, last_id))
+        return map(StoredRecord._make, self._sql.walk(sql, first_id, last_id))
 
     def prune(self, last_id: int, most: int) -> int:
         """Delete up to ``most`` readings and coverage records up to ``last_id``, the oldest first; gives their number.
@@ -222,23 +185,76 @@ class Records(Repairs):
         Events stay, and so does each meter's newest record of every kind: the chain and the coverage go on from them.
         The database itself refuses the deletion of what no receipted batch holds. Call within ``transaction()``.
         """
-        meters = [str(meter) for (meter,) in self.all("SELECT DISTINCT meter FROM schedules")]
+        meters = [str(meter) for (meter,) in self._sql.all("SELECT DISTINCT meter FROM schedules")]
         newest = {self._newest_id(meter, kind) for meter in meters for kind in ("reading", "coverage")}
         kept = ", ".join(map(str, sorted(newest)))
         sql = "SELECT id, kind FROM records WHERE id <= ? AND kind <> 'event'"
-        going = self.all(f"{sql} AND id NOT IN ({kept}) ORDER BY id LIMIT ?", last_id, most)
+        going = self._sql.all(f"{sql} AND id NOT IN ({kept}) ORDER BY id LIMIT ?", last_id, most)
         if going:
-            self.run("UPDATE pruned SET to_id = max(to_id, ?)", going[-1][0])
-            self.run_each("DELETE FROM records WHERE id = ?", ((row_id,) for row_id, _ in going))
+            self._sql.run("UPDATE pruned SET to_id = max(to_id, ?)", going[-1][0])
+            self._sql.run_each("DELETE FROM records WHERE id = ?", ((row_id,) for row_id, _ in going))
             gone = Counter(kind for _, kind in going)
             self._count(Counter({kind: -n for kind, n in gone.items()}))
-            self.run("UPDATE pruned SET records = records + ?", len(going))
+            self._sql.run("UPDATE pruned SET records = records + ?", len(going))
         return len(going)
-
-    def _newest_id(self, meter: str, kind: str) -> int:
-        return self.count("SELECT max(id) FROM records WHERE meter = ? AND kind = ?", meter, kind)
 
     def pruned(self) -> tuple[int, int]:
         """Up to which place of the commit order records have been pruned, and how many."""
-        row = self.one("SELECT to_id, records FROM pruned")
+        row = self._sql.one("SELECT to_id, records FROM pruned")
         return (int(row[0]), int(row[1])) if row else (0, 0)
+
+    def last_place(self) -> int:
+        """The highest place of the commit order that was ever used, as far as it is known."""
+        used = "SELECT max(id) AS n FROM records UNION ALL SELECT max(last_id) FROM batches"
+        return self._sql.count(f"SELECT max(n) FROM ({used} UNION ALL SELECT max(last_id) FROM repairs)")
+
+    def _count(self, kinds: Counter[str]) -> None:
+        sql = "INSERT INTO totals (kind, count) VALUES (?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
+        self._sql.run_each(sql, kinds.items())
+
+    def _grids_from(self, meter: str, from_ms: int) -> list[Grid]:
+        """The grids by which polls of ``meter`` were due from a moment on, oldest first."""
+        begun = "SELECT max(id) FROM schedules WHERE meter = ? AND anchor_ms <= ?"
+        sql = f"SELECT anchor_ms, period_ms FROM schedules WHERE meter = ? AND id >= coalesce(({begun}), 0) ORDER BY id"
+        return self._sql.all(sql, meter, meter, from_ms)
+
+    def _newest_id(self, meter: str, kind: str) -> int:
+        return self._sql.count("SELECT max(id) FROM records WHERE meter = ? AND kind = ?", meter, kind)
+
+
+class Epochs:
+    """Epochs and their recording grids, oldest first."""
+
+    def __init__(self, sql: Connection) -> None:
+        self._sql = sql
+
+    def schedule(self, epoch: bytes, grids: Iterable[tuple[str, int, int]]) -> None:
+        """Note (meter, anchor_ms, period_ms) from which on polls of an epoch are recorded. Call within
+        ``transaction()``, with the first records that follow them, or earlier."""
+        sql = "INSERT INTO schedules (epoch, meter, anchor_ms, period_ms) VALUES (?, ?, ?, ?)"
+        self._sql.run_each(sql, ((epoch, *grid) for grid in grids))
+
+    def scheduled(self) -> list[str]:
+        """The meters of which polls are due by their newest grid."""
+        newest = "SELECT max(id) FROM schedules GROUP BY meter"
+        sql = f"SELECT meter FROM schedules WHERE id IN ({newest}) AND period_ms > 0 ORDER BY meter"
+        return [str(meter) for (meter,) in self._sql.all(sql)]
+
+    def schedules(self) -> list[tuple[str, bytes, int, int]]:
+        """(meter, epoch, anchor_ms, period_ms) of every epoch, oldest first."""
+        return self._sql.all("SELECT meter, epoch, anchor_ms, period_ms FROM schedules ORDER BY id")
+
+    def newest(self) -> bytes | None:
+        """The epoch that has begun last; None in a new database."""
+        row = self._sql.one("SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1")
+        return row[0] if row else None
+
+    def has_begun(self, epoch: bytes) -> bool:
+        """Whether this epoch began in this database."""
+        return self._sql.one("SELECT 1 FROM schedules WHERE epoch = ? LIMIT 1", epoch) is not None
+
+    def began_ms(self) -> int:
+        """When the newest epoch began; 0 if there was none."""
+        return self._sql.count(
+            "SELECT min(anchor_ms) FROM schedules WHERE epoch = (SELECT epoch FROM schedules ORDER BY id DESC LIMIT 1)"
+        )

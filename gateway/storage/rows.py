@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.records import STOP
 from ledger_client.formats.record import Event, parse_record
@@ -115,30 +114,32 @@ def ended_in_order(tail: Tail | None) -> bool:
     return isinstance(body, Event) and body.name == STOP
 
 
-class Tables(ABC):
-    """The calls that every table is asked with; they raise StoreError, never the database's own errors."""
+class Connection(Protocol):
+    """The calls that every table is asked with; they raise StoreError, never the database's own errors.
 
-    @abstractmethod
+    One connection belongs to one thread at a time; ``snapshot`` and ``transaction`` are the database's.
+    """
+
     def one(self, sql: str, *values: object) -> tuple[Any, ...] | None:
         """The first row of an answer."""
+        ...
 
-    @abstractmethod
     def all(self, sql: str, *values: object) -> list[Any]:
         """Every row of an answer."""
+        ...
 
-    @abstractmethod
     def walk(self, sql: str, *values: object) -> Iterator[Any]:
         """The rows of an answer one by one, for one that need not be held whole."""
+        ...
 
-    @abstractmethod
     def run(self, sql: str, *values: object) -> int:
         """Change something; gives the number of rows that changed. Call within ``transaction()``."""
+        ...
 
-    @abstractmethod
     def run_each(self, sql: str, values: Iterable[tuple[object, ...]]) -> None:
         """The same for every tuple of ``values``."""
+        ...
 
     def count(self, sql: str, *values: object) -> int:
         """The one number of an answer; 0 where it is NULL."""
-        row = self.one(sql, *values)
-        return int(row[0]) if row and row[0] is not None else 0
+        ...

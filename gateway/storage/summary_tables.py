@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gateway.clock import HOUR_MS, MINUTE_MS
-from gateway.storage.rows import Tables
+from gateway.storage.rows import Connection
 
 _SPANS = {MINUTE_MS: 1, HOUR_MS: 60}  # as the column says them, in minutes
 
@@ -30,51 +30,54 @@ class SummaryRow(NamedTuple):
     data: bytes
 
 
-class Summaries(Tables):
-    """The summaries' part of the store."""
+class Summaries:
+    """Summaries of minutes and hours, and the records that they are made of."""
 
-    def put_summaries(self, rows: Sequence[SummaryRow]) -> None:
+    def __init__(self, sql: Connection) -> None:
+        self._sql = sql
+
+    def put(self, rows: Sequence[SummaryRow]) -> None:
         """Keep these, in place of those that are there. Call within ``transaction()``."""
         sql = "INSERT OR REPLACE INTO summaries (meter, span, start_ms, data) VALUES (?, ?, ?, ?)"
-        self.run_each(sql, ((row.meter, _SPANS[row.span_ms], row.start_ms, row.data) for row in rows))
+        self._sql.run_each(sql, ((row.meter, _SPANS[row.span_ms], row.start_ms, row.data) for row in rows))
 
-    def summaries(self, meter: str, span_ms: int, from_ms: int, to_ms: int) -> Iterator[tuple[int, bytes]]:
+    def between(self, meter: str, span_ms: int, from_ms: int, to_ms: int) -> Iterator[tuple[int, bytes]]:
         """(start_ms, data) of those that begin in [from_ms, to_ms), in order."""
         sql = (
             "SELECT start_ms, data FROM summaries WHERE meter = ? AND span = ? AND start_ms >= ? AND start_ms < ? "
             "ORDER BY start_ms"
         )
-        return self.walk(sql, meter, _SPANS[span_ms], from_ms, to_ms)
+        return self._sql.walk(sql, meter, _SPANS[span_ms], from_ms, to_ms)
 
-    def summary(self, meter: str, span_ms: int, start_ms: int) -> bytes | None:
+    def at(self, meter: str, span_ms: int, start_ms: int) -> bytes | None:
         """The row of one span."""
         sql = "SELECT data FROM summaries WHERE meter = ? AND span = ? AND start_ms = ?"
-        row = self.one(sql, meter, _SPANS[span_ms], start_ms)
+        row = self._sql.one(sql, meter, _SPANS[span_ms], start_ms)
         return bytes(row[0]) if row else None
 
-    def newest_summary(self, meter: str, span_ms: int) -> int | None:
+    def newest(self, meter: str, span_ms: int) -> int | None:
         """Where the newest row begins."""
         return self._end("max", meter, span_ms)
 
-    def oldest_summary(self, meter: str, span_ms: int) -> int | None:
+    def oldest(self, meter: str, span_ms: int) -> int | None:
         """Where the oldest row begins."""
         return self._end("min", meter, span_ms)
 
     def _end(self, which: str, meter: str, span_ms: int) -> int | None:
         sql = f"SELECT {which}(start_ms) FROM summaries WHERE meter = ? AND span = ?"
-        row = self.one(sql, meter, _SPANS[span_ms])
+        row = self._sql.one(sql, meter, _SPANS[span_ms])
         return int(row[0]) if row and row[0] is not None else None
 
-    def summarised_meters(self) -> list[str]:
+    def meters(self) -> list[str]:
         """Every meter that has a row, also those that are in no configuration any more."""
         found: list[str] = []
-        while (row := self.one("SELECT min(meter) FROM summaries WHERE meter > ?", found[-1] if found else "")) and row[
-            0
-        ]:
+        while (
+            row := self._sql.one("SELECT min(meter) FROM summaries WHERE meter > ?", found[-1] if found else "")
+        ) and row[0]:
             found.append(str(row[0]))
         return found
 
-    def drop_summaries(self, meter: str, span_ms: int, before_ms: int, most: int) -> int:
+    def drop(self, meter: str, span_ms: int, before_ms: int, most: int) -> int:
         """Delete up to ``most`` that begin earlier, the oldest first, but for the newest; gives their number. Call
         within ``transaction()``."""
         sql = (
@@ -83,22 +86,22 @@ class Summaries(Tables):
             "WHERE meter = ? AND span = ?)) ORDER BY start_ms LIMIT ?)"
         )
         span = _SPANS[span_ms]
-        return self.run(sql, meter, span, meter, span, before_ms, meter, span, most)
+        return self._sql.run(sql, meter, span, meter, span, before_ms, meter, span, most)
 
     def forms(self) -> dict[int, Points]:
         """Which points the rows of each form hold, by the form's number."""
-        found = self.all("SELECT id, points FROM summary_forms")
+        found = self._sql.all("SELECT id, points FROM summary_forms")
         return {int(number): tuple((name, unit) for name, unit in json.loads(points)) for number, points in found}
 
     def add_form(self, points: Points) -> int:
         """Keep a new form; gives its number. Call within ``transaction()``."""
-        self.run("INSERT INTO summary_forms (points) VALUES (?)", json.dumps(points, separators=(",", ":")))
-        return self.count("SELECT max(id) FROM summary_forms")
+        self._sql.run("INSERT INTO summary_forms (points) VALUES (?)", json.dumps(points, separators=(",", ":")))
+        return self._sql.count("SELECT max(id) FROM summary_forms")
 
     def place_of(self, time_ms: int) -> int:
         """The first place of the commit order whose record is not earlier than this, give or take the little by which
         times and places are not in one order."""
-        low, high = 0, self.count("SELECT max(id) FROM records") + 1
+        low, high = 0, self._sql.count("SELECT max(id) FROM records") + 1
         while low < high:
             middle = (low + high) // 2
             row = self._near(middle)
@@ -112,7 +115,7 @@ class Summaries(Tables):
         """The first record from a place on and its time; a coverage record, whose time may be long ago, only where
         there is hardly anything else."""
         sql = "SELECT id, time_ms FROM records WHERE id >= ? {} ORDER BY id LIMIT 1"
-        row = self.one(sql.format("AND id < ? AND kind <> 'coverage'"), place, place + MANY) or self.one(
+        row = self._sql.one(sql.format("AND id < ? AND kind <> 'coverage'"), place, place + MANY) or self._sql.one(
             sql.format(""), place
         )
         return (int(row[0]), int(row[1])) if row else None
@@ -123,7 +126,7 @@ class Summaries(Tables):
             "SELECT kind, time_ms, data FROM records WHERE meter = ? AND id BETWEEN ? AND ? AND kind <> 'event' "
             "ORDER BY id"
         )
-        return self.walk(sql, meter, first_id, last_id)
+        return self._sql.walk(sql, meter, first_id, last_id)
 
     def newest_before(self, meter: str, before_ms: int, slack_ms: int) -> int | None:
         """The time of the newest reading or coverage record of a meter before this moment."""
@@ -131,7 +134,7 @@ class Summaries(Tables):
             "SELECT time_ms FROM records WHERE meter = ? AND id < ? AND kind <> 'event' AND time_ms < ? "
             "ORDER BY id DESC LIMIT 1"
         )
-        row = self.one(sql, meter, self.place_of(before_ms + slack_ms), before_ms)
+        row = self._sql.one(sql, meter, self.place_of(before_ms + slack_ms), before_ms)
         return int(row[0]) if row else None
 
     def time_back(self, meter: str, time_ms: int, many: int, slack_ms: int) -> int:
@@ -140,14 +143,14 @@ class Summaries(Tables):
             "SELECT min(time_ms) FROM (SELECT time_ms FROM records WHERE meter = ? AND id < ? AND kind <> 'event' "
             "ORDER BY id DESC LIMIT ?)"
         )
-        return self.count(sql, meter, self.place_of(time_ms + slack_ms), many)
+        return self._sql.count(sql, meter, self.place_of(time_ms + slack_ms), many)
 
     def are_more(self, meter: str, first_id: int, last_id: int, most: int) -> bool:
         """Whether a meter has more than so many records in a stretch; looks at no record."""
         sql = "SELECT count(*) FROM (SELECT 1 FROM records WHERE meter = ? AND id BETWEEN ? AND ? LIMIT ?)"
-        return self.count(sql, meter, first_id, last_id, most + 1) > most
+        return self._sql.count(sql, meter, first_id, last_id, most + 1) > most
 
     def story_back(self, meter: str) -> Iterator[tuple[str, int, bytes]]:
         """The same of all of them, the newest first."""
         sql = "SELECT kind, time_ms, data FROM records WHERE meter = ? AND kind <> 'event' ORDER BY id DESC"
-        return self.walk(sql, meter)
+        return self._sql.walk(sql, meter)

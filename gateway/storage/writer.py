@@ -8,12 +8,12 @@ from concurrent.futures import Future
 from typing import Protocol, TypeVar
 
 from gateway.errors import Superseded
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 
 T = TypeVar("T")
 
 
-def answer(future: Future[T], function: Callable[[Store], T], store: Store) -> None:
+def answer(future: Future[T], function: Callable[[Database], T], store: Database) -> None:
     try:
         future.set_result(function(store))
     except Exception as error:
@@ -25,7 +25,7 @@ def answer(future: Future[T], function: Callable[[Store], T], store: Store) -> N
 class Writer(Protocol):
     """Who writes the database: whoever else wants something written or read calls it, from whatever thread."""
 
-    def call(self, function: Callable[[Store], T]) -> Future[T]:
+    def call(self, function: Callable[[Database], T]) -> Future[T]:
         """Run ``function(store)`` in its turn; it makes its own transaction."""
         ...
 
@@ -33,10 +33,10 @@ class Writer(Protocol):
 class Direct:
     """The writer of a database that no recorder is at work on: what is called runs at once, one after the other."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Database) -> None:
         self._store, self._turn = store, threading.Lock()
 
-    def call(self, function: Callable[[Store], T]) -> Future[T]:
+    def call(self, function: Callable[[Database], T]) -> Future[T]:
         """Run ``function(store)`` now."""
         future: Future[T] = Future()
         with self._turn:

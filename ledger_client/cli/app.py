@@ -36,10 +36,10 @@ from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.formats.batch_file import is_batch
 from ledger_client.formats.bundle import is_bundle
 from ledger_client.times import rfc3339
+from ledger_client.verification.as_json import failure_json, verified_json
 from ledger_client.verification.explain import clean, facts_in_words, steps_in_words
 from ledger_client.verification.online_facts import NOTHING_ASKED, OnlineFacts
 from ledger_client.verification.trust import Trust, load_trust
-from ledger_client.verification.verify import failure_json
 from ledger_client.verification.verify import verify as verify_bundle
 
 _RATE = click.FloatRange(0, 1e6)
@@ -216,7 +216,7 @@ def verify(
         why = f"NOT VERIFIED, step {error.step} ({STEPS[error.step]}): {clean(error.detail)}"
         _say(failure_json(error), why, as_json)
         sys.exit(1)
-    _say(proven.as_json(), "\n".join([*steps_in_words(proven), "", *facts_in_words(proven)]), as_json)
+    _say(verified_json(proven), "\n".join([*steps_in_words(proven), "", *facts_in_words(proven)]), as_json)
 
 
 @cli.command()

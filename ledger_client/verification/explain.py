@@ -12,8 +12,9 @@ from ledger_client.formats.record import GATEWAY_ITSELF, Coverage, Event
 from ledger_client.formats.senml import Quality, Value
 from ledger_client.formats.statement import id_text
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
+from ledger_client.verification.as_json import plain_json
 from ledger_client.verification.online_facts import LogFact
-from ledger_client.verification.verify import Verified, plain_json
+from ledger_client.verification.verify import Verified
 
 _CLOCKS: Final = {
     "U": "unknown, the clock was not set",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Any, Final
 
 from ledger_client.errors import (
     Malformed,
@@ -20,29 +18,24 @@ from ledger_client.formats.checks import MAX_TIME_MS
 from ledger_client.formats.cose_key import base64url
 from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.receipt import Receipt
-from ledger_client.formats.record import GATEWAY_ITSELF, Body, Event, Record, parse_record
-from ledger_client.formats.senml import Reading, Value, quality_words
-from ledger_client.formats.statement import SignedStatement, check_statement, id_text, read_statement
+from ledger_client.formats.record import GATEWAY_ITSELF, Body, Record, parse_record
+from ledger_client.formats.senml import Reading, Value
+from ledger_client.formats.statement import SignedStatement, check_statement, read_statement
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
 from ledger_client.verification.online_facts import NOTHING_ASKED, LogFact, OnlineFacts
 from ledger_client.verification.trust import Trust, TrustKey
 from ledger_client.verification.vouching import (
     TOLERANCE_S,
-    check_receipt,
     count_places,
     demand_all_asked,
     demand_no_other,
     demand_valid,
+    earliest,
     in_log,
     read_receipts,
     too_few,
     vouching_ledgers,
 )
-
-__all__ = [
-    "TOLERANCE_S", "Verified", "check_receipt", "demand_valid", "failure_json", "record_key_of", "rfc3339",
-    "rfc3339_ms", "too_few", "verify", "vouching_ledgers",
-]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,48 +75,6 @@ class Verified:
     @property
     def delay_ms(self) -> int:
         return self.no_later_than * 1000 - self.time_ms
-
-    def as_json(self) -> dict[str, Any]:
-        """The facts for ``--json``. Times are RFC 3339; a decimal that a float cannot show exactly is text."""
-        return _ANSWER | {
-            "verified": True,
-            "kind": self.kind,
-            "gateway": self.gateway,
-            "meter": self.meter,
-            "seq": self.seq,
-            "epoch": self.epoch.hex(),
-            "time": rfc3339_ms(self.time_ms),
-            "no_later_than": rfc3339(self.no_later_than),
-            "delay": self.delay_ms / 1000,
-            "clock": self.clock,
-            "values": _json_values(self.body),
-            "batch": self.batch,
-            "resume": self.resume,
-            "root": self.root.hex(),
-            "statement_id": id_text(self.statement_id),
-            "receipts": [self._json_receipt(ledger, time) for ledger, time in self.receipts],
-            "unconfirmed": list(self.unconfirmed),
-            "asked": list(self.asked),
-        }
-
-    def _json_receipt(self, ledger: str, time: int) -> dict[str, Any]:
-        """With ``log`` only where the ledger's log was asked and has only grown."""
-        log = self.in_log.get(ledger)
-        now = {"log": {"entries": log.entries, "time": rfc3339(log.time)}} if log else {}
-        return {"ledger": ledger, "time": rfc3339(time), **now}
-
-
-_KEYS: Final = (
-    "verified", "step", "error", "detail", "kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than", "delay",
-    "clock", "values", "batch", "resume", "root", "statement_id", "receipts", "unconfirmed", "asked",
-)  # fmt: skip
-_ANSWER: Final[dict[str, Any]] = dict.fromkeys(_KEYS)
-
-
-def failure_json(error: VerificationError) -> dict[str, Any]:
-    """The answer for ``--json`` when verification stopped: the same keys, with what stopped it and no facts."""
-    stopped = {"verified": False, "step": error.step, "error": type(error).__name__, "detail": error.detail}
-    return _ANSWER | stopped | {"values": [], "receipts": [], "unconfirmed": [], "asked": []}
 
 
 def verify(
@@ -173,13 +124,12 @@ def verify(
 
     # 6 receipts, and of 7 what concerns one receipt: which ledgers vouch, and since when
     receipts, junk = read_receipts(parts.receipts)
-    vouching, failures = vouching_ledgers(parts.statement, receipts, trust, now, facts)
-    failures = junk + failures
-    by_receipt = frozenset(vouching)
-    still_there, notes = in_log([receipt for receipt in receipts if receipt.ledger in vouching], facts, now)
-    untold = list(notes)
-    asked, more = demand_no_other(signed, facts, trust)
-    notes += count_places(parts.anchors, signed.id, facts, trust, now, vouching, failures)
+    by_receipt, failures = vouching_ledgers(parts.statement, receipts, trust, now, facts)
+    still_there, untold = in_log([receipt for receipt in receipts if receipt.ledger in by_receipt], facts, now)
+    asked, unasked = demand_no_other(signed, facts, trust)
+    places, misplaced, unplaced = count_places(parts.anchors, signed.id, facts, trust, now)
+    vouching = earliest(by_receipt, places)
+    failures = [*junk, *failures, *misplaced]
 
     # 8 policy: k distinct ledgers of the list; before the rest of 7, whose T only they give
     if len(vouching) < trust.receipts:
@@ -212,8 +162,8 @@ def verify(
         root=statement.root,
         statement_id=signed.id,
         receipts=counted,
-        unconfirmed=_unconfirmed(receipts, vouching, failures, [*notes, *more]),
-        on_chain=frozenset(vouching) - by_receipt,
+        unconfirmed=_unconfirmed(receipts, vouching, failures, [*untold, *unplaced, *unasked]),
+        on_chain=frozenset(vouching) - by_receipt.keys(),
         in_log=still_there,
         asked=asked,
     )
@@ -275,39 +225,3 @@ def _unconfirmed(
         if receipt.ledger in vouching and receipt.size_claim is None
     ]
     return (*lines, *notes)
-
-
-def _json_values(body: Body) -> list[dict[str, Any]]:
-    """The values of a reading; of another record its facts, in the same form."""
-    if isinstance(body, Reading):
-        return [
-            _json_value(v.name, v.value, v.unit, v.quality) | ({"offset_ms": v.offset_ms} if v.offset_ms else {})
-            for v in body.values
-        ]
-    if isinstance(body, Event):
-        return [_json_value(name, fact) for name, fact in {"event": body.name, **body.fields}.items()]
-    missed = {f"missed.{reason}": count for reason, count in body.missed.items()}
-    facts = {"from": rfc3339_ms(body.from_ms), "to": rfc3339_ms(body.to_ms), "due": body.due}
-    return [_json_value(name, fact) for name, fact in {**facts, "recorded": body.recorded, **missed}.items()]
-
-
-def _json_value(name: str, value: object, unit: str | None = None, quality: int = 0) -> dict[str, Any]:
-    return {"name": name, "value": plain_json(value), "unit": unit, "quality": quality_words(quality)}
-
-
-def plain_json(value: object) -> Any:
-    """A value or fact as ``--json`` shows it."""
-    if isinstance(value, Decimal):
-        return float(value) if Decimal(repr(float(value))) == value else str(value)
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, list):
-        return [plain_json(item) for item in value]
-    if isinstance(value, Mapping):
-        return {_json_key(key): plain_json(item) for key, item in value.items()}
-    return value
-
-
-def _json_key(key: object) -> str:
-    """Integer keys as ``#1``; text that begins with # gets another one, so that no two keys become one."""
-    return key if isinstance(key, str) and not key.startswith("#") else f"#{key}"

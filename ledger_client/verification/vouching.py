@@ -172,19 +172,17 @@ def demand_valid(key: TrustKey, time: int, whose: str) -> None:
 
 
 def count_places(
-    anchors: Sequence[Locator],
-    statement_id: bytes,
-    facts: OnlineFacts,
-    trust: Trust,
-    now: int,
-    vouching: dict[str, int],
-    failures: list[tuple[str, VerificationError]],
-) -> list[str]:
-    """Add the chains that hold a statement to those who vouch, and why one does not to the failures.
+    anchors: Sequence[Locator], statement_id: bytes, facts: OnlineFacts, trust: Trust, now: int
+) -> tuple[dict[str, int], list[tuple[str, VerificationError]], list[str]]:
+    """Which chains hold a statement, by what was asked of them.
 
-    Returns what is left to say of the places: not asked about, or shared.
+    Returns:
+        {chain: the earliest time of a block that holds it}; [(chain, why a place does not count)]; what is left to say
+        of the places that were not asked about, or are shared.
     """
-    notes = []
+    vouching: dict[str, int] = {}
+    failures: list[tuple[str, VerificationError]] = []
+    notes: list[str] = []
     for place in anchors:
         fact = facts.places.get(place)
         if isinstance(fact, ChainFact):
@@ -200,7 +198,12 @@ def count_places(
         else:
             said = f"said to be on chain {place.chain}, block {place.block}, transaction 0x{place.tx.hex()}"
             notes.append(f"{place.ledger}: {said}" + (f"; {fact}" if fact else ""))
-    return notes
+    return vouching, failures, notes
+
+
+def earliest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """The ledgers of both, each with its earliest time, those of ``one`` first."""
+    return {ledger: min(x[ledger] for x in (one, other) if ledger in x) for ledger in (*one, *other)}
 
 
 def _placed(place: Locator, fact: ChainFact, statement_id: bytes, trust: Trust, now: int) -> int:

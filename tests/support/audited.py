@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.config.model import Config
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.audit.result import Audit
 from ledger_client.audit.run import Wanted, audit
 from ledger_client.formats.batch_file import write_batch
@@ -31,14 +31,14 @@ def audited_by(trust: Trust, database: Path, folder: Path, *, allow_resume: bool
     folder.mkdir(exist_ok=True)
     for old in folder.iterdir():
         old.unlink()
-    store, paths = Store(database, read_only=True), []
-    for batch in store.batches():
+    store, paths = Database(database, read_only=True), []
+    for batch in store.batches.all():
         tree = Tree([leaf_hash(b"policy"), leaf_hash(batch.entry)])
         sub, iat = id_text(statement_id(batch.entry)), batch.sealed_ms // 1000 + 1
         receipt = sign_receipt("demo-ledger", sub, iat, 2, 1, tree.path(1), tree.root, LEDGER)
         paths.append(folder / f"{batch.batch}.mbatch")
         with paths[-1].open("wb") as file:
-            rows = (row.data for row in store.leaves(batch.first_id, batch.last_id))
+            rows = (row.data for row in store.batches.leaves(batch.first_id, batch.last_id))
             write_batch(file, rows, batch.entry, [receipt])
     store.close()
     return audit(paths, trust, FAR_S, wanted=Wanted(allow_resume=allow_resume), processes=1)

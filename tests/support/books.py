@@ -10,8 +10,8 @@ from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.evidence.sealing import LEFT_OUT, ranges, tree_of
 from gateway.records import ALARM, GATEWAY, StoredRecord
-from gateway.storage.batch_tables import UNTOLD
-from gateway.storage.database import Store
+from gateway.storage.database import Database
+from gateway.storage.elsewhere_tables import UNTOLD
 from gateway.storage.repair_tables import Hole
 from gateway.storage.rows import Batch
 from ledger_client.formats.bundle import decode_locator, is_locator
@@ -29,27 +29,27 @@ FAR_FUTURE_S = 1 << 40
 
 def check_books(config: Config) -> None:
     """Every signature, chain, interval, batch and receipt of the database holds. AssertionError says what does not."""
-    store = Store(config.database, read_only=True)
+    store = Database(config.database, read_only=True)
     try:
-        _check_signatures(config, store.rows(1, 1 << 60))
-        pruned_to, _ = store.pruned()
-        rows = store.rows(pruned_to + 1, 1 << 60)
-        lost = store.lost()
-        if pruned_to == 0 and not store.repairs():
+        _check_signatures(config, store.records.rows(1, 1 << 60))
+        pruned_to, _ = store.records.pruned()
+        rows = store.records.rows(pruned_to + 1, 1 << 60)
+        lost = store.repairs.lost()
+        if pruned_to == 0 and not store.repairs.all():
             check_announced(rows)
         torn = _check_chains(rows, lost, whole=pruned_to == 0)
         grids: dict[str, list[tuple[int, int]]] = defaultdict(list)
         planned = set[tuple[str, bytes]]()
-        for meter, epoch, anchor_ms, period_ms in store.schedules():
+        for meter, epoch, anchor_ms, period_ms in store.epochs.schedules():
             grids[meter].append((anchor_ms, period_ms))
             planned.add((meter, epoch))
         for meter, grid in grids.items():
             mine = [row for row in rows if row.meter == meter]
-            if store.repairs() and not {(meter, row.epoch) for row in mine} <= planned:
+            if store.repairs.all() and not {(meter, row.epoch) for row in mine} <= planned:
                 grid = []  # a schedule is lost
             _check_coverage(mine, grid, torn, whole=pruned_to == 0)
-        _check_batches(store, store.batches())
-        check_taken([parse_statement(batch.entry) for batch in store.batches()])
+        _check_batches(store, store.batches.all())
+        check_taken([parse_statement(batch.entry) for batch in store.batches.all()])
         _check_receipts(config, store)
     finally:
         store.close()
@@ -57,17 +57,17 @@ def check_books(config: Config) -> None:
 
 def check_all_is_sealed(config: Config) -> None:
     """Every record is in exactly one batch, and every batch has a receipt of every ledger."""
-    store = Store(config.database, read_only=True)
-    assert store.unsealed() is None
-    assert {a.state for a in store.anchors()} == {"settled"}
-    assert len(store.anchors()) == len(store.batches()) * len(config.document.ledger)
+    store = Database(config.database, read_only=True)
+    assert store.batches.unsealed() is None
+    assert {a.state for a in store.anchors.of()} == {"settled"}
+    assert len(store.anchors.of()) == len(store.batches.all()) * len(config.document.ledger)
     store.close()
 
 
 def check_ledger_log(config: Config, entries: Sequence[bytes]) -> None:
     """The ledger's own log holds every batch exactly once, in order, and nothing that the gateway does not know."""
-    store = Store(config.database, read_only=True)
-    assert [statement_id(entry) for entry in entries] == [batch.statement_id for batch in store.batches()]
+    store = Database(config.database, read_only=True)
+    assert [statement_id(entry) for entry in entries] == [batch.statement_id for batch in store.batches.all()]
     store.close()
 
 
@@ -81,13 +81,13 @@ def check_each_record_is_sealed_once(config: Config, entries: Sequence[bytes]) -
             for name in ((meter, r.epoch, seq) for r in stretches for seq in range(r.first, r.last + 1)):
                 assert name not in holders, f"{name} is sealed twice"
                 holders[name] = signed.id
-    store = Store(config.database, read_only=True)
+    store = Database(config.database, read_only=True)
     try:
-        pruned_to, _ = store.pruned()  # the events that it left have lost their batch here
-        for row in store.rows(pruned_to + 1, 1 << 60):
-            found = store.find(row.meter, row.epoch, row.seq)
+        pruned_to, _ = store.records.pruned()  # the events that it left have lost their batch here
+        for row in store.records.rows(pruned_to + 1, 1 << 60):
+            found = store.records.find(row.meter, row.epoch, row.seq)
             assert found is not None
-            batch, elsewhere = store.batch_of(found[0]), store.elsewhere(found[0])
+            batch, elsewhere = store.batches.holding(found[0]), store.elsewhere.statement_of(found[0])
             if elsewhere == UNTOLD:
                 continue
             mine = elsewhere or (batch.statement_id if batch else None)
@@ -158,15 +158,18 @@ def _check_coverage(
             to_ms, readings, hole = body.to_ms, 0, False
 
 
-def _check_batches(store: Store, batches: Sequence[Batch]) -> None:
+def _check_batches(store: Database, batches: Sequence[Batch]) -> None:
     reached = dict[tuple[str, bytes], int]()
-    pruned_to, _ = store.pruned()
-    lost, repaired = store.lost(), bool(store.repairs())
+    pruned_to, _ = store.records.pruned()
+    lost, repaired = store.repairs.lost(), bool(store.repairs.all())
     before = None
     for batch in batches:
         signed = parse_statement(batch.entry)
         statement = signed.statement
-        rows, leaves = store.rows(batch.first_id, batch.last_id), list(store.leaves(batch.first_id, batch.last_id))
+        rows, leaves = (
+            store.records.rows(batch.first_id, batch.last_id),
+            list(store.batches.leaves(batch.first_id, batch.last_id)),
+        )
         assert (batch.batch, batch.statement_id) == (statement.batch, signed.id)
         if before is None and pruned_to == 0 and not repaired:
             assert batch.first_id == 1
@@ -177,7 +180,7 @@ def _check_batches(store: Store, batches: Sequence[Batch]) -> None:
         if batch.first_id <= pruned_to:
             reached |= {(meter, r.epoch): r.last for meter, rs in statement.meters.items() for r in rs}
             continue
-        if store.lost_places(batch.first_id) > store.lost_places(batch.last_id + 1):
+        if store.repairs.lost_places(batch.first_id) > store.repairs.lost_places(batch.last_id + 1):
             _check_remains(batch, statement, leaves)
             reached |= {(meter, r.epoch): r.last for meter, rs in statement.meters.items() for r in rs}
             continue
@@ -204,27 +207,27 @@ def _check_remains(batch: Batch, statement: Statement, leaves: Sequence[StoredRe
         assert held, f"batch {batch.batch}: {row.id} does not belong to it"
 
 
-def _check_continuation(store: Store, statement: Statement, before: Batch | None, *, whole: bool) -> None:
+def _check_continuation(store: Database, statement: Statement, before: Batch | None, *, whole: bool) -> None:
     """A statement follows the one before it here; with ``resume``, one that a ledger told of, and says why."""
     if statement.resume is not None and "were lost with a damaged database" in statement.resume:
-        assert max(repair.last_batch for repair in store.repairs()) >= statement.batch - 1
+        assert max(repair.last_batch for repair in store.repairs.all()) >= statement.batch - 1
     elif statement.resume is not None and statement.resume != LEFT_OUT:
         told = store.all("SELECT batch, statement_id, reason FROM known")
         assert (statement.batch - 1, statement.prev, statement.resume) in [(n, bytes(i), why) for n, i, why in told]
         assert before is None or statement.batch > before.batch + 1
-    elif store.repairs() and (before is None or statement.batch > before.batch + 1):
+    elif store.repairs.all() and (before is None or statement.batch > before.batch + 1):
         pass  # the batch before it is lost
     elif before is not None or whole:
         number, prev = (before.batch + 1, before.statement_id) if before else (0, None)
         assert (statement.batch, statement.prev) == (number, prev)
 
 
-def _check_receipts(config: Config, store: Store) -> None:
+def _check_receipts(config: Config, store: Database) -> None:
     trust = load_trust(config.trust)
-    for anchor in store.anchors():
+    for anchor in store.anchors.of():
         assert (anchor.receipt is not None) == (anchor.state == "settled")
         if anchor.receipt is not None:
-            batch = store.batch(anchor.batch)
+            batch = store.batches.numbered(anchor.batch)
             assert batch is not None
             if not is_locator(anchor.receipt):
                 assert check_receipt(batch.entry, anchor.receipt, trust, FAR_FUTURE_S)[0] == anchor.ledger
@@ -232,11 +235,11 @@ def _check_receipts(config: Config, store: Store) -> None:
                 assert decode_locator(anchor.receipt).ledger == anchor.ledger
 
 
-def open_alarms(store: Store) -> list[dict[str, Any]]:
+def open_alarms(store: Database) -> list[dict[str, Any]]:
     """The alarms that the events of the running epoch tell of and do not end: code, line, meter (None: the whole
     line), text, since (ms)."""
     standing: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in store.epoch_events():
+    for row in store.records.epoch_events():
         body = parse_record(row.data).body
         if isinstance(body, Event) and body.name == ALARM:
             meter, fields = None if row.meter == GATEWAY else row.meter, body.fields

@@ -25,7 +25,7 @@ from gateway.recording.journal import seal_next
 from gateway.recording.writer import Recorder
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity import disk_space
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, parse_record
 from ledger_client.formats.senml import Reading, Value
 from tests.support.books import check_books
@@ -43,7 +43,7 @@ class Killed(BaseException):
     """SIGKILL: nobody catches it."""
 
 
-class FrailStore(Store):
+class FrailStore(Database):
     """A database whose next transactions end as somebody says: slowly, not at all, kept though refused, or killed."""
 
     def __init__(self, path: Path, machine: Machine) -> None:
@@ -115,14 +115,14 @@ class History:
         self._open()
         self.journal.finish()
         with self.store.transaction():
-            self.store.cut()
+            self.store.batches.cut()
         while seal_next(self.store, self._keys, self._rules, self.clock.now_ms()):
             pass
         self.store.close()
 
     def _open(self) -> None:
         self.store = FrailStore(self.loaded.database, self.machine)
-        self.clock = self.machine.clock(self.store.latest_ms())
+        self.clock = self.machine.clock(self.store.records.latest_ms())
         self.epochs += 1
         epoch = self.epochs.to_bytes(8, "big")
         rules = replace(self._rules, seal_every_ms=self.chance.choice((2_000, 10_000, 60_000)))
@@ -271,7 +271,7 @@ class History:
     def _check_counts(self) -> None:
         """An epoch that was stopped in order counts in all as many polls as came to an end."""
         for meter, told in (self.polls | self.gone).items():
-            bodies = [parse_record(row.data) for row in self.store.rows(1, 1 << 60) if row.meter == meter]
+            bodies = [parse_record(row.data) for row in self.store.records.rows(1, 1 << 60) if row.meter == meter]
             own = [r.body for r in bodies if r.claims.epoch == self.epochs.to_bytes(8, "big")]
             counted = sum(body.due for body in [b for b in own if isinstance(b, Coverage)][1:])
             assert counted == told.wanted, f"{meter}: {counted} polls are counted, {told.wanted} came to an end"

@@ -16,7 +16,7 @@ from gateway.fieldbus.specs import Alarm
 from gateway.recording.live_state import Live
 from gateway.records import MissedPoll
 from gateway.storage.alarm_tables import AlarmRow
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.support.samples import START_S, Machine, recorder, site
 
@@ -48,8 +48,8 @@ class Desk:
 
     def start(self) -> None:
         self._starts += 1
-        store = Store(self.loaded.database)
-        self.clock = self.machine.clock(store.latest_ms())
+        store = Database(self.loaded.database)
+        self.clock = self.machine.clock(store.records.latest_ms())
         self.recorder, _ = recorder(self.loaded, self.clock, bytes([self._starts]) * 8)
         self.recorder.start()
         self.live, self.sleeping = Live(self.loaded.meters), set[str]()
@@ -101,11 +101,11 @@ class Desk:
     def rows(self) -> list[AlarmRow]:
         """The same from the database."""
         self.settle()
-        return self.recorder.call(lambda store: store.alarms()).result(timeout=30)
+        return self.recorder.call(lambda store: store.alarms.open()).result(timeout=30)
 
     def events(self, name: str = "alarm") -> list[tuple[str, dict[str, Any]]]:
         """(meter, fields) of this epoch's events of one name."""
-        rows = self.recorder.call(lambda store: store.epoch_events()).result(timeout=30)
+        rows = self.recorder.call(lambda store: store.records.epoch_events()).result(timeout=30)
         bodies = [(row.meter, parse_record(row.data).body) for row in rows]
         return [(meter, dict(body.fields)) for meter, body in bodies if isinstance(body, Event) and body.name == name]
 

@@ -15,10 +15,10 @@ from gateway.commissioning.preflight import Ready
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
 from gateway.runtime.context import GatewayContext
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 
 
-def made(loaded: Config, store: Store) -> Epoch:
+def made(loaded: Config, store: Database) -> Epoch:
     """An epoch that has not begun; with it the store ends."""
     specs = line_specs(loaded)
     ready = Ready(loaded, load_keys(loaded), trust_of(loaded), specs, line_plans(specs))
@@ -26,7 +26,7 @@ def made(loaded: Config, store: Store) -> Epoch:
 
 
 @asynccontextmanager
-async def running(loaded: Config, store: Callable[[Path], Store] = Store) -> AsyncIterator[Epoch]:
+async def running(loaded: Config, store: Callable[[Path], Database] = Database) -> AsyncIterator[Epoch]:
     """A running epoch; it ends in order with the block."""
     loaded.data.mkdir(exist_ok=True)
     found = made(loaded, store(loaded.database))

@@ -12,7 +12,7 @@ import pytest
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.history.aggregate_codec import Form, form_of, unpack
 from gateway.history.aggregates import PointStats
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, parse_record
 from ledger_client.formats.senml import Reading, Value
 
@@ -29,11 +29,11 @@ class Counted:
 Spans = dict[tuple[str, int], dict[int, Counted]]
 
 
-def recount(store: Store) -> Spans:
+def recount(store: Database) -> Spans:
     """By meter and length of span: every span of the records that are there, by its beginning."""
     found: Spans = {}
     now_ms: Counter[str] = Counter()
-    for row in store.rows(0, 1 << 60):
+    for row in store.records.rows(0, 1 << 60):
         body = parse_record(row.data).body
         if not isinstance(body, Reading | Coverage) or (isinstance(body, Coverage) and not body.due):
             continue
@@ -55,13 +55,13 @@ def _count(span: Counted, body: Reading | Coverage) -> None:
             span.values.setdefault(value.name, []).append((body.time_ms, value))
 
 
-def check_summaries(store: Store, whole: Collection[str] = ()) -> int:
+def check_summaries(store: Database, whole: Collection[str] = ()) -> int:
     """Every row says what the records say, and between rows there is no span without one; of the meters ``whole`` every
     span but the running one has its row. Gives the number of rows."""
-    forms = {number: Form(points) for number, points in store.forms().items()}
+    forms = {number: Form(points) for number, points in store.summaries.forms().items()}
     rows = 0
     for (meter, span_ms), counted in recount(store).items():
-        kept = dict(store.summaries(meter, span_ms, 0, 1 << 60))
+        kept = dict(store.summaries.between(meter, span_ms, 0, 1 << 60))
         most = len(counted) - 1
         assert list(kept) == sorted(counted)[:most][: len(kept)]
         assert len(kept) == most or meter not in whole

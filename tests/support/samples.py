@@ -16,7 +16,7 @@ from gateway.recording.commits import Rules
 from gateway.recording.journal import Journal
 from gateway.recording.writer import Recorder
 from gateway.records import GATEWAY, PollResult, Timestamp
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.receipt import sign_receipt
@@ -75,7 +75,7 @@ def believe(folder: Path, loaded: Config) -> None:
 
 def recorder(loaded: Config, clock: Clock, epoch: bytes = EPOCH, **changes: Any) -> tuple[Recorder, int]:
     """A recorder whose epoch is open, and the anchor of its schedules; ``start`` is the test's."""
-    made = Recorder(Store(loaded.database), load_keys(loaded), replace(Rules.of(loaded), **changes), clock, epoch)
+    made = Recorder(Database(loaded.database), load_keys(loaded), replace(Rules.of(loaded), **changes), clock, epoch)
     return made, made.open()
 
 
@@ -85,17 +85,17 @@ def finished(meter: str, due_ms: int, clock: Clock, value: int = 1) -> PollResul
     return PollResult(meter, due_ms, Reading(now.time_ms, (Value("count", value, "count"),)), now)
 
 
-def settle(store: Store, numbers: Sequence[int], ledger: PrivateKey) -> None:
+def settle(store: Database, numbers: Sequence[int], ledger: PrivateKey) -> None:
     """A ledger with this key has given its receipt for these batches."""
     for number in numbers:
-        batch = store.batch(number)
+        batch = store.batches.numbered(number)
         assert batch is not None
         tree = Tree([leaf_hash(b"policy"), leaf_hash(batch.entry)])
         sub = id_text(statement_id(batch.entry))
         iat = batch.sealed_ms // 1000 + 1
         receipt = sign_receipt("demo-ledger", sub, iat, 2, 1, tree.path(1), tree.root, ledger)
         with store.transaction():
-            store.mark(number, "demo-ledger", "settled", batch.sealed_ms + 1000, receipt=receipt)
+            store.anchors.mark(number, "demo-ledger", "settled", batch.sealed_ms + 1000, receipt=receipt)
 
 
 class Machine:
@@ -133,12 +133,12 @@ class Hands:
         loaded: Config,
         machine: Machine | None = None,
         epoch: bytes = EPOCH,
-        store: Callable[[Path], Store] = Store,
+        store: Callable[[Path], Database] = Database,
         **changes: Any,
     ) -> None:
         self.machine = machine or Machine()
         self.store = store(loaded.database)
-        self.clock = self.machine.clock(self.store.latest_ms())
+        self.clock = self.machine.clock(self.store.records.latest_ms())
         rules = replace(Rules.of(loaded), **{"seal_every_ms": 60_000, **changes})
         assert set(rules.periods_ms.values()) == {self.EVERY_MS}
         self.journal = Journal(self.store, load_keys(loaded), rules, self.clock, epoch)
@@ -162,7 +162,7 @@ class Hands:
 
     def records(self, meter: str) -> list[Record]:
         """The records of a meter, or of the gateway, in order."""
-        return [parse_record(row.data) for row in self.store.rows(1, 1 << 60) if row.meter == meter]
+        return [parse_record(row.data) for row in self.store.records.rows(1, 1 << 60) if row.meter == meter]
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """What the gateway's events of this name say, in order."""

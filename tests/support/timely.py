@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from gateway.config.model import Config
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, Event, Record, parse_record
 from ledger_client.formats.senml import Quality, Reading
 
@@ -41,8 +41,8 @@ class Last:
 def check_times(config: Config) -> None:
     """Along each meter's numbers ``up`` and ``iat`` never fall, and go on alike between corrections; a reading is
     signed soon after it was read, in order, and within the coverage that counts it; a meter's first record is one."""
-    store = Store(config.database, read_only=True)
-    rows = [] if store.pruned()[0] or store.repairs() else store.rows(1, 1 << 60)
+    store = Database(config.database, read_only=True)
+    rows = [] if store.records.pruned()[0] or store.repairs.all() else store.records.rows(1, 1 << 60)
     store.close()
     courses: dict[bytes, Course] = {}
     meters: dict[str, Last] = defaultdict(Last)

@@ -17,7 +17,7 @@ from gateway.commissioning import site_init
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.devices.profile import CATALOG
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.ledgers.http import HttpLedger
 from tests.support.books import check_all_is_sealed, check_books, check_ledger_log
 from tests.support.commands import check_audit
@@ -161,7 +161,7 @@ def close_books(loaded: Config, ledger: EmbeddedLedger, meters: Plant) -> dict[s
     log = HttpLedger(ledger.name, ledger.url)
     check_ledger_log(loaded, log.statements(loaded.gateway_id, -1))
     log.close()
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     balances = account(store, read_answers(meters.answers))
     store.close()
     check_audit(loaded)

@@ -10,7 +10,7 @@ from pathlib import Path
 from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.process.failpoints import STATIONS
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.ledgers.http import HttpLedger
 from tests.support.processes import EmbeddedLedger
 from tests.system.demo_site import GatewayProcess, until
@@ -40,7 +40,7 @@ def kill_once(loaded: Config, station: str, chance: random.Random, flag: Path) -
 def begun(loaded: Config) -> bool:
     """There is a database with its tables: not every killed start came so far."""
     try:
-        Store(loaded.database, read_only=True).close()
+        Database(loaded.database, read_only=True).close()
     except StoreError:
         return False
     return True
@@ -51,6 +51,6 @@ def check_ledger_so_far(loaded: Config, ledger: EmbeddedLedger) -> None:
     log = HttpLedger("demo-ledger", ledger.url)
     entries = log.statements("test-gateway", -1)
     log.close()
-    store = Store(loaded.database, read_only=True)
-    assert entries == [batch.entry for batch in store.batches()][: len(entries)]
+    store = Database(loaded.database, read_only=True)
+    assert entries == [batch.entry for batch in store.batches.all()][: len(entries)]
     store.close()

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.support.commands import gateway_command, ledger_command
 from tests.system.demo_site import command, until
 from tests.system.former_site import put_back
@@ -31,8 +31,8 @@ def at_rest(folder: Path) -> dict[str, list[Any]]:
     proof, batches = folder / f"{METER}.mseal", sorted((folder / "exports").glob("*.mbatch"))
     unknown = folder / "unknown.toml"
     unknown.write_text('[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n')
-    with closing(Store(site / "data" / "meterseal.db", read_only=True)) as store:
-        alarms = [alarm.as_json() for alarm in store.alarms()]  # `status` shows them while the gateway runs
+    with closing(Database(site / "data" / "meterseal.db", read_only=True)) as store:
+        alarms = [alarm.as_json() for alarm in store.alarms.open()]  # `status` shows them while the gateway runs
     copied, written = site / "copy.db", f"{site / 'exports'}/"
     return {
         "meterseal status": [gateway_command("status", toml, "--json").facts, {"alarms": alarms, "shelved": alarms}],

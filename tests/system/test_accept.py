@@ -9,7 +9,7 @@ from typing import Any
 from gateway.cli.demo import finish
 from gateway.config.model import Config
 from gateway.process import control_socket
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, Event, parse_record
 from ledger_client.formats.senml import Quality, Reading
 from tests.support.books import check_books
@@ -22,8 +22,8 @@ OLD, NEW = "21043387", "21099999"
 
 
 def bodies(loaded: Config, kind: str) -> list[Any]:
-    store = Store(loaded.database, read_only=True)
-    rows = [row for row in store.rows(1, 1 << 60) if row.meter == "export-main" and row.kind == kind]
+    store = Database(loaded.database, read_only=True)
+    rows = [row for row in store.records.rows(1, 1 << 60) if row.meter == "export-main" and row.kind == kind]
     store.close()
     return [parse_record(row.data).body for row in rows]
 

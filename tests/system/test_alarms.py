@@ -17,7 +17,7 @@ from benchmarks.parts.tcp_gateway import make_site
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.process import control_socket
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.system.demo_site import GatewayProcess, command, until
 
@@ -58,8 +58,8 @@ class Place:
 
     def events(self) -> list[Event]:
         """Every event of an alarm, in order."""
-        store = Store(self.loaded.database, read_only=True)
-        rows = [row for row in store.rows(1, 1 << 60) if row.kind == "event"]
+        store = Database(self.loaded.database, read_only=True)
+        rows = [row for row in store.records.rows(1, 1 << 60) if row.kind == "event"]
         store.close()
         bodies = [parse_record(row.data).body for row in rows]
         return [body for body in bodies if isinstance(body, Event) and body.name.startswith("alarm")]
@@ -121,7 +121,7 @@ def _text(place: Place) -> str:
 
 def _read(loaded: Config) -> int:
     """How many meters have a reading."""
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     found = store.count("SELECT count(DISTINCT meter) FROM records WHERE kind = 'reading'")
     store.close()
     return found

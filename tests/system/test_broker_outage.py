@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.model import Config
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.support.processes import Mosquitto, embedded_ledger, mosquitto
 from tests.system.demo_site import GatewayProcess, close_books, make_site, plant, until
 
@@ -31,7 +31,7 @@ def hung_killed_and_started(broker: Mosquitto) -> None:
 
 
 def settled(loaded: Config) -> int:
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     count = store.totals()["receipts"]
     store.close()
     return count
@@ -49,8 +49,8 @@ def test_a_broker_outage_loses_and_doubles_nothing(outage: Callable[[Mosquitto],
         gateway.start()
         until("a first receipt over MQTT", lambda: loaded.database.exists() and settled(loaded) >= 2)
         outage(broker)
-        waiting = Store(loaded.database, read_only=True)
-        behind = len(waiting.batches())
+        waiting = Database(loaded.database, read_only=True)
+        behind = len(waiting.batches.all())
         waiting.close()
         assert behind > settled(loaded)  # the outage was real: batches queued up
         until("the queue to drain by itself", lambda: settled(loaded) > behind)

@@ -14,7 +14,7 @@ import pytest
 from benchmarks import crash
 from benchmarks.parts.crash_books import Books, Flaws, Mark, Offered, read_offered
 from benchmarks.parts.crash_site import Light, ledger_behind, statements_of
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.statement import parse_statement, sign_statement
 
@@ -65,7 +65,7 @@ class Ended:
 
     def flaws(self, database: Path, books: Books | None = None) -> Flaws:
         """The counts over a database, by books that are new or have seen more."""
-        books, store = books or Books(), Store(database, read_only=True)
+        books, store = books or Books(), Database(database, read_only=True)
         books.look(store, self.statements)
         store.close()
         return books.flaws(self.offered, ended=True)
@@ -133,7 +133,7 @@ def test_a_statement_that_the_ledger_holds_twice_is_duplicated(ended: Ended) -> 
 
 def test_a_record_that_two_statements_of_the_ledger_hold_is_duplicated(ended: Ended) -> None:
     """As when a copy was put back and its records were sealed again."""
-    books, store = Books(), Store(ended.database, read_only=True)
+    books, store = Books(), Database(ended.database, read_only=True)
     last = parse_statement(ended.statements[-1]).statement
     again = replace(last, batch=last.batch + 1, iat=last.iat + 1)
     books.look(store, [*ended.statements, sign_statement(again, PrivateKey.generate())])

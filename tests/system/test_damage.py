@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.support.books import check_books
 from tests.support.processes import embedded_ledger
@@ -53,8 +53,8 @@ def test_a_damaged_database_is_recovered_and_its_batches_go_on_at_the_ledger(tmp
         assert "database-repaired" in [alarm["code"] for alarm in facts["alarms"]]
         assert gateway.stop() == 0
         check_books(loaded)
-        store = Store(loaded.database, read_only=True)
-        bodies = [parse_record(row.data).body for row in store.rows(1, 1 << 60) if row.meter == "gateway"]
+        store = Database(loaded.database, read_only=True)
+        bodies = [parse_record(row.data).body for row in store.records.rows(1, 1 << 60) if row.meter == "gateway"]
         assert [body.name for body in bodies if isinstance(body, Event)].count("repaired") == 1
         store.close()
         close(loaded, ledger)

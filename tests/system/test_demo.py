@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.cli.demo.balance import account, read_answers
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.system.demo_site import command
 
 
@@ -74,7 +74,7 @@ def test_one_deleted_record_is_one_lost(meter: str, demonstration: tuple[Path, d
     database.execute("DELETE FROM records WHERE id = ?", (victim,))
     database.commit()
     database.close()
-    store = Store(copy, read_only=True)
+    store = Database(copy, read_only=True)
     balances = account(store, read_answers(folder / "answers.jsonl"))
     store.close()
     assert sum(balance.lost for balance in balances.values()) == 1
@@ -87,7 +87,7 @@ def test_a_reading_that_was_replaced_by_a_miss_is_lost_by_the_meters_own_log(
     """The schedule alone would be content: the log of the meter is not, for the values that it told stand nowhere."""
     folder, _ = demonstration
     answers = read_answers(folder / "answers.jsonl")
-    store = Store(folder / "gateway" / "data" / "meterseal.db", read_only=True)
+    store = Database(folder / "gateway" / "data" / "meterseal.db", read_only=True)
     moved = [
         type(a)(a.time_ms, a.meter, {name: _other(value) for name, value in a.values.items()})
         if a is answers[len(answers) // 2]

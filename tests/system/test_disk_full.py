@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import load_config
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, Event, parse_record
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import GatewayProcess, close_books, command, make_site, plant, until
@@ -72,8 +72,8 @@ def test_recording_stops_on_a_full_disk_and_goes_on_when_there_is_room(disk: Pat
         until("all to be well again", lambda: status_of(loaded.path)[0] == 0)
         assert gateway.stop() == 0
         balances = close_books(loaded, ledger, meters)
-        store = Store(loaded.database, read_only=True)
-        bodies = [parse_record(row.data).body for row in store.rows(1, 1 << 60)]
+        store = Database(loaded.database, read_only=True)
+        bodies = [parse_record(row.data).body for row in store.records.rows(1, 1 << 60)]
         store.close()
     missed = sum(body.missed.get("disk-full", 0) for body in bodies if isinstance(body, Coverage))
     assert missed > 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from gateway.alarm_kinds import AlarmCode
 from gateway.config.load import load_config
 from gateway.records import START
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import GatewayProcess, close_books, make_site, plant, until
@@ -25,8 +25,8 @@ def open_files(pid: int, path: Path) -> Iterator[Path]:
 
 
 def events(database: Path) -> list[Event]:
-    store = Store(database, read_only=True)
-    bodies = [parse_record(row.data).body for row in store.rows(1, 1 << 60)]
+    store = Database(database, read_only=True)
+    bodies = [parse_record(row.data).body for row in store.records.rows(1, 1 << 60)]
     store.close()
     return [body for body in bodies if isinstance(body, Event)]
 

@@ -21,7 +21,7 @@ from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth.users import matches, read_users, users_file
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.statement import parse_statement
 from ledger_client.verification.trust import load_trust
 from tests.support.books import check_all_is_sealed, check_books
@@ -49,8 +49,8 @@ def loaded(former: Path) -> Config:
 
 
 @pytest.fixture
-def store(loaded: Config) -> Iterator[Store]:
-    with closing(Store(loaded.database)) as opened:
+def store(loaded: Config) -> Iterator[Database]:
+    with closing(Database(loaded.database)) as opened:
         yield opened
 
 
@@ -98,13 +98,13 @@ def test_its_keys_users_and_trust_file_are_read(loaded: Config) -> None:
 def test_its_database_opens_with_everything_in_it(loaded: Config) -> None:
     before = rows(loaded.database)
     assert {name for name in TABLES if before[name]} == TABLES
-    Store(loaded.database).close()
+    Database(loaded.database).close()
     with closing(sqlite3.connect(loaded.database)) as opened:
         assert opened.execute("PRAGMA user_version").fetchone() == (VERSION,)
     assert rows(loaded.database) == before
 
 
-def test_its_books_hold(loaded: Config, store: Store) -> None:
+def test_its_books_hold(loaded: Config, store: Database) -> None:
     check_books(loaded)
     check_all_is_sealed(loaded)
     assert check_summaries(store) > 6
@@ -188,10 +188,10 @@ def test_it_goes_on_where_it_ended(former: Path, loaded: Config) -> None:
 
 
 def _meters_since(loaded: Config, last_id: int) -> set[str]:
-    with closing(Store(loaded.database, read_only=True)) as store:
-        return {row.meter for row in store.rows(last_id + 1, 1 << 60) if row.kind == "reading"}
+    with closing(Database(loaded.database, read_only=True)) as store:
+        return {row.meter for row in store.records.rows(last_id + 1, 1 << 60) if row.kind == "reading"}
 
 
 def _receipts(loaded: Config) -> int:
-    with closing(Store(loaded.database, read_only=True)) as store:
-        return store.count_receipts()
+    with closing(Database(loaded.database, read_only=True)) as store:
+        return store.anchors.count_receipts()

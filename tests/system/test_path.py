@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.support.processes import embedded_ledger
 from tests.system.demo_site import GatewayProcess, close_books, command, make_site, plant, until
 
@@ -28,8 +28,8 @@ def test_from_init_to_a_verified_reading(tmp_path: Path) -> None:
         gateway = GatewayProcess(loaded, dict(os.environ))
         gateway.start()
         try:
-            store = until("a database", lambda: loaded.database.exists()) and Store(loaded.database, read_only=True)
-            until("a receipt for each meter", lambda: all(store.newest_anchored(m) for m in loaded.meters))
+            store = until("a database", lambda: loaded.database.exists()) and Database(loaded.database, read_only=True)
+            until("a receipt for each meter", lambda: all(store.records.newest_anchored(m) for m in loaded.meters))
             store.close()
             facts = json.loads(command("gateway.cli", "status", loaded.path, "--json").stdout)
             assert facts["running"]
@@ -70,7 +70,7 @@ def test_what_is_not_there_is_said_plainly(missing: str, tmp_path: Path) -> None
     elif missing == "meter":
         said = command("gateway.cli", "read", loaded.path, "export-min")
     else:
-        Store(loaded.database).close()
+        Database(loaded.database).close()
         said = command("gateway.cli", "prove", loaded.path, "export-main/0011223344556677/5", "-o", tmp_path / "x")
     assert said.returncode == 2
     assert "way out" in said.stderr

@@ -16,7 +16,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.process import control_socket
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.record import Coverage, Event, parse_record
 from ledger_client.formats.senml import Quality, Reading
@@ -51,9 +51,9 @@ class Site:
         return dict(json.loads(done.stdout))
 
     def records(self, meter: str) -> list[Any]:
-        store = Store(self.loaded.database, read_only=True)
+        store = Database(self.loaded.database, read_only=True)
         try:
-            return [parse_record(row.data) for row in store.rows(1, 1 << 60) if row.meter == meter]
+            return [parse_record(row.data) for row in store.records.rows(1, 1 << 60) if row.meter == meter]
         finally:
             store.close()
 

@@ -11,7 +11,7 @@ from typing import Any
 from gateway.cli.demo import finish
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.statement import parse_statement
 from ledger_client.ledgers.http import HttpLedger
@@ -28,7 +28,7 @@ class Look:
         self._path = loaded.database
 
     def __call__(self, question: Any) -> Any:
-        store = Store(self._path, read_only=True)
+        store = Database(self._path, read_only=True)
         try:
             return question(store)
         finally:
@@ -195,11 +195,11 @@ def test_two_machines_with_one_card_part_and_the_way_out_works(tmp_path: Path) -
             for stretch in stretches
             for seq in range(stretch.first, stretch.last + 1)
         }
-        old = Store(aside / "meterseal.db", read_only=True)
-        (conflict,) = old.conflicts()
-        parted = old.batch(conflict.batch)
+        old = Database(aside / "meterseal.db", read_only=True)
+        (conflict,) = old.anchors.conflicts()
+        parted = old.batches.numbered(conflict.batch)
         assert parted is not None
-        assert all(row[:3] in held for row in old.rows(1, parted.first_id - 1))
-        unproven = [row for row in old.rows(parted.first_id, 1 << 60) if row[:3] not in held]
+        assert all(row[:3] in held for row in old.records.rows(1, parted.first_id - 1))
+        unproven = [row for row in old.records.rows(parted.first_id, 1 << 60) if row[:3] not in held]
         old.close()
         assert sum(row.kind == "reading" for row in unproven) > 10

@@ -15,7 +15,7 @@ from gateway.config import model
 from gateway.config.device_keys import make_missing
 from gateway.config.load import load_config
 from gateway.records import STOP
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, Event, parse_record
 from tests.support.books import check_books
 from tests.system.demo_site import GatewayProcess, until
@@ -81,8 +81,8 @@ def test_a_stop_does_not_wait_for_a_meter_that_may_take_a_minute(tmp_path: Path)
         assert gateway.stop() == 0
         meter.join(timeout=60)
     check_books(loaded)
-    store = Store(loaded.database, read_only=True)
-    bodies = [parse_record(row.data).body for row in store.rows(1, 1 << 60)]
+    store = Database(loaded.database, read_only=True)
+    bodies = [parse_record(row.data).body for row in store.records.rows(1, 1 << 60)]
     store.close()
     assert isinstance(bodies[-1], Event)
     assert bodies[-1].name == STOP

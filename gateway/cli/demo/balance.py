@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.records import StoredRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, parse_record
 from ledger_client.formats.senml import Reading
 from ledger_client.recording_grid import due_by
@@ -54,10 +54,10 @@ def read_answers(log: Path) -> list[Answer]:
     return answers
 
 
-def account(store: Store, answers: Iterable[Answer]) -> dict[str, Account]:
+def account(store: Database, answers: Iterable[Answer]) -> dict[str, Account]:
     """The balance of every meter that the database has a schedule for."""
-    sealed = store.last_batch()
-    rows = store.rows(1, sealed.last_id) if sealed else []
+    sealed = store.batches.last()
+    rows = store.records.rows(1, sealed.last_id) if sealed else []
     by_meter: dict[str, list[StoredRecord]] = defaultdict(list)
     for row in rows:
         by_meter[row.meter].append(row)
@@ -65,7 +65,7 @@ def account(store: Store, answers: Iterable[Answer]) -> dict[str, Account]:
     for answer in answers:
         heard[answer.meter].append(answer)
     grids: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for meter, _, anchor_ms, period_ms in store.schedules():
+    for meter, _, anchor_ms, period_ms in store.epochs.schedules():
         grids[meter].append((anchor_ms, period_ms))
     return {meter: _balance(by_meter[meter], grid, heard[meter]) for meter, grid in grids.items()}
 

@@ -30,11 +30,11 @@ def finish(config: Config, *, within_s: float) -> None:
     keys, trust = load_keys(config), trust_of(config)
     with instance_lock.take(config.data):
         store = open_store(config, keys, trust)
-        clock = Clock(not_before_ms=store.latest_ms())
+        clock = Clock(not_before_ms=store.records.latest_ms())
         try:
-            if ended_in_order(store.tail(GATEWAY)):  # else it lacks coverage, which the next start gives
+            if ended_in_order(store.records.tail(GATEWAY)):  # else it lacks coverage, which the next start gives
                 with store.transaction():
-                    store.cut()
+                    store.batches.cut()
             while seal_next(store, keys, Rules.of(config), clock.now_ms()):
                 pass
             asyncio.run(_drain(config, Direct(store), trust, clock, within_s))

@@ -35,7 +35,7 @@ from gateway.process.console import console
 from gateway.status.collect import collect
 from gateway.status.readings import ReadingValue, recorded_values
 from gateway.status.status import Status
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.errors import VerificationError
 from ledger_client.verification.trust import load_trust
 from ledger_client.verification.verify import verify
@@ -203,20 +203,20 @@ def _watch(
 
 
 def _look(config: Config) -> tuple[Status, list[ReadingValue]]:
-    store = Store(config.database, read_only=True)
+    store = Database(config.database, read_only=True)
     try:
         status = collect(config, store, int(time.time() * 1000))
-        return status, recorded_values([row for name in config.meters for row in store.readings(name, 1)])
+        return status, recorded_values([row for name in config.meters for row in store.records.readings(name, 1)])
     finally:
         store.close()
 
 
 def _sum_up(config: Config, place: Place) -> dict[str, Any]:
-    store, trust = Store(config.database, read_only=True), load_trust(config.trust)
+    store, trust = Database(config.database, read_only=True), load_trust(config.trust)
     balances = account(store, read_answers(place.answers))
     proofs = []
     for name in config.meters:
-        row = store.newest_anchored(name)
+        row = store.records.newest_anchored(name)
         if row is None:
             proofs.append({"meter": name, "verified": False, "error": "no anchored reading"})
             continue

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from gateway.runtime.context import GatewayContext
 from gateway.storage.alarm_tables import AlarmRow
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 
 PAST = 60
 
@@ -30,7 +30,7 @@ def look(site: GatewayContext) -> AlarmFacts:
     return AlarmFacts(standing(site), tuple(site.board.shelved()))
 
 
-def complete(facts: AlarmFacts, store: Store) -> AlarmFacts:
+def complete(facts: AlarmFacts, store: Database) -> AlarmFacts:
     """The same with what was before. Raises StoreError."""
     open_ = {alarm.id for alarm in (*facts.standing, *facts.shelved)}
-    return replace(facts, past=tuple(alarm for alarm in store.past_alarms(PAST) if alarm.id not in open_))
+    return replace(facts, past=tuple(alarm for alarm in store.alarms.past(PAST) if alarm.id not in open_))

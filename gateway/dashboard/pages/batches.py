@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.dashboard.pages.page import NotFound
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.rows import Anchor, Batch
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.bundle import decode_locator, is_locator
@@ -47,16 +47,16 @@ class BatchList:
     sealing_waits: str | None
 
 
-def batches(store: Store, before: int | None, health: str | None) -> BatchList:
+def batches(store: Database, before: int | None, health: str | None) -> BatchList:
     """Up to ``PAGE`` batches in front of a number. Raises StoreError."""
-    found = store.newest_batches(PAGE + 1, before)
+    found = store.batches.newest(PAGE + 1, before)
     rows = tuple(_row(store, batch) for batch in found[:PAGE])
     return BatchList(rows, rows[-1].batch.batch if len(found) > PAGE else None, before is None, health)
 
 
-def batch(store: Store, number: int) -> BatchRow:
+def batch(store: Database, number: int) -> BatchRow:
     """One batch. Raises NotFound and StoreError."""
-    found = store.batch(number)
+    found = store.batches.numbered(number)
     if found is None:
         raise NotFound(
             f"there is no batch {number} here", "see the list of batches; what is past `keep` has been pruned"
@@ -64,8 +64,8 @@ def batch(store: Store, number: int) -> BatchRow:
     return _row(store, found)
 
 
-def _row(store: Store, batch: Batch) -> BatchRow:
-    anchors = tuple(vouched(anchor) for anchor in store.anchors(batch.batch))
+def _row(store: Database, batch: Batch) -> BatchRow:
+    anchors = tuple(vouched(anchor) for anchor in store.anchors.of(batch.batch))
     return BatchRow(batch, parse_statement(batch.entry).statement, anchors)
 
 

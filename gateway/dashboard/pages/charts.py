@@ -15,7 +15,7 @@ from gateway.devices.points import Point, Profile
 from gateway.history.energy import NEAR_MS, Energy, energy_of
 from gateway.history.local_calendar import Stretch, day_ms, days, later, local, months
 from gateway.history.series import Covered, Series, covered, history
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.verdicts import VERDICTS, verdict
 
 MIN: Final = 60_000
@@ -71,7 +71,7 @@ def _has_course(point: Point) -> bool:
     return point.kind in ("gauge", "counter") and point.type not in ("string", "bit")
 
 
-def chart(store: Store, meter: str, quantity: Quantity, span: str, now_ms: int, zone: tzinfo) -> Chart:
+def chart(store: Database, meter: str, quantity: Quantity, span: str, now_ms: int, zone: tzinfo) -> Chart:
     """The chart of a quantity up to now, by the calendar of a zone. Raises StoreError."""
     length = SPANS[span]
     if quantity.energy and length >= DAY:
@@ -107,7 +107,7 @@ def steps_of(series: Series, name: str) -> list[Step]:
     return steps
 
 
-def _energy(store: Store, meter: str, quantity: Quantity, span: str, now_ms: int, zone: tzinfo) -> Chart:
+def _energy(store: Database, meter: str, quantity: Quantity, span: str, now_ms: int, zone: tzinfo) -> Chart:
     made_of, stretches = _stretches(SPANS[span], now_ms, zone)
     until_now = [(from_ms, min(to_ms, max(now_ms, from_ms + 1))) for from_ms, to_ms in stretches]
     energy = energy_of(store, meter, quantity.point, stretches if made_of == "hour" else until_now)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.records import ALARM, GATEWAY
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.verification.explain import number_text
 
@@ -47,9 +47,9 @@ class EventList:
     of: str
 
 
-def events(store: Store, before: int | None, of: str) -> EventList:
+def events(store: Database, before: int | None, of: str) -> EventList:
     """Up to ``PAGE`` events in front of a place, of one meter or (``""``) of all. Raises StoreError."""
-    found = store.newest_events(PAGE + 1, before, of or None)
+    found = store.records.newest_events(PAGE + 1, before, of or None)
     rows = tuple(_happened(row) for _, row in found[:PAGE])
     return EventList(rows, found[PAGE - 1][0] if len(found) > PAGE else None, before is None, of)
 

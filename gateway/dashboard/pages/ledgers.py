@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from gateway.config.model import Config
 from gateway.runtime.context import GatewayContext
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,14 @@ class LedgerNow:
             return "waiting"
         return "settled" if self.settled_to is not None else "new"
 
-    def complete(self, store: Store) -> LedgerNow:
+    def complete(self, store: Database) -> LedgerNow:
         """The same with what the database tells."""
-        refused = store.first_refused(self.name)
+        refused = store.anchors.first_refused(self.name)
         return replace(
             self,
-            settled_to=store.last_settled(self.name),
-            receipt_ms=store.last_receipt_ms(self.name),
-            waiting=store.count_open(self.name),
+            settled_to=store.anchors.last_settled(self.name),
+            receipt_ms=store.anchors.last_receipt_ms(self.name),
+            waiting=store.anchors.count_open(self.name),
             refused=(refused.detail or "") if refused else None,
         )
 
@@ -54,15 +54,15 @@ def ledgers(site: GatewayContext) -> tuple[LedgerNow, ...]:
     )
 
 
-def oldest_unanchored_ms(config: Config, store: Store) -> int | None:
+def oldest_unanchored_ms(config: Config, store: Database) -> int | None:
     """The time of the oldest record that is not settled by every required ledger (where none is required: by any);
     None when all are."""
     entries = config.document.ledger
     required = [entry.name for entry in entries if entry.policy == "required"]
     if required:
-        times = [store.oldest_unanchored_ms(name) for name in required]
+        times = [store.anchors.oldest_unanchored_ms(name) for name in required]
         return min((ms for ms in times if ms is not None), default=None)
-    times = [store.oldest_unanchored_ms(entry.name) for entry in entries]
+    times = [store.anchors.oldest_unanchored_ms(entry.name) for entry in entries]
     if not times:
-        return store.first_ms()
+        return store.records.first_ms()
     return None if None in times else max(ms for ms in times if ms is not None)

@@ -17,7 +17,7 @@ from gateway.dashboard.pages.registers import RawBlock, raw
 from gateway.devices.points import Point
 from gateway.records import StoredRecord
 from gateway.runtime.context import GatewayContext
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, parse_record, record_hash
 from ledger_client.formats.senml import Reading, Value
 
@@ -102,12 +102,12 @@ def look(site: GatewayContext, loads: Loads, name: str, quantity: str | None, sp
     )
 
 
-def complete(facts: MeterFacts, store: Store, now_ms: int, zone: tzinfo = UTC) -> MeterFacts:
+def complete(facts: MeterFacts, store: Database, now_ms: int, zone: tzinfo = UTC) -> MeterFacts:
     """The same with what the database tells, its chart by the calendar of a zone. Raises StoreError."""
     states = States(store)
     row, values = facts.row, facts.values
     if row.time_ms is None:  # not read yet since the start: the newest that is kept
-        row, values = _kept(row, store.newest(facts.name, "reading"))
+        row, values = _kept(row, store.records.newest(facts.name, "reading"))
     if row.record is not None and row.time_ms is not None:
         state = states.of(facts.name, *row.record)
         row = replace(row, state=state if row.late else newest(state, now_ms - row.time_ms, row.every_ms))
@@ -118,17 +118,17 @@ def complete(facts: MeterFacts, store: Store, now_ms: int, zone: tzinfo = UTC) -
         values=values,
         chart=_chart(store, facts.name, picked, now_ms, zone) if picked else None,
         coverage=tuple(_coverage(store, facts.name)),
-        chain=tuple(_link(place, row, states) for place, row in store.chain(facts.name, CHAIN)),
+        chain=tuple(_link(place, row, states) for place, row in store.records.chain(facts.name, CHAIN)),
     )
 
 
-def _chart(store: Store, meter: str, picked: Picked, now_ms: int, zone: tzinfo) -> Chart:
+def _chart(store: Database, meter: str, picked: Picked, now_ms: int, zone: tzinfo) -> Chart:
     return charts.chart(store, meter, picked.quantity, picked.span or _usual(store, meter, now_ms), now_ms, zone)
 
 
-def _usual(store: Store, meter: str, now_ms: int) -> str:
+def _usual(store: Database, meter: str, now_ms: int) -> str:
     """A day; an hour while the meter is newer than three."""
-    first_ms = store.first_ms(meter)
+    first_ms = store.records.first_ms(meter)
     return "1h" if first_ms is None or now_ms - first_ms < 3 * HOUR else charts.USUAL
 
 
@@ -139,8 +139,8 @@ def _kept(row: MeterRow, found: StoredRecord | None) -> tuple[MeterRow, tuple[Va
     return replace(row, time_ms=body.time_ms, record=(found.epoch, found.seq), late=True), tuple(body.values)
 
 
-def _coverage(store: Store, meter: str) -> list[Coverage]:
-    bodies = [parse_record(row.data).body for row in store.coverage(meter, COVERED)]
+def _coverage(store: Database, meter: str) -> list[Coverage]:
+    bodies = [parse_record(row.data).body for row in store.records.coverage(meter, COVERED)]
     return [body for body in bodies if isinstance(body, Coverage)]
 
 

@@ -26,7 +26,7 @@ from gateway.records import NotRecorded
 from gateway.runtime.context import GatewayContext
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import Forecast, horizon
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.rows import Batch
 from gateway.verdicts import VERDICT_OF, verdict, worst
 from ledger_client.formats.senml import Value
@@ -236,7 +236,7 @@ def _state(now: MeterNow) -> State:
     return State("recorded")
 
 
-def complete(facts: SiteFacts, config: Config, store: Store) -> SiteFacts:
+def complete(facts: SiteFacts, config: Config, store: Database) -> SiteFacts:
     """The same with what the database tells: states, ledgers, the last batch, the horizon. Raises StoreError."""
     states, now_ms = States(store), facts.now_ms
     rows = {
@@ -250,8 +250,8 @@ def complete(facts: SiteFacts, config: Config, store: Store) -> SiteFacts:
             for line in facts.lines
         ),
         ledgers=tuple(ledger.complete(store) for ledger in facts.ledgers),
-        feeds=tuple(replace(feed, left=store.feed_owes(feed.name, MANY_LEFT)) for feed in facts.feeds),
-        last_batch=store.last_batch(),
+        feeds=tuple(replace(feed, left=store.feeds.owed(feed.name, MANY_LEFT)) for feed in facts.feeds),
+        last_batch=store.batches.last(),
         horizon=_horizon(config, store, now_ms),
         oldest_unanchored_ms=oldest_unanchored_ms(config, store),
     )
@@ -264,7 +264,7 @@ def _settled(meter: MeterRow, states: States, now_ms: int) -> MeterRow:
     return replace(meter, state=state if meter.late else newest(state, now_ms - meter.time_ms, meter.every_ms))
 
 
-def _horizon(config: Config, store: Store, now_ms: int) -> Forecast | None:
+def _horizon(config: Config, store: Database, now_ms: int) -> Forecast | None:
     """None where disk or database do not tell, which alarms say."""
     try:
         return horizon(config, store, now_ms, running=True)

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.dashboard.auth.sessions import Asked
 from gateway.errors import GatewayError
 from gateway.runtime.context import GatewayContext
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 
 HTML = "text/html; charset=utf-8"
 
@@ -28,14 +28,14 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Rest = Callable[[Store], Answer]
+Rest = Callable[[Database], Answer]
 View = Callable[[GatewayContext, Asked], Rest]
 """Runs in the event loop: takes what is in memory, and nothing that blocks or takes more than a few milliseconds. What
 it gives back runs in a thread on one state of the database, and must not touch the site."""
 
 Document = Mapping[str, Mapping[str, Any]]
 """What the event stream tells of: entries by name in sections, of JSON's own types."""
-Source = Callable[[GatewayContext], Callable[[Store], Document]]
+Source = Callable[[GatewayContext], Callable[[Database], Document]]
 """The same way to the whole of what the stream shows."""
 
 

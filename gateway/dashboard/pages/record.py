@@ -11,7 +11,7 @@ from gateway.errors import GatewayError
 from gateway.evidence import prove
 from gateway.evidence.sealing import tree_of
 from gateway.records import StoredRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.merkle import leaf_hash, node_hash
 from ledger_client.formats.record import Record, parse_record, record_hash
 from ledger_client.formats.statement import Statement, parse_statement
@@ -68,27 +68,27 @@ class RecordFacts:
     large: int | None
 
 
-def record(store: Store, meter: str, epoch: str, seq: str, *, whole: bool) -> RecordFacts:
+def record(store: Database, meter: str, epoch: str, seq: str, *, whole: bool) -> RecordFacts:
     """A record by the parts of its name. Raises NotFound and StoreError."""
     try:
         row = prove.find(store, f"{meter}/{epoch}/{seq}")
     except GatewayError as error:
         raise NotFound(error.problem, error.way_out) from None
-    place = store.place(row.meter, row.epoch, row.seq)
+    place = store.records.place(row.meter, row.epoch, row.seq)
     assert place is not None, "it was found"
     state = States(store).at(place)
     parsed = parse_record(row.data)
     way, why, large = None, "", None
     if state.word in ("sealed", "anchored"):
-        batch = store.batch_of(place)
+        batch = store.batches.holding(place)
         assert batch is not None, "its state says so"
         if batch.size > AT_ONCE and not whole:
             large = batch.size
-        elif store.is_whole(batch.batch):
+        elif store.batches.is_whole(batch.batch):
             way = _way(store, row)
         else:
             why = "pruned"
-    near = {n: store.find(row.meter, row.epoch, n) for n in (row.seq - 1, row.seq + 1)}
+    near = {n: store.records.find(row.meter, row.epoch, n) for n in (row.seq - 1, row.seq + 1)}
     before, after = near[row.seq - 1], near[row.seq + 1]
     return RecordFacts(
         row,
@@ -103,14 +103,14 @@ def record(store: Store, meter: str, epoch: str, seq: str, *, whole: bool) -> Re
     )
 
 
-def _way(store: Store, row: StoredRecord) -> Way | None:
-    place = store.place(row.meter, row.epoch, row.seq)
-    batch = store.batch_of(place or 0)
+def _way(store: Database, row: StoredRecord) -> Way | None:
+    place = store.records.place(row.meter, row.epoch, row.seq)
+    batch = store.batches.holding(place or 0)
     assert batch is not None
-    rows = list(store.leaves(batch.first_id, batch.last_id))
+    rows = list(store.batches.leaves(batch.first_id, batch.last_id))
     index = next(n for n, one in enumerate(rows) if (one.meter, one.epoch, one.seq) == row[:3])
     joints = _joints(leaf_hash(row.data), index, len(rows), tree_of(rows).path(index))
-    anchors = tuple(vouched(anchor) for anchor in store.anchors(batch.batch))
+    anchors = tuple(vouched(anchor) for anchor in store.anchors.of(batch.batch))
     return Way(leaf_hash(row.data), index, len(rows), joints, parse_statement(batch.entry).statement, anchors)
 
 

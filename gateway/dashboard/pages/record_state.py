@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 
 Word = Literal["live", "recorded", "sealed", "anchored", "not-recorded", "elsewhere"]
 LATE_PERIODS, LATE_MS = 3, 5_000
@@ -41,26 +41,26 @@ def newest(state: State, age_ms: int, every_ms: int) -> State:
 class States:
     """The states of records, looked up in one database; what was looked up once is not asked again."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Database) -> None:
         self._store = store
-        self._sealed_to = store.sealed_to()
+        self._sealed_to = store.batches.sealed_to()
         self._batches: dict[int, State] = {}
 
     def of(self, meter: str, epoch: bytes, seq: int) -> State:
         """The state of a record by its name."""
-        place = self._store.place(meter, epoch, seq)
+        place = self._store.records.place(meter, epoch, seq)
         return RECORDED if place is None else self.at(place)
 
     def at(self, place: int) -> State:
         """The state of the record at a place of the commit order."""
-        if self._store.elsewhere(place) is not None:
+        if self._store.elsewhere.statement_of(place) is not None:
             return State("elsewhere")
-        batch = self._store.batch_of(place) if place <= self._sealed_to else None
+        batch = self._store.batches.holding(place) if place <= self._sealed_to else None
         return self.of_batch(batch.batch) if batch else RECORDED
 
     def of_batch(self, number: int) -> State:
         """The state of every record of a batch."""
         if number not in self._batches:
-            settled = tuple(a.ledger for a in self._store.anchors(number) if a.state == "settled")
+            settled = tuple(a.ledger for a in self._store.anchors.of(number) if a.state == "settled")
             self._batches[number] = State("anchored" if settled else "sealed", number, settled)
         return self._batches[number]

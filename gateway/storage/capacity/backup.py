@@ -13,7 +13,7 @@ from pathlib import Path
 from gateway.config.model import Config
 from gateway.errors import Damaged, DiskFull, GatewayError
 from gateway.storage.capacity import disk_space
-from gateway.storage.database import Store, is_database
+from gateway.storage.database import Database, is_database
 from gateway.storage.files import log_path
 from ledger_client.durable_files import rename
 
@@ -39,7 +39,7 @@ def backup(config: Config, target: Path, told: Callable[[int, int], None] | None
     if target.exists() and not target.is_file():
         raise GatewayError(f"{target}: is no file", "give the name that the backup is to have")
     _not_the_database(config, target)
-    store = Store(config.database, read_only=True)
+    store = Database(config.database, read_only=True)
     try:
         _clear(target)
         _has_room(store, target, disk_space.Limits.of(config))
@@ -62,7 +62,7 @@ def _not_the_database(config: Config, target: Path) -> None:
         raise GatewayError(f"{target}: is the gateway's own database", "give another name, best on another disk")
 
 
-def _has_room(store: Store, target: Path, limits: disk_space.Limits) -> None:
+def _has_room(store: Database, target: Path, limits: disk_space.Limits) -> None:
     """The copy must fit; on the database's own disk without thinning what the gateway records."""
     folder = target.parent
     try:
@@ -109,7 +109,7 @@ def _clear(target: Path) -> None:
 
 
 def _checked(new: Path, target: Path) -> Copy:
-    copy = Store(new, read_only=True)
+    copy = Database(new, read_only=True)
     try:
         if flaws := copy.flaws():
             raise Damaged(
@@ -117,6 +117,6 @@ def _checked(new: Path, target: Path) -> Copy:
                 "copy to another disk; if it says so again, see `meterseal doctor CONFIG --full`",
             )
         totals = copy.totals()
-        return Copy(target, new.stat().st_size, totals["records"], totals["batches"], copy.latest_ms())
+        return Copy(target, new.stat().st_size, totals["records"], totals["batches"], copy.records.latest_ms())
     finally:
         copy.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gateway.config.model import Config
 from gateway.errors import StoreError
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.files import RESERVE
 
 MIB = 1024 * 1024
@@ -56,7 +56,7 @@ class Space:
         return self.used / self.limit if self.limit else 1.0
 
 
-def measure(store: Store, limits: Limits, owed: int = 0) -> Space:
+def measure(store: Database, limits: Limits, owed: int = 0) -> Space:
     """The space of a database now; ``owed``: bytes of the disk that the reserve is to have. Raises StoreError where the
     disk does not tell."""
     try:

@@ -11,7 +11,7 @@ from gateway.config.model import Config
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.disk_space import THINNING, Limits, Space
 from gateway.storage.capacity.pruning import HOURS_KEPT_MS
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 
 SPANS = (5000, 500, 50)  # records over which the rate is measured: the longest stretch of this epoch that there is
 LEAST_MS = 30_000
@@ -54,7 +54,7 @@ class Forecast:
         }
 
 
-def horizon(config: Config, store: Store, now_ms: int, *, running: bool) -> Forecast:
+def horizon(config: Config, store: Database, now_ms: int, *, running: bool) -> Forecast:
     """The horizon now. Raises StoreError where disk or database do not tell."""
     limits = Limits.of(config)
     now = disk_space.measure(store, limits)
@@ -75,17 +75,17 @@ def horizon(config: Config, store: Store, now_ms: int, *, running: bool) -> Fore
     return Forecast(now, per_s, measured, for_ever, left, thin, text)
 
 
-def bytes_a_record(store: Store) -> float:
+def bytes_a_record(store: Database) -> float:
     """Bytes of the database that one of the newest records takes; 0 if there are none."""
     sql = "SELECT avg(size) FROM (SELECT length(data) AS size FROM records ORDER BY id DESC LIMIT 500)"
     mean = store.count(sql)
     return mean * PAGES + FRAME if mean else 0.0
 
 
-def _rate(config: Config, store: Store, *, running: bool) -> tuple[bool, float]:
+def _rate(config: Config, store: Database, *, running: bool) -> tuple[bool, float]:
     """(whether it was measured, bytes a second)."""
     each = bytes_a_record(store)
-    last = store.last_batch()
+    last = store.batches.last()
     ledgers = len(config.document.ledger)
     batch = ((len(last.entry) if last else 500) + FRAME + RECEIPT * ledgers) * 1000 / config.document.seal.every
     records = _records_per_s(store) if running else None
@@ -96,27 +96,27 @@ def _rate(config: Config, store: Store, *, running: bool) -> tuple[bool, float]:
     return True, records * each + batch + _summaries_per_s(config, store)
 
 
-def _summaries_per_s(config: Config, store: Store) -> float:
+def _summaries_per_s(config: Config, store: Database) -> float:
     """Bytes a second that minutes and hours of all meters bring."""
     return len(config.meters) * _summary_bytes(config, store) * (1 / 60 + 1 / 3600)
 
 
-def _hours_bytes(config: Config, store: Store, keep_ms: int) -> float:
+def _hours_bytes(config: Config, store: Database, keep_ms: int) -> float:
     """What hours take of which the records are gone."""
     return len(config.meters) * _summary_bytes(config, store) * max(0, HOURS_KEPT_MS - keep_ms) / HOUR_MS
 
 
-def _summary_bytes(config: Config, store: Store) -> float:
+def _summary_bytes(config: Config, store: Database) -> float:
     """Bytes of the database that the newest minute of some meters takes, on an average; 0 if there are none."""
     sizes = []
     for meter in list(config.meters)[:SAMPLES]:
-        newest = store.newest_summary(meter, MINUTE_MS)
+        newest = store.summaries.newest(meter, MINUTE_MS)
         if newest is not None:
-            sizes.append(len(store.summary(meter, MINUTE_MS, newest) or b""))
+            sizes.append(len(store.summaries.at(meter, MINUTE_MS, newest) or b""))
     return sum(sizes) / len(sizes) * SUMMARY_PAGES + SUMMARY_FRAME if sizes else 0.0
 
 
-def _records_per_s(store: Store) -> float | None:
+def _records_per_s(store: Database) -> float | None:
     """Records a second by the schedule in force; None while that is too young to tell."""
     newest = store.one("SELECT id, time_ms FROM records ORDER BY id DESC LIMIT 1")
     if newest is None:
@@ -129,13 +129,13 @@ def _records_per_s(store: Store) -> float | None:
     return None
 
 
-def _oldest_ms(store: Store, now_ms: int) -> int:
+def _oldest_ms(store: Database, now_ms: int) -> int:
     """When the oldest batch that is there was sealed."""
-    first = store.first_batch()
+    first = store.batches.first()
     return first.sealed_ms if first else now_ms
 
 
-def _nothing_goes(config: Config, store: Store, now_ms: int) -> str | None:
+def _nothing_goes(config: Config, store: Database, now_ms: int) -> str | None:
     """Why pruning will find nothing that may go, in words; None while it does."""
     entries = config.document.ledger
     asked = [entry.name for entry in entries if entry.policy == "required"] or [entry.name for entry in entries]
@@ -148,9 +148,9 @@ def _nothing_goes(config: Config, store: Store, now_ms: int) -> str | None:
     return f"nothing may go while there is no receipt from {', '.join(away)}"
 
 
-def _away(store: Store, ledgers: list[str], now_ms: int) -> Iterator[str]:
+def _away(store: Database, ledgers: list[str], now_ms: int) -> Iterator[str]:
     for ledger in ledgers:
-        for waiting, batch in store.open_anchors(ledger, 1):
+        for waiting, batch in store.anchors.pending(ledger, 1):
             if waiting.state == "refused" or now_ms - batch.sealed_ms > KEEPS_UP_MS:
                 yield ledger
 

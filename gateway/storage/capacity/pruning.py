@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.process.failpoints import failpoint
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.rows import Batch
 
 SLICE = 500  # records, or summaries, a transaction
@@ -17,39 +17,39 @@ MINUTES_LEAST_MS = 2 * HOUR_MS  # the running hour is made of them after a start
 HOURS_KEPT_MS = 2 * 366 * 24 * HOUR_MS
 
 
-def may_go(store: Store, required: Collection[str], before_ms: int) -> Batch | None:
+def may_go(store: Database, required: Collection[str], before_ms: int) -> Batch | None:
     """The oldest batch, if it was sealed before ``before_ms`` and has a receipt of every required ledger (where none is
     required: of any), and is not the newest, from which the chain of statements goes on."""
-    batch, last = store.first_batch(), store.last_batch()
+    batch, last = store.batches.first(), store.batches.last()
     if batch is None or last is None or batch.batch == last.batch or batch.sealed_ms >= before_ms:
         return None
-    settled = {anchor.ledger for anchor in store.anchors(batch.batch) if anchor.state == "settled"}
-    asked = {anchor.ledger for anchor in store.anchors(batch.batch)} & set(required)
+    settled = {anchor.ledger for anchor in store.anchors.of(batch.batch) if anchor.state == "settled"}
+    asked = {anchor.ledger for anchor in store.anchors.of(batch.batch)} & set(required)
     return batch if settled and asked <= settled else None
 
 
-def prune(store: Store, required: Collection[str], before_ms: int) -> bool:
+def prune(store: Database, required: Collection[str], before_ms: int) -> bool:
     """Take one slice of the oldest batch that may go; False when there is nothing more to take."""
     batch = may_go(store, required, before_ms)
     if batch is None:
         return False
     with store.transaction():
-        taken = store.prune(batch.last_id, SLICE)
+        taken = store.records.prune(batch.last_id, SLICE)
         failpoint("prune")
         if taken < SLICE:
-            store.drop_batch(batch)
+            store.batches.drop(batch)
     failpoint("pruned")
     return True
 
 
-def prune_summaries(store: Store, minutes_before_ms: int, hours_before_ms: int) -> bool:
+def prune_summaries(store: Database, minutes_before_ms: int, hours_before_ms: int) -> bool:
     """Take one slice of the summaries that end before these times; False when there are none more than an hour older.
     The newest rows of a meter stay, from which its summaries go on."""
-    for meter in store.summarised_meters():
+    for meter in store.summaries.meters():
         for span_ms, before_ms in ((MINUTE_MS, minutes_before_ms), (HOUR_MS, hours_before_ms)):
-            oldest_ms = store.oldest_summary(meter, span_ms)
+            oldest_ms = store.summaries.oldest(meter, span_ms)
             if oldest_ms is not None and oldest_ms < before_ms - HOUR_MS:
                 with store.transaction():
-                    if store.drop_summaries(meter, span_ms, before_ms - span_ms + 1, SLICE):
+                    if store.summaries.drop(meter, span_ms, before_ms - span_ms + 1, SLICE):
                         return True
     return False

@@ -22,7 +22,7 @@ from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.process.failpoints import failpoint
 from gateway.records import GATEWAY
 from gateway.storage.capacity.disk_space import Reserve
-from gateway.storage.database import CHECK, Store
+from gateway.storage.database import CHECK, Database
 from gateway.storage.files import log_path, missing
 from gateway.storage.recovery.salvage import Found, TrustedKeys, proven, salvage
 from gateway.storage.recovery.sqlite_pages import Pages, Row
@@ -51,7 +51,7 @@ class Checked:
 def check(path: Path, *, whole: bool = False) -> Checked:
     """Check a database that others may be writing to. Takes long: it reads the whole file. Raises StoreError where it
     cannot be opened for another reason than being damaged."""
-    return Checked(tuple(Store.look(path, check="integrity" if whole else "quick")), whole)
+    return Checked(tuple(Database.look(path, check="integrity" if whole else "quick")), whole)
 
 
 def check_large(path: Path) -> Checked:
@@ -72,7 +72,7 @@ def note_flaws(path: Path, flaws: Sequence[str]) -> None:
         log.warning("%s: %s", flawed(path), error.strerror)
 
 
-def open_store(config: Config, keys: Keys, trust: Trust) -> Store:
+def open_store(config: Config, keys: Keys, trust: Trust) -> Database:
     """The gateway's database, sound; a damaged one is set aside and recovered before. Call with the data folder taken.
 
     Raises StoreError; DiskFull where there is no room for the recovery, and nothing has changed then.
@@ -86,11 +86,11 @@ def open_store(config: Config, keys: Keys, trust: Trust) -> Store:
         raise StoreError(f"{path}: {error.strerror}", CHECK) from None
     if not flaws:
         try:
-            return _with_room(path, lambda: Store(path))
+            return _with_room(path, lambda: Database(path))
         except Damaged as error:
             flaws = [error.problem]
     recover(path, witness, flaws)
-    return Store(path)
+    return Database(path)
 
 
 def _with_room(path: Path, look: Callable[[], T]) -> T:
@@ -110,7 +110,7 @@ def at_start(path: Path, witness: TrustedKeys) -> list[str]:
     if (flaws := _files(path)) or not path.exists():
         return flaws
     at_once = noted or path.stat().st_size <= AT_ONCE_BYTES
-    flaws = Store.look(path, check="quick" if at_once else None) or _newest(path, witness)
+    flaws = Database.look(path, check="quick" if at_once else None) or _newest(path, witness)
     if noted and not flaws:
         flawed(path).unlink(missing_ok=True)
     return flaws
@@ -130,14 +130,14 @@ def _files(path: Path) -> list[str]:
 def _newest(path: Path, witness: TrustedKeys) -> list[str]:
     """The newest records and each meter's newest of every kind, on which a new epoch builds, must hold."""
     try:
-        store = Store(path, read_only=True)
+        store = Database(path, read_only=True)
     except Damaged as error:
         return [error.problem]
     except StoreError:
         return []  # of an older or newer version, or not begun: the start itself says so
     try:
-        rows = store.newest_places(NEWEST, [GATEWAY, *witness.periods_ms])
-        store.cuts(), store.last_batch(), store.known(), store.conflicts(), store.totals()
+        rows = store.records.newest_places(NEWEST, [GATEWAY, *witness.periods_ms])
+        store.batches.cuts(), store.batches.last(), store.anchors.known(), store.anchors.conflicts(), store.totals()
     except StoreError as error:
         return [error.problem]
     finally:
@@ -195,16 +195,16 @@ def recover(path: Path, witness: TrustedKeys, flaws: Sequence[str]) -> Found:
 
 def _build(path: Path, building: Path, witness: TrustedKeys, repair: Repair) -> Found:
     """The recovered database, durable, under its first name."""
-    pages, store = Pages(path), Store(building)
+    pages, store = Pages(path), Database(building)
     try:
         found = salvage(pages, store, witness)
-        number = max((earlier.id for earlier in store.repairs()), default=0) + 1
+        number = max((earlier.id for earlier in store.repairs.all()), default=0) + 1
         numbers = found.numbers
         facts = (found.records, found.lost, found.batches, len(numbers), found.last_id)
         ends = max(numbers, default=-1), max(numbers.values(), default=0)
         told = Repair(number, repair.repaired_ms, repair.file, repair.why, *facts, *ends)
         with store.transaction():
-            store.note_repair(told, told=False)
+            store.repairs.add(told, told=False)
     finally:
         pages.close()
         store.close()

@@ -14,8 +14,8 @@ from typing import Any
 
 from gateway.process.failpoints import failpoint
 from gateway.records import GATEWAY
-from gateway.storage.batch_tables import UNTOLD
-from gateway.storage.database import Store
+from gateway.storage.database import Database
+from gateway.storage.elsewhere_tables import UNTOLD
 from gateway.storage.recovery.sqlite_pages import Pages, Row, Value
 from gateway.storage.repair_tables import Hole
 from gateway.storage.rows import Repair
@@ -86,11 +86,11 @@ class Found:
         self.last_id = max(self.last_id, place)
 
 
-def salvage(pages: Pages, store: Store, witness: TrustedKeys) -> Found:
+def salvage(pages: Pages, store: Database, witness: TrustedKeys) -> Found:
     """Recover everything into the empty ``store``. Raises StoreError where that cannot be written."""
     found = Found()
     with store.transaction():
-        store.lift_guards()
+        store.repairs.lift_guards()
     for rows in _portions(pages, lambda row: _small(row) is not None):
         with store.transaction():
             for row in rows:
@@ -109,7 +109,7 @@ def salvage(pages: Pages, store: Store, witness: TrustedKeys) -> Found:
         _drop_pruned(store, pruned_to)
         _note_lost(store, found, pruned_to)
         _mend(store, witness, found)
-        store.set_guards()
+        store.repairs.set_guards()
     return found
 
 
@@ -135,7 +135,7 @@ def _small(row: Row) -> str | None:
 # — the small tables —
 
 
-def _keep_batch(row: Row, store: Store, witness: TrustedKeys, found: Found) -> None:
+def _keep_batch(row: Row, store: Database, witness: TrustedKeys, found: Found) -> None:
     values: tuple[Any, ...] = (row.rowid, *row.values[1:])
     number, identifier, entry, _, last_id, size, _ = values
     try:
@@ -157,7 +157,7 @@ def _keep_batch(row: Row, store: Store, witness: TrustedKeys, found: Found) -> N
             found.begins[name] = min(stretch.first, found.begins.get(name, stretch.first))
 
 
-_Keeper = Callable[[Row, Store, TrustedKeys, Found], object]
+_Keeper = Callable[[Row, Database, TrustedKeys, Found], object]
 
 
 def _keep_plain(sql: str) -> _Keeper:
@@ -165,9 +165,9 @@ def _keep_plain(sql: str) -> _Keeper:
     return lambda row, store, _, __: store.run(sql, row.rowid, *row.values[1:])
 
 
-def _keep_repair(row: Row, store: Store, _: TrustedKeys, __: Found) -> None:
+def _keep_repair(row: Row, store: Database, _: TrustedKeys, __: Found) -> None:
     facts: tuple[Any, ...] = (row.rowid, *row.values[1:11])
-    store.note_repair(Repair(*facts), told=True)
+    store.repairs.add(Repair(*facts), told=True)
 
 
 _KEEP: dict[str, _Keeper] = {
@@ -185,10 +185,10 @@ _KEEP: dict[str, _Keeper] = {
 }
 
 
-def _settle_pruned(store: Store, found: Found) -> int:
+def _settle_pruned(store: Database, found: Found) -> int:
     """How far pruning went: the newest image of its one row says it; where there is none, up to the oldest batch."""
     images = [image for image in found.pruned if all(0 <= n < MAX_PLACE for n in image)]
-    newest, oldest = max(images, default=None), store.first_batch()
+    newest, oldest = max(images, default=None), store.batches.first()
     if newest is None:
         newest = (oldest.first_id - 1 if oldest is not None and oldest.batch > 0 else 0, 0, 0, 0)
     with store.transaction():
@@ -197,13 +197,13 @@ def _settle_pruned(store: Store, found: Found) -> int:
     return newest[0]
 
 
-def _mend(store: Store, witness: TrustedKeys, found: Found) -> None:
+def _mend(store: Database, witness: TrustedKeys, found: Found) -> None:
     """What follows from the rest: counts, cuts, anchors that every batch has, the schedule of the last epoch."""
     sealed_to = "(SELECT coalesce(max(last_id), 0) FROM batches)"
     store.run("DELETE FROM totals")
     store.run("INSERT INTO totals (kind, count) SELECT kind, count(*) FROM records GROUP BY kind")
     store.run(f"DELETE FROM cuts WHERE last_id > ? OR last_id <= {sealed_to}", found.last_id)
-    store.run(f"DELETE FROM elsewhere WHERE id > ? OR id <= {store.pruned()[0]}", found.last_id)
+    store.run(f"DELETE FROM elsewhere WHERE id > ? OR id <= {store.records.pruned()[0]}", found.last_id)
     _ask_again(store)
     _queue_again(store, witness)
     newest = store.one("SELECT epoch FROM records ORDER BY id DESC LIMIT 1")
@@ -212,13 +212,15 @@ def _mend(store: Store, witness: TrustedKeys, found: Found) -> None:
             "SELECT meter, time_ms FROM records WHERE epoch = ? AND seq = 0 AND kind = 'coverage'", newest[0]
         )
         periods = witness.periods_ms
-        store.schedule(newest[0], [(meter, anchor, periods[meter]) for meter, anchor in begun if meter in periods])
+        store.epochs.schedule(
+            newest[0], [(meter, anchor, periods[meter]) for meter, anchor in begun if meter in periods]
+        )
 
 
-def _ask_again(store: Store) -> None:
+def _ask_again(store: Database) -> None:
     """Marks of what is sealed elsewhere may be lost. While nothing was sealed since, the ledger is asked again; later
     nobody can tell, and what is that old enters no batch any more."""
-    last, known = store.last_batch(), store.known()
+    last, known = store.batches.last(), store.anchors.known()
     if known is None:
         return
     if last is None or known.batch > last.batch:
@@ -231,7 +233,7 @@ def _ask_again(store: Store) -> None:
     store.run(sql, UNTOLD, known.found_ms)
 
 
-def _queue_again(store: Store, witness: TrustedKeys) -> None:
+def _queue_again(store: Database, witness: TrustedKeys) -> None:
     """A batch whose anchors are lost is looked up at its ledgers: all from a ledger's first on, and what has none
     at all at the ledgers that were there first."""
     firsts = {str(ledger): int(n) for ledger, n in store.all("SELECT ledger, min(batch) FROM anchors GROUP BY ledger")}
@@ -244,13 +246,13 @@ def _queue_again(store: Store, witness: TrustedKeys) -> None:
             f"FROM batches WHERE batch >= ? OR {alone}",
             *(ledger, begin),
         )
-        store.drop_settled_notes(ledger)
+        store.anchors.drop_settled_notes(ledger)
 
 
 # — records —
 
 
-def _keep_records(rows: Collection[Row], store: Store, witness: TrustedKeys, found: Found) -> None:
+def _keep_records(rows: Collection[Row], store: Database, witness: TrustedKeys, found: Found) -> None:
     """Verify from the newest to the oldest: of records that hang together only the last needs its signature checked."""
     expected: dict[str, bytes | None] = {}
     kept = []
@@ -290,13 +292,13 @@ def proven(
     return record
 
 
-def _keep_anchor(row: Row, store: Store, witness: TrustedKeys, found: Found) -> None:
+def _keep_anchor(row: Row, store: Database, witness: TrustedKeys, found: Found) -> None:
     values: tuple[Any, ...] = row.values
     number, ledger, state, receipt, _, updated_ms = values
     if state not in STATES or not 0 <= number < MAX_PLACE or (receipt is not None) != (state == "settled"):
         return
     found.numbers.setdefault(number, 0)
-    batch = store.batch(number)
+    batch = store.batches.numbered(number)
     if batch is None:
         return
     if receipt is not None and is_locator(receipt):  # only the chain itself can tell if it holds: it is asked again
@@ -333,20 +335,20 @@ def _note_entry(row: Row, pruned_to: int, found: Found) -> None:
 # — what is missing —
 
 
-def _drop_pruned(store: Store, pruned_to: int) -> None:
+def _drop_pruned(store: Database, pruned_to: int) -> None:
     """Pages that pruning has freed keep what it took away: it leaves again, but for what pruning leaves."""
     newest = "SELECT max(id) FROM records WHERE kind <> 'event' GROUP BY meter, kind"
     store.run(f"DELETE FROM records WHERE id <= ? AND kind <> 'event' AND id NOT IN ({newest})", pruned_to)
 
 
-def _note_lost(store: Store, found: Found, pruned_to: int) -> None:
+def _note_lost(store: Database, found: Found, pruned_to: int) -> None:
     gaps = (
         "SELECT id + 1, following - 1 FROM (SELECT id, lead(id, 1, ?) OVER (ORDER BY id) AS following "
         "FROM (SELECT id FROM records WHERE id > ? UNION SELECT ?)) WHERE following > id + 1"
     )
     places = store.all(gaps, found.last_id + 1, pruned_to, pruned_to)
     store.run_each("INSERT INTO lost_places (first_id, last_id) VALUES (?, ?)", places)
-    store.note_lost(list(_lost_names(store, found, pruned_to)))
+    store.repairs.note_lost(list(_lost_names(store, found, pruned_to)))
     found.lost = sum(last - first + 1 for first, last in places)
     found.records = store.count("SELECT count(*) FROM records")
     kept = {int(n) for (n,) in store.all("SELECT batch FROM batches")}
@@ -354,7 +356,7 @@ def _note_lost(store: Store, found: Found, pruned_to: int) -> None:
     found.numbers = {n: place for n, place in found.numbers.items() if n not in kept and n >= oldest}
 
 
-def _lost_names(store: Store, found: Found, pruned_to: int) -> Iterator[Hole]:
+def _lost_names(store: Database, found: Found, pruned_to: int) -> Iterator[Hole]:
     """The numbers that are missing: between those that are there, before the first and behind the last."""
     ends = {name: last for name, (last, place) in found.ends.items() if place > pruned_to}
     seen = set[tuple[str, bytes]]()

@@ -25,7 +25,7 @@ from gateway.errors import DiskFull, StoreError
 from gateway.fieldbus.specs import BlockAnswer, BlockFailure, Poll
 from gateway.recording.commits import Rules
 from gateway.recording.writer import Recorder
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import MISSED_REASONS, Coverage, parse_record
 from ledger_client.formats.senml import Reading
 from tests.support.books import check_books
@@ -35,7 +35,7 @@ METERS = ("export-main", "stack-co2")
 NEVER_TRIED = sorted(MISSED_REASONS - {"disk-full", "disk-error"})
 
 
-class FailingStore(Store):
+class FailingStore(Database):
     """A database whose commits fail, and keep nothing, as ``faults`` says: one entry a transaction."""
 
     def __init__(self, path: Path, faults: list[type[StoreError] | None]) -> None:
@@ -174,8 +174,8 @@ def _readings(loaded: Config, meter: str) -> int:
 
 
 def _bodies(loaded: Config, meter: str) -> list[object]:
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     try:
-        return [parse_record(row.data).body for row in store.rows(1, 1 << 60) if row.meter == meter]
+        return [parse_record(row.data).body for row in store.records.rows(1, 1 << 60) if row.meter == meter]
     finally:
         store.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import StoreError
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.http_server.listening import listen_at
 from tests.support.desk import wide_site
 from tests.support.epochs import made, until
@@ -20,7 +20,7 @@ def test_an_epoch_that_cannot_begin_gives_the_address_of_its_pages_back(tmp_path
     loaded = wide_site(tmp_path / "site", {"bus-1": ["meter-a"]}, f'[web]\nlisten = "{address}"\n')
 
     async def work() -> None:
-        store = Store(loaded.database)
+        store = Database(loaded.database)
         epoch = made(loaded, store)
         store.close()  # as good as a disk that is away again
         with pytest.raises(StoreError):
@@ -34,14 +34,14 @@ def test_without_a_socket_for_orders_no_epoch_begins(tmp_path: Path) -> None:
     loaded = wide_site(tmp_path / "site", {"bus-1": ["meter-a"]})
 
     async def work() -> None:
-        epoch = made(loaded, Store(loaded.database))
+        epoch = made(loaded, Database(loaded.database))
         (loaded.data / "control.sock").mkdir()
         with pytest.raises(StoreError, match=r"control\.sock"):
             await epoch.run(asyncio.Event(), ())
 
     asyncio.run(work())
-    store = Store(loaded.database, read_only=True)
-    assert store.last_place() == 0
+    store = Database(loaded.database, read_only=True)
+    assert store.records.last_place() == 0
     store.close()
 
 
@@ -49,7 +49,7 @@ def test_a_change_that_is_under_way_at_a_stop_does_not_keep_the_process(tmp_path
     loaded = wide_site(tmp_path / "site", {"bus-1": ["meter-a"], "bus-2": ["meter-b"]})
 
     async def work() -> None:
-        epoch, stop = made(loaded, Store(loaded.database)), asyncio.Event()
+        epoch, stop = made(loaded, Database(loaded.database)), asyncio.Event()
         task = asyncio.create_task(epoch.run(stop, ()))
         await until(lambda: {"line bus-1", "line bus-2"} <= {one.get_name() for one in asyncio.all_tasks()})
         spec = epoch.site.lines["bus-1"].spec

@@ -22,11 +22,12 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError, StoreError
 from gateway.records import CONFIGURATION, StoredRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.gateway.dashboard.looks import looker
 from tests.support.books import check_books
 from tests.support.epochs import running, until
+from tests.support.heard_tables import HeardRecords
 from tests.support.processes import EmbeddedLedger, embedded_ledger, free_port
 from tests.support.samples import believe, rewrite
 
@@ -34,15 +35,18 @@ METERS = FIRST, SECOND = "meter-000", "meter-001"
 LEDGER = '[seal]\nevery = "500ms"\n[[ledger]]\nname = "demo-ledger"\ntype = "http"\nurl = "{}"\ntoken_file = "token"\n'
 
 
-class Breaking(Store):
+class Breaking(Database):
     """A database whose connection breaks right before, or right behind, the commit of the next change."""
 
     breaks: str | None = None
     away = False
     _meant = False
 
-    def append(self, rows: Sequence[StoredRecord]) -> None:
-        super().append(rows)
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.records = HeardRecords(self, self._appended)
+
+    def _appended(self, rows: Sequence[StoredRecord]) -> None:
         bodies = [parse_record(row.data).body for row in rows if row.kind == "event"]
         self._meant = any(isinstance(body, Event) and body.fields.get("at") == "change" for body in bodies)
         if self._meant and self.breaks == "before":
@@ -115,16 +119,16 @@ def recorded(epoch: Epoch, meter: str) -> int:
 
 
 def settled(epoch: Epoch) -> int:
-    store = Store(epoch.ready.config.database, read_only=True)
-    found = sum(anchor.state == "settled" for anchor in store.anchors())
+    store = Database(epoch.ready.config.database, read_only=True)
+    found = sum(anchor.state == "settled" for anchor in store.anchors.of())
     store.close()
     return found
 
 
 def changes(loaded: Config) -> list[str]:
     """Why, of each change that stands in the records."""
-    store = Store(loaded.database, read_only=True)
-    bodies = [parse_record(row.data).body for row in store.events_of("gateway")]
+    store = Database(loaded.database, read_only=True)
+    bodies = [parse_record(row.data).body for row in store.records.events_of("gateway")]
     store.close()
     events = [body for body in bodies if isinstance(body, Event) and body.name == CONFIGURATION]
     return [event.fields["why"].partition(":")[0] for event in reversed(events) if event.fields["at"] == "change"]
@@ -222,7 +226,7 @@ def test_a_configuration_that_cannot_come_back_yet_comes_back_when_it_can(
             assert epoch.ready.config.fingerprint() == load_config(loaded.path).fingerprint()
             state = (await epoch.site.order("health"))["configuration"]
             assert (state["trial"], "cannot be brought back yet" in state["stuck"]) == ([SECOND], True)
-            store = Store(loaded.database, read_only=True)
+            store = Database(loaded.database, read_only=True)
             page = looker(epoch.site)("/configuration", store, {}, {}, "en").body.decode()
             store.close()
             assert "cannot be brought back yet" in page

@@ -22,7 +22,7 @@ from gateway.records import GATEWAY, MissedPoll, NotRecorded, Timestamp
 from gateway.status.collect import collect
 from gateway.status.status import DashboardStatus
 from gateway.storage.alarm_tables import AlarmRow
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.times import rfc3339_ms
 from tests.support.desk import Desk
@@ -171,7 +171,7 @@ def test_shelved_it_leaves_the_list_and_comes_back_by_itself(desk: Desk) -> None
 def test_the_status_says_who_has_shelved_what_in_whatever_letters(desk: Desk) -> None:
     row = lost(desk)
     asyncio.run(desk.board.operator.shelve(row.id, "x[/]y", 60_000, "[bold"))
-    reader, said = Store(desk.loaded.database, read_only=True), io.StringIO()
+    reader, said = Database(desk.loaded.database, read_only=True), io.StringIO()
     pages = DashboardStatus("https://192.0.2.7:8080/", "54:5B:AB:F5")  # `:AB:` is a picture's name
     print_status(console(said), replace(collect(desk.loaded, reader, desk.clock.now_ms()), dashboard=pages))
     reader.close()

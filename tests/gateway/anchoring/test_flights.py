@@ -17,7 +17,7 @@ from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.evidence.prove import find, prove
 from gateway.recording.writer import Recorder
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.driver_notes import Notes
 from gateway.storage.writer import Direct
 from ledger_client.errors import PolicyNotMet, Refused
@@ -58,7 +58,7 @@ def sealed(loaded: Config) -> Iterator[Recorder]:
     made.start()
     for k in ALL:
         made.put(finished("export-main", anchor_ms + 10_000 * k, clock))
-    while made.call(lambda store: len(store.batches())).result(timeout=30) < BATCHES:
+    while made.call(lambda store: len(store.batches.all())).result(timeout=30) < BATCHES:
         pass  # one is sealed after each call
     yield made
     made.stop()
@@ -73,11 +73,11 @@ class Look:
     """The database as another process sees it."""
 
     def __init__(self, loaded: Config) -> None:
-        self.store = Store(loaded.database, read_only=True)
+        self.store = Database(loaded.database, read_only=True)
 
     def states(self) -> list[str]:
         """Of the first batches: what happens meanwhile is an event, and soon a batch of its own."""
-        return [anchor.state for anchor in self.store.anchors()][:BATCHES]
+        return [anchor.state for anchor in self.store.anchors.of()][:BATCHES]
 
     def all(self, state: str) -> Callable[[], bool]:
         return lambda: self.states() == [state] * BATCHES
@@ -187,7 +187,7 @@ def test_a_new_process_finds_what_is_on_its_way_and_its_notes(
 ) -> None:
     work(chain, sealed, loaded, given(chain, ALL))
     notes = Notes(NAME, sealed)
-    ids = [batch.statement_id for batch in look.store.batches()]
+    ids = [batch.statement_id for batch in look.store.batches.all()]
     assert notes.notes() == {id_: n.to_bytes(8, "big") for n, id_ in enumerate(ids)}
     work(chain, sealed, loaded, then(chain.mine), then(chain.finalise), look.all("settled"))
     assert chain.submitted == ALL
@@ -203,7 +203,7 @@ def test_a_place_on_another_contract_settles_nothing(
         chain, sealed, loaded,
         given(chain, ALL), then(chain.mine), then(chain.finalise), lambda: "refused" in look.states(),
     )  # fmt: skip
-    stuck = look.store.first_refused(NAME)
+    stuck = look.store.anchors.first_refused(NAME)
     assert stuck is not None
     assert f"contract 0x{bytes(20).hex()}; the configuration says" in str(stuck.detail)
     assert "settled" not in look.states()
@@ -296,13 +296,13 @@ def test_what_comes_too_early_is_given_again_when_its_time_has_come() -> None:
 
 
 def test_a_note_outlives_its_process_and_a_newer_one_replaces_it(loaded: Config, look: Look) -> None:
-    id_ = look.store.batches()[0].statement_id
+    id_ = look.store.batches.all()[0].statement_id
     for note in (b"first", b"second"):
-        store = Store(loaded.database)
+        store = Database(loaded.database)
         Notes(NAME, Direct(store)).keep(id_, note)
         Notes("another", Direct(store)).keep(id_, b"its own")
         store.close()
-    store = Store(loaded.database)
+    store = Database(loaded.database)
     notes = Notes(NAME, Direct(store))
     assert (notes.recall(id_), notes.recall(bytes(32)), dict(notes.notes())) == (b"second", None, {id_: b"second"})
     store.close()

@@ -14,7 +14,7 @@ from gateway.cli.demo import finish
 from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.recording.writer import Recorder
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.driver_notes import Notes
 from gateway.storage.writer import Direct
 from ledger_client.verification.trust import key_entry, load_trust
@@ -62,8 +62,10 @@ def test_a_restart_asks_at_the_locations_that_it_was_given(tmp_path: Path) -> No
         assert len(submitted) >= BATCHES
         service.finish()
         finish.finish(loaded, within_s=60)
-        store = Store(loaded.database, read_only=True)
-        assert [batch.entry for batch in store.batches()] == service.entries  # each once, those before the restart too
+        store = Database(loaded.database, read_only=True)
+        assert [
+            batch.entry for batch in store.batches.all()
+        ] == service.entries  # each once, those before the restart too
         store.close()
     assert service.entries[: len(submitted)] == submitted
     check_all_is_sealed(loaded)
@@ -95,7 +97,7 @@ def test_a_service_that_is_busy_is_asked_no_sooner_than_it_says(
 
 
 async def _drained(loaded: Config) -> None:
-    store = Store(loaded.database)
+    store = Database(loaded.database)
     entry = loaded.document.ledger[0]
     writer = Direct(store)
     try:

@@ -16,7 +16,7 @@ from gateway.clock import Clock
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.model import Config
 from gateway.recording.writer import Recorder
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.statement import parse_statement
 from ledger_client.transparency.ledger.directory import open_dir
 from ledger_client.transparency.ledger.enroll import enroll
@@ -59,8 +59,8 @@ def anchored(loaded: Config) -> bool:
 
 
 def states(loaded: Config) -> set[str]:
-    store = Store(loaded.database, read_only=True)
-    found = {anchor.state for anchor in store.anchors()}
+    store = Database(loaded.database, read_only=True)
+    found = {anchor.state for anchor in store.anchors.of()}
     store.close()
     return found
 
@@ -95,10 +95,10 @@ def test_whatever_the_wire_does_each_batch_is_anchored_once(
     believed(tmp_path / "ledger", loaded)
     ledger = NearLedger(tmp_path / "ledger", faults=Faults(faults))
     work(ledger, sealed, loaded, lambda: anchored(loaded))
-    store = Store(loaded.database, read_only=True)
-    assert ledger.statements("test-gateway", -1) == [batch.entry for batch in store.batches()]
+    store = Database(loaded.database, read_only=True)
+    assert ledger.statements("test-gateway", -1) == [batch.entry for batch in store.batches.all()]
     # What the ledger had kept is found by looking it up: only what was lost is submitted again.
-    assert ledger.submissions == len(store.batches()) + faults.count(LOST)
+    assert ledger.submissions == len(store.batches.all()) + faults.count(LOST)
     store.close()
     ledger.close()
     check_books(loaded)
@@ -109,8 +109,8 @@ def test_a_receipt_that_does_not_hold_settles_nothing(loaded: Config, sealed: Re
     ledger = NearLedger(tmp_path / "ledger")
     ledger.damages = True
     work(ledger, sealed, loaded, lambda: "refused" in states(loaded))
-    store = Store(loaded.database, read_only=True)
-    first = store.anchors()[0]
+    store = Database(loaded.database, read_only=True)
+    first = store.anchors.of()[0]
     assert first.receipt is None
     assert first.detail is not None
     assert "BadReceipt" in first.detail
@@ -127,9 +127,9 @@ def test_a_ledger_with_another_key_settles_nothing(loaded: Config, sealed: Recor
     enroll(tmp_path / "impostor" / "ledger", loaded.keys / REQUEST_FILE)
     ledger = NearLedger(tmp_path / "impostor" / "ledger")
     work(ledger, sealed, loaded, lambda: "refused" in states(loaded))
-    store = Store(loaded.database, read_only=True)
-    assert [a.state for a in store.anchors()] == ["refused", "queued", "queued"]  # nothing is skipped
-    assert "UnknownKey" in (store.anchors()[0].detail or "")
+    store = Database(loaded.database, read_only=True)
+    assert [a.state for a in store.anchors.of()] == ["refused", "queued", "queued"]  # nothing is skipped
+    assert "UnknownKey" in (store.anchors.of()[0].detail or "")
     store.close()
     ledger.close()
 
@@ -142,8 +142,8 @@ def test_a_refusal_is_an_alarm_and_anchoring_goes_on_once_it_is_mended(
         trust.write("\n" + trust_entry(tmp_path / "ledger"))
     ledger = NearLedger(tmp_path / "ledger")  # the gateway is not enrolled there
     work(ledger, sealed, loaded, lambda: "refused" in states(loaded))
-    store = Store(loaded.database, read_only=True)
-    assert "Unknown key" in (store.anchors()[0].detail or "")
+    store = Database(loaded.database, read_only=True)
+    assert "Unknown key" in (store.anchors.of()[0].detail or "")
     store.close()
     enroll(tmp_path / "ledger", loaded.keys / REQUEST_FILE)
     work(ledger, sealed, loaded, lambda: anchored(loaded))
@@ -158,8 +158,8 @@ def test_a_batch_of_the_future_is_given_again_and_the_alarm_says_when_it_is_take
     assert ledger.log is not None
     ledger.log.behind_s = 1000.0  # as a gateway whose clock is ahead
     work(ledger, sealed, loaded, lambda: "refused" in states(loaded))
-    store = Store(loaded.database, read_only=True)
-    first, (batch, *_) = store.anchors()[0], store.batches()
+    store = Database(loaded.database, read_only=True)
+    first, (batch, *_) = store.anchors.of()[0], store.batches.all()
     at = -(-parse_statement(batch.entry).statement.to_ms // 1000) - 300
     assert first.detail is not None
     assert f"batch 0 is taken from {datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ} on" in first.detail

@@ -15,7 +15,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.modbus.frames import Request
 from gateway.process import control_socket
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.gateway.fieldbus.devices import Pty, addresses, answer, rtu_talk, serving
 from tests.support.epochs import running, until
@@ -30,8 +30,8 @@ def ordered(*words: object, command: str = "clear-shared") -> Result:
 
 
 def cleared(loaded: Config) -> list[Event]:
-    store = Store(loaded.database, read_only=True)
-    bodies = [parse_record(row.data).body for row in store.events_of("gateway")]
+    store = Database(loaded.database, read_only=True)
+    bodies = [parse_record(row.data).body for row in store.records.events_of("gateway")]
     store.close()
     return [body for body in bodies if isinstance(body, Event) and body.name == "shared-cleared"]
 
@@ -123,7 +123,7 @@ every = "400ms"
 
 def recorded(loaded: Config) -> int:
     """How many readings of its meter there are."""
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     found = store.totals()["readings"]
     store.close()
     return int(found)

@@ -14,7 +14,7 @@ from firmware_sim.cli.app import main as simulator
 from gateway.cli.app import main
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.model import Config
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.cli.app import cli as ledger
 from ledger_client.errors import LedgerClientError
 from ledger_client.transparency.ledger.directory import open_dir
@@ -127,7 +127,7 @@ def test_what_looks_much_like_it_is_not_replaced(
 
 
 def test_a_database_that_is_in_use_is_not_replaced_by_a_backup(loaded: Config, tmp_path: Path) -> None:
-    used = Store(tmp_path / "gateway.db")
+    used = Database(tmp_path / "gateway.db")
     command, words = words_of("backup", loaded, tmp_path)
     code, said = run(command, [*words, "-o", used.path])
     assert code == 2, said

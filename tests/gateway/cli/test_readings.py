@@ -22,7 +22,7 @@ from gateway.history.export_files import COLUMNS
 from gateway.process.console import console
 from gateway.records import PollResult, Timestamp
 from gateway.status.readings import reading_values
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.verdicts import verdict
 from ledger_client.formats.record import parse_record
 from ledger_client.formats.senml import Columns, Reading, Value
@@ -64,8 +64,8 @@ def _run(loaded: Config, *words: object) -> Result:
 
 def _records(loaded: Config, meter: str | None = None) -> list[dict[str, Any]]:
     """Every value of every reading by the strict parser."""
-    store = Store(loaded.database, read_only=True)
-    rows = [row for row in store.rows(0, 1 << 60) if row.kind == "reading" and meter in (None, row.meter)]
+    store = Database(loaded.database, read_only=True)
+    rows = [row for row in store.records.rows(0, 1 << 60) if row.kind == "reading" and meter in (None, row.meter)]
     store.close()
     return [
         {

@@ -9,14 +9,14 @@ from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.pages.page import Answer
 from gateway.dashboard.routes import contents
 from gateway.runtime.context import GatewayContext
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 
 
 class Look(Protocol):
     """Makes a page for an installer in one go, by its pattern, parameters and query."""
 
     def __call__(
-        self, path: str, store: Store, params: Mapping[str, str], query: Mapping[str, str], language: str = "zh"
+        self, path: str, store: Database, params: Mapping[str, str], query: Mapping[str, str], language: str = "zh"
     ) -> Answer: ...
 
 
@@ -25,7 +25,7 @@ def looker(running: GatewayContext) -> Look:
     pages = contents(running)
 
     def look(
-        path: str, store: Store, params: Mapping[str, str], query: Mapping[str, str], language: str = "zh"
+        path: str, store: Database, params: Mapping[str, str], query: Mapping[str, str], language: str = "zh"
     ) -> Answer:
         asked = Asked(path, params, query, languages=language, user="ines", role="installer", form="A" * 43)
         return pages.views[path](running, asked)(store)

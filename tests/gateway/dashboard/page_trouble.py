@@ -24,7 +24,7 @@ from gateway.devices.points import Point
 from gateway.doctor.finding import Finding
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import horizon
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Quality, Value
 from tests.support.epochs import epoch
@@ -50,7 +50,7 @@ SYMBOLS = {
 async def trouble(loaded: Config) -> AsyncIterator[dict[str, Page]]:
     """The pages by what they show, each to be made for a visitor."""
     async with epoch(loaded) as running:
-        store = Store(loaded.database, read_only=True)
+        store = Database(loaded.database, read_only=True)
         now_ms = running.clock.now_ms()
         common = {"gateway": "yunnan-hydro-07", "here": "site", "alarm_count": 7, "meters": tuple(loaded.meters)}
 
@@ -61,7 +61,7 @@ async def trouble(loaded: Config) -> AsyncIterator[dict[str, Page]]:
         well = site_view.complete(look, loaded, store)
         facts = meter.look(running, Loads(running), "export-main", None, "1h")
         whole = meter.complete(facts, store, now_ms)
-        row, place = store.newest("export-main", "reading"), store.newest("export-main", "coverage")
+        row, place = store.records.newest("export-main", "reading"), store.records.newest("export-main", "coverage")
         assert row is not None
         assert place is not None
         name = row.meter, row.epoch.hex(), str(row.seq)
@@ -116,7 +116,7 @@ def _coverage(now_ms: int) -> tuple[Coverage, ...]:
     )
 
 
-def _site(well: SiteFacts, loaded: Config, store: Store, now_ms: int) -> SiteFacts:
+def _site(well: SiteFacts, loaded: Config, store: Database, now_ms: int) -> SiteFacts:
     first, *others = well.lines
     lost = tuple(_lost(one, now_ms) for one in first.meters)
     asleep = [

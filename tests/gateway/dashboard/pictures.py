@@ -20,7 +20,7 @@ from gateway.config.model import Config
 from gateway.recording.commits import Rules
 from gateway.recording.journal import Journal
 from gateway.records import PollResult, Timestamp
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.senml import Quality, Reading, Value
 from tests.gateway.dashboard.pages_plant import Site, plant_with_pages
 from tests.gateway.dashboard.window import Window, chromium, window
@@ -50,7 +50,7 @@ def day(loaded: Config, until_ms: int) -> None:
     """A day of readings, one a minute, with a cut line and a probe that stood still, up to a moment."""
     machine = Machine()
     machine.wall_ms, machine.kernel = until_ms - HOURS * 60 * MINUTE_MS, KernelClock(True, 4)
-    store, clock = Store(loaded.database), machine.clock()
+    store, clock = Database(loaded.database), machine.clock()
     periods = dict.fromkeys(loaded.meters, MINUTE_MS)
     rules = replace(Rules.of(loaded), periods_ms=periods, seal_every_ms=60 * MINUTE_MS, commit_every_ms=60 * MINUTE_MS)
     journal = Journal(store, load_keys(loaded), rules, clock, bytes(range(8)))

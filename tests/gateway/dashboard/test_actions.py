@@ -16,7 +16,7 @@ import pytest
 from benchmarks.parts.farm import SERIAL
 from gateway.config.model import Config
 from gateway.storage.alarm_tables import AlarmRow
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.gateway.dashboard.pages_site import Browser, pages_of, running
 from tests.support.processes import free_port
@@ -70,8 +70,8 @@ def until(found: Callable[[], Any]) -> Any:
 
 def events(loaded: Config, source: str, name: str) -> list[dict[str, Any]]:
     """What the signed events of this name say, the newest first."""
-    store = Store(loaded.database, read_only=True)
-    bodies = [parse_record(row.data).body for row in store.events_of(source)]
+    store = Database(loaded.database, read_only=True)
+    bodies = [parse_record(row.data).body for row in store.records.events_of(source)]
     store.close()
     return [dict(body.fields) for body in bodies if isinstance(body, Event) and body.name == name]
 
@@ -120,8 +120,8 @@ def test_an_exchanged_meter_is_accepted_by_its_number_and_the_alarm_has_its_life
 
 
 def alarms(loaded: Config) -> list[AlarmRow]:
-    store = Store(loaded.database, read_only=True)
-    found = [*store.alarms(), *store.past_alarms(10)]
+    store = Database(loaded.database, read_only=True)
+    found = [*store.alarms.open(), *store.alarms.past(10)]
     store.close()
     return found
 

@@ -17,7 +17,7 @@ from gateway.fieldbus.line_alarms import LineAlarms
 from gateway.records import GATEWAY
 from gateway.runtime.context import GatewayContext
 from gateway.storage.capacity.forecast import horizon
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.recovery import repair_report
 from gateway.storage.rows import Conflict, Repair
 from tests.gateway.dashboard.looks import looker
@@ -39,7 +39,7 @@ def visible(page: str) -> list[str]:
     return [text for part in shown if (text := html.unescape(part).strip())]
 
 
-def trouble(running: GatewayContext, store: Store) -> Iterator[tuple[str, str, str, str]]:
+def trouble(running: GatewayContext, store: Database) -> Iterator[tuple[str, str, str, str]]:
     """(source, code, line, text) as the gateway's parts tell them."""
     config = running.config
     conflict = Conflict(3, "demo-ledger", b"\x01" * 32, 0)
@@ -54,7 +54,7 @@ def trouble(running: GatewayContext, store: Store) -> Iterator[tuple[str, str, s
     yield GATEWAY, AlarmCode.CLOCK, "clock", "the kernel does not call its clock synchronised"
 
 
-async def in_trouble(running: GatewayContext, store: Store) -> list[str]:
+async def in_trouble(running: GatewayContext, store: Database) -> list[str]:
     """Everything is wrong at once; the texts of the alarms that stand then."""
     board, since_ms = running.board, running.clock.now_ms() - 7_200_000
     for source, code, line, text in trouble(running, store):
@@ -82,7 +82,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]
 
     async def look() -> dict[str, dict[str, str]]:
         async with epoch(loaded) as running:
-            store, see = Store(loaded.database, read_only=True), looker(running)
+            store, see = Database(loaded.database, read_only=True), looker(running)
             said = await in_trouble(running, store)
             wronged(loaded)
             await until(lambda: b"data-again" not in see("/diagnosis", store, {}, {}).body)

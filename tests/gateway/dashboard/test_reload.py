@@ -9,7 +9,7 @@ from html import unescape
 from http.client import HTTPException
 from pathlib import Path
 
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from tests.gateway.dashboard.pages_site import Browser, pages_of, running
 from tests.support.processes import free_port
@@ -32,8 +32,8 @@ def test_a_reload_from_the_page_moves_the_pages_and_bears_the_users_name(tmp_pat
         moved = Browser(other)
         assert moved.login("ines").status == 303
         assert "meter-000" in unescape(moved.get("/").text)
-    store = Store(loaded.database, read_only=True)
-    bodies = [parse_record(row.data).body for row in store.events_of("gateway")]
+    store = Database(loaded.database, read_only=True)
+    bodies = [parse_record(row.data).body for row in store.records.events_of("gateway")]
     store.close()
     changes = [body.fields for body in bodies if isinstance(body, Event) and body.fields.get("at") == "change"]
     assert [change.get("user") for change in changes] == ["ines"], json.dumps([*map(str, changes)])

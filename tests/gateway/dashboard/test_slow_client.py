@@ -19,7 +19,7 @@ from gateway.dashboard.db_readers import Readers
 from gateway.dashboard.event_stream import MOST, Stream
 from gateway.dashboard.pages.page import Answer, Document, Pages, Rest, View
 from gateway.runtime.context import GatewayContext
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.http_server.listening import listen_at
 from tests.gateway.dashboard.pages_site import PASSWORDS, pages_of
 
@@ -41,7 +41,7 @@ class Busy:
     def __init__(self) -> None:
         self.looks = 0
 
-    def __call__(self, _: GatewayContext) -> Callable[[Store], Document]:
+    def __call__(self, _: GatewayContext) -> Callable[[Database], Document]:
         self.looks += 1
         letter = "ab"[self.looks % 2]
         return lambda store: {"meters": {"large": {"text": letter * LARGE}}}
@@ -53,7 +53,7 @@ async def serving(
 ) -> AsyncIterator[tuple[int, Stream, Busy]]:
     """A server whose stream is busy, and waits so long for who does not read."""
     loaded = pages_of(folder / "site", (502,), 'listen = "127.0.0.1:0"\n')
-    Store(loaded.database).close()
+    Database(loaded.database).close()
     web, busy = loaded.document.web, Busy()
     assert web is not None
     listener = listen_at(web.listen)
@@ -201,7 +201,7 @@ def test_what_open_pages_ask_by_themselves_takes_one_thread_and_leaves_the_other
     go, begun = threading.Event(), list[str]()
 
     def view(site: GatewayContext, asked: Asked) -> Rest:
-        def rest(store: Store) -> Answer:
+        def rest(store: Database) -> Answer:
             begun.append(asked.path)
             if asked.path != "/visitor":
                 go.wait(30)

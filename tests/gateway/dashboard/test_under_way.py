@@ -19,7 +19,7 @@ from gateway.dashboard.pages.line_load import EVERY_S, Loads
 from gateway.doctor.finding import Finding
 from gateway.errors import Declined, StoreError
 from gateway.fieldbus.line import Line
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.support.contexts import InForce, context
 from tests.support.desk import Desk
 
@@ -118,7 +118,7 @@ def test_a_connection_that_breaks_under_a_page_costs_no_thread(tmp_path: Path) -
             with pytest.raises(StoreError):
                 await readers.call(lambda store: store.close())
             async with asyncio.timeout(60):
-                assert await readers.call(Store.last_batch) is None
+                assert await readers.call(lambda store: store.batches.last()) is None
         finally:
             readers.close()
             desk.stop()
@@ -130,10 +130,10 @@ def test_a_connection_that_breaks_under_a_page_costs_no_thread(tmp_path: Path) -
 
 
 def test_nobody_waits_for_readers_that_are_no_more(tmp_path: Path) -> None:
-    Store(tmp_path / "meterseal.db").close()
+    Database(tmp_path / "meterseal.db").close()
     begun, go = threading.Event(), threading.Event()
 
-    def held(_: Store) -> bool:
+    def held(_: Database) -> bool:
         begun.set()
         return go.wait(30)
 

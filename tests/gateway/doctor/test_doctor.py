@@ -18,7 +18,7 @@ from gateway.config.model import Config
 from gateway.doctor import database, disk, keys, machine, permissions, ports, run
 from gateway.doctor.finding import CheckContext, Finding
 from gateway.errors import Unfinished
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey, save_private_key
 from tests.support.processes import free_port
 from tests.support.samples import START_S, Hands
@@ -233,7 +233,7 @@ def test_a_log_without_its_database_is_no_first_start(loaded: Config) -> None:
 
 def test_a_look_that_takes_too_long_is_ended(loaded: Config) -> None:
     recorded(loaded, 200)
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     with pytest.raises(Unfinished):
         store.flaws(within_s=-1)
     assert store.flaws(within_s=60) == store.flaws() == []

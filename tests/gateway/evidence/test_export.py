@@ -12,7 +12,7 @@ from gateway.config.model import Config
 from gateway.errors import GatewayError, NotYet
 from gateway.evidence.export import export, export_to, file_name
 from gateway.storage.capacity import pruning
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.audit.run import audit
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.verification.trust import Trust, key_entry, load_trust
@@ -41,11 +41,11 @@ def trust(loaded: Config) -> Trust:
 
 
 def test_a_period_that_was_exported_holds(loaded: Config, tmp_path: Path) -> None:
-    store = Store(loaded.database)
-    numbers = [batch.batch for batch in store.batches()]
+    store = Database(loaded.database)
+    numbers = [batch.batch for batch in store.batches.all()]
     assert len(numbers) >= 3
     settle(store, numbers, LEDGER)
-    done = list(export_to(store, "test-gateway", store.receipted(1 << 62), tmp_path / "out"))
+    done = list(export_to(store, "test-gateway", store.batches.receipted(1 << 62), tmp_path / "out"))
     assert [x.batch for x in done] == numbers
     assert [x.size for x in done] == [x.path.stat().st_size for x in done]
     assert done[0].path.stat().st_mode & 0o777 == 0o600
@@ -59,12 +59,12 @@ def test_a_period_that_was_exported_holds(loaded: Config, tmp_path: Path) -> Non
 
 
 def test_only_what_has_a_receipt_and_is_old_enough_is_chosen(loaded: Config, tmp_path: Path) -> None:
-    store = Store(loaded.database)
+    store = Database(loaded.database)
     settle(store, [0, 1], LEDGER)
-    first = store.batch(0)
+    first = store.batches.numbered(0)
     assert first is not None
-    assert store.receipted(1 << 62) == [0, 1]
-    assert store.receipted(first.sealed_ms + 1) == [0]
+    assert store.batches.receipted(1 << 62) == [0, 1]
+    assert store.batches.receipted(first.sealed_ms + 1) == [0]
     with pytest.raises(NotYet, match="batch 2: it has no receipt yet"):
         export(store, 2, tmp_path / "x.mbatch")
     assert list(tmp_path.glob("*.mbatch*")) == []
@@ -73,7 +73,7 @@ def test_only_what_has_a_receipt_and_is_old_enough_is_chosen(loaded: Config, tmp
 
 def test_without_an_age_the_clock_is_not_asked(loaded: Config, tmp_path: Path) -> None:
     """Batches that were sealed later than it is now by this machine have their receipts all the same."""
-    store = Store(loaded.database)
+    store = Database(loaded.database)
     with store.transaction():
         store.run("DROP TRIGGER batches_stay")
         store.run("UPDATE batches SET sealed_ms = sealed_ms + 1000000000000")
@@ -86,12 +86,12 @@ def test_without_an_age_the_clock_is_not_asked(loaded: Config, tmp_path: Path) -
 def test_what_pruning_has_touched_is_refused_and_the_file_that_was_made_before_still_proves(
     loaded: Config, tmp_path: Path
 ) -> None:
-    store = Store(loaded.database)
+    store = Database(loaded.database)
     settle(store, [0, 1], LEDGER)
     path = tmp_path / file_name("test-gateway", 0)
     export(store, 0, path)
     while pruning.prune(store, ["demo-ledger"], 1 << 62):
-        if store.pruned()[0] and store.batch(0) is not None:
+        if store.records.pruned()[0] and store.batches.numbered(0) is not None:
             with pytest.raises(GatewayError, match="batch 0: it has been pruned"):
                 export(store, 0, tmp_path / "x")
     for number, said in ((0, "has been pruned"), (99, "has no such batch")):
@@ -103,7 +103,7 @@ def test_what_pruning_has_touched_is_refused_and_the_file_that_was_made_before_s
 
 
 def test_a_database_that_was_tampered_with_gives_no_file(loaded: Config, tmp_path: Path) -> None:
-    store = Store(loaded.database)
+    store = Database(loaded.database)
     settle(store, [0], LEDGER)
     store.run("DROP TRIGGER records_stay")
     store.run("UPDATE records SET data = (SELECT data FROM records WHERE id = 6) WHERE id = 5")
@@ -126,8 +126,8 @@ def test_a_batch_alone_is_audited_with_the_proofs_that_are_written_beside_it(loa
     hands.journal.cut()
     hands.poll(20)
     hands.end()
-    store = Store(loaded.database)
-    numbers = [batch.batch for batch in store.batches()]
+    store = Database(loaded.database)
+    numbers = [batch.batch for batch in store.batches.all()]
     settle(store, numbers, LEDGER)
     out = tmp_path / "out"
     (done,) = export_to(store, "test-gateway", numbers[-1:], out)
@@ -156,8 +156,8 @@ def test_a_batch_that_begins_with_a_start_is_audited_with_what_was_configured_be
     hands = Hands(loaded, machine, epoch=b"\x04" * 8)
     hands.poll(3)
     hands.end()
-    store = Store(loaded.database)
-    numbers = [batch.batch for batch in store.batches()]
+    store = Database(loaded.database)
+    numbers = [batch.batch for batch in store.batches.all()]
     settle(store, numbers, LEDGER)
     for number in numbers:
         out = tmp_path / f"out-{number}"
@@ -167,7 +167,7 @@ def test_a_batch_that_begins_with_a_start_is_audited_with_what_was_configured_be
 
 
 def test_a_configuration_that_is_not_anchored_is_said_not_to_be_proven(loaded: Config, tmp_path: Path) -> None:
-    store = Store(loaded.database)
+    store = Database(loaded.database)
     settle(store, [1], LEDGER)
     (done,) = export_to(store, "test-gateway", [1], tmp_path / "out")
     assert done.proofs == ()
@@ -184,12 +184,12 @@ def test_what_a_killed_gateway_has_not_covered_waits_for_the_next_start(loaded: 
     hands.journal.flush()
     hands.store.close()  # killed
     finish.finish(loaded, within_s=0.1)
-    store = Store(loaded.database, read_only=True)
-    assert store.unsealed() is not None
-    assert store.cuts() == []
+    store = Database(loaded.database, read_only=True)
+    assert store.batches.unsealed() is not None
+    assert store.batches.cuts() == []
     store.close()
     Hands(loaded, machine, epoch=b"\x03" * 8).end()
     finish.finish(loaded, within_s=0.1)
-    store = Store(loaded.database, read_only=True)
-    assert store.unsealed() is None
+    store = Database(loaded.database, read_only=True)
+    assert store.batches.unsealed() is None
     store.close()

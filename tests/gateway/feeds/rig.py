@@ -20,7 +20,7 @@ from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
 from gateway.recording.writer import Recorder
 from gateway.records import MissedPoll, PollResult, Timestamp
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.transport.mqtt_broker import Broker
 from ledger_client.transport.mqtt_options import BrokerOptions, Message
@@ -57,7 +57,7 @@ class Rig:
         self.hub.listeners.append(self.live.hear)
         self.recorder.on_news.append(self.hub.tell)
         lines = {bus.name: {meter.name: meter.every for meter in bus.meter} for bus in loaded.document.bus}
-        store = Store(loaded.database, read_only=True)
+        store = Database(loaded.database, read_only=True)
         self.board = AlarmBoard(store, self.recorder, self.clock, self.live, lines)
         store.close()
         self.in_force = InForce(loaded)

@@ -107,9 +107,9 @@ def test_the_files_of_a_feed_are_looked_at_before_anything_is_started(tmp_path: 
 
 def test_status_says_how_each_feed_stands(tmp_path: Path) -> None:
     loaded = feed_site(tmp_path, "mqtt://127.0.0.1:1")
-    from gateway.storage.database import Store
+    from gateway.storage.database import Database
 
-    Store(loaded.database).close()
+    Database(loaded.database).close()
     done = subprocess.run(
         [sys.executable, "-m", "gateway.cli", "status", str(loaded.path), "--json"], capture_output=True, text=True
     )

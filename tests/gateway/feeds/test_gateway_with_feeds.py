@@ -15,7 +15,7 @@ from benchmarks.parts.farm import Farm, farm
 from benchmarks.parts.tcp_gateway import make_site
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.gateway.feeds.rig import Heard, listening
 from tests.gateway.feeds.sparkplug_host import GROUP, Host, host_at, metric
 from tests.gateway.feeds.tap import Tap, tap
@@ -39,16 +39,16 @@ class Place:
 
     def readings(self) -> dict[str, int]:
         """Every reading in the database, with its place."""
-        store = Store(self.loaded.database, read_only=True)
-        found = {row.id: place for place, row in store.feed_rows(1, 1 << 60, 1 << 30)}
+        store = Database(self.loaded.database, read_only=True)
+        found = {row.id: place for place, row in store.feeds.rows(1, 1 << 60, 1 << 30)}
         store.close()
         return found
 
     def owed(self, feed: str) -> set[str]:
         """The readings that a feed has still to tell, by what it has written down."""
-        store = Store(self.loaded.database, read_only=True)
+        store = Database(self.loaded.database, read_only=True)
         ((cursor,),) = store.all("SELECT last_id FROM cursors WHERE feed = ?", feed)
-        gaps = [*store.feed_gaps(feed), (cursor + 1, 1 << 60)]
+        gaps = [*store.feeds.gaps(feed), (cursor + 1, 1 << 60)]
         store.close()
         return {name for name, place in self.readings().items() if any(a <= place <= b for a, b in gaps)}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.config.load import load_config
 from gateway.records import SignedRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import parse_record
 from ledger_client.formats.senml import Quality, Reading, Value
 from tests.gateway.feeds.rig import METER, OTHER, feed_site, listening, running, until
@@ -208,8 +208,8 @@ def test_a_feed_that_nobody_listens_to_tells_once_and_owes_nothing(tmp_path: Pat
             await until(lambda: rig.feed.connected)
             await rig.poll(times=3)
             await until(lambda: rig.feed.facts()["live"] == 3)
-        store = Store(loaded.database, read_only=True)
-        assert store.feed_owes("scada") == 0
+        store = Database(loaded.database, read_only=True)
+        assert store.feeds.owed("scada") == 0
         store.close()
 
     asyncio.run(work())

@@ -11,7 +11,7 @@ import pytest
 from gateway.feeds.backlog import History
 from gateway.feeds.progress import Progress
 from gateway.records import StoredRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.writer import Direct
 
 FEED, EPOCH = "scada", bytes(8)
@@ -22,7 +22,7 @@ class Site:
     """A database that records, and a feed of it that a test plays."""
 
     def __init__(self, path: Path, seed: int) -> None:
-        self.dice, self.store = random.Random(seed), Store(path)
+        self.dice, self.store = random.Random(seed), Database(path)
         self.told: list[str] = []
         self._seqs = dict.fromkeys(METERS, 0)
         self.recorded: list[str] = []
@@ -44,7 +44,7 @@ class Site:
             rows.append(StoredRecord(meter, EPOCH, self._seqs[meter], kind, 1, b"-"))
             self._seqs[meter] += 1
         with self.store.transaction():
-            self.store.append(rows)
+            self.store.records.append(rows)
         for row in rows:
             if row.kind == "reading":
                 self.recorded.append(row.id)
@@ -90,18 +90,18 @@ class Site:
     def mark(self) -> None:
         """The cursor is written."""
         if self.progress.mark is not None and self.progress.gap is None:
-            place = self.store.find(*_name(self.progress.mark))
+            place = self.store.records.find(*_name(self.progress.mark))
             assert place is not None
             with self.store.transaction():
-                self.store.feed_reached(FEED, place[0])
+                self.store.feeds.reached(FEED, place[0])
 
     def backfill(self) -> None:
         """A portion of history is told."""
-        for first, last in self.store.feed_gaps(FEED)[:2]:
-            rows = list(self.store.feed_rows(first, last, 3))
+        for first, last in self.store.feeds.gaps(FEED)[:2]:
+            rows = list(self.store.feeds.rows(first, last, 3))
             self.told += [row.id for _, row in rows]
             with self.store.transaction():
-                self.store.feed_told(FEED, [(first, rows[-1][0] if len(rows) == 3 else last)])
+                self.store.feeds.published(FEED, [(first, rows[-1][0] if len(rows) == 3 else last)])
 
     def stop(self) -> None:
         """An orderly end and a new start."""
@@ -111,7 +111,7 @@ class Site:
     def drain(self) -> None:
         """An orderly end, a new start, and all the history."""
         self.stop()
-        while self.store.feed_gaps(FEED):
+        while self.store.feeds.gaps(FEED):
             self.backfill()
 
 
@@ -142,14 +142,14 @@ def test_a_kill_may_double_and_never_loses(tmp_path: Path) -> None:
 
 
 def test_a_feed_begins_with_what_is_recorded_after_it(tmp_path: Path) -> None:
-    store = Store(tmp_path / "meterseal.db")
+    store = Database(tmp_path / "meterseal.db")
     with store.transaction():
-        store.append([StoredRecord("a", EPOCH, n, "reading", 1, b"-") for n in range(5)])
-        store.feed_left_behind(FEED, 5)
-        store.feed_starts(FEED)
-    assert (store.feed_gaps(FEED), store.feed_owes(FEED)) == ([], 0)
+        store.records.append([StoredRecord("a", EPOCH, n, "reading", 1, b"-") for n in range(5)])
+        store.feeds.leave_behind(FEED, 5)
+        store.feeds.start(FEED)
+    assert (store.feeds.gaps(FEED), store.feeds.owed(FEED)) == ([], 0)
     with store.transaction():
-        store.append([StoredRecord("a", EPOCH, n, "reading", 1, b"-") for n in range(5, 8)])
-        store.feed_starts(FEED)
-    assert (store.feed_gaps(FEED), store.feed_owes(FEED)) == ([(6, 8)], 3)
+        store.records.append([StoredRecord("a", EPOCH, n, "reading", 1, b"-") for n in range(5, 8)])
+        store.feeds.start(FEED)
+    assert (store.feeds.gaps(FEED), store.feeds.owed(FEED)) == ([(6, 8)], 3)
     store.close()

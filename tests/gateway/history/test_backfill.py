@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gateway.clock import HOUR_MS
 from gateway.history.backfill import Backfill
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.support.desk import Desk
 from tests.support.samples import finished
 
@@ -26,8 +26,8 @@ def test_a_record_that_cannot_be_read_costs_the_other_meters_nothing(tmp_path: P
             await asyncio.wrap_future(desk.recorder.call(_harm))
             async with asyncio.timeout(60):
                 await Backfill(desk.loaded, desk.clock, desk.recorder).run()
-            store = Store(desk.loaded.database, read_only=True)
-            found = [store.newest_summary(meter, HOUR_MS) for meter in ("meter-a", "meter-b")]
+            store = Database(desk.loaded.database, read_only=True)
+            found = [store.summaries.newest(meter, HOUR_MS) for meter in ("meter-a", "meter-b")]
             store.close()
             return found[0], found[1]
         finally:
@@ -38,7 +38,7 @@ def test_a_record_that_cannot_be_read_costs_the_other_meters_nothing(tmp_path: P
     assert whole is not None
 
 
-def _harm(store: Store) -> None:
+def _harm(store: Database) -> None:
     """No summaries, and what the disk gives back of one meter's readings is no record."""
     with store.transaction():
         store.run("DELETE FROM summaries")

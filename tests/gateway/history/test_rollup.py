@@ -19,7 +19,7 @@ from gateway.history.backfill import first_hour, put, rebuild_before
 from gateway.history.series import history
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity.pruning import prune_summaries
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.senml import Columns, Reading, Value
 from tests.support.epochs import epoch, until
 from tests.support.recount import check_figures, check_summaries
@@ -165,12 +165,12 @@ def _tell(loaded: Config, steps: list[object], commit_every_ms: int) -> None:
     for meter in meters:
         _rebuild(story.store, meter)
     story.store.close()
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     check_summaries(store, [METER])
     store.close()
 
 
-def _rebuild(store: Store, meter: str) -> None:
+def _rebuild(store: Database, meter: str) -> None:
     """What the gateway's companion does in the background."""
     before_ms = first_hour(store, meter, 1 << 42)
     while step := rebuild_before(store, meter, before_ms, 0):
@@ -195,8 +195,8 @@ def test_what_is_older_than_wanted_goes(loaded: Config) -> None:
     while prune_summaries(hands.store, before_ms, before_ms):
         pass
     for meter in loaded.meters:
-        assert next(at for at, _ in hands.store.summaries(meter, MINUTE_MS, 0, now_ms)) == before_ms
-        assert [at for at, _ in hands.store.summaries(meter, HOUR_MS, 0, now_ms)] == [START_S * 1000 + HOUR_MS]
+        assert next(at for at, _ in hands.store.summaries.between(meter, MINUTE_MS, 0, now_ms)) == before_ms
+        assert [at for at, _ in hands.store.summaries.between(meter, HOUR_MS, 0, now_ms)] == [START_S * 1000 + HOUR_MS]
     hands.end()
 
 
@@ -209,8 +209,8 @@ def test_a_minute_that_a_kill_cut_in_two_is_whole(loaded: Config) -> None:
     hands.poll(8)
     assert check_summaries(hands.store, loaded.meters) == 3 * 2
     hands.end()
-    store = Store(loaded.database, read_only=True)
-    assert store.newest_summary(METER, HOUR_MS) is None
+    store = Database(loaded.database, read_only=True)
+    assert store.summaries.newest(METER, HOUR_MS) is None
     store.close()
 
 
@@ -219,7 +219,7 @@ def test_what_is_missing_is_made_from_the_records_after_a_start(loaded: Config) 
     hands.store.run("PRAGMA synchronous = OFF")
     hands.poll(2 * 360 + 100)
     hands.end()
-    store = Store(loaded.database)
+    store = Database(loaded.database)
     with store.transaction():  # as a recovery leaves it, or a migration
         store.run("DELETE FROM summaries")
         store.run("DELETE FROM summary_forms")

@@ -16,7 +16,7 @@ from gateway.history.local_calendar import days, moment_ms
 from gateway.history.series import Covered, covered, history
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity.pruning import prune_summaries
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Quality, Reading, Value
 from tests.support.samples import START_S, Hands, Machine, site
@@ -39,9 +39,9 @@ class Plant(Hands):
             self.machine.passes(every_s)
             self.journal.keep_time()
 
-    def reader(self) -> Store:
+    def reader(self) -> Database:
         self.journal.flush()
-        return Store(self.store.path, read_only=True)
+        return Database(self.store.path, read_only=True)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from gateway.process.heartbeats import GRACE_S, Heartbeat, Heartbeats, beat
 from gateway.process.threads import in_thread
 from gateway.recording.writer import COMMIT_WITHIN_S
 from gateway.records import MeterEvent
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event
 from tests.gateway.fieldbus.devices import SAFETY_S, Sent, meter, serving, tcp_line, tcp_talk
 from tests.support.samples import Hands, Machine, finished, recorder, site
@@ -129,7 +129,7 @@ def test_a_writer_that_hangs_does_not_turn_unless_an_alarm_of_the_disk_stands(tm
     made.start()
     hung = threading.Event()
 
-    def hangs(_: Store) -> None:
+    def hangs(_: Database) -> None:
         hung.set()
         assert hang.wait(60)
 

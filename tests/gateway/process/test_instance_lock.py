@@ -16,7 +16,7 @@ from gateway.config.model import Config
 from gateway.doctor import run
 from gateway.errors import GatewayError, Superseded
 from gateway.process import instance_lock
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.support.samples import Hands, Machine, recorder, site
 
 TAKES = (
@@ -118,9 +118,9 @@ def test_whatever_the_writer_was_called_for_it_yields_to_a_newer_epoch(loaded: C
     older.start()
     newer = Hands(loaded, machine, epoch=b"n" * 8)
 
-    def note(store: Store) -> None:
+    def note(store: Database) -> None:
         with store.transaction():
-            store.keep_note("ledger", b"id", b"note")
+            store.anchors.keep_note("ledger", b"id", b"note")
 
     with pytest.raises(Superseded):
         older.call(note).result(10)

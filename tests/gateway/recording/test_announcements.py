@@ -22,7 +22,7 @@ from gateway.recording.config_change import Change
 from gateway.recording.journal import PERIOD, Journal
 from gateway.records import CLOCK, CONFIGURATION, GATEWAY, KEYS, SCHEDULE, MeterEvent
 from gateway.storage.capacity import disk_space
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats import cbor
 from ledger_client.formats.cose_key import PrivateKey, save_private_key
 from ledger_client.formats.record import Coverage, Event, Record, parse_record
@@ -53,8 +53,8 @@ def change(hands: Hands, after: Config, *anew: str, why: str = "test") -> int:
 def batches(hands: Hands) -> list[list[Record]]:
     """The records of each batch, by cuts and seals alike."""
     store = hands.store
-    stretches = [(batch.first_id, batch.last_id) for batch in store.batches()] + store.cuts()
-    return [[parse_record(row.data) for row in store.rows(*stretch)] for stretch in stretches]
+    stretches = [(batch.first_id, batch.last_id) for batch in store.batches.all()] + store.batches.cuts()
+    return [[parse_record(row.data) for row in store.records.rows(*stretch)] for stretch in stretches]
 
 
 def test_an_epoch_begins_with_what_is_configured(loaded: Config) -> None:
@@ -178,7 +178,7 @@ def test_a_statement_names_the_configuration_by_which_its_records_were_made(load
     hands.journal.held = None
     hands.journal.keep_time()
     hands.journal.keep_time()
-    told = [parse_statement(batch.entry).statement.config for batch in hands.store.batches()]
+    told = [parse_statement(batch.entry).statement.config for batch in hands.store.batches.all()]
     assert told == [before, after.fingerprint()]
     hands.end()
 
@@ -308,7 +308,7 @@ def test_grids_that_wait_for_the_disk_are_told_in_the_commit_that_notes_them(loa
     assert bool(hands.events(CLOCK)) == (fate == "full")  # which is given the reserve
     hands.poll(6)
     (event,) = hands.events(CLOCK)
-    noted = [(meter, anchor, period) for meter, _, anchor, period in store.schedules()][len(loaded.meters) :]
+    noted = [(meter, anchor, period) for meter, _, anchor, period in store.epochs.schedules()][len(loaded.meters) :]
     assert sorted((m, *grid) for m, grids in event["grids"].items() for grid in grids) == sorted(noted)
     hands.end()
     check_books(loaded)
@@ -333,8 +333,8 @@ class Many:
         )  # fmt: skip
 
     def journal(self, epoch: int) -> Journal:
-        self.store = Store(self.path)
-        clock = self.machine.clock(self.store.latest_ms())
+        self.store = Database(self.path)
+        clock = self.machine.clock(self.store.records.latest_ms())
         made = Journal(self.store, self.keys, self.rules, clock, epoch.to_bytes(8, "big"))
         made.open()
         return made
@@ -346,7 +346,7 @@ class Many:
         return parse_trust('[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n' + "".join(keys), "trust.toml")
 
     def events(self, *names: str) -> Iterator[Event]:
-        for row in self.store.rows(1, 1 << 60):
+        for row in self.store.records.rows(1, 1 << 60):
             body = parse_record(row.data).body if row.meter == GATEWAY else None
             if isinstance(body, Event) and body.name in names:
                 assert len(cbor.encode({"event": body.name, **body.fields})) <= MOST_BYTES

@@ -11,7 +11,7 @@ from gateway.cli.demo.balance import account
 from gateway.clock import BUILT_S, STEP_MS, KernelClock
 from gateway.config.model import Config
 from gateway.records import CLOCK
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Quality, Reading
 from tests.support.books import check_books
@@ -40,7 +40,7 @@ def times(hands: Hands) -> list[int]:
 def check(loaded: Config) -> None:
     """All books hold, and none of the polls is lost."""
     check_books(loaded)
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     assert {meter: balance.lost for meter, balance in account(store, []).items()} == dict.fromkeys(loaded.meters, 0)
     store.close()
 
@@ -159,8 +159,8 @@ def test_a_restart_behind_a_step_counts_the_downtime_by_the_new_course(loaded: C
     again = Hands(loaded, hands.machine, epoch=b"\x02" * 8)
     again.end()
     check(loaded)
-    store = Store(loaded.database, read_only=True)
-    last = store.newest(METER, "coverage")
+    store = Database(loaded.database, read_only=True)
+    last = store.records.newest(METER, "coverage")
     store.close()
     assert last is not None
 

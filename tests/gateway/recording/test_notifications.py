@@ -11,7 +11,7 @@ from gateway.config.model import Config
 from gateway.recording.live_state import Live
 from gateway.recording.notifications import Hub
 from gateway.records import MissedPoll, News, NotRecorded, PollResult, SignedRecord
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import parse_record
 from ledger_client.formats.senml import Reading
 from tests.support.samples import Hands, finished, site
@@ -29,10 +29,10 @@ def test_a_record_is_news_only_when_another_connection_can_read_it(loaded: Confi
     heard: list[SignedRecord] = []
 
     def look(news: list[News]) -> None:
-        reader = Store(loaded.database, read_only=True)
+        reader = Database(loaded.database, read_only=True)
         for one in news:
             assert isinstance(one, SignedRecord)
-            found = reader.find(one.row.meter, one.row.epoch, one.row.seq)
+            found = reader.records.find(one.row.meter, one.row.epoch, one.row.seq)
             assert found is not None
             assert parse_record(found[1].data).body == one.body
             heard.append(one)

@@ -21,7 +21,7 @@ from gateway.process.switch_interval import SWITCH_S
 from gateway.recording import writer as recording
 from gateway.recording.commits import Rules
 from gateway.recording.writer import Recorder
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.support.books import check_books
 from tests.support.samples import EPOCH, finished, site
 
@@ -54,7 +54,7 @@ def test_polls_reach_the_writer_in_portions_but_for_the_first_and_what_is_in_a_h
     monkeypatch.setattr(recording, "GATHER_S", PATIENCE_S)
     loaded, clock, told = site(tmp_path / "site"), Clock(), threading.Event()
     rules = replace(Rules.of(loaded), commit_every_ms=NEVER_MS, seal_every_ms=NEVER_MS, seal_count=NEVER_MS)
-    made = Watched(Store(loaded.database), load_keys(loaded), rules, clock, EPOCH)
+    made = Watched(Database(loaded.database), load_keys(loaded), rules, clock, EPOCH)
     made.portions = []
     anchor_ms = made.open()
     made.on_news.append(lambda _: told.set())

@@ -15,7 +15,7 @@ from gateway.recording.announcements import identities
 from gateway.recording.commits import Rules
 from gateway.recording.writer import Recorder
 from gateway.records import PollResult
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Coverage, Event, parse_record, record_hash
 from ledger_client.formats.statement import parse_statement
 from tests.support.books import check_books
@@ -31,8 +31,8 @@ def loaded(tmp_path: Path) -> Config:
 
 
 def bodies(loaded: Config, meter: str) -> list[object]:
-    store = Store(loaded.database, read_only=True)
-    rows = store.rows(1, 1 << 60)
+    store = Database(loaded.database, read_only=True)
+    rows = store.records.rows(1, 1 << 60)
     store.close()
     return [parse_record(row.data).body for row in rows if row.meter == meter]
 
@@ -40,8 +40,8 @@ def bodies(loaded: Config, meter: str) -> list[object]:
 def test_an_epoch_begins_with_one_coverage_record_a_meter_and_a_start_event(loaded: Config) -> None:
     made, anchor_ms = recorder(loaded, Clock())
     made.stop()
-    store = Store(loaded.database, read_only=True)
-    rows = store.rows(1, 1 << 60)
+    store = Database(loaded.database, read_only=True)
+    rows = store.records.rows(1, 1 << 60)
     assert [(r.meter, r.kind, r.seq) for r in rows] == [
         ("gateway", "event", 0),
         ("export-main", "coverage", 0),
@@ -74,14 +74,14 @@ def test_a_batch_is_cut_at_the_count_before_its_coverage_records(loaded: Config)
         made.put(finished(METER, anchor_ms + 10_000 * k, clock))
     made.stop()
     check_books(loaded)
-    store = Store(loaded.database, read_only=True)
-    batches = store.batches()
-    kinds = [[row.kind for row in store.rows(b.first_id, b.last_id)] for b in batches]
+    store = Database(loaded.database, read_only=True)
+    batches = store.batches.all()
+    kinds = [[row.kind for row in store.records.rows(b.first_id, b.last_id)] for b in batches]
     # The start event is one of the first four, what is configured is none of them; each batch ends with one coverage
     # record for each of the three meters.
     assert [k.count("reading") + k.count("event") for k in kinds] == [1 + 4, 4]
     assert all(k[-3:] == ["coverage"] * 3 for k in kinds)
-    assert [a.state for a in store.anchors()] == ["queued", "queued"]
+    assert [a.state for a in store.anchors.of()] == ["queued", "queued"]
 
 
 def test_what_an_epoch_left_unsealed_goes_into_the_next_batch_with_its_own_range(loaded: Config) -> None:
@@ -95,8 +95,8 @@ def test_what_an_epoch_left_unsealed_goes_into_the_next_batch_with_its_own_range
     second.put(finished(METER, anchor_ms, clock))
     second.stop()
     check_books(loaded)
-    store = Store(loaded.database, read_only=True)
-    statement = parse_statement(store.batches()[0].entry).statement
+    store = Database(loaded.database, read_only=True)
+    statement = parse_statement(store.batches.all()[0].entry).statement
     assert [(r.epoch, r.first, r.last) for r in statement.meters[METER]] == [(b"\x01" * 8, 0, 2), (b"\x02" * 8, 0, 2)]
 
 
@@ -105,8 +105,8 @@ def test_the_chain_goes_on_across_epochs(loaded: Config) -> None:
     first.stop()
     second, _ = recorder(loaded, Clock(), epoch=b"\x02" * 8)
     second.stop()
-    store = Store(loaded.database, read_only=True)
-    mine = [row for row in store.rows(1, 1 << 60) if row.meter == METER]
+    store = Database(loaded.database, read_only=True)
+    mine = [row for row in store.records.rows(1, 1 << 60) if row.meter == METER]
     assert parse_record(mine[1].data).claims.prev == record_hash(mine[0].data)
 
 
@@ -159,8 +159,8 @@ def test_a_full_batch_is_not_built_anew_with_every_poll_while_the_disk_fails(loa
     made.call(lambda _: None).result(timeout=30)
     made.stop()
     check_books(loaded)
-    store = Store(loaded.database, read_only=True)
-    assert store.batches()
+    store = Database(loaded.database, read_only=True)
+    assert store.batches.all()
     store.close()
 
 
@@ -169,8 +169,8 @@ def test_the_first_reading_of_an_epoch_is_committed_at_once(loaded: Config) -> N
     made, anchor_ms = recorder(loaded, clock, commit_every_ms=3_600_000)
     made.start()
     made.put(finished(METER, anchor_ms, clock))
-    store = Store(loaded.database, read_only=True)
-    until("the reading", lambda: store.readings(METER, 10))
+    store = Database(loaded.database, read_only=True)
+    until("the reading", lambda: store.records.readings(METER, 10))
     store.close()
     made.stop()
 
@@ -196,7 +196,7 @@ def test_a_database_of_a_newer_version_is_refused(loaded: Config) -> None:
     raw.execute("PRAGMA user_version = 99")
     raw.close()
     with pytest.raises(StoreError, match="newer Meterseal"):
-        Recorder(Store(loaded.database), load_keys(loaded), Rules.of(loaded), Clock(), b"\x03" * 8)
+        Recorder(Database(loaded.database), load_keys(loaded), Rules.of(loaded), Clock(), b"\x03" * 8)
 
 
 def test_who_a_meter_is_is_remembered_beneath_later_events(loaded: Config) -> None:
@@ -207,6 +207,6 @@ def test_who_a_meter_is_is_remembered_beneath_later_events(loaded: Config) -> No
     made.happened(METER, Event("alarm", {"code": "comms-lost", "line": "x", "text": "", "raised": True}))
     made.stop()
     check_books(loaded)
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     assert identities(store, loaded.meters) == {METER: "serial_number=2"}
     store.close()

@@ -194,10 +194,10 @@ def test_a_record_that_does_not_bear_its_meters_signature(loaded: Config) -> Non
     hands = Hands(loaded)
     hands.poll(1)
     hands.journal.flush()
-    row = hands.store.readings("export-main", 1)[0]
+    row = hands.store.records.readings("export-main", 1)[0]
     forged = replace_last(row)
     with hands.store.transaction():
-        hands.store.append([forged])
+        hands.store.records.append([forged])
     bad = run_periodic_checks(loaded, hands.clock.now_ms(), None).forged
     assert list(bad) == [("export-main", "store")]
     assert forged.id in bad["export-main", "store"][0]

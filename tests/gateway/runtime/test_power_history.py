@@ -14,7 +14,7 @@ from gateway.config.model import Config
 from gateway.devices.profile import load_profile
 from gateway.records import MissedPoll, NotRecorded, PollResult, Timestamp
 from gateway.runtime.power_history import PowerHistory, recall, sleep_point
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.senml import Quality, Reading, Value
 from tests.support.epochs import running, until
 from tests.support.samples import Hands, Machine, site
@@ -54,7 +54,7 @@ class Plant(Hands):
 
 
 def known(loaded: Config) -> tuple[float | None, float | None, int | None]:
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     try:
         return recall(store, PV, POWER)
     finally:
@@ -120,7 +120,7 @@ def test_a_stop_is_no_silence_of_the_device(loaded: Config) -> None:
 
 def test_a_new_database_knows_nothing(loaded: Config) -> None:
     loaded.data.mkdir()
-    Store(loaded.database).close()
+    Database(loaded.database).close()
     assert known(loaded) == (None, None, None)
 
 
@@ -128,7 +128,7 @@ def test_older_rows_are_read_beside_the_running_gateway(loaded: Config) -> None:
     plant = Plant(loaded)
     plant.hours([FULL_W, *([500] * 60)])
     plant.end()
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     history = PowerHistory(loaded, store)
     store.close()
     assert history.record(PV)[:2] == (500.0, 500.0)
@@ -143,7 +143,7 @@ def test_older_rows_are_read_beside_the_running_gateway(loaded: Config) -> None:
 
 def test_what_happens_is_heard(loaded: Config) -> None:
     loaded.data.mkdir()
-    store = Store(loaded.database)
+    store = Database(loaded.database)
     history = PowerHistory(loaded, store)
     store.close()
     now = Timestamp.now(Machine().clock())
@@ -165,7 +165,7 @@ def test_what_happens_is_heard(loaded: Config) -> None:
 
 def test_another_configuration_asks_only_of_devices_that_it_did_not_know(loaded: Config) -> None:
     loaded.data.mkdir()
-    store = Store(loaded.database)
+    store = Database(loaded.database)
     history = PowerHistory(loaded, store)
     store.close()
     assert history.unknown(loaded) == {}

@@ -12,7 +12,7 @@ from gateway.clock import Clock
 from gateway.config.model import Config
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.storage import schema
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.support.books import check_books
 from tests.support.samples import finished, recorder, site
 
@@ -60,8 +60,8 @@ def test_a_receipt_stays(loaded: Config) -> None:
 
 
 def test_totals_are_those_of_the_records(loaded: Config) -> None:
-    store = Store(loaded.database, read_only=True)
-    rows = store.rows(1, 1 << 60)
+    store = Database(loaded.database, read_only=True)
+    rows = store.records.rows(1, 1 << 60)
     assert store.totals() == {
         "records": len(rows),
         "readings": sum(row.kind == "reading" for row in rows),
@@ -69,7 +69,7 @@ def test_totals_are_those_of_the_records(loaded: Config) -> None:
         "batches": 1,
         "receipts": 0,
     }
-    assert store.waiting() == len(rows) - store.batches()[0].last_id
+    assert store.batches.waiting() == len(rows) - store.batches.all()[0].last_id
     store.close()
 
 
@@ -85,9 +85,9 @@ def test_a_database_of_an_older_version_is_brought_up_to_date(
     for leftover in ("-wal", "-shm"):
         loaded.database.with_name(loaded.database.name + leftover).unlink(missing_ok=True)
     with pytest.raises(StoreError, match="written by an older Meterseal"):
-        Store(loaded.database, read_only=True)
+        Database(loaded.database, read_only=True)
     before = sqlite3.connect(old).execute("SELECT * FROM records ORDER BY id").fetchall()
-    Store(loaded.database).close()
+    Database(loaded.database).close()
     database = sqlite3.connect(loaded.database)
     assert database.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
     assert database.execute("SELECT * FROM records ORDER BY id").fetchall() == before
@@ -95,8 +95,8 @@ def test_a_database_of_an_older_version_is_brought_up_to_date(
     with pytest.raises(sqlite3.IntegrityError, match="never changes"):
         database.execute("UPDATE records SET seq = 7")
     database.close()
-    store = Store(loaded.database, read_only=True)
-    after_ms = store.latest_ms() + 1000
+    store = Database(loaded.database, read_only=True)
+    after_ms = store.records.latest_ms() + 1000
     store.close()
     made, _ = recorder(loaded, Clock(wall_ns=lambda: after_ms * 1_000_000), epoch=b"\x09" * 8)
     made.start()
@@ -135,19 +135,19 @@ def test_a_newer_database_is_refused_and_left_alone(loaded: Config) -> None:
     database.close()
     for read_only in (False, True):
         with pytest.raises(StoreError, match="written by a newer Meterseal"):
-            Store(loaded.database, read_only=read_only)
+            Database(loaded.database, read_only=read_only)
 
 
 def test_a_file_that_is_no_database_is_called_damaged(tmp_path: Path) -> None:
     path = tmp_path / "meterseal.db"
     path.write_bytes(b"no database at all" * 1000)
     with pytest.raises(Damaged):
-        Store(path)
+        Database(path)
     assert path.read_bytes().startswith(b"no database")
 
 
 def test_a_database_that_may_not_grow_says_so(loaded: Config) -> None:
-    store = Store(loaded.database)
+    store = Database(loaded.database)
     pages = store.count("PRAGMA page_count")
     store.one(f"PRAGMA max_page_count = {pages}")
     rows = ((n, bytes(500)) for n in range(1000))
@@ -157,19 +157,19 @@ def test_a_database_that_may_not_grow_says_so(loaded: Config) -> None:
 
 
 def test_a_backup_is_one_file_that_holds_everything(loaded: Config, tmp_path: Path) -> None:
-    store = Store(loaded.database)
+    store = Database(loaded.database)
     store.backup(tmp_path / "copy.db")
-    copy = Store(tmp_path / "copy.db")
-    assert copy.rows(1, 1 << 60) == store.rows(1, 1 << 60)
+    copy = Database(tmp_path / "copy.db")
+    assert copy.records.rows(1, 1 << 60) == store.records.rows(1, 1 << 60)
     assert copy.flaws(whole=True) == []
     for database in (store, copy):
         database.close()
 
 
 def test_where_a_batch_ends_already_another_cut_is_none(loaded: Config) -> None:
-    store = Store(loaded.database)
+    store = Database(loaded.database)
     for _ in range(2):  # a gateway that was killed right behind a cut, then its end (cli/demo/finish.py)
         with store.transaction():
-            store.cut()
-    assert len(store.cuts()) == 1
+            store.batches.cut()
+    assert len(store.batches.cuts()) == 1
     store.close()

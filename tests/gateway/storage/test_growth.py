@@ -17,7 +17,7 @@ from gateway.recording.commits import Rules
 from gateway.recording.journal import seal_next
 from gateway.status.collect import collect
 from gateway.storage.capacity import pruning
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.support.books import check_books
 from tests.support.samples import finished, recorder, site
 
@@ -48,14 +48,14 @@ def _site(folder: Path, stretch: int) -> Config:
     return loaded
 
 
-def _cut(store: Store) -> None:
+def _cut(store: Database) -> None:
     with store.transaction():
-        store.cut()
+        store.batches.cut()
 
 
-def steps(loaded: Config, work: Callable[[Store], object], *, read_only: bool = True) -> int:
+def steps(loaded: Config, work: Callable[[Database], object], *, read_only: bool = True) -> int:
     """How many steps of the virtual machine some work on the database takes, in hundreds."""
-    store, count = Store(loaded.database, read_only=read_only), [0]
+    store, count = Database(loaded.database, read_only=read_only), [0]
 
     def tick() -> None:
         count[0] += 1
@@ -66,18 +66,18 @@ def steps(loaded: Config, work: Callable[[Store], object], *, read_only: bool = 
     return count[0]
 
 
-QUESTIONS: dict[str, Callable[[Store], object]] = {
-    "the last alarms": Store.epoch_events,
-    "what waits": Store.waiting,
-    "what is not cut": Store.count_unsealed,
-    "the totals": Store.totals,
-    "where a meter was left": lambda store: store.tail(METER),
-    "the latest time": Store.latest_ms,
-    "the next anchors": lambda store: store.open_anchors(LEDGER, 64),
-    "the anchors' states": lambda store: store.anchor_states(LEDGER),
-    "a refused batch": lambda store: store.first_refused(LEDGER),
+QUESTIONS: dict[str, Callable[[Database], object]] = {
+    "the last alarms": lambda store: store.records.epoch_events(),
+    "what waits": lambda store: store.batches.waiting(),
+    "what is not cut": lambda store: store.batches.count_unsealed(),
+    "the totals": Database.totals,
+    "where a meter was left": lambda store: store.records.tail(METER),
+    "the latest time": lambda store: store.records.latest_ms(),
+    "the next anchors": lambda store: store.anchors.pending(LEDGER, 64),
+    "the anchors' states": lambda store: store.anchors.states(LEDGER),
+    "a refused batch": lambda store: store.anchors.first_refused(LEDGER),
     "what may be pruned": lambda store: pruning.may_go(store, [LEDGER], 1 << 60),
-    "the space in use": Store.used_bytes,
+    "the space in use": Database.used_bytes,
 }
 
 
@@ -93,9 +93,9 @@ def test_so_does_the_status(sites: tuple[Config, Config]) -> None:
 
 
 def test_so_does_a_cut(sites: tuple[Config, Config]) -> None:
-    def cut_and_forget(store: Store) -> None:
+    def cut_and_forget(store: Database) -> None:
         store._db.execute("BEGIN IMMEDIATE")
-        store.cut()
+        store.batches.cut()
         store._db.execute("ROLLBACK")
 
     small, large = (steps(loaded, cut_and_forget, read_only=False) for loaded in sites)

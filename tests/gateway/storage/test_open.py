@@ -17,7 +17,7 @@ from gateway.errors import GatewayError, StoreError
 from gateway.process import control_socket, instance_lock
 from gateway.status.collect import collect
 from gateway.storage.capacity.backup import backup
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.recovery.repair import open_store
 from ledger_client.verification.trust import load_trust
 from tests.support.samples import Hands, site
@@ -103,11 +103,11 @@ def test_a_name_with_the_signs_of_an_address_is_a_name(loaded: Config, tmp_path:
     odd = tmp_path / "50% of plant #1?mode=rwc&"
     loaded.path.parent.rename(odd)
     database = odd / "data" / "meterseal.db"
-    store = Store(database)
+    store = Database(database)
     store.run("DROP TRIGGER records_stay")
     store.reopen()
     store.close()
-    assert Store.look(database, check="quick") == ["records_stay is missing"]
+    assert Database.look(database, check="quick") == ["records_stay is missing"]
     assert [path.name for path in tmp_path.iterdir()] == [odd.name]
 
 
@@ -120,7 +120,7 @@ def test_a_gateway_that_hangs_does_not_hold_the_status_up(loaded: Config, monkey
 
 
 def test_an_age_is_told_by_record_times_where_the_clock_is_behind_them(loaded: Config) -> None:
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     ages_s = [meter.age_s for meter in collect(loaded, store, 1_700_000_000_000).meters]
     assert [age_s is not None and 0 <= age_s <= 10 for age_s in ages_s] == [True] * 3
     store.close()

@@ -13,7 +13,7 @@ from gateway.config.model import Config
 from gateway.errors import Damaged, StartAgain
 from gateway.records import ALARM, MeterEvent, Timestamp
 from gateway.storage.capacity.disk_space import MIB, RESERVE_BYTES
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.recovery.repair import open_store
 from ledger_client.formats.record import Coverage, Event
 from ledger_client.formats.senml import Reading, Value
@@ -39,7 +39,7 @@ def test_a_broken_connection_is_replaced(loaded: Config) -> None:
     assert hands.journal.trouble is None
     hands.end()
     check_books(loaded)
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     assert store.totals()["readings"] >= 3 * 8
     store.close()
 
@@ -103,7 +103,7 @@ def test_a_disk_that_kept_what_it_had_refused_asks_for_a_new_start(loaded: Confi
         METER, Reading(hands.clock.now_ms(), (Value("count", 1),)), Timestamp.now(hands.clock)
     )
     with hands.store.transaction():
-        hands.store.append([one.row])
+        hands.store.records.append([one.row])
     hands.journal._signer.rewind(hands.journal._position)  # as after a commit that failed
     hands.store._db.close()
     tested = Event("tested", {"number": 1})
@@ -215,7 +215,7 @@ def test_a_database_found_damaged_at_run_time_is_not_written_to_until_a_start_re
     hands.poll(40)
     hands.store.one("PRAGMA wal_checkpoint(TRUNCATE)")
     content = loaded.database.read_bytes()
-    newest = hands.store.rows(1, 1 << 60)[-1]
+    newest = hands.store.records.rows(1, 1 << 60)[-1]
     with loaded.database.open("r+b") as file:
         file.seek(content.index(newest.data) // 4096 * 4096)
         file.write(os.urandom(4096))
@@ -239,10 +239,10 @@ def test_a_damaged_database_is_not_written_to_at_the_stop_either(loaded: Config)
     hands = Hands(loaded)
     hands.poll(5)
     hands.journal.found_damaged(Damaged(f"{loaded.database}: a page is gone", "start it again"))
-    before = hands.store.last_place()
+    before = hands.store.records.last_place()
     hands.poll(5)
     hands.journal.finish()
-    assert hands.store.last_place() == before
+    assert hands.store.records.last_place() == before
     hands.store.close()
     again = Hands(loaded, hands.machine, epoch=b"\x02" * 8)
     again.poll(5)

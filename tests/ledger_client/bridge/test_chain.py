@@ -15,7 +15,7 @@ from gateway.cli.demo import finish
 from gateway.config.device_keys import REQUEST_FILE
 from gateway.config.load import load_config
 from gateway.evidence.prove import find, prove
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.errors import Refused
 from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.evm.node import Node
@@ -163,8 +163,8 @@ def test_a_gateways_reading_is_proved_by_a_shared_root(ground: Ground) -> None:
     with running(bridge):
         enroll(bridge.folder, loaded.path.parent / "keys" / REQUEST_FILE)
         finish.finish(loaded, within_s=60)
-    store = Store(loaded.database, read_only=True)
-    assert {anchor.state for anchor in store.anchors()} == {"settled"}
+    store = Database(loaded.database, read_only=True)
+    assert {anchor.state for anchor in store.anchors.of()} == {"settled"}
     bundle = prove(store, find(store, "export-main"))
     store.close()
     (event, *_) = ground.registry.anchors()

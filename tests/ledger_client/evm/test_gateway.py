@@ -17,7 +17,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError
 from gateway.evidence.prove import find, prove
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.driver_notes import Notes
 from ledger_client.errors import PolicyNotMet
 from ledger_client.formats.statement import statement_id
@@ -94,10 +94,10 @@ def test_every_batch_comes_to_the_chain_and_a_reading_is_proved_by_it(plant: Pla
     plant.register()
     record(plant.loaded, 5)
     finish.finish(plant.loaded, within_s=60)
-    store = Store(plant.loaded.database, read_only=True)
-    batches = store.batches()
+    store = Database(plant.loaded.database, read_only=True)
+    batches = store.batches.all()
     assert len(batches) >= 5
-    assert {anchor.state for anchor in store.anchors()} == {"settled"}
+    assert {anchor.state for anchor in store.anchors.of()} == {"settled"}
     events = [(event.batch, event.id) for event in plant.registry.anchors()]  # type: ignore[union-attr]
     assert events == [(batch.batch, statement_id(batch.entry)) for batch in batches]
     bundle = prove(store, find(store, "export-main"))

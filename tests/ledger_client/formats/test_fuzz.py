@@ -21,6 +21,7 @@ from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.receipt import parse_receipt
 from ledger_client.formats.record import parse_record
 from ledger_client.formats.statement import detach_receipts, parse_statement
+from ledger_client.verification.as_json import verified_json
 from ledger_client.verification.explain import facts_in_words
 from ledger_client.verification.verify import verify
 from ledger_client.verification.vouching import check_receipt
@@ -111,7 +112,7 @@ def test_well_formed_but_wrong_and_signed_with_the_right_keys(data: st.DataObjec
             continue
         with contextlib.suppress(VerificationError):
             proven = verify(bundle, TRUST, NOW)
-            json.dumps(proven.as_json(), allow_nan=False)
+            json.dumps(verified_json(proven), allow_nan=False)
             assert all(map(str.isprintable, facts_in_words(proven)))
 
 

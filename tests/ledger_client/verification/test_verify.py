@@ -25,9 +25,10 @@ from ledger_client.formats.record import GATEWAY_ITSELF, Coverage, Event, sign_r
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.formats.statement import Range, id_text, statement_id
 from ledger_client.times import span_in_words
+from ledger_client.verification.as_json import failure_json, verified_json
 from ledger_client.verification.explain import facts_in_words
 from ledger_client.verification.trust import Trust, key_entry
-from ledger_client.verification.verify import failure_json, verify
+from ledger_client.verification.verify import verify
 from tests.support.evidence import (
     EPOCH,
     GATEWAY,
@@ -76,7 +77,7 @@ def test_every_kind_of_record_is_proven(index: int, kind: str) -> None:
 
 
 def test_the_answer_in_json() -> None:
-    answer = verify(Site().build(), trust(), NOW).as_json()
+    answer = verified_json(verify(Site().build(), trust(), NOW))
     assert list(answer) == [
         "verified", "step", "error", "detail", "kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than",
         "delay", "clock", "values", "batch", "resume", "root", "statement_id", "receipts", "unconfirmed",
@@ -96,24 +97,24 @@ def test_the_answer_in_json() -> None:
 def test_a_decimal_that_json_numbers_cannot_hold_is_text() -> None:
     values = (Value("a", Decimal("1234567890123456.78")), Value("b", Decimal("0.1")), Value("c", 2**63))
     batch = [sign_record(claims(), reading(values=values), METER_KEY)]
-    shown = verify(Site(batch).build(), trust(), NOW).as_json()["values"]
+    shown = verified_json(verify(Site(batch).build(), trust(), NOW))["values"]
     assert [value["value"] for value in shown] == ["1234567890123456.78", 0.1, 2**63]
 
 
 def test_coverage_and_events_in_json() -> None:
-    shown = {v["name"]: v["value"] for v in verify(Site().build(1), trust(), NOW).as_json()["values"]}
+    shown = {v["name"]: v["value"] for v in verified_json(verify(Site().build(1), trust(), NOW))["values"]}
     assert shown == {
         "from": "2026-11-18T11:05:40.000Z", "to": "2026-11-18T11:06:40.000Z", "due": 6, "recorded": 5,
         "missed.timeout": 1,
     }  # fmt: skip
-    shown = {v["name"]: v["value"] for v in verify(Site().build(2), trust(), NOW).as_json()["values"]}
+    shown = {v["name"]: v["value"] for v in verified_json(verify(Site().build(2), trust(), NOW))["values"]}
     assert shown == {"event": "meter-exchanged", "serial": "A-77", "old": ["01", {"n": 0.5}]}
 
 
 def test_keys_1_and_1_as_text_stay_apart_in_json() -> None:
     numbers = {1: "a", "1": "b", "#1": "c", "##1": "d", -1: "e", "n": {2: {"2": 2}}}
     batch = [sign_record(claims(), Event("odd", {"numbers": numbers}), METER_KEY)]
-    shown = verify(Site(batch).build(), trust(), NOW).as_json()["values"][1]["value"]
+    shown = verified_json(verify(Site(batch).build(), trust(), NOW))["values"][1]["value"]
     assert shown == {"#1": "a", "1": "b", "##1": "c", "###1": "d", "#-1": "e", "n": {"#2": {"2": 2}}}
 
 
@@ -136,13 +137,13 @@ def test_a_statement_that_goes_on_after_a_loss_is_told_with_its_reason() -> None
         site, statement=replace(statement_of(site.batch), batch=7, prev=bytes(32), resume="disk \x1b[2J lost")
     )
     proven = verify(site.build(), trust(), NOW)
-    assert (proven.resume, proven.as_json()["resume"]) == ("disk \x1b[2J lost", "disk \x1b[2J lost")
+    assert (proven.resume, verified_json(proven)["resume"]) == ("disk \x1b[2J lost", "disk \x1b[2J lost")
     assert "  after a loss   disk \\x1b[2J lost" in facts_in_words(proven)
 
 
 def test_the_delay_between_a_record_and_its_ledgers() -> None:
     proven = verify(Site().build(), trust(), NOW)
-    assert (proven.delay_ms, proven.as_json()["delay"]) == (4877, 4.877)
+    assert (proven.delay_ms, verified_json(proven)["delay"]) == (4877, 4.877)
     assert "  delay          4.9 s" in facts_in_words(proven)
     early = verify(Site().build(), limited(LEDGER, valid_from=0), NOW)
     assert early.delay_ms == 4877
@@ -163,7 +164,7 @@ def test_the_answer_in_json_when_something_is_wrong() -> None:
     with pytest.raises(VerificationError) as caught:
         verify(b"", trust(), NOW)
     answer = failure_json(caught.value)
-    assert list(answer) == list(verify(Site().build(), trust(), NOW).as_json())
+    assert list(answer) == list(verified_json(verify(Site().build(), trust(), NOW)))
     assert (answer["verified"], answer["step"], answer["error"]) == (False, 1, "Malformed")
     assert answer["detail"] == caught.value.detail
     assert (answer["values"], answer["receipts"], answer["kind"]) == ([], [], None)

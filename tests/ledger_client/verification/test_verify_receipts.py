@@ -28,6 +28,7 @@ from ledger_client.formats.receipt import parse_receipt
 from ledger_client.formats.record import Coverage, sign_record
 from ledger_client.formats.senml import Value
 from ledger_client.formats.statement import sign_statement
+from ledger_client.verification.as_json import verified_json
 from ledger_client.verification.trust import Trust, key_entry, parse_trust
 from ledger_client.verification.verify import verify
 from ledger_client.verification.vouching import check_receipt
@@ -200,7 +201,7 @@ def test_a_value_that_was_read_later_than_its_receipt(offset_ms: int) -> None:
         values = (Value("a", 1), Value("b", 2, offset_ms=ms))
         return Site([sign_record(claims(), reading(values=values), METER_KEY)]).build()
 
-    shown = verify(read_after((5 + 300) * 1000 - 123), trust(), NOW).as_json()["values"]
+    shown = verified_json(verify(read_after((5 + 300) * 1000 - 123), trust(), NOW))["values"]
     assert [value.get("offset_ms") for value in shown] == [None, 304_877]
     assert "when its batch was on a ledger already" in refused(OutOfRange, 7, read_after(offset_ms))
 

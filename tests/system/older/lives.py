@@ -20,7 +20,7 @@ from gateway.recording.commits import Rules
 from gateway.recording.journal import seal_next
 from gateway.status.collect import collect
 from gateway.status.status import Status
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.errors import LedgerUnavailable, Unsupported
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.statement import SignedStatement, parse_statement
@@ -78,9 +78,11 @@ class Life:
         self.loaded, self.clock = loaded, Clock(wall_ns=lambda: _now_ns[0], monotonic=lambda: _now_ns[0] / 1e9)
         never = {"seal_count": 10**6, "seal_every_ms": 10**12}  # by itself: the test says where a batch ends
         self.recorder, self.anchor_ms = recorder(loaded, self.clock, secrets.token_bytes(8), **never)
-        self.reader = Store(loaded.database, read_only=True)
+        self.reader = Database(loaded.database, read_only=True)
         self._ledgers, self._trust = ledgers, load_trust(loaded.trust)
-        self.reconciliation = Reconciliation(loaded, self.recorder, self._trust, self.clock, self.reader.conflicts())
+        self.reconciliation = Reconciliation(
+            loaded, self.recorder, self._trust, self.clock, self.reader.anchors.conflicts()
+        )
         self._uplinks: list[Uplink] = []
         self.polls = 0
         self._runner = asyncio.Runner()  # one event loop for the whole life: an uplink is not moved to another
@@ -123,7 +125,7 @@ class Life:
         return collect(self.loaded, self.reader, self.clock.now_ms(), self.recorder.health())
 
     def events(self, name: str) -> list[Event]:
-        bodies = [parse_record(row.data).body for row in self.reader.epoch_events()]
+        bodies = [parse_record(row.data).body for row in self.reader.records.epoch_events()]
         return [body for body in bodies if isinstance(body, Event) and body.name == name]
 
     def alarms(self) -> list[str]:
@@ -142,13 +144,13 @@ def free(life: Life) -> bool:
 
 def anchored(life: Life) -> bool:
     """All that was cut is sealed and has every receipt."""
-    if life.reader.cuts():  # looked at first: what is sealed between two looks is then among the anchors
+    if life.reader.batches.cuts():  # looked at first: what is sealed between two looks is then among the anchors
         return False
-    return all(anchor.state == "settled" for anchor in life.reader.anchors())
+    return all(anchor.state == "settled" for anchor in life.reader.anchors.of())
 
 
 def stopped(life: Life) -> bool:
-    return bool(life.reader.conflicts())
+    return bool(life.reader.anchors.conflicts())
 
 
 def live(loaded: Config, ledger: Ledger, batches: int, *, tail: int = 0) -> None:
@@ -181,12 +183,12 @@ def check_all(loaded: Config, ledger: Ledger, tmp_path: Path) -> None:
     life.record(0)
     life.until(anchored)
     life.stop()
-    agent_left = Store(loaded.database)
+    agent_left = Database(loaded.database)
     with agent_left.transaction():
-        agent_left.cut()
+        agent_left.batches.cut()
     while seal_next(agent_left, load_keys(loaded), Rules.of(loaded), Clock().now_ms()):
         pass
-    for batch in agent_left.batches():
+    for batch in agent_left.batches.all():
         ledger.submit(batch.entry)
     agent_left.close()
     check_books(loaded)

@@ -49,24 +49,24 @@ def test_a_cloned_gateway_stops_sealing_and_anchoring_and_goes_on_recording(
     life.record(3)
     life.until(stopped)
     life.record(3)
-    (conflict,) = life.reader.conflicts()
+    (conflict,) = life.reader.anchors.conflicts()
     assert (conflict.batch, conflict.statement_id) == (2, held[2])
     (event,) = life.events("equivocation")
-    assert event.fields["ours"] == life.reader.batch(2).statement_id  # type: ignore[union-attr]
+    assert event.fields["ours"] == life.reader.batches.numbered(2).statement_id  # type: ignore[union-attr]
     assert life.alarms() == ["equivocation"]
     assert life.reconciliation.conflicts == [conflict]  # which the next one of this epoch is told of
     status = life.status()
     text = conflict_text("test-gateway", conflict, str(loaded.database))
     assert status.conflicts == [text]
     assert status.problems().count(text) == 1
-    assert (len(life.reader.batches()), len(life.reader.cuts())) == (3, 2)
+    assert (len(life.reader.batches.all()), len(life.reader.batches.cuts())) == (3, 2)
     assert life.reader.totals()["readings"] == 6 + 3 + 6
     life.stop()
     life = Life(loaded, ledger)  # the next start knows it from the database, asks nobody and stays stopped
     life.record(1)
     assert life.recorder.health()["sealing"] == text
     life.until(lambda life: life.reconciliation.stopped)
-    assert len(life.reader.batches()) == 3
+    assert len(life.reader.batches.all()) == 3
     life.stop()
     assert [signed.id for signed in ledger.told()] == held
     check_books(loaded)
@@ -83,15 +83,15 @@ def test_two_that_run_at_once_part_at_the_first_refusal(loaded: Config, ledger: 
     def first(_: Life) -> bool:
         lives[0].record(3)
         lives[0].recorder.call(lambda _: lives[0].recorder._journal.keep_time()).result(timeout=30)
-        ledger.submit(lives[0].reader.batches()[-1].entry)
+        ledger.submit(lives[0].reader.batches.all()[-1].entry)
         lives[1].record(3)
         return True
 
     lives[0].until(free)
     lives[1].until(free, first, stopped)
     assert lives[0].status().conflicts == []
-    assert lives[1].reader.conflicts()[0].statement_id == lives[0].reader.batch(1).statement_id  # type: ignore[union-attr]
-    refused = [anchor.detail for anchor in lives[1].reader.anchors() if anchor.state == "refused"]
+    assert lives[1].reader.anchors.conflicts()[0].statement_id == lives[0].reader.batches.numbered(1).statement_id  # type: ignore[union-attr]
+    refused = [anchor.detail for anchor in lives[1].reader.anchors.of() if anchor.state == "refused"]
     assert "Batch number taken" in (refused[0] or "")
     for life in lives:
         life.stop()

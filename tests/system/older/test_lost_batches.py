@@ -13,7 +13,7 @@ from gateway.errors import GatewayError
 from gateway.evidence.prove import find, prove
 from gateway.evidence.sealing import ranges
 from gateway.status.collect import collect
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.recovery.repair import note_flaws, open_store
 from ledger_client.verification.trust import load_trust
 from tests.support.books import check_books, check_each_record_is_sealed_once
@@ -22,9 +22,9 @@ from tests.system.older.lives import METER, Ledger, Life, free, live
 PAGE = 4096
 
 
-def destroy(loaded: Config, what: Callable[[Store], bytes]) -> None:
+def destroy(loaded: Config, what: Callable[[Database], bytes]) -> None:
     """Overwrite every page in which these bytes stand."""
-    store = Store(loaded.database)
+    store = Database(loaded.database)
     part = what(store)
     store.close()
     content = bytearray(loaded.database.read_bytes())
@@ -37,13 +37,13 @@ def destroy(loaded: Config, what: Callable[[Store], bytes]) -> None:
     note_flaws(loaded.database, ["the test has done it"])
 
 
-def last_entry(store: Store) -> bytes:
-    last = store.last_batch()
+def last_entry(store: Database) -> bytes:
+    last = store.batches.last()
     assert last is not None
     return last.entry[-64:]
 
 
-def recovered(loaded: Config) -> Store:
+def recovered(loaded: Config) -> Database:
     return open_store(loaded, load_keys(loaded), load_trust(loaded.trust))
 
 
@@ -59,16 +59,16 @@ def test_batches_that_only_the_ledger_holds_are_continued_and_nothing_is_sealed_
     live(loaded, ledger, 3, tail=2)
     destroy(loaded, last_entry)
     store = recovered(loaded)
-    (told,) = store.repairs()
+    (told,) = store.repairs.all()
     assert (told.batches, told.lost_batches, told.last_batch, told.lost) == (0, 3, 2, 0)
-    readings = store.readings(METER, 100)
+    readings = store.records.readings(METER, 100)
     store.close()
     live(loaded, ledger, 2)
     check_ledger(loaded, ledger)
     statements = [signed.statement for signed in ledger.told()]
     assert [statement.batch for statement in statements] == [0, 1, 2, 3, 4]
     assert [statement.batch for statement in statements if statement.resume] == [3]
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     with pytest.raises(GatewayError, match="it is in a batch that this database lost"):
         prove(store, readings[0])
     store.close()
@@ -84,13 +84,13 @@ def test_a_number_is_not_used_again_whose_batch_nobody_holds_any_more(
     ledger.away = True
     life.record(3)
     life.recorder.call(lambda _: None).result(timeout=30)
-    while life.reader.cuts():
+    while life.reader.batches.cuts():
         life.recorder.call(lambda _: None).result(timeout=30)
     life.stop()
     ledger.away = False
     destroy(loaded, last_entry)
     store = recovered(loaded)
-    (told,) = store.repairs()
+    (told,) = store.repairs.all()
     assert told.batches > 0
     assert told.lost_batches > 0
     store.close()
@@ -105,29 +105,29 @@ def test_a_number_is_not_used_again_whose_batch_nobody_holds_any_more(
 def test_lost_anchors_are_looked_up_again(loaded: Config, ledger: Ledger) -> None:
     live(loaded, ledger, 3)
 
-    def receipt(store: Store) -> bytes:
-        found = store.anchors()[-1].receipt
+    def receipt(store: Database) -> bytes:
+        found = store.anchors.of()[-1].receipt
         assert found is not None
         return found[-64:]
 
     destroy(loaded, receipt)
     store = recovered(loaded)
-    assert {anchor.state for anchor in store.anchors()} == {"submitted"}
-    record = store.readings(METER, 100)[0]
+    assert {anchor.state for anchor in store.anchors.of()} == {"submitted"}
+    record = store.records.readings(METER, 100)[0]
     store.close()
     before = ledger.submissions
     live(loaded, ledger, 1)
     assert ledger.submissions == before + 1  # the new batch; the others were looked up
     check_ledger(loaded, ledger)
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     prove(store, find(store, record.id))
     store.close()
 
 
 def test_an_unnoted_hole_is_never_sealed(loaded: Config, ledger: Ledger) -> None:
     live(loaded, ledger, 1)
-    store = Store(loaded.database, read_only=True)
-    rows = [row for row in store.rows(1, 1 << 60) if row.meter == METER]
+    store = Database(loaded.database, read_only=True)
+    rows = [row for row in store.records.rows(1, 1 << 60) if row.meter == METER]
     store.close()
     holed = [rows[0], *rows[2:]]
     with pytest.raises(ValueError, match="the sequence is broken"):
@@ -146,11 +146,11 @@ def test_records_of_lost_batches_stay_unsealed_where_a_ledger_cannot_tell(loaded
     life = Life(loaded, ledger)
     life.until(free)
     life.stop()
-    store = Store(loaded.database, read_only=True)
-    marked, told = store.count_elsewhere()[1], store.repairs()[0]
+    store = Database(loaded.database, read_only=True)
+    marked, told = store.elsewhere.count()[1], store.repairs.all()[0]
     assert marked == told.sealed_to == sum(signed.statement.size for signed in ledger.told())
     assert f"{marked} records of lost batches stay unsealed for ever" in collect(loaded, store, 0).repairs[1]
     with pytest.raises(GatewayError, match="no ledger can tell"):
-        prove(store, store.readings(METER, 100)[0])
+        prove(store, store.records.readings(METER, 100)[0])
     store.close()
     check_books(loaded)

@@ -14,7 +14,7 @@ from gateway.config.model import Config
 from gateway.evidence.prove import prove
 from gateway.recording.commits import Rules
 from gateway.recording.journal import seal_next
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.support.books import check_books, open_alarms
 from tests.support.samples import believed, site
 from tests.system.older.lives import Ledger, Life, anchored, check_all, free, live, put_back, saved
@@ -29,13 +29,18 @@ def test_a_restored_database_marks_what_is_sealed_and_goes_on_from_the_ledger(
     put_back(backup, loaded)
     life = Life(loaded, ledger)
     life.record(4)
-    assert life.reader.last_batch().batch == 1  # type: ignore[union-attr]
+    assert life.reader.batches.last().batch == 1  # type: ignore[union-attr]
     life.until(anchored)
     last = ledger.told()[-1].statement
     assert (last.batch, last.prev) == (5, ledger.told()[-2].id)
     assert last.resume == "restored: the database ended with batch 1, ledger demo-ledger held batch 4"
     (event,) = life.events("rollback")
-    tail = [row for row in life.reader.rows(1, 1 << 60) if life.reader.elsewhere(life.reader.find(*row[:3])[0])]  # type: ignore[index]
+    db = life.reader
+    tail = [
+        row
+        for row in db.records.rows(1, 1 << 60)
+        if (found := db.records.find(*row[:3])) and db.elsewhere.statement_of(found[0])
+    ]
     assert dict(event.fields) == {
         "ledger": "demo-ledger",
         "ours": 1,
@@ -65,16 +70,16 @@ def test_of_two_cuts_only_the_one_that_the_ledger_holds_is_marked(
     life.record(2, cut=False)
     life.stop()
     backup = saved(loaded, tmp_path)
-    store = Store(loaded.database)
+    store = Database(loaded.database)
     assert seal_next(store, load_keys(loaded), Rules.of(loaded), Clock().now_ms())
-    sealed = store.last_batch()
+    sealed = store.batches.last()
     assert sealed is not None
     ledger.submit(sealed.entry)
     store.close()
     put_back(backup, loaded)
     life = Life(loaded, ledger)
     life.until(anchored)
-    first, second = life.reader.batches()
+    first, second = life.reader.batches.all()
     assert (first.batch, second.batch, second.first_id) == (0, 2, sealed.first_id)
     assert life.events("rollback")[0].fields["records"] == sealed.size
     life.stop()
@@ -96,8 +101,8 @@ def test_while_the_ledger_is_away_a_start_keeps_and_cuts_and_seals_nothing(
         waits = str(status.recording.sealing_waits)
         for _ in range(10):
             life.record(3)
-        assert len(life.reader.batches()) == 2
-        assert len(life.reader.cuts()) == 10 * starts
+        assert len(life.reader.batches.all()) == 2
+        assert len(life.reader.batches.cuts()) == 10 * starts
         assert waits.startswith("sealing waits until ledger demo-ledger has answered once since the start")
         assert waits not in status.problems()
         assert waits in life.status().problems()  # that was five minutes
@@ -191,7 +196,7 @@ def test_where_nobody_can_tell_what_is_sealed_the_old_stays_unsealed_for_ever(
     put_back(backup, loaded)
     ledger.tells_statements = False
     life = Life(loaded, ledger)
-    old = life.reader.count_unsealed_before()
+    old = life.reader.elsewhere.count_unsealed_before()
     life.record(3)
     life.until(anchored)
     assert life.events("rollback")[0].fields["untold"] == old > 5
@@ -199,11 +204,11 @@ def test_where_nobody_can_tell_what_is_sealed_the_old_stays_unsealed_for_ever(
     assert restored is not None
     assert (restored.sealed_elsewhere, restored.unsealed_for_ever) == (0, old)
     assert f"{old} of its records stay unsealed for ever" in restored.text
-    row = life.reader.leaves(1, 1 << 60)
+    row = life.reader.batches.leaves(1, 1 << 60)
     assert len(list(row)) == life.reader.totals()["records"] - old
-    last = life.reader.last_batch()
+    last = life.reader.batches.last()
     assert last is not None
-    untold = life.reader.rows(last.first_id, last.first_id)[0]
+    untold = life.reader.records.rows(last.first_id, last.first_id)[0]
     with pytest.raises(Exception, match="no ledger can tell"):
         prove(life.reader, untold)
     life.stop()
@@ -226,7 +231,7 @@ def test_without_ledgers_nothing_is_held(tmp_path: Path) -> None:
     assert life.recorder.health()["sealing"] is None
     life.record(3)
     life.recorder.call(lambda _: life.recorder._journal.keep_time()).result(timeout=30)
-    assert len(life.reader.batches()) == 1
+    assert len(life.reader.batches.all()) == 1
     life.stop()
     check_books(config)
 
@@ -284,7 +289,7 @@ def test_a_ledger_whose_answer_cannot_be_true_holds_the_seals_and_says_why(
     life.until(lambda life: "tells of none above" in str(life.status().recording.sealing_waits))
     life.record(2)
     assert life.alarms() == ["ledger-odd"]
-    assert life.reader.batches() == []
+    assert life.reader.batches.all() == []
     monkeypatch.setattr(ledger, "statements", honest)
     life.until(anchored)
     assert life.alarms() == ["rollback"]

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.errors import Refused
 from ledger_client.formats.statement import parse_statement
 from tests.support.samples import believed
@@ -32,12 +32,12 @@ def refused(times: int) -> Callable[[Life], bool]:
     """The ledger has refused the first batch in line so many times."""
     return lambda life: bool(
         any(flight.refusals >= times for flight in life._uplinks[0]._flights.values())
-        and life.reader.first_refused("demo-ledger")
+        and life.reader.anchors.first_refused("demo-ledger")
     )
 
 
 def detail(life: Life, ledger: str = "demo-ledger") -> str:
-    anchor = life.reader.first_refused(ledger)
+    anchor = life.reader.anchors.first_refused(ledger)
     assert anchor is not None
     assert anchor.detail is not None
     return anchor.detail
@@ -66,7 +66,7 @@ def test_it_leaves_out_what_the_ledger_holds_and_goes_on(older: Config, ledger: 
     main = next(hole for hole in ranges if hole[0] == METER)
     held = [r for signed in told[:5] for r in signed.statement.meters[METER] if r.epoch == main[1]]
     assert main[3] == held[-1].last
-    assert life.reader.count_elsewhere() == (0, left)
+    assert life.reader.elsewhere.count() == (0, left)
     assert life.alarms() == ["rollback"]
     life.stop()
     check_all(older, ledger, tmp_path)
@@ -82,7 +82,7 @@ def test_one_refusal_is_not_believed(loaded: Config, ledger: Ledger, tmp_path: P
     life.until(anchored)
     assert wire.lies == []
     assert life.events("rollback") == []
-    assert life.reader.count_elsewhere() == (0, 0)
+    assert life.reader.elsewhere.count() == (0, 0)
     life.stop()
     check_all(loaded, ledger, tmp_path)
 
@@ -111,7 +111,7 @@ def test_what_another_ledger_has_is_not_sealed_anew(older: Config, ledger: Ledge
     second.tells_last = False
     life = Life(both, second, ledger)
     life.record(4)
-    life.until(lambda life: life.reader.last_settled("second-ledger") == 2)
+    life.until(lambda life: life.reader.anchors.last_settled("second-ledger") == 2)
     life.until(lambda life: any(flight.refusals > 2 for flight in life._uplinks[1]._flights.values()))
     assert "Batch number taken" in detail(life)
     assert life.events("rollback") == []
@@ -156,9 +156,9 @@ class Wire(Ledger):
 
 def lie(loaded: Config, *ranges: list[object]) -> Refused:
     """A refusal in the ledger's form: everything that was not sealed yet is said to be held."""
-    store = Store(loaded.database, read_only=True)
-    unsealed = {(row.meter, row.epoch) for row in store.rows(store.sealed_to() + 1, 1 << 60)}
-    last = store.last_batch()
+    store = Database(loaded.database, read_only=True)
+    unsealed = {(row.meter, row.epoch) for row in store.records.rows(store.batches.sealed_to() + 1, 1 << 60)}
+    last = store.batches.last()
     store.close()
     assert last is not None
     told = [[meter, epoch, 1 << 40, last.batch + 5] for meter, epoch in sorted(unsealed)]

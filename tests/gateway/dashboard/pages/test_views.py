@@ -28,7 +28,7 @@ from gateway.dashboard.render.html import Visitor, page, static
 from gateway.dashboard.routes import contents
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, PollResult, StoredRecord, Timestamp
 from gateway.runtime.context import GatewayContext
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.senml import Quality, Reading, Value
 from tests.gateway.dashboard.looks import looker
@@ -92,7 +92,7 @@ def test_no_page_of_a_hundred_meters_is_heavy(tmp_path: Path) -> None:
         async with epoch(loaded) as running:
             look = looker(running)
             await fill(running, 60)
-            store = Store(loaded.database, read_only=True)
+            store = Database(loaded.database, read_only=True)
             params = {"meter": "meter-007"}
             for path, view in contents(running).views.items():
                 asked = Asked(path, params | {"batch": "0", "epoch": "00" * 8, "seq": "0"}, user="ines")
@@ -117,8 +117,8 @@ def recorded(folder: Path, polls: int) -> Config:
     hands = Hands(loaded, commit_every_ms=60_000)
     hands.poll(polls)
     with hands.store.transaction():
-        for batch in hands.store.batches():
-            hands.store.mark(batch.batch, "demo-ledger", "settled", 1_800_000_000_000, receipt=b"\x00")
+        for batch in hands.store.batches.all():
+            hands.store.anchors.mark(batch.batch, "demo-ledger", "settled", 1_800_000_000_000, receipt=b"\x00")
     hands.end()
     return loaded
 
@@ -139,7 +139,7 @@ def steps(loaded: Config) -> dict[str, int]:
     async def count() -> dict[str, int]:
         found = {}
         async with epoch(loaded) as running:
-            look, store = looker(running), Store(loaded.database, read_only=True)
+            look, store = looker(running), Database(loaded.database, read_only=True)
             for path, params in PAGES.items():
                 seen = [0]
 
@@ -161,7 +161,7 @@ def test_a_chart_says_missed_polls_only_as_coverage_counts_them(tmp_path: Path) 
 
     async def show() -> str:
         async with epoch(loaded) as running:
-            store = Store(loaded.database, read_only=True)
+            store = Database(loaded.database, read_only=True)
             query = {"span": "1y", "quantity": "count"}
             made = looker(running)("/meters/{meter}", store, {"meter": "export-main"}, query, "en")
             store.close()
@@ -178,7 +178,7 @@ def test_times_days_and_months_on_pages_are_those_of_the_sites_zone(tmp_path: Pa
 
     async def show() -> tuple[str, list[Chart]]:
         async with epoch(loaded) as running:
-            store = Store(loaded.database, read_only=True)
+            store = Database(loaded.database, read_only=True)
             made = looker(running)("/meters/{meter}", store, {"meter": "export-main"}, {}, "en").body.decode()
             energy, now_ms = Quantity("count", "Wh", energy=True), running.clock.now_ms()
             drawn = [charts.chart(store, "export-main", energy, span, now_ms, loaded.zone) for span in ("30d", "1y")]
@@ -204,12 +204,12 @@ def test_no_page_looks_at_more_when_there_is_more(tmp_path: Path) -> None:
 
 def test_events_come_newest_first_and_page_by_page(tmp_path: Path) -> None:
     loaded = recorded(tmp_path / "site", 10)
-    store = Store(loaded.database, read_only=True)
-    everything = [(place, row) for place, row in enumerate(store.rows(1, 1 << 60), 1) if row.kind == "event"]
-    assert store.newest_events(1000) == everything[::-1]
-    (second,) = store.newest_events(1, before=everything[-1][0])
+    store = Database(loaded.database, read_only=True)
+    everything = [(place, row) for place, row in enumerate(store.records.rows(1, 1 << 60), 1) if row.kind == "event"]
+    assert store.records.newest_events(1000) == everything[::-1]
+    (second,) = store.records.newest_events(1, before=everything[-1][0])
     assert second == everything[-2]
-    assert {row.meter for _, row in store.newest_events(1000, meter="gateway")} == {"gateway"}
+    assert {row.meter for _, row in store.records.newest_events(1000, meter="gateway")} == {"gateway"}
     assert [event.name for event in events.events(store, None, "").rows] == [
         parse_record(row.data).body.name  # type: ignore[union-attr]
         for _, row in everything[::-1]
@@ -222,7 +222,7 @@ def test_a_record_goes_from_recorded_to_anchored_and_its_way_holds(tmp_path: Pat
     hands = Hands(loaded)
     hands.poll(3)
     hands.journal.flush()
-    row = hands.store.newest("export-main", "reading")
+    row = hands.store.records.newest("export-main", "reading")
     assert row is not None
     name = (row.meter, row.epoch.hex(), str(row.seq))
     assert States(hands.store).of(*row[:3]) == State("recorded")
@@ -230,11 +230,11 @@ def test_a_record_goes_from_recorded_to_anchored_and_its_way_holds(tmp_path: Pat
     hands.poll(10)
     assert States(hands.store).of(*row[:3]) == State("sealed", 0)
     with hands.store.transaction():
-        hands.store.mark(0, "demo-ledger", "settled", 1_800_000_000_000, receipt=b"\x00")
+        hands.store.anchors.mark(0, "demo-ledger", "settled", 1_800_000_000_000, receipt=b"\x00")
     assert States(hands.store).of(*row[:3]) == State("anchored", 0, ("demo-ledger",))
-    batch = hands.store.batch(0)
+    batch = hands.store.batches.numbered(0)
     assert batch is not None
-    for leaf in hands.store.leaves(batch.first_id, batch.last_id):
+    for leaf in hands.store.batches.leaves(batch.first_id, batch.last_id):
         way = record.record(hands.store, leaf.meter, leaf.epoch.hex(), str(leaf.seq), whole=False).way
         assert way is not None
         assert way.holds
@@ -251,10 +251,10 @@ def test_facts_of_an_event_are_shown_as_what_they_are(tmp_path: Path) -> None:
     async def look() -> list[str]:
         async with epoch(loaded) as running:
             running.recorder.happened(GATEWAY, Event("clock", facts))
-            store, see = Store(loaded.database, read_only=True), looker(running)
+            store, see = Database(loaded.database, read_only=True), looker(running)
 
             def row() -> StoredRecord | None:
-                found = (row for _, row in store.newest_events(100, None, GATEWAY))
+                found = (row for _, row in store.records.newest_events(100, None, GATEWAY))
                 return next((row for row in found if parse_record(row.data).body == Event("clock", facts)), None)
 
             await until(lambda: row() is not None)
@@ -281,7 +281,7 @@ def test_feeds_have_a_card_that_says_how_they_stand(tmp_path: Path) -> None:
 
     async def show() -> list[str]:
         async with epoch(loaded) as running:
-            store = Store(loaded.database, read_only=True)
+            store = Database(loaded.database, read_only=True)
             shown = []
             for now in (
                 {
@@ -360,7 +360,7 @@ def test_an_exchanged_meter_is_accepted_by_typing_its_number(tmp_path: Path) -> 
         async with epoch(loaded) as running:
             facts = meter.look(running, Loads(running), "export-main", None, None)
             facts = replace(facts, identity="serial_number=21043387", stranger="serial_number=<b>4711")
-            store = Store(loaded.database, read_only=True)
+            store = Database(loaded.database, read_only=True)
             whole = meter.complete(facts, store, running.clock.now_ms())
             assert whole.row.time_ms is not None
             again = meter.complete(whole, store, whole.row.time_ms + 1)

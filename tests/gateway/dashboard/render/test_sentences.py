@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[4]
 PRODUCERS = [
     *sorted((ROOT / "gateway/doctor").glob("*.py")),
     *(ROOT / "gateway" / f"{name}.py" for name in (
-        "alarms/board", "alarms/grouping", "alarm_list", "alarms/checks", "runtime/alarm_inputs", "alarms/state",
+        "alarms/board", "alarms/grouping", "alarms/active", "alarms/checks", "runtime/alarm_inputs", "alarms/state",
         "anchoring/ledger_alarms",
         "recording/key_match", "recording/config_change", "acquisition/meter_identity", "recording/commits",
         "anchoring/ledger_comparison", "agent/config_diff", "anchoring/ledger_drivers", "agent/epoch",

@@ -13,7 +13,7 @@ from gateway.errors import DiskFull, GatewayError
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.backup import backup
 from gateway.storage.capacity.disk_space import Space
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from tests.support.books import check_books
 from tests.support.samples import Hands, site
 
@@ -31,7 +31,7 @@ def test_a_copy_ends_though_the_gateway_commits_after_every_page(loaded: Config,
     hands = Hands(loaded)
     hands.poll(20)
     was = hands.store.totals()
-    reader = Store(loaded.database, read_only=True)
+    reader = Database(loaded.database, read_only=True)
     steps: list[int] = []
 
     def commit(left: int, of: int) -> None:
@@ -44,7 +44,7 @@ def test_a_copy_ends_though_the_gateway_commits_after_every_page(loaded: Config,
     reader.backup(target, told=commit, step=1)
     assert steps == list(range(steps[0], -1, -1))
     assert hands.store.totals()["records"] >= was["records"] + len(steps)
-    copy = Store(target, read_only=True)
+    copy = Database(target, read_only=True)
     assert copy.totals() == was
     assert copy.flaws(whole=True) == []
     copy.close()
@@ -62,7 +62,7 @@ def test_a_backup_replaces_the_one_before_and_leaves_nothing_else(loaded: Config
     hands.journal.flush()
     second = backup(loaded, folder / "b.db")
     assert first.records < second.records == hands.store.totals()["records"]
-    assert (second.size, second.newest_ms) == ((folder / "b.db").stat().st_size, hands.store.latest_ms())
+    assert (second.size, second.newest_ms) == ((folder / "b.db").stat().st_size, hands.store.records.latest_ms())
     assert names(folder) == ["b.db"]
     assert (folder / "b.db").stat().st_mode & 0o777 == 0o600
     hands.end()

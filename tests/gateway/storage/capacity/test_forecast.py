@@ -25,8 +25,8 @@ def loaded(tmp_path: Path) -> Config:
 
 def settled(hands: Hands) -> None:
     with hands.store.transaction():
-        for anchor in hands.store.anchors():
-            hands.store.mark(anchor.batch, anchor.ledger, "settled", 0, receipt=bytes(300))
+        for anchor in hands.store.anchors.of():
+            hands.store.anchors.mark(anchor.batch, anchor.ledger, "settled", 0, receipt=bytes(300))
 
 
 def look(loaded: Config, hands: Hands, *, running: bool = True) -> Forecast:

@@ -15,7 +15,7 @@ from gateway.recording.journal import PERIOD
 from gateway.records import GATEWAY
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.disk_space import Limits, Space
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from ledger_client.formats.record import Body, Coverage, Event
 from ledger_client.formats.senml import Reading
 from tests.support.books import check_books
@@ -54,7 +54,7 @@ def test_recording_gets_thinner_by_signed_events_and_the_books_add_up(
     assert 40 + 20 + 8 + 4 + 4 + 38 <= len(readings) <= 40 + 20 + 8 + 4 + 4 + 44
     hands.store.close()
     check_books(loaded)
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     assert {meter: balance.lost for meter, balance in account(store, []).items()} == dict.fromkeys(loaded.meters, 0)
     store.close()
 
@@ -142,10 +142,10 @@ def test_only_receipted_batches_past_keep_are_pruned(loaded: Config) -> None:
     settle(hands.store, 2)
     hands.machine.passes(KEEP_MS / 1000 + 100)
     hands.poll(30)
-    batches = hands.store.batches()
+    batches = hands.store.batches.all()
     assert batches[0].batch == 2  # 0 and 1 had their receipts, 2 has none
-    left = hands.store.rows(1, 1 << 60)
-    assert all(row.kind == "event" for row in left if row in hands.store.rows(1, batches[0].first_id - 1))
+    left = hands.store.records.rows(1, 1 << 60)
+    assert all(row.kind == "event" for row in left if row in hands.store.records.rows(1, batches[0].first_id - 1))
     totals = hands.store.totals()
     assert totals["receipts"] == 2
     assert totals["batches"] == batches[-1].batch + 1
@@ -159,13 +159,13 @@ def test_a_meter_that_left_the_configuration_keeps_the_end_of_its_chain(loaded: 
     hands = Hands(loaded, limits=Limits(10**9, 0, KEEP_MS, thin=True), seal_count=30)
     hands.poll(5)
     del hands.journal.rules.periods_ms["stack-co2"]  # type: ignore[attr-defined]  # a plain dictionary, here
-    before = hands.store.tail("stack-co2")
+    before = hands.store.records.tail("stack-co2")
     hands.poll(60)
-    settle(hands.store, len(hands.store.batches()))
+    settle(hands.store, len(hands.store.batches.all()))
     hands.machine.passes(KEEP_MS / 1000 + 100)
     hands.poll(20)
-    assert hands.store.pruned()[1] > 50
-    after = hands.store.tail("stack-co2")
+    assert hands.store.records.pruned()[1] > 50
+    after = hands.store.records.tail("stack-co2")
     assert before is not None
     assert after is not None
     assert after.covered_to_ms is not None
@@ -176,12 +176,12 @@ def bodies(hands: Hands, meter: str = METER) -> list[Body]:
     return [record.body for record in hands.records(meter)]
 
 
-def settle(store: Store, count: int) -> None:
+def settle(store: Database, count: int) -> None:
     """As if every ledger had given its receipt for the oldest batches."""
     with store.transaction():
-        for batch in store.batches()[:count]:
-            for anchor in store.anchors(batch.batch):
-                store.mark(batch.batch, anchor.ledger, "settled", 0, receipt=b"receipt")
+        for batch in store.batches.all()[:count]:
+            for anchor in store.anchors.of(batch.batch):
+                store.anchors.mark(batch.batch, anchor.ledger, "settled", 0, receipt=b"receipt")
 
 
 @given(st.floats(0, 1), st.sampled_from([1, 2, 5, 10]))

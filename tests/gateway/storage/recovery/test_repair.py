@@ -33,7 +33,7 @@ from gateway.recording.writer import Recorder
 from gateway.records import StoredRecord
 from gateway.status.collect import collect
 from gateway.storage.capacity import pruning
-from gateway.storage.database import Store
+from gateway.storage.database import Database
 from gateway.storage.recovery import repair
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.statement import parse_statement
@@ -63,13 +63,13 @@ class Killed:
         return load_config(target / "gateway.toml")
 
 
-def settle(store: Store, loaded: Config, ledger: NearLedger) -> None:
+def settle(store: Database, loaded: Config, ledger: NearLedger) -> None:
     """Anchor what waits."""
-    for waiting, batch in store.open_anchors("demo-ledger", 1 << 30):
+    for waiting, batch in store.anchors.pending("demo-ledger", 1 << 30):
         receipt = ledger.submit(batch.entry)
         assert isinstance(receipt, bytes)
         with store.transaction():
-            store.mark(waiting.batch, "demo-ledger", "settled", 1, receipt=receipt)
+            store.anchors.mark(waiting.batch, "demo-ledger", "settled", 1, receipt=receipt)
 
 
 @pytest.fixture(scope="module")
@@ -117,11 +117,11 @@ def checkpointed(loaded: Config) -> None:
     assert not log_of(loaded).exists()
 
 
-def open_again(loaded: Config) -> Store:
+def open_again(loaded: Config) -> Database:
     return repair.open_store(loaded, load_keys(loaded), load_trust(loaded.trust))
 
 
-def places(store: Store) -> dict[int, StoredRecord]:
+def places(store: Database) -> dict[int, StoredRecord]:
     found = store.all("SELECT id, meter, epoch, seq, kind, time_ms, data FROM records")
     return {int(row[0]): StoredRecord(*row[1:]) for row in found}
 
@@ -133,10 +133,10 @@ def aside(loaded: Config) -> list[Path]:
 def go_on(loaded: Config, killed: Killed, polls: int = 20) -> Hands:
     """A new epoch on the recovered database: it records and seals, and its books hold."""
     hands = Hands(loaded, killed.machine, epoch=(1000 + next(_epochs)).to_bytes(8, "big"))
-    before = hands.store.count_batches()
+    before = hands.store.batches.count()
     hands.poll(polls)
     assert hands.journal.trouble is None
-    assert hands.store.count_batches() > before
+    assert hands.store.batches.count() > before
     hands.end()
     check_books(loaded)
     return hands
@@ -162,7 +162,7 @@ def test_a_sound_database_is_left_as_it_is(killed: Killed, tmp_path: Path) -> No
     loaded = killed.copy(tmp_path / "site")
     store = open_again(loaded)
     assert places(store) == killed.rows
-    assert store.repairs() == []
+    assert store.repairs.all() == []
     store.close()
     assert aside(loaded) == []
     check_books(loaded)
@@ -188,18 +188,18 @@ def test_every_record_whose_page_is_intact_is_recovered_and_none_is_invented(
     must = intact(content, damaged, killed.rows)
     repair.note_flaws(loaded.database, ["the test has done it"])
     store = open_again(loaded)
-    if not store.repairs():  # what was hit was not part of the tree
-        assert Store.look(loaded.database, check="quick") == []
+    if not store.repairs.all():  # what was hit was not part of the tree
+        assert Database.look(loaded.database, check="quick") == []
         store.close()
         return
     found = places(store)
     assert {place: killed.rows.get(place) for place in found} == found
     assert must <= set(found)
-    (told,) = store.repairs()
+    (told,) = store.repairs.all()
     assert (told.records, told.lost) == (len(found), len(killed.rows) - len(found))
-    assert store.waiting() == sum(place > store.sealed_to() for place in found)
+    assert store.batches.waiting() == sum(place > store.batches.sealed_to() for place in found)
     lost = {killed.rows[place][:3] for place in set(killed.rows) - set(found)}
-    assert lost == {(m, e, seq) for m, e, first, last in store.lost() for seq in range(first, last + 1)}
+    assert lost == {(m, e, seq) for m, e, first, last in store.repairs.lost() for seq in range(first, last + 1)}
     store.close()
     assert aside(loaded)[0].read_bytes() == broken
     go_on(loaded, killed)
@@ -239,7 +239,7 @@ def test_what_is_left_of_a_file_is_recovered(killed: Killed, tmp_path: Path, nam
     found = places(store)
     assert {place: killed.rows.get(place) for place in found} == found
     assert must <= set(found)
-    assert len(store.repairs()) == 1
+    assert len(store.repairs.all()) == 1
     store.close()
     kept = {p.name.replace(aside(loaded)[0].name, "meterseal.db"): p.read_bytes() for p in aside(loaded)}
     assert {name: kept.get(name) for name in broken} == broken
@@ -255,12 +255,12 @@ def readers_say(loaded: Config) -> None:
 
 
 def ask(loaded: Config) -> None:
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     try:
         collect(loaded, store, 0)
         for meter in loaded.meters:
-            store.readings(meter, 1 << 30)
-        store.rows(1, 1 << 60)
+            store.records.readings(meter, 1 << 30)
+        store.records.rows(1, 1 << 60)
     finally:
         store.close()
 
@@ -287,7 +287,7 @@ def test_a_log_that_is_damaged_before_its_end_is_not_cut_off_there(
         pages[int.from_bytes(frame[:4])] = frame[24:]
     must = intact(b"".join(pages.values()), [], killed.rows)
     store = open_again(loaded)
-    assert len(store.repairs()) == 1
+    assert len(store.repairs.all()) == 1
     assert must <= set(places(store)) <= set(killed.rows)
     assert max(places(store)) == max(killed.rows)
     store.close()
@@ -299,7 +299,7 @@ def test_a_log_that_a_power_cut_has_torn_at_its_end_is_no_damage(killed: Killed,
     log = log_of(loaded)
     overwrite(log, log.stat().st_size - FRAME // 2, os.urandom(FRAME // 2))
     store = open_again(loaded)
-    assert store.repairs() == []
+    assert store.repairs.all() == []
     store.close()
     assert aside(loaded) == []
     go_on(loaded, killed)
@@ -315,10 +315,10 @@ def test_a_record_that_does_not_hold_is_found_where_a_new_epoch_would_build_on_i
     content = loaded.database.read_bytes()
     at = content.index(newest.data)
     overwrite(loaded.database, at + len(newest.data) - 70, bytes([content[at + len(newest.data) - 70] ^ 1]))
-    assert Store.look(loaded.database, check="integrity") == []
+    assert Database.look(loaded.database, check="integrity") == []
     store = open_again(loaded)
     assert set(places(store)) == set(killed.rows) - {max(killed.rows)}
-    assert store.repairs()[0].why.startswith("the record at place")
+    assert store.repairs.all()[0].why.startswith("the record at place")
     store.close()
     go_on(loaded, killed)
 
@@ -326,8 +326,8 @@ def test_a_record_that_does_not_hold_is_found_where_a_new_epoch_would_build_on_i
 def hit_a_leaf(loaded: Config, killed: Killed, *, sealed: bool) -> int:
     """Overwrite a page that holds readings; returns the place of one of them."""
     checkpointed(loaded)
-    store = Store(loaded.database, read_only=True)
-    edge = store.sealed_to()
+    store = Database(loaded.database, read_only=True)
+    edge = store.batches.sealed_to()
     store.close()
     wanted = [p for p in killed.rows if (p <= edge) == sealed and killed.rows[p].kind == "reading"]
     place = wanted[len(wanted) // 2]
@@ -343,11 +343,11 @@ def test_the_signed_event_the_alarm_the_status_and_the_proofs_say_so(killed: Kil
     found = places(store)
     lost = killed.rows[place]
     assert place not in found
-    batch = store.batch_of(place)
+    batch = store.batches.holding(place)
     assert batch is not None
     beside = next(found[p] for p in range(batch.first_id, batch.last_id + 1) if p in found)
     proven = next(
-        found[b.first_id] for b in store.batches() if all(p in found for p in range(b.first_id, b.last_id + 1))
+        found[b.first_id] for b in store.batches.all() if all(p in found for p in range(b.first_id, b.last_id + 1))
     )
     with pytest.raises(Declined, match="was lost when the database was damaged"):
         find(store, lost.id)
@@ -357,8 +357,8 @@ def test_the_signed_event_the_alarm_the_status_and_the_proofs_say_so(killed: Kil
     verify(prove(store, find(store, proven.id)), load_trust(loaded.trust), 1 << 33)
     store.close()
     hands = go_on(loaded, killed)
-    store = Store(loaded.database, read_only=True)
-    first, *_ = [row for row in store.rows(max(found) + 1, 1 << 60) if row.epoch == hands.journal._signer.epoch]
+    store = Database(loaded.database, read_only=True)
+    first, *_ = [row for row in store.records.rows(max(found) + 1, 1 << 60) if row.epoch == hands.journal._signer.epoch]
     event = parse_record(first.data).body
     assert isinstance(event, Event)
     assert (first.meter, first.seq, event.name) == ("gateway", 0, "repaired")
@@ -368,7 +368,7 @@ def test_the_signed_event_the_alarm_the_status_and_the_proofs_say_so(killed: Kil
     assert [alarm["code"] for alarm in open_alarms(store)] == ["database-repaired"]
     store.close()
     Hands(loaded, killed.machine, epoch=b"\xee" * 8).end()
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     status = collect(loaded, store, 0)
     assert [alarm.code for alarm in status.alarms] == []
     assert f"the damaged one is kept as {aside(loaded)[0].name}" in status.repairs[0]
@@ -380,12 +380,12 @@ def test_sealing_goes_on_over_a_hole_among_records_that_no_batch_holds(killed: K
     place = hit_a_leaf(loaded, killed, sealed=False)
     store = open_again(loaded)
     assert place not in places(store)
-    edge = store.sealed_to()
+    edge = store.batches.sealed_to()
     store.close()
     go_on(loaded, killed)
-    store = Store(loaded.database, read_only=True)
+    store = Database(loaded.database, read_only=True)
     assert place > edge
-    batch = store.batch_of(place)
+    batch = store.batches.holding(place)
     assert batch is not None
     meters = parse_statement(batch.entry).statement.meters
     row = killed.rows[place]
@@ -401,7 +401,7 @@ def test_a_batch_that_leaves_lost_numbers_out_says_so_and_is_taken(killed: Kille
     hands.poll(2)
     hands.journal.cut()
     hands.poll(4)
-    edge = hands.store.sealed_to()
+    edge = hands.store.batches.sealed_to()
     mine = sorted((place, row) for place, row in places(hands.store).items() if row.meter == METER)
     hands.store.close()  # killed
     begin = next(index for index, (place, _) in enumerate(mine) if place > edge)
@@ -411,20 +411,20 @@ def test_a_batch_that_leaves_lost_numbers_out_says_so_and_is_taken(killed: Kille
     overwrite(loaded.database, at + len(row.data) - 70, bytes([content[at + len(row.data) - 70] ^ 1]))
     overwrite(loaded.database, 0, os.urandom(16))
     store = open_again(loaded)
-    assert (METER, row.epoch, row.seq, row.seq) in store.lost()
+    assert (METER, row.epoch, row.seq, row.seq) in store.repairs.lost()
     store.close()
     go_on(loaded, killed)
-    store = Store(loaded.database)
-    batch = store.batch_of(edge + 1)
+    store = Database(loaded.database)
+    batch = store.batches.holding(edge + 1)
     assert batch is not None
     statement = parse_statement(batch.entry).statement
     firsts = [r.first for r in statement.meters[METER] if r.epoch == row.epoch]
     assert firsts == ([row.seq - 1, row.seq + 1] if lost == 1 else [row.seq + 1])
-    resumed = [b.batch for b in store.batches() if parse_statement(b.entry).statement.resume]
+    resumed = [b.batch for b in store.batches.all() if parse_statement(b.entry).statement.resume]
     assert resumed == ([] if lost == -1 else [batch.batch])
     ledger = NearLedger(tmp_path / "ledger")
     settle(store, loaded, ledger)
-    assert ledger.last("test-gateway") == (store.batches()[-1].batch, store.batches()[-1].statement_id)
+    assert ledger.last("test-gateway") == (store.batches.all()[-1].batch, store.batches.all()[-1].statement_id)
     ledger.close()
     store.close()
 
@@ -439,7 +439,7 @@ def test_a_second_damage_is_recovered_like_the_first(killed: Killed, tmp_path: P
     overwrite(loaded.database, 0, os.urandom(PAGE))
     store = open_again(loaded)
     assert set(first) <= set(places(store))
-    assert [told.id for told in store.repairs()] == [1, 2]
+    assert [told.id for told in store.repairs.all()] == [1, 2]
     store.close()
     assert len([path for path in aside(loaded) if not path.name.endswith(("-wal", "-shm"))]) == 2
     go_on(loaded, killed)
@@ -470,8 +470,8 @@ def test_a_recovery_that_is_killed_is_finished_by_the_next_start(killed: Killed,
     process.kill()
     process.wait()
     store = open_again(loaded)
-    assert len(store.repairs()) == 1
-    assert len(store.untold_repairs()) == 1
+    assert len(store.repairs.all()) == 1
+    assert len(store.repairs.untold()) == 1
     assert set(places(store)) <= set(killed.rows)
     assert len(places(store)) > len(killed.rows) * 0.9
     store.close()
@@ -498,7 +498,7 @@ def test_without_room_for_the_recovery_nothing_changes_and_the_start_says_so(kil
         assert not list(loaded.data.glob("meterseal.db.*"))
         (disk / "another's").unlink()
         store = open_again(loaded)
-        assert len(store.repairs()) == 1
+        assert len(store.repairs.all()) == 1
         store.close()
         check_books(loaded)
 
@@ -507,19 +507,19 @@ def test_what_was_pruned_does_not_come_back(killed: Killed, tmp_path: Path) -> N
     """Pages that pruning has freed still hold what it took away."""
     loaded = killed.copy(tmp_path / "site")
     checkpointed(loaded)
-    store = Store(loaded.database)
-    before_ms = store.batches()[4].sealed_ms + 1
+    store = Database(loaded.database)
+    before_ms = store.batches.all()[4].sealed_ms + 1
     while pruning.prune(store, ["demo-ledger"], before_ms):
         pass
-    pruned, rows, totals = store.pruned(), places(store), store.totals()
+    pruned, rows, totals = store.records.pruned(), places(store), store.totals()
     assert pruned[1] > 50
     store.close()
     overwrite(loaded.database, 0, os.urandom(PAGE))
     store = open_again(loaded)
-    assert store.pruned() == pruned
+    assert store.records.pruned() == pruned
     assert places(store) == rows
     assert store.totals() == totals
-    assert (store.repairs()[0].lost, store.repairs()[0].lost_batches, store.lost()) == (0, 0, [])
+    assert (store.repairs.all()[0].lost, store.repairs.all()[0].lost_batches, store.repairs.lost()) == (0, 0, [])
     store.close()
     go_on(loaded, killed)
 
@@ -534,17 +534,17 @@ def test_a_large_database_is_checked_in_the_background_and_the_next_start_recove
     at = loaded.database.read_bytes().index(killed.rows[100].data)
     overwrite(loaded.database, at // PAGE * PAGE, os.urandom(PAGE))
     store = open_again(loaded)
-    assert store.repairs() == []  # it does not keep the start waiting
+    assert store.repairs.all() == []  # it does not keep the start waiting
     recorder = Recorder(store, load_keys(loaded), Rules.of(loaded), Clock(), b"\xdd" * 8)
     recorder.open()
     recorder.start()
     asyncio.run(epoch.check_database(loaded.database, recorder))
     recorder.call(lambda _: None).result(timeout=30)
-    reader = Store(loaded.database, read_only=True)
+    reader = Database(loaded.database, read_only=True)
     assert [alarm["code"] for alarm in open_alarms(reader)] == ["database-damaged"]
     reader.close()
     recorder.stop()
     store = open_again(loaded)
-    assert len(store.repairs()) == 1
+    assert len(store.repairs.all()) == 1
     assert not repair.flawed(loaded.database).exists()
     store.close()
